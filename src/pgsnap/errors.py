@@ -1,0 +1,288 @@
+"""The whole exception tree, and the exit code of each class.
+
+Messages follow PostgreSQL's style: the message is lower case without a period, the detail and the
+hint are sentences. A hint names the exact command to run wherever there is one.
+This module must never import anything of the package.
+
+    SnapError 1
+    |- UsageError 2
+    |- CheckRed 4
+    |- Declined 5
+    |- RepositoryError 10          RepositoryNotFound, NotARepository, RepositoryExists, TagExists
+    |  |- RepositoryLocked 11
+    |  |- WrongKey 12
+    |  `- FormatTooNew 13
+    |- RevisionError 20            UnknownRevision, AmbiguousRevision
+    |- SourceError 30              ConnectionFailed, DumpFailed, DumpIncomplete, UnusableInput,
+    |                              ToolMissing, ToolVersion
+    |- RestoreError 40             TargetExists, TargetRefused, RestoreFailed
+    |- StoreError 50               ObjectNotFound, ObjectExists, StoreFull, StoreChanged
+    |- CorruptionError 60
+    |- DrillFailed 65
+    `- Interrupted 130
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SnapError(Exception):
+    """Anything that the user can be told about in words. Carries message, detail and hint."""
+
+    exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "failed"
+
+    def __init__(self, message: str, *, detail: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+
+
+class UsageError(SnapError):
+    """The command line, an environment variable or snap.toml asks for something impossible."""
+
+    exit_code = 2
+    kind = "usage"
+
+
+class CheckRed(SnapError):
+    """`snap check` found something red."""
+
+    exit_code = 4
+    kind = "check-red"
+
+
+class Declined(SnapError):
+    """The user answered no, or nobody could be asked."""
+
+    exit_code = 5
+    kind = "declined"
+
+
+class RepositoryError(SnapError):
+    """The repository as a whole cannot be used."""
+
+    exit_code = 10
+    kind = "repository"
+
+
+class RepositoryNotFound(RepositoryError):
+    """There is no repository where one was looked for."""
+
+    kind = "repository-not-found"
+
+
+class NotARepository(RepositoryError):
+    """There is something else where a repository was looked for."""
+
+    kind = "not-a-repository"
+
+
+class RepositoryExists(RepositoryError):
+    """`snap init` met a repository, or a folder that is not empty."""
+
+    kind = "repository-exists"
+
+
+class TagExists(RepositoryError):
+    """A tag is there already, or points elsewhere than was expected."""
+
+    kind = "tag-exists"
+
+
+class RepositoryLocked(RepositoryError):
+    """Another process holds the repository."""
+
+    exit_code = 11
+    kind = "locked"
+
+
+class WrongKey(RepositoryError):
+    """The key does not open this repository."""
+
+    exit_code = 12
+    kind = "wrong-key"
+
+
+class FormatTooNew(RepositoryError):
+    """A stored object has a critical part that this version does not know."""
+
+    exit_code = 13
+    kind = "format-too-new"
+
+
+class RevisionError(SnapError):
+    """A revision that names no snapshot, or more than one."""
+
+    exit_code = 20
+    kind = "revision"
+
+
+class UnknownRevision(RevisionError):
+    """No snapshot has this name."""
+
+    kind = "unknown-revision"
+
+
+class AmbiguousRevision(RevisionError):
+    """More than one snapshot could be meant."""
+
+    kind = "ambiguous-revision"
+
+
+class SourceError(SnapError):
+    """What was to be committed could not be read whole. Nothing was recorded."""
+
+    exit_code = 30
+    kind = "source"
+
+
+class ConnectionFailed(SourceError):
+    """PostgreSQL did not let us in: wrong address, password, or database."""
+
+    kind = "connection"
+
+
+class QueryFailed(SourceError):
+    """A statement of ours failed on the server."""
+
+    kind = "query"
+
+    def __init__(
+        self, message: str, *, detail: str = "", hint: str = "", sqlstate: str = ""
+    ) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.sqlstate = sqlstate
+
+
+class DumpFailed(SourceError):
+    """pg_dump ended with an error."""
+
+    kind = "dump-failed"
+
+
+class DumpIncomplete(SourceError):
+    """A dump without its end, or an empty one."""
+
+    kind = "dump-incomplete"
+
+
+class UnusableInput(SourceError):
+    """A file that is not a plain SQL dump of one database."""
+
+    kind = "unusable-input"
+
+
+class ToolMissing(SourceError):
+    """pg_dump, pg_dumpall or psql is not there."""
+
+    kind = "tool-missing"
+
+
+class ToolVersion(SourceError):
+    """The client tools at hand do not fit the server."""
+
+    kind = "tool-version"
+
+
+class RestoreError(SnapError):
+    """A restore did not happen. The live database is as it was."""
+
+    exit_code = 40
+    kind = "restore"
+
+
+class TargetExists(RestoreError):
+    """`--to` names a database that is there already."""
+
+    kind = "target-exists"
+
+
+class TargetRefused(RestoreError):
+    """A rule forbids this restore; the hint names the grant or command that helps."""
+
+    kind = "target-refused"
+
+
+class RestoreFailed(RestoreError):
+    """psql or the server stopped the restore."""
+
+    kind = "restore-failed"
+
+
+class StoreError(SnapError):
+    """Where objects lie cannot be read or written."""
+
+    exit_code = 50
+    kind = "store"
+
+
+class ObjectNotFound(StoreError):
+    """The store holds no object of this name."""
+
+    kind = "object-not-found"
+
+
+class ObjectExists(StoreError):
+    """`create` met an object of the same name."""
+
+    kind = "object-exists"
+
+
+class StoreFull(StoreError):
+    """No space, or no quota, left."""
+
+    kind = "store-full"
+
+
+class StoreChanged(StoreError):
+    """A compare-and-swap met another value than expected."""
+
+    kind = "store-changed"
+
+
+class CorruptionError(SnapError):
+    """Stored bytes are not what was stored."""
+
+    exit_code = 60
+    kind = "corruption"
+
+
+class DrillFailed(SnapError):
+    """A rollback test failed."""
+
+    exit_code = 65
+    kind = "drill-failed"
+
+
+class Interrupted(SnapError):
+    """Ctrl-C or SIGTERM."""
+
+    exit_code = 130
+    kind = "interrupted"
+
+
+BUG_EXIT_CODE = 70
+
+EXIT_CODES: tuple[tuple[int, str], ...] = (
+    (0, "done"),
+    (1, "failed"),
+    (2, "usage: the command line, an environment variable or snap.toml is wrong"),
+    (3, "differences found (only diff --exit-code)"),
+    (4, "a red check (only check)"),
+    (5, "declined at the prompt, or nobody could be asked"),
+    (10, "repository: missing, not one, or it exists already"),
+    (11, "repository locked by another process"),
+    (12, "wrong key"),
+    (13, "written by a newer version of snap"),
+    (20, "unknown or ambiguous revision"),
+    (30, "source failed: connection, pg_dump, or a file that is not a whole dump"),
+    (40, "restore failed or refused; the live database is as it was"),
+    (50, "store unavailable or full"),
+    (60, "damage found"),
+    (65, "drill failed"),
+    (70, "a bug in snap"),
+    (130, "interrupted"),
+)

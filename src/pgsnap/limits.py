@@ -1,0 +1,68 @@
+"""Every bound of the program, with its reason."""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# Chunks. Large, because similarity deltas (not small chunks) make scattered updates cheap, and
+# because the index and the recipes shrink with them: at 256 KiB a TiB is four million chunks.
+CHUNK_BYTES_MIN = 64 * KIB
+CHUNK_BYTES_AVG = 256 * KIB
+CHUNK_BYTES_MAX = 1 * MIB
+
+# A pack is held in memory while it is filled, and is one PUT on an object store.
+PACK_BYTES = 16 * MIB
+
+# Level 3 keeps one core busy at about the rate at which PostgreSQL formats COPY text on another.
+ZSTD_LEVEL = 3
+
+# Recipe nodes: small enough that one changed chunk rewrites little, large enough that a tree of
+# 100 GiB is three levels deep. Entries per node.
+RECIPE_ENTRIES_MIN = 64
+RECIPE_ENTRIES_AVG = 256
+RECIPE_ENTRIES_MAX = 1024
+RECIPE_LEVELS_MAX = 8
+
+# A piece of the section table: about 400 sections of a dump.
+SECTION_TABLE_PIECE_BYTES = 64 * KIB
+
+# What is read from a pipe at a time, and asked of the kernel as the pipe's size.
+READ_BYTES = 1 * MIB
+
+# What a worker takes at a time: below 16 chunks the threads fight over the interpreter lock.
+BATCH_BYTES = 4 * MIB
+# Batches under way at once: two at work, and as many waiting, so that no core starves.
+BATCHES_IN_FLIGHT = 4
+
+# A delta chain is followed at most this far, whatever a stored depth says.
+DELTA_DEPTH_MAX = 64
+
+# No stored record is larger; a larger one is damage, not data.
+RECORD_BYTES_MAX = 64 * MIB
+# A frame never expands to more than this: a longer one is damage, not data.
+PLAIN_BYTES_MAX = 16 * MIB
+
+MESSAGE_BYTES_MAX = 64 * KIB
+TAG_BYTES_MAX = 200
+LABEL_BYTES_MAX = 200
+# A shorter prefix of a snapshot id is taken for a mistake.
+ID_PREFIX_MIN = 4
+
+LOCK_TIMEOUT_SECONDS = 600.0
+# pg_dump's own locks: a migration that holds a table this long is told about, not waited for.
+LOCK_WAIT_TIMEOUT_SECONDS = 600.0
+
+# What is kept of a child's error output: its end.
+STDERR_BYTES_MAX = 64 * KIB
+# How long a child may take to die after SIGTERM before it is killed.
+CHILD_GRACE_SECONDS = 5.0
+
+# PostgreSQL's NAMEDATALEN - 1.
+IDENTIFIER_BYTES_MAX = 63
+# So that "<name>__snap_kept_<10 hex>" still fits into an identifier.
+SCRATCH_PREFIX_BYTES = 40
+
+assert CHUNK_BYTES_MIN < CHUNK_BYTES_AVG < CHUNK_BYTES_MAX <= PACK_BYTES
+assert CHUNK_BYTES_MAX <= PLAIN_BYTES_MAX
+assert RECIPE_ENTRIES_MIN < RECIPE_ENTRIES_AVG < RECIPE_ENTRIES_MAX

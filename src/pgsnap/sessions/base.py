@@ -1,0 +1,58 @@
+"""The Session protocol: SQL that asks, renames and creates. Rows of tables never pass here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+Row: TypeAlias = "tuple[str | None, ...]"
+
+
+class Session(Protocol):
+    """One connection, held open until `close`. Every implementation passes
+    tests/contract/session_contract.py.
+
+    Values come back as text, NULL as None, in UTF-8 (bytes that are no UTF-8, in SQL_ASCII
+    databases, as surrogate escapes). Statements are sent as one message, so several of them are
+    one transaction unless they hold BEGIN or COMMIT of their own.
+    """
+
+    @property
+    def server_version_num(self) -> int:
+        """As server_version_num: 150018."""
+
+    def query(self, sql: str) -> Sequence[Row]:
+        """Return the rows of the last statement of *sql*. Raises QueryFailed (with sqlstate), or
+        ConnectionFailed when the connection is lost."""
+
+    def execute(self, sql: str) -> None:
+        """Run statements for their effect. Raises as `query`; the session stays usable, and an
+        open transaction is rolled back."""
+
+    def cancel(self) -> None:
+        """Ask the server to cancel what runs now. May be called from another thread."""
+
+    def close(self) -> None:
+        """End the connection. May be called twice."""
+
+    def __enter__(self) -> Session: ...
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+def literal(value: str | None) -> str:
+    """Return *value* as an SQL literal that means the same under every server setting."""
+    if value is None:
+        return "NULL"
+    if "\0" in value:
+        raise ValueError("a NUL byte cannot stand in SQL")
+    escaped = value.replace("'", "''")
+    if "\\" in escaped:
+        return " E'" + escaped.replace("\\", "\\\\") + "'"
+    return "'" + escaped + "'"
+
+
+def ident(name: str) -> str:
+    """Return *name* as a quoted identifier."""
+    if "\0" in name or not name:
+        raise ValueError("not an identifier")
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,38 @@
+"""The Source protocol: where dumps come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from pgsnap.model import DumpEvent, Origin, VolatileLine
+
+
+@dataclass(frozen=True, slots=True)
+class SourceResult:
+    """What is known once a source was read to its end and found whole."""
+
+    origin: Origin
+    volatile: tuple[VolatileLine, ...]
+
+
+class Source(Protocol):
+    """A dump of one database. Every implementation passes tests/contract/source_contract.py.
+
+    The order is `open`, `events` to its end, `finish`; `abandon` at any moment instead. A dump
+    that is cut short, empty or failed raises in `events` or `finish`: end of `events` alone never
+    means that the dump is whole. `abandon` may come from another thread, and twice.
+    """
+
+    def open(self) -> Origin:
+        """Connect or open, check versions, and tell what is known before the first byte."""
+
+    def events(self) -> Iterator[DumpEvent]:
+        """Yield the sections of the dump, then the globals section where there is one."""
+
+    def finish(self) -> SourceResult:
+        """Return only if the whole dump was read and every sign says that it is complete."""
+
+    def abandon(self) -> None:
+        """Stop at once, children included."""

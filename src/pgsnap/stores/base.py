@@ -1,0 +1,41 @@
+"""The Store protocol: where objects lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    name: str
+    object_bytes: int
+
+
+class Store(Protocol):
+    """Named objects. Every implementation passes tests/contract/store_contract.py.
+
+    Names are ASCII, relative, with "/" between parts. A write returns only when the object is
+    durable and whole; a reader sees the old object, the new one or none, never a part.
+    Errors: `ObjectNotFound`, `ObjectExists`, `StoreFull`, `StoreChanged`, else `StoreError`.
+    """
+
+    def put(self, name: str, data: bytes | list[bytes]) -> None:
+        """Write or replace an object; a list is written as its concatenation."""
+
+    def create(self, name: str, data: bytes) -> None:
+        """Like `put`, but raise ObjectExists if there is one; atomic between processes."""
+
+    def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
+        """Compare-and-swap: write *data* (None: delete) if the object now equals *expected*
+        (None: is absent), else raise StoreChanged; atomic between processes."""
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return exactly *length* bytes from *start* (None: to the end), or raise."""
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects whose name starts with *prefix* (a folder, ending in "/")."""
+
+    def delete(self, name: str) -> None:
+        """Delete an object; one that is gone already is no error."""
