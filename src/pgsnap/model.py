@@ -306,7 +306,8 @@ class Origin:
     *tool* is pg_dump's version line ("pg_dump (PostgreSQL) 15.18"), or what the dump's header says.
     *is_pg_dump* tells whether the stream had pg_dump's header. *owners* are the owners that the
     entries of the dump name. *globals_status* says how the globals section came to be: "full",
-    "without-passwords", or why there is none.
+    "without-passwords", or why there is none. *has_meta_commands* tells whether psql commands stand in
+    it outside of rows and quotes (beyond the pair that pg_dump writes itself).
     """
 
     kind: SourceKind
@@ -321,6 +322,7 @@ class Origin:
     host: str = ""
     file_name: str = ""
     client_encoding: str = ""
+    has_meta_commands: bool = False
 
 
 @dataclass(frozen=True, slots=True)
