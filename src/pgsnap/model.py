@@ -306,8 +306,8 @@ class Origin:
     *tool* is pg_dump's version line ("pg_dump (PostgreSQL) 15.18"), or what the dump's header says.
     *is_pg_dump* tells whether the stream had pg_dump's header. *owners* are the owners that the
     entries of the dump name. *globals_status* says how the globals section came to be: "full",
-    "without-passwords", or why there is none. *has_meta_commands* tells whether psql commands stand in
-    it outside of rows and quotes (beyond the pair that pg_dump writes itself).
+    "without-passwords", or why there is none. *has_meta_commands* tells whether psql commands stand
+    in it outside of rows and quotes (beyond the pair that pg_dump writes itself).
     """
 
     kind: SourceKind
@@ -331,6 +331,7 @@ class Snapshot:
 
     *root* names the contents: equal roots mean equal contents (docs/format.md, "Root hash").
     *sections_recipe* is the recipe of the section table. *stored_bytes* is what the packs grew by.
+    *wished_tags* are the tags that its commit asked for, with a "+" before those to be moved.
     """
 
     database: str

@@ -1,0 +1,1 @@
+"""Streams to chunks: row-aligned, content-defined, vectorised. Does no I/O."""

@@ -1,0 +1,28 @@
+"""The command line: argv, environment, snap.toml, the terminal and exit codes, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from pgsnap import __version__
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `snap` with *argv* (default: the process's own) and return its exit code.
+
+    Whatever goes wrong is told on standard error, see `boundary`.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if arguments == ["--version"]:
+        # Answered here because importing the whole command line costs five times as much.
+        sys.stdout.write(f"snap {__version__}\n")
+        return 0
+    try:
+        from pgsnap.cli.boundary import run
+    except KeyboardInterrupt:
+        return 130
+
+    return run(arguments)

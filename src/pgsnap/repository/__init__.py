@@ -1,0 +1,1 @@
+"""The only owner of repository state: packs, index, tags, notes, locks."""

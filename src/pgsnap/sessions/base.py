@@ -7,6 +7,14 @@ from typing import Protocol, TypeAlias
 
 Row: TypeAlias = "tuple[str | None, ...]"
 
+SESSION_START = (
+    # The pins again, by SQL: PGTZ and PGDATESTYLE in the environment beat the options.
+    "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET search_path = '';"
+    " SELECT pg_catalog.current_setting('server_version_num'),"
+    " (SELECT s.source FROM pg_catalog.pg_settings s WHERE s.name = 'bytea_output')"
+)
+"""What every session sends first: returns the version, and whether the options arrived."""
+
 
 class Session(Protocol):
     """One connection, held open until `close`. Every implementation passes
@@ -14,7 +22,8 @@ class Session(Protocol):
 
     Values come back as text, NULL as None, in UTF-8 (bytes that are no UTF-8, in SQL_ASCII
     databases, as surrogate escapes). Statements are sent as one message, so several of them are
-    one transaction unless they hold BEGIN or COMMIT of their own.
+    one transaction unless they hold BEGIN or COMMIT of their own. The search path is empty, so no
+    schema of the database can lend its own function or operator to our SQL: qualify every name.
     """
 
     @property

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+Data: TypeAlias = "bytes | list[bytes]"
+"""The bytes of an object, or parts that are written one after another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +21,12 @@ class Store(Protocol):
 
     Names are ASCII, relative, with "/" between parts. A write returns only when the object is
     durable and whole; a reader sees the old object, the new one or none, never a part.
-    Errors: `ObjectNotFound`, `ObjectExists`, `StoreFull`, `StoreChanged`, else `StoreError`.
+    Errors: `ObjectNotFound`, `ObjectExists`, `StoreFull`, `StoreChanged`, `CorruptionError` (an
+    object shorter than what is asked of it), else `StoreError`.
     """
 
-    def put(self, name: str, data: bytes | list[bytes]) -> None:
-        """Write or replace an object; a list is written as its concatenation."""
+    def put(self, name: str, data: Data) -> None:
+        """Write or replace an object."""
 
     def create(self, name: str, data: bytes) -> None:
         """Like `put`, but raise ObjectExists if there is one; atomic between processes."""

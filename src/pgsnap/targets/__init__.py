@@ -1,0 +1,1 @@
+"""Where dumps go: scratch databases, psql, and the swap that puts a scratch database in service."""

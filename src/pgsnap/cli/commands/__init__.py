@@ -1,0 +1,22 @@
+"""One module for each command: settings, workflow, render, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from pgsnap.cli.commands import help as help_command
+from pgsnap.cli.commands import init
+
+# In the order of a first day with snap, which is the order of `snap --help`.
+_MODULES: tuple[tuple[str, Any], ...] = (
+    ("init", init),
+    ("help", help_command),
+)
+
+
+def register(app: typer.Typer, cls: type[Any]) -> None:
+    """Add every command to *app*; a module's docstring of `run` is its help, EXAMPLES its end."""
+    for name, module in _MODULES:
+        app.command(name, cls=cls, epilog=module.EXAMPLES)(module.run)

@@ -1,0 +1,241 @@
+"""The chunker: a segment's bytes in, chunks out, cut at row ends that the rows' content chooses.
+
+Where a chunk ends (*start* is where it begins, a row is what ends with a line end):
+
+1. at the first chosen row end from start + min to start + max. A row end is chosen by the hash of
+   its row, with a probability that grows with the row's length, so that chosen row ends are
+   equally far apart in all tables;
+2. else, if there are row ends in that range, at the one whose row has the least hash; rows that
+   look the same in the sample are told apart by all their bytes; of equal rows it is the last;
+3. else, inside the row, at the first byte in that range that the 16 bytes before it choose;
+4. else at start + max.
+
+All of it depends on the bytes from *start* to start + max only. So two streams that have a cut in
+common have the same cuts from there on as long as their bytes are the same, and after a change
+they soon have one. Rules 2 to 4 need all bytes up to start + max, or else the end of the segment,
+where what is left is the last chunk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgsnap.chunking.in_row import CONTEXT_BYTES, InRowCutter
+from pgsnap.chunking.row_hash import SAMPLED_BYTES, Hashes, Offsets, RowHash, UnalignedWords
+from pgsnap.errors import UsageError
+from pgsnap.limits import KIB, PLAIN_BYTES_MAX
+from pgsnap.model import ChunkerParams
+
+_LINE_END = 10
+
+# How many new bytes are looked at in one go, however they arrive. Smaller and NumPy's cost per
+# call shows; larger and the temporaries leave the cache.
+_STEP_BYTES = 512 * KIB
+
+# Room around the data, so that a word can be loaded at any of its bytes.
+_MARGIN = CONTEXT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A cut of a segment. *lines* counts its line ends."""
+
+    data: bytes
+    lines: int
+
+
+class RowChunker:
+    """Cuts one segment. After `finish` it takes nothing more until `reset`.
+
+    It holds at most max_bytes + 2 MiB of the segment, whatever the size of blocks and rows, and
+    some 4 MiB of work arrays. Not for use by two threads at once; NumPy lets go of the
+    interpreter lock while it works. Raises `UsageError` for parameters that do not fit each other.
+    """
+
+    def __init__(self, params: ChunkerParams, key: int = 0) -> None:
+        _check(params, key)
+        self._params = params
+        self._mean_distance = params.avg_bytes - params.min_bytes
+        self._row_hash = RowHash(key)
+        self._in_row = InRowCutter(self._mean_distance, key)
+        self._buffer = np.zeros(params.max_bytes + 4 * _STEP_BYTES + 2 * _MARGIN, np.uint8)
+        self._words = UnalignedWords(self._buffer)
+        self._is_end = np.empty(_STEP_BYTES, np.bool_)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, to begin another segment."""
+        # Offsets into the buffer: the chunk begun, the row begun (negative when that row is
+        # longer than what is held), what was looked at, and what has arrived.
+        self._start = self._row_start = self._scanned = self._filled = _MARGIN
+        # The rows that end behind *start*, and the chosen ones among their ends.
+        self._ends: Offsets = np.empty(0, np.int64)
+        self._hashes: Hashes = np.empty(0, np.uint64)
+        self._chosen: Offsets = np.empty(0, np.int64)
+        self._finished = False
+
+    def feed(self, block: bytes | memoryview) -> list[Chunk]:
+        """Take the next bytes of the segment and return the chunks that are whole by now."""
+        self._check_unfinished()
+        arriving = np.frombuffer(block, np.uint8)
+        chunks: list[Chunk] = []
+        while len(arriving):
+            room = self._scanned + _STEP_BYTES - self._filled
+            taken = arriving[:room]
+            self._append(taken)
+            arriving = arriving[room:]
+            if len(taken) == room:
+                self._scan()
+                chunks += self._cut()
+        return chunks
+
+    def finish(self) -> list[Chunk]:
+        """Return the chunks that are left. The segment ends here."""
+        self._check_unfinished()
+        self._finished = True
+        self._scan()
+        chunks = self._cut()
+        if self._start < self._filled:
+            chunks.append(self._take(self._filled))
+        return chunks
+
+    def _check_unfinished(self) -> None:
+        if self._finished:
+            raise ValueError("the chunker's segment is finished: reset it first")
+
+    # -- bytes ---------------------------------------------------------------------------------
+
+    def _append(self, block: NDArray[np.uint8]) -> None:
+        if self._filled + len(block) + _MARGIN > len(self._buffer):
+            self._move_to_front()
+        self._buffer[self._filled : self._filled + len(block)] = block
+        self._filled += len(block)
+
+    def _move_to_front(self) -> None:
+        # The margin moves too: the words before a chunk's first byte are read, if not used.
+        distance = self._start - _MARGIN
+        held = self._buffer[self._start : self._filled]
+        self._buffer[_MARGIN : _MARGIN + len(held)] = held
+        self._start -= distance
+        self._row_start -= distance
+        self._scanned -= distance
+        self._filled -= distance
+        self._ends = self._ends - distance
+        self._chosen = self._chosen - distance
+
+    # -- rows ----------------------------------------------------------------------------------
+
+    def _scan(self) -> None:
+        """Find the rows that end in the new bytes, hash them, choose among their ends."""
+        size = self._filled - self._scanned
+        new = self._buffer[self._scanned : self._filled]
+        stops = np.flatnonzero(np.equal(new, _LINE_END, out=self._is_end[:size]))
+        stops += self._scanned
+        self._scanned = self._filled
+        if not len(stops):
+            return
+        ends = stops + 1
+        starts = np.empty_like(ends)
+        starts[0] = self._row_start
+        starts[1:] = ends[:-1]
+        self._row_start = int(ends[-1])
+        lengths = ends - starts
+        # Of a row that was cut inside, only the rest is here. It is chosen by its length alone.
+        starts[0] = max(int(starts[0]), self._start)
+        hashes = self._row_hash.sampled(self._words, starts, stops)
+        chosen = ends[self._is_chosen(hashes, lengths)]
+        self._keep_rows(ends, hashes, chosen)
+
+    def _is_chosen(self, hashes: Hashes, lengths: Offsets) -> NDArray[np.bool_]:
+        """Choose a row with probability length / (distance + length / 2), as far as that is < 1.
+
+        With it, chosen row ends are *distance* bytes apart behind the least size, for rows of
+        any length.
+        """
+        twice = 2 * self._mean_distance
+        weights = np.minimum(lengths, twice).astype(np.uint64)
+        draws = hashes >> np.uint64(32)
+        draws *= weights + np.uint64(twice)
+        weights <<= np.uint64(33)
+        return draws < weights
+
+    def _keep_rows(self, ends: Offsets, hashes: Hashes, chosen: Offsets) -> None:
+        done = int(np.searchsorted(self._ends, self._start, side="right"))
+        self._ends = np.concatenate((self._ends[done:], ends))
+        self._hashes = np.concatenate((self._hashes[done:], hashes))
+        done = int(np.searchsorted(self._chosen, self._start, side="right"))
+        self._chosen = np.concatenate((self._chosen[done:], chosen))
+
+    # -- cuts ----------------------------------------------------------------------------------
+
+    def _cut(self) -> list[Chunk]:
+        chunks = []
+        while (end := self._next_end()) is not None:
+            chunks.append(self._take(end))
+        return chunks
+
+    def _next_end(self) -> int | None:
+        """Return where the chunk begun ends, or None when that takes more bytes to tell."""
+        low = self._start + self._params.min_bytes
+        high = self._start + self._params.max_bytes
+        first = int(np.searchsorted(self._chosen, low))
+        if first < len(self._chosen) and self._chosen[first] <= high:
+            return int(self._chosen[first])
+        if self._scanned < high:
+            return None
+        first = int(np.searchsorted(self._ends, low))
+        last = int(np.searchsorted(self._ends, high, side="right"))
+        if first < last:
+            return self._least_row_end(first, last)
+        cut = self._in_row.first_cut(self._buffer, low, high)
+        return high if cut is None else cut
+
+    def _least_row_end(self, first: int, last: int) -> int:
+        """Return the end of the row with the least hash among the rows *first* to *last* - 1."""
+        hashes = self._hashes[first:last]
+        least = first + np.flatnonzero(hashes == hashes.min())
+        if len(least) > 1 and self._row_bytes(int(least[-1])) > SAMPLED_BYTES:
+            stops = self._ends[least] - 1
+            starts = np.maximum(self._ends[least - 1], self._start)
+            if least[0] == 0:
+                starts[0] = self._start
+            hashes = self._row_hash.whole(self._words, starts, stops)
+            least = least[hashes == hashes.min()]
+        return int(self._ends[least[-1]])
+
+    def _row_bytes(self, row: int) -> int:
+        """Return the length of a row that was not cut inside, without its line end."""
+        # The row before it may have ended in an earlier chunk, or be forgotten.
+        before = int(self._ends[row - 1]) if row else 0
+        return int(self._ends[row]) - 1 - max(before, self._start)
+
+    def _take(self, end: int) -> Chunk:
+        # self._hashes[first:last] are the hashes of the rows that end in this chunk.
+        first, last = np.searchsorted(self._ends, (self._start, end), side="right")
+        data = self._buffer[self._start : end].tobytes()
+        self._start = end
+        return Chunk(data, int(last - first))
+
+
+def _check(params: ChunkerParams, key: int) -> None:
+    least, mean, most = params.min_bytes, params.avg_bytes, params.max_bytes
+    if not CONTEXT_BYTES <= least < mean < most <= PLAIN_BYTES_MAX:
+        raise UsageError(
+            "chunk sizes do not fit each other",
+            detail=f"They are min {least}, avg {mean}, max {most} bytes; they must grow from "
+            f"{CONTEXT_BYTES} at least to {PLAIN_BYTES_MAX} at most.",
+            hint="Choose sizes such as 65536, 262144 and 1048576.",
+        )
+    # Else a row could be cut inside and yet be too short to be chosen by its length alone.
+    if most - least < 2 * (mean - least):
+        raise UsageError(
+            "the largest chunk size is too close to the average",
+            detail=f"With min {least} and avg {mean} bytes, max must be at least "
+            f"{2 * mean - least}; it is {most}.",
+            hint="Choose sizes such as 65536, 262144 and 1048576.",
+        )
+    if not 0 <= key < 1 << 64:
+        raise ValueError("the chunker's key is a number of 64 bits")

@@ -1,0 +1,228 @@
+"""The typer application: global options on every command, help in plain sections, click's
+errors as ours."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from pgsnap import __version__
+from pgsnap.cli.invocation import Invocation
+from pgsnap.errors import Interrupted, UsageError
+
+GLOBAL_PANEL = "Global options"
+
+
+def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    """Store a global option in the invocation. The command is parsed after the group, so what is
+    given later wins."""
+    if ctx.resilient_parsing or option.name is None:
+        return
+    if ctx.get_parameter_source(option.name) is not click.core.ParameterSource.COMMANDLINE:
+        return
+    options = ctx.find_object(Invocation)
+    if options is None:
+        return
+    if option.name in ("quiet", "verbose"):
+        options.given.verbosity = -1 if option.name == "quiet" else 1
+    elif option.name == "no_progress":
+        options.given.progress = False
+    else:
+        setattr(options.given, option.name, value)
+
+
+def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    invocation = ctx.find_object(Invocation)
+    if invocation is not None:
+        invocation.terminal.write(f"snap {__version__}\n")
+    ctx.exit()
+
+
+def _global_options() -> list[TyperOption]:
+    def flag(*names: str, help: str, callback: Any = _remember, eager: bool = False) -> TyperOption:
+        return TyperOption(
+            param_decls=list(names),
+            is_flag=True,
+            default=False,
+            help=help,
+            expose_value=False,
+            callback=callback,
+            is_eager=eager,
+            rich_help_panel=GLOBAL_PANEL,
+        )
+
+    def text(name: str, metavar: str, help: str) -> TyperOption:
+        return TyperOption(
+            param_decls=[name],
+            metavar=metavar,
+            type=str,
+            default=None,
+            help=help,
+            expose_value=False,
+            callback=_remember,
+            rich_help_panel=GLOBAL_PANEL,
+        )
+
+    return [
+        text("--repo", "PATH", "The repository. [env: SNAP_REPO; default: database/backups]"),
+        text(
+            "--config", "FILE", "The snap.toml to use instead of the one found from here upwards."
+        ),
+        text("--dsn", "DSN", "The database, as libpq URI or keywords. [env: DATABASE_URL, PG*]"),
+        text("--database", "NAME", "The name under which snapshots of one database stand."),
+        text("--lock-timeout", "TIME", "How long to wait for the repository. [default: 10min]"),
+        flag("--json", help="Print one JSON object (or array) and nothing else on stdout."),
+        flag("--quiet", "-q", help="Print results and errors only."),
+        flag("--verbose", "-v", help="Tell more; show the traceback of a bug."),
+        flag("--no-progress", help="No progress bar, also on a terminal."),
+        flag("--version", help="Show the version and exit.", callback=_show_version, eager=True),
+    ]
+
+
+def _format_options(
+    command: click.Command, ctx: click.Context, formatter: click.HelpFormatter
+) -> None:
+    sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], GLOBAL_PANEL: []}
+    for param in command.get_params(ctx):
+        record = param.get_help_record(ctx)
+        if record is None:
+            continue
+        panel = getattr(param, "rich_help_panel", None)
+        is_argument = param.param_type_name == "argument"
+        sections[panel or ("Arguments" if is_argument else "Options")].append(record)
+    if isinstance(command, click.Group):
+        sections = {"Commands": _command_list(command, ctx), **sections}
+    for title, records in sections.items():
+        if records:
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def _command_list(group: click.Group, ctx: click.Context) -> list[tuple[str, str]]:
+    commands = [(name, group.get_command(ctx, name)) for name in group.list_commands(ctx)]
+    return [(name, c.get_short_help_str(70)) for name, c in commands if c and not c.hidden]
+
+
+def _format_examples(epilog: str | None, formatter: click.HelpFormatter) -> None:
+    """Write the examples as they stand: click would wrap them."""
+    if epilog:
+        with formatter.section("Examples"):
+            for line in epilog.strip().splitlines():
+                formatter.write(f"  {line.strip()}\n" if line.strip() else "\n")
+
+
+class Command(TyperCommand):
+    """A command with the global options, and its epilog shown as examples."""
+
+    def __init__(self, name: str | None, **attributes: Any) -> None:
+        attributes["params"] = [*(attributes.get("params") or ()), *_global_options()]
+        super().__init__(name, **attributes)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _format_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _format_examples(self.epilog, formatter)
+
+
+class Group(TyperGroup):
+    """`snap` itself."""
+
+    def __init__(self, **attributes: Any) -> None:
+        attributes["params"] = [*(attributes.get("params") or ()), *_global_options()]
+        super().__init__(**attributes)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _format_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _format_examples(self.epilog, formatter)
+
+
+CONTEXT_SETTINGS: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+}
+
+app = typer.Typer(
+    name="snap",
+    cls=Group,
+    help="Git for the contents of a PostgreSQL database.",
+    epilog="""
+        snap init
+        snap commit -m "before the migration" --tag pre-migration
+        snap log
+        snap restore pre-migration
+    """,
+    context_settings=CONTEXT_SETTINGS,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@functools.cache
+def command() -> click.Group:
+    """Return the whole application as click sees it, commands in the order of `--help`."""
+    from pgsnap.cli import commands
+
+    commands.register(app, Command)
+    built = typer.main.get_command(app)
+    assert isinstance(built, click.Group)
+    return built
+
+
+def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
+    """Parse *arguments* and run the command. Returns the exit code of a run without an error.
+
+    Raises SnapError: click's own errors as UsageError.
+    """
+    group = command()
+    if os.environ.get(f"_{prog.upper()}_COMPLETE"):
+        # A shell asks for completions; typer answers and exits.
+        group.main(list(arguments), prog_name=prog)
+    try:
+        with group.make_context(prog, list(arguments), obj=invocation) as ctx:
+            group.invoke(ctx)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as end:
+        invocation.terminal.note(end.message)
+        return UsageError.exit_code
+    except click.UsageError as error:
+        # The options were not all read: look for this one, so that the error comes as asked.
+        operands = arguments.index("--") if "--" in arguments else len(arguments)
+        invocation.given.json = "--json" in arguments[:operands]
+        raise _usage_error(error, prog) from None
+    except click.ClickException as error:
+        raise UsageError(_as_message(error.format_message())) from None
+    except click.Abort:
+        raise Interrupted("interrupted") from None
+    return 0
+
+
+def _usage_error(error: click.UsageError, prog: str) -> UsageError:
+    path = error.ctx.command_path if error.ctx is not None else prog
+    advice = f"Run `{path} --help`."
+    if isinstance(error, click.NoSuchOption):
+        if error.possibilities:
+            advice = f"Did you mean {' or '.join(sorted(error.possibilities))}?"
+        return UsageError(f'unknown option "{error.option_name}"', hint=advice)
+    message, mark, suggestion = error.format_message().partition(" Did you mean ")
+    if mark:
+        # Both click and typer may suggest; once is enough.
+        advice = "Did you mean " + suggestion.partition("?")[0].replace("'", '"') + "?"
+    return UsageError(_as_message(message).replace("'", '"'), hint=advice)
+
+
+def _as_message(text: str) -> str:
+    text = text.strip().removesuffix(".")
+    return text[:1].lower() + text[1:]

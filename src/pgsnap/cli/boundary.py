@@ -1,0 +1,182 @@
+"""The one place where errors become words and exit codes, and signals become errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pgsnap import __version__
+from pgsnap.cli import render
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.redact import redact
+from pgsnap.cli.terminal import OutputClosed, Terminal
+from pgsnap.errors import BUG_EXIT_CODE, Interrupted, SnapError, StoreFull
+
+_PROGRAM_NAMES = ("snap", "pgsnap")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP. A kind of KeyboardInterrupt: whatever stops cleanly for Ctrl-C does so
+    for these too, and no handler of ordinary errors can swallow it."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return the exit code. Raises nothing."""
+    terminal = Terminal.of_process()
+    invocation = Invocation(terminal)
+    try:
+        with _signals_as_errors():
+            from pgsnap.cli.app import execute
+
+            code = execute(_program_name(), arguments, invocation)
+            terminal.flush()
+            return code
+    except OutputClosed:
+        terminal.abandon_output()
+        return SnapError.exit_code
+    except SnapError as error:
+        return _tell(invocation, error)
+    except Terminated as error:
+        return _tell(invocation, Interrupted(f"stopped by {error}"))
+    except KeyboardInterrupt:
+        return _tell(invocation, Interrupted("interrupted"))
+    except OSError as error:
+        translated = _os_error(error)
+        if translated is None:
+            return _tell_bug(invocation, error, arguments)
+        return _tell(invocation, translated)
+    except Exception as error:  # noqa: BLE001 - the one place that turns a bug into words
+        return _tell_bug(invocation, error, arguments)
+
+
+def _program_name() -> str:
+    name = Path(sys.argv[0]).name if sys.argv else ""
+    return name if name in _PROGRAM_NAMES else _PROGRAM_NAMES[0]
+
+
+@contextmanager
+def _signals_as_errors() -> Iterator[None]:
+    """Raise Terminated in the main thread on SIGTERM, and on SIGHUP unless nohup turned it off."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous: dict[signal.Signals, Any] = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            previous[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _tell(invocation: Invocation, error: SnapError) -> int:
+    fields = error_fields(error)
+    _tell_fields(invocation, fields)
+    return int(fields["exit_code"])
+
+
+def error_fields(error: SnapError) -> dict[str, Any]:
+    """Return what --json tells about *error*, without passwords."""
+    return {
+        "kind": error.kind,
+        "message": redact(error.message),
+        "detail": redact(error.detail),
+        "hint": redact(error.hint),
+        "exit_code": error.exit_code,
+    }
+
+
+def _tell_fields(invocation: Invocation, fields: dict[str, Any]) -> None:
+    terminal = invocation.terminal
+    try:
+        terminal.flush()
+    except (OutputClosed, SnapError):
+        terminal.abandon_output()
+    if invocation.json:
+        terminal.note(render.json_text({"error": fields}))
+        return
+    for line in error_lines(fields, colour=terminal.stderr_colour):
+        terminal.note(line)
+
+
+def error_lines(fields: dict[str, Any], *, colour: bool = False) -> list[str]:
+    """Return an error as PostgreSQL's own programs show theirs."""
+    mark = render.style("error:", "red", colour)
+    lines = [f"snap: {mark} {render.plain(fields['message'], keep_lines=True)}"]
+    for label, key in (("DETAIL", "detail"), ("HINT", "hint")):
+        if fields[key]:
+            lines.append(f"{label}:  {render.plain(fields[key], keep_lines=True)}")
+    return lines
+
+
+def _os_error(error: OSError) -> SnapError | None:
+    """Return the operating system's refusal as an error, or None for one that is our own fault."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        kind: type[SnapError] = StoreFull
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE):
+        kind = SnapError
+    else:
+        return None
+    where = f': "{error.filename}"' if error.filename else ""
+    reason = (error.strerror or "refused").lower()
+    return kind(f"{reason}{where}")
+
+
+def _tell_bug(invocation: Invocation, error: Exception, arguments: Sequence[str]) -> int:
+    trace = redact("".join(traceback.format_exception(error)))
+    versions = f"snap {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    kept = None if invocation.verbose else _keep_trace(f"{versions}\n{arguments[:1]}\n{trace}")
+    hint = "Please report this"
+    if kept is not None:
+        hint += f' with the file "{kept}".'
+    elif invocation.verbose:
+        hint += " with the traceback above."
+    else:
+        hint += "; run the command again with --verbose to see where it happened."
+    if invocation.verbose and not invocation.json:
+        invocation.terminal.note(trace.rstrip())
+    fields = {
+        "kind": "bug",
+        "message": redact(f"a bug in snap: {type(error).__name__}: {error}"),
+        "detail": f"{versions}.",
+        "hint": hint,
+        "exit_code": BUG_EXIT_CODE,
+    }
+    if invocation.verbose and invocation.json:
+        fields["traceback"] = trace
+    _tell_fields(invocation, fields)
+    return BUG_EXIT_CODE
+
+
+def _keep_trace(text: str) -> Path | None:
+    """Write the traceback to a file that only the user can read; None where there is no place."""
+    named = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    try:
+        folder = Path(named) / "pgsnap"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # mkstemp makes the file 0600 and never follows somebody else's link.
+        descriptor, name = tempfile.mkstemp(prefix=f"bug-{stamp}-", suffix=".txt", dir=folder)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except (OSError, RuntimeError):
+        return None
+    return Path(name)

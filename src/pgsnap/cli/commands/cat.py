@@ -1,0 +1,54 @@
+"""`snap cat`: a snapshot as plain SQL."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.world import open_repository, resolve
+from pgsnap.errors import UsageError
+
+EXAMPLES = """
+set -o pipefail; snap cat latest | psql -X -v ON_ERROR_STOP=1 shop_copy
+snap cat pre-migration --section pre-data
+snap cat latest --section 'data public.orders' | head
+snap cat latest --section globals
+"""
+
+
+def run(
+    ctx: typer.Context,
+    revision: Annotated[str, typer.Argument(metavar="REV", help="The snapshot.")],
+    section: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--section", metavar="NAME", help="Only this section (repeatable), as `snap show` names it."
+        ),
+    ] = None,
+    with_secrets: Annotated[
+        bool,
+        typer.Option("--with-secrets", help="Show the password verifiers of roles (globals only)."),
+    ] = False,
+) -> None:
+    """Write a snapshot as plain SQL to standard output, fit for psql.
+
+    Globals (roles, tablespaces) only with --section globals. Damage met half-way ends the output
+    with a statement that fails, and exit code 60: use `set -o pipefail` and ON_ERROR_STOP.
+    """
+    from pgsnap.workflows.cat import cat
+
+    invocation = Invocation.of(ctx)
+    if invocation.json:
+        raise UsageError(
+            "cat writes SQL, so --json has no meaning for it", hint="Run `snap show REV --json`."
+        )
+    with open_repository(invocation) as repo:
+        snapshot_id = resolve(invocation, repo, revision)
+        blocks = cat(repo, snapshot_id, tuple(section or ()), with_secrets=with_secrets)
+        if invocation.terminal.stdout_is_terminal:
+            invocation.tell("warning: the dump goes to the terminal; pipe it into psql or a file")
+        for block in blocks:
+            invocation.terminal.write_bytes(block)
+        invocation.terminal.flush()

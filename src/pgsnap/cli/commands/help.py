@@ -1,0 +1,44 @@
+"""`snap help`: the commands, one command, or the exit codes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import click
+import typer
+
+from pgsnap.cli import render
+from pgsnap.cli.invocation import Invocation
+from pgsnap.errors import EXIT_CODES, UsageError
+
+EXAMPLES = """
+snap help commit
+snap help exit-codes
+"""
+
+
+def run(
+    ctx: typer.Context,
+    topic: Annotated[
+        str | None, typer.Argument(metavar="[COMMAND|exit-codes]", show_default=False)
+    ] = None,
+) -> None:
+    """Show the help of a command, or what the exit codes mean."""
+    invocation = Invocation.of(ctx)
+    if topic == "exit-codes":
+        fields = [{"exit_code": code, "meaning": meaning} for code, meaning in EXIT_CODES]
+        rows = [(str(code), meaning) for code, meaning in EXIT_CODES]
+        invocation.emit(fields, render.columns(rows, right=frozenset({0})))
+        return
+    invocation.terminal.write(_help_text(ctx, topic) + "\n")
+
+
+def _help_text(ctx: click.Context, topic: str | None) -> str:
+    root = ctx.find_root()
+    if topic is None:
+        return root.get_help()
+    group = root.command
+    command = group.get_command(root, topic) if isinstance(group, click.Group) else None
+    if command is None:
+        raise UsageError(f'no help for "{topic}"', hint="Run `snap help` for the list of commands.")
+    return command.get_help(click.Context(command, info_name=topic, parent=root))

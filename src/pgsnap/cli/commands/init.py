@@ -1,0 +1,83 @@
+"""`snap init`: a repository, and a snap.toml where there is none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgsnap.cli.config_file import FILE_NAME, absolute_path
+from pgsnap.cli.config_template import config_template
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.settings import DEFAULT_REPOSITORY
+from pgsnap.errors import UsageError
+
+EXAMPLES = """
+snap init
+snap init /srv/backups/shop
+"""
+
+
+def run(
+    ctx: typer.Context,
+    path: Annotated[
+        str | None,
+        typer.Argument(metavar="[PATH]", show_default=False, help="Where to make it."),
+    ] = None,
+) -> None:
+    """Make a repository, and a commented snap.toml where there is none.
+
+    The folder must be new or empty; only its owner may read it.
+    """
+    from pgsnap.repository.repository import Repository
+
+    invocation = Invocation.of(ctx)
+    settings = invocation.settings
+    place = settings.repository if path is None else absolute_path(path, Path.cwd(), "PATH")
+    Repository.create(place)
+    with Repository.open(place) as repo:
+        repository_id = repo.config.repository_id
+    config = settings.config_path
+    created = config is None
+    if config is None:
+        config = _write_config(Path.cwd(), place)
+    elif place != settings.repository:
+        invocation.tell(
+            f'snap.toml names another repository: set repository = "{place}" in {config}, '
+            f"or use --repo {place}"
+        )
+    lines = [f"made the repository {place}"]
+    if created:
+        lines.append(f"wrote {config}")
+    if not invocation.quiet:
+        lines.append('next: snap commit -m "first snapshot"')
+    fields = {
+        "repository": str(place),
+        "repository_id": repository_id,
+        "config": str(config),
+        "config_created": created,
+        "notices": invocation.notices,
+    }
+    invocation.emit(fields, lines)
+
+
+def _write_config(folder: Path, place: Path) -> Path:
+    """Write a snap.toml that finds *place*, durably and never over another one."""
+    named = None
+    if place != folder / DEFAULT_REPOSITORY:
+        named = str(place.relative_to(folder)) if place.is_relative_to(folder) else str(place)
+    path = folder / FILE_NAME
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(config_template(named))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UsageError(
+            f'cannot write "{path}"',
+            detail=f"{error.strerror}. The repository {place} was made.",
+            hint=f"Work from another folder, or name the repository: --repo {place}",
+        ) from error
+    return path

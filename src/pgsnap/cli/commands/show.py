@@ -1,0 +1,36 @@
+"""`snap show`: everything about one snapshot."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.show_view import show_fields, show_lines
+from pgsnap.cli.world import open_repository, resolve
+
+EXAMPLES = """
+snap show latest
+snap show pre-migration --json | jq '.sections[] | {name, rows, bytes}'
+snap show @2026-01-02T14:30
+"""
+
+
+def run(
+    ctx: typer.Context,
+    revision: Annotated[str, typer.Argument(metavar="REV", help="The snapshot.")],
+) -> None:
+    """Show a snapshot: database, versions, extensions, and its sections with their sizes.
+
+    REV is a tag, an id or 4 or more characters of it, latest, latest~2, TAG~1, or @2026-01-02.
+    """
+    from pgsnap.workflows.history import show
+
+    invocation = Invocation.of(ctx)
+    with open_repository(invocation) as repo:
+        snapshot_id = resolve(invocation, repo, revision)
+        report = show(repo, snapshot_id)
+    terminal = invocation.terminal
+    lines = show_lines(snapshot_id, report, now=invocation.now, colour=terminal.colour)
+    invocation.emit(show_fields(snapshot_id, report), lines)

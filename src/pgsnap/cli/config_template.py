@@ -1,0 +1,49 @@
+"""The commented snap.toml that `snap init` writes."""
+
+from __future__ import annotations
+
+import json
+
+_TEMPLATE = """\
+# snap.toml: settings of snap for this folder and the folders below it.
+# Options of the command line and environment variables (SNAP_REPO, DATABASE_URL) come before these.
+# Every line shows the default, as a comment.
+
+# Where the repository is. A relative path starts at this file.
+{repository}
+
+# The name under which the snapshots of this database stand. Default: the database's own name.
+# database = "shop"
+
+# The database, as a libpq URI or keywords. Default: libpq's own PG* variables and service file.
+# Keep passwords out of this file: libpq reads them from ~/.pgpass.
+# dsn = "host=localhost dbname=shop user=shop"
+
+# The folder of pg_dump, pg_dumpall and psql. Default: the version that fits the server, wherever it
+# is installed.
+# bindir = "/usr/lib/postgresql/15/bin"
+
+# What speaks SQL to the server: "psycopg", or "psql" (where only psql gets through).
+# client = "psycopg"
+
+# How long a command waits while another one holds the repository.
+# lock_timeout = "10min"
+
+# How long pg_dump waits for a table that a migration has locked.
+# lock_wait_timeout = "10min"
+
+# Whether a restore first records what it is about to replace.
+# safety_snapshot = true
+
+# Whether a pg_dump that is newer than the server will do.
+# allow_newer_client = false
+"""
+
+
+def config_template(repository: str | None) -> str:
+    """Return the text of a new snap.toml; *repository* is None for the default place."""
+    line = '# repository = "database/backups"'
+    if repository is not None:
+        # A JSON string is a TOML basic string, but for the DEL character, which no path has.
+        line = f"repository = {json.dumps(repository, ensure_ascii=False)}"
+    return _TEMPLATE.format(repository=line)

@@ -1,0 +1,89 @@
+"""One run of the program: its options, settings and terminal, and what commands make of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pgsnap.cli import render
+from pgsnap.cli.redact import redact
+from pgsnap.cli.settings import GlobalOptions, Settings, load_settings
+from pgsnap.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    import click
+
+    from pgsnap.cli.progress import Display
+
+
+class Invocation:
+    """What a command function gets: settings and terminal; made once for each run."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self.given = GlobalOptions()
+        self.notices: list[str] = []
+        self._settings: Settings | None = None
+
+    @classmethod
+    def of(cls, ctx: click.Context) -> Invocation:
+        """Return the invocation that *ctx* belongs to."""
+        found = ctx.find_object(cls)
+        assert found is not None, "the application was started without an Invocation"
+        return found
+
+    @property
+    def settings(self) -> Settings:
+        """The merged settings, read when they are first wanted. Raises UsageError."""
+        if self._settings is None:
+            self._settings = load_settings(self.given, os.environ, Path.cwd())
+        return self._settings
+
+    @property
+    def json(self) -> bool:
+        return self.given.json
+
+    @property
+    def quiet(self) -> bool:
+        return self.given.verbosity < 0
+
+    @property
+    def verbose(self) -> bool:
+        return self.given.verbosity > 0
+
+    @property
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def emit(self, fields: dict[str, Any] | list[dict[str, Any]], lines: list[str]) -> None:
+        """Write the result: *fields* with --json, else *lines*."""
+        if self.json:
+            self.terminal.write(render.json_text(fields) + "\n")
+        elif lines:
+            self.terminal.write("\n".join(lines) + "\n")
+
+    def tell(self, line: str) -> None:
+        """Tell a piece of news: on standard error; with --json it is kept for the result's
+        ``notices``; with --quiet it is dropped."""
+        line = render.plain(redact(line))
+        if self.json:
+            self.notices.append(line)
+        elif not self.quiet:
+            self.terminal.note(line)
+
+    @contextmanager
+    def progress(self, verb: str) -> Iterator[Display]:
+        """Show how far a workflow is, until the block ends. *verb* is the word of the plain line:
+        "committed", "restored"."""
+        from pgsnap.cli.progress import display
+
+        shown = display(self, verb)
+        try:
+            yield shown
+            shown.finish()
+        finally:
+            shown.close()

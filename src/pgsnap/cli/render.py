@@ -1,0 +1,168 @@
+"""Values -> text for people, and values -> JSON. Pure: the time of day comes as an argument."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+SHORT_ID_CHARS = 12
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in decimal units: ``98.3 MB``."""
+    if abs(count) < 1000:
+        return f"{count} B"
+    amount = float(count)
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        amount /= 1000
+        # 999.95 would be shown as 1000.0 of this unit.
+        if abs(amount) < 999.95:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1000:.1f} EB"
+
+
+def rate(count: int, seconds: float) -> str:
+    """Return bytes per second: ``312.0 MB/s``."""
+    return f"{size(round(count / max(seconds, 0.001)))}/s"
+
+
+def number(count: int) -> str:
+    """Return a whole number with its thousands apart: ``1,234,567``."""
+    return f"{count:,}"
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return ``1 table`` or ``23 tables``."""
+    return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def seconds(amount: float) -> str:
+    """Return a time that something took: ``0.84 s``, ``12.3 s``, ``2 min 05 s``, ``1 h 02 min``."""
+    if amount < 10:
+        return f"{amount:.2f} s"
+    if amount < 59.95:
+        return f"{amount:.1f} s"
+    whole = round(amount)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def clock(moment: datetime) -> str:
+    """Return *moment* in local time, with its distance from UTC: ``2026-01-02 14:30:05 +0100``."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Return how far *moment* is from *now*: ``3 hours ago``, ``in 2 minutes``, ``just now``."""
+    distance = (now - moment).total_seconds()
+    amount = abs(distance)
+    for unit, length in (
+        ("year", 365.25 * 86400),
+        ("month", 30.44 * 86400),
+        ("week", 7 * 86400),
+        ("day", 86400),
+        ("hour", 3600),
+        ("minute", 60),
+        ("second", 10),
+    ):
+        # Two of a unit before it is used for years, months and weeks: "9 days" says more than
+        # "1 week".
+        if amount >= length * (2 if unit in ("year", "month", "week") else 1):
+            count = int(amount // (1 if unit == "second" else length))
+            words = plural(count, unit)
+            return f"{words} ago" if distance > 0 else f"in {words}"
+    return "just now"
+
+
+def short_id(identifier: bytes) -> str:
+    """Return the part of a snapshot's id that is shown to people."""
+    return identifier.hex()[:SHORT_ID_CHARS]
+
+
+def plain(text: str, *, keep_lines: bool = False) -> str:
+    """Return *text* with control characters made visible.
+
+    Names and messages come from databases and files of others: an escape sequence in one must not
+    reach the terminal. With *keep_lines* line ends and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    shown = []
+    for character in text:
+        if keep_lines and character in "\n\t":
+            shown.append(character)
+        # Cf holds the marks that turn the direction of writing around.
+        elif unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+            shown.append(character.encode("unicode_escape", "surrogatepass").decode("ascii"))
+        else:
+            shown.append(character)
+    return "".join(shown)
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a message, for lists."""
+    return plain(text.strip().split("\n", 1)[0].rstrip("\r"))
+
+
+def width(text: str) -> int:
+    """Return how many terminal cells *text* takes."""
+    if text.isascii():
+        return len(text)
+    cells = 0
+    for character in text:
+        if unicodedata.combining(character):
+            continue
+        cells += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return cells
+
+
+def columns(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> list[str]:
+    """Return *rows* as aligned lines, columns two spaces apart; those in *right* end flush."""
+    if not rows:
+        return []
+    widths = [max(width(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = []
+        for i, cell in enumerate(row):
+            padding = " " * (widths[i] - width(cell))
+            cells.append(padding + cell if i in right else cell + padding)
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def pairs(items: Sequence[tuple[str, str]], indent: str = "") -> list[str]:
+    """Return ``name:  value`` lines with the values aligned; a value of several lines hangs."""
+    span = max((width(name) for name, _ in items), default=0) + 3
+    lines = []
+    for name, value in items:
+        head, *rest = value.split("\n")
+        lines.append(f"{indent}{name + ':':<{span}}{head}".rstrip())
+        lines += [f"{indent}{'':<{span}}{line}".rstrip() for line in rest]
+    return lines
+
+
+def indented(text: str, by: str = "    ") -> list[str]:
+    """Return the lines of a message, indented."""
+    return [f"{by}{plain(line)}".rstrip() for line in text.strip().splitlines()]
+
+
+def style(text: str, name: str, on: bool) -> str:
+    """Return *text* in a style of the terminal when *on*."""
+    return f"\x1b[{_STYLES[name]}m{text}\x1b[0m" if on else text
+
+
+def json_time(moment: datetime) -> str:
+    """Return *moment* as ISO 8601 in UTC, with Z; fractions only where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def json_text(value: Any) -> str:
+    """Return *value* as one JSON text. ASCII, so that it is valid in every locale."""
+    return json.dumps(value, indent=2, ensure_ascii=True)

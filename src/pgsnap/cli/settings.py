@@ -1,0 +1,129 @@
+"""Flags beat environment variables, which beat snap.toml, which beats the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pgsnap import limits
+from pgsnap.cli.config_file import Client, ConfigFile, absolute_path, find_config, load_config
+from pgsnap.cli.duration import parse_duration
+from pgsnap.errors import UsageError
+
+T = TypeVar("T")
+
+DEFAULT_REPOSITORY = Path("database") / "backups"
+
+
+@dataclass(slots=True)
+class GlobalOptions:
+    """What the command line says for every command; None where it says nothing."""
+
+    repo: str | None = None
+    config: str | None = None
+    dsn: str | None = None
+    database: str | None = None
+    lock_timeout: str | None = None
+    json: bool = False
+    verbosity: int = 0
+    """-1 with --quiet, 1 with --verbose."""
+    progress: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for this run. Paths are absolute, times are seconds.
+
+    *dsn* is None where libpq's own variables and files decide. *database* is the label that was
+    asked for, None for the database's own name. *dsn_from* and *repository_from* say where the
+    value came from, for messages.
+    """
+
+    repository: Path
+    repository_from: str
+    database: str | None
+    dsn: str | None
+    dsn_from: str
+    bindir: Path | None
+    client: Client
+    lock_timeout: float
+    lock_wait_timeout: float
+    safety_snapshot: bool
+    allow_newer_client: bool
+    config_path: Path | None
+
+
+def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Path) -> Settings:
+    """Merge *options*, *environ* and the snap.toml that holds in *folder*. Raises UsageError."""
+    config = _config(options, folder)
+    repository, repository_from = _repository(options, environ, folder, config)
+    dsn, dsn_from = _dsn(options, environ, config)
+    database = options.database
+    if database is not None and not database.strip():
+        raise UsageError("--database is empty")
+    lock_timeout = _first(config.lock_timeout if config else None, limits.LOCK_TIMEOUT_SECONDS)
+    if options.lock_timeout is not None:
+        lock_timeout = parse_duration(options.lock_timeout, "--lock-timeout")
+    found = config if config is not None else ConfigFile(path=folder)
+    return Settings(
+        repository=repository,
+        repository_from=repository_from,
+        database=database or found.database,
+        dsn=dsn,
+        dsn_from=dsn_from,
+        bindir=found.bindir,
+        client=found.client or "psycopg",
+        lock_timeout=lock_timeout,
+        lock_wait_timeout=_first(found.lock_wait_timeout, limits.LOCK_WAIT_TIMEOUT_SECONDS),
+        safety_snapshot=_first(found.safety_snapshot, True),
+        allow_newer_client=_first(found.allow_newer_client, False),
+        config_path=config.path if config else None,
+    )
+
+
+def _config(options: GlobalOptions, folder: Path) -> ConfigFile | None:
+    if options.config is not None:
+        return load_config(absolute_path(options.config, folder, "--config"))
+    path = find_config(folder)
+    return load_config(path) if path else None
+
+
+def _repository(
+    options: GlobalOptions, environ: Mapping[str, str], folder: Path, config: ConfigFile | None
+) -> tuple[Path, str]:
+    if options.repo is not None:
+        if not options.repo.strip():
+            raise UsageError("--repo is empty")
+        return absolute_path(options.repo, folder, "--repo"), "--repo"
+    named = environ.get("SNAP_REPO", "")
+    if named.strip():
+        return absolute_path(named, folder, "SNAP_REPO"), "SNAP_REPO"
+    if config is None:
+        return folder / DEFAULT_REPOSITORY, "the default"
+    if config.repository is None:
+        return config.path.parent / DEFAULT_REPOSITORY, f"the default beside {config.path}"
+    return config.repository, str(config.path)
+
+
+def _dsn(
+    options: GlobalOptions, environ: Mapping[str, str], config: ConfigFile | None
+) -> tuple[str | None, str]:
+    if options.dsn is not None:
+        if not options.dsn.strip():
+            raise UsageError(
+                "--dsn is empty",
+                hint='Write a libpq URI or keywords, such as --dsn "host=localhost dbname=shop".',
+            )
+        return options.dsn, "--dsn"
+    named = environ.get("DATABASE_URL", "")
+    if named.strip():
+        return named, "DATABASE_URL"
+    if config is not None and config.dsn is not None:
+        return config.dsn, str(config.path)
+    return None, "libpq's environment"
+
+
+def _first(value: T | None, default: T) -> T:
+    return default if value is None else value

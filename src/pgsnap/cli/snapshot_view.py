@@ -1,0 +1,103 @@
+"""How a snapshot is shown: JSON fields, lines of `log`, the page of `show`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pgsnap.cli import render
+
+if TYPE_CHECKING:
+    from pgsnap.model import Snapshot, SnapshotId
+
+
+def snapshot_fields(
+    snapshot_id: SnapshotId, snapshot: Snapshot, tags: Sequence[str]
+) -> dict[str, Any]:
+    """Return what --json tells about a snapshot, the same in every command."""
+    return {
+        "id": snapshot_id.hex(),
+        "database": snapshot.database,
+        "tags": list(tags),
+        "time": render.json_time(snapshot.time),
+        "message": snapshot.message,
+        "parent": snapshot.parent.hex() if snapshot.parent else None,
+        "root": snapshot.root.hex(),
+        "tables": snapshot.table_count,
+        "rows": snapshot.rows,
+        "bytes": snapshot.plain_bytes,
+        "new_bytes": snapshot.stored_bytes,
+        "duration_ms": snapshot.duration_ms,
+    }
+
+
+def summary_line(snapshot_id: SnapshotId, snapshot: Snapshot) -> str:
+    """Return the last line of a commit: id, database, tables, bytes, new bytes, time."""
+    return "  ".join(
+        (
+            render.short_id(snapshot_id),
+            render.plain(snapshot.database),
+            render.plural(snapshot.table_count, "table"),
+            render.size(snapshot.plain_bytes),
+            f"{render.size(snapshot.stored_bytes)} new",
+            render.seconds(snapshot.duration_ms / 1000),
+        )
+    )
+
+
+def when(moment: datetime, now: datetime) -> str:
+    """Return a time both ways: ``2026-01-02 14:30:05 +0100 (3 hours ago)``."""
+    return f"{render.clock(moment)} ({render.ago(moment, now)})"
+
+
+def tag_words(tags: Sequence[str]) -> str:
+    """Return ``(pre-migration, v2)``, or nothing without tags."""
+    return f"({', '.join(render.plain(tag) for tag in tags)})" if tags else ""
+
+
+def log_block(
+    snapshot_id: SnapshotId,
+    snapshot: Snapshot,
+    tags: Sequence[str],
+    *,
+    now: datetime,
+    colour: bool,
+) -> list[str]:
+    """Return one entry of `snap log`."""
+    title = render.style(f"snapshot {render.short_id(snapshot_id)}", "yellow", colour)
+    if tags:
+        title += " " + render.style(tag_words(tags), "green", colour)
+    contents = (
+        f"{render.size(snapshot.plain_bytes)} in {render.plural(snapshot.table_count, 'table')}, "
+        f"{render.plural(snapshot.rows, 'row')}; {render.size(snapshot.stored_bytes)} new"
+    )
+    facts = [
+        ("Database", render.plain(snapshot.database)),
+        ("Date", when(snapshot.time, now)),
+        ("Size", contents),
+    ]
+    return [title, *render.pairs(facts), "", *render.indented(snapshot.message), ""]
+
+
+def log_rows(
+    entries: Sequence[tuple[SnapshotId, Snapshot, Sequence[str]]],
+    *,
+    now: datetime,
+    several_databases: bool,
+) -> list[str]:
+    """Return the lines of `snap log --oneline`."""
+    rows = []
+    for snapshot_id, snapshot, tags in entries:
+        words = " ".join(filter(None, (tag_words(tags), render.first_line(snapshot.message))))
+        row = [
+            render.short_id(snapshot_id),
+            render.plain(snapshot.database),
+            render.ago(snapshot.time, now),
+            render.size(snapshot.plain_bytes),
+            f"+{render.size(snapshot.stored_bytes)}",
+            words,
+        ]
+        rows.append(row if several_databases else row[:1] + row[2:])
+    first = 3 if several_databases else 2
+    return render.columns(rows, right=frozenset({first, first + 1}))

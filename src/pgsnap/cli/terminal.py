@@ -1,0 +1,139 @@
+"""The three standard streams: which is a terminal, where colours go, what a closed pipe means."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+from pgsnap.errors import Declined, SnapError
+
+
+class OutputClosed(Exception):
+    """Whoever read standard output has gone (`snap log | head`): there is nobody to tell."""
+
+
+class OutputFailed(SnapError):
+    """Standard output does not take what is written (a full disk, say)."""
+
+    kind = "output"
+
+
+class Terminal:
+    """Results go to standard output, everything else to standard error; answers come from
+    standard input, and only when it is a terminal."""
+
+    def __init__(
+        self, stdin: TextIO, stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]
+    ) -> None:
+        self._stdin = stdin
+        self._stdout = stdout
+        self._stderr = stderr
+        colourful = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+        self.stdin_is_terminal = _is_terminal(stdin)
+        self.stdout_is_terminal = _is_terminal(stdout)
+        self.stderr_is_terminal = _is_terminal(stderr)
+        self.colour = colourful and self.stdout_is_terminal
+        self.stderr_colour = colourful and self.stderr_is_terminal
+        for stream in (stdout, stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A name that the locale cannot show must not end the program.
+                stream.reconfigure(errors="backslashreplace")
+
+    @classmethod
+    def of_process(cls) -> Terminal:
+        """Return the terminal of this process, with closed streams opened on nothing: else the
+        next file to be opened would take the number of a standard stream."""
+        for descriptor in range(3):
+            try:
+                os.fstat(descriptor)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)
+        nowhere = Path(os.devnull)
+        return cls(
+            sys.stdin or nowhere.open(encoding="utf-8"),
+            sys.stdout or nowhere.open("w", encoding="utf-8"),
+            sys.stderr or nowhere.open("w", encoding="utf-8"),
+            os.environ,
+        )
+
+    @property
+    def stderr(self) -> TextIO:
+        return self._stderr
+
+    @property
+    def width(self) -> int:
+        return shutil.get_terminal_size().columns
+
+    def write(self, text: str) -> None:
+        """Write a result. Raises OutputClosed, OutputFailed."""
+        try:
+            self._stdout.write(text)
+        except OSError as error:
+            raise _translated(error) from error
+
+    def write_bytes(self, data: bytes | memoryview) -> None:
+        """Write a result as it is, after what `write` was given."""
+        try:
+            self._stdout.flush()
+            self._stdout.buffer.write(data)
+        except OSError as error:
+            raise _translated(error) from error
+
+    def flush(self) -> None:
+        """Hand everything written so far to the operating system. Raises as `write`."""
+        try:
+            self._stdout.flush()
+        except OSError as error:
+            raise _translated(error) from error
+
+    def abandon_output(self) -> None:
+        """Let what standard output still holds go nowhere, so that the interpreter's own flush at
+        its end does not complain."""
+        try:
+            descriptor = self._stdout.fileno()
+        except (OSError, ValueError):
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+
+    def note(self, line: str) -> None:
+        """Write a line for the user that is no result."""
+        try:
+            self._stderr.write(line + "\n")
+            self._stderr.flush()
+        except OSError:
+            # There is no third stream on which to complain.
+            return
+
+    def confirm(self, question: str, *, hint: str) -> None:
+        """Ask a question that is answered with yes or no. Raises Declined."""
+        if not self.stdin_is_terminal:
+            raise Declined(
+                "nobody can be asked: standard input is not a terminal",
+                hint=hint,
+            )
+        self.flush()
+        self._stderr.write(f"{question} [y/N] ")
+        self._stderr.flush()
+        answer = self._stdin.readline().strip().lower()
+        if answer not in ("y", "yes"):
+            raise Declined("declined", detail="Nothing was changed.")
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except ValueError:
+        return False
+
+
+def _translated(error: OSError) -> Exception:
+    if isinstance(error, BrokenPipeError):
+        return OutputClosed()
+    return OutputFailed("cannot write to standard output", detail=f"{error.strerror or error}.")

@@ -1,0 +1,87 @@
+"""From settings to the objects that workflows take: repository, server, source."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.settings import Settings
+from pgsnap.errors import AmbiguousRevision, RepositoryNotFound, UsageError
+
+if TYPE_CHECKING:
+    from pgsnap.model import SnapshotId
+    from pgsnap.repository.repository import Repository
+    from pgsnap.sessions.endpoint import Endpoint
+    from pgsnap.sessions.server import Server
+
+
+def open_repository(invocation: Invocation) -> Repository:
+    """Return the repository of the settings, open; a context manager."""
+    from pgsnap.repository.repository import Repository
+
+    settings = invocation.settings
+    try:
+        return Repository.open(
+            settings.repository,
+            lock_timeout_seconds=settings.lock_timeout,
+            index_folder=_cache_folder(),
+        )
+    except RepositoryNotFound as error:
+        error.detail = f"{error.detail} The place comes from {settings.repository_from}.".strip()
+        raise
+
+
+def _cache_folder() -> Path | None:
+    """Return where the index of a repository on read-only media goes."""
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(named) if named else Path("~/.cache").expanduser()) / "pgsnap"
+    except RuntimeError:
+        return None
+
+
+def endpoint(settings: Settings) -> Endpoint:
+    """Return the server and database of the settings. Raises UsageError."""
+    from pgsnap.sessions.endpoint import Endpoint
+
+    try:
+        return Endpoint.parse(settings.dsn, os.environ)
+    except UsageError as error:
+        error.detail = f"{error.detail} It comes from {settings.dsn_from}.".strip()
+        raise
+
+
+def server(settings: Settings) -> Server:
+    """Return the server of the settings, not connected yet."""
+    from pgsnap.runners.local import LocalRunner
+    from pgsnap.sessions.server import Server
+
+    return Server(endpoint(settings), LocalRunner(settings.bindir), client=settings.client)
+
+
+def database_of_dsn(settings: Settings) -> str | None:
+    """Return the database that the settings or the environment name, None where they name none."""
+    if (
+        settings.dsn is None
+        and not os.environ.get("PGDATABASE")
+        and not os.environ.get("PGSERVICE")
+    ):
+        return None
+    return endpoint(settings).database
+
+
+def resolve(invocation: Invocation, repo: Repository, revision: str) -> SnapshotId:
+    """Return the snapshot that *revision* means; where the repository holds several databases, the
+    one that --database, snap.toml or the DSN names. Raises RevisionError."""
+    from pgsnap.repository.revisions import resolve as resolve_revision
+
+    settings = invocation.settings
+    try:
+        return resolve_revision(repo, revision, database=settings.database)
+    except AmbiguousRevision:
+        # The DSN is read only when it is needed: reading it takes longer than the rest.
+        if settings.database is not None or (named := database_of_dsn(settings)) is None:
+            raise
+        return resolve_revision(repo, revision, database=named)

@@ -1,0 +1,161 @@
+"""Finds PostgreSQL's server programs on this host. Never installs any: see `installing`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgsnap.errors import ToolMissing
+
+PROGRAMS = ("initdb", "postgres", "pg_ctl", "psql", "pg_dump", "pg_dumpall")
+MAJORS = (14, 15, 16, 17, 18)
+
+# Debian and Ubuntu, then the packages that postgresql.org makes for others.
+_SYSTEM_FOLDERS = ((Path("/usr/lib/postgresql"), "*/bin"), (Path("/usr"), "pgsql-*/bin"))
+# Where the server's user can read what root has unpacked: root's own cache is closed to it.
+_ROOT_CACHE = Path("/var/tmp/pgsnap-postgresql")
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """One installation of PostgreSQL. *version* is as postgres prints it: 15.18, 18beta1."""
+
+    bindir: Path
+    version: str
+
+    @property
+    def major(self) -> int:
+        return int(re.match(r"\d+", self.version)[0])  # type: ignore[index]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The version as numbers, to be compared."""
+        return tuple(int(digits) for digits in re.findall(r"\d+", self.version))
+
+    def program(self, name: str) -> str:
+        """Return the path of one of the programs."""
+        return str(self.bindir / name)
+
+    def __str__(self) -> str:
+        return f"PostgreSQL {self.version} ({self.bindir})"
+
+
+def find(major: int | None = None, environ: Mapping[str, str] | None = None) -> Binaries:
+    """Return the PostgreSQL of *major*, else the newest, of the first place that has one.
+
+    The places: the folders of SNAP_PG_BINDIR, the system's packages, PATH, the cache.
+    Raises ToolMissing.
+    """
+    for found in _by_place(os.environ if environ is None else environ):
+        fitting = [one for one in found if major is None or one.major == major]
+        if fitting:
+            return max(fitting, key=lambda one: one.order)
+    wanted = "PostgreSQL" if major is None else f"PostgreSQL {major}"
+    raise ToolMissing(
+        f"no {wanted} server on this host",
+        detail=f"Looked for {', '.join(PROGRAMS)} in SNAP_PG_BINDIR, the system's packages, PATH "
+        f"and {cache_folder(environ)}.",
+        hint=f"Run `{_install_command(major)}`.",
+    )
+
+
+def find_all(environ: Mapping[str, str] | None = None) -> dict[int, Binaries]:
+    """Return one PostgreSQL for each major version that is here."""
+    chosen: dict[int, Binaries] = {}
+    for found in _by_place(os.environ if environ is None else environ):
+        for one in sorted(found, key=lambda one: one.order, reverse=True):
+            chosen.setdefault(one.major, one)
+    return dict(sorted(chosen.items()))
+
+
+def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return where unpacked wheels lie, one folder for each version."""
+    environ = os.environ if environ is None else environ
+    if environ.get("SNAP_PG_CACHE"):
+        return Path(environ["SNAP_PG_CACHE"])
+    if os.geteuid() == 0:
+        return _ROOT_CACHE
+    home = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "pgsnap" / "postgresql"
+
+
+def examine(bindir: Path) -> Binaries | None:
+    """Return the PostgreSQL in *bindir*, or None if a program is missing there.
+
+    Raises ToolMissing when postgres is there but does not run.
+    """
+    if not all(os.access(bindir / name, os.X_OK) for name in PROGRAMS):
+        return None
+    done = subprocess.run(
+        [str(bindir / "postgres"), "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    match = re.search(r"\(PostgreSQL\) (\d\S*)", done.stdout)
+    if done.returncode == 0 and match:
+        return Binaries(bindir, match[1])
+    raise ToolMissing(
+        f"the PostgreSQL in {bindir} does not run",
+        detail=done.stderr.strip() or f"It printed {done.stdout.strip()!r}.",
+        hint=_libraries_hint(done.stderr),
+    )
+
+
+def _by_place(environ: Mapping[str, str]) -> Iterator[list[Binaries]]:
+    yield _named(environ.get("SNAP_PG_BINDIR", ""))
+    for root, pattern in _SYSTEM_FOLDERS:
+        yield _usable(sorted(root.glob(pattern)))
+    on_path = shutil.which("postgres", path=environ.get("PATH"))
+    yield _usable([Path(on_path).resolve().parent] if on_path else [])
+    yield _usable(sorted(cache_folder(environ).glob("*/bin")))
+
+
+def _usable(folders: list[Path]) -> list[Binaries]:
+    found = []
+    for folder in folders:
+        try:
+            one = examine(folder)
+        except ToolMissing:
+            continue
+        if one:
+            found.append(one)
+    return found
+
+
+def _named(value: str) -> list[Binaries]:
+    """Return what SNAP_PG_BINDIR names: what is named there and is not usable is an error."""
+    found = []
+    for name in filter(None, value.split(os.pathsep)):
+        one = examine(Path(name))
+        if one is None:
+            raise ToolMissing(
+                f"{name} does not hold PostgreSQL's programs",
+                detail=f"SNAP_PG_BINDIR names it, and {', '.join(PROGRAMS)} must lie there.",
+                hint="Run `unset SNAP_PG_BINDIR`, or name a folder such as "
+                "/usr/lib/postgresql/15/bin.",
+            )
+        found.append(one)
+    return found
+
+
+def _install_command(major: int | None) -> str:
+    if shutil.which("apt-get"):
+        package = "postgresql" if major is None else f"postgresql-{major}"
+        return f"apt-get install {package}` as root, or `snap demo --install"
+    return "snap demo --install"
+
+
+def _libraries_hint(stderr: str) -> str:
+    if "shared libraries" not in stderr:
+        return "Remove that folder and run `snap demo --install`."
+    return (
+        "Run `apt-get install libssl3 liblz4-1 libzstd1 libxml2 libgssapi-krb5-2 libreadline8` as "
+        "root, or their equivalent on this system."
+    )

@@ -1,0 +1,61 @@
+"""The sample application's database: what the demo shows and the tests dump and restore.
+
+Loading it twice gives the same rows: nothing in it depends on a clock or on chance. It has a shop
+with nearly all of the bytes, and one object for each thing that can go wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Protocol
+
+# Rows at scale 1.0: about 100 MB of dump, in proportions that a shop has.
+_ROWS = {"users": 40_000, "products": 6_000, "orders": 150_000, "events": 280_000, "messages": 90_000}
+_ITEMS_OF_AN_ORDER = 3
+_ROWS_MIN = 20
+
+
+class SqlRunner(Protocol):
+    """What runs a psql script in a database: `Cluster` does."""
+
+    @property
+    def major(self) -> int: ...
+
+    def psql(
+        self, sql: str, database: str = ..., *, variables: Mapping[str, str] | None = None
+    ) -> str: ...
+
+
+def load(cluster: SqlRunner, database: str, scale: float = 1.0) -> None:
+    """Fill an empty database with the sample; at scale 1.0 its dump has about 100 MB.
+
+    The roles snap_demo_… are created in the cluster where they are missing.
+    """
+    rows = {name: str(max(_ROWS_MIN, round(count * scale))) for name, count in _ROWS.items()}
+    variables = {**rows, "items": str(_ITEMS_OF_AN_ORDER), "major": str(cluster.major)}
+    cluster.psql(_script("roles"), database)
+    grant = 'GRANT CREATE ON DATABASE :"database" TO snap_demo_owner;'
+    cluster.psql(grant, database, variables={"database": database})
+    for name in ("shop", "corners", "values"):
+        cluster.psql(_script(name), database, variables=variables)
+    apply_properties(cluster, database)
+
+
+def apply_properties(cluster: SqlRunner, database: str) -> None:
+    """Give *database* the owner, rights and settings that a copy by TEMPLATE does not get."""
+    cluster.psql(_script("properties"), "postgres", variables={"database": database})
+
+
+def migrate_badly(cluster: SqlRunner, database: str) -> None:
+    """Run the migration that the demo regrets: a column, half of the orders, a table, all prices."""
+    cluster.psql(_script("migration"), database)
+
+
+def daily_activity(cluster: SqlRunner, database: str, seed: int) -> None:
+    """Change what a day in the life of the shop changes: about 1 % of it. *seed* is the day."""
+    cluster.psql(_script("day"), database, variables={"seed": str(seed)})
+
+
+def _script(name: str) -> str:
+    return resources.files("pgsnap.demo").joinpath("sql", f"{name}.sql").read_text("utf-8")

@@ -1,0 +1,66 @@
+"""Whom the private server runs as: PostgreSQL refuses to run as root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgsnap.errors import SnapError
+
+# In this order: made for it, made for nothing else, and there on nearly every system.
+_PREFERRED = ("postgres", "nobody", "daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUser:
+    """An unprivileged user. It must have a name: initdb asks for it."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def server_user() -> ServerUser | None:
+    """Return whom root must become to run PostgreSQL, or None where we are not root."""
+    if os.geteuid() != 0:
+        return None
+    entries = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
+    for name in (*_PREFERRED, *sorted(entries)):
+        if name in entries:
+            entry = entries[name]
+            return ServerUser(name, entry.pw_uid, entry.pw_gid)
+    raise SnapError(
+        "PostgreSQL refuses to run as root, and there is no other user",
+        hint="Run `useradd --system postgres`.",
+    )
+
+
+def reachable_folder(wanted: Path, user: ServerUser | None) -> Path:
+    """Return *wanted*, or another temporary folder where *user* cannot get through to it."""
+    if user is None:
+        return wanted
+    for folder in (wanted, Path("/tmp"), Path("/var/tmp")):
+        if folder.is_dir() and _can_enter(folder.resolve(), user):
+            return folder
+    raise SnapError(
+        f"the user {user.name} cannot enter {wanted}",
+        detail="PostgreSQL refuses to run as root, so another user must reach its folder.",
+        hint="Run `chmod 1777 /tmp`.",
+    )
+
+
+def _can_enter(folder: Path, user: ServerUser) -> bool:
+    for step in (folder, *folder.parents):
+        entry = step.stat()
+        if entry.st_uid == user.uid:
+            needed = stat.S_IXUSR
+        elif entry.st_gid == user.gid:
+            needed = stat.S_IXGRP
+        else:
+            needed = stat.S_IXOTH
+        if not entry.st_mode & needed:
+            return False
+    return True

@@ -1,0 +1,75 @@
+"""Envelopes: how every object but a pack lies in a store (docs/format.md, "Envelopes")."""
+
+from __future__ import annotations
+
+import enum
+import struct
+
+from blake3 import blake3
+
+from pgsnap.errors import CorruptionError
+from pgsnap.format.record import too_new
+from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.model import Cipher
+
+# The high bit of the first byte tells an object from text, as PNG's does.
+MAGIC = b"\x89snap"
+VERSION = 1
+HEAD = struct.Struct("<5scBB")
+"""Magic, kind, version, cipher."""
+CHECKSUM_BYTES = 16
+
+
+class ObjectKind(enum.Enum):
+    """The letter that says what an object is. Stored: never change one."""
+
+    CONFIG = b"C"
+    MANIFEST = b"M"
+    NOTE = b"N"
+    PACK = b"P"
+    TAG = b"T"
+
+
+def checksum(*parts: bytes) -> bytes:
+    """Return the first 16 bytes of the BLAKE3 hash of *parts*."""
+    hasher = blake3()
+    for part in parts:
+        hasher.update(part)
+    return hasher.digest(CHECKSUM_BYTES)
+
+
+def head(kind: ObjectKind) -> bytes:
+    return HEAD.pack(MAGIC, kind.value, VERSION, Cipher.NONE)
+
+
+def check_head(kind: ObjectKind, data: bytes, what: str) -> None:
+    """Raise CorruptionError or FormatTooNew unless *data* begins as an object of *kind*."""
+    if len(data) < HEAD.size:
+        raise CorruptionError(f"{what} is damaged", detail="It is too short.")
+    magic, letter, version, cipher = HEAD.unpack_from(data)
+    if magic != MAGIC or letter != kind.value:
+        raise CorruptionError(
+            f"{what} is damaged", detail=f"It does not begin as a {kind.name.lower()} does."
+        )
+    if version != VERSION or cipher != Cipher.NONE:
+        raise too_new(what, f"Its format is version {version}, cipher {cipher}.")
+
+
+def wrap(kind: ObjectKind, payload: bytes) -> bytes:
+    """Return the object that holds *payload*."""
+    start = head(kind)
+    return b"".join((start, payload, checksum(start, payload)))
+
+
+def unwrap(kind: ObjectKind, data: bytes, what: str) -> bytes:
+    """Return the payload of an object; *what* names it in errors."""
+    if len(data) > RECORD_BYTES_MAX:
+        raise CorruptionError(f"{what} is damaged", detail=f"It has {len(data)} bytes.")
+    # The checksum first: a flipped version byte is damage, not a newer format.
+    if len(data) < HEAD.size + CHECKSUM_BYTES:
+        raise CorruptionError(f"{what} is damaged", detail="It is too short.")
+    body, stored = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
+    if checksum(body) != stored:
+        raise CorruptionError(f"{what} is damaged", detail="Its checksum does not match.")
+    check_head(kind, body, what)
+    return body[HEAD.size :]

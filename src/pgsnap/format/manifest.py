@@ -1,0 +1,123 @@
+"""Manifests: a snapshot's own bytes (docs/format.md, "Manifests")."""
+
+from __future__ import annotations
+
+from blake3 import blake3
+
+from pgsnap.errors import CorruptionError
+from pgsnap.format.envelope import ObjectKind, unwrap, wrap
+from pgsnap.format.origin import decode_origin, encode_origin
+from pgsnap.format.recipe import decode_root, encode_root
+from pgsnap.format.record import RecordReader, RecordWriter, too_new
+from pgsnap.format.sections import decode_name, encode_name
+from pgsnap.format.times import from_micros, to_micros
+from pgsnap.model import HASH_BYTES, Snapshot, SnapshotId, VolatileKind, VolatileLine
+
+(
+    DATABASE,
+    TIME,
+    MESSAGE,
+    PARENT,
+    ROOT,
+    GLOBALS_ROOT,
+    SECTIONS_RECIPE,
+    SECTION_COUNT,
+    TABLE_COUNT,
+    PLAIN_BYTES,
+    ROWS,
+    STORED_BYTES,
+    DURATION_MS,
+    ORIGIN,
+    VOLATILE,
+    WISHED_TAG,
+    CREATOR,
+) = range(1, 18)
+_KNOWN = range(DATABASE, CREATOR + 1)
+
+VOLATILE_SECTION, VOLATILE_OFFSET, VOLATILE_KIND, VOLATILE_TEXT = range(1, 5)
+
+
+def snapshot_id(data: bytes) -> SnapshotId:
+    """Return the id of the snapshot whose manifest is *data*."""
+    return blake3(data).digest()
+
+
+def encode_manifest(snapshot: Snapshot) -> bytes:
+    """Return the object that is the snapshot."""
+    record = RecordWriter()
+    record.text(DATABASE, snapshot.database)
+    record.integer(TIME, to_micros(snapshot.time))
+    record.text(MESSAGE, snapshot.message)
+    if snapshot.parent is not None:
+        record.raw(PARENT, snapshot.parent)
+    record.raw(ROOT, snapshot.root)
+    if snapshot.globals_root is not None:
+        record.raw(GLOBALS_ROOT, snapshot.globals_root)
+    record.raw(SECTIONS_RECIPE, encode_root(snapshot.sections_recipe))
+    record.integer(SECTION_COUNT, snapshot.section_count)
+    record.integer(TABLE_COUNT, snapshot.table_count)
+    record.integer(PLAIN_BYTES, snapshot.plain_bytes)
+    record.integer(ROWS, snapshot.rows)
+    record.integer(STORED_BYTES, snapshot.stored_bytes, ignorable=True)
+    record.integer(DURATION_MS, snapshot.duration_ms, ignorable=True)
+    record.raw(ORIGIN, encode_origin(snapshot.origin))
+    for line in snapshot.volatile:
+        record.raw(VOLATILE, _encode_volatile(line))
+    for tag in snapshot.wished_tags:
+        record.text(WISHED_TAG, tag, ignorable=True)
+    record.text(CREATOR, snapshot.creator, ignorable=True)
+    return wrap(ObjectKind.MANIFEST, record.to_bytes())
+
+
+def decode_manifest(data: bytes, expected: SnapshotId | None = None) -> Snapshot:
+    """Return the snapshot of a manifest, whose id must be *expected* where that is given."""
+    what = f"snapshot {expected.hex()[:12]}" if expected else "a snapshot"
+    if expected is not None and snapshot_id(data) != expected:
+        raise CorruptionError(f"{what} is damaged", detail="Its bytes do not hash to its name.")
+    record = RecordReader(unwrap(ObjectKind.MANIFEST, data, what), what=what, known=_KNOWN)
+    parent, globals_root = record.optional(PARENT), record.optional(GLOBALS_ROOT)
+    return Snapshot(
+        database=record.text(DATABASE),
+        time=from_micros(record.integer(TIME), what),
+        message=record.text(MESSAGE),
+        parent=parent,
+        root=record.raw(ROOT, length=HASH_BYTES),
+        globals_root=globals_root,
+        sections_recipe=decode_root(record.raw(SECTIONS_RECIPE), what),
+        section_count=record.integer(SECTION_COUNT),
+        table_count=record.integer(TABLE_COUNT),
+        plain_bytes=record.integer(PLAIN_BYTES),
+        rows=record.integer(ROWS),
+        stored_bytes=record.integer(STORED_BYTES, 0),
+        duration_ms=record.integer(DURATION_MS, 0),
+        origin=decode_origin(record.raw(ORIGIN), what),
+        volatile=tuple(_decode_volatile(value, what) for value in record.all(VOLATILE)),
+        wished_tags=tuple(
+            value.decode("utf-8", "surrogateescape") for value in record.all(WISHED_TAG)
+        ),
+        creator=record.text(CREATOR, ""),
+    )
+
+
+def _encode_volatile(line: VolatileLine) -> bytes:
+    record = RecordWriter()
+    record.raw(VOLATILE_SECTION, encode_name(line.section))
+    record.integer(VOLATILE_OFFSET, line.offset)
+    record.text(VOLATILE_KIND, line.kind)
+    record.raw(VOLATILE_TEXT, line.text)
+    return record.to_bytes()
+
+
+def _decode_volatile(data: bytes, what: str) -> VolatileLine:
+    record = RecordReader(data, what=what, known=range(VOLATILE_SECTION, VOLATILE_TEXT + 1))
+    text = record.text(VOLATILE_KIND)
+    try:
+        kind = VolatileKind(text)
+    except ValueError:
+        raise too_new(what, f'It has a volatile line of the kind "{text}".') from None
+    return VolatileLine(
+        decode_name(record.raw(VOLATILE_SECTION), what),
+        record.integer(VOLATILE_OFFSET),
+        kind,
+        record.raw(VOLATILE_TEXT),
+    )

@@ -1,0 +1,81 @@
+"""Recipe nodes: lists of chunks, stored as chunks themselves (docs/format.md, "Recipes")."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from pgsnap.errors import CorruptionError
+from pgsnap.format.record import RecordReader, RecordWriter
+from pgsnap.limits import (
+    RECIPE_ENTRIES_AVG,
+    RECIPE_ENTRIES_MAX,
+    RECIPE_ENTRIES_MIN,
+    RECIPE_LEVELS_MAX,
+)
+from pgsnap.model import HASH_BYTES, ChunkId, RecipeEntry, RecipeRoot
+
+LEVEL, CHUNKS, PLAIN_BYTES, LINES = range(1, 5)
+_KNOWN = range(LEVEL, LINES + 1)
+
+ROOT_CHUNK, ROOT_LEVEL, ROOT_PLAIN_BYTES, ROOT_LINES = range(1, 5)
+
+
+def ends_node(entries_in_node: int, last: ChunkId) -> bool:
+    """Tell whether a node ends after the entry *last*.
+
+    It depends on the entry's own id, so a changed chunk rewrites its own node and leaves the
+    nodes after it as they are.
+    """
+    if entries_in_node < RECIPE_ENTRIES_MIN:
+        return False
+    if entries_in_node >= RECIPE_ENTRIES_MAX:
+        return True
+    return int.from_bytes(last[:4], "little") % (RECIPE_ENTRIES_AVG - RECIPE_ENTRIES_MIN) == 0
+
+
+def encode_node(level: int, entries: Sequence[RecipeEntry]) -> bytes:
+    """Return the chunk of a node at *level* (1 lists data chunks)."""
+    count = len(entries)
+    record = RecordWriter()
+    record.integer(LEVEL, level)
+    record.raw(CHUNKS, b"".join(entry.chunk for entry in entries))
+    record.raw(PLAIN_BYTES, struct.pack(f"<{count}Q", *(entry.plain_bytes for entry in entries)))
+    record.raw(LINES, struct.pack(f"<{count}Q", *(entry.lines for entry in entries)))
+    return record.to_bytes()
+
+
+def decode_node(data: bytes, level: int) -> list[RecipeEntry]:
+    """Return the entries of a node that must be at *level*."""
+    record = RecordReader(data, what="a recipe node", known=_KNOWN)
+    chunks = record.raw(CHUNKS)
+    count = len(chunks) // HASH_BYTES
+    if record.integer(LEVEL) != level or len(chunks) != count * HASH_BYTES or count == 0:
+        raise CorruptionError("a recipe node is damaged", detail="It is not of the level expected.")
+    plain_bytes = struct.unpack(f"<{count}Q", record.raw(PLAIN_BYTES, length=count * 8))
+    lines = struct.unpack(f"<{count}Q", record.raw(LINES, length=count * 8))
+    return [
+        RecipeEntry(chunks[i * HASH_BYTES : (i + 1) * HASH_BYTES], plain_bytes[i], lines[i])
+        for i in range(count)
+    ]
+
+
+def encode_root(root: RecipeRoot) -> bytes:
+    record = RecordWriter()
+    if root.chunk is not None:
+        record.raw(ROOT_CHUNK, root.chunk)
+    record.integer(ROOT_LEVEL, root.level)
+    record.integer(ROOT_PLAIN_BYTES, root.plain_bytes)
+    record.integer(ROOT_LINES, root.lines)
+    return record.to_bytes()
+
+
+def decode_root(data: bytes, what: str, *, also_known: Sequence[int] = ()) -> RecipeRoot:
+    record = RecordReader(data, what=what, known=(*range(ROOT_CHUNK, ROOT_LINES + 1), *also_known))
+    chunk = record.optional(ROOT_CHUNK)
+    if chunk is not None and len(chunk) != HASH_BYTES:
+        raise CorruptionError(f"{what} is damaged", detail="A chunk's name is cut.")
+    level = record.integer(ROOT_LEVEL)
+    if not 0 <= level <= RECIPE_LEVELS_MAX:
+        raise CorruptionError(f"{what} is damaged", detail=f"A recipe has {level} levels.")
+    return RecipeRoot(chunk, level, record.integer(ROOT_PLAIN_BYTES), record.integer(ROOT_LINES))

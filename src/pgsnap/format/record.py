@@ -1,0 +1,109 @@
+"""Records: length-prefixed fields, each critical or ignorable (docs/format.md, "Records").
+
+A reader that meets a field it does not know skips it where it is ignorable, and refuses the whole
+object where it is critical. So later versions can add fields of either sort.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from pgsnap.errors import CorruptionError, FormatTooNew
+
+FIELD = struct.Struct("<HI")
+"""Field number with the ignorable bit (u16), length of the value in bytes (u32)."""
+IGNORABLE = 0x8000
+
+_I64 = struct.Struct("<q")
+
+
+def too_new(what: str, detail: str) -> FormatTooNew:
+    """Return the error for an object with a part that only a newer version understands."""
+    return FormatTooNew(
+        f"{what} was written by a newer version of snap",
+        detail=detail,
+        hint="Install a newer version: pip install --upgrade pgsnap",
+    )
+
+
+class RecordWriter:
+    """Collects fields in the order they are given. A field may be given more than once."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def raw(self, number: int, value: bytes, *, ignorable: bool = False) -> None:
+        self._parts.append(FIELD.pack(number | (IGNORABLE if ignorable else 0), len(value)))
+        self._parts.append(value)
+
+    def text(self, number: int, value: str, *, ignorable: bool = False) -> None:
+        self.raw(number, value.encode("utf-8", "surrogateescape"), ignorable=ignorable)
+
+    def integer(self, number: int, value: int, *, ignorable: bool = False) -> None:
+        self.raw(number, _I64.pack(value), ignorable=ignorable)
+
+    def to_bytes(self) -> bytes:
+        return b"".join(self._parts)
+
+
+class RecordReader:
+    """The fields of a record.
+
+    *what* names the object in errors; *known* are the field numbers that the caller understands.
+    Raises CorruptionError where the bytes are no record, FormatTooNew for a critical field that is
+    not known.
+    """
+
+    def __init__(self, data: bytes, *, what: str, known: Iterable[int]) -> None:
+        self._what = what
+        self._fields: dict[int, list[bytes]] = {}
+        known = frozenset(known)
+        position = 0
+        while position < len(data):
+            if position + FIELD.size > len(data):
+                raise self._damaged("a field header is cut")
+            number, length = FIELD.unpack_from(data, position)
+            position += FIELD.size
+            if position + length > len(data):
+                raise self._damaged(f"field {number & ~IGNORABLE} is cut")
+            if number & ~IGNORABLE in known:
+                value = bytes(data[position : position + length])
+                self._fields.setdefault(number & ~IGNORABLE, []).append(value)
+            elif not number & IGNORABLE:
+                raise too_new(what, f"It has field {number}, which this version does not know.")
+            position += length
+
+    def _damaged(self, detail: str) -> CorruptionError:
+        return CorruptionError(f"{self._what} is damaged", detail=f"In its record, {detail}.")
+
+    def all(self, number: int) -> list[bytes]:
+        """Return every value of a field, in order."""
+        return self._fields.get(number, [])
+
+    def optional(self, number: int) -> bytes | None:
+        """Return the value of a field that may be absent."""
+        values = self._fields.get(number)
+        return values[0] if values else None
+
+    def raw(self, number: int, *, length: int | None = None) -> bytes:
+        """Return the value of a field that must be there, and of *length* bytes."""
+        value = self.optional(number)
+        if value is None:
+            raise self._damaged(f"field {number} is missing")
+        if length is not None and len(value) != length:
+            raise self._damaged(f"field {number} has {len(value)} bytes instead of {length}")
+        return value
+
+    def text(self, number: int, default: str | None = None) -> str:
+        value = self.optional(number) if default is not None else self.raw(number)
+        if value is None:
+            assert default is not None
+            return default
+        return value.decode("utf-8", "surrogateescape")
+
+    def integer(self, number: int, default: int | None = None) -> int:
+        value = self.optional(number)
+        if value is None and default is not None:
+            return default
+        return int(_I64.unpack(self.raw(number, length=_I64.size))[0])

@@ -1,0 +1,133 @@
+"""The section table of a snapshot, and the root hash (docs/format.md, "Section table")."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+
+from blake3 import blake3
+
+from pgsnap.errors import CorruptionError
+from pgsnap.format.recipe import decode_root, encode_root
+from pgsnap.format.record import RecordReader, RecordWriter, too_new
+from pgsnap.limits import SECTION_TABLE_PIECE_BYTES
+from pgsnap.model import HASH_BYTES, Digest, Section, SectionKind, SectionName, Segment
+
+NAME_KIND, NAME_SCHEMA, NAME_NAME, NAME_PART = range(1, 5)
+
+NAME, PLAIN_BYTES, LINES, DIGEST, SEGMENT, ROWS, HEAD_BYTES, TAIL_BYTES = range(1, 9)
+_KNOWN = range(NAME, TAIL_BYTES + 1)
+
+_LENGTH = struct.Struct("<I")
+
+
+def encode_name(name: SectionName) -> bytes:
+    record = RecordWriter()
+    record.text(NAME_KIND, name.kind)
+    if name.schema:
+        record.text(NAME_SCHEMA, name.schema)
+    if name.name:
+        record.text(NAME_NAME, name.name)
+    if name.part:
+        record.integer(NAME_PART, name.part)
+    return record.to_bytes()
+
+
+def decode_name(data: bytes, what: str) -> SectionName:
+    record = RecordReader(data, what=what, known=range(NAME_KIND, NAME_PART + 1))
+    kind = record.text(NAME_KIND)
+    try:
+        return SectionName(
+            SectionKind(kind),
+            record.text(NAME_SCHEMA, ""),
+            record.text(NAME_NAME, ""),
+            record.integer(NAME_PART, 0),
+        )
+    except ValueError:
+        raise too_new(what, f'It has a section of the kind "{kind}".') from None
+
+
+def encode_section(section: Section) -> bytes:
+    """Return the entry of a section: its length, then its record."""
+    record = RecordWriter()
+    record.raw(NAME, encode_name(section.name))
+    record.integer(PLAIN_BYTES, section.plain_bytes)
+    record.integer(LINES, section.lines)
+    record.raw(DIGEST, section.digest)
+    for segment in section.segments:
+        record.raw(SEGMENT, encode_root(segment.recipe))
+    if section.rows is not None:
+        record.integer(ROWS, section.rows)
+        record.integer(HEAD_BYTES, section.head_bytes)
+        record.integer(TAIL_BYTES, section.tail_bytes)
+    data = record.to_bytes()
+    return _LENGTH.pack(len(data)) + data
+
+
+def decode_section(data: bytes) -> Section:
+    what = "a section table"
+    record = RecordReader(data, what=what, known=_KNOWN)
+    rows = record.optional(ROWS)
+    return Section(
+        name=decode_name(record.raw(NAME), what),
+        plain_bytes=record.integer(PLAIN_BYTES),
+        lines=record.integer(LINES),
+        digest=record.raw(DIGEST, length=HASH_BYTES),
+        segments=tuple(Segment(decode_root(value, what)) for value in record.all(SEGMENT)),
+        rows=None if rows is None else record.integer(ROWS),
+        head_bytes=record.integer(HEAD_BYTES, 0),
+        tail_bytes=record.integer(TAIL_BYTES, 0),
+    )
+
+
+def pieces(sections: Iterable[Section]) -> Iterator[tuple[bytes, int]]:
+    """Yield the pieces of a section table, each with its number of sections.
+
+    A piece ends where the hash of a section's name says so, so that a changed section rewrites
+    its own piece and leaves the others as they are.
+    """
+    buffer = bytearray()
+    count = 0
+    for section in sections:
+        buffer += encode_section(section)
+        count += 1
+        mark = int.from_bytes(blake3(encode_name(section.name)).digest(4), "little")
+        if len(buffer) >= SECTION_TABLE_PIECE_BYTES or (
+            len(buffer) >= SECTION_TABLE_PIECE_BYTES // 8 and mark % 64 == 0
+        ):
+            yield bytes(buffer), count
+            buffer.clear()
+            count = 0
+    if buffer:
+        yield bytes(buffer), count
+
+
+def decode_piece(data: bytes) -> Iterator[Section]:
+    """Yield the sections of a piece."""
+    position = 0
+    while position < len(data):
+        if position + _LENGTH.size > len(data):
+            raise CorruptionError("a section table is damaged", detail="An entry is cut.")
+        (length,) = _LENGTH.unpack_from(data, position)
+        position += _LENGTH.size
+        if position + length > len(data):
+            raise CorruptionError("a section table is damaged", detail="An entry is cut.")
+        yield decode_section(data[position : position + length])
+        position += length
+
+
+def root_hash(sections: Iterable[Section]) -> Digest:
+    """Return the hash that names the contents: of all sections but the globals, in order.
+
+    It covers names, sizes and digests, not how the text was cut or stored, so it is the same for
+    the same dump in every repository.
+    """
+    hasher = blake3(b"snap root 1\n")
+    for section in sections:
+        if section.name.kind is not SectionKind.GLOBALS:
+            name = encode_name(section.name)
+            hasher.update(_LENGTH.pack(len(name)))
+            hasher.update(name)
+            hasher.update(struct.pack("<Q", section.plain_bytes))
+            hasher.update(section.digest)
+    return hasher.digest()

@@ -1,0 +1,112 @@
+"""The small objects: config, tags and notes (docs/format.md, "Config", "Tags", "Notes")."""
+
+from __future__ import annotations
+
+import json
+
+from blake3 import blake3
+
+from pgsnap.errors import CorruptionError
+from pgsnap.format.envelope import ObjectKind, unwrap, wrap
+from pgsnap.format.origin import canonical_json
+from pgsnap.format.record import RecordReader, RecordWriter
+from pgsnap.format.times import from_micros, to_micros
+from pgsnap.limits import PLAIN_BYTES_MAX
+from pgsnap.model import HASH_BYTES, ChunkerParams, Note, RepositoryConfig, Tag
+
+(
+    CONFIG_ID,
+    CONFIG_CREATED,
+    CONFIG_CHUNK_MIN,
+    CONFIG_CHUNK_AVG,
+    CONFIG_CHUNK_MAX,
+    CONFIG_PACK_BYTES,
+    CONFIG_ZSTD_LEVEL,
+) = range(1, 8)
+
+TAG_DATABASE, TAG_NAME, TAG_SNAPSHOT, TAG_TIME = range(1, 5)
+
+NOTE_KIND, NOTE_DATABASE, NOTE_TIME, NOTE_SNAPSHOT, NOTE_BODY = range(1, 6)
+
+
+def encode_config(config: RepositoryConfig) -> bytes:
+    record = RecordWriter()
+    record.text(CONFIG_ID, config.repository_id)
+    record.integer(CONFIG_CREATED, to_micros(config.created))
+    record.integer(CONFIG_CHUNK_MIN, config.chunker.min_bytes)
+    record.integer(CONFIG_CHUNK_AVG, config.chunker.avg_bytes)
+    record.integer(CONFIG_CHUNK_MAX, config.chunker.max_bytes)
+    record.integer(CONFIG_PACK_BYTES, config.pack_bytes)
+    record.integer(CONFIG_ZSTD_LEVEL, config.zstd_level, ignorable=True)
+    return wrap(ObjectKind.CONFIG, record.to_bytes())
+
+
+def decode_config(data: bytes) -> RepositoryConfig:
+    what = "the repository's config"
+    payload = unwrap(ObjectKind.CONFIG, data, what)
+    record = RecordReader(payload, what=what, known=range(CONFIG_ID, CONFIG_ZSTD_LEVEL + 1))
+    chunker = ChunkerParams(
+        record.integer(CONFIG_CHUNK_MIN),
+        record.integer(CONFIG_CHUNK_AVG),
+        record.integer(CONFIG_CHUNK_MAX),
+    )
+    if not 0 < chunker.min_bytes < chunker.avg_bytes < chunker.max_bytes <= PLAIN_BYTES_MAX:
+        raise CorruptionError(f"{what} is damaged", detail="Its chunk sizes make no sense.")
+    return RepositoryConfig(
+        repository_id=record.text(CONFIG_ID),
+        created=from_micros(record.integer(CONFIG_CREATED), what),
+        chunker=chunker,
+        pack_bytes=record.integer(CONFIG_PACK_BYTES),
+        zstd_level=record.integer(CONFIG_ZSTD_LEVEL, 3),
+    )
+
+
+def encode_tag(tag: Tag) -> bytes:
+    record = RecordWriter()
+    record.text(TAG_DATABASE, tag.database)
+    record.text(TAG_NAME, tag.name)
+    record.raw(TAG_SNAPSHOT, tag.snapshot)
+    record.integer(TAG_TIME, to_micros(tag.time))
+    return wrap(ObjectKind.TAG, record.to_bytes())
+
+
+def decode_tag(data: bytes, what: str) -> Tag:
+    payload = unwrap(ObjectKind.TAG, data, what)
+    record = RecordReader(payload, what=what, known=range(TAG_DATABASE, TAG_TIME + 1))
+    return Tag(
+        record.text(TAG_DATABASE),
+        record.text(TAG_NAME),
+        record.raw(TAG_SNAPSHOT, length=HASH_BYTES),
+        from_micros(record.integer(TAG_TIME), what),
+    )
+
+
+def encode_note(note: Note) -> bytes:
+    record = RecordWriter()
+    record.text(NOTE_KIND, note.kind)
+    record.text(NOTE_DATABASE, note.database)
+    record.integer(NOTE_TIME, to_micros(note.time))
+    if note.snapshot is not None:
+        record.raw(NOTE_SNAPSHOT, note.snapshot)
+    record.raw(NOTE_BODY, canonical_json(note.body))
+    return wrap(ObjectKind.NOTE, record.to_bytes())
+
+
+def note_id(data: bytes) -> bytes:
+    return blake3(data).digest()
+
+
+def decode_note(data: bytes, what: str) -> Note:
+    payload = unwrap(ObjectKind.NOTE, data, what)
+    record = RecordReader(payload, what=what, known=range(NOTE_KIND, NOTE_BODY + 1))
+    try:
+        body = json.loads(record.raw(NOTE_BODY))
+    except ValueError as error:
+        raise CorruptionError(f"{what} is damaged", detail=f"Its body: {error}.") from None
+    return Note(
+        record.text(NOTE_KIND),
+        record.text(NOTE_DATABASE),
+        from_micros(record.integer(NOTE_TIME), what),
+        record.optional(NOTE_SNAPSHOT),
+        body,
+    )

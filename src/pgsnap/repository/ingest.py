@@ -1,0 +1,222 @@
+"""Storing a dump: cut into chunks, hashed and compressed on threads, written by one writer.
+
+events -> RowChunker -> batches -> [pool: hash, known?, compress] -> in order -> recipes, packs
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from blake3 import blake3
+
+from pgsnap.chunking.rows import Chunk, RowChunker
+from pgsnap.codecs.zstd import compress
+from pgsnap.errors import CorruptionError
+from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT
+from pgsnap.model import (
+    ChunkId,
+    ChunkKind,
+    Cipher,
+    DumpEvent,
+    Frame,
+    RecipeEntry,
+    RecipeRoot,
+    RepositoryConfig,
+    Section,
+    SectionEnd,
+    SectionName,
+    SectionStart,
+    Segment,
+)
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.index import Index
+from pgsnap.repository.packs import PackWriter
+from pgsnap.repository.recipes import RecipeBuilder
+from pgsnap.stores.base import Store
+
+_Encoded: TypeAlias = "tuple[ChunkId, Frame | None, bytes]"
+
+
+@dataclass(slots=True)
+class _OpenSection:
+    """A section whose chunks are still coming."""
+
+    name: SectionName
+    recipe: RecipeBuilder
+    hasher: blake3 = field(default_factory=blake3)
+    end: SectionEnd | None = None
+    digest: bytes = b""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What goes to a worker: chunks, and of which section each is; None marks its end."""
+
+    items: list[tuple[_OpenSection, Chunk | None]] = field(default_factory=list)
+    plain_bytes: int = 0
+
+
+class Ingest:
+    """Stores sections. Nothing that it writes is visible until a manifest names it.
+
+    One thread calls it; `close` or `abandon` ends it.
+    """
+
+    def __init__(
+        self, store: Store, index: Index, config: RepositoryConfig, progress: Progress = SILENT
+    ) -> None:
+        self._index = index
+        self._config = config
+        self._progress = progress
+        self._packs = PackWriter(store, index, config.pack_bytes, self._forget_claims)
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="snap-store")
+        # Chunks that this commit writes and that the index does not know yet.
+        self._claimed: set[ChunkId] = set()
+        self._claims = threading.Lock()
+        self._under_way: deque[tuple[_Batch, Future[list[_Encoded]]]] = deque()
+        self._sections: list[Section] = []
+
+    @property
+    def stored_bytes(self) -> int:
+        """What the packs took, once `flush` returned."""
+        return self._packs.stored_bytes
+
+    def store(self, events: Iterable[DumpEvent]) -> list[Section]:
+        """Store a dump and return its sections. Raises what *events* raises."""
+        chunker = RowChunker(self._config.chunker)
+        batch = _Batch()
+        section: _OpenSection | None = None
+        for event in events:
+            if isinstance(event, SectionStart):
+                section = _OpenSection(event.name, RecipeBuilder(self._store_node))
+                chunker.reset()
+            elif section is None:
+                raise AssertionError("a dump's bytes come before its first section")
+            elif isinstance(event, SectionEnd):
+                self._take(batch, section, chunker.finish())
+                section.end, section.digest = event, section.hasher.digest()
+                batch.items.append((section, None))
+                section = None
+            else:
+                section.hasher.update(event)
+                self._take(batch, section, chunker.feed(event))
+            # A mark costs something too: a dump may be twenty thousand empty tables.
+            if batch.plain_bytes + 64 * len(batch.items) >= BATCH_BYTES:
+                self._submit(batch)
+                batch = _Batch()
+        self._submit(batch)
+        while self._under_way:
+            self._collect()
+        sections, self._sections = self._sections, []
+        return sections
+
+    def store_recipe(self, pieces: Iterable[tuple[bytes, int]], kind: ChunkKind) -> RecipeRoot:
+        """Store *pieces* (bytes, and what they count) as chunks, and return their recipe."""
+        recipe = RecipeBuilder(self._store_node)
+        for data, count in pieces:
+            recipe.add(RecipeEntry(self._store_chunk(data, kind), len(data), count))
+        return recipe.finish()
+
+    def flush(self) -> None:
+        """Return when all that was stored is durable and indexed. Ends this object."""
+        self._packs.finish()
+        self._pool.shutdown()
+
+    def abandon(self) -> None:
+        """Stop. What was written already is left for `snap gc`."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._packs.abandon()
+
+    @staticmethod
+    def _take(batch: _Batch, section: _OpenSection, chunks: list[Chunk]) -> None:
+        for chunk in chunks:
+            batch.items.append((section, chunk))
+            batch.plain_bytes += len(chunk.data)
+
+    def _submit(self, batch: _Batch) -> None:
+        if not batch.items:
+            return
+        while len(self._under_way) >= BATCHES_IN_FLIGHT:
+            self._collect()
+        data = [chunk.data for _, chunk in batch.items if chunk is not None]
+        self._under_way.append((batch, self._pool.submit(self._encode, data, ChunkKind.DATA)))
+        # What is ready is taken at once, so that its memory is given back.
+        while self._under_way and self._under_way[0][1].done():
+            self._collect()
+
+    def _collect(self) -> None:
+        """Take the oldest batch's frames into packs and recipes."""
+        batch, future = self._under_way.popleft()
+        encoded = iter(future.result())
+        for section, chunk in batch.items:
+            if chunk is None:
+                self._sections.append(_finished(section))
+                continue
+            name, frame, packed = next(encoded)
+            if frame is not None:
+                self._packs.add(frame, packed)
+            section.recipe.add(RecipeEntry(name, len(chunk.data), chunk.lines))
+        self._progress.advance(batch.plain_bytes, str(batch.items[-1][0].name))
+
+    def _store_node(self, data: bytes) -> ChunkId:
+        return self._store_chunk(data, ChunkKind.RECIPE)
+
+    def _store_chunk(self, data: bytes, kind: ChunkKind) -> ChunkId:
+        ((name, frame, packed),) = self._encode([data], kind)
+        if frame is not None:
+            self._packs.add(frame, packed)
+        return name
+
+    def _encode(self, chunks: list[bytes], kind: ChunkKind) -> list[_Encoded]:
+        """Return each chunk's name, with its frame where the repository has none yet."""
+        names = [blake3(data).digest() for data in chunks]
+        unknown = self._claim(names)
+        encoded: list[_Encoded] = []
+        for name, data in zip(names, chunks, strict=True):
+            if name not in unknown:
+                encoded.append((name, None, b""))
+                continue
+            unknown.discard(name)
+            codec, packed = compress(data, self._config.zstd_level)
+            frame = Frame(name, kind, codec, Cipher.NONE, 0, None, len(packed), len(data))
+            encoded.append((name, frame, packed))
+        return encoded
+
+    def _claim(self, names: list[ChunkId]) -> set[ChunkId]:
+        """Return those of *names* that this call is to write."""
+        known = self._index.known(list(set(names)))
+        with self._claims:
+            mine = set(names) - known - self._claimed
+            self._claimed |= mine
+        return mine
+
+    def _forget_claims(self, frames: list[Frame]) -> None:
+        """Hear that *frames* are in the index now."""
+        with self._claims:
+            self._claimed.difference_update(frame.chunk for frame in frames)
+
+
+def _finished(section: _OpenSection) -> Section:
+    recipe, end = section.recipe.finish(), section.end
+    assert end is not None
+    rows = None
+    if end.is_copy:
+        rows = recipe.lines - end.head_lines - end.tail_lines
+        if rows < 0:
+            raise CorruptionError(f"the rows of {section.name} cannot be counted")
+    return Section(
+        name=section.name,
+        plain_bytes=recipe.plain_bytes,
+        lines=recipe.lines,
+        digest=section.digest,
+        segments=(Segment(recipe),),
+        rows=rows,
+        head_bytes=end.head_bytes,
+        tail_bytes=end.tail_bytes,
+    )

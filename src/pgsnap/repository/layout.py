@@ -1,0 +1,93 @@
+"""The names of objects in a store (docs/format.md, "Layout")."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, unquote
+
+from pgsnap.errors import UsageError
+from pgsnap.limits import ID_PREFIX_MIN, LABEL_BYTES_MAX, TAG_BYTES_MAX
+from pgsnap.model import HASH_BYTES, PackId, SnapshotId
+
+CONFIG = "config"
+PACKS = "packs/"
+SNAPSHOTS = "snapshots/"
+TAGS = "tags/"
+NOTES = "notes/"
+
+LOCK_FILE = "lock"
+INDEX_FILE = "index.sqlite"
+GITIGNORE_FILE = ".gitignore"
+
+_HEX_NAME = re.compile(rf"[0-9a-f]{{{HASH_BYTES * 2}}}")
+# What a revision gives a meaning, what a shell would, and what a file system cannot hold.
+_BAD_TAG = re.compile(r"[\x00-\x20\x7f~^:@?*\[\]\\]|^[-+./]|[./]$|//|\.\.|\.lock$")
+
+
+def pack_name(pack: PackId) -> str:
+    """Return a pack's object name: fanned out, so that no folder grows too large."""
+    return f"{PACKS}{pack.hex()[:2]}/{pack.hex()}"
+
+
+def snapshot_name(snapshot: SnapshotId) -> str:
+    return SNAPSHOTS + snapshot.hex()
+
+
+def hash_of(name: str) -> bytes | None:
+    """Return the hash that an object name ends in, or None where it is a stray file."""
+    last = name.rsplit("/", 1)[-1]
+    return bytes.fromhex(last) if _HEX_NAME.fullmatch(last) else None
+
+
+def tag_name(database: str, tag: str) -> str:
+    return f"{TAGS}{encode_word(database)}/{encode_word(tag)}"
+
+
+def note_name(kind: str, note: bytes) -> str:
+    return f"{NOTES}{kind}/{note.hex()}"
+
+
+def encode_word(word: str) -> str:
+    """Return any text as one part of an object name, percent-encoded; `decode_word` undoes it."""
+    encoded = quote(word.encode("utf-8", "surrogateescape"), safe="")
+    # "." and ".." are not words of a path; a leading dot would hide the file.
+    return "%2E" + encoded[1:] if encoded.startswith(".") else encoded
+
+
+def decode_word(word: str) -> str:
+    return unquote(word, errors="surrogateescape")
+
+
+def check_tag(tag: str) -> str:
+    """Return *tag* if it is a legal name. Raises UsageError."""
+    if not tag or len(tag.encode("utf-8", "surrogateescape")) > TAG_BYTES_MAX:
+        raise UsageError(
+            "a tag needs a name", detail=f"A name has 1 to {TAG_BYTES_MAX} bytes.", hint=_TAG_HINT
+        )
+    if _BAD_TAG.search(tag) or tag == "latest":
+        raise UsageError(f'"{tag}" cannot be the name of a tag', hint=_TAG_HINT)
+    if re.fullmatch(rf"[0-9a-f]{{{ID_PREFIX_MIN},{HASH_BYTES * 2}}}", tag):
+        raise UsageError(
+            f'"{tag}" cannot be the name of a tag',
+            detail="It would be taken for the id of a snapshot.",
+            hint=_TAG_HINT,
+        )
+    return tag
+
+
+_TAG_HINT = (
+    "Use letters, digits and . _ - / inside, as in pre-migration or v1.2; "
+    'not "latest", and nothing that reads as a snapshot id.'
+)
+
+
+def check_label(label: str) -> str:
+    """Return *label* if it can name a database. Raises UsageError."""
+    size = len(label.encode("utf-8", "surrogateescape"))
+    if not 1 <= size <= LABEL_BYTES_MAX or any(ord(char) < 32 for char in label):
+        raise UsageError(
+            f"{label!r} cannot be the label of a database",
+            detail=f"A label has 1 to {LABEL_BYTES_MAX} bytes and no control characters.",
+            hint="Give one with: --database NAME",
+        )
+    return label

@@ -1,0 +1,344 @@
+"""The repository: everything that is stored, opened as one.
+
+Truth is in the store: config, packs, manifests, tags, notes. The index is derived from it and
+catches up when a repository is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from pgsnap import limits
+from pgsnap.errors import (
+    CorruptionError,
+    NotARepository,
+    ObjectNotFound,
+    RepositoryExists,
+    RepositoryLocked,
+    RepositoryNotFound,
+    StoreError,
+    TagExists,
+    UnknownRevision,
+)
+from pgsnap.format.manifest import decode_manifest, encode_manifest, snapshot_id
+from pgsnap.format.pack import read_table
+from pgsnap.format.sections import decode_piece
+from pgsnap.format.small import (
+    decode_config,
+    decode_note,
+    encode_config,
+    encode_note,
+    note_id,
+)
+from pgsnap.format.times import to_micros
+from pgsnap.model import (
+    ChunkerParams,
+    Note,
+    RepositoryConfig,
+    Section,
+    Snapshot,
+    SnapshotId,
+    Tag,
+)
+from pgsnap.repository import layout, lock
+from pgsnap.repository.chunks import ChunkReader
+from pgsnap.repository.index import Index, IndexDamaged
+from pgsnap.repository.recipes import nodes, walk
+from pgsnap.repository.tags import Tags
+from pgsnap.stores.local import LocalStore
+
+
+class Repository:
+    """An open repository. Use `create` or `open`, and as a context manager.
+
+    While it is open it holds the repository's lock shared, so nothing that it can see is deleted.
+    """
+
+    def __init__(
+        self, path: Path, store: LocalStore, config: RepositoryConfig, index: Index, *, new: bool
+    ) -> None:
+        self.path = path
+        self.store = store
+        self.config = config
+        self.index = index
+        self.tags = Tags(store)
+        self.chunks = ChunkReader(store, index)
+        self._resources = contextlib.ExitStack()
+        self._index_is_new = new
+        self._packs_are_known = False
+
+    # -- making and opening -------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: Path) -> None:
+        """Make a repository in *path*, a folder that is new or empty. Raises RepositoryExists."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            made = (path / layout.CONFIG).exists()
+            raise RepositoryExists(
+                f'"{path}" {"is a repository already" if made else "is not an empty folder"}',
+                hint="Use it as it is." if made else "Name a new folder: snap init PATH",
+            )
+        store = LocalStore(path)
+        store.make_root()
+        config = RepositoryConfig(
+            repository_id=secrets.token_hex(16),
+            created=datetime.now(UTC),
+            chunker=ChunkerParams(
+                limits.CHUNK_BYTES_MIN, limits.CHUNK_BYTES_AVG, limits.CHUNK_BYTES_MAX
+            ),
+            pack_bytes=limits.PACK_BYTES,
+            zstd_level=limits.ZSTD_LEVEL,
+        )
+        # Dumps never enter version control, wherever the repository lies.
+        store.put(layout.GITIGNORE_FILE, b"*\n")
+        Index(path / layout.INDEX_FILE).close()
+        # The config makes the folder a repository: it comes last.
+        store.create(layout.CONFIG, encode_config(config))
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
+        index_folder: Path | None = None,
+    ) -> Self:
+        """Open the repository in *path*, for reading and, where the folder allows it, writing.
+
+        *index_folder* is where the index goes when the repository's own folder cannot be written;
+        None: in memory. Raises RepositoryNotFound, NotARepository, RepositoryLocked, StoreError.
+        """
+        store = LocalStore(path)
+        config = decode_config(_read_config(path, store))
+        with contextlib.ExitStack() as resources:
+            _remove_leftovers(path, store)
+            resources.enter_context(lock.shared(path / layout.LOCK_FILE, lock_timeout_seconds))
+            index, new = _open_index(path, config, index_folder)
+            resources.callback(index.close)
+            repo = cls(path, store, config, index, new=new)
+            repo._catch_up_snapshots()
+            repo._resources = resources.pop_all()
+        return repo
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._resources.close()
+
+    # -- catching up --------------------------------------------------------------------------
+
+    def catch_up_packs(self) -> None:
+        """Bring the index's packs to what is in the store. Cheap when nothing changed.
+
+        A pack that is not sound is left out: its chunks are missing then, and are said to be.
+        """
+        if self._packs_are_known:
+            return
+        indexed = self.index.packs()
+        seen = set()
+        for info in self.store.list(layout.PACKS):
+            pack = layout.hash_of(info.name)
+            if pack is None:
+                continue
+            seen.add(pack)
+            if indexed.get(pack) == info.object_bytes:
+                continue
+            self.index.drop_pack(pack)
+            with contextlib.suppress(CorruptionError, ObjectNotFound):
+                table = read_table(pack, info.object_bytes, partial(self.store.get, info.name))
+                self.index.add_pack(pack, info.object_bytes, table)
+        for pack in indexed.keys() - seen:
+            self.index.drop_pack(pack)
+        self._packs_are_known = True
+
+    def _catch_up_snapshots(self) -> None:
+        """Bring the index's snapshots to what is in the store, and finish what was wished."""
+        stored = {
+            snapshot
+            for info in self.store.list(layout.SNAPSHOTS)
+            if (snapshot := layout.hash_of(info.name)) is not None
+        }
+        indexed = self.index.snapshot_ids()
+        for snapshot in stored - indexed:
+            with contextlib.suppress(CorruptionError, ObjectNotFound):
+                data = self.store.get(layout.snapshot_name(snapshot))
+                # Its commit was killed after the commit point. A whole new index tells nothing
+                # of the sort: there a missing tag is one that was deleted.
+                self._admit(snapshot, data, with_tags=not self._index_is_new)
+        if indexed - stored:
+            self.index.drop_snapshots(indexed - stored)
+
+    def _admit(self, new: SnapshotId, data: bytes, *, with_tags: bool) -> list[str]:
+        """Take a stored manifest into the index, and return the tags that it got.
+
+        The index comes last: a snapshot that it knows has the tags that were wished for it.
+        """
+        snapshot = decode_manifest(data, new)
+        given = []
+        for wish in snapshot.wished_tags if with_tags else ():
+            tag = Tag(snapshot.database, wish.removeprefix("+"), new, snapshot.time)
+            with contextlib.suppress(TagExists):
+                self.tags.set(tag, force=wish.startswith("+"))
+                given.append(tag.name)
+        self.index.add_snapshot(new, snapshot.database, to_micros(snapshot.time), data)
+        return given
+
+    # -- snapshots ----------------------------------------------------------------------------
+
+    def publish(self, snapshot: Snapshot) -> tuple[SnapshotId, list[str]]:
+        """Make *snapshot* visible: THE COMMIT POINT. All that it names must be durable.
+
+        Returns its id and those of its wished tags that it got.
+        """
+        data = encode_manifest(snapshot)
+        new = snapshot_id(data)
+        if decode_manifest(data, new) != snapshot:
+            raise CorruptionError("a new snapshot's manifest does not read back")
+        self.store.put(layout.snapshot_name(new), data)
+        return new, self._admit(new, data, with_tags=True)
+
+    def has_snapshot(self, snapshot: SnapshotId) -> bool:
+        return self.index.manifest(snapshot) is not None
+
+    def snapshot(self, snapshot: SnapshotId) -> Snapshot:
+        """Return a snapshot. Raises UnknownRevision, CorruptionError."""
+        data = self.index.manifest(snapshot)
+        if data is None:
+            raise UnknownRevision(f'no snapshot is named "{snapshot.hex()[:12]}"')
+        return decode_manifest(data, snapshot)
+
+    def newest(self, database: str | None, limit: int | None = None) -> list[SnapshotId]:
+        """Return snapshots of one label, or of all, newest first."""
+        return self.index.newest(database, limit)
+
+    def at_or_before(self, database: str, time_us: int) -> SnapshotId | None:
+        return self.index.at_or_before(database, time_us)
+
+    def by_prefix(self, prefix: str, limit: int) -> list[SnapshotId]:
+        return self.index.by_prefix(prefix, limit)
+
+    def databases(self) -> list[str]:
+        """Return the labels that have snapshots."""
+        return self.index.databases()
+
+    def sections(self, snapshot: Snapshot) -> Iterator[Section]:
+        """Yield the sections of *snapshot*, in the order of its dump. Raises CorruptionError."""
+        self.catch_up_packs()
+        for piece in walk(snapshot.sections_recipe, self.chunks.read):
+            yield from decode_piece(self.chunks.read(piece.chunk))
+
+    def check_present(self, snapshot: Snapshot) -> None:
+        """Raise CorruptionError unless every chunk of *snapshot* has a frame in a pack that is
+        there, in its full size. Reads recipes, not data."""
+        for section in self.sections(snapshot):
+            chunks = {
+                chunk
+                for segment in section.segments
+                for chunk in nodes(segment.recipe, self.chunks.read)
+            }
+            missing = len(chunks) - len(self.index.known(list(chunks)))
+            if missing:
+                raise CorruptionError(
+                    f"section {section.name} is damaged",
+                    detail=f"{missing} of its {len(chunks)} chunks are in no sound pack.",
+                )
+
+    # -- notes --------------------------------------------------------------------------------
+
+    def add_note(self, note: Note) -> None:
+        """Record a note. It is durable on return."""
+        data = encode_note(note)
+        self.store.put(layout.note_name(note.kind, note_id(data)), data)
+
+    def notes(self, kind: str, database: str | None = None) -> list[Note]:
+        """Return the notes of a kind, newest first. Raises CorruptionError."""
+        found = []
+        for info in self.store.list(f"{layout.NOTES}{kind}/"):
+            name = layout.hash_of(info.name)
+            data = self.store.get(info.name)
+            if name != note_id(data):
+                raise CorruptionError(f'note "{info.name}" is damaged')
+            note = decode_note(data, f'note "{info.name}"')
+            if database is None or note.database == database:
+                found.append(note)
+        return sorted(found, key=lambda note: note.time, reverse=True)
+
+
+def _read_config(path: Path, store: LocalStore) -> bytes:
+    try:
+        return store.get(layout.CONFIG)
+    except ObjectNotFound:
+        if path.is_dir() and any(path.iterdir()):
+            raise NotARepository(
+                f'"{path}" is not a repository',
+                detail="The folder is not empty, and it has no config.",
+                hint="Name the repository with --repo PATH, or make one: snap init PATH",
+            ) from None
+        raise RepositoryNotFound(
+            f'there is no repository in "{path}"',
+            hint=f"Make one: snap init {path}",
+        ) from None
+    except StoreError as error:
+        if path.exists() and not path.is_dir():
+            raise NotARepository(
+                f'"{path}" is not a repository',
+                detail="It is a file.",
+                hint="Name the repository's folder with --repo PATH",
+            ) from None
+        raise error
+
+
+def _remove_leftovers(path: Path, store: LocalStore) -> None:
+    """Delete what killed writers left, if nobody else has the repository open right now."""
+    with (
+        contextlib.suppress(StoreError, RepositoryLocked),
+        lock.exclusive(path / layout.LOCK_FILE, 0.0),
+    ):
+        store.remove_leftovers()
+
+
+def _open_index(
+    path: Path, config: RepositoryConfig, index_folder: Path | None
+) -> tuple[Index, bool]:
+    """Return the index, and whether it is a new one."""
+    file: Path | None = path / layout.INDEX_FILE
+    if not _is_writable(path):
+        file = index_folder / f"{config.repository_id}.sqlite" if index_folder else None
+        if file is not None:
+            try:
+                file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError:
+                file = None
+    if file is None:
+        return Index(None), True
+    new = not file.exists()
+    try:
+        return Index(file), new
+    except IndexDamaged:
+        # It is derived: what cannot be used is put aside and made anew.
+        for suffix in ("", "-wal", "-shm"):
+            damaged = file.with_name(file.name + suffix)
+            if damaged.exists():
+                damaged.replace(damaged.with_name(f"{file.name}.damaged{suffix}"))
+        return Index(file), True
+
+
+def _is_writable(folder: Path) -> bool:
+    """Tell whether files can be made in *folder*: by trying, as root may and media may not."""
+    probe = folder / f".probe-{secrets.token_hex(8)}"
+    try:
+        probe.touch(mode=0o600)
+        probe.unlink()
+    except OSError:
+        return False
+    return True

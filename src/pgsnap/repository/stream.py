@@ -1,0 +1,75 @@
+"""A snapshot as the text of its dump, verified on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from blake3 import blake3
+
+from pgsnap.dump.volatile import put_back
+from pgsnap.errors import CorruptionError
+from pgsnap.model import ChunkId, Section, SectionKind, SectionName, Snapshot
+from pgsnap.repository.recipes import walk
+from pgsnap.repository.repository import Repository
+
+# What belongs to the cluster or to the database itself is sent only when it is asked for.
+NOT_SENT = frozenset({SectionKind.DATABASE, SectionKind.GLOBALS})
+
+
+def snapshot_stream(
+    repo: Repository,
+    snapshot: Snapshot,
+    *,
+    restrict_key: str | None,
+    sections: Collection[SectionName] | None = None,
+    on_section: Callable[[Section], None] | None = None,
+) -> Iterator[bytes]:
+    """Yield the text of *snapshot*'s dump, in order, with its volatile lines put back.
+
+    *sections* chooses by name; None means the whole dump, without the sections of NOT_SENT.
+    *restrict_key* stands in the ``\\restrict`` lines; None leaves these lines out. *on_section* is
+    told each section before its first byte. Raises CorruptionError in mid-stream, so what came
+    before must not be taken for a whole dump: end of iteration alone means that.
+    """
+    chosen = [
+        section
+        for section in repo.sections(snapshot)
+        if (sections is None and section.name.kind not in NOT_SENT)
+        or (sections is not None and section.name in sections)
+    ]
+    parts = _section_parts(repo, chosen)
+    for section in chosen:
+        if on_section is not None:
+            on_section(section)
+        lines = [line for line in snapshot.volatile if line.section == section.name]
+        blocks = _one_section(section, parts)
+        yield from put_back(section.name, blocks, lines, restrict_key) if lines else blocks
+
+
+def _section_parts(repo: Repository, chosen: list[Section]) -> Iterator[tuple[bool, bytes]]:
+    """Yield the chunks of all *chosen* sections, read ahead across their ends: (False, chunk),
+    and (True, b"") at each section's end."""
+
+    def wanted() -> Iterator[tuple[bool, ChunkId | None, int]]:
+        for section in chosen:
+            for segment in section.segments:
+                for entry in walk(segment.recipe, repo.chunks.read):
+                    yield False, entry.chunk, entry.plain_bytes
+            yield True, None, 0
+
+    return repo.chunks.read_ahead(wanted())
+
+
+def _one_section(section: Section, parts: Iterator[tuple[bool, bytes]]) -> Iterator[bytes]:
+    """Yield the chunks of the next section, and compare its digest at the end."""
+    hasher = blake3()
+    for is_end, data in parts:
+        if is_end:
+            break
+        hasher.update(data)
+        yield data
+    if hasher.digest() != section.digest:
+        raise CorruptionError(
+            f"section {section.name} is damaged",
+            detail="Its chunks are sound, but together they do not hash to its digest.",
+        )

@@ -1,0 +1,93 @@
+"""Tags: the only names that move. One object each; every move is a compare-and-swap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pgsnap.errors import ObjectNotFound, StoreChanged, TagExists, UnknownRevision
+from pgsnap.format.small import decode_tag, encode_tag
+from pgsnap.model import SnapshotId, Tag
+from pgsnap.repository import layout
+from pgsnap.stores.base import Store
+
+
+class Tags:
+    """The tags of a repository. A name is unique within a database's label."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def all(self, database: str | None = None) -> list[Tag]:
+        """Return the tags, of one label or of all, ordered by label and name."""
+        return sorted(self._read_all(database), key=lambda tag: (tag.database, tag.name))
+
+    def by_snapshot(self, database: str | None = None) -> dict[SnapshotId, list[str]]:
+        """Return the names of the tags of each snapshot that has any."""
+        found: dict[SnapshotId, list[str]] = {}
+        for tag in self.all(database):
+            found.setdefault(tag.snapshot, []).append(tag.name)
+        return found
+
+    def get(self, database: str, name: str) -> Tag | None:
+        data = self._data(database, name)
+        return None if data is None else self._decode(data, database, name)
+
+    def set(self, tag: Tag, *, force: bool = False) -> Tag | None:
+        """Set a tag and return what it was before. Raises TagExists unless *force*, or unless it
+        is set to this snapshot already."""
+        name = layout.tag_name(tag.database, layout.check_tag(tag.name))
+        found = self._data(tag.database, tag.name)
+        before = None if found is None else self._decode(found, tag.database, tag.name)
+        if before is not None:
+            if before.snapshot == tag.snapshot:
+                return before
+            if not force:
+                raise tag_exists(before)
+        try:
+            self._store.replace(name, encode_tag(tag), found)
+        except StoreChanged:
+            raise TagExists(
+                f'tag "{tag.name}" was moved by another process at the same time',
+                hint=f"Look where it is now: snap tag --database {tag.database}",
+            ) from None
+        return before
+
+    def delete(self, database: str, name: str) -> Tag:
+        """Delete a tag and return what it was. Raises UnknownRevision."""
+        found = self._data(database, name)
+        if found is None:
+            raise UnknownRevision(
+                f'there is no tag "{name}" of database "{database}"', hint="List them: snap tag"
+            )
+        self._store.replace(layout.tag_name(database, name), None, found)
+        return self._decode(found, database, name)
+
+    def _data(self, database: str, name: str) -> bytes | None:
+        try:
+            return self._store.get(layout.tag_name(database, name))
+        except ObjectNotFound:
+            return None
+
+    def _read_all(self, database: str | None) -> Iterator[Tag]:
+        prefix = layout.TAGS
+        if database is not None:
+            prefix += layout.encode_word(database) + "/"
+        for info in self._store.list(prefix):
+            words = info.name.split("/")
+            try:
+                data = self._store.get(info.name)
+            except ObjectNotFound:
+                continue
+            yield self._decode(data, layout.decode_word(words[1]), layout.decode_word(words[-1]))
+
+    @staticmethod
+    def _decode(data: bytes, database: str, name: str) -> Tag:
+        return decode_tag(data, f'tag "{name}" of database "{database}"')
+
+
+def tag_exists(tag: Tag) -> TagExists:
+    return TagExists(
+        f'tag "{tag.name}" exists already',
+        detail=f"It names snapshot {tag.snapshot.hex()[:12]}.",
+        hint="Move it with --force, or choose another name.",
+    )

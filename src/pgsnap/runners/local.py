@@ -1,0 +1,124 @@
+"""Tools on this host."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pgsnap.errors import ToolMissing
+from pgsnap.runners.base import Tool
+from pgsnap.runners.process import LocalChild, start_child
+
+_VERSION = re.compile(r"\) (\d+)(?:\.(\d+))?")
+_VERSION_SECONDS = 20.0
+# Debian's script on PATH only chooses between the folders that we look into ourselves.
+_FORWARDER = "pg_wrapper"
+# Where packages of one major put their programs.
+_PLACES = (
+    "usr/lib/postgresql/{major}/bin",
+    "usr/pgsql-{major}/bin",
+    "usr/libexec/postgresql{major}",
+    "opt/homebrew/opt/postgresql@{major}/bin",
+    "usr/local/opt/postgresql@{major}/bin",
+    "opt/homebrew/opt/libpq/bin",
+    "usr/local/opt/libpq/bin",
+    "Applications/Postgres.app/Contents/Versions/{major}/bin",
+)
+
+
+class LocalRunner:
+    """Runs tools as children of this process; `Runner` is its contract.
+
+    *bindir* is looked into first. *root* is where the system's folders are looked for.
+    """
+
+    def __init__(self, bindir: Path | None = None, *, root: Path = Path("/")) -> None:
+        self._bindir = bindir
+        self._root = root
+        self._tools: dict[Path, Tool | None] = {}
+
+    def find(self, name: str, major: int | None = None) -> Tool:
+        newest: Tool | None = None
+        for folder in self._folders(major):
+            tool = self._tool(folder / name)
+            if tool is None:
+                continue
+            if major is None and folder == self._bindir:
+                return tool
+            if tool.major == major:
+                return tool
+            if newest is None or tool.version_num > newest.version_num:
+                newest = tool
+        if newest is None:
+            raise tool_missing(name, major)
+        return newest
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        stdout: bool = True,
+    ) -> LocalChild:
+        try:
+            return start_child(argv, env={**os.environ, **(env or {})}, stdin=stdin, stdout=stdout)
+        except (FileNotFoundError, PermissionError) as error:
+            raise tool_missing(argv[0], None) from error
+
+    def _folders(self, major: int | None) -> Iterator[Path]:
+        """Yield where programs may lie: the asked-for major first, then PATH, then all others."""
+        if self._bindir is not None:
+            yield self._bindir
+        if major is not None:
+            for place in _PLACES:
+                yield self._root / place.format(major=major)
+        for entry in os.environ.get("PATH", os.defpath).split(os.pathsep):
+            if entry:
+                yield Path(entry)
+        for place in _PLACES:
+            yield from sorted(self._root.glob(place.format(major="*")))
+
+    def _tool(self, path: Path) -> Tool | None:
+        """Return the program at *path*, or None where there is none that tells its version."""
+        if path not in self._tools:
+            usable = os.access(path, os.X_OK) and path.resolve().name != _FORWARDER
+            self._tools[path] = _ask_version(path) if usable else None
+        return self._tools[path]
+
+
+def _ask_version(path: Path) -> Tool | None:
+    try:
+        answer = subprocess.run(
+            [path, "--version"],
+            capture_output=True,
+            timeout=_VERSION_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    line = answer.stdout.decode("utf-8", "replace").strip()
+    version_num = parse_version(line)
+    if answer.returncode != 0 or version_num is None:
+        return None
+    return Tool(name=path.name, path=str(path), version_num=version_num, version_line=line)
+
+
+def parse_version(line: str) -> int | None:
+    """Return server_version_num for a line such as ``pg_dump (PostgreSQL) 15.18``, or None."""
+    match = _VERSION.search(line)
+    return int(match[1]) * 10000 + int(match[2] or 0) if match else None
+
+
+def tool_missing(name: str, major: int | None) -> ToolMissing:
+    """Return the error for a program that is not there, with the command that installs it."""
+    package = "postgresql-client" if major is None else f"postgresql-client-{major}"
+    return ToolMissing(
+        f"{Path(name).name} is not installed",
+        detail=f"Nothing runs at {name}." if "/" in name else "",
+        hint=f"Run `apt install {package}`, or put the folder of PostgreSQL's programs into PATH.",
+    )

@@ -1,0 +1,248 @@
+"""A child process that cannot outlive us, whose pipes never block it unseen."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import IO
+
+from pgsnap.limits import CHILD_GRACE_SECONDS, READ_BYTES, STDERR_BYTES_MAX
+
+_PR_SET_PDEATHSIG = 1
+# Loaded before any fork: a forked child must not take the dynamic loader's lock.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+# How often a blocked write looks whether its reader is still alive.
+_ALIVE_MILLISECONDS = 500
+# A grandchild may hold standard error open after the child's death: it is not waited for longer.
+_STDERR_SECONDS = 2.0
+
+
+class LocalChild:
+    """A running tool; `Child` is its contract."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._stdin = _detach(process.stdin)
+        self._stdout = _detach(process.stdout)
+        process.stdin = process.stdout = None
+        assert process.stderr is not None
+        self._tail = _Tail()
+        self._drain = threading.Thread(
+            target=self._tail.drain, args=(process.stderr,), name="stderr", daemon=True
+        )
+        self._drain.start()
+        if self._stdin is not None:
+            os.set_blocking(self._stdin.number, False)
+
+    @property
+    def pid(self) -> int:
+        """Its process id, and the id of its process group."""
+        return self._process.pid
+
+    def read(self, size: int) -> bytes:
+        if self._stdout is None or self._stdout.closed:
+            return b""
+        data = os.read(self._stdout.number, size)
+        if not data:
+            # Closed by the reader itself and by nobody else, so that no other thread's file can
+            # get this number while a read waits on it.
+            self._stdout.close()
+        return data
+
+    def write(self, data: bytes | memoryview) -> None:
+        if self._stdin is None or self._stdin.closed:
+            raise BrokenPipeError
+        poll = select.poll()
+        poll.register(self._stdin.number, select.POLLOUT)
+        view = memoryview(data)
+        while view:
+            if not poll.poll(_ALIVE_MILLISECONDS):
+                if self._process.poll() is not None:
+                    raise BrokenPipeError
+                continue
+            with contextlib.suppress(BlockingIOError):
+                view = view[os.write(self._stdin.number, view) :]
+
+    def close_input(self) -> None:
+        if self._stdin is not None:
+            self._stdin.close()
+
+    def wait(self, timeout: float | None = None) -> int:
+        try:
+            status = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+        self._drain.join(_STDERR_SECONDS)
+        return status
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def stop(self) -> None:
+        self._signal(signal.SIGTERM)
+        try:
+            self.wait(CHILD_GRACE_SECONDS)
+        except TimeoutError:
+            self.kill()
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        self.wait()
+
+    def stderr_tail(self) -> str:
+        return self._tail.text()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.poll() is None:
+            # The whole session: a wrapper script must not leave its tool behind.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+
+class _Descriptor:
+    """A file descriptor that is closed once, at the latest when nobody holds it any more."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._close = weakref.finalize(self, os.close, number)
+
+    @property
+    def closed(self) -> bool:
+        return not self._close.alive
+
+    def close(self) -> None:
+        self._close()
+
+
+class _Tail:
+    """The end of what came, whatever its length."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._lock = threading.Lock()
+
+    def drain(self, stream: IO[bytes]) -> None:
+        with stream:
+            while data := os.read(stream.fileno(), 64 * 1024):
+                with self._lock:
+                    self._bytes += data
+                    del self._bytes[:-STDERR_BYTES_MAX]
+
+    def text(self) -> str:
+        with self._lock:
+            return self._bytes.decode("utf-8", "replace")
+
+
+class _Starter:
+    """The thread that forks.
+
+    The kernel sends the parent-death signal when the *thread* that forked ends, not the process.
+    So all children are started by one thread that lives as long as the process does.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._jobs: queue.SimpleQueue[
+            tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]
+        ] = queue.SimpleQueue()
+
+    def run(self, job: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        """Run *job* on that thread and return its result, or raise its error."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="starter", daemon=True)
+                self._thread.start()
+        future: Future[subprocess.Popen[bytes]] = Future()
+        self._jobs.put((job, future))
+        try:
+            return future.result()
+        except BaseException:
+            # A signal came while it was being started: nobody will hold this child.
+            future.add_done_callback(_kill_started)
+            raise
+
+    def _loop(self) -> None:
+        while True:
+            job, future = self._jobs.get()
+            try:
+                future.set_result(job())
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
+                future.set_exception(error)
+            del job, future
+
+
+def _kill_started(future: Future[subprocess.Popen[bytes]]) -> None:
+    if future.exception() is None:
+        future.result().kill()
+
+
+_STARTER = _Starter()
+
+
+def start_child(
+    argv: Sequence[str], *, env: Mapping[str, str], stdin: bool, stdout: bool
+) -> LocalChild:
+    """Start a program in a session of its own, which dies with this process. Raises OSError.
+
+    In its own session it gets no SIGINT from the terminal: we decide what Ctrl-C ends.
+    """
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        if _LIBC is not None:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(127)
+
+    def start() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            argv,
+            env=env,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            preexec_fn=die_with_parent if _LIBC is not None else None,
+        )
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                _widen(stream.fileno())
+        return process
+
+    return LocalChild(_STARTER.run(start))
+
+
+def _widen(number: int) -> None:
+    """Make a pipe as large as one read: fewer switches between us and the tool."""
+    size = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if size is not None:
+        # Refused when the user's pipes hold too many pages already: slower, not wrong.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(number, size, READ_BYTES)
+
+
+def _detach(stream: IO[bytes] | None) -> _Descriptor | None:
+    """Take over the descriptor of a stream of Popen."""
+    if stream is None:
+        return None
+    number = os.dup(stream.fileno())
+    stream.close()
+    return _Descriptor(number)

@@ -1,0 +1,253 @@
+"""Which server and database, and how a connection string for it is written.
+
+Passwords stay out of connection strings, of repr() and of every message: they travel in the
+environment of a child, or inside this process only.
+"""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pgsnap.errors import ConnectionFailed, UsageError
+
+PINS: tuple[tuple[str, str], ...] = (
+    # What changes the text of rows and definitions. pg_dump pins only a part of these itself.
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "3"),
+    ("bytea_output", "hex"),
+    ("quote_all_identifiers", "off"),
+    ("standard_conforming_strings", "on"),
+    ("xmlbinary", "base64"),
+    # What would end a long transaction half-way.
+    ("statement_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+)
+"""Settings of every connection, of sessions and tools alike. client_encoding is not one of them:
+a dump keeps the encoding of its database, because in SQL_ASCII there is nothing to convert from."""
+
+PIN_WITNESS = "bytea_output"
+"""The pin whose source, in pg_settings, proves that the options reached the server."""
+
+TOOL_ENVIRONMENT: Mapping[str, str] = {
+    # libpq sends these as start-up parameters of their own, which beat the options of the
+    # connection string; "default" and the empty value mean: send nothing.
+    "PGTZ": "default",
+    "PGDATESTYLE": "default",
+    "PGCLIENTENCODING": "",
+    # What tools say on standard error is read for hints.
+    "LC_ALL": "C",
+}
+"""What every child needs in its environment besides the password."""
+
+CONNECT_TIMEOUT_SECONDS = 30
+"""How long a silent host is waited for, where the user did not say."""
+
+SECRETS_WITHOUT_VARIABLE = (
+    "sslpassword",
+    "oauth_client_secret",
+    "scram_client_key",
+    "scram_server_key",
+)
+"""Secrets that libpq takes from a connection string or a service file only."""
+
+_DSN_HINT = (
+    "Write it as postgresql://user@host:5432/database (percent-encode special characters) or as"
+    " 'host=... port=... user=... dbname=...'; leave out parameters that libpq does not know."
+)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A PostgreSQL server and a database of it, as libpq's keywords.
+
+    What the DSN leaves open stays open: libpq itself reads PG* variables, the service file and the
+    password file. *fallbacks* are the values it will find there, needed to name the database.
+    """
+
+    keywords: tuple[tuple[str, str], ...] = ()
+    password: str | None = field(default=None, repr=False)
+    fallbacks: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @classmethod
+    def parse(cls, dsn: str | None, environ: Mapping[str, str]) -> Endpoint:
+        """Return the endpoint that *dsn* (a libpq URI or keyword string) and *environ* name.
+
+        Raises UsageError for a DSN that libpq cannot read; its text is never repeated.
+        """
+        keywords = _parse_dsn(dsn) if dsn is not None else {}
+        for name in SECRETS_WITHOUT_VARIABLE:
+            if name in keywords:
+                raise UsageError(
+                    f"{name} cannot be given in the DSN",
+                    detail="It would be visible in the arguments of pg_dump and psql.",
+                    hint="Put it into a section of ~/.pg_service.conf and name it: service=NAME.",
+                )
+        password = keywords.pop("password", None)
+        keywords.pop("client_encoding", None)
+        return cls(
+            keywords=tuple(keywords.items()),
+            password=password,
+            fallbacks=tuple(_fallbacks(keywords, environ).items()),
+        )
+
+    def _value(self, name: str) -> str | None:
+        for source in (self.keywords, self.fallbacks):
+            for key, value in source:
+                if key == name and value:
+                    return value
+        return None
+
+    @property
+    def user(self) -> str:
+        """The role that libpq will log in as."""
+        return self._value("user") or getpass.getuser()
+
+    @property
+    def database(self) -> str:
+        """The database that libpq will connect to."""
+        return self._value("dbname") or self.user
+
+    @property
+    def host(self) -> str:
+        """The host, address or socket folder that was given; empty for libpq's own default."""
+        return self._value("host") or self._value("hostaddr") or ""
+
+    def with_database(self, name: str) -> Endpoint:
+        """Return the same server with another database."""
+        kept = tuple(item for item in self.keywords if item[0] != "dbname")
+        return replace(self, keywords=(*kept, ("dbname", name)))
+
+    def conninfo(
+        self,
+        *,
+        application_name: str,
+        options: tuple[tuple[str, str], ...] = PINS,
+        client_encoding: str = "",
+    ) -> str:
+        """Return a keyword string without any password, fit for a command line.
+
+        *options* are settings for the connection; they stand after the user's own options, so
+        they win. An empty *client_encoding* is the database's own.
+        """
+        words = dict(self.keywords)
+        words["dbname"] = self.database
+        words["options"] = _options(self._value("options") or "", options)
+        words["application_name"] = application_name
+        words["client_encoding"] = client_encoding
+        if self._value("connect_timeout") is None:
+            words["connect_timeout"] = str(CONNECT_TIMEOUT_SECONDS)
+        return " ".join(f"{key}={_quote(value)}" for key, value in words.items())
+
+    def environment(self) -> dict[str, str]:
+        """Return what a child needs in its environment besides what it inherits."""
+        secret = {"PGPASSWORD": self.password} if self.password is not None else {}
+        return {**TOOL_ENVIRONMENT, **secret}
+
+    def display(self) -> str:
+        """Return ``user@host:port/database`` for people."""
+        host = self.host or "local socket"
+        port = self._value("port") or "5432"
+        where = host if host.startswith("/") else f"{host}:{port}"
+        return f"{self.user}@{where}/{self.database}"
+
+
+def _parse_dsn(dsn: str) -> dict[str, str]:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    if not dsn.strip():
+        raise UsageError("the DSN is empty", hint=_DSN_HINT)
+    try:
+        words = conninfo_to_dict(dsn)
+    except ProgrammingError as error:
+        # "from None": libpq's message repeats parts of the DSN, and so perhaps of the password.
+        raise UsageError(
+            "the DSN cannot be read", detail=_why_unreadable(dsn, str(error)), hint=_DSN_HINT
+        ) from None
+    return {key: str(value) for key, value in words.items() if value is not None}
+
+
+def _why_unreadable(dsn: str, message: str) -> str:
+    """Return what is wrong, in words that hold nothing of the DSN beyond its scheme."""
+    scheme = re.match(r"([a-z0-9]+\+?[a-z0-9]*)://", dsn)
+    if scheme and scheme[1] not in ("postgresql", "postgres"):
+        return f"Its scheme is {scheme[1]}://, which libpq does not know."
+    known = {
+        'missing "="': 'A "=" is missing after a keyword.',
+        "invalid connection option": "It holds a keyword that libpq does not know.",
+        "invalid URI query parameter": "It holds a parameter that libpq does not know.",
+        "invalid percent-encoded": "A percent-encoded character is not valid.",
+        "forbidden value": "It holds a zero byte.",
+        "unterminated quoted": "A quoted value has no end.",
+    }
+    return next((text for start, text in known.items() if message.startswith(start)), "")
+
+
+def _fallbacks(keywords: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what libpq finds for itself, in its own order: service file before variables."""
+    variables = {
+        "PGHOST": "host",
+        "PGHOSTADDR": "hostaddr",
+        "PGPORT": "port",
+        "PGUSER": "user",
+        "PGDATABASE": "dbname",
+        "PGOPTIONS": "options",
+        "PGCONNECT_TIMEOUT": "connect_timeout",
+    }
+    found = {key: environ[name] for name, key in variables.items() if environ.get(name)}
+    service = keywords.get("service") or environ.get("PGSERVICE")
+    if service:
+        wanted = set(variables.values())
+        values = _service(service, environ)
+        found.update({key: value for key, value in values.items() if key in wanted})
+    return found
+
+
+def _service(name: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return one section of the service file; libpq itself complains where there is none."""
+    files = []
+    if environ.get("PGSERVICEFILE"):
+        files.append(Path(environ["PGSERVICEFILE"]))
+    elif environ.get("HOME"):
+        files.append(Path(environ["HOME"]) / ".pg_service.conf")
+    if environ.get("PGSYSCONFDIR"):
+        files.append(Path(environ["PGSYSCONFDIR"]) / "pg_service.conf")
+    for path in files:
+        try:
+            lines = path.read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        values: dict[str, str] = {}
+        inside = found = False
+        for line in (raw.strip() for raw in lines):
+            if line.startswith("["):
+                inside = line == f"[{name}]"
+                found = found or inside
+            elif inside and "=" in line and not line.startswith("#"):
+                key, _, value = line.partition("=")
+                values[key] = value
+        if found:
+            return values
+    return {}
+
+
+def _quote(value: str) -> str:
+    """Return *value* as a value of a connection string; always quoted, so never ambiguous."""
+    if "\0" in value:
+        raise ConnectionFailed("a zero byte cannot stand in a connection string")
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _options(own: str, settings: tuple[tuple[str, str], ...]) -> str:
+    words = [own] if own else []
+    for name, value in settings:
+        escaped = re.sub(r"([\\\s])", r"\\\1", value)
+        words.append(f"-c {name}={escaped}")
+    return " ".join(words)

@@ -1,0 +1,109 @@
+"""What a refused connection means, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+
+from pgsnap.errors import ConnectionFailed
+from pgsnap.sessions.endpoint import Endpoint
+
+_POOLER_HINT = (
+    "Connect directly to PostgreSQL instead of to the pooler in front of it: snap needs settings"
+    " of its own in every connection."
+)
+_PASSWORD_HINT = (
+    "Give the password in PGPASSWORD, or in a password file of mode 0600 (~/.pgpass or"
+    " PGPASSFILE), and check the role with `psql -l`."
+)
+_HINTS: tuple[tuple[str, str], ...] = (
+    (r"unsupported startup parameter|command-line options", _POOLER_HINT),
+    (r"password authentication failed|no password supplied|empty password", _PASSWORD_HINT),
+    (r"role \".*\" does not exist", "List the roles with `psql -d postgres -c '\\du'`."),
+    (r"database \".*\" does not exist", "List the databases with `psql -l`."),
+    (
+        r"Peer authentication failed|Ident authentication failed",
+        "Run snap as the system user of that name, or connect by TCP with -h and a password.",
+    ),
+    (r"no pg_hba\.conf entry|pg_hba\.conf rejects", "Allow this client in pg_hba.conf."),
+    (
+        r"permission denied for database|does not have CONNECT privilege",
+        "Run `GRANT CONNECT ON DATABASE ... TO ...` as its owner.",
+    ),
+    (
+        r"could not translate host name|Name or service not known|nodename nor servname"
+        r"|failed to resolve host|getaddrinfo",
+        "Check the name of the host in the DSN or in PGHOST.",
+    ),
+    (
+        r"Connection refused",
+        "Check host and port, and that the server listens there: `pg_isready -h HOST -p PORT`.",
+    ),
+    (
+        r"No such file or directory",
+        "Check that the server runs and where its socket lies; give its folder as host=/FOLDER.",
+    ),
+    (
+        r"timeout expired|timed out|No route to host|Network is unreachable",
+        "Check host, port and firewall: `pg_isready -h HOST -p PORT`.",
+    ),
+    (r"too many connections|too many clients|connection slots", "End idle connections, or wait."),
+    (r"starting up|shutting down|in recovery mode", "Try again once the server is up."),
+    (r"service file|definition of service", "Check PGSERVICE and ~/.pg_service.conf."),
+    (r"SSL|certificate", "Check sslmode, sslrootcert and the certificates in the DSN."),
+    (
+        r"unrecognized configuration parameter|invalid value for parameter"
+        r"|invalid command-line argument",
+        "Check the options in the DSN and in PGOPTIONS; snap needs PostgreSQL 14 or newer.",
+    ),
+)
+_NOISE = re.compile(
+    r"^(?:psql|pg_dump|pg_dumpall): (?:error: )?|^[Cc]onnection (?:failed|is bad): |^(?:FATAL|ERROR):\s+", re.M
+)
+
+
+def connection_failed(text: str, endpoint: Endpoint) -> ConnectionFailed:
+    """Return the error for what libpq or a tool said about a connection that was refused."""
+    lines = [line.strip() for line in _NOISE.sub("", text.strip()).splitlines() if line.strip()]
+    detail = " ".join(lines) or "The connection ended without a word."
+    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, detail)), "")
+    return ConnectionFailed(
+        f"cannot connect to {endpoint.display()}",
+        detail=sentence(_without_secret(detail, endpoint)),
+        hint=hint or "Try the same connection with psql.",
+    )
+
+
+def is_unknown_database(error: ConnectionFailed) -> bool:
+    """Return whether the server let us in but has no database of this name."""
+    return re.search(r"database \".*\" does not exist", error.detail, re.I) is not None
+
+
+def connection_lost(text: str, endpoint: Endpoint) -> ConnectionFailed:
+    """Return the error for a connection that broke while it was in use."""
+    detail = " ".join(_NOISE.sub("", text.strip()).split())
+    return ConnectionFailed(
+        f"connection to {endpoint.display()} was lost",
+        detail=sentence(_without_secret(detail, endpoint)),
+        hint="Look into the server's log.",
+    )
+
+
+def options_ignored(endpoint: Endpoint) -> ConnectionFailed:
+    """Return the error for a pooler that took our options and did not pass them on."""
+    return ConnectionFailed(
+        f"the settings of the connection to {endpoint.display()} did not reach PostgreSQL",
+        detail="Something between snap and the server dropped the connection's options.",
+        hint=_POOLER_HINT,
+    )
+
+
+def sentence(text: str) -> str:
+    """Return *text* with a capital letter and a period."""
+    if not text:
+        return ""
+    text = text[0].upper() + text[1:]
+    return text if text[-1] in ".!?" else text + "."
+
+
+def _without_secret(text: str, endpoint: Endpoint) -> str:
+    return text.replace(endpoint.password, "***") if endpoint.password else text

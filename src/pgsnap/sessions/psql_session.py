@@ -1,0 +1,251 @@
+"""The Session through psql as a co-process, wherever the Runner runs it.
+
+A statement is never shown to psql's lexer, and no value is ever guessed at:
+
+* The SQL goes as a hex literal into a SELECT that ends in \\gexec. psql sends the one value that
+  comes back as one message of its own, as it is: no splitting at semicolons, no variables.
+* Between columns stands a zero byte, which no value can hold; between rows a random word made for
+  this query, and another one for NULL.
+* After the query an \\echo writes a third random word, and whether there was an error: so the end
+  of the answer is known too.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Sequence
+
+from pgsnap.errors import ConnectionFailed, QueryFailed, ToolMissing
+from pgsnap.limits import CHILD_GRACE_SECONDS, READ_BYTES
+from pgsnap.runners.base import Child, Runner
+from pgsnap.sessions.base import SESSION_START, Row
+from pgsnap.sessions.endpoint import PINS, Endpoint
+from pgsnap.sessions.failures import connection_failed, connection_lost, options_ignored, sentence
+
+_ARGUMENTS = (
+    "--no-psqlrc",
+    "--no-password",
+    "--quiet",
+    "--no-align",
+    "--tuples-only",
+    "--field-separator-zero",
+    # Of several results only the last is shown (psql before 15 knows no other way).
+    "--set=SHOW_ALL_RESULTS=off",
+    "--set=ON_ERROR_STOP=off",
+)
+_STDERR_SECONDS = 2.0
+_CANCEL_SECONDS = 5.0
+_LABELS = re.compile(
+    r"^(DETAIL|HINT|QUERY|CONTEXT|LOCATION|STATEMENT|SCHEMA NAME|TABLE NAME|COLUMN NAME"
+    r"|DATATYPE NAME|CONSTRAINT NAME|LINE \d+): ",
+    re.M,
+)
+_FIRST = re.compile(r"^(?:psql:[^\n]*?: (?:error: )?)?[A-Z]+:  ([0-9A-Z]{5}): ")
+
+
+class PsqlSession:
+    """One psql, held open. `Session` is its contract."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        runner: Runner,
+        *,
+        application_name: str = "snap",
+        options: tuple[tuple[str, str], ...] = PINS,
+    ) -> None:
+        """Start psql and connect. Raises ConnectionFailed, ToolMissing."""
+        self._endpoint = endpoint
+        self._runner = runner
+        conninfo = endpoint.conninfo(
+            application_name=application_name, options=options, client_encoding="UTF8"
+        )
+        psql = runner.find("psql").path
+        self._argv = [psql, f"--dbname={conninfo}", *_ARGUMENTS]
+        self._child: Child = runner.start(self._argv, env=endpoint.environment(), stdin=True)
+        self._rest = b""
+        self._encoding = "UTF8"
+        self._open = True
+        self._started = False
+        try:
+            rows = self.query(SESSION_START)
+            self._started = True
+            self._backend, encoding = self.query(
+                "SELECT pg_catalog.pg_backend_pid(), pg_catalog.getdatabaseencoding()"
+            )[0]
+        except QueryFailed as error:
+            self.close()
+            raise connection_failed(f"{error.message} {error.detail}", endpoint) from error
+        except BaseException:
+            self._give_up()
+            raise
+        if not rows or rows[0][1] != "client":
+            self.close()
+            raise options_ignored(endpoint)
+        self._version_num = int(rows[0][0] or 0)
+        if encoding == "SQL_ASCII":
+            # There nothing is converted, and bytes that are no UTF-8 are allowed.
+            self._encoding = "SQL_ASCII"
+
+    @property
+    def server_version_num(self) -> int:
+        return self._version_num
+
+    def query(self, sql: str) -> Sequence[Row]:
+        if not self._open:
+            raise connection_lost("The session is closed.", self._endpoint)
+        null, row, end = _word(), _word(), _word()
+        self._send(
+            f"\\pset null {null}\n\\pset recordsep {row}\n"
+            f"SELECT pg_catalog.convert_from(pg_catalog.decode('{_hex(sql)}', 'hex'),"
+            f" '{self._encoding}') \\gexec\n"
+            f"\\echo {end} :ERROR\n"
+        )
+        try:
+            values, failed = self._answer(end.encode())
+        except ConnectionFailed:
+            raise
+        except BaseException:
+            self._interrupted(end.encode())
+            raise
+        if failed:
+            error = self._failure()
+            self._send("ROLLBACK;\n")
+            raise error
+        return _rows(values, row.encode(), null.encode())
+
+    def execute(self, sql: str) -> None:
+        self.query(sql)
+
+    def cancel(self) -> None:
+        # SIGINT would make psql leave after the cancelled statement, so another psql asks.
+        if self._open:
+            sql = f"SELECT pg_catalog.pg_cancel_backend({self._backend})"
+            try:
+                child = self._runner.start(
+                    [*self._argv, f"--command={sql}"], env=self._endpoint.environment()
+                )
+            except ToolMissing:
+                return
+            try:
+                child.wait(_CANCEL_SECONDS)
+            except TimeoutError:
+                child.kill()
+
+    def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._child.close_input()
+        try:
+            self._child.wait(CHILD_GRACE_SECONDS)
+        except TimeoutError:
+            self._child.kill()
+
+    def __enter__(self) -> PsqlSession:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    # -- one message and its answer ------------------------------------------------------------
+
+    def _send(self, script: str) -> None:
+        try:
+            self._child.write(script.encode())
+        except BrokenPipeError:
+            raise self._ended() from None
+        except BaseException:
+            # Half a line may stand in psql's input: it can never be used again.
+            self._give_up()
+            raise
+
+    def _answer(self, end: bytes) -> tuple[bytes, bool]:
+        """Return what stands before the line of *end*, and what that line says."""
+        parts = [self._rest]
+        window = self._rest
+        while True:
+            if window.rfind(b"\n") >= 0 and end in window:
+                whole = b"".join(parts)
+                values, found, tail = whole.partition(end)
+                line, newline, rest = tail.partition(b"\n")
+                if found and newline:
+                    self._rest = rest
+                    return values, line.strip() != b"false"
+            data = self._child.read(READ_BYTES)
+            if not data:
+                raise self._ended()
+            parts.append(data)
+            # The word may lie across two reads; its line is shorter than this.
+            window = window[-200:] + data
+
+    def _failure(self) -> QueryFailed:
+        """Ask psql for the whole of the last error, which it writes to standard error."""
+        begin, end = _word(), _word()
+        self._send(f"\\warn {begin}\n\\errverbose\n\\warn {end}\n\\echo {end}\n")
+        self._answer(end.encode())
+        deadline = time.monotonic() + _STDERR_SECONDS
+        while end not in (text := self._child.stderr_tail()) and time.monotonic() < deadline:
+            # Another thread collects standard error; it is at most a moment behind.
+            time.sleep(0.002)
+        return parse_error(text.rpartition(begin)[2].partition(end)[0])
+
+    def _ended(self) -> ConnectionFailed:
+        """Return the error for a psql that is gone."""
+        self._give_up()
+        text = self._child.stderr_tail()
+        if self._started:
+            return connection_lost("\n".join(text.strip().splitlines()[-5:]), self._endpoint)
+        return connection_failed(text, self._endpoint)
+
+    def _interrupted(self, end: bytes) -> None:
+        """Bring psql back to rest after a signal, or give it up at the second one."""
+        try:
+            self.cancel()
+            self._answer(end)
+            self._send("ROLLBACK;\n")
+        except ConnectionFailed:
+            return
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        self._open = False
+        self._child.kill()
+
+
+def parse_error(text: str) -> QueryFailed:
+    r"""Return the error that psql's \errverbose shows, with its SQLSTATE and all its parts."""
+    text = text.strip("\n")
+    first = _FIRST.match(text)
+    sqlstate = first[1] if first else ""
+    pieces = _LABELS.split(text[first.end() if first else 0 :])
+    parts = {label: body.strip() for label, body in zip(pieces[1::2], pieces[2::2], strict=True)}
+    return QueryFailed(
+        pieces[0].strip() or "the statement failed",
+        detail=sentence(parts.get("DETAIL", "")),
+        hint=sentence(parts.get("HINT", "")),
+        sqlstate=sqlstate,
+    )
+
+
+def _word() -> str:
+    return secrets.token_hex(16)
+
+
+def _hex(sql: str) -> str:
+    return sql.encode("utf-8", "surrogateescape").hex()
+
+
+def _rows(answer: bytes, row: bytes, null: bytes) -> list[Row]:
+    """Cut an answer into rows. Without any it is empty, else it ends with a line end."""
+    return [
+        tuple(
+            None if value == null else value.decode("utf-8", "surrogateescape")
+            for value in line.split(b"\0")
+        )
+        for line in (answer[:-1].split(row) if answer else ())
+    ]

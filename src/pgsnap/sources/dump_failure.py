@@ -1,0 +1,76 @@
+"""What pg_dump's last words mean, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+
+from pgsnap.errors import ConnectionFailed, DumpFailed
+from pgsnap.sessions.endpoint import Endpoint
+from pgsnap.sessions.failures import connection_failed
+
+_READ_ALL = "Run `GRANT pg_read_all_data TO {user}` as a superuser."
+_HINTS: tuple[tuple[str, str], ...] = (
+    (
+        r"row-level security",
+        "pg_dump never leaves out rows silently: run `ALTER ROLE {user} BYPASSRLS` as a"
+        " superuser.",
+    ),
+    (r"permission denied for large object", "Dump as a superuser, or grant SELECT on it."),
+    (r"permission denied for database", "Run `GRANT CONNECT ON DATABASE ... TO {user}`."),
+    (r"permission denied", _READ_ALL),
+    (
+        r"server version mismatch|aborting because of server version",
+        "Install the client tools of the server's own major version.",
+    ),
+    (
+        r"invalid page|could not read block|missing chunk number|compressed .*data is corrupt"
+        r"|unexpected chunk",
+        "The database itself is damaged: keep every earlier snapshot, and look into the"
+        " server's log.",
+    ),
+    (
+        r"invalid memory alloc request size|out of memory|cannot enlarge string buffer"
+        r"|string buffer exceeds maximum",
+        "A value may be too large for COPY as text (a bytea beyond about 512 MB): leave the"
+        " table out with --exclude-table-data.",
+    ),
+    (
+        r"server closed the connection|connection to server was lost|terminating connection"
+        r"|connection not open|SSL SYSCALL|Connection reset",
+        "The server ended the connection: look into its log, then commit again.",
+    ),
+    (
+        r"conflict with recovery",
+        "The standby cancelled it: raise max_standby_streaming_delay, set hot_standby_feedback"
+        " = on, or dump from the primary.",
+    ),
+    (r"No space left on device", "The server's disk is full."),
+    (r"cache lookup failed|does not exist", "Tables changed meanwhile: commit again."),
+)
+_LOCK = re.compile(
+    r"canceling statement due to (?:statement|lock) timeout[\s\S]*LOCK TABLE (.*?) IN ACCESS", re.S
+)
+_NO_CONNECTION = re.compile(r"connection to (?:server|database) .*failed|could not translate host")
+
+
+def dump_failed(tool: str, status: int, stderr: str, endpoint: Endpoint) -> DumpFailed:
+    """Return the error for a tool that ended with *status* and left *stderr*."""
+    how = f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"
+    lines = [line for line in stderr.strip().splitlines() if line.strip()]
+    detail = "\n".join(lines[-12:])
+    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, stderr)), "")
+    if lock_timed_out(stderr):
+        hint = "A migration or VACUUM FULL may hold a table: end it, or raise --lock-wait-timeout."
+    return DumpFailed(f"{tool} {how}", detail=detail, hint=hint.format(user=endpoint.user))
+
+
+def lock_timed_out(stderr: str) -> bool:
+    """Return whether pg_dump gave up waiting for a table."""
+    return _LOCK.search(stderr) is not None
+
+
+def refused_connection(stderr: str, endpoint: Endpoint) -> ConnectionFailed | None:
+    """Return the error for a tool that was not let in at all, or None if it was."""
+    if _NO_CONNECTION.search(stderr):
+        return connection_failed(stderr, endpoint)
+    return None

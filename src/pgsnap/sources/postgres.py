@@ -1,0 +1,264 @@
+"""A live database as a source, through pg_dump and pg_dumpall."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pgsnap.dump.globals import GlobalsReader
+from pgsnap.dump.reader import DumpReader
+from pgsnap.errors import (
+    DumpFailed,
+    DumpIncomplete,
+    Interrupted,
+    SnapError,
+    SourceError,
+    UnusableInput,
+)
+from pgsnap.limits import GLOBALS_BYTES_MAX, LOCK_WAIT_TIMEOUT_SECONDS
+from pgsnap.model import DumpEvent, Origin, SourceKind, VolatileLine
+from pgsnap.runners.base import Child, Tool
+from pgsnap.sessions.base import Session
+from pgsnap.sessions.server import Server
+from pgsnap.sources.base import SourceResult
+from pgsnap.sources.blocks import blocks
+from pgsnap.sources.dump_failure import dump_failed, lock_timed_out, refused_connection
+from pgsnap.sources.properties import read_properties, read_server
+
+_IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+# ACCESS SHARE, which pg_dump takes, waits for this mode only.
+_BLOCKERS = """
+SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), l.pid, a.application_name
+FROM pg_locks l
+JOIN pg_class c ON c.oid = l.relation
+JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', 'm', 'S', 'f', 'v')
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY 1 LIMIT 5
+"""
+
+
+class PostgresSource:
+    """Dumps one database of *server* (None: the endpoint's). `Source` is its contract.
+
+    *warnings* holds what pg_dump wrote to standard error although it succeeded.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        database: str | None = None,
+        lock_wait_timeout_seconds: float = LOCK_WAIT_TIMEOUT_SECONDS,
+        allow_newer_client: bool = False,
+        with_globals: bool = True,
+        dump_options: tuple[str, ...] = (),
+    ) -> None:
+        self._server = server
+        self._endpoint = (
+            server.endpoint if database is None else server.endpoint.with_database(database)
+        )
+        self._database = self._endpoint.database
+        self._lock_wait_seconds = lock_wait_timeout_seconds
+        self._allow_newer = allow_newer_client
+        self._with_globals = with_globals
+        self._dump_options = dump_options
+        # The names by which our backends are found again when their client was killed.
+        self._application = f"snap pg_dump {secrets.token_hex(8)}"
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._abandoned = False
+        self._origin: Origin | None = None
+        self._is_superuser = False
+        self._dump_tool: Tool | None = None
+        self._reader: DumpReader | None = None
+        self._globals: GlobalsReader | None = None
+        self._globals_status = "none"
+        self._complete = False
+        self.warnings: tuple[str, ...] = ()
+
+    def open(self) -> Origin:
+        """Raises ConnectionFailed, ToolMissing, ToolVersion, QueryFailed."""
+        with self._server.connect(self._database) as session:
+            info = read_server(session)
+            properties = read_properties(session)
+            self._is_superuser = session.query(_IS_SUPERUSER)[0][0] == "t"
+        self._dump_tool = self._server.tool("pg_dump", allow_newer=self._allow_newer)
+        host = self._endpoint.host
+        self._origin = Origin(
+            kind=SourceKind.POSTGRES,
+            tool=self._dump_tool.version_line,
+            server=info,
+            properties=properties,
+            host=socket.gethostname() if not host or host.startswith("/") else host,
+        )
+        return self._origin
+
+    def events(self) -> Iterator[DumpEvent]:
+        """Raises DumpFailed, DumpIncomplete, ConnectionFailed, UnusableInput, Interrupted."""
+        assert self._origin is not None, "open comes first"
+        yield from self._dump_events()
+        if self._with_globals:
+            yield from self._globals_events()
+        self._complete = True
+
+    def finish(self) -> SourceResult:
+        if self._abandoned:
+            raise Interrupted("the dump was stopped")
+        if not self._complete or self._reader is None or self._origin is None:
+            raise DumpIncomplete("the dump was not read to its end")
+        summary = self._reader.summary
+        volatile: tuple[VolatileLine, ...] = summary.volatile
+        if self._globals is not None:
+            volatile += self._globals.summary.volatile
+        origin = replace(
+            self._origin,
+            is_pg_dump=summary.is_pg_dump,
+            dump_version=summary.dump_version,
+            dumped_from=summary.dumped_from,
+            owners=summary.owners,
+            client_encoding=summary.client_encoding,
+            has_meta_commands=summary.has_meta_commands,
+            globals_status=self._globals_status,
+        )
+        return SourceResult(origin=origin, volatile=volatile)
+
+    def abandon(self) -> None:
+        with self._lock:
+            self._abandoned = True
+            child, self._child = self._child, None
+        if child is not None and child.poll() is None:
+            child.stop()
+            # It may have been cut off from its backend; that one must not go on reading. Where
+            # the server cannot be reached any more, there is nothing left to end.
+            with contextlib.suppress(SnapError):
+                self._server.terminate(self._application)
+
+    # -- pg_dump -------------------------------------------------------------------------------
+
+    def _dump_events(self) -> Iterator[DumpEvent]:
+        assert self._dump_tool is not None
+        assert self._origin is not None
+        assert self._origin.properties is not None
+        arguments = [
+            "--format=plain",
+            "--no-password",
+            # Its own encoding, also where the role or the database sets another for clients.
+            f"--encoding={self._origin.properties.encoding}",
+            f"--lock-wait-timeout={max(1, round(self._lock_wait_seconds * 1000))}",
+            *self._dump_options,
+        ]
+        child = self._start(self._dump_tool, arguments, database=self._database)
+        reader = self._reader = DumpReader(blocks(child))
+        try:
+            yield from reader.events()
+        except (DumpIncomplete, UnusableInput):
+            # The stream ended too early: why, only pg_dump can tell.
+            self._expect_success(child)
+            raise
+        self._expect_success(child)
+
+    def _expect_success(self, child: Child) -> None:
+        """Wait for pg_dump. Raises DumpFailed, ConnectionFailed, Interrupted."""
+        while child.read(1 << 20):
+            # A reader that refused the input left the rest: pg_dump would wait for ever.
+            if child.poll() is None:
+                child.stop()
+                return
+        status = child.wait()
+        self._forget(child)
+        stderr = child.stderr_tail()
+        if status == 0:
+            self.warnings = tuple(line for line in stderr.splitlines() if line.strip())
+            return
+        raise self._failure(status, stderr)
+
+    def _failure(self, status: int, stderr: str) -> SourceError:
+        refused = refused_connection(stderr, self._endpoint)
+        if refused is not None:
+            return refused
+        failure = dump_failed("pg_dump", status, stderr, self._endpoint)
+        if lock_timed_out(stderr):
+            failure.detail = "\n".join([*self._blockers(), failure.detail])
+        return failure
+
+    def _blockers(self) -> list[str]:
+        """Return one sentence for each table that somebody holds right now."""
+        try:
+            with self._server.connect(self._database) as session:
+                rows = session.query(_BLOCKERS)
+        except SourceError:
+            return []
+        return [f"Process {pid} ({name or 'unnamed'}) holds {table}." for table, pid, name in rows]
+
+    # -- pg_dumpall ----------------------------------------------------------------------------
+
+    def _globals_events(self) -> Iterator[DumpEvent]:
+        """Yield the globals section, or none: the database is worth more than its roles' list."""
+        text = self._read_globals()
+        if text is None:
+            return
+        self._globals = GlobalsReader(iter((text,)))
+        yield from self._globals.events()
+
+    def _read_globals(self) -> bytes | None:
+        """Return what pg_dumpall says, whole, or None with the reason in the status."""
+        arguments = ["--globals-only", "--no-password"]
+        if not self._is_superuser:
+            arguments.append("--no-role-passwords")
+        try:
+            tool = self._server.tool("pg_dumpall", allow_newer=self._allow_newer)
+            database = self._server.maintenance_database()
+            # The value is read as a connection string where it looks like one.
+            arguments.append("--database=" + database)
+            child = self._start(tool, arguments, database=database)
+        except SourceError as error:
+            self._globals_status = f"none: {error.message}"
+            return None
+        parts: list[bytes] = []
+        size = 0
+        for block in blocks(child):
+            parts.append(block)
+            size += len(block)
+            if size > GLOBALS_BYTES_MAX:
+                child.stop()
+                self._forget(child)
+                self._globals_status = "none: the list of roles is too large"
+                return None
+        status = child.wait()
+        self._forget(child)
+        if status != 0:
+            words = " ".join(child.stderr_tail().split())
+            self._globals_status = f"none: pg_dumpall failed: {words[:300]}"
+            return None
+        self._globals_status = "full" if self._is_superuser else "without-passwords"
+        return b"".join(parts)
+
+    # -- children ------------------------------------------------------------------------------
+
+    def _start(self, tool: Tool, arguments: list[str], *, database: str) -> Child:
+        with self._lock:
+            if self._abandoned:
+                raise Interrupted("the dump was stopped")
+            self._child = self._server.start_tool(
+                tool, arguments, database=database, application_name=self._application
+            )
+            return self._child
+
+    def _forget(self, child: Child) -> None:
+        with self._lock:
+            if self._child is child:
+                self._child = None
+            abandoned = self._abandoned
+        if abandoned:
+            raise Interrupted("the dump was stopped")
+
+
+def is_superuser(session: Session) -> bool:
+    """Return whether the session's role is a superuser."""
+    return session.query(_IS_SUPERUSER)[0][0] == "t"

@@ -1,0 +1,221 @@
+"""A folder as a store. Durable or not written: file synced, renamed, then its folder synced."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pgsnap.errors import (
+    CorruptionError,
+    ObjectExists,
+    ObjectNotFound,
+    StoreChanged,
+    StoreError,
+    StoreFull,
+)
+from pgsnap.stores.base import Data, ObjectInfo
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+TEMPORARY = "tmp"
+
+_IOV_MAX = 512
+
+
+class LocalStore:
+    """Objects as files below *root*. Folders have mode 0700 and files 0600, whatever the umask.
+
+    A write goes to a file below ``tmp/`` first, so a crash leaves nothing under an object's name.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def make_root(self) -> None:
+        """Make the folder itself, private to its owner."""
+        with self._errors("the store's folder"):
+            self._make_folder(self.root / TEMPORARY)
+
+    def put(self, name: str, data: Data) -> None:
+        with self._errors(name), self._temporary(data) as temporary:
+            self._publish(temporary, self._path(name))
+
+    def create(self, name: str, data: bytes) -> None:
+        target = self._path(name)
+        with self._errors(name), self._temporary(data) as temporary:
+            self._make_folder(target.parent)
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                raise ObjectExists(f'"{name}" exists already') from None
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+                    raise
+                # A file system without hard links: all creators take the same lock instead.
+                with self._exclusive():
+                    if target.exists():
+                        raise ObjectExists(f'"{name}" exists already') from None
+                    temporary.replace(target)
+            sync_folder(target.parent)
+
+    def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
+        target = self._path(name)
+        with self._errors(name), self._exclusive():
+            try:
+                found: bytes | None = target.read_bytes()
+            except FileNotFoundError:
+                found = None
+            if found != expected:
+                raise StoreChanged(f'"{name}" was changed by another process')
+            if data is None:
+                target.unlink(missing_ok=True)
+                if target.parent.exists():
+                    sync_folder(target.parent)
+                return
+            with self._temporary(data) as temporary:
+                self._publish(temporary, target)
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        with self._errors(name):
+            file = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                wanted = os.fstat(file).st_size - start if length is None else length
+                parts = []
+                while wanted > 0:
+                    part = os.pread(file, wanted, start)
+                    if not part:
+                        raise CorruptionError(
+                            f'"{name}" is cut short',
+                            detail=f"{wanted} bytes are missing at offset {start}.",
+                        )
+                    parts.append(part)
+                    start += len(part)
+                    wanted -= len(part)
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+            finally:
+                os.close(file)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        with self._errors(prefix):
+            yield from self._walk(self._path(prefix.rstrip("/")), prefix.rstrip("/"))
+
+    def delete(self, name: str) -> None:
+        with self._errors(name):
+            target = self._path(name)
+            target.unlink(missing_ok=True)
+            if target.parent.exists():
+                sync_folder(target.parent)
+
+    def remove_leftovers(self) -> None:
+        """Delete what writers that were killed left behind. Only while nobody else writes."""
+        with self._errors(TEMPORARY):
+            for file in (self.root / TEMPORARY).iterdir():
+                file.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        parts = name.split("/")
+        if not name.isascii() or any(part in ("", ".", "..") for part in parts):
+            raise StoreError(f'"{name}" is no object name')
+        return self.root.joinpath(*parts)
+
+    def _walk(self, folder: Path, name: str) -> Iterator[ObjectInfo]:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            path = f"{name}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(folder / entry.name, path)
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    yield ObjectInfo(path, entry.stat().st_size)
+
+    @contextlib.contextmanager
+    def _temporary(self, data: Data) -> Iterator[Path]:
+        """Give the path of a durable file that holds *data*; it is gone afterwards."""
+        folder = self.root / TEMPORARY
+        self._make_folder(folder)
+        path = folder / secrets.token_hex(8)
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            try:
+                os.fchmod(file, FILE_MODE)
+                _write_all(file, [data] if isinstance(data, bytes) else data)
+                os.fsync(file)
+            finally:
+                os.close(file)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _publish(self, temporary: Path, target: Path) -> None:
+        self._make_folder(target.parent)
+        temporary.replace(target)
+        # Else the rename itself may be lost.
+        sync_folder(target.parent)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        if folder != self.root:
+            self._make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=FOLDER_MODE, parents=True)
+            folder.chmod(FOLDER_MODE)
+            sync_folder(folder.parent)
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Serialise compare-and-swap between processes and threads."""
+        self._make_folder(self.root)
+        path = self.root / "cas.lock"
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+    @contextlib.contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ObjectNotFound(f'"{name}" is not in the repository') from error
+        except OSError as error:
+            words = f"{error.strerror} ({error.filename or self.root})."
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreFull(
+                    "no space left in the repository",
+                    detail=words,
+                    hint="Free space there, for example: snap gc --dry-run",
+                ) from error
+            raise StoreError(f'cannot access "{name}" in the repository', detail=words) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _write_all(file: int, parts: Sequence[bytes]) -> None:
+    """Write *parts* one after another, in as few calls as the kernel takes."""
+    views = [memoryview(part) for part in parts if part]
+    first = 0
+    while first < len(views):
+        written = os.writev(file, views[first : first + _IOV_MAX])
+        while first < len(views) and written >= len(views[first]):
+            written -= len(views[first])
+            first += 1
+        if written:
+            views[first] = views[first][written:]

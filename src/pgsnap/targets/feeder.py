@@ -1,0 +1,237 @@
+"""Feeds a dump to psql so that only a whole, verified dump can count as restored.
+
+psql takes the end of its input for success, wherever it comes. So a load counts only when psql
+ended with status 0 *and* a row came back that was asked for after the last verified block *and*
+the server counted the rows of every table as the snapshot did. On any error, in the stream too,
+psql is killed and never given end-of-file.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pgsnap.errors import QueryFailed, RestoreFailed
+from pgsnap.limits import READ_BYTES
+from pgsnap.model import SectionName
+from pgsnap.progress import SILENT, Progress
+from pgsnap.runners.base import Child
+from pgsnap.sessions.base import Session, literal
+from pgsnap.targets.naming import SESSION_PATTERN, application_name, token_of
+from pgsnap.targets.psql_messages import first_failure, restore_failed
+
+# No -q: the command tags (COPY 123) are what the server's row counts are read from.
+PSQL_ARGUMENTS = (
+    "-X", "-w", "-A", "-t",
+    "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-P", "pager=off", "-f", "-",
+)  # fmt: skip
+
+# For the session that loads only. Not waiting for WAL at each commit loses nothing: the swap's own
+# commit waits, and it comes after all of them. 64 MB, the default, makes index builds spill.
+SETTINGS = (
+    b"SET synchronous_commit = off;\n"
+    b"SELECT pg_catalog.set_config('maintenance_work_mem', '256MB', false)"
+    b" WHERE (SELECT setting::pg_catalog.int8 FROM pg_catalog.pg_settings"
+    b" WHERE name OPERATOR(pg_catalog.=) 'maintenance_work_mem') OPERATOR(pg_catalog.<) 262144;\n"
+    b"SET statement_timeout = 0;\n"
+)
+_COPY_TAG = re.compile(rb"COPY (\d+)$")
+# Longer lines are rows that the dump's own SELECTs return; nothing of ours is that long.
+_LINE_BYTES_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A COPY section of the dump and the number of its rows."""
+
+    section: SectionName
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedResult:
+    """What was loaded: rows of all tables, bytes of dump text, seconds."""
+
+    rows: int
+    plain_bytes: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Places:
+    """Which line each section began at, to name the section of an error's line.
+
+    *line* is the line of psql's input that comes next, *first* the dump's own first one.
+    """
+
+    line: int = 1
+    first: int = 1
+    starts: list[tuple[int, SectionName]] = field(default_factory=list)
+
+    def begin(self, name: SectionName) -> None:
+        self.starts.append((self.line, name))
+
+    def at(self, line: int) -> str:
+        before = [name for start, name in self.starts if start <= line]
+        return str(before[-1]) if before else "the beginning"
+
+
+class Feeder:
+    """One load through one psql. `section_begins` is to be called as each section starts."""
+
+    def __init__(
+        self,
+        child: Child,
+        *,
+        restrict_key: str | None,
+        expected: Sequence[Expected] | None,
+        progress: Progress = SILENT,
+    ) -> None:
+        """*restrict_key* wraps the whole stream in ``\\restrict`` (None: psql does not know it).
+        *expected* are the COPY sections in the dump's order; None: their tags prove nothing."""
+        self._child = child
+        self._key = restrict_key
+        self._expected = expected
+        self._progress = progress
+        self._places = _Places()
+        self._tags = _TagReader(child)
+
+    def section_begins(self, name: SectionName) -> None:
+        """Note that the next block belongs to another section."""
+        self._places.begin(name)
+
+    def run(self, blocks: Iterable[bytes]) -> FeedResult:
+        """Feed *blocks* and return only if all of it was loaded.
+
+        Raises RestoreFailed, or whatever *blocks* raises; psql is dead then.
+        """
+        started = time.monotonic()
+        plain_bytes = 0
+        nonce = secrets.token_hex(16)
+        self._tags.start(nonce)
+        try:
+            self._send(SETTINGS)
+            if self._key is not None:
+                self._send(b"\\restrict " + self._key.encode() + b"\n")
+            self._places.first = self._places.line
+            for block in blocks:
+                self._send(block)
+                plain_bytes += len(block)
+                self._progress.advance(len(block), self._name_of_last())
+            if self._key is not None:
+                self._send(b"\n\\unrestrict " + self._key.encode() + b"\n")
+            # Asked in two halves, so that no echo of the question can be taken for the answer.
+            self._send(f"\n;SELECT '{nonce[:16]}' || '{nonce[16:]}';\n".encode())
+            self._child.close_input()
+            status = self._child.wait()
+        except BrokenPipeError:
+            raise self._failed("psql ended before the dump did") from None
+        except BaseException:
+            self._child.kill()
+            raise
+        self._tags.join()
+        self._judge(status)
+        rows = sum(self._tags.counts)
+        return FeedResult(rows=rows, plain_bytes=plain_bytes, seconds=time.monotonic() - started)
+
+    def _send(self, block: bytes) -> None:
+        self._child.write(block)
+        self._places.line += block.count(b"\n")
+
+    def _name_of_last(self) -> str:
+        return str(self._places.starts[-1][1]) if self._places.starts else ""
+
+    def _judge(self, status: int) -> None:
+        if status != 0:
+            raise self._failed("psql failed")
+        if not self._tags.sentinel_seen:
+            raise RestoreFailed(
+                "psql did not run the dump to its end",
+                detail="It ended with status 0, but the row asked for after the last line of the"
+                " dump did not come back: the dump ends inside a string, a comment or rows.",
+            )
+        if self._expected is not None:
+            check_counts(self._expected, self._tags.counts)
+
+    def _failed(self, fallback: str) -> RestoreFailed:
+        """Collect psql's last words. It ends by itself after an error; else it is killed."""
+        try:
+            status: int | None = self._child.wait(timeout=5.0)
+        except TimeoutError:
+            status = None
+        self._child.kill()
+        self._tags.join()
+        stderr = self._child.stderr_tail()
+        failure = first_failure(stderr)
+        line = failure.line if failure is not None and failure.line else self._places.line
+        where = f"line {line - self._places.first + 1} of the dump, in {self._places.at(line)}"
+        return restore_failed(failure, stderr, status, where, fallback=fallback)
+
+
+def check_counts(expected: Sequence[Expected], counts: Sequence[int]) -> None:
+    """Compare the server's row counts with the snapshot's. Raises RestoreFailed."""
+    for want, got in zip(expected, counts, strict=False):
+        if want.rows != got:
+            raise RestoreFailed(
+                f"the server took {got} rows of {want.rows} in {want.section}",
+                detail="A trigger or rule of an extension may have changed them.",
+            )
+    if len(expected) != len(counts):
+        raise RestoreFailed(
+            f"the server loaded {len(counts)} tables of {len(expected)}",
+            detail="The dump was run to its end, but not every table's rows were copied.",
+        )
+
+
+def terminate_sessions(session: Session, token: str, *, keep_own: bool = True) -> None:
+    """End every session of the restore *token* but this one, so that no backend goes on alone."""
+    own = " AND pid <> pg_catalog.pg_backend_pid()" if keep_own else ""
+    try:
+        session.query(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+            f" WHERE application_name = {literal(application_name(token))}{own}"
+        )
+    except QueryFailed:
+        # One of them ended meanwhile, or belongs to a role of higher rank; DROP ... FORCE follows.
+        return
+
+
+class _TagReader:
+    """Drains psql's standard output on a thread: a full pipe would stop psql for ever."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._nonce = b""
+        self._thread = threading.Thread(target=self._drain, name="psql-output", daemon=True)
+        self.counts: list[int] = []
+        self.sentinel_seen = False
+
+    def start(self, nonce: str) -> None:
+        self._nonce = nonce.encode()
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _drain(self) -> None:
+        rest = b""
+        while block := self._child.read(READ_BYTES):
+            *lines, rest = (rest + block).split(b"\n")
+            for line in lines:
+                self._take(line)
+            rest = rest[-_LINE_BYTES_MAX:]
+        self._take(rest)
+
+    def _take(self, line: bytes) -> None:
+        if self.sentinel_seen:
+            return
+        if line == self._nonce:
+            self.sentinel_seen = True
+            return
+        tag = _COPY_TAG.match(line)
+        if tag is not None:
+            self.counts.append(int(tag.group(1)))

@@ -1,0 +1,62 @@
+"""The names that a restore gives to databases, sessions and roles, and how to know them again."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from pgsnap.limits import IDENTIFIER_BYTES_MAX, SCRATCH_PREFIX_BYTES
+
+TOKEN_HEX = 10
+SCRATCH_PATTERN = f"__snap_([0-9a-f]{{{TOKEN_HEX}}})$"
+"""A regular expression that Python and PostgreSQL read alike. A kept name never matches."""
+LOADER_PATTERN = f"^snap_load_([0-9a-f]{{{TOKEN_HEX}}})$"
+SESSION_PATTERN = f"^snap restore ([0-9a-f]{{{TOKEN_HEX}}})"
+
+
+def new_token() -> str:
+    """Return the random part that the names of one restore share."""
+    return secrets.token_hex(TOKEN_HEX // 2)
+
+
+def scratch_name(live: str, token: str) -> str:
+    """Return the name of the database that a restore fills."""
+    return _fitted(_prefix(live) + f"__snap_{token}")
+
+
+def kept_name(live: str, token: str) -> str:
+    """Return the name under which a replaced database is kept."""
+    return _fitted(_prefix(live) + f"__snap_kept_{token}")
+
+
+def application_name(token: str) -> str:
+    """Return what all sessions of one restore call themselves: they show that it is alive."""
+    return f"snap restore {token}"
+
+
+def loader_role(token: str) -> str:
+    """Return the name of the temporary role that runs SQL which pg_dump did not write."""
+    return f"snap_load_{token}"
+
+
+def token_of(name: str, pattern: str) -> str | None:
+    """Return the token in *name*, or None where *pattern* does not match."""
+    found = re.search(pattern, name)
+    return found.group(1) if found else None
+
+
+def _prefix(name: str) -> str:
+    encoded = name.encode("utf-8", "surrogateescape")
+    if len(encoded) <= SCRATCH_PREFIX_BYTES:
+        return name
+    # A character that the cut would halve is left out: half a character is no name.
+    whole = SCRATCH_PREFIX_BYTES
+    while encoded[whole] & 0xC0 == 0x80:
+        whole -= 1
+    return encoded[:whole].decode("utf-8", "surrogateescape")
+
+
+def _fitted(name: str) -> str:
+    if len(name.encode("utf-8", "surrogateescape")) > IDENTIFIER_BYTES_MAX:
+        raise ValueError("a name of ours is longer than an identifier may be")
+    return name

@@ -1,0 +1,110 @@
+"""What psql says on standard error when a restore fails, and what helps.
+
+psql runs with VERBOSITY=verbose, so every message of the server carries its SQLSTATE: that tells
+errors from notices in every language of the server.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pgsnap.errors import RestoreFailed
+
+_SERVER = re.compile(r"^psql:<stdin>:(\d+): [^:]+:  ([0-9A-Z]{5}): (.*)$")
+_CLIENT = re.compile(r"^psql:<stdin>:(\d+): (?:error|fatal): (.*)$")
+_START = re.compile(r"^psql: (?:error|fatal): (.*)$")
+_EXTRA = re.compile(r"^([A-Z]+[A-Z ]*?)(?: \d+)?:\s+(.*)$")
+
+_HINTS = {
+    "42883": "A dump is loaded with an empty search_path, so a function that names another without"
+    " its schema fails in an index, a constraint or a view. In the source database give the"
+    " function its own path (ALTER FUNCTION ... SET search_path = ...), then commit again.",
+    "42P01": "A dump is loaded with an empty search_path, so a function that names a table without"
+    " its schema fails in an index, a constraint or a view. In the source database give the"
+    " function its own path (ALTER FUNCTION ... SET search_path = ...), then commit again.",
+    "42704": "If a role is missing, --create-roles makes it.",
+    "42501": "Connect as a superuser, or as a role that is a member of every owner in the"
+    " snapshot.",
+    "53100": "Free space where the server keeps its data, then run the restore again.",
+    "58P01": "Install the extension's files on the server, then run the restore again.",
+    "0A000": "Install the extension's files on the server, then run the restore again.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PsqlFailure:
+    """The first error that psql told. *line* counts from 1 in what was fed, 0 if it told none."""
+
+    message: str
+    detail: str = ""
+    hint: str = ""
+    sqlstate: str = ""
+    line: int = 0
+
+
+def first_failure(stderr: str) -> PsqlFailure | None:
+    """Return the first error in what psql wrote, or None when there is none."""
+    lines = stderr.splitlines()
+    for number, line in enumerate(lines):
+        server = _SERVER.match(line)
+        if server is not None:
+            if server.group(2)[:2] in ("00", "01", "02"):
+                continue
+            extra = _extra(lines[number + 1 :])
+            details = [extra.get(key, "") for key in ("DETAIL", "CONTEXT", "LINE")]
+            return PsqlFailure(
+                message=server.group(3),
+                detail=" ".join(_sentence(detail) for detail in details if detail),
+                hint=extra.get("HINT", ""),
+                sqlstate=server.group(2),
+                line=int(server.group(1)),
+            )
+        client = _CLIENT.match(line)
+        if client is not None:
+            return PsqlFailure(message=client.group(2), line=int(client.group(1)))
+        start = _START.match(line)
+        if start is not None:
+            return PsqlFailure(message=start.group(1), detail=" ".join(lines[number + 1 :]))
+    return None
+
+
+def restore_failed(
+    failure: PsqlFailure | None, stderr: str, status: int | None, where: str, *, fallback: str
+) -> RestoreFailed:
+    """Return the error that tells why psql failed, and at which place (*where*) of the dump.
+
+    *failure* is what `first_failure` made of *stderr*; *status* is psql's exit status, None if it
+    had to be killed; *fallback* is the message where psql gave no reason.
+    """
+    if failure is None:
+        last = stderr.strip().splitlines()[-1:] or ["It said nothing."]
+        ending = "" if status is None else f"psql ended with status {status}. "
+        return RestoreFailed(fallback, detail=f"{ending}{_sentence(last[0])} Near {where}.")
+    place = f"At {where}." if failure.line else ""
+    return RestoreFailed(
+        f"the restore stopped: {failure.message}",
+        detail=f"{place} {failure.detail}".strip(),
+        hint=failure.hint or _HINTS.get(failure.sqlstate, ""),
+    )
+
+
+def _extra(lines: list[str]) -> dict[str, str]:
+    """The parts that follow a message: DETAIL, HINT, CONTEXT, LINE n."""
+    found: dict[str, str] = {}
+    key = ""
+    for line in lines:
+        if line.startswith("psql:<stdin>:"):
+            break
+        part = _EXTRA.match(line)
+        if part is not None and part.group(1) in ("DETAIL", "HINT", "CONTEXT", "LINE", "LOCATION"):
+            key = part.group(1)
+            found.setdefault(key, part.group(2))
+        elif key in ("DETAIL", "HINT", "CONTEXT") and line.strip():
+            found[key] += " " + line.strip()
+    return found
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else text + "."

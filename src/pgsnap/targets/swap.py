@@ -1,0 +1,218 @@
+"""The swap: a database gives its name to another, in one transaction, while clients keep coming.
+
+The renames and all that belongs to them are one message on one session, so the server does all
+of it or nothing, also when this process dies half-way. A rename waits until nobody is connected,
+and holds a lock meanwhile that makes new logins wait; a second session ends the backends that are
+there. ALLOW_CONNECTIONS is never touched: after a kill it would leave the database closed to all.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pgsnap.errors import ConnectionFailed, QueryFailed, RestoreFailed, SnapError
+from pgsnap.progress import SILENT, Progress
+from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sessions.server import Server
+from pgsnap.targets.naming import application_name
+
+SWAP_TIMEOUT_SECONDS = 60.0
+# How long one attempt may wait for the lock on the database's name, before logins wait behind it.
+_LOCK_TIMEOUT_MS = 5000
+_TERMINATE_EVERY_SECONDS = 0.02
+_BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0)
+
+# Somebody is connected; somebody holds the lock; a deadlock was broken.
+_RETRIED = frozenset({"55006", "55P03", "40P01"})
+# No such database; the name is taken; our own check of the OIDs divided by zero.
+_CHANGED = frozenset({"3D000", "42P04", "22012"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """The database with this OID, now called *old*, is to be called *new*."""
+
+    oid: int
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwapReport:
+    """*unreachable_seconds* bounds how long no new login to the live name could succeed."""
+
+    seconds: float
+    unreachable_seconds: float
+    attempts: int
+
+
+def swap(
+    server: Server,
+    renames: Sequence[Rename],
+    statements: Sequence[str],
+    *,
+    token: str,
+    timeout_seconds: float = SWAP_TIMEOUT_SECONDS,
+    progress: Progress = SILENT,
+) -> SwapReport:
+    """Do *renames* in their order, then *statements*, in one transaction.
+
+    Raises RestoreFailed when it cannot be done in time, or a database is not what it was; then
+    nothing is renamed. What happened is read from the server, also when the connection is lost.
+    """
+    started = time.monotonic()
+    message = swap_message(renames, statements)
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            unreachable = _attempt(server, renames, message, token)
+        except QueryFailed as error:
+            waited = time.monotonic() - started
+            if error.sqlstate not in _RETRIED or waited > timeout_seconds:
+                raise _explained(error, renames, attempts) from error
+            progress.say(f"the database is in use, trying again ({error.message})")
+            time.sleep(_BACKOFF_SECONDS[min(attempts, len(_BACKOFF_SECONDS)) - 1])
+        except ConnectionFailed as error:
+            if not _is_done(server, renames, token):
+                raise RestoreFailed(
+                    "the connection was lost during the swap",
+                    detail=f"Nothing was renamed. {error.message}.",
+                    hint="Run the restore again.",
+                ) from error
+            unreachable = time.monotonic() - started
+            break
+        else:
+            break
+    return SwapReport(
+        seconds=time.monotonic() - started, unreachable_seconds=unreachable, attempts=attempts
+    )
+
+
+def swap_message(renames: Sequence[Rename], statements: Sequence[str]) -> str:
+    """Return the one message that does everything or nothing.
+
+    The names are looked up by OID after the renames, when nobody else can change them: a database
+    that somebody put in the place of another meanwhile is never taken for it.
+    """
+    parts = [
+        "BEGIN",
+        f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}",
+        # The load did not wait for its WAL; this commit does, and for all before it.
+        "SET LOCAL synchronous_commit = on",
+        *(f"ALTER DATABASE {ident(r.old)} RENAME TO {ident(r.new)}" for r in renames),
+        *(
+            "SELECT 1 / (SELECT pg_catalog.count(*) FROM pg_catalog.pg_database"
+            f" WHERE oid = {r.oid} AND datname = {literal(r.new)})"
+            for r in renames
+        ),
+        *statements,
+        "COMMIT",
+    ]
+    return "; ".join(parts)
+
+
+def _attempt(server: Server, renames: Sequence[Rename], message: str, token: str) -> float:
+    """Send the message once, ending backends until it returns. Returns its seconds."""
+    name = f"{application_name(token)} swap"
+    maintenance = server.maintenance_database()
+    with (
+        server.connect(maintenance, name) as session,
+        server.connect(maintenance, application_name(token)) as ender,
+    ):
+        job = _SwapJob(session, message)
+        job.start()
+        try:
+            while job.is_alive():
+                end_backends(ender, [r.oid for r in renames])
+                job.join(_TERMINATE_EVERY_SECONDS)
+        except BaseException:
+            session.cancel()
+            job.join()
+            raise
+        if job.error is not None:
+            raise job.error
+        return job.seconds
+
+
+class _SwapJob(threading.Thread):
+    """Runs the message, so that this thread can end backends meanwhile."""
+
+    def __init__(self, session: Session, message: str) -> None:
+        super().__init__(name="swap", daemon=True)
+        self._session = session
+        self._message = message
+        self.error: SnapError | None = None
+        self.seconds = 0.0
+
+    def run(self) -> None:
+        started = time.monotonic()
+        try:
+            self._session.execute(self._message)
+        except SnapError as error:
+            self.error = error
+        self.seconds = time.monotonic() - started
+
+
+def end_backends(session: Session, database_oids: Sequence[int]) -> None:
+    """End the backends in these databases that we may end. The server itself ends autovacuum."""
+    oids = ", ".join(str(oid) for oid in database_oids)
+    try:
+        session.query(
+            "SELECT pg_catalog.pg_terminate_backend(a.pid)"
+            " FROM pg_catalog.pg_stat_activity a"
+            " JOIN pg_catalog.pg_roles r ON r.oid = a.usesysid"
+            " JOIN pg_catalog.pg_roles me ON me.rolname = current_user"
+            f" WHERE a.datid IN ({oids}) AND a.pid <> pg_catalog.pg_backend_pid()"
+            " AND (me.rolsuper OR (NOT r.rolsuper AND"
+            " (pg_catalog.pg_has_role(r.oid, 'USAGE')"
+            " OR pg_catalog.pg_has_role('pg_signal_backend', 'USAGE'))))"
+        )
+    except QueryFailed:
+        # A role changed its rank meanwhile. The rename itself says who is in the way.
+        return
+
+
+def database_oid(session: Session, name: str) -> int | None:
+    """Return the OID of a database, None when there is no such database."""
+    rows = session.query(f"SELECT oid FROM pg_catalog.pg_database WHERE datname = {literal(name)}")
+    return int(rows[0][0] or 0) if rows else None
+
+
+def _is_done(server: Server, renames: Sequence[Rename], token: str) -> bool:
+    """Tell whether the swap was committed, once its backend is certainly gone."""
+    name = literal(f"{application_name(token)} swap")
+    with server.connect(server.maintenance_database(), application_name(token)) as session:
+        deadline = time.monotonic() + SWAP_TIMEOUT_SECONDS
+        while session.query(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+            f" WHERE application_name = {name}"
+        ):
+            if time.monotonic() > deadline:
+                raise RestoreFailed(
+                    "the connection was lost during the swap, and its backend does not end",
+                    hint="See in psql (\\l) which database has the name, then run snap undo"
+                    " or the restore again.",
+                )
+            time.sleep(_TERMINATE_EVERY_SECONDS)
+        return all(database_oid(session, r.new) == r.oid for r in renames)
+
+
+def _explained(error: QueryFailed, renames: Sequence[Rename], attempts: int) -> RestoreFailed:
+    if error.sqlstate in _RETRIED:
+        return RestoreFailed(
+            "the database stayed in use, so it could not be replaced",
+            detail=f"{attempts} attempts. {error.message}. {error.detail}".strip(),
+            hint="Stop the services that use it (or their pooler), then run it again.",
+        )
+    if error.sqlstate in _CHANGED:
+        names = " and ".join(r.old for r in renames)
+        return RestoreFailed(
+            "somebody renamed, dropped or made a database meanwhile; nothing was changed",
+            detail=f"Expected {names} as they were. {error.message}.",
+            hint="Look at the databases (psql -l), then run it again.",
+        )
+    return RestoreFailed(f"the swap failed: {error.message}", detail=error.detail, hint=error.hint)

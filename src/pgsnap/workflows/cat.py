@@ -1,0 +1,75 @@
+"""Cat: a snapshot as plain SQL, fit for psql, that cannot pass for whole where it is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from pgsnap.dump.volatile import fresh_restrict_key
+from pgsnap.errors import CorruptionError, UnknownRevision
+from pgsnap.model import Section, SectionKind, SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.stream import snapshot_stream
+
+_VERIFIER = re.compile(rb"(\bPASSWORD\s+)'(?:[^']|'')*'")
+
+# Ends COPY input if the damage is in the middle of rows; then fails, with ON_ERROR_STOP or in a
+# transaction. Division by zero is an error on every server and in every setting.
+_POISON = b'\n\\.\n;\nSELECT 1/0 AS "snap: the snapshot is damaged; this output is not whole";\n'
+
+
+def cat(
+    repo: Repository,
+    snapshot_id: SnapshotId,
+    *,
+    sections: Sequence[str] = (),
+    with_secrets: bool = False,
+) -> Iterator[bytes]:
+    """Yield the dump of a snapshot, or of the *sections* named as `snap show` prints them.
+
+    Before the first byte it checks that every pack and chunk is there. On damage in mid-stream it
+    yields a statement that fails and raises CorruptionError. Password verifiers are masked
+    unless *with_secrets*. Raises UnknownRevision for a section that the snapshot does not have.
+    """
+    snapshot = repo.snapshot(snapshot_id)
+    repo.check_present(snapshot)
+    chosen = None
+    if sections:
+        chosen = [section.name for section in _named(list(repo.sections(snapshot)), sections)]
+    stream = snapshot_stream(repo, snapshot, restrict_key=fresh_restrict_key(), sections=chosen)
+    with_globals = chosen is not None and any(name.kind is SectionKind.GLOBALS for name in chosen)
+    return _poisoned(_masked(stream) if with_globals and not with_secrets else stream)
+
+
+def _named(found: list[Section], words: Sequence[str]) -> list[Section]:
+    """Return the sections that *words* name: "pre-data", "data public.orders", "public.orders"."""
+    chosen = []
+    for word in words:
+        match = [
+            section
+            for section in found
+            if word in (str(section.name), str(section.name.kind), _table(section))
+        ]
+        if not match:
+            raise UnknownRevision(
+                f'the snapshot has no section "{word}"', hint="See its sections: snap show REV"
+            )
+        chosen += match
+    return chosen
+
+
+def _table(section: Section) -> str:
+    return str(section.name).partition(" ")[2]
+
+
+def _masked(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Replace password verifiers. Globals are small, so they are taken whole."""
+    yield _VERIFIER.sub(rb"\1'********'", b"".join(stream))
+
+
+def _poisoned(stream: Iterable[bytes]) -> Iterator[bytes]:
+    try:
+        yield from stream
+    except CorruptionError:
+        yield _POISON
+        raise

@@ -1,0 +1,166 @@
+"""Commit: a dump becomes a snapshot, or nothing does."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pgsnap import __version__
+from pgsnap.errors import UsageError
+from pgsnap.format.sections import pieces, root_hash
+from pgsnap.limits import MESSAGE_BYTES_MAX
+from pgsnap.model import ChunkKind, Section, SectionKind, Snapshot, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository import layout
+from pgsnap.repository.ingest import Ingest
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.tags import tag_exists
+from pgsnap.sources.base import Source
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReport:
+    """What a commit did.
+
+    *unchanged*: the contents equal the parent's; *globals_changed*: only roles or tablespaces
+    differ. *recorded* is false where an unchanged database was to be skipped; then *snapshot_id*
+    names the parent. *tags_refused* were taken by another process meanwhile.
+    """
+
+    snapshot_id: SnapshotId
+    snapshot: Snapshot
+    recorded: bool
+    unchanged: bool
+    globals_changed: bool
+    tags: tuple[str, ...]
+    tags_refused: tuple[str, ...]
+    stored_bytes: int
+    seconds: float
+
+
+def commit(
+    repo: Repository,
+    source: Source,
+    *,
+    database: str,
+    message: str,
+    tags: Sequence[str] = (),
+    force_tags: bool = False,
+    skip_unchanged: bool = False,
+    at: datetime | None = None,
+    progress: Progress = SILENT,
+) -> CommitReport:
+    """Store what *source* yields as a new snapshot of *database*, a label.
+
+    Nothing is visible to readers until `publish`. *at* dates the snapshot (default: now).
+    Raises what the source raises, UsageError, TagExists, StoreError; then nothing was recorded.
+    """
+    started = time.monotonic()
+    began = datetime.now(UTC)
+    tags = tuple(dict.fromkeys(tags))
+    _check(repo, database, message, tags, force_tags=force_tags)
+    try:
+        source.open()
+        repo.catch_up_packs()
+        ingest = Ingest(repo.store, repo.index, repo.config, progress)
+        try:
+            progress.phase(f"commit {database}")
+            sections = ingest.store(source.events())
+            # Raises unless every sign says that the dump is whole.
+            result = source.finish()
+            table = ingest.store_recipe(pieces(sections), ChunkKind.SECTIONS)
+            ingest.flush()
+        except BaseException:
+            ingest.abandon()
+            raise
+    except BaseException:
+        source.abandon()
+        raise
+    newest = repo.newest(database, 1)
+    parent_id = newest[0] if newest else None
+    parent = repo.snapshot(parent_id) if parent_id is not None else None
+    root, globals_root = root_hash(sections), _globals_root(sections)
+    unchanged = parent is not None and parent.root == root
+    globals_changed = parent is not None and parent.globals_root != globals_root
+    seconds = time.monotonic() - started
+    skip = skip_unchanged and unchanged and not globals_changed and not tags
+    if skip and parent is not None and parent_id is not None:
+        return CommitReport(
+            parent_id, parent, False, True, False, (), (), ingest.stored_bytes, seconds
+        )
+    snapshot = Snapshot(
+        database=database,
+        time=at or _after(began, parent),
+        message=message,
+        parent=parent_id,
+        root=root,
+        globals_root=globals_root,
+        sections_recipe=table,
+        section_count=len(sections),
+        table_count=len(
+            {section.name.name for section in sections if section.name.kind is SectionKind.DATA}
+        ),
+        plain_bytes=sum(section.plain_bytes for section in sections),
+        rows=sum(section.rows or 0 for section in sections),
+        stored_bytes=ingest.stored_bytes,
+        duration_ms=round(seconds * 1000),
+        origin=result.origin,
+        volatile=result.volatile,
+        wished_tags=tuple("+" + tag if force_tags else tag for tag in tags),
+        creator=_creator(),
+    )
+    new, given = repo.publish(snapshot)
+    return CommitReport(
+        snapshot_id=new,
+        snapshot=snapshot,
+        recorded=True,
+        unchanged=unchanged,
+        globals_changed=globals_changed,
+        tags=tuple(given),
+        tags_refused=tuple(tag for tag in tags if tag not in given),
+        stored_bytes=ingest.stored_bytes,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _check(
+    repo: Repository, database: str, message: str, tags: Sequence[str], *, force_tags: bool
+) -> None:
+    """Raise before the dump starts what would otherwise be found after it."""
+    layout.check_label(database)
+    if len(message.encode("utf-8", "surrogateescape")) > MESSAGE_BYTES_MAX:
+        raise UsageError(
+            "the message is too long", detail=f"It may have {MESSAGE_BYTES_MAX} bytes."
+        )
+    for tag in tags:
+        layout.check_tag(tag)
+        found = repo.tags.get(database, tag)
+        if found is not None and not force_tags:
+            raise tag_exists(found)
+
+
+def _globals_root(sections: Sequence[Section]) -> bytes | None:
+    for section in sections:
+        if section.name.kind is SectionKind.GLOBALS:
+            return section.digest
+    return None
+
+
+def _after(began: datetime, parent: Snapshot | None) -> datetime:
+    """Return the time of a commit: when it began, yet after its parent, also where the clock was
+    set back; else ``latest`` would go on meaning the parent."""
+    if parent is not None and began <= parent.time:
+        return parent.time + timedelta(milliseconds=1)
+    return began
+
+
+def _creator() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()} snap {__version__}"

@@ -1,0 +1,108 @@
+"""Fixtures that many tests share: above all a private PostgreSQL, one for each test process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from pgsnap.demo import binaries as pg_binaries
+from pgsnap.demo.binaries import Binaries
+from pgsnap.demo.cluster import Cluster
+from pgsnap.errors import ToolMissing
+from support.databases import Database, new_name
+
+# Small, because several test processes each have a server; logical, so that tests may make slots.
+TEST_SETTINGS = {
+    "shared_buffers": "32MB",
+    "max_connections": "40",
+    "wal_level": "logical",
+    "max_prepared_transactions": "4",
+    "log_statement": "none",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pg-major",
+        type=int,
+        default=int(os.environ.get("SNAP_PG_MAJOR", "0")) or None,
+        help="the major version of PostgreSQL to test with (default: SNAP_PG_MAJOR, else the "
+        "newest installed)",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    try:
+        return f"postgresql: {pg_binaries.find(config.getoption('--pg-major'))}"
+    except ToolMissing as error:
+        return f"postgresql: {error.message}; its tests are skipped. {error.hint}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "binaries" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.postgres)
+        if item.get_closest_marker("system") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root: run `make test-system` as root"))
+
+
+@pytest.fixture(scope="session")
+def binaries(request: pytest.FixtureRequest) -> Binaries:
+    """PostgreSQL's programs of the version under test."""
+    try:
+        return pg_binaries.find(request.config.getoption("--pg-major"))
+    except ToolMissing as error:
+        pytest.skip(f"{error.message}: {error.hint}")
+
+
+@pytest.fixture(scope="session")
+def cluster(binaries: Binaries) -> Iterator[Cluster]:
+    """The private cluster of this test process: fast, not crash-safe, by socket and by TCP."""
+    with Cluster(binaries, fsync=False, tcp=True, settings=TEST_SETTINGS) as made:
+        yield made
+
+
+@pytest.fixture
+def own_cluster(binaries: Binaries) -> Iterator[Cluster]:
+    """A cluster for one test that may crash, stop or change it: crash-safe."""
+    with Cluster(binaries, fsync=True, tcp=True, settings=TEST_SETTINGS) as made:
+        yield made
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[Database]:
+    """A fresh, empty database."""
+    yield from _created(cluster, template=None)
+
+
+@pytest.fixture(scope="session")
+def sample_template(cluster: Cluster) -> str:
+    """The name of a database with the small sample, to be used as a template only."""
+    from pgsnap.demo import sample
+
+    name = new_name("sample_template")
+    cluster.create_database(name)
+    sample.load(cluster, name, scale=0.01)
+    return name
+
+
+@pytest.fixture
+def sample_database(cluster: Cluster, sample_template: str) -> Iterator[Database]:
+    """The sample application's database, about 1 MB, with its properties."""
+    from pgsnap.demo import sample
+
+    for made in _created(cluster, template=sample_template):
+        sample.apply_properties(cluster, made.name)
+        yield made
+
+
+def _created(cluster: Cluster, template: str | None) -> Iterator[Database]:
+    name = new_name("test" if template is None else "shop")
+    cluster.create_database(name, template=template)
+    try:
+        yield Database(cluster, name)
+    finally:
+        if cluster.running:
+            cluster.drop_database(name)
