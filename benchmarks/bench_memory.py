@@ -55,6 +55,8 @@ def measure_sizes(bench: Setting, sizes: list[float], loaded: str | None = None)
     goals = list(_bounds(subjects))
     if len(subjects) > 1:
         for first, last in zip(subjects[0].series, subjects[-1].series, strict=True):
+            if not first.name.startswith("snap"):
+                continue
             small, large = first.own_peak_bytes, last.own_peak_bytes
             wished = f"{first.name}: the same memory at {subjects[-1].name}"
             goals.append(
@@ -62,7 +64,8 @@ def measure_sizes(bench: Setting, sizes: list[float], loaded: str | None = None)
                     wished, large / small if small and large else None, GROWTH_RATIO_MAX, " x"
                 )
             )
-    return Section("memory", (_table("Memory and size", subjects),), tuple(goals), _all(subjects))
+    table = _table("Memory and size", subjects)
+    return Section("memory", (table,), tuple(goals), _all(subjects))
 
 
 def measure_large_row(bench: Setting, megabytes_: float) -> Section:

@@ -1,7 +1,9 @@
 """What reading back costs: `snap cat` beside zstd, restic and borg; `snap restore` beside psql;
 `snap log` and `snap --version` beside `python -c pass`.
 
-Both ways of restoring are checked once: the dump of what they restored is the dump that was stored.
+The output is checked once outside the measured time: `snap cat` must give back the dump byte for
+byte; a restored database must have the same lines in its dump. Their order may differ in places,
+with psql too: COPY puts a short row into the room that an earlier page has left.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ def measure(bench: Setting, database: str) -> Section:
         init_repository(bench, repository)
         run(commit_command(bench, repository, database))
     read = _measure_cat(bench, database, dump, repository, expected)
-    restored = _measure_restore(bench, dump, repository, expected)
+    restored = _measure_restore(bench, dump, repository)
     start = _measure_start(bench, repository)
     dump_bytes = dump.stat().st_size
     tables = (_cat_table(read, dump_bytes), _restore_table(restored), _start_table(start))
@@ -75,7 +77,7 @@ def measure(bench: Setting, database: str) -> Section:
         tables=tables,
         goals=_goals(read, restored, start, dump_bytes) if bench.snap_argv else (),
         series=(*read.values(), *restored.values(), *start.values()),
-        facts={"dump_bytes": dump_bytes, "checked": "dump of cat and restore equals the dump"},
+        facts={"dump_bytes": dump_bytes, "checked": True},
     )
 
 
@@ -113,10 +115,9 @@ def _one_thread() -> tuple[str, ...]:
     return (wanted,) if tried == 0 else ()
 
 
-def _measure_restore(
-    bench: Setting, dump: Path, repository: Path, expected: str
-) -> dict[str, Series]:
+def _measure_restore(bench: Setting, dump: Path, repository: Path) -> dict[str, Series]:
     server = bench.server
+    expected = _lines_digest(dump)
     checked: set[str] = set()
 
     def prepare() -> None:
@@ -127,7 +128,7 @@ def _measure_restore(
         if name not in checked:
             again = bench.scratch / "restored.sql"
             run(bench.command(server.pg_dump(RESTORED), stdout=again))
-            _compare(name, _digest(again), expected)
+            _compare(name, _lines_digest(again), expected)
             again.unlink()
             checked.add(name)
 
@@ -205,7 +206,13 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _compare(name: str, found: str, expected: str) -> None:
+def _lines_digest(path: Path) -> int:
+    """Return a hash of a dump's lines in any order, good within this process only."""
+    with path.open("rb") as file:
+        return sum(hash(line) for line in file if not _VOLATILE.fullmatch(line)) & (1 << 128) - 1
+
+
+def _compare(name: str, found: str | int, expected: str | int) -> None:
     if found != expected:
         raise CommandFailed(f"{name} does not give back the dump that was stored")
 

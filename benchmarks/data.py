@@ -5,7 +5,8 @@
 
 The database must be empty. Tables are filled by COPY, two at a time; keys and indexes come after,
 as in a dump. At the end every table is vacuumed and frozen, so that no later reader pays for
-hint bits, and a checkpoint is made.
+hint bits, and a checkpoint is made. The rows are the same everywhere; their order in the table is
+that of their numbers but for a few short ones, which COPY puts into room left on earlier pages.
 """
 
 from __future__ import annotations

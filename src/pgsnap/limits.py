@@ -30,6 +30,10 @@ SECTION_TABLE_PIECE_BYTES = 64 * KIB
 # What is read from a pipe at a time, and asked of the kernel as the pipe's size.
 READ_BYTES = 1 * MIB
 
+# What the lexer of dumps holds back until it is whole: a COPY statement of 1,600 columns with names
+# of 63 quoted bytes takes 220 kB.
+HELD_BYTES_MAX = 1 * MIB
+
 # What a worker takes at a time: below 16 chunks the threads fight over the interpreter lock.
 BATCH_BYTES = 4 * MIB
 # Batches under way at once: two at work, and as many waiting, so that no core starves.
@@ -55,6 +59,8 @@ LOCK_WAIT_TIMEOUT_SECONDS = 600.0
 
 # What is kept of a child's error output: its end.
 STDERR_BYTES_MAX = 64 * KIB
+# The list of roles is held in memory until pg_dumpall's exit status is known: some 100,000 roles.
+GLOBALS_BYTES_MAX = 32 * MIB
 # How long a child may take to die after SIGTERM before it is killed.
 CHILD_GRACE_SECONDS = 5.0
 

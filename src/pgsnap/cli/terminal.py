@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from pgsnap.errors import Declined, SnapError
 
@@ -64,6 +64,10 @@ class Terminal:
     @property
     def stderr(self) -> TextIO:
         return self._stderr
+
+    @property
+    def stdin_bytes(self) -> BinaryIO:
+        return self._stdin.buffer
 
     @property
     def width(self) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.settings import Settings
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from pgsnap.repository.repository import Repository
     from pgsnap.sessions.endpoint import Endpoint
     from pgsnap.sessions.server import Server
+    from pgsnap.sources.file import FileSource
+    from pgsnap.sources.postgres import PostgresSource
+
+T = TypeVar("T")
 
 
 def open_repository(invocation: Invocation) -> Repository:
@@ -75,13 +80,70 @@ def database_of_dsn(settings: Settings) -> str | None:
 def resolve(invocation: Invocation, repo: Repository, revision: str) -> SnapshotId:
     """Return the snapshot that *revision* means; where the repository holds several databases, the
     one that --database, snap.toml or the DSN names. Raises RevisionError."""
-    from pgsnap.repository.revisions import resolve as resolve_revision
+    from pgsnap.repository import revisions
 
-    settings = invocation.settings
+    return _for_database(
+        invocation.settings, lambda name: revisions.resolve(repo, revision, database=name)
+    )
+
+
+def label_of(invocation: Invocation, repo: Repository) -> str:
+    """Return the label that is meant, chosen as in `resolve`. Raises RevisionError."""
+    from pgsnap.repository import revisions
+
+    return _for_database(invocation.settings, lambda name: revisions.only_label(repo, name))
+
+
+def _for_database(settings: Settings, ask: Callable[[str | None], T]) -> T:
     try:
-        return resolve_revision(repo, revision, database=settings.database)
+        return ask(settings.database)
     except AmbiguousRevision:
         # The DSN is read only when it is needed: reading it takes longer than the rest.
         if settings.database is not None or (named := database_of_dsn(settings)) is None:
             raise
-        return resolve_revision(repo, revision, database=named)
+        return ask(named)
+
+
+def commit_source(
+    invocation: Invocation,
+    file: str | None,
+    *,
+    lock_wait_timeout: float,
+    allow_newer_client: bool,
+) -> tuple[PostgresSource | FileSource, str]:
+    """Return where the dump comes from, and the label of its snapshot. Raises UsageError."""
+    settings = invocation.settings
+    if file is not None:
+        return _file_source(invocation, file), _label_of_file(settings)
+    from pgsnap.sources.postgres import PostgresSource
+
+    found = server(settings)
+    source = PostgresSource(
+        found,
+        lock_wait_timeout_seconds=lock_wait_timeout,
+        allow_newer_client=allow_newer_client,
+    )
+    return source, settings.database or found.endpoint.database
+
+
+def _file_source(invocation: Invocation, file: str) -> FileSource:
+    from pgsnap.sources.file import FileSource
+
+    if file != "-":
+        return FileSource(Path(file))
+    if invocation.terminal.stdin_is_terminal:
+        raise UsageError(
+            "standard input is a terminal, no dump comes from it",
+            hint='Pipe one into it: pg_dump ... | snap commit -m "..." --file -',
+        )
+    return FileSource(stream=invocation.terminal.stdin_bytes)
+
+
+def _label_of_file(settings: Settings) -> str:
+    named = settings.database or database_of_dsn(settings)
+    if named is None:
+        raise UsageError(
+            "a dump does not say of which database it is",
+            hint="Name it with --database NAME, or set database in snap.toml.",
+        )
+    return named

@@ -21,6 +21,7 @@ from urllib.parse import quote, urlencode
 
 from pgsnap.demo import keeper
 from pgsnap.demo.binaries import Binaries
+from pgsnap.demo.extension import private_server
 from pgsnap.demo.serveruser import ServerUser, reachable_folder, server_user
 from pgsnap.errors import SnapError
 from pgsnap.sessions.base import ident
@@ -71,6 +72,7 @@ class Cluster:
         self._folder: Path | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        self._program = ""
 
     # -- what it is ----------------------------------------------------------------------------
 
@@ -256,6 +258,7 @@ class Cluster:
             cwd="/",
         )
         atexit.register(self.close)
+        self._program = private_server(self.binaries, self.folder / "installation")
         self.data_folder.mkdir(mode=0o700)
         password_file = self.folder / "password"
         password_file.write_text(self.password)
@@ -288,7 +291,7 @@ class Cluster:
             "logging_collector": "off",
             **self._settings,
         }
-        argv = [self.binaries.program("postgres"), "-D", str(self.data_folder)]
+        argv = [self._program, "-D", str(self.data_folder)]
         for name, value in settings.items():
             argv += ["-c", f"{name}={value}"]
         log_start = self.log_path.stat().st_size if self.log_path.exists() else 0

@@ -11,7 +11,13 @@ from importlib import resources
 from typing import Protocol
 
 # Rows at scale 1.0: about 100 MB of dump, in proportions that a shop has.
-_ROWS = {"users": 40_000, "products": 6_000, "orders": 150_000, "events": 280_000, "messages": 90_000}
+_ROWS = {
+    "users": 40_000,
+    "products": 6_000,
+    "orders": 150_000,
+    "events": 280_000,
+    "messages": 90_000,
+}
 _ITEMS_OF_AN_ORDER = 3
 _ROWS_MIN = 20
 
@@ -48,7 +54,7 @@ def apply_properties(cluster: SqlRunner, database: str) -> None:
 
 
 def migrate_badly(cluster: SqlRunner, database: str) -> None:
-    """Run the migration that the demo regrets: a column, half of the orders, a table, all prices."""
+    """Run the migration that the demo regrets: it loses a column, rows, a table and all prices."""
     cluster.psql(_script("migration"), database)
 
 

@@ -57,7 +57,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
 )
 _NOISE = re.compile(
-    r"^(?:psql|pg_dump|pg_dumpall): (?:error: )?|^[Cc]onnection (?:failed|is bad): |^(?:FATAL|ERROR):\s+", re.M
+    r"^(?:psql|pg_dump|pg_dumpall): (?:error: )?|^[Cc]onnection (?:failed|is bad): |^(?:FATAL|ERROR):\s+",
+    re.M,
 )
 
 

@@ -12,8 +12,7 @@ _READ_ALL = "Run `GRANT pg_read_all_data TO {user}` as a superuser."
 _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"row-level security",
-        "pg_dump never leaves out rows silently: run `ALTER ROLE {user} BYPASSRLS` as a"
-        " superuser.",
+        "pg_dump never leaves out rows silently: run `ALTER ROLE {user} BYPASSRLS` as a superuser.",
     ),
     (r"permission denied for large object", "Dump as a superuser, or grant SELECT on it."),
     (r"permission denied for database", "Run `GRANT CONNECT ON DATABASE ... TO {user}`."),

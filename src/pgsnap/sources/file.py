@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +12,8 @@ from pgsnap.errors import DumpIncomplete, Interrupted, UnusableInput, UsageError
 from pgsnap.limits import READ_BYTES
 from pgsnap.model import DumpEvent, Origin, SourceKind
 from pgsnap.sources.base import SourceResult
+from pgsnap.sources.expand import gunzip, is_gzip, is_zstd, unzstd
 
-_GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
-# Every frame's magic number begins like this, skippable ones (0x184D2A50 to 5F) too.
-_ZSTD_SKIPPABLE = (b"\x2a\x4d\x18", range(0x50, 0x60))
-# What zstd --long=31 may ask for would break our bound of memory; 128 MiB is its default limit.
-_ZSTD_WINDOW_BYTES_MAX = 128 * 1024 * 1024
 _UNSUPPORTED = {
     b"BZh": "bunzip2 -c",
     b"\xfd7zXZ\x00": "xz -dc",
@@ -109,12 +103,10 @@ class FileSource:
             if len(head) >= 8:
                 break
         whole = _chain(head, raw)
-        if head.startswith(_GZIP):
-            return _gunzip(whole, self._name)
-        if head.startswith(_ZSTD) or (
-            head[1:4] == _ZSTD_SKIPPABLE[0] and head[0] in _ZSTD_SKIPPABLE[1]
-        ):
-            return _unzstd(whole, self._name)
+        if is_gzip(head):
+            return gunzip(whole, self._name)
+        if is_zstd(head):
+            return unzstd(whole, self._name)
         for magic, command in _UNSUPPORTED.items():
             if head.startswith(magic):
                 raise UnusableInput(
@@ -152,55 +144,3 @@ def _chain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     if head:
         yield head
     yield from rest
-
-
-def _gunzip(raw: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """Expand one or several gzip members. Raises DumpIncomplete."""
-    member = zlib.decompressobj(wbits=31)
-    try:
-        for block in raw:
-            data = block
-            while data:
-                if member.eof:
-                    member = zlib.decompressobj(wbits=31)
-                plain = member.decompress(data, READ_BYTES)
-                if plain:
-                    yield plain
-                data = member.unused_data if member.eof else member.unconsumed_tail
-        while not member.eof and (plain := member.decompress(member.unconsumed_tail, READ_BYTES)):
-            yield plain
-    except zlib.error as error:
-        raise damaged(name, "gzip", f"{error}") from error
-    if not member.eof:
-        raise damaged(name, "gzip", "the last member has no end")
-
-
-def _unzstd(raw: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """Expand one or several zstd frames. Raises DumpIncomplete."""
-    import zstandard
-
-    expander = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES_MAX)
-    frame = expander.decompressobj()
-    try:
-        for block in raw:
-            data = block
-            while data:
-                if frame.eof:
-                    frame = expander.decompressobj()
-                plain = frame.decompress(data)
-                if plain:
-                    yield plain
-                data = frame.unused_data if frame.eof else b""
-    except zstandard.ZstdError as error:
-        raise damaged(name, "zstd", f"{error}") from error
-    if not frame.eof:
-        raise damaged(name, "zstd", "the last frame has no end")
-
-
-def damaged(name: str, kind: str, why: str) -> DumpIncomplete:
-    """Return the error for a compressed file that does not expand to its end."""
-    return DumpIncomplete(
-        f"{name} is cut short or damaged",
-        detail=f"Its {kind} stream does not end as it should: {why}.",
-        hint="Copy the file again from where it was made.",
-    )

@@ -11,18 +11,10 @@ from dataclasses import replace
 
 from pgsnap.dump.globals import GlobalsReader
 from pgsnap.dump.reader import DumpReader
-from pgsnap.errors import (
-    DumpFailed,
-    DumpIncomplete,
-    Interrupted,
-    SnapError,
-    SourceError,
-    UnusableInput,
-)
-from pgsnap.limits import GLOBALS_BYTES_MAX, LOCK_WAIT_TIMEOUT_SECONDS
+from pgsnap.errors import DumpIncomplete, Interrupted, SnapError, SourceError
+from pgsnap.limits import GLOBALS_BYTES_MAX, LOCK_WAIT_TIMEOUT_SECONDS, READ_BYTES
 from pgsnap.model import DumpEvent, Origin, SourceKind, VolatileLine
 from pgsnap.runners.base import Child, Tool
-from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.sources.base import SourceResult
 from pgsnap.sources.blocks import blocks
@@ -157,7 +149,7 @@ class PostgresSource:
         reader = self._reader = DumpReader(blocks(child))
         try:
             yield from reader.events()
-        except (DumpIncomplete, UnusableInput):
+        except DumpIncomplete:
             # The stream ended too early: why, only pg_dump can tell.
             self._expect_success(child)
             raise
@@ -165,11 +157,9 @@ class PostgresSource:
 
     def _expect_success(self, child: Child) -> None:
         """Wait for pg_dump. Raises DumpFailed, ConnectionFailed, Interrupted."""
-        while child.read(1 << 20):
-            # A reader that refused the input left the rest: pg_dump would wait for ever.
-            if child.poll() is None:
-                child.stop()
-                return
+        while child.read(READ_BYTES):
+            # Nothing may follow that pg_dump would wait to get rid of.
+            continue
         status = child.wait()
         self._forget(child)
         stderr = child.stderr_tail()
@@ -214,7 +204,6 @@ class PostgresSource:
         try:
             tool = self._server.tool("pg_dumpall", allow_newer=self._allow_newer)
             database = self._server.maintenance_database()
-            # The value is read as a connection string where it looks like one.
             arguments.append("--database=" + database)
             child = self._start(tool, arguments, database=database)
         except SourceError as error:
@@ -257,8 +246,3 @@ class PostgresSource:
             abandoned = self._abandoned
         if abandoned:
             raise Interrupted("the dump was stopped")
-
-
-def is_superuser(session: Session) -> bool:
-    """Return whether the session's role is a superuser."""
-    return session.query(_IS_SUPERUSER)[0][0] == "t"

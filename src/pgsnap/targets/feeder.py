@@ -12,7 +12,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pgsnap.errors import QueryFailed, RestoreFailed
@@ -21,7 +21,7 @@ from pgsnap.model import SectionName
 from pgsnap.progress import SILENT, Progress
 from pgsnap.runners.base import Child
 from pgsnap.sessions.base import Session, literal
-from pgsnap.targets.naming import SESSION_PATTERN, application_name, token_of
+from pgsnap.targets.naming import application_name
 from pgsnap.targets.psql_messages import first_failure, restore_failed
 
 # No -q: the command tags (COPY 123) are what the server's row counts are read from.

@@ -15,7 +15,7 @@ from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.dumptext import understands_restrict, unknown_sets
 from pgsnap.targets.preflight import Findings, Me, Problem
-from pgsnap.targets.roles import MissingRole
+from pgsnap.targets.roles import MissingRole, is_built_in
 
 # A restored database with its indexes takes about this much of its dump's text.
 _SIZE_OF_TEXT = 1.5
@@ -182,7 +182,8 @@ def _check_roles(
     if snapshot.origin.properties is not None:
         owners.add(snapshot.origin.properties.owner)
     absent = {role.name for role in missing}
-    foreign = sorted(owners - me.memberships - absent)
+    known = me.memberships | absent
+    foreign = sorted(name for name in owners - known if name and not is_built_in(name))
     if foreign and not me.is_superuser and snapshot.origin.is_pg_dump:
         problems.append(
             Problem(

@@ -47,8 +47,12 @@ def needed_roles(snapshot: Snapshot) -> frozenset[str]:
         names.update(s.role for s in properties.settings if s.role is not None)
         for item in map(parse_acl_item, properties.acl or ()):
             names.update((item.grantee, item.grantor))
-    # Every server has the roles whose names start with pg_ (later ones are told as missing then).
-    return frozenset(name for name in names if name and name.upper() != "PUBLIC")
+    return frozenset(name for name in names if name and not is_built_in(name))
+
+
+def is_built_in(name: str) -> bool:
+    """Tell whether initdb makes this role: a server as new as the snapshot has it."""
+    return name.startswith("pg_")
 
 
 def server_roles(session: Session) -> frozenset[str]:

@@ -6,12 +6,17 @@ from typing import Any
 
 import typer
 
+from pgsnap.cli.commands import cat, commit, init, log, show, tag
 from pgsnap.cli.commands import help as help_command
-from pgsnap.cli.commands import init
 
 # In the order of a first day with snap, which is the order of `snap --help`.
 _MODULES: tuple[tuple[str, Any], ...] = (
     ("init", init),
+    ("commit", commit),
+    ("log", log),
+    ("show", show),
+    ("tag", tag),
+    ("cat", cat),
     ("help", help_command),
 )
 

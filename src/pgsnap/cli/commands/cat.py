@@ -24,7 +24,9 @@ def run(
     section: Annotated[
         list[str] | None,
         typer.Option(
-            "--section", metavar="NAME", help="Only this section (repeatable), as `snap show` names it."
+            "--section",
+            metavar="NAME",
+            help="Only this section, named as by `snap show` (repeatable).",
         ),
     ] = None,
     with_secrets: Annotated[
@@ -46,7 +48,7 @@ def run(
         )
     with open_repository(invocation) as repo:
         snapshot_id = resolve(invocation, repo, revision)
-        blocks = cat(repo, snapshot_id, tuple(section or ()), with_secrets=with_secrets)
+        blocks = cat(repo, snapshot_id, sections=section or (), with_secrets=with_secrets)
         if invocation.terminal.stdout_is_terminal:
             invocation.tell("warning: the dump goes to the terminal; pipe it into psql or a file")
         for block in blocks:

@@ -30,7 +30,7 @@ def run(
 
     invocation = Invocation.of(ctx)
     with open_repository(invocation) as repo:
-        entries = log(repo, invocation.settings.database, limit)
+        entries = log(repo, database=invocation.settings.database, limit=limit)
     fields = [snapshot_fields(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
     if not entries and not invocation.json:
         invocation.tell('no snapshots yet: record one with `snap commit -m "first snapshot"`')

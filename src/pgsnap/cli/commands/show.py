@@ -32,5 +32,5 @@ def run(
         snapshot_id = resolve(invocation, repo, revision)
         report = show(repo, snapshot_id)
     terminal = invocation.terminal
-    lines = show_lines(snapshot_id, report, now=invocation.now, colour=terminal.colour)
-    invocation.emit(show_fields(snapshot_id, report), lines)
+    lines = show_lines(report, now=invocation.now, colour=terminal.colour)
+    invocation.emit(show_fields(report), lines)

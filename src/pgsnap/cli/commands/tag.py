@@ -6,8 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from pgsnap.cli import render
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.world import label_of, open_repository, resolve
 from pgsnap.errors import UsageError
+from pgsnap.model import Tag
 
 EXAMPLES = """
 snap tag
@@ -54,7 +57,7 @@ def _list(invocation: Invocation) -> None:
     from pgsnap.workflows.tagging import list_tags
 
     with open_repository(invocation) as repo:
-        tags = list_tags(repo, invocation.settings.database)
+        tags = list_tags(repo, database=invocation.settings.database)
     several = len({tag.database for tag in tags}) > 1
     rows = [
         (
@@ -74,21 +77,23 @@ def _set(invocation: Invocation, name: str, revision: str, *, force: bool) -> No
 
     with open_repository(invocation) as repo:
         snapshot_id = resolve(invocation, repo, revision)
-        tag, before = set_tag(repo, snapshot_id, name, force=force)
+        report = set_tag(repo, name, snapshot_id, force=force)
+    tag, before = report.tag, report.before
     words = f"{render.plain(tag.name)} -> {render.short_id(tag.snapshot)}"
     if before is not None and before.snapshot != tag.snapshot:
         words += f" (was {render.short_id(before.snapshot)})"
     previous = before.snapshot.hex() if before is not None else None
-    invocation.emit(_fields(tag) | {"previous": previous}, [words])
+    invocation.emit({**_fields(tag), "previous": previous}, [words])
 
 
 def _delete(invocation: Invocation, name: str) -> None:
     from pgsnap.workflows.tagging import delete_tag
 
     with open_repository(invocation) as repo:
-        tag = delete_tag(repo, name, database=invocation.settings.database)
+        tag = delete_tag(repo, name, database=label_of(invocation, repo)).tag
     line = f"deleted {render.plain(tag.name)} (was {render.short_id(tag.snapshot)})"
-    invocation.emit(_fields(tag) | {"deleted": True}, [line])
+    fields = {**_fields(tag), "snapshot": None, "previous": tag.snapshot.hex()}
+    invocation.emit(fields, [line])
 
 
 def _fields(tag: Tag) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""`snap commit`: records a snapshot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pgsnap.cli import render
+from pgsnap.cli.duration import parse_duration
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.snapshot_view import snapshot_fields, summary_line
+from pgsnap.cli.world import commit_source, open_repository
+from pgsnap.errors import UsageError
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.commit import CommitReport
+
+EXAMPLES = """
+snap commit -m "before the migration" --tag pre-migration
+snap commit -m nightly --skip-unchanged --dsn service=shop
+pg_dump shop | snap commit -m "from a pipe" --file - --database shop
+snap commit -m "an old backup" --file backup.sql.gz --database shop
+"""
+
+
+def run(
+    ctx: typer.Context,
+    message: Annotated[
+        str, typer.Option("--message", "-m", metavar="TEXT", help="What this snapshot is.")
+    ],
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="NAME", help="Tag it (repeatable)."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Move tags that exist already.")] = False,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--file", metavar="FILE|-", help="Read a dump (.sql, .sql.gz, .sql.zst); - is stdin."
+        ),
+    ] = None,
+    skip_unchanged: Annotated[
+        bool,
+        typer.Option("--skip-unchanged", help="Make no new snapshot if nothing changed."),
+    ] = False,
+    lock_wait_timeout: Annotated[
+        str | None,
+        typer.Option(
+            "--lock-wait-timeout",
+            metavar="TIME",
+            help="How long pg_dump waits for locked tables. [default: 10min]",
+        ),
+    ] = None,
+    allow_newer_client: Annotated[
+        bool,
+        typer.Option("--allow-newer-client", help="Let a pg_dump newer than the server do it."),
+    ] = False,
+) -> None:
+    """Record the whole database as a snapshot.
+
+    Nothing is recorded unless the dump is whole. An unchanged database adds next to nothing.
+    """
+    from pgsnap.workflows.commit import commit
+
+    invocation = Invocation.of(ctx)
+    if not message.strip():
+        raise UsageError("the message is empty", hint='Write it: snap commit -m "why"')
+    waits = invocation.settings.lock_wait_timeout
+    if lock_wait_timeout is not None:
+        waits = parse_duration(lock_wait_timeout, "--lock-wait-timeout")
+    with open_repository(invocation) as repo:
+        source, database = commit_source(
+            invocation,
+            file,
+            lock_wait_timeout=waits,
+            allow_newer_client=allow_newer_client or invocation.settings.allow_newer_client,
+        )
+        with invocation.progress("committed") as progress:
+            report = commit(
+                repo,
+                source,
+                database=database,
+                message=message,
+                tags=tag or (),
+                force_tags=force,
+                skip_unchanged=skip_unchanged,
+                progress=progress,
+            )
+    for warning in getattr(source, "warnings", ()):
+        invocation.tell(f"pg_dump: {warning}")
+    for refused in report.tags_refused:
+        invocation.tell(
+            f'warning: tag "{refused}" was set by another process meanwhile; move it with '
+            f"`snap tag --force {refused} {render.short_id(report.snapshot_id)}`"
+        )
+    fields = {
+        **snapshot_fields(report.snapshot_id, report.snapshot, report.tags),
+        "new_bytes": report.stored_bytes,
+        "recorded": report.recorded,
+        "unchanged": report.unchanged,
+        "globals_changed": report.globals_changed,
+        "tags_refused": list(report.tags_refused),
+        "notices": invocation.notices,
+    }
+    invocation.emit(fields, _lines(report))
+
+
+def _lines(report: CommitReport) -> list[str]:
+    lines = []
+    if report.unchanged:
+        words = "nothing changed"
+        if report.globals_changed:
+            words = "nothing changed in the database, roles or tablespaces did"
+        lines.append(words if report.recorded else f"{words}, no new snapshot made")
+    lines.append(summary_line(report.snapshot_id, report.snapshot))
+    return lines

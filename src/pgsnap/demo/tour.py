@@ -1,0 +1,229 @@
+"""The tour: snap's main job, told step by step, on a throw-away PostgreSQL.
+
+Every command of it is the real one, run as a user would run it, with its real output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgsnap.demo import sample
+from pgsnap.demo.binaries import Binaries
+from pgsnap.demo.cluster import Cluster
+from pgsnap.errors import SnapError
+
+DATABASE = "shop"
+_BLOCK_BYTES = 1 << 20
+
+# Lines that differ between two dumps of the same database: pg_dump's random key.
+_RANDOM_LINE = re.compile(rb"^\\(?:un)?restrict [A-Za-z0-9]+$", re.MULTILINE)
+
+_COUNTS = """
+SELECT format('%s users (%s columns), %s orders, %s chat messages, average price %s',
+    (SELECT count(*) FROM shop.users),
+    (SELECT count(*) FROM information_schema.columns
+      WHERE table_schema = 'shop' AND table_name = 'users'),
+    (SELECT count(*) FROM shop.orders),
+    (SELECT count(*) FROM shop.chat_messages),
+    (SELECT round(avg(price), 2) FROM shop.products))
+"""
+
+
+class DemoFailed(SnapError):
+    """A step of the tour did not do what it shows."""
+
+    kind = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class TourReport:
+    """What the tour proved. The digests are SHA-256 of pg_dump's output, its random key aside."""
+
+    server_version: str
+    dump_bytes: int
+    digest_before: str
+    digest_after: str
+    repository_bytes: int
+    seconds: float
+
+
+def run(
+    binaries: Binaries,
+    *,
+    say: Callable[[str], None],
+    scale: float = 1.0,
+    show_output: bool = True,
+) -> TourReport:
+    """Take the tour: *say* gets its lines, the commands' own output goes where ours goes.
+
+    Everything that it makes is gone afterwards. Raises DemoFailed, ClusterError.
+    """
+    started = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="snap-demo-"))
+    try:
+        with Cluster(binaries) as cluster:
+            tour = _Tour(cluster, folder, say, show_output=show_output)
+            return tour.take(scale, started)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Tour:
+    def __init__(
+        self, cluster: Cluster, folder: Path, say: Callable[[str], None], *, show_output: bool
+    ) -> None:
+        self._cluster = cluster
+        self._folder = folder
+        self._say = say
+        self._show_output = show_output
+        self._number = 0
+
+    def take(self, scale: float, started: float) -> TourReport:
+        version = self._cluster.psql("SHOW server_version")
+        self._step(f"A private PostgreSQL {version} is running. An application's database goes in.")
+        self._load(scale)
+        before, dump_bytes = self._digest()
+        self._say(f"  {self._counts()}")
+        self._say(f"  pg_dump of it: {dump_bytes / 1e6:.0f} MB, SHA-256 {before[:16]}…")
+
+        self._step("A repository, and a snapshot before the risky change.")
+        self._snap("init")
+        self._snap("commit", "-m", "before the migration", "--tag", "pre-migration")
+
+        self._step("Committed again, the unchanged database costs next to nothing.")
+        self._snap("commit", "-m", "nothing happened")
+
+        self._step("The migration. It is not a good one.")
+        sample.migrate_badly(self._cluster, DATABASE)
+        self._say(f"  {self._counts()}")
+
+        self._step("The damage is committed too: nobody noticed yet.")
+        self._snap("commit", "-m", "after the migration")
+        self._snap("log")
+
+        self._step("Somebody noticed. Back to before, into the live database, in one step.")
+        self._snap("restore", "pre-migration", "--yes")
+        self._say(f"  {self._counts()}")
+        after, _ = self._digest()
+        self._say(f"  pg_dump before: SHA-256 {before}")
+        self._say(f"  pg_dump after:  SHA-256 {after}")
+        if after != before:
+            raise DemoFailed("the database after the restore is not the one before")
+        self._say("  The same, byte for byte.")
+
+        self._step("Even the restore can be taken back, and so can that.")
+        self._snap("undo", "--yes")
+        self._say(f"  {self._counts()}")
+        self._snap("undo", "--yes")
+        self._say(f"  {self._counts()}")
+        if self._digest()[0] != before:
+            raise DemoFailed("the database after two undos is not the one before")
+
+        repository_bytes = sum(
+            file.stat().st_size for file in self._repository.rglob("*") if file.is_file()
+        )
+        self._say("")
+        self._say(
+            f"That was all on a throw-away server; it is gone now. The repository with all its "
+            f"snapshots took {repository_bytes / 1e6:.0f} MB."
+        )
+        self._say('On your own database: export DATABASE_URL=…, snap init, snap commit -m "first"')
+        seconds = time.monotonic() - started
+        return TourReport(version, dump_bytes, before, after, repository_bytes, seconds)
+
+    @property
+    def _repository(self) -> Path:
+        return self._folder / "database" / "backups"
+
+    def _step(self, words: str) -> None:
+        self._number += 1
+        self._say("")
+        self._say(f"{self._number}. {words}")
+
+    def _counts(self) -> str:
+        return self._cluster.psql(_COUNTS, DATABASE)
+
+    def _load(self, scale: float) -> None:
+        """Load the sample, by way of a dump: PostgreSQL spells some CHECK constraints with other
+        casts the first time they come back, and never again."""
+        seed = "shop_seed"
+        self._cluster.create_database(seed)
+        sample.load(self._cluster, seed, scale)
+        self._cluster.create_database(DATABASE)
+        restore = [self._program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1"]
+        with subprocess.Popen(
+            [self._program("pg_dump"), "-d", self._cluster.dsn(seed)],
+            stdout=subprocess.PIPE,
+            env=self._environment(),
+        ) as dump:
+            subprocess.run(
+                [*restore, "-d", self._cluster.dsn(DATABASE)],
+                stdin=dump.stdout,
+                stdout=subprocess.DEVNULL,
+                env=self._environment(),
+                check=True,
+            )
+        if dump.returncode != 0:
+            raise DemoFailed("pg_dump of the sample failed")
+        sample.apply_properties(self._cluster, DATABASE)
+        self._cluster.drop_database(seed)
+
+    def _digest(self) -> tuple[str, int]:
+        """Return the SHA-256 of pg_dump's output without its random key, and its bytes."""
+        hasher = hashlib.sha256()
+        size = 0
+        rest = b""
+        with subprocess.Popen(
+            [self._program("pg_dump"), "-d", self._cluster.dsn(DATABASE)],
+            stdout=subprocess.PIPE,
+            env=self._environment(),
+        ) as dump:
+            assert dump.stdout is not None
+            while block := dump.stdout.read(_BLOCK_BYTES):
+                size += len(block)
+                whole, line_end, rest = (rest + block).rpartition(b"\n")
+                hasher.update(_RANDOM_LINE.sub(b"", whole) + line_end)
+            hasher.update(rest)
+        if dump.returncode != 0:
+            raise DemoFailed("pg_dump failed")
+        return hasher.hexdigest(), size
+
+    def _snap(self, *words: str) -> None:
+        shown = " ".join(f'"{word}"' if " " in word else word for word in words)
+        self._say(f"  $ snap {shown}")
+        done = subprocess.run(
+            [sys.executable, "-m", "pgsnap.cli", *words],
+            cwd=self._folder,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=None if self._show_output else subprocess.DEVNULL,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise DemoFailed(f"snap {words[0]} ended with exit code {done.returncode}")
+
+    def _program(self, name: str) -> str:
+        return self._cluster.binaries.program(name)
+
+    def _environment(self) -> Mapping[str, str]:
+        """Return this process's environment, pointed at the demo and nowhere else."""
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PG", "SNAP_")) and name != "DATABASE_URL"
+        }
+        environment["DATABASE_URL"] = self._cluster.dsn(DATABASE)
+        environment["PATH"] = os.pathsep.join(
+            [str(self._cluster.binaries.bindir), os.environ.get("PATH", "")]
+        )
+        return environment

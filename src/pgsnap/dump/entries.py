@@ -1,0 +1,155 @@
+"""What the entries of a dump are: their headers, their kinds, the names in COPY statements.
+
+A header is written by pg_dump's _printTocEntry (src/bin/pg_dump/pg_backup_archiver.c)::
+
+    --
+    -- Data for Name: orders; Type: TABLE DATA; Schema: public; Owner: bob
+    --
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pgsnap.model import SectionKind
+
+# The kind of each entry type of pg_dump 14 to 18 (and older), so far as the type tells it. The
+# majors differ in which types they write, never in what one means: up to 16 a large object is made
+# by a BLOB entry before the data, from 17 on by BLOB METADATA after the sequences; PUBLICATION
+# TABLES IN SCHEMA comes with 15, STATISTICS DATA with 18.
+_TYPES: dict[SectionKind, tuple[str, ...]] = {
+    SectionKind.DATABASE: ("DATABASE", "DATABASE PROPERTIES"),
+    SectionKind.PRE_DATA: (
+        "ACCESS METHOD", "AGGREGATE", "BLOB", "CAST", "COLLATION", "CONVERSION", "DEFAULT",
+        "DOMAIN", "ENCODING", "EXTENSION", "FOREIGN DATA WRAPPER", "FOREIGN SERVER",
+        "FOREIGN TABLE", "FUNCTION", "MATERIALIZED VIEW", "OPERATOR", "OPERATOR CLASS",
+        "OPERATOR FAMILY", "PROCEDURAL LANGUAGE", "PROCEDURE", "SCHEMA", "SEQUENCE",
+        "SEQUENCE OWNED BY", "SERVER", "SHELL TYPE", "TABLE", "TABLE ATTACH",
+        "TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY", "TEXT SEARCH PARSER",
+        "TEXT SEARCH TEMPLATE", "TRANSFORM", "TYPE", "USER MAPPING", "VIEW",
+    ),
+    SectionKind.DATA: ("TABLE DATA",),
+    SectionKind.SEQUENCES: ("SEQUENCE SET",),
+    SectionKind.LARGE_OBJECTS: ("BLOBS", "BLOB COMMENTS", "BLOB METADATA"),
+    SectionKind.POST_DATA: (
+        "ACL", "ACL LANGUAGE", "CHECK CONSTRAINT", "CONSTRAINT", "DEFAULT ACL", "EVENT TRIGGER",
+        "FK CONSTRAINT", "INDEX", "INDEX ATTACH", "MATERIALIZED VIEW DATA", "POLICY",
+        "PUBLICATION", "PUBLICATION TABLE", "PUBLICATION TABLES IN SCHEMA", "ROW SECURITY",
+        "RULE", "STATISTICS", "STATISTICS DATA", "SUBSCRIPTION", "SUBSCRIPTION TABLE", "TRIGGER",
+    ),
+}  # fmt: skip
+_KINDS = {type_name: kind for kind, types in _TYPES.items() for type_name in types}
+
+ENTRY = re.compile(
+    rb"^--\r?\n(?:-- (?:TOC entry |Dependencies:).*\n)*"
+    rb"-- (?:Data for |Statistics for )?Name: (?P<name>.*); Type: (?P<type>[A-Z ]+); "
+    rb"Schema: (?P<schema>.*?); Owner:(?P<owner>.*?)(?:; Tablespace: .*?)?\r?\n--",
+    re.M,
+)
+"""A header within a run of comment lines.
+
+pg_dump writes line ends in names as spaces, but passes on ``; Type: ``: the last one that fits is
+the true one, as long as no schema is named so.
+"""
+DUMP_BEGIN = re.compile(rb"\s*--\r?\n-- PostgreSQL database dump\r?\n--\r?\n")
+DUMP_END = re.compile(rb"^--\r?\n-- PostgreSQL database dump complete\r?\n--\r?\n", re.M)
+CLUSTER_BEGIN = re.compile(rb"\s*--\r?\n-- PostgreSQL database cluster dump\r?\n--\r?\n")
+CLUSTER_END = re.compile(rb"^--\r?\n-- PostgreSQL database cluster dump complete\r?\n--\r?\n", re.M)
+
+_IDENTIFIER = rb'(?:"(?:[^"]|"")+"|[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*)'
+_COPY = re.compile(
+    rb"\\?COPY\s+(?:BINARY\s+)?(%b)(?:\s*\.\s*(%b))?" % (_IDENTIFIER, _IDENTIFIER), re.I
+)
+
+# PostgreSQL's names of client encodings where Python's differ by more than case and punctuation.
+_CODECS = {
+    "unicode": "utf-8",
+    "mule_internal": "",
+    "sql_ascii": "",
+    "euc_jis_2004": "euc_jis_2004",
+    "euc_cn": "gb2312",
+    "euc_tw": "",
+    "sjis": "cp932",
+    "uhc": "cp949",
+    "johab": "johab",
+    "latin6": "iso8859_10",
+    "latin7": "iso8859_13",
+    "latin8": "iso8859_14",
+    "latin9": "iso8859_15",
+    "latin10": "iso8859_16",
+    "win866": "cp866",
+    "win874": "cp874",
+    "windows949": "cp949",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The header of an entry, as its comment has it. Names are not always the true ones."""
+
+    name: str
+    type: str
+    schema: str
+    owner: str
+
+
+def parse_entry(match: re.Match[bytes], encoding: str) -> Entry:
+    """Return the entry of an ENTRY match. A missing schema or owner ("-") is ""."""
+    words = {key: decode(value, encoding) for key, value in match.groupdict().items()}
+    schema, owner = (words[key].strip().removeprefix("-") for key in ("schema", "owner"))
+    return Entry(words["name"], words["type"], schema, owner)
+
+
+def entry_kind(entry: Entry, run: SectionKind) -> SectionKind:
+    """Return the kind of the section that *entry* belongs to.
+
+    *run* is the kind of the entry before it, leaving out those about the database: PRE_DATA at
+    the start. COMMENT, SECURITY LABEL and unknown types stay in the run. A function or
+    materialized view that needs an index stands after the data and belongs to post-data.
+    """
+    if _is_about_database(entry, run):
+        return SectionKind.DATABASE
+    kind = _KINDS.get(entry.type)
+    if kind is SectionKind.PRE_DATA and run is not SectionKind.PRE_DATA:
+        return SectionKind.POST_DATA
+    if kind is None or kind is SectionKind.DATABASE:
+        return SectionKind.POST_DATA if run is SectionKind.DATA else run
+    return kind
+
+
+def _is_about_database(entry: Entry, run: SectionKind) -> bool:
+    """Tell whether *entry* changes the database itself. Restores never send such an entry, so a
+    schema named ``x; Type: DATABASE; Schema: -`` must not make a table look like one."""
+    if "; Type: " in entry.name:
+        return False
+    if _KINDS.get(entry.type) is SectionKind.DATABASE:
+        return run is SectionKind.PRE_DATA
+    is_attached = entry.type in ("ACL", "COMMENT", "SECURITY LABEL")
+    return is_attached and entry.name.startswith("DATABASE ")
+
+
+def copied_table(statement: bytes, encoding: str) -> tuple[str, str]:
+    """Return schema ("" where there is none) and name of the table of a COPY statement."""
+    match = _COPY.match(statement)
+    if match is None:
+        return "", ""
+    first, second = (_identifier(part, encoding) for part in match.groups(default=b""))
+    return (first, second) if second else ("", first)
+
+
+def _identifier(text: bytes, encoding: str) -> str:
+    name = decode(text, encoding)
+    if name.startswith('"'):
+        return name[1:-1].replace('""', '"')
+    return "".join(char.lower() if char.isascii() else char for char in name)
+
+
+def decode(text: bytes, encoding: str) -> str:
+    """Decode *text* from PostgreSQL's *encoding*, else from UTF-8 with surrogate escapes."""
+    key = encoding.lower()
+    codec = _CODECS.get(key, key.replace("win", "cp", 1) if key.startswith("win") else key)
+    try:
+        return text.decode(codec or "utf-8")
+    except (LookupError, UnicodeDecodeError):
+        return text.decode("utf-8", "surrogateescape")

@@ -1,0 +1,87 @@
+"""The lines of a dump that differ between dumps of an unchanged database.
+
+pg_dump wraps a plain dump in ``\\restrict KEY`` and ``\\unrestrict KEY``, with a random key so that
+nothing in the dump can end the restricted mode of psql (CVE-2025-8714), and names its own version
+and the server's.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+from collections.abc import Iterable, Iterator, Sequence
+
+from pgsnap.errors import CorruptionError
+from pgsnap.model import SectionName, VolatileKind, VolatileLine
+
+# pg_dump's own length and alphabet (src/bin/pg_dump/pg_dump.c, generate_restrict_key).
+RESTRICT_KEY_CHARS = 63
+_ALPHABET = string.ascii_letters + string.digits
+
+_SHAPES = {
+    VolatileKind.RESTRICT: re.compile(rb"\\restrict [A-Za-z0-9]+(\r?\n)"),
+    VolatileKind.UNRESTRICT: re.compile(rb"\\unrestrict [A-Za-z0-9]+(\r?\n)"),
+    VolatileKind.VERSION: re.compile(
+        rb"-- Dumped (?:from database|by pg_dump) version [^\r\n]*(\r?\n)"
+    ),
+}
+
+
+def volatile_kind(line: bytes) -> VolatileKind | None:
+    """Return what kind of volatile line *line* (with its line end) looks like, if any."""
+    return next((kind for kind, shape in _SHAPES.items() if shape.fullmatch(line)), None)
+
+
+def fresh_restrict_key() -> str:
+    """Return a key that nobody who wrote the dump can know."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(RESTRICT_KEY_CHARS))
+
+
+def put_back(
+    name: SectionName, blocks: Iterable[bytes], lines: Sequence[VolatileLine], key: str | None
+) -> Iterator[bytes]:
+    """Yield the bytes of section *name* with its *lines* at their offsets.
+
+    *lines* may hold lines of other sections. ``\\restrict`` and ``\\unrestrict`` get *key*, and
+    are left out without one. Raise CorruptionError where a line has no place, or is none of these.
+    """
+    waiting = [line for line in lines if line.section == name]
+    position = 0
+    for block in blocks:
+        start = position
+        while waiting and waiting[0].offset < position + len(block):
+            line = waiting.pop(0)
+            if line.offset < start:
+                raise _misplaced(line)
+            if line.offset > start:
+                yield block[start - position : line.offset - position]
+            start = line.offset
+            yield from _text(line, key)
+        if start < position + len(block):
+            yield block[start - position :]
+        position += len(block)
+    for line in waiting:
+        if line.offset != position:
+            raise _misplaced(line)
+        yield from _text(line, key)
+
+
+def _text(line: VolatileLine, key: str | None) -> Iterator[bytes]:
+    match = _SHAPES[line.kind].fullmatch(line.text)
+    if match is None:
+        raise CorruptionError(
+            f"a {line.kind} line of section {line.section} is not one that pg_dump writes",
+            detail=f"It is {line.text[:80]!r}.",
+        )
+    if line.kind is VolatileKind.VERSION:
+        yield line.text
+    elif key is not None:
+        yield b"\\%b %b%b" % (line.kind.encode(), key.encode(), match[1])
+
+
+def _misplaced(line: VolatileLine) -> CorruptionError:
+    return CorruptionError(
+        f"a {line.kind} line of section {line.section} has no place in it",
+        detail=f"It is recorded at byte {line.offset}.",
+    )

@@ -1,0 +1,369 @@
+"""Restore: fill a scratch database beside the live one, then let it take the live one's name.
+
+Until the swap commits, the live database is not touched; the swap does all or nothing. So at
+whatever moment a restore fails or is killed, the live database is whole and in service.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pgsnap.dump.volatile import fresh_restrict_key
+from pgsnap.errors import QueryFailed, RestoreFailed, SnapError
+from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.stream import NOT_SENT, snapshot_stream
+from pgsnap.sessions.base import Session, ident
+from pgsnap.sessions.server import Server
+from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
+from pgsnap.targets.feeder import PSQL_ARGUMENTS, Expected, Feeder, FeedResult, terminate_sessions
+from pgsnap.targets.kept import SwapNames, discarded_note, swapped_note
+from pgsnap.targets.loader import loading_as_stranger
+from pgsnap.targets.naming import application_name, kept_name, new_token, scratch_name
+from pgsnap.targets.preflight import check_replaceable, look_at, refuse, who_am_i
+from pgsnap.targets.properties import (
+    PropertyStatement,
+    differences,
+    plain_statements,
+    read_applied,
+    rehearse,
+)
+from pgsnap.targets.roles import creation_order, server_roles
+from pgsnap.targets.scratch import (
+    Scratch,
+    create_scratch,
+    drop_database,
+    drop_leftovers,
+    drop_loader,
+)
+from pgsnap.targets.swap import Rename, SwapReport, swap
+from pgsnap.workflows.restore_plan import RestorePlan
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSeconds:
+    """Wall time of each phase, in seconds. *create* makes the scratch database."""
+
+    safety: float
+    create: float
+    load: float
+    analyze: float
+    swap: float
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """What was done. *kept* is where the replaced database is now, None if there was none;
+    *unreachable_seconds* bounds how long no new login could succeed."""
+
+    snapshot_id: SnapshotId
+    database: str
+    kept: str | None
+    safety: SnapshotId | None
+    rows: int
+    plain_bytes: int
+    seconds: PhaseSeconds
+    unreachable_seconds: float
+    created_roles: tuple[str, ...]
+    discarded: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def restore(
+    repo: Repository,
+    plan: RestorePlan,
+    server: Server,
+    *,
+    safety: Callable[[], SnapshotId] | None = None,
+    progress: Progress = SILENT,
+) -> RestoreReport:
+    """Do what *plan* says. *safety* records the live database before it is replaced.
+
+    Raises TargetRefused, RestoreFailed, CorruptionError, or what *safety* raises; then the live
+    database is as it was, and the scratch database is gone (or is dropped by the next restore).
+    """
+    plan.check()
+    snapshot = repo.snapshot(plan.snapshot_id)
+    repo.check_present(snapshot)
+    started = time.monotonic()
+    safety_id: SnapshotId | None = None
+    if safety is not None and plan.live is not None:
+        progress.phase("safety snapshot")
+        safety_id = safety()
+    work = _Restore(repo, plan, server, snapshot, safety_id, progress)
+    work.clock["safety"] = time.monotonic() - started
+    return work.run()
+
+
+class _Restore:
+    """One restore under way: what its phases hand to each other."""
+
+    def __init__(
+        self,
+        repo: Repository,
+        plan: RestorePlan,
+        server: Server,
+        snapshot: Snapshot,
+        safety_id: SnapshotId | None,
+        progress: Progress,
+    ) -> None:
+        self.repo = repo
+        self.plan = plan
+        self.server = server
+        self.snapshot = snapshot
+        self.safety_id = safety_id
+        self.progress = progress
+        self.token = new_token()
+        self.clock: dict[str, float] = {"analyze": 0.0}
+        self.warnings: list[str] = []
+
+    def run(self) -> RestoreReport:
+        try:
+            # This session shows to other restores that the scratch database is in use.
+            with self._connect() as session:
+                self._drop_leftovers(session)
+                self._check_unchanged(session)
+                created = self._make_roles(session)
+                with self._timed("create"):
+                    scratch = self._create(session)
+                    statements = self._rehearse(session, scratch)
+                loaded = self._fill(session, scratch)
+            swapped = self._swap(scratch, statements)
+        except BaseException:
+            self._clean_up()
+            raise
+        # From here on the restore is done: what fails now is told, but fails nothing.
+        self._look_after()
+        discarded = self._discard_old()
+        return RestoreReport(
+            snapshot_id=self.plan.snapshot_id,
+            database=self.plan.database,
+            kept=kept_name(self.plan.database, self.token) if self.plan.live else None,
+            safety=self.safety_id,
+            rows=loaded.rows,
+            plain_bytes=loaded.plain_bytes,
+            seconds=PhaseSeconds(**self.clock),
+            unreachable_seconds=swapped.unreachable_seconds if self.plan.live else 0.0,
+            created_roles=created,
+            discarded=discarded,
+            warnings=tuple(self.warnings),
+        )
+
+    # -- before the load -----------------------------------------------------------------------
+
+    def _drop_leftovers(self, session: Session) -> None:
+        gone, stayed = drop_leftovers(session, self.server.connect)
+        for name in gone:
+            self.progress.say(f"dropped what a dead restore left: {name}")
+        self.warnings.extend(f"a leftover could not be dropped: {text}" for text in stayed)
+
+    def _check_unchanged(self, session: Session) -> None:
+        """Raise unless the database to replace is the one that the plan showed, and still free
+        to be replaced."""
+        live = look_at(session, self.plan.database)
+        planned = self.plan.live
+        if (live and live.oid) != (planned and planned.oid):
+            raise RestoreFailed(
+                f"the database {self.plan.database} is not what it was when the plan was made",
+                detail="Somebody made, dropped or renamed it meanwhile. Nothing was changed.",
+                hint="Run the restore again.",
+            )
+        if live is not None:
+            maintenance = self.server.maintenance_database()
+            found = check_replaceable(session, who_am_i(session), live, maintenance)
+            refuse(found.problems, f"the restore to {live.name}")
+
+    def _make_roles(self, session: Session) -> tuple[str, ...]:
+        if not self.plan.options.create_roles or not self.plan.missing_roles:
+            return ()
+        present = server_roles(session)
+        roles = [role for role in self.plan.missing_roles if role.name not in present]
+        statements = creation_order(roles)
+        try:
+            # One message, so one transaction: all of them or none.
+            session.execute(";\n".join(statements) or "SELECT 1")
+        except QueryFailed as error:
+            raise RestoreFailed(
+                "the missing roles cannot be made",
+                detail=f"{error.message}. {error.detail}".strip(),
+                hint="Make them by hand; snap restore shows the commands in its plan.",
+            ) from error
+        return tuple(role.name for role in roles)
+
+    def _create(self, session: Session) -> Scratch:
+        self.progress.phase("create")
+        return create_scratch(
+            session,
+            self.plan.database,
+            self.token,
+            self.plan.properties,
+            snapshot=self.plan.snapshot_id.hex(),
+        )
+
+    def _rehearse(self, session: Session, scratch: Scratch) -> tuple[PropertyStatement, ...]:
+        """Try owner, privileges and settings now: an hour later is too late to learn of them."""
+        if self.plan.properties is None:
+            return plain_statements()
+        statements, warnings = rehearse(
+            session, scratch.name, self.plan.properties, server_roles(session)
+        )
+        self.warnings.extend(warnings)
+        return statements
+
+    # -- the load ------------------------------------------------------------------------------
+
+    def _fill(self, session: Session, scratch: Scratch) -> FeedResult:
+        options = self.plan.options
+        if self.snapshot.origin.is_pg_dump or options.as_superuser:
+            loaded = self._load(self.server, scratch)
+            self._analyze(self.server, scratch)
+            return loaded
+        owner = self.plan.properties.owner if self.plan.properties is not None else ""
+        if owner not in server_roles(session):
+            owner = who_am_i(session).name
+        with loading_as_stranger(self.server, session, scratch, owner) as (stranger, hand_over):
+            loaded = self._load(stranger, scratch)
+            self._analyze(stranger, scratch)
+            hand_over()
+        return loaded
+
+    def _load(self, server: Server, scratch: Scratch) -> FeedResult:
+        self.progress.phase("load", self.plan.plain_bytes)
+        psql = self.plan.psql or self.server.tool("psql")
+        key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
+        current: list[SectionName] = []
+        with self._timed("load"):
+            child = server.start_tool(
+                psql,
+                PSQL_ARGUMENTS,
+                database=scratch.name,
+                stdin=True,
+                application_name=application_name(self.token),
+            )
+            try:
+                feeder = Feeder(
+                    child, restrict_key=key, expected=self._expected(), progress=self.progress
+                )
+
+                def begins(section: Section) -> None:
+                    current[:] = [section.name]
+                    feeder.section_begins(section.name)
+
+                blocks = snapshot_stream(
+                    self.repo, self.snapshot, restrict_key=None, on_section=begins
+                )
+                major = self.plan.server.major
+                filtered = without_unknown_sets(blocks, lambda: (current or [None])[0], major)
+                return feeder.run(filtered)
+            finally:
+                child.kill()
+
+    def _expected(self) -> list[Expected] | None:
+        """The rows of each table in the dump's order; what other SQL counts proves nothing."""
+        if not self.snapshot.origin.is_pg_dump:
+            return None
+        return [
+            Expected(section=section.name, rows=section.rows)
+            for section in self.repo.sections(self.snapshot)
+            if section.rows is not None
+            and section.name.kind not in NOT_SENT
+            and section.name.kind is SectionKind.DATA
+        ]
+
+    def _analyze(self, server: Server, scratch: Scratch) -> None:
+        if not self.plan.options.analyze:
+            return
+        self.progress.phase("analyze")
+        with (
+            self._timed("analyze"),
+            server.connect(scratch.name, application_name(self.token)) as session,
+        ):
+            session.execute("ANALYZE")
+
+    # -- the swap ------------------------------------------------------------------------------
+
+    def _swap(self, scratch: Scratch, statements: tuple[PropertyStatement, ...]) -> SwapReport:
+        plan = self.plan
+        names = SwapNames(
+            live=plan.database, kept=kept_name(plan.database, self.token), scratch=scratch.name
+        )
+        renames = [Rename(oid=scratch.oid, old=names.scratch, new=names.live)]
+        self.progress.phase("swap")
+        with self._timed("swap"):
+            with self._connect() as session:
+                self._check_unchanged(session)
+            if plan.live is not None:
+                renames.insert(0, Rename(oid=plan.live.oid, old=names.live, new=names.kept))
+                # Before the swap: undo must find the kept database after a kill right behind it.
+                self.repo.add_note(
+                    swapped_note(
+                        plan.label,
+                        names,
+                        action="restore",
+                        time=datetime.now(UTC),
+                        snapshot=plan.snapshot_id,
+                        safety=self.safety_id,
+                        system_identifier=plan.server.system_identifier,
+                        host=plan.host,
+                    )
+                )
+            sql = [statement.for_database(names.live) for statement in statements]
+            return swap(self.server, renames, sql, token=self.token, progress=self.progress)
+
+    def _look_after(self) -> None:
+        """Read back what the database is now; a difference is told, not mended."""
+        if self.plan.properties is None:
+            return
+        try:
+            with self._connect() as session:
+                found = read_applied(session, self.plan.database)
+        except SnapError as error:
+            self.warnings.append(f"the properties could not be read back: {error.message}")
+            return
+        told = set(self.warnings)
+        for text in differences(self.plan.properties, found):
+            if text not in told:
+                self.warnings.append(text)
+
+    def _discard_old(self) -> tuple[str, ...]:
+        gone: list[str] = []
+        if not self.plan.options.discard_old:
+            return ()
+        for kept in self.plan.kept:
+            try:
+                with self._connect() as session:
+                    session.execute(f"ALTER DATABASE {ident(kept.name)} IS_TEMPLATE false")
+                    drop_database(session, kept.name)
+                self.repo.add_note(discarded_note(self.plan.label, kept, datetime.now(UTC)))
+            except SnapError as error:
+                self.warnings.append(f"{kept.name} could not be dropped: {error.message}")
+            else:
+                gone.append(kept.name)
+        return tuple(gone)
+
+    # -- whatever happens ----------------------------------------------------------------------
+
+    def _connect(self) -> Session:
+        maintenance = self.server.maintenance_database()
+        return self.server.connect(maintenance, application_name(self.token))
+
+    def _clean_up(self) -> None:
+        """Drop the scratch database, by a name that nothing but it can have. Where that fails,
+        the next restore does it. After a committed swap there is nothing of that name."""
+        with contextlib.suppress(SnapError), self._connect() as session:
+            terminate_sessions(session, self.token)
+            drop_database(session, scratch_name(self.plan.database, self.token))
+            drop_loader(session, self.token)
+
+    @contextlib.contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.clock[phase] = time.monotonic() - started

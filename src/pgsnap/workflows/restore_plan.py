@@ -1,0 +1,264 @@
+"""What a restore would do, and all that forbids it, before anything is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pgsnap.errors import TargetExists, UsageError
+from pgsnap.model import DatabaseProperties, SectionKind, ServerInfo, Snapshot, SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.stream import snapshot_stream
+from pgsnap.runners.base import Tool
+from pgsnap.sessions.base import Session
+from pgsnap.sessions.endpoint import Endpoint
+from pgsnap.sessions.server import Server
+from pgsnap.sources.properties import read_properties, read_server
+from pgsnap.targets.kept import SWAPPED, KeptDatabase, find_kept, unknown_kept
+from pgsnap.targets.preflight import (
+    Findings,
+    LiveDatabase,
+    Problem,
+    check_replaceable,
+    check_server,
+    look_at,
+    refuse,
+    who_am_i,
+)
+from pgsnap.targets.properties import differences, read_applied
+from pgsnap.targets.requirements import check_requirements, check_space, needed_bytes
+from pgsnap.targets.roles import MissingRole, missing_roles, needed_roles, server_roles
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """What the user chose. *to* names a new database; None: the one the snapshot came from."""
+
+    to: str | None = None
+    create_roles: bool = False
+    discard_old: bool = False
+    allow_newer_client: bool = False
+    trust_sql: bool = False
+    as_superuser: bool = False
+    analyze: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """What is going to happen, for a human to read and agree to.
+
+    *live* is what will be replaced (None: *database* is new). *properties* are those that the
+    database gets; None where nothing is known of them. Sizes are in bytes; *free_bytes* is None
+    where it cannot be known. *replaced_for* are the kept databases that `discard_old` drops.
+    """
+
+    snapshot_id: SnapshotId
+    label: str
+    host: str
+    database: str
+    live: LiveDatabase | None
+    server: ServerInfo
+    options: RestoreOptions
+    section_count: int
+    table_count: int
+    plain_bytes: int
+    rows: int
+    needed_bytes: int
+    free_bytes: int | None
+    kept: tuple[KeptDatabase, ...]
+    missing_roles: tuple[MissingRole, ...]
+    warnings: tuple[str, ...]
+    refusals: tuple[Problem, ...]
+    properties: DatabaseProperties | None = field(repr=False, default=None)
+    psql: Tool | None = None
+
+    def check(self) -> None:
+        """Raise TargetRefused with every reason that forbids this restore."""
+        refuse(self.refusals, f"the restore to {self.database}")
+
+
+def plan_restore(
+    repo: Repository, snapshot_id: SnapshotId, server: Server, options: RestoreOptions
+) -> RestorePlan:
+    """Look at the snapshot and the server and tell what a restore would do. Changes nothing.
+
+    Raises UsageError when the DSN names another database than the snapshot came from,
+    TargetExists, ToolMissing, ToolVersion, ConnectionFailed. All else that forbids the restore is
+    in the plan's refusals.
+    """
+    snapshot = repo.snapshot(snapshot_id)
+    database = target_database(snapshot, server.endpoint, options.to)
+    maintenance = server.maintenance_database()
+    with server.connect(maintenance) as session:
+        psql = server.tool("psql", allow_newer=options.allow_newer_client)
+        me = who_am_i(session)
+        live = look_at(session, database)
+        if options.to is not None and live is not None:
+            raise TargetExists(
+                f'the database "{database}" exists already',
+                detail="A restore with --to makes a new database.",
+                hint=f"Choose another name, or drop it: dropdb {database}",
+            )
+        info = read_server(session)
+        present = server_roles(session)
+        needed = needed_roles(snapshot)
+        # The globals are read only where they are needed: they may be damaged by themselves.
+        text = _globals_text(repo, snapshot) if needed - present else ""
+        missing = missing_roles(needed, present, text)
+        findings = check_server(session, me)
+        kept: tuple[KeptDatabase, ...] = ()
+        if live is not None:
+            kept = find_kept(session, repo.notes(SWAPPED), info.system_identifier, live.name)
+            findings += check_replaceable(session, me, live, maintenance)
+            findings += _check_kept(session, kept, options)
+            findings += _what_goes_back(session, snapshot, live)
+        findings += check_requirements(
+            session, me, snapshot, missing, create_roles=options.create_roles, psql=psql
+        )
+        findings += _check_trust(snapshot, options)
+        properties, told = _properties(server, snapshot, live)
+        findings += told
+        need = needed_bytes(snapshot)
+        free, space = check_space(
+            session,
+            need,
+            properties.tablespace if properties is not None else "pg_default",
+            is_local_socket=is_local_socket(server.endpoint),
+        )
+        findings += space
+    return RestorePlan(
+        snapshot_id=snapshot_id,
+        label=snapshot.database,
+        host=server.endpoint.display(),
+        database=database,
+        live=live,
+        server=info,
+        options=options,
+        section_count=snapshot.section_count,
+        table_count=snapshot.table_count,
+        plain_bytes=snapshot.plain_bytes,
+        rows=snapshot.rows,
+        needed_bytes=need,
+        free_bytes=free,
+        kept=kept,
+        missing_roles=missing,
+        warnings=findings.warnings,
+        refusals=findings.problems,
+        properties=properties,
+        psql=psql,
+    )
+
+
+def target_database(snapshot: Snapshot, endpoint: Endpoint, to: str | None) -> str:
+    """Return the database to fill: *to*, else the one the snapshot came from, which the DSN must
+    not contradict; for a snapshot of a file the DSN's. Raises UsageError."""
+    if to is not None:
+        _check_name(to)
+        return to
+    named = names_database(endpoint)
+    origin = snapshot.origin.properties
+    if origin is None:
+        if not named:
+            raise UsageError(
+                "the snapshot does not know which database it is of",
+                detail="It was made from a file.",
+                hint="Name the database in the DSN, or fill a new one: --to NEW.",
+            )
+        return endpoint.database
+    if named and endpoint.database != origin.name:
+        raise UsageError(
+            f'the snapshot is of the database "{origin.name}", the DSN names "{endpoint.database}"',
+            detail="A snapshot never replaces another database by accident.",
+            hint=f"Name {origin.name} in the DSN, or fill a new database: --to NEW.",
+        )
+    return origin.name
+
+
+def names_database(endpoint: Endpoint) -> bool:
+    """Tell whether a database was named, in the DSN or in libpq's own places."""
+    return any(
+        key == "dbname" and value
+        for source in (endpoint.keywords, endpoint.fallbacks)
+        for key, value in source
+    )
+
+
+def is_local_socket(endpoint: Endpoint) -> bool:
+    """Tell whether the server is reached by a socket, and so is certainly on this host."""
+    return not endpoint.host or endpoint.host.startswith(("/", "@"))
+
+
+def _check_name(name: str) -> None:
+    if not name or "\0" in name or len(name.encode("utf-8", "surrogateescape")) > 63:
+        raise UsageError(
+            f'"{name[:80]}" is no name for a database', detail="A name has 1 to 63 bytes."
+        )
+
+
+def _globals_text(repo: Repository, snapshot: Snapshot) -> str:
+    names = [s.name for s in repo.sections(snapshot) if s.name.kind is SectionKind.GLOBALS]
+    blocks = snapshot_stream(repo, snapshot, restrict_key=None, sections=names)
+    return b"".join(blocks).decode("utf-8", "surrogateescape")
+
+
+def _properties(
+    server: Server, snapshot: Snapshot, live: LiveDatabase | None
+) -> tuple[DatabaseProperties | None, Findings]:
+    """The snapshot's own properties, else those of the database that is replaced."""
+    if snapshot.origin.properties is not None:
+        return snapshot.origin.properties, Findings()
+    if live is None:
+        return None, Findings(
+            warnings=("nothing is known of encoding, locale and owner: the server's defaults hold",)
+        )
+    with server.connect(live.name) as session:
+        return read_properties(session), Findings()
+
+
+def _check_kept(
+    session: Session, kept: tuple[KeptDatabase, ...], options: RestoreOptions
+) -> Findings:
+    warnings = tuple(
+        f"the database {name} looks like a kept one, but no note of this repository names it"
+        for name in unknown_kept(session, [database.name for database in kept])
+    )
+    if not kept or options.discard_old:
+        return Findings(warnings=warnings)
+    names = ", ".join(database.name for database in kept)
+    return Findings(
+        (
+            Problem(
+                f"a replaced database is kept already: {names}",
+                detail="With this restore there would be a third copy.",
+                hint="Drop it first (snap undo --discard), or let the restore drop it when it is"
+                " done: --discard-old.",
+            ),
+        ),
+        warnings,
+    )
+
+
+def _what_goes_back(session: Session, snapshot: Snapshot, live: LiveDatabase) -> Findings:
+    """Owner, privileges and settings that were changed since the snapshot."""
+    if snapshot.origin.properties is None:
+        return Findings()
+    changed = differences(snapshot.origin.properties, read_applied(session, live.name))
+    return Findings(
+        warnings=tuple(f"unlike in the snapshot, {text}; this goes back" for text in changed)
+    )
+
+
+def _check_trust(snapshot: Snapshot, options: RestoreOptions) -> Findings:
+    if snapshot.origin.is_pg_dump:
+        return Findings()
+    if options.trust_sql:
+        who = "with all your rights" if options.as_superuser else "as a role without rights"
+        return Findings(warnings=(f"pg_dump did not write this SQL; it runs {who}",))
+    return Findings(
+        (
+            Problem(
+                "pg_dump did not write this SQL, it could do anything",
+                detail="Its first lines are not those of a dump by pg_dump.",
+                hint="Read it (snap cat), then restore it with --trust-sql.",
+            ),
+        )
+    )
