@@ -27,9 +27,8 @@ from report import (
     mib,
     ratio,
     seconds,
-    today,
 )
-from setting import Setting, arguments, machine, remove, setting, stored_bytes
+from setting import Setting, arguments, remove, setting, stored_bytes
 
 FLOOR = "pg_dump > /dev/null"
 GZIP = "pg_dump | gzip"
@@ -237,7 +236,7 @@ def main() -> None:
         bench.load("bench_app", options.megabytes)
         section = measure(bench, "bench_app")
         facts = {"megabytes": options.megabytes, "rounds": options.rounds}
-        print(markdown(document([section], machine(bench.server), facts, today())))
+        print(markdown(document([section], bench, facts)))
 
 
 if __name__ == "__main__":

@@ -24,9 +24,8 @@ from report import (
     megabytes,
     mib,
     seconds,
-    today,
 )
-from setting import Setting, arguments, machine, setting, stored_bytes
+from setting import Setting, arguments, setting, stored_bytes
 
 # Memory that grows with the database would at least follow the size to this degree.
 GROWTH_RATIO_MAX = 1.25
@@ -150,7 +149,7 @@ def main() -> None:
         if options.row_megabytes:
             sections.append(measure_large_row(bench, options.row_megabytes))
         facts = {"sizes": sizes, "row megabytes": options.row_megabytes}
-        print(markdown(document(sections, machine(bench.server), facts, today())))
+        print(markdown(document(sections, bench, facts)))
 
 
 if __name__ == "__main__":

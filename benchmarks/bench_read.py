@@ -34,9 +34,8 @@ from report import (
     mib,
     ratio,
     seconds,
-    today,
 )
-from setting import Setting, arguments, machine, setting
+from setting import Setting, arguments, setting
 
 ZSTD = "zstd -d"
 SNAP_CAT = "snap cat latest > /dev/null"
@@ -141,8 +140,8 @@ def _measure_restore(bench: Setting, dump: Path, repository: Path) -> dict[str, 
         server.drop(RESTORED)
         return reported_seconds(measurement.output, "analyze")
 
-    fill = ("sh", "-c", _CREATE_AND_FILL, "sh", server.tool("createdb"), server.dsn("postgres"))
-    psql = (*fill, RESTORED, *server.psql(RESTORED))
+    fill = ("sh", "-c", _CREATE_AND_FILL, "sh", "createdb", server.dsn("postgres"))
+    psql = (*fill, RESTORED, "psql", *server.psql(RESTORED)[1:])
     cases = [
         Case(PSQL, lambda: bench.command(psql, stdin=dump), prepare, after_psql),
         Case(ANALYZE, lambda: bench.command(server.psql(RESTORED, "-c", "ANALYZE"))),
@@ -314,7 +313,7 @@ def main() -> None:
         bench.load("bench_app", options.megabytes)
         section = measure(bench, "bench_app")
         facts = {"megabytes": options.megabytes, "rounds": options.rounds}
-        print(markdown(document([section], machine(bench.server), facts, today())))
+        print(markdown(document([section], bench, facts)))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Command:
     @property
     def text(self) -> str:
         """The command as a shell would take it, for the report."""
-        line = " | ".join(" ".join(stage) for stage in self.stages)
+        line = " | ".join(" ".join((Path(stage[0]).name, *stage[1:])) for stage in self.stages)
         line += f" < {self.stdin}" if self.stdin else ""
         return line + (f" > {self.stdout}" if self.stdout else "")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import Series
+from setting import Setting, machine
 
 README = Path(__file__).with_name("README.md")
 RESULTS_BEGIN = "<!-- results: begin (written by run.py --write-readme) -->"
@@ -108,29 +109,30 @@ def goals_table(sections: Iterable[Section]) -> Table:
     return Table("Goals", ("goal", "measured", "met"), tuple(rows))
 
 
-def today() -> str:
-    """Return the date of the run, in UTC."""
-    return datetime.datetime.now(datetime.UTC).date().isoformat()
+def _record(series: Series, bench: Setting) -> dict[str, Any]:
+    record = asdict(series)
+    record["command"] = bench.anonymous(series.command)
+    for one in record["runs"]:
+        del one["output"]
+    return record
 
 
-def document(
-    sections: list[Section], machine: dict[str, str], options: dict[str, Any], date: str
-) -> dict[str, Any]:
-    """Return everything as JSON-fit values; nothing in it names the host."""
+def document(sections: list[Section], bench: Setting, options: dict[str, Any]) -> dict[str, Any]:
+    """Return everything as JSON-fit values; nothing in it names the host or its folders."""
     measured = [section for section in sections if section.goals]
     tables = [table for section in sections for table in section.tables]
     if measured:
         tables.insert(0, goals_table(measured))
     return {
-        "date": date,
-        "machine": machine,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": machine(bench.server),
         "options": options,
         "tables": [asdict(table) for table in tables],
         "sections": {
             section.name: {
                 "facts": section.facts,
                 "goals": [asdict(goal) for goal in section.goals],
-                "series": [asdict(series) for series in section.series],
+                "series": [_record(series, bench) for series in section.series],
             }
             for section in sections
         },

@@ -12,8 +12,8 @@ import bench_commit
 import bench_memory
 import bench_read
 from measure import CommandFailed
-from report import document, markdown, today, write_json, write_readme
-from setting import SettingError, arguments, machine, setting
+from report import document, markdown, write_json, write_readme
+from setting import SettingError, arguments, setting
 
 RESULTS = Path(__file__).with_name("results")
 DATABASE = "bench_app"
@@ -48,7 +48,7 @@ def main() -> int:
                 "rounds": options.rounds,
                 "seed": options.seed,
             }
-            stored = document(sections, machine(bench.server), facts, today())
+            stored = document(sections, bench, facts)
     except (SettingError, CommandFailed) as error:
         print(f"benchmark stopped: {error}", file=sys.stderr)
         return 1

@@ -110,6 +110,14 @@ class Setting:
         assert self.snap_argv
         return (*self.snap_argv, "--repo", str(repository), "--no-progress", *arguments)
 
+    def anonymous(self, text: str) -> str:
+        """Return a command's text without what is only of this host: folders, socket, port."""
+        text = text.replace(str(self.scratch), "SCRATCH")
+        for name in ("host", "port"):
+            if name in self.server.keywords:
+                text = text.replace(f"{name}={self.server.keywords[name]}", f"{name}=...")
+        return text
+
     def check_space(self, needed_bytes: float) -> None:
         free = shutil.disk_usage(self.scratch).free
         if free < needed_bytes:
@@ -249,7 +257,7 @@ def machine(server: Server) -> dict[str, str]:
     facts = {
         "processor": f"{os.cpu_count()} x {cpu[0] if cpu else platform.machine()}",
         "memory": f"{memory / 2**30:.0f} GiB",
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
     }
     with server.connect() as connection:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
+import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,7 @@ import pytest
 from pgsnap import errors
 from pgsnap.cli import app
 from pgsnap.errors import EXIT_CODES, SnapError
-from support.commandline import CommandLine
+from support.commandline import SOURCE, CommandLine
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -151,7 +155,7 @@ def test_a_signal_stops_a_running_commit_with_130(
     assert child.stdin is not None
     child.stdin.write("--\n-- PostgreSQL database dump\n--\n")
     child.stdin.flush()
-    wait_until_sleeping(child.pid)
+    wait_until_read(child.stdin.fileno())
     child.send_signal(number)
     out, err = child.communicate(timeout=30)
     assert child.returncode == 130
@@ -160,15 +164,15 @@ def test_a_signal_stops_a_running_commit_with_130(
     assert snap.ok("log", "--json").json == []
 
 
-def wait_until_sleeping(pid: int) -> None:
-    """Return when the process waits for its standard input."""
-    deadline = time.monotonic() + 20
+def wait_until_read(descriptor: int) -> None:
+    """Return when whoever reads this pipe has taken everything out of it."""
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        state = Path(f"/proc/{pid}/wchan")
-        with_pipe = "pipe" in state.read_text() if state.exists() else False
-        if with_pipe or time.monotonic() > deadline - 18:
+        waiting = fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4)
+        if int.from_bytes(waiting, sys.byteorder) == 0:
             return
-        time.sleep(0.05)
+        time.sleep(0.02)
+    raise AssertionError("nobody read the pipe")
 
 
 def test_signal_handlers_are_put_back(snap: CommandLine) -> None:
@@ -198,10 +202,6 @@ def test_output_that_does_not_fit_is_an_error(snap: CommandLine) -> None:
 def test_closed_standard_streams_are_survived(snap: CommandLine) -> None:
     snap.ok("init")
     script = "import os,sys; [os.close(n) for n in (0,1,2)]; os.execv(sys.argv[1], sys.argv[1:])"
-    import sys
-
-    from support.commandline import SOURCE
-
     done = subprocess.run(
         [sys.executable, "-c", script, sys.executable, "-m", "pgsnap.cli", "log"],
         env={**os.environ, "PYTHONPATH": str(SOURCE)}, cwd=snap.work, check=False,
@@ -218,11 +218,6 @@ def test_colours_appear_only_on_a_terminal_and_never_with_no_color(snap: Command
 
 def on_terminal(snap: CommandLine, environ: dict[str, str]) -> str:
     """Return what `snap log` writes where all three streams are a terminal."""
-    import pty
-    import sys
-
-    from support.commandline import SOURCE
-
     master, slave = pty.openpty()
     child = subprocess.Popen(
         [sys.executable, "-m", "pgsnap.cli", "log"],

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from pgsnap import __version__
-from support.commandline import CommandLine
+from pgsnap.cli.app import command
+from support.commandline import SOURCE, CommandLine
 
 
 def test_global_options_work_before_and_after_the_command(snap: CommandLine) -> None:
@@ -31,16 +35,14 @@ def test_the_version_is_told_wherever_it_is_asked_for(
 
 
 def test_version_alone_imports_nothing_but_the_package_itself(snap: CommandLine) -> None:
-    import subprocess
-    import sys
-
-    from support.commandline import SOURCE
-
     code = "import sys; from pgsnap.cli import main; main(['--version']); print(*sys.modules)"
     loaded = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True,
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
         check=True,
-    ).stdout  # fmt: skip
+    ).stdout
     assert "typer" not in loaded
     assert "pgsnap.cli.boundary" not in loaded
 
@@ -128,9 +130,7 @@ def test_completion_answers_a_shell(snap: CommandLine) -> None:
 
 
 def test_every_help_shows_global_options_and_examples(snap: CommandLine) -> None:
-    from pgsnap.cli.app import command
-
-    for name in command().commands:  # type: ignore[attr-defined]
+    for name in command().commands:
         text = snap.ok("help", name).out
         assert "Global options:" in text
         assert f"Examples:\n  snap {name}" in text or "\n  " in text.split("Examples:")[1]

@@ -51,8 +51,9 @@ class RowChunker:
     """Cuts one segment. After `finish` it takes nothing more until `reset`.
 
     It holds at most max_bytes + 2 MiB of the segment, whatever the size of blocks and rows, and
-    some 4 MiB of work arrays. Not for use by two threads at once; NumPy lets go of the
-    interpreter lock while it works. Raises `UsageError` for parameters that do not fit each other.
+    some 7 MiB of work arrays; 70 MiB for a segment of nothing but line ends. Not for use by two
+    threads at once; NumPy lets go of the interpreter lock while it works. Raises `UsageError` for
+    parameters that do not fit each other.
     """
 
     def __init__(self, params: ChunkerParams, key: int = 0) -> None:

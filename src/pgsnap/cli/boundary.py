@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import signal
 import sys
-import tempfile
 import threading
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -141,6 +138,10 @@ def _os_error(error: OSError) -> SnapError | None:
 
 
 def _tell_bug(invocation: Invocation, error: Exception, arguments: Sequence[str]) -> int:
+    # Only here: every start would pay for these.
+    import platform
+    import traceback
+
     trace = redact("".join(traceback.format_exception(error)))
     versions = f"snap {__version__}, Python {platform.python_version()}, {platform.platform()}"
     kept = None if invocation.verbose else _keep_trace(f"{versions}\n{arguments[:1]}\n{trace}")
@@ -168,6 +169,8 @@ def _tell_bug(invocation: Invocation, error: Exception, arguments: Sequence[str]
 
 def _keep_trace(text: str) -> Path | None:
     """Write the traceback to a file that only the user can read; None where there is no place."""
+    import tempfile
+
     named = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     try:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import stat
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +75,8 @@ def _check_owner(path: Path, status: os.stat_result) -> None:
 
 def load_config(path: Path) -> ConfigFile:
     """Read *path*. Raises UsageError naming the file, and the key or line that is wrong."""
+    import tomllib
+
     try:
         content = path.read_bytes().decode("utf-8")
     except OSError as error:
@@ -112,6 +112,8 @@ def _unknown_key(path: Path, key: str) -> UsageError:
             f'"{key}" in {path} is not supported by this version',
             hint="Update snap, or take the table out.",
         )
+    import difflib
+
     nearest = difflib.get_close_matches(key, _READERS, n=1, cutoff=0.5)
     known = "Known keys are " + ", ".join(sorted(_READERS)) + "."
     return UsageError(

@@ -13,6 +13,7 @@ from pgsnap.cli import render
 from pgsnap.cli.redact import redact
 from pgsnap.cli.settings import GlobalOptions, Settings, load_settings
 from pgsnap.cli.terminal import Terminal
+from pgsnap.errors import Declined
 
 if TYPE_CHECKING:
     import click
@@ -75,13 +76,25 @@ class Invocation:
         elif not self.quiet:
             self.terminal.note(line)
 
+    def propose(self, lines: list[str]) -> None:
+        """Show what is about to be done, unless --json or --quiet wants no such words."""
+        if not self.json and not self.quiet:
+            for line in lines:
+                self.terminal.note(line)
+
+    def confirm(self, question: str) -> None:
+        """Go on only if the user says yes. Raises Declined, also where nobody can be asked."""
+        again = "Run the same command with --yes."
+        if self.json:
+            raise Declined("with --json nobody is asked", hint=again)
+        self.terminal.confirm(render.plain(question), hint=again)
+
     @contextmanager
-    def progress(self, verb: str) -> Iterator[Display]:
-        """Show how far a workflow is, until the block ends. *verb* is the word of the plain line:
-        "committed", "restored"."""
+    def progress(self) -> Iterator[Display]:
+        """Show how far a workflow is, until the block ends."""
         from pgsnap.cli.progress import display
 
-        shown = display(self, verb)
+        shown = display(self)
         try:
             yield shown
             shown.finish()

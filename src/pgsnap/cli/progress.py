@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pgsnap.cli import render
@@ -21,44 +22,62 @@ class Display(Protocol):
     def close(self) -> None: ...
 
 
-def display(invocation: Invocation, verb: str) -> Display:
+def display(invocation: Invocation) -> Display:
     """Return the display that fits: a bar only where somebody watches."""
     watched = invocation.terminal.stderr_is_terminal and not invocation.json
     if watched and invocation.given.progress and not invocation.quiet:
         return BarDisplay(invocation)
-    return LineDisplay(invocation, verb)
+    return LineDisplay(invocation)
 
 
 class LineDisplay:
-    """News as they come, and one line with size, time and rate at the end."""
+    """News as they come, and one line with size, time and rate of each phase at the end."""
 
-    def __init__(self, invocation: Invocation, verb: str) -> None:
+    def __init__(self, invocation: Invocation) -> None:
         self._invocation = invocation
-        self._verb = verb
-        self._bytes = 0
-        self._started = time.monotonic()
+        self._phases: list[_Phase] = []
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
+        self._end_phase()
+        self._phases.append(_Phase(name, time.monotonic()))
         if self._invocation.verbose:
             size = f" ({render.size(total_bytes)})" if total_bytes else ""
             self._invocation.tell(f"{name}{size}")
 
     def advance(self, plain_bytes: int, detail: str = "") -> None:
-        self._bytes += plain_bytes
+        if not self._phases:
+            self.phase("done")
+        self._phases[-1].plain_bytes += plain_bytes
 
     def say(self, line: str) -> None:
         self._invocation.tell(line)
 
     def finish(self) -> None:
-        if self._bytes and not self._invocation.json:
-            taken = time.monotonic() - self._started
-            self._invocation.tell(
-                f"{self._verb} {render.size(self._bytes)} in {render.seconds(taken)} "
-                f"({render.rate(self._bytes, taken)})"
-            )
+        self._end_phase()
+        words = [phase.words() for phase in self._phases if phase.plain_bytes]
+        # With --json the result has the figures.
+        if words and not self._invocation.json:
+            self._invocation.tell("; ".join(words))
 
     def close(self) -> None:
         pass
+
+    def _end_phase(self) -> None:
+        if self._phases and not self._phases[-1].seconds:
+            self._phases[-1].seconds = time.monotonic() - self._phases[-1].started
+
+
+@dataclass(slots=True)
+class _Phase:
+    name: str
+    started: float
+    plain_bytes: int = 0
+    seconds: float = 0.0
+
+    def words(self) -> str:
+        rate = render.rate(self.plain_bytes, self.seconds)
+        spent = render.seconds(self.seconds)
+        return f"{self.name}: {render.size(self.plain_bytes)} in {spent} ({rate})"
 
 
 class BarDisplay:

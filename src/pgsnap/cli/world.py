@@ -58,7 +58,7 @@ def endpoint(settings: Settings) -> Endpoint:
         raise
 
 
-def server(settings: Settings) -> Server:
+def server_of(settings: Settings) -> Server:
     """Return the server of the settings, not connected yet."""
     from pgsnap.runners.local import LocalRunner
     from pgsnap.sessions.server import Server
@@ -117,7 +117,7 @@ def commit_source(
         return _file_source(invocation, file), _label_of_file(settings)
     from pgsnap.sources.postgres import PostgresSource
 
-    found = server(settings)
+    found = server_of(settings)
     source = PostgresSource(
         found,
         lock_wait_timeout_seconds=lock_wait_timeout,

@@ -17,8 +17,9 @@ MAJORS = (14, 15, 16, 17, 18)
 
 # Debian and Ubuntu, then the packages that postgresql.org makes for others.
 _SYSTEM_FOLDERS = ((Path("/usr/lib/postgresql"), "*/bin"), (Path("/usr"), "pgsql-*/bin"))
-# Where the server's user can read what root has unpacked: root's own cache is closed to it.
-_ROOT_CACHE = Path("/var/tmp/pgsnap-postgresql")
+# Where the server's user can read what root has unpacked (root's own cache is closed to it), and
+# where nobody else can put programs for root to run (as in a shared temporary folder).
+_ROOT_CACHE = Path("/var/cache/pgsnap/postgresql")
 
 
 @dataclass(frozen=True, slots=True)

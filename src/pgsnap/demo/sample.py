@@ -12,11 +12,11 @@ from typing import Protocol
 
 # Rows at scale 1.0: about 100 MB of dump, in proportions that a shop has.
 _ROWS = {
-    "users": 40_000,
-    "products": 6_000,
-    "orders": 150_000,
-    "events": 280_000,
-    "messages": 90_000,
+    "users": 50_000,
+    "products": 8_000,
+    "orders": 180_000,
+    "events": 340_000,
+    "messages": 140_000,
 }
 _ITEMS_OF_AN_ORDER = 3
 _ROWS_MIN = 20

@@ -10,7 +10,7 @@ A header is written by pg_dump's _printTocEntry (src/bin/pg_dump/pg_backup_archi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pgsnap.model import SectionKind
 
@@ -39,12 +39,12 @@ _TYPES: dict[SectionKind, tuple[str, ...]] = {
         "RULE", "STATISTICS", "STATISTICS DATA", "SUBSCRIPTION", "SUBSCRIPTION TABLE", "TRIGGER",
     ),
 }  # fmt: skip
-_KINDS = {type_name: kind for kind, types in _TYPES.items() for type_name in types}
+_KINDS = {type_name.encode(): kind for kind, types in _TYPES.items() for type_name in types}
 
 ENTRY = re.compile(
     rb"^--\r?\n(?:-- (?:TOC entry |Dependencies:).*\n)*"
     rb"-- (?:Data for |Statistics for )?Name: (?P<name>.*); Type: (?P<type>[A-Z ]+); "
-    rb"Schema: (?P<schema>.*?); Owner:(?P<owner>.*?)(?:; Tablespace: .*?)?\r?\n--",
+    rb"Schema: (?P<schema>.*?); Owner: ?(?P<owner>.*?)(?:; Tablespace: .*?)?\r?\n--",
     re.M,
 )
 """A header within a run of comment lines.
@@ -84,21 +84,21 @@ _CODECS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """The header of an entry, as its comment has it. Names are not always the true ones."""
 
-    name: str
-    type: str
-    schema: str
-    owner: str
+    name: bytes
+    type: bytes
+    schema: bytes
+    owner: bytes
 
 
-def parse_entry(match: re.Match[bytes], encoding: str) -> Entry:
-    """Return the entry of an ENTRY match. A missing schema or owner ("-") is ""."""
-    words = {key: decode(value, encoding) for key, value in match.groupdict().items()}
-    schema, owner = (words[key].strip().removeprefix("-") for key in ("schema", "owner"))
-    return Entry(words["name"], words["type"], schema, owner)
+def parse_entry(header: re.Match[bytes]) -> Entry:
+    """Return the entry of an ENTRY match. A missing schema or owner ("-") is empty."""
+    name, type_name, schema, owner = header.groups()
+    return Entry(
+        name, type_name, b"" if schema == b"-" else schema, b"" if owner == b"-" else owner
+    )
 
 
 def entry_kind(entry: Entry, run: SectionKind) -> SectionKind:
@@ -121,12 +121,12 @@ def entry_kind(entry: Entry, run: SectionKind) -> SectionKind:
 def _is_about_database(entry: Entry, run: SectionKind) -> bool:
     """Tell whether *entry* changes the database itself. Restores never send such an entry, so a
     schema named ``x; Type: DATABASE; Schema: -`` must not make a table look like one."""
-    if "; Type: " in entry.name:
+    if b"; Type: " in entry.name:
         return False
     if _KINDS.get(entry.type) is SectionKind.DATABASE:
         return run is SectionKind.PRE_DATA
-    is_attached = entry.type in ("ACL", "COMMENT", "SECURITY LABEL")
-    return is_attached and entry.name.startswith("DATABASE ")
+    is_attached = entry.type in (b"ACL", b"COMMENT", b"SECURITY LABEL")
+    return is_attached and entry.name.startswith(b"DATABASE ")
 
 
 def copied_table(statement: bytes, encoding: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from pgsnap.errors import UnusableInput
 from pgsnap.limits import HELD_BYTES_MAX
 
 
-class Piece(enum.Enum):
+class Piece(enum.IntEnum):
     """What a slice of the script is. The slices of a script in order are the script."""
 
     TEXT = enum.auto()
@@ -113,6 +113,8 @@ class Lexer:
         self._after_comment: _State = self._ground
         self._depth = 0
         self._tag = b""
+        # What is passed on as it is: TEXT, and ROWS in the state _rows.
+        self._plain = Piece.TEXT
         self._line_start = False
         self._carry = b""
         self._mark = 0
@@ -156,8 +158,7 @@ class Lexer:
     def _flush(self, buffer: bytes, end: int) -> None:
         """Pass on what no piece has taken before *end*."""
         if end > self._mark:
-            kind = Piece.ROWS if self._state == self._rows else Piece.TEXT
-            self._out.append((kind, buffer[self._mark : end]))
+            self._out.append((self._plain, buffer[self._mark : end]))
         self._mark = end
 
     def _emit(self, piece: Piece, buffer: bytes, start: int, end: int) -> int:
@@ -347,7 +348,7 @@ class Lexer:
         return self._enter(self._after_comment, position)
 
     def _enter_rows(self, position: int) -> int:
-        self._line_start = True
+        self._line_start, self._plain = True, Piece.ROWS
         return self._enter(self._rows, position)
 
     def _rows(self, buffer: bytes, position: int) -> int:
@@ -356,6 +357,7 @@ class Lexer:
             end = _find_rows_end(buffer, position)
         if end >= 0:
             self._flush(buffer, end)
+            self._plain = Piece.TEXT
             self._emit(Piece.ROWS_END, buffer, end, buffer.index(b"\n", end) + 1)
             return self._enter(self._ground, self._mark)
         cut = _CUT_ROWS_END.search(buffer, max(position, len(buffer) - 3))

@@ -63,6 +63,8 @@ class SectionWriter:
 
     def put(self, data: bytes) -> None:
         """Add bytes to the open section."""
+        if not data:
+            return
         if self._tail is not None:
             self._tail[0] += len(data)
             self._tail[1] += data.count(b"\n")

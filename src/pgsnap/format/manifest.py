@@ -75,14 +75,13 @@ def decode_manifest(data: bytes, expected: SnapshotId | None = None) -> Snapshot
     if expected is not None and snapshot_id(data) != expected:
         raise CorruptionError(f"{what} is damaged", detail="Its bytes do not hash to its name.")
     record = RecordReader(unwrap(ObjectKind.MANIFEST, data, what), what=what, known=_KNOWN)
-    parent, globals_root = record.optional(PARENT), record.optional(GLOBALS_ROOT)
     return Snapshot(
         database=record.text(DATABASE),
         time=from_micros(record.integer(TIME), what),
         message=record.text(MESSAGE),
-        parent=parent,
+        parent=record.optional(PARENT, length=HASH_BYTES),
         root=record.raw(ROOT, length=HASH_BYTES),
-        globals_root=globals_root,
+        globals_root=record.optional(GLOBALS_ROOT, length=HASH_BYTES),
         sections_recipe=decode_root(record.raw(SECTIONS_RECIPE), what),
         section_count=record.integer(SECTION_COUNT),
         table_count=record.integer(TABLE_COUNT),

@@ -11,6 +11,7 @@ import json
 from typing import Any, TypeVar
 
 from pgsnap.errors import CorruptionError
+from pgsnap.format.record import too_new
 from pgsnap.model import DatabaseProperties, Extension, Origin, ServerInfo, Setting, SourceKind
 
 _Value = TypeVar("_Value")
@@ -42,6 +43,8 @@ def decode_origin(data: bytes, what: str) -> Origin:
     try:
         loaded = json.loads(data)
         server, properties = loaded.pop("server", None), loaded.pop("properties", None)
+        if loaded["kind"] not in list(SourceKind):
+            raise too_new(what, f'It comes from a source of the kind "{loaded["kind"]}".')
         return _build(
             Origin,
             loaded,
@@ -50,7 +53,7 @@ def decode_origin(data: bytes, what: str) -> Origin:
             properties=None if properties is None else _properties(properties),
             owners=tuple(loaded.get("owners", ())),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CorruptionError(f"{what} is damaged", detail=f"Its origin: {error!r}.") from None
 
 

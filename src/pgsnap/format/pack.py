@@ -14,7 +14,7 @@ from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import HASH_BYTES, ChunkId, ChunkKind, Cipher, Codec, Frame, Location, PackId
 
 TRAILER = struct.Struct("<I16s8s")
-"""Bytes of the table, checksum of the table, end mark."""
+"""Bytes of the table, checksum of head and table, end mark."""
 END_MARK = b"snapend\n"
 
 COUNT, CHUNKS, FRAME_BYTES, CHUNK_BYTES, KINDS, CODECS, CIPHERS, DEPTHS, BASE_OF, BASES = range(
@@ -28,8 +28,9 @@ def encode_pack(
 ) -> tuple[PackId, list[bytes], list[Location]]:
     """Return the id of a pack, its bytes in parts, and where its frames lie."""
     table = encode_table([frame for frame, _ in frames])
-    trailer = TRAILER.pack(len(table), checksum(table), END_MARK)
-    parts = [head(ObjectKind.PACK), *(data for _, data in frames), table, trailer]
+    start = head(ObjectKind.PACK)
+    trailer = TRAILER.pack(len(table), checksum(start, table), END_MARK)
+    parts = [start, *(data for _, data in frames), table, trailer]
     hasher = blake3()
     for part in parts:
         hasher.update(part)
@@ -118,9 +119,11 @@ def read_table(pack: PackId, pack_bytes: int, get: Callable[[int, int], bytes]) 
     if mark != END_MARK or start < HEAD.size:
         raise CorruptionError(f"{what} is damaged", detail="Its end mark is missing.")
     table = get(start, table_bytes)
-    if checksum(table) != table_checksum:
+    # The checksum first: a flipped version byte is damage, not a newer format.
+    start_of_pack = get(0, HEAD.size)
+    if checksum(start_of_pack, table) != table_checksum:
         raise CorruptionError(f"{what} is damaged", detail="Its table's checksum does not match.")
-    check_head(ObjectKind.PACK, get(0, HEAD.size), what)
+    check_head(ObjectKind.PACK, start_of_pack, what)
     locations = decode_table(table, pack, what)
     end = locations[-1].offset + locations[-1].frame.frame_bytes if locations else HEAD.size
     if end != start:

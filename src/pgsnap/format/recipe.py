@@ -72,9 +72,7 @@ def encode_root(root: RecipeRoot) -> bytes:
 
 def decode_root(data: bytes, what: str, *, also_known: Sequence[int] = ()) -> RecipeRoot:
     record = RecordReader(data, what=what, known=(*range(ROOT_CHUNK, ROOT_LINES + 1), *also_known))
-    chunk = record.optional(ROOT_CHUNK)
-    if chunk is not None and len(chunk) != HASH_BYTES:
-        raise CorruptionError(f"{what} is damaged", detail="A chunk's name is cut.")
+    chunk = record.optional(ROOT_CHUNK, length=HASH_BYTES)
     level = record.integer(ROOT_LEVEL)
     if not 0 <= level <= RECIPE_LEVELS_MAX:
         raise CorruptionError(f"{what} is damaged", detail=f"A recipe has {level} levels.")

@@ -81,18 +81,20 @@ class RecordReader:
         """Return every value of a field, in order."""
         return self._fields.get(number, [])
 
-    def optional(self, number: int) -> bytes | None:
-        """Return the value of a field that may be absent."""
+    def optional(self, number: int, *, length: int | None = None) -> bytes | None:
+        """Return the value of a field that may be absent, and else has *length* bytes."""
         values = self._fields.get(number)
-        return values[0] if values else None
+        if not values:
+            return None
+        if length is not None and len(values[0]) != length:
+            raise self._damaged(f"field {number} has {len(values[0])} bytes instead of {length}")
+        return values[0]
 
     def raw(self, number: int, *, length: int | None = None) -> bytes:
         """Return the value of a field that must be there, and of *length* bytes."""
-        value = self.optional(number)
+        value = self.optional(number, length=length)
         if value is None:
             raise self._damaged(f"field {number} is missing")
-        if length is not None and len(value) != length:
-            raise self._damaged(f"field {number} has {len(value)} bytes instead of {length}")
         return value
 
     def text(self, number: int, default: str | None = None) -> str:

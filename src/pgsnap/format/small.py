@@ -101,12 +101,12 @@ def decode_note(data: bytes, what: str) -> Note:
     record = RecordReader(payload, what=what, known=range(NOTE_KIND, NOTE_BODY + 1))
     try:
         body = json.loads(record.raw(NOTE_BODY))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptionError(f"{what} is damaged", detail=f"Its body: {error}.") from None
     return Note(
         record.text(NOTE_KIND),
         record.text(NOTE_DATABASE),
         from_micros(record.integer(NOTE_TIME), what),
-        record.optional(NOTE_SNAPSHOT),
+        record.optional(NOTE_SNAPSHOT, length=HASH_BYTES),
         body,
     )

@@ -11,9 +11,14 @@ SESSION_START = (
     # The pins again, by SQL: PGTZ and PGDATESTYLE in the environment beat the options.
     "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET search_path = '';"
     " SELECT pg_catalog.current_setting('server_version_num'),"
-    " (SELECT s.source FROM pg_catalog.pg_settings s WHERE s.name = 'bytea_output')"
+    " (SELECT s.source FROM pg_catalog.pg_settings s WHERE s.name = 'bytea_output'),"
+    " pg_catalog.getdatabaseencoding(), pg_catalog.pg_backend_pid()"
 )
-"""What every session sends first: returns the version, and whether the options arrived."""
+"""What every session sends first: returns the version, whether the options arrived ("client"), the
+encoding of the database and the id of the backend."""
+
+SESSION_RAW = "SET client_encoding = 'SQL_ASCII'"
+"""What a session sends in an SQL_ASCII database: bytes that are no UTF-8 must pass unchecked."""
 
 
 class Session(Protocol):

@@ -57,7 +57,9 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
 )
 _NOISE = re.compile(
-    r"^(?:psql|pg_dump|pg_dumpall): (?:error: )?|^[Cc]onnection (?:failed|is bad): |^(?:FATAL|ERROR):\s+",
+    r"^(?:psql|pg_dump|pg_dumpall): (?:error: )?"
+    r"|^[Cc]onnection (?:failed|is bad): "
+    r"|^(?:FATAL|ERROR):\s+",
     re.M,
 )
 

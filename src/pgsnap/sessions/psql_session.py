@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pgsnap.errors import ConnectionFailed, QueryFailed, ToolMissing
 from pgsnap.limits import CHILD_GRACE_SECONDS, READ_BYTES
 from pgsnap.runners.base import Child, Runner
-from pgsnap.sessions.base import SESSION_START, Row
+from pgsnap.sessions.base import SESSION_RAW, SESSION_START, Row
 from pgsnap.sessions.endpoint import PINS, Endpoint
 from pgsnap.sessions.failures import connection_failed, connection_lost, options_ignored, sentence
 
@@ -70,24 +70,21 @@ class PsqlSession:
         self._open = True
         self._started = False
         try:
-            rows = self.query(SESSION_START)
+            version, options_source, encoding, self._backend = self.query(SESSION_START)[0]
             self._started = True
-            self._backend, encoding = self.query(
-                "SELECT pg_catalog.pg_backend_pid(), pg_catalog.getdatabaseencoding()"
-            )[0]
+            if encoding == "SQL_ASCII":
+                self.query(SESSION_RAW)
+                self._encoding = encoding
         except QueryFailed as error:
             self.close()
             raise connection_failed(f"{error.message} {error.detail}", endpoint) from error
         except BaseException:
             self._give_up()
             raise
-        if not rows or rows[0][1] != "client":
+        if options_source != "client":
             self.close()
             raise options_ignored(endpoint)
-        self._version_num = int(rows[0][0] or 0)
-        if encoding == "SQL_ASCII":
-            # There nothing is converted, and bytes that are no UTF-8 are allowed.
-            self._encoding = "SQL_ASCII"
+        self._version_num = int(version or 0)
 
     @property
     def server_version_num(self) -> int:

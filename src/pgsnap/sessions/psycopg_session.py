@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pgsnap.errors import ConnectionFailed, QueryFailed
-from pgsnap.sessions.base import SESSION_START, Row
+from pgsnap.sessions.base import SESSION_RAW, SESSION_START, Row
 from pgsnap.sessions.endpoint import PINS, Endpoint
 from pgsnap.sessions.failures import connection_failed, connection_lost, options_ignored, sentence
 
@@ -47,14 +47,16 @@ class PsycopgSession:
         except psycopg.Error as error:
             raise connection_failed(str(error), endpoint) from error
         try:
-            rows = self.query(SESSION_START)
+            version, options_source, encoding, _ = self.query(SESSION_START)[0]
+            if encoding == "SQL_ASCII":
+                self.query(SESSION_RAW)
         except QueryFailed as error:
             self.close()
             raise connection_failed(f"{error.message} {error.detail}", endpoint) from error
-        if not rows or rows[0][1] != "client":
+        if options_source != "client":
             self.close()
             raise options_ignored(endpoint)
-        self._version_num = int(rows[0][0] or 0)
+        self._version_num = int(version or 0)
 
     @property
     def server_version_num(self) -> int:

@@ -107,7 +107,7 @@ class PostgresSource:
         summary = self._reader.summary
         volatile: tuple[VolatileLine, ...] = summary.volatile
         if self._globals is not None:
-            volatile += self._globals.summary.volatile
+            volatile += self._globals.volatile
         origin = replace(
             self._origin,
             is_pg_dump=summary.is_pg_dump,
@@ -193,8 +193,14 @@ class PostgresSource:
         text = self._read_globals()
         if text is None:
             return
-        self._globals = GlobalsReader(iter((text,)))
-        yield from self._globals.events()
+        reader = GlobalsReader((text,))
+        try:
+            events = list(reader.events())
+        except SourceError as error:
+            self._globals_status = f"none: {error.message}"
+            return
+        self._globals = reader
+        yield from events
 
     def _read_globals(self) -> bytes | None:
         """Return what pg_dumpall says, whole, or None with the reason in the status."""

@@ -141,13 +141,10 @@ def text(value: str | None) -> str:
 
 def _columns(major: int) -> dict[str, str]:
     """Return the columns of pg_database that are not the same in every version."""
-    if major >= 17:
-        locale = "d.datlocale"
-    else:
-        locale = "d.daticulocale" if major >= 15 else "NULL"
+    icu_locale = "d.daticulocale" if major >= 15 else "NULL"
     return {
         "provider": "d.datlocprovider" if major >= 15 else "'c'",
-        "locale": locale,
+        "locale": "d.datlocale" if major >= 17 else icu_locale,
         "icu_rules": "d.daticurules" if major >= 16 else "NULL",
         "collation_version": "d.datcollversion" if major >= 15 else "NULL",
     }

@@ -16,6 +16,8 @@ _CLIENT = re.compile(r"^psql:<stdin>:(\d+): (?:error|fatal): (.*)$")
 _START = re.compile(r"^psql: (?:error|fatal): (.*)$")
 _EXTRA = re.compile(r"^([A-Z]+[A-Z ]*?)(?: \d+)?:\s+(.*)$")
 
+_PARTS = frozenset({"DETAIL", "HINT", "QUERY", "CONTEXT", "LINE", "LOCATION"})
+
 _HINTS = {
     "42883": "A dump is loaded with an empty search_path, so a function that names another without"
     " its schema fails in an index, a constraint or a view. In the source database give the"
@@ -85,7 +87,7 @@ def restore_failed(
     return RestoreFailed(
         f"the restore stopped: {failure.message}",
         detail=f"{place} {failure.detail}".strip(),
-        hint=failure.hint or _HINTS.get(failure.sqlstate, ""),
+        hint=f"{failure.hint} {_HINTS.get(failure.sqlstate, '')}".strip(),
     )
 
 
@@ -97,7 +99,7 @@ def _extra(lines: list[str]) -> dict[str, str]:
         if line.startswith("psql:<stdin>:"):
             break
         part = _EXTRA.match(line)
-        if part is not None and part.group(1) in ("DETAIL", "HINT", "CONTEXT", "LINE", "LOCATION"):
+        if part is not None and part.group(1) in _PARTS:
             key = part.group(1)
             found.setdefault(key, part.group(2))
         elif key in ("DETAIL", "HINT", "CONTEXT") and line.strip():

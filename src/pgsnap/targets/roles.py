@@ -23,7 +23,7 @@ _STATEMENT = re.compile(
         | [^;'"] )*? ;""",
     re.VERBOSE | re.DOTALL,
 )
-_COMMENT_LINE = re.compile(r"^\s*--[^\n]*\n", re.MULTILINE)
+_LEADING_COMMENTS = re.compile(r"(?:\s*--[^\n]*\n)*\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,9 @@ def split_statements(text: str) -> list[str]:
     """Return the statements of pg_dumpall's text, without comments and semicolons."""
     found = []
     for match in _STATEMENT.finditer(text):
-        statement = _COMMENT_LINE.sub("", match.group().lstrip() + "\n").strip().rstrip(";").strip()
+        statement = match.group()
+        leading = _LEADING_COMMENTS.match(statement)
+        statement = statement[leading.end() if leading else 0 :].removesuffix(";").strip()
         if statement:
             found.append(statement)
     return found

@@ -258,7 +258,9 @@ class _Restore:
                     self.repo, self.snapshot, restrict_key=None, on_section=begins
                 )
                 major = self.plan.server.major
-                filtered = without_unknown_sets(blocks, lambda: (current or [None])[0], major)
+                filtered = without_unknown_sets(
+                    blocks, lambda: current[0] if current else None, major
+                )
                 return feeder.run(filtered)
             finally:
                 child.kill()

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from pgsnap.cli.commands import cat, commit, init, log, show, tag
+from pgsnap.cli.commands import cat, commit, init, log, restore, show, tag, undo
 from pgsnap.cli.commands import help as help_command
 
 # In the order of a first day with snap, which is the order of `snap --help`.
@@ -17,6 +17,8 @@ _MODULES: tuple[tuple[str, Any], ...] = (
     ("show", show),
     ("tag", tag),
     ("cat", cat),
+    ("restore", restore),
+    ("undo", undo),
     ("help", help_command),
 )
 

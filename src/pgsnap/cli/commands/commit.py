@@ -76,7 +76,7 @@ def run(
             lock_wait_timeout=waits,
             allow_newer_client=allow_newer_client or invocation.settings.allow_newer_client,
         )
-        with invocation.progress("committed") as progress:
+        with invocation.progress() as progress:
             report = commit(
                 repo,
                 source,

@@ -52,7 +52,7 @@ CREATE TABLE shop.products (
 
 CREATE TABLE shop.orders (
     id bigserial PRIMARY KEY,
-    user_id bigint NOT NULL REFERENCES shop.users ON DELETE CASCADE,
+    user_id bigint NOT NULL,
     status shop.order_status NOT NULL DEFAULT 'new',
     placed_at timestamptz NOT NULL,
     ship_to shop.address,
@@ -163,6 +163,7 @@ ALTER TABLE shop.order_items ADD PRIMARY KEY (order_id, line_no);
 ALTER TABLE shop.order_items
     ADD FOREIGN KEY (order_id) REFERENCES shop.orders ON DELETE CASCADE,
     ADD FOREIGN KEY (product_id) REFERENCES shop.products ON UPDATE CASCADE DEFERRABLE;
+ALTER TABLE shop.orders ADD FOREIGN KEY (user_id) REFERENCES shop.users ON DELETE CASCADE;
 ALTER TABLE shop.events ADD PRIMARY KEY (happened_at, id);
 CREATE INDEX orders_user_id_idx ON shop.orders (user_id) INCLUDE (status);
 CREATE INDEX orders_open_idx ON shop.orders (placed_at) WHERE status IN ('new', 'paid');

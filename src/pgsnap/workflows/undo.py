@@ -1,0 +1,222 @@
+"""Undo: put back the database that the last restore (or undo) replaced, or drop it for good.
+
+An undo is a swap like a restore's: what it replaces is kept in its turn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pgsnap.errors import RestoreFailed, SnapError, TargetRefused
+from pgsnap.model import ServerInfo, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session, ident
+from pgsnap.sessions.server import Server
+from pgsnap.sources.properties import read_server
+from pgsnap.targets.kept import SWAPPED, KeptDatabase, SwapNames, find_kept
+from pgsnap.targets.kept import discarded_note as note_of_discard
+from pgsnap.targets.kept import swapped_note as note_of_swap
+from pgsnap.targets.naming import application_name, kept_name, new_token
+from pgsnap.targets.preflight import (
+    LiveDatabase,
+    Problem,
+    check_replaceable,
+    check_server,
+    look_at,
+    refuse,
+    who_am_i,
+)
+from pgsnap.targets.scratch import drop_database
+from pgsnap.targets.swap import Rename, swap
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPlan:
+    """What an undo would do: *kept* takes its name back, *live* (None: it is gone) is kept."""
+
+    label: str
+    host: str
+    kept: KeptDatabase
+    live: LiveDatabase | None
+    server: ServerInfo
+    warnings: tuple[str, ...]
+    refusals: tuple[Problem, ...]
+
+    def check(self) -> None:
+        """Raise TargetRefused with every reason that forbids this undo."""
+        refuse(self.refusals, f"the undo of {self.kept.live}")
+
+
+@dataclass(frozen=True, slots=True)
+class UndoReport:
+    """What was done. *kept* is where the replaced database is now, None if there was none."""
+
+    database: str
+    kept: str | None
+    safety: SnapshotId | None
+    seconds: float
+    unreachable_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardReport:
+    """A kept database that is gone, and its size in bytes where it was known."""
+
+    database: str
+    name: str
+    size_bytes: int | None
+
+
+def kept_databases(repo: Repository, server: Server, label: str) -> tuple[KeptDatabase, ...]:
+    """Return the kept databases of *label* that are on the server, the last replaced first.
+
+    Raises ConnectionFailed, QueryFailed, CorruptionError.
+    """
+    with server.connect(server.maintenance_database()) as session:
+        return _kept(repo, session, label)
+
+
+def plan_undo(repo: Repository, server: Server, label: str) -> UndoPlan:
+    """Look at the server and tell what an undo would do. Changes nothing.
+
+    Raises TargetRefused when no kept database is there.
+    """
+    maintenance = server.maintenance_database()
+    with server.connect(maintenance) as session:
+        kept = _newest(repo, server, session, label)
+        live = look_at(session, kept.live)
+        me = who_am_i(session)
+        findings = check_server(session, me)
+        # It is renamed too, so the same rules hold for it.
+        database = look_at(session, kept.name)
+        if database is not None:
+            findings += check_replaceable(session, me, database, maintenance)
+        if live is not None:
+            findings += check_replaceable(session, me, live, maintenance)
+        warnings = findings.warnings
+        if live is None:
+            warnings += (f"there is no database {kept.live} now; nothing will be replaced",)
+        return UndoPlan(
+            label=label,
+            host=server.endpoint.display(),
+            kept=kept,
+            live=live,
+            server=read_server(session),
+            warnings=warnings,
+            refusals=findings.problems,
+        )
+
+
+def undo(
+    repo: Repository,
+    plan: UndoPlan,
+    server: Server,
+    *,
+    safety: Callable[[], SnapshotId] | None = None,
+    progress: Progress = SILENT,
+) -> UndoReport:
+    """Do what *plan* says. *safety* records the live database before it is replaced.
+
+    Raises TargetRefused, RestoreFailed, or what *safety* raises; then nothing was renamed.
+    """
+    plan.check()
+    started = time.monotonic()
+    safety_id: SnapshotId | None = None
+    if safety is not None and plan.live is not None:
+        progress.phase("safety snapshot")
+        safety_id = safety()
+    token = new_token()
+    _check_unchanged(server, plan, token)
+    kept, live = plan.kept, plan.live
+    renames = [Rename(oid=kept.oid, old=kept.name, new=kept.live)]
+    new_kept = kept_name(kept.live, token) if live is not None else None
+    if live is not None and new_kept is not None:
+        renames.insert(0, Rename(oid=live.oid, old=live.name, new=new_kept))
+        names = SwapNames(live=live.name, kept=new_kept, scratch=kept.name)
+        # Before the swap: the next undo must find it after a kill right behind the swap.
+        repo.add_note(
+            note_of_swap(
+                plan.label,
+                names,
+                action="undo",
+                time=datetime.now(UTC),
+                snapshot=kept.snapshot,
+                safety=safety_id,
+                system_identifier=plan.server.system_identifier,
+                host=plan.host,
+            )
+        )
+    progress.phase("swap")
+    # Owner, privileges and settings belong to the database itself: it comes back with its own.
+    swapped = swap(server, renames, (), token=token, progress=progress)
+    return UndoReport(
+        database=kept.live,
+        kept=new_kept,
+        safety=safety_id,
+        seconds=time.monotonic() - started,
+        unreachable_seconds=swapped.unreachable_seconds if live is not None else 0.0,
+    )
+
+
+def discard(
+    repo: Repository, server: Server, label: str, *, name: str | None = None
+) -> DiscardReport:
+    """Drop a kept database (*name*, default the last replaced) and note it.
+
+    Raises TargetRefused when there is none, RestoreFailed when the server refuses the drop.
+    """
+    with server.connect(server.maintenance_database()) as session:
+        kept = _newest(repo, server, session, label, name)
+        try:
+            session.execute(f"ALTER DATABASE {ident(kept.name)} IS_TEMPLATE false")
+            drop_database(session, kept.name)
+        except SnapError as error:
+            raise RestoreFailed(
+                f"the kept database {kept.name} cannot be dropped",
+                detail=f"{error.message}. {error.detail}".strip(),
+                hint=error.hint or "Connect as its owner or as a superuser.",
+            ) from error
+    repo.add_note(note_of_discard(label, kept, datetime.now(UTC)))
+    return DiscardReport(database=kept.live, name=kept.name, size_bytes=kept.size_bytes)
+
+
+def _kept(repo: Repository, session: Session, label: str) -> tuple[KeptDatabase, ...]:
+    identifier = read_server(session).system_identifier
+    return find_kept(session, repo.notes(SWAPPED, label), identifier)
+
+
+def _newest(
+    repo: Repository, server: Server, session: Session, label: str, name: str | None = None
+) -> KeptDatabase:
+    found = [k for k in _kept(repo, session, label) if name is None or k.name == name]
+    if not found:
+        raise TargetRefused(
+            f"there is no kept database of {label}" if name is None else f"{name} is not kept",
+            detail=f"No database on {server.endpoint.display()} was replaced by a restore of"
+            " this repository, or it was dropped since.",
+            hint="Restore a snapshot instead: snap log, then snap restore REV.",
+        )
+    return found[0]
+
+
+def _check_unchanged(server: Server, plan: UndoPlan, token: str) -> None:
+    maintenance = server.maintenance_database()
+    with server.connect(maintenance, application_name(token)) as session:
+        live = look_at(session, plan.kept.live)
+        kept = look_at(session, plan.kept.name)
+        planned = plan.live.oid if plan.live is not None else None
+        now = live.oid if live is not None else None
+        if now != planned or kept is None or kept.oid != plan.kept.oid:
+            raise RestoreFailed(
+                f"the databases {plan.kept.live} and {plan.kept.name} are not what they were when"
+                " the plan was made",
+                detail="Somebody made, dropped or renamed one meanwhile. Nothing was changed.",
+                hint="Run snap undo again.",
+            )
+        if live is not None:
+            found = check_replaceable(session, who_am_i(session), live, maintenance)
+            refuse(found.problems, f"the undo of {live.name}")

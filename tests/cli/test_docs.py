@@ -1,0 +1,107 @@
+"""docs/cli.md and the program say the same, in both directions."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+
+from pgsnap.cli.app import GLOBAL_PANEL, command
+from pgsnap.cli.config_file import KEYS, LATER_TABLES
+from pgsnap.errors import EXIT_CODES
+from support import documentation
+from support.commandline import CommandLine
+from support.databases import Database
+
+COMMANDS = command().commands
+
+
+def option_names(found: click.Command, *, of_all: bool) -> set[str]:
+    """Return the options of a command, or those that every command has."""
+    return {
+        name
+        for param in found.params
+        if isinstance(param, click.Option)
+        and (getattr(param, "rich_help_panel", None) == GLOBAL_PANEL) is of_all
+        for name in param.opts
+    }
+
+
+def test_every_command_is_documented_and_every_documented_command_exists() -> None:
+    text = documentation.section("Commands")
+    assert re.findall(r"^### snap (.+)$", text, re.MULTILINE) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_options_of_a_command_are_those_documented(name: str) -> None:
+    written = documentation.options(documentation.section(f"snap {name}"))
+    assert written == option_names(COMMANDS[name], of_all=False)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_the_synopsis_of_a_command_names_its_options(name: str) -> None:
+    synopsis = documentation.section(f"snap {name}").split("\n\n")[0]
+    found = option_names(COMMANDS[name], of_all=False)
+    named = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", synopsis))
+    # Of an option with two names, either will do.
+    assert named <= found
+    for param in COMMANDS[name].params:
+        if isinstance(param, click.Option) and found.intersection(param.opts):
+            assert named.intersection(param.opts)
+    arguments = [p.name for p in COMMANDS[name].params if isinstance(p, click.Argument)]
+    assert ("REV" in synopsis) == ("revision" in arguments)
+
+
+@pytest.mark.parametrize("name", [None, *COMMANDS])
+def test_global_options_are_those_documented(name: str | None) -> None:
+    written = documentation.options(documentation.section("Global options"))
+    found = command() if name is None else COMMANDS[name]
+    assert option_names(found, of_all=True) == written
+
+
+def test_exit_codes_are_those_documented() -> None:
+    [rows] = documentation.tables(documentation.section("Exit codes"), "code")
+    assert [(int(code), meaning) for code, meaning in rows] == list(EXIT_CODES)
+
+
+def test_keys_of_snap_toml_are_those_documented() -> None:
+    text = documentation.section("Where settings come from")
+    [rows] = documentation.tables(text, "setting")
+    assert {row[3] for row in rows} == set(KEYS)
+    assert all(f"`{table}`" in text for table in LATER_TABLES)
+
+
+def documented(name: str) -> list[set[str]]:
+    return documentation.fields(documentation.section(name))
+
+
+def test_json_fields_of_init_errors_and_exit_codes_are_those_documented(snap: CommandLine) -> None:
+    assert [documentation.field_names(snap.ok("init", "--json").json)] == documented("snap init")
+    shown = snap.ok("help", "exit-codes", "--json").json
+    assert [documentation.field_names(shown)] == documented("snap help")
+    error = {"error": snap("show", "nothing", "--json").error}
+    assert [documentation.field_names(error)] == documented("Errors")
+
+
+def test_json_fields_of_the_main_commands_are_those_documented(
+    snap: CommandLine, sample_database: Database
+) -> None:
+    snap.setenv("DATABASE_URL", sample_database.dsn)
+    sample_database.psql(f"ALTER DATABASE \"{sample_database.name}\" SET work_mem = '8MB'")
+    snap.ok("init")
+    done = snap.ok("commit", "-m", "first", "--json").json
+    assert [documentation.field_names(done)] == documented("snap commit")
+    assert [documentation.field_names(snap.ok("log", "--json").json)] == documented("snap log")
+    shown = snap.ok("show", "latest", "--json").json
+    assert [documentation.field_names(shown)] == documented("snap show")
+    made = documentation.field_names(snap.ok("tag", "one", "--json").json)
+    assert [made] == documented("snap tag")
+    listed = documentation.field_names(snap.ok("tag", "--json").json)
+    assert listed == made - {"previous"}
+    assert documentation.field_names(snap.ok("tag", "--delete", "one", "--json").json) == made
+    restored = snap.ok("restore", done["id"], "--yes", "--json").json
+    assert [documentation.field_names(restored)] == documented("snap restore")
+    undone = documentation.field_names(snap.ok("undo", "--yes", "--json").json)
+    dropped = documentation.field_names(snap.ok("undo", "--discard", "--yes", "--json").json)
+    assert [undone, dropped] == documented("snap undo")

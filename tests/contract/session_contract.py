@@ -1,0 +1,194 @@
+"""What every Session must do, on a real server. Its users give a `session` fixture, and `again`,
+which opens another session to the same database."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pgsnap.errors import ConnectionFailed, QueryFailed
+from pgsnap.sessions.base import Session, ident, literal
+
+AWKWARD = [
+    "",
+    " ",
+    "\n",
+    "a\nb\r\nc",
+    "tab\there",
+    "quote ' \" ` double '' done",
+    "back\\slash \\. \\N \\n",
+    "separators \x1c\x1d\x1e\x1f|,;",
+    ":name :'x' :\"y\" :{?z} %s %% $1 $$ $a$",
+    "grüße 😀 \u2028",
+    "\x01\x7f",
+    "-- no comment /* none",
+    "x" * 100_000,
+]
+
+
+class SessionContract:
+    def test_values_of_every_kind_come_back_as_they_are(self, session: Session) -> None:
+        sql = ", ".join(literal(value) for value in AWKWARD)
+        assert session.query(f"SELECT {sql}") == [tuple(AWKWARD)]
+        sql = " UNION ALL ".join(
+            f"SELECT {number}, {literal(value)}" for number, value in enumerate(AWKWARD)
+        )
+        assert session.query(sql) == [(str(n), value) for n, value in enumerate(AWKWARD)]
+
+    def test_null_is_none_and_nothing_else_is(self, session: Session) -> None:
+        assert session.query("SELECT NULL, 'NULL', '', 'None'") == [(None, "NULL", "", "None")]
+        assert session.query("SELECT NULL") == [(None,)]
+        assert session.query("SELECT ''") == [("",)]
+
+    def test_no_rows_are_an_empty_list(self, session: Session) -> None:
+        assert list(session.query("SELECT 1 WHERE false")) == []
+        assert list(session.query("SET work_mem = '1MB'")) == []
+        assert list(session.query("")) == []
+
+    def test_the_last_statement_gives_the_rows(self, session: Session) -> None:
+        assert session.query("SELECT 1; SELECT 2, 3") == [("2", "3")]
+        assert list(session.query("SELECT 1; SET work_mem = '1MB'")) == []
+
+    def test_rows_that_a_change_returns_come_back(self, session: Session) -> None:
+        session.execute("CREATE TEMP TABLE t (a int); INSERT INTO pg_temp.t VALUES (1), (2)")
+        assert session.query("UPDATE pg_temp.t SET a = a + 1 RETURNING a") == [("2",), ("3",)]
+
+    def test_several_statements_are_one_transaction(self, session: Session) -> None:
+        session.execute("CREATE TEMP TABLE t (a int)")
+        with pytest.raises(QueryFailed):
+            session.execute("INSERT INTO pg_temp.t VALUES (1); SELECT 1/0")
+        assert session.query("SELECT count(*) FROM pg_temp.t") == [("0",)]
+
+    def test_a_transaction_stays_open_across_calls(
+        self, session: Session, again: Callable[[], Session]
+    ) -> None:
+        session.execute("CREATE TABLE public.held (a int)")
+        session.execute("BEGIN; INSERT INTO public.held VALUES (1)")
+        assert session.query("SELECT count(*) FROM public.held") == [("1",)]
+        with again() as other:
+            assert other.query("SELECT count(*) FROM public.held") == [("0",)]
+            session.execute("COMMIT")
+            assert other.query("SELECT count(*) FROM public.held") == [("1",)]
+
+    def test_an_error_has_all_its_parts(self, session: Session) -> None:
+        with pytest.raises(QueryFailed) as caught:
+            session.execute(
+                "DO $$ BEGIN RAISE EXCEPTION E'first\\nsecond' USING"
+                " DETAIL = 'the detail', HINT = 'the hint', ERRCODE = 'P0999'; END $$"
+            )
+        error = caught.value
+        assert (error.message, error.sqlstate) == ("first\nsecond", "P0999")
+        assert (error.detail, error.hint) == ("The detail.", "The hint.")
+
+    def test_a_syntax_error_is_named(self, session: Session) -> None:
+        with pytest.raises(QueryFailed, match="syntax error") as caught:
+            session.execute("SELECT 'a' FROM WHERE")
+        assert caught.value.sqlstate == "42601"
+        with pytest.raises(QueryFailed) as caught:
+            session.execute("SELECT 'unterminated")
+        assert caught.value.sqlstate == "42601"
+
+    def test_after_an_error_the_session_is_usable_and_rolled_back(self, session: Session) -> None:
+        session.execute("CREATE TEMP TABLE t (a int)")
+        session.execute("BEGIN; INSERT INTO pg_temp.t VALUES (1)")
+        with pytest.raises(QueryFailed) as caught:
+            session.query("SELECT 1/0")
+        assert caught.value.sqlstate == "22012"
+        assert session.query("SELECT count(*) FROM pg_temp.t") == [("0",)]
+
+    def test_sql_is_taken_literally(self, session: Session) -> None:
+        assert session.query("SELECT 'a' || $x$;\\q :PORT$x$ -- \\q\n, ';' /* ; \\! */") == [
+            ("a;\\q :PORT", ";")
+        ]
+        with pytest.raises(QueryFailed):
+            session.query("\\echo oops")
+        assert session.query("SELECT (array[1,2,3])[1:2]") == [("{1,2}",)]
+
+    def test_names_of_every_kind_can_be_used(self, session: Session) -> None:
+        name = "a \"b\" 'c' \\d; é\n"
+        session.execute(f"CREATE TABLE public.{ident(name)} ({ident(name)} int)")
+        found = session.query("SELECT relname FROM pg_class WHERE relname LIKE 'a \"b\"%'")
+        assert found == [(name,)]
+
+    def test_large_sql_and_large_answers_pass(self, session: Session) -> None:
+        text = "y" * 5_000_000
+        assert session.query(f"SELECT length('{text}')") == [("5000000",)]
+        rows = session.query("SELECT i, repeat('z', 1000) FROM generate_series(1, 5000) i")
+        assert rows[4999] == ("5000", "z" * 1000)
+        assert len(rows) == 5000
+
+    def test_notices_do_not_disturb(self, session: Session) -> None:
+        session.execute(
+            "DO $$ BEGIN FOR i IN 1..20000 LOOP RAISE NOTICE 'notice % %', i,"
+            " repeat('n', 100); END LOOP; END $$"
+        )
+        assert session.query("SELECT 1") == [("1",)]
+        with pytest.raises(QueryFailed, match="division by zero"):
+            session.query("SELECT 1/0")
+
+    def test_settings_are_pinned_and_the_search_path_is_empty(self, session: Session) -> None:
+        assert session.query(
+            "SELECT current_setting('TimeZone'), current_setting('bytea_output'),"
+            " current_setting('statement_timeout'), current_setting('search_path'),"
+            " timestamptz '2026-01-01 00:00:00+02'::text"
+        ) == [("UTC", "hex", "0", '""', "2025-12-31 22:00:00+00")]
+
+    def test_the_servers_version_is_told(self, session: Session) -> None:
+        (asked,) = session.query("SELECT current_setting('server_version_num')")
+        assert str(session.server_version_num) == asked[0]
+
+    def test_cancel_from_another_thread_stops_a_statement(self, session: Session) -> None:
+        timer = threading.Timer(0.3, session.cancel)
+        timer.start()
+        start = time.monotonic()
+        with pytest.raises(QueryFailed) as caught:
+            session.query("SELECT pg_sleep(60)")
+        timer.join()
+        assert caught.value.sqlstate == "57014"
+        assert time.monotonic() - start < 30
+        assert session.query("SELECT 1") == [("1",)]
+
+    def test_ctrl_c_gets_through_and_the_session_can_go_on(self, session: Session) -> None:
+        session.execute("BEGIN")
+        main = threading.main_thread().ident
+        assert main is not None
+        timer = threading.Timer(0.3, signal.pthread_kill, [main, signal.SIGINT])
+        timer.start()
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            session.query("SELECT pg_sleep(60)")
+        timer.join()
+        assert time.monotonic() - start < 30
+        assert session.query("SELECT 1") == [("1",)]
+
+    def test_an_ended_backend_is_a_lost_connection(
+        self, session: Session, again: Callable[[], Session]
+    ) -> None:
+        (pid,) = session.query("SELECT pg_backend_pid()")[0]
+        with again() as other:
+            other.query(f"SELECT pg_terminate_backend({pid}, 5000)")
+        with pytest.raises(ConnectionFailed):
+            session.query("SELECT 1")
+        with pytest.raises(ConnectionFailed):
+            session.query("SELECT 1")
+
+    def test_a_closed_session_says_so_and_closes_twice(self, session: Session) -> None:
+        session.close()
+        session.close()
+        session.cancel()
+        with pytest.raises(ConnectionFailed):
+            session.query("SELECT 1")
+
+    def test_close_ends_the_backend(self, session: Session, again: Callable[[], Session]) -> None:
+        (pid,) = session.query("SELECT pg_backend_pid()")[0]
+        session.close()
+        with again() as other:
+            deadline = time.monotonic() + 10
+            count = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"
+            while other.query(count) != [("0",)] and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert other.query(count) == [("0",)]

@@ -1,0 +1,303 @@
+"""What every Store must do. A test class for an implementation inherits this suite and gives the
+fixtures `store` and `again` (opens the same store once more, also in another process)."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pgsnap.errors import (
+    CorruptionError,
+    ObjectExists,
+    ObjectNotFound,
+    StoreChanged,
+    StoreError,
+)
+from pgsnap.stores.base import ObjectInfo, Store
+
+PROCESSES = 8
+ROUNDS = 10
+
+BAD_NAMES = [
+    "",
+    "/",
+    "/etc/passwd",
+    "..",
+    "../outside",
+    "packs/../../outside",
+    "packs/..",
+    "packs/./a",
+    "packs//a",
+    "packs/",
+    "./a",
+    "tags/größe",
+]
+
+
+class StoreContract:
+    """Inherited by the tests of each implementation."""
+
+    def test_an_object_reads_back_byte_for_byte(self, store: Store) -> None:
+        data = bytes(range(256)) * 1000
+        store.put("packs/ab/one", data)
+        assert store.get("packs/ab/one") == data
+
+    def test_an_object_in_parts_is_their_concatenation(self, store: Store) -> None:
+        parts = [b"", b"one", b"", b"two" * 100_000, *(b"%d," % number for number in range(3000)), b""]
+        store.put("packs/ab/parts", parts)
+        assert store.get("packs/ab/parts") == b"".join(parts)
+
+    def test_an_empty_object_is_an_object(self, store: Store) -> None:
+        store.put("notes/a/empty", b"")
+        store.put("notes/a/none", [])
+        assert store.get("notes/a/empty") == b""
+        assert store.get("notes/a/none") == b""
+        assert [info.object_bytes for info in store.list("notes/a/")] == [0, 0]
+
+    def test_put_replaces_an_object(self, store: Store) -> None:
+        store.put("config", b"a longer object")
+        store.put("config", b"short")
+        assert store.get("config") == b"short"
+
+    def test_a_part_of_an_object_is_exactly_what_was_asked_for(self, store: Store) -> None:
+        store.put("a", b"0123456789")
+        assert store.get("a", 3, 4) == b"3456"
+        assert store.get("a", 7) == b"789"
+        assert store.get("a", 10) == b""
+        assert store.get("a", 10, 0) == b""
+        assert store.get("a", 0, 10) == b"0123456789"
+
+    @pytest.mark.parametrize(("start", "length"), [(0, 11), (8, 3), (10, 1), (11, None), (50, 1)])
+    def test_more_than_an_object_holds_is_damage(
+        self, store: Store, start: int, length: int | None
+    ) -> None:
+        store.put("a", b"0123456789")
+        with pytest.raises(CorruptionError):
+            store.get("a", start, length)
+
+    def test_an_object_that_is_not_there_is_not_found(self, store: Store) -> None:
+        for name in ("a", "packs/ab/a", "packs/ab/deeper/a"):
+            with pytest.raises(ObjectNotFound):
+                store.get(name)
+        store.put("packs/ab/a", b"")
+        for name in ("packs/ab/b", "packs/ab/a/below"):
+            with pytest.raises(ObjectNotFound):
+                store.get(name)
+
+    def test_list_yields_names_below_the_prefix_with_sizes(self, store: Store) -> None:
+        for name, size in [("packs/aa/1", 1), ("packs/ab/2", 2), ("packs/b", 3), ("packsx/3", 4)]:
+            store.put(name, b"x" * size)
+        assert sorted(store.list("packs/"), key=lambda info: info.name) == [
+            ObjectInfo("packs/aa/1", 1),
+            ObjectInfo("packs/ab/2", 2),
+            ObjectInfo("packs/b", 3),
+        ]
+        assert [info.name for info in store.list("packs/ab/")] == ["packs/ab/2"]
+        assert list(store.list("packs/ac/")) == []
+        assert list(store.list("nothing/")) == []
+
+    def test_list_endures_what_is_deleted_meanwhile(self, store: Store) -> None:
+        for number in range(20):
+            store.put(f"packs/{number % 4}/{number}", b"x")
+        seen = []
+        for info in store.list("packs/"):
+            seen.append(info.name)
+            for number in range(20):
+                store.delete(f"packs/{number % 4}/{number}")
+        assert seen
+
+    def test_delete_removes_and_may_come_twice(self, store: Store) -> None:
+        store.put("tags/a/b", b"x")
+        store.delete("tags/a/b")
+        store.delete("tags/a/b")
+        store.delete("never/was")
+        with pytest.raises(ObjectNotFound):
+            store.get("tags/a/b")
+        assert list(store.list("tags/")) == []
+
+    def test_create_twice_raises_and_keeps_the_first(self, store: Store) -> None:
+        store.create("config", b"one")
+        with pytest.raises(ObjectExists):
+            store.create("config", b"two")
+        assert store.get("config") == b"one"
+
+    def test_replace_compares_before_it_swaps(self, store: Store) -> None:
+        store.replace("tags/a", b"one", None)
+        with pytest.raises(StoreChanged):
+            store.replace("tags/a", b"two", None)
+        with pytest.raises(StoreChanged):
+            store.replace("tags/a", b"two", b"other")
+        assert store.get("tags/a") == b"one"
+        store.replace("tags/a", b"two", b"one")
+        assert store.get("tags/a") == b"two"
+
+    def test_replace_deletes_only_what_was_expected(self, store: Store) -> None:
+        store.put("tags/a", b"one")
+        with pytest.raises(StoreChanged):
+            store.replace("tags/a", None, b"other")
+        with pytest.raises(StoreChanged):
+            store.replace("tags/a", None, None)
+        store.replace("tags/a", None, b"one")
+        with pytest.raises(ObjectNotFound):
+            store.get("tags/a")
+        with pytest.raises(StoreChanged):
+            store.replace("tags/a", b"two", b"one")
+        store.replace("tags/never", None, None)
+
+    @pytest.mark.parametrize("name", BAD_NAMES)
+    def test_a_name_that_is_none_is_refused_by_every_call(self, store: Store, name: str) -> None:
+        calls: list[Callable[[], Any]] = [
+            lambda: store.put(name, b"x"),
+            lambda: store.create(name, b"x"),
+            lambda: store.replace(name, b"x", None),
+            lambda: store.get(name),
+            lambda: store.delete(name),
+        ]
+        for call in calls:
+            with pytest.raises(StoreError):
+                call()
+
+    @pytest.mark.parametrize("prefix", ["../", "/", "packs/../../", "/etc/"])
+    def test_list_does_not_leave_the_store(self, store: Store, prefix: str) -> None:
+        with pytest.raises(StoreError):
+            list(store.list(prefix))
+
+    # -- several processes ----------------------------------------------------------------------
+
+    def test_of_processes_that_create_the_same_object_exactly_one_wins(
+        self, store: Store, again: Callable[[], Store]
+    ) -> None:
+        outcomes = in_processes(_create_all, again)
+        for number in range(ROUNDS):
+            winners = [index for index, won in enumerate(outcomes) if number in won]
+            assert len(winners) == 1
+            assert store.get(f"race/{number}") == content(winners[0])
+
+    def test_of_processes_that_replace_the_same_object_exactly_one_wins_each_time(
+        self, store: Store, again: Callable[[], Store]
+    ) -> None:
+        store.put("counter", b"0")
+        outcomes = in_processes(_count_up, again)
+        # Each success added one to what it had seen: none was lost, none was made twice.
+        assert int(store.get("counter")) == sum(outcomes)
+        assert sum(outcomes) == PROCESSES * ROUNDS
+
+    def test_of_processes_that_make_the_same_absent_object_by_replace_exactly_one_wins(
+        self, store: Store, again: Callable[[], Store]
+    ) -> None:
+        outcomes = in_processes(_replace_absent, again)
+        for number in range(ROUNDS):
+            winners = [index for index, won in enumerate(outcomes) if number in won]
+            assert len(winners) == 1
+            assert store.get(f"race/{number}") == content(winners[0])
+
+    def test_create_and_replace_of_an_absent_object_have_one_winner(
+        self, store: Store, again: Callable[[], Store]
+    ) -> None:
+        outcomes = in_processes(_create_or_replace, again)
+        for number in range(ROUNDS):
+            winners = [index for index, won in enumerate(outcomes) if number in won]
+            assert len(winners) == 1
+            assert store.get(f"race/{number}") == content(winners[0])
+
+    def test_a_reader_sees_the_old_object_or_the_new_one(
+        self, store: Store, again: Callable[[], Store]
+    ) -> None:
+        store.put("shared", content(0))
+        outcomes = in_processes(_put_and_read, again)
+        assert all(outcomes)
+
+
+def content(index: int) -> bytes:
+    return hashlib.sha256(b"%d" % index).digest() * 2000
+
+
+def in_processes(task: Callable[..., Any], again: Callable[[], Store]) -> list[Any]:
+    """Run *task* in PROCESSES processes that begin at the same moment; return what each gave."""
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(PROCESSES)
+    queue = context.SimpleQueue()
+    children = [
+        context.Process(target=_child, args=(task, again, index, barrier, queue))
+        for index in range(PROCESSES)
+    ]
+    for child in children:
+        child.start()
+    outcomes = dict(queue.get() for _ in children)
+    for child in children:
+        child.join()
+    return [outcomes[index] for index in range(PROCESSES)]
+
+
+def _child(task: Callable[..., Any], again: Callable[[], Store], index: int, barrier: Any, queue: Any) -> None:
+    outcome = None
+    try:
+        outcome = task(again(), index, barrier)
+    finally:
+        queue.put((index, outcome))
+
+
+def _create_all(store: Store, index: int, barrier: Any) -> list[int]:
+    won = []
+    for number in range(ROUNDS):
+        barrier.wait(30)
+        try:
+            store.create(f"race/{number}", content(index))
+        except ObjectExists:
+            continue
+        won.append(number)
+    return won
+
+
+def _replace_absent(store: Store, index: int, barrier: Any) -> list[int]:
+    won = []
+    for number in range(ROUNDS):
+        barrier.wait(30)
+        try:
+            store.replace(f"race/{number}", content(index), None)
+        except StoreChanged:
+            continue
+        won.append(number)
+    return won
+
+
+def _create_or_replace(store: Store, index: int, barrier: Any) -> list[int]:
+    won = []
+    for number in range(ROUNDS):
+        barrier.wait(30)
+        try:
+            if index % 2:
+                store.create(f"race/{number}", content(index))
+            else:
+                store.replace(f"race/{number}", content(index), None)
+        except (StoreChanged, ObjectExists):
+            continue
+        won.append(number)
+    return won
+
+
+def _count_up(store: Store, index: int, barrier: Any) -> int:
+    barrier.wait(30)
+    done = 0
+    while done < ROUNDS:
+        seen = store.get("counter")
+        try:
+            store.replace("counter", b"%d" % (int(seen) + 1), seen)
+        except StoreChanged:
+            continue
+        done += 1
+    return done
+
+
+def _put_and_read(store: Store, index: int, barrier: Any) -> bool:
+    whole = {content(number) for number in range(PROCESSES)}
+    barrier.wait(30)
+    for _ in range(ROUNDS):
+        store.put("shared", content(index))
+        if store.get("shared") not in whole:
+            return False
+    return True

@@ -1,0 +1,136 @@
+"""SQL that pg_dump did not write: refused, or run by a role that can reach nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgsnap.errors import RestoreFailed, TargetRefused
+from pgsnap.repository.repository import Repository
+from pgsnap.workflows.restore_plan import RestoreOptions
+from support.databases import Database
+from support.restoring import commit_file, databases_like, new_repository, restore_now, server_of
+
+TRUST = RestoreOptions(trust_sql=True)
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[Repository]:
+    with new_repository(tmp_path / "repo") as opened:
+        yield opened
+
+
+@pytest.fixture
+def shop(database: Database) -> Iterator[Database]:
+    database.psql("CREATE TABLE precious (a int)")
+    yield database
+    for name in databases_like(database, "%\\_\\_snap\\_%"):
+        database.cluster.drop_database(name)
+    assert database.cluster.psql("SELECT rolname FROM pg_roles WHERE rolname ~ '^snap_'") == ""
+
+
+def test_foreign_sql_is_refused_without_trust(
+    repo: Repository, shop: Database, tmp_path: Path
+) -> None:
+    snapshot = commit_file(repo, tmp_path / "x.sql", "CREATE TABLE t (a int);\n")
+    with pytest.raises(TargetRefused, match="pg_dump did not write") as caught:
+        restore_now(repo, snapshot, server_of(shop, tcp=True))
+    assert "--trust-sql" in caught.value.hint
+
+
+def test_trusted_sql_is_restored_and_belongs_to_the_databases_owner(
+    repo: Repository, shop: Database, tmp_path: Path
+) -> None:
+    text = "CREATE TABLE t (a int);\nINSERT INTO t VALUES (1), (2);\nCREATE SCHEMA s;\n"
+    snapshot = commit_file(repo, tmp_path / "x.sql", text)
+    restore_now(repo, snapshot, server_of(shop, tcp=True), TRUST)
+    assert shop.psql("SELECT sum(a) FROM t") == "3"
+    owners = (
+        "SELECT DISTINCT o::regrole FROM (SELECT relowner FROM pg_class WHERE relname = 't'"
+        " UNION SELECT nspowner FROM pg_namespace WHERE nspname = 's'"
+        " UNION SELECT datdba FROM pg_database WHERE datname = current_database()) x(o)"
+    )
+    assert shop.psql(owners) == "postgres"
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        'DROP DATABASE "{live}" WITH (FORCE);',
+        'RESET ROLE; DROP DATABASE "{live}" WITH (FORCE);',
+        'RESET SESSION AUTHORIZATION; DROP DATABASE "{live}" WITH (FORCE);',
+        "SET ROLE postgres;",
+        "SET SESSION AUTHORIZATION postgres;",
+        "ALTER ROLE CURRENT_USER SUPERUSER;",
+        "CREATE ROLE evil SUPERUSER;",
+        "CREATE DATABASE evil;",
+        "COPY (SELECT 1) TO PROGRAM 'touch /tmp/evil';",
+        'ALTER DATABASE "{live}" RENAME TO gone;',
+        "ALTER SYSTEM SET port = 1;",
+        "\\! touch /tmp/evil\n",
+        "\\connect postgres\n",
+    ],
+)
+def test_hostile_sql_reaches_nothing_beyond_its_scratch_database(
+    repo: Repository, shop: Database, tmp_path: Path, attack: str
+) -> None:
+    text = "CREATE TABLE t (a int);\n" + attack.replace("{live}", shop.name) + "\n"
+    snapshot = commit_file(repo, tmp_path / "x.sql", text)
+    with pytest.raises(RestoreFailed):
+        restore_now(repo, snapshot, server_of(shop, tcp=True), TRUST)
+    assert shop.psql("SELECT count(*) FROM precious") == "0"
+    assert databases_like(shop, "%\\_\\_snap\\_%") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TABLE t (a int); COPY t FROM stdin;\n1\n2\n",
+        "CREATE TABLE t (a int);\nSELECT 'open",
+        "CREATE TABLE t (a int);\n/* open",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1;",
+    ],
+)
+def test_sql_that_ends_in_the_middle_never_counts_as_restored(
+    repo: Repository, shop: Database, tmp_path: Path, text: str
+) -> None:
+    from pgsnap.errors import SnapError
+
+    # The reader refuses such a file, or the restore does; nobody takes it for whole.
+    with pytest.raises(SnapError):
+        snapshot = commit_file(repo, tmp_path / "x.sql", text)
+        restore_now(repo, snapshot, server_of(shop, tcp=True), TRUST)
+    assert shop.psql("SELECT count(*) FROM precious") == "0"
+
+
+def test_a_setting_that_the_sql_left_on_its_database_does_not_go_live(
+    repo: Repository, shop: Database, tmp_path: Path
+) -> None:
+    text = (
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = evil',"
+        " current_database()); END $$;\nCREATE TABLE t (a int);\n"
+    )
+    snapshot = commit_file(repo, tmp_path / "x.sql", text)
+    restore_now(repo, snapshot, server_of(shop, tcp=True), TRUST)
+    assert "evil" not in shop.psql("SHOW search_path")
+
+
+def test_a_role_that_may_not_make_roles_is_told_the_grant(
+    repo: Repository, shop: Database, tmp_path: Path
+) -> None:
+    role = f"owner_{shop.name}"
+    shop.psql(f'CREATE ROLE {role} LOGIN CREATEDB; ALTER DATABASE "{shop.name}" OWNER TO {role}')
+    snapshot = commit_file(repo, tmp_path / "x.sql", "CREATE TABLE t (a int);\n")
+    try:
+        with pytest.raises(TargetRefused, match="role for this SQL") as caught:
+            restore_now(repo, snapshot, server_of(shop, user=role), TRUST)
+        assert "CREATEROLE" in caught.value.hint
+        options = RestoreOptions(trust_sql=True, as_superuser=True)
+        restore_now(repo, snapshot, server_of(shop, user=role), options)
+        assert shop.psql("SELECT tableowner FROM pg_tables WHERE tablename = 't'") == role
+    finally:
+        for name in (shop.name, *databases_like(shop, "%\\_\\_snap\\_%")):
+            shop.cluster.drop_database(name)
+        shop.cluster.psql(f"DROP ROLE {role}")

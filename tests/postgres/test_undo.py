@@ -1,0 +1,106 @@
+"""Undo on a real server: the replaced database comes back, and that can be undone too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgsnap.errors import RestoreFailed, TargetRefused
+from pgsnap.repository.repository import Repository
+from pgsnap.workflows.undo import discard, kept_databases, plan_undo, undo
+from support.databases import Database
+from support.restoring import (
+    LABEL,
+    commit_database,
+    databases_like,
+    new_repository,
+    restore_now,
+    server_of,
+)
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[Repository]:
+    with new_repository(tmp_path / "repo") as opened:
+        yield opened
+
+
+@pytest.fixture
+def shop(database: Database) -> Iterator[Database]:
+    database.psql("CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
+    yield database
+    for name in databases_like(database, "%\\_\\_snap\\_%"):
+        database.cluster.drop_database(name)
+
+
+def value(database: Database) -> str:
+    return database.psql("SELECT a FROM t")
+
+
+def test_undo_puts_the_replaced_database_back_and_is_itself_undone(
+    repo: Repository, shop: Database
+) -> None:
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    shop.psql(f"UPDATE t SET a = 2; ALTER DATABASE \"{shop.name}\" SET work_mem = '7MB'")
+    restore_now(repo, snapshot, server)
+    assert value(shop) == "1"
+    safety: list[bytes] = []
+
+    def record() -> bytes:
+        safety.append(commit_database(repo, server, "safety"))
+        return safety[-1]
+
+    report = undo(repo, plan_undo(repo, server, LABEL), server, safety=record)
+    assert value(shop) == "2"
+    assert shop.psql("SHOW work_mem") == "7MB"
+    assert report.safety == safety[0]
+    (kept,) = kept_databases(repo, server, LABEL)
+    assert (kept.name, kept.action, kept.safety) == (report.kept, "undo", safety[0])
+    undo(repo, plan_undo(repo, server, LABEL), server)
+    assert value(shop) == "1"
+    assert len(databases_like(shop, "%\\_\\_snap\\_%")) == 1
+
+
+def test_undo_gives_the_name_back_when_the_live_database_is_gone(
+    repo: Repository, shop: Database
+) -> None:
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    restore_now(repo, snapshot, server)
+    shop.cluster.drop_database(shop.name)
+    plan = plan_undo(repo, server, LABEL)
+    assert plan.live is None
+    assert undo(repo, plan, server).kept is None
+    assert value(shop) == "1"
+
+
+def test_discard_drops_the_kept_database_and_notes_it(repo: Repository, shop: Database) -> None:
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    kept = restore_now(repo, snapshot, server).kept
+    report = discard(repo, server, LABEL)
+    assert report.name == kept
+    assert report.size_bytes
+    assert databases_like(shop, "%\\_\\_snap\\_%") == []
+    (note,) = repo.notes("discarded", LABEL)
+    assert note.body["kept"] == kept
+    with pytest.raises(TargetRefused, match="no kept database"):
+        plan_undo(repo, server, LABEL)
+    with pytest.raises(TargetRefused, match="no kept database"):
+        discard(repo, server, LABEL)
+
+
+def test_an_undo_whose_databases_changed_after_the_plan_does_nothing(
+    repo: Repository, shop: Database
+) -> None:
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    restore_now(repo, snapshot, server)
+    plan = plan_undo(repo, server, LABEL)
+    shop.cluster.drop_database(plan.kept.name)
+    with pytest.raises(RestoreFailed, match="not what they were"):
+        undo(repo, plan, server)
+    assert value(shop) == "1"

@@ -1,0 +1,50 @@
+"""pg_dump's last words, turned into hints."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgsnap.sessions.endpoint import Endpoint
+from pgsnap.sources.dump_failure import dump_failed, lock_timed_out, refused_connection
+
+ENDPOINT = Endpoint.parse("postgresql://alice@db/shop", {})
+
+
+@pytest.mark.parametrize(
+    ("stderr", "hint"),
+    [
+        ('query would be affected by row-level security policy for table "t"', "ROLE alice BYPASS"),
+        ("permission denied for table t", "GRANT pg_read_all_data TO alice"),
+        ("aborting because of server version mismatch", "own major version"),
+        ("ERROR:  invalid page in block 3 of relation base/1/2", "damaged"),
+        ("ERROR:  missing chunk number 0 for toast value 7", "damaged"),
+        ("ERROR:  invalid memory alloc request size 1073741825", "512 MB"),
+        ("server closed the connection unexpectedly", "log"),
+        ("canceling statement due to conflict with recovery", "max_standby_streaming_delay"),
+    ],
+)
+def test_each_known_failure_has_a_hint(stderr: str, hint: str) -> None:
+    error = dump_failed("pg_dump", 1, f"pg_dump: error: {stderr}\n", ENDPOINT)
+    assert error.message == "pg_dump ended with status 1"
+    assert stderr in error.detail
+    assert hint in error.hint
+
+
+def test_a_signal_is_named() -> None:
+    assert dump_failed("pg_dump", -9, "", ENDPOINT).message == "pg_dump was killed by signal 9"
+
+
+def test_a_lock_timeout_is_told_from_other_timeouts() -> None:
+    timeout = "ERROR:  canceling statement due to statement timeout\n"
+    lock = f"{timeout}pg_dump: detail: Query was: LOCK TABLE public.t IN ACCESS SHARE MODE"
+    assert lock_timed_out(lock)
+    assert not lock_timed_out(timeout)
+    assert "--lock-wait-timeout" in dump_failed("pg_dump", 1, lock, ENDPOINT).hint
+
+
+def test_a_refused_connection_is_told_from_a_failed_dump() -> None:
+    text = 'pg_dump: error: connection to server at "db", port 5432 failed: Connection refused'
+    error = refused_connection(text, ENDPOINT)
+    assert error is not None
+    assert "pg_isready" in error.hint
+    assert refused_connection("pg_dump: error: query failed", ENDPOINT) is None

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pgsnap.model import SectionKind, SectionName
+from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
+
+PREAMBLE = b"--\nSET statement_timeout = 0;\nSET transaction_timeout = 0;\nSET x = 1;\n"
+LATER = b"SET transaction_timeout = 0;\nrest"
+
+
+def filtered(major: int, *, size: int) -> bytes:
+    current: list[SectionName] = []
+
+    def blocks() -> Iterator[bytes]:
+        for kind, data in ((SectionKind.PREAMBLE, PREAMBLE), (SectionKind.PRE_DATA, LATER)):
+            current[:] = [SectionName(kind)]
+            for start in range(0, len(data), size):
+                yield data[start : start + size]
+
+    return b"".join(without_unknown_sets(blocks(), lambda: current[0], major))
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_an_older_server_is_spared_the_settings_it_does_not_know(size: int) -> None:
+    without = PREAMBLE.replace(b"SET transaction_timeout = 0;\n", b"")
+    assert filtered(15, size=size) == without + LATER
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_server_that_knows_them_gets_every_byte(size: int) -> None:
+    assert filtered(17, size=size) == PREAMBLE + LATER
+
+
+@pytest.mark.parametrize(
+    ("version_num", "knows"),
+    [
+        (150013, False),
+        (150014, True),
+        (140018, False),
+        (140019, True),
+        (130022, True),
+        (160009, False),
+        (170006, True),
+        (180000, True),
+        (120022, False),
+    ],
+)
+def test_restrict_is_known_since_the_minor_releases_of_august_2025(
+    version_num: int, knows: bool
+) -> None:
+    assert understands_restrict(version_num) is knows

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pgsnap.targets.psql_messages import first_failure, restore_failed
+
+NOISE = """psql:<stdin>:3: NOTICE:  00000: extension exists, skipping
+LOCATION:  CreateExtension, extension.c:1
+psql:<stdin>:4: WARNING:  01000: careful
+"""
+ERROR = """psql:<stdin>:9: FEHLER:  42883: function plus(integer) does not exist
+LINE 1: SELECT plus(a)
+               ^
+DETAIL:  More.
+HINT:  No function matches
+the name.
+QUERY:  SELECT plus(a)
+CONTEXT:  SQL function "f" during inlining
+LOCATION:  ParseFuncOrColumn, parse_func.c:629
+psql:<stdin>:10: FEHLER:  25P02: later
+"""
+
+
+def test_notices_and_warnings_are_no_failure_in_any_language() -> None:
+    assert first_failure(NOISE) is None
+
+
+def test_the_first_error_is_taken_apart() -> None:
+    found = first_failure(NOISE + ERROR)
+    assert found is not None
+    assert found.message == "function plus(integer) does not exist"
+    assert (found.sqlstate, found.line) == ("42883", 9)
+    assert "More." in found.detail
+    assert 'SQL function "f" during inlining' in found.detail
+    assert found.hint == "No function matches the name."
+
+
+def test_a_refused_psql_command_and_a_refused_connection_are_failures() -> None:
+    found = first_failure("psql:<stdin>:3: error: backslash commands are restricted; only x\n")
+    assert found is not None
+    assert found.line == 3
+    assert "restricted" in found.message
+    found = first_failure('psql: error: connection to server failed: FATAL:  role "x"\n\tmore\n')
+    assert found is not None
+    assert found.message.startswith("connection to server failed")
+
+
+def test_an_unqualified_function_gets_the_hint_about_search_path() -> None:
+    text = "psql:<stdin>:9: ERROR:  42883: function f() does not exist\n"
+    error = restore_failed(first_failure(text), text, 3, "line 5 of the dump", fallback="x")
+    assert error.message == "the restore stopped: function f() does not exist"
+    assert "line 5 of the dump" in error.detail
+    assert "search_path" in error.hint
+
+
+def test_a_silent_death_of_psql_is_told_with_its_status() -> None:
+    error = restore_failed(None, "", -9, "line 7", fallback="psql failed")
+    assert error.message == "psql failed"
+    assert "-9" in error.detail
+    assert "line 7" in error.detail
