@@ -114,8 +114,7 @@ class RunnerContract:
 
     def test_a_program_that_is_not_there_is_a_missing_tool(self, runner: Runner) -> None:
         with pytest.raises(ToolMissing):
-            child = runner.start(["/nonexistent/pg_dump"])
-            child.wait()
+            runner.start(["/nonexistent/pg_dump"])
         with pytest.raises(ToolMissing) as caught:
             runner.find("pg_nonesuch", 15)
         assert "apt install postgresql-client-15" in caught.value.hint

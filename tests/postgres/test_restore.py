@@ -58,7 +58,7 @@ def test_a_restore_brings_the_sample_back_and_keeps_what_was_there(
     before = fixed.dump()
     with server.connect() as session:
         properties = read_properties(session)
-    sample_database.psql("DROP SCHEMA IF EXISTS public CASCADE; CREATE TABLE app.gone (a int)")
+    sample_database.psql("DROP SCHEMA IF EXISTS public CASCADE; CREATE TABLE shop.gone (a int)")
     sample_database.cluster.psql(f'ALTER DATABASE "{sample_database.name}" RESET ALL')
     report = restore_now(repo, snapshot, server)
     assert report.kept is not None
@@ -71,7 +71,7 @@ def test_a_restore_brings_the_sample_back_and_keeps_what_was_there(
         assert replace(after, size_bytes=0) == replace(properties, size_bytes=0)
         assert report.warnings == ()
         assert report.rows == repo.snapshot(snapshot).rows
-        assert kept.psql("SELECT count(*) FROM app.gone") == "0"
+        assert kept.psql("SELECT count(*) FROM shop.gone") == "0"
     finally:
         for name in (kept.name, fixed.name):
             sample_database.cluster.drop_database(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from pgsnap.errors import ConnectionFailed, DumpFailed, Interrupted
 from pgsnap.model import SectionKind, SourceKind
 from pgsnap.runners.base import Child, Tool
 from pgsnap.runners.local import LocalRunner
+from pgsnap.runners.process import LocalChild
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.base import Source
@@ -39,25 +41,31 @@ def filled(database: Database) -> Database:
 
 
 class CutServer(Server):
-    """A server whose tools are killed after their first block of output."""
+    """A server whose tools die after their first block of output."""
 
-    def start_tool(self, tool: str | Tool, *args: object, **words: object) -> Child:  # type: ignore[override]
-        child = super().start_tool(tool, *args, **words)  # type: ignore[arg-type]
-        return Cut(child)
+    def start_tool(
+        self,
+        tool: str | Tool,
+        args: Sequence[str],
+        *,
+        database: str | None = None,
+        stdin: bool = False,
+        application_name: str = "snap",
+    ) -> Child:
+        child = super().start_tool(
+            tool, args, database=database, stdin=stdin, application_name=application_name
+        )
+        assert isinstance(child, LocalChild)
+        child.__class__ = ShortLived
+        return child
 
 
-class Cut:
-    """A child that dies by itself after one read."""
-
-    def __init__(self, child: Child) -> None:
-        self._child = child
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._child, name)
+class ShortLived(LocalChild):
+    """A child that is killed once something of it was read."""
 
     def read(self, size: int) -> bytes:
-        data = self._child.read(4096)
-        self._child.kill()
+        data = super().read(4096)
+        self.kill()
         return data
 
 

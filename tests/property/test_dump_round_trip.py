@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.dump_texts import HEAD, TAIL, entry, names, read, rows, together
 
 from pgsnap.errors import SnapError
+from support.dump_texts import HEAD, TAIL, entry, names, read, rows, together
 
 # What could mislead a lexer, and plain words between it.
 TOKENS = st.sampled_from(
-    ["'", "''", "\\'", '"', "E'", "$$", "$a$", "$é$", "--", "/*", "*/", ";", "\\", "\\.", "\n", "\r\n",
-     "\n\\.\n", " ", "a", "COPY t FROM stdin;\n", "SET standard_conforming_strings = off;\n",
+    ["'", "''", "\\'", '"', "E'", "$$", "$a$", "$é$", "--", "/*", "*/", ";", "\\", "\\.", "\n",
+     "\r\n", "\n\\.\n", " ", "a", "COPY t FROM stdin;\n", "BEGIN;",
+     "ALTER TABLE t DISABLE TRIGGER ALL;\n", "DROP DATABASE x;",
+     "SET standard_conforming_strings = off;\n",
      "\\restrict x\n", "--\n-- Name: x; Type: INDEX; Schema: s; Owner: o\n--\n\n",
      "--\n-- Data for Name: x; Type: TABLE DATA; Schema: s; Owner: o\n--\n\n",
-     "--\n-- PostgreSQL database dump complete\n--\n\n", "SET default_tablespace = '';\n", "é", "$1"]
+     "--\n-- PostgreSQL database dump complete\n--\n\n", "SET default_tablespace = '';\n", "é",
+     "$1"]
 )  # fmt: skip
 NOISE = st.lists(TOKENS, max_size=40).map("".join)
 CUTS = st.lists(st.integers(0, 1 << 16), max_size=6)
@@ -23,7 +28,7 @@ FIELD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\
 
 def cut(data: bytes, at: list[int]) -> list[bytes]:
     edges = sorted({0, len(data), *(place % (len(data) + 1) for place in at)})
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
 def outcome(blocks: list[bytes]) -> object:

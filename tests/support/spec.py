@@ -63,8 +63,11 @@ def listed_fields(heading: str) -> list[Row]:
         match = re.match(r"([\d /]+) ([^(]+)(.*)", item)
         assert match, item
         numbers = [int(number) for number in match[1].split("/")]
-        for number in numbers:
-            found.append(Row(number, match[2].strip(), match[3]))
+        # "3 / 4 / 5 chunk bytes minimum / average / maximum": the last words take turns.
+        stem, _, first = match[2].strip().partition(" / ")[0].rpartition(" ")
+        turns = [first, *match[2].strip().split(" / ")[1:]]
+        for number, turn in zip(numbers, turns, strict=True):
+            found.append(Row(number, f"{stem} {turn}".strip(), match[3]))
     return found
 
 

@@ -72,6 +72,8 @@ _CODECS = {
     "euc_tw": "",
     "sjis": "cp932",
     "uhc": "cp949",
+    "koi8r": "koi8_r",
+    "koi8u": "koi8_u",
     "johab": "johab",
     "latin6": "iso8859_10",
     "latin7": "iso8859_13",

@@ -59,7 +59,8 @@ class GlobalsReader:
             if kind in (VolatileKind.RESTRICT, VolatileKind.UNRESTRICT):
                 self._writer.take_out(kind, data)
                 continue
-            if piece in (Piece.META, Piece.COPY):
+            is_cut = piece is Piece.META and not data.endswith(b"\n")
+            if piece in (Piece.META, Piece.COPY) and not is_cut:
                 raise UnusableInput(
                     "the input holds more than roles and tablespaces",
                     detail=f"There is {data.split(maxsplit=1)[0][:40]!r} in it.",

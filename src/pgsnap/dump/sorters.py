@@ -29,11 +29,12 @@ _LEADS_ENTRY = re.compile(
     rb"SET (?:default_tablespace|default_table_access_method|search_path) = |SET SESSION AUTH"
 )
 # What may stand between the header of a table's rows and its COPY statement.
-_LEADS_COPY = re.compile(rb"\s*(?:ALTER TABLE\s|\Z)")
-_BEGIN = re.compile(rb"\s*BEGIN;\s*")
+_ALTER_TABLE = re.compile(rb"\s*ALTER TABLE\s")
+# What pg_restore --single-transaction writes before the SETs.
+_BEGIN = re.compile(rb"(?:\s*BEGIN;)?\s*")
 # What -c -C writes before the first entry.
 _CHANGES_DATABASE = re.compile(
-    rb"\s*(?:DROP DATABASE|UPDATE pg_catalog\.pg_database|ALTER DATABASE)\s"
+    rb"(?:DROP DATABASE|UPDATE pg_catalog\.pg_database|ALTER DATABASE)\s"
 )
 _VERSION = re.compile(rb"-- Dumped (from database|by pg_dump) version ([^\r\n]*)")
 
@@ -118,6 +119,7 @@ class DumpSorter:
         # (then _entry is set) for the COPY statement.
         self._held: list[bytes] = []
         self._entry: Entry | None = None
+        self._alters = False
         self._takers = {
             Piece.TEXT: self._text,
             Piece.COMMENT: self._comment,
@@ -168,7 +170,7 @@ class DumpSorter:
         if not self._held:
             return
         held, entry = b"".join(self._held), self._entry
-        self._held, self._entry = [], None
+        self._held, self._entry, self._alters = [], None, False
         if entry:
             schema, name = (
                 decode(part, self.client_encoding) for part in (entry.schema, entry.name)
@@ -181,16 +183,17 @@ class DumpSorter:
     def _text(self, data: bytes) -> None:
         is_blank = data.isspace()
         if self._held:
-            if is_blank or (self._entry and _LEADS_COPY.match(data)):
+            self._alters = self._alters or bool(self._entry and _ALTER_TABLE.match(data))
+            if is_blank or self._alters:
                 return self._hold(data)
             self._release()
-        if self._in_preamble and not is_blank and not _BEGIN.fullmatch(data):
+        begin = _BEGIN.match(data) if self._in_preamble else None
+        if begin and begin.end() < len(data):
             self._in_preamble = False
-            start = len(data) - len(data.lstrip())
-            self._writer.put(data[:start])
+            self._writer.put(begin[0])
+            data = data[begin.end() :]
             is_database = _CHANGES_DATABASE.match(data)
             self._writer.start(SectionKind.DATABASE if is_database else SectionKind.PRE_DATA)
-            data = data[start:]
         return self._writer.put(data)
 
     def _comment(self, data: bytes) -> None:
@@ -274,7 +277,8 @@ class DumpSorter:
         if self._entry is None:
             self._release()
         head = b"".join([*self._held, data])
-        self._held, self._entry, self._in_preamble = [], None, False
+        self._held, self._entry, self._alters = [], None, False
+        self._in_preamble = False
         self._run = SectionKind.DATA
         self._writer.start(SectionKind.DATA, *copied_table(data, self.client_encoding))
         self._writer.head(head)
@@ -286,7 +290,9 @@ class DumpSorter:
     def _after_end(self, piece: Piece, data: bytes) -> None:
         if piece is Piece.META and volatile_kind(data) is VolatileKind.UNRESTRICT:
             return self._writer.take_out(VolatileKind.UNRESTRICT, data)
-        if piece is not Piece.COMMENT and not data.isspace():
+        # A command without a line end is one that was cut: `finish` finds it unpaired.
+        is_cut = piece is Piece.META and not data.endswith(b"\n")
+        if piece is not Piece.COMMENT and not data.isspace() and not is_cut:
             raise UnusableInput(
                 "something follows the end of the dump",
                 detail=f"After its end mark stands {data.split(maxsplit=1)[0][:40]!r}.",

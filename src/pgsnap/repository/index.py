@@ -6,7 +6,10 @@ Hot paths use the connection itself, because sqlite-utils takes 30 µs a row and
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +21,8 @@ from pgsnap.repository.migrations import SCHEMA_VERSION, migrate
 
 _BUSY_SECONDS = 60.0
 _LOOKUP_BATCH = 500
+# PRAGMA application_id of an index that is_complete.
+_COMPLETE = int.from_bytes(b"snap", "big")
 
 
 class IndexDamaged(CorruptionError):
@@ -32,18 +37,26 @@ class Index:
     def __init__(self, path: Path | None) -> None:
         """Open the index, or make it; None: in memory. Raises IndexDamaged, StoreError."""
         self._lock = threading.Lock()
-        with index_errors():
-            self._connection = sqlite3.connect(
-                path or ":memory:", check_same_thread=False, timeout=_BUSY_SECONDS
-            )
-        try:
-            with index_errors():
-                self._prepare()
+        self._path = path
+        self._file_number = 0
+        with contextlib.nullcontext() if path is None else _alone_in(path.parent):
             if path is not None:
-                path.chmod(0o600)
-        except BaseException:
-            self._connection.close()
-            raise
+                _make_private(path)
+                self._file_number = path.stat().st_ino
+            with index_errors():
+                self._connection = sqlite3.connect(
+                    path or ":memory:", check_same_thread=False, timeout=_BUSY_SECONDS
+                )
+            try:
+                with index_errors():
+                    self._prepare()
+            except IndexDamaged:
+                self._connection.close()
+                self._put_aside()
+                raise
+            except BaseException:
+                self._connection.close()
+                raise
 
     def _prepare(self) -> None:
         connection = self._connection
@@ -60,6 +73,16 @@ class Index:
 
     def close(self) -> None:
         self._connection.close()
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether it held every snapshot of the store once. A new one does not: a snapshot
+        that is not in it tells nothing."""
+        return self._all("PRAGMA application_id") == [(_COMPLETE,)]
+
+    def set_complete(self) -> None:
+        with self._transaction() as connection:
+            connection.execute(f"PRAGMA application_id = {_COMPLETE}")
 
     # -- packs and chunks ---------------------------------------------------------------------
 
@@ -118,16 +141,12 @@ class Index:
             chunks,
         )
         for chunk, pack, offset, kind, codec, cipher, depth, base, frame_bytes, size in rows:
-            frame = Frame(
-                chunk,
-                ChunkKind(kind),
-                Codec(codec),
-                Cipher(cipher),
-                depth,
-                base,
-                frame_bytes,
-                size,
-            )
+            try:
+                codes = ChunkKind(kind), Codec(codec), Cipher(cipher)
+            except ValueError as error:
+                with self._damage_put_aside():
+                    raise IndexDamaged("the index is damaged", detail=f"{error}.") from None
+            frame = Frame(chunk, *codes, depth, base, frame_bytes, size)
             found.setdefault(chunk, []).append(Location(pack, offset, frame))
         for several in found.values():
             several.sort(key=lambda location: location.frame.depth)
@@ -207,15 +226,61 @@ class Index:
     # -- the connection -----------------------------------------------------------------------
 
     def _all(self, sql: str, words: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._lock, index_errors():
+        with self._lock, self._damage_put_aside(), index_errors():
             return self._connection.execute(sql, words).fetchall()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, index_errors():
+        with self._lock, self._damage_put_aside(), index_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             with self._connection:
                 yield self._connection
+
+    @contextlib.contextmanager
+    def _damage_put_aside(self) -> Iterator[None]:
+        try:
+            yield
+        except IndexDamaged as error:
+            error.hint = "Run the command again: the index is derived, and is built anew."
+            if self._path is not None:
+                with _alone_in(self._path.parent):
+                    self._put_aside()
+            raise
+
+    def _put_aside(self) -> None:
+        """Rename the file, unless another process did so already."""
+        path = self._path
+        with contextlib.suppress(OSError):
+            if path is not None and path.stat().st_ino == self._file_number:
+                for suffix in ("", "-wal", "-shm"):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.replace(f"{path}{suffix}", f"{path}.damaged{suffix}")
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from making or renaming an index in *folder* meanwhile."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Where there is no flock, the worst is an index that is built twice.
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def _make_private(path: Path) -> None:
+    """Make the file with mode 0600 before SQLite does: its -wal and -shm take the same mode."""
+    try:
+        # Never opened where it exists: closing it would take the locks of this process's other
+        # connections with it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        if stat.S_IMODE(path.stat().st_mode) != 0o600:
+            path.chmod(0o600)
+    except OSError as error:
+        raise StoreError("the index cannot be used", detail=f"{error}.") from error
 
 
 @contextlib.contextmanager

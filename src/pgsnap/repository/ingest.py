@@ -190,9 +190,9 @@ class Ingest:
 
     def _claim(self, names: list[ChunkId]) -> set[ChunkId]:
         """Return those of *names* that this call is to write."""
-        known = self._index.known(list(set(names)))
+        # Both are looked at in one go, or a chunk that is being indexed would be in neither.
         with self._claims:
-            mine = set(names) - known - self._claimed
+            mine = set(names) - self._index.known(list(set(names))) - self._claimed
             self._claimed |= mine
         return mine
 

@@ -19,6 +19,7 @@ LOCK_FILE = "lock"
 INDEX_FILE = "index.sqlite"
 GITIGNORE_FILE = ".gitignore"
 
+_WORD_BYTES_MAX = 255
 _HEX_NAME = re.compile(rf"[0-9a-f]{{{HASH_BYTES * 2}}}")
 # What a revision gives a meaning, what a shell would, and what a file system cannot hold.
 _BAD_TAG = re.compile(r"[\x00-\x20\x7f~^:@?*\[\]\\]|^[-+./]|[./]$|//|\.\.|\.lock$")
@@ -54,15 +55,22 @@ def encode_word(word: str) -> str:
     return "%2E" + encoded[1:] if encoded.startswith(".") else encoded
 
 
+def is_word(word: str) -> bool:
+    """Tell whether *word* can be a part of an object name: file systems end at 255 bytes."""
+    return 0 < len(encode_word(word)) <= _WORD_BYTES_MAX
+
+
 def decode_word(word: str) -> str:
     return unquote(word, errors="surrogateescape")
 
 
 def check_tag(tag: str) -> str:
     """Return *tag* if it is a legal name. Raises UsageError."""
-    if not tag or len(tag.encode("utf-8", "surrogateescape")) > TAG_BYTES_MAX:
+    if len(tag.encode("utf-8", "surrogateescape")) > TAG_BYTES_MAX or not is_word(tag):
         raise UsageError(
-            "a tag needs a name", detail=f"A name has 1 to {TAG_BYTES_MAX} bytes.", hint=_TAG_HINT
+            "a tag needs a name",
+            detail=f"A name has 1 to {TAG_BYTES_MAX} bytes, fewer where they are not ASCII.",
+            hint=_TAG_HINT,
         )
     if _BAD_TAG.search(tag) or tag == "latest":
         raise UsageError(f'"{tag}" cannot be the name of a tag', hint=_TAG_HINT)
@@ -84,7 +92,7 @@ _TAG_HINT = (
 def check_label(label: str) -> str:
     """Return *label* if it can name a database. Raises UsageError."""
     size = len(label.encode("utf-8", "surrogateescape"))
-    if not 1 <= size <= LABEL_BYTES_MAX or any(ord(char) < 32 for char in label):
+    if size > LABEL_BYTES_MAX or not is_word(label) or any(ord(char) < 32 for char in label):
         raise UsageError(
             f"{label!r} cannot be the label of a database",
             detail=f"A label has 1 to {LABEL_BYTES_MAX} bytes and no control characters.",

@@ -50,7 +50,10 @@ def exclusive(path: Path, timeout_seconds: float) -> Iterator[None]:
         raise _unusable(path, error) from error
     try:
         _acquire(file, fcntl.LOCK_EX, path, timeout_seconds)
-        _write_holder(file)
+        try:
+            _write_holder(file)
+        except OSError as error:
+            raise _unusable(path, error) from error
         try:
             yield
         finally:

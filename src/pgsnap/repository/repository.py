@@ -49,6 +49,7 @@ from pgsnap.model import (
 from pgsnap.repository import layout, lock
 from pgsnap.repository.chunks import ChunkReader
 from pgsnap.repository.index import Index, IndexDamaged
+from pgsnap.repository.index_place import index_path, is_writable, open_index
 from pgsnap.repository.recipes import nodes, walk
 from pgsnap.repository.tags import Tags
 from pgsnap.stores.local import LocalStore
@@ -61,7 +62,7 @@ class Repository:
     """
 
     def __init__(
-        self, path: Path, store: LocalStore, config: RepositoryConfig, index: Index, *, new: bool
+        self, path: Path, store: LocalStore, config: RepositoryConfig, index: Index
     ) -> None:
         self.path = path
         self.store = store
@@ -70,7 +71,6 @@ class Repository:
         self.tags = Tags(store)
         self.chunks = ChunkReader(store, index)
         self._resources = contextlib.ExitStack()
-        self._index_is_new = new
         self._packs_are_known = False
 
     # -- making and opening -------------------------------------------------------------------
@@ -97,7 +97,9 @@ class Repository:
         )
         # Dumps never enter version control, wherever the repository lies.
         store.put(layout.GITIGNORE_FILE, b"*\n")
-        Index(path / layout.INDEX_FILE).close()
+        index = Index(path / layout.INDEX_FILE)
+        index.set_complete()
+        index.close()
         # The config makes the folder a repository: it comes last.
         store.create(layout.CONFIG, encode_config(config))
 
@@ -119,11 +121,33 @@ class Repository:
         with contextlib.ExitStack() as resources:
             _remove_leftovers(path, store)
             resources.enter_context(lock.shared(path / layout.LOCK_FILE, lock_timeout_seconds))
-            index, new = _open_index(path, config, index_folder)
-            resources.callback(index.close)
-            repo = cls(path, store, config, index, new=new)
-            repo._catch_up_snapshots()
+            writable = is_writable(path)
+            file = index_path(path, config.repository_id, index_folder, writable=writable)
+            try:
+                repo = cls._caught_up(path, store, config, file, writable=writable)
+            except IndexDamaged:
+                # It was put aside: what is derived can be made anew.
+                repo = cls._caught_up(path, store, config, file, writable=writable)
+            resources.callback(repo.index.close)
             repo._resources = resources.pop_all()
+        return repo
+
+    @classmethod
+    def _caught_up(
+        cls,
+        path: Path,
+        store: LocalStore,
+        config: RepositoryConfig,
+        file: Path | None,
+        *,
+        writable: bool,
+    ) -> Self:
+        repo = cls(path, store, config, open_index(file))
+        try:
+            repo._catch_up_snapshots(writable=writable)
+        except BaseException:
+            repo.index.close()
+            raise
         return repo
 
     def __enter__(self) -> Self:
@@ -161,7 +185,7 @@ class Repository:
             self.index.drop_pack(pack)
         self._packs_are_known = True
 
-    def _catch_up_snapshots(self) -> None:
+    def _catch_up_snapshots(self, *, writable: bool) -> None:
         """Bring the index's snapshots to what is in the store, and finish what was wished."""
         stored = {
             snapshot
@@ -169,14 +193,20 @@ class Repository:
             if (snapshot := layout.hash_of(info.name)) is not None
         }
         indexed = self.index.snapshot_ids()
+        new = []
         for snapshot in stored - indexed:
             with contextlib.suppress(CorruptionError, ObjectNotFound):
                 data = self.store.get(layout.snapshot_name(snapshot))
-                # Its commit was killed after the commit point. A whole new index tells nothing
-                # of the sort: there a missing tag is one that was deleted.
-                self._admit(snapshot, data, with_tags=not self._index_is_new)
+                new.append((decode_manifest(data, snapshot).time, snapshot, data))
+        # Its commit was killed after the commit point. An index that is being built anew tells
+        # nothing of the sort: there a missing tag is one that was deleted.
+        complete = self.index.is_complete
+        for _, snapshot, data in sorted(new):
+            self._admit(snapshot, data, with_tags=complete and writable)
         if indexed - stored:
             self.index.drop_snapshots(indexed - stored)
+        if not complete:
+            self.index.set_complete()
 
     def _admit(self, new: SnapshotId, data: bytes, *, with_tags: bool) -> list[str]:
         """Take a stored manifest into the index, and return the tags that it got.
@@ -215,6 +245,9 @@ class Repository:
         data = self.index.manifest(snapshot)
         if data is None:
             raise UnknownRevision(f'no snapshot is named "{snapshot.hex()[:12]}"')
+        if snapshot_id(data) != snapshot:
+            # The index is damaged, the truth need not be.
+            data = self.store.get(layout.snapshot_name(snapshot))
         return decode_manifest(data, snapshot)
 
     def newest(self, database: str | None, limit: int | None = None) -> list[SnapshotId]:
@@ -300,45 +333,8 @@ def _read_config(path: Path, store: LocalStore) -> bytes:
 
 def _remove_leftovers(path: Path, store: LocalStore) -> None:
     """Delete what killed writers left, if nobody else has the repository open right now."""
-    with (
-        contextlib.suppress(StoreError, RepositoryLocked),
-        lock.exclusive(path / layout.LOCK_FILE, 0.0),
-    ):
-        store.remove_leftovers()
-
-
-def _open_index(
-    path: Path, config: RepositoryConfig, index_folder: Path | None
-) -> tuple[Index, bool]:
-    """Return the index, and whether it is a new one."""
-    file: Path | None = path / layout.INDEX_FILE
-    if not _is_writable(path):
-        file = index_folder / f"{config.repository_id}.sqlite" if index_folder else None
-        if file is not None:
-            try:
-                file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError:
-                file = None
-    if file is None:
-        return Index(None), True
-    new = not file.exists()
-    try:
-        return Index(file), new
-    except IndexDamaged:
-        # It is derived: what cannot be used is put aside and made anew.
-        for suffix in ("", "-wal", "-shm"):
-            damaged = file.with_name(file.name + suffix)
-            if damaged.exists():
-                damaged.replace(damaged.with_name(f"{file.name}.damaged{suffix}"))
-        return Index(file), True
-
-
-def _is_writable(folder: Path) -> bool:
-    """Tell whether files can be made in *folder*: by trying, as root may and media may not."""
-    probe = folder / f".probe-{secrets.token_hex(8)}"
-    try:
-        probe.touch(mode=0o600)
-        probe.unlink()
-    except OSError:
-        return False
-    return True
+    with contextlib.suppress(StoreError, RepositoryLocked):
+        # Not even for a moment does a reader hold the lock alone without a reason.
+        if store.has_leftovers():
+            with lock.exclusive(path / layout.LOCK_FILE, 0.0):
+                store.remove_leftovers()

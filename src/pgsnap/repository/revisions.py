@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +12,7 @@ from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import HASH_BYTES, SnapshotId, Tag
 from pgsnap.repository.repository import Repository
 
-_STEPS = re.compile(r"(?P<base>.+?)(?P<steps>(?:~\d*)+)", re.DOTALL)
+_STEPS = re.compile(r"(?P<base>.+?)(?P<steps>(?:~[0-9]{0,9})+)", re.DOTALL)
 _PREFIX = re.compile(rf"[0-9a-fA-F]{{{ID_PREFIX_MIN},{HASH_BYTES * 2}}}")
 _CANDIDATES_SHOWN = 5
 
@@ -129,8 +130,9 @@ def _last_moment(text: str) -> int:
         except ValueError:
             continue
         # The end of a local day is not 24 hours after its start where clocks change in it.
-        end = (start + span).astimezone(UTC) if start.tzinfo is None else start + span
-        return to_micros(end) - 1
+        with contextlib.suppress(OverflowError):
+            end = (start + span).astimezone(UTC) if start.tzinfo is None else start + span
+            return to_micros(end) - 1
     raise UsageError(
         f'"{text}" is no time',
         hint="Write @2026-01-31, @2026-01-31T14:30 or @2026-01-31T14:30:00+02:00.",

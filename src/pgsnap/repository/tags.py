@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgsnap.errors import ObjectNotFound, StoreChanged, TagExists, UnknownRevision
+from pgsnap.errors import CorruptionError, ObjectNotFound, StoreChanged, TagExists, UnknownRevision
 from pgsnap.format.small import decode_tag, encode_tag
 from pgsnap.model import SnapshotId, Tag
 from pgsnap.repository import layout
@@ -63,6 +63,8 @@ class Tags:
         return self._decode(found, database, name)
 
     def _data(self, database: str, name: str) -> bytes | None:
+        if not layout.is_word(database) or not layout.is_word(name):
+            return None
         try:
             return self._store.get(layout.tag_name(database, name))
         except ObjectNotFound:
@@ -82,7 +84,11 @@ class Tags:
 
     @staticmethod
     def _decode(data: bytes, database: str, name: str) -> Tag:
-        return decode_tag(data, f'tag "{name}" of database "{database}"')
+        what = f'tag "{name}" of database "{database}"'
+        tag = decode_tag(data, what)
+        if (tag.database, tag.name) != (database, name):
+            raise CorruptionError(f"{what} is damaged", detail="Its object is another tag's.")
+        return tag
 
 
 def tag_exists(tag: Tag) -> TagExists:

@@ -1,0 +1,1 @@
+"""SQL that asks, renames and creates: one connection, held open."""

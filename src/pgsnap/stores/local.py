@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -48,20 +49,10 @@ class LocalStore:
     def create(self, name: str, data: bytes) -> None:
         target = self._path(name)
         with self._errors(name), self._temporary(data) as temporary:
-            self._make_folder(target.parent)
             try:
-                os.link(temporary, target)
+                self._publish_new(temporary, target, self._exclusive())
             except FileExistsError:
                 raise ObjectExists(f'"{name}" exists already') from None
-            except OSError as error:
-                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
-                    raise
-                # A file system without hard links: all creators take the same lock instead.
-                with self._exclusive():
-                    if target.exists():
-                        raise ObjectExists(f'"{name}" exists already') from None
-                    temporary.replace(target)
-            sync_folder(target.parent)
 
     def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
         target = self._path(name)
@@ -78,7 +69,13 @@ class LocalStore:
                     sync_folder(target.parent)
                 return
             with self._temporary(data) as temporary:
-                self._publish(temporary, target)
+                if found is not None:
+                    self._publish(temporary, target)
+                    return
+                try:
+                    self._publish_new(temporary, target, contextlib.nullcontext())
+                except FileExistsError:
+                    raise StoreChanged(f'"{name}" was changed by another process') from None
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         with self._errors(name):
@@ -86,12 +83,12 @@ class LocalStore:
             try:
                 wanted = os.fstat(file).st_size - start if length is None else length
                 parts = []
-                while wanted > 0:
-                    part = os.pread(file, wanted, start)
+                while wanted:
+                    part = os.pread(file, wanted, start) if wanted > 0 else b""
                     if not part:
                         raise CorruptionError(
                             f'"{name}" is cut short',
-                            detail=f"{wanted} bytes are missing at offset {start}.",
+                            detail=f"It ends before offset {start + max(wanted, 0)}.",
                         )
                     parts.append(part)
                     start += len(part)
@@ -110,6 +107,11 @@ class LocalStore:
             target.unlink(missing_ok=True)
             if target.parent.exists():
                 sync_folder(target.parent)
+
+    def has_leftovers(self) -> bool:
+        """Tell whether a writer is at work, or was killed at it."""
+        with self._errors(TEMPORARY):
+            return any((self.root / TEMPORARY).iterdir())
 
     def remove_leftovers(self) -> None:
         """Delete what writers that were killed left behind. Only while nobody else writes."""
@@ -160,6 +162,23 @@ class LocalStore:
         # Else the rename itself may be lost.
         sync_folder(target.parent)
 
+    def _publish_new(
+        self, temporary: Path, target: Path, alone: contextlib.AbstractContextManager[None]
+    ) -> None:
+        """Raise FileExistsError if *target* is there; *alone* is taken where links are unknown."""
+        self._make_folder(target.parent)
+        try:
+            os.link(temporary, target)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+                raise
+            # A file system without hard links: whoever makes an object holds the same lock.
+            with alone:
+                if target.exists():
+                    raise FileExistsError(errno.EEXIST, "exists", str(target)) from None
+                temporary.replace(target)
+        sync_folder(target.parent)
+
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
             return
@@ -177,6 +196,8 @@ class LocalStore:
         path = self.root / "cas.lock"
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
+            if stat.S_IMODE(os.fstat(file).st_mode) != FILE_MODE:
+                os.fchmod(file, FILE_MODE)
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
         finally:

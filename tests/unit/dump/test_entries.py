@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from support.dump_texts import HEAD, TAIL, entry, names, read, rows
 
 from pgsnap.dump.entries import ENTRY, Entry, copied_table, decode, entry_kind, parse_entry
 from pgsnap.model import SectionKind
+from support.dump_texts import HEAD, TAIL, entry, names, read, rows
 
 PRE, DATA, POST = SectionKind.PRE_DATA, SectionKind.DATA, SectionKind.POST_DATA
 SEQUENCES, LARGE = SectionKind.SEQUENCES, SectionKind.LARGE_OBJECTS
@@ -23,7 +23,8 @@ SEQUENCES, LARGE = SectionKind.SEQUENCES, SectionKind.LARGE_OBJECTS
          ("f(integer, text)", "ACL", "", "a b")),
         ("Name: a; Type: b; Type: INDEX; Schema: s; Owner: o; Tablespace: ts",
          ("a; Type: b", "INDEX", "s", "o")),
-        ("Name: EXTENSION x; Type: COMMENT; Schema: -; Owner: ", ("EXTENSION x", "COMMENT", "", "")),
+        ("Name: EXTENSION x; Type: COMMENT; Schema: -; Owner: ",
+         ("EXTENSION x", "COMMENT", "", "")),
         ("Name: -; Type: TABLE; Schema: -x; Owner: -y", ("-", "TABLE", "-x", "-y")),
     ],
 )  # fmt: skip
@@ -113,8 +114,11 @@ def test_the_true_name_of_a_table_is_in_its_copy_statement(
     ],
 )  # fmt: skip
 def test_names_of_encodings_are_postgresqls(encoding: str, text: str) -> None:
-    codec = {"UTF8": "utf-8", "LATIN9": "iso8859_15", "WIN1251": "cp1251", "WIN866": "cp866",
-             "SJIS": "cp932", "KOI8R": "koi8_r", "UHC": "cp949"}.get(encoding, encoding)  # fmt: skip
+    codecs = {
+        "LATIN9": "iso8859_15", "WIN1251": "cp1251", "WIN866": "cp866", "SJIS": "cp932",
+        "KOI8R": "koi8_r", "UHC": "cp949",
+    }  # fmt: skip
+    codec = codecs.get(encoding, encoding)
     assert decode(text.encode(codec), encoding) == text
 
 

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from support.commandline import SOURCE, CommandLine
+from support.databases import Database
+
+
+@pytest.fixture
+def shop(snap: CommandLine, database: Database) -> Iterator[CommandLine]:
+    """A snapshot of a database that was changed since."""
+    snap.setenv("DATABASE_URL", database.dsn)
+    database.psql("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2)")
+    snap.ok("init")
+    snap.ok("commit", "-m", "two rows", "--tag", "two")
+    database.psql("INSERT INTO t VALUES (3)")
+    yield snap
+    for name in database.cluster.psql(
+        f"SELECT datname FROM pg_database WHERE datname LIKE '{database.name}%snap%'", "postgres"
+    ).split():
+        database.cluster.drop_database(name)
+
+
+def rows(database: Database) -> str:
+    return database.psql("SELECT count(*) FROM t").strip()
+
+
+def on_terminal(snap: CommandLine, answer: str, *arguments: str) -> tuple[int, str]:
+    """Run snap on a terminal where somebody answers; return its exit code and what it showed."""
+    master, slave = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pgsnap.cli", *arguments],
+        env={**os.environ, "TERM": "xterm", "PYTHONPATH": str(SOURCE)},
+        cwd=snap.work,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    os.write(master, f"{answer}\n".encode())
+    shown = b""
+    while True:
+        try:
+            data = os.read(master, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        shown += data
+    os.close(master)
+    return child.wait(timeout=60), shown.decode()
+
+
+def test_without_a_yes_the_plan_is_shown_and_nothing_is_done(
+    shop: CommandLine, database: Database
+) -> None:
+    result = shop("restore", "two")
+    assert result.code == 5
+    assert result.out == ""
+    for words in ("Replaces:", database.name, "Last saved:", "safety snapshot", "Space:"):
+        assert words in result.err
+    assert rows(database) == "3"
+    assert shop("restore", "two", "--json").error["kind"] == "declined"
+
+
+@pytest.mark.parametrize(("answer", "code", "count"), [("n", 5, "3"), ("", 5, "3"), ("y", 0, "2")])
+def test_on_a_terminal_the_answer_decides(
+    shop: CommandLine, database: Database, answer: str, code: int, count: str
+) -> None:
+    found, shown = on_terminal(shop, answer, "restore", "two")
+    assert found == code, shown
+    assert f"Restore to {database.name}? [y/N]" in shown
+    assert rows(database) == count
+
+
+def test_restore_and_undo_take_turns(shop: CommandLine, database: Database) -> None:
+    done = shop.ok("restore", "two", "--yes", "--json").json
+    assert rows(database) == "2"
+    assert done["rows"] == 2
+    tags = {tag["name"]: tag["snapshot"] for tag in shop.ok("tag", "--json").json}
+    [safety] = [name for name in tags if name.startswith("before-restore/")]
+    assert tags[safety] == done["safety_snapshot"]
+    assert shop.ok("show", safety, "--json").json["rows"] == 3
+    undone = shop.ok("undo", "--yes")
+    assert rows(database) == "3"
+    assert f"put back {database.name}" in undone.out
+    assert "snap undo --discard" in undone.out
+    shop.ok("undo", "--yes")
+    assert rows(database) == "2"
+
+
+def test_discard_asks_and_drops_the_kept_database(shop: CommandLine, database: Database) -> None:
+    kept = shop.ok("restore", "two", "--yes", "--no-safety-snapshot", "--json").json["kept"]
+    refused = shop("undo", "--discard")
+    assert refused.code == 5
+    assert kept in refused.err
+    assert kept in shop.ok("undo", "--discard", "--yes").out
+    again = shop("undo", "--discard", "--yes")
+    assert again.code == 40
+
+
+def test_a_third_copy_is_refused_and_discard_old_helps(
+    shop: CommandLine, database: Database
+) -> None:
+    kept = shop.ok("restore", "two", "--yes", "--no-safety-snapshot", "--json").json["kept"]
+    refused = shop("restore", "two", "--yes")
+    assert refused.code == 40
+    assert "--discard-old" in refused.err
+    done = shop.ok("restore", "two", "--yes", "--discard-old", "--json").json
+    assert done["discarded"] == [kept]
+
+
+def test_safety_snapshots_can_be_turned_off_in_snap_toml(
+    shop: CommandLine, database: Database
+) -> None:
+    (shop.work / "snap.toml").write_text("safety_snapshot = false\n")
+    assert shop.ok("restore", "two", "--yes", "--json").json["safety_snapshot"] is None
+    assert shop.ok("undo", "--yes", "--json").json["safety_snapshot"] is None
+
+
+def test_restore_to_a_new_database_replaces_nothing(shop: CommandLine, database: Database) -> None:
+    name = f"{database.name}__snap_copy"
+    result = shop.ok("restore", "two", "--to", name, "--yes")
+    assert result.out.splitlines()[-1].split("  ")[0].endswith(f"to {name}")
+    assert Database(database.cluster, name).psql("SELECT count(*) FROM t").strip() == "2"
+    assert rows(database) == "3"
+
+
+def test_a_bar_shows_progress_on_a_terminal_only(shop: CommandLine, database: Database) -> None:
+    code, shown = on_terminal(shop, "", "commit", "-m", "x")
+    assert code == 0
+    assert "\x1b[" in shown
+    plain = shop.ok("commit", "-m", "x")
+    assert plain.err.startswith("commit ")
+    assert len(plain.err.splitlines()) == 1
+    assert "\x1b[" not in plain.err
+    code, shown = on_terminal(shop, "", "commit", "-m", "x", "--no-progress")
+    assert "\x1b[?25l" not in shown
+
+
+def test_the_psql_client_does_what_psycopg_does(shop: CommandLine, database: Database) -> None:
+    (shop.work / "snap.toml").write_text('client = "psql"\n')
+    shop.ok("restore", "two", "--yes")
+    assert rows(database) == "2"
+
+
+def test_cat_warns_when_it_writes_to_a_terminal(shop: CommandLine, database: Database) -> None:
+    code, shown = on_terminal(shop, "", "cat", "two")
+    assert code == 0
+    assert "warning: the dump goes to the terminal" in shown
+
+
+def test_globals_come_with_masked_verifiers_unless_asked_for(
+    shop: CommandLine, database: Database
+) -> None:
+    role = f"{database.name}_role"
+    database.psql(f"CREATE ROLE {role} LOGIN PASSWORD 'very-secret'")
+    try:
+        shop.ok("commit", "-m", "with a role")
+        masked = shop.ok("cat", "latest", "--section", "globals").out
+        shown = shop.ok("cat", "latest", "--section", "globals", "--with-secrets").out
+    finally:
+        database.psql(f"DROP ROLE {role}")
+    assert f"CREATE ROLE {role};" in masked
+    assert "SCRAM-SHA-256" not in masked
+    assert "SCRAM-SHA-256" in shown
+    assert role not in shop.ok("cat", "latest").out
