@@ -254,7 +254,7 @@ class Index:
             if path is not None and path.stat().st_ino == self._file_number:
                 for suffix in ("", "-wal", "-shm"):
                     with contextlib.suppress(FileNotFoundError):
-                        os.replace(f"{path}{suffix}", f"{path}.damaged{suffix}")
+                        Path(f"{path}{suffix}").replace(f"{path}.damaged{suffix}")
 
 
 @contextlib.contextmanager
@@ -295,5 +295,6 @@ def index_errors() -> Iterator[None]:
         if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise IndexDamaged("the index is damaged", detail=f"{error}.") from error
         raise StoreError("the index cannot be used", detail=f"{error}.") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        # A damaged schema may even break SQLite's own error message.
         raise IndexDamaged("the index is damaged", detail=f"{error}.") from error
