@@ -139,9 +139,7 @@ def test_psql_killed_at_random_moments_fails_the_restore_and_leaves_nothing(scen
     chance = random.Random(seed)
     for _ in range(4):
         child = scene.start()
-        assert child.stdout is not None
-        while child.stdout.readline().strip() != "load":
-            pass
+        wait_for_load(child)
         victim = wait_for_psql(child.pid)
         time.sleep(chance.uniform(0.0, 0.25))
         try:
@@ -155,6 +153,15 @@ def test_psql_killed_at_random_moments_fails_the_restore_and_leaves_nothing(scen
             assert scene.state() == NEW
             assert len(databases_like(scene.shop, "%\\_\\_snap\\_%")) <= 1
         check_whole_and_heal(scene)
+
+
+def wait_for_load(child: subprocess.Popen[str]) -> None:
+    """Return when the load begins; fail where the restore ended before."""
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.strip() == "load":
+            return
+    pytest.fail(f"the restore ended before its load: {child.communicate()[1]}")
 
 
 def wait_for_psql(parent: int) -> int:
@@ -201,9 +208,7 @@ def test_a_server_that_crashes_in_mid_load_keeps_its_live_database(
     with new_repository(tmp_path / "repo") as repo:
         made = Scene(shop, repo, commit_database(repo, server_of(shop)))
         child = made.start()
-        assert child.stdout is not None
-        while child.stdout.readline().strip() != "load":
-            pass
+        wait_for_load(child)
         time.sleep(0.05)
         own_cluster.crash()
         child.communicate(timeout=90)
@@ -228,9 +233,7 @@ def test_damage_in_mid_stream_never_counts_as_restored(scene: Scene) -> None:
 
 def test_a_load_whose_backend_is_ended_by_an_administrator_fails(scene: Scene) -> None:
     child = scene.start()
-    assert child.stdout is not None
-    while child.stdout.readline().strip() != "load":
-        pass
+    wait_for_load(child)
     ended = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname ~ '__snap_' AND application_name LIKE 'snap restore%'"

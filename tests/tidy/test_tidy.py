@@ -22,7 +22,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "mana
 # Imported at the top these would cost every start of `snap`; chunking is itself imported late.
 NUMPY_ROOM = "chunking"
 # A restore and an undo take a snapshot of what they are about to replace.
-VERBS_MAY_CALL = {("restore", "commit"), ("undo", "commit"), ("undo", "restore")}
+VERBS_MAY_CALL = {("safety", "commit")}
 # SQL may be asked of a psql that a runner starts.
 SIDEWAYS = {("sessions", "runners")}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import CorruptionError, UnknownRevision
-from pgsnap.model import Section, SectionKind, SnapshotId
+from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
 
@@ -33,23 +33,31 @@ def cat(
     """
     snapshot = repo.snapshot(snapshot_id)
     repo.check_present(snapshot)
-    chosen = None
-    if sections:
-        chosen = [section.name for section in _named(list(repo.sections(snapshot)), sections)]
-    stream = snapshot_stream(repo, snapshot, restrict_key=fresh_restrict_key(), sections=chosen)
-    with_globals = chosen is not None and any(name.kind is SectionKind.GLOBALS for name in chosen)
-    return _poisoned(_masked(stream) if with_globals and not with_secrets else stream)
+    chosen = _named(list(repo.sections(snapshot)), sections) if sections else None
+    return _poisoned(_streams(repo, snapshot, chosen, with_secrets=with_secrets))
 
 
-def _named(found: list[Section], words: Sequence[str]) -> list[Section]:
+def _streams(
+    repo: Repository, snapshot: Snapshot, chosen: list[SectionName] | None, *, with_secrets: bool
+) -> Iterator[bytes]:
+    """Yield the dump, or the sections *chosen*; the globals on their own, to be masked."""
+    key = fresh_restrict_key()
+    if chosen is None:
+        yield from snapshot_stream(repo, snapshot, restrict_key=key)
+        return
+    hidden = [] if with_secrets else [name for name in chosen if name.kind is SectionKind.GLOBALS]
+    shown = [name for name in chosen if name not in hidden]
+    yield from snapshot_stream(repo, snapshot, restrict_key=key, sections=shown)
+    # Globals are small, and a verifier must not slip through between two blocks.
+    stream = snapshot_stream(repo, snapshot, restrict_key=key, sections=hidden)
+    yield _VERIFIER.sub(rb"\1'********'", b"".join(stream))
+
+
+def _named(found: list[Section], words: Sequence[str]) -> list[SectionName]:
     """Return the sections that *words* name: "pre-data", "data public.orders", "public.orders"."""
-    chosen = []
+    chosen: list[SectionName] = []
     for word in words:
-        match = [
-            section
-            for section in found
-            if word in (str(section.name), str(section.name.kind), _table(section))
-        ]
+        match = [section.name for section in found if word in _words(section.name)]
         if not match:
             raise UnknownRevision(
                 f'the snapshot has no section "{word}"', hint="See its sections: snap show REV"
@@ -58,13 +66,8 @@ def _named(found: list[Section], words: Sequence[str]) -> list[Section]:
     return chosen
 
 
-def _table(section: Section) -> str:
-    return str(section.name).partition(" ")[2]
-
-
-def _masked(stream: Iterable[bytes]) -> Iterator[bytes]:
-    """Replace password verifiers. Globals are small, so they are taken whole."""
-    yield _VERIFIER.sub(rb"\1'********'", b"".join(stream))
+def _words(name: SectionName) -> tuple[str, str, str]:
+    return str(name), str(name.kind), str(name).partition(" ")[2]
 
 
 def _poisoned(stream: Iterable[bytes]) -> Iterator[bytes]:

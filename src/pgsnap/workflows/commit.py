@@ -102,7 +102,11 @@ def commit(
         sections_recipe=table,
         section_count=len(sections),
         table_count=len(
-            {section.name.name for section in sections if section.name.kind is SectionKind.DATA}
+            {
+                (section.name.schema, section.name.name)
+                for section in sections
+                if section.name.kind is SectionKind.DATA
+            }
         ),
         plain_bytes=sum(section.plain_bytes for section in sections),
         rows=sum(section.rows or 0 for section in sections),

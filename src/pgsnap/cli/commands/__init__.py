@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from pgsnap.cli.commands import cat, commit, init, log, restore, show, tag, undo
+from pgsnap.cli.commands import cat, commit, demo, init, log, restore, show, tag, undo
 from pgsnap.cli.commands import help as help_command
 
 # In the order of a first day with snap, which is the order of `snap --help`.
@@ -19,6 +19,7 @@ _MODULES: tuple[tuple[str, Any], ...] = (
     ("cat", cat),
     ("restore", restore),
     ("undo", undo),
+    ("demo", demo),
     ("help", help_command),
 )
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.safety import safety_commit
 from pgsnap.cli.world import open_repository, resolve, server_of
 
 if TYPE_CHECKING:
@@ -67,6 +66,7 @@ def run(
     from pgsnap.cli.restore_view import restore_fields, restore_lines
     from pgsnap.workflows.restore import restore
     from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
+    from pgsnap.workflows.safety import safety_commit
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings
@@ -89,10 +89,10 @@ def run(
             safety = safety_commit(
                 repo,
                 server,
-                settings,
                 label=plan.label,
                 database=plan.database,
                 verb="restore",
+                lock_wait_timeout_seconds=settings.lock_wait_timeout,
                 allow_newer_client=newer,
                 progress=progress,
             )

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.safety import safety_commit
 from pgsnap.cli.world import label_of, open_repository, server_of
 
 EXAMPLES = """
@@ -36,6 +35,7 @@ def run(
 
 def _undo(invocation: Invocation, *, yes: bool) -> None:
     from pgsnap.cli.restore_view import undo_fields, undo_lines, undo_plan_lines
+    from pgsnap.workflows.safety import safety_commit
     from pgsnap.workflows.undo import plan_undo, undo
 
     settings = invocation.settings
@@ -51,10 +51,10 @@ def _undo(invocation: Invocation, *, yes: bool) -> None:
             safety = safety_commit(
                 repo,
                 server,
-                settings,
                 label=plan.label,
                 database=plan.kept.live,
                 verb="undo",
+                lock_wait_timeout_seconds=settings.lock_wait_timeout,
                 allow_newer_client=settings.allow_newer_client,
                 progress=progress,
             )

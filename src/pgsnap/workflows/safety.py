@@ -1,41 +1,36 @@
-"""The snapshot that a restore or undo makes of what it is about to replace."""
+"""The safety snapshot: what a restore or an undo is about to replace, recorded first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from pgsnap.cli.settings import Settings
-
-if TYPE_CHECKING:
-    from pgsnap.model import SnapshotId
-    from pgsnap.progress import Progress
-    from pgsnap.repository.repository import Repository
-    from pgsnap.sessions.server import Server
+from pgsnap.model import SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.server import Server
+from pgsnap.sources.postgres import PostgresSource
+from pgsnap.workflows.commit import commit
 
 
 def safety_commit(
     repo: Repository,
     server: Server,
-    settings: Settings,
     *,
     label: str,
     database: str,
     verb: str,
-    allow_newer_client: bool,
-    progress: Progress,
+    lock_wait_timeout_seconds: float,
+    allow_newer_client: bool = False,
+    progress: Progress = SILENT,
 ) -> Callable[[], SnapshotId]:
     """Return what records *database* under *label*, tagged ``before-<verb>/<time>``."""
 
     def record() -> SnapshotId:
-        from pgsnap.sources.postgres import PostgresSource
-        from pgsnap.workflows.commit import commit
-
         source = PostgresSource(
             server,
             database=database,
-            lock_wait_timeout_seconds=settings.lock_wait_timeout,
+            lock_wait_timeout_seconds=lock_wait_timeout_seconds,
             allow_newer_client=allow_newer_client,
         )
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

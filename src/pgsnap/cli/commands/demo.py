@@ -1,0 +1,54 @@
+"""`snap demo`: the tour, on a throw-away PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pgsnap.cli.invocation import Invocation
+
+EXAMPLES = """
+snap demo
+snap demo --install
+"""
+
+
+def run(
+    ctx: typer.Context,
+    install: Annotated[
+        bool,
+        typer.Option("--install", help="Get PostgreSQL first, if there is none on this machine."),
+    ] = False,
+    scale: Annotated[
+        float,
+        typer.Option("--scale", min=0.01, max=100.0, help="Size of the sample; 1 is 100 MB."),
+    ] = 1.0,
+) -> None:
+    """Take the tour: commit, break, log, restore, prove and undo, on a throw-away PostgreSQL.
+
+    It makes a private server and a sample database in a temporary folder, and removes them at the
+    end. Nothing of yours is touched.
+    """
+    from pgsnap.demo import binaries, installing, tour
+
+    invocation = Invocation.of(ctx)
+    found = installing.ensure(say=invocation.tell) if install else binaries.find()
+    silent = invocation.json or invocation.quiet
+
+    def say(line: str) -> None:
+        if not silent:
+            invocation.terminal.write(line + "\n")
+            # Before the output of the command that comes next.
+            invocation.terminal.flush()
+
+    report = tour.run(found, say=say, scale=scale, show_output=not silent)
+    fields = {
+        "server_version": report.server_version,
+        "dump_bytes": report.dump_bytes,
+        "sha256_before": report.digest_before,
+        "sha256_after": report.digest_after,
+        "repository_bytes": report.repository_bytes,
+        "seconds": round(report.seconds, 3),
+    }
+    invocation.emit(fields, [])
