@@ -47,7 +47,14 @@ class StoreContract:
         assert store.get("packs/ab/one") == data
 
     def test_an_object_in_parts_is_their_concatenation(self, store: Store) -> None:
-        parts = [b"", b"one", b"", b"two" * 100_000, *(b"%d," % number for number in range(3000)), b""]
+        parts = [
+            b"",
+            b"one",
+            b"",
+            b"two" * 100_000,
+            *(b"%d," % number for number in range(3000)),
+            b"",
+        ]
         store.put("packs/ab/parts", parts)
         assert store.get("packs/ab/parts") == b"".join(parts)
 
@@ -232,7 +239,9 @@ def in_processes(task: Callable[..., Any], again: Callable[[], Store]) -> list[A
     return [outcomes[index] for index in range(PROCESSES)]
 
 
-def _child(task: Callable[..., Any], again: Callable[[], Store], index: int, barrier: Any, queue: Any) -> None:
+def _child(
+    task: Callable[..., Any], again: Callable[[], Store], index: int, barrier: Any, queue: Any
+) -> None:
     outcome = None
     try:
         outcome = task(again(), index, barrier)

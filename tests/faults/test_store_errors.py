@@ -25,9 +25,7 @@ def store(tmp_path: Path) -> LocalStore:
     return made
 
 
-def break_call(
-    monkeypatch: pytest.MonkeyPatch, name: str, code: int, *, after: int = 0
-) -> None:
+def break_call(monkeypatch: pytest.MonkeyPatch, name: str, code: int, *, after: int = 0) -> None:
     """Let an os call fail with *code* once it was made *after* times."""
     whole: Callable[..., Any] = getattr(os, name)
     made = iter(range(1_000_000))

@@ -167,7 +167,11 @@ def test_nested_records_have_the_fields_of_the_specification() -> None:
 
 
 CODES: list[tuple[str, type[IntEnum], dict[str, str]]] = [
-    ("kinds", ChunkKind, {"DATA": "data", "RECIPE": "recipe node", "SECTIONS": "piece of a section table"}),
+    (
+        "kinds",
+        ChunkKind,
+        {"DATA": "data", "RECIPE": "recipe node", "SECTIONS": "piece of a section table"},
+    ),
     ("codecs", Codec, {"RAW": "raw", "ZSTD": "zstd", "ZSTD_DELTA": "zstd against a base"}),
     ("ciphers", Cipher, {"NONE": "none"}),
 ]
@@ -293,9 +297,7 @@ def test_the_root_hash_is_as_the_specification_says() -> None:
         + (70_000).to_bytes(8, "little")
         + examples.a_hash("section")
     ).digest()
-    assert (
-        sections.root_hash([examples.PRE_DATA, examples.SECTION, globals_section]) == expected
-    )
+    assert sections.root_hash([examples.PRE_DATA, examples.SECTION, globals_section]) == expected
 
 
 def test_object_names_are_those_of_the_specification() -> None:

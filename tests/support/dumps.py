@@ -76,7 +76,9 @@ def table(schema: str, name: str, rows: Sequence[bytes], *, part: int = 0) -> Pa
 def rows(count: int, *, seed: int = 1, width: int = 60) -> list[bytes]:
     """Return *count* rows that do not compress to nothing, the same for the same *seed*."""
     chance = random.Random(seed)
-    return [b"%d\t%s" % (number, chance.randbytes(width // 2).hex().encode()) for number in range(count)]
+    return [
+        b"%d\t%s" % (number, chance.randbytes(width // 2).hex().encode()) for number in range(count)
+    ]
 
 
 def dump(*tables: Part, globals_text: bytes | None = None) -> Dump:

@@ -158,13 +158,17 @@ DELTA_TEXT = BASE_TEXT.replace(b"20\t", b"twenty\t")
 DEEP_TEXT = DELTA_TEXT.replace(b"30\t", b"thirty\t")
 
 
-def delta_frame(plain: bytes, base: bytes, depth: int, kind: ChunkKind = ChunkKind.DATA) -> tuple[
-    Frame, bytes
-]:
+def delta_frame(
+    plain: bytes, base: bytes, depth: int, kind: ChunkKind = ChunkKind.DATA
+) -> tuple[Frame, bytes]:
     """Return *plain* as a frame against *base*, as later versions write it (codec 2)."""
     prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     data = zstandard.ZstdCompressor(
-        level=3, dict_data=prefix, write_checksum=False, write_content_size=True, write_dict_id=False
+        level=3,
+        dict_data=prefix,
+        write_checksum=False,
+        write_content_size=True,
+        write_dict_id=False,
     ).compress(plain)
     return (
         Frame(
@@ -181,9 +185,9 @@ def delta_frame(plain: bytes, base: bytes, depth: int, kind: ChunkKind = ChunkKi
     )
 
 
-def plain_frame(plain: bytes, kind: ChunkKind = ChunkKind.DATA, *, raw: bool = False) -> tuple[
-    Frame, bytes
-]:
+def plain_frame(
+    plain: bytes, kind: ChunkKind = ChunkKind.DATA, *, raw: bool = False
+) -> tuple[Frame, bytes]:
     """Return *plain* as a frame of its own (codec 0 or 1)."""
     data = plain
     if not raw:

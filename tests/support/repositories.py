@@ -54,7 +54,9 @@ def day(number: int) -> datetime:
     return datetime(2026, 1, number, 12, tzinfo=UTC)
 
 
-def kill_after_the_manifest(path: Path, *, tags: Sequence[str] = (), force: bool = False) -> SnapshotId:
+def kill_after_the_manifest(
+    path: Path, *, tags: Sequence[str] = (), force: bool = False
+) -> SnapshotId:
     """Commit, and die between the commit point and the index. Return the snapshot's id."""
     before = {file.name for file in (path / "snapshots").glob("*")}
     status = in_child(lambda: _die_after_the_manifest(path, tags, force))

@@ -75,10 +75,7 @@ def codes(heading: str, name: str) -> dict[int, str]:
     """Return the codes of a column of a table: "u8 each: 0 data, 1 recipe node" -> {0: "data"}."""
     (row,) = [row for row in fields(heading) if row.name == name]
     listed = row.value.partition(":")[2]
-    return {
-        int(match[1]): match[2].strip()
-        for match in re.finditer(r"(\d+) ([^,]+)", listed)
-    }
+    return {int(match[1]): match[2].strip() for match in re.finditer(r"(\d+) ([^,]+)", listed)}
 
 
 def quoted(heading: str, *, until: str) -> list[str]:

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -64,11 +65,16 @@ def exclusive(path: Path, timeout_seconds: float) -> Iterator[None]:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES):
             raise
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # An odd umask must not shut the next process out.
+    if stat.S_IMODE(os.fstat(file).st_mode) != 0o600:
+        with contextlib.suppress(PermissionError):
+            os.fchmod(file, 0o600)
+    return file
 
 
 def _acquire(file: int, how: int, path: Path, timeout_seconds: float) -> None:

@@ -177,7 +177,8 @@ class Repository:
             seen.add(pack)
             if indexed.get(pack) == info.object_bytes:
                 continue
-            self.index.drop_pack(pack)
+            if pack in indexed:
+                self.index.drop_pack(pack)
             with contextlib.suppress(CorruptionError, ObjectNotFound):
                 table = read_table(pack, info.object_bytes, partial(self.store.get, info.name))
                 self.index.add_pack(pack, info.object_bytes, table)
@@ -187,12 +188,15 @@ class Repository:
 
     def _catch_up_snapshots(self, *, writable: bool) -> None:
         """Bring the index's snapshots to what is in the store, and finish what was wished."""
+        # Other processes go on meanwhile: in this order none of their snapshots is taken for one
+        # that is gone, nor for one of a killed commit because they complete a new index.
+        complete = self.index.is_complete
+        indexed = self.index.snapshot_ids()
         stored = {
             snapshot
             for info in self.store.list(layout.SNAPSHOTS)
             if (snapshot := layout.hash_of(info.name)) is not None
         }
-        indexed = self.index.snapshot_ids()
         new = []
         for snapshot in stored - indexed:
             with contextlib.suppress(CorruptionError, ObjectNotFound):
@@ -200,9 +204,9 @@ class Repository:
                 new.append((decode_manifest(data, snapshot).time, snapshot, data))
         # Its commit was killed after the commit point. An index that is being built anew tells
         # nothing of the sort: there a missing tag is one that was deleted.
-        complete = self.index.is_complete
         for _, snapshot, data in sorted(new):
-            self._admit(snapshot, data, with_tags=complete and writable)
+            if not self.has_snapshot(snapshot):
+                self._admit(snapshot, data, with_tags=complete and writable)
         if indexed - stored:
             self.index.drop_snapshots(indexed - stored)
         if not complete:

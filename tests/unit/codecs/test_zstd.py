@@ -39,7 +39,7 @@ def test_a_frame_is_an_ordinary_zstd_frame_with_its_size_and_without_checksum() 
 
 def test_a_delta_is_read_against_its_base() -> None:
     _, data = delta_frame(DELTA_TEXT, BASE_TEXT, 1)
-    assert len(data) < 60
+    assert len(data) < len(compress(DELTA_TEXT, 3)[1])
     assert decompress(Codec.ZSTD_DELTA, data, len(DELTA_TEXT), BASE_TEXT) == DELTA_TEXT
 
 
@@ -49,7 +49,7 @@ def test_a_delta_against_a_base_of_a_megabyte_reaches_its_first_byte() -> None:
     prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     params = zstandard.ZstdCompressionParameters.from_level(3, window_log=22)
     data = zstandard.ZstdCompressor(dict_data=prefix, compression_params=params).compress(plain)
-    assert len(data) < 1000
+    assert len(data) < 5000
     assert decompress(Codec.ZSTD_DELTA, data, len(plain), base) == plain
 
 
@@ -98,8 +98,8 @@ def test_every_changed_or_missing_byte_of_a_frame_is_damage_or_the_same_size() -
 
 
 def test_a_frame_that_claims_more_than_the_table_says_is_not_expanded() -> None:
-    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 30))
-    assert len(bomb) < 100_000
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
+    assert len(bomb) < 30_000
     with pytest.raises(CorruptionError):
         decompress(Codec.ZSTD, bomb, 4096)
 

@@ -11,9 +11,12 @@ from blake3 import blake3
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.pack import encode_pack
+from pgsnap.format.recipe import encode_node
+from pgsnap.format.sections import pieces, root_hash
 from pgsnap.limits import DELTA_DEPTH_MAX
 from pgsnap.model import (
     EMPTY_RECIPE,
+    ChunkKind,
     Frame,
     RecipeEntry,
     RecipeRoot,
@@ -21,10 +24,8 @@ from pgsnap.model import (
     SectionKind,
     SectionName,
     Segment,
+    Snapshot,
 )
-from pgsnap.format.recipe import encode_node
-from pgsnap.format.sections import pieces, root_hash
-from pgsnap.model import ChunkKind, Snapshot
 from pgsnap.repository.layout import pack_name
 from pgsnap.repository.repository import Repository
 from support.dumps import ORIGIN, texts
@@ -81,7 +82,8 @@ def test_a_chain_of_the_greatest_depth_is_read(path: Path) -> None:
     versions = [BASE_TEXT + b"%d\n" % number for number in range(DELTA_DEPTH_MAX)]
     frames = [plain_frame(versions[0])]
     frames += [
-        delta_frame(versions[depth], versions[depth - 1], depth) for depth in range(1, DELTA_DEPTH_MAX)
+        delta_frame(versions[depth], versions[depth - 1], depth)
+        for depth in range(1, DELTA_DEPTH_MAX)
     ]
     add_pack(path, frames)
     assert read(path, blake3(versions[-1]).digest()) == versions[-1]

@@ -135,9 +135,8 @@ def test_packs_that_are_gone_are_unknown_to_the_next_commit_which_stores_them_ag
     for file in (path / "packs").rglob("*"):
         if file.is_file():
             file.unlink()
-    with Repository.open(path) as repo:
-        with pytest.raises(CorruptionError):
-            texts(repo, made)
+    with Repository.open(path) as repo, pytest.raises(CorruptionError):
+        texts(repo, made)
     with Repository.open(path) as repo:
         assert record(repo).stored_bytes > 0
         assert texts(repo, made) == shop(200).texts
@@ -220,7 +219,9 @@ def dump_index(path: Path) -> list[tuple[object, ...]]:
     return found
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 5000, b"SQLite format 3\0" + b"\xff" * 9000, b"x"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 5000, b"SQLite format 3\0" + b"\xff" * 9000, b"x"]
+)
 def test_an_index_that_is_garbage_is_put_aside_and_rebuilt(path: Path, content: bytes) -> None:
     with Repository.open(path) as repo:
         made = record(repo, tags=("one",)).snapshot_id

@@ -1,0 +1,49 @@
+-- The schema of index.sqlite, as src/pgsnap/repository/migrations.py builds it; a test compares the
+-- two. The index is derived: it can be deleted at any time, and is rebuilt from the repository.
+-- PRAGMA application_id is "snap" once the index has held every snapshot of the store.
+
+CREATE TABLE "_sqlite_migrations" (
+   "id" INTEGER PRIMARY KEY,
+   "migration_set" TEXT,
+   "name" TEXT,
+   "applied_at" TEXT
+);
+
+CREATE TABLE chunks (
+                id BLOB NOT NULL,
+                pack_no INTEGER NOT NULL,
+                "offset" INTEGER NOT NULL,
+                frame_bytes INTEGER NOT NULL,
+                chunk_bytes INTEGER NOT NULL,
+                kind INTEGER NOT NULL,
+                codec INTEGER NOT NULL,
+                cipher INTEGER NOT NULL,
+                depth INTEGER NOT NULL,
+                base BLOB,
+                PRIMARY KEY (id, pack_no, "offset")
+            ) WITHOUT ROWID;
+
+CREATE TABLE "packs" (
+   "pack_no" INTEGER PRIMARY KEY,
+   "id" BLOB NOT NULL,
+   "pack_bytes" INTEGER NOT NULL,
+   "frames" INTEGER NOT NULL
+);
+
+CREATE TABLE "snapshots" (
+   "id" BLOB PRIMARY KEY,
+   "database" BLOB NOT NULL,
+   "time_us" INTEGER NOT NULL,
+   "manifest" BLOB NOT NULL
+);
+
+CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
+    ON "_sqlite_migrations" ("migration_set", "name");
+
+CREATE UNIQUE INDEX "idx_packs_id"
+    ON "packs" ("id");
+
+CREATE INDEX "idx_snapshots_database_time_us"
+    ON "snapshots" ("database", "time_us");
+
+PRAGMA user_version = 1;

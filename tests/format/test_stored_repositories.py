@@ -1,0 +1,94 @@
+"""Every repository that was ever released is opened, logged and read byte for byte."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blake3 import blake3
+
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.stream import snapshot_stream
+from pgsnap.workflows.history import log, show
+from support.dumps import shop, texts
+from support.repositories import record
+from support.stored_repositories import FOLDER, KEY
+
+VERSIONS = ["v1-plain"]
+
+
+@pytest.fixture(params=VERSIONS)
+def home(request: pytest.FixtureRequest) -> Path:
+    return FOLDER / str(request.param)
+
+
+@pytest.fixture
+def expected(home: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((home / "expected.json").read_bytes())
+    return loaded
+
+
+@pytest.fixture
+def repo(home: Path, tmp_path: Path) -> Iterator[Repository]:
+    shutil.copytree(home / "repository", tmp_path / "repository")
+    with Repository.open(tmp_path / "repository") as opened:
+        yield opened
+
+
+def test_every_stored_repository_is_tested() -> None:
+    assert sorted(path.name for path in FOLDER.iterdir()) == VERSIONS
+
+
+def test_its_log_is_what_it_was(repo: Repository, expected: dict[str, Any]) -> None:
+    entries = reversed(log(repo, database=None))
+    assert [
+        (
+            entry.snapshot_id.hex(),
+            entry.snapshot.database,
+            entry.snapshot.message,
+            entry.snapshot.time.isoformat(),
+        )
+        for entry in entries
+    ] == [
+        (found["id"], found["database"], found["message"], found["time"])
+        for found in expected["snapshots"]
+    ]
+
+
+def test_its_dumps_are_read_byte_for_byte(repo: Repository, expected: dict[str, Any]) -> None:
+    assert expected["snapshots"]
+    for found in expected["snapshots"]:
+        snapshot = repo.snapshot(bytes.fromhex(found["id"]))
+        text = b"".join(snapshot_stream(repo, snapshot, restrict_key=KEY))
+        assert text.decode("utf-8") == found["text"]
+        assert blake3(text).hexdigest() == found["blake3"]
+        assert len(text) == found["bytes"]
+        assert show(repo, bytes.fromhex(found["id"])).sections
+        repo.check_present(snapshot)
+
+
+def test_its_tags_and_notes_are_what_they_were(repo: Repository, expected: dict[str, Any]) -> None:
+    tags = {f"{tag.database}/{tag.name}": tag.snapshot.hex() for tag in repo.tags.all()}
+    assert tags == expected["tags"]
+    for kind, bodies in expected["notes"].items():
+        assert [note.body for note in repo.notes(kind)] == bodies
+
+
+def test_it_takes_new_snapshots(repo: Repository, expected: dict[str, Any]) -> None:
+    made = record(repo, shop(50))
+    assert made.snapshot.parent is not None
+    assert texts(repo, made.snapshot_id) == shop(50).texts
+    assert len(repo.newest(None)) == len(expected["snapshots"]) + 1
+
+
+def test_reading_it_changes_no_object(home: Path, tmp_path: Path, repo: Repository) -> None:
+    for snapshot in repo.newest(None):
+        texts(repo, snapshot)
+    for file in (home / "repository").rglob("*"):
+        if file.is_file():
+            copy = tmp_path / "repository" / file.relative_to(home / "repository")
+            assert copy.read_bytes() == file.read_bytes()
