@@ -105,4 +105,11 @@ def _created(cluster: Cluster, template: str | None) -> Iterator[Database]:
         yield Database(cluster, name)
     finally:
         if cluster.running:
-            cluster.drop_database(name)
+            # With what restores of it left: kept databases, and scratch ones of killed restores.
+            found = cluster.psql(
+                "SELECT datname FROM pg_database"
+                f" WHERE datname = '{name}' OR starts_with(datname, '{name}__snap_')"
+            )
+            for made in found.splitlines():
+                cluster.psql(f'ALTER DATABASE "{made}" IS_TEMPLATE false')
+                cluster.drop_database(made)

@@ -18,6 +18,7 @@ from pgsnap.model import (
     ChunkKind,
     Cipher,
     Codec,
+    Section,
     SectionKind,
     SectionName,
     VolatileKind,
@@ -281,7 +282,7 @@ def test_a_recipe_node_ends_where_the_specification_says() -> None:
 
 
 def test_the_root_hash_is_as_the_specification_says() -> None:
-    globals_section = sections.Section(
+    globals_section = Section(
         SectionName(SectionKind.GLOBALS), 9, 1, examples.a_hash("globals"), ()
     )
     name = sections.encode_name(examples.NAME)
@@ -340,7 +341,10 @@ def test_an_origin_that_makes_no_sense_is_told_in_words(
 
 
 def test_unknown_keys_of_an_origin_are_ignored() -> None:
-    data = b'{"kind":"file","file_name":"a.sql","colour":"red","server":{"version_num":150000,"version":"15","planet":"earth"}}'
+    data = (
+        b'{"kind":"file","file_name":"a.sql","colour":"red",'
+        b'"server":{"version_num":150000,"version":"15","planet":"earth"}}'
+    )
     origin = decode_origin(data, "a snapshot")
     assert origin.file_name == "a.sql"
     assert origin.server is not None

@@ -38,13 +38,10 @@ def repo(tmp_path: Path) -> Iterator[Repository]:
 
 
 @pytest.fixture
-def shop(database: Database) -> Iterator[Database]:
-    """A database with two tables; whatever a test keeps of it is dropped afterwards."""
+def shop(database: Database) -> Database:
+    """A database with two tables."""
     database.psql(TWO_TABLES)
-    yield database
-    for name in databases_like(database, "%\\_\\_snap\\_%"):
-        database.cluster.psql(f'ALTER DATABASE "{name}" IS_TEMPLATE false')
-        database.cluster.drop_database(name)
+    return database
 
 
 def test_a_restore_brings_the_sample_back_and_keeps_what_was_there(

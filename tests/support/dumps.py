@@ -23,6 +23,7 @@ from pgsnap.sources.base import SourceResult
 
 PREAMBLE = b"--\n-- PostgreSQL database dump\n--\n\nSET statement_timeout = 0;\n\n"
 TRAILER = b"--\n-- PostgreSQL database dump complete\n--\n\n"
+NO_ROWS = SectionEnd()
 ORIGIN = Origin(kind=SourceKind.FILE, tool="pg_dump (PostgreSQL) 15.18", file_name="shop.sql")
 
 
@@ -32,7 +33,7 @@ class Part:
 
     name: SectionName
     text: bytes
-    end: SectionEnd = SectionEnd()
+    end: SectionEnd = NO_ROWS
 
     @property
     def rows(self) -> int | None:

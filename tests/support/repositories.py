@@ -94,7 +94,7 @@ def in_child(task: Callable[[], None], *, user: int | None = None) -> int:
         except SnapError as error:
             print(type(error).__name__, error.message, error.detail, file=sys.stderr)
             status = error.exit_code
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a child of fork must never return into pytest
             traceback.print_exc()
         finally:
             sys.stderr.flush()

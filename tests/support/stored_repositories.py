@@ -67,7 +67,7 @@ def shop(changed: bool) -> Dump:
 def make(name: str) -> None:
     """Make a stored repository, and what is expected of it."""
     # No stored file tells who made it, or where.
-    commit_module._creator = lambda: "someone@somewhere snap 0.1.0"  # type: ignore[attr-defined]
+    commit_module._creator = lambda: "someone@somewhere snap 0.1.0"
     home = FOLDER / name
     path = home / "repository"
     Repository.create(path)

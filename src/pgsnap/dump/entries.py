@@ -149,9 +149,21 @@ def _identifier(text: bytes, encoding: str) -> str:
 
 def decode(text: bytes, encoding: str) -> str:
     """Decode *text* from PostgreSQL's *encoding*, else from UTF-8 with surrogate escapes."""
-    key = encoding.lower()
-    codec = _CODECS.get(key, key.replace("win", "cp", 1) if key.startswith("win") else key)
     try:
-        return text.decode(codec or "utf-8")
+        return text.decode(_codec(encoding))
     except (LookupError, UnicodeDecodeError):
         return text.decode("utf-8", "surrogateescape")
+
+
+def encode(text: str, encoding: str) -> bytes:
+    """Undo `decode`."""
+    try:
+        return text.encode(_codec(encoding))
+    except (LookupError, UnicodeEncodeError):
+        return text.encode("utf-8", "surrogateescape")
+
+
+def _codec(encoding: str) -> str:
+    key = encoding.lower()
+    codec = _CODECS.get(key, key.replace("win", "cp", 1) if key.startswith("win") else key)
+    return codec or "utf-8"

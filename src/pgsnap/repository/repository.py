@@ -170,6 +170,7 @@ class Repository:
             return
         indexed = self.index.packs()
         seen = set()
+        found = []
         for info in self.store.list(layout.PACKS):
             pack = layout.hash_of(info.name)
             if pack is None:
@@ -179,6 +180,10 @@ class Repository:
                 continue
             if pack in indexed:
                 self.index.drop_pack(pack)
+            found.append((pack, info))
+        # The next commit takes what the index knows for durable.
+        self.store.settle(info.name for _, info in found)
+        for pack, info in found:
             with contextlib.suppress(CorruptionError, ObjectNotFound):
                 table = read_table(pack, info.object_bytes, partial(self.store.get, info.name))
                 self.index.add_pack(pack, info.object_bytes, table)
@@ -198,6 +203,7 @@ class Repository:
             if (snapshot := layout.hash_of(info.name)) is not None
         }
         new = []
+        self.store.settle(layout.snapshot_name(snapshot) for snapshot in stored - indexed)
         for snapshot in stored - indexed:
             with contextlib.suppress(CorruptionError, ObjectNotFound):
                 data = self.store.get(layout.snapshot_name(snapshot))

@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pgsnap.errors import (
@@ -36,6 +36,8 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # Folders whose own entry this process has made durable.
+        self._settled: set[Path] = set()
 
     def make_root(self) -> None:
         """Make the folder itself, private to its owner."""
@@ -107,6 +109,19 @@ class LocalStore:
             target.unlink(missing_ok=True)
             if target.parent.exists():
                 sync_folder(target.parent)
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Make durable what another process wrote under *names*: it may have been killed between
+        its rename and the sync of the folder. Does nothing where nothing can be written."""
+        folders = {self._path(name).parent for name in names}
+        for folder in sorted(folders):
+            with self._errors(str(folder.relative_to(self.root))):
+                try:
+                    self._settle_folder(folder)
+                    sync_folder(folder)
+                except OSError as error:
+                    if error.errno not in (errno.EROFS, errno.EACCES, errno.EINVAL):
+                        raise
 
     def has_leftovers(self) -> bool:
         """Tell whether a writer is at work, or was killed at it."""
@@ -180,14 +195,28 @@ class LocalStore:
         sync_folder(target.parent)
 
     def _make_folder(self, folder: Path) -> None:
-        if folder.is_dir():
+        """Make a folder and those above it, each entry durable before anything is put below it."""
+        if folder in self._settled:
             return
-        if folder != self.root:
-            self._make_folder(folder.parent)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=FOLDER_MODE, parents=True)
-            folder.chmod(FOLDER_MODE)
+        if not folder.is_dir():
+            if folder.parent != folder:
+                self._make_folder(folder.parent)
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=FOLDER_MODE)
+                folder.chmod(FOLDER_MODE)
             sync_folder(folder.parent)
+            self._settled.add(folder)
+        elif folder != self.root and self.root in folder.parents:
+            self._settle_folder(folder)
+
+    def _settle_folder(self, folder: Path) -> None:
+        """Sync the entries of a folder and of those above it, up to the root: who made them may
+        have been killed before doing so."""
+        if folder == self.root or folder in self._settled:
+            return
+        self._settle_folder(folder.parent)
+        sync_folder(folder.parent)
+        self._settled.add(folder)
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -37,6 +37,7 @@ SETTINGS = b"SET synchronous_commit = off;\n"
 _COPY_TAG = re.compile(rb"COPY (\d+)$")
 # Longer lines are rows that the dump's own SELECTs return; nothing of ours is that long.
 _LINE_BYTES_MAX = 4096
+_SETTLE_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,20 @@ class FeedResult:
 class _Places:
     """Which line each section began at, to name the section of an error's line.
 
-    *line* is the line of psql's input that comes next, *first* the dump's own first one.
+    *line* is the line of psql's input that comes next, *first* the dump's own first one,
+    *inserted* are lines of ours between the dump's.
     """
 
     line: int = 1
     first: int = 1
+    inserted: list[int] = field(default_factory=list)
     starts: list[tuple[int, SectionName]] = field(default_factory=list)
 
     def begin(self, name: SectionName) -> None:
         self.starts.append((self.line, name))
+
+    def of_dump(self, line: int) -> int:
+        return line - self.first + 1 - sum(ours < line for ours in self.inserted)
 
     def at(self, line: int) -> str:
         before = [name for start, name in self.starts if start <= line]
@@ -99,6 +105,19 @@ class Feeder:
         """Note that the next block belongs to another section."""
         self._places.begin(name)
 
+    def settle(self) -> None:
+        """Return when psql has run everything that it was fed. Raises RestoreFailed.
+
+        Only between two statements of the dump; called by the generator that `run` feeds from.
+        """
+        nonce = secrets.token_hex(16)
+        settled = self._tags.expect(nonce)
+        self._places.inserted.append(self._places.line)
+        self._send(_question(nonce))
+        while not settled.wait(_SETTLE_POLL_SECONDS):
+            if self._child.poll() is not None:
+                raise self._failed("psql ended before the dump did")
+
     def run(self, blocks: Iterable[bytes]) -> FeedResult:
         """Feed *blocks* and return only if all of it was loaded.
 
@@ -107,7 +126,8 @@ class Feeder:
         started = time.monotonic()
         plain_bytes = 0
         nonce = secrets.token_hex(16)
-        self._tags.start(nonce)
+        sentinel = self._tags.expect(nonce)
+        self._tags.start()
         try:
             self._send(SETTINGS)
             if self._key is not None:
@@ -119,8 +139,7 @@ class Feeder:
                 self._progress.advance(len(block), self._name_of_last())
             if self._key is not None:
                 self._send(b"\n\\unrestrict " + self._key.encode() + b"\n")
-            # Asked in two halves, so that no echo of the question can be taken for the answer.
-            self._send(f"\n;SELECT '{nonce[:16]}' || '{nonce[16:]}';\n".encode())
+            self._send(b"\n" + _question(nonce))
             self._child.close_input()
             status = self._child.wait()
         except BrokenPipeError:
@@ -129,7 +148,7 @@ class Feeder:
             self._child.kill()
             raise
         self._tags.join()
-        self._judge(status)
+        self._judge(status, sentinel_seen=sentinel.is_set())
         rows = sum(self._tags.counts)
         return FeedResult(rows=rows, plain_bytes=plain_bytes, seconds=time.monotonic() - started)
 
@@ -140,10 +159,10 @@ class Feeder:
     def _name_of_last(self) -> str:
         return str(self._places.starts[-1][1]) if self._places.starts else ""
 
-    def _judge(self, status: int) -> None:
+    def _judge(self, status: int, *, sentinel_seen: bool) -> None:
         if status != 0:
             raise self._failed("psql failed")
-        if not self._tags.sentinel_seen:
+        if not sentinel_seen:
             raise RestoreFailed(
                 "psql did not run the dump to its end",
                 detail="It ended with status 0, but the row asked for after the last line of the"
@@ -163,8 +182,14 @@ class Feeder:
         stderr = self._child.stderr_tail()
         failure = first_failure(stderr)
         line = failure.line if failure is not None and failure.line else self._places.line
-        where = f"line {line - self._places.first + 1} of the dump, in {self._places.at(line)}"
+        where = f"line {self._places.of_dump(line)} of the dump, in {self._places.at(line)}"
         return restore_failed(failure, stderr, status, where, fallback=fallback)
+
+
+def _question(nonce: str) -> bytes:
+    """Return the SQL that answers *nonce*: asked in two halves, so that no echo of the question
+    can be taken for the answer."""
+    return f";SELECT '{nonce[:16]}' || '{nonce[16:]}';\n".encode()
 
 
 def check_counts(expected: Sequence[Expected], counts: Sequence[int]) -> None:
@@ -200,13 +225,15 @@ class _TagReader:
 
     def __init__(self, child: Child) -> None:
         self._child = child
-        self._nonce = b""
+        self._expected: dict[bytes, threading.Event] = {}
         self._thread = threading.Thread(target=self._drain, name="psql-output", daemon=True)
         self.counts: list[int] = []
-        self.sentinel_seen = False
 
-    def start(self, nonce: str) -> None:
-        self._nonce = nonce.encode()
+    def expect(self, nonce: str) -> threading.Event:
+        """Return what is set once psql prints *nonce* on a line of its own."""
+        return self._expected.setdefault(nonce.encode(), threading.Event())
+
+    def start(self) -> None:
         self._thread.start()
 
     def join(self) -> None:
@@ -222,10 +249,9 @@ class _TagReader:
         self._take(rest)
 
     def _take(self, line: bytes) -> None:
-        if self.sentinel_seen:
-            return
-        if line == self._nonce:
-            self.sentinel_seen = True
+        answered = self._expected.get(line)
+        if answered is not None:
+            answered.set()
             return
         tag = _COPY_TAG.match(line)
         if tag is not None:

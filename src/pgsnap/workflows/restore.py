@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import QueryFailed, RestoreFailed, SnapError
-from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SnapshotId
+from pgsnap.model import Section, SectionKind, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import NOT_SENT, snapshot_stream
@@ -34,6 +34,7 @@ from pgsnap.targets.properties import (
     rehearse,
 )
 from pgsnap.targets.roles import creation_order, server_roles
+from pgsnap.targets.row_order import Table, empty_tables, keep_order, tables_to_keep
 from pgsnap.targets.scratch import (
     Scratch,
     create_scratch,
@@ -236,7 +237,7 @@ class _Restore:
         self.progress.phase("load", self.plan.plain_bytes)
         psql = self.plan.psql or self.server.tool("psql")
         key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
-        current: list[SectionName] = []
+        current: list[Section] = []
         with self._timed("load"):
             child = server.start_tool(
                 psql,
@@ -251,19 +252,33 @@ class _Restore:
                 )
 
                 def begins(section: Section) -> None:
-                    current[:] = [section.name]
+                    current[:] = [section]
                     feeder.section_begins(section.name)
 
                 blocks = snapshot_stream(
                     self.repo, self.snapshot, restrict_key=None, on_section=begins
                 )
                 major = self.plan.server.major
-                filtered = without_unknown_sets(
-                    blocks, lambda: current[0] if current else None, major
+                blocks = without_unknown_sets(
+                    blocks, lambda: current[0].name if current else None, major
                 )
-                return feeder.run(filtered)
+                if self.snapshot.origin.is_pg_dump:
+                    blocks = keep_order(
+                        blocks,
+                        lambda: current[0] if current else None,
+                        tables_to_keep(self.repo.sections(self.snapshot)),
+                        lambda: self._empty_tables(feeder, scratch),
+                        self.snapshot.origin.client_encoding,
+                    )
+                return feeder.run(blocks)
             finally:
                 child.kill()
+
+    def _empty_tables(self, feeder: Feeder, scratch: Scratch) -> frozenset[Table]:
+        """Return the tables that may be emptied, once psql has made all of them."""
+        feeder.settle()
+        with self.server.connect(scratch.name, application_name(self.token)) as session:
+            return empty_tables(session)
 
     def _expected(self) -> list[Expected] | None:
         """The rows of each table in the dump's order; what other SQL counts proves nothing."""

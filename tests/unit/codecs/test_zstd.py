@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 
 import pytest
@@ -89,10 +90,8 @@ def test_every_changed_or_missing_byte_of_a_frame_is_damage_or_the_same_size() -
         for flip in (1, 0x80, 0xFF):
             damaged = bytearray(frame)
             damaged[position] ^= flip
-            try:
+            with contextlib.suppress(CorruptionError):
                 assert len(decompress(Codec.ZSTD, bytes(damaged), 5000)) == 5000
-            except CorruptionError as error:
-                assert error.message
         with pytest.raises(CorruptionError):
             decompress(Codec.ZSTD, frame[:position], 5000)
 

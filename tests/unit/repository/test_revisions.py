@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -238,7 +237,7 @@ def test_parents_end_where_a_snapshot_was_removed(tmp_path: Path) -> None:
     with Repository.open(path) as repo:
         first = record(repo, shop(5)).snapshot_id
         record(repo, shop(6))
-    os.unlink(path / "snapshots" / first.hex())
+    (path / "snapshots" / first.hex()).unlink()
     with Repository.open(path) as repo, pytest.raises(UnknownRevision):
         resolve(repo, "latest~1", database=None)
 

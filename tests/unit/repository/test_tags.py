@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -129,12 +130,14 @@ def test_a_tag_that_moves_between_look_and_write_is_not_overwritten(
 
 
 def test_of_processes_that_set_the_same_new_tag_one_wins(repo: Repository) -> None:
+    def set_one(number: int) -> None:
+        repo.tags.set(Tag("shop", "race", a_hash(str(number)), NOW))
+
     children = []
     for number in range(6):
         child = os.fork()
         if child == 0:
-            tag = Tag("shop", "race", a_hash(str(number)), NOW)
-            os._exit(in_child(lambda tag=tag: repo.tags.set(tag)))  # type: ignore[misc]
+            os._exit(in_child(partial(set_one, number)))
         children.append(child)
     statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     assert sorted(statuses) == [0, 10, 10, 10, 10, 10]

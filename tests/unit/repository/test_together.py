@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from pgsnap.errors import NotARepository, RepositoryExists, RepositoryNotFound
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.history import log, show
 from pgsnap.workflows.tagging import delete_tag
-from support.dumps import dump, rows, shop, table, texts
+from support.dumps import Dump, dump, rows, shop, table, texts
 from support.repositories import (
     UNPRIVILEGED,
     in_child,
@@ -45,7 +46,7 @@ def together(*tasks: Callable[[], None]) -> list[int]:
 def test_commits_at_the_same_time_are_all_there_and_lose_no_chunk(path: Path) -> None:
     common = table("public", "common", rows(5000, seed=9))
 
-    def dumped(number: int) -> object:
+    def dumped(number: int) -> Dump:
         return dump(common, table("public", f"own{number}", rows(2000, seed=number)))
 
     def commit_twice(number: int) -> None:
@@ -53,20 +54,20 @@ def test_commits_at_the_same_time_are_all_there_and_lose_no_chunk(path: Path) ->
             with Repository.open(path) as repo:
                 record(
                     repo,
-                    dumped(number),  # type: ignore[arg-type]
+                    dumped(number),
                     message=str(number),
                     tags=(f"by-{number}",),
                     force_tags=True,
                 )
 
-    assert together(*(lambda number=number: commit_twice(number) for number in range(4))) == [0] * 4  # type: ignore[misc]
+    assert together(*(partial(commit_twice, number) for number in range(4))) == [0] * 4
     for attempt in range(2):
         with Repository.open(path) as repo:
             entries = log(repo, database="shop")
             assert sorted(entry.snapshot.message for entry in entries) == sorted("00112233")
             for entry in entries:
                 expected = dumped(int(entry.snapshot.message))
-                assert texts(repo, entry.snapshot_id) == expected.texts  # type: ignore[attr-defined]
+                assert texts(repo, entry.snapshot_id) == expected.texts
             assert len(repo.tags.all()) == 4
         if attempt == 0:
             (path / "index.sqlite").unlink()
@@ -184,7 +185,7 @@ def test_a_repository_that_cannot_be_written_is_read_whole(open_place: Path, cac
     def look() -> None:
         for _ in range(2):
             with Repository.open(path, index_folder=folder) as repo:
-                assert [entry.snapshot_id for entry in log(repo, database="shop")][0] == killed
+                assert log(repo, database="shop")[0].snapshot_id == killed
                 assert [tag.name for tag in repo.tags.all()] == ["two"]
                 assert texts(repo, made) == shop(200).texts
                 assert texts(repo, killed) == shop(300).texts

@@ -1,4 +1,4 @@
-"""The local folder: modes, the order in which it makes things durable, and what it leaves behind."""
+"""The local folder: modes, and the order in which it makes things durable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 from pgsnap.errors import ObjectExists, StoreChanged
 from pgsnap.repository.repository import Repository
-from pgsnap.stores import local
 from pgsnap.stores.local import LocalStore
 from support.repositories import record
 
@@ -61,7 +60,7 @@ class Calls:
         self.made: list[tuple[str, str]] = []
         self._root = root
         for name in ("fsync", "link", "writev"):
-            monkeypatch.setattr(local.os, name, self._recording(name, getattr(os, name)))
+            monkeypatch.setattr(os, name, self._recording(name, getattr(os, name)))
         replace = Path.replace
 
         def recorded(source: Path, target: Path) -> Path:
@@ -75,7 +74,8 @@ class Calls:
             if name == "link":
                 self.made.append((name, self._name(str(words[1]))))
             else:
-                self.made.append((name, self._name(os.readlink(f"/proc/self/fd/{words[0]}"))))
+                opened = Path(f"/proc/self/fd/{words[0]}").readlink()
+                self.made.append((name, self._name(str(opened))))
             return call(*words)
 
         return recorded
@@ -146,7 +146,7 @@ def test_short_writes_are_continued(store: LocalStore, monkeypatch: pytest.Monke
     def three_bytes(file: int, views: list[memoryview]) -> int:
         return write(file, [views[0][:3]])
 
-    monkeypatch.setattr(local.os, "writev", three_bytes)
+    monkeypatch.setattr(os, "writev", three_bytes)
     store.put("packs/ab/one", [b"0123456789", b"", b"abc", b"defgh"])
     assert store.get("packs/ab/one") == b"0123456789abcdefgh"
 
@@ -157,7 +157,7 @@ def test_a_file_system_without_hard_links_has_one_creator_too(
     def no_links(*_: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
-    monkeypatch.setattr(local.os, "link", no_links)
+    monkeypatch.setattr(os, "link", no_links)
     store.create("config", b"one")
     with pytest.raises(ObjectExists):
         store.create("config", b"two")

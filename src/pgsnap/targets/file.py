@@ -1,0 +1,215 @@
+"""A dump as a file: whole and durable under its name, or not there.
+
+The file is written under a temporary name beside its own, synced, then renamed or linked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from pgsnap.errors import StoreError, StoreFull, UsageError
+from pgsnap.limits import ZSTD_LEVEL
+from pgsnap.stores.local import sync_folder
+
+FILE_MODE = 0o600
+# gzip's own default.
+_GZIP_LEVEL = 6
+# Blocks that wait for the compressing thread: of a chunk's size each, so at most some 8 MiB.
+_BLOCKS_WAITING = 8
+_PARTIAL = ".partial"
+
+
+class Encoder(Protocol):
+    """Turns plain blocks into a file's bytes, one after another."""
+
+    def compress(self, block: bytes) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+class _Plain:
+    def compress(self, block: bytes) -> bytes:
+        return block
+
+    def flush(self) -> bytes:
+        return b""
+
+
+class _Gzip:
+    """One gzip member (RFC 1952) that bears a time and no name, so that equal contents of equal
+    time give equal bytes."""
+
+    def __init__(self, seconds: int) -> None:
+        # Magic, deflate, no flags, time, no extra flags, system unknown.
+        time = seconds if 0 <= seconds < 1 << 32 else 0
+        self._head = struct.pack("<4sIBB", b"\x1f\x8b\x08\x00", time, 0, 255)
+        self._deflate = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, 9)
+        self._crc = 0
+        self._plain_bytes = 0
+
+    def compress(self, block: bytes) -> bytes:
+        head, self._head = self._head, b""
+        self._crc = zlib.crc32(block, self._crc)
+        self._plain_bytes += len(block)
+        return head + self._deflate.compress(block)
+
+    def flush(self) -> bytes:
+        size = self._plain_bytes & 0xFFFFFFFF
+        return self._head + self._deflate.flush() + struct.pack("<II", self._crc, size)
+
+
+def _zstd() -> Encoder:
+    import zstandard
+
+    context = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
+    return context.compressobj()
+
+
+_ENCODERS: dict[str, Callable[[int], Encoder]] = {
+    ".sql.gz": lambda seconds: _Gzip(seconds),
+    ".sql.zst": lambda seconds: _zstd(),
+    ".sql": lambda seconds: _Plain(),
+}
+ENDINGS = tuple(_ENCODERS)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file that is durable now. *plain_bytes* went in, *file_bytes* came out."""
+
+    path: Path
+    plain_bytes: int
+    file_bytes: int
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """Raise UsageError unless *path* is a name under which `write_file` may write."""
+    if not path.name.endswith(ENDINGS):
+        raise UsageError(
+            f'"{path}" does not say what kind of file it is to be',
+            hint=f"Let its name end with {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, or name a"
+            " folder that is there.",
+        )
+    if not path.parent.is_dir():
+        raise UsageError(
+            f'there is no folder "{path.parent}"', hint=f"Make it: mkdir -p {path.parent}"
+        )
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(f'"{path}" is there already, and it is no ordinary file')
+    if not force:
+        raise _exists(path)
+
+
+def write_file(
+    path: Path, blocks: Iterable[bytes], *, modified: datetime, force: bool = False
+) -> WrittenFile:
+    """Write *blocks* to *path*, compressed as its ending says, readable for its owner only.
+
+    The file gets the time *modified*. When *blocks* raises there is no file, and one that was to be
+    replaced is as it was. Raises UsageError, StoreFull, StoreError.
+    """
+    check_target(path, force=force)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+    try:
+        with _errors(path):
+            plain_bytes, file_bytes = _fill(temporary, path, blocks, modified)
+            _publish(temporary, path, force=force)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return WrittenFile(path, plain_bytes, file_bytes)
+
+
+def _fill(
+    temporary: Path, path: Path, blocks: Iterable[bytes], modified: datetime
+) -> tuple[int, int]:
+    ending = next(ending for ending in ENDINGS if path.name.endswith(ending))
+    encoder = _ENCODERS[ending](int(modified.timestamp()))
+    plain_bytes = file_bytes = 0
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, FILE_MODE), "wb", buffering=0) as file:
+        # The umask may have taken the owner's own rights.
+        os.fchmod(file.fileno(), FILE_MODE)
+        for size, data in _encoded(encoder, blocks):
+            plain_bytes += size
+            view = memoryview(data)
+            while view:
+                written = file.write(view)
+                view = view[written:]
+            file_bytes += len(data)
+        nanoseconds = round(modified.timestamp() * 1000) * 1_000_000
+        os.utime(file.fileno(), ns=(nanoseconds, nanoseconds))
+        os.fsync(file.fileno())
+    return plain_bytes, file_bytes
+
+
+def _encoded(encoder: Encoder, blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield plain size and compressed bytes of each block, in order; a thread compresses while the
+    next blocks are read."""
+    with ThreadPoolExecutor(1, thread_name_prefix="snap-compress") as pool:
+        waiting: deque[tuple[int, Future[bytes]]] = deque()
+        try:
+            for block in blocks:
+                waiting.append((len(block), pool.submit(encoder.compress, block)))
+                if len(waiting) > _BLOCKS_WAITING:
+                    size, done = waiting.popleft()
+                    yield size, done.result()
+            for size, done in waiting:
+                yield size, done.result()
+            yield 0, encoder.flush()
+        finally:
+            for _, left in waiting:
+                left.cancel()
+
+
+def _publish(temporary: Path, path: Path, *, force: bool) -> None:
+    """Give the file its name: over another file only with *force*, also if it came meanwhile."""
+    if force:
+        temporary.replace(path)
+    else:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise _exists(path) from None
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+                raise
+            # A file system without hard links.
+            if path.exists():
+                raise _exists(path) from None
+            temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def _exists(path: Path) -> UsageError:
+    return UsageError(f'"{path}" exists already', hint="Name another file, or add --force.")
+
+
+@contextlib.contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        words = f"{error.strerror or error}."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StoreFull(
+                f'there is no room for "{path}"',
+                detail=words,
+                hint="Free space there, or name a file elsewhere.",
+            ) from error
+        raise StoreError(f'"{path}" cannot be written', detail=words) from error

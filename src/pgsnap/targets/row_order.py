@@ -1,0 +1,101 @@
+"""Keeps the order of rows: they come back in the order in which the dump has them.
+
+COPY puts a row that is short enough into room that was left on an earlier page, so a table that
+was loaded does not dump to the same text. PostgreSQL does not look for such room in a table that
+was emptied in the same transaction (heap_insert with HEAP_INSERT_SKIP_FSM), so each larger COPY
+becomes BEGIN; TRUNCATE; COPY; COMMIT. Then an unchanged database is known as unchanged after a
+restore too, and its chunks are those that are stored.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import TypeAlias
+
+from pgsnap.dump.entries import encode
+from pgsnap.model import Section, SectionKind
+from pgsnap.sessions.base import Session, ident
+
+Table: TypeAlias = "tuple[str, str]"
+"""Schema and name."""
+
+# Rows that fit on one page cannot change places.
+_PAGE_BYTES = 8192
+
+
+def tables_to_keep(sections: Iterable[Section]) -> frozenset[Table]:
+    """Return the tables of *sections* whose rows could change places.
+
+    A table whose rows come in several parts is left out: emptying it would lose the parts before.
+    """
+    data = [section for section in sections if section.name.kind is SectionKind.DATA]
+    parts = Counter((section.name.schema, section.name.name) for section in data)
+    return frozenset(
+        (section.name.schema, section.name.name)
+        for section in data
+        if section.rows is not None
+        and section.plain_bytes > _PAGE_BYTES
+        and parts[section.name.schema, section.name.name] == 1
+    )
+
+
+def empty_tables(session: Session) -> frozenset[Table]:
+    """Return the tables of *session*'s database that may be emptied because they are empty.
+
+    No partitioned table: its rows are in others. None of an extension: it may have rows of its
+    own. None with an incoming foreign key: TRUNCATE refuses it.
+    """
+    rows = session.query(
+        "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind = 'r' AND pg_catalog.pg_relation_size(c.oid) = 0"
+        " AND pg_catalog.has_table_privilege(c.oid, 'TRUNCATE')"
+        " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e'"
+        " AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid)"
+        " AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint f"
+        " WHERE f.contype = 'f' AND f.confrelid = c.oid)"
+    )
+    return frozenset((schema or "", name or "") for schema, name in rows)
+
+
+def keep_order(
+    blocks: Iterable[bytes],
+    section: Callable[[], Section | None],
+    wanted: Collection[Table],
+    ready: Callable[[], Collection[Table]],
+    encoding: str,
+) -> Iterator[bytes]:
+    """Yield *blocks* with what keeps the rows of the tables *wanted* in order around them.
+
+    *section* tells which section the block at hand belongs to; a block never spans two. *ready*
+    is asked once, before the first such table: it returns those that may be emptied. *encoding* is
+    that of the dump. No line is added, so the dump's lines keep their numbers.
+    """
+    current: Section | None = None
+    may_empty: Collection[Table] | None = None
+    in_transaction = False
+    for block in blocks:
+        found = section()
+        if found is not current:
+            current = found
+            if in_transaction:
+                in_transaction = False
+                yield b"COMMIT; "
+            table = _table(found)
+            if table in wanted:
+                if may_empty is None:
+                    may_empty = ready()
+                if table in may_empty:
+                    in_transaction = True
+                    name = f"{ident(table[0])}.{ident(table[1])}"
+                    yield b"BEGIN; TRUNCATE ONLY " + encode(name, encoding) + b"; "
+        yield block
+    if in_transaction:
+        yield b"COMMIT;\n"
+
+
+def _table(section: Section | None) -> Table:
+    if section is None or section.name.kind is not SectionKind.DATA:
+        return "", ""
+    return section.name.schema, section.name.name
