@@ -97,6 +97,10 @@ class RowChunker:
         """Return the chunks that are left. The segment ends here."""
         self._check_unfinished()
         self._finished = True
+        if self._scanned == self._start and self._filled - self._start <= self._params.min_bytes:
+            # Too short for a cut: most tables of a dump are, so NumPy is spared.
+            data = self._buffer[self._start : self._filled].tobytes()
+            return [Chunk(data, data.count(b"\n"))] if data else []
         self._scan()
         chunks = self._cut()
         if self._start < self._filled:
