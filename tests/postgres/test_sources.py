@@ -63,10 +63,10 @@ class CutServer(Server):
 class ShortLived(LocalChild):
     """A child that is killed once something of it was read."""
 
-    def read(self, size: int) -> bytes:
-        data = super().read(4096)
+    def readinto(self, buffer: memoryview) -> int:
+        count = super().readinto(buffer[:4096])
         self.kill()
-        return data
+        return count
 
 
 class TestPostgresSource(SourceContract):

@@ -27,6 +27,9 @@ class Child(Protocol):
     def read(self, size: int) -> bytes:
         """Return up to *size* bytes of its standard output, b"" at its end. Blocks."""
 
+    def readinto(self, buffer: memoryview) -> int:
+        """Like `read`, but fill *buffer* from its start and return how much; 0 at the end."""
+
     def write(self, data: bytes | memoryview) -> None:
         """Write all of *data* to its standard input. Raises BrokenPipeError when it is gone."""
 

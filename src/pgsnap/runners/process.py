@@ -60,6 +60,14 @@ class LocalChild:
             self._stdout.close()
         return data
 
+    def readinto(self, buffer: memoryview) -> int:
+        if self._stdout is None or self._stdout.closed:
+            return 0
+        count = os.readv(self._stdout.number, [buffer])
+        if not count:
+            self._stdout.close()
+        return count
+
     def write(self, data: bytes | memoryview) -> None:
         if self._stdin is None or self._stdin.closed:
             raise BrokenPipeError
