@@ -29,6 +29,15 @@ class RunnerContract:
         assert child.poll() == 7
         assert child.read(10) == b""
 
+    def test_output_fills_a_buffer_from_its_start(self, runner: Runner) -> None:
+        child = runner.start(["/bin/sh", "-c", "printf abc; sleep 0.2; printf de"])
+        buffer = bytearray(b"-" * 8)
+        assert child.readinto(memoryview(buffer)) == 3
+        assert child.readinto(memoryview(buffer)[3:]) == 2
+        assert child.readinto(memoryview(buffer)[5:]) == 0
+        assert bytes(buffer) == b"abcde---"
+        assert child.wait() == 0
+
     def test_input_reaches_the_child_until_it_is_closed(self, runner: Runner) -> None:
         child = runner.start(["cat"], stdin=True)
         data = bytes(range(256)) * 1024

@@ -1,0 +1,32 @@
+"""What the documents name is there: tests, and pages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
+
+
+def _test_names() -> set[str]:
+    names: set[str] = set()
+    for path in ROOT.glob("tests/**/*.py"):
+        names.update(re.findall(r"def (test_\w+)", path.read_text()))
+        names.add(path.stem)
+    return names
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_test_that_a_document_names_exists(document: Path) -> None:
+    named = set(re.findall(r"`(test_\w+)`", document.read_text()))
+    assert named <= _test_names()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_page_that_a_document_links_exists(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
+        if "://" not in link:
+            assert (document.parent / link).exists(), link
