@@ -24,11 +24,17 @@ def repo(tmp_path: Path) -> Iterator[Repository]:
 
 @pytest.fixture
 def shop(database: Database) -> Iterator[Database]:
-    database.psql("CREATE TABLE precious (a int)")
+    owner = f"owns_{database.name}"
+    database.psql(
+        f'CREATE ROLE {owner}; ALTER DATABASE "{database.name}" OWNER TO {owner};'
+        " CREATE TABLE precious (a int)"
+    )
     yield database
     for name in databases_like(database, "%\\_\\_snap\\_%"):
         database.cluster.drop_database(name)
     assert database.cluster.psql("SELECT rolname FROM pg_roles WHERE rolname ~ '^snap_load_'") == ""
+    database.cluster.drop_database(database.name)
+    database.cluster.psql(f"DROP ROLE {owner}")
 
 
 def test_foreign_sql_is_refused_without_trust(
@@ -52,7 +58,20 @@ def test_trusted_sql_is_restored_and_belongs_to_the_databases_owner(
         " UNION SELECT nspowner FROM pg_namespace WHERE nspname = 's'"
         " UNION SELECT datdba FROM pg_database WHERE datname = current_database()) x(o)"
     )
-    assert shop.psql(owners) == "postgres"
+    assert shop.psql(owners) == f"owns_{shop.name}"
+
+
+def test_what_strangers_wrote_never_comes_to_belong_to_a_superuser(
+    repo: Repository, shop: Database, tmp_path: Path
+) -> None:
+    snapshot = commit_file(repo, tmp_path / "x.sql", "CREATE TABLE t (a int);\n")
+    shop.psql(f'ALTER DATABASE "{shop.name}" OWNER TO postgres')
+    with pytest.raises(TargetRefused, match="belong to the superuser postgres") as caught:
+        restore_now(repo, snapshot, server_of(shop, tcp=True), TRUST)
+    assert f'ALTER DATABASE "{shop.name}" OWNER TO' in caught.value.hint
+    new = RestoreOptions(trust_sql=True, to=f"{shop.name}_new")
+    with pytest.raises(TargetRefused, match="belong to the superuser postgres"):
+        restore_now(repo, snapshot, server_of(shop, tcp=True), new)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pgsnap.errors import StoreFull
 from pgsnap.repository.chunks import ChunkReader
@@ -55,6 +55,9 @@ class RecordingStore:
     def delete(self, name: str) -> None:
         self._hear("delete", name)
         self._store.delete(name)
+
+    def settle(self, names: Iterable[str]) -> None:
+        self._store.settle(names)
 
 
 class FailingStore(RecordingStore):

@@ -31,14 +31,14 @@ def open_repository(invocation: Invocation) -> Repository:
         return Repository.open(
             settings.repository,
             lock_timeout_seconds=settings.lock_timeout,
-            index_folder=_cache_folder(),
+            index_folder=cache_folder(),
         )
     except RepositoryNotFound as error:
         error.detail = f"{error.detail} The place comes from {settings.repository_from}.".strip()
         raise
 
 
-def _cache_folder() -> Path | None:
+def cache_folder() -> Path | None:
     """Return where the index of a repository on read-only media goes."""
     named = os.environ.get("XDG_CACHE_HOME")
     try:

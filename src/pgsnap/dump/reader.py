@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,11 @@ from pgsnap.model import DumpEvent, VolatileLine
 
 # Enough to tell what the input is: a tar header is 512 bytes.
 _SNIFF_BYTES = 512
+# The first words of what other databases' tools write.
+_OTHER_DATABASE = re.compile(
+    rb"\s*(?:/\*M!.*?\*/\s*)?-- (?P<mysql>MySQL|MariaDB|phpMyAdmin) (?:SQL )?[Dd]ump\b"
+    rb"|PRAGMA foreign_keys=|SQLite format 3\0"
+)
 _ARCHIVE_HINT = "Make plain SQL of it: pg_restore -f - FILE | snap commit --file -"
 
 
@@ -126,6 +132,13 @@ def _refuse_unusable(first: bytes) -> None:
             "the input is a dump of a whole cluster",
             detail="A snapshot holds one database.",
             hint="Dump each database by itself: pg_dump DATABASE | snap commit --file -",
+        )
+    if other := _OTHER_DATABASE.match(first):
+        name = "MySQL or MariaDB" if other["mysql"] else "SQLite"
+        raise UnusableInput(
+            f"the input is a dump of {name}",
+            detail="Its SQL is not PostgreSQL's.",
+            hint="Load it into PostgreSQL first (pgloader does), then commit that database.",
         )
     if first.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnusableInput(

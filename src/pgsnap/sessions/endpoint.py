@@ -24,6 +24,9 @@ PINS: tuple[tuple[str, str], ...] = (
     ("quote_all_identifiers", "off"),
     ("standard_conforming_strings", "on"),
     ("xmlbinary", "base64"),
+    # What changes how rows and definitions are read back: pg_dump pins neither.
+    ("array_nulls", "on"),
+    ("transform_null_equals", "off"),
     # What would end a long transaction half-way.
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),

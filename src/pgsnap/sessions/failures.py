@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pgsnap.errors import ConnectionFailed
+from pgsnap.model import quote_ident
 from pgsnap.sessions.endpoint import Endpoint
 
 _POOLER_HINT = (
@@ -27,7 +28,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"no pg_hba\.conf entry|pg_hba\.conf rejects", "Allow this client in pg_hba.conf."),
     (
         r"permission denied for database|does not have CONNECT privilege",
-        "Run `GRANT CONNECT ON DATABASE ... TO ...` as its owner.",
+        "Run `GRANT CONNECT ON DATABASE {database} TO {user}` as its owner.",
     ),
     (
         r"could not translate host name|Name or service not known|nodename nor servname"
@@ -69,6 +70,8 @@ def connection_failed(text: str, endpoint: Endpoint) -> ConnectionFailed:
     lines = [line.strip() for line in _NOISE.sub("", text.strip()).splitlines() if line.strip()]
     detail = " ".join(lines) or "The connection ended without a word."
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, detail)), "")
+    for key in ("user", "database"):
+        hint = hint.replace(f"{{{key}}}", quote_ident(getattr(endpoint, key)))
     return ConnectionFailed(
         f"cannot connect to {endpoint.display()}",
         detail=sentence(_without_secret(detail, endpoint)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pgsnap.errors import ConnectionFailed, DumpFailed
+from pgsnap.model import quote_ident
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.failures import connection_failed
 
@@ -14,8 +15,16 @@ _HINTS: tuple[tuple[str, str], ...] = (
         r"row-level security",
         "pg_dump never leaves out rows silently: run `ALTER ROLE {user} BYPASSRLS` as a superuser.",
     ),
-    (r"permission denied for large object", "Dump as a superuser, or grant SELECT on it."),
-    (r"permission denied for database", "Run `GRANT CONNECT ON DATABASE ... TO {user}`."),
+    (
+        r"permission denied for large object (?P<oid>\d+)",
+        "pg_read_all_data does not cover large objects. Run"
+        " `GRANT SELECT ON LARGE OBJECT {oid} TO {user}` as its owner or a superuser, and the same"
+        " for all others (docs/roles.md has it in one statement).",
+    ),
+    (
+        r"permission denied for database",
+        "Run `GRANT CONNECT ON DATABASE {database} TO {user}` as its owner.",
+    ),
     (r"permission denied", _READ_ALL),
     (
         r"server version mismatch|aborting because of server version",
@@ -57,10 +66,19 @@ def dump_failed(tool: str, status: int, stderr: str, endpoint: Endpoint) -> Dump
     how = f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"
     lines = [line for line in stderr.strip().splitlines() if line.strip()]
     detail = "\n".join(lines[-12:])
-    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, stderr)), "")
+    hint = _hint(stderr, endpoint)
     if lock_timed_out(stderr):
         hint = "A migration or VACUUM FULL may hold a table: end it, or raise --lock-wait-timeout."
-    return DumpFailed(f"{tool} {how}", detail=detail, hint=hint.format(user=endpoint.user))
+    return DumpFailed(f"{tool} {how}", detail=detail, hint=hint)
+
+
+def _hint(stderr: str, endpoint: Endpoint) -> str:
+    """Return what helps, with the names of our role and database in it."""
+    for pattern, hint in _HINTS:
+        if found := re.search(pattern, stderr):
+            names = {key: quote_ident(getattr(endpoint, key)) for key in ("user", "database")}
+            return hint.format(**names, **found.groupdict())
+    return ""
 
 
 def lock_timed_out(stderr: str) -> bool:

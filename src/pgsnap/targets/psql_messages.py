@@ -26,8 +26,8 @@ _HINTS = {
     " its schema fails in an index, a constraint or a view. In the source database give the"
     " function its own path (ALTER FUNCTION ... SET search_path = ...), then commit again.",
     "42704": "If a role is missing, --create-roles makes it.",
-    "42501": "Connect as a superuser, or as a role that is a member of every owner in the"
-    " snapshot.",
+    "42501": "Connect as a superuser. Any other role must be a member of every owner in the"
+    " snapshot, and these must be members of the owners of their schemas (docs/roles.md).",
     "53100": "Free space where the server keeps its data, then run the restore again.",
     "58P01": "Install the extension's files on the server, then run the restore again.",
     "0A000": "Install the extension's files on the server, then run the restore again.",

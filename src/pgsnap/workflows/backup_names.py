@@ -6,8 +6,10 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 _DATE = r"(?P<year>\d{4})(?P<dash>[-_.]?)(?P<month>\d{2})(?P=dash)(?P<day>\d{2})"
-_CLOCK = r"(?P<hour>\d{2})(?P<colon>[-_.:h]?)(?P<minute>\d{2})(?:(?:(?P=colon)|m)(?P<second>\d{2})s?)?"
-_OFFSET = r"(?P<offset>Z|[+-]\d{2}:?\d{2})"
+_CLOCK = (
+    r"(?P<hour>\d{2})(?P<colon>[-_.:h]?)(?P<minute>\d{2})(?:(?:(?P=colon)|m)(?P<second>\d{2})s?)?"
+)
+_OFFSET = r"(?P<offset>Z|[+-](?:0\d|1[0-4]):?[0-5]\d)"
 _TIME = re.compile(rf"(?<!\d){_DATE}(?:[-_.T @]{{0,2}}{_CLOCK}{_OFFSET}?)?(?!\d)")
 _DATE_ONLY = re.compile(rf"(?<!\d){_DATE}(?!\d)")
 # Other numbers of eight digits are no dates of dumps.
@@ -15,12 +17,12 @@ _YEARS = range(1996, 2200)
 
 
 def backup_name(time: datetime, zone: tzinfo | None) -> str:
-    """Return ``backup_YYYYMMDD_HHMMSS.sql.gz`` for *time* as clocks in *zone* show it (None: here)."""
+    """Return ``backup_YYYYMMDD_HHMMSS.sql.gz`` for *time* on a clock in *zone* (None: here)."""
     return time.astimezone(zone).strftime("backup_%Y%m%d_%H%M%S.sql.gz")
 
 
 def time_in_name(name: str, zone: tzinfo | None) -> datetime | None:
-    """Return the time, in UTC, that stands in a file's *name*; the last one where there are several.
+    """Return the time, in UTC, that stands in a file's *name*: of several the last one.
 
     A date alone means its first moment. A time without an offset is one of *zone* (None: here).
     """
@@ -45,11 +47,12 @@ def words_before_time(name: str) -> str:
 
 def _moment(match: re.Match[str], zone: tzinfo | None) -> datetime | None:
     parts = match.groupdict()
-    if int(parts["year"]) not in _YEARS:
+    keys = ("year", "month", "day", "hour", "minute", "second")
+    year, month, day, hour, minute, second = (int(parts.get(key) or 0) for key in keys)
+    if year not in _YEARS:
         return None
-    numbers = [int(parts.get(key) or 0) for key in ("hour", "minute", "second")]
     try:
-        local = datetime(int(parts["year"]), int(parts["month"]), int(parts["day"]), *numbers)  # noqa: DTZ001 - made aware below
+        local = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - made aware below
     except ValueError:
         return None
     offset = parts.get("offset")

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pgsnap import __version__
 from pgsnap.errors import UsageError
 from pgsnap.format.sections import pieces, root_hash
+from pgsnap.format.times import to_micros
 from pgsnap.limits import MESSAGE_BYTES_MAX
 from pgsnap.model import ChunkKind, Section, SectionKind, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
@@ -56,7 +57,9 @@ def commit(
 ) -> CommitReport:
     """Store what *source* yields as a new snapshot of *database*, a label.
 
-    Nothing is visible to readers until `publish`. *at* dates the snapshot (default: now).
+    Nothing is visible to readers until `publish`. *at* dates the snapshot (default: now): its
+    parent is then the newest at or before that time, and contents that a snapshot of that very
+    time has are not recorded again.
     Raises what the source raises, UsageError, TagExists, StoreError; then nothing was recorded.
     """
     started = time.monotonic()
@@ -80,14 +83,14 @@ def commit(
     except BaseException:
         source.abandon()
         raise
-    newest = repo.newest(database, 1)
-    parent_id = newest[0] if newest else None
+    parent_id = _parent(repo, database, at)
     parent = repo.snapshot(parent_id) if parent_id is not None else None
     root, globals_root = root_hash(sections), _globals_root(sections)
     unchanged = parent is not None and parent.root == root
     globals_changed = parent is not None and parent.globals_root != globals_root
     seconds = time.monotonic() - started
-    skip = skip_unchanged and unchanged and not globals_changed and not tags
+    is_twice = at is not None and parent is not None and parent.time == at
+    skip = ((skip_unchanged and not tags) or is_twice) and unchanged and not globals_changed
     if skip and parent is not None and parent_id is not None:
         return CommitReport(
             parent_id, parent, False, True, False, (), (), ingest.stored_bytes, seconds
@@ -145,6 +148,12 @@ def _check(
         found = repo.tags.get(database, tag)
         if found is not None and not force_tags:
             raise tag_exists(found)
+
+
+def _parent(repo: Repository, database: str, at: datetime | None) -> SnapshotId | None:
+    if at is not None:
+        return repo.at_or_before(database, to_micros(at))
+    return next(iter(repo.newest(database, 1)), None)
 
 
 def _globals_root(sections: Sequence[Section]) -> bytes | None:

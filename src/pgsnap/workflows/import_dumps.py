@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from itertools import pairwise
 from pathlib import Path
 
 from pgsnap.errors import SourceError, UsageError
@@ -40,13 +42,30 @@ class ImportPlan:
 
 @dataclass(frozen=True, slots=True)
 class ImportedFile:
-    """What became of a file. *report* tells what it added, if it did; *snapshot_id* is its snapshot,
-    also where it was imported before; *error* says why there is none."""
+    """What became of a file. *report* tells what it added, if it did; *snapshot_id* is its
+    snapshot, also where it was imported before; *error* says why there is none."""
 
     file: DatedFile
     snapshot_id: SnapshotId | None = None
     report: CommitReport | None = None
     error: SourceError | None = None
+
+
+class _OnePhase:
+    """Makes the commits of many files one phase, with the file's name as its detail."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self._name = name
+
+    def phase(self, name: str, total_bytes: int | None = None) -> None:
+        pass
+
+    def advance(self, plain_bytes: int, detail: str = "") -> None:
+        self._progress.advance(plain_bytes, self._name)
+
+    def say(self, line: str) -> None:
+        self._progress.say(line)
 
 
 def plan_import(
@@ -63,7 +82,7 @@ def plan_import(
         found += _files_in(path, warnings) if path.is_dir() else [path]
     files = [_dated(path, zone, use_mtime=use_mtime) for path in dict.fromkeys(found)]
     files.sort(key=lambda file: (file.time, file.path.name))
-    for earlier, later in zip(files, files[1:], strict=False):
+    for earlier, later in pairwise(files):
         if earlier.time == later.time:
             raise UsageError(
                 f'"{earlier.path}" and "{later.path}" are of the same time',
@@ -105,6 +124,7 @@ def import_dumps(
         if (snapshot := repo.snapshot(found)).origin.kind is SourceKind.FILE
     }
     results = []
+    progress.phase("import")
     for file in files:
         before = known.get((file.time, file.path.name))
         if before is not None:
@@ -133,7 +153,7 @@ def _import_one(
             message=f"imported from {_printable(file.path.name)}",
             tags=tags,
             at=file.time,
-            progress=progress,
+            progress=_OnePhase(progress, file.path.name),
         )
     except SourceError as error:
         named = type(error)(
@@ -179,6 +199,8 @@ def _dated(path: Path, zone: tzinfo | None, *, use_mtime: bool) -> DatedFile:
         raise UsageError(
             f'"{path}" is no ordinary file', hint="Commit a stream: snap commit --file -"
         )
+    if not os.access(path, os.R_OK):
+        raise UsageError(f'"{path}" cannot be read', hint=f"Check its rights: ls -l {path}")
     time = time_in_name(path.name, zone)
     if time is None and use_mtime:
         time = from_micros(found.st_mtime_ns // 1000, f'"{path}"')

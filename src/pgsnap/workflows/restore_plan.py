@@ -27,6 +27,7 @@ from pgsnap.targets.preflight import (
 from pgsnap.targets.properties import differences, read_applied
 from pgsnap.targets.requirements import check_requirements, check_space, needed_bytes
 from pgsnap.targets.roles import MissingRole, missing_roles, needed_roles, server_roles
+from pgsnap.workflows.trust import check_text, check_trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,17 @@ def plan_restore(
         findings += check_requirements(
             session, me, snapshot, missing, create_roles=options.create_roles, psql=psql
         )
-        findings += _check_trust(snapshot, options)
+        findings += check_text(repo, snapshot)
         properties, told = _properties(server, snapshot, live)
         findings += told
+        findings += check_trust(
+            session,
+            me,
+            snapshot,
+            properties,
+            trust_sql=options.trust_sql,
+            as_superuser=options.as_superuser,
+        )
         need = needed_bytes(snapshot)
         free, space = check_space(
             session,
@@ -244,21 +253,4 @@ def _what_goes_back(session: Session, snapshot: Snapshot, live: LiveDatabase) ->
     changed = differences(snapshot.origin.properties, read_applied(session, live.name))
     return Findings(
         warnings=tuple(f"unlike in the snapshot, {text}; this goes back" for text in changed)
-    )
-
-
-def _check_trust(snapshot: Snapshot, options: RestoreOptions) -> Findings:
-    if snapshot.origin.is_pg_dump:
-        return Findings()
-    if options.trust_sql:
-        who = "with all your rights" if options.as_superuser else "as a role without rights"
-        return Findings(warnings=(f"pg_dump did not write this SQL; it runs {who}",))
-    return Findings(
-        (
-            Problem(
-                "pg_dump did not write this SQL, it could do anything",
-                detail="Its first lines are not those of a dump by pg_dump.",
-                hint="Read it (snap cat), then restore it with --trust-sql.",
-            ),
-        )
     )

@@ -11,10 +11,19 @@ from pgsnap.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class TagReport:
-    """A tag that was set or deleted, and what it was before."""
+    """A tag that was set, and what it was before: None where there was none, or a damaged one."""
 
     tag: Tag
     before: Tag | None
+
+
+@dataclass(frozen=True, slots=True)
+class TagDeleted:
+    """A tag that was deleted; *tag* is None where it was damaged."""
+
+    name: str
+    database: str
+    tag: Tag | None
 
 
 def list_tags(repo: Repository, *, database: str | None = None) -> list[Tag]:
@@ -31,7 +40,6 @@ def set_tag(
     return TagReport(tag, repo.tags.set(tag, force=force))
 
 
-def delete_tag(repo: Repository, name: str, *, database: str) -> TagReport:
+def delete_tag(repo: Repository, name: str, *, database: str) -> TagDeleted:
     """Delete a tag; its snapshot stays. Raises UnknownRevision."""
-    before = repo.tags.delete(database, name)
-    return TagReport(before, before)
+    return TagDeleted(name, database, repo.tags.delete(database, name))

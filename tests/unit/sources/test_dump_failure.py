@@ -15,6 +15,8 @@ ENDPOINT = Endpoint.parse("postgresql://alice@db/shop", {})
     [
         ('query would be affected by row-level security policy for table "t"', "ROLE alice BYPASS"),
         ("permission denied for table t", "GRANT pg_read_all_data TO alice"),
+        ("ERROR:  permission denied for large object 42", "LARGE OBJECT 42 TO alice"),
+        ("ERROR:  permission denied for database shop", "CONNECT ON DATABASE shop TO alice"),
         ("aborting because of server version mismatch", "own major version"),
         ("ERROR:  invalid page in block 3 of relation base/1/2", "damaged"),
         ("ERROR:  missing chunk number 0 for toast value 7", "damaged"),

@@ -6,7 +6,22 @@ from typing import Any
 
 import typer
 
-from pgsnap.cli.commands import cat, commit, demo, init, log, restore, show, tag, undo
+from pgsnap.cli.commands import (
+    cat,
+    commit,
+    demo,
+    export,
+    import_,
+    init,
+    log,
+    reindex,
+    repair,
+    restore,
+    show,
+    tag,
+    undo,
+    verify,
+)
 from pgsnap.cli.commands import help as help_command
 
 # In the order of a first day with snap, which is the order of `snap --help`.
@@ -19,6 +34,11 @@ _MODULES: tuple[tuple[str, Any], ...] = (
     ("cat", cat),
     ("restore", restore),
     ("undo", undo),
+    ("export", export),
+    ("import", import_),
+    ("verify", verify),
+    ("repair", repair),
+    ("reindex", reindex),
     ("demo", demo),
     ("help", help_command),
 )

@@ -90,9 +90,17 @@ def _delete(invocation: Invocation, name: str) -> None:
     from pgsnap.workflows.tagging import delete_tag
 
     with open_repository(invocation) as repo:
-        tag = delete_tag(repo, name, database=label_of(invocation, repo)).tag
-    line = f"deleted {render.plain(tag.name)} (was {render.short_id(tag.snapshot)})"
-    fields = {**_fields(tag), "snapshot": None, "previous": tag.snapshot.hex()}
+        done = delete_tag(repo, name, database=label_of(invocation, repo))
+    tag = done.tag
+    was = render.short_id(tag.snapshot) if tag is not None else "damaged"
+    line = f"deleted {render.plain(done.name)} (was {was})"
+    fields = {
+        "name": done.name,
+        "database": done.database,
+        "snapshot": None,
+        "time": render.json_time(tag.time) if tag is not None else None,
+        "previous": tag.snapshot.hex() if tag is not None else None,
+    }
     invocation.emit(fields, [line])
 
 

@@ -1,0 +1,83 @@
+"""`snap export`: a snapshot as a file for psql."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgsnap.cli import render
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.timezone import parse_zone
+from pgsnap.cli.world import open_repository, resolve
+from pgsnap.errors import UsageError
+
+EXAMPLES = """
+snap export latest /srv/backups/
+snap export pre-migration shop.sql.gz
+gunzip -c shop.sql.gz | psql -X -v ON_ERROR_STOP=1 shop_copy
+"""
+
+
+def run(
+    ctx: typer.Context,
+    revision: Annotated[str, typer.Argument(metavar="REV", help="The snapshot.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="A name ending with .sql, .sql.gz or .sql.zst, or a folder."
+        ),
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            "--timezone",
+            metavar="ZONE",
+            help="Of the time in a name that is made in a folder. [default: local]",
+        ),
+    ] = None,
+) -> None:
+    """Write a snapshot to a file that `gunzip -c FILE | psql` restores, without snap.
+
+    In a folder the file is called backup_YYYYMMDD_HHMMSS.sql.gz, after the snapshot's time. Only
+    its owner may read it. Unless all of it is written, there is no file.
+    """
+    from pgsnap.workflows.export import export
+
+    invocation = Invocation.of(ctx)
+    if file == "-":
+        raise UsageError(
+            "export writes files only",
+            hint=f"For standard output: snap cat {revision}",
+        )
+    if not file:
+        raise UsageError("FILE is empty")
+    zone = parse_zone(timezone)
+    path = Path(file)
+    if file.endswith("/") and not path.is_dir():
+        raise UsageError(f'there is no folder "{file}"', hint=f"Make it: mkdir -p {file}")
+    with open_repository(invocation) as repo:
+        snapshot_id = resolve(invocation, repo, revision)
+        with invocation.progress() as progress:
+            report = export(repo, snapshot_id, path, zone=zone, force=force, progress=progress)
+    fields = {
+        "id": report.snapshot_id.hex(),
+        "database": report.snapshot.database,
+        "time": render.json_time(report.snapshot.time),
+        "file": str(report.path),
+        "bytes": report.plain_bytes,
+        "file_bytes": report.file_bytes,
+        "seconds": round(report.seconds, 3),
+        "notices": invocation.notices,
+    }
+    line = "  ".join(
+        (
+            render.short_id(report.snapshot_id),
+            render.plain(str(report.path)),
+            f"{render.size(report.plain_bytes)} in {render.size(report.file_bytes)}",
+            render.seconds(report.seconds),
+        )
+    )
+    invocation.emit(fields, [line])

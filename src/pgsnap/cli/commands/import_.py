@@ -1,0 +1,171 @@
+"""`snap import`: dump files of the past become snapshots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pgsnap.cli import render
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.settings import Settings
+from pgsnap.cli.timezone import parse_zone
+from pgsnap.cli.world import database_of_dsn, open_repository
+from pgsnap.errors import UnusableInput, UsageError
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.import_dumps import ImportedFile
+
+EXAMPLES = """
+snap import /srv/backups --database shop
+snap import backup_20260131_020000.sql.gz --database shop --timezone UTC
+snap import old.sql.gz --database shop --use-mtime --tag first-ever
+"""
+
+
+def run(
+    ctx: typer.Context,
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Dumps, or folders of dumps.")
+    ],
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="NAME", help="Tag it (of a single file; repeatable)."),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            "--timezone", metavar="ZONE", help="Of the times in the names. [default: local]"
+        ),
+    ] = None,
+    use_mtime: Annotated[
+        bool,
+        typer.Option("--use-mtime", help="Date a file without a date in its name by its own time."),
+    ] = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Leave out files that are no whole dump; exit code 30."),
+    ] = False,
+) -> None:
+    """Record existing dump files as snapshots, dated by their names, oldest first.
+
+    Names such as backup_20260131_020000.sql.gz; the database is named with --database. What was
+    imported before is left alone, so an interrupted import goes on when it is run again.
+    """
+    from pgsnap.workflows.import_dumps import import_dumps, plan_import
+
+    invocation = Invocation.of(ctx)
+    database = _label(invocation.settings)
+    plan = plan_import(
+        [Path(file) for file in files], zone=parse_zone(timezone), use_mtime=use_mtime
+    )
+    for warning in plan.warnings:
+        invocation.tell(f"warning: {warning}")
+    done: list[ImportedFile] = []
+    try:
+        with open_repository(invocation) as repo, invocation.progress() as progress:
+            import_dumps(
+                repo,
+                plan.files,
+                database=database,
+                tags=tag or (),
+                skip_bad=skip_bad,
+                told=done.append,
+                progress=progress,
+            )
+    except BaseException:
+        # What was recorded before the failure stays: say what.
+        if not invocation.json:
+            invocation.emit({}, _lines(done))
+        raise
+    _advise_on_tags(invocation, done, tag or [])
+    invocation.emit(_fields(invocation, database, done), _lines(done))
+    bad = [item for item in done if item.error is not None]
+    if bad:
+        raise UnusableInput(
+            f"{len(bad)} of {render.plural(len(done), 'file')} could not be imported",
+            detail="\n".join(_why(item) for item in bad),
+        )
+
+
+def _label(settings: Settings) -> str:
+    named = settings.database or database_of_dsn(settings)
+    if named is None:
+        raise UsageError(
+            "a dump does not say of which database it is",
+            hint="Name it with --database NAME, or set database in snap.toml.",
+        )
+    return named
+
+
+def _advise_on_tags(invocation: Invocation, done: list[ImportedFile], tags: list[str]) -> None:
+    for item in done:
+        if item.report is None and item.snapshot_id is not None:
+            for tag in tags:
+                invocation.tell(
+                    "warning: the file was imported before and is not tagged now; tag it with "
+                    f"`snap tag {tag} {render.short_id(item.snapshot_id)}`"
+                )
+        elif item.report is not None:
+            for tag in item.report.tags_refused:
+                invocation.tell(f'warning: tag "{tag}" was set by another process meanwhile')
+
+
+def _outcome(item: ImportedFile) -> str:
+    if item.error is not None:
+        return "unusable"
+    return "there already" if item.report is None else "imported"
+
+
+def _fields(invocation: Invocation, database: str, done: list[ImportedFile]) -> dict[str, Any]:
+    new = [item.report for item in done if item.report is not None]
+    return {
+        "database": database,
+        "files": [
+            {
+                "file": str(item.file.path),
+                "time": render.json_time(item.file.time),
+                "outcome": _outcome(item).replace(" ", "-"),
+                "id": item.snapshot_id.hex() if item.snapshot_id else None,
+                "bytes": item.report.snapshot.plain_bytes if item.report else None,
+                "new_bytes": item.report.stored_bytes if item.report else None,
+                "error": item.error.message if item.error else None,
+            }
+            for item in done
+        ],
+        "imported": len(new),
+        "bytes": sum(report.snapshot.plain_bytes for report in new),
+        "new_bytes": sum(report.stored_bytes for report in new),
+        "notices": invocation.notices,
+    }
+
+
+def _lines(done: list[ImportedFile]) -> list[str]:
+    if not done:
+        return []
+    rows = []
+    for item in done:
+        row = [
+            render.short_id(item.snapshot_id) if item.snapshot_id else "-",
+            render.clock(item.file.time),
+            render.plain(item.file.path.name),
+        ]
+        if item.report is None:
+            row += ["", _outcome(item)]
+        else:
+            stored = f"{render.size(item.report.stored_bytes)} new"
+            row += [render.size(item.report.snapshot.plain_bytes), stored]
+        rows.append(row)
+    new = [item.report for item in done if item.report is not None]
+    total = (
+        f"{render.plural(len(new), 'snapshot')} of {render.plural(len(done), 'file')}, "
+        f"{render.size(sum(report.snapshot.plain_bytes for report in new))}, "
+        f"{render.size(sum(report.stored_bytes for report in new))} new"
+    )
+    return [*render.columns(rows, right=frozenset({3, 4})), total]
+
+
+def _why(item: ImportedFile) -> str:
+    assert item.error is not None
+    return f"{item.error.message}. {item.error.detail}".strip()

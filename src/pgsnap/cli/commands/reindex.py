@@ -1,0 +1,50 @@
+"""`snap reindex`: makes the index anew."""
+
+from __future__ import annotations
+
+import typer
+
+from pgsnap.cli import render
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.world import cache_folder
+
+EXAMPLES = """
+snap reindex
+"""
+
+
+def run(ctx: typer.Context) -> None:
+    """Make the index anew, from packs and manifests alone.
+
+    Nothing is lost with the index, so this is safe at any time; nobody else may use the repository
+    meanwhile. What is not sound is left out and named.
+    """
+    from pgsnap.workflows.reindex import reindex
+
+    invocation = Invocation.of(ctx)
+    settings = invocation.settings
+    with invocation.progress() as progress:
+        report = reindex(
+            settings.repository,
+            lock_timeout_seconds=settings.lock_timeout,
+            index_folder=cache_folder(),
+            progress=progress,
+        )
+    lines = [f"left out: {render.plain(name)}: {why}" for name, why in report.left_out]
+    if report.left_out:
+        lines.append("next: snap repair")
+    counts = (
+        render.plural(report.packs, "pack"),
+        render.plural(report.chunks, "chunk"),
+        render.plural(report.snapshots, "snapshot"),
+        render.seconds(report.seconds),
+    )
+    fields = {
+        "packs": report.packs,
+        "chunks": report.chunks,
+        "snapshots": report.snapshots,
+        "left_out": [{"name": name, "problem": why} for name, why in report.left_out],
+        "seconds": round(report.seconds, 3),
+        "notices": invocation.notices,
+    }
+    invocation.emit(fields, [*lines, "made the index anew  " + "  ".join(counts)])

@@ -1,0 +1,88 @@
+"""`snap repair`: mends what is damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pgsnap.cli import render
+from pgsnap.cli.config_file import absolute_path
+from pgsnap.cli.damage_view import finding_fields, finding_lines
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.world import cache_folder
+from pgsnap.errors import CorruptionError
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.repair import RepairReport
+
+EXAMPLES = """
+snap repair
+snap repair --from /mnt/copy/backups
+"""
+
+
+def run(
+    ctx: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            show_default=False,
+            help="Another repository, to take from it what is lost here.",
+        ),
+    ] = None,
+) -> None:
+    """Mend damaged or missing objects, from what is left of them and from another copy.
+
+    Damaged files are put aside in damaged/, never deleted. Every byte is read. Exit code 60 where
+    something stays lost; it is named.
+    """
+    from pgsnap.workflows.repair import repair
+
+    invocation = Invocation.of(ctx)
+    settings = invocation.settings
+    other = None if source is None else absolute_path(source, Path.cwd(), "--from")
+    with invocation.progress() as progress:
+        report = repair(
+            settings.repository,
+            source=other,
+            lock_timeout_seconds=settings.lock_timeout,
+            index_folder=cache_folder(),
+            progress=progress,
+        )
+    for warning in report.warnings:
+        invocation.tell(f"warning: {warning}")
+    colour = invocation.terminal.colour
+    lines = [f"mended: {m.kind} {render.plain(m.name)}: {m.how}" for m in report.mended]
+    lines += [f"put aside: {render.plain(name)}" for name in report.put_aside]
+    for finding in report.lost:
+        lines += finding_lines(finding, colour=colour)
+    chunks = render.plural(report.salvaged_chunks + report.fetched_chunks, "chunk")
+    lines.append(
+        f"{render.plural(len(report.mended), 'object')} mended  {chunks} saved  "
+        f"{len(report.lost)} still damaged  {render.seconds(report.seconds)}"
+    )
+    invocation.emit(_fields(report, invocation.notices), lines)
+    if report.lost:
+        hint = "Mend it from a copy: snap repair --from PATH" if other is None else ""
+        raise CorruptionError(
+            f"{render.plural(len(report.lost), 'thing')} could not be mended",
+            detail="The next snap commit stores again all chunks that the database still has; the "
+            "sections named above that consist of them are whole then.",
+            hint=hint or "See what is left: snap verify",
+        )
+
+
+def _fields(report: RepairReport, notices: list[str]) -> dict[str, Any]:
+    return {
+        "mended": [{"kind": m.kind, "name": m.name, "how": m.how} for m in report.mended],
+        "lost": [finding_fields(finding) for finding in report.lost],
+        "put_aside": list(report.put_aside),
+        "salvaged_chunks": report.salvaged_chunks,
+        "fetched_chunks": report.fetched_chunks,
+        "seconds": round(report.seconds, 3),
+        "notices": notices,
+    }

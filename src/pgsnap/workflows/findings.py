@@ -1,0 +1,34 @@
+"""What verify and repair tell of damage: one value for each thing that is wrong."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from pgsnap.model import SnapshotId
+
+REPAIR = "snap repair"
+REPAIR_FROM = "snap repair --from PATH"
+REINDEX = "snap reindex"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.
+
+    *kind* is "pack", "section", "snapshot", "tag", "note" or "index"; *name* the object's name in
+    the repository's folder, or a section's. *snapshots* and *sections* (tables among them) are
+    hit; *next* is the command that mends it.
+    """
+
+    kind: str
+    name: str
+    problem: str
+    snapshots: tuple[SnapshotId, ...]
+    sections: tuple[str, ...]
+    next: str
+
+
+def delete_tag(database: str, name: str) -> str:
+    """Return the command that deletes a tag."""
+    return f"snap tag --delete {shlex.quote(name)} --database {shlex.quote(database)}"

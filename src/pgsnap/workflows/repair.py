@@ -1,0 +1,226 @@
+"""Repair: what is damaged or missing is mended from what is left of it, and from another copy.
+
+Nothing is deleted: damaged files go to ``damaged/``, and what they still hold is saved into new
+packs. It can be killed at any moment and run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgsnap import limits
+from pgsnap.errors import CorruptionError, NotARepository, SnapError, StoreError, UsageError
+from pgsnap.format.small import encode_config
+from pgsnap.model import Location, RepositoryConfig
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository import layout, lock
+from pgsnap.repository.index import Index
+from pgsnap.repository.inspection import begins_as_pack, inspect_packs, mend_rows
+from pgsnap.repository.repository import Repository, new_config, read_config
+from pgsnap.stores.local import LocalStore
+from pgsnap.workflows.chunk_mending import ChunkMender
+from pgsnap.workflows.findings import Finding
+from pgsnap.workflows.object_mending import Mended, ObjectMender, put_aside
+from pgsnap.workflows.section_walk import SectionWalk
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What was mended, what stays lost, which files were put aside."""
+
+    mended: tuple[Mended, ...]
+    lost: tuple[Finding, ...]
+    put_aside: tuple[str, ...]
+    salvaged_chunks: int
+    fetched_chunks: int
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+def repair(
+    path: Path,
+    *,
+    source: Path | None = None,
+    lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
+    index_folder: Path | None = None,
+    progress: Progress = SILENT,
+) -> RepairReport:
+    """Mend the repository in *path*, where *source* is given also from the repository there.
+
+    Every byte is read. Nobody else may have the repository open meanwhile. Raises RepositoryLocked,
+    RepositoryError, StoreError, UsageError.
+    """
+    started = time.monotonic()
+    mended: list[Mended] = []
+    warnings: list[str] = []
+    with contextlib.ExitStack() as stack:
+        other = None
+        if source is not None:
+            if source.exists() and path.exists() and source.samefile(path):
+                raise UsageError("a repository cannot be repaired from itself")
+            other = stack.enter_context(
+                Repository.open(
+                    source, lock_timeout_seconds=lock_timeout_seconds, index_folder=index_folder
+                )
+            )
+            other.catch_up_packs()
+        _mend_config(path, other, lock_timeout_seconds, mended, warnings)
+        repo = stack.enter_context(
+            Repository.open(
+                path,
+                lock_timeout_seconds=lock_timeout_seconds,
+                index_folder=index_folder,
+                alone=True,
+            )
+        )
+        objects = ObjectMender(repo, other, mended)
+        chunks = ChunkMender(repo, other)
+        try:
+            moved = _mend_packs(repo, chunks, mended, progress)
+            objects.manifests()
+            objects.notes()
+            objects.tags()
+            progress.phase("mend chunks")
+            for snapshot in repo.newest(None):
+                with contextlib.suppress(CorruptionError):
+                    chunks.mend(repo.snapshot(snapshot))
+            chunks.finish()
+        except BaseException:
+            chunks.abandon()
+            raise
+        lost = [*objects.lost, *_lost_sections(repo, progress)]
+        return RepairReport(
+            tuple(mended),
+            tuple(lost),
+            (*moved, *objects.put_aside),
+            chunks.salvaged,
+            chunks.fetched,
+            (*warnings, *objects.warnings),
+            time.monotonic() - started,
+        )
+
+
+def _mend_packs(
+    repo: Repository, chunks: ChunkMender, mended: list[Mended], progress: Progress
+) -> list[str]:
+    """Put unsound packs aside and save what they hold. Return the names that they have now."""
+    store, index = repo.store, repo.index
+    infos = [
+        info
+        for info in store.list(layout.PACKS)
+        if layout.hash_of(info.name) is not None or begins_as_pack(store, info)
+    ]
+    # Where frames lie in a pack whose table is gone is known to the index only until it catches up.
+    sizes = index.packs()
+    listed: dict[str, list[Location]] = {}
+    for info in infos:
+        pack = layout.hash_of(info.name)
+        if pack in sizes and sizes[pack] != info.object_bytes:
+            listed[info.name] = index.frames_of(pack)
+    repo.catch_up_packs()
+    progress.phase("read packs", sum(info.object_bytes for info in infos))
+    unsound = []
+    for state in inspect_packs(store, infos, repo.chunks):
+        progress.advance(state.info.object_bytes, state.info.name)
+        if state.problem:
+            unsound.append(state)
+        elif state.pack is not None:
+            if mend_rows(index, state):
+                mended.append(Mended("index", state.info.name, "its rows were made anew"))
+            index.clear_damaged(state.pack)
+    moved = []
+    rows: dict[str, list[Location]] = {}
+    for state in unsound:
+        known = listed.get(state.info.name) or state.locations
+        if not known and state.pack is not None:
+            known = index.frames_of(state.pack)
+        name = put_aside(store, state.info.name)
+        if state.pack is not None and state.info.name == layout.pack_name(state.pack):
+            index.drop_pack(state.pack)
+        rows[name] = known
+        moved.append(name)
+    for info in list(store.list(f"{layout.DAMAGED}{layout.PACKS}")):
+        before = chunks.salvaged
+        pack_name = chunks.from_file(info, rows.get(info.name, []))
+        if pack_name is not None:
+            mended.append(Mended("pack", pack_name, f"it was whole in {info.name}"))
+        elif chunks.salvaged > before:
+            count = chunks.salvaged - before
+            mended.append(Mended("pack", info.name, f"{count} chunks of it were saved"))
+    chunks.flush()
+    return moved
+
+
+def _lost_sections(repo: Repository, progress: Progress) -> Iterator[Finding]:
+    """Yield what cannot be read in the snapshots that there are."""
+    progress.phase("look at what is left")
+    walk = SectionWalk(repo)
+    for snapshot in repo.newest(None):
+        with contextlib.suppress(CorruptionError):
+            walk.check(snapshot, repo.snapshot(snapshot))
+    yield from walk.findings()
+
+
+def _mend_config(
+    path: Path,
+    other: Repository | None,
+    lock_timeout_seconds: float,
+    mended: list[Mended],
+    warnings: list[str],
+) -> None:
+    """Write a config where it is damaged or gone and the folder is a repository's."""
+    store = LocalStore(path)
+    try:
+        read_config(path, store)
+        return
+    except (CorruptionError, NotARepository):
+        if not (any(store.list(layout.SNAPSHOTS)) or any(store.list(layout.PACKS))):
+            raise
+    with lock.exclusive(path / layout.LOCK_FILE, lock_timeout_seconds):
+        config, how = _config_of(other, store)
+        owner = _owner(path)
+        if config is None:
+            config = new_config(owner or secrets.token_hex(16))
+            how = "made anew, with the sizes that snap uses by default"
+            warnings.append(
+                "the config was made anew: if the repository was made with other chunk sizes, the "
+                "next commit stores more than it would have; nothing stored is affected"
+            )
+            if owner is None:
+                warnings.append("the repository has a new identity")
+        with contextlib.suppress(StoreError):
+            put_aside(store, layout.CONFIG)
+        store.create(layout.CONFIG, encode_config(config))
+    mended.append(Mended("config", layout.CONFIG, how))
+
+
+def _config_of(other: Repository | None, store: LocalStore) -> tuple[RepositoryConfig | None, str]:
+    """Return the config of the other repository, if that is a copy of this one."""
+    if other is None:
+        return None, ""
+    ours = {info.name for info in store.list(layout.SNAPSHOTS)}
+    if any(info.name in ours for info in other.store.list(layout.SNAPSHOTS)):
+        return other.config, f"taken from {other.path}"
+    return None, ""
+
+
+def _owner(path: Path) -> str | None:
+    """Return the repository's id as the index knows it."""
+    file = path / layout.INDEX_FILE
+    if not file.exists():
+        return None
+    try:
+        index = Index(file)
+    except SnapError:
+        return None
+    try:
+        return index.owner
+    except SnapError:
+        return None
+    finally:
+        index.close()

@@ -1,0 +1,277 @@
+"""Walking the sections of snapshots: is every chunk there, do the sizes add up, do digests agree?
+
+Memory is bounded: what was found whole is remembered up to a limit, and looked at again beyond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from blake3 import blake3
+
+from pgsnap.errors import CorruptionError, ObjectNotFound
+from pgsnap.format.recipe import decode_node
+from pgsnap.format.sections import root_hash
+from pgsnap.model import (
+    ChunkId,
+    PackId,
+    RecipeRoot,
+    Section,
+    SectionKind,
+    SectionName,
+    Segment,
+    Snapshot,
+    SnapshotId,
+)
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.recipes import walk
+from pgsnap.repository.repository import Repository
+from pgsnap.workflows.findings import REPAIR, REPAIR_FROM, Finding
+
+# Some 100 bytes each: 50 MB. A TiB of distinct data has 16,000 recipe nodes.
+_REMEMBERED_MAX = 500_000
+_OTHER_TEXT = "Its chunks are sound, but together they are another text."
+LIST_OF_SECTIONS = "(list of sections)"
+
+_Key = tuple[str, tuple[Segment, ...], bytes]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is wrong with a section. *packs* are unsound ones that hold frames of it."""
+
+    lost: set[ChunkId] = field(default_factory=set)
+    packs: set[PackId] = field(default_factory=set)
+    problem: str = ""
+    snapshots: list[SnapshotId] = field(default_factory=list)
+
+    @property
+    def is_damaged(self) -> bool:
+        return bool(self.lost or self.problem)
+
+
+@dataclass(slots=True)
+class Hits:
+    """The snapshots and sections that need an unsound pack."""
+
+    snapshots: dict[SnapshotId, None] = field(default_factory=dict)
+    sections: dict[str, None] = field(default_factory=dict)
+
+
+class SectionWalk:
+    """Checks snapshots one after another; what they share is checked once."""
+
+    def __init__(
+        self, repo: Repository, *, data: bool = False, progress: Progress = SILENT
+    ) -> None:
+        self._repo = repo
+        self._data = data
+        self._progress = progress
+        self._whole: set[ChunkId] = set()
+        self._same: set[bytes] = set()
+        self._found: dict[_Key, _Found] = {}
+        self.hits: dict[PackId, Hits] = {}
+        self.sections = 0
+        self.damaged_snapshots: dict[SnapshotId, int] = {}
+
+    def check(self, snapshot_id: SnapshotId, snapshot: Snapshot) -> None:
+        """Check one snapshot; what is wrong is kept for `findings`."""
+        listed = self._tree_found(snapshot.sections_recipe)
+        sections: list[Section] = []
+        try:
+            sections = list(self._repo.sections(snapshot))
+        except CorruptionError:
+            listed.problem = "It cannot be read, so none of the snapshot's tables can be."
+        else:
+            listed.problem = listed.problem or _totals(snapshot, sections)
+        self._note(snapshot_id, (LIST_OF_SECTIONS, (), snapshot_id), listed)
+        to_read = []
+        for section in sections:
+            key = _key(section)
+            found = self._found.get(key) or self._section(section)
+            self._note(snapshot_id, key, found)
+            if not found.is_damaged:
+                to_read.append(section)
+        self.sections += len(sections)
+        if self._data:
+            self._read(snapshot_id, to_read)
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield a finding for each section that cannot be read whole."""
+        for (name, _, _), found in self._found.items():
+            if found.is_damaged:
+                problem = found.problem or f"{len(found.lost)} of its chunks are in no sound pack."
+                # What a pack that is there still holds may be saved without a copy.
+                command = REPAIR if found.packs else REPAIR_FROM
+                yield Finding("section", name, problem, tuple(found.snapshots), (name,), command)
+
+    def _note(self, snapshot: SnapshotId, key: _Key, found: _Found) -> None:
+        if not found.is_damaged and not found.packs:
+            return
+        found = self._found.setdefault(key, found)
+        found.snapshots.append(snapshot)
+        for pack in found.packs:
+            hits = self.hits.setdefault(pack, Hits())
+            hits.snapshots[snapshot] = None
+            hits.sections[key[0]] = None
+        if found.is_damaged:
+            self.damaged_snapshots[snapshot] = self.damaged_snapshots.get(snapshot, 0) + 1
+
+    # -- chunks -------------------------------------------------------------------------------
+
+    def _section(self, section: Section) -> _Found:
+        found = _Found()
+        roots = [segment.recipe for segment in section.segments]
+        for root in roots:
+            self._tree(root, found)
+        if sum(root.plain_bytes for root in roots) != section.plain_bytes:
+            found.problem = "The sizes of its segments do not add up."
+        elif sum(root.lines for root in roots) != section.lines:
+            found.problem = "The lines of its segments do not add up."
+        return found
+
+    def _tree_found(self, root: RecipeRoot) -> _Found:
+        found = _Found()
+        self._tree(root, found)
+        return found
+
+    def _tree(self, root: RecipeRoot, found: _Found) -> None:
+        if root.chunk is None:
+            return
+        if root.level == 0:
+            self._are_sound([root.chunk], found)
+        else:
+            self._node(root.chunk, root.level, (root.plain_bytes, root.lines), found)
+
+    def _node(self, chunk: ChunkId, level: int, total: tuple[int, int], found: _Found) -> bool:
+        """Tell whether everything under a recipe node is in sound packs."""
+        if chunk in self._whole:
+            return True
+        whole = self._are_sound([chunk], found)
+        try:
+            children = decode_node(self._repo.chunks.read(chunk), level)
+        except CorruptionError:
+            found.lost.add(chunk)
+            return False
+        sums = sum(child.plain_bytes for child in children), sum(child.lines for child in children)
+        if sums != total:
+            found.problem = "The sizes in its recipe do not add up."
+            whole = False
+        if level == 1:
+            whole &= self._are_sound([child.chunk for child in children], found)
+        else:
+            for child in children:
+                below = (child.plain_bytes, child.lines)
+                whole &= self._node(child.chunk, level - 1, below, found)
+        if whole:
+            self._remember(self._whole, chunk)
+        return whole
+
+    def _are_sound(self, chunks: Sequence[ChunkId], found: _Found) -> bool:
+        unseen = set(chunks) - self._whole
+        doubtful = unseen - self._repo.index.known(list(unseen))
+        if len(unseen) == 1 and not doubtful:
+            self._remember(self._whole, chunks[0])
+        if not doubtful:
+            return True
+        found.lost |= doubtful - self._repo.index.present(list(doubtful))
+        for several in self._repo.index.locations(list(doubtful)).values():
+            found.packs.update(location.pack for location in several)
+        return False
+
+    @staticmethod
+    def _remember(where: set[bytes], what: bytes) -> None:
+        if len(where) < _REMEMBERED_MAX:
+            where.add(what)
+
+    # -- bytes --------------------------------------------------------------------------------
+
+    def _read(self, snapshot: SnapshotId, sections: Sequence[Section]) -> None:
+        """Compare the digest of every section that was not read before."""
+        waiting = [s for s in sections if _fingerprint(s) not in self._same]
+        while waiting:
+            done = 0
+            try:
+                for section, digest in self._digests(waiting):
+                    done += 1
+                    if digest == section.digest:
+                        self._remember(self._same, _fingerprint(section))
+                    else:
+                        self._note(snapshot, _key(section), _Found(problem=_OTHER_TEXT))
+            except (CorruptionError, ObjectNotFound):
+                # Chunks are read in batches, so it may be this section or one soon after it.
+                found = self._read_alone(waiting[done])
+                self._note(snapshot, _key(waiting[done]), found)
+                done += 1
+            waiting = waiting[done:]
+
+    def _digests(self, sections: Sequence[Section]) -> Iterator[tuple[Section, bytes]]:
+        def wanted() -> Iterator[tuple[Section | None, ChunkId | None, int]]:
+            for section in sections:
+                for segment in section.segments:
+                    for entry in walk(segment.recipe, self._repo.chunks.read):
+                        yield None, entry.chunk, entry.plain_bytes
+                yield section, None, 0
+
+        hasher = blake3()
+        for end, data in self._repo.chunks.read_ahead(wanted()):
+            hasher.update(data)
+            if data:
+                self._progress.advance(len(data))
+            if end is not None:
+                yield end, hasher.digest()
+                hasher = blake3()
+
+    def _read_alone(self, section: Section) -> _Found:
+        """Find out which frames of a section cannot be read, and let commits know."""
+        found = _Found()
+        index, read = self._repo.index, self._repo.chunks.read
+        hasher = blake3()
+        try:
+            for segment in section.segments:
+                for entry in walk(segment.recipe, read):
+                    try:
+                        hasher.update(read(entry.chunk))
+                    except CorruptionError:
+                        found.lost.add(entry.chunk)
+                        for location in index.locations([entry.chunk]).get(entry.chunk, []):
+                            index.mark_damaged(location.pack, [location.offset], readable=False)
+                            found.packs.add(location.pack)
+        except CorruptionError as error:
+            found.problem = error.detail or f"{error.message}."
+        if not found.is_damaged and hasher.digest() != section.digest:
+            found.problem = _OTHER_TEXT
+        return found
+
+
+def _key(section: Section) -> _Key:
+    return str(section.name), section.segments, section.digest
+
+
+def _fingerprint(section: Section) -> bytes:
+    roots = b"".join(s.recipe.chunk or b"" for s in section.segments)
+    return blake3(section.digest + roots).digest()
+
+
+def _totals(snapshot: Snapshot, sections: Sequence[Section]) -> str:
+    """Return what a manifest says otherwise than its sections, empty where all agree."""
+    roles = [s.digest for s in sections if s.name.kind is SectionKind.GLOBALS]
+    tables = {(s.name.schema, s.name.name) for s in sections if s.name.kind is SectionKind.DATA}
+    sizes = {s.name: s.plain_bytes for s in sections}
+    pairs = (
+        ("sections", snapshot.section_count, len(sections)),
+        ("tables", snapshot.table_count, len(tables)),
+        ("bytes", snapshot.plain_bytes, sum(s.plain_bytes for s in sections)),
+        ("rows", snapshot.rows, sum(s.rows or 0 for s in sections)),
+        ("root", snapshot.root, root_hash(sections)),
+        ("roles", snapshot.globals_root, roles[0] if roles else None),
+        ("names", len(sizes), len(sections)),
+        ("volatile lines", True, _lines_fit(snapshot, sizes)),
+    )
+    wrong = [name for name, said, is_so in pairs if said != is_so]
+    return f"Its manifest does not agree on: {', '.join(wrong)}." if wrong else ""
+
+
+def _lines_fit(snapshot: Snapshot, sizes: dict[SectionName, int]) -> bool:
+    return all(0 <= line.offset <= sizes.get(line.section, -1) for line in snapshot.volatile)

@@ -1,0 +1,95 @@
+"""What a dump's text itself forbids: SQL of strangers, and dumps that begin by dropping."""
+
+from __future__ import annotations
+
+import re
+
+from pgsnap.model import DatabaseProperties, SectionKind, Snapshot, SourceKind
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.stream import snapshot_stream
+from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.targets.preflight import Findings, Me, Problem
+
+# What `pg_dump -c` writes before the first entry; a dump without -c has a comment there.
+_DROPS = re.compile(rb"\s*(DROP [^;]*|ALTER TABLE [^;]* DROP [^;]*);")
+_BODY = (SectionKind.PRE_DATA, SectionKind.DATA, SectionKind.POST_DATA)
+
+
+def check_text(repo: Repository, snapshot: Snapshot) -> Findings:
+    """Return what forbids filling an empty database with the text of *snapshot*."""
+    origin = snapshot.origin
+    if origin.kind is not SourceKind.FILE or not origin.is_pg_dump:
+        return Findings()
+    first = next((s.name for s in repo.sections(snapshot) if s.name.kind in _BODY), None)
+    if first is None:
+        return Findings()
+    stream = snapshot_stream(repo, snapshot, restrict_key=None, sections=[first])
+    found = _DROPS.match(next(stream, b""))
+    if found is None or b" IF EXISTS " in found[1]:
+        return Findings()
+    words = found[1].decode("utf-8", "replace")
+    return Findings(
+        (
+            Problem(
+                "the dump begins by dropping what is not there (pg_dump -c without --if-exists)",
+                detail=f"Its first statement is {words[:80]!r}, which fails in the new, empty"
+                " database that a restore fills.",
+                hint="Dump again without -c, or with -c --if-exists. To load this one by hand:"
+                " snap cat REV | psql NEW, without ON_ERROR_STOP, and look at each error.",
+            ),
+        )
+    )
+
+
+def check_trust(
+    session: Session,
+    me: Me,
+    snapshot: Snapshot,
+    properties: DatabaseProperties | None,
+    *,
+    trust_sql: bool,
+    as_superuser: bool,
+) -> Findings:
+    """Return what forbids running SQL that pg_dump did not write, or what to know of it.
+
+    Its functions and views go on with the rights of who owns them, long after the restore: so
+    they are not handed to a superuser.
+    """
+    if snapshot.origin.is_pg_dump:
+        return Findings()
+    if not trust_sql:
+        return Findings(
+            (
+                Problem(
+                    "pg_dump did not write this SQL, it could do anything",
+                    detail="Its first lines are not those of a dump by pg_dump.",
+                    hint="Read it (snap cat), then restore it with --trust-sql.",
+                ),
+            )
+        )
+    if as_superuser:
+        return Findings(warnings=("pg_dump did not write this SQL; it runs with all your rights",))
+    owner = properties.owner if properties is not None else me.name
+    told = "pg_dump did not write this SQL; it runs as a role without rights"
+    if not session.query(
+        "SELECT 1 FROM pg_catalog.pg_roles WHERE rolsuper AND rolname OPERATOR(pg_catalog.=)"
+        f" {literal(owner)}"
+    ):
+        return Findings(warnings=(told,))
+    if properties is None:
+        way = "Connect as a role that is no superuser (docs/roles.md has its grants)"
+    else:
+        way = (
+            "Give the database an owner of its own (CREATE ROLE app_owner; ALTER DATABASE"
+            f" {ident(properties.name)} OWNER TO app_owner;)"
+        )
+    return Findings(
+        (
+            Problem(
+                f"what this SQL makes would belong to the superuser {owner}",
+                detail="pg_dump did not write it. Its functions and views would have all rights,"
+                " whoever calls them, and autovacuum calls some.",
+                hint=f"{way}, or trust the SQL with all rights: --as-superuser.",
+            ),
+        )
+    )

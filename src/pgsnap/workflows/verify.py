@@ -1,0 +1,252 @@
+"""Verify: is everything there, and is every byte what was stored?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pgsnap.errors import CorruptionError, StoreError
+from pgsnap.format.manifest import snapshot_id
+from pgsnap.format.times import to_micros
+from pgsnap.model import Note, PackId, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository import layout
+from pgsnap.repository.inspection import (
+    PackState,
+    begins_as_pack,
+    inspect_packs,
+    mend_rows,
+)
+from pgsnap.repository.repository import Repository
+from pgsnap.workflows.findings import REINDEX, REPAIR, REPAIR_FROM, Finding, delete_tag
+from pgsnap.workflows.object_faults import (
+    Fault,
+    kept_manifest,
+    manifest_faults,
+    note_faults,
+    tag_faults,
+)
+from pgsnap.workflows.section_walk import Hits, SectionWalk
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was looked at, and what is wrong. *notices* are no damage."""
+
+    data: bool
+    snapshots: tuple[SnapshotId, ...]
+    sections: int
+    packs: int
+    pack_bytes: int
+    chunks: int
+    findings: tuple[Finding, ...]
+    notices: tuple[str, ...]
+    seconds: float
+
+
+def verify(
+    repo: Repository,
+    *,
+    snapshots: Sequence[SnapshotId] = (),
+    data: bool = False,
+    progress: Progress = SILENT,
+) -> VerifyReport:
+    """Check the repository, and of *snapshots* (none: all) that they can be read whole.
+
+    With *data* every byte is read: all packs, or with *snapshots* what these need; each of them
+    gets a verdict. Chunks found damaged are stored again by the next commit that has them.
+    """
+    started = time.monotonic()
+    repo.catch_up_packs()
+    check = _Verification(repo, data=data, progress=progress)
+    check.objects()
+    check.packs(data=data and not snapshots)
+    check.index()
+    chosen = tuple(snapshots) or tuple(reversed(repo.newest(None)))
+    walk = check.walk(chosen)
+    findings = check.finished(walk)
+    if data:
+        check.verdicts(chosen, walk)
+    return VerifyReport(
+        data,
+        chosen,
+        walk.sections,
+        check.pack_count,
+        check.pack_bytes,
+        check.chunk_count,
+        tuple(findings),
+        tuple(check.notices),
+        time.monotonic() - started,
+    )
+
+
+class _Verification:
+    """Collects what one run finds."""
+
+    def __init__(self, repo: Repository, *, data: bool, progress: Progress) -> None:
+        self._repo = repo
+        self._data = data
+        self._progress = progress
+        self._found: list[Finding] = []
+        self._unsound: list[PackState] = []
+        self._frames: dict[PackId, int] = {}
+        self.notices: list[str] = []
+        self.pack_count = self.pack_bytes = self.chunk_count = 0
+
+    # -- objects ------------------------------------------------------------------------------
+
+    def objects(self) -> None:
+        repo = self._repo
+        self._progress.phase("verify objects")
+        for fault in manifest_faults(repo):
+            hit = (fault.snapshot,) if fault.snapshot is not None else ()
+            mends = bool(fault.belongs) or (hit and kept_manifest(repo, hit[0]) is not None)
+            command = REPAIR if mends else REPAIR_FROM
+            self._tell("snapshot", fault, hit, command)
+        for fault in note_faults(repo):
+            self._tell("note", fault, (), REPAIR if fault.belongs else REPAIR_FROM)
+        for fault in tag_faults(repo):
+            hit = (fault.snapshot,) if fault.snapshot is not None else ()
+            _, database, name = fault.name.split("/")
+            command = delete_tag(layout.decode_word(database), layout.decode_word(name))
+            if fault.belongs:
+                command = REPAIR
+            self._tell("tag", fault, hit, command)
+        aside = sum(1 for _ in repo.store.list(layout.DAMAGED))
+        if aside:
+            self.notices.append(
+                f"{layout.DAMAGED} holds {aside} files that a repair put aside; "
+                "delete it when nothing is wanted of them"
+            )
+        if (repo.path / f"{layout.INDEX_FILE}.damaged").exists():
+            self.notices.append(
+                f"an index was found damaged, put aside as {layout.INDEX_FILE}.damaged and made "
+                "anew; that file can be deleted"
+            )
+
+    def _tell(
+        self, kind: str, fault: Fault, snapshots: tuple[SnapshotId, ...], command: str
+    ) -> None:
+        self._found.append(Finding(kind, fault.name, fault.problem, snapshots, (), command))
+
+    # -- packs --------------------------------------------------------------------------------
+
+    def packs(self, *, data: bool) -> None:
+        """Look at every pack, with *data* at every byte of it."""
+        repo = self._repo
+        infos = []
+        for info in repo.store.list(layout.PACKS):
+            if layout.hash_of(info.name) is not None or begins_as_pack(repo.store, info):
+                infos.append(info)
+            else:
+                self.notices.append(f"{info.name} is no pack; it does no harm")
+        total = sum(info.object_bytes for info in infos)
+        self._progress.phase("verify packs", total if data else None)
+        for state in inspect_packs(repo.store, infos, repo.chunks if data else None):
+            self.pack_count += 1
+            self.pack_bytes += state.info.object_bytes
+            self.chunk_count += len(state.locations)
+            self._pack(state, data=data)
+            if data:
+                self._progress.advance(state.info.object_bytes, state.info.name)
+
+    def _pack(self, state: PackState, *, data: bool) -> None:
+        index, pack = self._repo.index, state.pack
+        if pack is None or state.info.name != layout.pack_name(pack):
+            self._unsound.append(state)
+            return
+        if mend_rows(index, state):
+            # So that what follows is judged by the truth.
+            words = f"Its rows of pack {pack.hex()[:12]} were wrong; they are made anew."
+            self._index_finding(words)
+        if not state.problem:
+            self._frames[pack] = len(state.locations)
+            if data:
+                index.clear_damaged(pack)
+            return
+        self._unsound.append(state)
+        listed = state.locations or index.frames_of(pack)
+        bad = set(state.bad)
+        for readable in (True, False):
+            offsets = [x.offset for x in listed if (x.offset not in bad) is readable]
+            index.mark_damaged(pack, offsets, readable=readable)
+
+    def _index_finding(self, problem: str) -> None:
+        self._found.append(Finding("index", layout.INDEX_FILE, problem, (), (), REINDEX))
+
+    # -- index --------------------------------------------------------------------------------
+
+    def index(self) -> None:
+        """Compare the rest of the index with the store."""
+        index = self._repo.index
+        for fault in index.faults():
+            self._index_finding(f"SQLite says: {fault}.")
+        for pack, count in index.frame_counts().items():
+            if self._frames.get(pack, count) != count or not pack:
+                self._index_finding(f"It has {count} rows of pack {pack.hex()[:12] or 'nothing'}.")
+        for snapshot in index.snapshot_ids():
+            row = index.snapshot_row(snapshot)
+            try:
+                truth = self._repo.snapshot(snapshot)
+                stored = self._repo.store.get(layout.snapshot_name(snapshot))
+            except (CorruptionError, StoreError):
+                # Told already: its manifest is damaged.
+                continue
+            right = (
+                truth.database.encode("utf-8", "surrogateescape"),
+                to_micros(truth.time),
+                stored,
+            )
+            if row != right and row is not None and snapshot_id(stored) == snapshot:
+                index.add_snapshot(snapshot, truth.database, right[1], stored)
+                self._index_finding(
+                    f"Its row of snapshot {snapshot.hex()[:12]} was wrong; it is made anew."
+                )
+
+    # -- snapshots ----------------------------------------------------------------------------
+
+    def walk(self, chosen: Sequence[SnapshotId]) -> SectionWalk:
+        """Check that every section of the *chosen* snapshots is there."""
+        self._progress.phase("verify snapshots")
+        walk = SectionWalk(self._repo, data=self._data, progress=self._progress)
+        for snapshot in chosen:
+            try:
+                found = self._repo.snapshot(snapshot)
+            except (CorruptionError, StoreError):
+                continue
+            walk.check(snapshot, found)
+        return walk
+
+    def finished(self, walk: SectionWalk) -> list[Finding]:
+        """Return all findings, packs with what they hit."""
+        packs = []
+        for state in self._unsound:
+            hits = walk.hits.get(state.pack or b"", Hits())
+            packs.append(
+                Finding(
+                    "pack",
+                    state.info.name,
+                    state.problem,
+                    tuple(hits.snapshots),
+                    tuple(hits.sections),
+                    REPAIR,
+                )
+            )
+        return [*self._found, *packs, *walk.findings()]
+
+    def verdicts(self, chosen: Sequence[SnapshotId], walk: SectionWalk) -> None:
+        """Write down for each snapshot how it stands."""
+        now = datetime.now(UTC)
+        for snapshot in chosen:
+            count = walk.damaged_snapshots.get(snapshot, 0)
+            body = {"by": "verify", "data": True, "findings": count}
+            try:
+                database = self._repo.snapshot(snapshot).database
+                self._repo.add_note(Note("verdict", database, now, snapshot, body))
+            except CorruptionError:
+                continue
+            except StoreError as error:
+                self.notices.append(f"no verdict could be written: {error.message}")
+                return
