@@ -23,6 +23,22 @@ CREATE TABLE chunks (
                 PRIMARY KEY (id, pack_no, "offset")
             ) WITHOUT ROWID;
 
+CREATE TABLE "damaged" (
+   "pack" BLOB,
+   "offset" INTEGER,
+   "readable" INTEGER NOT NULL,
+   PRIMARY KEY ("pack", "offset")
+);
+
+CREATE TABLE "identity" (
+   "repository_id" TEXT PRIMARY KEY
+);
+
+CREATE TABLE "lost_snapshots" (
+   "id" BLOB PRIMARY KEY,
+   "manifest" BLOB NOT NULL
+);
+
 CREATE TABLE "packs" (
    "pack_no" INTEGER PRIMARY KEY,
    "id" BLOB NOT NULL,
@@ -46,4 +62,4 @@ CREATE UNIQUE INDEX "idx_packs_id"
 CREATE INDEX "idx_snapshots_database_time_us"
     ON "snapshots" ("database", "time_us");
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

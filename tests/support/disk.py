@@ -113,7 +113,7 @@ class _Calls:
     def place(self, path: Any) -> tuple[str, str] | None:
         """Return folder and name of a path below the base, None for any other."""
         try:
-            text = os.path.abspath(os.fspath(path))
+            text = os.path.abspath(os.fspath(path))  # noqa: PTH100 - resolve would follow links
         except TypeError:
             return None
         if isinstance(text, bytes) or not text.startswith(self.base + "/"):

@@ -106,7 +106,7 @@ def cut_power(folder: Path, *, histories: int, cuts: int, seed: int) -> int:
             where = f"seed {seed}, history {number}, cut {serial} at {at}: {target}"
             try:
                 # No second cut comes: waiting for the disk would only take time.
-                with mock.patch.object(os, "fsync", lambda file: None):
+                with mock.patch.object(os, "fsync", return_value=None):
                     survived += bool(check_cut(target / REPOSITORY, marks, torn))
             except BaseException as error:
                 error.add_note(where)

@@ -19,6 +19,7 @@ from pgsnap.repository.layout import pack_name
 from pgsnap.stores.base import Store
 
 _Mark = TypeVar("_Mark")
+_VERIFY = "See what else is damaged, and what mends it: snap verify --data"
 
 
 class ChunkReader:
@@ -77,8 +78,11 @@ class ChunkReader:
                 failure = failure or error
         name = chunk.hex()[:12]
         if failure is None:
-            raise CorruptionError(f"chunk {name} is missing", detail="No pack holds it.")
-        raise CorruptionError(f"chunk {name} is damaged", detail=f"{failure.message}.") from failure
+            raise CorruptionError(
+                f"chunk {name} is missing", detail="No sound pack holds it.", hint=_VERIFY
+            )
+        detail = f"{failure.message[:1].upper()}{failure.message[1:]}."
+        raise CorruptionError(f"chunk {name} is damaged", detail=detail, hint=_VERIFY) from failure
 
     def _decode_frame(self, chunk: ChunkId, location: Location) -> bytes:
         frame = location.frame
@@ -89,6 +93,18 @@ class ChunkReader:
             bases = self._index.locations([frame.base]).get(frame.base, [])
             base = self._decode(frame.base, bases, frame.depth)
         data = self._store.get(pack_name(location.pack), location.offset, frame.frame_bytes)
+        return self.decode(location, data, base)
+
+    def check_frame(self, location: Location, data: bytes) -> bytes:
+        """Return the chunk of a frame whose bytes are *data*. Raises CorruptionError."""
+        base = location.frame.base
+        return self.decode(location, data, None if base is None else self.read(base))
+
+    @staticmethod
+    def decode(location: Location, data: bytes, base: bytes | None) -> bytes:
+        """Return the chunk of a frame, hashed. Raises CorruptionError."""
+        frame = location.frame
+        chunk = frame.chunk
         plain = decompress(frame.codec, data, frame.chunk_bytes, base)
         if blake3(plain).digest() != chunk:
             raise CorruptionError(

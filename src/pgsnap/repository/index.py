@@ -6,10 +6,7 @@ Hot paths use the connection itself, because sqlite-utils takes 30 µs a row and
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import sqlite3
-import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,10 +14,15 @@ from typing import Any
 
 from pgsnap.errors import CorruptionError, StoreError, StoreFull
 from pgsnap.model import ChunkId, ChunkKind, Cipher, Codec, Frame, Location, PackId, SnapshotId
+from pgsnap.repository.index_file import alone_in, make_private
 from pgsnap.repository.migrations import SCHEMA_VERSION, migrate
 
 _BUSY_SECONDS = 60.0
 _LOOKUP_BATCH = 500
+_LOCATIONS = (
+    'SELECT chunks.id, packs.id, "offset", kind, codec, cipher, depth, base, frame_bytes,'
+    " chunk_bytes FROM chunks JOIN packs USING (pack_no)"
+)
 # PRAGMA application_id of an index that is_complete.
 _COMPLETE = int.from_bytes(b"snap", "big")
 
@@ -39,9 +41,9 @@ class Index:
         self._lock = threading.Lock()
         self._path = path
         self._file_number = 0
-        with contextlib.nullcontext() if path is None else _alone_in(path.parent):
+        with contextlib.nullcontext() if path is None else alone_in(path.parent):
             if path is not None:
-                _make_private(path)
+                make_private(path)
                 self._file_number = path.stat().st_ino
             with index_errors():
                 self._connection = sqlite3.connect(
@@ -99,6 +101,8 @@ class Index:
                 (pack, pack_bytes, len(locations)),
             )
             row = cursor.fetchone()
+            # It was written just now, or looked at: whatever was marked before is no more.
+            connection.execute("DELETE FROM damaged WHERE pack = ?", (pack,))
             if row is None:
                 return
             rows = [
@@ -127,30 +131,118 @@ class Index:
                 (pack,),
             )
             connection.execute("DELETE FROM packs WHERE id = ?", (pack,))
+            connection.execute("DELETE FROM damaged WHERE pack = ?", (pack,))
+
+    # -- damage -------------------------------------------------------------------------------
+
+    def mark_damaged(self, pack: PackId, offsets: Iterable[int], *, readable: bool) -> None:
+        """Let new commits store again what lies at *offsets* of a pack; where it is not
+        *readable*, let readers know before they begin."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO damaged VALUES (?, ?, ?)",
+                [(pack, offset, int(readable)) for offset in offsets],
+            )
+
+    def clear_damaged(self, pack: PackId) -> None:
+        """Take back what was marked in a pack: it is sound."""
+        if self._all("SELECT 1 FROM damaged WHERE pack = ? LIMIT 1", (pack,)):
+            with self._transaction() as connection:
+                connection.execute("DELETE FROM damaged WHERE pack = ?", (pack,))
+
+    def damaged(self) -> list[tuple[PackId, int, bool]]:
+        """Return what is marked: pack, offset, whether it can be read all the same."""
+        rows = self._all('SELECT pack, "offset", readable FROM damaged')
+        return [(pack, offset, bool(readable)) for pack, offset, readable in rows]
+
+    def lost_snapshots(self) -> dict[SnapshotId, bytes]:
+        """Return the manifests of the snapshots that vanished from the store."""
+        return dict(self._all("SELECT id, manifest FROM lost_snapshots"))
+
+    def faults(self) -> list[str]:
+        """Return what SQLite finds wrong in the file itself; nothing where it is whole."""
+        found = [str(row[0]) for row in self._all("PRAGMA integrity_check(20)")]
+        return [] if found == ["ok"] else found
+
+    # -- whose it is --------------------------------------------------------------------------
+
+    @property
+    def owner(self) -> str | None:
+        """The id of the repository whose index it is, None where it was never said."""
+        rows = self._all("SELECT repository_id FROM identity")
+        return str(rows[0][0]) if rows else None
+
+    def belong_to(self, repository_id: str) -> None:
+        """Say whose index it is. Raises IndexDamaged where it is another repository's."""
+        owner = self.owner
+        if owner is None:
+            with self._transaction() as connection:
+                connection.execute("INSERT INTO identity VALUES (?)", (repository_id,))
+        elif owner != repository_id:
+            with self._damage_put_aside():
+                raise IndexDamaged("the index is another repository's")
+
+    def retire(self) -> None:
+        """Make ready to be replaced by another file: all in one file, and never taken for complete
+        again."""
+        self._all("PRAGMA application_id = 0")
+        self._all("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def known(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
-        """Return those of *chunks* that have a frame."""
-        return {row[0] for row in self._by_chunk("SELECT DISTINCT id FROM chunks", chunks)}
+        """Return those of *chunks* that have a frame in a sound place: a commit that meets one
+        stores it no more."""
+        return self._with_frame(chunks, "")
+
+    def present(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
+        """Return those of *chunks* that have a frame that is not known to be unreadable."""
+        return self._with_frame(chunks, " AND NOT damaged.readable")
+
+    def _with_frame(self, chunks: Sequence[ChunkId], which: str) -> set[ChunkId]:
+        select = "SELECT DISTINCT chunks.id FROM chunks"
+        also = ""
+        # Nearly always there are none, and this is the hot path of a commit.
+        if self._all("SELECT 1 FROM damaged LIMIT 1"):
+            also = (
+                " AND NOT EXISTS (SELECT 1 FROM packs JOIN damaged ON damaged.pack = packs.id"
+                ' WHERE packs.pack_no = chunks.pack_no AND damaged."offset" = chunks."offset"'
+                f"{which})"
+            )
+        return {row[0] for row in self._by_chunk(select, chunks, also)}
 
     def locations(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
         """Return the frames of *chunks*, those nearest to plain first."""
         found: dict[ChunkId, list[Location]] = {}
-        rows = self._by_chunk(
-            'SELECT chunks.id, packs.id, "offset", kind, codec, cipher, depth, base, frame_bytes,'
-            " chunk_bytes FROM chunks JOIN packs USING (pack_no)",
-            chunks,
-        )
-        for chunk, pack, offset, kind, codec, cipher, depth, base, frame_bytes, size in rows:
-            try:
-                codes = ChunkKind(kind), Codec(codec), Cipher(cipher)
-            except ValueError as error:
-                with self._damage_put_aside():
-                    raise IndexDamaged("the index is damaged", detail=f"{error}.") from None
-            frame = Frame(chunk, *codes, depth, base, frame_bytes, size)
-            found.setdefault(chunk, []).append(Location(pack, offset, frame))
+        for row in self._by_chunk(_LOCATIONS, chunks):
+            location = self._location(row)
+            found.setdefault(location.frame.chunk, []).append(location)
         for several in found.values():
             several.sort(key=lambda location: location.frame.depth)
         return found
+
+    def frames_of(self, pack: PackId) -> list[Location]:
+        """Return the frames that the index knows of a pack, in order. Reads the whole table."""
+        rows = self._all(f"{_LOCATIONS} WHERE packs.id = ?", (pack,))
+        return sorted(map(self._location, rows), key=lambda location: location.offset)
+
+    def frame_counts(self) -> dict[PackId, int]:
+        """Return how many frames the index knows of each pack."""
+        rows = self._all("SELECT pack_no, count(*) FROM chunks GROUP BY pack_no")
+        counts = dict(rows)
+        found = {pack: counts.pop(number, 0) for number, pack in self._numbers()}
+        # Rows of a pack that is not there.
+        return found | ({b"": sum(counts.values())} if counts else {})
+
+    def _numbers(self) -> list[tuple[Any, ...]]:
+        return self._all("SELECT pack_no, id FROM packs")
+
+    def _location(self, row: tuple[Any, ...]) -> Location:
+        chunk, pack, offset, kind, codec, cipher, depth, base, frame_bytes, size = row
+        try:
+            codes = ChunkKind(kind), Codec(codec), Cipher(cipher)
+        except ValueError as error:
+            with self._damage_put_aside():
+                raise IndexDamaged("the index is damaged", detail=f"{error}.") from None
+        return Location(pack, offset, Frame(chunk, *codes, depth, base, frame_bytes, size))
 
     def totals(self) -> tuple[int, int]:
         """Return how many packs there are, and their bytes."""
@@ -159,11 +251,13 @@ class Index:
         )
         return packs, pack_bytes
 
-    def _by_chunk(self, select: str, chunks: Sequence[ChunkId]) -> Iterator[tuple[Any, ...]]:
+    def _by_chunk(
+        self, select: str, chunks: Sequence[ChunkId], also: str = ""
+    ) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(chunks), _LOOKUP_BATCH):
             batch = chunks[start : start + _LOOKUP_BATCH]
             marks = ",".join("?" * len(batch))
-            yield from self._all(f"{select} WHERE chunks.id IN ({marks})", batch)
+            yield from self._all(f"{select} WHERE chunks.id IN ({marks}){also}", batch)
 
     # -- snapshots ----------------------------------------------------------------------------
 
@@ -178,12 +272,26 @@ class Index:
                 "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)",
                 (snapshot, database.encode("utf-8", "surrogateescape"), time_us, manifest),
             )
+            connection.execute("DELETE FROM lost_snapshots WHERE id = ?", (snapshot,))
 
-    def drop_snapshots(self, snapshots: Iterable[SnapshotId]) -> None:
+    def snapshot_row(self, snapshot: SnapshotId) -> tuple[bytes, int, bytes] | None:
+        """Return what the index has of a snapshot: database, time in µs, manifest."""
+        rows = self._all(
+            "SELECT database, time_us, manifest FROM snapshots WHERE id = ?", (snapshot,)
+        )
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+
+    def drop_snapshots(self, snapshots: Iterable[SnapshotId], *, lost: bool = False) -> None:
+        """Forget snapshots; where they were *lost*, keep their manifests for `snap repair`."""
+        words = [(snapshot,) for snapshot in snapshots]
         with self._transaction() as connection:
-            connection.executemany(
-                "DELETE FROM snapshots WHERE id = ?", [(snapshot,) for snapshot in snapshots]
-            )
+            if lost:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO lost_snapshots"
+                    " SELECT id, manifest FROM snapshots WHERE id = ?",
+                    words,
+                )
+            connection.executemany("DELETE FROM snapshots WHERE id = ?", words)
 
     def manifest(self, snapshot: SnapshotId) -> bytes | None:
         rows = list(self._all("SELECT manifest FROM snapshots WHERE id = ?", (snapshot,)))
@@ -243,7 +351,7 @@ class Index:
         except IndexDamaged as error:
             error.hint = "Run the command again: the index is derived, and is built anew."
             if self._path is not None:
-                with _alone_in(self._path.parent):
+                with alone_in(self._path.parent):
                     self._put_aside()
             raise
 
@@ -255,32 +363,6 @@ class Index:
                 for suffix in ("", "-wal", "-shm"):
                     with contextlib.suppress(FileNotFoundError):
                         Path(f"{path}{suffix}").replace(f"{path}.damaged{suffix}")
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes from making or renaming an index in *folder* meanwhile."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # Where there is no flock, the worst is an index that is built twice.
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
-
-
-def _make_private(path: Path) -> None:
-    """Make the file with mode 0600 before SQLite does: its -wal and -shm take the same mode."""
-    try:
-        # Never opened where it exists: closing it would take the locks of this process's other
-        # connections with it.
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        if stat.S_IMODE(path.stat().st_mode) != 0o600:
-            path.chmod(0o600)
-    except OSError as error:
-        raise StoreError("the index cannot be used", detail=f"{error}.") from error
 
 
 @contextlib.contextmanager

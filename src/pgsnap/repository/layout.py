@@ -14,6 +14,7 @@ PACKS = "packs/"
 SNAPSHOTS = "snapshots/"
 TAGS = "tags/"
 NOTES = "notes/"
+DAMAGED = "damaged/"
 
 LOCK_FILE = "lock"
 INDEX_FILE = "index.sqlite"

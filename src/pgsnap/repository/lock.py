@@ -1,6 +1,7 @@
 """The repository's lock: shared for commits and readers, exclusive for what deletes.
 
-It is a lock of the operating system (flock), so it never outlives its process.
+It is a lock of the operating system (flock), so it never outlives its process. Where the file
+system knows none it is a lease.
 """
 
 from __future__ import annotations
@@ -18,12 +19,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pgsnap.errors import RepositoryLocked, StoreError
+from pgsnap.stores import lease
+
+LEASES = "leases"
 
 _POLL_SECONDS = 0.1
+_WAIT_HINT = "Wait for it, or wait longer with: --lock-timeout 1h"
+
+
+class Held:
+    """The lock, held. A lock of the operating system cannot be lost, a lease can."""
+
+    def __init__(self, held: lease.Lease | None = None) -> None:
+        self._lease = held
+
+    def check(self) -> None:
+        """Raise RepositoryLocked if others took us for dead: what we read may be deleted."""
+        if self._lease is not None and not self._lease.is_held():
+            raise RepositoryLocked(
+                "the lease of the repository was lost",
+                detail="This process gave no sign of life for so long that it was taken for dead.",
+                hint="Run the command again.",
+            )
 
 
 @contextlib.contextmanager
-def shared(path: Path, timeout_seconds: float) -> Iterator[None]:
+def shared(path: Path, timeout_seconds: float) -> Iterator[Held]:
     """Hold the lock with others; nothing is deleted meanwhile. Raises RepositoryLocked.
 
     A folder that cannot be written (read-only media) cannot be collected either: no lock then.
@@ -32,31 +53,37 @@ def shared(path: Path, timeout_seconds: float) -> Iterator[None]:
         file = _open(path)
     except OSError as error:
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT):
-            yield
+            yield Held()
             return
         raise _unusable(path, error) from error
     try:
-        _acquire(file, fcntl.LOCK_SH, path, timeout_seconds)
-        yield
+        if not _acquire(file, fcntl.LOCK_SH, path, timeout_seconds):
+            with _lease(path, timeout_seconds, alone=False) as held:
+                yield held
+            return
+        yield Held()
     finally:
         os.close(file)
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, timeout_seconds: float) -> Iterator[None]:
+def exclusive(path: Path, timeout_seconds: float) -> Iterator[Held]:
     """Hold the lock alone. Raises RepositoryLocked."""
     try:
         file = _open(path)
     except OSError as error:
         raise _unusable(path, error) from error
     try:
-        _acquire(file, fcntl.LOCK_EX, path, timeout_seconds)
+        if not _acquire(file, fcntl.LOCK_EX, path, timeout_seconds):
+            with _lease(path, timeout_seconds, alone=True) as held:
+                yield held
+            return
         try:
             _write_holder(file)
         except OSError as error:
             raise _unusable(path, error) from error
         try:
-            yield
+            yield Held()
         finally:
             os.ftruncate(file, 0)
     finally:
@@ -77,22 +104,48 @@ def _open(path: Path) -> int:
     return file
 
 
-def _acquire(file: int, how: int, path: Path, timeout_seconds: float) -> None:
+def _acquire(file: int, how: int, path: Path, timeout_seconds: float) -> bool:
+    """Return once flock gave the lock, or False where the file system has none."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
             fcntl.flock(file, how | fcntl.LOCK_NB)
-            return
+            return True
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise RepositoryLocked(
                     "the repository is locked by another process",
                     detail=_holder(path),
-                    hint="Wait for it, or wait longer with: --lock-timeout 1h",
+                    hint=_WAIT_HINT,
                 ) from None
         except OSError as error:
+            if error.errno in lease.NO_FLOCK:
+                return False
             raise _unusable(path, error) from error
         time.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+
+
+@contextlib.contextmanager
+def _lease(path: Path, timeout_seconds: float, *, alone: bool) -> Iterator[Held]:
+    with contextlib.ExitStack() as stack:
+        try:
+            taken = lease.hold(path.parent / LEASES, alone=alone, timeout_seconds=timeout_seconds)
+            held = Held(stack.enter_context(taken))
+        except lease.LeaseTaken as error:
+            names = [
+                f"Process {h.pid} on {h.host} holds it since {h.since}." for h in error.holders
+            ]
+            raise RepositoryLocked(
+                "the repository is locked by another process",
+                detail=" ".join(names[:3]) or "Commits or readers hold it.",
+                hint=_WAIT_HINT,
+            ) from None
+        except OSError as error:
+            if not alone and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                held = Held()
+            else:
+                raise _unusable(path.parent / LEASES, error) from error
+        yield held
 
 
 def _write_holder(file: int) -> None:
@@ -117,5 +170,5 @@ def _unusable(path: Path, error: OSError) -> StoreError:
     return StoreError(
         "cannot lock the repository",
         detail=f"{error.strerror} ({path}).",
-        hint="The folder must be writable, on a file system that supports flock.",
+        hint="The folder must be writable: see `ls -ld` of it, or name another with --repo PATH.",
     )

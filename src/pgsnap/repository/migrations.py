@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Kept as PRAGMA user_version, so that opening an index needs no migration machinery."""
 
 
@@ -48,6 +48,20 @@ def migrate(connection: sqlite3.Connection) -> None:
             not_null={"database", "time_us", "manifest"},
         )
         db.table("snapshots").create_index(["database", "time_us"])
+
+    @migrations()
+    def m002_damage_losses_identity(db: Database) -> None:
+        # Frames that new commits must not rely on; those that can be read all the same.
+        db.table("damaged").create(
+            {"pack": bytes, "offset": int, "readable": int},
+            pk=("pack", "offset"),
+            not_null={"readable"},
+        )
+        # Snapshots whose manifest vanished from the store, as the index had it.
+        db.table("lost_snapshots").create(
+            {"id": bytes, "manifest": bytes}, pk="id", not_null={"manifest"}
+        )
+        db.table("identity").create({"repository_id": str}, pk="repository_id")
 
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

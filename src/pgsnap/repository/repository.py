@@ -10,7 +10,6 @@ import contextlib
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -27,7 +26,6 @@ from pgsnap.errors import (
     UnknownRevision,
 )
 from pgsnap.format.manifest import decode_manifest, encode_manifest, snapshot_id
-from pgsnap.format.pack import read_table
 from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import (
     decode_config,
@@ -50,6 +48,7 @@ from pgsnap.repository import layout, lock
 from pgsnap.repository.chunks import ChunkReader
 from pgsnap.repository.index import Index, IndexDamaged
 from pgsnap.repository.index_place import index_path, is_writable, open_index
+from pgsnap.repository.inspection import find_table
 from pgsnap.repository.recipes import nodes, walk
 from pgsnap.repository.tags import Tags
 from pgsnap.stores.local import LocalStore
@@ -71,6 +70,7 @@ class Repository:
         self.tags = Tags(store)
         self.chunks = ChunkReader(store, index)
         self._resources = contextlib.ExitStack()
+        self._held = lock.Held()
         self._packs_are_known = False
 
     # -- making and opening -------------------------------------------------------------------
@@ -86,15 +86,7 @@ class Repository:
             )
         store = LocalStore(path)
         store.make_root()
-        config = RepositoryConfig(
-            repository_id=secrets.token_hex(16),
-            created=datetime.now(UTC),
-            chunker=ChunkerParams(
-                limits.CHUNK_BYTES_MIN, limits.CHUNK_BYTES_AVG, limits.CHUNK_BYTES_MAX
-            ),
-            pack_bytes=limits.PACK_BYTES,
-            zstd_level=limits.ZSTD_LEVEL,
-        )
+        config = new_config(secrets.token_hex(16))
         # Dumps never enter version control, wherever the repository lies.
         store.put(layout.GITIGNORE_FILE, b"*\n")
         index = Index(path / layout.INDEX_FILE)
@@ -110,17 +102,20 @@ class Repository:
         *,
         lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
         index_folder: Path | None = None,
+        alone: bool = False,
     ) -> Self:
         """Open the repository in *path*, for reading and, where the folder allows it, writing.
 
         *index_folder* is where the index goes when the repository's own folder cannot be written;
-        None: in memory. Raises RepositoryNotFound, NotARepository, RepositoryLocked, StoreError.
+        None: in memory. *alone*: nobody else may have it open.
+        Raises RepositoryNotFound, NotARepository, RepositoryLocked, StoreError.
         """
         store = LocalStore(path)
-        config = decode_config(_read_config(path, store))
+        config = read_config(path, store)
         with contextlib.ExitStack() as resources:
             _remove_leftovers(path, store)
-            resources.enter_context(lock.shared(path / layout.LOCK_FILE, lock_timeout_seconds))
+            take = lock.exclusive if alone else lock.shared
+            held = resources.enter_context(take(path / layout.LOCK_FILE, lock_timeout_seconds))
             writable = is_writable(path)
             file = index_path(path, config.repository_id, index_folder, writable=writable)
             try:
@@ -129,6 +124,7 @@ class Repository:
                 # It was put aside: what is derived can be made anew.
                 repo = cls._caught_up(path, store, config, file, writable=writable)
             resources.callback(repo.index.close)
+            repo._held = held
             repo._resources = resources.pop_all()
         return repo
 
@@ -144,6 +140,7 @@ class Repository:
     ) -> Self:
         repo = cls(path, store, config, open_index(file))
         try:
+            repo.index.belong_to(config.repository_id)
             repo._catch_up_snapshots(writable=writable)
         except BaseException:
             repo.index.close()
@@ -173,7 +170,7 @@ class Repository:
         found = []
         for info in self.store.list(layout.PACKS):
             pack = layout.hash_of(info.name)
-            if pack is None:
+            if pack is None or info.name != layout.pack_name(pack):
                 continue
             seen.add(pack)
             if indexed.get(pack) == info.object_bytes:
@@ -185,8 +182,11 @@ class Repository:
         self.store.settle(info.name for _, info in found)
         for pack, info in found:
             with contextlib.suppress(CorruptionError, ObjectNotFound):
-                table = read_table(pack, info.object_bytes, partial(self.store.get, info.name))
+                table, bytes_of_pack = find_table(self.store, pack, info)
                 self.index.add_pack(pack, info.object_bytes, table)
+                if bytes_of_pack != info.object_bytes:
+                    offsets = [location.offset for location in table]
+                    self.index.mark_damaged(pack, offsets, readable=True)
         for pack in indexed.keys() - seen:
             self.index.drop_pack(pack)
         self._packs_are_known = True
@@ -214,7 +214,7 @@ class Repository:
             if not self.has_snapshot(snapshot):
                 self._admit(snapshot, data, with_tags=complete and writable)
         if indexed - stored:
-            self.index.drop_snapshots(indexed - stored)
+            self.index.drop_snapshots(indexed - stored, lost=True)
         if not complete:
             self.index.set_complete()
 
@@ -244,8 +244,15 @@ class Repository:
         new = snapshot_id(data)
         if decode_manifest(data, new) != snapshot:
             raise CorruptionError("a new snapshot's manifest does not read back")
+        self._held.check()
         self.store.put(layout.snapshot_name(new), data)
         return new, self._admit(new, data, with_tags=True)
+
+    def put_back(self, snapshot: SnapshotId, data: bytes) -> None:
+        """Store again the manifest of a snapshot that was published once; its tags are not set."""
+        decode_manifest(data, snapshot)
+        self.store.put(layout.snapshot_name(snapshot), data)
+        self._admit(snapshot, data, with_tags=False)
 
     def has_snapshot(self, snapshot: SnapshotId) -> bool:
         return self.index.manifest(snapshot) is not None
@@ -289,11 +296,12 @@ class Repository:
                 for segment in section.segments
                 for chunk in nodes(segment.recipe, self.chunks.read)
             }
-            missing = len(chunks) - len(self.index.known(list(chunks)))
+            missing = len(chunks) - len(self.index.present(list(chunks)))
             if missing:
                 raise CorruptionError(
                     f"section {section.name} is damaged",
                     detail=f"{missing} of its {len(chunks)} chunks are in no sound pack.",
+                    hint="See what else is damaged, and what mends it: snap verify",
                 )
 
     # -- notes --------------------------------------------------------------------------------
@@ -317,10 +325,34 @@ class Repository:
         return sorted(found, key=lambda note: note.time, reverse=True)
 
 
-def _read_config(path: Path, store: LocalStore) -> bytes:
+def new_config(repository_id: str) -> RepositoryConfig:
+    """Return the config of a new repository."""
+    return RepositoryConfig(
+        repository_id=repository_id,
+        created=datetime.now(UTC),
+        chunker=ChunkerParams(
+            limits.CHUNK_BYTES_MIN, limits.CHUNK_BYTES_AVG, limits.CHUNK_BYTES_MAX
+        ),
+        pack_bytes=limits.PACK_BYTES,
+        zstd_level=limits.ZSTD_LEVEL,
+    )
+
+
+def read_config(path: Path, store: LocalStore) -> RepositoryConfig:
+    """Return the config of the repository in *path*, or raise what is wrong with it."""
+    mend = f"Mend it: snap repair --repo {path}, and --from PATH where there is a copy."
     try:
-        return store.get(layout.CONFIG)
+        return decode_config(store.get(layout.CONFIG))
+    except CorruptionError as error:
+        error.hint = mend
+        raise
     except ObjectNotFound:
+        if any(store.list(layout.SNAPSHOTS)) or any(store.list(layout.PACKS)):
+            raise NotARepository(
+                f'"{path}" has no config',
+                detail="It holds packs or snapshots of a repository.",
+                hint=mend,
+            ) from None
         if path.is_dir() and any(path.iterdir()):
             raise NotARepository(
                 f'"{path}" is not a repository',

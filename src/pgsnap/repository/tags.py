@@ -37,7 +37,7 @@ class Tags:
         is set to this snapshot already."""
         name = layout.tag_name(tag.database, layout.check_tag(tag.name))
         found = self._data(tag.database, tag.name)
-        before = None if found is None else self._decode(found, tag.database, tag.name)
+        before = None if found is None else self._before(found, tag, force=force)
         if before is not None:
             if before.snapshot == tag.snapshot:
                 return before
@@ -52,15 +52,19 @@ class Tags:
             ) from None
         return before
 
-    def delete(self, database: str, name: str) -> Tag:
-        """Delete a tag and return what it was. Raises UnknownRevision."""
+    def delete(self, database: str, name: str) -> Tag | None:
+        """Delete a tag and return what it was: None where it was damaged. Raises
+        UnknownRevision."""
         found = self._data(database, name)
         if found is None:
             raise UnknownRevision(
                 f'there is no tag "{name}" of database "{database}"', hint="List them: snap tag"
             )
         self._store.replace(layout.tag_name(database, name), None, found)
-        return self._decode(found, database, name)
+        try:
+            return self._decode(found, database, name)
+        except CorruptionError:
+            return None
 
     def _data(self, database: str, name: str) -> bytes | None:
         if not layout.is_word(database) or not layout.is_word(name):
@@ -76,18 +80,37 @@ class Tags:
             prefix += layout.encode_word(database) + "/"
         for info in self._store.list(prefix):
             words = info.name.split("/")
+            if len(words) != 3 or words[-1].startswith("."):
+                # A stray file.
+                continue
             try:
                 data = self._store.get(info.name)
             except ObjectNotFound:
                 continue
             yield self._decode(data, layout.decode_word(words[1]), layout.decode_word(words[-1]))
 
+    def _before(self, found: bytes, tag: Tag, *, force: bool) -> Tag | None:
+        """Return what *tag* was before; whoever moves it by force need not care."""
+        try:
+            return self._decode(found, tag.database, tag.name)
+        except CorruptionError:
+            if not force:
+                raise
+            return None
+
     @staticmethod
     def _decode(data: bytes, database: str, name: str) -> Tag:
         what = f'tag "{name}" of database "{database}"'
-        tag = decode_tag(data, what)
-        if (tag.database, tag.name) != (database, name):
-            raise CorruptionError(f"{what} is damaged", detail="Its object is another tag's.")
+        try:
+            tag = decode_tag(data, what)
+            if (tag.database, tag.name) != (database, name):
+                raise CorruptionError(f"{what} is damaged", detail="Its object is another tag's.")
+        except CorruptionError as error:
+            error.hint = (
+                f"Mend it: snap repair, or set it again: snap tag --force {name} REV, "
+                f"or delete it: snap tag --delete {name}; each with --database {database}"
+            )
+            raise
         return tag
 
 

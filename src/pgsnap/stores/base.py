@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -43,3 +43,7 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Delete an object; one that is gone already is no error."""
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Make durable the objects of these names that a reader sees: their writer may have been
+        killed before it was sure of that itself. Nothing to do where nothing can be written."""

@@ -19,6 +19,7 @@ from pgsnap.errors import (
     StoreError,
     StoreFull,
 )
+from pgsnap.stores import lease
 from pgsnap.stores.base import Data, ObjectInfo
 
 FOLDER_MODE = 0o700
@@ -26,6 +27,11 @@ FILE_MODE = 0o600
 TEMPORARY = "tmp"
 
 _IOV_MAX = 512
+# A compare-and-swap takes milliseconds, a few seconds on a slow network.
+_CAS_SECONDS = 120.0
+
+# Read-only media, and a folder that went meanwhile.
+_NOTHING_TO_SETTLE = (errno.EROFS, errno.EACCES, errno.EINVAL, errno.ENOENT)
 
 
 class LocalStore:
@@ -111,8 +117,6 @@ class LocalStore:
                 sync_folder(target.parent)
 
     def settle(self, names: Iterable[str]) -> None:
-        """Make durable what another process wrote under *names*: it may have been killed between
-        its rename and the sync of the folder. Does nothing where nothing can be written."""
         folders = {self._path(name).parent for name in names}
         for folder in sorted(folders):
             with self._errors(str(folder.relative_to(self.root))):
@@ -120,8 +124,19 @@ class LocalStore:
                     self._settle_folder(folder)
                     sync_folder(folder)
                 except OSError as error:
-                    if error.errno not in (errno.EROFS, errno.EACCES, errno.EINVAL):
+                    if error.errno not in _NOTHING_TO_SETTLE:
                         raise
+
+    def move(self, name: str, target: str) -> None:
+        """Give an object another name, which must be free."""
+        with self._errors(name):
+            source, there = self._path(name), self._path(target)
+            self._make_folder(there.parent)
+            if there.exists():
+                raise ObjectExists(f'"{target}" exists already')
+            source.rename(there)
+            sync_folder(there.parent)
+            sync_folder(source.parent)
 
     def has_leftovers(self) -> bool:
         """Tell whether a writer is at work, or was killed at it."""
@@ -196,8 +211,6 @@ class LocalStore:
 
     def _make_folder(self, folder: Path) -> None:
         """Make a folder and those above it, each entry durable before anything is put below it."""
-        if folder in self._settled:
-            return
         if not folder.is_dir():
             if folder.parent != folder:
                 self._make_folder(folder.parent)
@@ -227,10 +240,29 @@ class LocalStore:
         try:
             if stat.S_IMODE(os.fstat(file).st_mode) != FILE_MODE:
                 os.fchmod(file, FILE_MODE)
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            with contextlib.ExitStack() as stack:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                except OSError as error:
+                    if error.errno not in lease.NO_FLOCK:
+                        raise
+                    stack.enter_context(self._leased())
+                yield
         finally:
             os.close(file)
+
+    @contextlib.contextmanager
+    def _leased(self) -> Iterator[None]:
+        folder = self.root / "cas.leases"
+        try:
+            with lease.hold(folder, alone=True, timeout_seconds=_CAS_SECONDS):
+                yield
+        except lease.LeaseTaken:
+            raise StoreError(
+                "another process does not let go of the repository's tags",
+                detail=f"Its lease is in {folder}.",
+                hint="Run the command again once it ended.",
+            ) from None
 
     @contextlib.contextmanager
     def _errors(self, name: str) -> Iterator[None]:

@@ -257,7 +257,8 @@ def _check_locale(session: Session, properties: DatabaseProperties) -> Findings:
                 )
             )
     if properties.locale_provider == "i" and not session.query(
-        "SELECT 1 FROM pg_catalog.pg_collation WHERE collprovider = 'i' LIMIT 1"
+        # Since 17 a server without ICU lists a collation of ICU too; those are made by initdb.
+        "SELECT 1 FROM pg_catalog.pg_collation WHERE collname = 'und-x-icu'"
     ):
         return Findings(
             (

@@ -1,0 +1,173 @@
+"""Looking at packs as they lie in a store, whatever the index says: what is sound in them?"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from blake3 import blake3
+
+from pgsnap.errors import CorruptionError, ObjectNotFound
+from pgsnap.format.envelope import HEAD
+from pgsnap.format.pack import END_MARK, read_table
+from pgsnap.limits import MIB, PLAIN_BYTES_MAX
+from pgsnap.model import Location, PackId
+from pgsnap.repository import layout
+from pgsnap.repository.chunks import ChunkReader
+from pgsnap.repository.index import Index
+from pgsnap.stores.base import ObjectInfo, Store
+
+# What was appended to a pack is looked past this far.
+_TAIL_BYTES = 64 * 1024
+_BLOCK_BYTES = 4 * MIB
+
+
+@dataclass(slots=True)
+class PackState:
+    """What was found in a pack's file.
+
+    *pack* is the id that its name claims, None where the name is none. *problem* is empty where
+    nothing is wrong, else a sentence. *locations* are its frames, empty where its table cannot be
+    read; *bytes_of_pack* is where the pack ends, its file may go on. *bad* are the offsets of
+    frames that do not give their chunk; *content* is the hash of all bytes: both only with data.
+    """
+
+    info: ObjectInfo
+    pack: PackId | None
+    problem: str = ""
+    locations: list[Location] = field(default_factory=list)
+    bytes_of_pack: int = 0
+    bad: list[int] = field(default_factory=list)
+    content: bytes = b""
+
+
+def find_table(store: Store, pack: PackId, info: ObjectInfo) -> tuple[list[Location], int]:
+    """Return a pack's frames and its size, which is less than its file's where something was
+    appended. Raises CorruptionError, ObjectNotFound."""
+    get = partial(store.get, info.name)
+    try:
+        return read_table(pack, info.object_bytes, get), info.object_bytes
+    except CorruptionError as error:
+        start = max(0, info.object_bytes - _TAIL_BYTES)
+        tail = get(start, info.object_bytes - start)
+        end = len(tail)
+        while (mark := tail.rfind(END_MARK, 0, end)) >= 0:
+            size = start + mark + len(END_MARK)
+            try:
+                return read_table(pack, size, get), size
+            except CorruptionError:
+                end = mark + len(END_MARK) - 1
+        raise error
+
+
+def inspect_pack(
+    store: Store, info: ObjectInfo, chunks: ChunkReader | None = None
+) -> PackState | None:
+    """Return what is in a pack's file; None where it went meanwhile.
+
+    With *chunks*, which reads the bases of deltas, every byte is read: the file is hashed, and so
+    is every chunk. Holds one frame at a time.
+    """
+    pack = layout.hash_of(info.name)
+    state = PackState(info, pack)
+    try:
+        try:
+            state.locations, state.bytes_of_pack = find_table(store, pack or b"", info)
+            if state.bytes_of_pack != info.object_bytes:
+                extra = info.object_bytes - state.bytes_of_pack
+                state.problem = f"It goes on for {extra} bytes after its end."
+        except CorruptionError as error:
+            state.problem = error.detail or f"{error.message}."
+        if pack is None or info.name != layout.pack_name(pack):
+            state.problem = "It does not lie where a pack of its name belongs."
+        if chunks is not None:
+            _read_all(store, state, chunks)
+    except ObjectNotFound:
+        return None
+    return state
+
+
+def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
+    """Hash the file and every frame of it, reading each byte once."""
+    name, size = state.info.name, state.info.object_bytes
+    hasher = blake3()
+    position = 0
+    for location in state.locations:
+        frame = location.frame
+        if position < location.offset:
+            hasher.update(store.get(name, position, location.offset - position))
+        data = store.get(name, location.offset, frame.frame_bytes)
+        hasher.update(data)
+        position = location.offset + frame.frame_bytes
+        try:
+            if max(frame.frame_bytes, frame.chunk_bytes) > PLAIN_BYTES_MAX:
+                raise CorruptionError("its table claims a frame that is too large")
+            chunks.check_frame(location, data)
+        except CorruptionError:
+            state.bad.append(location.offset)
+    for block in blocks(store, name, size, start=position):
+        hasher.update(block)
+    state.content = hasher.digest()
+    if state.bad:
+        count = len(state.bad)
+        state.problem = f"{count} of its {len(state.locations)} frames are damaged."
+    elif state.content != state.pack and not state.problem:
+        state.problem = "Its bytes do not hash to its name."
+
+
+def blocks(store: Store, name: str, size: int, *, start: int = 0) -> Iterator[bytes]:
+    """Yield the bytes of an object from *start*, a few MiB at a time."""
+    while start < size:
+        length = min(_BLOCK_BYTES, size - start)
+        yield store.get(name, start, length)
+        start += length
+
+
+def begins_as_pack(store: Store, info: ObjectInfo) -> bool:
+    """Tell a pack under a wrong name from a stray file."""
+    if info.object_bytes < HEAD.size:
+        return False
+    return store.get(info.name, 0, HEAD.size).startswith(b"\x89snapP")
+
+
+def inspect_packs(
+    store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader | None
+) -> Iterator[PackState]:
+    """Yield what `inspect_pack` finds in each file, in order; a few are read at a time."""
+    workers = os.cpu_count() or 2
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-inspect")
+    under_way: deque[Future[PackState | None]] = deque()
+    try:
+        for info in [*infos, None]:
+            if info is not None:
+                under_way.append(pool.submit(inspect_pack, store, info, chunks))
+            while under_way and (info is None or len(under_way) >= 2 * workers):
+                state = under_way.popleft().result()
+                if state is not None:
+                    yield state
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def mend_rows(index: Index, state: PackState) -> bool:
+    """Make the index's rows of a pack as its table has them; tell whether they were not."""
+    pack = state.pack
+    if pack is None or not state.locations:
+        return False
+    wanted = list({location.frame.chunk for location in state.locations})
+    rows: list[Location] = []
+    for several in index.locations(wanted).values():
+        rows += [location for location in several if location.pack == pack]
+    rows.sort(key=lambda location: location.offset)
+    if rows == state.locations:
+        return False
+    marks = [mark for mark in index.damaged() if mark[0] == pack]
+    index.drop_pack(pack)
+    index.add_pack(pack, state.info.object_bytes, state.locations)
+    for _, offset, readable in marks:
+        index.mark_damaged(pack, [offset], readable=readable)
+    return True

@@ -1,0 +1,140 @@
+"""Building the index anew, beside the old one, which it then replaces."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgsnap.errors import CorruptionError, ObjectNotFound, StoreError
+from pgsnap.format.manifest import decode_manifest
+from pgsnap.format.times import to_micros
+from pgsnap.progress import Progress
+from pgsnap.repository import layout, lock
+from pgsnap.repository.index import Index
+from pgsnap.repository.index_place import index_path, is_writable
+from pgsnap.repository.inspection import find_table
+from pgsnap.repository.repository import read_config
+from pgsnap.stores.base import ObjectInfo
+from pgsnap.stores.local import LocalStore, sync_folder
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What the new index holds. *left_out* are objects that are not sound, and why."""
+
+    packs: int = 0
+    chunks: int = 0
+    snapshots: int = 0
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+def rebuild_index(
+    path: Path,
+    *,
+    lock_timeout_seconds: float,
+    index_folder: Path | None,
+    progress: Progress,
+) -> Rebuilt:
+    """Build the index of the repository in *path* from its packs and manifests alone.
+
+    Holds the repository alone. The old index is replaced in one step at the end; what it knew of
+    damage is kept. Raises RepositoryLocked, StoreError.
+    """
+    store = LocalStore(path)
+    config = read_config(path, store)
+    file = index_path(path, config.repository_id, index_folder, writable=is_writable(path))
+    if file is None:
+        raise StoreError(
+            "the index cannot be written",
+            detail="Neither the repository's folder nor the user's cache folder can be.",
+            hint="On read-only media nothing need be done: the index is built in memory each time.",
+        )
+    with lock.exclusive(path / layout.LOCK_FILE, lock_timeout_seconds):
+        new = file.with_name(f"{file.name}.new")
+        _remove(new)
+        index = Index(new)
+        try:
+            index.belong_to(config.repository_id)
+            result = _fill(store, index, progress)
+            _take_over(file, index)
+            index.set_complete()
+        finally:
+            index.close()
+        # Its last connection is closed, so all of it is in the one file.
+        new.replace(file)
+        sync_folder(file.parent)
+    return result
+
+
+def _fill(store: LocalStore, index: Index, progress: Progress) -> Rebuilt:
+    result = Rebuilt()
+    left_out = []
+    progress.phase("index packs")
+    for info in store.list(layout.PACKS):
+        pack = layout.hash_of(info.name)
+        if pack is None or info.name != layout.pack_name(pack):
+            continue
+        try:
+            table, bytes_of_pack = find_table(store, pack, info)
+        except (CorruptionError, ObjectNotFound) as error:
+            left_out.append((info.name, error.detail or f"{error.message}."))
+            continue
+        index.add_pack(pack, info.object_bytes, table)
+        if bytes_of_pack != info.object_bytes:
+            offsets = [location.offset for location in table]
+            index.mark_damaged(pack, offsets, readable=True)
+        result.packs += 1
+        result.chunks += len(table)
+        progress.advance(info.object_bytes, info.name)
+    progress.phase("index snapshots")
+    for info in store.list(layout.SNAPSHOTS):
+        with _noted(left_out, info):
+            snapshot = layout.hash_of(info.name)
+            if snapshot is None:
+                continue
+            data = store.get(info.name)
+            found = decode_manifest(data, snapshot)
+            index.add_snapshot(snapshot, found.database, to_micros(found.time), data)
+            result.snapshots += 1
+    result.left_out = tuple(left_out)
+    return result
+
+
+@contextlib.contextmanager
+def _noted(left_out: list[tuple[str, str]], info: ObjectInfo) -> Iterator[None]:
+    try:
+        yield
+    except (CorruptionError, ObjectNotFound) as error:
+        left_out.append((info.name, error.detail or f"{error.message}."))
+
+
+def _take_over(file: Path, new: Index) -> None:
+    """Take the marks of damage over from the old index, and let nothing remain beside its file:
+    SQLite would apply an old log to the new one."""
+    if not file.exists():
+        return
+    packs = new.packs()
+    try:
+        old = Index(file)
+    except (CorruptionError, StoreError):
+        # It put itself aside, or cannot even be opened.
+        _remove(file)
+        return
+    try:
+        for pack, offset, readable in old.damaged():
+            if pack in packs:
+                new.mark_damaged(pack, [offset], readable=readable)
+        old.retire()
+    except CorruptionError:
+        pass
+    finally:
+        old.close()
+    for suffix in ("-wal", "-shm"):
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
+
+
+def _remove(file: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{file}{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""A power cut takes what was not synced: no snapshot whose commit had returned is among it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from support.disk import Log, read_log, watched
+from support.power import Disk
+from support.power_cuts import REPOSITORY, History, check_cut, cut_power
+
+
+def test_a_power_cut_at_any_effect_loses_no_snapshot_that_was_committed(tmp_path: Path) -> None:
+    seed = random.SystemRandom().randrange(1_000_000)
+    assert cut_power(tmp_path, histories=2, cuts=20, seed=seed) > 8
+
+
+@pytest.mark.parametrize("kill_at", range(4))
+def test_what_a_killed_commit_left_in_doubt_is_durable_before_it_is_built_upon(
+    tmp_path: Path, kill_at: int
+) -> None:
+    """A pack that was renamed and not yet synced is seen by the next commit, which needs it."""
+    history = History(tmp_path / "history", kill_at, in_doubt=True)
+    for seed in range(3):
+        target = tmp_path / str(seed)
+        marks, torn = history.cut(target, len(history.effects), random.Random(seed))
+        check_cut(target / REPOSITORY, marks, torn)
+
+
+def what_is_left(tmp_path: Path, keep_seed: int, *, synced: bool) -> set[str]:
+    """Write a file with or without its syncs, cut the power, and tell what is found."""
+    import os
+
+    base = tmp_path / f"base-{keep_seed}-{synced}"
+    base.mkdir()
+    log = base.with_suffix(".log")
+    with watched(base, Log(log)):
+        file = os.open(base / "new", os.O_WRONLY | os.O_CREAT)
+        os.writev(file, [b"content"])
+        if synced:
+            os.fsync(file)
+        os.close(file)
+        (base / "new").replace(base / "named")
+        if synced:
+            folder = os.open(base, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+    disk = Disk()
+    for record in read_log(log):
+        disk.do(record)
+    target = base.with_suffix(".cut")
+    disk.cut(target, random.Random(keep_seed))
+    return {f"{path.name}:{path.read_bytes().decode()}" for path in target.iterdir()}
+
+
+def test_the_simulation_loses_what_was_not_synced_and_nothing_else(tmp_path: Path) -> None:
+    unsynced = [what_is_left(tmp_path, seed, synced=False) for seed in range(30)]
+    assert set() in unsynced
+    assert {"named:content"} in unsynced
+    assert {"new:content", "named:content"} in unsynced or {"named:"} in unsynced
+    synced = [what_is_left(tmp_path, seed, synced=True) for seed in range(30)]
+    assert synced == [{"named:content"}] * 30

