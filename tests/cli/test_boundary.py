@@ -105,6 +105,16 @@ def test_a_bug_is_told_as_one_and_its_traceback_is_kept_in_a_private_file(
     assert "s3cr3t" not in text + result.err
 
 
+def test_a_password_among_the_arguments_is_not_kept_with_a_bug(
+    snap: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, ZeroDivisionError("x"))
+    assert snap("--dsn=postgresql://bob:s3cr3t@db/shop", "log").code == 70
+    [kept] = Path(os.environ["HOME"], ".local", "state", "pgsnap").iterdir()
+    assert "bob" in kept.read_text()
+    assert "s3cr3t" not in kept.read_text()
+
+
 def test_a_bug_shows_its_traceback_with_verbose(
     snap: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,14 @@ def test_restore_and_undo_take_turns(shop: CommandLine, database: Database) -> N
     assert rows(database) == "2"
 
 
+def test_what_the_plan_warns_of_is_told_with_json_too(
+    shop: CommandLine, database: Database
+) -> None:
+    database.psql(f"ALTER DATABASE \"{database.name}\" SET work_mem = '5MB'")
+    done = shop.ok("restore", "two", "--yes", "--no-safety-snapshot", "--json").json
+    assert any("work_mem" in warning for warning in done["warnings"])
+
+
 def test_discard_asks_and_drops_the_kept_database(shop: CommandLine, database: Database) -> None:
     kept = shop.ok("restore", "two", "--yes", "--no-safety-snapshot", "--json").json["kept"]
     refused = shop("undo", "--discard")

@@ -75,7 +75,7 @@ def test_a_full_disk_names_the_command_that_helps(
     break_call(monkeypatch, "writev", errno.ENOSPC)
     with pytest.raises(StoreFull) as caught:
         store.put("packs/ab/one", b"data")
-    assert "snap gc" in caught.value.hint
+    assert "snap init PATH" in caught.value.hint
 
 
 def test_a_disk_that_fills_in_mid_object_leaves_nothing(
@@ -102,10 +102,13 @@ def test_a_folder_that_cannot_be_synced_after_the_rename_is_an_error(
 def test_a_read_error_is_told_with_the_objects_name(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    break_call(monkeypatch, "pread", errno.EIO)
-    with pytest.raises(StoreError) as caught:
-        store.get("tags/old")
-    assert "tags/old" in caught.value.message
+    # A bad sector is damage of one object; any other error may be of all.
+    for number, kind in ((errno.EIO, CorruptionError), (errno.ESTALE, StoreError)):
+        with monkeypatch.context() as patched:
+            break_call(patched, "pread", number)
+            with pytest.raises(kind) as caught:
+                store.get("tags/old")
+        assert "tags/old" in caught.value.message
 
 
 def test_an_object_cut_short_while_it_is_read_is_told(

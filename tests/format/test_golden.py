@@ -115,7 +115,7 @@ def test_a_new_critical_field_is_refused(name: str, at_the_end: bool) -> None:
     with pytest.raises(FormatTooNew) as caught:
         EXAMPLES[name].decode(with_payload(name, record))
     assert caught.value.exit_code == 13
-    assert "pip install --upgrade" in caught.value.hint
+    assert "snap --version" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", RECORDS)

@@ -298,7 +298,7 @@ def test_an_index_that_cannot_be_made_again_is_named_and_the_live_database_untou
         restore_now(repo, snapshot, server)
     told = f"{caught.value.message} {caught.value.detail}"
     assert 'relation "factors" does not exist' in told
-    assert "in post-data" in told
+    assert "in post-data: INDEX by_scaled" in told
     assert '"scaled"' in told
     assert "ALTER FUNCTION ... SET search_path" in caught.value.hint
     assert database.dump() == before

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from contract.source_contract import SourceContract, put_together, read
-from pgsnap.errors import ConnectionFailed, DumpFailed, Interrupted
+from pgsnap.errors import ConnectionFailed, DumpFailed, DumpIncomplete, Interrupted
 from pgsnap.model import SectionKind, SourceKind
 from pgsnap.runners.base import Child, Tool
 from pgsnap.runners.local import LocalRunner
@@ -43,6 +43,8 @@ def filled(database: Database) -> Database:
 class CutServer(Server):
     """A server whose tools die after their first block of output."""
 
+    child_class: type[LocalChild]
+
     def start_tool(
         self,
         tool: str | Tool,
@@ -56,7 +58,7 @@ class CutServer(Server):
             tool, args, database=database, stdin=stdin, application_name=application_name
         )
         assert isinstance(child, LocalChild)
-        child.__class__ = ShortLived
+        child.__class__ = self.child_class
         return child
 
 
@@ -67,6 +69,9 @@ class ShortLived(LocalChild):
         count = super().readinto(buffer[:4096])
         self.kill()
         return count
+
+
+CutServer.child_class = ShortLived
 
 
 class TestPostgresSource(SourceContract):
@@ -87,6 +92,38 @@ class TestPostgresSource(SourceContract):
     def cut_source(self, filled: Database) -> Source:
         server = server_of(filled)
         return PostgresSource(CutServer(server.endpoint, server.runner))
+
+
+class Chatty(LocalChild):
+    """A wrapper that has something to say first, and ends with status 0 wherever it was cut."""
+
+    greeted: bool = False
+
+    def readinto(self, buffer: memoryview) -> int:
+        if not self.greeted:
+            self.greeted = True
+            buffer[:8] = b"-- hell\n"
+            return 8
+        return 0
+
+    def wait(self, timeout: float | None = None) -> int:
+        super().wait(timeout)
+        return 0
+
+
+class ChattyServer(CutServer):
+    """A server whose pg_dump is such a wrapper."""
+
+    child_class = Chatty
+
+
+def test_what_does_not_begin_as_a_dump_is_none_whatever_the_exit_status(filled: Database) -> None:
+    server = server_of(filled)
+    source = PostgresSource(ChattyServer(server.endpoint, server.runner), with_globals=False)
+    source.open()
+    assert list(source.events())
+    with pytest.raises(DumpIncomplete, match="does not begin as a dump"):
+        source.finish()
 
 
 def test_the_dump_is_pg_dumps_own_byte_for_byte(filled: Database) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgsnap.errors import RestoreFailed
+from pgsnap.errors import Interrupted, RestoreFailed
+from pgsnap.sessions.base import Session
+from pgsnap.sessions.psycopg_session import PsycopgSession
 from pgsnap.sessions.server import Server
 from pgsnap.targets.naming import new_token
-from pgsnap.targets.swap import Rename, database_oid, swap
+from pgsnap.targets.swap import Rename, database_oid, end_backends, swap
 from support.databases import Database
 from support.restoring import Hammer, server_of
 
@@ -133,4 +135,58 @@ def test_a_lost_connection_is_judged_by_what_the_server_has(
     # It ends itself after a commit of its own: all has happened.
     late = ["COMMIT", *suicide]
     swap(server, renames(server, live, other), late, token=new_token())
+    assert live.psql("SELECT a FROM t") == "2"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_swap_that_dies_of_a_bug_never_counts_as_done(
+    pair: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, other = pair
+    server = server_of(live)
+
+    def broken(session: PsycopgSession, sql: str) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(PsycopgSession, "execute", broken)
+    with pytest.raises(RestoreFailed, match="connection was lost"):
+        swap(server, renames(server, live, other), (), token=new_token())
+    assert live.psql("SELECT a FROM t") == "1"
+
+
+def test_a_signal_that_comes_too_late_says_that_the_swap_is_done(
+    pair: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, other = pair
+    server = server_of(live)
+    planned = renames(server, live, other)
+
+    def late(session: Session, oids: list[int]) -> None:
+        end_backends(session, oids)
+        while database_oid(session, live.name) != planned[1].oid:
+            end_backends(session, oids)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pgsnap.targets.swap.end_backends", late)
+    # A client that is there: without its end there is no swap, so it is not over too soon.
+    with psycopg.connect(live.dsn), pytest.raises(Interrupted, match="already") as caught:
+        swap(server, planned, (), token=new_token())
+    assert planned[0].new in caught.value.detail
+    assert live.psql("SELECT a FROM t") == "2"
+
+
+def test_a_commit_that_waits_for_a_standby_for_ever_ends_in_time(
+    pair: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, other = pair
+    server = server_of(live)
+    planned = renames(server, live, other)
+    monkeypatch.setattr("pgsnap.targets.swap.SWAP_TIMEOUT_SECONDS", 2.0)
+    live.cluster.psql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    live.cluster.psql("SELECT pg_reload_conf()")
+    try:
+        swap(server, planned, (), token=new_token())
+    finally:
+        live.cluster.psql("ALTER SYSTEM RESET synchronous_standby_names")
+        live.cluster.psql("SELECT pg_reload_conf()")
     assert live.psql("SELECT a FROM t") == "2"

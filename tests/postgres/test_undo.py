@@ -104,3 +104,20 @@ def test_an_undo_whose_databases_changed_after_the_plan_does_nothing(
     with pytest.raises(RestoreFailed, match="not what they were"):
         undo(repo, plan, server)
     assert value(shop) == "1"
+
+
+def test_undo_and_discard_are_never_about_another_database_than_the_dsn_names(
+    repo: Repository, shop: Database
+) -> None:
+    """Two databases of one server may stand under one label."""
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    kept = restore_now(repo, snapshot, server).kept
+    other = server_of(Database(shop.cluster, "postgres"))
+    assert kept_databases(repo, other, LABEL) == ()
+    with pytest.raises(TargetRefused, match="no kept database") as caught:
+        plan_undo(repo, other, LABEL)
+    assert shop.name in caught.value.hint
+    with pytest.raises(TargetRefused, match="no kept database"):
+        discard(repo, other, LABEL)
+    assert databases_like(shop, "%\\_\\_snap\\_%") == [kept]

@@ -157,6 +157,7 @@ app = typer.Typer(
     cls=Group,
     help="Git for the contents of a PostgreSQL database.",
     epilog="""
+        export DATABASE_URL=postgresql://me@localhost/shop
         snap init
         snap commit -m "before the migration" --tag pre-migration
         snap log

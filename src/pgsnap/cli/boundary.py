@@ -144,7 +144,11 @@ def _tell_bug(invocation: Invocation, error: Exception, arguments: Sequence[str]
 
     trace = redact("".join(traceback.format_exception(error)))
     versions = f"snap {__version__}, Python {platform.python_version()}, {platform.platform()}"
-    kept = None if invocation.verbose else _keep_trace(f"{versions}\n{arguments[:1]}\n{trace}")
+    kept = (
+        None
+        if invocation.verbose
+        else _keep_trace(f"{versions}\n{redact(str(arguments[:1]))}\n{trace}")
+    )
     hint = "Please report this"
     if kept is not None:
         hint += f' with the file "{kept}".'

@@ -20,7 +20,8 @@ _OTHER_DATABASE = re.compile(
     rb"\s*(?:/\*M!.*?\*/\s*)?-- (?P<mysql>MySQL|MariaDB|phpMyAdmin) (?:SQL )?[Dd]ump\b"
     rb"|PRAGMA foreign_keys=|SQLite format 3\0"
 )
-_ARCHIVE_HINT = "Make plain SQL of it: pg_restore -f - FILE | snap commit --file -"
+_ARCHIVE_HINT = "Make plain SQL of it: pg_restore -f - FILE | snap commit -m TEXT --file -"
+_DAMAGED_HINT = "The file was damaged, perhaps by a crash: dump again, or take another copy of it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class DumpReader:
         yield from writer.drain()
         is_blank = first.isspace()
         for block in blocks:
+            _refuse_nul(block, _DAMAGED_HINT)
             is_blank = is_blank and (not block or block.isspace())
             for piece, data in lexer.feed(block):
                 sorter.take(piece, data)
@@ -131,7 +133,7 @@ def _refuse_unusable(first: bytes) -> None:
         raise UnusableInput(
             "the input is a dump of a whole cluster",
             detail="A snapshot holds one database.",
-            hint="Dump each database by itself: pg_dump DATABASE | snap commit --file -",
+            hint="Dump each database by itself: pg_dump DATABASE | snap commit -m TEXT --file -",
         )
     if other := _OTHER_DATABASE.match(first):
         name = "MySQL or MariaDB" if other["mysql"] else "SQLite"
@@ -149,11 +151,17 @@ def _refuse_unusable(first: bytes) -> None:
     if first.startswith(b"\xef\xbb\xbf"):
         raise UnusableInput(
             "the input begins with a byte order mark",
-            hint="Leave it out: tail -c +4 FILE | snap commit --file -",
+            hint="Leave it out: tail -c +4 FILE | snap commit -m TEXT --file -",
         )
-    if b"\0" in first:
+    _refuse_nul(first, _ARCHIVE_HINT)
+
+
+def _refuse_nul(block: bytes, hint: str) -> None:
+    """Raise UnusableInput for NUL bytes: a crash of the machine may leave blocks of them in a file
+    that is whole at both ends."""
+    if b"\0" in block:
         raise UnusableInput(
             "the input is not text",
             detail="There are NUL bytes in it, which no plain dump holds.",
-            hint=_ARCHIVE_HINT,
+            hint=hint,
         )

@@ -23,7 +23,7 @@ def too_new(what: str, detail: str) -> FormatTooNew:
     return FormatTooNew(
         f"{what} was written by a newer version of snap",
         detail=detail,
-        hint="Install a newer version: pip install --upgrade pgsnap",
+        hint="Install a newer version of snap; `snap --version` shows the one that runs.",
     )
 
 

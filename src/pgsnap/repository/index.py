@@ -219,6 +219,15 @@ class Index:
             several.sort(key=lambda location: location.frame.depth)
         return found
 
+    def frame_sizes(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, int]:
+        """Return the bytes of a frame of each of *chunks*: what `locations` says, in a fifth of
+        the memory."""
+        sizes: dict[ChunkId, int] = {}
+        select = "SELECT chunks.id, frame_bytes FROM chunks"
+        for chunk, size in self._by_chunk(select, chunks, " ORDER BY depth"):
+            sizes.setdefault(chunk, size)
+        return sizes
+
     def frames_of(self, pack: PackId) -> list[Location]:
         """Return the frames that the index knows of a pack, in order. Reads the whole table."""
         rows = self._all(f"{_LOCATIONS} WHERE packs.id = ?", (pack,))

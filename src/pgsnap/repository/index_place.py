@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
+
+from blake3 import blake3
 
 from pgsnap.errors import StoreError
 from pgsnap.repository.index import Index
@@ -21,7 +24,10 @@ def index_path(
         return None
     with contextlib.suppress(OSError):
         index_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return index_folder / f"{repository_id}.sqlite" if is_writable(index_folder) else None
+    # Copies of a repository have one id, and each its own snapshots and packs.
+    place = blake3(os.fsencode(repository.resolve())).hexdigest(length=4)
+    file = index_folder / f"{repository_id}-{place}.sqlite"
+    return file if is_writable(index_folder) else None
 
 
 def open_index(path: Path | None) -> Index:

@@ -6,6 +6,7 @@ events -> RowChunker -> batches -> [pool: hash, known?, compress] -> in order ->
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -39,6 +40,8 @@ from pgsnap.repository.index import Index
 from pgsnap.repository.packs import PackWriter
 from pgsnap.repository.recipes import RecipeBuilder
 from pgsnap.stores.base import Store
+
+_WORKER_NICENESS = 10
 
 _Encoded: TypeAlias = "tuple[ChunkId, Frame | None, bytes]"
 
@@ -75,7 +78,9 @@ class Ingest:
         self._config = config
         self._progress = progress
         self._packs = PackWriter(store, index, config.pack_bytes, self._forget_claims)
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="snap-store")
+        self._pool = ThreadPoolExecutor(
+            os.cpu_count() or 2, thread_name_prefix="snap-store", initializer=_stand_back
+        )
         # Chunks that this commit writes and that the index does not know yet.
         self._claimed: set[ChunkId] = set()
         self._claims = threading.Lock()
@@ -200,6 +205,17 @@ class Ingest:
         """Hear that *frames* are in the index now."""
         with self._claims:
             self._claimed.difference_update(frame.chunk for frame in frames)
+
+
+def _stand_back() -> None:
+    """Let the server and pg_dump have a processor before this thread does.
+
+    They are what a commit waits for; compression takes what they leave. A tenth less wall time on
+    two processors, and other users of the machine feel it less.
+    """
+    if sys.platform == "linux":
+        # On Linux each thread has a priority of its own.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _WORKER_NICENESS)
 
 
 def _finished(section: _OpenSection) -> Section:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -98,19 +99,21 @@ def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
     position = 0
     for location in state.locations:
         frame = location.frame
-        if position < location.offset:
-            hasher.update(store.get(name, position, location.offset - position))
-        data = store.get(name, location.offset, frame.frame_bytes)
-        hasher.update(data)
-        position = location.offset + frame.frame_bytes
         try:
+            if position < location.offset:
+                hasher.update(store.get(name, position, location.offset - position))
+            data = store.get(name, location.offset, frame.frame_bytes)
+            hasher.update(data)
             if max(frame.frame_bytes, frame.chunk_bytes) > PLAIN_BYTES_MAX:
                 raise CorruptionError("its table claims a frame that is too large")
             chunks.check_frame(location, data)
         except CorruptionError:
             state.bad.append(location.offset)
-    for block in blocks(store, name, size, start=position):
-        hasher.update(block)
+        position = location.offset + frame.frame_bytes
+    # What cannot be read is not hashed, so the hash is wrong.
+    with contextlib.suppress(CorruptionError):
+        for block in blocks(store, name, size, start=position):
+            hasher.update(block)
     state.content = hasher.digest()
     if state.bad:
         count = len(state.bad)
@@ -131,7 +134,10 @@ def begins_as_pack(store: Store, info: ObjectInfo) -> bool:
     """Tell a pack under a wrong name from a stray file."""
     if info.object_bytes < HEAD.size:
         return False
-    return store.get(info.name, 0, HEAD.size).startswith(b"\x89snapP")
+    try:
+        return store.get(info.name, 0, HEAD.size).startswith(b"\x89snapP")
+    except CorruptionError:
+        return False
 
 
 def inspect_packs(

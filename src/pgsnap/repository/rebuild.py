@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreError
-from pgsnap.format.manifest import decode_manifest
+from pgsnap.format.manifest import decode_manifest, snapshot_id
 from pgsnap.format.times import to_micros
 from pgsnap.progress import Progress
 from pgsnap.repository import layout, lock
@@ -39,8 +39,9 @@ def rebuild_index(
 ) -> Rebuilt:
     """Build the index of the repository in *path* from its packs and manifests alone.
 
-    Holds the repository alone. The old index is replaced in one step at the end; what it knew of
-    damage is kept. Raises RepositoryLocked, StoreError.
+    Holds the repository alone. The old index is replaced in one step at the end; what it alone
+    knew (marks of damage, sound copies of damaged manifests) is kept. Raises RepositoryLocked,
+    StoreError.
     """
     store = LocalStore(path)
     config = read_config(path, store)
@@ -58,7 +59,7 @@ def rebuild_index(
         try:
             index.belong_to(config.repository_id)
             result = _fill(store, index, progress)
-            _take_over(file, index)
+            _take_over(file, index, store)
             index.set_complete()
         finally:
             index.close()
@@ -72,7 +73,10 @@ def _fill(store: LocalStore, index: Index, progress: Progress) -> Rebuilt:
     result = Rebuilt()
     left_out = []
     progress.phase("index packs")
-    for info in store.list(layout.PACKS):
+    infos = list(store.list(layout.PACKS))
+    # The next commit takes what the index knows for durable.
+    store.settle(info.name for info in infos)
+    for info in infos:
         pack = layout.hash_of(info.name)
         if pack is None or info.name != layout.pack_name(pack):
             continue
@@ -110,9 +114,10 @@ def _noted(left_out: list[tuple[str, str]], info: ObjectInfo) -> Iterator[None]:
         left_out.append((info.name, error.detail or f"{error.message}."))
 
 
-def _take_over(file: Path, new: Index) -> None:
-    """Take the marks of damage over from the old index, and let nothing remain beside its file:
-    SQLite would apply an old log to the new one."""
+def _take_over(file: Path, new: Index, store: LocalStore) -> None:
+    """Take over from the old index what it alone knows: marks of damage, and its copies of
+    manifests that are damaged in the store. Nothing remains beside its file: SQLite would apply an
+    old log to the new one."""
     if not file.exists():
         return
     packs = new.packs()
@@ -126,6 +131,7 @@ def _take_over(file: Path, new: Index) -> None:
         for pack, offset, readable in old.damaged():
             if pack in packs:
                 new.mark_damaged(pack, [offset], readable=readable)
+        _keep_manifests(old, new, store)
         old.retire()
     except CorruptionError:
         pass
@@ -133,6 +139,21 @@ def _take_over(file: Path, new: Index) -> None:
         old.close()
     for suffix in ("-wal", "-shm"):
         Path(f"{file}{suffix}").unlink(missing_ok=True)
+
+
+def _keep_manifests(old: Index, new: Index, store: LocalStore) -> None:
+    """Let a repair find the manifests that lie damaged in the store: the old index may have the
+    only sound copies. Those that were deleted are forgotten."""
+    known = new.snapshot_ids()
+    for info in store.list(layout.SNAPSHOTS):
+        snapshot = layout.hash_of(info.name)
+        if snapshot is None or snapshot in known:
+            continue
+        for data in (old.manifest(snapshot), old.lost_snapshots().get(snapshot)):
+            if data is not None and snapshot_id(data) == snapshot:
+                found = decode_manifest(data, snapshot)
+                new.add_snapshot(snapshot, found.database, to_micros(found.time), data)
+                break
 
 
 def _remove(file: Path) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain, islice
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +23,7 @@ from pgsnap.errors import (
     RepositoryLocked,
     RepositoryNotFound,
     StoreError,
+    StoreFull,
     TagExists,
     UnknownRevision,
 )
@@ -52,6 +54,8 @@ from pgsnap.repository.inspection import find_table
 from pgsnap.repository.recipes import nodes, walk
 from pgsnap.repository.tags import Tags
 from pgsnap.stores.local import LocalStore
+
+_CHUNKS_AT_ONCE = 10_000
 
 
 class Repository:
@@ -181,7 +185,8 @@ class Repository:
         # The next commit takes what the index knows for durable.
         self.store.settle(info.name for _, info in found)
         for pack, info in found:
-            with contextlib.suppress(CorruptionError, ObjectNotFound):
+            # On a full disk what the index knows can be read all the same.
+            with contextlib.suppress(CorruptionError, ObjectNotFound, StoreFull):
                 table, bytes_of_pack = find_table(self.store, pack, info)
                 self.index.add_pack(pack, info.object_bytes, table)
                 if bytes_of_pack != info.object_bytes:
@@ -212,24 +217,32 @@ class Repository:
         # nothing of the sort: there a missing tag is one that was deleted.
         for _, snapshot, data in sorted(new):
             if not self.has_snapshot(snapshot):
-                self._admit(snapshot, data, with_tags=complete and writable)
+                # On a full disk the others can be read all the same; it comes when there is room.
+                with contextlib.suppress(StoreFull):
+                    self._admit(snapshot, data, with_tags=complete and writable, is_late=True)
         if indexed - stored:
             self.index.drop_snapshots(indexed - stored, lost=True)
         if not complete:
             self.index.set_complete()
 
-    def _admit(self, new: SnapshotId, data: bytes, *, with_tags: bool) -> list[str]:
+    def _admit(
+        self, new: SnapshotId, data: bytes, *, with_tags: bool, is_late: bool = False
+    ) -> list[str]:
         """Take a stored manifest into the index, and return the tags that it got.
 
-        The index comes last: a snapshot that it knows has the tags that were wished for it.
+        The index comes last: a snapshot that it knows has the tags that were wished for it. Where
+        it *is_late* (killed, or the index lost it), tags that were set since then stay. So does a
+        damaged one, which must not keep the repository from being opened.
         """
         snapshot = decode_manifest(data, new)
         given = []
         for wish in snapshot.wished_tags if with_tags else ():
             tag = Tag(snapshot.database, wish.removeprefix("+"), new, snapshot.time)
-            with contextlib.suppress(TagExists):
-                self.tags.set(tag, force=wish.startswith("+"))
-                given.append(tag.name)
+            with contextlib.suppress(TagExists, CorruptionError):
+                there = self.tags.get(tag.database, tag.name) if is_late else None
+                if there is None or there.time <= tag.time:
+                    self.tags.set(tag, force=wish.startswith("+"))
+                    given.append(tag.name)
         self.index.add_snapshot(new, snapshot.database, to_micros(snapshot.time), data)
         return given
 
@@ -291,16 +304,18 @@ class Repository:
         """Raise CorruptionError unless every chunk of *snapshot* has a frame in a pack that is
         there, in its full size. Reads recipes, not data."""
         for section in self.sections(snapshot):
-            chunks = {
-                chunk
-                for segment in section.segments
-                for chunk in nodes(segment.recipe, self.chunks.read)
-            }
-            missing = len(chunks) - len(self.index.present(list(chunks)))
+            chunks = chain.from_iterable(
+                nodes(segment.recipe, self.chunks.read) for segment in section.segments
+            )
+            count = missing = 0
+            # A TiB in one table is four million chunks: never all of them at once.
+            while batch := set(islice(chunks, _CHUNKS_AT_ONCE)):
+                count += len(batch)
+                missing += len(batch) - len(self.index.present(list(batch)))
             if missing:
                 raise CorruptionError(
                     f"section {section.name} is damaged",
-                    detail=f"{missing} of its {len(chunks)} chunks are in no sound pack.",
+                    detail=f"{missing} of its {count} chunks are in no sound pack.",
                     hint="See what else is damaged, and what mends it: snap verify",
                 )
 
@@ -317,6 +332,8 @@ class Repository:
         for info in self.store.list(f"{layout.NOTES}{kind}/"):
             name = layout.hash_of(info.name)
             data = self.store.get(info.name)
+            if name is None and not data.startswith(b"\x89snapN"):
+                continue
             if name != note_id(data):
                 raise CorruptionError(f'note "{info.name}" is damaged')
             note = decode_note(data, f'note "{info.name}"')

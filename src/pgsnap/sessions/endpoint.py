@@ -52,6 +52,16 @@ TOOL_ENVIRONMENT: Mapping[str, str] = {
 CONNECT_TIMEOUT_SECONDS = 30
 """How long a silent host is waited for, where the user did not say."""
 
+KEEPALIVES: tuple[tuple[str, str], ...] = (
+    # A silent connection to a host that is gone ends after two minutes, not after the two hours
+    # of most systems; and what lies between does not forget a session that waits for a load. No
+    # tcp_user_timeout: it would also end connections to a server that is only slow to read.
+    ("keepalives_idle", "60"),
+    ("keepalives_interval", "15"),
+    ("keepalives_count", "4"),
+)
+"""Of TCP connections, where the user did not say."""
+
 SECRETS_WITHOUT_VARIABLE = (
     "sslpassword",
     "oauth_client_secret",
@@ -146,6 +156,9 @@ class Endpoint:
         words["client_encoding"] = client_encoding
         if self._value("connect_timeout") is None:
             words["connect_timeout"] = str(CONNECT_TIMEOUT_SECONDS)
+        for name, value in KEEPALIVES:
+            if self._value(name) is None:
+                words[name] = value
         return " ".join(f"{key}={_quote(value)}" for key, value in words.items())
 
     def environment(self) -> dict[str, str]:
@@ -207,7 +220,7 @@ def _fallbacks(keywords: Mapping[str, str], environ: Mapping[str, str]) -> dict[
     found = {key: environ[name] for name, key in variables.items() if environ.get(name)}
     service = keywords.get("service") or environ.get("PGSERVICE")
     if service:
-        wanted = set(variables.values())
+        wanted = {*variables.values(), *(name for name, _ in KEEPALIVES)}
         values = _service(service, environ)
         found.update({key: value for key, value in values.items() if key in wanted})
     return found

@@ -23,7 +23,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"database \".*\" does not exist", "List the databases with `psql -l`."),
     (
         r"Peer authentication failed|Ident authentication failed",
-        "Run snap as the system user of that name, or connect by TCP with -h and a password.",
+        "Run snap as the system user of that name, or name a host in the DSN, as in"
+        " postgresql://USER@localhost/DATABASE, with the password in ~/.pgpass.",
     ),
     (r"no pg_hba\.conf entry|pg_hba\.conf rejects", "Allow this client in pg_hba.conf."),
     (

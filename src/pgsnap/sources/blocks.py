@@ -12,7 +12,7 @@ from pgsnap.runners.base import Child
 # and takes the processor from those who make the crumbs; asleep for a moment it finds ten times
 # as much. The pipe holds more than is written meanwhile, and a full pipe is no crumb.
 _CRUMB_BYTES = 32 * KIB
-_NAP_SECONDS = 0.0005
+_NAP_SECONDS = 0.001
 
 
 def blocks(child: Child) -> Iterator[bytes]:

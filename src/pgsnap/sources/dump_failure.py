@@ -39,8 +39,9 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"invalid memory alloc request size|out of memory|cannot enlarge string buffer"
         r"|string buffer exceeds maximum",
-        "A value may be too large for COPY as text (a bytea beyond about 512 MB): leave the"
-        " table out with --exclude-table-data.",
+        "A value may be too large for COPY as text (a bytea beyond about 512 MB). Without the rows"
+        " of that table: pg_dump --exclude-table-data=TABLE DATABASE | snap commit -m TEXT"
+        " --file -",
     ),
     (
         r"server closed the connection|connection to server was lost|terminating connection"

@@ -112,7 +112,7 @@ class FileSource:
                 raise UnusableInput(
                     f"{self._name} is compressed in a way that snap does not read",
                     detail="It reads plain SQL, gzip and zstd.",
-                    hint=f"Run `{command} {self._name} | snap commit --file -`.",
+                    hint=f"Run `{command} {self._name} | snap commit -m TEXT --file -`.",
                 )
         return whole
 
@@ -127,7 +127,7 @@ def _open(path: Path) -> BinaryIO:
             raise UsageError(
                 f"{path} is a folder",
                 hint="Name one dump file; a directory dump (-Fd) becomes one with"
-                f" `pg_restore -f - {path} | snap commit --file -`.",
+                f" `pg_restore -f - {path} | snap commit -m TEXT --file -`.",
             )
         return path.open("rb", buffering=0)
     except FileNotFoundError as error:

@@ -67,7 +67,7 @@ class PostgresSource:
         self._abandoned = False
         self._origin: Origin | None = None
         self._is_superuser = False
-        self._dump_tool: Tool | None = None
+        self._dump: Child | None = None
         self._reader: DumpReader | None = None
         self._globals: GlobalsReader | None = None
         self._globals_status = "none"
@@ -80,21 +80,23 @@ class PostgresSource:
             info = read_server(session)
             properties = read_properties(session)
             self._is_superuser = session.query(_IS_SUPERUSER)[0][0] == "t"
-        self._dump_tool = self._server.tool("pg_dump", allow_newer=self._allow_newer)
+        tool = self._server.tool("pg_dump", allow_newer=self._allow_newer)
         host = self._endpoint.host
         self._origin = Origin(
             kind=SourceKind.POSTGRES,
-            tool=self._dump_tool.version_line,
+            tool=tool.version_line,
             server=info,
             properties=properties,
             host=socket.gethostname() if not host or host.startswith("/") else host,
         )
+        # It locks and asks for a while before its first byte: time for the caller to get ready.
+        self._dump = self._start_dump(tool, properties.encoding)
         return self._origin
 
     def events(self) -> Iterator[DumpEvent]:
         """Raises DumpFailed, DumpIncomplete, ConnectionFailed, UnusableInput, Interrupted."""
-        assert self._origin is not None, "open comes first"
-        yield from self._dump_events()
+        assert self._dump is not None, "open comes first"
+        yield from self._dump_events(self._dump)
         if self._with_globals:
             yield from self._globals_events()
         self._complete = True
@@ -105,6 +107,13 @@ class PostgresSource:
         if not self._complete or self._reader is None or self._origin is None:
             raise DumpIncomplete("the dump was not read to its end")
         summary = self._reader.summary
+        if not summary.is_pg_dump:
+            # Then no end mark was asked for, and a wrapper's exit status alone proves nothing.
+            raise DumpIncomplete(
+                "what pg_dump wrote does not begin as a dump",
+                detail="Its first lines should say: PostgreSQL database dump.",
+                hint="If pg_dump is a script of your own, let it write nothing else to its output.",
+            )
         volatile: tuple[VolatileLine, ...] = summary.volatile
         if self._globals is not None:
             volatile += self._globals.volatile
@@ -133,19 +142,18 @@ class PostgresSource:
 
     # -- pg_dump -------------------------------------------------------------------------------
 
-    def _dump_events(self) -> Iterator[DumpEvent]:
-        assert self._dump_tool is not None
-        assert self._origin is not None
-        assert self._origin.properties is not None
+    def _start_dump(self, tool: Tool, encoding: str) -> Child:
         arguments = [
             "--format=plain",
             "--no-password",
             # Its own encoding, also where the role or the database sets another for clients.
-            f"--encoding={self._origin.properties.encoding}",
+            f"--encoding={encoding}",
             f"--lock-wait-timeout={max(1, round(self._lock_wait_seconds * 1000))}",
             *self._dump_options,
         ]
-        child = self._start(self._dump_tool, arguments, database=self._database)
+        return self._start(tool, arguments, database=self._database)
+
+    def _dump_events(self, child: Child) -> Iterator[DumpEvent]:
         reader = self._reader = DumpReader(blocks(child))
         try:
             yield from reader.events()

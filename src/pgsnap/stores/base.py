@@ -22,7 +22,7 @@ class Store(Protocol):
     Names are ASCII, relative, with "/" between parts. A write returns only when the object is
     durable and whole; a reader sees the old object, the new one or none, never a part.
     Errors: `ObjectNotFound`, `ObjectExists`, `StoreFull`, `StoreChanged`, `CorruptionError` (an
-    object shorter than what is asked of it), else `StoreError`.
+    object shorter than what is asked of it, or that its disk cannot read), else `StoreError`.
     """
 
     def put(self, name: str, data: Data) -> None:

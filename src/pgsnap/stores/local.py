@@ -92,7 +92,7 @@ class LocalStore:
                 wanted = os.fstat(file).st_size - start if length is None else length
                 parts = []
                 while wanted:
-                    part = os.pread(file, wanted, start) if wanted > 0 else b""
+                    part = _read_at(file, wanted, start, name) if wanted > 0 else b""
                     if not part:
                         raise CorruptionError(
                             f'"{name}" is cut short',
@@ -161,6 +161,9 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:
+            if not entry.name.isascii():
+                # No object has such a name: a stray file.
+                continue
             path = f"{name}/{entry.name}"
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(folder / entry.name, path)
@@ -276,7 +279,8 @@ class LocalStore:
                 raise StoreFull(
                     "no space left in the repository",
                     detail=words,
-                    hint="Free space there, for example: snap gc --dry-run",
+                    hint="Free space there, then run the command again; or begin a new repository"
+                    " on another disk: snap init PATH",
                 ) from error
             raise StoreError(f'cannot access "{name}" in the repository', detail=words) from error
 
@@ -288,6 +292,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def _read_at(file: int, size: int, start: int, name: str) -> bytes:
+    try:
+        return os.pread(file, size, start)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        # A bad sector is damage of this object, and can be mended like any other.
+        raise CorruptionError(
+            f'"{name}" cannot be read',
+            detail=f"Its disk gives none of its bytes around offset {start}: {error.strerror}.",
+        ) from error
 
 
 def _write_all(file: int, parts: Sequence[bytes]) -> None:

@@ -12,12 +12,13 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pgsnap.errors import QueryFailed, RestoreFailed
 from pgsnap.limits import READ_BYTES
-from pgsnap.model import SectionName
+from pgsnap.model import Section, SectionKind, SectionName
 from pgsnap.progress import SILENT, Progress
 from pgsnap.runners.base import Child
 from pgsnap.sessions.base import Session, literal
@@ -38,6 +39,14 @@ _COPY_TAG = re.compile(rb"COPY (\d+)$")
 # Longer lines are rows that the dump's own SELECTs return; nothing of ours is that long.
 _LINE_BYTES_MAX = 4096
 _SETTLE_POLL_SECONDS = 0.05
+# How often it is asked whether psql waits for us while we wait for it, and how long the server
+# must have had nothing to do by then.
+_STUCK_POLL_SECONDS = 10.0
+STUCK_AFTER_SECONDS = 20.0
+# The head that pg_dump writes before an entry. In a function's body it may be another's; then an
+# error's place is told less well.
+_ENTRY_HEAD = re.compile(rb"^-- (?:Data for )?Name: (.{1,200}?); Type: ([A-Z ]+); Schema: ", re.M)
+_ENTRIES_HELD = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +71,41 @@ class _Places:
     """Which line each section began at, to name the section of an error's line.
 
     *line* is the line of psql's input that comes next, *first* the dump's own first one,
-    *inserted* are lines of ours between the dump's.
+    *inserted* are lines of ours between the dump's, *entries* the latest entries' heads: psql is
+    never further behind than what the pipe and its own buffers hold.
     """
 
     line: int = 1
     first: int = 1
     inserted: list[int] = field(default_factory=list)
     starts: list[tuple[int, SectionName]] = field(default_factory=list)
+    entries: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=_ENTRIES_HELD))
 
     def begin(self, name: SectionName) -> None:
         self.starts.append((self.line, name))
+
+    def pass_block(self, block: bytes) -> None:
+        """Count the lines of a block of the dump, and note the entries that begin in it."""
+        counted = 0
+        if self.starts and self.starts[-1][1].kind is not SectionKind.DATA:
+            for head in _ENTRY_HEAD.finditer(block):
+                self.line += block.count(b"\n", counted, head.start())
+                counted = head.start()
+                name, kind = (part.decode("utf-8", "replace") for part in head.groups())
+                self.entries.append((self.line, f"{kind} {name}"))
+        self.line += block.count(b"\n", counted)
 
     def of_dump(self, line: int) -> int:
         return line - self.first + 1 - sum(ours < line for ours in self.inserted)
 
     def at(self, line: int) -> str:
+        """Name the section, and the entry, that *line* belongs to."""
         before = [name for start, name in self.starts if start <= line]
-        return str(before[-1]) if before else "the beginning"
+        if not before:
+            return "the beginning"
+        entries = [entry for start, entry in self.entries if start <= line]
+        with_entry = entries and before[-1].kind is not SectionKind.DATA
+        return f"{before[-1]}: {entries[-1]}" if with_entry else str(before[-1])
 
 
 class Feeder:
@@ -90,13 +117,16 @@ class Feeder:
         *,
         restrict_key: str | None,
         expected: Sequence[Expected] | None,
+        exact: bool = True,
         progress: Progress = SILENT,
     ) -> None:
         """*restrict_key* wraps the whole stream in ``\\restrict`` (None: psql does not know it).
-        *expected* are the COPY sections in the dump's order; None: their tags prove nothing."""
+        *expected* are the COPY sections in the dump's order. Where they are not *exact*, other SQL
+        may copy more, and change how many rows it takes; but each of them must be run."""
         self._child = child
         self._key = restrict_key
         self._expected = expected
+        self._exact = exact
         self._progress = progress
         self._places = _Places()
         self._tags = _TagReader(child)
@@ -105,8 +135,9 @@ class Feeder:
         """Note that the next block belongs to another section."""
         self._places.begin(name)
 
-    def settle(self) -> None:
-        """Return when psql has run everything that it was fed. Raises RestoreFailed.
+    def settle(self, is_idle: Callable[[], bool] = lambda: False) -> None:
+        """Return when psql has run everything that it was fed. Raises RestoreFailed, also when
+        *is_idle* says that the server has waited for psql too long.
 
         Only between two statements of the dump; called by the generator that `run` feeds from.
         """
@@ -116,9 +147,14 @@ class Feeder:
         # Without the semicolon before it: psql 16 to 18 take what follows an empty statement for
         # rows, once there has been a COPY.
         self._send(_question(nonce))
+        next_look = time.monotonic() + _STUCK_POLL_SECONDS
         while not settled.wait(_SETTLE_POLL_SECONDS):
             if self._child.poll() is not None:
                 raise self._failed("psql ended before the dump did")
+            if time.monotonic() > next_look:
+                next_look += _STUCK_POLL_SECONDS
+                if is_idle() and not settled.is_set():
+                    raise self._stuck()
 
     def run(self, blocks: Iterable[bytes]) -> FeedResult:
         """Feed *blocks* and return only if all of it was loaded.
@@ -141,7 +177,7 @@ class Feeder:
                 self._progress.advance(len(block), self._name_of_last())
             if self._key is not None:
                 self._send(b"\n\\unrestrict " + self._key.encode() + b"\n")
-            self._send(b"\n;" + _question(nonce))
+            self._send(b"\n" + _question(nonce))
             self._child.close_input()
             status = self._child.wait()
         except BrokenPipeError:
@@ -156,7 +192,7 @@ class Feeder:
 
     def _send(self, block: bytes) -> None:
         self._child.write(block)
-        self._places.line += block.count(b"\n")
+        self._places.pass_block(block)
 
     def _name_of_last(self) -> str:
         return str(self._places.starts[-1][1]) if self._places.starts else ""
@@ -170,8 +206,27 @@ class Feeder:
                 detail="It ended with status 0, but the row asked for after the last line of the"
                 " dump did not come back: the dump ends inside a string, a comment or rows.",
             )
-        if self._expected is not None:
+        if self._expected is not None and self._exact:
             check_counts(self._expected, self._tags.counts)
+        elif self._expected is not None and len(self._tags.counts) < len(self._expected):
+            raise RestoreFailed(
+                f"psql ran {len(self._tags.counts)} COPY statements of {len(self._expected)}",
+                detail="psql 16 to 18 take what follows an empty statement for rows, up to the end"
+                " of the next rows, and leave it out without an error.",
+                hint="Take statements that are nothing but a semicolon out of the SQL, then commit"
+                " it again.",
+            )
+
+    def _stuck(self) -> RestoreFailed:
+        line = self._places.of_dump(self._places.line)
+        return RestoreFailed(
+            "psql takes the rest of the dump for a part of one statement",
+            detail=f"It stands somewhere before line {line} of the dump. psql counts BEGIN, CASE"
+            " and END in functions whose body is not a string (BEGIN ATOMIC); a column or"
+            " table of such a name misleads it.",
+            hint="In the source database write that function with a body in quotes"
+            " (AS $$ ... $$), then commit again.",
+        )
 
     def _failed(self, fallback: str) -> RestoreFailed:
         """Collect psql's last words. It ends by itself after an error; else it is killed."""
@@ -194,6 +249,15 @@ def _question(nonce: str) -> bytes:
     return f"SELECT '{nonce[:16]}' || '{nonce[16:]}';\n".encode()
 
 
+def expected_rows(sections: Iterable[Section]) -> list[Expected]:
+    """Return the COPY sections among those of a dump, in its order."""
+    return [
+        Expected(section=section.name, rows=section.rows)
+        for section in sections
+        if section.rows is not None and section.name.kind is SectionKind.DATA
+    ]
+
+
 def check_counts(expected: Sequence[Expected], counts: Sequence[int]) -> None:
     """Compare the server's row counts with the snapshot's. Raises RestoreFailed."""
     for want, got in zip(expected, counts, strict=False):
@@ -207,6 +271,19 @@ def check_counts(expected: Sequence[Expected], counts: Sequence[int]) -> None:
             f"the server loaded {len(counts)} tables of {len(expected)}",
             detail="The dump was run to its end, but not every table's rows were copied.",
         )
+
+
+def is_load_idle(session: Session, token: str, database: str) -> bool:
+    """Tell whether the session that loads into *database* has waited for input for a while."""
+    return bool(
+        session.query(
+            "SELECT 1 FROM pg_catalog.pg_stat_activity"
+            f" WHERE application_name = {literal(application_name(token))}"
+            f" AND datname = {literal(database)} AND state IN ('idle', 'idle in transaction')"
+            " AND pg_catalog.clock_timestamp() - state_change"
+            f" > pg_catalog.make_interval(secs => {STUCK_AFTER_SECONDS})"
+        )
+    )
 
 
 def terminate_sessions(session: Session, token: str, *, keep_own: bool = True) -> None:

@@ -31,7 +31,7 @@ def loading_as_stranger(
     role = loader_role(scratch.token)
     password = secrets.token_urlsafe(24)
     try:
-        # The password expires soon, in case we are killed; a session that is open stays open.
+        # If we are killed, nobody knows the password; the next restore drops the role.
         session.execute(
             f"CREATE ROLE {ident(role)} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION"
             f" NOBYPASSRLS PASSWORD {literal(password)}"

@@ -22,6 +22,9 @@ Table: TypeAlias = "tuple[str, str]"
 
 # Rows that fit on one page cannot change places.
 _PAGE_BYTES = 8192
+# With --use-set-session-authorization the statement before a table's own may still run as the
+# owner of another one, who may not empty it.
+_AS_ANOTHER = b"SET SESSION AUTHORIZATION"
 
 
 def tables_to_keep(sections: Iterable[Section]) -> frozenset[Table]:
@@ -44,11 +47,13 @@ def empty_tables(session: Session) -> frozenset[Table]:
     """Return the tables of *session*'s database that may be emptied because they are empty.
 
     No partitioned table: its rows are in others. None of an extension: it may have rows of its
-    own. None with an incoming foreign key: TRUNCATE refuses it.
+    own. None of another access method: its rows need not be in the file that is looked at. None
+    with an incoming foreign key: TRUNCATE refuses it.
     """
     rows = session.query(
         "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN pg_catalog.pg_am a ON a.oid = c.relam AND a.amname = 'heap'"
         " WHERE c.relkind = 'r' AND pg_catalog.pg_relation_size(c.oid) = 0"
         " AND pg_catalog.has_table_privilege(c.oid, 'TRUNCATE')"
         " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e'"
@@ -70,12 +75,15 @@ def keep_order(
 
     *section* tells which section the block at hand belongs to; a block never spans two. *ready*
     is asked once, before the first such table: it returns those that may be emptied. *encoding* is
-    that of the dump. No line is added, so the dump's lines keep their numbers.
+    that of the dump. No line is added, so the dump's lines keep their numbers. A dump that changes
+    its role as it goes is passed on as it is.
     """
     current: Section | None = None
     may_empty: Collection[Table] | None = None
     in_transaction = False
     for block in blocks:
+        if may_empty is None and _AS_ANOTHER in block:
+            may_empty = ()
         found = section()
         if found is not current:
             current = found

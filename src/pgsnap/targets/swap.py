@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pgsnap.errors import ConnectionFailed, QueryFailed, RestoreFailed, SnapError
+from pgsnap.errors import ConnectionFailed, Interrupted, QueryFailed, RestoreFailed, SnapError
 from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.server import Server
@@ -25,8 +25,8 @@ _LOCK_TIMEOUT_MS = 5000
 _TERMINATE_EVERY_SECONDS = 0.02
 _BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0)
 
-# Somebody is connected; somebody holds the lock; a deadlock was broken.
-_RETRIED = frozenset({"55006", "55P03", "40P01"})
+# Somebody is connected; somebody holds the lock; a deadlock was broken; it took too long.
+_RETRIED = frozenset({"55006", "55P03", "40P01", "57014"})
 # No such database; the name is taken; our own check of the OIDs divided by zero.
 _CHANGED = frozenset({"3D000", "42P04", "22012"})
 
@@ -62,6 +62,7 @@ def swap(
 
     Raises RestoreFailed when it cannot be done in time, or a database is not what it was; then
     nothing is renamed. What happened is read from the server, also when the connection is lost.
+    Raises Interrupted when a signal came and all of it was done nevertheless.
     """
     started = time.monotonic()
     message = swap_message(renames, statements)
@@ -77,7 +78,7 @@ def swap(
             progress.say(f"the database is in use, trying again ({error.message})")
             time.sleep(_BACKOFF_SECONDS[min(attempts, len(_BACKOFF_SECONDS)) - 1])
         except ConnectionFailed as error:
-            if not _is_done(server, renames, token):
+            if not _is_done_after_all(server, renames, token):
                 raise RestoreFailed(
                     "the connection was lost during the swap",
                     detail=f"Nothing was renamed. {error.message}.",
@@ -126,16 +127,41 @@ def _attempt(server: Server, renames: Sequence[Rename], message: str, token: str
         job = _SwapJob(session, message)
         job.start()
         try:
-            while job.is_alive():
-                end_backends(ender, [r.oid for r in renames])
-                job.join(_TERMINATE_EVERY_SECONDS)
-        except BaseException:
+            _end_backends_until_done(job, session, ender, [r.oid for r in renames])
+        except BaseException as stop:
             session.cancel()
             job.join()
+            if job.is_done and isinstance(stop, KeyboardInterrupt):
+                raise interrupted_after(renames) from stop
             raise
         if job.error is not None:
             raise job.error
+        if not job.is_done:
+            raise ConnectionFailed("the swap ended without an answer")
         return job.seconds
+
+
+def _end_backends_until_done(
+    job: _SwapJob, session: Session, ender: Session, oids: Sequence[int]
+) -> None:
+    deadline = time.monotonic() + SWAP_TIMEOUT_SECONDS
+    while job.is_alive():
+        end_backends(ender, oids)
+        job.join(_TERMINATE_EVERY_SECONDS)
+        if time.monotonic() > deadline:
+            # A commit may wait for a standby for ever, and logins wait behind it. It ends then,
+            # as any commit that is cancelled there: done, and known to this server only.
+            session.cancel()
+            deadline += SWAP_TIMEOUT_SECONDS
+
+
+def interrupted_after(renames: Sequence[Rename]) -> Interrupted:
+    """Return the error for a signal that came when the renames were committed already."""
+    return Interrupted(
+        "interrupted, but the databases were renamed already",
+        detail=" ".join(f"{r.old} is called {r.new} now." for r in renames),
+        hint="To take it back: snap undo" if len(renames) > 1 else "",
+    )
 
 
 class _SwapJob(threading.Thread):
@@ -146,12 +172,14 @@ class _SwapJob(threading.Thread):
         self._session = session
         self._message = message
         self.error: SnapError | None = None
+        self.is_done = False
         self.seconds = 0.0
 
     def run(self) -> None:
         started = time.monotonic()
         try:
             self._session.execute(self._message)
+            self.is_done = True
         except SnapError as error:
             self.error = error
         self.seconds = time.monotonic() - started
@@ -180,6 +208,19 @@ def database_oid(session: Session, name: str) -> int | None:
     """Return the OID of a database, None when there is no such database."""
     rows = session.query(f"SELECT oid FROM pg_catalog.pg_database WHERE datname = {literal(name)}")
     return int(rows[0][0] or 0) if rows else None
+
+
+def _is_done_after_all(server: Server, renames: Sequence[Rename], token: str) -> bool:
+    try:
+        return _is_done(server, renames, token)
+    except ConnectionFailed as error:
+        names = " and ".join(f"{r.old} is called {r.new}" for r in renames)
+        raise RestoreFailed(
+            "the connection was lost during the swap, and the server cannot be asked",
+            detail=f"All of it was done or nothing. If it was, {names}. {error.detail}".strip(),
+            hint="Look at the databases (psql -l) once the server is up; then run the restore"
+            " again, or snap undo to take it back.",
+        ) from error
 
 
 def _is_done(server: Server, renames: Sequence[Rename], token: str) -> bool:

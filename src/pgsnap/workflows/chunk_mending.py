@@ -18,13 +18,15 @@ from pgsnap.repository.packs import PackWriter
 from pgsnap.repository.recipes import walk
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.salvage import Gaps, salvage
-from pgsnap.stores.base import ObjectInfo
+from pgsnap.stores.base import ObjectInfo, Store
 
 # A damaged file is looked through this far: a pack is not larger.
 _FILE_BYTES_MAX = 2 * (PACK_BYTES + PLAIN_BYTES_MAX)
 _REMEMBERED_MAX = 500_000
 # Recipe nodes among them are held, of up to 80 kB each.
 _WRITTEN_MAX = 256
+# What a disk gives or does not give at once.
+_SECTOR_BYTES = 4096
 
 
 class ChunkMender:
@@ -58,7 +60,7 @@ class ChunkMender:
         """Save what a file that was put aside holds, and return the name of the pack that it is,
         where it is a whole one."""
         store = self._repo.store
-        data = store.get(info.name, 0, min(info.object_bytes, _FILE_BYTES_MAX))
+        data = _what_can_be_read(store, info)
         try:
             table, size = find_table(store, b"", info)
         except CorruptionError:
@@ -175,3 +177,20 @@ class ChunkMender:
 
     def _read(self, chunk: ChunkId) -> bytes:
         return self._written.get(chunk) or self._repo.chunks.read(chunk)
+
+
+def _what_can_be_read(store: Store, info: ObjectInfo) -> bytes:
+    """Return the bytes of a file, with zeros where its disk gives none."""
+    size = min(info.object_bytes, _FILE_BYTES_MAX)
+    try:
+        return store.get(info.name, 0, size)
+    except CorruptionError:
+        pass
+    parts = []
+    for start in range(0, size, _SECTOR_BYTES):
+        length = min(_SECTOR_BYTES, size - start)
+        try:
+            parts.append(store.get(info.name, start, length))
+        except CorruptionError:
+            parts.append(bytes(length))
+    return b"".join(parts)

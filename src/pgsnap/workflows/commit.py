@@ -6,7 +6,7 @@ import getpass
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from pgsnap import __version__
@@ -14,10 +14,9 @@ from pgsnap.errors import UsageError
 from pgsnap.format.sections import pieces, root_hash
 from pgsnap.format.times import to_micros
 from pgsnap.limits import MESSAGE_BYTES_MAX
-from pgsnap.model import ChunkKind, Section, SectionKind, Snapshot, SnapshotId
+from pgsnap.model import ChunkKind, Origin, Section, SectionKind, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
-from pgsnap.repository.ingest import Ingest
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.tags import tag_exists
 from pgsnap.sources.base import Source
@@ -66,8 +65,12 @@ def commit(
     began = datetime.now(UTC)
     tags = tuple(dict.fromkeys(tags))
     _check(repo, database, message, tags, force_tags=force_tags)
+    moment = at or _after(began, next(iter(repo.newest(database, 1)), None), repo)
     try:
         source.open()
+        # NumPy takes a while to import: pg_dump is under way meanwhile.
+        from pgsnap.repository.ingest import Ingest
+
         repo.catch_up_packs()
         ingest = Ingest(repo.store, repo.index, repo.config, progress)
         try:
@@ -83,21 +86,23 @@ def commit(
     except BaseException:
         source.abandon()
         raise
-    parent_id = _parent(repo, database, at)
+    # Another commit may have begun later and ended sooner: it is newer than this one.
+    parent_id = repo.at_or_before(database, to_micros(moment) - (at is None))
     parent = repo.snapshot(parent_id) if parent_id is not None else None
     root, globals_root = root_hash(sections), _globals_root(sections)
     unchanged = parent is not None and parent.root == root
     globals_changed = parent is not None and parent.globals_root != globals_root
     seconds = time.monotonic() - started
     is_twice = at is not None and parent is not None and parent.time == at
-    skip = ((skip_unchanged and not tags) or is_twice) and unchanged and not globals_changed
+    same = unchanged and not globals_changed and _same_properties(parent, result.origin)
+    skip = ((skip_unchanged and not tags) or is_twice) and same
     if skip and parent is not None and parent_id is not None:
         return CommitReport(
             parent_id, parent, False, True, False, (), (), ingest.stored_bytes, seconds
         )
     snapshot = Snapshot(
         database=database,
-        time=at or _after(began, parent),
+        time=moment,
         message=message,
         parent=parent_id,
         root=root,
@@ -150,10 +155,12 @@ def _check(
             raise tag_exists(found)
 
 
-def _parent(repo: Repository, database: str, at: datetime | None) -> SnapshotId | None:
-    if at is not None:
-        return repo.at_or_before(database, to_micros(at))
-    return next(iter(repo.newest(database, 1)), None)
+def _same_properties(parent: Snapshot | None, origin: Origin) -> bool:
+    """Tell whether owner, rights, settings and the like, which no dump holds, are as they were."""
+    before = parent.origin.properties if parent is not None else None
+    if before is None or origin.properties is None:
+        return before is origin.properties
+    return replace(before, size_bytes=0) == replace(origin.properties, size_bytes=0)
 
 
 def _globals_root(sections: Sequence[Section]) -> bytes | None:
@@ -163,12 +170,12 @@ def _globals_root(sections: Sequence[Section]) -> bytes | None:
     return None
 
 
-def _after(began: datetime, parent: Snapshot | None) -> datetime:
-    """Return the time of a commit: when it began, yet after its parent, also where the clock was
-    set back; else ``latest`` would go on meaning the parent."""
-    if parent is not None and began <= parent.time:
-        return parent.time + timedelta(milliseconds=1)
-    return began
+def _after(began: datetime, newest: SnapshotId | None, repo: Repository) -> datetime:
+    """Return the time of a commit: when it began, yet after the *newest* snapshot of that moment,
+    also where the clock was set back; else ``latest`` would go on meaning that one."""
+    if newest is None:
+        return began
+    return max(began, repo.snapshot(newest).time + timedelta(milliseconds=1))
 
 
 def _creator() -> str:

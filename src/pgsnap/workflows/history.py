@@ -74,5 +74,6 @@ def _chunk_sizes(repo: Repository, section: Section) -> dict[bytes, int]:
     chunks = {
         chunk for segment in section.segments for chunk in nodes(segment.recipe, repo.chunks.read)
     }
-    found = repo.index.locations(list(chunks))
-    return {chunk: found[chunk][0].frame.frame_bytes if chunk in found else 0 for chunk in chunks}
+    sizes = dict.fromkeys(chunks, 0)
+    sizes.update(repo.index.frame_sizes(list(chunks)))
+    return sizes

@@ -172,7 +172,7 @@ def _files_in(folder: Path, warnings: list[str]) -> list[Path]:
     if (folder / "toc.dat").exists():
         raise UsageError(
             f'"{folder}" is a dump in pg_dump\'s directory format',
-            hint=f"Make plain SQL of it: pg_restore -f - {folder} | snap commit --file -",
+            hint=f"Make plain SQL of it: pg_restore -f - {folder} | snap commit -m TEXT --file -",
         )
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     files = [path for path in entries if path.is_file()]
@@ -197,7 +197,7 @@ def _dated(path: Path, zone: tzinfo | None, *, use_mtime: bool) -> DatedFile:
         raise UsageError(f'"{path}" cannot be read', detail=f"{error.strerror}.") from error
     if not stat.S_ISREG(found.st_mode):
         raise UsageError(
-            f'"{path}" is no ordinary file', hint="Commit a stream: snap commit --file -"
+            f'"{path}" is no ordinary file', hint="Commit a stream: snap commit -m TEXT --file -"
         )
     if not os.access(path, os.R_OK):
         raise UsageError(f'"{path}" cannot be read', hint=f"Check its rights: ls -l {path}")

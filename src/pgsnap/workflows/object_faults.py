@@ -36,6 +36,9 @@ def manifest_faults(repo: Repository) -> Iterator[Fault]:
             data = repo.store.get(info.name)
         except ObjectNotFound:
             continue
+        except CorruptionError:
+            # A bad sector.
+            data = b""
         name = layout.hash_of(info.name)
         if name is None and not data.startswith(b"\x89snapM"):
             continue
@@ -97,6 +100,9 @@ def note_faults(repo: Repository) -> Iterator[Fault]:
             data = repo.store.get(info.name)
         except ObjectNotFound:
             continue
+        except CorruptionError:
+            # A bad sector.
+            data = b""
         if name is None and not data.startswith(b"\x89snapN"):
             continue
         try:
@@ -116,6 +122,7 @@ def tag_faults(repo: Repository) -> Iterator[Fault]:
         words = info.name.split("/")
         if len(words) != 3 or words[-1].startswith("."):
             continue
+        data = b""
         try:
             data = repo.store.get(info.name)
             tag = decode_tag(data, "a tag")

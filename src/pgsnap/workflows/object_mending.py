@@ -167,7 +167,11 @@ class ObjectMender:
 
     def _aside(self, prefix: str) -> Iterator[tuple[bytes, str]]:
         for info in list(self._repo.store.list(layout.DAMAGED + prefix)):
-            yield self._repo.store.get(info.name), info.name
+            try:
+                data = self._repo.store.get(info.name)
+            except CorruptionError:
+                continue
+            yield data, info.name
 
     def _of_other(self, name: str) -> bytes | None:
         if self._other is None:

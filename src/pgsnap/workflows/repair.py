@@ -20,7 +20,7 @@ from pgsnap.model import Location, RepositoryConfig
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout, lock
 from pgsnap.repository.index import Index
-from pgsnap.repository.inspection import begins_as_pack, inspect_packs, mend_rows
+from pgsnap.repository.inspection import PackState, begins_as_pack, inspect_packs, mend_rows
 from pgsnap.repository.repository import Repository, new_config, read_config
 from pgsnap.stores.local import LocalStore
 from pgsnap.workflows.chunk_mending import ChunkMender
@@ -133,7 +133,7 @@ def _mend_packs(
             if mend_rows(index, state):
                 mended.append(Mended("index", state.info.name, "its rows were made anew"))
             index.clear_damaged(state.pack)
-    moved = []
+    moved: list[tuple[PackState, str]] = []
     rows: dict[str, list[Location]] = {}
     for state in unsound:
         known = listed.get(state.info.name) or state.locations
@@ -143,17 +143,37 @@ def _mend_packs(
         if state.pack is not None and state.info.name == layout.pack_name(state.pack):
             index.drop_pack(state.pack)
         rows[name] = known
-        moved.append(name)
-    for info in list(store.list(f"{layout.DAMAGED}{layout.PACKS}")):
-        before = chunks.salvaged
-        pack_name = chunks.from_file(info, rows.get(info.name, []))
-        if pack_name is not None:
-            mended.append(Mended("pack", pack_name, f"it was whole in {info.name}"))
-        elif chunks.salvaged > before:
-            count = chunks.salvaged - before
-            mended.append(Mended("pack", info.name, f"{count} chunks of it were saved"))
-    chunks.flush()
-    return moved
+        moved.append((state, name))
+    try:
+        for info in list(store.list(f"{layout.DAMAGED}{layout.PACKS}")):
+            before = chunks.salvaged
+            pack_name = chunks.from_file(info, rows.get(info.name, []))
+            if pack_name is not None:
+                mended.append(Mended("pack", pack_name, f"it was whole in {info.name}"))
+            elif chunks.salvaged > before:
+                count = chunks.salvaged - before
+                mended.append(Mended("pack", info.name, f"{count} chunks of it were saved"))
+        chunks.flush()
+    except StoreError:
+        _move_back(repo, moved, rows)
+        raise
+    return [name for _, name in moved]
+
+
+def _move_back(
+    repo: Repository, moved: list[tuple[PackState, str]], rows: dict[str, list[Location]]
+) -> None:
+    """Let what could be read before be read again: there is no room to save it elsewhere."""
+    for state, name in moved:
+        # Those that were mended already have a file of their name again.
+        with contextlib.suppress(StoreError):
+            repo.store.move(name, state.info.name)
+            if state.pack is None or state.info.name != layout.pack_name(state.pack):
+                continue
+            repo.index.add_pack(state.pack, state.info.object_bytes, rows[name])
+            for location in rows[name]:
+                readable = location.offset not in state.bad
+                repo.index.mark_damaged(state.pack, [location.offset], readable=readable)
 
 
 def _lost_sections(repo: Repository, progress: Progress) -> Iterator[Finding]:

@@ -13,15 +13,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.dump.volatile import fresh_restrict_key
-from pgsnap.errors import QueryFailed, RestoreFailed, SnapError
-from pgsnap.model import Section, SectionKind, Snapshot, SnapshotId
+from pgsnap.errors import Interrupted, QueryFailed, RestoreFailed, SnapError
+from pgsnap.model import Section, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import NOT_SENT, snapshot_stream
+from pgsnap.repository.stream import snapshot_stream
 from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.server import Server
 from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
-from pgsnap.targets.feeder import PSQL_ARGUMENTS, Expected, Feeder, FeedResult, terminate_sessions
+from pgsnap.targets.feeder import (
+    PSQL_ARGUMENTS,
+    Feeder,
+    FeedResult,
+    expected_rows,
+    is_load_idle,
+    terminate_sessions,
+)
 from pgsnap.targets.kept import SwapNames, discarded_note, swapped_note
 from pgsnap.targets.loader import loading_as_stranger
 from pgsnap.targets.naming import application_name, kept_name, new_token, scratch_name
@@ -125,7 +132,8 @@ class _Restore:
 
     def run(self) -> RestoreReport:
         try:
-            # This session shows to other restores that the scratch database is in use.
+            # This session shows to other restores that the scratch database is in use: until it
+            # is swapped, else another one might take it for a leftover in between.
             with self._connect() as session:
                 self._drop_leftovers(session)
                 self._check_unchanged(session)
@@ -134,13 +142,23 @@ class _Restore:
                     scratch = self._create(session)
                     statements = self._rehearse(session, scratch)
                 loaded = self._fill(session, scratch)
-            swapped = self._swap(scratch, statements)
+                swapped = self._swap(scratch, statements)
+        except QueryFailed as error:
+            self._clean_up()
+            raise RestoreFailed(
+                f"the restore stopped: {error.message}", detail=error.detail, hint=error.hint
+            ) from error
         except BaseException:
             self._clean_up()
             raise
         # From here on the restore is done: what fails now is told, but fails nothing.
-        self._look_after()
-        discarded = self._discard_old()
+        try:
+            self._look_after()
+            discarded = self._discard_old()
+        except KeyboardInterrupt as error:
+            done = f"interrupted, but the restore to {self.plan.database} was done already"
+            hint = "To take it back: snap undo" if self.plan.live else ""
+            raise Interrupted(done, hint=hint) from error
         return RestoreReport(
             snapshot_id=self.plan.snapshot_id,
             database=self.plan.database,
@@ -248,7 +266,11 @@ class _Restore:
             )
             try:
                 feeder = Feeder(
-                    child, restrict_key=key, expected=self._expected(), progress=self.progress
+                    child,
+                    restrict_key=key,
+                    expected=expected_rows(self.repo.sections(self.snapshot)),
+                    exact=self.snapshot.origin.is_pg_dump,
+                    progress=self.progress,
                 )
 
                 def begins(section: Section) -> None:
@@ -276,21 +298,10 @@ class _Restore:
 
     def _empty_tables(self, feeder: Feeder, scratch: Scratch) -> frozenset[Table]:
         """Return the tables that may be emptied, once psql has made all of them."""
-        feeder.settle()
+        with self._connect() as session:
+            feeder.settle(lambda: is_load_idle(session, self.token, scratch.name))
         with self.server.connect(scratch.name, application_name(self.token)) as session:
             return empty_tables(session)
-
-    def _expected(self) -> list[Expected] | None:
-        """The rows of each table in the dump's order; what other SQL counts proves nothing."""
-        if not self.snapshot.origin.is_pg_dump:
-            return None
-        return [
-            Expected(section=section.name, rows=section.rows)
-            for section in self.repo.sections(self.snapshot)
-            if section.rows is not None
-            and section.name.kind not in NOT_SENT
-            and section.name.kind is SectionKind.DATA
-        ]
 
     def _analyze(self, server: Server, scratch: Scratch) -> None:
         if not self.plan.options.analyze:

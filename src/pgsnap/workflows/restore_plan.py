@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pgsnap.errors import TargetExists, UsageError
 from pgsnap.model import DatabaseProperties, SectionKind, ServerInfo, Snapshot, SnapshotId
+from pgsnap.repository.index_place import is_writable
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
 from pgsnap.runners.base import Tool
@@ -110,7 +111,9 @@ def plan_restore(
         if live is not None:
             kept = find_kept(session, repo.notes(SWAPPED), info.system_identifier, live.name)
             findings += check_replaceable(session, me, live, maintenance)
+            findings += _check_repository(repo)
             findings += _check_kept(session, kept, options)
+            findings += _another_server(snapshot, info)
             findings += _what_goes_back(session, snapshot, live)
         findings += check_requirements(
             session, me, snapshot, missing, create_roles=options.create_roles, psql=psql
@@ -243,6 +246,31 @@ def _check_kept(
             ),
         ),
         warnings,
+    )
+
+
+def _check_repository(repo: Repository) -> Findings:
+    if is_writable(repo.path):
+        return Findings()
+    return Findings(
+        (
+            Problem(
+                f'the repository "{repo.path}" cannot be written',
+                detail="What a restore replaces is noted there, for snap undo to find it.",
+                hint="Make the folder writable, or replace nothing: --to NEW.",
+            ),
+        )
+    )
+
+
+def _another_server(snapshot: Snapshot, info: ServerInfo) -> Findings:
+    """A database of the same name on another server: staging and production, say."""
+    was = snapshot.origin.server.system_identifier if snapshot.origin.server is not None else ""
+    if not was or not info.system_identifier or was == info.system_identifier:
+        return Findings()
+    place = f" ({snapshot.origin.host})" if snapshot.origin.host else ""
+    return Findings(
+        warnings=(f"the snapshot was taken on another server{place}, not on the one named here",)
     )
 
 

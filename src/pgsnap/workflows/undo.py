@@ -32,6 +32,7 @@ from pgsnap.targets.preflight import (
 )
 from pgsnap.targets.scratch import drop_database
 from pgsnap.targets.swap import Rename, swap
+from pgsnap.workflows.restore_plan import names_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,13 @@ class DiscardReport:
 
 
 def kept_databases(repo: Repository, server: Server, label: str) -> tuple[KeptDatabase, ...]:
-    """Return the kept databases of *label* that are on the server, the last replaced first.
+    """Return the kept databases of *label* that are on the server, the last replaced first; where
+    the DSN names a database, those that had its name.
 
     Raises ConnectionFailed, QueryFailed, CorruptionError.
     """
     with server.connect(server.maintenance_database()) as session:
-        return _kept(repo, session, label)
+        return _kept(repo, server, session, label)
 
 
 def plan_undo(repo: Repository, server: Server, label: str) -> UndoPlan:
@@ -184,21 +186,31 @@ def discard(
     return DiscardReport(database=kept.live, name=kept.name, size_bytes=kept.size_bytes)
 
 
-def _kept(repo: Repository, session: Session, label: str) -> tuple[KeptDatabase, ...]:
+def _kept(
+    repo: Repository, server: Server, session: Session, label: str
+) -> tuple[KeptDatabase, ...]:
     identifier = read_server(session).system_identifier
-    return find_kept(session, repo.notes(SWAPPED, label), identifier)
+    # As for a restore: a DSN that names a database is never about another one.
+    live = server.endpoint.database if names_database(server.endpoint) else None
+    return find_kept(session, repo.notes(SWAPPED, label), identifier, live)
 
 
 def _newest(
     repo: Repository, server: Server, session: Session, label: str, name: str | None = None
 ) -> KeptDatabase:
-    found = [k for k in _kept(repo, session, label) if name is None or k.name == name]
+    found = [k for k in _kept(repo, server, session, label) if name is None or k.name == name]
     if not found:
+        # Of databases with other names there may be some; the DSN says that they are not meant.
+        identifier = read_server(session).system_identifier
+        others = find_kept(session, repo.notes(SWAPPED, label), identifier)
+        names = ", ".join(sorted({other.live for other in others}))
         raise TargetRefused(
             f"there is no kept database of {label}" if name is None else f"{name} is not kept",
             detail=f"No database on {server.endpoint.display()} was replaced by a restore of"
             " this repository, or it was dropped since.",
-            hint="Restore a snapshot instead: snap log, then snap restore REV.",
+            hint=f"Kept are databases that were called otherwise: name one in the DSN ({names})."
+            if others
+            else "Restore a snapshot instead: snap log, then snap restore REV.",
         )
     return found[0]
 

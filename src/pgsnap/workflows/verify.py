@@ -92,6 +92,7 @@ class _Verification:
         self._found: list[Finding] = []
         self._unsound: list[PackState] = []
         self._frames: dict[PackId, int] = {}
+        self._indexed = repo.index.packs().keys()
         self.notices: list[str] = []
         self.pack_count = self.pack_bytes = self.chunk_count = 0
 
@@ -156,6 +157,9 @@ class _Verification:
         index, pack = self._repo.index, state.pack
         if pack is None or state.info.name != layout.pack_name(pack):
             self._unsound.append(state)
+            return
+        if pack not in self._indexed and not state.problem:
+            # Another commit wrote it just now, and indexes it once it is durable.
             return
         if mend_rows(index, state):
             # So that what follows is judged by the truth.

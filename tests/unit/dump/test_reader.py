@@ -255,6 +255,13 @@ def test_what_is_no_plain_dump_is_refused_with_advice(start: bytes, words: str, 
     assert caught.value.hint
 
 
+def test_a_dump_with_a_block_of_zeros_in_it_is_refused() -> None:
+    whole = dump(rows("t", *["1"] * 2000)).encode()
+    with pytest.raises(UnusableInput, match="not text") as caught:
+        read(*pieces(whole[:1500] + bytes(512) + whole[2012:], 600))
+    assert "damaged" in caught.value.hint
+
+
 def test_a_real_dump_cut_anywhere_is_incomplete() -> None:
     data = (DUMPS / "odd_15.sql").read_bytes()
     last = data.index(b"\\unrestrict") + len(b"\\unrestrict x")

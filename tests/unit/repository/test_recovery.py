@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.errors import CorruptionError, SnapError
+from pgsnap.errors import CorruptionError, SnapError, StoreFull
+from pgsnap.repository.index import Index
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.history import log, show
 from pgsnap.workflows.tagging import delete_tag, set_tag
+from support.damaging import flip
 from support.dumps import shop, texts
 from support.repositories import kill_after_the_manifest, make, record
 
@@ -52,6 +54,56 @@ def test_a_tag_that_a_killed_commit_wished_to_move_is_moved_at_the_next_open(pat
     killed = kill_after_the_manifest(path, tags=("release",), force=True)
     with Repository.open(path) as repo:
         assert names(repo) == {"release": killed.hex()}
+
+
+def test_a_tag_that_was_moved_after_a_killed_commit_stays_there(path: Path) -> None:
+    with Repository.open(path) as repo:
+        first = record(repo, tags=("release",)).snapshot_id
+    killed = kill_after_the_manifest(path, tags=("release",), force=True)
+    with Repository.open(path) as repo:
+        set_tag(repo, "release", first, force=True)
+    # A power cut may take the last rows of the index.
+    with sqlite3.connect(path / "index.sqlite") as index:
+        index.execute("DELETE FROM snapshots WHERE id = ?", (killed,))
+    index.close()
+    with Repository.open(path) as repo:
+        assert names(repo) == {"release": first.hex()}
+        assert repo.has_snapshot(killed)
+
+
+def test_a_damaged_tag_that_a_killed_commit_wished_for_does_not_close_the_repository(
+    path: Path,
+) -> None:
+    with Repository.open(path) as repo:
+        record(repo, tags=("release",))
+    killed = kill_after_the_manifest(path, tags=("release",), force=True)
+    flip(path / "tags" / "shop" / "release", 20)
+    with Repository.open(path) as repo:
+        assert repo.has_snapshot(killed)
+
+
+@pytest.mark.parametrize("call", ["add_snapshot", "add_pack"])
+def test_what_the_index_knows_is_read_though_it_has_no_room_for_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    with Repository.open(path) as repo:
+        made = record(repo).snapshot_id
+        known = repo.index.packs()
+    killed = kill_after_the_manifest(path)
+    index = Index(path / "index.sqlite")
+    (new,) = index.packs().keys() - known.keys()
+    index.drop_pack(new)
+    index.close()
+
+    def full(*_: object) -> None:
+        raise StoreFull("no space left for the index")
+
+    monkeypatch.setattr(Index, call, full)
+    with Repository.open(path) as repo:
+        assert texts(repo, made) == shop(200).texts
+    monkeypatch.undo()
+    with Repository.open(path) as repo:
+        assert texts(repo, killed) == shop(300).texts
 
 
 def test_wished_tags_are_finished_once_and_a_later_deletion_stays(path: Path) -> None:

@@ -198,6 +198,27 @@ def test_a_repository_that_cannot_be_written_is_read_whole(open_place: Path, cac
         assert [file.suffix for file in folder.iterdir()] == [".sqlite"] * (cache == "folder")
 
 
+def test_read_only_copies_of_a_repository_have_an_index_each(open_place: Path) -> None:
+    path, copy = make(open_place / "backups"), open_place / "copy"
+    with Repository.open(path) as repo:
+        record(repo)
+    shutil.copytree(path, copy)
+    with Repository.open(path) as repo:
+        record(repo, shop(300))
+    (open_place / "cache").mkdir()
+    (open_place / "cache").chmod(0o777)
+    for folder in (path, copy):
+        make_read_only(folder)
+
+    def look() -> None:
+        for folder, count in ((path, 2), (copy, 1), (path, 2)):
+            with Repository.open(folder, index_folder=open_place / "cache") as repo:
+                assert len(repo.newest("shop")) == count
+                assert repo.index.lost_snapshots() == {}
+
+    assert in_child(look, user=UNPRIVILEGED) == 0
+
+
 def test_a_commit_into_a_repository_that_cannot_be_written_is_a_store_error(
     open_place: Path,
 ) -> None:

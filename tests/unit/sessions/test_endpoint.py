@@ -44,7 +44,18 @@ def test_without_a_dsn_libpq_finds_everything_itself() -> None:
     assert endpoint.display() == "alice@db:5432/shop"
     assert "PGPASSWORD" not in endpoint.environment()
     assert set(words(endpoint)) == {"dbname", "options", "application_name", "client_encoding",
-                                    "connect_timeout"}  # fmt: skip
+                                    "connect_timeout", "keepalives_idle", "keepalives_interval",
+                                    "keepalives_count"}  # fmt: skip
+
+
+def test_a_host_that_is_gone_is_noticed_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    assert words(Endpoint.parse("host=db", {}))["keepalives_idle"] == "60"
+    own = Endpoint.parse("host=db keepalives_idle=7", {})
+    assert words(own)["keepalives_idle"] == "7"
+    path = tmp_path / "services"
+    path.write_text("[shop]\nkeepalives_idle=9\n")
+    service = Endpoint.parse("service=shop", {"PGSERVICEFILE": str(path)})
+    assert "keepalives_idle" not in words(service)
 
 
 def test_the_database_is_the_users_name_where_nothing_names_one() -> None:

@@ -175,3 +175,9 @@ def test_a_link_is_not_followed_out_of_the_store_by_list(store: LocalStore, tmp_
     store.put("packs/ab/one", b"1")
     (store.root / "packs" / "link").symlink_to(tmp_path / "outside")
     assert "packs/link/secret" not in [info.name for info in store.list("packs/")]
+
+
+def test_a_stray_file_whose_name_is_no_object_s_is_not_listed(store: LocalStore) -> None:
+    store.put("tags/shop/one", b"1")
+    (store.root / "tags" / "shop" / "one (Kopie für später)").write_bytes(b"x")
+    assert [info.name for info in store.list("tags/")] == ["tags/shop/one"]

@@ -107,6 +107,18 @@ def test_a_table_too_few_or_too_many_is_no_success(counts: list[int]) -> None:
         check_counts([Expected(ORDERS, 2)], counts)
 
 
+def test_other_sql_may_copy_more_and_other_rows_but_never_less_often() -> None:
+    def load(tags: bytes) -> int:
+        feeder = Feeder(
+            FakePsql(tags=tags), restrict_key=None, expected=[Expected(ORDERS, 2)], exact=False
+        )
+        return feeder.run([b"COPY orders FROM stdin;\n1\n2\n\\.\n"]).rows
+
+    assert load(b"COPY 1\nCOPY 4\n") == 5
+    with pytest.raises(RestoreFailed, match="0 COPY statements of 1"):
+        load(b"INSERT 0 1\n")
+
+
 def test_damage_in_mid_stream_kills_psql_and_never_gives_it_end_of_file() -> None:
     psql = FakePsql()
 
@@ -124,5 +136,28 @@ def test_a_psql_that_ends_early_is_told_with_its_first_error() -> None:
     psql = FakePsql(dies_after=0, status=3)
     with pytest.raises(RestoreFailed, match="no table"):
         feed(psql)
+    assert psql.killed
+    assert not psql.end_of_file
+
+
+def test_a_psql_that_waits_for_us_while_we_wait_for_it_fails_the_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pgsnap.targets.feeder._STUCK_POLL_SECONDS", 0.05)
+    psql = FakePsql()
+    feeder = Feeder(psql, restrict_key=None, expected=None)
+    asked: list[bool] = []
+
+    def is_idle() -> bool:
+        asked.append(len(asked) == 2)
+        return asked[-1]
+
+    def blocks() -> Iterator[bytes]:
+        yield b"CREATE FUNCTION f() ...;\n"
+        feeder.settle(is_idle)
+
+    with pytest.raises(RestoreFailed, match="one statement"):
+        feeder.run(blocks())
+    assert asked == [False, False, True]
     assert psql.killed
     assert not psql.end_of_file

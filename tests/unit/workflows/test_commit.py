@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pgsnap.errors import TagExists, UsageError
+from pgsnap.errors import CorruptionError, TagExists, UsageError
+from pgsnap.model import DatabaseProperties, Setting
+from pgsnap.repository import repository
+from pgsnap.repository.recipes import nodes
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.commit import commit
 from pgsnap.workflows.history import log, show
@@ -74,6 +79,19 @@ def test_what_changed_or_is_tagged_or_is_new_in_the_globals_is_not_skipped(
     other = dump(globals_text=b"CREATE ROLE b;\n")
     assert record(repo, other, skip_unchanged=True).globals_changed
     assert not record(repo, other, skip_unchanged=True).recorded
+
+
+def test_a_change_of_the_database_s_own_settings_is_not_skipped(repo: Repository) -> None:
+    properties = DatabaseProperties("shop", "bob", "UTF8", "C", "C", size_bytes=1)
+
+    def recorded(**changes: Any) -> bool:
+        origin = replace(ORIGIN, properties=replace(properties, **changes))
+        return record(repo, replace(shop(5), origin=origin), skip_unchanged=True).recorded
+
+    assert recorded()
+    assert not recorded(size_bytes=2)
+    assert recorded(settings=(Setting("work_mem", "1GB"),))
+    assert recorded(settings=(Setting("work_mem", "1GB"),), acl=("=Tc/bob",))
 
 
 def test_a_tag_that_exists_is_refused_before_the_dump_starts(repo: Repository) -> None:
@@ -164,3 +182,32 @@ def test_the_room_of_a_commit_is_told_to_the_progress(repo: Repository) -> None:
     report = commit(repo, ScriptedSource(shop()), database="shop", message="m", progress=heard)
     assert heard.phases
     assert heard.plain_bytes == report.snapshot.plain_bytes
+
+
+def test_of_two_commits_at_once_the_one_that_began_later_is_newer(repo: Repository) -> None:
+    first = record(repo).snapshot_id
+    inner = []
+
+    class Slow(ScriptedSource):
+        def finish(self):  # type: ignore[no-untyped-def]
+            inner.append(record(repo, shop(6)))
+            return super().finish()
+
+    outer = commit(repo, Slow(shop(5)), database="shop", message="x")
+    assert repo.newest("shop") == [inner[0].snapshot_id, outer.snapshot_id, first]
+    assert outer.snapshot.parent == inner[0].snapshot.parent == first
+
+
+def test_a_missing_chunk_is_found_whatever_is_looked_at_at_once(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "_CHUNKS_AT_ONCE", 1)
+    snapshot = record(repo, shop(9000)).snapshot
+    repo.check_present(snapshot)
+    section = next(s for s in repo.sections(snapshot) if s.segments[0].recipe.level)
+    *_, last = nodes(section.segments[0].recipe, repo.chunks.read)
+    (location,) = repo.index.locations([last])[last]
+    repo.index.mark_damaged(location.pack, [location.offset], readable=False)
+    with pytest.raises(CorruptionError) as caught:
+        repo.check_present(snapshot)
+    assert caught.value.detail.startswith("1 of its ")

@@ -12,6 +12,7 @@ from pgsnap.errors import RepositoryLocked
 from pgsnap.repository import rebuild
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.reindex import reindex
+from pgsnap.workflows.repair import repair
 from pgsnap.workflows.tagging import delete_tag
 from pgsnap.workflows.verify import verify
 from support.damaging import flip
@@ -92,6 +93,22 @@ def test_unsound_packs_and_manifests_are_left_out_and_named(path: Path) -> None:
     assert (report.packs, report.snapshots) == (1, 1)
     names = sorted(name for name, _ in report.left_out)
     assert names == [f"packs/{file.parent.name}/{file.name}", f"snapshots/{manifest.name}"]
+
+
+def test_a_manifest_that_only_the_old_index_has_whole_is_not_lost(path: Path) -> None:
+    manifest = next((path / "snapshots").iterdir())
+    before = manifest.read_bytes()
+    flip(manifest, 50)
+    for _ in range(2):
+        assert [name for name, _ in reindex(path).left_out] == [f"snapshots/{manifest.name}"]
+    assert repair(path).lost == ()
+    assert manifest.read_bytes() == before
+    gone = next((path / "snapshots").iterdir())
+    gone.unlink()
+    reindex(path)
+    with Repository.open(path) as repo:
+        assert not repo.has_snapshot(bytes.fromhex(gone.name))
+        assert repo.index.lost_snapshots() == {}
 
 
 def test_a_reindex_waits_for_whoever_has_the_repository_open(path: Path) -> None:

@@ -11,9 +11,17 @@ import pytest
 from blake3 import blake3
 
 from pgsnap.codecs.zstd import decompress
-from pgsnap.errors import NotARepository, RepositoryLocked, RepositoryNotFound, UsageError
+from pgsnap.errors import (
+    NotARepository,
+    RepositoryLocked,
+    RepositoryNotFound,
+    StoreFull,
+    UsageError,
+)
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.salvage import Gaps, salvage
+from pgsnap.stores.base import Data
+from pgsnap.stores.local import LocalStore
 from pgsnap.workflows.repair import repair
 from pgsnap.workflows.verify import verify
 from support.damaging import flip
@@ -212,3 +220,36 @@ def test_a_repair_that_is_killed_is_finished_by_the_next_one(path: Path, calls: 
     report = repair(path)
     assert report.lost == ()
     assert is_whole(path)
+
+
+@pytest.mark.parametrize("damage", ["appended", "table", "frame"])
+def test_a_repair_that_finds_no_room_leaves_what_can_be_read(
+    path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = pack_of(path)
+    data = file.read_bytes()
+    if damage == "appended":
+        file.write_bytes(data + b"x")
+    else:
+        flip(file, len(data) - 60 if damage == "table" else 2000)
+    real = LocalStore.put
+
+    def full(store: LocalStore, name: str, data: Data) -> None:
+        if name.startswith("packs/"):
+            raise StoreFull("no space left in the repository")
+        real(store, name, data)
+
+    monkeypatch.setattr(LocalStore, "put", full)
+    with pytest.raises(StoreFull):
+        repair(path)
+    assert pack_of(path) == file
+    with Repository.open(path) as repo:
+        (made,) = repo.newest("shop")
+        if damage != "frame":
+            assert texts(repo, made) == shop(4000).texts
+    monkeypatch.undo()
+    assert (repair(path).lost == ()) == (damage != "frame")
+    with Repository.open(path) as repo:
+        record(repo, shop(4000))
+        (*_, made) = repo.newest("shop")
+        assert texts(repo, made) == shop(4000).texts

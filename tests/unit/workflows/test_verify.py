@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pgsnap.errors import CorruptionError
+from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
+from pgsnap.stores.base import ObjectInfo
 from pgsnap.workflows.reindex import reindex
 from pgsnap.workflows.section_walk import SectionWalk
 from pgsnap.workflows.tagging import set_tag
@@ -213,3 +217,43 @@ def test_a_read_only_repository_is_verified_without_verdicts(path: Path) -> None
         assert in_child(look, user=UNPRIVILEGED) == 0
     finally:
         make_writable(path)
+
+
+def test_a_pack_that_another_commit_is_about_to_index_is_no_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Repository.open(path) as repo, Repository.open(path) as other:
+        record(repo)
+        known = repo.index.packs()
+        record(other, shop(300))
+        (new,) = repo.index.packs().keys() - known.keys()
+        list_all = repo.store.list
+
+        def list_and_lose(prefix: str) -> Iterator[ObjectInfo]:
+            infos = list(list_all(prefix))
+            if prefix == layout.PACKS:
+                repo.index.drop_pack(new)
+            return iter(infos)
+
+        # As if it had come between the opening and the look at the packs.
+        repo.catch_up_packs()
+        repo.index.drop_pack(new)
+        monkeypatch.setattr(repo.store, "list", list_and_lose)
+        found = verify(repo, snapshots=repo.newest("shop")[1:]).findings
+        assert found == ()
+        assert new not in repo.index.packs()
+
+
+def test_a_stray_file_among_the_notes_is_no_note(path: Path) -> None:
+    with Repository.open(path) as repo:
+        record(repo)
+        verify(repo, data=True)
+        (path / "notes" / "verdict" / ".DS_Store").write_bytes(b"x")
+        assert len(repo.notes("verdict")) == 1
+        (path / "notes" / "verdict" / "renamed").write_bytes(
+            next(
+                f for f in (path / "notes" / "verdict").iterdir() if len(f.name) == 64
+            ).read_bytes()
+        )
+        with pytest.raises(CorruptionError):
+            repo.notes("verdict")

@@ -20,7 +20,12 @@ snap cat latest --section globals
 
 def run(
     ctx: typer.Context,
-    revision: Annotated[str, typer.Argument(metavar="REV", help="The snapshot.")],
+    revision: Annotated[
+        str,
+        typer.Argument(
+            metavar="REV", help="The snapshot: a tag, an id, latest, latest~2 or @2026-01-02."
+        ),
+    ],
     section: Annotated[
         list[str] | None,
         typer.Option(

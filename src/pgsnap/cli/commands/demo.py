@@ -25,7 +25,7 @@ def run(
         typer.Option("--scale", min=0.01, max=100.0, help="Size of the sample; 1 is 100 MB."),
     ] = 1.0,
 ) -> None:
-    """Take the tour: commit, break, log, restore, prove and undo, on a throw-away PostgreSQL.
+    """Take the tour: commit, break, restore, undo on a throw-away server.
 
     It makes a private server and a sample database in a temporary folder, and removes them at the
     end. Nothing of yours is touched.

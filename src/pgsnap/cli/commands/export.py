@@ -22,7 +22,12 @@ gunzip -c shop.sql.gz | psql -X -v ON_ERROR_STOP=1 shop_copy
 
 def run(
     ctx: typer.Context,
-    revision: Annotated[str, typer.Argument(metavar="REV", help="The snapshot.")],
+    revision: Annotated[
+        str,
+        typer.Argument(
+            metavar="REV", help="The snapshot: a tag, an id, latest, latest~2 or @2026-01-02."
+        ),
+    ],
     file: Annotated[
         str,
         typer.Argument(
@@ -35,14 +40,15 @@ def run(
         typer.Option(
             "--timezone",
             metavar="ZONE",
-            help="Of the time in a name that is made in a folder. [default: local]",
+            help="Time zone for the name of a file in a folder. [default: local]",
         ),
     ] = None,
 ) -> None:
-    """Write a snapshot to a file that `gunzip -c FILE | psql` restores, without snap.
+    """Write a snapshot to a plain dump file, for a life without snap.
 
-    In a folder the file is called backup_YYYYMMDD_HHMMSS.sql.gz, after the snapshot's time. Only
-    its owner may read it. Unless all of it is written, there is no file.
+    `gunzip -c FILE | psql` restores it into an empty database. In a folder the file is called
+    backup_YYYYMMDD_HHMMSS.sql.gz, after the snapshot's time. Only its owner may read it. Unless
+    all of it is written, there is no file.
     """
     from pgsnap.workflows.export import export
 

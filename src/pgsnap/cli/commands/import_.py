@@ -35,9 +35,7 @@ def run(
     ] = None,
     timezone: Annotated[
         str | None,
-        typer.Option(
-            "--timezone", metavar="ZONE", help="Of the times in the names. [default: local]"
-        ),
+        typer.Option("--timezone", metavar="ZONE", help="Time zone of the names. [default: local]"),
     ] = None,
     use_mtime: Annotated[
         bool,
@@ -48,10 +46,11 @@ def run(
         typer.Option("--skip-bad", help="Leave out files that are no whole dump; exit code 30."),
     ] = False,
 ) -> None:
-    """Record existing dump files as snapshots, dated by their names, oldest first.
+    """Record existing dump files as snapshots, dated by their names.
 
-    Names such as backup_20260131_020000.sql.gz; the database is named with --database. What was
-    imported before is left alone, so an interrupted import goes on when it is run again.
+    Names such as backup_20260131_020000.sql.gz; the database is named with --database. The oldest
+    comes first. What was imported before is left alone, so an interrupted import goes on when it
+    is run again.
     """
     from pgsnap.workflows.import_dumps import import_dumps, plan_import
 

@@ -35,7 +35,7 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Mend damaged or missing objects, from what is left of them and from another copy.
+    """Mend what is damaged or missing, from what is left and from a copy.
 
     Damaged files are put aside in damaged/, never deleted. Every byte is read. Exit code 60 where
     something stays lost; it is named.

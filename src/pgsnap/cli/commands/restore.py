@@ -22,7 +22,12 @@ snap restore @2026-01-02T14:30 --yes --create-roles
 
 def run(
     ctx: typer.Context,
-    revision: Annotated[str, typer.Argument(metavar="REV", help="The snapshot.")],
+    revision: Annotated[
+        str,
+        typer.Argument(
+            metavar="REV", help="The snapshot: a tag, an id, latest, latest~2 or @2026-01-02."
+        ),
+    ],
     to: Annotated[
         str | None,
         typer.Option("--to", metavar="DATABASE", help="Make this new database; replace nothing."),
@@ -102,7 +107,10 @@ def run(
     if not invocation.json:
         for warning in report.warnings:
             invocation.tell(f"warning: {warning}")
-    invocation.emit(restore_fields(report, invocation.notices), restore_lines(report))
+    fields = restore_fields(report, invocation.notices)
+    # With --json nobody saw the plan.
+    fields["warnings"] = [*plan.warnings, *report.warnings]
+    invocation.emit(fields, restore_lines(report))
 
 
 def _agree(

@@ -19,10 +19,16 @@ snap show @2026-01-02T14:30
 
 def run(
     ctx: typer.Context,
-    revision: Annotated[str, typer.Argument(metavar="REV", help="The snapshot.")],
+    revision: Annotated[
+        str,
+        typer.Argument(
+            metavar="REV", help="The snapshot: a tag, an id, latest, latest~2 or @2026-01-02."
+        ),
+    ],
 ) -> None:
-    """Show a snapshot: database, versions, extensions, and its sections with their sizes.
+    """Show one snapshot: its database, versions, and sections with sizes.
 
+    A section is a part of the dump: the definitions, or the rows of one table.
     REV is a tag, an id or 4 or more characters of it, latest, latest~2, TAG~1, or @2026-01-02.
     """
     from pgsnap.workflows.history import show

@@ -32,10 +32,10 @@ def run(
         bool, typer.Option("--data", help="Read every byte and compare it with its hash.")
     ] = False,
 ) -> None:
-    """Check that every snapshot can be read whole; name what is damaged and what mends it.
+    """Check that every snapshot can be read whole; name what is damaged.
 
-    Without --data it reads the small objects, the packs' tables and the recipes; exit code 60
-    where anything is damaged.
+    Beside each damage stands the command that mends it. Without --data it checks that all parts
+    are there and fit together, not every byte of them. Exit code 60 where anything is damaged.
     """
     from pgsnap.workflows.verify import verify
 
