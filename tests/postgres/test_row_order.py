@@ -92,26 +92,3 @@ def test_a_dump_loaded_through_the_partition_root_keeps_all_its_rows(
         snapshot = commit(repo, source, database="app", message="by the root").snapshot_id
         restore_now(repo, snapshot, server)
     assert database.psql("SELECT count(*), count(DISTINCT id) FROM p") == "8000|8000"
-
-
-def test_a_dump_that_changes_its_role_for_each_table_is_restored(
-    database: Database, tmp_path: Path
-) -> None:
-    roles = [f"{database.name}_{end}" for end in ("a", "b")]
-    for role in roles:
-        database.psql(
-            f"CREATE ROLE {role}; CREATE TABLE {role} {_AS}; ALTER TABLE {role} OWNER TO {role};"
-            f"GRANT ALL ON SCHEMA public TO {role}"
-        )
-    server = server_of(database)
-    try:
-        with new_repository(tmp_path / "repo") as repo:
-            source = PostgresSource(server, dump_options=("--use-set-session-authorization",))
-            snapshot = commit(repo, source, database="app", message="by role").snapshot_id
-            report = restore_now(repo, snapshot, server)
-        assert report.rows == 8000
-        assert report.kept is not None
-        database.cluster.drop_database(report.kept)
-    finally:
-        for role in roles:
-            database.psql(f"DROP OWNED BY {role}; DROP ROLE {role}")
