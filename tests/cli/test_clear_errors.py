@@ -63,7 +63,9 @@ def test_a_repository_of_a_newer_format_is_refused_and_left_alone(filled: Comman
     config.write_bytes(bytes(body) + checksum(bytes(body)))
     before = {path: path.read_bytes() for path in repository(filled).rglob("*") if path.is_file()}
     for command in (("log",), ("show", "first"), ("commit", "-m", "x", "--file", "dump.sql")):
-        assert "pgsnap" in refused(filled, 13, "format-too-new", *command, "--database", "shop")
+        assert "snap --version" in refused(
+            filled, 13, "format-too-new", *command, "--database", "shop"
+        )
     after = {path: path.read_bytes() for path in repository(filled).rglob("*") if path.is_file()}
     assert after == before
 

@@ -118,7 +118,8 @@ def test_a_day_changes_a_little_and_the_same_each_time(
         for day in (1, 2):
             sample.daily_activity(cluster, each.name, day)
     after = database.dump()
-    assert after == sample_database.dump()
+    # In any order: autovacuum decides where a changed row finds room.
+    assert sorted(after.splitlines()) == sorted(sample_database.dump().splitlines())
     old = set(before.splitlines())
     new = [line for line in after.splitlines() if line not in old]
     assert 0 < len(new) < 0.06 * len(old)
