@@ -42,16 +42,19 @@ class Piece(enum.IntEnum):
 _IDENT = rb"A-Za-z0-9_\x80-\xff"
 # What a statement holds up to its semicolon, token by token, as far as tokens are whole in the
 # buffer. Every branch that could become longer with the next block asks for one byte more.
+# Only single characters are repeated possessively: Python before 3.11.5 mismatches a possessive
+# repeat of a group (gh-106052). Repeats of groups are bounded instead, for the sake of memory, and
+# whoever uses them goes on where they stopped.
 _TOKENS = rb"""
       [^'"$;\\/\-]++
     | "[^"]*+"
     | %(strings)b
     | -(?=[^-]) | --[^\r\n]*+[\r\n]
-    | /(?=[^*]) | /\*(?:[^*/]++|\*(?!/)|/(?!\*))*+\*/
+    | /(?=[^*]) | /\*(?:[^*/]++|\*(?!/)|/(?!\*)){0,1000}\*/
     | (?<=[%(ident)b])\$[%(ident)b$]*+ | \$(?=[^A-Za-z_\x80-\xff$])
     | \\;
 """
-_ESCAPED = rb"'(?:[^'\\]++|\\.|'')*+'(?=[^'])"
+_ESCAPED = rb"'(?:[^'\\]++|\\.|''){0,1000}'(?=[^'])"
 _E_PREFIX = rb"(?<=[eE])(?<![%b$][eE])" % _IDENT
 _STANDARD = rb"%b%b | (?<![eE])'[^']*+' | (?<=[%b$][eE])'[^']*+'" % (_E_PREFIX, _ESCAPED, _IDENT)
 _SETTING = rb"(?i:SET\b|SELECT\ pg_catalog\.set_config\()"
@@ -66,9 +69,10 @@ class _Grammar:
     def __init__(self, *, standard: bool) -> None:
         strings = _STANDARD if standard else _ESCAPED
         tokens = _TOKENS % {b"strings": strings, b"ident": _IDENT}
-        self.tokens = re.compile(rb"(?:%b)*+" % tokens, re.X | re.S)
+        self.tokens = re.compile(rb"(?:%b){1,1000}" % tokens, re.X | re.S)
         self.run = re.compile(
-            rb"(?:\s++ | (?!--|/\*|\\|(?i:COPY\b)|%b) (?:%b)*+;)*+" % (_SETTING, tokens),
+            rb"(?:\s++ | (?!--|/\*|\\|(?i:COPY\b)|%b) (?:%b){0,1000};){0,1000}"
+            % (_SETTING, tokens),
             re.X | re.S,
         )
         self.escape_open = re.compile(_E_PREFIX + b"'" if standard else b"'")
@@ -77,12 +81,12 @@ class _Grammar:
 _STANDARD_GRAMMAR = _Grammar(standard=True)
 _BACKSLASH_GRAMMAR = _Grammar(standard=False)
 
-_COMMENT_LINES = re.compile(rb"(?:--[^\r\n]*+(?:\r\n|\r|\n))++")
+_COMMENT_LINES = re.compile(rb"(?:--[^\r\n]*+(?:\r\n|\r|\n))+")
 _LINE_END = re.compile(rb"[\r\n]")
 _META_LINE = re.compile(rb"\\[^\n]*+\n")
 _META_COPY = re.compile(rb"\\copy\s.*\bfrom\s+p?stdin\b", re.I | re.S)
 _COMMENT_EDGE = re.compile(rb"/\*|\*/")
-_ESCAPED_BODY = re.compile(rb"(?:[^'\\]++|\\.|'')*+", re.S)
+_ESCAPED_BODY = re.compile(rb"(?:[^'\\]++|\\.|''){1,1000}", re.S)
 _DOLLAR_OPEN = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][%b]*+)?\$" % _IDENT)
 _DOLLAR_PART = re.compile(rb"\$[%b]*+" % _IDENT)
 # An identifier cut by the block's end; what is longer is a number, not a name.
@@ -266,8 +270,9 @@ class Lexer:
         return end
 
     def _tokens_end(self, buffer: bytes, position: int) -> int:
-        tokens = self._grammar.tokens.match(buffer, position)
-        return tokens.end() if tokens else position
+        while tokens := self._grammar.tokens.match(buffer, position):
+            position = tokens.end()
+        return position
 
     def _statement(self, buffer: bytes, position: int) -> int:
         """Inside a statement that is only passed on."""
@@ -323,8 +328,9 @@ class Lexer:
 
     def _escaped(self, buffer: bytes, position: int) -> int:
         """Inside E'…'."""
-        body = _ESCAPED_BODY.match(buffer, position)
-        end = body.end() if body else position
+        end = position
+        while body := _ESCAPED_BODY.match(buffer, end):
+            end = body.end()
         if end == len(buffer):
             return end
         if end == len(buffer) - 1 and not self._final:
