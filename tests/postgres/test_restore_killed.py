@@ -117,8 +117,9 @@ def test_snap_killed_at_every_phase_leaves_the_live_database_whole(scene: Scene)
         output, errors = child.communicate(timeout=60)
         assert child.returncode in (-signal.SIGKILL, 0), errors
         assert phase in output
-        if phase != "swap":
-            assert scene.state() == NEW, (phase, delay)
+        if phase != "swap" and delay == 0.0:
+            # Later it may be done with everything, on a fast machine.
+            assert scene.state() == NEW, phase
         check_whole_and_heal(scene)
 
 

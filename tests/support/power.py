@@ -86,6 +86,9 @@ class Disk:
         self._unlink(folder, name)
 
     def _link(self, folder: str, name: str, new_folder: str, new_name: str) -> None:
+        if new_folder not in self._folders:
+            # Made by a process that was killed before it could tell: there, and not synced.
+            self._mkdir(*new_folder.rsplit("/", 1))
         self._folders[new_folder].change(new_name, self._folders[folder].now[name])
 
     def cut(self, target: Path, chance: random.Random) -> None:
