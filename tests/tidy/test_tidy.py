@@ -200,3 +200,9 @@ def test_test_files_have_names_of_their_own() -> None:
     names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
     assert "__init__.py" not in names
+
+
+def test_no_pattern_repeats_a_group_possessively() -> None:
+    """Python before 3.11.5 mismatches it (gh-106052), and Debian 12 has 3.11.2."""
+    for path in (Path(__file__).parents[2] / "src").rglob("*.py"):
+        assert not re.search(r"\)(?:[*+?]|\{\d*,?\d*\})\+[^ ]|\(\?>", path.read_text()), path
