@@ -30,6 +30,11 @@ CREATE TABLE "damaged" (
    PRIMARY KEY ("pack", "offset")
 );
 
+CREATE TABLE "forgotten" (
+   "snapshot" BLOB PRIMARY KEY,
+   "time_us" INTEGER NOT NULL
+);
+
 CREATE TABLE "identity" (
    "repository_id" TEXT PRIMARY KEY
 );
@@ -37,6 +42,11 @@ CREATE TABLE "identity" (
 CREATE TABLE "lost_snapshots" (
    "id" BLOB PRIMARY KEY,
    "manifest" BLOB NOT NULL
+);
+
+CREATE TABLE "pack_reads" (
+   "pack" BLOB PRIMARY KEY,
+   "time_us" INTEGER NOT NULL
 );
 
 CREATE TABLE "packs" (
@@ -62,4 +72,4 @@ CREATE UNIQUE INDEX "idx_packs_id"
 CREATE INDEX "idx_snapshots_database_time_us"
     ON "snapshots" ("database", "time_us");
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

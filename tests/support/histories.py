@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pgsnap.errors import SnapError
-from pgsnap.repository.index import IndexDamaged
+from pgsnap.repository.index_connection import IndexDamaged
 from pgsnap.repository.repository import Repository
 from support.dumps import Dump, dump, rows, table, texts
 from support.repositories import record

@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 from pgsnap.errors import NotARepository, RepositoryNotFound
-from pgsnap.repository.index import IndexDamaged
+from pgsnap.repository.index_connection import IndexDamaged
 from pgsnap.repository.layout import INDEX_FILE
 from pgsnap.repository.repository import Repository
 from support.disk import Log, read_log, watched

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Kept as PRAGMA user_version, so that opening an index needs no migration machinery."""
 
 
@@ -62,6 +62,18 @@ def migrate(connection: sqlite3.Connection) -> None:
             {"id": bytes, "manifest": bytes}, pk="id", not_null={"manifest"}
         )
         db.table("identity").create({"repository_id": str}, pk="repository_id")
+
+    @migrations()
+    def m003_forgotten_reads(db: Database) -> None:
+        # Snapshots that `snap forget` or the retention took away and that can still be brought
+        # back, as the notes say.
+        db.table("forgotten").create(
+            {"snapshot": bytes, "time_us": int}, pk="snapshot", not_null={"time_us"}
+        )
+        # When every byte of a pack was last read and found right; lost with the index.
+        db.table("pack_reads").create(
+            {"pack": bytes, "time_us": int}, pk="pack", not_null={"time_us"}
+        )
 
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -12,10 +12,10 @@ from pgsnap.format.manifest import decode_manifest, snapshot_id
 from pgsnap.format.times import to_micros
 from pgsnap.progress import Progress
 from pgsnap.repository import layout, lock
+from pgsnap.repository.config import read_config
 from pgsnap.repository.index import Index
 from pgsnap.repository.index_place import index_path, is_writable
 from pgsnap.repository.inspection import find_table
-from pgsnap.repository.repository import read_config
 from pgsnap.stores.base import ObjectInfo
 from pgsnap.stores.local import LocalStore, sync_folder
 

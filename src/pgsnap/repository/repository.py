@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
 from typing import Self
@@ -17,11 +16,9 @@ from typing import Self
 from pgsnap import limits
 from pgsnap.errors import (
     CorruptionError,
-    NotARepository,
     ObjectNotFound,
     RepositoryExists,
     RepositoryLocked,
-    RepositoryNotFound,
     StoreError,
     StoreFull,
     TagExists,
@@ -30,7 +27,6 @@ from pgsnap.errors import (
 from pgsnap.format.manifest import decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import (
-    decode_config,
     decode_note,
     encode_config,
     encode_note,
@@ -38,7 +34,6 @@ from pgsnap.format.small import (
 )
 from pgsnap.format.times import to_micros
 from pgsnap.model import (
-    ChunkerParams,
     Note,
     RepositoryConfig,
     Section,
@@ -48,7 +43,9 @@ from pgsnap.model import (
 )
 from pgsnap.repository import layout, lock
 from pgsnap.repository.chunks import ChunkReader
-from pgsnap.repository.index import Index, IndexDamaged
+from pgsnap.repository.config import new_config, read_config
+from pgsnap.repository.index import Index
+from pgsnap.repository.index_connection import IndexDamaged
 from pgsnap.repository.index_place import index_path, is_writable, open_index
 from pgsnap.repository.inspection import find_table
 from pgsnap.repository.recipes import nodes, walk
@@ -340,54 +337,6 @@ class Repository:
             if database is None or note.database == database:
                 found.append(note)
         return sorted(found, key=lambda note: note.time, reverse=True)
-
-
-def new_config(repository_id: str) -> RepositoryConfig:
-    """Return the config of a new repository."""
-    return RepositoryConfig(
-        repository_id=repository_id,
-        created=datetime.now(UTC),
-        chunker=ChunkerParams(
-            limits.CHUNK_BYTES_MIN, limits.CHUNK_BYTES_AVG, limits.CHUNK_BYTES_MAX
-        ),
-        pack_bytes=limits.PACK_BYTES,
-        zstd_level=limits.ZSTD_LEVEL,
-    )
-
-
-def read_config(path: Path, store: LocalStore) -> RepositoryConfig:
-    """Return the config of the repository in *path*, or raise what is wrong with it."""
-    mend = f"Mend it: snap repair --repo {path}, and --from PATH where there is a copy."
-    try:
-        return decode_config(store.get(layout.CONFIG))
-    except CorruptionError as error:
-        error.hint = mend
-        raise
-    except ObjectNotFound:
-        if any(store.list(layout.SNAPSHOTS)) or any(store.list(layout.PACKS)):
-            raise NotARepository(
-                f'"{path}" has no config',
-                detail="It holds packs or snapshots of a repository.",
-                hint=mend,
-            ) from None
-        if path.is_dir() and any(path.iterdir()):
-            raise NotARepository(
-                f'"{path}" is not a repository',
-                detail="The folder is not empty, and it has no config.",
-                hint="Name the repository with --repo PATH, or make one: snap init PATH",
-            ) from None
-        raise RepositoryNotFound(
-            f'there is no repository in "{path}"',
-            hint=f"Make one: snap init {path}",
-        ) from None
-    except StoreError as error:
-        if path.exists() and not path.is_dir():
-            raise NotARepository(
-                f'"{path}" is not a repository',
-                detail="It is a file.",
-                hint="Name the repository's folder with --repo PATH",
-            ) from None
-        raise error
 
 
 def _remove_leftovers(path: Path, store: LocalStore) -> None:

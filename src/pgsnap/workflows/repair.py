@@ -19,9 +19,10 @@ from pgsnap.format.small import encode_config
 from pgsnap.model import Location, RepositoryConfig
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout, lock
+from pgsnap.repository.config import new_config, read_config
 from pgsnap.repository.index import Index
 from pgsnap.repository.inspection import PackState, begins_as_pack, inspect_packs, mend_rows
-from pgsnap.repository.repository import Repository, new_config, read_config
+from pgsnap.repository.repository import Repository
 from pgsnap.stores.local import LocalStore
 from pgsnap.workflows.chunk_mending import ChunkMender
 from pgsnap.workflows.findings import Finding

@@ -1,0 +1,117 @@
+"""The connection to the index: opened or made, shared by threads, its errors translated."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pgsnap.errors import CorruptionError, StoreError, StoreFull
+from pgsnap.repository.index_file import alone_in, make_private
+from pgsnap.repository.migrations import SCHEMA_VERSION, migrate
+
+_BUSY_SECONDS = 60.0
+
+
+class IndexDamaged(CorruptionError):
+    """The index file is no index; it is rebuilt."""
+
+    kind = "index-damaged"
+
+
+class IndexConnection:
+    """One connection to the index, shared by the threads of a process.
+
+    `query` and `transaction` are for the modules of this room that own a table.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Open the index, or make it; None: in memory. Raises IndexDamaged, StoreError."""
+        self._lock = threading.Lock()
+        self._path = path
+        self._file_number = 0
+        with contextlib.nullcontext() if path is None else alone_in(path.parent):
+            if path is not None:
+                make_private(path)
+                self._file_number = path.stat().st_ino
+            with index_errors():
+                self._connection = sqlite3.connect(
+                    path or ":memory:", check_same_thread=False, timeout=_BUSY_SECONDS
+                )
+            try:
+                with index_errors():
+                    self._prepare()
+            except IndexDamaged:
+                self._connection.close()
+                self._put_aside()
+                raise
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _prepare(self) -> None:
+        connection = self._connection
+        # The index is derived, so what a power cut takes from it is found again at the next
+        # open; a commit need not wait for the disk twice.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -16000")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise IndexDamaged("the index has a newer schema", detail=f"Version {version}.")
+        if version < SCHEMA_VERSION:
+            migrate(connection)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def query(self, sql: str, words: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._lock, self.damage_put_aside(), index_errors():
+            return self._connection.execute(sql, words).fetchall()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self.damage_put_aside(), index_errors():
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:
+                yield self._connection
+
+    @contextlib.contextmanager
+    def damage_put_aside(self) -> Iterator[None]:
+        try:
+            yield
+        except IndexDamaged as error:
+            error.hint = "Run the command again: the index is derived, and is built anew."
+            if self._path is not None:
+                with alone_in(self._path.parent):
+                    self._put_aside()
+            raise
+
+    def _put_aside(self) -> None:
+        """Rename the file, unless another process did so already."""
+        path = self._path
+        with contextlib.suppress(OSError):
+            if path is not None and path.stat().st_ino == self._file_number:
+                for suffix in ("", "-wal", "-shm"):
+                    with contextlib.suppress(FileNotFoundError):
+                        Path(f"{path}{suffix}").replace(f"{path}.damaged{suffix}")
+
+
+@contextlib.contextmanager
+def index_errors() -> Iterator[None]:
+    """Translate SQLite's errors."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise StoreFull("no space left for the index", detail=f"{error}.") from error
+        if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise IndexDamaged("the index is damaged", detail=f"{error}.") from error
+        raise StoreError("the index cannot be used", detail=f"{error}.") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        # A damaged schema may even break SQLite's own error message.
+        raise IndexDamaged("the index is damaged", detail=f"{error}.") from error
