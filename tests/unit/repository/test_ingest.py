@@ -40,7 +40,7 @@ def store(repo: Repository, dumped: Dump, *, block_bytes: int = 70_001) -> list[
 
 def frames(repo: Repository) -> list[tuple[bytes, int]]:
     """Return the chunk and the kind of every frame in the index."""
-    return repo.index._all("SELECT id, kind FROM chunks")
+    return repo.index.query("SELECT id, kind FROM chunks")
 
 
 def test_a_sections_name_sizes_and_digest_are_those_of_its_text(repo: Repository) -> None:
