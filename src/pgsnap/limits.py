@@ -11,6 +11,16 @@ CHUNK_BYTES_MIN = 64 * KIB
 CHUNK_BYTES_AVG = 256 * KIB
 CHUNK_BYTES_MAX = 1 * MIB
 
+# Numbers in a chunk's sketch, half of them of whole rows and half of their heads
+# (docs/decisions/deltas.md).
+SKETCH_VALUES = 4
+
+# Chunks of an earlier snapshot that a section is compared with at a time: 32 GiB of it, in 10 MB of
+# our memory.
+BASES_HELD_MAX = 128 * KIB
+# Sections of an earlier snapshot that are held for comparison: 100 MB in Python's words.
+SECTIONS_WITH_BASES_MAX = 100_000
+
 # A pack is held in memory while it is filled, and is one PUT on an object store.
 PACK_BYTES = 16 * MIB
 
@@ -40,6 +50,10 @@ BATCH_BYTES = 4 * MIB
 # Batches under way at once: two at work, and as many waiting, so that no core starves.
 BATCHES_IN_FLIGHT = 4
 
+# Deltas against deltas: how far a chunk may be from a plain frame (docs/decisions/deltas.md).
+DELTA_SHORT_STEPS = 5
+DELTA_LONG_STEPS = 6
+DELTA_LEVEL = 3
 # A delta chain is followed at most this far, whatever a stored depth says.
 DELTA_DEPTH_MAX = 64
 
@@ -57,6 +71,9 @@ ID_PREFIX_MIN = 4
 LOCK_TIMEOUT_SECONDS = 600.0
 # pg_dump's own locks: a migration that holds a table this long is told about, not waited for.
 LOCK_WAIT_TIMEOUT_SECONDS = 600.0
+
+# How long a forgotten snapshot can be brought back: longer than a holiday weekend.
+FORGOTTEN_GRACE_SECONDS = 7 * 86_400.0
 
 # What is kept of a child's error output: its end.
 STDERR_BYTES_MAX = 64 * KIB

@@ -197,11 +197,12 @@ EMPTY_RECIPE = RecipeRoot(chunk=None, level=0, plain_bytes=0, lines=0)
 
 @dataclass(frozen=True, slots=True)
 class RecipeEntry:
-    """One child of a recipe node."""
+    """One child of a recipe node. *sketch* finds chunks like it; empty where there is none."""
 
     chunk: ChunkId
     plain_bytes: int
     lines: int
+    sketch: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

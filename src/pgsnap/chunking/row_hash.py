@@ -35,6 +35,8 @@ def _own_bytes(place: int) -> Hashes:
     return np.array([_MASK ^ (_MASK >> count) for count in bits], np.uint64)
 
 
+_HEAD_BYTES = np.array([(1 << (8 * length)) - 1 for length in range(WORD_BYTES)], np.uint64)
+"""By row length below 8, the mask of the bytes that belong to a row that starts with a word."""
 _OWN_FIRST, _OWN_SECOND = _own_bytes(0), _own_bytes(1)
 
 
@@ -92,6 +94,7 @@ class RowHash:
     def __init__(self, key: int) -> None:
         self._sampled = multipliers(key, purpose=1, count=9)
         self._whole = multipliers(key, purpose=2, count=4)
+        self._head = multipliers(key, purpose=3, count=2)
 
     def sampled(self, words: UnalignedWords, starts: Offsets, stops: Offsets) -> Hashes:
         """Return the hash of six words and the length of each row: two at its start, middle, end.
@@ -121,6 +124,16 @@ class RowHash:
             total += more
         total += lengths.astype(np.uint64) * self._sampled[6] + self._sampled[7]
         return _stir(total, self._sampled[8])
+
+    def heads(self, words: UnalignedWords, starts: Offsets, stops: Offsets) -> Hashes:
+        """Return the hash of the first eight bytes of each row."""
+        total = words.at(starts)
+        lengths = stops - starts
+        short = np.flatnonzero(lengths < WORD_BYTES)
+        if len(short):
+            total[short] &= _HEAD_BYTES[lengths[short]]
+        total *= self._head[0]
+        return _stir(total, self._head[1])
 
     def _sum(self, pair: tuple[Hashes, Hashes], first: int) -> Hashes:
         total = pair[0] * self._sampled[first]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from pgsnap.chunking.in_row import CONTEXT_BYTES, InRowCutter
 from pgsnap.chunking.row_hash import SAMPLED_BYTES, Hashes, Offsets, RowHash, UnalignedWords
+from pgsnap.chunking.sketch import NO_SKETCH, Sketcher
 from pgsnap.errors import UsageError
 from pgsnap.limits import KIB, PLAIN_BYTES_MAX
 from pgsnap.model import ChunkerParams
@@ -41,10 +42,11 @@ _MARGIN = CONTEXT_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A cut of a segment. *lines* counts its line ends."""
+    """A cut of a segment. *lines* counts its line ends; *sketch* finds chunks like it."""
 
     data: bytes
     lines: int
+    sketch: bytes = NO_SKETCH
 
 
 class RowChunker:
@@ -61,6 +63,7 @@ class RowChunker:
         self._params = params
         self._mean_distance = params.avg_bytes - params.min_bytes
         self._row_hash = RowHash(key)
+        self._sketcher = Sketcher(key)
         self._in_row = InRowCutter(self._mean_distance, key)
         self._buffer = np.zeros(params.max_bytes + 4 * _STEP_BYTES + 2 * _MARGIN, np.uint8)
         self._words = UnalignedWords(self._buffer)
@@ -75,6 +78,8 @@ class RowChunker:
         # The rows that end behind *start*, and the chosen ones among their ends.
         self._ends: Offsets = np.empty(0, np.int64)
         self._hashes: Hashes = np.empty(0, np.uint64)
+        self._heads: Hashes = np.empty(0, np.uint64)
+        self._begins_in_row = False
         self._chosen: Offsets = np.empty(0, np.int64)
         self._finished = False
 
@@ -151,8 +156,9 @@ class RowChunker:
         # Of a row that was cut inside, only the rest is here. It is chosen by its length alone.
         starts[0] = max(int(starts[0]), self._start)
         hashes = self._row_hash.sampled(self._words, starts, stops)
+        heads = self._row_hash.heads(self._words, starts, stops)
         chosen = ends[self._is_chosen(hashes, lengths)]
-        self._keep_rows(ends, hashes, chosen)
+        self._keep_rows(ends, hashes, heads, chosen)
 
     def _is_chosen(self, hashes: Hashes, lengths: Offsets) -> NDArray[np.bool_]:
         """Choose a row with probability length / (distance + length / 2), as far as that is < 1.
@@ -167,10 +173,11 @@ class RowChunker:
         weights <<= np.uint64(33)
         return draws < weights
 
-    def _keep_rows(self, ends: Offsets, hashes: Hashes, chosen: Offsets) -> None:
+    def _keep_rows(self, ends: Offsets, hashes: Hashes, heads: Hashes, chosen: Offsets) -> None:
         done = int(np.searchsorted(self._ends, self._start, side="right"))
         self._ends = np.concatenate((self._ends[done:], ends))
         self._hashes = np.concatenate((self._hashes[done:], hashes))
+        self._heads = np.concatenate((self._heads[done:], heads))
         done = int(np.searchsorted(self._chosen, self._start, side="right"))
         self._chosen = np.concatenate((self._chosen[done:], chosen))
 
@@ -218,11 +225,18 @@ class RowChunker:
         return int(self._ends[row]) - 1 - max(before, self._start)
 
     def _take(self, end: int) -> Chunk:
-        # self._hashes[first:last] are the hashes of the rows that end in this chunk.
+        # The rows that end in this chunk.
         first, last = np.searchsorted(self._ends, (self._start, end), side="right")
         data = self._buffer[self._start : end].tobytes()
+        # What is known of a row that was cut inside, and of a short end of a segment, depends on
+        # how the blocks arrived; a sketch must not.
+        whole = slice(first + self._begins_in_row, last)
+        sketch = NO_SKETCH
+        if len(data) > self._params.min_bytes:
+            sketch = self._sketcher.sketch(self._hashes[whole], self._heads[whole])
         self._start = end
-        return Chunk(data, int(last - first))
+        self._begins_in_row = data[-1] != _LINE_END
+        return Chunk(data, int(last - first), sketch)
 
 
 def _check(params: ChunkerParams, key: int) -> None:

@@ -15,8 +15,13 @@ from pgsnap.model import Codec
 _local = threading.local()
 
 
-def compress(plain: bytes, level: int) -> tuple[Codec, bytes]:
-    """Return *plain* as a frame: raw where zstd does not make it smaller."""
+def compress(plain: bytes, level: int, base: bytes | None = None) -> tuple[Codec, bytes]:
+    """Return *plain* as a frame: raw where zstd does not make it smaller.
+
+    With a *base*, the plaintext of a chunk like it, the frame is a delta against that.
+    """
+    if base is not None:
+        return Codec.ZSTD_DELTA, _delta(plain, level, base)
     contexts: dict[int, zstandard.ZstdCompressor] | None = getattr(_local, "compressors", None)
     if contexts is None:
         contexts = _local.compressors = {}
@@ -27,6 +32,21 @@ def compress(plain: bytes, level: int) -> tuple[Codec, bytes]:
         )
     frame = contexts[level].compress(plain)
     return (Codec.ZSTD, frame) if len(frame) < len(plain) else (Codec.RAW, plain)
+
+
+def _delta(plain: bytes, level: int, base: bytes) -> bytes:
+    prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    params = zstandard.ZstdCompressionParameters.from_level(
+        level,
+        source_size=len(plain),
+        dict_size=len(base),
+        # All of the base must stay in sight to the last byte.
+        window_log=max((len(plain) + len(base)).bit_length(), zstandard.WINDOWLOG_MIN),
+        write_checksum=False,
+        write_content_size=True,
+    )
+    context = zstandard.ZstdCompressor(dict_data=prefix, compression_params=params)
+    return context.compress(plain)
 
 
 def decompress(codec: Codec, frame: bytes, chunk_bytes: int, base: bytes | None = None) -> bytes:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 
 from pgsnap.errors import CorruptionError
-from pgsnap.format.record import RecordReader, RecordWriter
+from pgsnap.format.record import IGNORABLE, RecordReader, RecordWriter
 from pgsnap.limits import (
     RECIPE_ENTRIES_AVG,
     RECIPE_ENTRIES_MAX,
@@ -15,8 +15,9 @@ from pgsnap.limits import (
 )
 from pgsnap.model import HASH_BYTES, ChunkId, RecipeEntry, RecipeRoot
 
-LEVEL, CHUNKS, PLAIN_BYTES, LINES = range(1, 5)
-_KNOWN = range(LEVEL, LINES + 1)
+LEVEL, CHUNKS, PLAIN_BYTES, LINES, SKETCHES = range(1, 6)
+_KNOWN = range(LEVEL, SKETCHES + 1)
+SKETCHES_FIELD = SKETCHES | IGNORABLE
 
 ROOT_CHUNK, ROOT_LEVEL, ROOT_PLAIN_BYTES, ROOT_LINES = range(1, 5)
 
@@ -42,6 +43,10 @@ def encode_node(level: int, entries: Sequence[RecipeEntry]) -> bytes:
     record.raw(CHUNKS, b"".join(entry.chunk for entry in entries))
     record.raw(PLAIN_BYTES, struct.pack(f"<{count}Q", *(entry.plain_bytes for entry in entries)))
     record.raw(LINES, struct.pack(f"<{count}Q", *(entry.lines for entry in entries)))
+    width = max(len(entry.sketch) for entry in entries)
+    if width:
+        sketches = b"".join(entry.sketch.ljust(width, b"\0") for entry in entries)
+        record.raw(SKETCHES, sketches, ignorable=True)
     return record.to_bytes()
 
 
@@ -54,8 +59,17 @@ def decode_node(data: bytes, level: int) -> list[RecipeEntry]:
         raise CorruptionError("a recipe node is damaged", detail="It is not of the level expected.")
     plain_bytes = struct.unpack(f"<{count}Q", record.raw(PLAIN_BYTES, length=count * 8))
     lines = struct.unpack(f"<{count}Q", record.raw(LINES, length=count * 8))
+    sketches = record.optional(SKETCHES) or b""
+    width = len(sketches) // count
+    if width * count != len(sketches):
+        raise CorruptionError("a recipe node is damaged", detail="Its sketches do not fit.")
     return [
-        RecipeEntry(chunks[i * HASH_BYTES : (i + 1) * HASH_BYTES], plain_bytes[i], lines[i])
+        RecipeEntry(
+            chunks[i * HASH_BYTES : (i + 1) * HASH_BYTES],
+            plain_bytes[i],
+            lines[i],
+            sketches[i * width : (i + 1) * width],
+        )
         for i in range(count)
     ]
 

@@ -1,6 +1,6 @@
 """Storing a dump: cut into chunks, hashed and compressed on threads, written by one writer.
 
-events -> RowChunker -> batches -> [pool: hash, known?, compress] -> in order -> recipes, packs
+events -> RowChunker -> batches -> [pool: hash, known?, base?, compress] -> in order -> packs
 """
 
 from __future__ import annotations
@@ -9,37 +9,39 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TypeAlias
 
 from blake3 import blake3
 
 from pgsnap.chunking.rows import Chunk, RowChunker
-from pgsnap.codecs.zstd import compress
+from pgsnap.chunking.sketch import NO_SKETCH
 from pgsnap.errors import CorruptionError
+from pgsnap.format.sections import decode_piece, pieces
 from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT
 from pgsnap.model import (
     ChunkId,
     ChunkKind,
-    Cipher,
     DumpEvent,
     Frame,
     RecipeEntry,
     RecipeRoot,
-    RepositoryConfig,
     Section,
     SectionEnd,
     SectionName,
     SectionStart,
     Segment,
+    Snapshot,
 )
 from pgsnap.progress import SILENT, Progress
-from pgsnap.repository.index import Index
+from pgsnap.repository.bases import Bases, SectionBases
+from pgsnap.repository.deltas import DeltaEncoder
 from pgsnap.repository.packs import PackWriter
 from pgsnap.repository.recipes import RecipeBuilder
-from pgsnap.stores.base import Store
+from pgsnap.repository.repository import Repository
 
 _WORKER_NICENESS = 10
 
@@ -52,6 +54,8 @@ class _OpenSection:
 
     name: SectionName
     recipe: RecipeBuilder
+    bases: SectionBases | None = None
+    lines: int = 0
     hasher: blake3 = field(default_factory=blake3)
     end: SectionEnd | None = None
     digest: bytes = b""
@@ -59,25 +63,31 @@ class _OpenSection:
 
 @dataclass(slots=True)
 class _Batch:
-    """What goes to a worker: chunks, and of which section each is; None marks its end."""
+    """What goes to a worker: chunks, of which section each is, and the lines before it there; None
+    marks a section's end."""
 
-    items: list[tuple[_OpenSection, Chunk | None]] = field(default_factory=list)
+    items: list[tuple[_OpenSection, Chunk | None, int]] = field(default_factory=list)
     plain_bytes: int = 0
 
 
 class Ingest:
     """Stores sections. Nothing that it writes is visible until a manifest names it.
 
-    One thread calls it; `close` or `abandon` ends it.
+    *earlier* are the snapshots that new chunks are compared with, best first. One thread calls it;
+    `flush` or `abandon` ends it.
     """
 
     def __init__(
-        self, store: Store, index: Index, config: RepositoryConfig, progress: Progress = SILENT
+        self, repo: Repository, earlier: Sequence[Snapshot] = (), progress: Progress = SILENT
     ) -> None:
-        self._index = index
-        self._config = config
+        self._index = repo.index
+        self._config = repo.config
         self._progress = progress
-        self._packs = PackWriter(store, index, config.pack_bytes, self._forget_claims)
+        self._bases = Bases(repo, earlier)
+        self._encoder = DeltaEncoder(repo.index, repo.chunks, repo.config.zstd_level)
+        self._packs = PackWriter(
+            repo.store, repo.index, repo.config.pack_bytes, self._forget_claims
+        )
         self._pool = ThreadPoolExecutor(
             os.cpu_count() or 2, thread_name_prefix="snap-store", initializer=_stand_back
         )
@@ -99,14 +109,14 @@ class Ingest:
         section: _OpenSection | None = None
         for event in events:
             if isinstance(event, SectionStart):
-                section = _OpenSection(event.name, RecipeBuilder(self._store_node))
+                section = self._begin(event.name)
                 chunker.reset()
             elif section is None:
                 raise AssertionError("a dump's bytes come before its first section")
             elif isinstance(event, SectionEnd):
                 self._take(batch, section, chunker.finish())
                 section.end, section.digest = event, section.hasher.digest()
-                batch.items.append((section, None))
+                batch.items.append((section, None, 0))
                 section = None
             else:
                 section.hasher.update(event)
@@ -121,11 +131,26 @@ class Ingest:
         sections, self._sections = self._sections, []
         return sections
 
-    def store_recipe(self, pieces: Iterable[tuple[bytes, int]], kind: ChunkKind) -> RecipeRoot:
-        """Store *pieces* (bytes, and what they count) as chunks, and return their recipe."""
-        recipe = RecipeBuilder(self._store_node)
-        for data, count in pieces:
-            recipe.add(RecipeEntry(self._store_chunk(data, kind), len(data), count))
+    def _begin(self, name: SectionName) -> _OpenSection:
+        bases = self._bases.of(name)
+
+        def store_node(node: bytes, level: int, first_line: int) -> ChunkId:
+            base = bases.node(level, first_line) if bases is not None else None
+            return self._store_chunk(node, ChunkKind.RECIPE, base)
+
+        return _OpenSection(name, RecipeBuilder(store_node), bases)
+
+    def store_table(self, sections: Sequence[Section]) -> RecipeRoot:
+        """Store the section table, and return its recipe."""
+
+        def store_node(node: bytes, level: int, first_line: int) -> ChunkId:
+            return self._store_chunk(node, ChunkKind.RECIPE, None)
+
+        recipe = RecipeBuilder(store_node)
+        for piece, count in pieces(sections):
+            base = self._bases.of_piece(next(decode_piece(piece)).name)
+            chunk = self._store_chunk(piece, ChunkKind.SECTIONS, base)
+            recipe.add(RecipeEntry(chunk, len(piece), count))
         return recipe.finish()
 
     def flush(self) -> None:
@@ -141,16 +166,16 @@ class Ingest:
     @staticmethod
     def _take(batch: _Batch, section: _OpenSection, chunks: list[Chunk]) -> None:
         for chunk in chunks:
-            batch.items.append((section, chunk))
+            batch.items.append((section, chunk, section.lines))
             batch.plain_bytes += len(chunk.data)
+            section.lines += chunk.lines
 
     def _submit(self, batch: _Batch) -> None:
         if not batch.items:
             return
         while len(self._under_way) >= BATCHES_IN_FLIGHT:
             self._collect()
-        data = [chunk.data for _, chunk in batch.items if chunk is not None]
-        self._under_way.append((batch, self._pool.submit(self._encode, data, ChunkKind.DATA)))
+        self._under_way.append((batch, self._pool.submit(self._encode, batch)))
         # What is ready is taken at once, so that its memory is given back.
         while self._under_way and self._under_way[0][1].done():
             self._collect()
@@ -159,38 +184,39 @@ class Ingest:
         """Take the oldest batch's frames into packs and recipes."""
         batch, future = self._under_way.popleft()
         encoded = iter(future.result())
-        for section, chunk in batch.items:
+        for section, chunk, _ in batch.items:
             if chunk is None:
                 self._sections.append(_finished(section))
                 continue
             name, frame, packed = next(encoded)
             if frame is not None:
                 self._packs.add(frame, packed)
-            section.recipe.add(RecipeEntry(name, len(chunk.data), chunk.lines))
+            sketch = chunk.sketch if chunk.sketch != NO_SKETCH else b""
+            section.recipe.add(RecipeEntry(name, len(chunk.data), chunk.lines, sketch))
         self._progress.advance(batch.plain_bytes, str(batch.items[-1][0].name))
 
-    def _store_node(self, data: bytes) -> ChunkId:
-        return self._store_chunk(data, ChunkKind.RECIPE)
-
-    def _store_chunk(self, data: bytes, kind: ChunkKind) -> ChunkId:
-        ((name, frame, packed),) = self._encode([data], kind)
-        if frame is not None:
-            self._packs.add(frame, packed)
+    def _store_chunk(self, data: bytes, kind: ChunkKind, base: ChunkId | None) -> ChunkId:
+        name = blake3(data).digest()
+        if self._claim([name]):
+            self._packs.add(*self._encoder.encode(name, data, kind, base))
         return name
 
-    def _encode(self, chunks: list[bytes], kind: ChunkKind) -> list[_Encoded]:
+    def _encode(self, batch: _Batch) -> list[_Encoded]:
         """Return each chunk's name, with its frame where the repository has none yet."""
-        names = [blake3(data).digest() for data in chunks]
+        items = [
+            (section, chunk, lines) for section, chunk, lines in batch.items if chunk is not None
+        ]
+        names = [blake3(chunk.data).digest() for _, chunk, _ in items]
         unknown = self._claim(names)
+        bases = _find_bases(items, names) if unknown else {}
         encoded: list[_Encoded] = []
-        for name, data in zip(names, chunks, strict=True):
+        for name, (_, chunk, _) in zip(names, items, strict=True):
             if name not in unknown:
                 encoded.append((name, None, b""))
                 continue
             unknown.discard(name)
-            codec, packed = compress(data, self._config.zstd_level)
-            frame = Frame(name, kind, codec, Cipher.NONE, 0, None, len(packed), len(data))
-            encoded.append((name, frame, packed))
+            base = bases.get(name)
+            encoded.append((name, *self._encoder.encode(name, chunk.data, ChunkKind.DATA, base)))
         return encoded
 
     def _claim(self, names: list[ChunkId]) -> set[ChunkId]:
@@ -216,6 +242,19 @@ def _stand_back() -> None:
     if sys.platform == "linux":
         # On Linux each thread has a priority of its own.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _WORKER_NICENESS)
+
+
+def _find_bases(
+    items: Sequence[tuple[_OpenSection, Chunk, int]], names: Sequence[ChunkId]
+) -> dict[ChunkId, ChunkId]:
+    """Return a base for each of the chunks *names* that has one."""
+    found: dict[ChunkId, ChunkId] = {}
+    for _, group in groupby(zip(names, items, strict=True), key=lambda pair: id(pair[1][0])):
+        chunks = list(group)
+        bases = chunks[0][1][0].bases
+        if bases is not None:
+            found |= bases.find((name, chunk.sketch, lines) for name, (_, chunk, lines) in chunks)
+    return found
 
 
 def _finished(section: _OpenSection) -> Section:

@@ -11,14 +11,19 @@ from pgsnap.model import EMPTY_RECIPE, ChunkId, RecipeEntry, RecipeRoot
 
 
 class RecipeBuilder:
-    """Collects the chunks of one segment. Holds at most one unfinished node per level."""
+    """Collects the chunks of one segment. Holds at most one unfinished node per level.
 
-    def __init__(self, store_node: Callable[[bytes], ChunkId]) -> None:
+    *store_node* takes a node, its level, and the number of lines before its first.
+    """
+
+    def __init__(self, store_node: Callable[[bytes, int, int], ChunkId]) -> None:
         self._store_node = store_node
+        self._lines = 0
         # At index n: the entries of the unfinished node of level n + 1.
         self._open: list[list[RecipeEntry]] = [[]]
 
     def add(self, entry: RecipeEntry) -> None:
+        self._lines += entry.lines
         self._add(0, entry)
 
     def _add(self, height: int, entry: RecipeEntry) -> None:
@@ -31,10 +36,11 @@ class RecipeBuilder:
 
     def _close(self, height: int) -> None:
         node = self._open[height]
-        chunk = self._store_node(encode_node(height + 1, node))
-        total = RecipeEntry(
-            chunk, sum(entry.plain_bytes for entry in node), sum(entry.lines for entry in node)
-        )
+        lines = sum(entry.lines for entry in node)
+        after = sum(entry.lines for level in self._open[:height] for entry in level)
+        first_line = self._lines - after - lines
+        chunk = self._store_node(encode_node(height + 1, node), height + 1, first_line)
+        total = RecipeEntry(chunk, sum(entry.plain_bytes for entry in node), lines)
         self._open[height] = []
         self._add(height + 1, total)
 
@@ -78,6 +84,23 @@ def _walk(
         raise CorruptionError("a recipe is damaged", detail="The sizes in a node do not add up.")
     for child in children:
         yield from _walk(child, level - 1, read_node)
+
+
+def node_at(
+    root: RecipeRoot, level: int, line: int, read_node: Callable[[ChunkId], bytes]
+) -> ChunkId | None:
+    """Return the node of *level* under *root* that holds *line* (from 0; the last one where there
+    are fewer), or None where the tree is not so high."""
+    if root.chunk is None or root.level < level:
+        return None
+    chunk = root.chunk
+    for height in range(root.level, level, -1):
+        for child in decode_node(read_node(chunk), height):
+            chunk = child.chunk
+            if line < child.lines:
+                break
+            line -= child.lines
+    return chunk
 
 
 def nodes(root: RecipeRoot, read_node: Callable[[ChunkId], bytes]) -> Iterator[ChunkId]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
 from typing import Self
@@ -34,6 +35,7 @@ from pgsnap.format.small import (
 )
 from pgsnap.format.times import to_micros
 from pgsnap.model import (
+    ChunkId,
     Note,
     RepositoryConfig,
     Section,
@@ -41,12 +43,12 @@ from pgsnap.model import (
     SnapshotId,
     Tag,
 )
-from pgsnap.repository import layout, lock
+from pgsnap.repository import forgetting, layout, lock
 from pgsnap.repository.chunks import ChunkReader
 from pgsnap.repository.config import new_config, read_config
 from pgsnap.repository.index import Index
 from pgsnap.repository.index_connection import IndexDamaged
-from pgsnap.repository.index_place import index_path, is_writable, open_index
+from pgsnap.repository.index_place import index_path, is_on_network, is_writable, open_index
 from pgsnap.repository.inspection import find_table
 from pgsnap.repository.recipes import nodes, walk
 from pgsnap.repository.tags import Tags
@@ -90,9 +92,10 @@ class Repository:
         config = new_config(secrets.token_hex(16))
         # Dumps never enter version control, wherever the repository lies.
         store.put(layout.GITIGNORE_FILE, b"*\n")
-        index = Index(path / layout.INDEX_FILE)
-        index.set_complete()
-        index.close()
+        if not is_on_network(path):
+            index = Index(path / layout.INDEX_FILE)
+            index.set_complete()
+            index.close()
         # The config makes the folder a repository: it comes last.
         store.create(layout.CONFIG, encode_config(config))
 
@@ -143,6 +146,9 @@ class Repository:
         try:
             repo.index.belong_to(config.repository_id)
             repo._catch_up_snapshots(writable=writable)
+            # On a full disk what is forgotten may be seen again, until there is room.
+            with contextlib.suppress(StoreFull):
+                forgetting.catch_up(store, repo.index)
         except BaseException:
             repo.index.close()
             raise
@@ -256,7 +262,10 @@ class Repository:
             raise CorruptionError("a new snapshot's manifest does not read back")
         self._held.check()
         self.store.put(layout.snapshot_name(new), data)
-        return new, self._admit(new, data, with_tags=True)
+        given = self._admit(new, data, with_tags=True)
+        # Made anew to the last byte: it is wanted again.
+        self.unforget(new)
+        return new, given
 
     def put_back(self, snapshot: SnapshotId, data: bytes) -> None:
         """Store again the manifest of a snapshot that was published once; its tags are not set."""
@@ -277,25 +286,32 @@ class Repository:
             data = self.store.get(layout.snapshot_name(snapshot))
         return decode_manifest(data, snapshot)
 
-    def newest(self, database: str | None, limit: int | None = None) -> list[SnapshotId]:
+    def newest(
+        self, database: str | None, limit: int | None = None, *, also_forgotten: bool = False
+    ) -> list[SnapshotId]:
         """Return snapshots of one label, or of all, newest first."""
-        return self.index.newest(database, limit)
+        return self.index.newest(database, limit, also_forgotten=also_forgotten)
 
     def at_or_before(self, database: str, time_us: int) -> SnapshotId | None:
         return self.index.at_or_before(database, time_us)
 
-    def by_prefix(self, prefix: str, limit: int) -> list[SnapshotId]:
-        return self.index.by_prefix(prefix, limit)
+    def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
+        return self.index.by_prefix(prefix, limit, forgotten=forgotten)
 
     def databases(self) -> list[str]:
-        """Return the labels that have snapshots."""
+        """Return the labels that have snapshots that are not forgotten."""
         return self.index.databases()
 
     def sections(self, snapshot: Snapshot) -> Iterator[Section]:
         """Yield the sections of *snapshot*, in the order of its dump. Raises CorruptionError."""
+        for _, sections in self.section_pieces(snapshot):
+            yield from sections
+
+    def section_pieces(self, snapshot: Snapshot) -> Iterator[tuple[ChunkId, Iterator[Section]]]:
+        """Yield the pieces of *snapshot*'s section table, each with its sections."""
         self.catch_up_packs()
         for piece in walk(snapshot.sections_recipe, self.chunks.read):
-            yield from decode_piece(self.chunks.read(piece.chunk))
+            yield piece.chunk, decode_piece(self.chunks.read(piece.chunk))
 
     def check_present(self, snapshot: Snapshot) -> None:
         """Raise CorruptionError unless every chunk of *snapshot* has a frame in a pack that is
@@ -315,6 +331,33 @@ class Repository:
                     detail=f"{missing} of its {count} chunks are in no sound pack.",
                     hint="See what else is damaged, and what mends it: snap verify",
                 )
+
+    # -- forgetting ---------------------------------------------------------------------------
+
+    def forget(self, snapshot: SnapshotId, *, by: str, reason: str) -> None:
+        """Hide *snapshot* from now on; a gc drops it when its grace period is over. One that is
+        forgotten already stays so since then. Raises UnknownRevision, CorruptionError,
+        StoreError."""
+        database = self.snapshot(snapshot).database
+        self._held.check()
+        forgetting.forget(self.store, self.index, snapshot, database, by=by, reason=reason)
+
+    def unforget(self, snapshot: SnapshotId, *, by: str = "snap") -> None:
+        """Bring a forgotten snapshot back; nothing where it is not forgotten. Raises
+        UnknownRevision where it was dropped, CorruptionError, StoreError."""
+        if self.forgotten_since(snapshot) is not None:
+            database = self.snapshot(snapshot).database
+            self._held.check()
+            forgetting.unforget(self.store, self.index, snapshot, database, by=by)
+
+    def forgotten(self) -> dict[SnapshotId, datetime]:
+        """Return the snapshots that are forgotten and still there, and since when."""
+        return forgetting.all_forgotten(self.index)
+
+    def forgotten_since(self, snapshot: SnapshotId) -> datetime | None:
+        """Return since when *snapshot* is forgotten, also where its manifest was dropped; None
+        where it is not."""
+        return forgetting.forgotten_since(self.index, snapshot)
 
     # -- notes --------------------------------------------------------------------------------
 

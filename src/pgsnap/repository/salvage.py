@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from pgsnap.errors import CorruptionError, FormatTooNew
 from pgsnap.format.envelope import HEAD
-from pgsnap.format.recipe import LEVEL, decode_node
+from pgsnap.format.recipe import LEVEL, SKETCHES_FIELD, decode_node
 from pgsnap.format.record import FIELD
 from pgsnap.format.sections import decode_piece
 from pgsnap.limits import MIB, PLAIN_BYTES_MAX, RECIPE_LEVELS_MAX
@@ -78,6 +78,11 @@ def _nodes(data: bytes) -> Iterator[tuple[int, int]]:
         end = list_at + 3 * FIELD.size + list_bytes + 2 * 8 * (list_bytes // HASH_BYTES)
         if end <= len(data):
             yield start, end
+        if end + FIELD.size <= len(data):
+            field, sketches_bytes = FIELD.unpack_from(data, end)
+            end += FIELD.size + sketches_bytes
+            if field == SKETCHES_FIELD and end <= len(data):
+                yield start, end
         start = data.find(_NODE_START, start + 1)
 
 

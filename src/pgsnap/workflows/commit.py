@@ -11,15 +11,18 @@ from datetime import UTC, datetime, timedelta
 
 from pgsnap import __version__
 from pgsnap.errors import UsageError
-from pgsnap.format.sections import pieces, root_hash
+from pgsnap.format.sections import root_hash
 from pgsnap.format.times import to_micros
 from pgsnap.limits import MESSAGE_BYTES_MAX
-from pgsnap.model import ChunkKind, Origin, Section, SectionKind, Snapshot, SnapshotId
+from pgsnap.model import Origin, Section, SectionKind, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.tags import tag_exists
 from pgsnap.sources.base import Source
+
+# A first snapshot is compared with so many other databases.
+_COMPARED_WITH_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,13 @@ def commit(
         from pgsnap.repository.ingest import Ingest
 
         repo.catch_up_packs()
-        ingest = Ingest(repo.store, repo.index, repo.config, progress)
+        ingest = Ingest(repo, _to_compare_with(repo, database, moment), progress)
         try:
             progress.phase(f"commit {database}")
             sections = ingest.store(source.events())
             # Raises unless every sign says that the dump is whole.
             result = source.finish()
-            table = ingest.store_recipe(pieces(sections), ChunkKind.SECTIONS)
+            table = ingest.store_table(sections)
             ingest.flush()
         except BaseException:
             ingest.abandon()
@@ -153,6 +156,17 @@ def _check(
         found = repo.tags.get(database, tag)
         if found is not None and not force_tags:
             raise tag_exists(found)
+
+
+def _to_compare_with(repo: Repository, database: str, moment: datetime) -> list[Snapshot]:
+    """Return the snapshots whose chunks new ones may be like, best first: the one before, else any
+    of the label, else the newest of other databases (this one may be a copy of one of them)."""
+    before = repo.at_or_before(database, to_micros(moment))
+    ids = [before] if before is not None else repo.newest(database, 1)
+    if not ids:
+        others = [repo.newest(other, 1)[0] for other in repo.databases()]
+        ids = sorted(others, key=lambda other: repo.snapshot(other).time, reverse=True)
+    return [repo.snapshot(snapshot) for snapshot in ids[:_COMPARED_WITH_MAX]]
 
 
 def _same_properties(parent: Snapshot | None, origin: Origin) -> bool:

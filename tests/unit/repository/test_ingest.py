@@ -32,7 +32,7 @@ def recording(repo: Repository) -> RecordingStore:
 
 def store(repo: Repository, dumped: Dump, *, block_bytes: int = 70_001) -> list[Section]:
     """Store a dump without a snapshot."""
-    ingest = Ingest(repo.store, repo.index, repo.config)
+    ingest = Ingest(repo)
     sections = ingest.store(ScriptedSource(dumped, block_bytes=block_bytes).all_events())
     ingest.flush()
     return sections
@@ -165,7 +165,7 @@ def test_a_failing_progress_or_source_leaves_no_thread_behind(repo: Repository) 
     before = threading.active_count()
     for _ in range(3):
         record(repo, shop(500))
-    ingest = Ingest(repo.store, repo.index, repo.config)
+    ingest = Ingest(repo)
     ingest.store(ScriptedSource(shop(500)).all_events())
     ingest.abandon()
     assert threading.active_count() == before
