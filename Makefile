@@ -28,7 +28,8 @@ help:
 	@echo 'make test-all-versions  the tests that need PostgreSQL, on versions $(MAJORS)'
 	@echo 'make lint               ruff and mypy'
 	@echo 'make format             let ruff lay out the code'
-	@echo 'make bench              all benchmarks; make bench-commit, bench-read, bench-memory, bench-chunking run one'
+	@echo 'make bench              all benchmarks; make bench-commit, bench-read, bench-memory, bench-chunking run one;'
+	@echo '                        make bench-storage, which is not part of it, stores 30 versions of 520 MB'
 	@echo 'make clean              remove what make has made'
 
 demo: $(STAMP) postgresql

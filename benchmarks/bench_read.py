@@ -60,7 +60,7 @@ def measure(bench: Setting, database: str) -> Section:
     """Measure reading on *database*, which is loaded; it is dumped and committed first."""
     dump = bench.scratch / "dump.sql"
     run(bench.command(bench.server.pg_dump(database), stdout=dump))
-    expected = _digest(dump)
+    expected = digest_of(dump)
     repository = bench.scratch / "snap-read" / "repository"
     if bench.snap_argv:
         init_repository(bench, repository)
@@ -87,7 +87,7 @@ def _measure_cat(
     if shutil.which("zstd"):
         packed = bench.scratch / "dump.sql.zst"
         run(bench.command(("zstd", "-q", "-3", "-c", str(dump)), stdout=packed))
-        zstd = ("zstd", "-q", "-d", "-c", *_one_thread(), str(packed))
+        zstd = ("zstd", "-q", "-d", "-c", *one_thread(), str(packed))
         cases.append(Case(ZSTD, lambda: bench.command(zstd)))
     else:
         bench.say("zstd is not installed: left out")
@@ -96,7 +96,7 @@ def _measure_cat(
         cases.append(Case(SNAP_CAT, lambda: bench.command(cat, folder=repository.parent)))
         again = bench.scratch / "cat.sql"
         run(bench.command(cat, folder=repository.parent, stdout=again))
-        _compare("snap cat", _digest(again), expected)
+        compare("snap cat", digest_of(again), expected)
         again.unlink()
     for peer in installed_peers(bench):
         peer.init()
@@ -105,7 +105,7 @@ def _measure_cat(
     return interleave(cases, bench.rounds, say=bench.say)
 
 
-def _one_thread() -> tuple[str, ...]:
+def one_thread() -> tuple[str, ...]:
     """Return what keeps zstd from reading and writing on threads of their own (since 1.5.4)."""
     wanted = "--no-asyncio"
     tried = subprocess.run(
@@ -127,7 +127,7 @@ def _measure_restore(bench: Setting, dump: Path, repository: Path) -> dict[str, 
         if name not in checked:
             again = bench.scratch / "restored.sql"
             run(bench.command(server.pg_dump(RESTORED), stdout=again))
-            _compare(name, _lines_digest(again), expected)
+            compare(name, _lines_digest(again), expected)
             again.unlink()
             checked.add(name)
 
@@ -191,7 +191,7 @@ def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
         yield name, float(value)
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     """Return a hash of a dump without its volatile lines, which stand at its start and its end."""
     edge = 1 << 16
     digest = hashlib.blake2b()
@@ -211,7 +211,8 @@ def _lines_digest(path: Path) -> int:
         return sum(hash(line) for line in file if not _VOLATILE.fullmatch(line)) & (1 << 128) - 1
 
 
-def _compare(name: str, found: str | int, expected: str | int) -> None:
+def compare(name: str, found: str | int, expected: str | int) -> None:
+    """Raises CommandFailed where the hashes of two dumps differ."""
     if found != expected:
         raise CommandFailed(f"{name} does not give back the dump that was stored")
 

@@ -97,7 +97,7 @@ def load(dsn: str, megabytes: float, seed: int = SEED) -> Loaded:
     # The largest first, so that the last one does not run alone for long.
     order = sorted(TABLES, key=lambda table: table not in ("events", "order_items"))
     with ProcessPoolExecutor(LOADERS) as pool:
-        filled = [pool.submit(_fill, dsn, table, sizes, seed) for table in order]
+        filled = [pool.submit(fill, dsn, table, sizes, seed) for table in order]
         copied = {table: future.result() for table, future in zip(order, filled, strict=True)}
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("SET maintenance_work_mem = '256MB'")
@@ -129,7 +129,8 @@ def load_large_row(dsn: str, megabytes: float, kind: str, seed: int = SEED) -> L
     return Loaded({"attachments": 3}, {"attachments": copy_bytes}, seconds)
 
 
-def _fill(dsn: str, table: str, sizes: Sizes, seed: int) -> int:
+def fill(dsn: str, table: str, sizes: Sizes, seed: int) -> int:
+    """Fill one table, make its indexes, vacuum it; return the bytes of its COPY text."""
     copy_bytes = 0
     name = sql.Identifier(table)
     with psycopg.connect(dsn, autocommit=True) as connection:

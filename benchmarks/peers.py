@@ -1,4 +1,4 @@
-"""The stores beside which snap is measured: restic and borg, fed by a pipe from pg_dump."""
+"""The stores beside which snap is measured: restic and borg, fed with a dump by pipe or file."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ class Peer(Protocol):
     def store(self, archive: str, database: str) -> Command:
         """Return the pipeline that stores a dump of *database*."""
 
+    def store_file(self, archive: str, dump: Path) -> Command:
+        """Return the command that stores a dump from a file."""
+
     def read(self, archive: str) -> Command:
         """Return the command that writes a stored dump to /dev/null."""
 
@@ -57,12 +60,18 @@ class Restic:
         self.setting.folder("restic")
         _quietly(("restic", "init", "--quiet"), self._environment)
 
-    def store(self, archive: str, database: str) -> Command:
+    def _backup(self, archive: str) -> tuple[str, ...]:
         backup = ("restic", "backup", "--quiet", "--stdin", "--stdin-filename", DUMP_NAME)
+        return (*backup, "--tag", archive)
+
+    def store(self, archive: str, database: str) -> Command:
         return Command(
-            (self.setting.server.pg_dump(database), (*backup, "--tag", archive)),
+            (self.setting.server.pg_dump(database), self._backup(archive)),
             environment=self._environment,
         )
+
+    def store_file(self, archive: str, dump: Path) -> Command:
+        return Command((self._backup(archive),), stdin=dump, environment=self._environment)
 
     def read(self, archive: str) -> Command:
         dump = ("restic", "dump", "--quiet", "--tag", archive, "latest", DUMP_NAME)
@@ -93,12 +102,18 @@ class Borg:
         self.setting.folder("borg")
         _quietly(("borg", "init", "--encryption", "none"), self._environment)
 
-    def store(self, archive: str, database: str) -> Command:
+    def _create(self, archive: str) -> tuple[str, ...]:
         create = ("borg", "create", "--compression", "zstd,3", "--stdin-name", DUMP_NAME)
+        return (*create, f"::{archive}", "-")
+
+    def store(self, archive: str, database: str) -> Command:
         return Command(
-            (self.setting.server.pg_dump(database), (*create, f"::{archive}", "-")),
+            (self.setting.server.pg_dump(database), self._create(archive)),
             environment=self._environment,
         )
+
+    def store_file(self, archive: str, dump: Path) -> Command:
+        return Command((self._create(archive),), stdin=dump, environment=self._environment)
 
     def read(self, archive: str) -> Command:
         return Command(

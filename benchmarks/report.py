@@ -16,6 +16,11 @@ from setting import Setting, machine
 README = Path(__file__).with_name("README.md")
 RESULTS_BEGIN = "<!-- results: begin (written by run.py --write-readme) -->"
 RESULTS_END = "<!-- results: end -->"
+RESULTS_MARKS = (RESULTS_BEGIN, RESULTS_END)
+STORAGE_MARKS = (
+    "<!-- storage: begin (written by bench_storage.py --write-readme) -->",
+    "<!-- storage: end -->",
+)
 MIB = 1 << 20
 
 
@@ -151,13 +156,13 @@ def markdown(stored: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_json(stored: dict[str, Any], folder: Path) -> Path:
+def write_json(stored: dict[str, Any], folder: Path, prefix: str = "") -> Path:
     """Write `<date>.json` into *folder*, or `<date>-2.json`: none is overwritten."""
     folder.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
         suffix = f"-{number}" if number > 1 else ""
-        path = folder / f"{stored['date']}{suffix}.json"
+        path = folder / f"{prefix}{stored['date']}{suffix}.json"
         try:
             with path.open("x", encoding="utf-8") as file:
                 json.dump(stored, file, indent=1, ensure_ascii=False)
@@ -167,11 +172,11 @@ def write_json(stored: dict[str, Any], folder: Path) -> Path:
             number += 1
 
 
-def write_readme(text: str, readme: Path = README) -> None:
-    """Put *text* between the two marks of the README's section "Results"."""
+def write_readme(text: str, readme: Path = README, marks: tuple[str, str] = RESULTS_MARKS) -> None:
+    """Put *text* between the two *marks* of the README: those of the section that it belongs to."""
     old = readme.read_text("utf-8")
-    before, begin, rest = old.partition(RESULTS_BEGIN)
-    _, end, after = rest.partition(RESULTS_END)
+    before, begin, rest = old.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
         raise ValueError(f"{readme} has lost the marks around its results")
     readme.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", "utf-8")
@@ -186,10 +191,12 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--write-readme", action="store_true", help="into README.md, too")
     options = parser.parse_args()
-    text = markdown(json.loads(options.file.read_text("utf-8")))
+    stored = json.loads(options.file.read_text("utf-8"))
+    text = markdown(stored)
     print(text)
     if options.write_readme:
-        write_readme(text)
+        storage = all(name.startswith("storage ") for name in stored["sections"])
+        write_readme(text, marks=STORAGE_MARKS if storage else RESULTS_MARKS)
 
 
 if __name__ == "__main__":

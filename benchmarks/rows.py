@@ -55,8 +55,8 @@ def mixed(values: Numbers) -> Numbers:
 
 @cache
 def days() -> list[str]:
-    """Return the dates that timestamps are made of."""
-    return [(FIRST_DAY + datetime.timedelta(days=day)).isoformat() for day in range(DAYS + 60)]
+    """Return the dates that timestamps are made of; rows that are added later reach beyond DAYS."""
+    return [(FIRST_DAY + datetime.timedelta(days=day)).isoformat() for day in range(4 * DAYS)]
 
 
 @cache

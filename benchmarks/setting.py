@@ -11,15 +11,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from data import SEED, Loaded, load, load_large_row
 from measure import Command
+
+if TYPE_CHECKING:
+    from pgsnap.demo.cluster import Cluster
 
 SERVER_TOOLS = ("pg_dump", "psql", "createdb", "dropdb")
 
@@ -147,8 +151,8 @@ class Setting:
         self.say(f"loaded {database}: {mb:.0f} MB of COPY text in {loaded.seconds:.1f} s")
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
-    """Return the options that every benchmark program has."""
+def arguments(description: str, *, with_dsn: bool = True) -> argparse.ArgumentParser:
+    """Return the options that every benchmark program has; some need a server of their own."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--megabytes", type=float, default=1000, help="MB (10^6) of dump text")
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs")
@@ -156,20 +160,32 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--scratch", type=Path, help="folder for all files (default: TMPDIR)")
     parser.add_argument("--snap", help="the command that is measured (default: the installed snap)")
     parser.add_argument("--without-snap", action="store_true", help="measure only the peers")
-    parser.add_argument("--dsn", help="a server of your own; databases named bench_* are replaced")
+    if with_dsn:
+        what = "a server of your own; databases named bench_* are replaced"
+        parser.add_argument("--dsn", help=what)
+    else:
+        parser.set_defaults(dsn=None)
     return parser
 
 
 @contextlib.contextmanager
-def setting(options: argparse.Namespace) -> Iterator[Setting]:
-    """Find the tools, start the server, make the scratch folder; end and remove all of it."""
+def setting(
+    options: argparse.Namespace, server_settings: Mapping[str, str] | None = None
+) -> Iterator[Setting]:
+    """Find the tools, start the server, make the scratch folder; end and remove all of it.
+
+    With *server_settings* a private server has these instead of the default ones, and no fsync:
+    for one that only makes data and is not measured.
+    """
     snap_argv = None if options.without_snap else find_snap(options.snap)
     if options.scratch:
         options.scratch.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         folder = tempfile.TemporaryDirectory(prefix="snap-bench-", dir=options.scratch)
         scratch = Path(stack.enter_context(folder)).resolve()
-        server = stack.enter_context(given(options.dsn) if options.dsn else private(scratch.parent))
+        server = stack.enter_context(
+            given(options.dsn) if options.dsn else private(scratch.parent, server_settings)
+        )
         yield Setting(
             server=server,
             scratch=scratch,
@@ -182,21 +198,30 @@ def setting(options: argparse.Namespace) -> Iterator[Setting]:
 
 
 @contextlib.contextmanager
-def private(under: Path) -> Iterator[Server]:
-    """Start a PostgreSQL of our own, with PostgreSQL's default settings, fsync included."""
+def private(under: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Start a PostgreSQL of our own, with PostgreSQL's default settings, fsync included.
+
+    With *settings*: with these, and without fsync.
+    """
     from pgsnap.demo import binaries
     from pgsnap.demo.cluster import Cluster
 
-    with Cluster(binaries.find(), fsync=True, under=under) as cluster:
-        keywords = conninfo_to_dict(cluster.dsn("postgres"))
-        keywords.pop("password", None)
-        keywords.pop("dbname", None)
-        yield Server(
-            keywords={name: str(value) for name, value in keywords.items()},
-            environment={},
-            bindir=cluster.binaries.bindir,
-            postmaster_pid=cluster.pid,
-        )
+    found = binaries.find()
+    with Cluster(found, fsync=settings is None, settings=settings, under=under) as cluster:
+        yield server_of(cluster)
+
+
+def server_of(cluster: Cluster) -> Server:
+    """Return a private cluster as the benchmarks see it."""
+    keywords = conninfo_to_dict(cluster.dsn("postgres"))
+    keywords.pop("password", None)
+    keywords.pop("dbname", None)
+    return Server(
+        keywords={name: str(value) for name, value in keywords.items()},
+        environment={},
+        bindir=cluster.binaries.bindir,
+        postmaster_pid=cluster.pid,
+    )
 
 
 @contextlib.contextmanager

@@ -44,6 +44,14 @@ CREATE TABLE "lost_snapshots" (
    "manifest" BLOB NOT NULL
 );
 
+CREATE TABLE "notes" (
+   "snapshot" BLOB,
+   "id" BLOB,
+   "kind" TEXT NOT NULL,
+   "time_us" INTEGER NOT NULL,
+   PRIMARY KEY ("snapshot", "id")
+);
+
 CREATE TABLE "pack_reads" (
    "pack" BLOB PRIMARY KEY,
    "time_us" INTEGER NOT NULL
@@ -72,4 +80,4 @@ CREATE UNIQUE INDEX "idx_packs_id"
 CREATE INDEX "idx_snapshots_database_time_us"
     ON "snapshots" ("database", "time_us");
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;

@@ -6,16 +6,17 @@ KIB = 1024
 MIB = 1024 * KIB
 
 # Chunks. Large, because similarity deltas (not small chunks) make scattered updates cheap, and
-# because the index and the recipes shrink with them: at 256 KiB a TiB is four million chunks.
-CHUNK_BYTES_MIN = 64 * KIB
-CHUNK_BYTES_AVG = 256 * KIB
-CHUNK_BYTES_MAX = 1 * MIB
+# because the index and the recipes shrink with them: at 512 KiB a TiB is two million chunks
+# (docs/decisions/deltas.md). A repository keeps the sizes that it was made with.
+CHUNK_BYTES_MIN = 128 * KIB
+CHUNK_BYTES_AVG = 512 * KIB
+CHUNK_BYTES_MAX = 2 * MIB
 
 # Numbers in a chunk's sketch, half of them of whole rows and half of their heads
 # (docs/decisions/deltas.md).
-SKETCH_VALUES = 4
+SKETCH_VALUES = 8
 
-# Chunks of an earlier snapshot that a section is compared with at a time: 32 GiB of it, in 10 MB of
+# Chunks of an earlier snapshot that a section is compared with at a time: 64 GiB of it, in 20 MB of
 # our memory.
 BASES_HELD_MAX = 128 * KIB
 # Sections of an earlier snapshot that are held for comparison: 100 MB in Python's words.
@@ -51,9 +52,8 @@ BATCH_BYTES = 4 * MIB
 BATCHES_IN_FLIGHT = 4
 
 # Deltas against deltas: how far a chunk may be from a plain frame (docs/decisions/deltas.md).
-DELTA_SHORT_STEPS = 5
-DELTA_LONG_STEPS = 6
-DELTA_LEVEL = 3
+DELTA_SHORT_STEPS = 15
+DELTA_LONG_STEPS = 2
 # A delta chain is followed at most this far, whatever a stored depth says.
 DELTA_DEPTH_MAX = 64
 
@@ -74,6 +74,9 @@ LOCK_WAIT_TIMEOUT_SECONDS = 600.0
 
 # How long a forgotten snapshot can be brought back: longer than a holiday weekend.
 FORGOTTEN_GRACE_SECONDS = 7 * 86_400.0
+
+# One query of `snap drill`'s own checks: a forgotten join must not keep a nightly drill for ever.
+ASSERTION_TIMEOUT_SECONDS = 300.0
 
 # What is kept of a child's error output: its end.
 STDERR_BYTES_MAX = 64 * KIB

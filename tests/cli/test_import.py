@@ -204,6 +204,10 @@ def test_an_unusable_file_stops_the_import_or_is_left_out(
     # What came before it is told, and stays.
     assert len(stopped.out.splitlines()) == 3
     assert len(log(snap)) == 2
+    again = snap("import", "old", "--database", "shop", "--json")
+    assert again.code == 30
+    assert [file["outcome"] for file in again.json["files"]] == ["there-already"] * 2
+    assert "backup_20260102_120000.sql.gz" in again.error["message"]
     finished = snap("import", "old", "--database", "shop", "--skip-bad", "--json")
     assert finished.code == 30
     outcomes = [file["outcome"] for file in finished.json["files"]]

@@ -103,6 +103,27 @@ def test_what_the_plan_warns_of_is_told_with_json_too(
     assert any("work_mem" in warning for warning in done["warnings"])
 
 
+def test_quiet_drops_news_and_keeps_warnings(shop: CommandLine, database: Database) -> None:
+    database.psql(f"ALTER DATABASE \"{database.name}\" SET work_mem = '5MB'")
+    done = shop.ok("restore", "two", "--yes", "--no-safety-snapshot", "--quiet")
+    (line,) = done.err.splitlines()
+    assert line.startswith("warning: ")
+    assert "work_mem" in line
+    folder = shop.work / "bin"
+    folder.mkdir()
+    for name in ("pg_dump", "pg_dumpall", "psql"):
+        wrapper = folder / name
+        wrapper.write_text(
+            f'#!/bin/sh\n[ "$1" = --version ] || echo "{name}: warning: odd" >&2\n'
+            f'exec "{database.cluster.binaries.program(name)}" "$@"\n'
+        )
+        wrapper.chmod(0o755)
+    toml = shop.work / "snap.toml"
+    toml.write_text(f'{toml.read_text()}\nbindir = "bin"\n')
+    quiet = shop.ok("commit", "-m", "x", "--quiet")
+    assert quiet.err.splitlines() == ["pg_dump: pg_dump: warning: odd"]
+
+
 def test_discard_asks_and_drops_the_kept_database(shop: CommandLine, database: Database) -> None:
     kept = shop.ok("restore", "two", "--yes", "--no-safety-snapshot", "--json").json["kept"]
     refused = shop("undo", "--discard")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,15 @@ import pytest
 
 from pgsnap.model import SnapshotId
 from support.databases import Database
-from support.restore_steps import SCRATCH_OR_KEPT, heal, kill_restore, steps_of_a_restore
+from support.restore_steps import (
+    SCRATCH_OR_KEPT,
+    KillAfterSwap,
+    backends_gone,
+    heal,
+    kill_restore,
+    restore_in_child,
+    steps_of_a_restore,
+)
 from support.restoring import commit_database, databases_like, new_repository, server_of
 
 
@@ -34,6 +43,8 @@ def scene(database: Database, tmp_path: Path) -> Iterator[tuple[Path, SnapshotId
 def kill_at_every(
     scene: tuple[Path, SnapshotId], database: Database, *, every: int
 ) -> tuple[int, int]:
+    """Kill restores at each *every*th step, until one comes to its end. Return how many were
+    killed, and how many of these had swapped."""
     path, snapshot = scene
     old = database.dump()
     steps = steps_of_a_restore(path, database, snapshot)
@@ -41,17 +52,20 @@ def kill_at_every(
     assert {"statement", "block", "sql", "create", "sync", "replace"} <= kinds
     new = change(database)
     killed = swapped = 0
-    for moment in range(random.SystemRandom().randrange(every), len(steps), every):
-        killed += kill_restore(path, database, snapshot, moment)
+    moment = random.SystemRandom().randrange(every)
+    # What a killed one left and what is kept are steps of the next: it has more than were counted.
+    while kill_restore(path, database, snapshot, moment):
+        killed += 1
         found = database.dump()
-        assert found in (old, new), f"moment {moment}: {steps[moment]}"
+        assert found in (old, new), f"moment {moment}"
         swapped += found == old
         if moment % (3 * every) < every:
             heal(path, database, snapshot)
             assert database.dump() == old
+        if found == old or moment % (3 * every) < every:
             new = change(database)
-        elif found == old:
-            new = change(database)
+        moment += every
+    assert database.dump() == old
     heal(path, database, snapshot)
     return killed, swapped
 
@@ -64,8 +78,22 @@ def change(database: Database) -> bytes:
 def test_a_restore_killed_at_some_of_its_steps_leaves_the_live_database_whole(
     scene: tuple[Path, SnapshotId], database: Database
 ) -> None:
-    killed, _ = kill_at_every(scene, database, every=20)
+    killed, _ = kill_at_every(scene, database, every=25)
     assert killed >= 4
+
+
+def test_a_restore_killed_right_after_its_swap_has_swapped(
+    scene: tuple[Path, SnapshotId], database: Database
+) -> None:
+    path, snapshot = scene
+    old = database.dump()
+    change(database)
+    for later in (0, 3, 10):
+        assert restore_in_child(path, database, snapshot, KillAfterSwap(later)) == -signal.SIGKILL
+        backends_gone(database)
+        assert database.dump() == old
+        heal(path, database, snapshot)
+        change(database)
 
 
 @pytest.mark.system
@@ -73,5 +101,7 @@ def test_a_restore_killed_at_some_of_its_steps_leaves_the_live_database_whole(
 def test_a_restore_killed_at_every_step_leaves_the_live_database_whole(
     scene: tuple[Path, SnapshotId], database: Database
 ) -> None:
-    killed, _ = kill_at_every(scene, database, every=int(os.environ.get("SNAP_STEP", "1")))
-    assert killed > 60
+    every = int(os.environ.get("SNAP_STEP", "1"))
+    killed, swapped = kill_at_every(scene, database, every=every)
+    assert killed > 60 // every
+    assert swapped > 10 // every

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -255,7 +255,9 @@ def write_hex(file: Path, data: bytes) -> None:
     file.write_text("\n".join(textwrap.wrap(data.hex(), 96)) + "\n", "ascii")
 
 
-NODE = [RecipeEntry(a_hash("a"), 262_144, 3_000), RecipeEntry(a_hash("b"), 2**33, 7)]
+# As they were before there were sketches, and as they are where no chunk has one.
+BARE_NODE = [RecipeEntry(a_hash("a"), 262_144, 3_000), RecipeEntry(a_hash("b"), 2**33, 7)]
+NODE = [replace(BARE_NODE[0], sketch=bytes(range(1, 17))), replace(BARE_NODE[1], sketch=bytes(16))]
 
 EXAMPLES: dict[str, Example] = {
     "record": Example((-5, "text \udce9", b"\0value"), _encode_record, _decode_record),
@@ -277,6 +279,9 @@ EXAMPLES: dict[str, Example] = {
         RecipeRoot(a_hash("top"), 2, 10**12, 10**9),
         encode_root,
         lambda data: decode_root(data, "a root"),
+    ),
+    "recipe-node-bare": Example(
+        BARE_NODE, lambda value: encode_node(2, value), lambda data: decode_node(data, 2)
     ),
     "recipe-node": Example(
         NODE, lambda value: encode_node(2, value), lambda data: decode_node(data, 2)

@@ -28,6 +28,20 @@ from support.restoring import databases_like, restore_now, server_of
 SCRATCH_OR_KEPT = "%\\_\\_snap\\_%"
 
 
+class KillAfterSwap(KillAt):
+    """Kills its process at the n-th step (from 0) from the server's answer to the swap on."""
+
+    def __init__(self, kill_at: int) -> None:
+        super().__init__(kill_at)
+        self._has_swapped = False
+
+    def before(self, effect: str, path: str) -> None:
+        step = f"{effect} {path}"
+        self._has_swapped |= step.startswith("statement is done BEGIN; SET LOCAL lock_timeout")
+        if self._has_swapped:
+            super().before(effect, path)
+
+
 @contextmanager
 def watched_restore(base: Path, watcher: KillAt) -> Iterator[None]:
     """Let *watcher* also hear of each statement, before it is sent and when its answer is there,

@@ -16,8 +16,9 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.file import FileSource
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.workflows.commit import commit
-from pgsnap.workflows.restore import RestoreReport, restore
+from pgsnap.workflows.restore import restore
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
+from pgsnap.workflows.restore_report import RestoreReport
 from support.databases import Database
 
 LABEL = "app"

@@ -7,6 +7,7 @@ of these rows the key is looked at, and the text kept where it is wanted.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -22,7 +23,6 @@ from pgsnap.chunking.row_sets import (
     FIRST,
     KEY,
     PLACE,
-    SIZE,
     Key,
     Records,
     Rows,
@@ -31,6 +31,7 @@ from pgsnap.chunking.row_sets import (
     unmatched,
 )
 from pgsnap.chunking.row_spill import Pile, Texts
+from pgsnap.chunking.row_trim import without_equal
 from pgsnap.limits import MIB
 
 BEFORE, AFTER = 0, 1
@@ -109,6 +110,9 @@ class RowDifference:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         for pile in (*self._piles, *self._key_piles):
@@ -132,26 +136,41 @@ class RowDifference:
         return self._sides[side].is_in_row
 
     def _compare_window(self) -> None:
-        texts = [each.take() for each in self._sides]
+        left = self._trimmed(last=False)
+        if not any(map(len, left)):
+            return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="snap-diff")
         while len(self._under_way) >= _WINDOWS_IN_FLIGHT:
             self._collect(self._under_way.popleft().result())
-        self._under_way.append(self._pool.submit(self._compare, *texts))
+        self._under_way.append(self._pool.submit(self._compare, *left))
+
+    def _trimmed(self, *, last: bool) -> tuple[list[bytes], list[bytes]]:
+        """Return the rows that wait, without those that both sides have in step. What one side has
+        behind the end of the other waits on, unless this is the *last* window."""
+        texts = [b"".join(each.take()) for each in self._sides]
+        *left, rest_before, rest_after = without_equal(*texts)
+        found: tuple[list[bytes], list[bytes]] = (left[0], left[1])
+        for each, rows, rest in zip(self._sides, found, (rest_before, rest_after), strict=True):
+            if last or len(rest) > _WINDOW_BYTES // 2:
+                rows.append(rest)
+            elif rest:
+                each.put_back(rest)
+        return found
 
     def _compare(self, before: list[bytes], after: list[bytes]) -> _Compared:
         """Return the rows of a window that have no equal in it, and their texts if wanted."""
         rows = Rows(before), Rows(after)
         digests = [each.digests(self._digest) for each in rows]
-        left = unmatched(*digests)
+        unequal = unmatched(*digests)
         found: _Compared = []
         for side in (BEFORE, AFTER):
-            alone = rows[side].chosen(left[side])
+            alone = rows[side].chosen(unequal[side])
             keys = None
             if self._keys is not None and len(alone):
                 keys = alone.keys(self._digest, self._keys[side])
             sizes = alone.stops - alone.starts
-            made = records(digests[side][left[side]], keys, alone.starts, sizes)
+            made = records(digests[side][unequal[side]], keys, alone.starts, sizes)
             found.append((made, alone.text() if self._texts is not None else b""))
         return found
 
@@ -246,11 +265,11 @@ class RowDifference:
             for long in each.take_long():
                 self._keep_long(side, long)
         if any(each.whole_bytes for each in self._sides):
-            if self._pool is None:
-                # Too little for threads: most tables are small.
-                self._collect(self._compare(*(each.take() for each in self._sides)))
-            else:
-                self._compare_window()
+            self._collect_all()
+            self._collect(self._compare(*self._trimmed(last=True)))
+        self._collect_all()
+
+    def _collect_all(self) -> None:
         while self._under_way:
             self._collect(self._under_way.popleft().result())
 
@@ -324,6 +343,11 @@ class _Side:
         whole, self._whole, self.whole_bytes = self._whole, [], 0
         return whole
 
+    def put_back(self, rows: bytes) -> None:
+        """Let whole rows wait again, before all others."""
+        self._whole = [rows]
+        self.whole_bytes = len(rows)
+
     def take_long(self) -> list[_Long]:
         long, self._long = self._long, []
         return long
@@ -341,7 +365,7 @@ class _PassingRow:
         self._digest = digest
         self._row = LongRow(digest)
         self._key = key
-        self._fields = {field: b"" for field in key.fields} if key else {}
+        self._fields = dict.fromkeys(key.fields, b"") if key else {}
         self._field = 0
         self._text: list[bytes] | None = [] if keep_text else None
 
@@ -367,11 +391,7 @@ class _PassingRow:
         return _Long(self._row.finish(), keys, self._row.size, text)
 
 
-_digest_of_process: list[RowDigest] = []
-
-
+@functools.cache
 def _shared_digest() -> RowDigest:
     """Return the one table of multipliers: made once, as a diff may be of thousands of tables."""
-    if not _digest_of_process:
-        _digest_of_process.append(RowDigest())
-    return _digest_of_process[0]
+    return RowDigest()

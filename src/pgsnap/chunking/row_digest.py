@@ -122,8 +122,8 @@ class RowDigest:
         return _folded(sums, self._stir_row)
 
     def _product(self, words: Hashes, place: int) -> Digests:
-        sums: Digests = _folded(words, self._stir_word).reshape(-1, _BLOCK_WORDS) @ (
-            self._places[place]
+        sums: Digests = (
+            _folded(words, self._stir_word).reshape(-1, _BLOCK_WORDS) @ (self._places[place])
         )
         return sums
 

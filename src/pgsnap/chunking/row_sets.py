@@ -1,8 +1,8 @@
 """Rows of COPY text as arrays: where they begin and end, their keys, which of two lists have no
 equal in the other one.
 
-A *record* stands for a row: (digest, digest, key, place, size), five numbers of 64 bits. *key* is a
-hash of the fields of the primary key; *place* is where the row's text was put, see `row_difference`.
+A *record* stands for a row: (digest, digest, key, place, size), five numbers of 64 bits. *key* is
+a hash of the fields of the primary key, *place* is where the row's text was put (`Texts`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Rows:
     """Whole rows, one after the other, each with its line end."""
 
     def __init__(self, text: Sequence[bytes]) -> None:
-        self.buffer = np.frombuffer(b"".join((*text, bytes(MARGIN_BYTES))), np.uint8)
+        self._text = b"".join((*text, bytes(MARGIN_BYTES)))
+        self.buffer: NDArray[np.uint8] = np.frombuffer(self._text, np.uint8)
         self.size = len(self.buffer) - MARGIN_BYTES
         self.stops: Offsets = np.flatnonzero(self.buffer[: self.size] == _LINE_END)
         self.starts: Offsets = np.empty_like(self.stops)
@@ -52,12 +53,11 @@ class Rows:
         """Return some of the rows, by their numbers."""
         if len(which) == len(self):
             return self
-        view = memoryview(self.buffer)
         bounds = zip(self.starts[which].tolist(), self.stops[which].tolist(), strict=True)
-        return Rows([view[start : stop + 1] for start, stop in bounds])  # type: ignore[misc]
+        return Rows([self._text[start : stop + 1] for start, stop in bounds])
 
     def text(self) -> bytes:
-        return self.buffer[: self.size].tobytes()
+        return self._text[: self.size]
 
     def digests(self, digest: RowDigest) -> Digests:
         return digest.digest(self.buffer, self.starts, self.stops)
@@ -66,10 +66,10 @@ class Rows:
         """Return a hash of each row's key, None where the rows have not as many fields as the
         key's table (SQL that pg_dump did not write may use other delimiters)."""
         text = self.buffer[: self.size]
-        ends = np.flatnonzero((text == _TAB) | (text == _LINE_END))
-        if len(ends) != len(self) * key.columns:
+        marks = np.flatnonzero((text == _TAB) | (text == _LINE_END))
+        if len(marks) != len(self) * key.columns:
             return None
-        ends = ends.reshape(-1, key.columns)
+        ends: NDArray[np.int64] = marks.reshape(-1, key.columns)
         if not np.array_equal(ends[:, -1], self.stops):
             return None
         keys = np.zeros(len(self), np.uint64)

@@ -59,7 +59,7 @@ class Pile:
             self._file.close()
 
     def _part_of(self, found: Records) -> Offsets:
-        part: Offsets = (found[:, self._column] >> np.uint64(32)) * np.uint64(self._parts)
+        part = (found[:, self._column] >> np.uint64(32)) * np.uint64(self._parts)
         return (part >> np.uint64(32)).astype(np.int64)
 
     def _spill(self) -> None:

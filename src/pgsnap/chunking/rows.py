@@ -53,7 +53,7 @@ class RowChunker:
     """Cuts one segment. After `finish` it takes nothing more until `reset`.
 
     It holds at most max_bytes + 2 MiB of the segment, whatever the size of blocks and rows, and
-    some 7 MiB of work arrays; 70 MiB for a segment of nothing but line ends. Not for use by two
+    some 8 MiB of work arrays; 105 MiB for a segment of nothing but line ends. Not for use by two
     threads at once; NumPy lets go of the interpreter lock while it works. Raises `UsageError` for
     parameters that do not fit each other.
     """
@@ -246,7 +246,7 @@ def _check(params: ChunkerParams, key: int) -> None:
             "chunk sizes do not fit each other",
             detail=f"They are min {least}, avg {mean}, max {most} bytes; they must grow from "
             f"{CONTEXT_BYTES} at least to {PLAIN_BYTES_MAX} at most.",
-            hint="Choose sizes such as 65536, 262144 and 1048576.",
+            hint="Choose sizes such as 131072, 524288 and 2097152.",
         )
     # Else a row could be cut inside and yet be too short to be chosen by its length alone.
     if most - least < 2 * (mean - least):
@@ -254,7 +254,7 @@ def _check(params: ChunkerParams, key: int) -> None:
             "the largest chunk size is too close to the average",
             detail=f"With min {least} and avg {mean} bytes, max must be at least "
             f"{2 * mean - least}; it is {most}.",
-            hint="Choose sizes such as 65536, 262144 and 1048576.",
+            hint="Choose sizes such as 131072, 524288 and 2097152.",
         )
     if not 0 <= key < 1 << 64:
         raise ValueError("the chunker's key is a number of 64 bits")

@@ -80,7 +80,7 @@ def _global_options() -> list[TyperOption]:
         text("--database", "NAME", "The name under which snapshots of one database stand."),
         text("--lock-timeout", "TIME", "How long to wait for the repository. [default: 10min]"),
         flag("--json", help="Print one JSON object (or array) and nothing else on stdout."),
-        flag("--quiet", "-q", help="Print results and errors only."),
+        flag("--quiet", "-q", help="Print results, warnings and errors only."),
         flag("--verbose", "-v", help="Tell more; show the traceback of a bug."),
         flag("--no-progress", help="No progress bar, also on a terminal."),
         flag("--version", help="Show the version and exit.", callback=_show_version, eager=True),

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pgsnap.cli.duration import parse_duration
+from pgsnap.cli.retention_table import RetentionTable, read_retention
 from pgsnap.errors import UsageError
 
 FILE_NAME = "snap.toml"
 
 Client: TypeAlias = Literal["psycopg", "psql"]
 
-# Tables of later versions: a file that has one was written for a newer snap, and ignoring
-# a retention policy or a hook would be worse than refusing it.
-LATER_TABLES = frozenset({"retention", "services", "hooks", "schedule", "remotes"})
+# Tables of later versions: a file that has one was written for a newer snap, and ignoring a hook
+# would be worse than refusing it.
+LATER_TABLES = frozenset({"services", "hooks", "schedule", "remotes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class ConfigFile:
     lock_wait_timeout: float | None = None
     safety_snapshot: bool | None = None
     allow_newer_client: bool | None = None
+    retention: RetentionTable | None = None
 
 
 def find_config(start: Path) -> Path | None:
@@ -163,6 +165,7 @@ _READERS: dict[str, Callable[[Any, str, Path], Any]] = {
     "lock_wait_timeout": _seconds,
     "safety_snapshot": _flag,
     "allow_newer_client": _flag,
+    "retention": read_retention,
 }
 
 KEYS: tuple[str, ...] = tuple(_READERS)

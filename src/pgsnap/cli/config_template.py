@@ -37,6 +37,22 @@ _TEMPLATE = """\
 
 # Whether a pg_dump that is newer than the server will do.
 # allow_newer_client = false
+
+# What `snap gc` keeps of each database: a snapshot stays when one of the rules keeps it. With any
+# rule here the default, the last 7, does not hold. Snapshots with a tag stay as well; where there
+# are patterns of tags, as in ["pre-*"], only those with such a tag.
+# [retention]
+# last = 7
+# hourly = 0
+# daily = 0
+# weekly = 0
+# monthly = 0
+# yearly = 0
+# within = "0d"
+# tags = []
+
+# How long `snap unforget` can bring back what was dropped.
+# grace = "7d"
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,11 +76,23 @@ class Invocation:
         elif not self.quiet:
             self.terminal.note(line)
 
-    def propose(self, lines: list[str]) -> None:
-        """Show what is about to be done, unless --json or --quiet wants no such words."""
-        if not self.json and not self.quiet:
-            for line in lines:
-                self.terminal.note(line)
+    def warn(self, line: str) -> None:
+        """Tell a warning: as news, but with --quiet too."""
+        line = render.plain(redact(line))
+        if self.json:
+            self.notices.append(line)
+        else:
+            self.terminal.note(line)
+
+    def propose(self, lines: list[str], warnings: Sequence[str] = ()) -> None:
+        """Show what is about to be done, unless --json or --quiet wants no such words; then the
+        *warnings* among them are told by themselves, with --json by the command's result."""
+        if self.json:
+            return
+        if self.quiet:
+            lines = [f"warning: {render.plain(redact(warning))}" for warning in warnings]
+        for line in lines:
+            self.terminal.note(line)
 
     def confirm(self, question: str) -> None:
         """Go on only if the user says yes. Raises Declined, also where nobody can be asked."""

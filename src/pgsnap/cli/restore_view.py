@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pgsnap.targets.kept import KeptDatabase
     from pgsnap.targets.preflight import LiveDatabase
     from pgsnap.workflows.history import LogEntry
-    from pgsnap.workflows.restore import RestoreReport
     from pgsnap.workflows.restore_plan import RestorePlan
+    from pgsnap.workflows.restore_report import RestoreReport
     from pgsnap.workflows.undo import DiscardReport, UndoPlan, UndoReport
 
 
@@ -49,6 +49,8 @@ def restore_plan_lines(
         facts.append(("Last saved", _last_words(last, now)))
         facts.append(("Keeps", "the replaced database, until `snap undo --discard`"))
         facts.append(("First", _safety_words(last, plan.live, with_safety=with_safety)))
+        if plan.read_only is not None:
+            facts.append(("Meanwhile", _read_only_words(plan.live)))
     free = render.size(plan.free_bytes) if plan.free_bytes is not None else "unknown"
     facts.append(("Space", f"needs about {render.size(plan.needed_bytes)}, free: {free}"))
     if plan.kept and plan.options.discard_old:
@@ -80,6 +82,13 @@ def _safety_words(last: LogEntry | None, live: LiveDatabase, *, with_safety: boo
     elif live.size_bytes is not None:
         words += f" (the first one: it reads all {render.size(live.size_bytes)})"
     return words + "\nWhat is written after it is only in the kept database."
+
+
+def _read_only_words(live: LiveDatabase) -> str:
+    words = f"new sessions of {render.plain(live.name)} can only read (transactions are read-only)"
+    if live.clients:
+        words += f"\n{render.plural(live.clients, 'client')} connected now may write until the swap"
+    return words
 
 
 def _role_facts(plan: RestorePlan) -> list[tuple[str, str]]:

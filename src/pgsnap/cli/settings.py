@@ -10,6 +10,7 @@ from typing import TypeVar
 from pgsnap import limits
 from pgsnap.cli.config_file import Client, ConfigFile, absolute_path, find_config, load_config
 from pgsnap.cli.duration import parse_duration
+from pgsnap.cli.retention_table import RetentionTable
 from pgsnap.errors import UsageError
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class Settings:
     safety_snapshot: bool
     allow_newer_client: bool
     config_path: Path | None
+    retention: RetentionTable | None = None
 
 
 def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -80,6 +82,7 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
         safety_snapshot=_first(found.safety_snapshot, True),
         allow_newer_client=_first(found.allow_newer_client, False),
         config_path=config.path if config else None,
+        retention=found.retention,
     )
 
 

@@ -10,6 +10,7 @@ from pgsnap.cli import render
 
 if TYPE_CHECKING:
     from pgsnap.model import Snapshot, SnapshotId
+    from pgsnap.workflows.history import KeptEntry
 
 
 def snapshot_fields(
@@ -63,8 +64,9 @@ def log_block(
     *,
     now: datetime,
     colour: bool,
+    more: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
-    """Return one entry of `snap log`."""
+    """Return one entry of `snap log`; *more* facts come last."""
     title = render.style(f"snapshot {render.short_id(snapshot_id)}", "yellow", colour)
     if tags:
         title += " " + render.style(tag_words(tags), "green", colour)
@@ -76,6 +78,7 @@ def log_block(
         ("Database", render.plain(snapshot.database)),
         ("Date", when(snapshot.time, now)),
         ("Size", contents),
+        *more,
     ]
     return [title, *render.pairs(facts), "", *render.indented(snapshot.message), ""]
 
@@ -101,3 +104,28 @@ def log_rows(
         rows.append(row if several_databases else row[:1] + row[2:])
     first = 3 if several_databases else 2
     return render.columns(rows, right=frozenset({first, first + 1}))
+
+
+def kept_fields(kept: KeptEntry) -> dict[str, Any]:
+    """Return what --json tells about a database that a restore or undo replaced."""
+    return {
+        "name": kept.name,
+        "live": kept.live,
+        "since": render.json_time(kept.since),
+        "action": kept.action,
+        "bytes": kept.size_bytes,
+    }
+
+
+def kept_lines(kept: Sequence[KeptEntry], now: datetime) -> list[str]:
+    """Return a line for each kept database: name, age, size, and what to do with it."""
+    lines = []
+    for one in kept:
+        words = [f"kept: {render.plain(one.name)}", f"replaced {render.ago(one.since, now)}"]
+        if one.size_bytes is not None:
+            words.append(render.size(one.size_bytes))
+        # Both commands are about the last one.
+        if one.live not in {other.live for other in kept[: kept.index(one)]}:
+            words += ["put back: snap undo", "drop: snap undo --discard"]
+        lines.append("  ".join(words))
+    return lines

@@ -69,6 +69,14 @@ class Terminal:
     def stdin_bytes(self) -> BinaryIO:
         return self._stdin.buffer
 
+    def can_show(self, text: str) -> bool:
+        """Tell whether standard output's encoding has all characters of *text*."""
+        try:
+            text.encode(self._stdout.encoding or "ascii")
+        except (LookupError, UnicodeEncodeError):
+            return False
+        return True
+
     @property
     def width(self) -> int:
         return shutil.get_terminal_size().columns

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def open_repository(invocation: Invocation) -> Repository:
-    """Return the repository of the settings, open; a context manager."""
+def open_repository(invocation: Invocation, *, alone: bool = False) -> Repository:
+    """Return the repository of the settings, open; a context manager. *alone*: by nobody else."""
     from pgsnap.repository.repository import Repository
 
     settings = invocation.settings
@@ -32,6 +32,7 @@ def open_repository(invocation: Invocation) -> Repository:
             settings.repository,
             lock_timeout_seconds=settings.lock_timeout,
             index_folder=cache_folder(),
+            alone=alone,
         )
     except RepositoryNotFound as error:
         error.detail = f"{error.detail} The place comes from {settings.repository_from}.".strip()
@@ -124,6 +125,25 @@ def commit_source(
         allow_newer_client=allow_newer_client,
     )
     return source, settings.database or found.endpoint.database
+
+
+def diff_source(
+    invocation: Invocation, file: str | None, *, allow_newer_client: bool
+) -> tuple[PostgresSource | FileSource, str]:
+    """Return what a snapshot is compared with, where it is no snapshot, and what it is called.
+    Raises UsageError."""
+    if file is not None:
+        return _file_source(invocation, file), file
+    from pgsnap.sources.postgres import PostgresSource
+
+    settings = invocation.settings
+    found = server_of(settings)
+    source = PostgresSource(
+        found,
+        lock_wait_timeout_seconds=settings.lock_wait_timeout,
+        allow_newer_client=allow_newer_client or settings.allow_newer_client,
+    )
+    return source, found.endpoint.database
 
 
 def _file_source(invocation: Invocation, file: str) -> FileSource:

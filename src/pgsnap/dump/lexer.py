@@ -4,9 +4,8 @@ Its pieces are no finer than needed: whatever only has to be passed on (function
 indexes) leaves as TEXT in slices as large as the block. The rules of quoting are PostgreSQL's
 (its manual, "Lexical Structure"), those of ``\\`` lines and of ``\\.`` are psql's.
 
-Two things it does not know, since they change no section: `;` inside parentheses or inside a
-BEGIN ATOMIC body ends a statement here, and an E'' string continued on the next line is taken for
-two strings.
+Two things it does not know, since they change no section: `;` inside parentheses or a BEGIN ATOMIC
+body ends a statement here, and an E'' string continued on the next line is taken for two strings.
 """
 
 from __future__ import annotations
@@ -148,16 +147,25 @@ class Lexer:
         state = self._state
         if state in (self._line_comment, self._block_comment) and self._depth == 0:
             state = self._after_comment
-        names: dict[_State, str] = {
-            self._ground: "",
-            self._rows: "the rows of a table",
-            self._quoted: "a quoted string",
-            self._escaped: "a quoted string",
-            self._identifier: "a quoted identifier",
-            self._dollar: "a dollar-quoted string",
-            self._block_comment: "a comment",
+        return self._opened(state)[0]
+
+    def closing(self) -> bytes:
+        """Return what ends a string or comment that is open. After `finish`."""
+        # A line end first: an escape, a comment or half a tag may stand before it.
+        return b"\n" + self._opened(self._state)[1]
+
+    def _opened(self, state: _State) -> tuple[str, bytes]:
+        """Return what *state* is inside of, in words, and what ends that."""
+        known: dict[_State, tuple[str, bytes]] = {
+            self._ground: ("", b""),
+            self._rows: ("the rows of a table", b""),
+            self._quoted: ("a quoted string", b"'"),
+            self._escaped: ("a quoted string", b"'"),
+            self._identifier: ("a quoted identifier", b'"'),
+            self._dollar: ("a dollar-quoted string", self._tag),
+            self._block_comment: ("a comment", b"*/" * self._depth),
         }
-        return names.get(state, "a statement")
+        return known.get(state, ("a statement", b""))
 
     def _flush(self, buffer: bytes, end: int) -> None:
         """Pass on what no piece has taken before *end*."""

@@ -53,10 +53,8 @@ def encode_node(level: int, entries: Sequence[RecipeEntry]) -> bytes:
 def decode_node(data: bytes, level: int) -> list[RecipeEntry]:
     """Return the entries of a node that must be at *level*."""
     record = RecordReader(data, what="a recipe node", known=_KNOWN)
-    chunks = record.raw(CHUNKS)
+    chunks = _chunks(record, level)
     count = len(chunks) // HASH_BYTES
-    if record.integer(LEVEL) != level or len(chunks) != count * HASH_BYTES or count == 0:
-        raise CorruptionError("a recipe node is damaged", detail="It is not of the level expected.")
     plain_bytes = struct.unpack(f"<{count}Q", record.raw(PLAIN_BYTES, length=count * 8))
     lines = struct.unpack(f"<{count}Q", record.raw(LINES, length=count * 8))
     sketches = record.optional(SKETCHES) or b""
@@ -72,6 +70,18 @@ def decode_node(data: bytes, level: int) -> list[RecipeEntry]:
         )
         for i in range(count)
     ]
+
+
+def decode_children(data: bytes, level: int) -> bytes:
+    """Return the ids of a node's children, one after another: much faster than `decode_node`."""
+    return _chunks(RecordReader(data, what="a recipe node", known=_KNOWN), level)
+
+
+def _chunks(record: RecordReader, level: int) -> bytes:
+    chunks = record.raw(CHUNKS)
+    if record.integer(LEVEL) != level or len(chunks) % HASH_BYTES or not chunks:
+        raise CorruptionError("a recipe node is damaged", detail="It is not of the level expected.")
+    return chunks
 
 
 def encode_root(root: RecipeRoot) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from pgsnap.repository.layout import pack_name
 from pgsnap.stores.base import Store
 
 _Mark = TypeVar("_Mark")
+_NOTHING_NEAR: Mapping[ChunkId, bytes] = {}
 _VERIFY = "See what else is damaged, and what mends it: snap verify --data"
 
 
@@ -58,22 +59,31 @@ class ChunkReader:
     ) -> list[tuple[_Mark, bytes]]:
         found = self._index.locations(list({chunk for _, chunk, _ in batch if chunk is not None}))
         result = []
+        # Two versions of a table read side by side: the base of one is a chunk of the other.
+        near: dict[ChunkId, bytes] = {}
         for mark, chunk, _ in batch:
             data = b""
             if chunk is not None:
-                data = self._decode(chunk, found.get(chunk, []), DELTA_DEPTH_MAX)
+                data = self._decode(chunk, found.get(chunk, []), DELTA_DEPTH_MAX, near)
+                near[chunk] = data
             result.append((mark, data))
         return result
 
-    def _decode(self, chunk: ChunkId, locations: Sequence[Location], depth: int) -> bytes:
+    def _decode(
+        self,
+        chunk: ChunkId,
+        locations: Sequence[Location],
+        depth: int,
+        near: Mapping[ChunkId, bytes] = _NOTHING_NEAR,
+    ) -> bytes:
         """Return *chunk* through the first of *locations* that is sound and less deep than
-        *depth* (so that a cycle of deltas ends)."""
+        *depth* (so that a cycle of deltas ends). *near* are chunks that were decoded already."""
         failure: SnapError | None = None
         for location in locations:
             if location.frame.depth >= depth and location.frame.base is not None:
                 continue
             try:
-                return self._decode_frame(chunk, location)
+                return self._decode_frame(chunk, location, near)
             except (CorruptionError, ObjectNotFound) as error:
                 failure = failure or error
         name = chunk.hex()[:12]
@@ -84,14 +94,16 @@ class ChunkReader:
         detail = f"{failure.message[:1].upper()}{failure.message[1:]}."
         raise CorruptionError(f"chunk {name} is damaged", detail=detail, hint=_VERIFY) from failure
 
-    def _decode_frame(self, chunk: ChunkId, location: Location) -> bytes:
+    def _decode_frame(
+        self, chunk: ChunkId, location: Location, near: Mapping[ChunkId, bytes]
+    ) -> bytes:
         frame = location.frame
         if frame.chunk_bytes > PLAIN_BYTES_MAX or frame.frame_bytes > PLAIN_BYTES_MAX:
             raise CorruptionError("a pack's table claims a frame that is too large")
         base = None
-        if frame.base is not None:
+        if frame.base is not None and (base := near.get(frame.base)) is None:
             bases = self._index.locations([frame.base]).get(frame.base, [])
-            base = self._decode(frame.base, bases, frame.depth)
+            base = self._decode(frame.base, bases, frame.depth, near)
         data = self._store.get(pack_name(location.pack), location.offset, frame.frame_bytes)
         return self.decode(location, data, base)
 
@@ -99,6 +111,11 @@ class ChunkReader:
         """Return the chunk of a frame whose bytes are *data*. Raises CorruptionError."""
         base = location.frame.base
         return self.decode(location, data, None if base is None else self.read(base))
+
+    def lacks_base(self, location: Location) -> bool:
+        """Tell whether a frame is sound and useless: a base that it is read through is gone."""
+        base = location.frame.base
+        return base is not None and not self._index.with_bases([base])
 
     @staticmethod
     def decode(location: Location, data: bytes, base: bytes | None) -> bytes:

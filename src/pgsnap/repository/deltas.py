@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from pgsnap.codecs.zstd import compress
 from pgsnap.errors import SnapError
-from pgsnap.limits import DELTA_DEPTH_MAX, DELTA_LEVEL, DELTA_LONG_STEPS, DELTA_SHORT_STEPS
+from pgsnap.limits import DELTA_DEPTH_MAX, DELTA_LONG_STEPS, DELTA_SHORT_STEPS
 from pgsnap.model import ChunkId, ChunkKind, Cipher, Codec, Frame
 from pgsnap.repository.chunks import ChunkReader
 from pgsnap.repository.index import Index
@@ -40,7 +40,27 @@ class DeltaEncoder:
         self, name: ChunkId, plain: bytes, kind: ChunkKind, like: ChunkId | None
     ) -> tuple[Frame, bytes]:
         """Return the frame of a chunk, and its bytes; *like* is a stored chunk like it."""
-        delta = self._delta(plain, like) if like is not None else None
+        return self._smaller(
+            name, plain, kind, self._delta(plain, like) if like is not None else None
+        )
+
+    def encode_against(
+        self, name: ChunkId, plain: bytes, kind: ChunkKind, base: ChunkId | None, rank: int
+    ) -> tuple[Frame, bytes]:
+        """Return the frame of a chunk against this *base*, of this *rank*: plain where it does not
+        pay, or where there is no base. Raises CorruptionError where the base cannot be read."""
+        delta = None
+        if base is not None:
+            delta = base, rank, compress(plain, self._level, self._chunks.read(base))[1]
+        return self._smaller(name, plain, kind, delta)
+
+    def _smaller(
+        self,
+        name: ChunkId,
+        plain: bytes,
+        kind: ChunkKind,
+        delta: tuple[ChunkId, int, bytes] | None,
+    ) -> tuple[Frame, bytes]:
         if delta is not None and len(delta[2]) < len(plain) * _SURELY_SMALL:
             return _frame(name, kind, plain, *delta)
         codec, packed = compress(plain, self._level)
@@ -55,7 +75,7 @@ class DeltaEncoder:
             if chosen is None:
                 return None
             base, rank = chosen
-            return base, rank, compress(plain, DELTA_LEVEL, self._chunks.read(base))[1]
+            return base, rank, compress(plain, self._level, self._chunks.read(base))[1]
         except SnapError:
             # What is damaged is found by `snap verify`; new snapshots just do not build on it.
             return None

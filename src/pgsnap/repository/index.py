@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from pgsnap.limits import DELTA_DEPTH_MAX
 from pgsnap.model import ChunkId, ChunkKind, Cipher, Codec, Frame, Location, PackId, SnapshotId
 from pgsnap.repository.index_connection import IndexConnection, IndexDamaged
 
@@ -16,6 +17,18 @@ _LOCATIONS = (
     'SELECT chunks.id, packs.id, "offset", kind, codec, cipher, depth, base, frame_bytes,'
     " chunk_bytes FROM chunks JOIN packs USING (pack_no)"
 )
+_CHAINS = (
+    f"WITH RECURSIVE asked(id) AS (VALUES {{0}}), step(chunk, id, depth) AS ("
+    f"SELECT id, id, {DELTA_DEPTH_MAX} FROM asked UNION"
+    " SELECT chunk, base, chunks.depth FROM step JOIN chunks USING (id)"
+    " WHERE base IS NOT NULL AND chunks.depth < step.depth{sound})"
+    " SELECT DISTINCT chunk FROM step JOIN chunks USING (id) WHERE base IS NULL{sound}"
+)
+_MARKED = (
+    "SELECT 1 FROM packs JOIN damaged ON damaged.pack = packs.id"
+    ' WHERE packs.pack_no = chunks.pack_no AND damaged."offset" = chunks."offset"'
+)
+_VISIBLE = "id NOT IN (SELECT snapshot FROM forgotten)"
 # PRAGMA application_id of an index that is_complete.
 _COMPLETE = int.from_bytes(b"snap", "big")
 
@@ -72,13 +85,26 @@ class Index(IndexConnection):
 
     def drop_pack(self, pack: PackId) -> None:
         """Forget a pack that is gone."""
+        self.drop_packs([pack])
+
+    def drop_packs(self, packs: Sequence[PackId]) -> None:
+        """Forget packs that are gone. Reads the whole table of chunks once."""
         with self.transaction() as connection:
+            marks = ",".join("?" * len(packs))
             connection.execute(
-                "DELETE FROM chunks WHERE pack_no = (SELECT pack_no FROM packs WHERE id = ?)",
-                (pack,),
+                "DELETE FROM chunks WHERE pack_no IN"
+                f" (SELECT pack_no FROM packs WHERE id IN ({marks}))",
+                packs,
             )
-            connection.execute("DELETE FROM packs WHERE id = ?", (pack,))
-            connection.execute("DELETE FROM damaged WHERE pack = ?", (pack,))
+            connection.execute(f"DELETE FROM packs WHERE id IN ({marks})", packs)
+            connection.execute(f"DELETE FROM damaged WHERE pack IN ({marks})", packs)
+            connection.execute(f"DELETE FROM pack_reads WHERE pack IN ({marks})", packs)
+
+    def compact(self) -> None:
+        """Give back to the file system what the index does not need; nobody else has it open."""
+        self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.query("VACUUM")
+        self.query("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # -- damage -------------------------------------------------------------------------------
 
@@ -136,25 +162,32 @@ class Index(IndexConnection):
         self.query("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def known(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
-        """Return those of *chunks* that have a frame in a sound place: a commit that meets one
-        stores it no more."""
-        return self._with_frame(chunks, "")
+        """Return those of *chunks* that have a frame in a sound place, and so has every base that
+        it is read through: a commit that meets one stores it no more."""
+        return self._readable(chunks, _MARKED)
 
     def present(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
-        """Return those of *chunks* that have a frame that is not known to be unreadable."""
-        return self._with_frame(chunks, " AND NOT damaged.readable")
+        """Return those of *chunks* that can be read, as far as is known: bases and all."""
+        return self._readable(chunks, _MARKED + " AND NOT readable")
 
-    def _with_frame(self, chunks: Sequence[ChunkId], which: str) -> set[ChunkId]:
-        select = "SELECT DISTINCT chunks.id FROM chunks"
-        also = ""
-        # Nearly always there are none, and this is the hot path of a commit.
-        if self.query("SELECT 1 FROM damaged LIMIT 1"):
-            also = (
-                " AND NOT EXISTS (SELECT 1 FROM packs JOIN damaged ON damaged.pack = packs.id"
-                ' WHERE packs.pack_no = chunks.pack_no AND damaged."offset" = chunks."offset"'
-                f"{which})"
-            )
-        return {row[0] for row in self._by_chunk(select, chunks, also)}
+    def with_bases(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
+        """Return those of *chunks* of which no base is missing, damaged or not. A gc leaves frames
+        that nothing needs in packs that it does not write anew, also without their bases."""
+        return self._readable(chunks, None)
+
+    def _readable(self, chunks: Sequence[ChunkId], marked: str | None) -> set[ChunkId]:
+        """Return those of *chunks* from which bases of ever smaller depth lead to a plain frame,
+        none of them *marked*."""
+        sound = ""
+        # Nearly always none is, and this is the hot path of a commit.
+        if marked is not None and self.query("SELECT 1 FROM damaged LIMIT 1"):
+            sound = f" AND NOT EXISTS ({marked})"
+        found: set[ChunkId] = set()
+        for start in range(0, len(chunks), _LOOKUP_BATCH):
+            batch = chunks[start : start + _LOOKUP_BATCH]
+            marks = ",".join(["(?)"] * len(batch))
+            found.update(row[0] for row in self.query(_CHAINS.format(marks, sound=sound), batch))
+        return found
 
     def locations(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
         """Return the frames of *chunks*, those nearest to plain first."""
@@ -253,14 +286,17 @@ class Index(IndexConnection):
         rows = list(self.query("SELECT manifest FROM snapshots WHERE id = ?", (snapshot,)))
         return rows[0][0] if rows else None
 
-    def newest(self, database: str | None, limit: int | None = None) -> list[SnapshotId]:
+    def newest(
+        self, database: str | None, limit: int | None = None, *, also_forgotten: bool = False
+    ) -> list[SnapshotId]:
         """Return snapshots, newest first; of all databases where *database* is None."""
-        where = "" if database is None else "WHERE database = ?"
+        where = "true" if also_forgotten else _VISIBLE
+        where += "" if database is None else " AND database = ?"
         words: tuple[Any, ...] = ()
         if database is not None:
             words = (database.encode("utf-8", "surrogateescape"),)
         rows = self.query(
-            f"SELECT id FROM snapshots {where} ORDER BY time_us DESC, id LIMIT ?",
+            f"SELECT id FROM snapshots WHERE {where} ORDER BY time_us DESC, id LIMIT ?",
             (*words, -1 if limit is None else limit),
         )
         return [row[0] for row in rows]
@@ -268,21 +304,25 @@ class Index(IndexConnection):
     def at_or_before(self, database: str, time_us: int) -> SnapshotId | None:
         rows = list(
             self.query(
-                "SELECT id FROM snapshots WHERE database = ? AND time_us <= ?"
+                f"SELECT id FROM snapshots WHERE database = ? AND time_us <= ? AND {_VISIBLE}"
                 " ORDER BY time_us DESC, id LIMIT 1",
                 (database.encode("utf-8", "surrogateescape"), time_us),
             )
         )
         return rows[0][0] if rows else None
 
-    def by_prefix(self, prefix: str, limit: int) -> list[SnapshotId]:
-        """Return up to *limit* snapshots whose id in hex begins with *prefix*."""
+    def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
+        """Return up to *limit* snapshots whose id in hex begins with *prefix*: those that are
+        visible, or those that are *forgotten*."""
+        which = _VISIBLE.replace("NOT IN", "IN") if forgotten else _VISIBLE
         rows = self.query(
-            "SELECT id FROM snapshots WHERE lower(hex(id)) GLOB ? ORDER BY id LIMIT ?",
+            f"SELECT id FROM snapshots WHERE lower(hex(id)) GLOB ? AND {which} ORDER BY id LIMIT ?",
             (prefix + "*", limit),
         )
         return [row[0] for row in rows]
 
     def databases(self) -> list[str]:
-        rows = self.query("SELECT DISTINCT database FROM snapshots ORDER BY database")
+        rows = self.query(
+            f"SELECT DISTINCT database FROM snapshots WHERE {_VISIBLE} ORDER BY database"
+        )
         return [row[0].decode("utf-8", "surrogateescape") for row in rows]

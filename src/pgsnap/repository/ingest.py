@@ -37,6 +37,7 @@ from pgsnap.model import (
     Snapshot,
 )
 from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.arenas import share_one_arena
 from pgsnap.repository.bases import Bases, SectionBases
 from pgsnap.repository.deltas import DeltaEncoder
 from pgsnap.repository.packs import PackWriter
@@ -88,8 +89,11 @@ class Ingest:
         self._packs = PackWriter(
             repo.store, repo.index, repo.config.pack_bytes, self._forget_claims
         )
+        share_one_arena()
         self._pool = ThreadPoolExecutor(
-            os.cpu_count() or 2, thread_name_prefix="snap-store", initializer=_stand_back
+            min(os.cpu_count() or 2, BATCHES_IN_FLIGHT),
+            thread_name_prefix="snap-store",
+            initializer=_stand_back,
         )
         # Chunks that this commit writes and that the index does not know yet.
         self._claimed: set[ChunkId] = set()

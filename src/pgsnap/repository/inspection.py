@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -108,7 +108,9 @@ def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
                 raise CorruptionError("its table claims a frame that is too large")
             chunks.check_frame(location, data)
         except CorruptionError:
-            state.bad.append(location.offset)
+            # What a gc left in a pack is no damage: the pack's hash tells whether it is whole.
+            if not chunks.lacks_base(location):
+                state.bad.append(location.offset)
         position = location.offset + frame.frame_bytes
     # What cannot be read is not hashed, so the hash is wrong.
     with contextlib.suppress(CorruptionError):
@@ -142,7 +144,7 @@ def begins_as_pack(store: Store, info: ObjectInfo) -> bool:
 
 def inspect_packs(
     store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader | None
-) -> Iterator[PackState]:
+) -> Generator[PackState, None, None]:
     """Yield what `inspect_pack` finds in each file, in order; a few are read at a time."""
     workers = os.cpu_count() or 2
     pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-inspect")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Kept as PRAGMA user_version, so that opening an index needs no migration machinery."""
 
 
@@ -70,9 +70,19 @@ def migrate(connection: sqlite3.Connection) -> None:
         db.table("forgotten").create(
             {"snapshot": bytes, "time_us": int}, pk="snapshot", not_null={"time_us"}
         )
-        # When every byte of a pack was last read and found right; lost with the index.
+        # When every byte of a pack was last read; negative where damage was found. Lost with the
+        # index.
         db.table("pack_reads").create(
             {"pack": bytes, "time_us": int}, pk="pack", not_null={"time_us"}
+        )
+
+    @migrations()
+    def m004_notes(db: Database) -> None:
+        # The notes that `forgotten` was made from, so that none is read twice.
+        db.table("notes").create(
+            {"snapshot": bytes, "id": bytes, "kind": str, "time_us": int},
+            pk=("snapshot", "id"),
+            not_null={"kind", "time_us"},
         )
 
     migrations.apply(Database(connection))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from pgsnap.format.pack import encode_pack
-from pgsnap.model import Frame
+from pgsnap.model import Frame, PackId
 from pgsnap.repository.index import Index
 from pgsnap.repository.layout import pack_name
 from pgsnap.stores.base import Store
@@ -35,6 +35,8 @@ class PackWriter:
         self._under_way: Future[None] | None = None
         self.stored_bytes = 0
         self.stored_frames = 0
+        # A pack that is written anew may come out as one that was there.
+        self.written: set[PackId] = set()
 
     def add(self, frame: Frame, data: bytes) -> None:
         """Take a frame. Raises what the writing of an earlier pack raised."""
@@ -67,6 +69,7 @@ class PackWriter:
 
     def _write(self, frames: list[tuple[Frame, bytes]]) -> None:
         pack, parts, locations = encode_pack(frames)
+        self.written.add(pack)
         self._store.put(pack_name(pack), parts)
         size = sum(len(part) for part in parts)
         self._index.add_pack(pack, size, locations)

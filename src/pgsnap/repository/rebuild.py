@@ -11,7 +11,7 @@ from pgsnap.errors import CorruptionError, ObjectNotFound, StoreError
 from pgsnap.format.manifest import decode_manifest, snapshot_id
 from pgsnap.format.times import to_micros
 from pgsnap.progress import Progress
-from pgsnap.repository import layout, lock
+from pgsnap.repository import forgetting, layout, lock
 from pgsnap.repository.config import read_config
 from pgsnap.repository.index import Index
 from pgsnap.repository.index_place import index_path, is_writable
@@ -102,6 +102,7 @@ def _fill(store: LocalStore, index: Index, progress: Progress) -> Rebuilt:
             found = decode_manifest(data, snapshot)
             index.add_snapshot(snapshot, found.database, to_micros(found.time), data)
             result.snapshots += 1
+    forgetting.catch_up(store, index)
     result.left_out = tuple(left_out)
     return result
 
@@ -115,9 +116,9 @@ def _noted(left_out: list[tuple[str, str]], info: ObjectInfo) -> Iterator[None]:
 
 
 def _take_over(file: Path, new: Index, store: LocalStore) -> None:
-    """Take over from the old index what it alone knows: marks of damage, and its copies of
-    manifests that are damaged in the store. Nothing remains beside its file: SQLite would apply an
-    old log to the new one."""
+    """Take over from the old index what it alone knows: marks of damage, and what it read of
+    manifests and notes that are damaged in the store. Nothing remains beside its file: SQLite
+    would apply an old log to the new one."""
     if not file.exists():
         return
     packs = new.packs()
@@ -132,6 +133,7 @@ def _take_over(file: Path, new: Index, store: LocalStore) -> None:
             if pack in packs:
                 new.mark_damaged(pack, [offset], readable=readable)
         _keep_manifests(old, new, store)
+        forgetting.take_over(old, new, store)
         old.retire()
     except CorruptionError:
         pass

@@ -163,6 +163,10 @@ class Repository:
     def close(self) -> None:
         self._resources.close()
 
+    def check_lock(self) -> None:
+        """Raise RepositoryLocked if the lock was lost: call it before anything is deleted."""
+        self._held.check()
+
     # -- catching up --------------------------------------------------------------------------
 
     def catch_up_packs(self) -> None:

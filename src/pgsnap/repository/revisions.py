@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from pgsnap.errors import AmbiguousRevision, UnknownRevision, UsageError
@@ -29,8 +30,8 @@ def resolve(repo: Repository, text: str, *, database: str | None) -> SnapshotId:
     found = _resolve_base(repo, base, database)
     count = sum(int(step) if step else 1 for step in steps.split("~")[1:])
     for done in range(count):
-        parent = repo.snapshot(found).parent
-        if parent is None or not repo.has_snapshot(parent):
+        parent = _parent(repo, found)
+        if parent is None:
             raise UnknownRevision(
                 f'no snapshot is named "{text}"',
                 detail=f"Its line of parents ends after {done} steps.",
@@ -38,6 +39,50 @@ def resolve(repo: Repository, text: str, *, database: str | None) -> SnapshotId:
             )
         found = parent
     return found
+
+
+def _parent(repo: Repository, snapshot: SnapshotId) -> SnapshotId | None:
+    """Return the nearest parent that is not forgotten, None where the line ends.
+
+    Where a forgotten one was dropped, nobody knows its parent any more: it was the newest of the
+    label before it, as far as there is one.
+    """
+    child = repo.snapshot(snapshot)
+    while (parent := child.parent) is not None:
+        is_forgotten = repo.forgotten_since(parent) is not None
+        if not repo.has_snapshot(parent):
+            before = to_micros(child.time) - 1
+            return repo.at_or_before(child.database, before) if is_forgotten else None
+        if not is_forgotten:
+            return parent
+        child = repo.snapshot(parent)
+    return None
+
+
+def resolve_forgotten(repo: Repository, text: str) -> SnapshotId:
+    """Return the forgotten snapshot whose id is *text* or begins so.
+
+    Raises UnknownRevision where there is none that can be brought back, AmbiguousRevision.
+    """
+    if not _PREFIX.fullmatch(text):
+        raise UnknownRevision(
+            f'no forgotten snapshot is named "{text}"',
+            hint="Forgotten snapshots are named by their ids: snap log --forgotten",
+        )
+    found = repo.by_prefix(text.lower(), _CANDIDATES_SHOWN + 1, forgotten=True)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise _ambiguous(text, found)
+    if repo.by_prefix(text.lower(), 1):
+        raise UnknownRevision(
+            f'snapshot "{text}" is not forgotten', hint=f"See what is in it: snap show {text}"
+        )
+    raise UnknownRevision(
+        f'no forgotten snapshot is named "{text}"',
+        detail="What a gc dropped after its grace period cannot be brought back.",
+        hint="See what can be: snap log --forgotten",
+    )
 
 
 def _resolve_base(repo: Repository, base: str, database: str | None) -> SnapshotId:
@@ -55,19 +100,37 @@ def _resolve_base(repo: Repository, base: str, database: str | None) -> Snapshot
         return at
     tag = _tag(repo, base, database)
     if tag is not None:
+        _check_visible(repo, base, tag.snapshot)
         return tag.snapshot
     if _PREFIX.fullmatch(base):
         found = repo.by_prefix(base.lower(), _CANDIDATES_SHOWN + 1)
         if len(found) == 1:
             return found[0]
         if found:
-            names = ", ".join(snapshot.hex()[:16] for snapshot in found[:_CANDIDATES_SHOWN])
-            raise AmbiguousRevision(
-                f'more than one snapshot is named "{base}"',
-                detail=f"These begin so: {names}.",
-                hint="Give more characters of the id.",
-            )
+            raise _ambiguous(base, found)
+        for forgotten in repo.by_prefix(base.lower(), 1, forgotten=True):
+            _check_visible(repo, base, forgotten)
     raise _unknown(base, database)
+
+
+def _check_visible(repo: Repository, text: str, snapshot: SnapshotId) -> None:
+    """Raise UnknownRevision where *text* names a snapshot that is forgotten."""
+    since = repo.forgotten_since(snapshot)
+    if since is not None and repo.has_snapshot(snapshot):
+        raise UnknownRevision(
+            f'snapshot "{text}" is forgotten',
+            detail=f"Since {since.astimezone():%Y-%m-%d %H:%M}; a gc will drop it for good.",
+            hint=f"Bring it back first: snap unforget {snapshot.hex()[:12]}",
+        )
+
+
+def _ambiguous(text: str, found: Sequence[SnapshotId]) -> AmbiguousRevision:
+    names = ", ".join(snapshot.hex()[:16] for snapshot in found[:_CANDIDATES_SHOWN])
+    return AmbiguousRevision(
+        f'more than one snapshot is named "{text}"',
+        detail=f"These begin so: {names}.",
+        hint="Give more characters of the id.",
+    )
 
 
 def _tag(repo: Repository, name: str, database: str | None) -> Tag | None:

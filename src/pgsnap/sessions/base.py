@@ -12,10 +12,13 @@ SESSION_START = (
     "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET search_path = '';"
     " SELECT pg_catalog.current_setting('server_version_num'),"
     " (SELECT s.source FROM pg_catalog.pg_settings s WHERE s.name = 'bytea_output'),"
-    " pg_catalog.getdatabaseencoding(), pg_catalog.pg_backend_pid()"
+    " pg_catalog.getdatabaseencoding(), pg_catalog.pg_backend_pid(),"
+    # A pin that not every server knows, and that its options so cannot hold (since 17).
+    " (SELECT pg_catalog.set_config(s.name, '0', false) FROM pg_catalog.pg_settings s"
+    " WHERE s.name = 'transaction_timeout')"
 )
 """What every session sends first: returns the version, whether the options arrived ("client"), the
-encoding of the database and the id of the backend."""
+encoding of the database, the id of the backend and the transaction_timeout that holds."""
 
 SESSION_RAW = "SET client_encoding = 'SQL_ASCII'"
 """What a session sends in an SQL_ASCII database: bytes that are no UTF-8 must pass unchecked."""

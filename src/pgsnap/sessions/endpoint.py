@@ -35,6 +35,9 @@ PINS: tuple[tuple[str, str], ...] = (
 """Settings of every connection, of sessions and tools alike. client_encoding is not one of them:
 a dump keeps the encoding of its database, because in SQL_ASCII there is nothing to convert from."""
 
+LATER_PINS: tuple[tuple[int, str, str], ...] = ((170000, "transaction_timeout", "0"),)
+"""Pins that older servers refuse: each with the version (as server_version_num) that brought it."""
+
 PIN_WITNESS = "bytea_output"
 """The pin whose source, in pg_settings, proves that the options reached the server."""
 

@@ -70,7 +70,8 @@ class PsqlSession:
         self._open = True
         self._started = False
         try:
-            version, options_source, encoding, self._backend = self.query(SESSION_START)[0]
+            row = self.query(SESSION_START)[0]
+            version, options_source, encoding, self._backend, _ = row
             self._started = True
             if encoding == "SQL_ASCII":
                 self.query(SESSION_RAW)

@@ -47,7 +47,7 @@ class PsycopgSession:
         except psycopg.Error as error:
             raise connection_failed(str(error), endpoint) from error
         try:
-            version, options_source, encoding, _ = self.query(SESSION_START)[0]
+            version, options_source, encoding, _, _ = self.query(SESSION_START)[0]
             if encoding == "SQL_ASCII":
                 self.query(SESSION_RAW)
         except QueryFailed as error:

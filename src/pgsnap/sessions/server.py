@@ -8,7 +8,7 @@ from typing import Literal
 from pgsnap.errors import ConnectionFailed, ToolVersion
 from pgsnap.runners.base import Child, Runner, Tool
 from pgsnap.sessions.base import Session, literal
-from pgsnap.sessions.endpoint import PINS, Endpoint
+from pgsnap.sessions.endpoint import LATER_PINS, PINS, Endpoint
 from pgsnap.sessions.failures import is_unknown_database
 
 ClientKind = Literal["psycopg", "psql"]
@@ -103,7 +103,12 @@ class Server:
         if isinstance(tool, str):
             tool = self.tool(tool)
         endpoint = self.endpoint if database is None else self.endpoint.with_database(database)
-        conninfo = endpoint.conninfo(application_name=application_name, options=self._options)
+        later = tuple(
+            (name, value) for since, name, value in LATER_PINS if since <= self.version_num
+        )
+        conninfo = endpoint.conninfo(
+            application_name=application_name, options=(*self._options, *later)
+        )
         argv = [tool.path, f"--dbname={conninfo}", *args]
         return self.runner.start(argv, env=endpoint.environment(), stdin=stdin)
 

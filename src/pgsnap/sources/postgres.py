@@ -6,14 +6,14 @@ import contextlib
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from pgsnap.dump.globals import GlobalsReader
 from pgsnap.dump.reader import DumpReader
 from pgsnap.errors import DumpIncomplete, Interrupted, SnapError, SourceError
 from pgsnap.limits import GLOBALS_BYTES_MAX, LOCK_WAIT_TIMEOUT_SECONDS, READ_BYTES
-from pgsnap.model import DumpEvent, Origin, SourceKind, VolatileLine
+from pgsnap.model import DatabaseProperties, DumpEvent, Origin, SourceKind, VolatileLine
 from pgsnap.runners.base import Child, Tool
 from pgsnap.sessions.server import Server
 from pgsnap.sources.base import SourceResult
@@ -38,6 +38,7 @@ ORDER BY 1 LIMIT 5
 class PostgresSource:
     """Dumps one database of *server* (None: the endpoint's). `Source` is its contract.
 
+    *adjust*, where given, makes of the database's properties what is recorded of them.
     *warnings* holds what pg_dump wrote to standard error although it succeeded.
     """
 
@@ -50,6 +51,7 @@ class PostgresSource:
         allow_newer_client: bool = False,
         with_globals: bool = True,
         dump_options: tuple[str, ...] = (),
+        adjust: Callable[[DatabaseProperties], DatabaseProperties] | None = None,
     ) -> None:
         self._server = server
         self._endpoint = (
@@ -60,6 +62,7 @@ class PostgresSource:
         self._allow_newer = allow_newer_client
         self._with_globals = with_globals
         self._dump_options = dump_options
+        self._adjust = adjust
         # The names by which our backends are found again when their client was killed.
         self._application = f"snap pg_dump {secrets.token_hex(8)}"
         self._lock = threading.Lock()
@@ -79,6 +82,8 @@ class PostgresSource:
         with self._server.connect(self._database) as session:
             info = read_server(session)
             properties = read_properties(session)
+            if self._adjust is not None:
+                properties = self._adjust(properties)
             self._is_superuser = session.query(_IS_SUPERUSER)[0][0] == "t"
         tool = self._server.tool("pg_dump", allow_newer=self._allow_newer)
         host = self._endpoint.host

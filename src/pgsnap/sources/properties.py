@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pgsnap.errors import QueryFailed
 from pgsnap.model import DatabaseProperties, Extension, ServerInfo, Setting
 from pgsnap.sessions.base import Row, Session
+from pgsnap.sessions.catalog import DEFAULT_ACL
 
 _HERE = "(SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())"
 
@@ -29,7 +30,7 @@ _DATABASE = """
 SELECT d.datname, pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding),
        d.datcollate, d.datctype, {provider}, {locale}, {icu_rules}, {collation_version},
        t.spcname, d.datconnlimit, d.datistemplate, shobj_description(d.oid, 'pg_database'),
-       d.datacl IS NULL
+       {default_acl}
 FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace
 WHERE d.datname = current_database()
 """
@@ -140,9 +141,10 @@ def text(value: str | None) -> str:
 
 
 def _columns(major: int) -> dict[str, str]:
-    """Return the columns of pg_database that are not the same in every version."""
+    """Return the columns of pg_database that are not plain, or not the same in every version."""
     icu_locale = "d.daticulocale" if major >= 15 else "NULL"
     return {
+        "default_acl": DEFAULT_ACL,
         "provider": "d.datlocprovider" if major >= 15 else "'c'",
         "locale": "d.datlocale" if major >= 17 else icu_locale,
         "icu_rules": "d.daticurules" if major >= 16 else "NULL",

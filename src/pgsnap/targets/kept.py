@@ -7,9 +7,9 @@ note alone means nothing: a kept database is one that a note names and that the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pgsnap.model import Note, SnapshotId
 from pgsnap.sessions.base import Session, literal
@@ -17,6 +17,7 @@ from pgsnap.targets.preflight import LiveDatabase, look_at
 
 SWAPPED = "swapped"
 DISCARDED = "discarded"
+NEVER_MADE = "never made"
 _HEX_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -57,9 +58,10 @@ def swapped_note(
     safety: SnapshotId | None,
     system_identifier: str,
     host: str,
+    size_bytes: int | None,
 ) -> Note:
-    """Return the note to be written before the swap."""
-    body = {
+    """Return the note to be written before the swap; *size_bytes* is what will be kept."""
+    body: dict[str, str | int] = {
         "action": action,
         "live": names.live,
         "kept": names.kept,
@@ -68,13 +70,78 @@ def swapped_note(
         "system_identifier": system_identifier,
         "host": host,
     }
+    if size_bytes is not None:
+        body["bytes"] = size_bytes
     return Note(kind=SWAPPED, database=label, time=time, snapshot=snapshot, body=body)
 
 
-def discarded_note(label: str, kept: KeptDatabase, time: datetime) -> Note:
-    """Return the note that a kept database was dropped on purpose."""
-    body = {"kept": kept.name, "live": kept.live}
-    return Note(kind=DISCARDED, database=label, time=time, snapshot=kept.snapshot, body=body)
+def discarded_note(
+    label: str, name: str, live: str, time: datetime, *, snapshot: SnapshotId | None, why: str
+) -> Note:
+    """Return the note that there is no kept database *name* any more. *why*: "dropped" on
+    purpose, "put back" by an undo, "never made" by a swap that failed, or "gone" for other
+    reasons."""
+    body = {"kept": name, "live": live, "why": why}
+    return Note(kind=DISCARDED, database=label, time=time, snapshot=snapshot, body=body)
+
+
+@dataclass(frozen=True, slots=True)
+class NotedKept:
+    """A kept database as the notes have it, without a look at the server: it may be gone.
+
+    *size_bytes* is what it had when it was replaced, None where that was not noted."""
+
+    label: str
+    name: str
+    live: str
+    since: datetime
+    action: str
+    size_bytes: int | None
+    snapshot: SnapshotId | None
+
+
+def noted_kept(swapped: Iterable[Note], discarded: Iterable[Note]) -> tuple[NotedKept, ...]:
+    """Return the kept databases that the notes tell of, the last replaced first."""
+    swaps = sorted(swapped, key=lambda note: note.time, reverse=True)
+    ends = {_text(note, "kept"): _text(note, "why") for note in discarded}
+    # An undo that was done gave the kept database its name back, also where it was killed then.
+    put_back = {
+        _text(note, "scratch") for note in swaps if ends.get(_text(note, "kept")) != NEVER_MADE
+    }
+    found: dict[str, NotedKept] = {}
+    for note in swaps:
+        name, size = _text(note, "kept"), note.body.get("bytes")
+        if name and name not in ends and name not in put_back and name not in found:
+            found[name] = NotedKept(
+                label=note.database,
+                name=name,
+                live=_text(note, "live"),
+                since=note.time,
+                action=_text(note, "action") or "restore",
+                size_bytes=size if isinstance(size, int) else None,
+                snapshot=note.snapshot,
+            )
+    return tuple(found.values())
+
+
+def notes_of_gone(
+    session: Session, swapped: Sequence[Note], discarded: Iterable[Note], system_identifier: str
+) -> tuple[Note, ...]:
+    """Return what must be noted of kept databases that this server does not have any more: they
+    were dropped by hand, or a process was killed between a note and its swap."""
+    here = [
+        note
+        for note in swapped
+        if system_identifier and _text(note, "system_identifier") == system_identifier
+    ]
+    rows = session.query("SELECT datname FROM pg_catalog.pg_database")
+    there = {name for (name,) in rows}
+    now = datetime.now(UTC)
+    return tuple(
+        discarded_note(k.label, k.name, k.live, now, snapshot=k.snapshot, why="gone")
+        for k in noted_kept(here, discarded)
+        if k.name not in there
+    )
 
 
 def find_kept(
@@ -86,8 +153,8 @@ def find_kept(
     """
     found: dict[str, KeptDatabase] = {}
     for note in sorted(notes, key=lambda note: note.time, reverse=True):
-        name, was = str(note.body.get("kept", "")), str(note.body.get("live", ""))
-        known = str(note.body.get("system_identifier", ""))
+        name, was = _text(note, "kept"), _text(note, "live")
+        known = _text(note, "system_identifier")
         if not name or name in found or (live is not None and was != live):
             continue
         if known and system_identifier and known != system_identifier:
@@ -109,14 +176,18 @@ def unknown_kept(session: Session, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def _kept(note: Note, live: str, database: LiveDatabase) -> KeptDatabase:
-    safety = str(note.body.get("safety", ""))
+    safety = _text(note, "safety")
     return KeptDatabase(
         name=database.name,
         live=live,
         oid=database.oid,
         size_bytes=database.size_bytes,
         since=note.time,
-        action=str(note.body.get("action", "restore")),
+        action=_text(note, "action") or "restore",
         snapshot=note.snapshot,
         safety=bytes.fromhex(safety) if _HEX_ID.fullmatch(safety) else None,
     )
+
+
+def _text(note: Note, key: str) -> str:
+    return str(note.body.get(key, ""))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pgsnap.errors import QueryFailed, TargetRefused
 from pgsnap.model import DatabaseProperties, Setting
 from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sessions.catalog import DEFAULT_ACL
 from pgsnap.targets.acl import DATABASE, AclItem, acl_statements, format_acl_item, parse_acl_item
 
 # Parameters whose stored value is a list of names already quoted (GUC_LIST_QUOTE in the server;
@@ -27,6 +28,8 @@ LIST_PARAMETERS = frozenset(
         "unix_socket_directories",
     }
 )
+# A scratch database lets nobody else in; a new one would.
+_OPEN_AGAIN = f"GRANT CONNECT ON DATABASE {DATABASE} TO PUBLIC"
 _LIST_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s,"]+))\s*(,|$)')
 
 
@@ -65,6 +68,8 @@ def property_statements(
         known = [i for i in items if (not i.grantee or i.grantee in roles) and i.grantor in roles]
         for sql in acl_statements(owner if owner in roles else None, known):
             add(sql, strict=True)
+    else:
+        add(_OPEN_AGAIN, strict=True)
     add(f"ALTER DATABASE {DATABASE} RESET ALL")
     for setting in properties.settings:
         if setting.role is None or setting.role in roles:
@@ -79,8 +84,11 @@ def property_statements(
 
 
 def plain_statements() -> tuple[PropertyStatement, ...]:
-    """Return what is due where no properties are known: our marker goes."""
-    return (PropertyStatement(sql=f"COMMENT ON DATABASE {DATABASE} IS NULL", strict=True),)
+    """Return what is due where no properties are known: our marker goes, and the lock-out."""
+    return (
+        PropertyStatement(sql=_OPEN_AGAIN, strict=True),
+        PropertyStatement(sql=f"COMMENT ON DATABASE {DATABASE} IS NULL", strict=True),
+    )
 
 
 def setting_statement(setting: Setting) -> str:
@@ -166,7 +174,7 @@ def read_applied(session: Session, database: str) -> DatabaseProperties:
     Read from the shared catalogs, so *session* may be connected to any database."""
     name = literal(database)
     (row,) = session.query(
-        "SELECT r.rolname, d.datconnlimit, d.datistemplate, d.datacl IS NULL,"
+        f"SELECT r.rolname, d.datconnlimit, d.datistemplate, {DEFAULT_ACL},"
         " pg_catalog.shobj_description(d.oid, 'pg_database')"
         " FROM pg_catalog.pg_database d JOIN pg_catalog.pg_roles r ON r.oid = d.datdba"
         f" WHERE d.datname = {name}"
@@ -200,7 +208,7 @@ def differences(expected: DatabaseProperties, actual: DatabaseProperties) -> tup
     found: list[str] = []
     if expected.owner != actual.owner:
         found.append(f"the owner is {actual.owner}, not {expected.owner}")
-    if _acl_set(expected.acl) != _acl_set(actual.acl):
+    if _acl_set(expected) != _acl_set(actual):
         want = "default" if expected.acl is None else ", ".join(sorted(expected.acl))
         have = "default" if actual.acl is None else ", ".join(sorted(actual.acl))
         found.append(f"the privileges are {have}, not {want}")
@@ -238,5 +246,12 @@ def _setting(item: str, role: str | None) -> Setting:
     return Setting(name=name, value=value, role=role)
 
 
-def _acl_set(acl: tuple[str, ...] | None) -> frozenset[AclItem] | None:
-    return None if acl is None else frozenset(parse_acl_item(text) for text in acl)
+def _acl_set(properties: DatabaseProperties) -> frozenset[AclItem]:
+    if properties.acl is not None:
+        return frozenset(parse_acl_item(text) for text in properties.acl)
+    # What a new database has, where nothing was granted or revoked (the manual's "Privileges").
+    owner = properties.owner
+    return frozenset(
+        AclItem(grantee, owner, frozenset(letters), frozenset())
+        for grantee, letters in (("", "Tc"), (owner, "CTc"))
+    )

@@ -102,9 +102,30 @@ def create_scratch(
             detail=f"{error.message}. {error.detail}".strip(),
             hint=error.hint or _creation_hint(error.sqlstate, properties),
         ) from error
+    if properties is None or _keeps_access(session, properties.owner):
+        # Half-loaded, it is nobody else's business; and up to PostgreSQL 14 everybody may make
+        # objects in its schema public, which its owner would then run.
+        session.execute(f"REVOKE CONNECT ON DATABASE {ident(name)} FROM PUBLIC")
     rows = session.query(f"SELECT oid FROM pg_catalog.pg_database WHERE datname = {literal(name)}")
     if not rows or rows[0][0] is None:
         raise RestoreFailed("the scratch database vanished", detail=f"It was called {name}.")
+    session.execute(_mark(name, snapshot))
+    if properties is not None:
+        # Who owns the database may make objects in its schema public: the true owner of what the
+        # dump holds needs that when we are no superuser. Where it cannot be, the dump tells.
+        with contextlib.suppress(QueryFailed):
+            session.execute(f"ALTER DATABASE {ident(name)} OWNER TO {ident(properties.owner)}")
+    return Scratch(name=name, oid=int(rows[0][0]), token=token)
+
+
+def still_scratch(name: str, snapshot: str) -> str:
+    """Return the SQL that makes a restored database a scratch one again: marked, and without the
+    properties that would keep it from being read or dropped."""
+    closed = f"ALTER DATABASE {ident(name)} IS_TEMPLATE false CONNECTION LIMIT -1"
+    return f"{closed}; {_mark(name, snapshot)}"
+
+
+def _mark(name: str, snapshot: str) -> str:
     marker = {
         "snap": "scratch",
         "snapshot": snapshot,
@@ -112,13 +133,17 @@ def create_scratch(
         "pid": os.getpid(),
         "start": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    session.execute(f"COMMENT ON DATABASE {ident(name)} IS {literal(json.dumps(marker))}")
-    if properties is not None:
-        # Who owns the database may make objects in its schema public: the true owner of what the
-        # dump holds needs that when we are no superuser. Where it cannot be, the dump tells.
-        with contextlib.suppress(QueryFailed):
-            session.execute(f"ALTER DATABASE {ident(name)} OWNER TO {ident(properties.owner)}")
-    return Scratch(name=name, oid=int(rows[0][0]), token=token)
+    return f"COMMENT ON DATABASE {ident(name)} IS {literal(json.dumps(marker))}"
+
+
+def _keeps_access(session: Session, owner: str) -> bool:
+    """Tell whether we may connect to what belongs to *owner* without PUBLIC's leave: a member
+    without inheritance may not. An owner that is not there never comes to own it."""
+    rows = session.query(
+        "SELECT pg_catalog.pg_has_role(oid, 'USAGE') FROM pg_catalog.pg_roles"
+        f" WHERE rolname = {literal(owner)}"
+    )
+    return rows in ([], [("t",)])
 
 
 def _creation_hint(sqlstate: str, properties: DatabaseProperties | None) -> str:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from pgsnap.dump.lexer import Lexer
 from pgsnap.dump.volatile import fresh_restrict_key
-from pgsnap.errors import CorruptionError, UnknownRevision
+from pgsnap.errors import CorruptionError, UnknownRevision, UnusableInput
 from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
 
 _VERIFIER = re.compile(rb"(\bPASSWORD\s+)'(?:[^']|'')*'")
 
-# Ends COPY input if the damage is in the middle of rows; then fails, with ON_ERROR_STOP or in a
-# transaction. Division by zero is an error on every server and in every setting.
-_POISON = b'\n\\.\n;\nSELECT 1/0 AS "snap: the snapshot is damaged; this output is not whole";\n'
+# A row, and a statement, that were cut must not count as whole ones: a row with more columns than a
+# table may have, operators with nothing between them and the end.
+_ROWS_SPOILT = b"\t" * 1700 + b"snap: the snapshot is damaged\n\\.\n"
+_STATEMENT_SPOILT = b" ! snap_the_snapshot_is_damaged ! "
+# Text is no number, on any server and in any setting; and the error repeats it. psql passes
+# over a semicolon inside parentheses, but not over a command that it does not know.
+_POISON = (
+    b";\nSELECT CAST('snap: the snapshot is damaged, this output is not whole' AS pg_catalog.int4)"
+    b";\n\\snap_the_snapshot_is_damaged\n"
+)
 
 
 def cat(
@@ -27,29 +35,83 @@ def cat(
 ) -> Iterator[bytes]:
     """Yield the dump of a snapshot, or of the *sections* named as `snap show` prints them.
 
-    Before the first byte it checks that every pack and chunk is there. On damage in mid-stream it
-    yields a statement that fails and raises CorruptionError. Password verifiers are masked
-    unless *with_secrets*. Raises UnknownRevision for a section that the snapshot does not have.
+    Before the first byte it checks that every pack and chunk is there. On damage in mid-stream,
+    also inside a string, it yields a statement that fails, and raises CorruptionError. Password
+    verifiers are masked unless *with_secrets*. Raises UnknownRevision for a section that the
+    snapshot does not have.
     """
     snapshot = repo.snapshot(snapshot_id)
     repo.check_present(snapshot)
     chosen = _named(list(repo.sections(snapshot)), sections) if sections else None
-    return _poisoned(_streams(repo, snapshot, chosen, with_secrets=with_secrets))
+    watch = _Watch()
+    return _poisoned(_streams(repo, snapshot, chosen, watch, with_secrets=with_secrets), watch)
+
+
+class _Watch:
+    """Knows what is open where the output stops: rows, a string, a function's body.
+
+    Rows are not lexed: where they begin and end is known. The other sections go through one lexer,
+    in order, because a setting in the first changes how strings are read in all.
+    """
+
+    def __init__(self) -> None:
+        self._statements: Lexer | None = Lexer()
+        self._lexer: Lexer | None = self._statements
+        self._head_bytes = 0
+
+    def begins(self, section: Section) -> None:
+        is_copy = section.rows is not None
+        self._head_bytes = section.head_bytes if is_copy else 0
+        self._lexer = Lexer() if is_copy else self._statements
+
+    def goes_out(self, block: bytes) -> None:
+        try:
+            if self._lexer is not None:
+                self._lexer.feed(block)
+        except UnusableInput:
+            # Committed by a version whose lexer took it.
+            self._lexer = self._statements = None
+        if self._head_bytes:
+            self._head_bytes -= min(len(block), self._head_bytes)
+            if not self._head_bytes:
+                self._lexer = None
+
+    def poison(self) -> bytes:
+        """Return what makes psql fail here."""
+        lexer = self._lexer
+        if lexer is None:
+            return _ROWS_SPOILT + _POISON
+        try:
+            lexer.finish()
+        except UnusableInput:
+            return _ROWS_SPOILT + _POISON
+        if lexer.inside == "the rows of a table":
+            return _ROWS_SPOILT + _POISON
+        return lexer.closing() + (_STATEMENT_SPOILT if lexer.inside else b"") + _POISON
 
 
 def _streams(
-    repo: Repository, snapshot: Snapshot, chosen: list[SectionName] | None, *, with_secrets: bool
+    repo: Repository,
+    snapshot: Snapshot,
+    chosen: list[SectionName] | None,
+    watch: _Watch,
+    *,
+    with_secrets: bool,
 ) -> Iterator[bytes]:
     """Yield the dump, or the sections *chosen*; the globals on their own, to be masked."""
     key = fresh_restrict_key()
     if chosen is None:
-        yield from snapshot_stream(repo, snapshot, restrict_key=key)
+        yield from snapshot_stream(repo, snapshot, restrict_key=key, on_section=watch.begins)
         return
     hidden = [] if with_secrets else [name for name in chosen if name.kind is SectionKind.GLOBALS]
     shown = [name for name in chosen if name not in hidden]
-    yield from snapshot_stream(repo, snapshot, restrict_key=key, sections=shown)
+    yield from snapshot_stream(
+        repo, snapshot, restrict_key=key, sections=shown, on_section=watch.begins
+    )
     # Globals are small, and a verifier must not slip through between two blocks.
-    stream = snapshot_stream(repo, snapshot, restrict_key=key, sections=hidden)
+    stream = snapshot_stream(
+        repo, snapshot, restrict_key=key, sections=hidden, on_section=watch.begins
+    )
     yield _VERIFIER.sub(rb"\1'********'", b"".join(stream))
 
 
@@ -70,9 +132,11 @@ def _words(name: SectionName) -> tuple[str, str, str]:
     return str(name), str(name.kind), str(name).partition(" ")[2]
 
 
-def _poisoned(stream: Iterable[bytes]) -> Iterator[bytes]:
+def _poisoned(stream: Iterable[bytes], watch: _Watch) -> Iterator[bytes]:
     try:
-        yield from stream
+        for block in stream:
+            watch.goes_out(block)
+            yield block
     except CorruptionError:
-        yield _POISON
+        yield watch.poison()
         raise

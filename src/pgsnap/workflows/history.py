@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from pgsnap.model import Section, Snapshot, SnapshotId
 from pgsnap.repository.recipes import nodes
 from pgsnap.repository.repository import Repository
+from pgsnap.workflows.kept_notes import read_kept_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,21 @@ class LogEntry:
     snapshot_id: SnapshotId
     snapshot: Snapshot
     tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEntry:
+    """A replaced database that is kept on a server, as the notes have it: it may be gone.
+
+    *live* is the name that it had; *since* when it was replaced, by *action* ("restore" or
+    "undo"); *size_bytes* what it had then, None where that was not noted."""
+
+    database: str
+    name: str
+    live: str
+    since: datetime
+    action: str
+    size_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,15 @@ def log(repo: Repository, *, database: str | None, limit: int | None = None) -> 
     return [
         LogEntry(found, repo.snapshot(found), tuple(tags.get(found, ())))
         for found in repo.newest(database, limit)
+    ]
+
+
+def kept(repo: Repository, *, database: str | None) -> list[KeptEntry]:
+    """Return the kept databases, the last replaced first: of one label, or of all. Asks no
+    server."""
+    return [
+        KeptEntry(k.label, k.name, k.live, k.since, k.action, k.size_bytes)
+        for k in read_kept_notes(repo, database).kept()
     ]
 
 

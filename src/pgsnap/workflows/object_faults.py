@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.manifest import decode_manifest, snapshot_id
 from pgsnap.format.small import decode_note, decode_tag, note_id
-from pgsnap.model import Note, SnapshotId
+from pgsnap.model import SnapshotId
 from pgsnap.repository import layout
+from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 
 
@@ -84,7 +85,9 @@ def given_up(repo: Repository) -> set[SnapshotId]:
 
 def forgotten(repo: Repository) -> set[SnapshotId]:
     """Return the snapshots that were deleted on purpose, as far as sound notes tell."""
-    notes = [note for kind in ("forgotten", "unforgotten") for note in _sound_notes(repo, kind)]
+    notes = [
+        note for kind in ("forgotten", "unforgotten") for _, note in sound_notes(repo.store, kind)
+    ]
     gone: set[SnapshotId] = set()
     for note in sorted(notes, key=lambda note: note.time):
         if note.snapshot is not None:
@@ -162,13 +165,3 @@ def _is_manifest(data: bytes) -> bool:
     except CorruptionError:
         return False
     return True
-
-
-def _sound_notes(repo: Repository, kind: str) -> Iterator[Note]:
-    for info in repo.store.list(f"{layout.NOTES}{kind}/"):
-        try:
-            data = repo.store.get(info.name)
-            if layout.hash_of(info.name) == note_id(data):
-                yield decode_note(data, "a note")
-        except (CorruptionError, ObjectNotFound):
-            continue

@@ -87,7 +87,7 @@ def repair(
             objects.notes()
             objects.tags()
             progress.phase("mend chunks")
-            for snapshot in repo.newest(None):
+            for snapshot in repo.newest(None, also_forgotten=True):
                 with contextlib.suppress(CorruptionError):
                     chunks.mend(repo.snapshot(snapshot))
             chunks.finish()
@@ -181,7 +181,7 @@ def _lost_sections(repo: Repository, progress: Progress) -> Iterator[Finding]:
     """Yield what cannot be read in the snapshots that there are."""
     progress.phase("look at what is left")
     walk = SectionWalk(repo)
-    for snapshot in repo.newest(None):
+    for snapshot in repo.newest(None, also_forgotten=True):
         with contextlib.suppress(CorruptionError):
             walk.check(snapshot, repo.snapshot(snapshot))
     yield from walk.findings()

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import Interrupted, QueryFailed, RestoreFailed, SnapError
-from pgsnap.model import Section, Snapshot, SnapshotId
+from pgsnap.model import Note, Section, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
@@ -29,7 +29,7 @@ from pgsnap.targets.feeder import (
     is_load_idle,
     terminate_sessions,
 )
-from pgsnap.targets.kept import SwapNames, discarded_note, swapped_note
+from pgsnap.targets.kept import SwapNames, swapped_note
 from pgsnap.targets.loader import loading_as_stranger
 from pgsnap.targets.naming import application_name, kept_name, new_token, scratch_name
 from pgsnap.targets.preflight import check_replaceable, look_at, refuse, who_am_i
@@ -40,6 +40,7 @@ from pgsnap.targets.properties import (
     read_applied,
     rehearse,
 )
+from pgsnap.targets.read_only import read_only_meanwhile
 from pgsnap.targets.roles import creation_order, server_roles
 from pgsnap.targets.row_order import Table, empty_tables, keep_order, tables_to_keep
 from pgsnap.targets.scratch import (
@@ -48,38 +49,12 @@ from pgsnap.targets.scratch import (
     drop_database,
     drop_leftovers,
     drop_loader,
+    still_scratch,
 )
 from pgsnap.targets.swap import Rename, SwapReport, swap
+from pgsnap.workflows.kept_notes import note_end, note_if_never_made, note_what_is_gone
 from pgsnap.workflows.restore_plan import RestorePlan
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseSeconds:
-    """Wall time of each phase, in seconds. *create* makes the scratch database."""
-
-    safety: float
-    create: float
-    load: float
-    analyze: float
-    swap: float
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreReport:
-    """What was done. *kept* is where the replaced database is now, None if there was none;
-    *unreachable_seconds* bounds how long no new login could succeed."""
-
-    snapshot_id: SnapshotId
-    database: str
-    kept: str | None
-    safety: SnapshotId | None
-    rows: int
-    plain_bytes: int
-    seconds: PhaseSeconds
-    unreachable_seconds: float
-    created_roles: tuple[str, ...]
-    discarded: tuple[str, ...]
-    warnings: tuple[str, ...]
+from pgsnap.workflows.restore_report import PhaseSeconds, RestoreReport
 
 
 def restore(
@@ -98,14 +73,7 @@ def restore(
     plan.check()
     snapshot = repo.snapshot(plan.snapshot_id)
     repo.check_present(snapshot)
-    started = time.monotonic()
-    safety_id: SnapshotId | None = None
-    if safety is not None and plan.live is not None:
-        progress.phase("safety snapshot")
-        safety_id = safety()
-    work = _Restore(repo, plan, server, snapshot, safety_id, progress)
-    work.clock["safety"] = time.monotonic() - started
-    return work.run()
+    return _Restore(repo, plan, server, snapshot, progress).run(safety)
 
 
 class _Restore:
@@ -117,40 +85,27 @@ class _Restore:
         plan: RestorePlan,
         server: Server,
         snapshot: Snapshot,
-        safety_id: SnapshotId | None,
         progress: Progress,
     ) -> None:
         self.repo = repo
         self.plan = plan
         self.server = server
         self.snapshot = snapshot
-        self.safety_id = safety_id
+        self.safety_id: SnapshotId | None = None
+        self.note: Note | None = None
         self.progress = progress
         self.token = new_token()
         self.clock: dict[str, float] = {"analyze": 0.0}
         self.warnings: list[str] = []
 
-    def run(self) -> RestoreReport:
-        try:
-            # This session shows to other restores that the scratch database is in use: until it
-            # is swapped, else another one might take it for a leftover in between.
-            with self._connect() as session:
-                self._drop_leftovers(session)
-                self._check_unchanged(session)
-                created = self._make_roles(session)
-                with self._timed("create"):
-                    scratch = self._create(session)
-                    statements = self._rehearse(session, scratch)
-                loaded = self._fill(session, scratch)
-                swapped = self._swap(scratch, statements)
-        except QueryFailed as error:
-            self._clean_up()
-            raise RestoreFailed(
-                f"the restore stopped: {error.message}", detail=error.detail, hint=error.hint
-            ) from error
-        except BaseException:
-            self._clean_up()
-            raise
+    def run(self, safety: Callable[[], SnapshotId] | None) -> RestoreReport:
+        # From before the safety snapshot on, so that it has all that was ever written.
+        with read_only_meanwhile(self._connect, self.plan.read_only):
+            with self._timed("safety"):
+                if safety is not None and self.plan.live is not None:
+                    self.progress.phase("safety snapshot")
+                    self.safety_id = safety()
+            created, loaded, swapped = self._replace()
         # From here on the restore is done: what fails now is told, but fails nothing.
         try:
             self._look_after()
@@ -172,6 +127,30 @@ class _Restore:
             discarded=discarded,
             warnings=tuple(self.warnings),
         )
+
+    def _replace(self) -> tuple[tuple[str, ...], FeedResult, SwapReport]:
+        """Do it, or leave nothing behind."""
+        try:
+            # This session shows to other restores that the scratch database is in use: until it
+            # is swapped, else another one might take it for a leftover in between.
+            with self._connect() as session:
+                self._drop_leftovers(session)
+                self._check_unchanged(session)
+                if self.plan.live is not None:
+                    note_what_is_gone(self.repo, session, self.plan.server.system_identifier)
+                created = self._make_roles(session)
+                with self._timed("create"):
+                    scratch = self._create(session)
+                    statements = self._rehearse(session, scratch)
+                return created, self._fill(session, scratch), self._swap(scratch, statements)
+        except QueryFailed as error:
+            self._clean_up()
+            raise RestoreFailed(
+                f"the restore stopped: {error.message}", detail=error.detail, hint=error.hint
+            ) from error
+        except BaseException:
+            self._clean_up()
+            raise
 
     # -- before the load -----------------------------------------------------------------------
 
@@ -328,19 +307,25 @@ class _Restore:
             if plan.live is not None:
                 renames.insert(0, Rename(oid=plan.live.oid, old=names.live, new=names.kept))
                 # Before the swap: undo must find the kept database after a kill right behind it.
-                self.repo.add_note(
-                    swapped_note(
-                        plan.label,
-                        names,
-                        action="restore",
-                        time=datetime.now(UTC),
-                        snapshot=plan.snapshot_id,
-                        safety=self.safety_id,
-                        system_identifier=plan.server.system_identifier,
-                        host=plan.host,
-                    )
+                self.note = swapped_note(
+                    plan.label,
+                    names,
+                    action="restore",
+                    time=datetime.now(UTC),
+                    snapshot=plan.snapshot_id,
+                    safety=self.safety_id,
+                    system_identifier=plan.server.system_identifier,
+                    host=plan.host,
+                    size_bytes=plan.live.size_bytes,
                 )
+                self.repo.add_note(self.note)
             sql = [statement.for_database(names.live) for statement in statements]
+            if plan.read_only is not None:
+                # In the same transaction: the replaced database is never left read-only.
+                sql.append(plan.read_only.taken_back(names.kept))
+            if plan.options.scratch:
+                # In the same transaction: a killed drill leaves nothing that is not known again.
+                sql.append(still_scratch(names.live, plan.snapshot_id.hex()))
             return swap(self.server, renames, sql, token=self.token, progress=self.progress)
 
     def _look_after(self) -> None:
@@ -354,7 +339,11 @@ class _Restore:
             self.warnings.append(f"the properties could not be read back: {error.message}")
             return
         told = set(self.warnings)
-        for text in differences(self.plan.properties, found):
+        expected = self.plan.properties
+        if self.plan.options.scratch:
+            expected = replace(expected, comment=found.comment, is_template=False)
+            expected = replace(expected, connection_limit=-1)
+        for text in differences(expected, found):
             if text not in told:
                 self.warnings.append(text)
 
@@ -367,7 +356,7 @@ class _Restore:
                 with self._connect() as session:
                     session.execute(f"ALTER DATABASE {ident(kept.name)} IS_TEMPLATE false")
                     drop_database(session, kept.name)
-                self.repo.add_note(discarded_note(self.plan.label, kept, datetime.now(UTC)))
+                note_end(self.repo, self.plan.label, kept.name, kept.live, kept.snapshot, "dropped")
             except SnapError as error:
                 self.warnings.append(f"{kept.name} could not be dropped: {error.message}")
             else:
@@ -387,6 +376,7 @@ class _Restore:
             terminate_sessions(session, self.token)
             drop_database(session, scratch_name(self.plan.database, self.token))
             drop_loader(session, self.token)
+        note_if_never_made(self.repo, self._connect, self.note)
 
     @contextlib.contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

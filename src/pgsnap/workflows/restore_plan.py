@@ -14,7 +14,7 @@ from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_properties, read_server
-from pgsnap.targets.kept import SWAPPED, KeptDatabase, find_kept, unknown_kept
+from pgsnap.targets.kept import KeptDatabase, find_kept, unknown_kept
 from pgsnap.targets.preflight import (
     Findings,
     LiveDatabase,
@@ -26,14 +26,19 @@ from pgsnap.targets.preflight import (
     who_am_i,
 )
 from pgsnap.targets.properties import differences, read_applied
+from pgsnap.targets.read_only import ReadOnly, check_read_only, plan_read_only
 from pgsnap.targets.requirements import check_requirements, check_space, needed_bytes
 from pgsnap.targets.roles import MissingRole, missing_roles, needed_roles, server_roles
+from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.trust import check_text, check_trust
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreOptions:
-    """What the user chose. *to* names a new database; None: the one the snapshot came from."""
+    """What the user chose. *to* names a new database; None: the one the snapshot came from.
+
+    *scratch*: the new database is itself a scratch one, of a drill, and is marked as such.
+    """
 
     to: str | None = None
     create_roles: bool = False
@@ -42,6 +47,8 @@ class RestoreOptions:
     trust_sql: bool = False
     as_superuser: bool = False
     analyze: bool = True
+    read_only: bool = False
+    scratch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,8 @@ class RestorePlan:
 
     *live* is what will be replaced (None: *database* is new). *properties* are those that the
     database gets; None where nothing is known of them. Sizes are in bytes; *free_bytes* is None
-    where it cannot be known. *replaced_for* are the kept databases that `discard_old` drops.
+    where it cannot be known. *kept* are the kept databases that `discard_old` drops. *read_only*
+    is what keeps new sessions of *live* from writing, None where that is not wished or needed.
     """
 
     snapshot_id: SnapshotId
@@ -72,6 +80,7 @@ class RestorePlan:
     refusals: tuple[Problem, ...]
     properties: DatabaseProperties | None = field(repr=False, default=None)
     psql: Tool | None = None
+    read_only: ReadOnly | None = None
 
     def check(self) -> None:
         """Raise TargetRefused with every reason that forbids this restore."""
@@ -87,6 +96,10 @@ def plan_restore(
     TargetExists, ToolMissing, ToolVersion, ConnectionFailed. All else that forbids the restore is
     in the plan's refusals.
     """
+    if options.read_only and options.to is not None:
+        raise UsageError(
+            "--read-only is about the database that is replaced, and --to replaces none"
+        )
     snapshot = repo.snapshot(snapshot_id)
     database = target_database(snapshot, server.endpoint, options.to)
     maintenance = server.maintenance_database()
@@ -108,11 +121,17 @@ def plan_restore(
         missing = missing_roles(needed, present, text)
         findings = check_server(session, me)
         kept: tuple[KeptDatabase, ...] = ()
+        read_only: ReadOnly | None = None
         if live is not None:
-            kept = find_kept(session, repo.notes(SWAPPED), info.system_identifier, live.name)
+            notes = read_kept_notes(repo)
+            kept = find_kept(session, notes.swapped, info.system_identifier, live.name)
+            findings += Findings(warnings=notes.warnings)
             findings += check_replaceable(session, me, live, maintenance)
             findings += _check_repository(repo)
             findings += _check_kept(session, kept, options)
+            findings += check_read_only(session, live)
+            if options.read_only:
+                read_only = plan_read_only(session, live)
             findings += _another_server(snapshot, info)
             findings += _what_goes_back(session, snapshot, live)
         findings += check_requirements(
@@ -157,6 +176,7 @@ def plan_restore(
         refusals=findings.problems,
         properties=properties,
         psql=psql,
+        read_only=read_only,
     )
 
 

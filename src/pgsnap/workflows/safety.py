@@ -10,6 +10,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
+from pgsnap.targets.read_only import ReadOnly
 from pgsnap.workflows.commit import commit
 
 
@@ -22,9 +23,13 @@ def safety_commit(
     verb: str,
     lock_wait_timeout_seconds: float,
     allow_newer_client: bool = False,
+    read_only: ReadOnly | None = None,
     progress: Progress = SILENT,
 ) -> Callable[[], SnapshotId]:
-    """Return what records *database* under *label*, tagged ``before-<verb>/<time>``."""
+    """Return what records *database* under *label*, tagged ``before-<verb>/<time>``.
+
+    *read_only* is in force only meanwhile, and so is not recorded.
+    """
 
     def record() -> SnapshotId:
         source = PostgresSource(
@@ -32,6 +37,7 @@ def safety_commit(
             database=database,
             lock_wait_timeout_seconds=lock_wait_timeout_seconds,
             allow_newer_client=allow_newer_client,
+            adjust=read_only.left_out if read_only is not None else None,
         )
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         report = commit(

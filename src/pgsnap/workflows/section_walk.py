@@ -5,7 +5,7 @@ Memory is bounded: what was found whole is remembered up to a limit, and looked 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from blake3 import blake3
@@ -60,13 +60,23 @@ class Hits:
 
 
 class SectionWalk:
-    """Checks snapshots one after another; what they share is checked once."""
+    """Checks snapshots one after another; what they share is checked once.
+
+    With *data* their bytes are read, until *is_over* says that the time is; then *was_stopped*.
+    """
 
     def __init__(
-        self, repo: Repository, *, data: bool = False, progress: Progress = SILENT
+        self,
+        repo: Repository,
+        *,
+        data: bool = False,
+        is_over: Callable[[], bool] = lambda: False,
+        progress: Progress = SILENT,
     ) -> None:
         self._repo = repo
         self._data = data
+        self._is_over = is_over
+        self.was_stopped = False
         self._progress = progress
         self._whole: set[ChunkId] = set()
         self._same: set[bytes] = set()
@@ -190,7 +200,7 @@ class SectionWalk:
     def _read(self, snapshot: SnapshotId, sections: Sequence[Section]) -> None:
         """Compare the digest of every section that was not read before."""
         waiting = [s for s in sections if _fingerprint(s) not in self._same]
-        while waiting:
+        while waiting and not self.was_stopped:
             done = 0
             try:
                 for section, digest in self._digests(waiting):
@@ -216,6 +226,9 @@ class SectionWalk:
 
         hasher = blake3()
         for end, data in self._repo.chunks.read_ahead(wanted()):
+            if self._is_over():
+                self.was_stopped = True
+                return
             hasher.update(data)
             if data:
                 self._progress.advance(len(data))

@@ -5,20 +5,20 @@ An undo is a swap like a restore's: what it replaces is kept in its turn.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.errors import RestoreFailed, SnapError, TargetRefused
-from pgsnap.model import ServerInfo, SnapshotId
+from pgsnap.model import Note, ServerInfo, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
-from pgsnap.targets.kept import SWAPPED, KeptDatabase, SwapNames, find_kept
-from pgsnap.targets.kept import discarded_note as note_of_discard
+from pgsnap.targets.kept import KeptDatabase, SwapNames, find_kept
 from pgsnap.targets.kept import swapped_note as note_of_swap
 from pgsnap.targets.naming import application_name, kept_name, new_token
 from pgsnap.targets.preflight import (
@@ -30,8 +30,15 @@ from pgsnap.targets.preflight import (
     refuse,
     who_am_i,
 )
+from pgsnap.targets.read_only import check_read_only
 from pgsnap.targets.scratch import drop_database
 from pgsnap.targets.swap import Rename, swap
+from pgsnap.workflows.kept_notes import (
+    note_end,
+    note_if_never_made,
+    note_what_is_gone,
+    read_kept_notes,
+)
 from pgsnap.workflows.restore_plan import names_database
 
 
@@ -97,9 +104,11 @@ def plan_undo(repo: Repository, server: Server, label: str) -> UndoPlan:
         database = look_at(session, kept.name)
         if database is not None:
             findings += check_replaceable(session, me, database, maintenance)
+            findings += check_read_only(session, database)
         if live is not None:
             findings += check_replaceable(session, me, live, maintenance)
-        warnings = findings.warnings
+            findings += check_read_only(session, live)
+        warnings = findings.warnings + read_kept_notes(repo, label).warnings
         if live is None:
             warnings += (f"there is no database {kept.live} now; nothing will be replaced",)
         return UndoPlan(
@@ -136,25 +145,33 @@ def undo(
     kept, live = plan.kept, plan.live
     renames = [Rename(oid=kept.oid, old=kept.name, new=kept.live)]
     new_kept = kept_name(kept.live, token) if live is not None else None
+    note: Note | None = None
     if live is not None and new_kept is not None:
         renames.insert(0, Rename(oid=live.oid, old=live.name, new=new_kept))
         names = SwapNames(live=live.name, kept=new_kept, scratch=kept.name)
         # Before the swap: the next undo must find it after a kill right behind the swap.
-        repo.add_note(
-            note_of_swap(
-                plan.label,
-                names,
-                action="undo",
-                time=datetime.now(UTC),
-                snapshot=kept.snapshot,
-                safety=safety_id,
-                system_identifier=plan.server.system_identifier,
-                host=plan.host,
-            )
+        note = note_of_swap(
+            plan.label,
+            names,
+            action="undo",
+            time=datetime.now(UTC),
+            snapshot=kept.snapshot,
+            safety=safety_id,
+            system_identifier=plan.server.system_identifier,
+            host=plan.host,
+            size_bytes=live.size_bytes,
         )
+        repo.add_note(note)
     progress.phase("swap")
-    # Owner, privileges and settings belong to the database itself: it comes back with its own.
-    swapped = swap(server, renames, (), token=token, progress=progress)
+    try:
+        # Owner, privileges and settings belong to the database itself: it comes back with its own.
+        swapped = swap(server, renames, (), token=token, progress=progress)
+    except BaseException:
+        note_if_never_made(repo, lambda: server.connect(server.maintenance_database()), note)
+        raise
+    # It is done, whatever happens to this note.
+    with contextlib.suppress(SnapError):
+        note_end(repo, plan.label, kept.name, kept.live, kept.snapshot, "put back")
     return UndoReport(
         database=kept.live,
         kept=new_kept,
@@ -182,7 +199,7 @@ def discard(
                 detail=f"{error.message}. {error.detail}".strip(),
                 hint=error.hint or "Connect as its owner or as a superuser.",
             ) from error
-    repo.add_note(note_of_discard(label, kept, datetime.now(UTC)))
+    note_end(repo, label, kept.name, kept.live, kept.snapshot, "dropped")
     return DiscardReport(database=kept.live, name=kept.name, size_bytes=kept.size_bytes)
 
 
@@ -192,7 +209,7 @@ def _kept(
     identifier = read_server(session).system_identifier
     # As for a restore: a DSN that names a database is never about another one.
     live = server.endpoint.database if names_database(server.endpoint) else None
-    return find_kept(session, repo.notes(SWAPPED, label), identifier, live)
+    return find_kept(session, read_kept_notes(repo, label).swapped, identifier, live)
 
 
 def _newest(
@@ -202,12 +219,15 @@ def _newest(
     if not found:
         # Of databases with other names there may be some; the DSN says that they are not meant.
         identifier = read_server(session).system_identifier
-        others = find_kept(session, repo.notes(SWAPPED, label), identifier)
+        note_what_is_gone(repo, session, identifier)
+        notes = read_kept_notes(repo, label)
+        others = find_kept(session, notes.swapped, identifier)
         names = ", ".join(sorted({other.live for other in others}))
         raise TargetRefused(
             f"there is no kept database of {label}" if name is None else f"{name} is not kept",
             detail=f"No database on {server.endpoint.display()} was replaced by a restore of"
-            " this repository, or it was dropped since.",
+            " this repository, or it was dropped since."
+            + "".join(f" A {warning}." for warning in notes.warnings),
             hint=f"Kept are databases that were called otherwise: name one in the DSN ({names})."
             if others
             else "Restore a snapshot instead: snap log, then snap restore REV.",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pgsnap.errors import CorruptionError, StoreError
+from pgsnap.errors import CorruptionError, StoreError, StoreFull, UsageError
 from pgsnap.format.manifest import snapshot_id
 from pgsnap.format.times import to_micros
 from pgsnap.model import Note, PackId, SnapshotId
@@ -19,7 +20,9 @@ from pgsnap.repository.inspection import (
     inspect_packs,
     mend_rows,
 )
+from pgsnap.repository.read_history import ReadHistory, ReadState, SampleSize
 from pgsnap.repository.repository import Repository
+from pgsnap.stores.base import ObjectInfo
 from pgsnap.workflows.findings import REINDEX, REPAIR, REPAIR_FROM, Finding, delete_tag
 from pgsnap.workflows.object_faults import (
     Fault,
@@ -33,13 +36,24 @@ from pgsnap.workflows.section_walk import Hits, SectionWalk
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What was looked at, and what is wrong. *notices* are no damage."""
+    """What was looked at, and what is wrong. *notices* are no damage.
+
+    *data* tells whether bytes were read; *packs_read* packs of *bytes_read* bytes were read whole,
+    of the *packs* of *pack_bytes* that there are. *is_complete* is false where the time was over
+    before all was read that was asked for, *everything_read* true where all of every snapshot
+    checked was read. *state* is what this and earlier runs read.
+    """
 
     data: bool
+    is_complete: bool
+    everything_read: bool
     snapshots: tuple[SnapshotId, ...]
     sections: int
     packs: int
     pack_bytes: int
+    packs_read: int
+    bytes_read: int
+    state: ReadState
     chunks: int
     findings: tuple[Finding, ...]
     notices: tuple[str, ...]
@@ -51,50 +65,101 @@ def verify(
     *,
     snapshots: Sequence[SnapshotId] = (),
     data: bool = False,
+    sample: SampleSize | None = None,
+    max_seconds: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
     progress: Progress = SILENT,
 ) -> VerifyReport:
     """Check the repository, and of *snapshots* (none: all) that they can be read whole.
 
     With *data* every byte is read: all packs, or with *snapshots* what these need; each of them
-    gets a verdict. Chunks found damaged are stored again by the next commit that has them.
+    gets a verdict. With *sample* only as many packs are read, those read longest ago, and there
+    are no verdicts. After *max_seconds* of *clock* nothing more is read (one pack always is); then
+    there are none either. Chunks found damaged are stored again by the next commit that has them.
+    Raises UsageError.
     """
-    started = time.monotonic()
+    started = clock()
+    data = data or sample is not None
+    _check_choice(snapshots, data, sample, max_seconds)
+
+    def is_over() -> bool:
+        return max_seconds is not None and clock() - started >= max_seconds
+
     repo.catch_up_packs()
-    check = _Verification(repo, data=data, progress=progress)
+    check = _Verification(repo, is_over=is_over, progress=progress)
     check.objects()
-    check.packs(data=data and not snapshots)
+    infos = check.pack_files()
+    chosen_packs: Sequence[ObjectInfo] = ()
+    if sample is not None:
+        chosen_packs = check.history.sample(infos, sample)
+    elif data and not snapshots:
+        chosen_packs = check.history.longest_ago_first(infos)
+    complete = check.packs(infos, chosen_packs)
     check.index()
-    chosen = tuple(snapshots) or tuple(reversed(repo.newest(None)))
-    walk = check.walk(chosen)
+    chosen = tuple(snapshots) or tuple(reversed(repo.newest(None, also_forgotten=True)))
+    walk = check.walk(chosen, data=data and sample is None and complete)
     findings = check.finished(walk)
-    if data:
+    complete &= not walk.was_stopped
+    everything = data and sample is None and complete
+    if everything:
         check.verdicts(chosen, walk)
     return VerifyReport(
         data,
+        complete,
+        everything,
         chosen,
         walk.sections,
         check.pack_count,
         check.pack_bytes,
+        check.packs_read,
+        check.bytes_read,
+        check.history.state(infos),
         check.chunk_count,
         tuple(findings),
         tuple(check.notices),
-        time.monotonic() - started,
+        clock() - started,
     )
+
+
+def _check_choice(
+    snapshots: Sequence[SnapshotId],
+    data: bool,
+    sample: SampleSize | None,
+    max_seconds: float | None,
+) -> None:
+    if snapshots and sample is not None:
+        raise UsageError(
+            "a sample is of the whole repository, not of single snapshots",
+            hint="Leave out the revision, or read all of it: snap verify REV --data",
+        )
+    if max_seconds is not None and not data:
+        raise UsageError(
+            "--max-duration bounds the reading, and nothing is to be read",
+            hint="Run: snap verify --data --max-duration TIME",
+        )
+    if max_seconds is not None and max_seconds <= 0:
+        raise UsageError(
+            "--max-duration leaves no time", hint="Write a time above 0, such as 10min."
+        )
 
 
 class _Verification:
     """Collects what one run finds."""
 
-    def __init__(self, repo: Repository, *, data: bool, progress: Progress) -> None:
+    def __init__(
+        self, repo: Repository, *, is_over: Callable[[], bool], progress: Progress
+    ) -> None:
         self._repo = repo
-        self._data = data
+        self._is_over = is_over
         self._progress = progress
+        self.history = ReadHistory(repo.index)
         self._found: list[Finding] = []
         self._unsound: list[PackState] = []
         self._frames: dict[PackId, int] = {}
         self._indexed = repo.index.packs().keys()
         self.notices: list[str] = []
         self.pack_count = self.pack_bytes = self.chunk_count = 0
+        self.packs_read = self.bytes_read = 0
 
     # -- objects ------------------------------------------------------------------------------
 
@@ -134,8 +199,8 @@ class _Verification:
 
     # -- packs --------------------------------------------------------------------------------
 
-    def packs(self, *, data: bool) -> None:
-        """Look at every pack, with *data* at every byte of it."""
+    def pack_files(self) -> list[ObjectInfo]:
+        """Return the files that are packs, or should be."""
         repo = self._repo
         infos = []
         for info in repo.store.list(layout.PACKS):
@@ -143,15 +208,43 @@ class _Verification:
                 infos.append(info)
             else:
                 self.notices.append(f"{info.name} is no pack; it does no harm")
-        total = sum(info.object_bytes for info in infos)
-        self._progress.phase("verify packs", total if data else None)
-        for state in inspect_packs(repo.store, infos, repo.chunks if data else None):
-            self.pack_count += 1
-            self.pack_bytes += state.info.object_bytes
-            self.chunk_count += len(state.locations)
-            self._pack(state, data=data)
-            if data:
+        return infos
+
+    def packs(self, infos: Sequence[ObjectInfo], to_read: Sequence[ObjectInfo]) -> bool:
+        """Look at every pack, and at every byte of those *to_read*, in their order; tell whether
+        the time was enough for all of them."""
+        total = sum(info.object_bytes for info in to_read)
+        self._progress.phase("verify packs", total if to_read else None)
+        waiting = {info.name: info for info in to_read}
+        self._structure([info for info in infos if info.name not in waiting])
+        states = inspect_packs(self._repo.store, to_read, self._repo.chunks)
+        # Closed at once, so that no thread reads on.
+        with contextlib.closing(states):
+            for state in states:
+                self._count(state)
+                self._pack(state, data=True)
+                self._remember(state)
+                self.packs_read += 1
+                self.bytes_read += state.info.object_bytes
                 self._progress.advance(state.info.object_bytes, state.info.name)
+                del waiting[state.info.name]
+                if self._is_over():
+                    break
+            else:
+                # Those that went meanwhile.
+                waiting.clear()
+        self._structure(list(waiting.values()))
+        return not waiting
+
+    def _structure(self, infos: Sequence[ObjectInfo]) -> None:
+        for state in inspect_packs(self._repo.store, infos, None):
+            self._count(state)
+            self._pack(state, data=False)
+
+    def _count(self, state: PackState) -> None:
+        self.pack_count += 1
+        self.pack_bytes += state.info.object_bytes
+        self.chunk_count += len(state.locations)
 
     def _pack(self, state: PackState, *, data: bool) -> None:
         index, pack = self._repo.index, state.pack
@@ -176,6 +269,14 @@ class _Verification:
         for readable in (True, False):
             offsets = [x.offset for x in listed if (x.offset not in bad) is readable]
             index.mark_damaged(pack, offsets, readable=readable)
+
+    def _remember(self, state: PackState) -> None:
+        try:
+            self.history.remember(state.info, datetime.now(UTC), sound=not state.problem)
+        except StoreFull:
+            words = "no space left for the index: the next run does not know what this one read"
+            if words not in self.notices:
+                self.notices.append(words)
 
     def _index_finding(self, problem: str) -> None:
         self._found.append(Finding("index", layout.INDEX_FILE, problem, (), (), REINDEX))
@@ -211,10 +312,10 @@ class _Verification:
 
     # -- snapshots ----------------------------------------------------------------------------
 
-    def walk(self, chosen: Sequence[SnapshotId]) -> SectionWalk:
-        """Check that every section of the *chosen* snapshots is there."""
+    def walk(self, chosen: Sequence[SnapshotId], *, data: bool) -> SectionWalk:
+        """Check that every section of the *chosen* snapshots is there; with *data* read it."""
         self._progress.phase("verify snapshots")
-        walk = SectionWalk(self._repo, data=self._data, progress=self._progress)
+        walk = SectionWalk(self._repo, data=data, is_over=self._is_over, progress=self._progress)
         for snapshot in chosen:
             try:
                 found = self._repo.snapshot(snapshot)

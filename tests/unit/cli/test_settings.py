@@ -7,6 +7,7 @@ import pytest
 
 from pgsnap.cli.config_file import KEYS, find_config, load_config
 from pgsnap.cli.config_template import config_template
+from pgsnap.cli.retention_table import RETENTION_KEYS
 from pgsnap.cli.settings import GlobalOptions, Settings, load_settings
 from pgsnap.errors import UsageError
 
@@ -72,7 +73,7 @@ def test_an_unknown_key_is_told_with_file_and_nearest_key(tmp_path: Path) -> Non
     assert '"repository"' in caught.value.hint
 
 
-@pytest.mark.parametrize("table", ["retention", "services", "hooks", "schedule", "remotes"])
+@pytest.mark.parametrize("table", ["services", "hooks", "schedule", "remotes"])
 def test_a_table_of_a_later_version_is_told_as_such(tmp_path: Path, table: str) -> None:
     with pytest.raises(UsageError, match="not supported by this version"):
         settings(tmp_path, f"[{table}]\nx = 1\n")
@@ -150,8 +151,13 @@ def test_the_template_loads_as_it_is_and_with_every_line_uncommented(tmp_path: P
     assert load_config(path).repository == tmp_path / 'odd "name"\\x'
     lines = config_template(None).splitlines()
     settable = [
-        line.removeprefix("# ") for line in lines if line.startswith("# ") and " = " in line
+        line.removeprefix("# ")
+        for line in lines
+        if line.startswith("# ") and (" = " in line or line == "# [retention]")
     ]
     path.write_text("\n".join(settable))
     load_config(path)
-    assert sorted(line.split(" = ")[0] for line in settable) == sorted(KEYS)
+    table = settable.index("[retention]")
+    keys = [line.split(" = ")[0] for line in settable]
+    assert sorted([*keys[:table], "retention"]) == sorted(KEYS)
+    assert sorted(keys[table + 1 :]) == sorted(RETENTION_KEYS)

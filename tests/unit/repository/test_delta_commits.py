@@ -24,7 +24,7 @@ def repo(tmp_path: Path) -> Iterator[Repository]:
         yield opened
 
 
-def orders(count: int = 8000) -> list[bytes]:
+def orders(count: int = 16_000) -> list[bytes]:
     return rows(count, seed=5, width=200)
 
 

@@ -54,9 +54,14 @@ def test_the_database_is_named_last_so_any_text_may_stand_in_a_comment() -> None
     assert "COMMENT ON DATABASE \"s\"\"hop\" IS  E'{database} \\\\ it''s'" in sql_of(commented)
 
 
-def test_the_marker_of_a_scratch_database_is_always_taken_away() -> None:
+def test_the_marker_and_the_lock_out_of_a_scratch_database_are_always_taken_away() -> None:
     assert 'COMMENT ON DATABASE "s""hop" IS NULL' in sql_of(SHOP)
-    assert [s.for_database("x") for s in plain_statements()] == ['COMMENT ON DATABASE "x" IS NULL']
+    assert [s.for_database("x") for s in plain_statements()] == [
+        'GRANT CONNECT ON DATABASE "x" TO PUBLIC',
+        'COMMENT ON DATABASE "x" IS NULL',
+    ]
+    default = replace(SHOP, acl=None)
+    assert 'GRANT CONNECT ON DATABASE "s""hop" TO PUBLIC' in sql_of(default)
 
 
 def test_the_default_privileges_are_left_alone_and_others_are_made_exactly() -> None:

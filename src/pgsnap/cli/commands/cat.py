@@ -55,7 +55,7 @@ def run(
         snapshot_id = resolve(invocation, repo, revision)
         blocks = cat(repo, snapshot_id, sections=section or (), with_secrets=with_secrets)
         if invocation.terminal.stdout_is_terminal:
-            invocation.tell("warning: the dump goes to the terminal; pipe it into psql or a file")
+            invocation.warn("warning: the dump goes to the terminal; pipe it into psql or a file")
         for block in blocks:
             invocation.terminal.write_bytes(block)
         invocation.terminal.flush()

@@ -88,9 +88,9 @@ def run(
                 progress=progress,
             )
     for warning in getattr(source, "warnings", ()):
-        invocation.tell(f"pg_dump: {warning}")
+        invocation.warn(f"pg_dump: {warning}")
     for refused in report.tags_refused:
-        invocation.tell(
+        invocation.warn(
             f'warning: tag "{refused}" was set by another process meanwhile; move it with '
             f"`snap tag --force {refused} {render.short_id(report.snapshot_id)}`"
         )

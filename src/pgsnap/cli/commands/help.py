@@ -30,7 +30,8 @@ def run(
         rows = [(str(code), meaning) for code, meaning in EXIT_CODES]
         invocation.emit(fields, render.columns(rows, right=frozenset({0})))
         return
-    invocation.terminal.write(_help_text(ctx, topic) + "\n")
+    text = _help_text(ctx, topic)
+    invocation.emit({"command": topic, "help": text}, [text])
 
 
 def _help_text(ctx: click.Context, topic: str | None) -> str:

@@ -60,7 +60,7 @@ def run(
         [Path(file) for file in files], zone=parse_zone(timezone), use_mtime=use_mtime
     )
     for warning in plan.warnings:
-        invocation.tell(f"warning: {warning}")
+        invocation.warn(f"warning: {warning}")
     done: list[ImportedFile] = []
     try:
         with open_repository(invocation) as repo, invocation.progress() as progress:
@@ -75,8 +75,8 @@ def run(
             )
     except BaseException:
         # What was recorded before the failure stays: say what.
-        if not invocation.json:
-            invocation.emit({}, _lines(done))
+        if done:
+            invocation.emit(_fields(invocation, database, done), _lines(done))
         raise
     _advise_on_tags(invocation, done, tag or [])
     invocation.emit(_fields(invocation, database, done), _lines(done))
@@ -102,13 +102,13 @@ def _advise_on_tags(invocation: Invocation, done: list[ImportedFile], tags: list
     for item in done:
         if item.report is None and item.snapshot_id is not None:
             for tag in tags:
-                invocation.tell(
+                invocation.warn(
                     "warning: the file was imported before and is not tagged now; tag it with "
                     f"`snap tag {tag} {render.short_id(item.snapshot_id)}`"
                 )
         elif item.report is not None:
             for tag in item.report.tags_refused:
-                invocation.tell(f'warning: tag "{tag}" was set by another process meanwhile')
+                invocation.warn(f'warning: tag "{tag}" was set by another process meanwhile')
 
 
 def _outcome(item: ImportedFile) -> str:

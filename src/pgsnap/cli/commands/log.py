@@ -6,13 +6,23 @@ from typing import Annotated
 
 import typer
 
+from pgsnap.cli.forgotten_view import forgotten_fields, until_words
 from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.snapshot_view import log_block, log_rows, snapshot_fields
+from pgsnap.cli.retention_options import chosen_grace
+from pgsnap.cli.snapshot_view import (
+    kept_fields,
+    kept_lines,
+    log_block,
+    log_rows,
+    snapshot_fields,
+    when,
+)
 from pgsnap.cli.world import open_repository
 
 EXAMPLES = """
 snap log
 snap log --oneline --limit 10
+snap log --forgotten
 snap log --database shop --json | jq -r '.[0].id'
 """
 
@@ -24,14 +34,28 @@ def run(
         int | None,
         typer.Option("--limit", "-n", min=1, metavar="N", help="Only the newest N."),
     ] = None,
+    forgotten: Annotated[
+        bool,
+        typer.Option("--forgotten", help="Those that are forgotten and can be brought back."),
+    ] = False,
 ) -> None:
     """List the snapshots, newest first."""
-    from pgsnap.workflows.history import log
+    from pgsnap.workflows.history import kept, log
 
     invocation = Invocation.of(ctx)
+    if forgotten:
+        _forgotten(invocation, limit, oneline=oneline)
+        return
     with open_repository(invocation) as repo:
         entries = log(repo, database=invocation.settings.database, limit=limit)
+        replaced = kept(repo, database=invocation.settings.database)
     fields = [snapshot_fields(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
+    newest: set[str] = set()
+    for entry, found in zip(entries, fields, strict=True):
+        label = entry.snapshot.database
+        mine = [k for k in replaced if k.database == label and label not in newest]
+        found["kept"] = [kept_fields(k) for k in mine]
+        newest.add(label)
     if not entries and not invocation.json:
         invocation.tell('no snapshots yet: record one with `snap commit -m "first snapshot"`')
     now = invocation.now
@@ -49,4 +73,40 @@ def run(
                 now=now,
                 colour=invocation.terminal.colour,
             )
+    lines = lines[:-1] if lines and not lines[-1] else lines
+    if replaced and not oneline:
+        lines += ["", *kept_lines(replaced, now)]
+    invocation.emit(fields, lines)
+    if oneline and not invocation.json:
+        # Scripts count the lines of standard output.
+        for line in kept_lines(replaced, now):
+            invocation.tell(line)
+
+
+def _forgotten(invocation: Invocation, limit: int | None, *, oneline: bool) -> None:
+    from pgsnap.workflows.forgetting import list_forgotten
+
+    grace = chosen_grace(invocation.settings)
+    with open_repository(invocation) as repo:
+        found = list_forgotten(repo, database=invocation.settings.database)[:limit]
+    if not found and not invocation.json:
+        invocation.tell("nothing is forgotten")
+    now = invocation.now
+    lines: list[str] = []
+    if oneline:
+        several = len({one.snapshot.database for one in found}) > 1
+        shown = [(one.snapshot_id, one.snapshot, one.tags) for one in found]
+        lines = log_rows(shown, now=now, several_databases=several)
+    else:
+        for one in found:
+            since = f"{when(one.since, now)}\n{until_words(one.since, grace)}"
+            lines += log_block(
+                one.snapshot_id,
+                one.snapshot,
+                one.tags,
+                now=now,
+                colour=invocation.terminal.colour,
+                more=[("Forgotten", since)],
+            )
+    fields = [forgotten_fields(one, grace) for one in found]
     invocation.emit(fields, lines[:-1] if lines and not lines[-1] else lines)

@@ -54,7 +54,7 @@ def run(
             progress=progress,
         )
     for warning in report.warnings:
-        invocation.tell(f"warning: {warning}")
+        invocation.warn(f"warning: {warning}")
     colour = invocation.terminal.colour
     lines = [f"mended: {m.kind} {render.plain(m.name)}: {m.how}" for m in report.mended]
     lines += [f"put aside: {render.plain(name)}" for name in report.put_aside]

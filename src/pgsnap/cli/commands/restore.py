@@ -40,6 +40,12 @@ def run(
     create_roles: Annotated[
         bool, typer.Option("--create-roles", help="Make the roles that are missing.")
     ] = False,
+    read_only: Annotated[
+        bool,
+        typer.Option(
+            "--read-only", help="Let new sessions of the live database only read meanwhile."
+        ),
+    ] = False,
     discard_old: Annotated[
         bool,
         typer.Option(
@@ -85,6 +91,7 @@ def run(
         trust_sql=trust_sql,
         as_superuser=as_superuser,
         analyze=not no_analyze,
+        read_only=read_only,
     )
     server = server_of(settings)
     with open_repository(invocation) as repo:
@@ -99,6 +106,7 @@ def run(
                 verb="restore",
                 lock_wait_timeout_seconds=settings.lock_wait_timeout,
                 allow_newer_client=newer,
+                read_only=plan.read_only,
                 progress=progress,
             )
             report = restore(
@@ -106,7 +114,7 @@ def run(
             )
     if not invocation.json:
         for warning in report.warnings:
-            invocation.tell(f"warning: {warning}")
+            invocation.warn(f"warning: {warning}")
     fields = restore_fields(report, invocation.notices)
     # With --json nobody saw the plan.
     fields["warnings"] = [*plan.warnings, *report.warnings]
@@ -125,7 +133,7 @@ def _agree(
     lines = restore_plan_lines(
         plan, snapshot, last=last, with_safety=with_safety, now=invocation.now
     )
-    invocation.propose(lines)
+    invocation.propose(lines, plan.warnings)
     plan.check()
     if not yes:
         invocation.confirm(f"Restore to {plan.database}?")

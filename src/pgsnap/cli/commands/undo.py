@@ -43,7 +43,11 @@ def _undo(invocation: Invocation, *, yes: bool) -> None:
     with open_repository(invocation) as repo:
         plan = plan_undo(repo, server, label_of(invocation, repo))
         lines = undo_plan_lines(plan, with_safety=settings.safety_snapshot, now=invocation.now)
-        invocation.propose(lines)
+        invocation.propose(lines, plan.warnings)
+        if invocation.json:
+            # With --json nobody saw the plan.
+            for warning in plan.warnings:
+                invocation.warn(f"warning: {warning}")
         plan.check()
         if not yes:
             invocation.confirm(f"Put back {plan.kept.live}?")

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pgsnap.cli import render
 from pgsnap.cli.damage_view import finding_fields, finding_lines
+from pgsnap.cli.duration import parse_duration
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.sample_size import parse_sample
 from pgsnap.cli.world import open_repository, resolve
 from pgsnap.errors import CorruptionError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pgsnap.workflows.verify import VerifyReport
 
 EXAMPLES = """
 snap verify
 snap verify --data
+snap verify --sample 10% --max-duration 10min
 snap verify latest --data --json | jq '.findings[] | {name, sections, next}'
 """
 
@@ -31,23 +37,52 @@ def run(
     data: Annotated[
         bool, typer.Option("--data", help="Read every byte and compare it with its hash.")
     ] = False,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            "--sample",
+            metavar="SIZE",
+            show_default=False,
+            help="Read so much, as 10% or 1GB: what was read longest ago.",
+        ),
+    ] = None,
+    max_duration: Annotated[
+        str | None,
+        typer.Option(
+            "--max-duration",
+            metavar="TIME",
+            show_default=False,
+            help="Stop reading after this time, such as 10min.",
+        ),
+    ] = None,
 ) -> None:
     """Check that every snapshot can be read whole; name what is damaged.
 
     Beside each damage stands the command that mends it. Without --data it checks that all parts
     are there and fit together, not every byte of them. Exit code 60 where anything is damaged.
+    Regular runs with --sample 10% read everything within ten of them.
     """
     from pgsnap.workflows.verify import verify
 
     invocation = Invocation.of(ctx)
+    size = parse_sample(sample) if sample is not None else None
+    seconds = parse_duration(max_duration, "--max-duration") if max_duration is not None else None
     with open_repository(invocation) as repo, invocation.progress() as progress:
         chosen = list(dict.fromkeys(resolve(invocation, repo, word) for word in revision or ()))
-        report = verify(repo, snapshots=chosen, data=data, progress=progress)
+        report = verify(
+            repo,
+            snapshots=chosen,
+            data=data,
+            sample=size,
+            max_seconds=seconds,
+            progress=progress,
+        )
     for notice in report.notices:
         invocation.tell(notice)
     colour = invocation.terminal.colour
     lines = [line for found in report.findings for line in finding_lines(found, colour=colour)]
-    invocation.emit(_fields(report, invocation.notices), [*lines, _summary(report)])
+    lines += [_summary(report), *_coverage(report, invocation.now)]
+    invocation.emit(_fields(report, invocation.notices), lines)
     if report.findings:
         commands = list(dict.fromkeys(finding.next for finding in report.findings))
         raise CorruptionError(
@@ -64,20 +99,56 @@ def _summary(report: VerifyReport) -> str:
         render.plural(report.sections, "section"),
         render.plural(report.packs, "pack"),
         render.size(report.pack_bytes),
-        "every byte read" if report.data else "structure only",
+        _how_read(report),
         render.seconds(report.seconds),
     )
     how = "no damage" if not report.findings else render.plural(len(report.findings), "finding")
     return "  ".join((how, *words))
 
 
+def _how_read(report: VerifyReport) -> str:
+    if not report.data:
+        return "structure only"
+    if report.everything_read:
+        return "every byte read"
+    share = 100 * report.bytes_read / max(report.pack_bytes, 1)
+    packs = render.plural(report.packs_read, "pack")
+    return f"{packs} of {render.size(report.bytes_read)} read ({share:.0f} %)"
+
+
+def _coverage(report: VerifyReport, now: datetime) -> list[str]:
+    """Return how far this and earlier runs got, for one that did not read everything."""
+    if not report.data or report.everything_read:
+        return []
+    lines = []
+    if not report.is_complete:
+        lines.append("stopped, because the time was over; the next run goes on from there")
+    state = report.state
+    if state.never:
+        packs = render.plural(state.never, "pack")
+        lines.append(f"never read: {packs} of {render.size(state.never_bytes)}")
+    elif state.oldest is not None:
+        days = max(1, math.ceil((now - state.oldest).total_seconds() / 86400))
+        last = "day" if days == 1 else f"{days} days"
+        lines.append(f"every byte was read within the last {last}")
+    return lines
+
+
 def _fields(report: VerifyReport, notices: list[str]) -> dict[str, Any]:
+    oldest = report.state.oldest
     return {
         "data": report.data,
         "snapshots": [snapshot.hex() for snapshot in report.snapshots],
         "sections": report.sections,
         "packs": report.packs,
         "pack_bytes": report.pack_bytes,
+        "packs_read": report.packs_read,
+        "bytes_read": report.bytes_read,
+        "complete": report.is_complete,
+        "everything_read": report.everything_read,
+        "packs_never_read": report.state.never,
+        "bytes_never_read": report.state.never_bytes,
+        "oldest_read": render.json_time(oldest) if oldest is not None else None,
         "chunks": report.chunks,
         "findings": [finding_fields(finding) for finding in report.findings],
         "seconds": round(report.seconds, 3),

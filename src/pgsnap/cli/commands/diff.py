@@ -1,0 +1,195 @@
+"""`snap diff`: what differs between two snapshots, or between one and the live database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pgsnap.cli import diff_view, render, rows_view
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.world import diff_source, open_repository, resolve
+from pgsnap.errors import UsageError
+
+if TYPE_CHECKING:
+    from pgsnap.model import SnapshotId
+    from pgsnap.repository.repository import Repository
+    from pgsnap.sources.base import Source
+
+DIFFERENCES_EXIT_CODE = 3
+ROWS_SHOWN = 100
+
+EXAMPLES = """
+snap diff latest~1 latest
+snap diff pre-migration
+snap diff latest~1 latest --schema
+snap diff latest~1 latest --table public.orders --rows
+snap diff latest --exit-code --quiet
+"""
+
+
+def run(
+    ctx: typer.Context,
+    revision: Annotated[
+        str, typer.Argument(metavar="REV", help="The first side: a tag, an id, latest, latest~2.")
+    ],
+    other: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[REV]",
+            show_default=False,
+            help="The second side; without it, the live database.",
+        ),
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Show the definitions that differ.")
+    ] = False,
+    table: Annotated[
+        str | None,
+        typer.Option("--table", metavar="SCHEMA.TABLE", help="The table for --rows."),
+    ] = None,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="Show the rows that differ; needs --table.")
+    ] = False,
+    limit: Annotated[
+        int,
+        typer.Option("--limit", metavar="N", min=0, help="Show so many rows at most; 0: all."),
+    ] = ROWS_SHOWN,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", metavar="FILE|-", help="The second side is this dump."),
+    ] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 3 where the contents differ.")
+    ] = False,
+    allow_newer_client: Annotated[
+        bool, typer.Option("--allow-newer-client", help="Let a pg_dump newer than the server read.")
+    ] = False,
+) -> None:
+    """Show what differs: rows added, removed and changed in each table, definitions, sequences.
+
+    With one REV it is compared with the live database, which is read and not recorded. Rows are
+    compared as sets: their order does not count.
+    """
+    invocation = Invocation.of(ctx)
+    _check(other, schema=schema, table=table, rows=rows, file=file)
+    with open_repository(invocation) as repo:
+        before = resolve(invocation, repo, revision)
+        after: SnapshotId | Source
+        name = ""
+        if other is not None:
+            after = resolve(invocation, repo, other)
+        else:
+            after, name = diff_source(invocation, file, allow_newer_client=allow_newer_client)
+        if table is not None:
+            chosen = limit or None
+            differs = _show_rows(invocation, repo, before, after, table, chosen, name)
+        elif schema:
+            differs = _show_schema(invocation, repo, before, after, name)
+        else:
+            differs = _show(invocation, repo, before, after, name)
+        warn(invocation, after)
+    if exit_code and differs:
+        raise typer.Exit(DIFFERENCES_EXIT_CODE)
+
+
+def warn(invocation: Invocation, source: object) -> None:
+    """Pass on what pg_dump complained about."""
+    for warning in getattr(source, "warnings", ()):
+        if not invocation.json:
+            invocation.tell(f"pg_dump: {warning}")
+
+
+def _check(
+    other: str | None, *, schema: bool, table: str | None, rows: bool, file: str | None
+) -> None:
+    """Raise UsageError for options that do not fit each other."""
+    if other is not None and file is not None:
+        raise UsageError(
+            "there are two second sides", hint="Name a second REV or --file FILE, not both."
+        )
+    if rows and table is None:
+        raise UsageError(
+            "--rows needs a table", hint="Name it: snap diff REV REV --table SCHEMA.TABLE --rows"
+        )
+    if table is not None and not rows:
+        raise UsageError("--table needs --rows", hint=f"Run it with --table {table} --rows")
+    if schema and table is not None:
+        raise UsageError(
+            "--schema and --rows are two questions", hint="Ask one of them after the other."
+        )
+
+
+def _show(
+    invocation: Invocation,
+    repo: Repository,
+    before: SnapshotId,
+    after: SnapshotId | Source,
+    name: str,
+) -> bool:
+    from pgsnap.workflows.diff import diff
+
+    with invocation.progress() as progress:
+        report = diff(repo, before, after, progress=progress)
+    lines = diff_view.diff_lines(report, name, colour=invocation.terminal.colour)
+    fields = diff_view.diff_fields(report, name)
+    invocation.emit({**fields, "notices": invocation.notices}, lines)
+    return report.contents_differ
+
+
+def _show_schema(
+    invocation: Invocation,
+    repo: Repository,
+    before: SnapshotId,
+    after: SnapshotId | Source,
+    name: str,
+) -> bool:
+    from pgsnap.workflows.diff import diff_definitions
+
+    with invocation.progress() as progress:
+        first, second, changes = diff_definitions(repo, before, after, progress)
+    fields = {
+        "before": diff_view.side_fields(first, ""),
+        "after": diff_view.side_fields(second, name),
+        "definitions": [diff_view.definition_fields(change, texts=True) for change in changes],
+        "notices": invocation.notices,
+    }
+    invocation.emit(fields, diff_view.schema_lines(changes, colour=invocation.terminal.colour))
+    return bool(changes)
+
+
+def _show_rows(
+    invocation: Invocation,
+    repo: Repository,
+    before: SnapshotId,
+    after: SnapshotId | Source,
+    table: str,
+    limit: int | None,
+    name: str,
+) -> bool:
+    """Write the rows one by one: they may be more than memory holds."""
+    from pgsnap.workflows.diff import diff_rows
+
+    terminal = invocation.terminal
+    with invocation.progress() as progress:
+        found = diff_rows(repo, before, after, table, progress=progress)
+        with found as compared:
+            total = rows_view.total(compared)
+            if invocation.json:
+                head = render.json_text(
+                    {**rows_view.row_fields(compared, name), "notices": invocation.notices}
+                )
+                terminal.write(head[: head.rindex("\n}")] + ',\n  "rows": [')
+                comma = ""
+                for change in compared.changes(limit):
+                    shown = render.json_text(rows_view.change_fields(change, compared))
+                    terminal.write(f"{comma}\n{shown}")
+                    comma = ","
+                terminal.write("\n  ]\n}\n")
+                return total > 0
+            for change in compared.changes(limit):
+                for line in rows_view.change_lines(change, compared, colour=terminal.colour):
+                    terminal.write(line + "\n")
+            for line in rows_view.summary_lines(compared, limit, colour=terminal.colour):
+                terminal.write(line + "\n")
+    return total > 0

@@ -1,0 +1,62 @@
+"""`snap forget`: hides snapshots; a later gc drops them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pgsnap.cli import render
+from pgsnap.cli.forgotten_view import forgotten_fields, until_words
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.retention_options import chosen_grace
+from pgsnap.cli.world import open_repository, resolve
+
+EXAMPLES = """
+snap forget 862cb3
+snap forget latest~3 latest~4
+snap forget --force pre-migration
+"""
+
+
+def run(
+    ctx: typer.Context,
+    revision: Annotated[
+        list[str],
+        typer.Argument(metavar="REV...", show_default=False, help="The snapshots to forget."),
+    ],
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Also what is protected: a tagged snapshot (its tags are deleted), the last one "
+            "of a database, its newest verified one.",
+        ),
+    ] = False,
+) -> None:
+    """Forget snapshots: they are hidden at once, and dropped by a later gc.
+
+    Until the grace period is over (7 days, or as snap.toml says) `snap unforget` brings them back.
+    """
+    from pgsnap.workflows.forgetting import forget
+
+    invocation = Invocation.of(ctx)
+    grace = chosen_grace(invocation.settings)
+    with open_repository(invocation) as repo:
+        chosen = [resolve(invocation, repo, word) for word in revision]
+        done = forget(repo, chosen, force=force)
+    lines = []
+    for one in done:
+        for name in one.tags:
+            invocation.tell(f"deleted tag {name} (was {render.short_id(one.snapshot_id)})")
+        words = [
+            f"forgot {render.short_id(one.snapshot_id)}",
+            render.plain(one.snapshot.database),
+            render.clock(one.snapshot.time),
+            render.first_line(one.snapshot.message),
+        ]
+        lines.append("  ".join(words).rstrip())
+    names = " or ".join(f"snap unforget {render.short_id(one.snapshot_id)}" for one in done[:2])
+    invocation.tell(f"{until_words(done[0].since, grace)}: {names}")
+    fields = [forgotten_fields(one, grace) for one in done]
+    invocation.emit({"forgotten": fields, "notices": invocation.notices}, lines)

@@ -1,0 +1,90 @@
+"""`snap gc`: frees what nothing needs any more."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pgsnap.cli import gc_view
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.retention_options import (
+    Grace,
+    KeepDaily,
+    KeepHourly,
+    KeepLast,
+    KeepMonthly,
+    KeepTag,
+    KeepWeekly,
+    KeepWithin,
+    KeepYearly,
+    chosen_grace,
+    chosen_policy,
+)
+from pgsnap.cli.world import open_repository
+from pgsnap.errors import StoreFull
+
+EXAMPLES = """
+snap gc --dry-run
+snap gc
+snap gc --keep-last 7 --keep-weekly 4 --keep-monthly 12
+snap gc --grace 0s
+"""
+
+
+def run(
+    ctx: typer.Context,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only show what would be kept, dropped and freed. Writes nothing."
+        ),
+    ] = False,
+    keep_last: KeepLast = None,
+    keep_hourly: KeepHourly = None,
+    keep_daily: KeepDaily = None,
+    keep_weekly: KeepWeekly = None,
+    keep_monthly: KeepMonthly = None,
+    keep_yearly: KeepYearly = None,
+    keep_within: KeepWithin = None,
+    keep_tag: KeepTag = None,
+    grace: Grace = None,
+) -> None:
+    """Drop old snapshots and free what nothing needs any more.
+
+    What the policy drops is hidden at once, and can be brought back with `snap unforget` until the
+    grace period is over (7 days, or as snap.toml says). Only the first gc after that frees it. The
+    policy is that of the --keep options, else of snap.toml, else the newest 7 and what has a tag.
+    Commits wait meanwhile. PostgreSQL is never touched.
+    """
+    from pgsnap.workflows.gc import gc
+
+    invocation = Invocation.of(ctx)
+    policy = chosen_policy(
+        invocation.settings,
+        last=keep_last,
+        hourly=keep_hourly,
+        daily=keep_daily,
+        weekly=keep_weekly,
+        monthly=keep_monthly,
+        yearly=keep_yearly,
+        within=keep_within,
+        tags=keep_tag,
+    )
+    period = chosen_grace(invocation.settings, grace)
+    with open_repository(invocation, alone=not dry_run) as repo, invocation.progress() as progress:
+        report = gc(repo, policy, grace=period, dry_run=dry_run, progress=progress)
+    if report.unreadable:
+        invocation.warn(f"warning: {gc_view.unreadable_words(report)}")
+    lines = gc_view.gc_lines(report, colour=invocation.terminal.colour)
+    if hint := gc_view.hint(report):
+        invocation.tell(hint)
+    invocation.emit(gc_view.gc_fields(report, policy, period, invocation.notices), lines)
+    if report.full is not None:
+        raise StoreFull(
+            "the disk is full, so gc could not do all of it",
+            detail=f"{report.full.message[:1].upper()}{report.full.message[1:]}. What it did is "
+            "complete, and nothing that snapshots need is lost.",
+            hint="Run it again, it goes on from there: snap gc. If it frees nothing more, make "
+            "some room first.",
+        )

@@ -1,0 +1,57 @@
+"""`snap stats`: what takes how much space."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pgsnap.cli import stats_view
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.world import label_of, open_repository, resolve
+
+EXAMPLES = """
+snap stats
+snap stats --by-table
+snap stats --json | jq '.per_snapshot[] | {id, freed_bytes}'
+"""
+
+
+def run(
+    ctx: typer.Context,
+    revision: Annotated[
+        str | None,
+        typer.Argument(metavar="[REV]", show_default=False, help="Only this snapshot."),
+    ] = None,
+    by_table: Annotated[
+        bool, typer.Option("--by-table", help="Show what each table of a database takes.")
+    ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show all tables or snapshots, not the first 20.")
+    ] = False,
+) -> None:
+    """Show what the repository takes: in all, for each database and each snapshot.
+
+    Beside each snapshot stands what dropping it alone would free. With --by-table: which table of a
+    database costs the space, over all its snapshots or in REV.
+    """
+    from pgsnap.workflows.stats import stats, stats_by_table
+
+    invocation = Invocation.of(ctx)
+    with open_repository(invocation) as repo, invocation.progress() as progress:
+        chosen = resolve(invocation, repo, revision) if revision is not None else None
+        if by_table:
+            label = label_of(invocation, repo) if chosen is None else repo.snapshot(chosen).database
+            tables = stats_by_table(repo, label, snapshot_id=chosen, progress=progress)
+        else:
+            report = stats(repo, progress=progress)
+    bars = stats_view.Bars(invocation.terminal.can_show(stats_view.BLOCKS))
+    if by_table:
+        stats_view.tell_missing(invocation, tables.missing)
+        fields = stats_view.table_fields(tables, chosen, invocation.notices)
+        invocation.emit(fields, stats_view.table_lines(tables, bars, every=every))
+        return
+    stats_view.tell_missing(invocation, report.missing)
+    rows = [row for row in report.snapshots if chosen in (None, row.snapshot_id)]
+    lines = stats_view.stats_lines(report, rows, bars, now=invocation.now, every=every)
+    invocation.emit(stats_view.stats_fields(report, rows, invocation.notices), lines)

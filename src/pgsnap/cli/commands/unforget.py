@@ -1,0 +1,67 @@
+"""`snap unforget`: brings a forgotten snapshot back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pgsnap.cli import render
+from pgsnap.cli.forgotten_view import until_words
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.retention_options import chosen_grace
+from pgsnap.cli.snapshot_view import snapshot_fields, summary_line
+from pgsnap.cli.world import open_repository
+from pgsnap.errors import UnknownRevision
+
+if TYPE_CHECKING:
+    from pgsnap.repository.repository import Repository
+
+EXAMPLES = """
+snap log --forgotten
+snap unforget 862cb3
+"""
+
+_SHOWN = 5
+
+
+def run(
+    ctx: typer.Context,
+    revision: Annotated[
+        str,
+        typer.Argument(
+            metavar="REV", show_default=False, help="The forgotten snapshot: its id or a prefix."
+        ),
+    ],
+) -> None:
+    """Bring a forgotten snapshot back, as long as no gc dropped it."""
+    from pgsnap.repository.revisions import resolve_forgotten
+    from pgsnap.workflows.forgetting import unforget
+
+    invocation = Invocation.of(ctx)
+    with open_repository(invocation) as repo:
+        try:
+            snapshot_id = resolve_forgotten(repo, revision)
+        except UnknownRevision as error:
+            error.detail = f"{error.detail} {_what_there_is(invocation, repo)}".strip()
+            raise
+        snapshot = unforget(repo, snapshot_id)
+        tags = tuple(repo.tags.by_snapshot(snapshot.database).get(snapshot_id, ()))
+    invocation.emit(
+        {**snapshot_fields(snapshot_id, snapshot, tags), "notices": invocation.notices},
+        [f"brought back {summary_line(snapshot_id, snapshot)}"],
+    )
+
+
+def _what_there_is(invocation: Invocation, repo: Repository) -> str:
+    """Return a sentence on what is forgotten, and how long it can be brought back."""
+    found = repo.forgotten()
+    if not found:
+        return "Nothing is forgotten."
+    grace = chosen_grace(invocation.settings)
+    shown = [
+        f"{render.short_id(snapshot)} ({until_words(since, grace)})"
+        for snapshot, since in list(found.items())[:_SHOWN]
+    ]
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"Forgotten: {', '.join(shown)}{more}."

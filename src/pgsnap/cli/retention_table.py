@@ -1,0 +1,101 @@
+"""The table [retention] of snap.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pgsnap.cli.duration import parse_duration
+from pgsnap.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionTable:
+    """What [retention] says; None where it says nothing."""
+
+    last: int | None = None
+    hourly: int | None = None
+    daily: int | None = None
+    weekly: int | None = None
+    monthly: int | None = None
+    yearly: int | None = None
+    within: timedelta | None = None
+    tags: tuple[str, ...] | None = None
+    grace: timedelta | None = None
+
+
+def read_retention(value: Any, where: str, folder: Path) -> RetentionTable:
+    """Return the table *value*; *where* names it in errors. Raises UsageError."""
+    if not isinstance(value, dict):
+        raise UsageError(f"{where} must be a table: [retention]")
+    known: dict[str, Any] = {}
+    for key, content in value.items():
+        reader = _READERS.get(key)
+        if reader is None:
+            raise _unknown(key, where)
+        known[key] = reader(content, f'"{key}" of {where}')
+    return RetentionTable(**known)
+
+
+def duration(text: str, where: str) -> timedelta:
+    """Return the time that *text* means. Raises UsageError where it is none, or too long."""
+    seconds = parse_duration(text, where)
+    try:
+        return timedelta(seconds=seconds)
+    except OverflowError:
+        raise UsageError(f'{where} is too long: "{text}"') from None
+
+
+def _unknown(key: str, where: str) -> UsageError:
+    import difflib
+
+    from pgsnap.cli.config_file import KEYS
+
+    if key in KEYS:
+        return UsageError(
+            f'unknown key "{key}" of {where}',
+            detail="What follows a table's head belongs to the table.",
+            hint=f'Write "{key}" above [retention].',
+        )
+    nearest = difflib.get_close_matches(key, _READERS, n=1, cutoff=0.5)
+    return UsageError(
+        f'unknown key "{key}" of {where}',
+        detail="Known keys are " + ", ".join(sorted(_READERS)) + ".",
+        hint=f'Did you mean "{nearest[0]}"?' if nearest else "",
+    )
+
+
+def _count(value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UsageError(f"{where} must be a number of snapshots, 0 or more")
+    return value
+
+
+def _duration(value: Any, where: str) -> timedelta:
+    if not isinstance(value, str):
+        raise UsageError(f'{where} must be a duration in quotes, such as "30d"')
+    return duration(value, where)
+
+
+def _globs(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise UsageError(f'{where} must be a list of patterns, such as ["pre-*"]')
+    return tuple(value)
+
+
+_READERS: dict[str, Callable[[Any, str], Any]] = {
+    "last": _count,
+    "hourly": _count,
+    "daily": _count,
+    "weekly": _count,
+    "monthly": _count,
+    "yearly": _count,
+    "within": _duration,
+    "tags": _globs,
+    "grace": _duration,
+}
+
+RETENTION_KEYS: tuple[str, ...] = tuple(_READERS)

@@ -1,0 +1,141 @@
+"""The definitions in a dump: its entries one by one, primary keys, values of sequences."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pgsnap.dump.entries import ENTRY, decode, parse_entry
+from pgsnap.dump.lexer import Lexer, Piece
+
+_SETTINGS = b"SETTING"
+_NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.()"]+)'
+_TABLE = rb"(%b)\.(%b)" % (_NAME, _NAME)
+# The types of entries that may belong to a table. Others may hold any SQL in their bodies.
+_OF_TABLES = frozenset(
+    (
+        *(b"CONSTRAINT", b"FK CONSTRAINT", b"CHECK CONSTRAINT", b"DEFAULT", b"INDEX"),
+        *(b"TABLE ATTACH", b"TRIGGER", b"RULE", b"POLICY", b"ROW SECURITY", b"STATISTICS"),
+        *(b"ACL", b"COMMENT"),
+    )
+)
+# The table that a statement of an entry belongs to.
+_BELONGS = re.compile(
+    rb"^(?:ALTER (?:FOREIGN )?TABLE (?:ONLY )?"
+    rb"|CREATE (?:UNIQUE )?INDEX [^\n]*? ON (?:ONLY )?"
+    rb"|CREATE (?:CONSTRAINT )?TRIGGER [^\n]*? ON |CREATE POLICY [^\n]*? ON "
+    rb"|CREATE STATISTICS [^\n]*? FROM |COMMENT ON (?:TABLE |COLUMN )"
+    rb"|(?:GRANT|REVOKE) [^\n]*? ON TABLE )" + _TABLE,
+    re.M,
+)
+_RULE = re.compile(rb"^CREATE RULE [^;]*?\bON (?:INSERT|UPDATE|DELETE|SELECT) TO " + _TABLE, re.S)
+_PRIMARY_KEY = re.compile(
+    rb"^ALTER TABLE (?:ONLY )?" + _TABLE + rb"\s+ADD CONSTRAINT " + _NAME + rb" PRIMARY KEY \("
+    rb"((?:[^\"()]|\"(?:[^\"]|\"\")+\")+)\)",
+    re.M,
+)
+_IDENTIFIER = re.compile(rb'"((?:[^"]|"")+)"|([^\s,"]+)')
+_SEQUENCE = re.compile(
+    rb"^SELECT (?:pg_catalog\.)?setval\('((?:[^']|'')+)', (-?\d+), (true|false)\);", re.M
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DdlEntry:
+    """One entry of a dump, or all its SETs (type ``SETTING``). *text* is without its header.
+
+    *table* is the table that it defines or changes, as schema and name, None where there is none.
+    """
+
+    type: str
+    schema: str
+    name: str
+    text: str
+    table: tuple[str, str] | None
+
+    @property
+    def title(self) -> str:
+        where = f"{self.schema}." if self.schema else ""
+        return f"{self.type} {where}{self.name}".rstrip()
+
+
+def ddl_entries(text: bytes, encoding: str) -> dict[tuple[str, str, str, int], DdlEntry]:
+    """Return the entries of a section of definitions in order, by type, schema, name, and the
+    number of those with the same three. What stands before the first header has the type ``SQL``.
+
+    Settings are gathered in one entry: they stand before whichever entry needs them first.
+    """
+    found: list[tuple[bytes, bytes, bytes, list[bytes]]] = [(b"SQL", b"", b"", [])]
+    settings: dict[bytes, None] = {}
+    lexer = Lexer()
+    for piece, data in (*lexer.feed(text), *lexer.finish()):
+        header = ENTRY.search(data) if piece is Piece.COMMENT else None
+        if header is not None:
+            entry = parse_entry(header)
+            found.append((entry.type, entry.schema, entry.name, []))
+        elif piece is Piece.SETTING:
+            settings[data.strip()] = None
+        else:
+            found[-1][3].append(data)
+    if settings:
+        found.append((_SETTINGS, b"", b"", [b"\n".join(settings)]))
+    times: Counter[tuple[str, str, str]] = Counter()
+    entries = {}
+    for type_name, schema, name, parts in found:
+        body = b"".join(parts).strip()
+        if not body:
+            continue
+        words = tuple(decode(part, encoding) for part in (type_name, schema, name))
+        key = (words[0], words[1], words[2])
+        entries[(*key, times[key])] = DdlEntry(*key, decode(body, encoding), None)
+        if (table := _table_of(type_name, key, body, encoding)) is not None:
+            entries[(*key, times[key])] = DdlEntry(*key, decode(body, encoding), table)
+        times[key] += 1
+    return entries
+
+
+def _table_of(
+    type_name: bytes, key: tuple[str, str, str], body: bytes, encoding: str
+) -> tuple[str, str] | None:
+    if type_name in (b"TABLE", b"FOREIGN TABLE"):
+        return key[1], key[2]
+    match = None
+    if type_name in _OF_TABLES:
+        match = _BELONGS.search(body) or _RULE.search(body)
+    if match is None:
+        return None
+    return _unquoted(match[1], encoding), _unquoted(match[2], encoding)
+
+
+def primary_keys(text: bytes, encoding: str) -> Mapping[tuple[str, str], tuple[str, ...]]:
+    """Return the columns of each table's primary key, as pg_dump writes it behind the data."""
+    keys = {}
+    for entry in ddl_entries(text, encoding).values():
+        if entry.type != "CONSTRAINT":
+            continue
+        match = _PRIMARY_KEY.search(entry.text.encode("utf-8", "surrogateescape"))
+        if match is not None:
+            table = _unquoted(match[1], "UTF8"), _unquoted(match[2], "UTF8")
+            columns = re.sub(rb"(?<=[\s\"])WITHOUT OVERLAPS\s*$", b"", match[3])
+            keys[table] = identifiers(columns, "UTF8")
+    return keys
+
+
+def identifiers(words: bytes, encoding: str) -> tuple[str, ...]:
+    """Return the names of a list such as ``id, "Order No"``."""
+    return tuple(_unquoted(match[0], encoding) for match in _IDENTIFIER.finditer(words))
+
+
+def sequence_values(text: bytes, encoding: str) -> dict[str, tuple[int, bool]]:
+    """Return where each sequence stands: its last value, and whether that was given out."""
+    return {
+        decode(match[1].replace(b"''", b"'"), encoding): (int(match[2]), match[3] == b"true")
+        for match in _SEQUENCE.finditer(text)
+    }
+
+
+def _unquoted(name: bytes, encoding: str) -> str:
+    text = decode(name, encoding)
+    return text[1:-1].replace('""', '"') if text.startswith('"') else text

@@ -1,0 +1,61 @@
+"""What the files of a repository take, by what they are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from pgsnap.repository import layout
+
+_PLACES = {
+    layout.PACKS: "packs",
+    layout.SNAPSHOTS: "manifests",
+    layout.TAGS: "tags",
+    layout.NOTES: "notes",
+}
+
+
+@dataclass(slots=True)
+class Footprint:
+    """Bytes of a repository's files, the sizes that `ls -l` shows; folders are not counted.
+
+    *index* is what lies in the repository of it: 0 where it is in the user's cache folder. *other*
+    is the config, locks, what is being written and what a repair put aside.
+    """
+
+    packs: int = 0
+    manifests: int = 0
+    tags: int = 0
+    notes: int = 0
+    index: int = 0
+    other: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+def footprint(path: Path) -> Footprint:
+    """Return what the files below *path* take. What vanishes meanwhile is left out."""
+    found = Footprint()
+    waiting = [(path, "")]
+    while waiting:
+        folder, name = waiting.pop()
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((Path(entry.path), f"{name}{entry.name}/"))
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    size = entry.stat(follow_symlinks=False).st_size
+                    place = _place(name + entry.name)
+                    setattr(found, place, getattr(found, place) + size)
+    return found
+
+
+def _place(name: str) -> str:
+    if name.startswith(layout.INDEX_FILE):
+        return "index"
+    return next((place for prefix, place in _PLACES.items() if name.startswith(prefix)), "other")

@@ -1,0 +1,158 @@
+"""Marking: what the snapshots of a repository need, and through which frames it is read.
+
+Every list of chunks (a piece of a section table, a recipe node) is walked once, however many
+snapshots share it. Of a chunk with several frames one is chosen: the nearest to plain of those that
+are sound and whose chain of bases obeys falling ranks to its end; of equals the newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pgsnap.errors import CorruptionError
+from pgsnap.format.recipe import decode_node
+from pgsnap.format.sections import decode_piece
+from pgsnap.limits import DELTA_DEPTH_MAX, RECIPE_LEVELS_MAX
+from pgsnap.model import ChunkId, RecipeRoot
+from pgsnap.repository.chunks import ChunkReader
+from pgsnap.repository.frame_table import NOBODY, Array, FrameTable
+
+VERIFY_FIRST = "See what is damaged, and what mends it: snap verify"
+
+# Lists under way at once: some 130,000 chunks.
+_LISTS_AT_ONCE = 512
+# What a list is about the size of, so that a batch of reads is no larger than it should be.
+_LIST_BYTES = 20_000
+# Pieces of section tables have this level, the recipe nodes above them the next ones; recipe nodes
+# of sections have levels from 1, data chunks 0.
+_PIECE = RECIPE_LEVELS_MAX + 1
+_NO_RANK = 255
+
+
+class Marker:
+    """Walks from snapshots to all that they need. `is_live` tells it for every chunk."""
+
+    def __init__(self, table: FrameTable, chunks: ChunkReader) -> None:
+        import numpy as np
+
+        self._table = table
+        self._chunks = chunks
+        self.is_live = np.zeros(table.chunks, bool)
+        # Bit n: walked as a list of level n. A chunk can be a list and somebody's data.
+        self._walked = np.zeros(table.chunks, np.uint32)
+        self.lists_read = 0
+        self.missing = 0
+
+    def add(self, sections: RecipeRoot) -> None:
+        """Mark what the snapshot of this section table needs. Chunks that no pack holds are counted
+        in `missing`; raises CorruptionError where a list is one of them, or damaged."""
+        waiting = self._reach(_roots([sections], _PIECE))
+        while waiting:
+            batch = waiting[-_LISTS_AT_ONCE:]
+            del waiting[-_LISTS_AT_ONCE:]
+            wanted = ((level, chunk, _LIST_BYTES) for chunk, level in batch)
+            for level, data in self._chunks.read_ahead(wanted):
+                self.lists_read += 1
+                waiting += self._reach(_listed(data, level))
+
+    def _reach(self, found: tuple[list[ChunkId], list[int]]) -> list[tuple[ChunkId, int]]:
+        """Mark chunks of the given levels, and return the lists among them that are new."""
+        chunks, levels = found
+        if not chunks:
+            return []
+        numbers = self._table.numbers(chunks)
+        known = numbers != NOBODY
+        self.is_live[numbers[known]] = True
+        if not any(levels) and known.all():
+            return []
+        new = []
+        for chunk, level, number in zip(chunks, levels, numbers.tolist(), strict=True):
+            if number == NOBODY:
+                self.missing += 1
+                if level:
+                    raise CorruptionError(
+                        f"chunk {chunk.hex()[:12]}, a list of chunks, is missing",
+                        detail="No sound pack holds it.",
+                        hint=VERIFY_FIRST,
+                    )
+            elif level and not self._walked[number] >> level & 1:
+                self._walked[number] |= 1 << level
+                new.append((chunk, level))
+        return new
+
+
+def _listed(data: bytes, level: int) -> tuple[list[ChunkId], list[int]]:
+    """Return the chunks that a list of *level* lists, and their levels."""
+    if level == _PIECE:
+        segments = (segment for section in decode_piece(data) for segment in section.segments)
+        return _roots((segment.recipe for segment in segments), 0)
+    entries = decode_node(data, level - _PIECE if level > _PIECE else level)
+    return [entry.chunk for entry in entries], [level - 1] * len(entries)
+
+
+def _roots(roots: Iterable[RecipeRoot], lowest: int) -> tuple[list[ChunkId], list[int]]:
+    chunks, levels = [], []
+    for root in roots:
+        if not 0 <= root.level <= RECIPE_LEVELS_MAX:
+            raise CorruptionError("a recipe is damaged", detail=f"It has {root.level} levels.")
+        if root.chunk is not None:
+            chunks.append(root.chunk)
+            levels.append(lowest + root.level)
+    return chunks, levels
+
+
+class Choice:
+    """One frame for each chunk that is needed.
+
+    Of chunk c: `frame[c]` (NOBODY where none can be read), `rank[c]`, `base[c]`, `frame_bytes[c]`,
+    `is_needed[c]`: live, or a base of what is needed.
+    """
+
+    def __init__(self, table: FrameTable, is_live: Array) -> None:
+        """Raises CorruptionError where a live chunk cannot be read."""
+        import numpy as np
+
+        self.is_live = is_live
+        self.frame = np.full(table.chunks, NOBODY, np.int32)
+        self.rank = np.full(table.chunks, _NO_RANK, np.uint8)
+        for rank, frames in _by_rank(table):
+            bases = table.base[frames]
+            whole = bases == NOBODY
+            with_base = np.flatnonzero(bases >= 0)
+            # A base is less deep; what is equally deep must not count yet.
+            whole[with_base] = self.rank[bases[with_base]] < rank
+            frames = frames[whole]
+            frames = frames[self.frame[table.chunk[frames]] == NOBODY]
+            # Of frames of the same chunk the last assigned stays: that of the newest pack.
+            self.frame[table.chunk[frames]] = frames
+            self.rank[table.chunk[frames]] = rank
+        unread = int((is_live & (self.frame == NOBODY)).sum())
+        if unread:
+            raise CorruptionError(
+                f"{unread} chunks that snapshots need are damaged or missing",
+                detail="Nothing was deleted: what mends them may be among what is not needed.",
+                hint=VERIFY_FIRST,
+            )
+        has_frame = self.frame != NOBODY
+        self.base = np.where(has_frame, table.base[self.frame], np.int32(NOBODY))
+        self.frame_bytes = np.where(has_frame, table.frame_bytes[self.frame], np.uint32(0))
+        self.is_needed = is_live.copy()
+        for rank in range(int(self.rank[is_live].max(initial=0)), 0, -1):
+            deltas = np.flatnonzero(self.is_needed & (self.rank == rank))
+            bases = self.base[deltas]
+            self.is_needed[bases[bases >= 0]] = True
+
+    def carried(self) -> Array:
+        """Return which chunks are needed only as bases."""
+        return self.is_needed & ~self.is_live
+
+
+def _by_rank(table: FrameTable) -> Iterable[tuple[int, Array]]:
+    """Yield the sound frames of each rank, in their order, lowest rank first."""
+    import numpy as np
+
+    # Readers follow no frame that is deeper.
+    for rank in range(min(int(table.rank.max(initial=0)) + 1, DELTA_DEPTH_MAX)):
+        frames = np.flatnonzero(table.is_sound & (table.rank == rank))
+        if len(frames):
+            yield rank, frames.astype(np.int32)

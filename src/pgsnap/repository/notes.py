@@ -1,0 +1,43 @@
+"""Reading notes where a damaged one must not stop the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from pgsnap.errors import CorruptionError, ObjectNotFound
+from pgsnap.format.small import decode_note, note_id
+from pgsnap.model import Note
+from pgsnap.repository import layout
+from pgsnap.stores.base import Store
+
+
+def sound_notes(
+    store: Store,
+    kind: str,
+    known: Collection[bytes] = frozenset(),
+    *,
+    damaged: list[str] | None = None,
+) -> Iterator[tuple[bytes, Note]]:
+    """Yield the notes of a kind that are whole, with their ids, but for those that are *known*.
+
+    A note that is damaged or lies in the wrong folder is left out: `snap verify` tells of it. The
+    names of those that are damaged are added to *damaged*. Raises FormatTooNew, StoreError.
+    """
+    told = damaged if damaged is not None else []
+    for info in store.list(f"{layout.NOTES}{kind}/"):
+        name = layout.hash_of(info.name)
+        if name is None or name in known:
+            continue
+        try:
+            data = store.get(info.name)
+            if note_id(data) != name:
+                told.append(info.name)
+                continue
+            note = decode_note(data, f'note "{info.name}"')
+        except CorruptionError:
+            told.append(info.name)
+            continue
+        except ObjectNotFound:
+            continue
+        if note.kind == kind:
+            yield name, note

@@ -1,0 +1,275 @@
+"""Sweeping: packs that nothing needs are deleted, wasteful and small ones are written anew.
+
+Nothing is deleted before all that is needed of it is durable in another pack and indexed. So a
+sweep can be killed at any moment and begun again: what it wrote twice, the next one drops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pgsnap.errors import CorruptionError, StoreFull
+from pgsnap.limits import MIB
+from pgsnap.model import Frame, Location, PackId
+from pgsnap.progress import Progress
+from pgsnap.repository import layout
+from pgsnap.repository.frame_table import NOBODY, Array, FrameTable
+from pgsnap.repository.inspection import find_table
+from pgsnap.repository.marking import VERIFY_FIRST
+from pgsnap.repository.packs import PackWriter
+from pgsnap.repository.repository import Repository
+from pgsnap.stores.base import ObjectInfo
+
+UNUSED_MAX = 0.02
+"""Of all packs' bytes. Above it packs are written anew, the most wasteful first."""
+SMALL_PACK = 0.25
+"""Of the config's pack size. Below it packs are put together, when a full one comes of it."""
+SMALL_PACKS_MAX = 50
+"""Or when there are so many of them."""
+
+# Of a pack's table: 32 bytes of id, 16 of numbers, and its share of the bases.
+_ROW_BYTES = 50
+_BATCH_BYTES = 2 * MIB
+_BATCH_FRAMES = 256
+# Each forgetting of packs reads the index's table of chunks once.
+_FORGOTTEN_AT_ONCE = 200
+_REWRITTEN_AT_ONCE = 8
+# Compacting writes the whole index.
+_COMPACTED_FROM = 0.1
+# Where that is nothing: 4 MiB.
+_FEW_PAGES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """Packs by their numbers in the index: to be deleted as they are (*dead*), and to be written
+    anew (*rewritten*, in this order). *freed_bytes* is what both free, about."""
+
+    dead: tuple[int, ...]
+    rewritten: tuple[int, ...]
+    kept_bytes: int
+    freed_bytes: int
+
+
+@dataclass(slots=True)
+class Swept:
+    """What was done so far."""
+
+    packs_deleted: int = 0
+    packs_rewritten: int = 0
+
+
+def plan_sweep(table: FrameTable, kept: Array, pack_bytes: int) -> SweepPlan:
+    """Return what to do with the packs of *table*, of whose frames those marked *kept* stay."""
+    import numpy as np
+
+    numbers = np.array(sorted(table.packs), np.int32)
+    if not len(numbers):
+        return SweepPlan((), (), 0, 0)
+    sizes = np.array([table.packs[number][1] for number in numbers.tolist()], np.int64)
+    places: Array = np.searchsorted(numbers, table.pack)
+    # Rows of a pack that is not there are none of these.
+    places[places == len(numbers)] = 0
+    inside = numbers[places] == table.pack
+    cost = table.frame_bytes.astype(np.int64) + _ROW_BYTES
+    used = np.bincount(places[kept & inside], cost[kept & inside], len(numbers)).astype(np.int64)
+    unneeded = inside & ~kept
+    unused = np.bincount(places[unneeded], cost[unneeded], len(numbers)).astype(np.int64)
+    is_dead = used == 0
+    is_small = ~is_dead & (used < pack_bytes * SMALL_PACK)
+    many = int(is_small.sum()) >= SMALL_PACKS_MAX or int(used[is_small].sum()) >= pack_bytes
+    is_rewritten = is_small & many & (int(is_small.sum()) > 1)
+
+    left = ~is_dead & ~is_rewritten & (unused > 0)
+    order = np.flatnonzero(left)
+    order = order[np.argsort(unused[order] / sizes[order], kind="stable")[::-1]]
+    allowed = UNUSED_MAX * int(used.sum())
+    # What is still unused when a pack's turn comes.
+    still = int(unused[order].sum()) - np.cumsum(unused[order]) + unused[order]
+    is_rewritten[order[still > allowed]] = True
+    # The least needed first: on a full disk these need the least room.
+    rewritten = np.flatnonzero(is_rewritten)
+    rewritten = rewritten[np.argsort(used[rewritten] / sizes[rewritten], kind="stable")]
+    return SweepPlan(
+        tuple(numbers[is_dead].tolist()),
+        tuple(numbers[rewritten].tolist()),
+        int(used[rewritten].sum()),
+        int(sizes[is_dead].sum() + unused[rewritten].sum()),
+    )
+
+
+def delete_packs(repo: Repository, table: FrameTable, packs: Sequence[int], swept: Swept) -> None:
+    """Delete packs, by their numbers in *table*; their files last."""
+    for start in range(0, len(packs), _FORGOTTEN_AT_ONCE):
+        names = [table.packs[number][0] for number in packs[start : start + _FORGOTTEN_AT_ONCE]]
+        repo.check_lock()
+        _drop(repo, names)
+        swept.packs_deleted += len(names)
+
+
+def _drop(repo: Repository, packs: Sequence[PackId]) -> None:
+    try:
+        repo.index.drop_packs(packs)
+        is_dropped = True
+    except StoreFull:
+        # The index has no room even to get smaller. It finds out by itself what is gone when it is
+        # opened, so the files may go first here.
+        is_dropped = False
+    for pack in packs:
+        repo.store.delete(layout.pack_name(pack))
+    if not is_dropped:
+        repo.index.drop_packs(packs)
+
+
+def rewrite_packs(
+    repo: Repository,
+    table: FrameTable,
+    kept: Array,
+    packs: Sequence[int],
+    swept: Swept,
+    progress: Progress,
+) -> None:
+    """Write anew the *packs*, without what is not *kept*, and delete each as soon as its frames
+    are elsewhere. Raises CorruptionError where a frame is damaged, StoreFull."""
+    mover = _Mover(repo, swept)
+    workers = os.cpu_count() or 2
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-move")
+    under_way: deque[tuple[PackId | None, Future[list[tuple[Frame, bytes]]]]] = deque()
+
+    def collect() -> None:
+        ends, future = under_way.popleft()
+        frames = future.result()
+        mover.move(frames, ends)
+        progress.advance(sum(frame.frame_bytes for frame, _ in frames))
+
+    try:
+        for number in packs:
+            for batch, ends in _batches(repo, table, kept, number):
+                if len(under_way) >= 2 * workers:
+                    collect()
+                under_way.append((ends, pool.submit(_read_frames, repo, batch)))
+        while under_way:
+            collect()
+        mover.finish()
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        mover.abandon()
+        raise
+    pool.shutdown()
+
+
+class _Mover:
+    """Writes frames to new packs, and deletes the old ones that hold nothing else any more."""
+
+    def __init__(self, repo: Repository, swept: Swept) -> None:
+        self._repo = repo
+        self._swept = swept
+        self._packs = PackWriter(
+            repo.store, repo.index, repo.config.pack_bytes, self._count_as_durable
+        )
+        self._moved = 0
+        self._durable = 0
+        # Old packs, and how many frames must be durable before one may go.
+        self._waiting: deque[tuple[int, PackId]] = deque()
+
+    def _count_as_durable(self, frames: list[Frame]) -> None:
+        self._durable += len(frames)
+
+    def move(self, frames: Sequence[tuple[Frame, bytes]], ends: PackId | None) -> None:
+        """Take frames; *ends* is the old pack of which they are the last."""
+        for frame, data in frames:
+            self._packs.add(frame, data)
+        self._moved += len(frames)
+        if ends is not None:
+            self._waiting.append((self._moved, ends))
+        if sum(moved <= self._durable for moved, _ in self._waiting) >= _REWRITTEN_AT_ONCE:
+            self._delete()
+
+    def finish(self) -> None:
+        self._packs.finish()
+        self._delete()
+
+    def abandon(self) -> None:
+        self._packs.abandon()
+
+    def _delete(self) -> None:
+        done = []
+        while self._waiting and self._waiting[0][0] <= self._durable:
+            pack = self._waiting.popleft()[1]
+            # Frames that come together as they were make the same pack.
+            if pack not in self._packs.written:
+                done.append(pack)
+        if done:
+            self._repo.check_lock()
+            _drop(self._repo, done)
+            self._swept.packs_rewritten += len(done)
+
+
+def _batches(
+    repo: Repository, table: FrameTable, kept: Array, number: int
+) -> Iterator[tuple[list[Location], PackId | None]]:
+    """Yield the kept frames of a pack, some at a time; the last ones with the pack's id."""
+    pack, size = table.packs[number]
+    offsets = set(table.offset[(table.pack == number) & kept].tolist())
+    locations, _ = find_table(repo.store, pack, ObjectInfo(layout.pack_name(pack), size))
+    wanted = [location for location in locations if location.offset in offsets]
+    if len(wanted) != len(offsets):
+        raise CorruptionError(
+            f"the index is wrong about pack {pack.hex()[:12]}", hint="Build it anew: snap reindex"
+        )
+    batch: list[Location] = []
+    batch_bytes = 0
+    for location in wanted:
+        if batch and (batch_bytes >= _BATCH_BYTES or len(batch) >= _BATCH_FRAMES):
+            yield batch, None
+            batch, batch_bytes = [], 0
+        batch.append(location)
+        batch_bytes += location.frame.frame_bytes
+    yield batch, pack
+
+
+def _read_frames(repo: Repository, batch: Sequence[Location]) -> list[tuple[Frame, bytes]]:
+    """Return frames with their bytes, each decoded and hashed: no damage is copied."""
+    found = []
+    for location in batch:
+        name = layout.pack_name(location.pack)
+        data = repo.store.get(name, location.offset, location.frame.frame_bytes)
+        try:
+            repo.chunks.check_frame(location, data)
+        except CorruptionError as error:
+            raise CorruptionError(
+                f"chunk {location.frame.chunk.hex()[:12]} is damaged",
+                detail=f"{error.message[:1].upper()}{error.message[1:]}. Its pack stays as it is.",
+                hint=VERIFY_FIRST.replace("snap verify", "snap verify --data"),
+            ) from error
+        found.append((location.frame, data))
+    return found
+
+
+def kept_frames(table: FrameTable, frames: Array, is_needed: Array) -> Array:
+    """Return which frames of *table* stay: of each needed chunk the chosen one."""
+    import numpy as np
+
+    kept = np.zeros(len(table), bool)
+    chosen = frames[is_needed]
+    kept[chosen[chosen != NOBODY]] = True
+    return kept
+
+
+def compact_index(repo: Repository, dropped_share: float) -> None:
+    """Let the index shrink where that pays: where much of it is unused, or *dropped_share* of its
+    rows were dropped, which leaves its pages half empty. Nothing on a full disk."""
+    index = repo.index
+    with contextlib.suppress(StoreFull):
+        ((pages,),) = index.query("PRAGMA page_count")
+        ((unused,),) = index.query("PRAGMA freelist_count")
+        share = max(unused / max(pages, 1), dropped_share)
+        if share >= _COMPACTED_FROM or (dropped_share > 0 and pages <= _FEW_PAGES):
+            index.compact()
+        else:
+            index.query("PRAGMA wal_checkpoint(TRUNCATE)")

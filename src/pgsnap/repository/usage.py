@@ -1,0 +1,300 @@
+"""Which chunks snapshots, databases and tables need, counted in arrays.
+
+Every list of chunks (a piece of a section table, a recipe node) is read once, however many
+snapshots share it, and what it lists is kept as numbers, up to a bound. A list is gone through
+again only where that can change something: when a second snapshot reaches it, and once for each
+database.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+
+from pgsnap.errors import CorruptionError
+from pgsnap.format.recipe import decode_children
+from pgsnap.format.sections import decode_piece
+from pgsnap.limits import RECIPE_LEVELS_MAX
+from pgsnap.model import HASH_BYTES, ChunkId, ChunkKind, Section, SectionName, Snapshot
+from pgsnap.repository.chunk_table import NOBODY, Array, ChunkTable
+from pgsnap.repository.repository import Repository
+
+SEVERAL = -2
+"""More than one needs it."""
+
+# What is under way at once: some 130,000 chunks.
+_LISTS_AT_ONCE = 512
+# What is kept of lists, five bytes each: 40 MB. Beyond it a list that two snapshots share is read
+# twice.
+_KEPT_MAX = 8_000_000
+# Pieces of section tables have this level, the recipe nodes above them the next ones: so a level
+# says what a chunk is. Recipe nodes of sections have levels from 1, data chunks 0.
+_PIECE = RECIPE_LEVELS_MAX + 1
+# The group of the lists of sections themselves; those of tables are numbered from 1.
+_LISTS = 0
+
+
+class Usage:
+    """Marks what snapshots need, one database after another; then adds up.
+
+    With *tables* every chunk is also given to a table (or other section), the one that it is met
+    in first: snapshots in the order they are added, a delta's base after all that list it.
+    """
+
+    def __init__(self, repo: Repository, *, tables: bool = False) -> None:
+        import numpy as np
+
+        repo.catch_up_packs()
+        self._chunks = repo.chunks
+        self._index = repo.index
+        self.table = ChunkTable(repo.index)
+        count = len(self.table)
+        self._owner = np.full(count, NOBODY, np.int32)
+        self._seen_by = np.full(count, NOBODY, np.int32)
+        self._only_of = np.full(count, NOBODY, np.int32)
+        self._list_of = np.full(count, NOBODY, np.int32)
+        self._starts, self._counts = array("q"), array("i")
+        self._children, self._levels = array("i"), array("b")
+        self._group = np.full(count, NOBODY, np.int32) if tables else None
+        self._groups: dict[SectionName, int] = {}
+        self._digest_groups, self._digests = array("i"), array("Q")
+        self.lists_read = 0
+        self.missing = 0
+
+    # -- marking ------------------------------------------------------------------------------
+
+    def add(self, snapshot: Snapshot, number: int, database: int) -> None:
+        """Mark what *snapshot* needs as needed by snapshot *number* of *database*; all snapshots
+        of a database one after another. Raises CorruptionError where a list cannot be read."""
+        import numpy as np
+
+        root = snapshot.sections_recipe
+        if root.chunk is None:
+            return
+        numbers, levels, _ = self._known([root.chunk], [_PIECE + root.level])
+        if self._group is not None:
+            self._group[numbers] = _LISTS
+        waiting = [(numbers, levels)]
+        while waiting:
+            numbers, levels = waiting.pop()
+            numbers, places = np.unique(numbers, return_index=True)
+            levels = levels[places]
+            changed = self._mark(numbers, number, database) & (levels > 0)
+            numbers, levels = numbers[changed], levels[changed]
+            for start in range(0, len(numbers), _LISTS_AT_ONCE):
+                part = slice(start, start + _LISTS_AT_ONCE)
+                waiting.append(self._under(numbers[part], levels[part]))
+
+    def _mark(self, numbers: Array, snapshot: int, database: int) -> Array:
+        """Return which of *numbers* are marked otherwise than before."""
+        import numpy as np
+
+        before = self._owner[numbers]
+        after = np.where((before == NOBODY) | (before == snapshot), snapshot, SEVERAL)
+        changed = (before != after) | (self._seen_by[numbers] != database)
+        self._owner[numbers] = after
+        self._seen_by[numbers] = database
+        return changed
+
+    def _under(self, numbers: Array, levels: Array) -> tuple[Array, Array]:
+        """Return what the lists *numbers* list, and its levels."""
+        import numpy as np
+
+        lists = self._list_of[numbers]
+        unread = lists == NOBODY
+        found = [*self._read(numbers[unread].tolist(), levels[unread].tolist())]
+        lists = lists[~unread]
+        starts, counts = _some(self._starts, lists), _some(self._counts, lists)
+        # For each list the places from its start on, one list after another.
+        before = np.cumsum(counts) - counts
+        places = np.arange(counts.sum()) + np.repeat(starts - before, counts)
+        found.append((_some(self._children, places), _some(self._levels, places)))
+        children, of_levels = zip(*found, strict=True)
+        return np.concatenate(children), np.concatenate(of_levels)
+
+    # -- reading lists ------------------------------------------------------------------------
+
+    def _read(self, numbers: list[int], levels: list[int]) -> Iterator[tuple[Array, Array]]:
+        """Yield what each of these lists lists, and its levels; keep it while there is room."""
+        if not numbers:
+            return
+        wanted = (
+            ((number, level), self._id(number), int(self.table.chunk_bytes[number]))
+            for number, level in zip(numbers, levels, strict=True)
+        )
+        for (number, level), data in self._chunks.read_ahead(wanted):
+            self.lists_read += 1
+            if level == _PIECE:
+                children, of_levels = self._read_piece(decode_piece(data))
+            else:
+                below = level - _PIECE if level > _PIECE else level
+                ids = decode_children(data, below)
+                count = len(ids) // HASH_BYTES
+                group = None if self._group is None else [int(self._group[number])] * count
+                children, of_levels = self._given([ids], [level - 1] * count, group)
+            if len(self._children) < _KEPT_MAX:
+                self._list_of[number] = len(self._starts)
+                self._starts.append(len(self._children))
+                self._counts.append(len(children))
+                self._children.frombytes(children.tobytes())
+                self._levels.frombytes(of_levels.tobytes())
+            yield children, of_levels
+
+    def _id(self, number: int) -> ChunkId:
+        first = self.table.beginning(number)
+        ((chunk,),) = self._index.query(
+            "SELECT id FROM chunks WHERE id >= ? ORDER BY id LIMIT 1", (first,)
+        )
+        return bytes(chunk)
+
+    def _read_piece(self, sections: Iterable[Section]) -> tuple[Array, Array]:
+        chunks, levels, groups = [], [], []
+        for section in sections:
+            group = _LISTS
+            if self._group is not None:
+                name = SectionName(section.name.kind, section.name.schema, section.name.name)
+                group = self._groups.setdefault(name, len(self._groups) + 1)
+                self._digest_groups.append(group)
+                self._digests.append(int.from_bytes(section.digest[:8], "big"))
+            for segment in section.segments:
+                root = segment.recipe
+                if root.chunk is not None:
+                    chunks.append(root.chunk)
+                    levels.append(root.level)
+                    groups.append(group)
+        return self._given(chunks, levels, groups)
+
+    def _given(
+        self, chunks: list[ChunkId], levels: list[int], groups: list[int] | None
+    ) -> tuple[Array, Array]:
+        """Return what a list lists and its levels, given to its tables; *chunks* are ids, or many
+        joined."""
+        import numpy as np
+
+        numbers, of_levels, found = self._known(chunks, levels)
+        if self._group is not None and groups is not None:
+            of = np.array(groups, np.int32)[found]
+            free = self._group[numbers] == NOBODY
+            # Backwards, so that of several the first one stays.
+            self._group[numbers[free][::-1]] = of[free][::-1]
+        return numbers, of_levels
+
+    def _known(self, chunks: list[ChunkId], levels: list[int]) -> tuple[Array, Array, Array]:
+        """Return the numbers of those of *chunks* that the index knows, their levels, and which
+        they are. Raises CorruptionError where a list is missing."""
+        import numpy as np
+
+        numbers = self.table.numbers(chunks)
+        of_levels = np.array(levels, np.int8)
+        found = numbers != NOBODY
+        if not found.all():
+            self.missing += int((~found).sum())
+            if (of_levels[~found] > 0).any():
+                raise CorruptionError(
+                    "a list of chunks is missing",
+                    detail="No sound pack holds it.",
+                    hint="See what else is damaged, and what mends it: snap verify",
+                )
+        return numbers[found], of_levels[found], found
+
+    # -- sums ---------------------------------------------------------------------------------
+
+    def end_database(self, database: int) -> tuple[int, int]:
+        """Return the plain bytes of the distinct data that *database* needs, and the bytes of all
+        frames that it needs, bases of deltas among them."""
+        import numpy as np
+
+        table = self.table
+        needed = self._seen_by == database
+        plain = _sum(table.chunk_bytes, needed & (table.kind == ChunkKind.DATA))
+        for deltas, bases in table.delta_steps():
+            needed[bases[needed[deltas]]] = True
+        self._only_of[needed] = np.where(self._only_of[needed] == NOBODY, database, SEVERAL)
+        return plain, _sum(table.frame_bytes, needed)
+
+    def only_of(self, databases: int) -> list[int]:
+        """Return for each of the first *databases* the bytes that no other one needs."""
+        return _sums(self._only_of, self.table.frame_bytes, databases)
+
+    def plain_bytes(self) -> int:
+        """Return the plain bytes of the distinct data that any snapshot needs."""
+        needed = (self._owner != NOBODY) & (self.table.kind == ChunkKind.DATA)
+        return _sum(self.table.chunk_bytes, needed)
+
+    def freed(self, snapshots: int) -> list[int]:
+        """Return for each of the first *snapshots* the bytes of the frames that it alone needs: a
+        frame that is a base for another snapshot's chunk is none of them."""
+        owner = self._all_owners()
+        return _sums(owner, self.table.frame_bytes, snapshots)
+
+    def unneeded(self) -> int:
+        """Return the bytes of the frames that no snapshot needs."""
+        return _sum(self.table.frame_bytes, self._all_owners() == NOBODY)
+
+    def _all_owners(self) -> Array:
+        """Return the owner of every chunk, with what is handed on from deltas to bases."""
+        import numpy as np
+
+        owner = self._owner.copy()
+        for deltas, bases in self.table.delta_steps():
+            given = owner[deltas]
+            live = given != NOBODY
+            given, bases = given[live], bases[live]
+            order = np.argsort(bases, kind="stable")
+            given, bases = given[order], bases[order]
+            if not len(bases):
+                continue
+            # A base may be handed on by several deltas at once.
+            first = np.flatnonzero(np.append(True, bases[1:] != bases[:-1]))
+            low = np.minimum.reduceat(given, first)
+            high = np.maximum.reduceat(given, first)
+            one = np.where(low == high, low, SEVERAL)
+            bases = bases[first]
+            had = owner[bases]
+            owner[bases] = np.where((had == NOBODY) | (had == one), one, SEVERAL)
+        return owner
+
+    def by_kind(self) -> dict[ChunkKind, int]:
+        """Return the bytes of all frames of each kind, needed or not."""
+        table = self.table
+        return {kind: _sum(table.frame_bytes, table.kind == kind) for kind in ChunkKind}
+
+    def by_group(self) -> list[tuple[SectionName | None, int, int]]:
+        """Return each table with the bytes of the frames that were given to it, and how many
+        different contents it had; None stands for the lists of sections."""
+        import numpy as np
+
+        assert self._group is not None, "the tables were not asked for"
+        group = self._group.copy()
+        for deltas, bases in self.table.delta_steps():
+            given = (group[bases] == NOBODY) & (group[deltas] != NOBODY)
+            group[bases[given]] = group[deltas[given]]
+        names: list[SectionName | None] = [None, *self._groups]
+        sizes = _sums(group, self.table.frame_bytes, len(names))
+        pairs = np.zeros(len(self._digests), [("group", np.int32), ("digest", np.uint64)])
+        pairs["group"], pairs["digest"] = self._digest_groups, self._digests
+        versions = np.bincount(np.unique(pairs)["group"], minlength=len(names)).tolist()
+        return list(zip(names, sizes, versions, strict=True))
+
+
+def _some(values: array[int], places: Array) -> Array:
+    """Return the values at *places*, as a NumPy array of the same type."""
+    import numpy as np
+
+    if not len(places):
+        return np.zeros(0, np.dtype(values.typecode))
+    return np.frombuffer(values, np.dtype(values.typecode))[places]
+
+
+def _sum(sizes: Array, where: Array) -> int:
+    return int(sizes[where].sum(dtype="int64"))
+
+
+def _sums(owners: Array, sizes: Array, count: int) -> list[int]:
+    """Return for each owner from 0 to *count* the sum of what it owns."""
+    import numpy as np
+
+    owned = owners >= 0
+    # Doubles are exact up to 2**53 bytes.
+    sums = np.bincount(owners[owned], weights=sizes[owned], minlength=count)
+    return [int(total) for total in sums]

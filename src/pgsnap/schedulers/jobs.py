@@ -1,0 +1,56 @@
+"""What can be scheduled, and how a run of it is started."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from blake3 import blake3
+
+from pgsnap.errors import UsageError
+from pgsnap.schedulers.cron import CronTime
+
+JOBS = ("commit", "gc", "verify", "drill", "check")
+
+OnOverlap: TypeAlias = Literal["wait", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A verb that runs at certain times.
+
+    *argv* starts one run: no secret stands in it.
+    """
+
+    name: str
+    when: CronTime
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The jobs of one configuration file."""
+
+    config: Path
+    jobs: tuple[Job, ...]
+
+    def __post_init__(self) -> None:
+        if not str(self.config).isprintable():
+            # A line end would begin a line of its own in a crontab or a unit.
+            raise UsageError(f"a schedule cannot name the file {str(self.config)!r}")
+
+
+def unit_stem(config: Path) -> str:
+    """Return the beginning of the names of the units that belong to *config*.
+
+    Not "snap-": on Ubuntu units of that name belong to snapd."""
+    words = re.sub(r"[^a-z0-9]+", "-", config.parent.name.lower()).strip("-")[:24] or "database"
+    return f"pgsnap-{words}-{blake3(str(config).encode()).hexdigest(length=4)}"
+
+
+def shell_line(argv: tuple[str, ...]) -> str:
+    """Return *argv* as a shell reads it."""
+    return shlex.join(argv)

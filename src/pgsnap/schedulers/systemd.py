@@ -1,0 +1,164 @@
+"""Timers of systemd: units as text, written and switched on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from pgsnap.errors import StoreError
+from pgsnap.schedulers.cron import on_calendar
+from pgsnap.schedulers.crontab import SchedulerFailed
+from pgsnap.schedulers.jobs import Job, Schedule, unit_stem
+
+BOOTED = Path("/run/systemd/system")
+"""Exists where systemd is the first process (sd_booted(3))."""
+
+_TIMEOUT_SECONDS = 60
+
+
+def runs_here() -> bool:
+    """Tell whether systemd would run timers of this user."""
+    if not BOOTED.is_dir() or shutil.which("systemctl") is None:
+        return False
+    if os.geteuid() == 0:
+        return True
+    folder = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return (Path(folder) / "systemd").is_dir()
+
+
+def unit_folder() -> Path:
+    """Return where units belong: of the system for root, else of the user."""
+    if os.geteuid() == 0:
+        return Path("/etc/systemd/system")
+    named = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(named) if named else Path("~/.config").expanduser()) / "systemd" / "user"
+
+
+def units(schedule: Schedule, *, system: bool) -> dict[str, str]:
+    """Return the text of every unit by its name: a service and a timer for each job."""
+    stem = unit_stem(schedule.config)
+    found = {}
+    for job in schedule.jobs:
+        found[f"{stem}-{job.name}.service"] = _service(schedule, job, system=system)
+        found[f"{stem}-{job.name}.timer"] = _timer(schedule, job)
+    return found
+
+
+def _service(schedule: Schedule, job: Job, *, system: bool) -> str:
+    network = "Wants=network-online.target\nAfter=network-online.target\n" if system else ""
+    return (
+        "# Written by `snap schedule install`.\n"
+        "[Unit]\n"
+        f"Description=snap {job.name} ({_plain(str(schedule.config))})\n"
+        f"{network}"
+        "\n"
+        "[Service]\n"
+        "Type=oneshot\n"
+        f"ExecStart={' '.join(map(_quoted, job.argv))}\n"
+        f"WorkingDirectory={_plain(str(schedule.config.parent))}\n"
+        "UMask=0077\n"
+        # snap ends its own children, and cleans up behind them.
+        "KillMode=mixed\n"
+        "TimeoutStopSec=5min\n"
+    )
+
+
+def _timer(schedule: Schedule, job: Job) -> str:
+    calendar = "".join(f"OnCalendar={value}\n" for value in on_calendar(job.when))
+    return (
+        "# Written by `snap schedule install`.\n"
+        "[Unit]\n"
+        f"Description=snap {job.name} on time ({_plain(str(schedule.config))})\n"
+        "\n"
+        "[Timer]\n"
+        f"{calendar}"
+        # A run that was missed while the machine was off is made up for.
+        "Persistent=true\n"
+        "AccuracySec=1s\n"
+        "\n"
+        "[Install]\n"
+        "WantedBy=timers.target\n"
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _quoted(word: str) -> str:
+    """Return a word of a command line (systemd.service(5), "Command lines")."""
+    if re.fullmatch(r"[\w./:=@+-]+", word, re.ASCII):
+        return word
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    return f'"{_plain(escaped)}"'
+
+
+def install(schedule: Schedule, folder: Path, *, system: bool) -> list[Path]:
+    """Write the units of a schedule, take away those of jobs that it has no more, and switch the
+    timers on. Returns the files. Raises SchedulerFailed, StoreError."""
+    wanted = units(schedule, system=system)
+    old = [path for path in files(schedule.config, folder) if path.name not in wanted]
+    _switch_off(old, system=system)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in wanted.items():
+            temporary = folder / f".{name}.new"
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+            temporary.chmod(0o644)
+            temporary.replace(folder / name)
+    except OSError as error:
+        raise StoreError(f'cannot write units to "{folder}"', detail=f"{error.strerror}.") from None
+    _systemctl(["daemon-reload"], system=system)
+    timers = [name for name in wanted if name.endswith(".timer")]
+    _systemctl(["enable", "--now", *timers], system=system)
+    # A timer that ran already takes its new times only when it is started anew.
+    _systemctl(["restart", *timers], system=system)
+    return [folder / name for name in wanted]
+
+
+def remove(config: Path, folder: Path, *, system: bool) -> list[Path]:
+    """Switch off and delete the units of *config*; return them. Raises SchedulerFailed."""
+    found = files(config, folder)
+    if found:
+        _switch_off(found, system=system)
+        _systemctl(["daemon-reload"], system=system)
+    return found
+
+
+def files(config: Path, folder: Path) -> list[Path]:
+    """Return the units of *config* that are there."""
+    return sorted(
+        path
+        for path in folder.glob(f"{unit_stem(config)}-*")
+        if path.suffix in (".service", ".timer")
+    )
+
+
+def _switch_off(paths: list[Path], *, system: bool) -> None:
+    timers = [path.name for path in paths if path.suffix == ".timer"]
+    if timers:
+        with contextlib.suppress(SchedulerFailed):
+            # One that is not known any more is off.
+            _systemctl(["disable", "--now", *timers], system=system)
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _systemctl(arguments: list[str], *, system: bool) -> None:
+    argv = ["systemctl", *([] if system else ["--user"]), "--no-ask-password", *arguments]
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+        raise SchedulerFailed("systemctl does not answer", detail=f"{error}.") from None
+    if done.returncode:
+        raise SchedulerFailed(
+            f"systemctl {arguments[0]} failed",
+            detail=done.stderr.strip(),
+            hint=f"Run it by hand to see more: {' '.join(argv)}; or use cron: --with cron",
+        )

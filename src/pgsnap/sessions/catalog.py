@@ -1,0 +1,10 @@
+"""Conditions on PostgreSQL's catalogs that reading and restoring a database share."""
+
+from __future__ import annotations
+
+DEFAULT_ACL = (
+    "(d.datacl IS NULL OR (d.datacl OPERATOR(pg_catalog.@>) pg_catalog.acldefault('d', d.datdba)"
+    " AND d.datacl OPERATOR(pg_catalog.<@) pg_catalog.acldefault('d', d.datdba)))"
+)
+"""On a row d of pg_database: its privileges are those of a new database, also where a GRANT or
+REVOKE wrote them out."""

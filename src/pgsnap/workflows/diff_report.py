@@ -1,0 +1,164 @@
+"""What a diff compares, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from pgsnap.model import Origin, Section, SectionKind, SectionName, Snapshot, SnapshotId
+
+TableName = tuple[str, str]
+
+# What every dump of an unchanged database may differ in, and what says nothing of its contents.
+_NO_CONTENTS = frozenset({SectionKind.PREAMBLE, SectionKind.TRAILER, SectionKind.GLOBALS})
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One side of a diff: a snapshot, or (*snapshot* is None) what a source yielded just now.
+
+    *read* returns a section of definitions as a whole.
+    """
+
+    snapshot_id: SnapshotId | None
+    snapshot: Snapshot | None
+    origin: Origin
+    sections: dict[SectionName, Section]
+    read: Callable[[Section], bytes]
+
+    @property
+    def tables(self) -> dict[TableName, list[Section]]:
+        """The sections of each table's rows; a table may have several."""
+        found: dict[TableName, list[Section]] = {}
+        for name, section in self.sections.items():
+            if name.kind is SectionKind.DATA:
+                found.setdefault((name.schema, name.name), []).append(section)
+        return found
+
+    def digest(self, kind: SectionKind) -> list[bytes]:
+        """Return the digests of all sections of a kind; equal lists are equal contents."""
+        return [s.digest for name, s in self.sections.items() if name.kind is kind]
+
+    def size(self, kind: SectionKind) -> int:
+        return sum(s.plain_bytes for name, s in self.sections.items() if name.kind is kind)
+
+
+@dataclass(frozen=True, slots=True)
+class TableDiff:
+    """How one table differs.
+
+    *removed* rows are on the first side only, *added* on the second; *changed* rows have a primary
+    key (*key*, none where it is not known on both sides) that is on both, with other values. They
+    are None where the rows cannot be told apart (INSERT statements of a foreign dump).
+    """
+
+    table: TableName
+    in_before: bool
+    in_after: bool
+    bytes_before: int
+    bytes_after: int
+    rows_before: int | None
+    rows_after: int | None
+    removed: int | None
+    added: int | None
+    changed: int | None
+    key: tuple[str, ...]
+    schema_changed: bool
+
+    @property
+    def rows_differ(self) -> bool:
+        if self.removed is None:
+            return self.bytes_before != self.bytes_after
+        return bool(self.removed or self.added or self.changed)
+
+    @property
+    def reordered(self) -> bool:
+        """Whether both sides have the same rows in another order."""
+        return self.in_before and self.in_after and not (self.rows_differ or self.schema_changed)
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceDiff:
+    """A sequence's values, None on the side that does not have it."""
+
+    name: str
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryDiff:
+    """A definition that differs: its text on either side, None where it is not."""
+
+    title: str
+    table: TableName | None
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DiffReport:
+    """What differs between two versions of a database.
+
+    *tables* are those with any difference; *other* names further sections that differ.
+    *globals_changed* and *properties_changed* (names of what belongs to the database itself, as
+    owner and settings) are no part of its contents.
+    """
+
+    before: Version
+    after: Version
+    tables: tuple[TableDiff, ...]
+    unchanged_tables: int
+    definitions: tuple[EntryDiff, ...]
+    sequences: tuple[SequenceDiff, ...]
+    large_objects_changed: bool
+    other: tuple[str, ...]
+    globals_changed: bool
+    properties_changed: tuple[str, ...]
+    read_bytes: int
+    seconds: float
+
+    @property
+    def contents_differ(self) -> bool:
+        """Whether the contents differ; the order of rows, roles and properties do not count."""
+        return bool(
+            any(not table.reordered for table in self.tables)
+            or self.definitions
+            or self.sequences
+            or self.large_objects_changed
+            or self.other
+        )
+
+
+def globals_changed(before: Version, after: Version) -> bool:
+    """Tell whether roles or tablespaces differ, where both sides know them."""
+    a, b = before.digest(SectionKind.GLOBALS), after.digest(SectionKind.GLOBALS)
+    return bool(a and b and a != b)
+
+
+def properties_changed(before: Version, after: Version) -> tuple[str, ...]:
+    """Return which properties of the database differ, where both sides know them."""
+    a, b = before.origin.properties, after.origin.properties
+    if a is None or b is None:
+        return ()
+    return tuple(
+        field.name
+        for field in fields(a)
+        if field.name != "size_bytes" and getattr(a, field.name) != getattr(b, field.name)
+    )
+
+
+def other_sections(before: Version, after: Version) -> tuple[str, ...]:
+    """Return the names of the sections without a part of their own in a report that differ."""
+    told = _NO_CONTENTS | {
+        SectionKind.DATA,
+        SectionKind.PRE_DATA,
+        SectionKind.POST_DATA,
+        SectionKind.SEQUENCES,
+        SectionKind.LARGE_OBJECTS,
+    }
+    return tuple(
+        str(kind)
+        for kind in SectionKind
+        if kind not in told and before.digest(kind) != after.digest(kind)
+    )

@@ -1,0 +1,87 @@
+"""Which definitions differ: read only where the sections that hold them differ."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+
+from pgsnap.dump.ddl import DdlEntry, ddl_entries, primary_keys, sequence_values
+from pgsnap.model import SectionKind
+from pgsnap.workflows.diff_report import EntryDiff, SequenceDiff, TableName, Version
+
+_DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
+
+
+def definitions(before: Version, after: Version) -> list[EntryDiff]:
+    """Return the entries that differ, in the order of the second side, dropped ones last."""
+    found = []
+    for kind in _DEFINITIONS:
+        if before.digest(kind) == after.digest(kind):
+            continue
+        old, new = _entries(before, kind), _entries(after, kind)
+        for key, entry in new.items():
+            was = old.get(key)
+            if was is None or was.text != entry.text:
+                text = was.text if was is not None else None
+                found.append(EntryDiff(entry.title, entry.table, text, entry.text))
+        found += [
+            EntryDiff(entry.title, entry.table, entry.text, None)
+            for key, entry in old.items()
+            if key not in new
+        ]
+    return found
+
+
+def _entries(version: Version, kind: SectionKind) -> dict[tuple[str, str, str, int], DdlEntry]:
+    return ddl_entries(_text(version, kind), version.origin.client_encoding)
+
+
+def _text(version: Version, kind: SectionKind) -> bytes:
+    return b"".join(version.read(s) for name, s in version.sections.items() if name.kind is kind)
+
+
+def keys_of(version: Version) -> dict[TableName, tuple[str, ...]]:
+    """Return the primary keys of one side, as its own definitions name them."""
+    text = _text(version, SectionKind.POST_DATA)
+    return dict(primary_keys(text, version.origin.client_encoding))
+
+
+def shared_keys(before: Version, after: Version) -> dict[TableName, tuple[str, ...]]:
+    """Return the primary keys that are the same on both sides."""
+    keys = keys_of(before)
+    if before.digest(SectionKind.POST_DATA) == after.digest(SectionKind.POST_DATA):
+        return keys
+    others = keys_of(after)
+    return {table: key for table, key in keys.items() if others.get(table) == key}
+
+
+def sequences(before: Version, after: Version) -> list[SequenceDiff]:
+    """Return the sequences whose values differ, by name."""
+    kind = SectionKind.SEQUENCES
+    if before.digest(kind) == after.digest(kind):
+        return []
+    old, new = (
+        sequence_values(_text(version, kind), version.origin.client_encoding)
+        for version in (before, after)
+    )
+    return [
+        SequenceDiff(
+            name, old[name][0] if name in old else None, new[name][0] if name in new else None
+        )
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+
+
+def unified(changes: Sequence[EntryDiff]) -> Iterator[str]:
+    """Yield the lines of a unified diff, one file for each entry."""
+    for change in changes:
+        old = change.before.splitlines() if change.before is not None else []
+        new = change.after.splitlines() if change.after is not None else []
+        yield from difflib.unified_diff(
+            old,
+            new,
+            fromfile=change.title if change.before is not None else "(none)",
+            tofile=change.title if change.after is not None else "(none)",
+            lineterm="",
+        )

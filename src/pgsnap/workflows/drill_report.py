@@ -1,0 +1,155 @@
+"""What a drill checks, and what came of it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+from pgsnap.model import Snapshot, SnapshotId
+
+REPORT_SCHEMA = 1
+"""The version of the JSON report's fields: it grows when one of them changes its meaning."""
+
+CHECKS: dict[str, str] = {
+    "postgresql": "PostgreSQL is running",
+    "tools": "tools and versions fit",
+    "repository": "the backup folder is accessible and private",
+    "space": "there is enough space",
+    "commit": "a snapshot can be created",
+    "snapshot": "the snapshot is valid",
+    "restore": "the restore procedure works",
+    "contents": "the contents are equal",
+    "schema": "the schema is equal",
+    "extensions": "the extensions are equal",
+    "sequences": "the sequences are equal",
+    "large-objects": "the large objects are equal",
+    "assertions": "the assertions hold",
+    "documentation": "the documentation is complete",
+}
+"""Every check of a drill, in its order, with what it says when it passes. The names are stored."""
+
+OF_COPY = ("contents", "schema", "extensions", "sequences", "large-objects")
+"""The checks that compare what was restored with the snapshot."""
+
+OF_SNAPSHOT = frozenset({"snapshot", "restore", *OF_COPY, "assertions"})
+"""The checks that say something of the snapshot, and not of what is around it."""
+
+
+class Status(enum.StrEnum):
+    """How a check ended. Stored: never change one."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a check ended, and why. *hint* names what to do about a failed one."""
+
+    status: Status
+    reason: str
+    details: tuple[str, ...] = ()
+    hint: str = ""
+
+
+def passed(reason: str, *details: str) -> Outcome:
+    return Outcome(Status.PASSED, reason, details)
+
+
+def failed(reason: str, *details: str, hint: str = "") -> Outcome:
+    return Outcome(Status.FAILED, reason, tuple(filter(None, details)), hint)
+
+
+def skipped(reason: str, *details: str) -> Outcome:
+    return Outcome(Status.SKIPPED, reason, details)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check that was made: one of CHECKS."""
+
+    name: str
+    outcome: Outcome
+    seconds: float
+
+    @property
+    def title(self) -> str:
+        return CHECKS[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class RowFinding:
+    """A row that differs. *change* is "removed" (not restored), "added" or "changed".
+
+    *key* holds the values of the primary key, where the table has one; then *columns* are those
+    that differ (of a changed row), and *text* is empty: the report is no place for the rest of the
+    row. Without a key *text* is the beginning of the row.
+    """
+
+    change: str
+    key: dict[str, str | None]
+    columns: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableFinding:
+    """A table whose rows differ. Counts are None where rows cannot be told apart."""
+
+    table: str
+    rows_snapshot: int | None
+    rows_restored: int | None
+    removed: int | None
+    added: int | None
+    changed: int | None
+    rows: tuple[RowFinding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What the restore took: the time that users would have waited, services aside."""
+
+    seconds: float
+    plain_bytes: int
+    rows: int
+    phases: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DrillReport:
+    """A drill. *place* is "scratch" (a database of the same server) or "throw-away" (a cluster of
+    its own). *host* and *server_version* are empty where no server was reached."""
+
+    snapshot_id: SnapshotId
+    snapshot: Snapshot
+    dry_run: bool
+    place: str
+    host: str
+    server_version: str
+    started: datetime
+    seconds: float
+    checks: tuple[Check, ...]
+    recovery: Recovery | None
+    tables: tuple[TableFinding, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        return tuple(c for c in self.checks if c.outcome.status is Status.FAILED)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return not self.failed
+
+
+def verdict_of(checks: dict[str, Status]) -> bool | None:
+    """Return what *checks* say of the snapshot itself: proven, not fit, or (None) nothing."""
+    found = {checks[name] for name in OF_SNAPSHOT if name in checks}
+    if Status.FAILED in found:
+        return False
+    if checks.get("contents") is Status.PASSED:
+        return True
+    return None

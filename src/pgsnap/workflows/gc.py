@@ -1,0 +1,311 @@
+"""Collecting garbage: snapshots that the retention drops, then all that no snapshot needs.
+
+A plan first, then the act. Each step can be killed at any write and is taken up by the next run:
+there is no state but what is stored. A repository that is damaged is left as it is, because what
+mends it may be among what nothing needs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from pgsnap.errors import CorruptionError, StoreFull
+from pgsnap.format.manifest import decode_manifest
+from pgsnap.model import RecipeRoot, Snapshot, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository import layout
+from pgsnap.repository.footprint import footprint
+from pgsnap.repository.frame_table import Array, FrameTable
+from pgsnap.repository.marking import VERIFY_FIRST, Choice, Marker
+from pgsnap.repository.reencoding import ReencodePlan, plan_reencoding, reencode
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.sweeping import (
+    SweepPlan,
+    Swept,
+    compact_index,
+    delete_packs,
+    kept_frames,
+    plan_sweep,
+    rewrite_packs,
+)
+from pgsnap.workflows.object_faults import forgotten, given_up
+from pgsnap.workflows.retention import Decision, Policy, decide
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredSnapshot:
+    """A snapshot whose grace period is over: it is dropped for good."""
+
+    snapshot_id: SnapshotId
+    snapshot: Snapshot
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GcReport:
+    """What was done, or in a *dry_run* what would be.
+
+    *decisions* are about the snapshots that were not forgotten; *expired* were dropped for good;
+    *waiting* are forgotten and can be brought back, *waiting_until* when the first of them expires.
+    *bytes_before* and *bytes_after* are all files of the repository. *unreadable* are packs that
+    are left alone because they are damaged and nothing of them is known. *full* is why it ended
+    early: run again, it goes on from there.
+    """
+
+    decisions: tuple[Decision, ...]
+    expired: tuple[ExpiredSnapshot, ...]
+    waiting: int
+    waiting_until: datetime | None
+    bytes_before: int
+    bytes_after: int
+    packs_deleted: int
+    packs_rewritten: int
+    chunks_reencoded: int
+    unreadable: tuple[str, ...]
+    dry_run: bool
+    full: StoreFull | None
+    seconds: float
+
+    @property
+    def freed_bytes(self) -> int:
+        return max(0, self.bytes_before - self.bytes_after)
+
+
+def gc(
+    repo: Repository,
+    policy: Policy,
+    *,
+    grace: timedelta,
+    now: datetime | None = None,
+    zone: tzinfo | None = None,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
+) -> GcReport:
+    """Forget what *policy* drops, drop what was forgotten for longer than *grace*, and free what
+    nothing needs any more. *repo* is open alone; with *dry_run*, which writes nothing, shared.
+
+    Raises UsageError where the policy keeps nothing, CorruptionError where the repository is
+    damaged: then nothing was deleted.
+    """
+    return _Collection(repo, policy, grace, now or datetime.now(UTC), zone, progress).run(dry_run)
+
+
+class _Collection:
+    """One run of gc."""
+
+    def __init__(
+        self,
+        repo: Repository,
+        policy: Policy,
+        grace: timedelta,
+        now: datetime,
+        zone: tzinfo | None,
+        progress: Progress,
+    ) -> None:
+        self._repo = repo
+        self._policy = policy
+        self._grace = grace
+        self._now = now
+        self._zone = zone
+        self._progress = progress
+        self._swept = Swept()
+        self._reencoded = 0
+        self._full: StoreFull | None = None
+
+    def run(self, dry_run: bool) -> GcReport:
+        began = time.monotonic()
+        repo = self._repo
+        bytes_before = footprint(repo.path).total
+        self._progress.phase("choose snapshots")
+        decisions = decide(repo, self._policy, self._now, zone=self._zone)
+        dropped = [decision for decision in decisions if not decision.keep]
+        if not dry_run:
+            self._forget(dropped)
+        expired, waiting = self._sort_forgotten(dropped if dry_run else ())
+        roots = _roots(repo, {one.snapshot_id for one in expired})
+
+        self._progress.phase("mark what is needed")
+        repo.catch_up_packs()
+        table = FrameTable(repo.index)
+        choice = _marked(repo, table, roots)
+        plan = plan_reencoding(table, choice)
+        if dry_run:
+            bytes_after = bytes_before - self._foresee(table, choice, plan, expired)
+        else:
+            self._drop_snapshots(expired)
+            self._act(table, choice, plan)
+            bytes_after = footprint(repo.path).total
+        return GcReport(
+            tuple(decisions),
+            tuple(expired),
+            len(waiting),
+            _later(min(waiting), self._grace) if waiting else None,
+            bytes_before,
+            bytes_after,
+            self._swept.packs_deleted,
+            self._swept.packs_rewritten,
+            self._reencoded,
+            tuple(_unreadable(repo)),
+            dry_run,
+            self._full,
+            time.monotonic() - began,
+        )
+
+    # -- snapshots ----------------------------------------------------------------------------
+
+    def _forget(self, dropped: Collection[Decision]) -> None:
+        try:
+            for decision in dropped:
+                self._repo.forget(decision.snapshot_id, by="snap gc", reason="retention")
+        except StoreFull as error:
+            # What was forgotten earlier can be dropped without any room.
+            self._full = error
+
+    def _sort_forgotten(
+        self, dropped: Collection[Decision]
+    ) -> tuple[list[ExpiredSnapshot], list[datetime]]:
+        """Return what is expired, and since when the others are forgotten; the *dropped* ones count
+        as forgotten just now."""
+        expired, waiting = [], []
+        since_when = self._repo.forgotten() | {one.snapshot_id: self._now for one in dropped}
+        for snapshot_id, since in since_when.items():
+            if not self._grace or self._now - since >= self._grace:
+                snapshot = self._repo.snapshot(snapshot_id)
+                expired.append(ExpiredSnapshot(snapshot_id, snapshot, since))
+            else:
+                waiting.append(since)
+        return expired, waiting
+
+    def _drop_snapshots(self, expired: Collection[ExpiredSnapshot]) -> None:
+        """Delete manifests for good, with the tags that still name them. Their notes stay."""
+        repo = self._repo
+        tags = repo.tags.by_snapshot() if expired else {}
+        for one in expired:
+            repo.check_lock()
+            for name in tags.get(one.snapshot_id, ()):
+                repo.tags.delete(one.snapshot.database, name)
+            repo.store.delete(layout.snapshot_name(one.snapshot_id))
+            try:
+                repo.index.drop_snapshots([one.snapshot_id])
+            except StoreFull as error:
+                # It finds out by itself when it is opened.
+                self._full = self._full or error
+
+    # -- chunks -------------------------------------------------------------------------------
+
+    def _foresee(
+        self,
+        table: FrameTable,
+        choice: Choice,
+        plan: ReencodePlan,
+        expired: Collection[ExpiredSnapshot],
+    ) -> int:
+        """Take for done what would be, and return about how many bytes it would free."""
+        needed = choice.is_needed.copy()
+        needed[plan.let_go] = False
+        needed[plan.chunks] = False
+        kept = kept_frames(table, choice.frame, needed)
+        sweep = plan_sweep(table, kept, self._repo.config.pack_bytes)
+        self._swept = Swept(len(sweep.dead), len(sweep.rewritten))
+        self._reencoded = len(plan)
+        gone = {one.snapshot_id for one in expired}
+        manifests = sum(
+            info.object_bytes
+            for info in self._repo.store.list(layout.SNAPSHOTS)
+            if layout.hash_of(info.name) in gone
+        )
+        return sweep.freed_bytes - int(plan.new_bytes.sum()) + manifests
+
+    def _act(self, table: FrameTable, choice: Choice, plan: ReencodePlan) -> None:
+        frames = len(table)
+        kept, sweep = self._delete_dead(table, choice)
+        if len(plan):
+            self._progress.phase("encode anew", int(plan.new_bytes.sum()))
+            try:
+                reencode(self._repo, plan, table.ids, self._progress)
+                self._reencoded = len(plan)
+            except StoreFull as error:
+                # What it wrote so far counts all the same.
+                self._full = self._full or error
+            again = FrameTable(self._repo.index)
+            choice = Choice(again, again.carried_over(table, choice.is_live))
+            table = again
+            kept, sweep = self._delete_dead(table, choice)
+        if sweep.rewritten:
+            self._progress.phase("write anew", sweep.kept_bytes)
+            try:
+                rewrite_packs(self._repo, table, kept, sweep.rewritten, self._swept, self._progress)
+            except StoreFull as error:
+                self._full = self._full or error
+        compact_index(self._repo, 1 - int(kept.sum()) / max(frames, 1))
+
+    def _delete_dead(self, table: FrameTable, choice: Choice) -> tuple[Array, SweepPlan]:
+        """Delete the packs that hold nothing that is needed. Return the frames that stay, and what
+        is left to do."""
+        kept = kept_frames(table, choice.frame, choice.is_needed)
+        sweep = plan_sweep(table, kept, self._repo.config.pack_bytes)
+        delete_packs(self._repo, table, sweep.dead, self._swept)
+        return kept, sweep
+
+
+def _roots(repo: Repository, expired: Collection[SnapshotId]) -> list[RecipeRoot]:
+    """Return the section tables of all snapshots in the store but the *expired* ones.
+    Raises CorruptionError where a manifest is damaged, or vanished."""
+    found = []
+    stored = set()
+    for info in repo.store.list(layout.SNAPSHOTS):
+        snapshot = layout.hash_of(info.name)
+        if snapshot is None:
+            continue
+        stored.add(snapshot)
+        if snapshot in expired:
+            continue
+        try:
+            found.append(decode_manifest(repo.store.get(info.name), snapshot).sections_recipe)
+        except CorruptionError as error:
+            error.hint = VERIFY_FIRST
+            raise
+    if lost := repo.index.lost_snapshots().keys() - stored:
+        lost = lost - forgotten(repo) - given_up(repo)
+    if lost:
+        raise CorruptionError(
+            f"the manifest of snapshot {min(lost).hex()[:12]} vanished from the repository",
+            detail="Nothing was deleted: what it needs is still there.",
+            hint="Put it back first: snap repair",
+        )
+    return found
+
+
+def _marked(repo: Repository, table: FrameTable, roots: Collection[RecipeRoot]) -> Choice:
+    """Return what the snapshots need, and through which frames. Raises CorruptionError."""
+    marker = Marker(table, repo.chunks)
+    for root in roots:
+        marker.add(root)
+    if marker.missing:
+        raise CorruptionError(
+            f"{marker.missing} chunks that snapshots need are missing",
+            detail="Nothing was deleted: what mends them may be among what is not needed.",
+            hint=VERIFY_FIRST,
+        )
+    return Choice(table, marker.is_live)
+
+
+def _unreadable(repo: Repository) -> list[str]:
+    """Return the packs in the store that the index could not take in, because they are damaged."""
+    known = repo.index.packs()
+    found = []
+    for info in repo.store.list(layout.PACKS):
+        pack = layout.hash_of(info.name)
+        if pack is not None and (pack not in known or info.name != layout.pack_name(pack)):
+            found.append(info.name)
+    return found
+
+
+def _later(since: datetime, grace: timedelta) -> datetime | None:
+    try:
+        return since + grace
+    except OverflowError:
+        return None

@@ -1,0 +1,64 @@
+"""Which snapshots are proven: what the verdicts of drills and of `snap verify --data` say."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+from pgsnap.model import Note, SnapshotId
+from pgsnap.repository.notes import sound_notes
+from pgsnap.repository.repository import Repository
+
+VERDICT = "verdict"
+
+
+class Proof(enum.IntEnum):
+    """How well a snapshot is proven; more is better."""
+
+    NONE = 0
+    READ = 1
+    """Every byte was read and was right (`snap verify --data`)."""
+    DRILLED = 2
+    """It was restored and compared (`snap drill`)."""
+
+
+def proofs(repo: Repository) -> dict[SnapshotId, Proof]:
+    """Return how each snapshot that has a verdict stands. Raises StoreError."""
+    return judge(note for _, note in sound_notes(repo.store, VERDICT))
+
+
+def judge(notes: Iterable[Note]) -> dict[SnapshotId, Proof]:
+    """Return how each snapshot stands after *notes*, read in the order of their times: a verdict
+    that found something takes back what stood before it."""
+    found: dict[SnapshotId, Proof] = {}
+    for note in sorted(notes, key=lambda note: note.time):
+        if note.snapshot is not None and (proof := _proof(note)) is not None:
+            before = found.get(note.snapshot, Proof.NONE)
+            found[note.snapshot] = max(before, proof) if proof else proof
+    return found
+
+
+def newest_verified(
+    newest_first: Iterable[SnapshotId], proven: dict[SnapshotId, Proof]
+) -> SnapshotId | None:
+    """Return the newest snapshot that passed a drill; where none did, the newest whose bytes were
+    all read and right."""
+    best: SnapshotId | None = None
+    for snapshot in newest_first:
+        proof = proven.get(snapshot, Proof.NONE)
+        if proof is Proof.DRILLED:
+            return snapshot
+        if proof is Proof.READ and best is None:
+            best = snapshot
+    return best
+
+
+def _proof(note: Note) -> Proof | None:
+    """Return what one verdict proves; None where it says nothing of the whole snapshot."""
+    body = note.body
+    if body.get("by") == "drill":
+        return Proof.DRILLED if body.get("passed") is True else Proof.NONE
+    if body.get("findings") != 0:
+        return Proof.NONE
+    # A look that did not read every byte takes nothing back, and proves nothing.
+    return Proof.READ if body.get("data") is True else None

@@ -1,0 +1,88 @@
+"""Which packs are written anew, and that one which comes out as it was stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from blake3 import blake3
+
+from pgsnap.model import ChunkKind, Cipher, Codec, Frame
+from pgsnap.progress import SILENT
+from pgsnap.repository.frame_table import FrameTable
+from pgsnap.repository.packs import PackWriter
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.sweeping import Swept, plan_sweep, rewrite_packs
+from support.repositories import make
+
+PACK_BYTES = 10_000
+
+
+def write_pack(repo: Repository, *contents: bytes) -> bytes:
+    """Write the contents as chunks into a pack of their own. Return its id."""
+    packs = PackWriter(repo.store, repo.index, 10**9, lambda frames: None)
+    for content in contents:
+        name = blake3(content).digest()
+        size = len(content)
+        packs.add(Frame(name, ChunkKind.DATA, Codec.RAW, Cipher.NONE, 0, None, size, size), content)
+    packs.finish()
+    (pack,) = packs.written
+    return pack
+
+
+def content(number: int, size: int = 1000) -> bytes:
+    return bytes([number]) * size
+
+
+def keeping(repo: Repository, *contents: bytes) -> tuple[FrameTable, np.ndarray]:
+    """Return the frames, and which of them are those of *contents*."""
+    table = FrameTable(repo.index)
+    numbers = table.numbers([blake3(one).digest() for one in contents])
+    return table, np.isin(table.chunk, numbers)
+
+
+def names(table: FrameTable, packs: tuple[int, ...]) -> list[bytes]:
+    return [table.packs[number][0] for number in packs]
+
+
+def test_the_most_wasteful_packs_are_written_anew_until_little_is_unused(tmp_path: Path) -> None:
+    with Repository.open(make(tmp_path / "r")) as repo:
+        full = [content(number) for number in range(100)]
+        packs = [write_pack(repo, *full[start : start + 10]) for start in range(0, 100, 10)]
+        # One is dead, one half used, one nearly whole, seven whole.
+        stay = [*full[10:15], *full[20:29], *full[30:]]
+        table, kept = keeping(repo, *stay)
+        plan = plan_sweep(table, kept, PACK_BYTES)
+        assert names(table, plan.dead) == [packs[0]]
+        assert names(table, plan.rewritten) == [packs[1]]
+        # Little unused: nothing is moved for it.
+        table, kept = keeping(repo, *full[1:])
+        plan = plan_sweep(table, kept, PACK_BYTES)
+        assert (plan.dead, plan.rewritten) == ((), ())
+
+
+def test_small_packs_are_put_together_when_a_full_one_comes_of_it(tmp_path: Path) -> None:
+    with Repository.open(make(tmp_path / "r")) as repo:
+        contents = [content(number) for number in range(12)]
+        for one in contents[:8]:
+            write_pack(repo, one)
+        table, kept = keeping(repo, *contents)
+        assert plan_sweep(table, kept, PACK_BYTES).rewritten == ()
+        for one in contents[8:]:
+            write_pack(repo, one)
+        table, kept = keeping(repo, *contents)
+        assert len(plan_sweep(table, kept, PACK_BYTES).rewritten) == 12
+
+
+def test_a_pack_that_comes_out_as_it_was_is_not_deleted(tmp_path: Path) -> None:
+    with Repository.open(make(tmp_path / "r"), alone=True) as repo:
+        object.__setattr__(repo.config, "pack_bytes", 3000)
+        first = write_pack(repo, *(content(number) for number in range(3)))
+        last = write_pack(repo, content(9), content(10))
+        stay = [content(0), content(1), content(2), content(9), content(10)]
+        table, kept = keeping(repo, *stay)
+        swept = Swept()
+        # The first fills a new pack exactly, and so the last is alone in the one after it.
+        rewrite_packs(repo, table, kept, sorted(table.packs), swept, SILENT)
+        assert set(repo.index.packs()) == {first, last}
+        assert [repo.chunks.read(blake3(one).digest()) for one in stay] == stay
