@@ -23,6 +23,7 @@ from zstandard import ZstdCompressor
 from measure import Command, run
 from pgsnap.codecs.zstd import compress
 from pgsnap.format.sections import pieces
+from pgsnap.format.small import encode_config
 from pgsnap.model import (
     ChunkId,
     ChunkKind,
@@ -36,17 +37,20 @@ from pgsnap.model import (
     SectionName,
     Segment,
 )
+from pgsnap.repository import layout
+from pgsnap.repository.config import read_config
 from pgsnap.repository.packs import PackWriter
 from pgsnap.repository.recipes import RecipeBuilder
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.file import FileSource
+from pgsnap.stores.local import LocalStore
 from pgsnap.workflows.commit import commit
 
 SNAPSHOTS = 7
 KEPT = 3
 DELTAS_ONE_IN = 20
-# A sixteenth of the pack size, for frames of some 60 bytes: about 250 to a pack.
-FRAMES_IN_A_PACK = 250
+# For frames of some 60 bytes: about 250 to a pack.
+PACK_BYTES = 15_000
 # What is said of a chunk's size in recipes: the average.
 CHUNK_BYTES = 256 * 1024
 DUMP = (
@@ -60,7 +64,7 @@ class Simulation:
 
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
-        self._packs = PackWriter(repo.store, repo.index, FRAMES_IN_A_PACK * 60, lambda frames: None)
+        self._packs = PackWriter(repo.store, repo.index, PACK_BYTES, lambda frames: None)
         self._plain = ZstdCompressor(level=1)
         self._stored: set[ChunkId] = set()
         self.chunks = 0
@@ -143,6 +147,9 @@ def main() -> None:
         dump = Path(folder) / "empty.sql"
         dump.write_bytes(DUMP)
         Repository.create(path)
+        store = LocalStore(path)
+        config = dataclasses.replace(read_config(path, store), pack_bytes=PACK_BYTES)
+        store.put(layout.CONFIG, encode_config(config))
         began = time.monotonic()
         with Repository.open(path) as repo:
             simulation = Simulation(repo)

@@ -24,6 +24,8 @@ SECTIONS_WITH_BASES_MAX = 100_000
 
 # A pack is held in memory while it is filled, and is one PUT on an object store.
 PACK_BYTES = 16 * MIB
+# Nor does a pack hold more frames: deltas may take a hundred bytes each, and in our memory a kB.
+PACK_FRAMES_MAX = 16_384
 
 # On application data level 2 stores 1 % more than level 3 in three quarters of the time, level 1
 # 6 % more in little more than half of it (benchmarks/README.md, "Compression level").

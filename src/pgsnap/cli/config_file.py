@@ -37,6 +37,7 @@ class ConfigFile:
     safety_snapshot: bool | None = None
     allow_newer_client: bool | None = None
     retention: RetentionTable | None = None
+    runbook: Path | None = None
 
 
 def find_config(start: Path) -> Path | None:
@@ -166,6 +167,7 @@ _READERS: dict[str, Callable[[Any, str, Path], Any]] = {
     "safety_snapshot": _flag,
     "allow_newer_client": _flag,
     "retention": read_retention,
+    "runbook": _path,
 }
 
 KEYS: tuple[str, ...] = tuple(_READERS)

@@ -38,6 +38,9 @@ _TEMPLATE = """\
 # Whether a pg_dump that is newer than the server will do.
 # allow_newer_client = false
 
+# The runbook whose commands `snap drill` checks. One that is named here must be there.
+# runbook = "docs/rollback.md"
+
 # What `snap gc` keeps of each database: a snapshot stays when one of the rules keeps it. With any
 # rule here the default, the last 7, does not hold. Snapshots with a tag stay as well; where there
 # are patterns of tags, as in ["pre-*"], only those with such a tag.

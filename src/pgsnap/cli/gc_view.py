@@ -69,7 +69,7 @@ def _summary(report: GcReport) -> str:
 
 def hint(report: GcReport) -> str:
     """Return what to say about what can still be brought back; nothing where that is nothing."""
-    if not report.waiting or report.waiting_until is None:
+    if report.dry_run or not report.waiting or report.waiting_until is None:
         return ""
     until = render.clock(report.waiting_until)
     return (

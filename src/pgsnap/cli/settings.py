@@ -55,6 +55,7 @@ class Settings:
     allow_newer_client: bool
     config_path: Path | None
     retention: RetentionTable | None = None
+    runbook: Path | None = None
 
 
 def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -83,6 +84,7 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
         allow_newer_client=_first(found.allow_newer_client, False),
         config_path=config.path if config else None,
         retention=found.retention,
+        runbook=found.runbook,
     )
 
 

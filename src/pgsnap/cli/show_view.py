@@ -7,7 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli import render
-from pgsnap.cli.snapshot_view import snapshot_fields, tag_words, when
+from pgsnap.cli.snapshot_view import (
+    drill_fields,
+    drill_words,
+    snapshot_fields,
+    tag_words,
+    when,
+)
 
 if TYPE_CHECKING:
     from pgsnap.model import DatabaseProperties, Origin, ServerInfo
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
 def show_fields(report: ShowReport) -> dict[str, Any]:
     """Return what --json tells about a snapshot and its sections."""
     fields = snapshot_fields(report.snapshot_id, report.snapshot, report.tags)
+    fields.update(drill_fields(report.drilled))
     globals_root = report.snapshot.globals_root
     fields["globals_root"] = globals_root.hex() if globals_root else None
     fields["creator"] = report.snapshot.creator
@@ -115,6 +122,7 @@ def show_lines(report: ShowReport, *, now: datetime, colour: bool) -> list[str]:
             f"in {render.seconds(snapshot.duration_ms / 1000)}",
         ),
         ("By", render.plain(snapshot.creator)),
+        ("Tested", drill_words(report.drilled, now) if report.drilled is not None else ""),
     ]
     lines = [title, *render.pairs([fact for fact in facts if fact[1]])]
     lines += ["", *render.indented(snapshot.message), ""]

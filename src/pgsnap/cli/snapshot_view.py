@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from pgsnap.cli import render
 if TYPE_CHECKING:
     from pgsnap.model import Snapshot, SnapshotId
     from pgsnap.workflows.history import KeptEntry
+    from pgsnap.workflows.verdicts import Drilled
 
 
 def snapshot_fields(
@@ -52,6 +53,20 @@ def when(moment: datetime, now: datetime) -> str:
     return f"{render.clock(moment)} ({render.ago(moment, now)})"
 
 
+def drill_fields(drilled: Drilled | None) -> dict[str, Any]:
+    """Return what --json tells about the last drill of a snapshot."""
+    return {
+        "drilled": render.json_time(drilled.time) if drilled is not None else None,
+        "drill_passed": drilled.passed if drilled is not None else None,
+    }
+
+
+def drill_words(drilled: Drilled, now: datetime) -> str:
+    """Return ``drilled 2 days ago``."""
+    how = "drilled" if drilled.passed else "drill FAILED"
+    return f"{how} {render.ago(drilled.time, now)}"
+
+
 def tag_words(tags: Sequence[str]) -> str:
     """Return ``(pre-migration, v2)``, or nothing without tags."""
     return f"({', '.join(render.plain(tag) for tag in tags)})" if tags else ""
@@ -88,11 +103,14 @@ def log_rows(
     *,
     now: datetime,
     several_databases: bool,
+    drills: Mapping[SnapshotId, Drilled] | None = None,
 ) -> list[str]:
     """Return the lines of `snap log --oneline`."""
     rows = []
     for snapshot_id, snapshot, tags in entries:
-        words = " ".join(filter(None, (tag_words(tags), render.first_line(snapshot.message))))
+        last = (drills or {}).get(snapshot_id)
+        mark = f"[{drill_words(last, now)}]" if last is not None else ""
+        words = " ".join(filter(None, (tag_words(tags), mark, render.first_line(snapshot.message))))
         row = [
             render.short_id(snapshot_id),
             render.plain(snapshot.database),

@@ -21,7 +21,7 @@ from pgsnap.chunking.rows import Chunk, RowChunker
 from pgsnap.chunking.sketch import NO_SKETCH
 from pgsnap.errors import CorruptionError
 from pgsnap.format.sections import decode_piece, pieces
-from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT
+from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT, KIB
 from pgsnap.model import (
     ChunkId,
     ChunkKind,
@@ -45,6 +45,9 @@ from pgsnap.repository.recipes import RecipeBuilder
 from pgsnap.repository.repository import Repository
 
 _WORKER_NICENESS = 10
+# A shorter list of chunks or sections is stored plain: a delta would save little, and the loss of
+# an older pack would take with it what tells which tables are lost.
+_LIST_DELTA_BYTES_MIN = 8 * KIB
 
 _Encoded: TypeAlias = "tuple[ChunkId, Frame | None, bytes]"
 
@@ -201,6 +204,8 @@ class Ingest:
 
     def _store_chunk(self, data: bytes, kind: ChunkKind, base: ChunkId | None) -> ChunkId:
         name = blake3(data).digest()
+        if len(data) < _LIST_DELTA_BYTES_MIN:
+            base = None
         if self._claim([name]):
             self._packs.add(*self._encoder.encode(name, data, kind, base))
         return name

@@ -19,6 +19,7 @@ DAMAGED = "damaged/"
 LOCK_FILE = "lock"
 INDEX_FILE = "index.sqlite"
 GITIGNORE_FILE = ".gitignore"
+AUDIT_FILE = "audit.jsonl"
 
 _WORD_BYTES_MAX = 255
 _HEX_NAME = re.compile(rf"[0-9a-f]{{{HASH_BYTES * 2}}}")

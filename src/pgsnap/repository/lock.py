@@ -90,6 +90,15 @@ def exclusive(path: Path, timeout_seconds: float) -> Iterator[Held]:
         os.close(file)
 
 
+def held_since(path: Path) -> datetime | None:
+    """Return since when a process holds the lock alone; None where none says so."""
+    try:
+        found = datetime.fromisoformat(json.loads(path.read_bytes())["since"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if found.tzinfo is not None else None
+
+
 def _open(path: Path) -> int:
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -17,16 +17,18 @@ def sound_notes(
     known: Collection[bytes] = frozenset(),
     *,
     damaged: list[str] | None = None,
+    bytes_min: int = 0,
 ) -> Iterator[tuple[bytes, Note]]:
     """Yield the notes of a kind that are whole, with their ids, but for those that are *known*.
 
     A note that is damaged or lies in the wrong folder is left out: `snap verify` tells of it. The
-    names of those that are damaged are added to *damaged*. Raises FormatTooNew, StoreError.
+    names of those that are damaged are added to *damaged*. Smaller ones than *bytes_min* are not
+    read. Raises FormatTooNew, StoreError.
     """
     told = damaged if damaged is not None else []
     for info in store.list(f"{layout.NOTES}{kind}/"):
         name = layout.hash_of(info.name)
-        if name is None or name in known:
+        if name is None or name in known or info.object_bytes < bytes_min:
             continue
         try:
             data = store.get(info.name)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from pgsnap.format.pack import encode_pack
+from pgsnap.limits import PACK_FRAMES_MAX
 from pgsnap.model import Frame, PackId
 from pgsnap.repository.index import Index
 from pgsnap.repository.layout import pack_name
@@ -42,7 +43,7 @@ class PackWriter:
         """Take a frame. Raises what the writing of an earlier pack raised."""
         self._frames.append((frame, data))
         self._frames_bytes += frame.frame_bytes
-        if self._frames_bytes >= self._pack_bytes:
+        if self._frames_bytes >= self._pack_bytes or len(self._frames) >= PACK_FRAMES_MAX:
             self._start()
 
     def finish(self) -> None:

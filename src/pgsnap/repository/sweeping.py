@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, StoreFull
-from pgsnap.limits import MIB
+from pgsnap.limits import MIB, PACK_FRAMES_MAX
 from pgsnap.model import Frame, Location, PackId
 from pgsnap.progress import Progress
 from pgsnap.repository import layout
@@ -37,8 +37,9 @@ _ROW_BYTES = 50
 _BATCH_BYTES = 2 * MIB
 _BATCH_FRAMES = 256
 # Each forgetting of packs reads the index's table of chunks once.
-_FORGOTTEN_AT_ONCE = 200
-_REWRITTEN_AT_ONCE = 8
+_FORGOTTEN_AT_ONCE = 500
+# So what was moved is kept for so long: on a full disk it is let go of at once.
+_MOVED_BYTES_MAX = 256 * MIB
 # Compacting writes the whole index.
 _COMPACTED_FROM = 0.1
 # Where that is nothing: 4 MiB.
@@ -81,8 +82,13 @@ def plan_sweep(table: FrameTable, kept: Array, pack_bytes: int) -> SweepPlan:
     unneeded = inside & ~kept
     unused = np.bincount(places[unneeded], cost[unneeded], len(numbers)).astype(np.int64)
     is_dead = used == 0
-    is_small = ~is_dead & (used < pack_bytes * SMALL_PACK)
-    many = int(is_small.sum()) >= SMALL_PACKS_MAX or int(used[is_small].sum()) >= pack_bytes
+    frames = np.bincount(places[kept & inside], minlength=len(numbers))
+    is_small = ~is_dead & (used < pack_bytes * SMALL_PACK) & (frames < PACK_FRAMES_MAX * SMALL_PACK)
+    many = (
+        int(is_small.sum()) >= SMALL_PACKS_MAX
+        or int(used[is_small].sum()) >= pack_bytes
+        or int(frames[is_small].sum()) >= PACK_FRAMES_MAX
+    )
     is_rewritten = is_small & many & (int(is_small.sum()) > 1)
 
     left = ~is_dead & ~is_rewritten & (unused > 0)
@@ -156,6 +162,11 @@ def rewrite_packs(
         while under_way:
             collect()
         mover.finish()
+    except StoreFull:
+        pool.shutdown(wait=True, cancel_futures=True)
+        mover.abandon()
+        mover.delete_moved()
+        raise
     except BaseException:
         pool.shutdown(wait=True, cancel_futures=True)
         mover.abandon()
@@ -176,6 +187,7 @@ class _Mover:
         self._durable = 0
         # Old packs, and how many frames must be durable before one may go.
         self._waiting: deque[tuple[int, PackId]] = deque()
+        self._moved_bytes = 0
 
     def _count_as_durable(self, frames: list[Frame]) -> None:
         self._durable += len(frames)
@@ -184,21 +196,24 @@ class _Mover:
         """Take frames; *ends* is the old pack of which they are the last."""
         for frame, data in frames:
             self._packs.add(frame, data)
+            self._moved_bytes += frame.frame_bytes
         self._moved += len(frames)
         if ends is not None:
             self._waiting.append((self._moved, ends))
-        if sum(moved <= self._durable for moved, _ in self._waiting) >= _REWRITTEN_AT_ONCE:
-            self._delete()
+        if self._moved_bytes >= _MOVED_BYTES_MAX or len(self._waiting) >= _FORGOTTEN_AT_ONCE:
+            self.delete_moved()
 
     def finish(self) -> None:
         self._packs.finish()
-        self._delete()
+        self.delete_moved()
 
     def abandon(self) -> None:
         self._packs.abandon()
 
-    def _delete(self) -> None:
+    def delete_moved(self) -> None:
+        """Delete the old packs whose frames are all durable elsewhere."""
         done = []
+        self._moved_bytes = 0
         while self._waiting and self._waiting[0][0] <= self._durable:
             pack = self._waiting.popleft()[1]
             # Frames that come together as they were make the same pack.

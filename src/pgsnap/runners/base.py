@@ -56,7 +56,7 @@ class Child(Protocol):
 
 
 class Runner(Protocol):
-    """Where tools run: this host, later a container or a compose service.
+    """Where tools run: this host, or a container.
 
     Every implementation passes tests/contract/runner_contract.py. A child dies with this process.
     """
@@ -76,3 +76,7 @@ class Runner(Protocol):
         """Start a program; *env* is added to its environment. Without *stdin* it reads nothing.
 
         Raises ToolMissing."""
+
+    def free_bytes(self, path: str) -> int | None:
+        """Return how many bytes may still be written where *path* lies, None where that cannot be
+        known."""

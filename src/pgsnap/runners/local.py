@@ -69,6 +69,18 @@ class LocalRunner:
         except (FileNotFoundError, PermissionError) as error:
             raise tool_missing(argv[0], None) from error
 
+    def free_bytes(self, path: str) -> int | None:
+        # A server's own folder is closed to others; the space around it is the same.
+        for folder in (Path(path), *Path(path).parents[:-1]):
+            try:
+                stat = os.statvfs(folder)
+            except PermissionError:
+                continue
+            except OSError:
+                return None
+            return stat.f_bavail * stat.f_frsize
+        return None
+
     def _folders(self, major: int | None) -> Iterator[Path]:
         """Yield where programs may lie: the asked-for major first, then PATH, then all others."""
         if self._bindir is not None:

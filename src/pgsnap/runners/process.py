@@ -31,13 +31,14 @@ _STDERR_SECONDS = 2.0
 class LocalChild:
     """A running tool; `Child` is its contract."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], mark: bytes = b"") -> None:
+        """*mark* begins a line of its standard error that is for us: see `marked`."""
         self._process = process
         self._stdin = _detach(process.stdin)
         self._stdout = _detach(process.stdout)
         process.stdin = process.stdout = None
         assert process.stderr is not None
-        self._tail = _Tail()
+        self._tail = _Tail(mark)
         self._drain = threading.Thread(
             target=self._tail.drain, args=(process.stderr,), name="stderr", daemon=True
         )
@@ -111,6 +112,11 @@ class LocalChild:
     def stderr_tail(self) -> str:
         return self._tail.text()
 
+    def marked(self, timeout: float) -> str | None:
+        """Wait for the line that begins with the mark and return its rest; None if standard error
+        ended without one. The line is left out of `stderr_tail`. Raises TimeoutError."""
+        return self._tail.marked(timeout)
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:
             # The whole session: a wrapper script must not leave its tool behind.
@@ -136,20 +142,41 @@ class _Descriptor:
 class _Tail:
     """The end of what came, whatever its length."""
 
-    def __init__(self) -> None:
+    def __init__(self, mark: bytes = b"") -> None:
         self._bytes = bytearray()
         self._lock = threading.Lock()
+        self._mark = mark
+        self._word: str | None = None
+        self._settled = threading.Event()
 
     def drain(self, stream: IO[bytes]) -> None:
         with stream:
             while data := os.read(stream.fileno(), 64 * 1024):
                 with self._lock:
                     self._bytes += data
+                    if self._mark:
+                        self._look_for_mark()
                     del self._bytes[:-STDERR_BYTES_MAX]
+        self._settled.set()
 
     def text(self) -> str:
         with self._lock:
             return self._bytes.decode("utf-8", "replace")
+
+    def marked(self, timeout: float) -> str | None:
+        if not self._settled.wait(timeout):
+            raise TimeoutError
+        return self._word
+
+    def _look_for_mark(self) -> None:
+        found = self._bytes.find(self._mark)
+        end = self._bytes.find(b"\n", found)
+        if found < 0 or end < 0:
+            return
+        self._word = self._bytes[found + len(self._mark) : end].decode("utf-8", "replace")
+        del self._bytes[found : end + 1]
+        self._mark = b""
+        self._settled.set()
 
 
 class _Starter:
@@ -205,7 +232,12 @@ _STARTER = _Starter()
 
 
 def start_child(
-    argv: Sequence[str], *, env: Mapping[str, str], stdin: bool, stdout: bool
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    stdin: bool,
+    stdout: bool,
+    mark: bytes = b"",
 ) -> LocalChild:
     """Start a program in a session of its own, which dies with this process. Raises OSError.
 
@@ -235,7 +267,7 @@ def start_child(
                 _widen(stream.fileno())
         return process
 
-    return LocalChild(_STARTER.run(start))
+    return LocalChild(_STARTER.run(start), mark)
 
 
 def _widen(number: int) -> None:

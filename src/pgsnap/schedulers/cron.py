@@ -1,15 +1,14 @@
 """Times in cron's syntax: read, written as systemd's OnCalendar, and counted backwards.
 
 The rules are those of crontab(5): five fields; lists, ranges and steps; three-letter names; where
-day of the month and day of the week are both given, either of them will do. Times are local and
-naive, as cron's own are.
+day of the month and day of the week are both given, either of them will do.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from pgsnap.errors import UsageError
 
@@ -75,14 +74,14 @@ class CronTime:
         return (in_month or in_week) if self.either_day else (in_month and in_week)
 
     def last_before(self, moment: datetime) -> datetime | None:
-        """Return the last time at or before *moment* (local, naive); None for one that never
+        """Return the last time at or before *moment*, in its time zone; None for one that never
         comes."""
         day = moment.date()
         for _ in range(_DAYS_LOOKED_BACK):
             if self.is_on(day):
                 for hour in sorted(self.hours, reverse=True):
                     for minute in sorted(self.minutes, reverse=True):
-                        found = datetime.combine(day, time(hour, minute))
+                        found = datetime.combine(day, time(hour, minute, tzinfo=moment.tzinfo))
                         if found <= moment:
                             return found
             day -= timedelta(days=1)
@@ -115,7 +114,7 @@ def parse_cron(text: str, where: str) -> CronTime:
     weekdays = frozenset(day % 7 for day in weekdays)
     made = CronTime(wanted, minutes, hours, days, months, weekdays, either)
     # A leap year's end: nine years before it hold every day of the calendar.
-    if made.last_before(datetime(2032, 12, 31, 23, 59)) is None:
+    if made.last_before(datetime(2032, 12, 31, 23, 59, tzinfo=UTC)) is None:
         raise UsageError(
             f'{where}: the time "{text}" never comes', detail="No month has that day.", hint=_HINT
         )
@@ -133,10 +132,8 @@ def _read(word: str, field: _Field, where: str) -> frozenset[int]:
             low, high = field.low, min(field.high, 6) if field.names is DAYS else field.high
         else:
             low = _value(found[1], field, where)
-            if found[2]:
-                high = _value(found[2], field, where)
-            else:
-                high = field.high if found[3] else low
+            alone = field.high if found[3] else low
+            high = _value(found[2], field, where) if found[2] else alone
         if step < 1 or high < low:
             raise _wrong(part, field, where)
         values.update(range(low, high + 1, step))

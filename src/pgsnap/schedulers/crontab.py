@@ -6,16 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from pgsnap.errors import SnapError
-from pgsnap.schedulers.jobs import Schedule, shell_line
+from pgsnap.schedulers.jobs import Schedule, SchedulerFailed, shell_line
 
 _TIMEOUT_SECONDS = 30
-
-
-class SchedulerFailed(SnapError):
-    """The system's scheduler did not do what it was asked."""
-
-    kind = "scheduler"
 
 
 def marks(config: Path) -> tuple[bytes, bytes]:

@@ -10,12 +10,18 @@ from typing import Literal, TypeAlias
 
 from blake3 import blake3
 
-from pgsnap.errors import UsageError
+from pgsnap.errors import SnapError, UsageError
 from pgsnap.schedulers.cron import CronTime
 
 JOBS = ("commit", "gc", "verify", "drill", "check")
 
 OnOverlap: TypeAlias = Literal["wait", "skip"]
+
+
+class SchedulerFailed(SnapError):
+    """The system's scheduler did not do what it was asked."""
+
+    kind = "scheduler"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from pgsnap.errors import StoreError
 from pgsnap.schedulers.cron import on_calendar
-from pgsnap.schedulers.crontab import SchedulerFailed
-from pgsnap.schedulers.jobs import Job, Schedule, unit_stem
+from pgsnap.schedulers.jobs import Job, Schedule, SchedulerFailed, unit_stem
 
 BOOTED = Path("/run/systemd/system")
 """Exists where systemd is the first process (sd_booted(3))."""

@@ -85,11 +85,13 @@ class Endpoint:
 
     What the DSN leaves open stays open: libpq itself reads PG* variables, the service file and the
     password file. *fallbacks* are the values it will find there, needed to name the database.
+    *place* names the container that all of this is seen from, "" on this host.
     """
 
     keywords: tuple[tuple[str, str], ...] = ()
     password: str | None = field(default=None, repr=False)
     fallbacks: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    place: str = ""
 
     @classmethod
     def parse(cls, dsn: str | None, environ: Mapping[str, str]) -> Endpoint:
@@ -170,10 +172,12 @@ class Endpoint:
         return {**TOOL_ENVIRONMENT, **secret}
 
     def display(self) -> str:
-        """Return ``user@host:port/database`` for people."""
+        """Return ``user@host:port/database`` for people; a container stands before it."""
         host = self.host or "local socket"
         port = self._value("port") or "5432"
         where = host if host.startswith("/") else f"{host}:{port}"
+        if self.place:
+            where = f"container {self.place}" + (f", {where}" if self.host else "")
         return f"{self.user}@{where}/{self.database}"
 
 

@@ -39,6 +39,12 @@ class Server:
         self._version_num: int | None = None
         self._maintenance: str | None = None
 
+    def at(self, endpoint: Endpoint) -> Server:
+        """Return the same server and way to it, seen by another *endpoint*."""
+        made = Server(endpoint, self.runner, client=self._client)
+        made._options = self._options
+        return made
+
     def connect(self, database: str | None = None, application_name: str = "snap") -> Session:
         """Return a new session to *database* (None: the endpoint's). Raises ConnectionFailed."""
         endpoint = self.endpoint if database is None else self.endpoint.with_database(database)

@@ -92,7 +92,7 @@ class PostgresSource:
             tool=tool.version_line,
             server=info,
             properties=properties,
-            host=socket.gethostname() if not host or host.startswith("/") else host,
+            host=self._endpoint.place or host_of(host),
         )
         # It locks and asks for a while before its first byte: time for the caller to get ready.
         self._dump = self._start_dump(tool, properties.encoding)

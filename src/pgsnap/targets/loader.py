@@ -59,7 +59,7 @@ def loading_as_stranger(
 def _as_role(server: Server, role: str, password: str) -> Server:
     kept = tuple(item for item in server.endpoint.keywords if item[0] not in ("user", "passfile"))
     endpoint = replace(server.endpoint, keywords=(*kept, ("user", role)), password=password)
-    return Server(endpoint, server.runner)
+    return server.at(endpoint)
 
 
 def _check_login(stranger: Server, scratch: Scratch) -> None:

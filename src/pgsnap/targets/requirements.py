@@ -5,9 +5,8 @@ Nothing here changes the server: the locale is tried in a transaction that is ro
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
+from collections.abc import Callable
 
 from pgsnap.errors import QueryFailed
 from pgsnap.model import DatabaseProperties, Origin, Snapshot
@@ -63,14 +62,18 @@ def needed_bytes(snapshot: Snapshot) -> int:
 
 
 def check_space(
-    session: Session, need_bytes: int, tablespace: str, *, is_local_socket: bool
+    session: Session,
+    need_bytes: int,
+    tablespace: str,
+    *,
+    free_bytes: Callable[[str], int | None] | None,
 ) -> tuple[int | None, Findings]:
     """Return the free bytes where the server keeps its data (None: unknown), and what follows.
 
-    Only a server behind a socket of this host is certainly on this host; only then too little
-    space is a refusal.
+    *free_bytes* asks where the server's files are; it is None where nobody can, or where it is not
+    certain that they are there. Only what is known to be too little is a refusal.
     """
-    if not is_local_socket:
+    if free_bytes is None:
         return None, Findings()
     rows = session.query(
         "SELECT nullif(pg_catalog.pg_tablespace_location(oid), '') FROM pg_catalog.pg_tablespace"
@@ -82,7 +85,7 @@ def check_space(
             "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'data_directory'"
         )
         place = rows[0][0] if rows else None
-    free = _free_bytes(place)
+    free = free_bytes(place) if place is not None else None
     if free is None or free >= need_bytes * _SPACE_MARGIN:
         return free, Findings()
     return free, Findings(
@@ -95,21 +98,6 @@ def check_space(
             ),
         )
     )
-
-
-def _free_bytes(place: str | None) -> int | None:
-    # The folder itself is the server's own (0700); the space around it is the same.
-    path = Path(place) if place is not None else None
-    while path is not None and path != path.parent:
-        try:
-            stat = os.statvfs(path)
-        except PermissionError:
-            path = path.parent
-            continue
-        except OSError:
-            return None
-        return stat.f_bavail * stat.f_frsize
-    return None
 
 
 def _check_version(session: Session, origin: Origin) -> Findings:

@@ -9,13 +9,17 @@ from pgsnap.model import Section, Snapshot, SnapshotId
 from pgsnap.repository.recipes import nodes
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.kept_notes import read_kept_notes
+from pgsnap.workflows.verdicts import Drilled, drilled
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
+    """A snapshot, and its last drill, None where there was none."""
+
     snapshot_id: SnapshotId
     snapshot: Snapshot
     tags: tuple[str, ...]
+    drilled: Drilled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +56,15 @@ class ShowReport:
     snapshot: Snapshot
     tags: tuple[str, ...]
     sections: tuple[SectionCost, ...]
+    drilled: Drilled | None = None
 
 
 def log(repo: Repository, *, database: str | None, limit: int | None = None) -> list[LogEntry]:
     """Return snapshots, newest first: of one label, or of all."""
     tags = repo.tags.by_snapshot(database)
+    drills = drilled(repo)
     return [
-        LogEntry(found, repo.snapshot(found), tuple(tags.get(found, ())))
+        LogEntry(found, repo.snapshot(found), tuple(tags.get(found, ())), drills.get(found))
         for found in repo.newest(database, limit)
     ]
 
@@ -92,7 +98,8 @@ def show(repo: Repository, snapshot_id: SnapshotId) -> ShowReport:
             new = sum(size for chunk, size in chunks.items() if chunk not in had)
         costs.append(SectionCost(section, sum(chunks.values()), new))
     tags = repo.tags.by_snapshot(snapshot.database).get(snapshot_id, ())
-    return ShowReport(snapshot_id, snapshot, tuple(tags), tuple(costs))
+    last = drilled(repo).get(snapshot_id)
+    return ShowReport(snapshot_id, snapshot, tuple(tags), tuple(costs), last)
 
 
 def _chunk_sizes(repo: Repository, section: Section) -> dict[bytes, int]:

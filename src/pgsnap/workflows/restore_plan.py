@@ -153,7 +153,8 @@ def plan_restore(
             session,
             need,
             properties.tablespace if properties is not None else "pg_default",
-            is_local_socket=is_local_socket(server.endpoint),
+            # Behind a socket the server is where its tools run: there its disk can be measured.
+            free_bytes=server.runner.free_bytes if is_local_socket(server.endpoint) else None,
         )
         findings += space
     return RestorePlan(

@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
 from pgsnap.model import Note, SnapshotId
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 
 VERDICT = "verdict"
+
+# The verdict of a drill lists its checks, so it is never smaller; that of a verify never is as
+# large. `snap log` reads drills only, though each regular verify leaves a note for every snapshot.
+DRILL_NOTE_BYTES_MIN = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """The last drill of a snapshot."""
+
+    time: datetime
+    passed: bool
+
+
+def drilled(repo: Repository) -> dict[SnapshotId, Drilled]:
+    """Return the last drill of each snapshot that was drilled. Raises StoreError."""
+    found: dict[SnapshotId, Drilled] = {}
+    for _, note in sound_notes(repo.store, VERDICT, bytes_min=DRILL_NOTE_BYTES_MIN):
+        if note.body.get("by") != "drill" or note.snapshot is None:
+            continue
+        before = found.get(note.snapshot)
+        if before is None or before.time < note.time:
+            found[note.snapshot] = Drilled(note.time, note.body.get("passed") is True)
+    return found
 
 
 class Proof(enum.IntEnum):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from blake3 import blake3
 
+from pgsnap.errors import CorruptionError
 from pgsnap.model import ChunkKind, Cipher, Codec, Frame
 from pgsnap.progress import SILENT
+from pgsnap.repository import layout, packs
 from pgsnap.repository.frame_table import FrameTable
 from pgsnap.repository.packs import PackWriter
 from pgsnap.repository.repository import Repository
@@ -20,13 +23,15 @@ PACK_BYTES = 10_000
 
 def write_pack(repo: Repository, *contents: bytes) -> bytes:
     """Write the contents as chunks into a pack of their own. Return its id."""
-    packs = PackWriter(repo.store, repo.index, 10**9, lambda frames: None)
+    writer = PackWriter(repo.store, repo.index, 10**9, lambda frames: None)
     for content in contents:
         name = blake3(content).digest()
         size = len(content)
-        packs.add(Frame(name, ChunkKind.DATA, Codec.RAW, Cipher.NONE, 0, None, size, size), content)
-    packs.finish()
-    (pack,) = packs.written
+        writer.add(
+            Frame(name, ChunkKind.DATA, Codec.RAW, Cipher.NONE, 0, None, size, size), content
+        )
+    writer.finish()
+    (pack,) = writer.written
     return pack
 
 
@@ -48,13 +53,13 @@ def names(table: FrameTable, packs: tuple[int, ...]) -> list[bytes]:
 def test_the_most_wasteful_packs_are_written_anew_until_little_is_unused(tmp_path: Path) -> None:
     with Repository.open(make(tmp_path / "r")) as repo:
         full = [content(number) for number in range(100)]
-        packs = [write_pack(repo, *full[start : start + 10]) for start in range(0, 100, 10)]
+        written = [write_pack(repo, *full[start : start + 10]) for start in range(0, 100, 10)]
         # One is dead, one half used, one nearly whole, seven whole.
         stay = [*full[10:15], *full[20:29], *full[30:]]
         table, kept = keeping(repo, *stay)
         plan = plan_sweep(table, kept, PACK_BYTES)
-        assert names(table, plan.dead) == [packs[0]]
-        assert names(table, plan.rewritten) == [packs[1]]
+        assert names(table, plan.dead) == [written[0]]
+        assert names(table, plan.rewritten) == [written[1]]
         # Little unused: nothing is moved for it.
         table, kept = keeping(repo, *full[1:])
         plan = plan_sweep(table, kept, PACK_BYTES)
@@ -74,6 +79,22 @@ def test_small_packs_are_put_together_when_a_full_one_comes_of_it(tmp_path: Path
         assert len(plan_sweep(table, kept, PACK_BYTES).rewritten) == 12
 
 
+def test_a_damaged_frame_stops_the_sweep_and_its_pack_stays(tmp_path: Path) -> None:
+    with Repository.open(make(tmp_path / "r"), alone=True) as repo:
+        contents = [content(number) for number in range(4)]
+        pack = write_pack(repo, *contents)
+        file = repo.path / layout.pack_name(pack)
+        data = bytearray(file.read_bytes())
+        data[1500] ^= 1
+        file.write_bytes(data)
+        table, kept = keeping(repo, *contents[:3])
+        with pytest.raises(CorruptionError) as caught:
+            rewrite_packs(repo, table, kept, sorted(table.packs), Swept(), SILENT)
+        assert "snap verify --data" in caught.value.hint
+        assert set(repo.index.packs()) == {pack}
+        assert file.exists()
+
+
 def test_a_pack_that_comes_out_as_it_was_is_not_deleted(tmp_path: Path) -> None:
     with Repository.open(make(tmp_path / "r"), alone=True) as repo:
         object.__setattr__(repo.config, "pack_bytes", 3000)
@@ -86,3 +107,17 @@ def test_a_pack_that_comes_out_as_it_was_is_not_deleted(tmp_path: Path) -> None:
         rewrite_packs(repo, table, kept, sorted(table.packs), swept, SILENT)
         assert set(repo.index.packs()) == {first, last}
         assert [repo.chunks.read(blake3(one).digest()) for one in stay] == stay
+
+
+def test_a_pack_of_many_tiny_frames_is_closed_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "PACK_FRAMES_MAX", 10)
+    with Repository.open(make(tmp_path / "r")) as repo:
+        writer = PackWriter(repo.store, repo.index, 10**9, lambda frames: None)
+        for number in range(25):
+            data = b"%d" % number
+            name = blake3(data).digest()
+            writer.add(Frame(name, ChunkKind.DATA, Codec.RAW, Cipher.NONE, 0, None, 2, 2), data)
+        writer.finish()
+        assert sorted(repo.index.frame_counts().values()) == [5, 10, 10]

@@ -10,6 +10,8 @@ from pgsnap.cli.forgotten_view import forgotten_fields, until_words
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.retention_options import chosen_grace
 from pgsnap.cli.snapshot_view import (
+    drill_fields,
+    drill_words,
     kept_fields,
     kept_lines,
     log_block,
@@ -54,6 +56,7 @@ def run(
     for entry, found in zip(entries, fields, strict=True):
         label = entry.snapshot.database
         mine = [k for k in replaced if k.database == label and label not in newest]
+        found.update(drill_fields(entry.drilled))
         found["kept"] = [kept_fields(k) for k in mine]
         newest.add(label)
     if not entries and not invocation.json:
@@ -63,15 +66,18 @@ def run(
     if oneline:
         shown = [(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
         several = len({entry.snapshot.database for entry in entries}) > 1
-        lines = log_rows(shown, now=now, several_databases=several)
+        drills = {entry.snapshot_id: entry.drilled for entry in entries if entry.drilled}
+        lines = log_rows(shown, now=now, several_databases=several, drills=drills)
     else:
         for entry in entries:
+            mark = [("Tested", drill_words(entry.drilled, now))] if entry.drilled else []
             lines += log_block(
                 entry.snapshot_id,
                 entry.snapshot,
                 entry.tags,
                 now=now,
                 colour=invocation.terminal.colour,
+                more=mark,
             )
     lines = lines[:-1] if lines and not lines[-1] else lines
     if replaced and not oneline:

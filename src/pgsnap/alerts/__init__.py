@@ -1,0 +1,1 @@
+"""Who is told how runs end: pings, webhooks, apprise, Prometheus."""

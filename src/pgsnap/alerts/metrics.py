@@ -1,0 +1,63 @@
+"""Prometheus' text format, in a file for node_exporter's textfile collector."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# The collector runs as another user. Nothing in it is secret.
+_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A gauge: its name without "snap_", what it tells, and a value for each set of labels."""
+
+    name: str
+    help: str
+    values: Sequence[tuple[Mapping[str, str], float]]
+
+
+def metrics_text(metrics: Sequence[Metric]) -> str:
+    """Return *metrics* as text (https://prometheus.io/docs/instrumenting/exposition_formats)."""
+    lines = []
+    for metric in metrics:
+        if not metric.values:
+            continue
+        name = f"snap_{metric.name}"
+        lines += [f"# HELP {name} {_help(metric.help)}", f"# TYPE {name} gauge"]
+        for labels, value in metric.values:
+            words = ",".join(f'{key}="{_label(text)}"' for key, text in labels.items())
+            lines.append(
+                f"{name}{{{words}}} {_number(value)}" if words else f"{name} {_number(value)}"
+            )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write_metrics(path: Path, metrics: Sequence[Metric]) -> None:
+    """Replace the file at once: a collector never reads half of it. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The collector reads only names that end in .prom.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(metrics_text(metrics))
+            os.fchmod(file.fileno(), _MODE)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _help(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))

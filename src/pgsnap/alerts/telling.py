@@ -1,0 +1,96 @@
+"""Telling others what happened. Nothing here raises: what could not be told is a warning."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pgsnap.alerts.post import post
+
+
+class Event(enum.StrEnum):
+    """What others can be told of."""
+
+    START = "start"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    RED = "red"
+    """`snap check` found something red that was not red before."""
+    RECOVERED = "recovered"
+    """`snap check` found all green again."""
+
+
+DEFAULT_EVENTS = (Event.FAILURE, Event.RED, Event.RECOVERED)
+
+_PING_PATHS = {Event.START: "/start", Event.SUCCESS: "", Event.FAILURE: "/fail"}
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Whom to tell. *ping_urls* has a URL for each job, *events* hold for webhook and apprise.
+
+    URLs are secrets: they appear in no message and no repr().
+    """
+
+    ping_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
+    webhook: str | None = field(default=None, repr=False)
+    apprise: tuple[str, ...] = field(default=(), repr=False)
+    metrics_file: Path | None = None
+    events: tuple[Event, ...] = DEFAULT_EVENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is told. *fields* is the JSON of the webhook, without secrets."""
+
+    event: Event
+    job: str
+    title: str
+    text: str
+    fields: Mapping[str, Any]
+
+
+def ping(alerts: Alerts, message: Message) -> list[str]:
+    """Tell the dead man's switch of a run that started or ended; return warnings."""
+    url, path = alerts.ping_urls.get(message.job), _PING_PATHS.get(message.event)
+    if url is None or path is None:
+        return []
+    address, mark, query = url.partition("?")
+    address = f"{address.rstrip('/')}{path}{mark}{query}"
+    # The backup does not wait long for somebody to hear that it begins.
+    attempts = {"attempts": 1} if message.event is Event.START else {}
+    failed = post(address, message.text.encode(), "text/plain", what="the ping", **attempts)
+    return [failed] if failed else []
+
+
+def tell(alerts: Alerts, message: Message) -> list[str]:
+    """Tell webhook and apprise of *message*, where its event is wanted; return warnings."""
+    if message.event not in alerts.events:
+        return []
+    warnings = []
+    if alerts.webhook is not None:
+        body = json.dumps({"event": message.event, "text": message.title, **message.fields})
+        failed = post(alerts.webhook, body.encode(), "application/json", what="the webhook")
+        warnings += [failed] if failed else []
+    if alerts.apprise:
+        failed = _notify(alerts.apprise, message)
+        warnings += [failed] if failed else []
+    return warnings
+
+
+def _notify(urls: tuple[str, ...], message: Message) -> str | None:
+    try:
+        import apprise
+    except ImportError:
+        return "apprise is not installed: pip install 'pgsnap[notify]'"
+    service = apprise.Apprise()
+    wrong = [number for number, url in enumerate(urls, 1) if not service.add(url)]
+    if wrong:
+        return f"apprise does not know address {wrong[0]} of [alerts]"
+    kind = "failure" if message.event in (Event.FAILURE, Event.RED) else "success"
+    sent = service.notify(title=message.title, body=message.text, notify_type=kind)
+    return None if sent else "apprise could not reach every address"

@@ -1,0 +1,186 @@
+"""`snap drill`: the rollback test."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pgsnap.cli import render
+from pgsnap.cli.config_file import absolute_path
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.world import open_repository, resolve, server_of
+from pgsnap.errors import DrillFailed, UsageError
+
+if TYPE_CHECKING:
+    from pgsnap.cli.settings import Settings
+    from pgsnap.workflows.drill_runbook import Grammar, Runbook
+
+REPORT_NAME = "rollback-test-report.json"
+CHECKS_FOLDER = Path("database") / "checks"
+RUNBOOK = Path("docs") / "rollback.md"
+
+EXAMPLES = """
+snap drill
+snap drill pre-migration --throw-away --verbose
+snap drill --dry-run
+snap drill --json | jq '.checks[] | select(.status != "passed")'
+"""
+
+
+def run(
+    ctx: typer.Context,
+    revision: Annotated[
+        str,
+        typer.Argument(metavar="[REV]", show_default=False, help="The snapshot. [default: latest]"),
+    ] = "latest",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Touch no database; make the checks that need none.")
+    ] = False,
+    throw_away: Annotated[
+        bool,
+        typer.Option(
+            "--throw-away", help="Restore to a private cluster made for it, on this machine."
+        ),
+    ] = False,
+    report: Annotated[
+        str,
+        typer.Option("--report", metavar="FILE", help="Where the JSON report goes."),
+    ] = REPORT_NAME,
+    checks: Annotated[
+        str | None,
+        typer.Option(
+            "--checks",
+            metavar="FOLDER",
+            show_default=False,
+            help="Your own queries. [default: database/checks beside snap.toml]",
+        ),
+    ] = None,
+    allow_newer_client: Annotated[
+        bool,
+        typer.Option("--allow-newer-client", help="Let programs newer than the server do it."),
+    ] = False,
+) -> None:
+    """Test the rollback: restore a snapshot beside the live database and compare the contents.
+
+    The live database is only read. The scratch database is dropped afterwards. Each check passes,
+    fails or is skipped, with its reason; exit code 65 where one fails.
+    """
+    from pgsnap.cli.drill_view import drill_fields, drill_lines
+    from pgsnap.workflows.drill import DrillOptions, drill
+
+    invocation = Invocation.of(ctx)
+    settings = invocation.settings
+    target = _report_path(report)
+    options = DrillOptions(
+        runbook=_runbook(settings),
+        assertions=_assertions(settings, checks),
+        trusted=_trusted(),
+        dry_run=dry_run,
+        allow_newer_client=allow_newer_client or settings.allow_newer_client,
+        lock_wait_timeout_seconds=settings.lock_wait_timeout,
+    )
+    make = None
+    if throw_away:
+        from pgsnap.cli.throw_away import private_server
+
+        make = private_server
+    server = server_of(settings)
+    with open_repository(invocation) as repo:
+        snapshot = resolve(invocation, repo, revision)
+        with invocation.progress() as progress:
+            found = drill(repo, snapshot, server, options, throw_away=make, progress=progress)
+    fields = drill_fields(found)
+    _write(target, render.json_text(fields) + "\n")
+    colour = invocation.terminal.colour
+    invocation.emit(fields, drill_lines(found, verbose=invocation.verbose, colour=colour))
+    invocation.tell(f'report: "{target}"')
+    if found.failed:
+        first = found.failed[0]
+        raise DrillFailed(
+            f"{render.plural(len(found.failed), 'check')} failed: "
+            + ", ".join(check.name for check in found.failed),
+            detail=f"{first.title}: {first.outcome.reason}.",
+            hint=first.outcome.hint or f'See the report: "{target}"',
+        )
+
+
+def _report_path(text: str) -> Path:
+    """Return where the report goes. Raises UsageError now, not after an hour of drilling."""
+    path = absolute_path(text, Path.cwd(), "--report")
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(
+            f'the report "{path}" cannot be written', hint="Name another file: --report FILE"
+        )
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    """Write *path* at once or not at all, for its owner only: it names rows."""
+    # mkstemp makes the file 0600.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _beside_config(settings: Settings) -> Path:
+    return settings.config_path.parent if settings.config_path is not None else Path.cwd()
+
+
+def _assertions(settings: Settings, named: str | None) -> Path:
+    if named is None:
+        return _beside_config(settings) / CHECKS_FOLDER
+    folder = absolute_path(named, Path.cwd(), "--checks")
+    if not folder.is_dir():
+        raise UsageError(f'there is no folder "{folder}"')
+    return folder
+
+
+def _trusted() -> frozenset[int]:
+    """Return whose SQL is run: ours, root's, and that of whom sudo made root."""
+    named = os.environ.get("SUDO_UID", "")
+    sudo = {int(named)} if os.getuid() == 0 and named.isdigit() else set()
+    return frozenset({os.getuid(), 0, *sudo})
+
+
+def _runbook(settings: Settings) -> Runbook:
+    from pgsnap.workflows.drill_runbook import Runbook
+
+    if settings.runbook is not None:
+        return Runbook(settings.runbook, is_required=True, grammar=_grammar())
+    return Runbook(_beside_config(settings) / RUNBOOK, grammar=_grammar())
+
+
+def _grammar() -> Grammar:
+    """Return the commands and options of this version."""
+    import click
+
+    from pgsnap.cli.app import command
+    from pgsnap.workflows.drill_runbook import Grammar
+
+    group = command()
+    options = [param for param in group.params if isinstance(param, click.Option)]
+    help_names = {"--help", "-h"}
+    return Grammar(
+        commands={
+            name: frozenset(
+                word
+                for param in found.params
+                if isinstance(param, click.Option)
+                for word in (*param.opts, *param.secondary_opts)
+            )
+            for name, found in group.commands.items()
+        },
+        global_options=frozenset({word for o in options for word in o.opts} | help_names),
+        with_value=frozenset(word for o in options if not o.is_flag for word in o.opts),
+    )

@@ -1,0 +1,224 @@
+"""One table's part of a dump: its definitions, told from all others, and under other names.
+
+pg_dump writes every name with its schema, in definitions and in ``nextval('…'::regclass)``. So a
+table, its sequences and statistics take other names where their qualified names are replaced, and
+nowhere else: not in strings, not in comments' texts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pgsnap.dump.ddl import DdlEntry, ddl_entries
+
+TableName: TypeAlias = "tuple[str, str]"
+"""Schema and name; of a sequence or of statistics, too."""
+
+_WORD = r'(?:"(?:[^"]|"")+"|[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*)'
+_CHAIN = rf"{_WORD}(?:\.{_WORD})*"
+_TOKEN = re.compile(
+    r"(?P<escaped>(?<![A-Za-z0-9_$])[eE]'(?:[^'\\]|\\.|'')*')"
+    r"|(?P<text>'(?:[^']|'')*')(?P<cast>::(?:pg_catalog\.)?regclass\b)?"
+    rf"|(?P<chain>{_CHAIN})",
+    re.S,
+)
+_PARTITIONED = re.compile(r"^PARTITION BY (?:RANGE|LIST|HASH) \(", re.M)
+_INHERITS = re.compile(r"^INHERITS \(", re.M)
+# What a comment may be on, besides tables and columns: the first two names tell.
+_COMMENT_ON_PART = re.compile(
+    rf"COMMENT ON (?:CONSTRAINT|TRIGGER|POLICY|RULE) {_WORD} ON ({_CHAIN}) IS "
+)
+_COMMENT_ON_OWN = re.compile(rf"COMMENT ON (?:INDEX|SEQUENCE|STATISTICS) ({_CHAIN}) IS ")
+_CREATE_INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX ({_WORD}) ON ")
+_CONSTRAINT = re.compile(rf"\s+ADD CONSTRAINT ({_WORD}) ")
+_ON_SEQUENCE = re.compile(rf"(?:GRANT|REVOKE) [^\n]*? ON SEQUENCE ({_CHAIN}) (?:TO|FROM) ")
+_OWNER = re.compile(r"^ALTER [A-Z ]+ \S.* OWNER TO .+;$", re.M)
+_AFTER_ROWS = (
+    *("CONSTRAINT", "CHECK CONSTRAINT", "INDEX", "TRIGGER", "RULE", "POLICY", "ROW SECURITY"),
+    *("STATISTICS", "ACL", "COMMENT"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TableParts:
+    """The definitions of one table, in the order in which they are to run.
+
+    *before* the rows stand the table itself, its sequences and defaults; *after* them indexes,
+    constraints, triggers, policies, rights and comments; *foreign_keys* are its own. *sequences*
+    are those that belong to its columns, *statistics* its extended ones. *obstacle* says why it
+    cannot be made alone, "" where it can.
+    """
+
+    table: TableName
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    foreign_keys: tuple[str, ...]
+    sequences: tuple[TableName, ...]
+    statistics: tuple[TableName, ...]
+    obstacle: str = ""
+
+    def names_in(self, schema: str) -> dict[TableName, TableName]:
+        """Return the names of all that has one of its own, as they are in another *schema*."""
+        own = (self.table, *self.sequences, *self.statistics)
+        return {name: (schema, name[1]) for name in own}
+
+
+def tables_of(pre_data: bytes, encoding: str) -> tuple[TableName, ...]:
+    """Return the tables that a dump makes, foreign ones too, in its order."""
+    entries = ddl_entries(pre_data, encoding).values()
+    return tuple((e.schema, e.name) for e in entries if e.type in ("TABLE", "FOREIGN TABLE"))
+
+
+def table_parts(
+    pre_data: bytes, post_data: bytes, encoding: str, table: TableName
+) -> TableParts | None:
+    """Return what the sections of definitions say about *table*, None where it is not in them."""
+    pre = list(ddl_entries(pre_data, encoding).values())
+    post = list(ddl_entries(post_data, encoding).values())
+    made = [e for e in pre if e.type in ("TABLE", "FOREIGN TABLE") and e.table == table]
+    if not made:
+        return None
+    owned = [e for e in pre if e.type == "SEQUENCE OWNED BY" and _owner_in(e.text) == table]
+    identity = [e for e in pre if e.type == "SEQUENCE" and _altered(e.text) == table]
+    sequences = [_first_qualified(e.text) for e in owned]
+    sequences += [(e.schema, e.name) for e in identity]
+    of_sequences = [
+        e
+        for e in pre
+        if e.type == "SEQUENCE" and (e.schema, e.name) in sequences and e not in identity
+    ]
+    defaults = [e for e in pre if e.type == "DEFAULT" and e.table == table]
+    after = [e for e in post if e.type in _AFTER_ROWS and e.table == table]
+    statistics = tuple((e.schema, e.name) for e in after if e.type == "STATISTICS")
+    indexes = {(table[0], name) for e in after for name in _index_names(e)}
+    own = {*sequences, *statistics, *indexes}
+    after += [e for e in (*pre, *post) if e not in after and _is_about(e, table, own)]
+    keys = [e for e in post if e.type == "FK CONSTRAINT" and e.table == table]
+    return TableParts(
+        table=table,
+        before=tuple(e.text for e in (*made, *of_sequences, *owned, *identity, *defaults)),
+        after=tuple(e.text for e in after),
+        foreign_keys=tuple(e.text for e in keys),
+        sequences=tuple(sequences),
+        statistics=statistics,
+        obstacle=_obstacle(made[0], pre, table),
+    )
+
+
+def with_names(text: str, names: Mapping[TableName, TableName]) -> str:
+    """Return *text* with the qualified names *names* replaced, each wherever it is a name."""
+
+    def replaced(match: re.Match[str]) -> str:
+        if match["chain"]:
+            return _renamed(match["chain"], names)
+        if match["text"] and match["cast"]:
+            inner = match["text"][1:-1].replace("''", "'")
+            return "'" + _renamed(inner, names).replace("'", "''") + "'" + match["cast"]
+        return match[0]
+
+    return _TOKEN.sub(replaced, text)
+
+
+def quoted(name: TableName) -> str:
+    """Return a qualified name as SQL, always in quotes."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name)
+
+
+def parse_name(text: str) -> TableName | None:
+    """Return the table that a user means by ``schema.table`` or ``table`` (then in public), with
+    PostgreSQL's rules of quotes and case; None where it is no name."""
+    if re.fullmatch(_CHAIN, text) is None:
+        return None
+    words = [
+        word if raw.startswith('"') else word.lower()
+        for raw, word in zip(re.findall(_WORD, text), _words(text), strict=True)
+    ]
+    if len(words) > 2:
+        return None
+    return (words[0], words[1]) if len(words) == 2 else ("public", words[0])
+
+
+def without_owner(text: str) -> str:
+    """Return the text of an entry without the ``ALTER … OWNER TO`` at its end."""
+    last = text.rstrip().rpartition("\n")[2]
+    if _OWNER.fullmatch(last) is None:
+        return text
+    return text.rstrip().removesuffix(last)
+
+
+def _renamed(chain: str, names: Mapping[TableName, TableName]) -> str:
+    words = _words(chain)
+    new = names.get((words[0], words[1])) if len(words) > 1 else None
+    if new is None:
+        return chain
+    rest = re.findall(_WORD, chain)[2:]
+    return ".".join((quoted(new), *rest))
+
+
+def _words(chain: str) -> list[str]:
+    return [
+        word[1:-1].replace('""', '"') if word.startswith('"') else word
+        for word in re.findall(_WORD, chain)
+    ]
+
+
+def _qualified(text: str) -> Iterator[list[str]]:
+    for match in _TOKEN.finditer(text):
+        words = _words(match["chain"]) if match["chain"] else []
+        if len(words) > 1:
+            yield words
+
+
+def _first_qualified(text: str) -> TableName:
+    for words in _qualified(text):
+        return words[0], words[1]
+    return "", ""
+
+
+def _owner_in(text: str) -> TableName:
+    """Return the table in ``ALTER SEQUENCE s.q OWNED BY s.t.c``."""
+    for words in _qualified(text):
+        if len(words) == 3:
+            return words[0], words[1]
+    return "", ""
+
+
+def _altered(text: str) -> TableName:
+    return _first_qualified(text) if text.startswith("ALTER TABLE ") else ("", "")
+
+
+def _index_names(entry: DdlEntry) -> Iterator[str]:
+    pattern = {"INDEX": _CREATE_INDEX, "CONSTRAINT": _CONSTRAINT}.get(entry.type)
+    match = pattern.search(entry.text) if pattern is not None else None
+    if match is not None:
+        yield _words(match[1])[0]
+
+
+def _is_about(entry: DdlEntry, table: TableName, own: Iterable[TableName]) -> bool:
+    """Tell whether a comment or right is about a part of the table."""
+    if entry.type == "ACL":
+        match = _ON_SEQUENCE.match(entry.text)
+        return match is not None and tuple(_words(match[1])) in own
+    if entry.type != "COMMENT":
+        return False
+    if entry.table == table:
+        return True
+    if (match := _COMMENT_ON_PART.match(entry.text)) is not None:
+        return tuple(_words(match[1])) == table
+    match = _COMMENT_ON_OWN.match(entry.text)
+    return match is not None and tuple(_words(match[1])) in own
+
+
+def _obstacle(made: DdlEntry, pre: Iterable[DdlEntry], table: TableName) -> str:
+    if made.type == "FOREIGN TABLE":
+        return "it is a foreign table: its rows are elsewhere"
+    if _PARTITIONED.search(made.text):
+        return "it is partitioned: its rows are in other tables"
+    if _INHERITS.search(made.text):
+        return "it inherits from another table"
+    if any(e.type == "TABLE ATTACH" and (e.schema, e.name) == table for e in pre):
+        return "it is a partition of another table"
+    return ""

@@ -1,0 +1,82 @@
+"""Compose: which container a service runs in.
+
+A compose client is only asked that. Tools then run by the engine's own `exec`, which passes
+streams, environment and exit status on as they are; not every compose client does.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from pgsnap.errors import ConnectionFailed, SourceError, ToolMissing
+from pgsnap.runners.engines import Container, ask, find_container
+
+_SERVICE_LABEL = "com.docker.compose.service"
+# In the order in which they are asked: the client and the engine whose containers it makes (None:
+# either may have made them).
+_CLIENTS: tuple[tuple[tuple[str, ...], str | None], ...] = (
+    (("docker", "compose"), None),
+    (("docker-compose",), None),
+    (("podman-compose",), "podman"),
+)
+
+
+def find_service(
+    service: str, *, file: Path | None = None, folder: Path, engine: str | None = None
+) -> Container:
+    """Return the running container of *service*, of the compose project in *folder* or in *file*.
+
+    Raises ToolMissing when no compose client is here, ConnectionFailed when the service does not
+    run, or runs in several containers.
+    """
+    said: list[str] = []
+    clients = [
+        (argv, fixed)
+        for argv, fixed in _CLIENTS
+        if shutil.which(argv[0]) and not (engine == "docker" and fixed == "podman")
+    ]
+    for argv, fixed in clients:
+        words = [*argv, *(("--file", str(file)) if file else ()), "ps", "-q"]
+        only = [] if fixed == "podman" else [service]
+        status, out, error = ask([*words, *only], str(folder))
+        if status != 0:
+            said.append(f"{' '.join(argv)}: {error}")
+            continue
+        found = _running(out.split(), service, fixed or engine)
+        if len(found) == 1:
+            return replace(found[0], name=f"{service} ({found[0].id[:12]})")
+        if found:
+            raise ConnectionFailed(
+                f'the service "{service}" runs in {len(found)} containers',
+                detail=f"Their ids are {', '.join(each.id[:12] for each in found)}.",
+                hint="Name the one that is meant: --container ID",
+            )
+        said.append(f"{' '.join(argv)}: the service does not run")
+    if not clients:
+        raise ToolMissing(
+            "no compose client is installed",
+            detail="Looked for docker compose, docker-compose and podman-compose.",
+            hint="Install one, or name the container itself: --container NAME",
+        )
+    client = " ".join(clients[0][0])
+    raise ConnectionFailed(
+        f'the compose service "{service}" is not running',
+        detail="\n".join(said),
+        hint=f"Start it: {client} up -d {service}. Or name the container itself: --container NAME",
+    )
+
+
+def _running(ids: list[str], service: str, engine: str | None) -> list[Container]:
+    """Return the containers of *ids* that run and belong to *service*."""
+    found = []
+    for each in ids:
+        try:
+            container = find_container(each, engine)
+        except SourceError:
+            # Stopped, or gone meanwhile; also what a client says besides ids.
+            continue
+        if container.labels.get(_SERVICE_LABEL, service) == service:
+            found.append(container)
+    return found

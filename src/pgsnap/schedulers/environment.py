@@ -1,0 +1,79 @@
+"""Variables for scheduled runs, in a file that only its owner may read."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from pgsnap.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WANTED = re.compile(r"DATABASE_URL|SNAP_[A-Z0-9_]+|PG[A-Z0-9_]+")
+# Of one process, or of a test: no part of a connection.
+_UNWANTED = frozenset({"PGOPTIONS", "PGCLIENTENCODING", "PGTZ", "PGDATESTYLE", "PGDATA", "PGGEQO"})
+
+_HEAD = """\
+# Variables for runs that `snap schedule` starts: NAME=value, quoted as in a shell, one on a line.
+# Only the owner may read this file. Cron knows neither your PATH nor your profile: what
+# a run needs of them belongs here.
+"""
+
+
+def read_environment(path: Path) -> dict[str, str]:
+    """Return the variables of a file; none where there is no file.
+
+    Raises UsageError where others may read it, and for a line that is no NAME=value.
+    """
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f'cannot read "{path}"', detail=f"{error.strerror}.") from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise UsageError(
+            f'others may read "{path}"',
+            detail=f"It may hold passwords, and has mode {stat.S_IMODE(mode):04o}.",
+            hint=f"Close it: chmod 600 {shlex.quote(str(path))}",
+        )
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        name, separator, value = line.strip().removeprefix("export ").partition("=")
+        if not name or name.startswith("#"):
+            continue
+        try:
+            words = shlex.split(value)
+        except ValueError:
+            words = ["", ""]
+        if not separator or not _NAME.fullmatch(name) or len(words) > 1:
+            # The line itself is not repeated: it may hold a password.
+            raise UsageError(
+                f'line {number} of "{path}" is no variable',
+                hint="Write NAME='value'.",
+            )
+        found[name] = words[0] if words else ""
+    return found
+
+
+def connection_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a run needs of the environment in which its schedule was installed."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if value and _WANTED.fullmatch(name) and name not in _UNWANTED
+    }
+
+
+def environment_text(values: Mapping[str, str]) -> bytes:
+    """Return the text of a file of variables. Raises UsageError for a value with a line end."""
+    lines = [_HEAD]
+    for name, value in sorted(values.items()):
+        if "\n" in value or "\r" in value:
+            raise UsageError(f"the variable {name} holds a line end")
+        lines.append(f"{name}={shlex.quote(value)}\n")
+    return os.fsencode("".join(lines))

@@ -1,0 +1,104 @@
+"""One run of a job: the verb as a process of its own, its output, its end.
+
+A process of its own, because the record must be written and the alarm must be raised also where
+the verb is killed, or ends with a bug.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgsnap.limits import CHILD_GRACE_SECONDS, MIB
+
+LOG_BYTES_MAX = 1 * MIB
+"""A log is put aside at this size, as NAME.1, in place of the one before."""
+
+_LINE_BYTES_MAX = 64 * 1024
+_ERROR_MARK = "error: "
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended. *error* is its error message, or its last line where it gave none."""
+
+    exit_code: int
+    error: str
+
+
+def run_verb(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    folder: Path,
+    say: Callable[[str], None],
+) -> Ended:
+    """Run *argv* in *folder* to its end; each line that it writes goes to *say*.
+
+    Whatever ends us ends it: it is asked to stop, and killed where it does not.
+    """
+    child = subprocess.Popen(
+        argv,
+        env=dict(environ),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert child.stdout is not None
+    error = last = ""
+    try:
+        while raw := child.stdout.readline(_LINE_BYTES_MAX):
+            line = raw.decode("utf-8", "backslashreplace").rstrip()
+            say(line)
+            start, mark, message = line.partition(_ERROR_MARK)
+            if mark and start.strip() in ("snap:", "pgsnap:"):
+                error = message
+            elif line:
+                last = line
+        code = child.wait()
+    except BaseException:
+        _stop(child)
+        raise
+    finally:
+        child.stdout.close()
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            error = f"killed by {signal.Signals(-code).name}"
+        code = 128 - code
+    return Ended(code, (error or last) if code else "")
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        child.terminate()
+    try:
+        # It drops a scratch database first, perhaps.
+        child.wait(6 * CHILD_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+class LogFile:
+    """A log of bounded size with mode 0600: lines are appended; two generations are kept."""
+
+    def __init__(self, path: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
+        self._path = path
+        self._bytes_max = bytes_max
+
+    def write(self, line: str) -> None:
+        """Append a line. Raises OSError."""
+        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            size = os.fstat(file).st_size
+            os.write(file, data)
+        finally:
+            os.close(file)
+        if size + len(data) >= self._bytes_max:
+            self._path.replace(self._path.with_name(f"{self._path.name}.1"))

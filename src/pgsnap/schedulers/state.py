@@ -1,0 +1,194 @@
+"""What schedules leave beside their configuration file: `.snap/NAME/` for `NAME.toml`.
+
+A record for each job of its last run, the file that its runs lock, what was installed, variables
+for runs, and the logs of runs that cron started. Nothing of it is needed to restore.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pgsnap.errors import StoreError
+
+FOLDER = ".snap"
+ENVIRONMENT_FILE = "environment"
+
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The last run of a job. Times are ISO 8601 in UTC; *exit_code* is None while it runs.
+
+    *error* is its last line of an error. *last_success* outlives runs that fail.
+    """
+
+    job: str
+    started: str
+    pid: int
+    finished: str | None = None
+    exit_code: int | None = None
+    seconds: float | None = None
+    error: str = ""
+    last_success: str | None = None
+
+    @property
+    def start_time(self) -> datetime:
+        return datetime.fromisoformat(self.started)
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A job that was installed: when it runs, and since when. *by* is "systemd" or "cron"."""
+
+    job: str
+    when: str
+    since: str
+    by: str
+
+
+class RunBusy(Exception):
+    """An earlier run of the job goes on."""
+
+
+class State:
+    """The folder of one configuration file; made when something is first written."""
+
+    def __init__(self, config: Path) -> None:
+        self.folder = config.parent / FOLDER / config.stem
+
+    # -- runs ---------------------------------------------------------------------------------
+
+    def last_run(self, job: str) -> RunRecord | None:
+        """Return the last run of *job*, None where there is none or its record is damaged."""
+        found = self._read(f"{job}.json")
+        known = {field.name for field in fields(RunRecord)}
+        try:
+            return RunRecord(**{name: found[name] for name in known & found.keys()})
+        except TypeError:
+            return None
+
+    def record(self, run: RunRecord) -> None:
+        """Keep *run* as the last one of its job. Raises StoreError."""
+        if run.last_success is None and (before := self.last_run(run.job)) is not None:
+            run = replace(run, last_success=before.last_success)
+        self.write(f"{run.job}.json", json.dumps(asdict(run)).encode())
+
+    @contextlib.contextmanager
+    def alone(self, job: str, *, wait_seconds: float) -> Iterator[None]:
+        """Be the only run of *job* until the block ends. Raises RunBusy where another one goes on
+        for longer than *wait_seconds*, StoreError."""
+        self._make()
+        with self._errors():
+            file = os.open(self._path(f"{job}.run"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            deadline = time.monotonic() + wait_seconds
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise RunBusy from None
+                time.sleep(_POLL_SECONDS)
+            yield
+        finally:
+            os.close(file)
+
+    def is_running(self, job: str) -> bool:
+        """Tell whether a run of *job* goes on."""
+        try:
+            file = os.open(self._path(f"{job}.run"), os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(file)
+        return False
+
+    # -- what is installed --------------------------------------------------------------------
+
+    def installed(self) -> list[Installed]:
+        """Return the jobs that were installed."""
+        found = []
+        for entry in self._read("schedule.json").get("jobs", ()):
+            with contextlib.suppress(TypeError):
+                found.append(Installed(**entry))
+        return found
+
+    def set_installed(self, jobs: list[Installed]) -> None:
+        """Keep what is installed from now on. Raises StoreError."""
+        self.write("schedule.json", json.dumps({"jobs": [asdict(job) for job in jobs]}).encode())
+
+    # -- files --------------------------------------------------------------------------------
+
+    @property
+    def environment_path(self) -> Path:
+        return self._path(ENVIRONMENT_FILE)
+
+    def log_path(self, job: str) -> Path:
+        return self._path(f"{job}.log")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return what was written as *name*.json; nothing where it cannot be read."""
+        return self._read(f"{name}.json")
+
+    def write_json(self, name: str, value: dict[str, Any]) -> None:
+        self.write(f"{name}.json", json.dumps(value).encode())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace a file of the folder, with mode 0600. Raises StoreError."""
+        self._make()
+        temporary = self._path(f".{name}.{secrets.token_hex(4)}")
+        with self._errors():
+            try:
+                file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(file, "wb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                temporary.replace(self._path(name))
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def _make(self) -> None:
+        with self._errors():
+            for folder in (self.folder.parent, self.folder):
+                with contextlib.suppress(FileExistsError):
+                    folder.mkdir(mode=0o700)
+            ignore = self.folder.parent / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+
+    def _path(self, name: str) -> Path:
+        return self.folder / name
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            found = json.loads(self._path(name).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f'cannot write to "{self.folder}"',
+                detail=f"{error.strerror}. Records of scheduled runs are kept there.",
+            ) from error

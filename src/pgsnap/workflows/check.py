@@ -1,0 +1,328 @@
+"""Check: is there a backup that is young, sound and proven, and does the database live?"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+import shlex
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pgsnap.errors import RepositoryLocked, SnapError
+from pgsnap.format.times import to_micros
+from pgsnap.limits import MIB
+from pgsnap.model import Note, SnapshotId
+from pgsnap.repository import layout, lock
+from pgsnap.repository.notes import sound_notes
+from pgsnap.repository.repository import Repository
+from pgsnap.schedulers.cron import parse_cron
+from pgsnap.schedulers.state import Installed, RunRecord, State
+from pgsnap.sessions.server import Server
+from pgsnap.targets.kept import NotedKept
+from pgsnap.workflows.kept_notes import read_kept_notes
+from pgsnap.workflows.verdicts import VERDICT
+
+MAX_AGE = timedelta(hours=26)
+"""A day, and two hours for a run that is late or long."""
+MAX_DRILL_AGE = timedelta(days=35)
+"""A month, and a few days."""
+
+# A clock that is a little ahead is no snapshot of the future.
+_CLOCK_SLACK = timedelta(minutes=10)
+# A timer may be late, and a run may wait for another one.
+_RUN_SLACK = timedelta(hours=1)
+# No gc takes as long.
+_LOCK_HELD_MAX = timedelta(hours=6)
+_FREE_BYTES_MIN = 64 * MIB
+
+
+class Level(enum.IntEnum):
+    OK = 0
+    WARNING = 1
+    RED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. *text* is a phrase without an end; *what* names its kind."""
+
+    level: Level
+    what: str
+    text: str
+    database: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelState:
+    """How the snapshots of one label stand. *newest* passes over those dated in the future;
+    *drill_passed* is what the last drill said."""
+
+    database: str
+    newest: SnapshotId | None = None
+    time: datetime | None = None
+    verified: datetime | None = None
+    drilled: datetime | None = None
+    drill_passed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LockWaits:
+    """Sessions of the database that wait for a lock, and how long the longest has."""
+
+    sessions: int
+    longest_seconds: float
+
+
+@dataclass(slots=True)
+class CheckReport:
+    now: datetime
+    findings: list[Finding] = field(default_factory=list)
+    labels: list[LabelState] = field(default_factory=list)
+    kept: tuple[NotedKept, ...] = ()
+    runs: list[RunRecord] = field(default_factory=list)
+    lock_waits: LockWaits | None = None
+    free_bytes: int | None = None
+
+    @property
+    def level(self) -> Level:
+        return max((finding.level for finding in self.findings), default=Level.OK)
+
+    def add(self, level: Level, what: str, text: str, database: str | None = None) -> None:
+        self.findings.append(Finding(level, what, text, database))
+
+
+def check_repository(
+    repo: Repository,
+    report: CheckReport,
+    *,
+    database: str | None,
+    expected: str | None,
+    max_age: timedelta,
+    max_drill_age: timedelta | None,
+) -> None:
+    """Look at what is stored: of one label, or of all and of the *expected* one.
+
+    Without *max_drill_age* a label that never had a drill is no alarm. Raises StoreError.
+    """
+    labels = [database] if database is not None else repo.databases()
+    if expected is not None and database is None and expected not in labels:
+        labels.append(expected)
+    if not labels:
+        report.add(Level.RED, "snapshot", "the repository holds no snapshot")
+    verdicts = [note for _, note in sound_notes(repo.store, VERDICT)]
+    for label in labels:
+        state = label_state(repo, label, verdicts, report.now)
+        report.labels.append(state)
+        _age(report, state, max_age)
+        _future(report, repo, state)
+        _drill(report, state, max_drill_age)
+    _damage(report, repo, labels, verdicts)
+    notes = read_kept_notes(repo, database)
+    report.kept = notes.kept()
+    for warning in notes.warnings:
+        report.add(Level.WARNING, "kept", warning)
+    _space(report, repo)
+
+
+def label_state(
+    repo: Repository, label: str, verdicts: Sequence[Note], now: datetime
+) -> LabelState:
+    """Return how the snapshots of *label* stand, given all notes of verdicts."""
+    newest = repo.at_or_before(label, to_micros(now + _CLOCK_SLACK))
+    time = repo.snapshot(newest).time if newest is not None else None
+    mine = sorted((note for note in verdicts if note.database == label), key=lambda n: n.time)
+    sound = [n.time for n in mine if _passed(n)]
+    drills = [n for n in mine if n.body.get("by") == "drill"]
+    return LabelState(
+        label,
+        newest,
+        time,
+        sound[-1] if sound else None,
+        drills[-1].time if drills else None,
+        drills[-1].body.get("passed") is True if drills else None,
+    )
+
+
+def _passed(note: Note) -> bool:
+    if note.body.get("by") == "drill":
+        return note.body.get("passed") is True
+    return note.body.get("findings") == 0 and note.body.get("data") is True
+
+
+def _age(report: CheckReport, state: LabelState, max_age: timedelta) -> None:
+    label = state.database
+    if state.time is None:
+        report.add(Level.RED, "snapshot", f"{label} has no snapshot", label)
+        return
+    age = report.now - state.time
+    late = age > max_age
+    text = f"the newest snapshot of {label} is {span(age)} old"
+    text += f" (more than {span(max_age)})" if late else ""
+    report.add(Level.RED if late else Level.OK, "snapshot", text, label)
+
+
+def _future(report: CheckReport, repo: Repository, state: LabelState) -> None:
+    newest = repo.newest(state.database, 1)
+    if newest and newest[0] != state.newest:
+        time = repo.snapshot(newest[0]).time
+        if time > report.now + _CLOCK_SLACK:
+            text = f"a snapshot of {state.database} is dated {span(time - report.now)} ahead"
+            report.add(Level.WARNING, "clock", text, state.database)
+
+
+def _drill(report: CheckReport, state: LabelState, max_age: timedelta | None) -> None:
+    label = state.database
+    if state.newest is None:
+        return
+    if state.drilled is None:
+        level = Level.WARNING if max_age is None else Level.RED
+        report.add(level, "drill", f"{label} never had a drill", label)
+        return
+    age = report.now - state.drilled
+    if not state.drill_passed:
+        report.add(Level.RED, "drill", f"the last drill of {label} failed {span(age)} ago", label)
+        return
+    limit = MAX_DRILL_AGE if max_age is None else max_age
+    late = age > limit
+    text = f"the last drill of {label} was {span(age)} ago"
+    text += f" (more than {span(limit)})" if late else ""
+    report.add(Level.RED if late else Level.OK, "drill", text, label)
+
+
+def _damage(
+    report: CheckReport, repo: Repository, labels: Sequence[str], verdicts: Sequence[Note]
+) -> None:
+    marks = len(repo.index.damaged())
+    if marks:
+        words = "1 stored chunk is" if marks == 1 else f"{marks} stored chunks are"
+        report.add(Level.RED, "damage", f"{words} marked as damaged: snap repair")
+    last: dict[SnapshotId, Note] = {}
+    for note in sorted(verdicts, key=lambda note: note.time):
+        if note.snapshot is not None and note.body.get("by") == "verify":
+            last[note.snapshot] = note
+    visible = {snapshot for label in labels for snapshot in repo.newest(label)}
+    for snapshot, note in last.items():
+        if snapshot in visible and note.body.get("findings") != 0:
+            text = f"verify found damage in snapshot {snapshot.hex()[:12]}: snap repair"
+            report.add(Level.RED, "damage", text, note.database)
+
+
+def _space(report: CheckReport, repo: Repository) -> None:
+    found = os.statvfs(repo.path)
+    free = found.f_bavail * found.f_frsize
+    report.free_bytes = free
+    newest = [repo.snapshot(state.newest) for state in report.labels if state.newest is not None]
+    need = max([_FREE_BYTES_MIN, *(2 * snapshot.stored_bytes for snapshot in newest)])
+    if free < need:
+        report.add(Level.RED, "space", f"only {free // MIB} MiB are free on the repository's disk")
+    elif free < found.f_blocks * found.f_frsize // 20:
+        report.add(Level.WARNING, "space", "less than 5 % of the repository's disk is free")
+
+
+def check_closed(report: CheckReport, path: Path, error: SnapError) -> None:
+    """Tell of a repository that could not be opened: locked for a while is no alarm."""
+    level, text = Level.RED, f"the repository cannot be opened: {error.message}"
+    if isinstance(error, RepositoryLocked):
+        since = lock.held_since(path / layout.LOCK_FILE)
+        age = report.now - since if since is not None else timedelta()
+        level = Level.RED if age > _LOCK_HELD_MAX else Level.WARNING
+        text = f"the repository is locked since {span(age)}, so nothing in it was looked at"
+    report.add(level, "lock" if isinstance(error, RepositoryLocked) else "repository", text)
+
+
+def check_access(report: CheckReport, path: Path) -> None:
+    """Look whether others than the owner may enter the repository."""
+    mode = open_to_others(path)
+    if mode is not None:
+        text = f"the repository has mode {mode:04o}, close it: {closing_command(path)}"
+        report.add(Level.WARNING, "access", text)
+
+
+def open_to_others(path: Path) -> int | None:
+    """Return the mode of the folder *path* where others than its owner may enter it, else None."""
+    with contextlib.suppress(OSError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        # Without the right to enter the folder nothing below it can be reached.
+        return mode if mode & 0o077 else None
+    return None
+
+
+def closing_command(path: Path) -> str:
+    return f"chmod -R go= {shlex.quote(str(path))}"
+
+
+def check_database(report: CheckReport, server: Server) -> None:
+    """See whether the database answers, and who waits for locks in it."""
+    name = server.endpoint.database
+    try:
+        with server.connect(application_name="snap check") as session:
+            rows = session.query(
+                "SELECT pg_catalog.count(*), coalesce(pg_catalog.max(EXTRACT(epoch FROM"
+                " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.state_change)), 0)"
+                " FROM pg_catalog.pg_stat_activity a"
+                " WHERE a.wait_event_type OPERATOR(pg_catalog.=) 'Lock'"
+                " AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
+            )
+    except SnapError as error:
+        report.add(Level.RED, "database", f"database {name} does not answer: {error.message}", name)
+        return
+    report.lock_waits = LockWaits(int(rows[0][0] or 0), float(rows[0][1] or 0))
+    report.add(Level.OK, "database", f"database {name} answers", name)
+
+
+def check_runs(report: CheckReport, state: State) -> None:
+    """Look at what was scheduled: whether it came, and how it ended."""
+    installed = {job.job: job for job in state.installed()}
+    for job in sorted(installed):
+        run = state.last_run(job)
+        if run is not None:
+            report.runs.append(run)
+        # A red check would else keep itself red.
+        if job != "check":
+            _run(report, job, run, running=state.is_running(job))
+        _overdue(report, installed[job], run)
+
+
+def _run(report: CheckReport, job: str, run: RunRecord | None, *, running: bool) -> None:
+    again = f"run it again: snap schedule run {job}"
+    if run is None:
+        return
+    age = span(report.now - run.start_time)
+    if run.exit_code is None:
+        if not running:
+            text = f"the scheduled {job} of {age} ago was killed; {again}"
+            report.add(Level.RED, "schedule", text)
+        return
+    if run.exit_code:
+        why = f": {run.error}" if run.error else ""
+        text = f"the scheduled {job} of {age} ago failed with exit code {run.exit_code}{why}"
+        report.add(Level.RED, "schedule", f"{text}; {again}")
+    else:
+        report.add(Level.OK, "schedule", f"the scheduled {job} of {age} ago succeeded")
+
+
+def _overdue(report: CheckReport, job: Installed, run: RunRecord | None) -> None:
+    local = (report.now - _RUN_SLACK).astimezone()
+    due = parse_cron(job.when, job.job).last_before(local)
+    if due is None or due <= datetime.fromisoformat(job.since):
+        return
+    if run is None or run.start_time < due:
+        late = span(report.now - due)
+        text = f"the scheduled {job.job} is overdue since {late}: is {job.by} running?"
+        report.add(Level.RED, "schedule", text)
+
+
+def span(time: timedelta) -> str:
+    """Return a span of time in one unit: ``26 h``, ``3 d``."""
+    seconds = max(0.0, time.total_seconds())
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 72 * 3600:
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 86400:.0f} d"

@@ -1,0 +1,112 @@
+"""The fixed point of definitions: what PostgreSQL writes of what it wrote itself.
+
+``CHECK (status IN ('a', 'b'))`` on a varchar comes back with other casts, and stays so from then
+on. So definitions that are not equal are restored once more, from what they came back as; those
+that change again are unstable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pgsnap.dump.ddl import ddl_entries
+from pgsnap.dump.volatile import fresh_restrict_key
+from pgsnap.model import DatabaseProperties, SectionKind, SectionName, SectionStart
+from pgsnap.sessions.server import Server
+from pgsnap.sources.postgres import PostgresSource
+from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
+from pgsnap.targets.feeder import PSQL_ARGUMENTS, Feeder
+from pgsnap.targets.naming import application_name
+from pgsnap.targets.scratch import create_scratch, drop_database
+
+_DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
+
+
+def unstable_definitions(
+    server: Server,
+    database: str,
+    token: str,
+    properties: DatabaseProperties | None,
+    *,
+    snapshot: str,
+    allow_newer: bool,
+) -> list[str]:
+    """Return the titles of the definitions of *database* that are others once restored and dumped.
+
+    A second scratch database is made for it and dropped; a session with *token*'s name keeps it
+    from being taken for a leftover. Raises what a dump and a load do.
+    """
+    first, encoding = _definitions(server, database, allow_newer)
+    maintenance = server.maintenance_database()
+    with server.connect(maintenance, application_name(token)) as session:
+        scratch = create_scratch(session, f"again_{database}", token, properties, snapshot=snapshot)
+        try:
+            _load(server, scratch.name, first, allow_newer)
+            second, _ = _definitions(server, scratch.name, allow_newer)
+        finally:
+            drop_database(session, scratch.name)
+    unstable = []
+    for kind in _DEFINITIONS:
+        before, after = (
+            b"".join(data for name, data in parts if name.kind is kind) for parts in (first, second)
+        )
+        if before == after:
+            continue
+        old, new = ddl_entries(before, encoding), ddl_entries(after, encoding)
+        for key in dict.fromkeys([*old, *new]):
+            one, other = old.get(key), new.get(key)
+            if one is None or other is None or one.text != other.text:
+                entry = one or other
+                assert entry is not None
+                unstable.append(entry.title)
+    return unstable
+
+
+def _definitions(
+    server: Server, database: str, allow_newer: bool
+) -> tuple[list[tuple[SectionName, bytes]], str]:
+    """Return the dump of a database's definitions alone, in parts, and its encoding."""
+    source = PostgresSource(
+        server,
+        database=database,
+        allow_newer_client=allow_newer,
+        with_globals=False,
+        dump_options=("--schema-only",),
+    )
+    parts: list[tuple[SectionName, bytes]] = []
+    name = SectionName(SectionKind.PREAMBLE)
+    try:
+        source.open()
+        for event in source.events():
+            if isinstance(event, SectionStart):
+                name = event.name
+            elif isinstance(event, bytes):
+                parts.append((name, event))
+        origin = source.finish().origin
+    except BaseException:
+        source.abandon()
+        raise
+    return parts, origin.client_encoding
+
+
+def _load(
+    server: Server, database: str, parts: list[tuple[SectionName, bytes]], allow_newer: bool
+) -> None:
+    psql = server.tool("psql", allow_newer=allow_newer)
+    key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
+    current: list[SectionName | None] = [None]
+    child = server.start_tool(psql, PSQL_ARGUMENTS, database=database, stdin=True)
+    try:
+        feeder = Feeder(child, restrict_key=key, expected=None)
+
+        def blocks() -> Iterator[bytes]:
+            for name, data in parts:
+                if name != current[0]:
+                    current[0] = name
+                    feeder.section_begins(name)
+                yield data
+
+        major = server.version_num // 10000
+        feeder.run(without_unknown_sets(blocks(), lambda: current[0], major))
+    finally:
+        child.kill()

@@ -1,0 +1,172 @@
+"""A scheduled run: the verb, its record, and everybody who is to hear of it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pgsnap.alerts.telling import Alerts, Event, Message, ping, tell
+from pgsnap.errors import Interrupted, RepositoryLocked, StoreError
+from pgsnap.schedulers.jobs import OnOverlap
+from pgsnap.schedulers.runs import Ended, run_verb
+from pgsnap.schedulers.state import RunBusy, RunRecord, State
+
+WAIT_SECONDS = 6 * 3600.0
+"""How long a run waits for the one before it: a run that takes longer hangs."""
+
+_REMIND_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A process of a run, with variables of its own. *what* names it where a run has several."""
+
+    argv: tuple[str, ...]
+    environ: Mapping[str, str]
+    what: str = ""
+
+
+def run_job(
+    job: str,
+    steps: Callable[[], Sequence[Step]],
+    *,
+    state: State,
+    folder: Path,
+    alerts: Alerts,
+    on_overlap: OnOverlap,
+    say: Callable[[str], None],
+    measure: Callable[[], None],
+) -> int:
+    """Run the *steps* of a job one after another and return the exit code of the first that
+    failed, or 0; one that fails does not stop the others.
+
+    *say* takes the lines of output, *measure* writes the metrics at the end. Raises StoreError,
+    RepositoryLocked where the run before goes on, and whatever *steps* raises.
+    """
+    wait = WAIT_SECONDS if on_overlap == "wait" else 0.0
+    try:
+        with state.alone(job, wait_seconds=wait):
+            return _run(job, steps, state, folder, alerts, say, measure)
+    except RunBusy:
+        before = state.last_run(job)
+        since = f" since {before.started}" if before is not None else ""
+        if on_overlap == "skip":
+            say(f"snap: skipped: the {job} before it goes on{since}")
+            return 0
+        raise RepositoryLocked(
+            f"the {job} before this one goes on{since}",
+            detail="This run waited for it and did nothing.",
+        ) from None
+
+
+def _run(
+    job: str,
+    steps: Callable[[], Sequence[Step]],
+    state: State,
+    folder: Path,
+    alerts: Alerts,
+    say: Callable[[str], None],
+    measure: Callable[[], None],
+) -> int:
+    import os
+
+    def warn(warnings: Sequence[str]) -> None:
+        for warning in warnings:
+            say(f"snap: warning: {warning}")
+
+    started = datetime.now(UTC)
+    clock = time.monotonic()
+    run = RunRecord(job, started.isoformat(timespec="seconds"), os.getpid())
+    state.record(run)
+    warn(ping(alerts, _message(Event.START, run, folder)))
+    ended = Ended(Interrupted.exit_code, "interrupted")
+    try:
+        ended = _all(steps(), folder, say)
+    except StoreError as error:
+        ended = Ended(error.exit_code, error.message)
+    finally:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        run = replace(
+            run,
+            finished=now,
+            exit_code=ended.exit_code,
+            seconds=round(time.monotonic() - clock, 3),
+            error=ended.error,
+            last_success=now if not ended.exit_code else None,
+        )
+        # A full disk must not keep the alarm from being raised.
+        with contextlib.suppress(StoreError):
+            state.record(run)
+        message = _message(Event.FAILURE if ended.exit_code else Event.SUCCESS, run, folder)
+        warn(ping(alerts, message))
+        if job != "check":
+            # A check tells for itself, and only when something changed.
+            warn(tell(alerts, message))
+        measure()
+    return ended.exit_code
+
+
+def _all(steps: Sequence[Step], folder: Path, say: Callable[[str], None]) -> Ended:
+    first = Ended(0, "")
+    for step in steps:
+        ended = run_verb(step.argv, step.environ, folder, say)
+        if ended.exit_code and step.what:
+            ended = replace(ended, error=f"{step.what}: {ended.error}")
+        if ended.exit_code and not first.exit_code:
+            first = ended
+    return first
+
+
+def _message(event: Event, run: RunRecord, folder: Path) -> Message:
+    host = socket.gethostname()
+    words = {
+        Event.START: "began",
+        Event.SUCCESS: "succeeded",
+        Event.FAILURE: f"failed with exit code {run.exit_code}",
+    }
+    title = f"snap {run.job} on {host} {words[event]}"
+    lines = [title, f"folder: {folder}"]
+    if run.seconds is not None:
+        lines.append(f"exit code: {run.exit_code}, after {run.seconds:.1f} s")
+    if run.error:
+        lines.append(f"error: {run.error}")
+    fields: dict[str, Any] = {
+        "job": run.job,
+        "host": host,
+        "folder": str(folder),
+        "started": run.started,
+        "finished": run.finished,
+        "exit_code": run.exit_code,
+        "seconds": run.seconds,
+        "error": run.error,
+    }
+    return Message(event, run.job, title, "\n".join(lines), fields)
+
+
+def tell_of_check(
+    state: State, alerts: Alerts, *, red: bool, line: str, findings: Sequence[str], now: datetime
+) -> list[str]:
+    """Tell of a check when it turned red or green again, and once a day while it is red.
+
+    Returns warnings. Without a place to keep the last state every red check is told.
+    """
+    before = state.read_json("check-state")
+    was_red = before.get("red") is True
+    told = datetime.fromisoformat(before["told"]) if was_red and "told" in before else None
+    if red == was_red and not (red and (told is None or now - told >= _REMIND_AFTER)):
+        return []
+    host = socket.gethostname()
+    event = Event.RED if red else Event.RECOVERED
+    title = f"snap check on {host}: {line}"
+    fields = {"job": "check", "host": host, "findings": list(findings)}
+    warnings = tell(alerts, Message(event, "check", title, "\n".join([title, *findings]), fields))
+    if not warnings:
+        with contextlib.suppress(StoreError):
+            state.write_json("check-state", {"red": red, "told": now.isoformat()})
+    return warnings
