@@ -26,9 +26,9 @@ from support.installed import SNAP
 
 IMAGE = "localhost/snap-test-postgres:1"
 _TOOLS = (
-    "sh cat sleep grep df mkdir chown ls seq env tr head dd sha256sum rm id printf setpriv"
-).split()
-_SERVER_UID = 999
+    "sh", "cat", "sleep", "grep", "df", "mkdir", "chown", "ls", "seq", "env", "tr", "head", "dd",
+    "sha256sum", "rm", "id", "printf", "setpriv",
+)  # fmt: skip
 # As the entry points of images do: the first start makes the cluster, the role and the database.
 _ENTRY = """\
 #!/bin/sh
@@ -149,7 +149,9 @@ class Container:
             "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null && echo; done; exit 0"
         )
         lines = self.run("sh", "-c", script).splitlines()
-        return [line for line in lines if line.strip() and not re.match(r"postgres|sh -c for|tr ", line)]
+        return [
+            line for line in lines if line.strip() and not re.match(r"postgres|sh -c for|tr ", line)
+        ]
 
 
 def snap(
@@ -219,9 +221,7 @@ def _files_of_postgres(binaries: Binaries) -> Iterator[Path]:
 
 
 def _libraries(programs: Iterable[Path]) -> set[Path]:
-    done = subprocess.run(
-        ["ldd", *map(str, programs)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["ldd", *map(str, programs)], capture_output=True, text=True, check=False)
     return {Path(found) for found in re.findall(r"(/\S+\.so\S*)(?= \(0x)", done.stdout)}
 
 

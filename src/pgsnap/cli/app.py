@@ -78,6 +78,8 @@ def _global_options() -> list[TyperOption]:
         ),
         text("--dsn", "DSN", "The database, as libpq URI or keywords. [env: DATABASE_URL, PG*]"),
         text("--database", "NAME", "The name under which snapshots of one database stand."),
+        text("--container", "NAME", "The Docker or Podman container that PostgreSQL runs in."),
+        text("--compose", "SERVICE", "The compose service that PostgreSQL runs in."),
         text("--lock-timeout", "TIME", "How long to wait for the repository. [default: 10min]"),
         flag("--json", help="Print one JSON object (or array) and nothing else on stdout."),
         flag("--quiet", "-q", help="Print results, warnings and errors only."),

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from pgsnap.cli.alerts_table import AlertsTable, read_alerts
 from pgsnap.cli.duration import parse_duration
 from pgsnap.cli.retention_table import RetentionTable, read_retention
+from pgsnap.cli.schedule_table import ScheduleTable, read_schedule
 from pgsnap.errors import UsageError
 
 FILE_NAME = "snap.toml"
@@ -19,7 +21,7 @@ Client: TypeAlias = Literal["psycopg", "psql"]
 
 # Tables of later versions: a file that has one was written for a newer snap, and ignoring a hook
 # would be worse than refusing it.
-LATER_TABLES = frozenset({"services", "hooks", "schedule", "remotes"})
+LATER_TABLES = frozenset({"services", "hooks", "remotes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,18 @@ class ConfigFile:
     dsn: str | None = None
     bindir: Path | None = None
     client: Client | None = None
+    container: str | None = None
+    compose: str | None = None
+    compose_file: Path | None = None
+    container_user: str | None = None
+    engine: str | None = None
     lock_timeout: float | None = None
     lock_wait_timeout: float | None = None
     safety_snapshot: bool | None = None
     allow_newer_client: bool | None = None
     retention: RetentionTable | None = None
+    schedule: ScheduleTable | None = None
+    alerts: AlertsTable | None = None
     runbook: Path | None = None
 
 
@@ -156,17 +165,30 @@ def _client(value: Any, where: str, folder: Path) -> Client:
     raise UsageError(f'{where} must be "psycopg" or "psql"')
 
 
+def _engine(value: Any, where: str, folder: Path) -> str:
+    if value not in ("docker", "podman"):
+        raise UsageError(f'{where} must be "docker" or "podman"')
+    return str(value)
+
+
 _READERS: dict[str, Callable[[Any, str, Path], Any]] = {
     "repository": _path,
     "database": _text,
     "dsn": _text,
     "bindir": _path,
     "client": _client,
+    "container": _text,
+    "compose": _text,
+    "compose_file": _path,
+    "container_user": _text,
+    "engine": _engine,
     "lock_timeout": _seconds,
     "lock_wait_timeout": _seconds,
     "safety_snapshot": _flag,
     "allow_newer_client": _flag,
     "retention": read_retention,
+    "schedule": read_schedule,
+    "alerts": read_alerts,
     "runbook": _path,
 }
 

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from pgsnap import limits
+from pgsnap.cli.alerts_table import AlertsTable
 from pgsnap.cli.config_file import Client, ConfigFile, absolute_path, find_config, load_config
 from pgsnap.cli.duration import parse_duration
+from pgsnap.cli.place import Place, find_place
 from pgsnap.cli.retention_table import RetentionTable
+from pgsnap.cli.schedule_table import ScheduleTable
 from pgsnap.errors import UsageError
 
 T = TypeVar("T")
@@ -26,6 +29,8 @@ class GlobalOptions:
     config: str | None = None
     dsn: str | None = None
     database: str | None = None
+    container: str | None = None
+    compose: str | None = None
     lock_timeout: str | None = None
     json: bool = False
     verbosity: int = 0
@@ -55,7 +60,11 @@ class Settings:
     allow_newer_client: bool
     config_path: Path | None
     retention: RetentionTable | None = None
+    schedule: ScheduleTable | None = None
+    alerts: AlertsTable | None = None
     runbook: Path | None = None
+    place: Place | None = None
+    """The container that PostgreSQL runs in; None: it runs here, or on another host."""
 
 
 def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -84,7 +93,10 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
         allow_newer_client=_first(found.allow_newer_client, False),
         config_path=config.path if config else None,
         retention=found.retention,
+        schedule=found.schedule,
+        alerts=found.alerts,
         runbook=found.runbook,
+        place=find_place(options.container, options.compose, environ, folder, found),
     )
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.place import Place
 from pgsnap.cli.settings import Settings
-from pgsnap.errors import AmbiguousRevision, RepositoryNotFound, UsageError
+from pgsnap.errors import AmbiguousRevision, RepositoryNotFound, SourceError, UsageError
 
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotId
     from pgsnap.repository.repository import Repository
+    from pgsnap.runners.engines import Container
     from pgsnap.sessions.endpoint import Endpoint
     from pgsnap.sessions.server import Server
     from pgsnap.sources.file import FileSource
@@ -48,27 +50,58 @@ def cache_folder() -> Path | None:
         return None
 
 
-def endpoint(settings: Settings) -> Endpoint:
-    """Return the server and database of the settings. Raises UsageError."""
+def endpoint(settings: Settings, container: Container | None = None) -> Endpoint:
+    """Return the server and database of the settings, as seen from *container* (None: from this
+    host). Raises UsageError."""
+    from pgsnap.sessions.contained import endpoint_inside
     from pgsnap.sessions.endpoint import Endpoint
 
     try:
-        return Endpoint.parse(settings.dsn, os.environ)
+        if container is None:
+            return Endpoint.parse(settings.dsn, os.environ)
+        return endpoint_inside(settings.dsn, os.environ, container.environment, container.name)
     except UsageError as error:
         error.detail = f"{error.detail} It comes from {settings.dsn_from}.".strip()
         raise
 
 
+def container_of(place: Place) -> Container:
+    """Return the container that *place* means. Raises ToolMissing, ConnectionFailed."""
+    from pgsnap.runners.compose import find_service
+    from pgsnap.runners.engines import find_container
+
+    if place.service is not None:
+        return find_service(
+            place.service, file=place.file, folder=place.folder, engine=place.engine
+        )
+    assert place.container is not None, "one of the two is named"
+    return find_container(place.container, place.engine)
+
+
 def server_of(settings: Settings) -> Server:
-    """Return the server of the settings, not connected yet."""
+    """Return the server of the settings, not connected yet. Raises UsageError; where it is in a
+    container, ToolMissing and ConnectionFailed too."""
     from pgsnap.runners.local import LocalRunner
     from pgsnap.sessions.server import Server
 
+    if settings.place is not None:
+        from pgsnap.runners.container import ContainerRunner
+
+        container = container_of(settings.place)
+        runner = ContainerRunner(container, user=settings.place.user)
+        # psql, where the server is: no port leads there.
+        return Server(endpoint(settings, container), runner, client="psql")
     return Server(endpoint(settings), LocalRunner(settings.bindir), client=settings.client)
 
 
 def database_of_dsn(settings: Settings) -> str | None:
     """Return the database that the settings or the environment name, None where they name none."""
+    if settings.place is not None:
+        try:
+            return endpoint(settings, container_of(settings.place)).database
+        except SourceError:
+            # It does not run: then it names no database.
+            return None
     if (
         settings.dsn is None
         and not os.environ.get("PGDATABASE")

@@ -46,7 +46,7 @@ def find_service(
             continue
         found = _running(out.split(), service, fixed or engine)
         if len(found) == 1:
-            return replace(found[0], name=f"{service} ({found[0].id[:12]})")
+            return replace(found[0], name=service)
         if found:
             raise ConnectionFailed(
                 f'the service "{service}" runs in {len(found)} containers',

@@ -215,9 +215,7 @@ class ContainerRunner:
     # -- tools ---------------------------------------------------------------------------------
 
     def _look_for(self, names: set[str]) -> None:
-        status, out, words = ask(
-            self._command(["sh", "-c", inside.FIND, "snap", *sorted(names)])
-        )
+        status, out, words = ask(self._command(["sh", "-c", inside.FIND, "snap", *sorted(names)]))
         if status != 0:
             raise self._unreachable(words or f"It ended with status {status}.")
         found: dict[str, list[Tool]] = {name: [] for name in names}

@@ -40,6 +40,6 @@ def endpoint_inside(
     password = found.password
     if password is None:
         password = ours.get("PGPASSWORD")
-    if password is None and keywords["user"] == role and "PGPASSWORD" not in theirs:
+    if password is None and not (found.host or "PGPASSWORD" in theirs or keywords["user"] != role):
         password = inside.get("POSTGRES_PASSWORD") or None
     return replace(found, keywords=tuple(keywords.items()), password=password, place=place)

@@ -92,7 +92,7 @@ class PostgresSource:
             tool=tool.version_line,
             server=info,
             properties=properties,
-            host=self._endpoint.place or host_of(host),
+            host=self._place(host),
         )
         # It locks and asks for a while before its first byte: time for the caller to get ready.
         self._dump = self._start_dump(tool, properties.encoding)
@@ -144,6 +144,13 @@ class PostgresSource:
             # the server cannot be reached any more, there is nothing left to end.
             with contextlib.suppress(SnapError):
                 self._server.terminate(self._application)
+
+    def _place(self, host: str) -> str:
+        """Return where the database was, for whoever reads the snapshot later."""
+        if host and not host.startswith("/"):
+            return host
+        inside = f"{self._endpoint.place} on " if self._endpoint.place else ""
+        return inside + socket.gethostname()
 
     # -- pg_dump -------------------------------------------------------------------------------
 

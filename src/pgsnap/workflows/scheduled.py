@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pgsnap.alerts.telling import Alerts, Event, Message, ping, tell
-from pgsnap.errors import Interrupted, RepositoryLocked, StoreError
+from pgsnap.errors import Interrupted, RepositoryLocked, SnapError, StoreError
 from pgsnap.schedulers.jobs import OnOverlap
 from pgsnap.schedulers.runs import Ended, run_verb
 from pgsnap.schedulers.state import RunBusy, RunRecord, State
@@ -47,7 +48,7 @@ def run_job(
     failed, or 0; one that fails does not stop the others.
 
     *say* takes the lines of output, *measure* writes the metrics at the end. Raises StoreError,
-    RepositoryLocked where the run before goes on, and whatever *steps* raises.
+    RepositoryLocked where the run before goes on for too long.
     """
     wait = WAIT_SECONDS if on_overlap == "wait" else 0.0
     try:
@@ -74,8 +75,6 @@ def _run(
     say: Callable[[str], None],
     measure: Callable[[], None],
 ) -> int:
-    import os
-
     def warn(warnings: Sequence[str]) -> None:
         for warning in warnings:
             say(f"snap: warning: {warning}")
@@ -88,7 +87,8 @@ def _run(
     ended = Ended(Interrupted.exit_code, "interrupted")
     try:
         ended = _all(steps(), folder, say)
-    except StoreError as error:
+    except SnapError as error:
+        say(f"snap: error: {error.message}")
         ended = Ended(error.exit_code, error.message)
     finally:
         now = datetime.now(UTC).isoformat(timespec="seconds")

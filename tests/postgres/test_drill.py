@@ -1,0 +1,281 @@
+"""The drill on a real server: a healthy snapshot passes, and what is wrong fails by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pgsnap.demo.cluster import Cluster
+from pgsnap.repository.repository import Repository
+from pgsnap.runners.local import LocalRunner
+from pgsnap.sessions.endpoint import Endpoint
+from pgsnap.sessions.server import Server
+from pgsnap.targets.naming import new_token, scratch_name
+from pgsnap.targets.scratch import drop_leftovers
+from pgsnap.workflows.drill_report import CHECKS, OF_COPY, Status
+from pgsnap.workflows.restore_plan import RestoreOptions
+from pgsnap.workflows.verdicts import Proof, drilled, proofs
+from support.damaging import flip
+from support.databases import Database, new_name
+from support.drilling import MISCHIEF, checks_of, drill_now, failures, of_status
+from support.restoring import (
+    commit_database,
+    databases_like,
+    new_repository,
+    restore_now,
+    server_of,
+)
+
+RUNBOOK = "Back to the last state:\n\n    snap restore latest --yes\n"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[Repository]:
+    with new_repository(tmp_path / "repo") as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a runbook and one assertion that holds."""
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "one.sql").write_text("SELECT count(*) >= 0 FROM pg_class;\n")
+    (tmp_path / "rollback.md").write_text(RUNBOOK)
+    return tmp_path
+
+
+@contextmanager
+def nowhere(cluster: Cluster) -> Iterator[Server]:
+    """Yield a server that nobody can reach."""
+    endpoint = Endpoint.parse("host=127.0.0.1 port=1 dbname=gone", {})
+    yield Server(endpoint, LocalRunner(cluster.binaries.bindir))
+
+
+def test_a_healthy_snapshot_passes_every_check_and_leaves_nothing_behind(
+    repo: Repository, sample_database: Database, folder: Path
+) -> None:
+    server = server_of(sample_database)
+    snapshot = commit_database(repo, server)
+    before = sample_database.dump()
+    report = drill_now(repo, snapshot, server, folder)
+    assert [check.name for check in report.checks] == list(CHECKS)
+    assert failures(report) == {}
+    assert of_status(report, Status.PASSED) == list(CHECKS)
+    assert report.passed
+    # The sample has definitions that PostgreSQL words anew the first time.
+    assert "other words" in checks_of(report)["schema"].outcome.reason
+    assert report.recovery is not None
+    assert report.recovery.rows == repo.snapshot(snapshot).rows
+    assert report.recovery.seconds == pytest.approx(sum(report.recovery.phases.values()))
+    assert proofs(repo)[snapshot] is Proof.DRILLED
+    assert drilled(repo)[snapshot].passed
+    assert databases_like(sample_database, "%\\_\\_snap\\_%") == []
+    assert sample_database.dump() == before
+    assert repo.newest(None) == [snapshot]
+
+
+def test_a_throw_away_cluster_gets_the_roles_too_and_the_live_server_is_not_needed(
+    repo: Repository, database: Database, folder: Path
+) -> None:
+    role = new_name("owner")
+    database.psql(
+        f"CREATE ROLE {role}; CREATE TABLE t (id int); INSERT INTO t VALUES (1), (2);"
+        f" ALTER TABLE t OWNER TO {role}"
+    )
+    snapshot = commit_database(repo, server_of(database))
+    database.psql(f"DROP TABLE t; DROP ROLE {role}")
+    made: list[Cluster] = []
+
+    @contextmanager
+    def throw_away(major: int | None) -> Iterator[Server]:
+        assert major == database.cluster.major
+        with Cluster(database.cluster.binaries, fsync=False) as cluster:
+            made.append(cluster)
+            yield Server(Endpoint.parse(cluster.dsn(), {}), LocalRunner(cluster.binaries.bindir))
+
+    with nowhere(database.cluster) as live:
+        report = drill_now(repo, snapshot, live, folder, throw_away=throw_away)
+    assert failures(report) == {}
+    assert of_status(report, Status.SKIPPED) == ["commit"]
+    assert report.place == "throw-away"
+    assert not made[0].running
+    assert database.psql(f"SELECT count(*) FROM pg_roles WHERE rolname = '{role}'") == "0"
+
+
+def test_a_damaged_chunk_fails_the_snapshot_and_nothing_is_restored(
+    repo: Repository, database: Database, folder: Path
+) -> None:
+    database.psql("CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 3000) g")
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    assert drill_now(repo, snapshot, server, folder).passed
+    pack = max((repo.path / "packs").rglob("*"), key=lambda p: p.stat().st_size * p.is_file())
+    flip(pack, pack.stat().st_size // 2)
+    report = drill_now(repo, snapshot, server, folder)
+    assert list(failures(report)) == ["snapshot"]
+    assert any("data public.t" in d for d in checks_of(report)["snapshot"].outcome.details)
+    assert checks_of(report)["snapshot"].outcome.hint == "Run: snap repair"
+    skipped = of_status(report, Status.SKIPPED)
+    assert skipped == ["restore", *OF_COPY, "assertions"]
+    assert proofs(repo)[snapshot] is Proof.NONE
+    assert not drilled(repo)[snapshot].passed
+
+
+def test_a_lost_role_fails_the_restore_and_is_named(
+    repo: Repository, database: Database, folder: Path
+) -> None:
+    role = new_name("lost")
+    database.psql(f"CREATE ROLE {role}; CREATE TABLE t (id int); ALTER TABLE t OWNER TO {role}")
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    database.psql(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    report = drill_now(repo, snapshot, server, folder)
+    assert list(failures(report)) == ["restore"]
+    assert role in failures(report)["restore"]
+    assert not drilled(repo)[snapshot].passed
+
+
+def test_a_missing_extension_fails_and_is_named(
+    repo: Repository, own_cluster: Cluster, folder: Path
+) -> None:
+    own_cluster.create_database("app")
+    database = Database(own_cluster, "app")
+    database.psql("CREATE EXTENSION pgsnap_demo")
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    control = list((own_cluster.folder / "installation").rglob("pgsnap_demo.control"))
+    assert control, "the cluster has an installation of its own"
+    control[0].unlink()
+    report = drill_now(repo, snapshot, server, folder)
+    assert set(failures(report)) == {"restore", "extensions"}
+    assert all("pgsnap_demo" in reason for reason in failures(report).values())
+
+
+@pytest.mark.parametrize(
+    ("what", "check", "names"),
+    [
+        (
+            "UPDATE public.account SET amount = 0 WHERE id = 7",
+            "contents",
+            ["public.account", "rows 1 changed", "changed: id=7 (amount)"],
+        ),
+        (
+            "INSERT INTO public.account VALUES (99, 1, NULL) ON CONFLICT DO NOTHING",
+            "contents",
+            ["public.account", "rows 1 too many", "added: id=99"],
+        ),
+        (
+            "CREATE OR REPLACE FUNCTION public.intruder() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "schema",
+            ["FUNCTION public.intruder()"],
+        ),
+        ("PERFORM pg_catalog.setval('public.counter', 42)", "sequences", ["counter: 41", "42"]),
+        ("PERFORM pg_catalog.lo_put(4711, 9, 'x')", "large-objects", ["bytes restored"]),
+    ],
+)
+def test_what_comes_back_otherwise_fails_the_check_that_names_it(
+    repo: Repository, database: Database, folder: Path, what: str, check: str, names: list[str]
+) -> None:
+    database.psql(MISCHIEF.format(what=what).replace("%%", "%"))
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    report = drill_now(repo, snapshot, server, folder)
+    assert list(failures(report)) == [check]
+    outcome = checks_of(report)[check].outcome
+    told = "\n".join((outcome.reason, *outcome.details))
+    assert [name for name in names if name not in told] == []
+    assert not drilled(repo)[snapshot].passed
+
+
+def test_a_function_with_an_unqualified_name_in_an_index_fails_the_restore_and_is_named(
+    repo: Repository, database: Database, folder: Path
+) -> None:
+    database.psql(
+        "CREATE FUNCTION inner_one(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1';"
+        "CREATE FUNCTION outer_one(int) RETURNS int IMMUTABLE LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN inner_one($1); END';"
+        "CREATE TABLE t (id int); INSERT INTO t VALUES (1);"
+        "CREATE INDEX t_outer ON t (outer_one(id))"
+    )
+    server = server_of(database)
+    report = drill_now(repo, commit_database(repo, server), server, folder)
+    assert list(failures(report)) == ["restore"]
+    outcome = checks_of(report)["restore"].outcome
+    assert "inner_one" in "\n".join((outcome.reason, *outcome.details))
+    assert databases_like(database, "%\\_\\_snap\\_%") == []
+
+
+def test_an_assertion_that_does_not_hold_fails_and_none_can_write(
+    repo: Repository, database: Database, folder: Path
+) -> None:
+    database.psql("CREATE TABLE t (id int); INSERT INTO t VALUES (1), (2)")
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    checks = folder / "checks"
+    (checks / "rows.sql").write_text("SELECT id, 'odd' FROM t WHERE id > 1")
+    (checks / "false.sql").write_text("SELECT count(*) = 3 FROM t;")
+    (checks / "wrong.sql").write_text("SELECT nonsense FROM t;")
+    (checks / "writes.sql").write_text("DELETE FROM t;")
+    (checks / "none.sql").write_text("SELECT * FROM t WHERE id IS NULL;")
+    (checks / "strange.sql").write_text("SELECT true;")
+    (checks / "strange.sql").chmod(0o666)
+    report = drill_now(repo, snapshot, server, folder)
+    assert list(failures(report)) == ["assertions"]
+    told = dict(d.split(": ", 1) for d in checks_of(report)["assertions"].outcome.details)
+    assert told.keys() == {"rows.sql", "false.sql", "wrong.sql", "writes.sql", "strange.sql"}
+    assert told["rows.sql"] == "it returned 1 rows, the first is (2, odd)"
+    assert told["false.sql"] == "it returned false"
+    assert "nonsense" in told["wrong.sql"]
+    assert "read-only" in told["writes.sql"]
+    assert told["strange.sql"].startswith("not run")
+
+
+def test_a_dry_run_touches_no_database_and_records_nothing(
+    repo: Repository, database: Database, folder: Path
+) -> None:
+    database.psql("CREATE TABLE t AS SELECT 1 AS id")
+    snapshot = commit_database(repo, server_of(database))
+    with nowhere(database.cluster) as server:
+        report = drill_now(repo, snapshot, server, folder, dry_run=True)
+        assert failures(report) == {}
+        assert of_status(report, Status.PASSED) == [
+            "tools", "repository", "space", "snapshot", "documentation",
+        ]  # fmt: skip
+        assert drilled(repo) == {}
+        # Without it the same server is a failure, of which the snapshot is not guilty.
+        report = drill_now(repo, snapshot, server, folder)
+    assert list(failures(report)) == ["postgresql"]
+    assert drilled(repo) == {}
+
+
+def test_a_role_that_may_not_read_a_table_fails_the_check_of_a_commit(
+    repo: Repository, database: Database, folder: Path
+) -> None:
+    database.psql("CREATE TABLE t AS SELECT 1 AS id")
+    snapshot = commit_database(repo, server_of(database))
+    role = new_name("weak")
+    database.psql(f"CREATE ROLE {role} LOGIN")
+    try:
+        report = drill_now(repo, snapshot, server_of(database, user=role), folder)
+    finally:
+        database.psql(f"DROP ROLE {role}")
+    assert set(failures(report)) == {"commit", "restore"}
+
+
+def test_a_drill_that_was_killed_leaves_what_the_next_restore_drops(
+    repo: Repository, database: Database
+) -> None:
+    database.psql("CREATE TABLE t (id int); COMMENT ON TABLE t IS 'x'")
+    database.psql(f'ALTER DATABASE "{database.name}" CONNECTION LIMIT 0')
+    database.psql(f"COMMENT ON DATABASE \"{database.name}\" IS 'the application''s own'")
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    name = scratch_name(database.name, new_token())
+    report = restore_now(repo, snapshot, server, RestoreOptions(to=name, scratch=True))
+    assert report.warnings == ()
+    assert databases_like(database, "%\\_\\_snap\\_%") == [name]
+    with server.connect(server.maintenance_database()) as session:
+        assert drop_leftovers(session, server.connect) == ((name,), ())
