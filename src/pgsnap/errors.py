@@ -282,7 +282,7 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (40, "restore failed or refused; the live database is as it was"),
     (50, "store unavailable or full"),
     (60, "damage found"),
-    (65, "drill failed (drill, in a later version)"),
+    (65, "drill failed"),
     (70, "a bug in snap"),
     (130, "interrupted"),
 )

@@ -309,6 +309,8 @@ class Origin:
     entries of the dump name. *globals_status* says how the globals section came to be: "full",
     "without-passwords", or why there is none. *has_meta_commands* tells whether psql commands stand
     in it outside of rows and quotes (beyond the pair that pg_dump writes itself).
+    *excluded_table_data* are the patterns of tables whose rows were left out
+    (``--exclude-table-data``), *only_schemas* those of the schemas that alone were dumped.
     """
 
     kind: SourceKind
@@ -324,6 +326,13 @@ class Origin:
     file_name: str = ""
     client_encoding: str = ""
     has_meta_commands: bool = False
+    excluded_table_data: tuple[str, ...] = ()
+    only_schemas: tuple[str, ...] = ()
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the dump was made of a part of the database only."""
+        return bool(self.excluded_table_data or self.only_schemas)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pgsnap.demo.cluster import Cluster
 from support.commandline import CommandLine
+from support.databases import Database, new_name
 
 
 @pytest.fixture
@@ -15,3 +17,11 @@ def snap(
 ) -> CommandLine:
     """`snap` in an empty folder, with nothing set in its environment."""
     return CommandLine(tmp_path, monkeypatch, capfd)
+
+
+@pytest.fixture
+def own_cluster_database(own_cluster: Cluster) -> Database:
+    """A database of a cluster that the test may stop."""
+    name = new_name()
+    own_cluster.create_database(name)
+    return Database(own_cluster, name)

@@ -162,6 +162,7 @@ def test_a_missing_extension_fails_and_is_named(
             "contents",
             ["public.account", "rows 1 changed", "changed: id=7 (amount)"],
         ),
+        ("UPDATE public.account SET note = ''", "contents", ["rows 50 changed", "id=10 (note)"]),
         (
             "INSERT INTO public.account VALUES (99, 1, NULL) ON CONFLICT DO NOTHING",
             "contents",
@@ -187,6 +188,8 @@ def test_what_comes_back_otherwise_fails_the_check_that_names_it(
     outcome = checks_of(report)[check].outcome
     told = "\n".join((outcome.reason, *outcome.details))
     assert [name for name in names if name not in told] == []
+    # A whole table that differs makes no long report.
+    assert sum(len(table.rows) for table in report.tables) <= 10
     assert not drilled(repo)[snapshot].passed
 
 
@@ -226,7 +229,7 @@ def test_an_assertion_that_does_not_hold_fails_and_none_can_write(
     assert list(failures(report)) == ["assertions"]
     told = dict(d.split(": ", 1) for d in checks_of(report)["assertions"].outcome.details)
     assert told.keys() == {"rows.sql", "false.sql", "wrong.sql", "writes.sql", "strange.sql"}
-    assert told["rows.sql"] == "it returned 1 rows, the first is (2, odd)"
+    assert told["rows.sql"] == "it returned 1 row, the first is (2, odd)"
     assert told["false.sql"] == "it returned false"
     assert "nonsense" in told["wrong.sql"]
     assert "read-only" in told["writes.sql"]

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
 
+from support.power import UNLOGGED
+
 
 class Watcher(Protocol):
     def before(self, effect: str, path: str) -> None:
@@ -107,6 +109,7 @@ class _Calls:
         self.base = str(base.resolve())
         self.watcher = watcher
         self.whole = {name: getattr(os, name) for name in _WATCHED}
+        # Whoever kills the process must hold it, or an effect could be there that no log tells of.
         self.lock = threading.RLock()
         self.offsets: dict[int, int] = {}
 
@@ -119,7 +122,7 @@ class _Calls:
         if isinstance(text, bytes) or not text.startswith(self.base + "/"):
             return None
         folder, _, name = text[len(self.base) :].rpartition("/")
-        if name.startswith(("index.sqlite", ".probe", "lock", "cas.")):
+        if name.startswith(UNLOGGED):
             return None
         return folder, name
 
@@ -133,8 +136,8 @@ class _Calls:
         place = self.place(path)
         if place is None or not flags & os.O_CREAT:
             return int(self.whole["open"](path, flags, *words, **more))
-        self.watcher.before("create", place[1])
         with self.lock:
+            self.watcher.before("create", place[1])
             file = int(self.whole["open"](path, flags, *words, **more))
             self.offsets[file] = 0
             self.watcher.after(("create", *place, os.fstat(file).st_ino))
@@ -144,7 +147,8 @@ class _Calls:
         place = self.name_of(file)
         if place is None:
             return int(self.whole["writev"](file, views))
-        self.watcher.before("write", place[1])
+        with self.lock:
+            self.watcher.before("write", place[1])
         half = b"".join(views)[: sum(map(len, views)) // 2]
         if isinstance(self.watcher, KillAt):
             # What the kernel may do too: take a part, and let us ask again.
@@ -163,12 +167,13 @@ class _Calls:
     def fsync(self, file: int) -> None:
         info = os.fstat(file)
         path = str(Path(f"/proc/self/fd/{file}").readlink())
-        if not path.startswith(self.base):
+        is_folder = stat.S_ISDIR(info.st_mode)
+        if not path.startswith(self.base) or not (is_folder or self.place(path)):
             return self.whole["fsync"](file)  # type: ignore[no-any-return]
-        self.watcher.before("sync", path.rpartition("/")[2])
         with self.lock:
+            self.watcher.before("sync", path.rpartition("/")[2])
             # The effects count, not the disk: a real sync would only take time.
-            if stat.S_ISDIR(info.st_mode):
+            if is_folder:
                 self.watcher.after(("sync folder", path[len(self.base) :]))
             else:
                 self.watcher.after(("sync", info.st_ino))
@@ -176,18 +181,18 @@ class _Calls:
 
     def mkdir(self, path: Any, *words: Any, **more: Any) -> None:
         place = self.place(path)
-        if place is not None:
-            self.watcher.before("mkdir", place[1])
         with self.lock:
+            if place is not None:
+                self.watcher.before("mkdir", place[1])
             self.whole["mkdir"](path, *words, **more)
             if place is not None:
                 self.watcher.after(("mkdir", *place))
 
     def unlink(self, path: Any, *words: Any, **more: Any) -> None:
         place = self.place(path)
-        if place is not None:
-            self.watcher.before("unlink", place[1])
         with self.lock:
+            if place is not None:
+                self.watcher.before("unlink", place[1])
             self.whole["unlink"](path, *words, **more)
             if place is not None:
                 self.watcher.after(("unlink", *place))
@@ -203,8 +208,8 @@ class _Calls:
         if old is None or new is None:
             self.whole[call](source, target, **more)
             return
-        self.watcher.before(call, new[1])
         with self.lock:
+            self.watcher.before(call, new[1])
             self.whole[call](source, target, **more)
             self.watcher.after((call, *old, *new))
 
@@ -220,8 +225,12 @@ def watched(base: Path, watcher: Watcher) -> Iterator[None]:
 
     def connect_watched(*words: Any, **more: Any) -> sqlite3.Connection:
         made = connect(*words, **more)
-        made.set_trace_callback(lambda sql: watcher.before("sql", sql[:24]))
+        made.set_trace_callback(before_statement)
         return made
+
+    def before_statement(sql: str) -> None:
+        with calls.lock:
+            watcher.before("sql", sql[:24])
 
     with (
         mock.patch.multiple(os, **{name: getattr(calls, name) for name in _WATCHED}),

@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 SECTOR = 512
+UNLOGGED = ("index.sqlite", ".probe", "lock", "cas.")
+"""How the names of files begin that no log tells of: the index has a journal of its own, and the
+others hold nothing."""
 _FOLDER = -1
 
 
@@ -45,6 +48,25 @@ class Disk:
         self._folders: dict[str, _Folder] = {"": _Folder()}
         self._files: dict[int, _File] = {}
         self._serials: dict[int, int] = {}
+
+    @classmethod
+    def holding(cls, folder: Path) -> Disk:
+        """Return a disk on which all that is in *folder* is durable."""
+        disk = cls()
+        disk._take(folder, "")
+        return disk
+
+    def _take(self, folder: Path, name: str) -> None:
+        for path in folder.iterdir():
+            if path.is_dir():
+                self._mkdir(name, path.name)
+                self._take(path, f"{name}/{path.name}")
+            elif not path.name.startswith(UNLOGGED):
+                inode = path.stat().st_ino
+                self._create(name, path.name, inode)
+                self._write(inode, 0, path.read_bytes())
+                self._sync(inode)
+        self._sync_folder(name)
 
     def do(self, record: Sequence[Any]) -> None:
         """Carry out one effect of a log."""

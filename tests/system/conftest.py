@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pgsnap.demo.binaries import Binaries
+from support.containers import Container, Podman
 from support.databases import Database
 from support.installed import Shop
 from support.restore_steps import SCRATCH_OR_KEPT
@@ -19,3 +23,26 @@ def shop(database: Database, tmp_path: Path) -> Iterator[Shop]:
     yield Shop.made(database, tmp_path)
     for name in databases_like(database, SCRATCH_OR_KEPT):
         database.cluster.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def podman(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    """A container engine of the tests' own, with an image of PostgreSQL."""
+    if shutil.which("podman") is None and shutil.which("apt-get") is not None:
+        subprocess.run(
+            ["apt-get", "install", "-y", "-q", "--no-install-recommends", "podman"],
+            check=False,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+        )
+    if shutil.which("podman") is None:
+        pytest.skip("needs Podman: run `apt-get install podman`")
+    engine = Podman(tmp_path_factory.mktemp("podman"), binaries)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def server(podman: Podman) -> Container:
+    """A server in a container that all tests share: role and database are both called shop."""
+    return podman.postgres(POSTGRES_USER="shop", POSTGRES_DB="shop")

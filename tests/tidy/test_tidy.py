@@ -21,8 +21,14 @@ LINES_MAX = 400
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "manager", "misc"}
 # Imported at the top these would cost every start of `snap`; chunking is itself imported late.
 NUMPY_ROOM = "chunking"
-# A restore and an undo take a snapshot of what they are about to replace; an import is commits.
-VERBS_MAY_CALL = {("safety", "commit"), ("import_dumps", "commit")}
+# A restore and an undo take a snapshot of what they are about to replace; an import is commits; a
+# drill is a verify, a restore and a diff (drill_compare).
+VERBS_MAY_CALL = {
+    ("safety", "commit"),
+    ("import_dumps", "commit"),
+    ("drill", "restore"),
+    ("drill", "verify"),
+}
 # SQL may be asked of a psql that a runner starts.
 SIDEWAYS = {("sessions", "runners")}
 

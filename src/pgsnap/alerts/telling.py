@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -83,8 +84,9 @@ def tell(alerts: Alerts, message: Message) -> list[str]:
 
 
 def _notify(urls: tuple[str, ...], message: Message) -> str | None:
+    # An extra: it brings eleven packages.
     try:
-        import apprise
+        apprise = importlib.import_module("apprise")
     except ImportError:
         return "apprise is not installed: pip install 'pgsnap[notify]'"
     service = apprise.Apprise()

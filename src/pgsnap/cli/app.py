@@ -128,6 +128,12 @@ class Command(TyperCommand):
         attributes["params"] = [*(attributes.get("params") or ()), *_global_options()]
         super().__init__(name, **attributes)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        invocation = ctx.find_object(Invocation)
+        if invocation is not None:
+            invocation.command, invocation.parameters = ctx.info_name, dict(ctx.params)
+        return super().invoke(ctx)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _format_options(self, ctx, formatter)
 

@@ -23,6 +23,14 @@ from pgsnap.errors import BUG_EXIT_CODE, Interrupted, SnapError, StoreFull
 
 _PROGRAM_NAMES = ("snap", "pgsnap")
 
+# What writes to a repository or a database, and what reads contents out.
+AUDITED = frozenset(
+    {
+        *("init", "commit", "import", "tag", "forget", "unforget", "gc", "repair", "reindex"),
+        *("restore", "undo", "verify", "drill", "cat", "export", "diff"),
+    }
+)
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP. A kind of KeyboardInterrupt: whatever stops cleanly for Ctrl-C does so
@@ -31,8 +39,19 @@ class Terminated(KeyboardInterrupt):
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code. Raises nothing."""
-    terminal = Terminal.of_process()
-    invocation = Invocation(terminal)
+    invocation = Invocation(Terminal.of_process())
+    started = datetime.now(UTC)
+    code = _run(invocation, arguments)
+    if invocation.opened is not None and invocation.command in AUDITED:
+        # Only here: `snap log` does not pay for it.
+        from pgsnap.cli.audit_trail import record_run
+
+        record_run(invocation, started, code)
+    return code
+
+
+def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
+    terminal = invocation.terminal
     try:
         with _signals_as_errors():
             from pgsnap.cli.app import execute

@@ -19,6 +19,15 @@ _TEMPLATE = """\
 # Keep passwords out of this file: libpq reads them from ~/.pgpass.
 # dsn = "host=localhost dbname=shop user=shop"
 
+# The container that PostgreSQL runs in: its name, or its compose service. Then the tools in it are
+# used, no port is needed, and dsn is seen from inside; it is not needed for POSTGRES_USER and
+# POSTGRES_DB of the container.
+# container = "shop-db-1"
+{compose}
+# compose_file = "compose.yaml"
+# engine = "docker"
+# container_user = "postgres"
+
 # The folder of pg_dump, pg_dumpall and psql. Default: the version that fits the server, wherever it
 # is installed.
 # bindir = "/usr/lib/postgresql/15/bin"
@@ -56,13 +65,30 @@ _TEMPLATE = """\
 
 # How long `snap unforget` can bring back what was dropped.
 # grace = "7d"
+
+# What `snap schedule install` lets run by itself, in cron's syntax or by name ("@daily"). Jobs are
+# commit, gc, verify, drill and check; each may have more options.
+# [schedule]
+# commit = "0 2 * * *"
+# commit_options = ["--skip-unchanged"]
+# all_databases = false
+# on_overlap = "skip"
+
+# Who is told how runs end. A URL is a secret: it may stand in a file of its own.
+# [alerts]
+# ping_url_file = "ping-url"
+# webhook_file = "webhook-url"
+# metrics_file = "/var/lib/node_exporter/snap.prom"
+# on = ["failure", "red", "recovered"]
 """
 
 
-def config_template(repository: str | None) -> str:
-    """Return the text of a new snap.toml; *repository* is None for the default place."""
+def config_template(repository: str | None, compose: str | None = None) -> str:
+    """Return the text of a new snap.toml; *repository* is None for the default place, *compose*
+    the service that PostgreSQL runs in, if it does."""
     line = '# repository = "database/backups"'
     if repository is not None:
         # A JSON string is a TOML basic string, but for the DEL character, which no path has.
         line = f"repository = {json.dumps(repository, ensure_ascii=False)}"
-    return _TEMPLATE.format(repository=line)
+    service = f"compose = {json.dumps(compose)}" if compose else '# compose = "db"'
+    return _TEMPLATE.format(repository=line, compose=service)

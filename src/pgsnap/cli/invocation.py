@@ -29,6 +29,13 @@ class Invocation:
         self.given = GlobalOptions()
         self.notices: list[str] = []
         self._settings: Settings | None = None
+        # For the audit log: the command that runs, its options, the repository that it opened,
+        # the snapshots that its revisions meant, and its result.
+        self.command: str | None = None
+        self.parameters: dict[str, Any] = {}
+        self.opened: Path | None = None
+        self.resolved: list[str] = []
+        self.result: dict[str, Any] = {}
 
     @classmethod
     def of(cls, ctx: click.Context) -> Invocation:
@@ -43,6 +50,10 @@ class Invocation:
         if self._settings is None:
             self._settings = load_settings(self.given, os.environ, Path.cwd())
         return self._settings
+
+    def reload(self) -> None:
+        """Read the settings anew when they are next wanted: the environment changed."""
+        self._settings = None
 
     @property
     def json(self) -> bool:
@@ -62,6 +73,8 @@ class Invocation:
 
     def emit(self, fields: dict[str, Any] | list[dict[str, Any]], lines: list[str]) -> None:
         """Write the result: *fields* with --json, else *lines*."""
+        if isinstance(fields, dict):
+            self.result = fields
         if self.json:
             self.terminal.write(render.json_text(fields) + "\n")
         elif lines:

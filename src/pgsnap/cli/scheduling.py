@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.schedule_table import JOBS, ScheduleTable
@@ -17,6 +17,7 @@ from pgsnap.errors import SnapError, UsageError
 if TYPE_CHECKING:
     from pgsnap.alerts.telling import Alerts
     from pgsnap.schedulers.jobs import Schedule
+    from pgsnap.schedulers.runs import LogFile
     from pgsnap.schedulers.state import State
     from pgsnap.workflows.scheduled import Step
 
@@ -50,7 +51,9 @@ def wanted_table(invocation: Invocation, given: Mapping[str, str | None]) -> Sch
     from pgsnap.schedulers.cron import parse_cron
 
     table = invocation.settings.schedule or ScheduleTable()
-    times = {job: parse_cron(when, f"--{job}").text for job, when in given.items() if when}
+    times: dict[str, Any] = {
+        job: parse_cron(when, f"--{job}").text for job, when in given.items() if when is not None
+    }
     table = replace(table, **times)
     if not table.times():
         raise UsageError(
@@ -78,7 +81,10 @@ def schedule_of(invocation: Invocation, table: ScheduleTable, *, log: bool) -> S
     for name in ("repo", "database", "container", "compose"):
         value = getattr(given, name, None)
         if value is not None:
-            common += [f"--{name}", str(invocation.settings.repository) if name == "repo" else value]
+            common += [
+                f"--{name}",
+                str(invocation.settings.repository) if name == "repo" else value,
+            ]
     common += ["--on-overlap", table.on_overlap] if table.on_overlap != "skip" else []
     common += ["--log"] if log else []
     jobs = []
@@ -133,11 +139,7 @@ def _widen_path() -> None:
     os.environ["PATH"] = os.pathsep.join([*filter(None, there), *more])
 
 
-def _logger(file: object, job: str) -> Callable[[str], None]:
-    from pgsnap.schedulers.runs import LogFile
-
-    assert isinstance(file, LogFile)
-
+def _logger(file: LogFile, job: str) -> Callable[[str], None]:
     def say(line: str) -> None:
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
@@ -201,12 +203,10 @@ def _databases(invocation: Invocation) -> list[str]:
     with server.connect(server.maintenance_database(), "snap schedule") as session:
         rows = session.query(
             "SELECT d.datname FROM pg_catalog.pg_database d WHERE d.datallowconn"
-            " AND NOT d.datistemplate AND d.datname OPERATOR(pg_catalog.!~) '__snap_(kept_)?[0-9a-f]{10}$'"
-            " ORDER BY 1"
+            " AND NOT d.datistemplate"
+            " AND d.datname OPERATOR(pg_catalog.!~) '__snap_(kept_)?[0-9a-f]{10}$' ORDER BY 1"
         )
-    names = [row[0] for row in rows if row[0]]
-    # Empty on nearly every server: it is where tools log in.
-    return [name for name in names if name != "postgres"]
+    return [row[0] for row in rows if row[0]]
 
 
 def _dsn_of(invocation: Invocation, name: str) -> str:

@@ -10,9 +10,7 @@ from pgsnap.errors import UsageError
 Reader: TypeAlias = Callable[[Any, str], Any]
 
 
-def read_keys(
-    value: Any, where: str, readers: Mapping[str, Reader], table: str
-) -> dict[str, Any]:
+def read_keys(value: Any, where: str, readers: Mapping[str, Reader], table: str) -> dict[str, Any]:
     """Return what the *readers* make of the table *value*; *where* names it in errors, *table* is
     its name. Raises UsageError."""
     if not isinstance(value, dict):

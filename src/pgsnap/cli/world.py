@@ -24,21 +24,42 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def open_repository(invocation: Invocation, *, alone: bool = False) -> Repository:
-    """Return the repository of the settings, open; a context manager. *alone*: by nobody else."""
+def open_repository(
+    invocation: Invocation, *, alone: bool = False, warn_of_access: bool = True
+) -> Repository:
+    """Return the repository of the settings, open; a context manager. *alone*: by nobody else.
+    A folder that others may enter is warned of."""
     from pgsnap.repository.repository import Repository
 
     settings = invocation.settings
+    invocation.opened = settings.repository
     try:
-        return Repository.open(
+        repo = Repository.open(
             settings.repository,
             lock_timeout_seconds=settings.lock_timeout,
             index_folder=cache_folder(),
             alone=alone,
         )
     except RepositoryNotFound as error:
+        invocation.opened = None
         error.detail = f"{error.detail} The place comes from {settings.repository_from}.".strip()
         raise
+    if warn_of_access:
+        _warn_of_access(invocation, settings.repository)
+    return repo
+
+
+def _warn_of_access(invocation: Invocation, path: Path) -> None:
+    """Warn where others than the owner may enter the repository: it holds whole databases."""
+    from pgsnap.repository.access import closing_command, open_to_others
+
+    mode = open_to_others(path)
+    # Read-only media have no better modes to offer.
+    if mode is not None and os.access(path, os.W_OK):
+        invocation.warn(
+            f"warning: others may enter the repository (mode {mode:04o}); "
+            f"close it: {closing_command(path)}"
+        )
 
 
 def cache_folder() -> Path | None:
@@ -116,9 +137,11 @@ def resolve(invocation: Invocation, repo: Repository, revision: str) -> Snapshot
     one that --database, snap.toml or the DSN names. Raises RevisionError."""
     from pgsnap.repository import revisions
 
-    return _for_database(
+    found = _for_database(
         invocation.settings, lambda name: revisions.resolve(repo, revision, database=name)
     )
+    invocation.resolved.append(found.hex())
+    return found
 
 
 def label_of(invocation: Invocation, repo: Repository) -> str:
@@ -144,10 +167,17 @@ def commit_source(
     *,
     lock_wait_timeout: float,
     allow_newer_client: bool,
+    exclude_table_data: tuple[str, ...] = (),
+    only_schemas: tuple[str, ...] = (),
 ) -> tuple[PostgresSource | FileSource, str]:
     """Return where the dump comes from, and the label of its snapshot. Raises UsageError."""
     settings = invocation.settings
     if file is not None:
+        if exclude_table_data or only_schemas:
+            raise UsageError(
+                "--exclude-table-data and --schema tell pg_dump what to leave out, and the file"
+                " is dumped already"
+            )
         return _file_source(invocation, file), _label_of_file(settings)
     from pgsnap.sources.postgres import PostgresSource
 
@@ -156,6 +186,8 @@ def commit_source(
         found,
         lock_wait_timeout_seconds=lock_wait_timeout,
         allow_newer_client=allow_newer_client,
+        exclude_table_data=exclude_table_data,
+        only_schemas=only_schemas,
     )
     return source, settings.database or found.endpoint.database
 

@@ -35,6 +35,7 @@ _COMMENT_ON_OWN = re.compile(rf"COMMENT ON (?:INDEX|SEQUENCE|STATISTICS) ({_CHAI
 _CREATE_INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX ({_WORD}) ON ")
 _CONSTRAINT = re.compile(rf"\s+ADD CONSTRAINT ({_WORD}) ")
 _ON_SEQUENCE = re.compile(rf"(?:GRANT|REVOKE) [^\n]*? ON SEQUENCE ({_CHAIN}) (?:TO|FROM) ")
+_REFERENCES = re.compile(rf" REFERENCES ({_CHAIN})\(")
 _OWNER = re.compile(r"^ALTER [A-Z ]+ \S.* OWNER TO .+;$", re.M)
 _AFTER_ROWS = (
     *("CONSTRAINT", "CHECK CONSTRAINT", "INDEX", "TRIGGER", "RULE", "POLICY", "ROW SECURITY"),
@@ -48,7 +49,8 @@ class TableParts:
 
     *before* the rows stand the table itself, its sequences and defaults; *after* them indexes,
     constraints, triggers, policies, rights and comments; *foreign_keys* are its own. *sequences*
-    are those that belong to its columns, *statistics* its extended ones. *obstacle* says why it
+    are those that belong to its columns, *statistics* its extended ones,
+    *indexes* those of constraints too. *obstacle* says why it
     cannot be made alone, "" where it can.
     """
 
@@ -58,11 +60,12 @@ class TableParts:
     foreign_keys: tuple[str, ...]
     sequences: tuple[TableName, ...]
     statistics: tuple[TableName, ...]
+    indexes: tuple[TableName, ...]
     obstacle: str = ""
 
     def names_in(self, schema: str) -> dict[TableName, TableName]:
         """Return the names of all that has one of its own, as they are in another *schema*."""
-        own = (self.table, *self.sequences, *self.statistics)
+        own = (self.table, *self.sequences, *self.statistics, *self.indexes)
         return {name: (schema, name[1]) for name in own}
 
 
@@ -93,7 +96,7 @@ def table_parts(
     defaults = [e for e in pre if e.type == "DEFAULT" and e.table == table]
     after = [e for e in post if e.type in _AFTER_ROWS and e.table == table]
     statistics = tuple((e.schema, e.name) for e in after if e.type == "STATISTICS")
-    indexes = {(table[0], name) for e in after for name in _index_names(e)}
+    indexes = [(table[0], name) for e in after for name in _index_names(e)]
     own = {*sequences, *statistics, *indexes}
     after += [e for e in (*pre, *post) if e not in after and _is_about(e, table, own)]
     keys = [e for e in post if e.type == "FK CONSTRAINT" and e.table == table]
@@ -104,6 +107,7 @@ def table_parts(
         foreign_keys=tuple(e.text for e in keys),
         sequences=tuple(sequences),
         statistics=statistics,
+        indexes=tuple(indexes),
         obstacle=_obstacle(made[0], pre, table),
     )
 
@@ -197,19 +201,19 @@ def _index_names(entry: DdlEntry) -> Iterator[str]:
         yield _words(match[1])[0]
 
 
-def _is_about(entry: DdlEntry, table: TableName, own: Iterable[TableName]) -> bool:
+def _is_about(entry: DdlEntry, table: TableName, own: set[TableName]) -> bool:
     """Tell whether a comment or right is about a part of the table."""
     if entry.type == "ACL":
         match = _ON_SEQUENCE.match(entry.text)
-        return match is not None and tuple(_words(match[1])) in own
+        return match is not None and _first_qualified(match[1]) in own
     if entry.type != "COMMENT":
         return False
     if entry.table == table:
         return True
     if (match := _COMMENT_ON_PART.match(entry.text)) is not None:
-        return tuple(_words(match[1])) == table
+        return _first_qualified(match[1]) == table
     match = _COMMENT_ON_OWN.match(entry.text)
-    return match is not None and tuple(_words(match[1])) in own
+    return match is not None and _first_qualified(match[1]) in own
 
 
 def _obstacle(made: DdlEntry, pre: Iterable[DdlEntry], table: TableName) -> str:
@@ -222,3 +226,11 @@ def _obstacle(made: DdlEntry, pre: Iterable[DdlEntry], table: TableName) -> str:
     if any(e.type == "TABLE ATTACH" and (e.schema, e.name) == table for e in pre):
         return "it is a partition of another table"
     return ""
+
+
+def foreign_key_ends(text: str) -> tuple[TableName, ...]:
+    """Return the table of a foreign key and the one that it refers to."""
+    match = _REFERENCES.search(text)
+    if match is None:
+        return ()
+    return _first_qualified(text[text.index("ALTER TABLE ") :]), _first_qualified(match[1])

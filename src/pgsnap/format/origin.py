@@ -15,6 +15,7 @@ from pgsnap.format.record import too_new
 from pgsnap.model import DatabaseProperties, Extension, Origin, ServerInfo, Setting, SourceKind
 
 _Value = TypeVar("_Value")
+_LISTS = ("owners", "excluded_table_data", "only_schemas")
 
 
 def canonical_json(value: Any) -> bytes:
@@ -51,7 +52,7 @@ def decode_origin(data: bytes, what: str) -> Origin:
             kind=SourceKind(loaded["kind"]),
             server=None if server is None else _build(ServerInfo, server),
             properties=None if properties is None else _properties(properties),
-            owners=tuple(loaded.get("owners", ())),
+            **{name: tuple(loaded.get(name, ())) for name in _LISTS},
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CorruptionError(f"{what} is damaged", detail=f"Its origin: {error!r}.") from None

@@ -1,4 +1,4 @@
-"""How much freed memory the C library keeps for the threads that freed it."""
+"""What the C library does with freed memory."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ import contextlib
 import functools
 import sys
 
+from pgsnap.limits import MIB
+
 # From glibc's malloc.h.
-_M_ARENA_MAX = -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 @functools.cache
-def share_one_arena() -> None:
-    """Let all threads from now on take memory from one place, where glibc is the C library.
+def keep_freed_chunks() -> None:
+    """Let freed chunks serve the next ones, of whatever thread, where glibc is the C library.
 
-    By default each thread has an arena, and each keeps what was freed in it: a third more memory,
-    and the more the more processors there are. Blocks here are large, so threads hardly wait.
+    By default memory of a chunk's size goes back to the kernel at once, which hands it out again
+    page by page, emptied: a quarter of the time of reading deltas. And each thread keeps what it
+    freed for itself: a third more memory, and the more the more processors there are.
     """
     if sys.platform != "linux":
         return
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, 16 * MIB)
+        mallopt(_M_TRIM_THRESHOLD, 64 * MIB)

@@ -49,7 +49,7 @@ def append(repository: Path, entry: dict[str, Any], *, bytes_max: int = FILE_BYT
 
 def read(repository: Path, since: datetime | None = None) -> AuditEntries:
     """Return what was logged at or after *since*. Raises OSError."""
-    found: list[dict[str, Any]] = []
+    found: list[tuple[datetime, dict[str, Any]]] = []
     unreadable = 0
     for number in range(FILES_MAX - 1, -1, -1):
         try:
@@ -59,13 +59,16 @@ def read(repository: Path, since: datetime | None = None) -> AuditEntries:
         for line in filter(None, data.split(b"\n")):
             try:
                 entry = json.loads(line)
-                wanted = since is None or datetime.fromisoformat(entry["time"]) >= since
+                time = datetime.fromisoformat(entry["time"])
+                wanted = since is None or time >= since
             except (ValueError, KeyError, TypeError):
                 unreadable += 1
                 continue
             if wanted:
-                found.append(entry)
-    return AuditEntries(tuple(sorted(found, key=lambda entry: entry["time"])), unreadable)
+                found.append((time, entry))
+    # A run stands in the log when it ends.
+    found.sort(key=lambda one: one[0])
+    return AuditEntries(tuple(entry for _, entry in found), unreadable)
 
 
 @contextlib.contextmanager

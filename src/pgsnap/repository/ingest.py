@@ -37,7 +37,7 @@ from pgsnap.model import (
     Snapshot,
 )
 from pgsnap.progress import SILENT, Progress
-from pgsnap.repository.arenas import share_one_arena
+from pgsnap.repository.arenas import keep_freed_chunks
 from pgsnap.repository.bases import Bases, SectionBases
 from pgsnap.repository.deltas import DeltaEncoder
 from pgsnap.repository.packs import PackWriter
@@ -92,7 +92,7 @@ class Ingest:
         self._packs = PackWriter(
             repo.store, repo.index, repo.config.pack_bytes, self._forget_claims
         )
-        share_one_arena()
+        keep_freed_chunks()
         self._pool = ThreadPoolExecutor(
             min(os.cpu_count() or 2, BATCHES_IN_FLIGHT),
             thread_name_prefix="snap-store",

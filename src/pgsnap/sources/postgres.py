@@ -35,10 +35,21 @@ ORDER BY 1 LIMIT 5
 """
 
 
+def part_options(
+    exclude_table_data: tuple[str, ...], only_schemas: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return pg_dump's options for a dump of a part of a database."""
+    return (
+        *(f"--exclude-table-data={pattern}" for pattern in exclude_table_data),
+        *(f"--schema={pattern}" for pattern in only_schemas),
+    )
+
+
 class PostgresSource:
     """Dumps one database of *server* (None: the endpoint's). `Source` is its contract.
 
     *adjust*, where given, makes of the database's properties what is recorded of them.
+    *exclude_table_data* and *only_schemas* are patterns as pg_dump takes them; they are recorded.
     *warnings* holds what pg_dump wrote to standard error although it succeeded.
     """
 
@@ -51,6 +62,8 @@ class PostgresSource:
         allow_newer_client: bool = False,
         with_globals: bool = True,
         dump_options: tuple[str, ...] = (),
+        exclude_table_data: tuple[str, ...] = (),
+        only_schemas: tuple[str, ...] = (),
         adjust: Callable[[DatabaseProperties], DatabaseProperties] | None = None,
     ) -> None:
         self._server = server
@@ -61,7 +74,9 @@ class PostgresSource:
         self._lock_wait_seconds = lock_wait_timeout_seconds
         self._allow_newer = allow_newer_client
         self._with_globals = with_globals
-        self._dump_options = dump_options
+        self._dump_options = (*dump_options, *part_options(exclude_table_data, only_schemas))
+        self._excluded = exclude_table_data
+        self._schemas = only_schemas
         self._adjust = adjust
         # The names by which our backends are found again when their client was killed.
         self._application = f"snap pg_dump {secrets.token_hex(8)}"
@@ -93,6 +108,8 @@ class PostgresSource:
             server=info,
             properties=properties,
             host=self._place(host),
+            excluded_table_data=self._excluded,
+            only_schemas=self._schemas,
         )
         # It locks and asks for a while before its first byte: time for the caller to get ready.
         self._dump = self._start_dump(tool, properties.encoding)

@@ -131,6 +131,11 @@ class Feeder:
         self._places = _Places()
         self._tags = _TagReader(child)
 
+    @property
+    def counts(self) -> Sequence[int]:
+        """The rows that the server took, COPY by COPY; all of them so far after `settle`."""
+        return self._tags.counts
+
     def section_begins(self, name: SectionName) -> None:
         """Note that the next block belongs to another section."""
         self._places.begin(name)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
-import shlex
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +14,7 @@ from pgsnap.format.times import to_micros
 from pgsnap.limits import MIB
 from pgsnap.model import Note, SnapshotId
 from pgsnap.repository import layout, lock
+from pgsnap.repository.access import closing_command, open_to_others
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.cron import parse_cron
@@ -240,19 +238,6 @@ def check_access(report: CheckReport, path: Path) -> None:
     if mode is not None:
         text = f"the repository has mode {mode:04o}, close it: {closing_command(path)}"
         report.add(Level.WARNING, "access", text)
-
-
-def open_to_others(path: Path) -> int | None:
-    """Return the mode of the folder *path* where others than its owner may enter it, else None."""
-    with contextlib.suppress(OSError):
-        mode = stat.S_IMODE(path.stat().st_mode)
-        # Without the right to enter the folder nothing below it can be reached.
-        return mode if mode & 0o077 else None
-    return None
-
-
-def closing_command(path: Path) -> str:
-    return f"chmod -R go= {shlex.quote(str(path))}"
 
 
 def check_database(report: CheckReport, server: Server) -> None:

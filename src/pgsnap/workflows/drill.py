@@ -38,6 +38,7 @@ from pgsnap.workflows.drill_report import (
     Recovery,
     Status,
     TableFinding,
+    counted,
     failed,
     passed,
     skipped,
@@ -252,12 +253,12 @@ class _Drill:
         if hit:
             lines = [f"{found.name}: {found.problem} {', '.join(found.sections)}" for found in hit]
             return failed(
-                f"{len(hit)} findings of damage: {hit[0].name}",
+                f"{counted(len(hit), 'finding')} of damage: {hit[0].name}",
                 *[line.rstrip() for line in lines[:_TOLD_MAX]],
                 hint=f"Run: {hit[0].next}",
             )
         size = f"{self.snapshot.plain_bytes:,}"
-        return passed(f"all {report.sections} sections were read, {size} bytes of dump")
+        return passed(f"{counted(report.sections, 'section')} read whole, {size} bytes of dump")
 
     def _restore(self, server: Server | None) -> None:
         """Restore, compare, and drop what was made."""
@@ -301,7 +302,7 @@ class _Drill:
         self.recovery = Recovery(total, report.plain_bytes, report.rows, phases)
         rate = report.plain_bytes / max(total, 0.001) / 1e6
         return passed(
-            f"{report.rows:,} rows, {report.plain_bytes:,} bytes in {total:.2f} s"
+            f"{counted(report.rows, 'row')}, {report.plain_bytes:,} bytes in {total:.2f} s"
             f" ({rate:.1f} MB/s)",
             *self.plan.warnings,
             *report.warnings,

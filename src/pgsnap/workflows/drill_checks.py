@@ -17,7 +17,7 @@ from pgsnap.runners.base import Runner
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.requirements import source_major
-from pgsnap.workflows.drill_report import Outcome, failed, passed, skipped
+from pgsnap.workflows.drill_report import Outcome, counted, failed, passed, skipped
 from pgsnap.workflows.restore_plan import RestorePlan
 
 _PROGRAMS = ("pg_dump", "pg_dumpall", "psql")
@@ -176,7 +176,10 @@ def check_assertions(
         else:
             held.append(path.name)
     if problems:
-        return failed(f"{len(problems)} of {len(files)} do not hold", *problems)
+        names = ", ".join(problem.partition(":")[0] for problem in problems[:_TOLD_MAX])
+        return failed(
+            f"not held: {len(problems)} of {counted(len(files), 'assertion')}: {names}", *problems
+        )
     return passed(f"{len(held)} hold", *held)
 
 
@@ -211,7 +214,7 @@ def _broken(server: Server, database: str, path: Path) -> str:
     if len(rows) == 1 and rows[0] in (("f",), (None,)):
         return "it returned false" if rows[0][0] else "it returned NULL"
     first = ", ".join("NULL" if value is None else value for value in rows[0])
-    return f"it returned {len(rows)} rows, the first is ({first[:_VALUE_CHARACTERS]})"
+    return f"it returned {counted(len(rows), 'row')}, the first is ({first[:_VALUE_CHARACTERS]})"
 
 
 def missing_extensions(server: Server, snapshot: Snapshot) -> list[str]:

@@ -3,7 +3,7 @@
 Rows: equal bytes of every table's section; where they are not, both sides as multisets of rows, so
 that an order that changed is told from rows that did. Definitions: equal bytes; or else the same
 entries, of which those that came back in other words must be stable: restored and dumped once more
-they are the same (docs/decisions/equality.md).
+they are the same (docs/cli.md, "snap drill").
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from pgsnap.workflows.drill_report import (
     Outcome,
     RowFinding,
     TableFinding,
+    counted,
     failed,
     passed,
     skipped,
@@ -202,11 +203,13 @@ def _contents(report: DiffReport, found: list[TableFinding]) -> Outcome:
     ]
     if not found:
         size = report.before.size(SectionKind.DATA)
-        words = f"{len(sections)} tables, {rows:,} rows, {size:,} bytes are equal"
+        words = (
+            f"{counted(len(sections), 'table')}, {counted(rows, 'row')}, {size:,} bytes are equal"
+        )
         return passed(words, *reordered)
     lines = [line for table in found for line in table_lines(table)]
     names = ", ".join(table.table for table in found[:_TABLES_MAX])
-    words = f"rows differ in {len(found)} of {len(sections)} tables: {names}"
+    words = f"rows differ in {len(found)} of {counted(len(sections), 'table')}: {names}"
     if report.before.origin.kind is SourceKind.FILE and all(
         table.rows_snapshot in (None, table.rows_restored) for table in found
     ):
@@ -247,14 +250,18 @@ def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: st
     if not report.definitions:
         return passed(f"{size:,} bytes of definitions are equal")
     if why_not:
-        return skipped(f"{len(report.definitions)} definitions have another text; {why_not}")
+        return skipped(
+            f"{counted(len(report.definitions), 'definition')} with another text; {why_not}"
+        )
     missing = [e.title for e in report.definitions if e.after is None]
     extra = [e.title for e in report.definitions if e.before is None]
     if missing or extra:
         names = ", ".join([*missing, *extra][:_TITLES_MAX])
         lines = [f"not restored: {title}" for title in missing[:_TITLES_MAX]]
         lines += [f"not in the snapshot: {title}" for title in extra[:_TITLES_MAX]]
-        return failed(f"{len(missing) + len(extra)} definitions differ: {names}", *lines)
+        return failed(
+            f"differences in {counted(len(missing) + len(extra), 'definition')}: {names}", *lines
+        )
     titles = [e.title for e in report.definitions]
     properties = report.before.origin.properties
     unstable = unstable_definitions(
@@ -267,12 +274,12 @@ def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: st
     )
     if unstable:
         return failed(
-            f"{len(unstable)} definitions change with every restore: "
+            f"{counted(len(unstable), 'definition')} with another text after every restore: "
             + ", ".join(unstable[:_TITLES_MAX]),
             *unstable[:_TITLES_MAX],
         )
     return passed(
-        f"{len(titles)} definitions came back in other words, which stay the same when they are"
+        f"{counted(len(titles), 'definition')} came back in other words, which stay the same when"
         " restored once more; all others are equal",
         *titles[:_TITLES_MAX],
     )
@@ -289,7 +296,7 @@ def _extensions(report: DiffReport) -> Outcome:
             lines.append(f"{name}: {was} in the snapshot, {now} restored")
     if lines:
         return failed(
-            f"{len(lines)} extensions differ: {lines[0]}",
+            f"differences in {counted(len(lines), 'extension')}: {lines[0]}",
             *lines,
             hint="The server installs its newest version. In the live database: ALTER EXTENSION"
             " NAME UPDATE; then commit again.",
@@ -312,7 +319,7 @@ def _sequences(report: DiffReport) -> Outcome:
             f" {'none' if s.after is None else s.after} restored"
             for s in report.sequences
         ]
-        return failed(f"{len(lines)} sequences differ: {lines[0]}", *lines)
+        return failed(f"differences in {counted(len(lines), 'sequence')}: {lines[0]}", *lines)
     if not report.before.digest(SectionKind.SEQUENCES):
         return passed("there are none")
     return passed("their values are equal")
@@ -324,6 +331,7 @@ def _large_objects(report: DiffReport, why_not: str) -> Outcome:
         size = report.before.size(kind)
         return passed(f"{size:,} bytes are equal" if size else "there are none")
     words = (
-        f"{report.before.size(kind):,} bytes in the snapshot, {report.after.size(kind):,} restored"
+        f"they differ: {report.before.size(kind):,} bytes in the snapshot,"
+        f" {report.after.size(kind):,} bytes restored"
     )
-    return skipped(f"their text differs; {why_not}", words) if why_not else failed(words)
+    return skipped(f"{words}; {why_not}") if why_not else failed(words)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgsnap.workflows.drill_report import Outcome, failed, passed, skipped
+from pgsnap.workflows.drill_report import Outcome, counted, failed, passed, skipped
 
 _TOLD_MAX = 10
 _FENCE = re.compile(r"\s*(```|~~~)")
@@ -65,8 +65,9 @@ def check_runbook(runbook: Runbook) -> Outcome:
         if (problem := problem_of(words, runbook.grammar))
     ]
     if wrong:
+        first = wrong[0].partition(": ")[2]
         return failed(
-            f"{len(wrong)} of {len(found)} commands in {name} are not of this version",
+            f"{name} has {counted(len(wrong), 'command')} that this version has not: {first}",
             *wrong[:_TOLD_MAX],
             hint="Correct them; what there is: snap --help",
         )
@@ -75,7 +76,7 @@ def check_runbook(runbook: Runbook) -> Outcome:
             f"{name} does not say how to restore",
             hint="Write down the whole command: snap restore ...",
         )
-    return passed(f"{len(found)} commands in {name}, all of this version")
+    return passed(f"{counted(len(found), 'command')} in {name}, all of this version")
 
 
 def commands_in(text: str) -> Iterator[tuple[int, list[str]]]:

@@ -18,6 +18,7 @@ from pgsnap.model import RecipeRoot, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.footprint import footprint
+from pgsnap.repository.forgetting import check_notes
 from pgsnap.repository.frame_table import Array, FrameTable
 from pgsnap.repository.marking import VERIFY_FIRST, Choice, Marker
 from pgsnap.repository.reencoding import ReencodePlan, plan_reencoding, reencode
@@ -120,6 +121,8 @@ class _Collection:
         repo = self._repo
         bytes_before = footprint(repo.path).total
         self._progress.phase("choose snapshots")
+        # One that cannot be read may be what brought a snapshot back.
+        check_notes(repo.store, repo.index)
         decisions = decide(repo, self._policy, self._now, zone=self._zone)
         dropped = [decision for decision in decisions if not decision.keep]
         if not dry_run:

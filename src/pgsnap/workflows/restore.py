@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from pgsnap.dump.entry_filter import LeftOut, leave_out
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import Interrupted, QueryFailed, RestoreFailed, SnapError
 from pgsnap.model import Note, Section, Snapshot, SnapshotId
@@ -53,7 +54,7 @@ from pgsnap.targets.scratch import (
 )
 from pgsnap.targets.swap import Rename, SwapReport, swap
 from pgsnap.workflows.kept_notes import note_end, note_if_never_made, note_what_is_gone
-from pgsnap.workflows.restore_plan import RestorePlan
+from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
 from pgsnap.workflows.restore_report import PhaseSeconds, RestoreReport
 
 
@@ -235,6 +236,7 @@ class _Restore:
         psql = self.plan.psql or self.server.tool("psql")
         key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
         current: list[Section] = []
+        sections = sections_to_send(self.repo, self.snapshot, self.plan.options.tables)
         with self._timed("load"):
             child = server.start_tool(
                 psql,
@@ -247,7 +249,7 @@ class _Restore:
                 feeder = Feeder(
                     child,
                     restrict_key=key,
-                    expected=expected_rows(self.repo.sections(self.snapshot)),
+                    expected=expected_rows(sections),
                     exact=self.snapshot.origin.is_pg_dump,
                     progress=self.progress,
                 )
@@ -256,24 +258,34 @@ class _Restore:
                     current[:] = [section]
                     feeder.section_begins(section.name)
 
+                names = {section.name for section in sections}
                 blocks = snapshot_stream(
-                    self.repo, self.snapshot, restrict_key=None, on_section=begins
+                    self.repo, self.snapshot, restrict_key=None, sections=names, on_section=begins
                 )
                 major = self.plan.server.major
                 blocks = without_unknown_sets(
                     blocks, lambda: current[0].name if current else None, major
                 )
                 if self.snapshot.origin.is_pg_dump:
+                    encoding = self.snapshot.origin.client_encoding
+                    blocks = leave_out(
+                        blocks, lambda: current[0] if current else None, self._left_out(), encoding
+                    )
                     blocks = keep_order(
                         blocks,
                         lambda: current[0] if current else None,
-                        tables_to_keep(self.repo.sections(self.snapshot)),
+                        tables_to_keep(sections),
                         lambda: self._empty_tables(feeder, scratch),
-                        self.snapshot.origin.client_encoding,
+                        encoding,
                     )
                 return feeder.run(blocks)
             finally:
                 child.kill()
+
+    def _left_out(self) -> LeftOut:
+        options = self.plan.options
+        tables = frozenset(options.tables) if options.tables else None
+        return LeftOut(owners=options.no_owner, rights=options.no_acl, keys_between=tables)
 
     def _empty_tables(self, feeder: Feeder, scratch: Scratch) -> frozenset[Table]:
         """Return the tables that may be emptied, once psql has made all of them."""

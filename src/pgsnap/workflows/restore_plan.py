@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 from pgsnap.errors import TargetExists, UsageError
-from pgsnap.model import DatabaseProperties, SectionKind, ServerInfo, Snapshot, SnapshotId
+from pgsnap.model import DatabaseProperties, Section, SectionKind, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.index_place import is_writable
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
+from pgsnap.repository.stream import NOT_SENT, snapshot_stream
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
@@ -18,6 +19,7 @@ from pgsnap.targets.kept import KeptDatabase, find_kept, unknown_kept
 from pgsnap.targets.preflight import (
     Findings,
     LiveDatabase,
+    Me,
     Problem,
     check_replaceable,
     check_server,
@@ -38,6 +40,9 @@ class RestoreOptions:
     """What the user chose. *to* names a new database; None: the one the snapshot came from.
 
     *scratch*: the new database is itself a scratch one, of a drill, and is marked as such.
+    *tables*, as schema and name, are the only ones that get their rows, in a new database.
+    *no_owner*, *no_acl*: everything belongs to us, and rights are left out, in a new database.
+    *partial*: a snapshot of a part of a database may replace the whole.
     """
 
     to: str | None = None
@@ -49,6 +54,10 @@ class RestoreOptions:
     analyze: bool = True
     read_only: bool = False
     scratch: bool = False
+    tables: tuple[tuple[str, str], ...] = ()
+    no_owner: bool = False
+    no_acl: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +109,14 @@ def plan_restore(
         raise UsageError(
             "--read-only is about the database that is replaced, and --to replaces none"
         )
+    _check_clone(options)
     snapshot = repo.snapshot(snapshot_id)
     database = target_database(snapshot, server.endpoint, options.to)
     maintenance = server.maintenance_database()
     with server.connect(maintenance) as session:
         psql = server.tool("psql", allow_newer=options.allow_newer_client)
         me = who_am_i(session)
+        snapshot = _as_clone(snapshot, options, me)
         live = look_at(session, database)
         if options.to is not None and live is not None:
             raise TargetExists(
@@ -133,6 +144,7 @@ def plan_restore(
             if options.read_only:
                 read_only = plan_read_only(session, live)
             findings += _another_server(snapshot, info)
+            findings += _check_whole(snapshot, options)
             findings += _what_goes_back(session, snapshot, live)
         findings += check_requirements(
             session, me, snapshot, missing, create_roles=options.create_roles, psql=psql
@@ -148,6 +160,7 @@ def plan_restore(
             trust_sql=options.trust_sql,
             as_superuser=options.as_superuser,
         )
+        sections = sections_to_send(repo, snapshot, options.tables)
         need = needed_bytes(snapshot)
         free, space = check_space(
             session,
@@ -167,8 +180,8 @@ def plan_restore(
         options=options,
         section_count=snapshot.section_count,
         table_count=snapshot.table_count,
-        plain_bytes=snapshot.plain_bytes,
-        rows=snapshot.rows,
+        plain_bytes=sum(section.plain_bytes for section in sections),
+        rows=sum(section.rows or 0 for section in sections),
         needed_bytes=need,
         free_bytes=free,
         kept=kept,
@@ -178,6 +191,77 @@ def plan_restore(
         properties=properties,
         psql=psql,
         read_only=read_only,
+    )
+
+
+def sections_to_send(
+    repo: Repository, snapshot: Snapshot, tables: Collection[tuple[str, str]]
+) -> list[Section]:
+    """Return the sections that psql gets; where *tables* are named, rows of no others."""
+    return [
+        section
+        for section in repo.sections(snapshot)
+        if section.name.kind not in NOT_SENT
+        and not (tables and section.name.kind is SectionKind.LARGE_OBJECTS)
+        and not (
+            tables
+            and section.name.kind is SectionKind.DATA
+            and (section.name.schema, section.name.name) not in tables
+        )
+    ]
+
+
+def _check_clone(options: RestoreOptions) -> None:
+    if options.to is None and (options.no_owner or options.no_acl or options.tables):
+        raise UsageError(
+            "--no-owner and --no-acl are for copies",
+            detail="In the live database owners and rights come back as they were.",
+            hint="Name a new database: --to NEW.",
+        )
+
+
+def _as_clone(snapshot: Snapshot, options: RestoreOptions, me: Me) -> Snapshot:
+    """Return *snapshot* as its copy is to be: ours, or without rights."""
+    origin = snapshot.origin
+    if options.no_owner:
+        origin = replace(origin, owners=())
+    properties = origin.properties
+    if properties is not None and options.no_owner:
+        properties = replace(properties, owner=me.name)
+    if properties is not None and options.no_acl:
+        properties = replace(properties, acl=None)
+    if properties is not None and options.no_owner and options.no_acl:
+        settings = tuple(setting for setting in properties.settings if setting.role is None)
+        properties = replace(properties, roles=(), settings=settings)
+    return replace(snapshot, origin=replace(origin, properties=properties))
+
+
+def left_out_words(snapshot: Snapshot) -> str:
+    """Return what a snapshot was made without, "" where it is of the whole database."""
+    origin = snapshot.origin
+    words = []
+    if origin.only_schemas:
+        words.append(f"all schemas but {', '.join(origin.only_schemas)}")
+    if origin.excluded_table_data:
+        words.append(f"the rows of {', '.join(origin.excluded_table_data)}")
+    return " and ".join(words)
+
+
+def _check_whole(snapshot: Snapshot, options: RestoreOptions) -> Findings:
+    words = left_out_words(snapshot)
+    if not words:
+        return Findings()
+    if options.partial:
+        return Findings(warnings=(f"the snapshot was made without {words}: this will be gone",))
+    return Findings(
+        (
+            Problem(
+                f"the snapshot was made without {words}",
+                detail="In the database that it would replace, this would be gone.",
+                hint="Restore it beside (--to NEW), single tables of it (--table), or say that"
+                " this is meant: --partial.",
+            ),
+        )
     )
 
 

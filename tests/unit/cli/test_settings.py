@@ -73,7 +73,7 @@ def test_an_unknown_key_is_told_with_file_and_nearest_key(tmp_path: Path) -> Non
     assert '"repository"' in caught.value.hint
 
 
-@pytest.mark.parametrize("table", ["services", "hooks", "schedule", "remotes"])
+@pytest.mark.parametrize("table", ["services", "hooks", "remotes"])
 def test_a_table_of_a_later_version_is_told_as_such(tmp_path: Path, table: str) -> None:
     with pytest.raises(UsageError, match="not supported by this version"):
         settings(tmp_path, f"[{table}]\nx = 1\n")

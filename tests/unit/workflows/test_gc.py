@@ -177,6 +177,20 @@ def test_gc_refuses_a_damaged_repository_and_deletes_nothing(path: Path) -> None
     assert check_versions(path) == {2}
 
 
+def test_gc_drops_nothing_where_a_note_that_may_have_brought_it_back_is_damaged(path: Path) -> None:
+    with Repository.open(path) as repo:
+        made = commit_versions(repo, range(3))
+        repo.forget(made[0], by="test", reason="test")
+        repo.unforget(made[0])
+    (note,) = (path / "notes" / "unforgotten").iterdir()
+    note.write_bytes(note.read_bytes()[:-3] + b"bad")
+    for file in path.glob("index.sqlite*"):
+        file.unlink()
+    with pytest.raises(CorruptionError, match="note"):
+        collect(path, 1)
+    assert (path / "snapshots" / made[0].hex()).exists()
+
+
 def test_a_damaged_frame_is_never_copied(path: Path) -> None:
     fill(path, 8)
     file = max(path.glob("packs/*/*"), key=lambda one: one.stat().st_size)

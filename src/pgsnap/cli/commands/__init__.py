@@ -7,7 +7,9 @@ from typing import Any
 import typer
 
 from pgsnap.cli.commands import (
+    audit,
     cat,
+    check,
     commit,
     demo,
     diff,
@@ -21,6 +23,7 @@ from pgsnap.cli.commands import (
     reindex,
     repair,
     restore,
+    schedule,
     show,
     stats,
     tag,
@@ -51,6 +54,9 @@ _MODULES: tuple[tuple[str, Any], ...] = (
     ("verify", verify),
     ("repair", repair),
     ("reindex", reindex),
+    ("check", check),
+    ("schedule", schedule),
+    ("audit", audit),
     ("demo", demo),
     ("help", help_command),
 )

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pgsnap.cli.compose_file import find_compose_file, postgres_services
 from pgsnap.cli.config_file import FILE_NAME, absolute_path
 from pgsnap.cli.config_template import config_template
 from pgsnap.cli.invocation import Invocation
@@ -37,12 +38,15 @@ def run(
     settings = invocation.settings
     place = settings.repository if path is None else absolute_path(path, Path.cwd(), "PATH")
     Repository.create(place)
+    invocation.opened = place
     with Repository.open(place) as repo:
         repository_id = repo.config.repository_id
     config = settings.config_path
     created = config is None
+    compose: str | None = None
     if config is None:
-        config = _write_config(Path.cwd(), place)
+        compose = _suggested_service(invocation)
+        config = _write_config(Path.cwd(), place, compose)
     elif place != settings.repository:
         invocation.tell(
             f'snap.toml names another repository: set repository = "{place}" in {config}, '
@@ -51,6 +55,8 @@ def run(
     lines = [f"made the repository {place}"]
     if created:
         lines.append(f"wrote {config}")
+        if compose is not None:
+            lines.append(f'it says that PostgreSQL runs in the compose service "{compose}"')
     if not invocation.quiet:
         lines.append('next: snap commit -m "first snapshot"')
     fields = {
@@ -58,12 +64,39 @@ def run(
         "repository_id": repository_id,
         "config": str(config),
         "config_created": created,
+        "compose": compose,
         "notices": invocation.notices,
     }
     invocation.emit(fields, lines)
 
 
-def _write_config(folder: Path, place: Path) -> Path:
+def _suggested_service(invocation: Invocation) -> str | None:
+    """Return the compose service that the new snap.toml names: the one that was asked for, else
+    the only one of PostgreSQL here, where nothing says that the database is elsewhere."""
+    given, settings = invocation.given, invocation.settings
+    if given.compose is not None or given.container is not None:
+        return given.compose
+    file = find_compose_file(Path.cwd())
+    services = postgres_services(file) if file is not None else []
+    if file is None or not services:
+        return None
+    if settings.dsn is not None or os.environ.get("PGHOST") or os.environ.get("PGSERVICE"):
+        where = settings.dsn_from if settings.dsn is not None else "the environment"
+        invocation.tell(
+            f'{file.name} has PostgreSQL in its service "{services[0]}", but {where} names a'
+            f" database: to use the service, set compose in {FILE_NAME}"
+        )
+        return None
+    if len(services) > 1:
+        invocation.tell(
+            f"{file.name} has several services with PostgreSQL ({', '.join(services)}): set"
+            f" compose in {FILE_NAME} to the one that is meant"
+        )
+        return None
+    return services[0]
+
+
+def _write_config(folder: Path, place: Path, compose: str | None) -> Path:
     """Write a snap.toml that finds *place*, durably and never over another one."""
     named = None
     if place != folder / DEFAULT_REPOSITORY:
@@ -71,7 +104,7 @@ def _write_config(folder: Path, place: Path) -> Path:
     path = folder / FILE_NAME
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(config_template(named))
+            file.write(config_template(named, compose))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

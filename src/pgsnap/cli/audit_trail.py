@@ -1,0 +1,89 @@
+"""What a run of a command leaves in the audit log."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from datetime import UTC, datetime
+from typing import Any
+
+from pgsnap import __version__
+from pgsnap.cli import render
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.redact import redact
+from pgsnap.errors import SnapError
+from pgsnap.repository import audit_log
+
+_VALUE_CHARS_MAX = 1000
+# Of a command's result: the snapshot that it made or read, and the databases that it made.
+_RESULT_IDS = ("id", "safety_snapshot", "kept")
+
+
+def record_run(invocation: Invocation, started: datetime, code: int) -> None:
+    """Append a run that ended with *code* to the log. Raises nothing: what cannot be logged is
+    warned of, unless the repository cannot be written at all."""
+    assert invocation.opened is not None
+    try:
+        audit_log.append(invocation.opened, _entry(invocation, started, code))
+    except OSError as error:
+        if os.access(invocation.opened, os.W_OK) and not invocation.json:
+            reason = (error.strerror or "refused").lower()
+            invocation.terminal.note(f"warning: the audit log was not written: {reason}")
+
+
+def _entry(invocation: Invocation, started: datetime, code: int) -> dict[str, Any]:
+    result = invocation.result if code == 0 else {}
+    arguments = {
+        name: shown
+        for name, value in invocation.parameters.items()
+        if (shown := _shown(value)) not in (None, False, [], "")
+    }
+    snapshots = dict.fromkeys(invocation.resolved)
+    found = {name: result[name] for name in _RESULT_IDS if isinstance(result.get(name), str)}
+    return {
+        "time": render.json_time(started),
+        "user": _user(),
+        "uid": os.getuid(),
+        "sudo_user": os.environ.get("SUDO_USER"),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "version": __version__,
+        "command": invocation.command,
+        "arguments": arguments,
+        "database": _database(invocation, result),
+        "snapshots": list(snapshots),
+        "result": found,
+        "exit_code": code,
+        "seconds": round((datetime.now(UTC) - started).total_seconds(), 3),
+    }
+
+
+def _user() -> str:
+    # Of the process, not of LOGNAME, which anybody may set.
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"
+
+
+def _shown(value: Any) -> Any:
+    """Return a command's option as the log has it: short, and without passwords."""
+    if isinstance(value, list | tuple):
+        return [_shown(one) for one in value[:100]]
+    if isinstance(value, bool | int | float) or value is None:
+        return value
+    return redact(str(value))[:_VALUE_CHARS_MAX]
+
+
+def _database(invocation: Invocation, result: dict[str, Any]) -> str | None:
+    if isinstance(result.get("database"), str):
+        return str(result["database"])
+    try:
+        if invocation.settings.database is not None:
+            return invocation.settings.database
+        from pgsnap.cli.world import database_of_dsn
+
+        return database_of_dsn(invocation.settings)
+    except SnapError:
+        return None

@@ -1,0 +1,79 @@
+"""`snap audit`: who did what to which database, and when."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from pgsnap.cli import render
+from pgsnap.cli.duration import parse_duration
+from pgsnap.cli.invocation import Invocation
+from pgsnap.errors import StoreError, UsageError
+
+EXAMPLES = """
+snap audit
+snap audit --since 7d
+snap audit --json | jq '.[] | select(.command == "restore")'
+"""
+
+
+def run(
+    ctx: typer.Context,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="TIME", show_default=False, help="Only the last so long, as 7d."
+        ),
+    ] = None,
+) -> None:
+    """List the runs of commands that wrote something or read contents out, oldest first.
+
+    The log lies in the repository and is only ever appended to.
+    """
+    from pgsnap.repository import audit_log
+    from pgsnap.repository.config import read_config
+    from pgsnap.stores.local import LocalStore
+
+    invocation = Invocation.of(ctx)
+    path = invocation.settings.repository
+    # Not opened: the log is wanted most when something is wrong.
+    read_config(path, LocalStore(path))
+    begin = None
+    if since is not None:
+        try:
+            begin = invocation.now - timedelta(seconds=parse_duration(since, "--since"))
+        except OverflowError:
+            raise UsageError(f'--since is too long: "{since}"') from None
+    try:
+        found = audit_log.read(path, begin)
+    except OSError as error:
+        raise StoreError("cannot read the audit log", detail=f"{error.strerror}.") from error
+    if found.unreadable:
+        invocation.warn(f"warning: {render.plural(found.unreadable, 'line')} cannot be read")
+    if not found.entries and not invocation.json:
+        invocation.tell("nothing was logged")
+    rows = [_row(entry) for entry in found.entries]
+    invocation.emit(list(found.entries), render.columns(rows))
+
+
+def _row(entry: dict[str, Any]) -> list[str]:
+    def word(name: str) -> str:
+        value = entry.get(name)
+        return render.plain(str(value)) if value is not None else "-"
+
+    who = f"{word('user')}@{word('host')}"
+    if entry.get("sudo_user"):
+        who += f" ({word('sudo_user')})"
+    ended = "done" if entry.get("exit_code") == 0 else f"exit {word('exit_code')}"
+    ids = entry.get("snapshots") or [(entry.get("result") or {}).get("id", "")]
+    return [
+        render.clock(datetime.fromisoformat(entry["time"])),
+        who,
+        word("command"),
+        word("database"),
+        render.plain(" ".join(str(one)[: render.SHORT_ID_CHARS] for one in ids[:3])) or "-",
+        ended,
+        render.seconds(float(entry.get("seconds") or 0)),
+    ]

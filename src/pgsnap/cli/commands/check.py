@@ -1,0 +1,151 @@
+"""`snap check`: one line and an exit code for a monitor."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pgsnap.cli import check_view
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.retention_table import duration
+from pgsnap.cli.world import database_of_dsn, open_repository, server_of
+from pgsnap.errors import SnapError
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.check import CheckReport
+
+EXAMPLES = """
+snap check
+snap check --max-age 2h --max-drill-age 35d
+snap check --nagios
+snap check --json | jq -r '.findings[] | select(.level == "red") | .text'
+"""
+
+# A monitor does not wait as long as a commit would.
+_LOCK_TIMEOUT = "10s"
+
+
+def run(
+    ctx: typer.Context,
+    max_age: Annotated[
+        str | None,
+        typer.Option(
+            "--max-age",
+            metavar="TIME",
+            show_default=False,
+            help="How old the newest snapshot may be. [default: 26h]",
+        ),
+    ] = None,
+    max_drill_age: Annotated[
+        str | None,
+        typer.Option(
+            "--max-drill-age",
+            metavar="TIME",
+            show_default=False,
+            help="How long ago the last drill may be. [default: 35d, where there was one]",
+        ),
+    ] = None,
+    nagios: Annotated[
+        bool, typer.Option("--nagios", help="Line and exit codes (0 to 3) as Nagios wants them.")
+    ] = False,
+    no_connect: Annotated[
+        bool, typer.Option("--no-connect", help="Do not ask the database whether it lives.")
+    ] = False,
+    no_notify: Annotated[
+        bool, typer.Option("--no-notify", help="Tell nobody of [alerts].")
+    ] = False,
+) -> None:
+    """Tell in one line whether there is a backup that is young, sound and proven.
+
+    Exit code 4 where something is red: no snapshot that is young enough, damage, a drill that
+    failed or is too long ago, a scheduled run that failed or did not come, a full disk, a database
+    that does not answer.
+    """
+    invocation = Invocation.of(ctx)
+    try:
+        report = _looked_at(
+            invocation,
+            duration(max_age, "--max-age") if max_age else None,
+            duration(max_drill_age, "--max-drill-age") if max_drill_age else None,
+            connect=not no_connect,
+        )
+    except SnapError as error:
+        if not nagios:
+            raise
+        invocation.emit({"error": error.message}, [f"SNAP UNKNOWN - {error.message}"])
+        raise typer.Exit(3) from None
+    if not no_notify:
+        _notify(invocation, report)
+    code = check_view.exit_code(report, nagios=nagios)
+    fields = check_view.check_fields(report, code, invocation.notices)
+    if not nagios and not invocation.json:
+        for line in check_view.news(report):
+            invocation.tell(line)
+    invocation.emit(fields, [check_view.line(report, nagios=nagios)])
+    raise typer.Exit(code)
+
+
+def _looked_at(
+    invocation: Invocation,
+    max_age: timedelta | None,
+    max_drill_age: timedelta | None,
+    *,
+    connect: bool,
+) -> CheckReport:
+    from pgsnap.schedulers.state import State
+    from pgsnap.workflows import check
+
+    if invocation.given.lock_timeout is None:
+        invocation.given.lock_timeout = _LOCK_TIMEOUT
+    settings = invocation.settings
+    schedule = settings.schedule
+    if max_drill_age is None and schedule is not None and schedule.drill is not None:
+        max_drill_age = check.MAX_DRILL_AGE
+    named = database_of_dsn(settings)
+    report = check.CheckReport(invocation.now)
+    try:
+        with open_repository(invocation, warn_of_access=False) as repo:
+            check.check_repository(
+                repo,
+                report,
+                database=settings.database,
+                expected=named,
+                max_age=max_age if max_age is not None else check.MAX_AGE,
+                max_drill_age=max_drill_age,
+            )
+        check.check_access(report, settings.repository)
+    except SnapError as error:
+        check.check_closed(report, settings.repository, error)
+    if settings.config_path is not None:
+        check.check_runs(report, State(settings.config_path))
+    if connect and (named is not None or settings.place is not None):
+        check.check_database(report, server_of(settings))
+    return report
+
+
+def _notify(invocation: Invocation, report: CheckReport) -> None:
+    """Tell those whom [alerts] names, where the check turned red or green."""
+    settings = invocation.settings
+    if settings.alerts is None or settings.config_path is None:
+        return
+    from pgsnap.schedulers.state import State
+    from pgsnap.workflows.check import Level
+    from pgsnap.workflows.scheduled import tell_of_check
+
+    try:
+        alerts = settings.alerts.resolved()
+    except SnapError as error:
+        invocation.warn(f"warning: {error.message}")
+        return
+    warnings = tell_of_check(
+        State(settings.config_path),
+        alerts,
+        red=report.level is Level.RED,
+        line=check_view.line(report),
+        findings=[f.text for f in report.findings if f.level is Level.RED],
+        now=report.now,
+    )
+    for warning in warnings:
+        invocation.warn(f"warning: {warning}")

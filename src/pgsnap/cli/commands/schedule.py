@@ -1,0 +1,314 @@
+"""`snap schedule`: verbs that run by themselves, through systemd's timers or cron."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pgsnap.cli import render
+from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.schedule_table import JOBS
+from pgsnap.cli.scheduling import (
+    check_job,
+    config_of,
+    run_scheduled,
+    schedule_of,
+    wanted_table,
+)
+from pgsnap.errors import UsageError
+
+if TYPE_CHECKING:
+    from pgsnap.schedulers.jobs import Schedule
+    from pgsnap.schedulers.state import State
+
+EXAMPLES = """
+snap schedule install --commit "0 2 * * *" --gc "0 4 * * 0" --check "*/15 * * * *"
+snap schedule install --dry-run
+snap schedule show
+snap schedule run commit
+snap schedule remove
+"""
+
+_ACTIONS = ("install", "show", "remove", "run")
+_SCHEDULERS = ("systemd", "cron")
+
+
+def _time_of(job: str) -> Any:
+    words = f"When to run `snap {job}`, in cron's syntax."
+    return typer.Option(f"--{job}", metavar="CRON", show_default=False, help=words)
+
+
+def run(
+    ctx: typer.Context,
+    action: Annotated[str, typer.Argument(metavar="install|show|remove|run", show_default=False)],
+    job: Annotated[
+        str | None,
+        typer.Argument(metavar="[JOB]", show_default=False, help="With run: what to run now."),
+    ] = None,
+    commit: Annotated[str | None, _time_of("commit")] = None,
+    gc: Annotated[str | None, _time_of("gc")] = None,
+    verify: Annotated[str | None, _time_of("verify")] = None,
+    drill: Annotated[str | None, _time_of("drill")] = None,
+    check: Annotated[str | None, _time_of("check")] = None,
+    all_databases: Annotated[
+        bool,
+        typer.Option("--all-databases", help="Commit every database of the server, one by one."),
+    ] = False,
+    on_overlap: Annotated[
+        str | None,
+        typer.Option(
+            "--on-overlap",
+            metavar="wait|skip",
+            show_default=False,
+            help="What a run does while the one before it goes on. [default: skip]",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            metavar="systemd|cron",
+            show_default=False,
+            help="What starts the runs. [default: systemd where it runs, else cron]",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be written.")
+    ] = False,
+    log: Annotated[
+        bool,
+        typer.Option("--log", help="With run: write to a log beside snap.toml, as cron's runs do."),
+    ] = False,
+) -> None:
+    """Let verbs run by themselves: install, show or remove their schedule, or run one now.
+
+    Jobs are commit, gc, verify, drill and check. Times come from the options, else from [schedule]
+    of snap.toml. Only lines and units of its own are ever touched.
+    """
+    invocation = Invocation.of(ctx)
+    if action not in _ACTIONS:
+        raise UsageError(
+            f'there is no "snap schedule {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
+        )
+    if on_overlap not in (None, "wait", "skip"):
+        raise UsageError("--on-overlap must be wait or skip")
+    if scheduler not in (None, *_SCHEDULERS):
+        raise UsageError("--with must be systemd or cron")
+    if action == "run":
+        code = run_scheduled(
+            invocation,
+            check_job(job),
+            all_databases=all_databases,
+            on_overlap=on_overlap,
+            log=log,
+        )
+        raise typer.Exit(code)
+    if job is not None:
+        raise UsageError(f'"{job}" is too much: snap schedule {action} is about all jobs')
+    given = {"commit": commit, "gc": gc, "verify": verify, "drill": drill, "check": check}
+    if action == "show":
+        _show(invocation)
+    elif action == "remove":
+        _remove(invocation, dry_run=dry_run)
+    else:
+        _install(invocation, given, all_databases, on_overlap, scheduler, dry_run=dry_run)
+
+
+def _install(
+    invocation: Invocation,
+    given: Mapping[str, str | None],
+    all_databases: bool,
+    on_overlap: str | None,
+    scheduler: str | None,
+    *,
+    dry_run: bool,
+) -> None:
+    from pgsnap.schedulers import crontab, systemd
+    from pgsnap.schedulers.jobs import SchedulerFailed
+    from pgsnap.schedulers.state import Installed, State
+
+    config = config_of(invocation)
+    _check_owner(invocation)
+    table = wanted_table(invocation, given)
+    table = replace(table, all_databases=table.all_databases or all_databases)
+    if on_overlap is not None:
+        table = replace(table, on_overlap="wait" if on_overlap == "wait" else "skip")
+    by = scheduler or table.scheduler or ("systemd" if systemd.runs_here() else "cron")
+    schedule = schedule_of(invocation, table, log=by == "cron")
+    state = State(config)
+    if dry_run:
+        _emit(invocation, state, schedule, by, _preview(schedule, by))
+        return
+    system = os.geteuid() == 0
+    _write_environment(invocation, state)
+    if by == "systemd":
+        if not systemd.runs_here():
+            raise SchedulerFailed(
+                "systemd does not run here", hint="Use cron: snap schedule install --with cron"
+            )
+        systemd.install(schedule, systemd.unit_folder(), system=system)
+        _tell_of_linger(invocation, system=system)
+        _remove_crontab(config)
+    else:
+        table_before = crontab.read_crontab()
+        crontab.write_crontab(crontab.with_block(table_before, schedule))
+        if systemd.files(config, systemd.unit_folder()):
+            systemd.remove(config, systemd.unit_folder(), system=system)
+        invocation.tell("cron does not make up for runs that were missed: snap check tells of them")
+    since = invocation.now.isoformat(timespec="seconds")
+    state.set_installed([Installed(job.name, job.when.text, since, by) for job in schedule.jobs])
+    lines = [f"installed {job.name} at {job.when.text} ({by})" for job in schedule.jobs]
+    _emit(invocation, state, schedule, by, lines)
+
+
+def _check_owner(invocation: Invocation) -> None:
+    """Refuse what root would do in somebody else's repository."""
+    try:
+        owner = invocation.settings.repository.stat().st_uid
+    except OSError:
+        return
+    if owner != os.geteuid():
+        raise UsageError(
+            "the repository belongs to another user",
+            detail="Runs would leave files in it that its owner cannot read.",
+            hint=f"Install the schedule as its owner: sudo -u '#{owner}' snap schedule install",
+        )
+
+
+def _preview(schedule: Schedule, by: str) -> list[str]:
+    from pgsnap.schedulers import crontab, systemd
+
+    if by == "cron":
+        return os.fsdecode(crontab.block(schedule)).splitlines()
+    lines = []
+    for name, text in systemd.units(schedule, system=os.geteuid() == 0).items():
+        lines += [f"# {systemd.unit_folder() / name}", *text.splitlines(), ""]
+    return lines[:-1]
+
+
+def _write_environment(invocation: Invocation, state: State) -> None:
+    """Keep the variables that name the connection for runs: they do not see this environment."""
+    from pgsnap.schedulers.environment import (
+        connection_variables,
+        environment_text,
+        read_environment,
+    )
+
+    before = read_environment(state.environment_path)
+    found = connection_variables(os.environ)
+    wanted = {**before, **found}
+    if wanted != before or not state.environment_path.exists():
+        state.write(state.environment_path.name, environment_text(wanted))
+    if found:
+        names = ", ".join(sorted(found))
+        invocation.tell(f"wrote {names} to {state.environment_path} (mode 0600) for the runs")
+
+
+def _tell_of_linger(invocation: Invocation, *, system: bool) -> None:
+    import pwd
+
+    name = pwd.getpwuid(os.getuid()).pw_name
+    if not system and not (Path("/var/lib/systemd/linger") / name).exists():
+        invocation.warn(
+            f"warning: timers of a user run only while {name} is logged in; "
+            f"let them run always: loginctl enable-linger {name}"
+        )
+
+
+def _remove_crontab(config: Path) -> bool:
+    from pgsnap.schedulers import crontab
+    from pgsnap.schedulers.jobs import SchedulerFailed
+
+    try:
+        table = crontab.read_crontab()
+    except SchedulerFailed:
+        # No cron, or none for this user: nothing of ours is there.
+        return False
+    if not crontab.block_of(table, config):
+        return False
+    crontab.write_crontab(crontab.without_block(table, config))
+    return True
+
+
+def _remove(invocation: Invocation, *, dry_run: bool) -> None:
+    from pgsnap.schedulers import systemd
+    from pgsnap.schedulers.state import State
+
+    config = config_of(invocation)
+    state = State(config)
+    before = state.installed()
+    folder = systemd.unit_folder()
+    units = systemd.files(config, folder)
+    if not dry_run:
+        if units:
+            systemd.remove(config, folder, system=os.geteuid() == 0)
+        _remove_crontab(config)
+        if before:
+            state.set_installed([])
+    words = "would remove" if dry_run else "removed"
+    lines = [f"{words} {job.job} at {job.when} ({job.by})" for job in before]
+    if not before:
+        invocation.tell("nothing was scheduled")
+    fields = {
+        "config": str(config),
+        "removed": [job.job for job in before],
+        "dry_run": dry_run,
+        "notices": invocation.notices,
+    }
+    invocation.emit(fields, lines)
+
+
+def _show(invocation: Invocation) -> None:
+    from pgsnap.schedulers.state import State
+
+    config = config_of(invocation)
+    state = State(config)
+    jobs = state.installed()
+    if not jobs and not invocation.json:
+        invocation.tell("nothing is scheduled")
+    rows, fields = [], []
+    for job in sorted(jobs, key=lambda one: JOBS.index(one.job)):
+        last = state.last_run(job.job)
+        ended = "never ran"
+        if last is not None:
+            code = last.exit_code
+            words = "runs" if code is None else "succeeded" if code == 0 else f"failed ({code})"
+            ended = f"{words} {render.ago(last.start_time, invocation.now)}"
+        rows.append([job.job, job.when, job.by, ended])
+        fields.append(
+            {
+                "job": job.job,
+                "when": job.when,
+                "scheduler": job.by,
+                "since": job.since,
+                "started": last.started if last is not None else None,
+                "finished": last.finished if last is not None else None,
+                "exit_code": last.exit_code if last is not None else None,
+                "error": last.error if last is not None else None,
+                "last_success": last.last_success if last is not None else None,
+                "log": str(state.log_path(job.job)) if job.by == "cron" else None,
+            }
+        )
+    invocation.emit(fields, render.columns(rows))
+
+
+def _emit(
+    invocation: Invocation, state: State, schedule: Schedule, by: str, lines: list[str]
+) -> None:
+    fields = {
+        "config": str(schedule.config),
+        "scheduler": by,
+        "jobs": [
+            {"job": job.name, "when": job.when.text, "command": list(job.argv)}
+            for job in schedule.jobs
+        ],
+        "environment": str(state.environment_path),
+        "written": lines,
+        "notices": invocation.notices,
+    }
+    invocation.emit(fields, lines)

@@ -1,0 +1,129 @@
+"""Leaves entries of a dump, or the statements that set owners, out of its text on the fly.
+
+pg_dump writes the owner of an object as the last statement of its entry, and rights as entries of
+their own. So nothing in a function's body or in a row can pass for either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from pgsnap.dump.entries import ENTRY, decode, encode, parse_entry
+from pgsnap.dump.lexer import Lexer, Piece
+from pgsnap.dump.table_parts import TableName, foreign_key_ends, without_owner
+from pgsnap.model import Section, SectionKind
+
+_RIGHTS = (b"ACL", b"DEFAULT ACL", b"ACL LANGUAGE")
+_DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
+_LARGE_OBJECT_OWNER = re.compile(rb"ALTER LARGE OBJECT \d+ OWNER TO .*;\r?\n?")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a restore leaves out of the definitions: *owners*, *rights*, and of foreign keys all
+    but those between the tables *keys_between* (None: keeps all)."""
+
+    owners: bool = False
+    rights: bool = False
+    keys_between: frozenset[TableName] | None = None
+
+    def __bool__(self) -> bool:
+        return self.owners or self.rights or self.keys_between is not None
+
+
+def leave_out(
+    blocks: Iterable[bytes],
+    section: Callable[[], Section | None],
+    what: LeftOut,
+    encoding: str,
+) -> Iterator[bytes]:
+    """Yield *blocks* without *what*. *section* tells which section the block at hand belongs to; a
+    block never spans two."""
+    if not what:
+        yield from blocks
+        return
+    current: Section | None = None
+    running: _Filter | None = None
+    for block in blocks:
+        found = section()
+        if found is not current:
+            if running is not None:
+                yield from running.finish()
+            current, running = found, _filter_of(found, what, encoding)
+        if running is None:
+            yield block
+        else:
+            yield from running.feed(block)
+    if running is not None:
+        yield from running.finish()
+
+
+class _Filter:
+    """Cuts a section of definitions into entries, and passes on what is left of each."""
+
+    def __init__(self, what: LeftOut, encoding: str) -> None:
+        self._what = what
+        self._encoding = encoding
+        self._lexer = Lexer()
+        self._type = b""
+        self._parts: list[bytes] = []
+
+    def feed(self, block: bytes) -> Iterator[bytes]:
+        yield from self._take(self._lexer.feed(block))
+
+    def finish(self) -> Iterator[bytes]:
+        yield from self._take(self._lexer.finish())
+        yield self._left()
+
+    def _take(self, pieces: Iterable[tuple[Piece, bytes]]) -> Iterator[bytes]:
+        for piece, data in pieces:
+            header = ENTRY.search(data) if piece is Piece.COMMENT else None
+            if header is not None:
+                yield self._left()
+                self._parts = []
+                self._type = parse_entry(header).type
+            self._parts.append(data)
+
+    def _left(self) -> bytes:
+        text = b"".join(self._parts)
+        if self._what.rights and self._type in _RIGHTS:
+            return b""
+        if self._what.keys_between is not None and self._type == b"FK CONSTRAINT":
+            ends = foreign_key_ends(decode(text, self._encoding))
+            if not _are_in(ends, self._what.keys_between):
+                return b""
+        if self._what.owners and self._type:
+            left = without_owner(decode(text, self._encoding))
+            return encode(left.rstrip() + "\n\n\n", self._encoding)
+        return text
+
+
+class _LargeObjects(_Filter):
+    """The section of large objects: their bytes are too many to hold, and are in hex."""
+
+    def __init__(self, what: LeftOut, encoding: str) -> None:
+        super().__init__(what, encoding)
+        self._rest = b""
+
+    def feed(self, block: bytes) -> Iterator[bytes]:
+        *lines, self._rest = (self._rest + block).split(b"\n")
+        left = [line for line in lines if not _LARGE_OBJECT_OWNER.fullmatch(line)]
+        if left:
+            yield b"".join(line + b"\n" for line in left)
+
+    def finish(self) -> Iterator[bytes]:
+        yield self._rest
+
+
+def _filter_of(section: Section | None, what: LeftOut, encoding: str) -> _Filter | None:
+    if section is not None and section.name.kind in _DEFINITIONS:
+        return _Filter(what, encoding)
+    if section is not None and section.name.kind is SectionKind.LARGE_OBJECTS and what.owners:
+        return _LargeObjects(what, encoding)
+    return None
+
+
+def _are_in(ends: Collection[TableName], tables: frozenset[TableName]) -> bool:
+    return len(ends) == 2 and tables.issuperset(ends)

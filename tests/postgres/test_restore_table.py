@@ -1,0 +1,221 @@
+"""One table comes back: beside the live one or in its place, in one transaction, with its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pgsnap.demo.cluster import ClusterError
+from pgsnap.errors import RestoreFailed, TargetRefused, UnknownRevision
+from pgsnap.model import SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.workflows.restore_table import TablesReport, restore_tables
+from pgsnap.workflows.table_plan import TableOptions, parse_tables, plan_tables
+from support.databases import Database
+from support.disk import KillAt
+from support.repositories import in_child
+from support.restore_steps import backends_gone, watched_restore
+from support.restoring import commit_database, new_repository, server_of
+
+SHOP = r"""
+CREATE SCHEMA shop;
+CREATE TYPE shop.state AS ENUM ('new', 'paid');
+CREATE TABLE shop.customers (id int PRIMARY KEY, name text);
+INSERT INTO shop.customers SELECT g, 'c' || g FROM generate_series(1, 20) g;
+CREATE FUNCTION shop.seen() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE SEQUENCE shop.common;
+CREATE TABLE shop."Order" (
+    id serial PRIMARY KEY,
+    number int GENERATED ALWAYS AS IDENTITY,
+    other int DEFAULT nextval('shop.common'),
+    parent int REFERENCES shop."Order" (id),
+    customer int NOT NULL REFERENCES shop.customers (id),
+    state shop.state DEFAULT 'new',
+    "select" text DEFAULT 'shop."Order"' CHECK ("select" <> 'shop.seen'),
+    UNIQUE (number)
+);
+CREATE INDEX order_state ON shop."Order" (state) WHERE state = 'new';
+CREATE STATISTICS shop.order_stat ON id, customer FROM shop."Order";
+CREATE TRIGGER seen BEFORE UPDATE ON shop."Order" FOR EACH ROW EXECUTE FUNCTION shop.seen();
+CREATE POLICY own ON shop."Order" USING (customer > 0);
+COMMENT ON TABLE shop."Order" IS 'shop."Order" is here';
+COMMENT ON COLUMN shop."Order".id IS 'the number';
+COMMENT ON INDEX shop.order_state IS 'of shop.order_state';
+COMMENT ON TRIGGER seen ON shop."Order" IS 'sees';
+GRANT SELECT ON shop."Order" TO PUBLIC;
+GRANT USAGE ON SEQUENCE shop."Order_id_seq" TO PUBLIC;
+INSERT INTO shop."Order" (customer) SELECT g % 20 + 1 FROM generate_series(1, 1000) g;
+CREATE TABLE shop.items (id int, "order" int REFERENCES shop."Order" (id) ON DELETE CASCADE);
+INSERT INTO shop.items VALUES (1, 1), (2, 1000);
+CREATE VIEW shop.open WITH (security_barrier = true) AS
+    SELECT id, customer FROM shop."Order" WHERE state = 'new';
+CREATE TABLE shop.parts (id int) PARTITION BY RANGE (id);
+CREATE TABLE shop.parts_1 PARTITION OF shop.parts FOR VALUES FROM (0) TO (10);
+"""
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[Repository]:
+    with new_repository(tmp_path / "repo") as opened:
+        yield opened
+
+
+@pytest.fixture
+def shop(repo: Repository, database: Database) -> SnapshotId:
+    database.psql(SHOP)
+    return commit_database(repo, server_of(database))
+
+
+def again(
+    repo: Repository,
+    snapshot: SnapshotId,
+    database: Database,
+    *names: str,
+    replace: bool = False,
+    check_keys: bool = False,
+    beside: str = "was",
+) -> TablesReport:
+    options = TableOptions(parse_tables(list(names)), beside, replace, check_keys)
+    server = server_of(database)
+    plan = plan_tables(repo, snapshot, server, options, datetime.now(UTC))
+    return restore_tables(repo, plan, server)
+
+
+def definition(database: Database, table: str) -> str:
+    """Everything that pg_dump says about a table and what belongs to it."""
+    return database.dump("--schema-only", f"--table={table}").decode()
+
+
+def test_a_table_comes_back_beside_the_live_one_with_all_its_parts(
+    repo: Repository, database: Database, shop: SnapshotId
+) -> None:
+    before = database.dump()
+    report = again(repo, shop, database, 'shop."Order"')
+    assert report.rows == 1000
+    assert [(t.target, t.kept) for t in report.tables] == [(("shop", "Order__was"), None)]
+    # But for the new table nothing changed; and nothing of the new one hangs on the live one.
+    database.psql("UPDATE shop.\"Order\" SET state = 'paid' WHERE id < 10")
+    assert database.psql("SELECT count(*) FROM shop.\"Order__was\" WHERE state = 'new'") == "1000"
+    new, live = definition(database, 'shop."Order__was"'), definition(database, 'shop."Order"')
+    for words in (
+        "CREATE INDEX order_state__was",
+        "PRIMARY KEY (id)",
+        "UNIQUE (number)",
+        'SEQUENCE NAME shop."Order_number_seq__was"',
+        "nextval('shop.\"Order_id_seq__was\"'::regclass)",
+        "nextval('shop.common'::regclass)",
+        "CREATE TRIGGER seen",
+        "CREATE POLICY own",
+        "COMMENT ON INDEX shop.order_state__was IS 'of shop.order_state'",
+        'COMMENT ON TRIGGER seen ON shop."Order__was"',
+        'COMMENT ON COLUMN shop."Order__was".id',
+        'GRANT SELECT ON TABLE shop."Order__was" TO PUBLIC',
+        'GRANT USAGE ON SEQUENCE shop."Order_id_seq__was" TO PUBLIC',
+    ):
+        assert words in new
+        assert words.replace("__was", "") in live
+    assert "DEFAULT 'shop.\"Order\"'::text" in new
+    assert "IS 'shop.\"Order\" is here'" in new
+    assert "FOREIGN KEY" not in new
+    assert database.psql("SELECT stxnamespace::regnamespace FROM pg_statistic_ext") == "shop\nshop"
+    database.psql('INSERT INTO shop."Order__was" (customer) VALUES (77)')
+    assert database.psql('SELECT max(id) FROM shop."Order__was"') == "1001"
+    assert database.psql('SELECT last_value FROM shop."Order_id_seq"') == "1000"
+    database.psql('DROP TABLE shop."Order__was"')
+    database.psql("UPDATE shop.\"Order\" SET state = 'new'")
+    assert len(database.dump()) == len(before)
+    assert "snap_" not in database.psql("SELECT nspname FROM pg_namespace")
+
+
+def test_a_replaced_table_is_kept_and_views_and_keys_look_at_the_new_one(
+    repo: Repository, database: Database, shop: SnapshotId
+) -> None:
+    before = database.dump()
+    database.psql('DELETE FROM shop."Order" WHERE id BETWEEN 100 AND 900')
+    database.psql('ALTER TABLE shop."Order" ADD COLUMN extra int')
+    report = again(repo, shop, database, 'shop."Order"', replace=True, check_keys=True)
+    kept = report.tables[0].kept
+    assert kept is not None
+    assert kept[1].startswith("Order__replaced_")
+    assert database.psql("SELECT count(*) FROM shop.open") == "1000"
+    assert database.psql(f'SELECT count(*) FROM shop."{kept[1]}"') == "199"
+    with pytest.raises(ClusterError) as refused:
+        database.psql("INSERT INTO shop.items VALUES (3, 5000)")
+    assert "violates foreign key" in refused.value.detail
+    # A customer that only the kept table names can go.
+    database.psql(f'UPDATE shop."{kept[1]}" SET customer = 20; DROP TABLE shop."{kept[1]}"')
+    assert database.dump() == before
+
+
+def test_what_forbids_a_replacement_is_told_before_anything_is_touched(
+    repo: Repository, database: Database, shop: SnapshotId
+) -> None:
+    before = database.dump()
+    with pytest.raises(TargetRefused, match="foreign keys refer") as refused:
+        again(repo, shop, database, 'shop."Order"', replace=True)
+    assert "--cascade-check" in refused.value.hint
+    for name, words in (("shop.parts", "partitioned"), ("shop.parts_1", "partition of another")):
+        with pytest.raises(TargetRefused) as refused:
+            again(repo, shop, database, name, replace=True)
+        assert words in refused.value.message + refused.value.detail
+    with pytest.raises(UnknownRevision, match="no table shop"):
+        again(repo, shop, database, "shop.Orders")
+    assert database.dump() == before
+    database.psql('CREATE MATERIALIZED VIEW shop.m AS SELECT count(*) FROM shop."Order"')
+    with pytest.raises(TargetRefused, match="materialized view"):
+        again(repo, shop, database, 'shop."Order"', replace=True, check_keys=True)
+
+
+def test_a_key_that_does_not_hold_any_more_takes_everything_back(
+    repo: Repository, database: Database, shop: SnapshotId
+) -> None:
+    database.psql('INSERT INTO shop."Order" (customer) VALUES (1)')
+    database.psql('INSERT INTO shop.items SELECT 3, max(id) FROM shop."Order"')
+    before = database.dump()
+    with pytest.raises(RestoreFailed, match="violates foreign key"):
+        again(repo, shop, database, 'shop."Order"', replace=True, check_keys=True)
+    assert database.dump() == before
+
+
+def test_two_tables_that_refer_to_each_other_are_replaced_together(
+    repo: Repository, database: Database, shop: SnapshotId
+) -> None:
+    before = database.dump()
+    database.psql('TRUNCATE shop."Order" CASCADE')
+    report = again(
+        repo, shop, database, 'shop."Order"', "shop.items", replace=True, check_keys=True
+    )
+    assert report.rows == 1002
+    for table in report.tables:
+        assert table.kept is not None
+        database.psql(f'DROP TABLE shop."{table.kept[1]}"')
+    assert sorted(database.dump().splitlines()) == sorted(before.splitlines())
+
+
+def test_a_table_restore_killed_at_any_step_leaves_the_database_as_it_was(
+    repo: Repository, database: Database, shop: SnapshotId
+) -> None:
+    database.psql("UPDATE shop.customers SET name = 'changed'")
+    before = database.dump()
+
+    def restored_until(watcher: KillAt) -> int:
+        def task() -> None:
+            with watched_restore(repo.path, watcher), Repository.open(repo.path) as opened:
+                again(opened, shop, database, "shop.items", replace=True)
+
+        return in_child(task)
+
+    moment, killed = 1, 0
+    while restored_until(KillAt(moment)) != 0:
+        backends_gone(database)
+        found = database.dump()
+        assert found == before or b"items__replaced_" in found, moment
+        assert b"snap_" not in found
+        killed += 1
+        moment += 12
+        if b"items__replaced_" in found:
+            break
+    assert killed >= 2

@@ -1,0 +1,50 @@
+"""An HTTP server on loopback that keeps what it is sent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Request:
+    path: str
+    body: bytes
+
+
+class Listener:
+    """Answers with *codes*, one after another, then with 200. A context manager."""
+
+    def __init__(self, codes: Sequence[int] = ()) -> None:
+        self.requests: list[Request] = []
+        waiting = list(codes)
+        requests = self.requests
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                requests.append(Request(self.path, body))
+                self.send_response(waiting.pop(0) if waiting else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}{path}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

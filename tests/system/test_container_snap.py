@@ -1,0 +1,232 @@
+"""snap on a database in a container: the whole way, and what a kill or a dead container leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.commandline import Result
+from support.containers import IMAGE, Container, Podman, run_snap, snap
+
+pytestmark = [pytest.mark.system]
+
+ROWS = 60_000
+DEADLINE_SECONDS = 30.0
+
+
+class Shop:
+    """A database in a container, and a folder with a repository that holds its state "old"."""
+
+    def __init__(self, server: Container, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        server.psql(
+            "DROP TABLE IF EXISTS orders; CREATE TABLE orders (id int PRIMARY KEY, state text);"
+            f"INSERT INTO orders SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, {ROWS})"
+            " g"
+        )
+        self.ok("init")
+        config = folder / "snap.toml"
+        config.write_text(f'container = "{server.name}"\n' + config.read_text())
+        self.ok("commit", "-m", "old", "--tag", "old")
+        self.old = self.digest()
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return snap(self.server, self.folder, *arguments)
+
+    def run(self, *arguments: str) -> Result:
+        return run_snap(self.server, self.folder, *arguments)
+
+    def ok(self, *arguments: str) -> Result:
+        result = self.run(*arguments)
+        assert result.code == 0, result.err
+        return result
+
+    def digest(self) -> str:
+        return self.server.psql("SELECT count(*), md5(string_agg(o::text, '' ORDER BY id))"
+                                " FROM orders o").strip()  # fmt: skip
+
+    def history(self) -> list[str]:
+        return [each["id"] for each in self.ok("log", "--json").json]
+
+    def stopped_in_copy(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start snap, and freeze it while rows of the table are on their way."""
+        child = self.start(*arguments)
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        asked = (
+            "SELECT count(*) FROM pg_stat_activity WHERE query ILIKE 'COPY public.orders%'"
+            " AND state = 'active' AND application_name LIKE 'snap %'"
+        )
+        while self.server.psql(asked, database="postgres").strip() == "0":
+            assert child.poll() is None, child.communicate()
+            assert time.monotonic() < deadline, "no COPY was seen"
+        child.send_signal(signal.SIGSTOP)
+        return child
+
+    def is_clean_inside(self) -> bool:
+        """Wait until nothing of snap runs inside: no tool, no session."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'snap%'"
+        while time.monotonic() < deadline:
+            if (
+                not self.server.processes()
+                and self.server.psql(sessions, database="postgres").strip() == "0"
+            ):
+                return True
+        return False
+
+
+@pytest.fixture(scope="module")
+def shop(server: Container, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    yield Shop(server, tmp_path_factory.mktemp("shop"))
+    left = server.psql("SELECT datname FROM pg_database WHERE datname LIKE '%snap%'")
+    for name in left.split():
+        server.psql(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def test_commit_break_restore_undo_and_cat(shop: Shop) -> None:
+    assert shop.ok("show", "old", "--json").json["database"] == "shop"
+    assert shop.run("diff", "old", "--exit-code").code == 0
+    shop.server.psql("DELETE FROM orders WHERE id > 10; UPDATE orders SET state = 'broken'")
+    broken = shop.digest()
+    assert shop.run("diff", "old", "--exit-code").code == 3
+    restored = shop.ok("restore", "old", "--yes", "--json").json
+    assert restored["database"] == "shop"
+    assert shop.digest() == shop.old
+    shop.ok("undo", "--yes")
+    assert shop.digest() == broken
+    shop.ok("restore", "old", "--to", "shop_beside", "--yes")
+    count = shop.server.psql("SELECT count(*) FROM orders", database="shop_beside")
+    assert int(count) == ROWS
+    shop.server.psql("DROP DATABASE shop_beside")
+    assert shop.ok("cat", "old", "--section", "data public.orders").out.count("\n") > ROWS
+    assert shop.is_clean_inside()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_commit_leaves_nothing_inside(shop: Shop, number: signal.Signals) -> None:
+    before = shop.history()
+    child = shop.stopped_in_copy("commit", "-m", "killed")
+    child.send_signal(number)
+    child.send_signal(signal.SIGCONT)
+    child.communicate(timeout=60)
+    assert child.returncode == (-number if number is signal.SIGKILL else 130)
+    assert shop.is_clean_inside()
+    assert shop.history() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_restore_leaves_the_database_and_nothing_inside(
+    shop: Shop, number: signal.Signals
+) -> None:
+    shop.server.psql("DELETE FROM orders WHERE id > 10")
+    live = shop.digest()
+    child = shop.stopped_in_copy("restore", "old", "--yes", "--no-safety-snapshot")
+    child.send_signal(number)
+    child.send_signal(signal.SIGCONT)
+    child.communicate(timeout=60)
+    assert child.returncode == (-number if number is signal.SIGKILL else 130)
+    assert shop.is_clean_inside()
+    assert shop.digest() == live
+    assert shop.ok("commit", "-m", "after").code == 0
+
+
+def test_a_container_that_dies_in_mid_dump_is_a_failed_dump(podman: Podman, tmp_path: Path) -> None:
+    shop = Shop(podman.postgres(POSTGRES_USER="shop", POSTGRES_DB="shop"), tmp_path)
+    before = shop.history()
+    child = shop.stopped_in_copy("commit", "-m", "cut off")
+    # It ends only when its tools have ended, and they wait for snap to read.
+    kill = subprocess.Popen([podman.bin / "podman", "kill", shop.server.name])
+    time.sleep(0.5)
+    child.send_signal(signal.SIGCONT)
+    assert kill.wait(60) == 0
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 30, err
+    assert shop.history() == before
+    podman("start", shop.server.name)
+    shop.server.wait_until_ready()
+    shop.ok("commit", "-m", "after")
+    podman("rm", "--force", "--time=0", shop.server.name)
+
+
+COMPOSE = f"""
+services:
+  web:
+    image: {IMAGE}
+    network_mode: none
+  db:
+    image: {IMAGE}
+    network_mode: none
+    environment:
+      POSTGRES_USER: shop
+      POSTGRES_DB: shop
+"""
+
+
+def test_a_compose_service_is_found_by_its_name(podman: Podman, tmp_path: Path) -> None:
+    client = _podman_compose(podman)
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+
+    def compose(*arguments: str) -> None:
+        done = subprocess.run(
+            [client, "--in-pod=false", "--podman-run-args=--cgroups=disabled --ulimit nofile=1024"
+             " --ulimit nproc=1024", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": f"{podman.bin}{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    compose("up", "--detach", "db", "web")
+    try:
+        service = "com.docker.compose.service=db"
+        found = podman("ps", "--quiet", f"--filter=label={service}").strip()
+        server = Container(podman, found)
+        server.wait_until_ready()
+        server.psql("CREATE TABLE t AS SELECT g FROM generate_series(1, 100) g")
+        made = run_snap(server, tmp_path, "init")
+        assert 'compose = "db"' in (tmp_path / "snap.toml").read_text(), made.err
+        committed = run_snap(server, tmp_path, "commit", "-m", "in compose", "--json")
+        assert committed.code == 0, committed.err
+        assert json.loads(committed.out)["rows"] == 100
+        server.psql("DROP TABLE t")
+        restored = run_snap(server, tmp_path, "restore", "latest", "--yes")
+        assert restored.code == 0, restored.err
+        assert server.psql("SELECT count(*) FROM t").strip() == "100"
+        podman("stop", "--time=5", found)
+        refused = run_snap(server, tmp_path, "commit", "-m", "stopped")
+        assert refused.code == 30
+        assert 'the compose service "db" is not running' in refused.err
+    finally:
+        compose("down")
+
+
+def _podman_compose(podman: Podman) -> Path:
+    """Return a compose client, installed beside the engine; its packages come from the index that
+    pip is set up for."""
+    wrapper = podman.bin / "podman-compose"
+    if wrapper.exists():
+        return wrapper
+    packages = podman.folder / "packages"
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--target", str(packages), "podman-compose>=1.2"],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    if done.returncode:
+        shutil.rmtree(packages, ignore_errors=True)
+        pytest.skip(f"needs podman-compose: {done.stderr.strip()[-300:]}")
+    wrapper.write_text(
+        f'#!/bin/sh\nPYTHONPATH={packages} exec {sys.executable} -m podman_compose "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    return wrapper
