@@ -271,7 +271,7 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (1, "failed"),
     (2, "usage: the command line, an environment variable or snap.toml is wrong"),
     (3, "differences found (snap diff --exit-code)"),
-    (4, "a red check (check, in a later version)"),
+    (4, "a red check"),
     (5, "declined at the prompt, or nobody could be asked"),
     (10, "repository: missing, not one, or it exists already"),
     (11, "repository locked by another process"),

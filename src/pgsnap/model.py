@@ -304,13 +304,10 @@ class SourceKind(enum.StrEnum):
 class Origin:
     """Where a snapshot came from.
 
-    *tool* is pg_dump's version line ("pg_dump (PostgreSQL) 15.18"), or what the dump's header says.
-    *is_pg_dump* tells whether the stream had pg_dump's header. *owners* are the owners that the
-    entries of the dump name. *globals_status* says how the globals section came to be: "full",
-    "without-passwords", or why there is none. *has_meta_commands* tells whether psql commands stand
-    in it outside of rows and quotes (beyond the pair that pg_dump writes itself).
-    *excluded_table_data* are the patterns of tables whose rows were left out
-    (``--exclude-table-data``), *only_schemas* those of the schemas that alone were dumped.
+    *tool* is pg_dump's version line ("pg_dump (PostgreSQL) 15.18"), or what the dump's header says,
+    *is_pg_dump* whether there was one, *owners* those that its entries name. *globals_status* is
+    "full", "without-passwords", or why there are none. *has_meta_commands*: psql commands beyond
+    pg_dump's own. *excluded_table_data*, *only_schemas*: the patterns of a dump of a part.
     """
 
     kind: SourceKind
@@ -328,11 +325,6 @@ class Origin:
     has_meta_commands: bool = False
     excluded_table_data: tuple[str, ...] = ()
     only_schemas: tuple[str, ...] = ()
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether the dump was made of a part of the database only."""
-        return bool(self.excluded_table_data or self.only_schemas)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pgsnap.repository.repository import Repository
 from support import documentation
 from support.commandline import CommandLine
 from support.databases import Database
@@ -56,3 +57,19 @@ def test_nothing_of_a_run_without_a_repository_is_left_anywhere(snap: CommandLin
     assert snap("gc").code == 10
     assert snap("audit").code == 10
     assert list(snap.work.iterdir()) == []
+
+
+def test_a_folder_that_is_no_repository_gets_no_log(snap: CommandLine) -> None:
+    (snap.work / "repo").mkdir()
+    (snap.work / "repo" / "mine").touch()
+    assert snap("gc", "--repo", "repo").code == 10
+    assert [path.name for path in (snap.work / "repo").iterdir()] == ["mine"]
+
+
+def test_a_command_that_met_a_lock_is_logged(snap: CommandLine) -> None:
+    snap.ok("init")
+    path = snap.work / "database" / "backups"
+    with Repository.open(path, alone=True):
+        assert snap("gc", "--lock-timeout", "0s").code == 11
+        assert "is locked since" in snap("check", "--lock-timeout", "0s").out
+    assert snap.ok("audit", "--json").json[-1]["exit_code"] == 11

@@ -104,7 +104,7 @@ def test_json_fields_of_the_main_commands_are_those_documented(
     assert listed == made - {"previous"}
     assert documentation.field_names(snap.ok("tag", "--delete", "one", "--json").json) == made
     restored = snap.ok("restore", done["id"], "--yes", "--json").json
-    assert [documentation.field_names(restored)] == documented("snap restore")
+    assert [documentation.field_names(restored)] == documented("snap restore")[:1]
     # With a kept database to tell of.
     logged = documentation.field_names(snap.ok("log", "--limit", "1", "--json").json)
     assert [logged] == documented("snap log")[:1]

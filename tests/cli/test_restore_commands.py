@@ -69,13 +69,16 @@ def test_without_a_yes_the_plan_is_shown_and_nothing_is_done(
     assert shop("restore", "two", "--json").error["kind"] == "declined"
 
 
-@pytest.mark.parametrize(("answer", "code", "count"), [("n", 5, "3"), ("", 5, "3"), ("y", 0, "2")])
-def test_on_a_terminal_the_answer_decides(
+@pytest.mark.parametrize(
+    ("answer", "code", "count"), [("y", 5, "3"), ("", 5, "3"), ("name", 0, "2")]
+)
+def test_on_a_terminal_only_the_name_of_the_database_lets_it_go_on(
     shop: CommandLine, database: Database, answer: str, code: int, count: str
 ) -> None:
+    answer = database.name if answer == "name" else answer
     found, shown = on_terminal(shop, answer, "restore", "two")
     assert found == code, shown
-    assert f"Restore to {database.name}? [y/N]" in shown
+    assert f"Restore to {database.name}? Type its name to go on:" in shown
     assert rows(database) == count
 
 

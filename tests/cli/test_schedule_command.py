@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from pgsnap.schedulers.state import State
 from support import documentation
 from support.commandline import CommandLine
 from support.databases import Database, new_name
@@ -120,36 +124,26 @@ def test_every_database_is_committed_though_one_fails(
 ) -> None:
     cluster = own_cluster_database.cluster
     names = [own_cluster_database.name, new_name(), new_name("a shop's")]
-    for name in names[1:]:
+    for name in (*names[1:], "shop__snap_0123456789"):
         cluster.create_database(name)
-    cluster.create_database("shop__snap_0123456789")
-    cluster.psql(f"ALTER DATABASE \"{names[1]}\" SET bytea_output = 'hex'")
-    cluster.psql(f'ALTER DATABASE "{names[1]}" CONNECTION LIMIT 0')
-    cluster.psql("CREATE ROLE plain LOGIN SUPERUSER")
-    snap.ok("init")
-    toml = f'dsn = "{own_cluster_database.dsn}"\n[schedule]\nall_databases = true\n'
-    (snap.work / "snap.toml").write_text(toml)
     cluster.psql("CREATE TABLE t (x int)", names[1])
-    # Its dump waits for this lock longer than it may.
-    (snap.work / "snap.toml").write_text('lock_wait_timeout = "1s"\n' + toml)
-    import threading
-
-    locked = threading.Thread(
-        target=cluster.psql, args=("BEGIN; LOCK t; SELECT pg_sleep(8)", names[1])
+    snap.ok("init")
+    (snap.work / "snap.toml").write_text(
+        f'dsn = "{own_cluster_database.dsn}"\nlock_wait_timeout = "100ms"\n'
+        "[schedule]\nall_databases = true\n"
     )
-    locked.start()
-    done = snap("schedule", "run", "commit")
-    locked.join()
+    with psycopg.connect(cluster.dsn(names[1])) as session:
+        session.execute("LOCK t")
+        done = snap("schedule", "run", "commit")
     assert done.code == 30
     recorded = {entry["database"] for entry in snap.ok("log", "--json").json}
     assert recorded == {"postgres", names[0], names[2]}
-    [job] = [snap.work / ".snap" / "snap" / "commit.json"]
-    assert f"{names[1]}: " in job.read_text()
+    record = State(snap.work / "snap.toml").last_run("commit")
+    assert record is not None
+    assert record.error.startswith(f"{names[1]}: ")
 
 
 def test_a_run_is_skipped_while_the_one_before_goes_on(snap: CommandLine) -> None:
-    from pgsnap.schedulers.state import State
-
     snap.ok("init")
     with State(snap.work / "snap.toml").alone("gc", wait_seconds=0):
         skipped = snap("schedule", "run", "gc")
@@ -157,3 +151,33 @@ def test_a_run_is_skipped_while_the_one_before_goes_on(snap: CommandLine) -> Non
         assert State(snap.work / "snap.toml").last_run("gc") is None
     snap.ok("schedule", "run", "gc", "--on-overlap", "wait")
     assert snap.ok("audit", "--json").json[-1]["command"] == "gc"
+
+
+def test_a_run_that_is_stopped_ends_its_verb_and_raises_the_alarm(
+    snap: CommandLine, database: Database
+) -> None:
+    database.psql("CREATE TABLE t (x int)")
+    snap.ok("init")
+    state = State(snap.work / "snap.toml")
+    with Listener() as listener, psycopg.connect(database.dsn) as session:
+        (snap.work / "snap.toml").write_text(
+            f'dsn = "{database.dsn}"\n[alerts]\nping_url = "{listener.url("/uuid")}"\n'
+        )
+        # pg_dump waits for this lock, so that the run goes on until it is stopped.
+        session.execute("LOCK t")
+        run = snap.popen("schedule", "run", "commit")
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        deadline = time.monotonic() + 60
+        while database.psql(waiting).strip() == "0":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert state.is_running("commit")
+        run.send_signal(signal.SIGTERM)
+        _, err = run.communicate(timeout=60)
+        assert run.returncode == 130, err
+        assert database.psql(waiting).strip() == "0"
+    record = state.last_run("commit")
+    assert record is not None
+    assert (record.exit_code, record.last_success) == (130, None)
+    assert [one.path for one in listener.requests] == ["/uuid/start", "/uuid/fail"]
+    assert snap.ok("log", "--json").json == []

@@ -1,12 +1,17 @@
-"""Random histories of the store against a model; the same for minutes is in tests/system."""
+"""Random histories of the store against a model; long ones are in tests/system."""
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from support.store_rules import StoreRules
 
 TestStore = StoreRules.TestCase
 TestStore.settings = settings(
-    max_examples=6, stateful_step_count=15, deadline=None, derandomize=True
+    max_examples=6,
+    stateful_step_count=15,
+    deadline=None,
+    derandomize=True,
+    # What a failure shrinks to changes with the moment of a kill.
+    phases=[Phase.generate],
 )

@@ -10,10 +10,12 @@ namespace of its own, where it is; what lies in the folder `bin` goes into that 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tarfile
 import time
@@ -60,7 +62,8 @@ class Podman:
         self.folder = folder
         self.bin = folder / "bin"
         self._namespace = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c",
+            # It ends with the tests, whatever ends them.
+            ["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "sh", "-c",
              "mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null; echo up; exec sleep 3600"],
             stdout=subprocess.PIPE,
         )  # fmt: skip
@@ -80,7 +83,7 @@ class Podman:
             "#!/bin/sh\n"
             f'exec nsenter --mount=/proc/{self._namespace.pid}/ns/mnt --wd="$PWD"'
             f" {shutil.which('podman')} --cgroup-manager=cgroupfs --events-backend=none"
-            f" --root={self.folder}/root --runroot={self.folder}/run --tmpdir={self.folder}/tmp"
+            f" --root={self.folder}/storage --runroot={self.folder}/run --tmpdir={self.folder}/tmp"
             ' "$@"\n'
         )
         wrapper.chmod(0o755)
@@ -111,8 +114,22 @@ class Podman:
     def close(self) -> None:
         """End all containers and forget them."""
         self("rm", "--all", "--force", "--time=0")
+        self("rmi", "--all", "--force")
+        for pid in self._monitors():
+            os.kill(pid, signal.SIGKILL)
         self._namespace.kill()
         self._namespace.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _monitors(self) -> list[int]:
+        """Return the processes that watch ended tools: through Docker's API they stay 5 minutes."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                line = entry.read_bytes()
+                if b"conmon" in line and f"{self.folder}/".encode() in line:
+                    found.append(int(entry.parent.name))
+        return found
 
 
 class Container:
@@ -193,14 +210,14 @@ def _write_image(archive: Path, tree: Path, binaries: Binaries) -> None:
             tar.add(path.resolve(), str(path), recursive=False)
         for name, content, mode in (
             ("entry", _ENTRY, 0o755),
-            ("etc/passwd", "root:x:0:0::/root:/bin/sh\npostgres:x:999:999::/:/bin/sh\n", 0o644),
+            ("etc/passwd", "root:x:0:0::/:/bin/sh\npostgres:x:999:999::/:/bin/sh\n", 0o644),
             ("etc/group", "root:x:0:\npostgres:x:999:\n", 0o644),
         ):
             file = tree / Path(name).name
             file.write_text(content)
             file.chmod(mode)
             tar.add(file, name)
-        for folder, mode in (("tmp", 0o1777), ("run", 0o755), ("proc", 0o755), ("root", 0o700)):
+        for folder, mode in (("tmp", 0o1777), ("run", 0o755), ("proc", 0o755)):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             tar.addfile(entry)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from pgsnap.format.sections import decode_piece
 from pgsnap.limits import DELTA_LONG_STEPS, DELTA_SHORT_STEPS
-from pgsnap.model import ChunkId, SectionName, SnapshotId
-from pgsnap.repository.recipes import nodes, walk
+from pgsnap.model import ChunkId, Frame, Section, SectionName, SnapshotId
+from pgsnap.repository.recipes import walk
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sweeping import UNUSED_MAX
 
@@ -16,12 +15,17 @@ ROW_BYTES = 50
 
 
 class Plain:
-    """Reads chunks, each once."""
+    """Reads snapshots, each chunk once; *chunks* are all that they list, their lists among them."""
 
     def __init__(self, repo: Repository) -> None:
         repo.catch_up_packs()
         self._repo = repo
         self._found: dict[ChunkId, bytes] = {}
+        self._pieces: dict[ChunkId, list[tuple[SectionName, bytes]]] = {}
+
+    @property
+    def chunks(self) -> set[ChunkId]:
+        return set(self._found)
 
     def read(self, chunk: ChunkId) -> bytes:
         found = self._found.get(chunk)
@@ -30,47 +34,40 @@ class Plain:
         return found
 
     def texts(self, snapshot: SnapshotId) -> list[tuple[SectionName, bytes]]:
-        repo, texts = self._repo, []
-        for section in repo.sections(repo.snapshot(snapshot)):
-            chunks = (
-                self.read(entry.chunk)
-                for segment in section.segments
-                for entry in walk(segment.recipe, self.read)
-            )
-            texts.append((section.name, b"".join(chunks)))
+        texts = []
+        for piece in walk(self._repo.snapshot(snapshot).sections_recipe, self.read):
+            if piece.chunk not in self._pieces:
+                sections = decode_piece(self.read(piece.chunk))
+                self._pieces[piece.chunk] = [(one.name, self._text(one)) for one in sections]
+            texts += self._pieces[piece.chunk]
         return texts
 
-
-def needed_chunks(repo: Repository, snapshots: Iterable[SnapshotId]) -> set[ChunkId]:
-    """Return all chunks that *snapshots* list, and their lists."""
-    read = Plain(repo).read
-    found: set[ChunkId] = set()
-    for snapshot in snapshots:
-        manifest = repo.snapshot(snapshot)
-        found.update(nodes(manifest.sections_recipe, read))
-        for section in repo.sections(manifest):
-            for segment in section.segments:
-                found.update(nodes(segment.recipe, read))
-    return found
+    def _text(self, section: Section) -> bytes:
+        return b"".join(
+            self.read(entry.chunk)
+            for segment in section.segments
+            for entry in walk(segment.recipe, self.read)
+        )
 
 
 def check_chains(repo: Repository, chunks: set[ChunkId]) -> tuple[set[ChunkId], int]:
     """Check that from each of *chunks* ever smaller ranks lead to a plain frame, in few steps.
     Return the chunks with all of their bases, and the most steps there were."""
-    closed: set[ChunkId] = set()
-    longest = 0
-    for chunk in chunks:
-        following: ChunkId | None = chunk
-        rank, steps = 255, -1
-        while following is not None:
-            closed.add(following)
-            frame = repo.index.locations([following])[following][0].frame
-            assert frame.depth < rank, "ranks do not fall"
-            assert (frame.base is None) == (frame.depth == 0)
-            following, rank, steps = frame.base, frame.depth, steps + 1
-        assert steps <= STEPS_MAX
-        longest = max(longest, steps)
-    return closed, longest
+    frames: dict[ChunkId, Frame] = {}
+    waiting = set(chunks)
+    while waiting:
+        for chunk, found in repo.index.locations(list(waiting)).items():
+            frames[chunk] = found[0].frame
+        waiting = {frames[chunk].base for chunk in waiting if frames[chunk].base} - frames.keys()
+    steps: dict[ChunkId, int] = {}
+    for chunk, frame in sorted(frames.items(), key=lambda pair: pair[1].depth):
+        assert (frame.base is None) == (frame.depth == 0)
+        if frame.base is not None:
+            assert frames[frame.base].depth < frame.depth, "ranks do not fall"
+        steps[chunk] = 0 if frame.base is None else steps[frame.base] + 1
+    longest = max((steps[chunk] for chunk in chunks), default=0)
+    assert longest <= STEPS_MAX
+    return set(frames), longest
 
 
 def check_waste(repo: Repository, closed: set[ChunkId]) -> None:

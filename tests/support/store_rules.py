@@ -24,10 +24,13 @@ from pgsnap.workflows.repair import repair
 from pgsnap.workflows.retention import Policy
 from pgsnap.workflows.tagging import delete_tag, set_tag
 from pgsnap.workflows.verify import verify
-from support.store_checks import Plain, check_chains, check_waste, needed_chunks
-from support.store_model import FAULTS, MOMENTS, SEEDS, TAGS, May, StoreModel, has_snapshots
+from support.store_checks import Plain, check_chains, check_waste
+from support.store_model import FAULTS, LABELS, MOMENTS, SEEDS, TAGS, May, StoreModel, has_snapshots
 
 WEEK = timedelta(days=7)
+AT_ONCE = timedelta(0)
+GRACE = st.sampled_from([AT_ONCE, AT_ONCE, WEEK])
+DAYS = st.sampled_from([0, 8])
 POLICIES = st.builds(
     Policy,
     last=st.integers(1, 4),
@@ -97,7 +100,7 @@ class StoreRules(StoreModel):
     @precondition(lambda self: self.forgotten)
     @rule(seed=SEEDS, kind=st.none() | FAULTS, moment=MOMENTS)
     def unforget(self, seed: int, kind: str | None, moment: int) -> None:
-        snapshot = sorted(self.forgotten)[seed % len(self.forgotten)]
+        snapshot = [one for one in self.held if one in self.forgotten][seed % len(self.forgotten)]
         if kind is not None:
             may = May(forgotten={snapshot})
             self.fault(kind, lambda repo: unforget(repo, snapshot), moment // 8, may)
@@ -118,44 +121,54 @@ class StoreRules(StoreModel):
                 found.add(snapshot)
         return {one for one in found if one is not None and one not in self.forgotten}
 
-    @rule(
-        policy=POLICIES,
-        grace=st.sampled_from([timedelta(0), timedelta(0), WEEK]),
-        days=st.sampled_from([0, 8]),
-        kind=st.none() | FAULTS,
-        moment=MOMENTS,
-    )
-    def collect(
-        self, policy: Policy, grace: timedelta, days: int, kind: str | None, moment: int
-    ) -> None:
-        protected = self.protected(policy)
-        dropped = set(self.visible()) - protected
+    def foreseen(self, policy: Policy, grace: timedelta, days: int) -> May:
+        """Return what a gc that is run so many *days* later may do."""
+        dropped = set(self.visible()) - self.protected(policy)
         expires = not grace or days
-        may = May(gone=dropped | self.forgotten if expires else set(), forgotten=dropped)
-        waited = set(self.forgotten)
+        return May(gone=dropped | self.forgotten if expires else set(), forgotten=dropped)
 
-        def task(repo: Repository) -> GcReport:
-            return gc(repo, policy, grace=grace, now=datetime.now(UTC) + timedelta(days=days))
-
-        if kind is not None:
-            self.fault(kind, task, moment, may, alone=True)
-            return
+    @precondition(has_snapshots)
+    @rule(policy=POLICIES, grace=GRACE, days=DAYS)
+    def collect(self, policy: Policy, grace: timedelta, days: int) -> None:
+        may, waited = self.foreseen(policy, grace, days), set(self.forgotten)
         with self.world.running(), self.world.open(alone=True) as repo:
-            report = task(repo)
+            report = gc(repo, policy, grace=grace, now=datetime.now(UTC) + timedelta(days=days))
         assert report.full is None
         assert report.unreadable == ()
-        for decision in report.decisions:
-            assert decision.keep or decision.snapshot_id in dropped
-        self.settle(may)
         kept = {one.snapshot_id for one in report.decisions if one.keep}
+        assert {one.snapshot_id for one in report.decisions} - kept <= may.forgotten
+        self.settle(may)
         assert set(self.visible()) == kept
-        if expires:
+        if may.gone:
             assert not waited & self.held.keys()
         if not grace:
             assert not self.forgotten
-            with self.world.running(), self.world.open() as repo:
-                closed, _ = check_chains(repo, needed_chunks(repo, self.held))
-                check_waste(repo, closed)
+            self.check_nothing_is_left_over()
+
+    def check_nothing_is_left_over(self) -> None:
+        with self.world.running(), self.world.open() as repo:
+            plain = Plain(repo)
+            for snapshot in self.held:
+                plain.texts(snapshot)
+            closed, _ = check_chains(repo, plain.chunks)
+            check_waste(repo, closed)
+
+    @precondition(has_snapshots)
+    @rule(policy=POLICIES, grace=GRACE, days=DAYS, kind=FAULTS, moment=MOMENTS)
+    def collect_cut_off(
+        self, policy: Policy, grace: timedelta, days: int, kind: str, moment: int
+    ) -> None:
+        def task(repo: Repository) -> GcReport:
+            return gc(repo, policy, grace=grace, now=datetime.now(UTC) + timedelta(days=days))
+
+        self.fault(kind, task, moment, self.foreseen(policy, grace, days), alone=True)
+
+    @precondition(has_snapshots)
+    @rule(moment=MOMENTS, kind=FAULTS)
+    def collect_all_but_the_newest_twice(self, moment: int, kind: str) -> None:
+        """What the first, cut off, leaves behind is what the second begins with."""
+        self.collect_cut_off(Policy(last=1), AT_ONCE, 0, kind, moment)
+        self.collect(Policy(last=1), AT_ONCE, 0)
 
     # -- damage ---------------------------------------------------------------------------------
 
@@ -171,13 +184,16 @@ class StoreRules(StoreModel):
     @rule(seed=SEEDS, kill_at=st.none() | MOMENTS)
     def damage_and_repair(self, seed: int, kill_at: int | None) -> None:
         source = self.world.copy()
-        note(self.world.damage(random.Random(seed)))
+        damaged = self.world.damage(random.Random(seed))
+        note(f"damaged {damaged}")
         if kill_at is not None:
             self.world.killed_unlogged(lambda path: repair(path, source=source), kill_at)
         with self.world.running():
             report = repair(self.world.path, source=source)
         assert report.lost == ()
-        self.settle(May())
+        # That the manifest of a forgotten snapshot is missing tells that a gc dropped it.
+        gone = {one for one in self.forgotten if one.hex() == damaged.name}
+        self.settle(May(gone=gone))
         self.verify()
 
     # -- the index ------------------------------------------------------------------------------
@@ -207,20 +223,23 @@ class StoreRules(StoreModel):
     @invariant()
     def every_snapshot_that_should_exist_reads_back(self) -> None:
         with self.world.running(), self.world.open() as repo:
-            for database in ("shop", "blög"):
+            for database in LABELS:
                 order = self.visible(database)
                 assert repo.newest(database) == order
-                for back, snapshot in enumerate(order[:3]):
-                    if all(
-                        repo.snapshot(one).parent == before
-                        for one, before in zip(order[:back], order[1:], strict=False)
-                    ):
-                        assert resolve(repo, f"latest~{back}", database=database) == snapshot
+                following, back = next(iter(order), None), 0
+                while following in order and back < 3:
+                    assert resolve(repo, f"latest~{back}", database=database) == following
+                    following, back = repo.snapshot(following).parent, back + 1
             assert set(repo.newest(None, also_forgotten=True)) == self.held.keys()
             assert repo.forgotten().keys() == self.forgotten
             tags = {(tag.database, tag.name): tag.snapshot for tag in repo.tags.all()}
             assert tags == self.tags
+            packs = set(self.world.path.glob("packs/*/*"))
+            # Tags and notes do not change what is read.
+            same = self.looked_at == (packs, self.world.faults)
             plain = Plain(repo)
             for snapshot, held in self.held.items():
-                assert plain.texts(snapshot) == held.texts
-            check_chains(repo, needed_chunks(repo, self.held))
+                if not same or snapshot not in self.read:
+                    assert plain.texts(snapshot) == held.texts
+            check_chains(repo, plain.chunks)
+        self.read, self.looked_at = set(self.held), (packs, self.world.faults)

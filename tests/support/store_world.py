@@ -19,9 +19,9 @@ from support.disk import KillAt, Log, read_log, watched
 from support.power import Disk
 from support.repositories import in_child, make
 
-# So small that a table of 60 kB has lists of chunks, and a commit some packs.
-SIZES = ChunkerParams(400, 800, 3200)
-PACK_BYTES = 24_000
+# So small that a table of 30 kB has lists of chunks, and a commit some packs.
+SIZES = ChunkerParams(256, 512, 2048)
+PACK_BYTES = 12_000
 
 
 def make_small(path: Path) -> Path:
@@ -39,6 +39,8 @@ class World:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._disks = 0
+        # What may have changed how packs are found and read.
+        self.faults = 0
         base = folder / "disk-0"
         base.mkdir(parents=True)
         make_small(base / "backups")
@@ -46,6 +48,7 @@ class World:
 
     def _use(self, base: Path) -> None:
         """Go on with what is in *base*; all of it is durable."""
+        self.faults += 1
         self._base = base
         self._log = base.with_name(base.name + ".log")
         self._log.unlink(missing_ok=True)
@@ -82,8 +85,8 @@ class World:
         finally:
             self._use(self._base)
 
-    @staticmethod
-    def _status(run: Callable[[], None]) -> bool:
+    def _status(self, run: Callable[[], None]) -> bool:
+        self.faults += 1
         status = in_child(run)
         assert status in (0, -signal.SIGKILL), status
         return status != 0
@@ -124,6 +127,7 @@ class World:
         return True
 
     def lose_index(self) -> None:
+        self.faults += 1
         for file in self.path.glob(f"{INDEX_FILE}*"):
             file.unlink()
 
@@ -134,8 +138,8 @@ class World:
         shutil.copytree(self.path, target)
         return target
 
-    def damage(self, chance: random.Random) -> str:
-        """Damage one object. Return what was done."""
+    def damage(self, chance: random.Random) -> Path:
+        """Damage one object, and return its file."""
         places = ["packs", "packs", "snapshots", "tags", "notes"]
         place = chance.choice([name for name in places if any(self._files(name))])
         file = chance.choice(self._files(place))
@@ -149,7 +153,7 @@ class World:
         else:
             file.unlink()
         self._use(self._base)
-        return f"{how} {file.relative_to(self.path)}"
+        return file
 
     def _files(self, place: str) -> list[Path]:
         return sorted(file for file in (self.path / place).rglob("*") if file.is_file())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -39,18 +41,19 @@ def runner(server: Container) -> ContainerRunner:
     return ContainerRunner(find_container(server.name))
 
 
+@pytest.fixture(scope="module")
+def reached(server: Container, runner: Runner) -> Server:
+    server.psql("CREATE DATABASE contract")
+    found = find_container(server.name)
+    endpoint = endpoint_inside("dbname=contract", {}, found.environment, found.name)
+    return Server(endpoint, runner, client="psql")
+
+
 class TestContainerRunner(RunnerContract):
     pass
 
 
 class TestPsqlInContainer(SessionContract):
-    @pytest.fixture(scope="class")
-    def reached(self, server: Container, runner: Runner) -> Server:
-        server.psql("CREATE DATABASE contract")
-        found = find_container(server.name)
-        endpoint = endpoint_inside("dbname=contract", {}, found.environment, found.name)
-        return Server(endpoint, runner, client="psql")
-
     @pytest.fixture
     def again(self, reached: Server) -> Iterator[Callable[[], Session]]:
         with ExitStack() as stack:
@@ -155,3 +158,29 @@ def test_a_container_that_does_not_run_is_named(podman: Podman, server: Containe
     with pytest.raises(ConnectionFailed, match="nothing can be run"):
         runner.start(["true"])
     podman("rm", "--force", other.name)
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="needs the docker client on PATH")
+def test_the_docker_client_does_as_podman_does(
+    podman: Podman, server: Container, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # The real client of Docker, to whom Podman speaks as Docker's daemon does.
+    address = f"unix://{tmp_path}/engine.sock"
+    with subprocess.Popen([podman.bin / "podman", "system", "service", "--time=0", address]) as api:
+        try:
+            monkeypatch.setenv("DOCKER_HOST", address)
+            while not (tmp_path / "engine.sock").exists():
+                time.sleep(0.05)
+            runner = ContainerRunner(find_container(server.name, "docker"))
+            child = runner.start(["sh", "-c", 'cat; printf "%s" "$A"; exit 7'], env={"A": "b c"},
+                                 stdin=True)  # fmt: skip
+            child.write(bytes(range(256)))
+            child.close_input()
+            assert everything(child) == bytes(range(256)) + b"b c"
+            assert child.wait() == 7
+            child = runner.start(["sleep", "1005"])
+            child.kill()
+            assert child.wait() == -signal.SIGKILL
+            assert not any("sleep 1005" in line for line in server.processes())
+        finally:
+            api.terminate()

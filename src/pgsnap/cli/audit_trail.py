@@ -12,7 +12,7 @@ from pgsnap import __version__
 from pgsnap.cli import render
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.redact import redact
-from pgsnap.errors import SnapError
+from pgsnap.errors import FormatTooNew, SnapError
 from pgsnap.repository import audit_log
 
 _VALUE_CHARS_MAX = 1000
@@ -24,6 +24,10 @@ def record_run(invocation: Invocation, started: datetime, code: int) -> None:
     """Append a run that ended with *code* to the log. Raises nothing: what cannot be logged is
     warned of, unless the repository cannot be written at all."""
     assert invocation.opened is not None
+    named = invocation.parameters.get("name") or invocation.parameters.get("delete")
+    if (invocation.command == "tag" and not named) or code == FormatTooNew.exit_code:
+        # A list of tags; a repository of a later version, in which nothing is to be changed.
+        return
     try:
         audit_log.append(invocation.opened, _entry(invocation, started, code))
     except OSError as error:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli import render
 from pgsnap.errors import CheckRed
-from pgsnap.workflows.check import CheckReport, Level
 
-_WORDS = {Level.OK: "ok", Level.WARNING: "warning", Level.RED: "red"}
-_NAGIOS = {Level.OK: "OK", Level.WARNING: "WARNING", Level.RED: "CRITICAL"}
+if TYPE_CHECKING:
+    from pgsnap.workflows.check import CheckReport
+
+# By the numbers of `Level`, which every start would pay for.
+_WORDS = ("ok", "warning", "red")
+_NAGIOS = ("OK", "WARNING", "CRITICAL")
 
 
 def exit_code(report: CheckReport, *, nagios: bool) -> int:
     """Return 0 or 4; with *nagios* 0, 1 or 2."""
     if nagios:
         return int(report.level)
-    return CheckRed.exit_code if report.level is Level.RED else 0
+    return CheckRed.exit_code if report.level == len(_WORDS) - 1 else 0
 
 
 def line(report: CheckReport, *, nagios: bool = False) -> str:
     """Return the worst first: what is red, then what is to be warned of, or that all is well."""
     worst = sorted(report.findings, key=lambda finding: -finding.level)
     level = report.level
-    shown = [f for f in worst if f.level is not Level.OK] if level is not Level.OK else worst
+    shown = [f for f in worst if f.level] if level else worst
     # A vertical bar begins Nagios' figures.
     text = render.plain("; ".join(finding.text for finding in shown)).replace("|", "/")
     if not nagios:

@@ -13,6 +13,7 @@ from pgsnap.cli.alerts_table import AlertsTable, read_alerts
 from pgsnap.cli.duration import parse_duration
 from pgsnap.cli.retention_table import RetentionTable, read_retention
 from pgsnap.cli.schedule_table import ScheduleTable, read_schedule
+from pgsnap.cli.services_table import ServicesTable, read_hooks, read_services
 from pgsnap.errors import UsageError
 
 FILE_NAME = "snap.toml"
@@ -21,7 +22,7 @@ Client: TypeAlias = Literal["psycopg", "psql"]
 
 # Tables of later versions: a file that has one was written for a newer snap, and ignoring a hook
 # would be worse than refusing it.
-LATER_TABLES = frozenset({"services", "hooks", "remotes"})
+LATER_TABLES = frozenset({"remotes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,9 @@ class ConfigFile:
     schedule: ScheduleTable | None = None
     alerts: AlertsTable | None = None
     runbook: Path | None = None
+    services: ServicesTable | None = None
+    hooks: dict[str, str] | None = None
+    protected: bool | None = None
 
 
 def find_config(start: Path) -> Path | None:
@@ -190,6 +194,9 @@ _READERS: dict[str, Callable[[Any, str, Path], Any]] = {
     "schedule": read_schedule,
     "alerts": read_alerts,
     "runbook": _path,
+    "services": read_services,
+    "hooks": read_hooks,
+    "protected": _flag,
 }
 
 KEYS: tuple[str, ...] = tuple(_READERS)

@@ -22,7 +22,7 @@ _TEMPLATE = """\
 # The container that PostgreSQL runs in: its name, or its compose service. Then the tools in it are
 # used, no port is needed, and dsn is seen from inside; it is not needed for POSTGRES_USER and
 # POSTGRES_DB of the container.
-# container = "shop-db-1"
+{container}
 {compose}
 # compose_file = "compose.yaml"
 # engine = "docker"
@@ -50,6 +50,15 @@ _TEMPLATE = """\
 # The runbook whose commands `snap drill` checks. One that is named here must be there.
 # runbook = "docs/rollback.md"
 
+# Whether a restore, an undo and undo --discard need --i-know: for production.
+# protected = false
+
+# What is stopped while a restore or an undo swaps databases, and started again: compose services,
+# containers, systemd units (compose:NAME, container:NAME, unit:NAME, or just the name). Here, above
+# all tables; or as tables [services.NAME], with stop and start (running, health and timeout where
+# you like), or with one of compose, container, unit.
+# services = ["strapi"]
+
 # What `snap gc` keeps of each database: a snapshot stays when one of the rules keeps it. With any
 # rule here the default, the last 7, does not hold. Snapshots with a tag stay as well; where there
 # are patterns of tags, as in ["pre-*"], only those with such a tag.
@@ -67,28 +76,37 @@ _TEMPLATE = """\
 # grace = "7d"
 
 # What `snap schedule install` lets run by itself, in cron's syntax or by name ("@daily"). Jobs are
-# commit, gc, verify, drill and check; each may have more options.
+# commit, gc, verify, drill and check; each may have options of its verb. Nothing by default:
 # [schedule]
 # commit = "0 2 * * *"
-# commit_options = ["--skip-unchanged"]
+# verify = "0 4 1 * *"
+# verify_options = ["--sample", "10%"]
 # all_databases = false
 # on_overlap = "skip"
 
-# Who is told how runs end. A URL is a secret: it may stand in a file of its own.
+# Who is told how runs end. A URL is a secret: it may stand in a file of its own. Nobody by default:
 # [alerts]
 # ping_url_file = "ping-url"
 # webhook_file = "webhook-url"
 # metrics_file = "/var/lib/node_exporter/snap.prom"
 # on = ["failure", "red", "recovered"]
+
+# Your own commands around those of snap, with JSON on their standard input. One before it that
+# fails stops it. before_commit, after_commit, before_restore, after_restore, before_gc, after_gc:
+# [hooks]
+# after_restore = "php artisan cache:clear"
 """
 
 
-def config_template(repository: str | None, compose: str | None = None) -> str:
+def config_template(
+    repository: str | None, compose: str | None = None, container: str | None = None
+) -> str:
     """Return the text of a new snap.toml; *repository* is None for the default place, *compose*
-    the service that PostgreSQL runs in, if it does."""
+    the service or *container* the container that PostgreSQL runs in, if it does."""
     line = '# repository = "database/backups"'
     if repository is not None:
         # A JSON string is a TOML basic string, but for the DEL character, which no path has.
         line = f"repository = {json.dumps(repository, ensure_ascii=False)}"
     service = f"compose = {json.dumps(compose)}" if compose else '# compose = "db"'
-    return _TEMPLATE.format(repository=line, compose=service)
+    name = f"container = {json.dumps(container)}" if container else '# container = "shop-db-1"'
+    return _TEMPLATE.format(repository=line, compose=service, container=name)

@@ -107,12 +107,13 @@ class Invocation:
         for line in lines:
             self.terminal.note(line)
 
-    def confirm(self, question: str) -> None:
-        """Go on only if the user says yes. Raises Declined, also where nobody can be asked."""
+    def confirm(self, question: str, *, word: str | None = None) -> None:
+        """Go on only if the user says yes, or types *word*. Raises Declined, also where nobody can
+        be asked."""
         again = "Run the same command with --yes."
         if self.json:
             raise Declined("with --json nobody is asked", hint=again)
-        self.terminal.confirm(render.plain(question), hint=again)
+        self.terminal.confirm(render.plain(question), hint=again, word=word)
 
     @contextmanager
     def progress(self) -> Iterator[Display]:

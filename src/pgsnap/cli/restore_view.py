@@ -26,6 +26,7 @@ def restore_plan_lines(
     *,
     last: LogEntry | None,
     with_safety: bool,
+    services: Sequence[str] = (),
     now: datetime,
 ) -> list[str]:
     """Return the plan of a restore; *last* is the newest snapshot of the same database."""
@@ -49,6 +50,8 @@ def restore_plan_lines(
         facts.append(("Last saved", _last_words(last, now)))
         facts.append(("Keeps", "the replaced database, until `snap undo --discard`"))
         facts.append(("First", _safety_words(last, plan.live, with_safety=with_safety)))
+        if services:
+            facts.append(("Stops", _services_words(services)))
         if plan.read_only is not None:
             facts.append(("Meanwhile", _read_only_words(plan.live)))
     free = render.size(plan.free_bytes) if plan.free_bytes is not None else "unknown"
@@ -58,6 +61,11 @@ def restore_plan_lines(
     facts += _role_facts(plan)
     facts += [("Note", render.plain(warning)) for warning in plan.warnings]
     return ["This restore:", *render.pairs(facts, "  "), ""]
+
+
+def _services_words(services: Sequence[str]) -> str:
+    names = ", ".join(map(render.plain, services))
+    return f"{names} while the databases change names, and starts them again"
 
 
 def _live_words(live: LiveDatabase) -> str:
@@ -155,7 +163,9 @@ def restore_lines(report: RestoreReport) -> list[str]:
     return lines
 
 
-def undo_plan_lines(plan: UndoPlan, *, with_safety: bool, now: datetime) -> list[str]:
+def undo_plan_lines(
+    plan: UndoPlan, *, with_safety: bool, services: Sequence[str] = (), now: datetime
+) -> list[str]:
     """Return the plan of an undo."""
     facts = [
         ("Server", f"{render.plain(plan.host)}, PostgreSQL {render.plain(plan.server.version)}"),
@@ -167,6 +177,8 @@ def undo_plan_lines(plan: UndoPlan, *, with_safety: bool, now: datetime) -> list
         facts.append(("Keeps", "the replaced database: the next undo puts it back"))
         safety = "a safety snapshot of what is there now" if with_safety else "no safety snapshot"
         facts.append(("First", safety))
+        if services:
+            facts.append(("Stops", _services_words(services)))
     facts += [("Note", render.plain(warning)) for warning in plan.warnings]
     return ["This undo:", *render.pairs(facts, "  "), ""]
 

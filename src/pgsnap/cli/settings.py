@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from pgsnap.cli.duration import parse_duration
 from pgsnap.cli.place import Place, find_place
 from pgsnap.cli.retention_table import RetentionTable
 from pgsnap.cli.schedule_table import ScheduleTable
+from pgsnap.cli.services_table import ServicesTable
 from pgsnap.errors import UsageError
 
 T = TypeVar("T")
@@ -63,6 +64,9 @@ class Settings:
     schedule: ScheduleTable | None = None
     alerts: AlertsTable | None = None
     runbook: Path | None = None
+    services: ServicesTable | None = None
+    hooks: Mapping[str, str] = field(default_factory=dict)
+    protected: bool = False
     place: Place | None = None
     """The container that PostgreSQL runs in; None: it runs here, or on another host."""
 
@@ -96,6 +100,9 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
         schedule=found.schedule,
         alerts=found.alerts,
         runbook=found.runbook,
+        services=found.services,
+        hooks=found.hooks or {},
+        protected=_first(found.protected, False),
         place=find_place(options.container, options.compose, environ, folder, found),
     )
 

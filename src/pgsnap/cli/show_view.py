@@ -14,6 +14,7 @@ from pgsnap.cli.snapshot_view import (
     tag_words,
     when,
 )
+from pgsnap.sources.parts import left_out
 
 if TYPE_CHECKING:
     from pgsnap.model import DatabaseProperties, Origin, ServerInfo
@@ -27,6 +28,7 @@ def show_fields(report: ShowReport) -> dict[str, Any]:
     globals_root = report.snapshot.globals_root
     fields["globals_root"] = globals_root.hex() if globals_root else None
     fields["creator"] = report.snapshot.creator
+    fields["left_out"] = left_out(report.snapshot.origin) or None
     fields["origin"] = _origin_fields(report.snapshot.origin)
     fields["sections"] = [_section_fields(cost) for cost in report.sections]
     return fields
@@ -121,6 +123,7 @@ def show_lines(report: ShowReport, *, now: datetime, colour: bool) -> list[str]:
             f"{render.size(snapshot.stored_bytes)} new, "
             f"in {render.seconds(snapshot.duration_ms / 1000)}",
         ),
+        ("Left out", render.plain(left_out(snapshot.origin))),
         ("By", render.plain(snapshot.creator)),
         ("Tested", drill_words(report.drilled, now) if report.drilled is not None else ""),
     ]

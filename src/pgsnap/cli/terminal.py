@@ -123,18 +123,18 @@ class Terminal:
             # There is no third stream on which to complain.
             return
 
-    def confirm(self, question: str, *, hint: str) -> None:
-        """Ask a question that is answered with yes or no. Raises Declined."""
+    def confirm(self, question: str, *, hint: str, word: str | None = None) -> None:
+        """Ask a question that is answered with yes or no, or by typing *word*. Raises Declined."""
         if not self.stdin_is_terminal:
             raise Declined(
                 "nobody can be asked: standard input is not a terminal",
                 hint=hint,
             )
         self.flush()
-        self._stderr.write(f"{question} [y/N] ")
+        self._stderr.write(f"{question} " if word is not None else f"{question} [y/N] ")
         self._stderr.flush()
-        answer = self._stdin.readline().strip().lower()
-        if answer not in ("y", "yes"):
+        answer = self._stdin.readline().strip()
+        if answer != word if word is not None else answer.lower() not in ("y", "yes"):
             raise Declined("declined", detail="Nothing was changed.")
 
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, TypeVar
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.place import Place
 from pgsnap.cli.settings import Settings
-from pgsnap.errors import AmbiguousRevision, RepositoryNotFound, SourceError, UsageError
+from pgsnap.errors import (
+    AmbiguousRevision,
+    RepositoryLocked,
+    RepositoryNotFound,
+    SourceError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotId
@@ -32,7 +38,6 @@ def open_repository(
     from pgsnap.repository.repository import Repository
 
     settings = invocation.settings
-    invocation.opened = settings.repository
     try:
         repo = Repository.open(
             settings.repository,
@@ -40,10 +45,14 @@ def open_repository(
             index_folder=cache_folder(),
             alone=alone,
         )
+    except RepositoryLocked:
+        # What was tried belongs into the audit log.
+        invocation.opened = settings.repository
+        raise
     except RepositoryNotFound as error:
-        invocation.opened = None
         error.detail = f"{error.detail} The place comes from {settings.repository_from}.".strip()
         raise
+    invocation.opened = settings.repository
     if warn_of_access:
         _warn_of_access(invocation, settings.repository)
     return repo

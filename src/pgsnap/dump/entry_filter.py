@@ -84,6 +84,10 @@ class _Filter:
                 yield self._left()
                 self._parts = []
                 self._type = parse_entry(header).type
+            elif piece is Piece.SETTING:
+                # It is for the entries that follow, and stands behind the owner of this one.
+                yield self._left()
+                self._parts, self._type = [], b""
             self._parts.append(data)
 
     def _left(self) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 from pgsnap.errors import UsageError
@@ -19,12 +20,27 @@ DAMAGED = "damaged/"
 LOCK_FILE = "lock"
 INDEX_FILE = "index.sqlite"
 GITIGNORE_FILE = ".gitignore"
+README_FILE = "README.md"
 AUDIT_FILE = "audit.jsonl"
 
 _WORD_BYTES_MAX = 255
 _HEX_NAME = re.compile(rf"[0-9a-f]{{{HASH_BYTES * 2}}}")
 # What a revision gives a meaning, what a shell would, and what a file system cannot hold.
 _BAD_TAG = re.compile(r"[\x00-\x20\x7f~^:@?*\[\]\\]|^[-+./]|[./]$|//|\.\.|\.lock$")
+
+
+def occupants(path: Path) -> list[str]:
+    """Return what keeps a folder from becoming a repository: all in it but a README and a
+    .gitignore, which version control may have put there."""
+    return sorted({entry.name for entry in path.iterdir()} - {README_FILE, GITIGNORE_FILE})
+
+
+def ignores_all(path: Path) -> bool:
+    """Tell whether a .gitignore keeps everything out of version control."""
+    try:
+        return b"*" in path.read_bytes().split()
+    except FileNotFoundError:
+        return False
 
 
 def pack_name(pack: PackId) -> str:

@@ -80,8 +80,9 @@ class Repository:
 
     @classmethod
     def create(cls, path: Path) -> None:
-        """Make a repository in *path*, a folder that is new or empty. Raises RepositoryExists."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        """Make a repository in *path*, a folder that is new, or empty but for a README.md and a
+        .gitignore. Raises RepositoryExists."""
+        if path.exists() and (not path.is_dir() or layout.occupants(path)):
             made = (path / layout.CONFIG).exists()
             raise RepositoryExists(
                 f'"{path}" {"is a repository already" if made else "is not an empty folder"}',
@@ -91,7 +92,8 @@ class Repository:
         store.make_root()
         config = new_config(secrets.token_hex(16))
         # Dumps never enter version control, wherever the repository lies.
-        store.put(layout.GITIGNORE_FILE, b"*\n")
+        if not layout.ignores_all(path / layout.GITIGNORE_FILE):
+            store.put(layout.GITIGNORE_FILE, b"*\n")
         if not is_on_network(path):
             index = Index(path / layout.INDEX_FILE)
             index.set_complete()

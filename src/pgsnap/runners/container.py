@@ -25,8 +25,9 @@ _PROGRAMS = ("psql", "pg_dump", "pg_dumpall")
 # What a shell, and so an engine, adds to a signal's number.
 _SIGNALLED = 128
 _SIGNALS = 64
-# A kill inside takes a moment to be seen out here.
-_KILL_SECONDS = 10.0
+# How long the end of a tool takes to be seen out here. A client whose output nobody reads never
+# tells it.
+_SEEN_SECONDS = 1.0
 
 
 class ContainerChild:
@@ -61,9 +62,10 @@ class ContainerChild:
     def stop(self) -> None:
         if self.poll() is not None:
             return
-        self._runner.inside(inside.ASK, self._mark, self._pid)
+        tenths = str(round(CHILD_GRACE_SECONDS * 10))
+        self._runner.inside(inside.ASK, self._mark, self._pid, tenths)
         try:
-            self.wait(CHILD_GRACE_SECONDS)
+            self.wait(_SEEN_SECONDS)
         except TimeoutError:
             self.kill()
 
@@ -73,9 +75,8 @@ class ContainerChild:
         # First the tool: the end of its client would be the end of its input.
         self._runner.inside(inside.KILL, self._mark)
         try:
-            self.wait(_KILL_SECONDS)
+            self.wait(_SEEN_SECONDS)
         except TimeoutError:
-            # The engine does not tell, or the container is frozen.
             self._is_settled = True
             self._client.kill()
 

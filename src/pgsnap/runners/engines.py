@@ -78,7 +78,11 @@ def find_container(name: str, engine: str | None = None) -> Container:
     running: list[Container] = []
     others: list[str] = []
     for each in names:
-        status, out, words = ask([each, "container", "inspect", name])
+        try:
+            status, out, words = ask([each, "container", "inspect", name])
+        except ConnectionFailed as error:
+            others.append(f"{each}: {error.message}")
+            continue
         facts = _first(out) if status == 0 else None
         if facts is None:
             others.append(f"{each}: {words or 'no such container'}")

@@ -52,9 +52,17 @@ sweep() {
 """
 
 ASK = """\
-if grep -qs "$1" /proc/$2/environ; then kill -s TERM $2; fi
+if grep -qs "$1" /proc/$2/environ; then
+  kill -s TERM $2
+  round=0
+  while [ $round -lt $3 ] && grep -qs "$1" /proc/$2/environ; do
+    round=$((round + 1))
+    sleep 0.1 2>/dev/null || sleep 1
+  done
+fi
 """
-"""Sends SIGTERM to process $2, if it bears the mark $1."""
+"""Sends SIGTERM to process $2, if it bears the mark $1, and waits $3 tenths of a second for its
+end."""
 
 KILL = _SWEEP + 'sweep "$1"\n'
 """Kills every process that bears the mark $1, and returns when none is left."""

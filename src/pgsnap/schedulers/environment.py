@@ -26,19 +26,24 @@ _HEAD = """\
 def read_environment(path: Path) -> dict[str, str]:
     """Return the variables of a file; none where there is no file.
 
-    Raises UsageError where others may read it, and for a line that is no NAME=value.
+    Raises UsageError where it belongs to another user, where others may read it, and for a line
+    that is no NAME=value.
     """
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise UsageError(f'cannot read "{path}"', detail=f"{error.strerror}.") from None
-    if stat.S_IMODE(mode) & 0o077:
+    if status.st_uid not in (os.geteuid(), 0):
+        # Variables such as PATH decide which programs run.
+        raise UsageError(f'"{path}" is not trusted', detail=f"It belongs to user {status.st_uid}.")
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
         raise UsageError(
             f'others may read "{path}"',
-            detail=f"It may hold passwords, and has mode {stat.S_IMODE(mode):04o}.",
+            detail=f"It may hold passwords, and has mode {mode:04o}.",
             hint=f"Close it: chmod 600 {shlex.quote(str(path))}",
         )
     found = {}

@@ -23,6 +23,8 @@ from pgsnap.errors import StoreError
 FOLDER = ".snap"
 ENVIRONMENT_FILE = "environment"
 
+_MODE = 0o600
+_FOLDER_MODE = 0o700
 _POLL_SECONDS = 0.5
 
 
@@ -90,7 +92,8 @@ class State:
         for longer than *wait_seconds*, StoreError."""
         self._make()
         with self._errors():
-            file = os.open(self._path(f"{job}.run"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(self._path(f"{job}.run"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+            os.fchmod(file, _MODE)
         try:
             deadline = time.monotonic() + wait_seconds
             while True:
@@ -155,7 +158,8 @@ class State:
         temporary = self._path(f".{name}.{secrets.token_hex(4)}")
         with self._errors():
             try:
-                file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+                os.fchmod(file, _MODE)
                 with os.fdopen(file, "wb") as stream:
                     stream.write(data)
                     stream.flush()
@@ -168,7 +172,9 @@ class State:
         with self._errors():
             for folder in (self.folder.parent, self.folder):
                 with contextlib.suppress(FileExistsError):
-                    folder.mkdir(mode=0o700)
+                    folder.mkdir(mode=_FOLDER_MODE)
+                    # Whatever the umask.
+                    folder.chmod(_FOLDER_MODE)
             ignore = self.folder.parent / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")

@@ -58,6 +58,18 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "Check the options in the DSN and in PGOPTIONS; snap needs PostgreSQL 14 or newer.",
     ),
 )
+# What is different where all of this is seen from inside a container.
+_INSIDE: tuple[tuple[str, str], ...] = (
+    (
+        r"Peer authentication failed|Ident authentication failed",
+        'Set container_user = "postgres" in snap.toml, or whichever system user is let in.',
+    ),
+    (
+        r"Connection refused|could not translate host name|No such file or directory",
+        "Check that the server runs. The DSN is seen from inside the container: leave the host out"
+        " of it (and out of DATABASE_URL) for the container's own socket.",
+    ),
+)
 _NOISE = re.compile(
     r"^(?:psql|pg_dump|pg_dumpall): (?:error: )?"
     r"|^[Cc]onnection (?:failed|is bad): "
@@ -71,6 +83,8 @@ def connection_failed(text: str, endpoint: Endpoint) -> ConnectionFailed:
     lines = [line.strip() for line in _NOISE.sub("", text.strip()).splitlines() if line.strip()]
     detail = " ".join(lines) or "The connection ended without a word."
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, detail)), "")
+    if endpoint.place:
+        hint = next((text for words, text in _INSIDE if re.search(words, detail)), hint)
     for key in ("user", "database"):
         hint = hint.replace(f"{{{key}}}", quote_ident(getattr(endpoint, key)))
     return ConnectionFailed(

@@ -19,6 +19,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.base import SourceResult
 from pgsnap.sources.blocks import blocks
 from pgsnap.sources.dump_failure import dump_failed, lock_timed_out, refused_connection
+from pgsnap.sources.parts import part_options
 from pgsnap.sources.properties import read_properties, read_server
 
 _IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
@@ -33,16 +34,6 @@ WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', '
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY 1 LIMIT 5
 """
-
-
-def part_options(
-    exclude_table_data: tuple[str, ...], only_schemas: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Return pg_dump's options for a dump of a part of a database."""
-    return (
-        *(f"--exclude-table-data={pattern}" for pattern in exclude_table_data),
-        *(f"--schema={pattern}" for pattern in only_schemas),
-    )
 
 
 class PostgresSource:

@@ -49,6 +49,8 @@ class LocalStore:
         """Make the folder itself, private to its owner."""
         with self._errors("the store's folder"):
             self._make_folder(self.root / TEMPORARY)
+            # It may have been there, and open to others.
+            self.root.chmod(0o700)
 
     def put(self, name: str, data: Data) -> None:
         with self._errors(name), self._temporary(data) as temporary:

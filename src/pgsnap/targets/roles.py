@@ -15,8 +15,8 @@ from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.acl import parse_acl_item
 
 _IDENT = r'("(?:[^"]|"")+"|[^\s";]+)'
-_ABOUT_ROLE = re.compile(rf"^(?:CREATE|ALTER|COMMENT ON) ROLE {_IDENT}", re.DOTALL)
-_MEMBERSHIP = re.compile(rf"^GRANT {_IDENT} TO {_IDENT}(.*?)(?: GRANTED BY {_IDENT})?$", re.DOTALL)
+ABOUT_ROLE = re.compile(rf"^(?:CREATE|ALTER|COMMENT ON) ROLE {_IDENT}", re.DOTALL)
+MEMBERSHIP = re.compile(rf"^GRANT {_IDENT} TO {_IDENT}(.*?)(?: GRANTED BY {_IDENT})?$", re.DOTALL)
 _VERIFIER = re.compile(r"PASSWORD '(?:[^']|'')*'")
 _STATEMENT = re.compile(
     r"""(?: --[^\n]* | /\*.*?\*/ | [eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*"
@@ -72,11 +72,11 @@ def missing_roles(
     about: dict[str, list[str]] = {name: [] for name in missing}
     there = present | frozenset(missing)
     for statement in split_statements(globals_text):
-        found = _ABOUT_ROLE.match(statement)
+        found = ABOUT_ROLE.match(statement)
         if found is not None and unquoted(found.group(1)) in about:
             about[unquoted(found.group(1))].append(statement)
             continue
-        grant = _MEMBERSHIP.match(statement)
+        grant = MEMBERSHIP.match(statement)
         if grant is None:
             continue
         role, member = unquoted(grant.group(1)), unquoted(grant.group(2))

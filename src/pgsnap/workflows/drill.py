@@ -269,8 +269,13 @@ class _Drill:
         if self.checks[-1].outcome.status is Status.FAILED:
             self._skip("the snapshot is damaged", "restore", *after)
             return
-        with self._scratch(server):
-            if self._check("restore", lambda: self._restore_now(server)) is not Status.PASSED:
+        with ExitStack() as stack:
+
+            def restore_now() -> Outcome:
+                stack.enter_context(self._scratch(server))
+                return self._restore_now(server)
+
+            if self._check("restore", restore_now) is not Status.PASSED:
                 self._skip_after_refusal(server)
                 return
             self._compare(server)
@@ -323,7 +328,8 @@ class _Drill:
 
     def _compare(self, server: Server) -> None:
         started = time.monotonic()
-        copy = Copy(server, self.name, self.token, self.options.allow_newer_client)
+        newer, origin = self.options.allow_newer_client, self.snapshot.origin
+        copy = Copy(server, self.name, self.token, newer, origin)
         try:
             found = compare(self.repo, self.snapshot_id, copy, self.progress)
         except Interrupted:

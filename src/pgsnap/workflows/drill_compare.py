@@ -17,6 +17,7 @@ from pgsnap.dump.entries import decode
 from pgsnap.errors import Interrupted, SnapError
 from pgsnap.model import (
     DatabaseProperties,
+    Origin,
     SectionKind,
     SnapshotId,
     SourceKind,
@@ -60,13 +61,14 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """The restored database. *token* is that of the drill's own session, which shows that it is
-    in use."""
+    """The database that *origin*'s snapshot was restored to. *token* is that of the drill's own
+    session, which shows that it is in use."""
 
     server: Server
     name: str
     token: str
     allow_newer: bool
+    origin: Origin
 
 
 def compare(
@@ -94,6 +96,9 @@ def _source(copy: Copy, *options: str) -> PostgresSource:
         allow_newer_client=copy.allow_newer,
         with_globals=False,
         dump_options=options,
+        # A part of a database is compared with the same part.
+        exclude_table_data=copy.origin.excluded_table_data,
+        only_schemas=copy.origin.only_schemas if not options else (),
     )
 
 
@@ -251,7 +256,8 @@ def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: st
         return passed(f"{size:,} bytes of definitions are equal")
     if why_not:
         return skipped(
-            f"{counted(len(report.definitions), 'definition')} with another text; {why_not}"
+            f"{counted(len(report.definitions), 'definition')} with another text; {why_not}",
+            *[e.title for e in report.definitions[:_TITLES_MAX]],
         )
     missing = [e.title for e in report.definitions if e.after is None]
     extra = [e.title for e in report.definitions if e.before is None]
@@ -263,12 +269,11 @@ def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: st
             f"differences in {counted(len(missing) + len(extra), 'definition')}: {names}", *lines
         )
     titles = [e.title for e in report.definitions]
-    properties = report.before.origin.properties
     unstable = unstable_definitions(
         copy.server,
         copy.name,
         copy.token,
-        properties,
+        copy.origin,
         snapshot=snapshot_id.hex(),
         allow_newer=copy.allow_newer,
     )
@@ -287,6 +292,8 @@ def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: st
 
 def _extensions(report: DiffReport) -> Outcome:
     before, after = (_versions(v.origin.properties) for v in (report.before, report.after))
+    if report.before.origin.only_schemas:
+        return skipped("the snapshot is of some schemas only, and extensions belong to none")
     if before is None or after is None:
         return skipped("the snapshot is of a file, which does not tell the versions")
     lines = []

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from pgsnap.dump.ddl import ddl_entries
 from pgsnap.dump.volatile import fresh_restrict_key
-from pgsnap.model import DatabaseProperties, SectionKind, SectionName, SectionStart
+from pgsnap.model import Origin, SectionKind, SectionName, SectionStart
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
@@ -26,23 +26,26 @@ def unstable_definitions(
     server: Server,
     database: str,
     token: str,
-    properties: DatabaseProperties | None,
+    origin: Origin,
     *,
     snapshot: str,
     allow_newer: bool,
 ) -> list[str]:
-    """Return the titles of the definitions of *database* that are others once restored and dumped.
+    """Return the titles of the definitions of *database*, which was restored from a snapshot of
+    *origin*, that are others once restored and dumped again.
 
     A second scratch database is made for it and dropped; a session with *token*'s name keeps it
     from being taken for a leftover. Raises what a dump and a load do.
     """
-    first, encoding = _definitions(server, database, allow_newer)
+    first, encoding = _definitions(server, database, origin, allow_newer)
     maintenance = server.maintenance_database()
     with server.connect(maintenance, application_name(token)) as session:
-        scratch = create_scratch(session, f"again_{database}", token, properties, snapshot=snapshot)
+        scratch = create_scratch(
+            session, f"again_{database}", token, origin.properties, snapshot=snapshot
+        )
         try:
             _load(server, scratch.name, first, allow_newer)
-            second, _ = _definitions(server, scratch.name, allow_newer)
+            second, _ = _definitions(server, scratch.name, origin, allow_newer)
         finally:
             drop_database(session, scratch.name)
     unstable = []
@@ -63,7 +66,7 @@ def unstable_definitions(
 
 
 def _definitions(
-    server: Server, database: str, allow_newer: bool
+    server: Server, database: str, origin: Origin, allow_newer: bool
 ) -> tuple[list[tuple[SectionName, bytes]], str]:
     """Return the dump of a database's definitions alone, in parts, and its encoding."""
     source = PostgresSource(
@@ -72,6 +75,7 @@ def _definitions(
         allow_newer_client=allow_newer,
         with_globals=False,
         dump_options=("--schema-only",),
+        only_schemas=origin.only_schemas,
     )
     parts: list[tuple[SectionName, bytes]] = []
     name = SectionName(SectionKind.PREAMBLE)
@@ -82,11 +86,11 @@ def _definitions(
                 name = event.name
             elif isinstance(event, bytes):
                 parts.append((name, event))
-        origin = source.finish().origin
+        encoding = source.finish().origin.client_encoding
     except BaseException:
         source.abandon()
         raise
-    return parts, origin.client_encoding
+    return parts, encoding
 
 
 def _load(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,17 +11,19 @@ from pgsnap.errors import SnapError
 from pgsnap.model import Note, SnapshotId
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
-from pgsnap.sessions.base import Session
+from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.kept import (
     DISCARDED,
     NEVER_MADE,
     SWAPPED,
+    KeptDatabase,
     NotedKept,
     discarded_note,
     noted_kept,
     notes_of_gone,
 )
 from pgsnap.targets.preflight import look_at
+from pgsnap.targets.scratch import drop_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +88,22 @@ def note_end(
     """Note that the database *name* is kept no more; *why* as in `discarded_note`."""
     now = datetime.now(UTC)
     repo.add_note(discarded_note(label, name, live, now, snapshot=snapshot, why=why))
+
+
+def drop_kept(
+    repo: Repository, connect: Callable[[], Session], label: str, kept: Iterable[KeptDatabase]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Drop kept databases and note it. Returns the names that are gone, and why others are not."""
+    gone: list[str] = []
+    stayed: list[str] = []
+    for each in kept:
+        try:
+            with connect() as session:
+                session.execute(f"ALTER DATABASE {ident(each.name)} IS_TEMPLATE false")
+                drop_database(session, each.name)
+            note_end(repo, label, each.name, each.live, each.snapshot, "dropped")
+        except SnapError as error:
+            stayed.append(f"{each.name} could not be dropped: {error.message}")
+        else:
+            gone.append(each.name)
+    return tuple(gone), tuple(stayed)

@@ -132,31 +132,39 @@ class ObjectMender:
                 there.add(fault.belongs)
                 self._tell("tag", fault.belongs, f"it lay in {fault.name}")
         for fault in damaged:
-            if fault.name not in there:
-                self._tag_of_other(fault)
+            if fault.name in there:
+                continue
+            if self._take_tag_of_other(fault.name):
+                there.add(fault.name)
+            else:
+                database, name = _tag_words(fault.name)
+                command = f"snap tag {name} REV --database {database}"
+                self.lost.append(Finding("tag", fault.name, fault.problem, (), (), command))
+        # A repair that was killed may have put them aside, and no more.
+        for info in list(repo.store.list(layout.DAMAGED + layout.TAGS)):
+            if (name := info.name.removeprefix(layout.DAMAGED)) not in there:
+                self._take_tag_of_other(name)
         for fault in dangling:
             hit = (fault.snapshot,) if fault.snapshot is not None else ()
             command = delete_tag(*_tag_words(fault.name))
             self.lost.append(Finding("tag", fault.name, fault.problem, hit, (), command))
 
-    def _tag_of_other(self, fault: Fault) -> None:
-        data = self._of_other(fault.name)
-        if data is not None and self._other is not None:
-            try:
-                tag = decode_tag(data, "a tag")
-            except CorruptionError:
-                tag = None
-            if (
-                tag is not None
-                and layout.tag_name(tag.database, tag.name) == fault.name
-                and is_stored(self._repo, tag.snapshot)
-            ):
-                self._repo.store.put(fault.name, data)
-                self._tell("tag", fault.name, f"taken from {self._other.path}")
-                return
-        database, name = _tag_words(fault.name)
-        command = f"snap tag {name} REV --database {database}"
-        self.lost.append(Finding("tag", fault.name, fault.problem, (), (), command))
+    def _take_tag_of_other(self, name: str) -> bool:
+        """Take a tag from the other repository, if it has one that fits; tell whether it had."""
+        data = self._of_other(name)
+        if data is None or self._other is None:
+            return False
+        try:
+            tag = decode_tag(data, "a tag")
+        except CorruptionError:
+            return False
+        if layout.tag_name(tag.database, tag.name) != name or not is_stored(
+            self._repo, tag.snapshot
+        ):
+            return False
+        self._repo.store.put(name, data)
+        self._tell("tag", name, f"taken from {self._other.path}")
+        return True
 
     # -- all of them --------------------------------------------------------------------------
 

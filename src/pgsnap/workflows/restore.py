@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -19,7 +20,7 @@ from pgsnap.model import Note, Section, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
-from pgsnap.sessions.base import Session, ident
+from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
 from pgsnap.targets.feeder import (
@@ -53,7 +54,7 @@ from pgsnap.targets.scratch import (
     still_scratch,
 )
 from pgsnap.targets.swap import Rename, SwapReport, swap
-from pgsnap.workflows.kept_notes import note_end, note_if_never_made, note_what_is_gone
+from pgsnap.workflows.kept_notes import drop_kept, note_if_never_made, note_what_is_gone
 from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
 from pgsnap.workflows.restore_report import PhaseSeconds, RestoreReport
 
@@ -64,9 +65,11 @@ def restore(
     server: Server,
     *,
     safety: Callable[[], SnapshotId] | None = None,
+    aside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     progress: Progress = SILENT,
 ) -> RestoreReport:
-    """Do what *plan* says. *safety* records the live database before it is replaced.
+    """Do what *plan* says. *safety* records the live database before it is replaced; the swap
+    happens within *aside*, while services are stopped.
 
     Raises TargetRefused, RestoreFailed, CorruptionError, or what *safety* raises; then the live
     database is as it was, and the scratch database is gone (or is dropped by the next restore).
@@ -74,7 +77,7 @@ def restore(
     plan.check()
     snapshot = repo.snapshot(plan.snapshot_id)
     repo.check_present(snapshot)
-    return _Restore(repo, plan, server, snapshot, progress).run(safety)
+    return _Restore(repo, plan, server, snapshot, aside, progress).run(safety)
 
 
 class _Restore:
@@ -86,8 +89,10 @@ class _Restore:
         plan: RestorePlan,
         server: Server,
         snapshot: Snapshot,
+        aside: Callable[[], AbstractContextManager[None]],
         progress: Progress,
     ) -> None:
+        self.aside = aside
         self.repo = repo
         self.plan = plan
         self.server = server
@@ -254,11 +259,14 @@ class _Restore:
                     progress=self.progress,
                 )
 
-                def begins(section: Section) -> None:
-                    current[:] = [section]
-                    feeder.section_begins(section.name)
+                def begins(found: Section) -> None:
+                    current[:] = [found]
+                    feeder.section_begins(found.name)
 
-                names = {section.name for section in sections}
+                def section() -> Section | None:
+                    return current[0] if current else None
+
+                names = {each.name for each in sections}
                 blocks = snapshot_stream(
                     self.repo, self.snapshot, restrict_key=None, sections=names, on_section=begins
                 )
@@ -268,12 +276,10 @@ class _Restore:
                 )
                 if self.snapshot.origin.is_pg_dump:
                     encoding = self.snapshot.origin.client_encoding
-                    blocks = leave_out(
-                        blocks, lambda: current[0] if current else None, self._left_out(), encoding
-                    )
+                    blocks = leave_out(blocks, section, self._left_out(), encoding)
                     blocks = keep_order(
                         blocks,
-                        lambda: current[0] if current else None,
+                        section,
                         tables_to_keep(sections),
                         lambda: self._empty_tables(feeder, scratch),
                         encoding,
@@ -338,7 +344,9 @@ class _Restore:
             if plan.options.scratch:
                 # In the same transaction: a killed drill leaves nothing that is not known again.
                 sql.append(still_scratch(names.live, plan.snapshot_id.hex()))
-            return swap(self.server, renames, sql, token=self.token, progress=self.progress)
+            # A copy takes nobody's place: nothing that is connected has to go.
+            with self.aside() if plan.live is not None else contextlib.nullcontext():
+                return swap(self.server, renames, sql, token=self.token, progress=self.progress)
 
     def _look_after(self) -> None:
         """Read back what the database is now; a difference is told, not mended."""
@@ -360,20 +368,11 @@ class _Restore:
                 self.warnings.append(text)
 
     def _discard_old(self) -> tuple[str, ...]:
-        gone: list[str] = []
         if not self.plan.options.discard_old:
             return ()
-        for kept in self.plan.kept:
-            try:
-                with self._connect() as session:
-                    session.execute(f"ALTER DATABASE {ident(kept.name)} IS_TEMPLATE false")
-                    drop_database(session, kept.name)
-                note_end(self.repo, self.plan.label, kept.name, kept.live, kept.snapshot, "dropped")
-            except SnapError as error:
-                self.warnings.append(f"{kept.name} could not be dropped: {error.message}")
-            else:
-                gone.append(kept.name)
-        return tuple(gone)
+        gone, stayed = drop_kept(self.repo, self._connect, self.plan.label, self.plan.kept)
+        self.warnings.extend(stayed)
+        return gone
 
     # -- whatever happens ----------------------------------------------------------------------
 

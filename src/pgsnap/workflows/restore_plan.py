@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from pgsnap.errors import TargetExists, UsageError
+from pgsnap.errors import CorruptionError, StoreError, TargetExists, UsageError
 from pgsnap.model import DatabaseProperties, Section, SectionKind, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.index_place import is_writable
 from pgsnap.repository.repository import Repository
@@ -14,6 +14,7 @@ from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
+from pgsnap.sources.parts import left_out
 from pgsnap.sources.properties import read_properties, read_server
 from pgsnap.targets.kept import KeptDatabase, find_kept, unknown_kept
 from pgsnap.targets.preflight import (
@@ -30,6 +31,7 @@ from pgsnap.targets.preflight import (
 from pgsnap.targets.properties import differences, read_applied
 from pgsnap.targets.read_only import ReadOnly, check_read_only, plan_read_only
 from pgsnap.targets.requirements import check_requirements, check_space, needed_bytes
+from pgsnap.targets.role_differences import role_differences
 from pgsnap.targets.roles import MissingRole, missing_roles, needed_roles, server_roles
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.trust import check_text, check_trust
@@ -129,8 +131,9 @@ def plan_restore(
         needed = needed_roles(snapshot)
         # The globals are read only where they are needed: they may be damaged by themselves.
         text = _globals_text(repo, snapshot) if needed - present else ""
+        differing = _roles_differ(repo, snapshot, session, needed)
         missing = missing_roles(needed, present, text)
-        findings = check_server(session, me)
+        findings = check_server(session, me) + differing
         kept: tuple[KeptDatabase, ...] = ()
         read_only: ReadOnly | None = None
         if live is not None:
@@ -144,11 +147,11 @@ def plan_restore(
             if options.read_only:
                 read_only = plan_read_only(session, live)
             findings += _another_server(snapshot, info)
-            findings += _check_whole(snapshot, options)
             findings += _what_goes_back(session, snapshot, live)
         findings += check_requirements(
             session, me, snapshot, missing, create_roles=options.create_roles, psql=psql
         )
+        findings += _check_whole(snapshot, live, partial=options.partial)
         findings += check_text(repo, snapshot)
         properties, told = _properties(server, snapshot, live)
         findings += told
@@ -236,22 +239,13 @@ def _as_clone(snapshot: Snapshot, options: RestoreOptions, me: Me) -> Snapshot:
     return replace(snapshot, origin=replace(origin, properties=properties))
 
 
-def left_out_words(snapshot: Snapshot) -> str:
-    """Return what a snapshot was made without, "" where it is of the whole database."""
-    origin = snapshot.origin
-    words = []
-    if origin.only_schemas:
-        words.append(f"all schemas but {', '.join(origin.only_schemas)}")
-    if origin.excluded_table_data:
-        words.append(f"the rows of {', '.join(origin.excluded_table_data)}")
-    return " and ".join(words)
-
-
-def _check_whole(snapshot: Snapshot, options: RestoreOptions) -> Findings:
-    words = left_out_words(snapshot)
+def _check_whole(snapshot: Snapshot, live: LiveDatabase | None, *, partial: bool) -> Findings:
+    words = left_out(snapshot.origin)
     if not words:
         return Findings()
-    if options.partial:
+    if live is None:
+        return Findings(warnings=(f"the snapshot was made without {words}",))
+    if partial:
         return Findings(warnings=(f"the snapshot was made without {words}: this will be gone",))
     return Findings(
         (
@@ -309,6 +303,16 @@ def _check_name(name: str) -> None:
         raise UsageError(
             f'"{name[:80]}" is no name for a database', detail="A name has 1 to 63 bytes."
         )
+
+
+def _roles_differ(
+    repo: Repository, snapshot: Snapshot, session: Session, needed: Collection[str]
+) -> Findings:
+    try:
+        text = _globals_text(repo, snapshot)
+    except (CorruptionError, StoreError) as error:
+        return Findings(warnings=(f"roles cannot be compared: {error.message}",))
+    return Findings(warnings=role_differences(session, needed, text))
 
 
 def _globals_text(repo: Repository, snapshot: Snapshot) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from pgsnap.dump.entries import copied_table, decode, encode
@@ -77,9 +78,11 @@ def restore_tables(
     server: Server,
     *,
     safety: Callable[[], SnapshotId] | None = None,
+    aside: Callable[[], AbstractContextManager[None]] = nullcontext,
     progress: Progress = SILENT,
 ) -> TablesReport:
-    """Do what *plan* says. *safety* records the database first, where tables are replaced.
+    """Do what *plan* says. Where tables are replaced, *safety* records the database first, and all
+    of it happens within *aside*, while services are stopped.
 
     Raises TargetRefused, RestoreFailed, CorruptionError, or what *safety* raises; then the
     database is as it was.
@@ -90,7 +93,8 @@ def restore_tables(
         progress.phase("safety snapshot")
         safety_id = safety()
     started = time.monotonic()
-    loaded = _Load(repo, plan, server, progress).run()
+    with aside() if plan.replaces else nullcontext():
+        loaded = _Load(repo, plan, server, progress).run()
     return TablesReport(
         snapshot_id=plan.snapshot_id,
         database=plan.database,

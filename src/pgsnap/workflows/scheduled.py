@@ -60,10 +60,13 @@ def run_job(
         if on_overlap == "skip":
             say(f"snap: skipped: the {job} before it goes on{since}")
             return 0
-        raise RepositoryLocked(
-            f"the {job} before this one goes on{since}",
-            detail="This run waited for it and did nothing.",
-        ) from None
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        words = f"the {job} before this one goes on{since}"
+        missed = RunRecord(job, now, os.getpid(), exit_code=RepositoryLocked.exit_code, error=words)
+        message = _message(Event.FAILURE, missed, folder)
+        for warning in (*ping(alerts, message), *tell(alerts, message)):
+            say(f"snap: warning: {warning}")
+        raise RepositoryLocked(words, detail="This run waited for it and did nothing.") from None
 
 
 def _run(
@@ -82,7 +85,11 @@ def _run(
     started = datetime.now(UTC)
     clock = time.monotonic()
     run = RunRecord(job, started.isoformat(timespec="seconds"), os.getpid())
-    state.record(run)
+    try:
+        state.record(run)
+    except StoreError as error:
+        # A full disk beside the configuration need not be the repository's.
+        warn([error.message])
     warn(ping(alerts, _message(Event.START, run, folder)))
     ended = Ended(Interrupted.exit_code, "interrupted")
     try:
@@ -132,8 +139,10 @@ def _message(event: Event, run: RunRecord, folder: Path) -> Message:
     }
     title = f"snap {run.job} on {host} {words[event]}"
     lines = [title, f"folder: {folder}"]
+    if run.exit_code is not None:
+        lines.append(f"exit code: {run.exit_code}")
     if run.seconds is not None:
-        lines.append(f"exit code: {run.exit_code}, after {run.seconds:.1f} s")
+        lines.append(f"seconds: {run.seconds:.1f}")
     if run.error:
         lines.append(f"error: {run.error}")
     fields: dict[str, Any] = {

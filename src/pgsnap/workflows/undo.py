@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -128,9 +129,11 @@ def undo(
     server: Server,
     *,
     safety: Callable[[], SnapshotId] | None = None,
+    aside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     progress: Progress = SILENT,
 ) -> UndoReport:
-    """Do what *plan* says. *safety* records the live database before it is replaced.
+    """Do what *plan* says. *safety* records the live database before it is replaced; the swap
+    happens within *aside*, while services are stopped.
 
     Raises TargetRefused, RestoreFailed, or what *safety* raises; then nothing was renamed.
     """
@@ -165,7 +168,8 @@ def undo(
     progress.phase("swap")
     try:
         # Owner, privileges and settings belong to the database itself: it comes back with its own.
-        swapped = swap(server, renames, (), token=token, progress=progress)
+        with aside():
+            swapped = swap(server, renames, (), token=token, progress=progress)
     except BaseException:
         note_if_never_made(repo, lambda: server.connect(server.maintenance_database()), note)
         raise

@@ -23,7 +23,8 @@ def test_the_names_of_jobs_and_events_are_those_of_the_rooms_that_do_them() -> N
 
 def test_a_schedule_is_read_with_its_times_in_five_fields(tmp_path: Path) -> None:
     toml = (
-        '[schedule]\ncommit = "@daily"\ngc = "0  4 * * SUN"\ncommit_options = ["--skip-unchanged"]\n'
+        '[schedule]\ncommit = "@daily"\ngc = "0  4 * * SUN"\n'
+        'commit_options = ["--skip-unchanged"]\n'
         'all_databases = true\non_overlap = "wait"\nscheduler = "cron"\n'
     )
     table = settings(tmp_path, toml).schedule

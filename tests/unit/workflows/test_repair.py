@@ -253,3 +253,17 @@ def test_a_repair_that_finds_no_room_leaves_what_can_be_read(
         record(repo, shop(4000))
         (*_, made) = repo.newest("shop")
         assert texts(repo, made) == shop(4000).texts
+
+
+def test_a_tag_that_a_killed_repair_put_aside_is_taken_from_the_copy(
+    path: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(path, copy := tmp_path / "copy")
+    tag, aside = path / "tags" / "shop" / "one", path / "damaged" / "tags" / "shop" / "one"
+    flip(tag, 20)
+    # So far it came.
+    aside.parent.mkdir(parents=True)
+    tag.rename(aside)
+    assert [one.kind for one in repair(path, source=copy).mended] == ["tag"]
+    with Repository.open(path) as repo:
+        assert [one.name for one in repo.tags.all()] == ["one"]

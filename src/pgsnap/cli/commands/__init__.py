@@ -13,6 +13,7 @@ from pgsnap.cli.commands import (
     commit,
     demo,
     diff,
+    doctor,
     drill,
     export,
     forget,
@@ -57,6 +58,7 @@ _MODULES: tuple[tuple[str, Any], ...] = (
     ("check", check),
     ("schedule", schedule),
     ("audit", audit),
+    ("doctor", doctor),
     ("demo", demo),
     ("help", help_command),
 )

@@ -10,6 +10,7 @@ import typer
 from pgsnap.cli import check_view
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.retention_table import duration
+from pgsnap.cli.stopping import left_stopped
 from pgsnap.cli.world import database_of_dsn, open_repository, server_of
 from pgsnap.errors import SnapError
 
@@ -95,6 +96,7 @@ def _looked_at(
     connect: bool,
 ) -> CheckReport:
     from pgsnap.schedulers.state import State
+    from pgsnap.services.state import START_COMMAND
     from pgsnap.workflows import check
 
     if invocation.given.lock_timeout is None:
@@ -104,13 +106,16 @@ def _looked_at(
     if max_drill_age is None and schedule is not None and schedule.drill is not None:
         max_drill_age = check.MAX_DRILL_AGE
     named = database_of_dsn(settings)
+    label = settings.database
+    if schedule is not None and schedule.all_databases and invocation.given.database is None:
+        label = None
     report = check.CheckReport(invocation.now)
     try:
         with open_repository(invocation, warn_of_access=False) as repo:
             check.check_repository(
                 repo,
                 report,
-                database=settings.database,
+                database=label,
                 expected=named,
                 max_age=max_age if max_age is not None else check.MAX_AGE,
                 max_drill_age=max_drill_age,
@@ -118,6 +123,9 @@ def _looked_at(
         check.check_access(report, settings.repository)
     except SnapError as error:
         check.check_closed(report, settings.repository, error)
+    for found in left_stopped():
+        names = ", ".join(found.names)
+        report.add(check.Level.RED, "services", f"left stopped: {names} ({START_COMMAND})")
     if settings.config_path is not None:
         check.check_runs(report, State(settings.config_path))
     if connect and (named is not None or settings.place is not None):

@@ -8,6 +8,7 @@ import typer
 
 from pgsnap.cli import render
 from pgsnap.cli.duration import parse_duration
+from pgsnap.cli.hooks import hooks
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.snapshot_view import snapshot_fields, summary_line
 from pgsnap.cli.world import commit_source, open_repository
@@ -44,6 +45,18 @@ def run(
         bool,
         typer.Option("--skip-unchanged", help="Make no new snapshot if nothing changed."),
     ] = False,
+    exclude_table_data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude-table-data",
+            metavar="PATTERN",
+            help="Leave out the rows of these tables, not the tables (repeatable).",
+        ),
+    ] = None,
+    schema: Annotated[
+        list[str] | None,
+        typer.Option("--schema", metavar="PATTERN", help="Only these schemas (repeatable)."),
+    ] = None,
     lock_wait_timeout: Annotated[
         str | None,
         typer.Option(
@@ -69,41 +82,44 @@ def run(
     waits = invocation.settings.lock_wait_timeout
     if lock_wait_timeout is not None:
         waits = parse_duration(lock_wait_timeout, "--lock-wait-timeout")
-    with open_repository(invocation) as repo:
-        source, database = commit_source(
-            invocation,
-            file,
-            lock_wait_timeout=waits,
-            allow_newer_client=allow_newer_client or invocation.settings.allow_newer_client,
-        )
-        with invocation.progress() as progress:
-            report = commit(
-                repo,
-                source,
-                database=database,
-                message=message,
-                tags=tag or (),
-                force_tags=force,
-                skip_unchanged=skip_unchanged,
-                progress=progress,
+    with hooks(invocation, "commit", message=message, tags=list(tag or ())):
+        with open_repository(invocation) as repo:
+            source, database = commit_source(
+                invocation,
+                file,
+                lock_wait_timeout=waits,
+                allow_newer_client=allow_newer_client or invocation.settings.allow_newer_client,
+                exclude_table_data=tuple(exclude_table_data or ()),
+                only_schemas=tuple(schema or ()),
             )
-    for warning in getattr(source, "warnings", ()):
-        invocation.warn(f"pg_dump: {warning}")
-    for refused in report.tags_refused:
-        invocation.warn(
-            f'warning: tag "{refused}" was set by another process meanwhile; move it with '
-            f"`snap tag --force {refused} {render.short_id(report.snapshot_id)}`"
-        )
-    fields = {
-        **snapshot_fields(report.snapshot_id, report.snapshot, report.tags),
-        "new_bytes": report.stored_bytes,
-        "recorded": report.recorded,
-        "unchanged": report.unchanged,
-        "globals_changed": report.globals_changed,
-        "tags_refused": list(report.tags_refused),
-        "notices": invocation.notices,
-    }
-    invocation.emit(fields, _lines(report))
+            with invocation.progress() as progress:
+                report = commit(
+                    repo,
+                    source,
+                    database=database,
+                    message=message,
+                    tags=tag or (),
+                    force_tags=force,
+                    skip_unchanged=skip_unchanged,
+                    progress=progress,
+                )
+        for warning in getattr(source, "warnings", ()):
+            invocation.warn(f"pg_dump: {warning}")
+        for refused in report.tags_refused:
+            invocation.warn(
+                f'warning: tag "{refused}" was set by another process meanwhile; move it with '
+                f"`snap tag --force {refused} {render.short_id(report.snapshot_id)}`"
+            )
+        fields = {
+            **snapshot_fields(report.snapshot_id, report.snapshot, report.tags),
+            "new_bytes": report.stored_bytes,
+            "recorded": report.recorded,
+            "unchanged": report.unchanged,
+            "globals_changed": report.globals_changed,
+            "tags_refused": list(report.tags_refused),
+            "notices": invocation.notices,
+        }
+        invocation.emit(fields, _lines(report))
 
 
 def _lines(report: CommitReport) -> list[str]:

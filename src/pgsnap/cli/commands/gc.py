@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
 from pgsnap.cli import gc_view
+from pgsnap.cli.hooks import hooks
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.retention_options import (
     Grace,
@@ -72,19 +74,23 @@ def run(
         tags=keep_tag,
     )
     period = chosen_grace(invocation.settings, grace)
-    with open_repository(invocation, alone=not dry_run) as repo, invocation.progress() as progress:
-        report = gc(repo, policy, grace=period, dry_run=dry_run, progress=progress)
-    if report.unreadable:
-        invocation.warn(f"warning: {gc_view.unreadable_words(report)}")
-    lines = gc_view.gc_lines(report, colour=invocation.terminal.colour)
-    if hint := gc_view.hint(report):
-        invocation.tell(hint)
-    invocation.emit(gc_view.gc_fields(report, policy, period, invocation.notices), lines)
-    if report.full is not None:
-        raise StoreFull(
-            "the disk is full, so gc could not do all of it",
-            detail=f"{report.full.message[:1].upper()}{report.full.message[1:]}. What it did is "
-            "complete, and nothing that snapshots need is lost.",
-            hint="Run it again, it goes on from there: snap gc. If it frees nothing more, make "
-            "some room first.",
-        )
+    with nullcontext() if dry_run else hooks(invocation, "gc"):
+        with (
+            open_repository(invocation, alone=not dry_run) as repo,
+            invocation.progress() as progress,
+        ):
+            report = gc(repo, policy, grace=period, dry_run=dry_run, progress=progress)
+        if report.unreadable:
+            invocation.warn(f"warning: {gc_view.unreadable_words(report)}")
+        lines = gc_view.gc_lines(report, colour=invocation.terminal.colour)
+        if hint := gc_view.hint(report):
+            invocation.tell(hint)
+        invocation.emit(gc_view.gc_fields(report, policy, period, invocation.notices), lines)
+        if report.full is not None:
+            raise StoreFull(
+                "the disk is full, so gc could not do all of it",
+                detail=f"{report.full.message[:1].upper()}{report.full.message[1:]}. "
+                "What it did is complete, and nothing that snapshots need is lost.",
+                hint="Run it again, it goes on from there: snap gc. If it frees nothing more, make "
+                "some room first.",
+            )

@@ -46,7 +46,7 @@ def run(
     compose: str | None = None
     if config is None:
         compose = _suggested_service(invocation)
-        config = _write_config(Path.cwd(), place, compose)
+        config = _write_config(Path.cwd(), place, compose, invocation.given.container)
     elif place != settings.repository:
         invocation.tell(
             f'snap.toml names another repository: set repository = "{place}" in {config}, '
@@ -96,7 +96,7 @@ def _suggested_service(invocation: Invocation) -> str | None:
     return services[0]
 
 
-def _write_config(folder: Path, place: Path, compose: str | None) -> Path:
+def _write_config(folder: Path, place: Path, compose: str | None, container: str | None) -> Path:
     """Write a snap.toml that finds *place*, durably and never over another one."""
     named = None
     if place != folder / DEFAULT_REPOSITORY:
@@ -104,7 +104,7 @@ def _write_config(folder: Path, place: Path, compose: str | None) -> Path:
     path = folder / FILE_NAME
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(config_template(named, compose))
+            file.write(config_template(named, compose, container))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pgsnap.cli.hooks import hooks
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.stopping import ServicesAside, check_protected, warn_of_stopped
 from pgsnap.cli.world import open_repository, resolve, server_of
+from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgsnap.model import SnapshotId
+    from pgsnap.progress import Progress
     from pgsnap.repository.repository import Repository
-    from pgsnap.workflows.restore_plan import RestorePlan
+    from pgsnap.sessions.server import Server
+    from pgsnap.workflows.restore_plan import RestoreOptions, RestorePlan
+    from pgsnap.workflows.table_plan import TableOptions
 
 EXAMPLES = """
 snap restore pre-migration
 snap restore latest --to shop_copy
 snap restore @2026-01-02T14:30 --yes --create-roles
+snap restore pre-migration --table public.orders
+snap restore pre-migration --table public.orders --replace --stop compose:strapi
 """
 
 
@@ -32,7 +44,47 @@ def run(
         str | None,
         typer.Option("--to", metavar="DATABASE", help="Make this new database; replace nothing."),
     ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--table",
+            metavar="SCHEMA.TABLE",
+            help="Only this table: beside the live one, as SCHEMA.TABLE__REV (repeatable).",
+        ),
+    ] = None,
+    replace_tables: Annotated[
+        bool,
+        typer.Option("--replace", help="With --table: in place of the live one, which is kept."),
+    ] = False,
+    cascade_check: Annotated[
+        bool,
+        typer.Option(
+            "--cascade-check",
+            help="With --replace: also where foreign keys refer to it; they must still hold.",
+        ),
+    ] = False,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stop",
+            metavar="SERVICE",
+            help="Stop it before the swap, start it after (repeatable).",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    i_know: Annotated[
+        bool, typer.Option("--i-know", help="Go on although snap.toml protects the database.")
+    ] = False,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="Replace all with a snapshot of a part of the database."),
+    ] = False,
+    no_owner: Annotated[
+        bool, typer.Option("--no-owner", help="With --to: everything belongs to you.")
+    ] = False,
+    no_acl: Annotated[
+        bool, typer.Option("--no-acl", help="With --to: leave out what was granted to whom.")
+    ] = False,
     no_safety_snapshot: Annotated[
         bool,
         typer.Option("--no-safety-snapshot", help="Do not record first what is there now."),
@@ -74,66 +126,205 @@ def run(
     the live one, which is kept: `snap undo` puts it back. A restore that fails or is killed leaves
     the live database as it was.
     """
-    from pgsnap.cli.restore_view import restore_fields, restore_lines
-    from pgsnap.workflows.restore import restore
-    from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-    from pgsnap.workflows.safety import safety_commit
+    from pgsnap.workflows.restore_plan import RestoreOptions
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings
-    newer = allow_newer_client or settings.allow_newer_client
-    with_safety = settings.safety_snapshot and not no_safety_snapshot
+    if (replace_tables or cascade_check) and (to is not None or not table):
+        raise UsageError("--replace and --cascade-check are about --table in the live database")
     options = RestoreOptions(
         to=to,
         create_roles=create_roles,
         discard_old=discard_old,
-        allow_newer_client=newer,
+        allow_newer_client=allow_newer_client or settings.allow_newer_client,
         trust_sql=trust_sql,
         as_superuser=as_superuser,
         analyze=not no_analyze,
         read_only=read_only,
+        no_owner=no_owner,
+        no_acl=no_acl,
+        partial=partial,
     )
-    server = server_of(settings)
-    with open_repository(invocation) as repo:
-        plan = plan_restore(repo, resolve(invocation, repo, revision), server, options)
-        _agree(invocation, repo, plan, with_safety=with_safety, yes=yes)
+    run = _Run(
+        invocation,
+        server_of(settings),
+        ServicesAside(invocation, tuple(stop or ())),
+        revision,
+        yes=yes,
+        i_know=i_know,
+        with_safety=settings.safety_snapshot and not no_safety_snapshot,
+    )
+    warn_of_stopped(invocation)
+    with hooks(invocation, "restore", revision=revision, to=to, tables=list(table or ())):
+        with open_repository(invocation) as repo:
+            snapshot_id = resolve(invocation, repo, revision)
+            if table and to is None:
+                chosen = run.table_options(
+                    repo, snapshot_id, table, replaces=replace_tables, check_keys=cascade_check
+                )
+                chosen = replace(chosen, allow_newer_client=options.allow_newer_client)
+                run.restore_tables(repo, snapshot_id, chosen)
+            else:
+                run.restore_all(repo, snapshot_id, options, table or [])
+        run.services.outcome.check()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One restore, whichever: what both kinds need."""
+
+    invocation: Invocation
+    server: Server
+    services: ServicesAside
+    revision: str
+    yes: bool
+    i_know: bool
+    with_safety: bool
+
+    def restore_all(
+        self,
+        repo: Repository,
+        snapshot_id: SnapshotId,
+        options: RestoreOptions,
+        tables: list[str],
+    ) -> None:
+        from pgsnap.cli.restore_view import restore_fields, restore_lines
+        from pgsnap.workflows.restore import restore
+        from pgsnap.workflows.restore_plan import plan_restore
+        from pgsnap.workflows.table_plan import check_tables_known, parse_tables
+
+        invocation = self.invocation
+        if tables:
+            options = replace(options, tables=parse_tables(tables))
+            check_tables_known(repo, repo.snapshot(snapshot_id), snapshot_id, options.tables)
+        plan = plan_restore(repo, snapshot_id, self.server, options)
+        self._agree(repo, plan)
         with invocation.progress() as progress:
-            safety = safety_commit(
+            safety = self._safety(repo, plan.label, plan.database, progress, plan)
+            report = restore(
                 repo,
-                server,
-                label=plan.label,
-                database=plan.database,
-                verb="restore",
-                lock_wait_timeout_seconds=settings.lock_wait_timeout,
-                allow_newer_client=newer,
-                read_only=plan.read_only,
+                plan,
+                self.server,
+                safety=safety if self.with_safety else None,
+                aside=self.services.aside,
                 progress=progress,
             )
-            report = restore(
-                repo, plan, server, safety=safety if with_safety else None, progress=progress
+        if not invocation.json:
+            for warning in report.warnings:
+                invocation.warn(f"warning: {warning}")
+        fields = restore_fields(report, invocation.notices)
+        # With --json nobody saw the plan.
+        fields["warnings"] = [*plan.warnings, *report.warnings]
+        fields["services"] = self.services.fields()
+        invocation.emit(fields, restore_lines(report))
+
+    def table_options(
+        self,
+        repo: Repository,
+        snapshot_id: SnapshotId,
+        tables: list[str],
+        *,
+        replaces: bool,
+        check_keys: bool,
+    ) -> TableOptions:
+        from pgsnap.workflows.table_plan import TableOptions, parse_tables
+
+        label = repo.snapshot(snapshot_id).database
+        name = self.revision.removeprefix(f"{label}/")
+        is_tag = not name.startswith("@") and "~" not in name
+        tagged = repo.tags.get(label, name) if is_tag and name != "latest" else None
+        word = name if tagged is not None else snapshot_id.hex()[:8]
+        return TableOptions(parse_tables(tables), word, replaces, check_keys)
+
+    def restore_tables(
+        self, repo: Repository, snapshot_id: SnapshotId, options: TableOptions
+    ) -> None:
+        from pgsnap.cli.table_view import tables_fields, tables_lines, tables_plan_lines
+        from pgsnap.workflows.restore_table import restore_tables
+        from pgsnap.workflows.table_plan import plan_tables
+
+        invocation = self.invocation
+        plan = plan_tables(repo, snapshot_id, self.server, options, invocation.now)
+        lines = tables_plan_lines(
+            plan,
+            repo.snapshot(snapshot_id),
+            with_safety=self.with_safety,
+            services=self.services.names,
+            now=invocation.now,
+        )
+        invocation.propose(lines, plan.warnings)
+        plan.check()
+        if plan.replaces:
+            check_protected(invocation, plan.database, i_know=self.i_know)
+        if not self.yes:
+            invocation.confirm(f"Change {plan.database}?")
+        with invocation.progress() as progress:
+            safety = self._safety(repo, plan.label, plan.database, progress)
+            report = restore_tables(
+                repo,
+                plan,
+                self.server,
+                safety=safety if self.with_safety else None,
+                aside=self.services.aside,
+                progress=progress,
             )
-    if not invocation.json:
-        for warning in report.warnings:
-            invocation.warn(f"warning: {warning}")
-    fields = restore_fields(report, invocation.notices)
-    # With --json nobody saw the plan.
-    fields["warnings"] = [*plan.warnings, *report.warnings]
-    invocation.emit(fields, restore_lines(report))
+        fields = {
+            **tables_fields(report, invocation.notices),
+            "warnings": list(plan.warnings),
+            "services": self.services.fields(),
+        }
+        invocation.emit(fields, tables_lines(report))
 
+    def _safety(
+        self,
+        repo: Repository,
+        label: str,
+        database: str,
+        progress: Progress,
+        plan: RestorePlan | None = None,
+    ) -> Callable[[], SnapshotId]:
+        from pgsnap.workflows.safety import safety_commit
 
-def _agree(
-    invocation: Invocation, repo: Repository, plan: RestorePlan, *, with_safety: bool, yes: bool
-) -> None:
-    """Show the plan; go on only if nothing forbids it and the user agrees."""
-    from pgsnap.cli.restore_view import restore_plan_lines
-    from pgsnap.workflows.history import log
+        settings = self.invocation.settings
+        return safety_commit(
+            repo,
+            self.server,
+            label=label,
+            database=database,
+            verb="restore",
+            lock_wait_timeout_seconds=settings.lock_wait_timeout,
+            allow_newer_client=plan.options.allow_newer_client
+            if plan is not None
+            else settings.allow_newer_client,
+            read_only=plan.read_only if plan is not None else None,
+            progress=progress,
+        )
 
-    snapshot = repo.snapshot(plan.snapshot_id)
-    last = next(iter(log(repo, database=plan.label, limit=1)), None)
-    lines = restore_plan_lines(
-        plan, snapshot, last=last, with_safety=with_safety, now=invocation.now
-    )
-    invocation.propose(lines, plan.warnings)
-    plan.check()
-    if not yes:
-        invocation.confirm(f"Restore to {plan.database}?")
+    def _agree(self, repo: Repository, plan: RestorePlan) -> None:
+        """Show the plan; go on only if nothing forbids it and the user agrees."""
+        from pgsnap.cli.restore_view import restore_plan_lines
+        from pgsnap.workflows.history import log
+
+        invocation = self.invocation
+        snapshot = repo.snapshot(plan.snapshot_id)
+        last = next(iter(log(repo, database=plan.label, limit=1)), None)
+        lines = restore_plan_lines(
+            plan,
+            snapshot,
+            last=last,
+            with_safety=self.with_safety,
+            services=self.services.names,
+            now=invocation.now,
+        )
+        invocation.propose(lines, plan.warnings)
+        plan.check()
+        if plan.live is not None:
+            check_protected(invocation, plan.database, i_know=self.i_know)
+        if self.yes:
+            return
+        if plan.live is None:
+            invocation.confirm(f"Restore to {plan.database}?")
+        else:
+            invocation.confirm(
+                f"Restore to {plan.database}? Type its name to go on:", word=plan.database
+            )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.stopping import ServicesAside, check_protected, warn_of_stopped
 from pgsnap.cli.world import label_of, open_repository, server_of
 
 EXAMPLES = """
@@ -21,6 +22,17 @@ def run(
         bool, typer.Option("--discard", help="Drop the kept database for good instead.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stop",
+            metavar="SERVICE",
+            help="Stop it before the swap, start it after (repeatable).",
+        ),
+    ] = None,
+    i_know: Annotated[
+        bool, typer.Option("--i-know", help="Go on although snap.toml protects the database.")
+    ] = False,
 ) -> None:
     """Put back the database that the last restore or undo replaced.
 
@@ -28,29 +40,39 @@ def run(
     """
     invocation = Invocation.of(ctx)
     if discard:
-        _discard(invocation, yes=yes)
+        _discard(invocation, yes=yes, i_know=i_know)
     else:
-        _undo(invocation, yes=yes)
+        _undo(invocation, tuple(stop or ()), yes=yes, i_know=i_know)
 
 
-def _undo(invocation: Invocation, *, yes: bool) -> None:
+def _undo(invocation: Invocation, stop: tuple[str, ...], *, yes: bool, i_know: bool) -> None:
     from pgsnap.cli.restore_view import undo_fields, undo_lines, undo_plan_lines
     from pgsnap.workflows.safety import safety_commit
     from pgsnap.workflows.undo import plan_undo, undo
 
     settings = invocation.settings
     server = server_of(settings)
+    services = ServicesAside(invocation, stop)
+    warn_of_stopped(invocation)
     with open_repository(invocation) as repo:
         plan = plan_undo(repo, server, label_of(invocation, repo))
-        lines = undo_plan_lines(plan, with_safety=settings.safety_snapshot, now=invocation.now)
+        lines = undo_plan_lines(
+            plan,
+            with_safety=settings.safety_snapshot,
+            services=services.names,
+            now=invocation.now,
+        )
         invocation.propose(lines, plan.warnings)
         if invocation.json:
             # With --json nobody saw the plan.
             for warning in plan.warnings:
                 invocation.warn(f"warning: {warning}")
         plan.check()
+        check_protected(invocation, plan.kept.live, i_know=i_know)
         if not yes:
-            invocation.confirm(f"Put back {plan.kept.live}?")
+            invocation.confirm(
+                f"Put back {plan.kept.live}? Type its name to go on:", word=plan.kept.live
+            )
         with invocation.progress() as progress:
             safety = safety_commit(
                 repo,
@@ -67,12 +89,15 @@ def _undo(invocation: Invocation, *, yes: bool) -> None:
                 plan,
                 server,
                 safety=safety if settings.safety_snapshot else None,
+                aside=services.aside,
                 progress=progress,
             )
-    invocation.emit(undo_fields(report, invocation.notices), undo_lines(report))
+    fields = {**undo_fields(report, invocation.notices), "services": services.fields()}
+    invocation.emit(fields, undo_lines(report))
+    services.outcome.check()
 
 
-def _discard(invocation: Invocation, *, yes: bool) -> None:
+def _discard(invocation: Invocation, *, yes: bool, i_know: bool) -> None:
     from pgsnap.cli.restore_view import discard_fields, discard_lines, discard_plan_lines
     from pgsnap.workflows.undo import discard, kept_databases
 
@@ -80,6 +105,7 @@ def _discard(invocation: Invocation, *, yes: bool) -> None:
     with open_repository(invocation) as repo:
         label = label_of(invocation, repo)
         kept = kept_databases(repo, server, label)
+        check_protected(invocation, kept[0].live if kept else label, i_know=i_know)
         if kept and not yes:
             invocation.propose(discard_plan_lines(kept[0], invocation.now))
             invocation.confirm(f"Drop {kept[0].name}?")

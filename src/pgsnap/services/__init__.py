@@ -1,0 +1,1 @@
+"""What depends on a database: stopped before it is swapped, started again whatever happens."""

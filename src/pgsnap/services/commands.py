@@ -1,0 +1,204 @@
+"""Services as commands: how each is stopped, started, and known to be running and healthy.
+
+A service is a compose service, a container, a systemd unit, or commands of the user's own. All of
+them become argument lists, so that the process which starts them again needs to know nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pgsnap.errors import UsageError
+from pgsnap.runners.engines import ENGINES
+
+HEALTH_SECONDS = 60.0
+COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+_UNIT_ENDS = (".service", ".socket", ".timer", ".target")
+_KINDS = ("compose", "container", "unit")
+# With one argument: a command whose output is looked at, since it ends with 0 either way.
+_SAYS_SOMETHING = ("/bin/sh", "-c", 'test -n "$("$@")"', "sh")
+# The first argument is the engine, the others print the ids of the containers: each must run, and
+# be healthy where it has a health check (Podman shows an empty state where it has none).
+_CONTAINERS_ARE_WELL = """
+engine=$1; shift
+ids=$("$@") && test -n "$ids" || exit 1
+for id in $ids; do
+  state=$("$engine" inspect --format \
+    '{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}' "$id") || exit 1
+  case "$state" in running | "running " | "running healthy") ;; *) exit 1 ;; esac
+done
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: argument lists, run in *folder*.
+
+    *running* and *health* end with 0 for yes; None: not known, so it is taken for running, and for
+    healthy once *start* ended with 0. *health* is asked for up to *health_seconds*.
+    """
+
+    name: str
+    stop: tuple[str, ...]
+    start: tuple[str, ...]
+    running: tuple[str, ...] | None
+    health: tuple[str, ...] | None
+    folder: str
+    health_seconds: float = HEALTH_SECONDS
+
+    def as_json(self) -> dict[str, Any]:
+        return {field: getattr(self, field) for field in self.__slots__}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Service:
+        """Undo `as_json`. Raises KeyError, TypeError for what is none."""
+
+        def words(name: str) -> tuple[str, ...] | None:
+            return None if value[name] is None else tuple(str(word) for word in value[name])
+
+        return cls(
+            name=str(value["name"]),
+            stop=words("stop") or (),
+            start=words("start") or (),
+            running=words("running"),
+            health=words("health"),
+            folder=str(value["folder"]),
+            health_seconds=float(value["health_seconds"]),
+        )
+
+
+def shell(command: str) -> tuple[str, ...]:
+    """Return a command line of the user's as arguments: the shell reads it."""
+    return ("/bin/sh", "-c", command)
+
+
+def service_named(spec: str, folder: Path, compose_file: Path | None = None) -> Service:
+    """Return the service that *spec* means: ``compose:NAME``, ``container:NAME``, ``unit:NAME``,
+    or a bare name. A bare name that ends as a unit's does is one; else it is a compose service
+    where *folder* has a compose file that names it, else a container.
+
+    Raises UsageError, also when nothing here can stop it.
+    """
+    kind, mark, name = spec.partition(":")
+    if not mark or kind not in _KINDS:
+        kind, name = _guessed_kind(spec, folder, compose_file), spec
+    if not name.strip() or name.startswith("-"):
+        raise UsageError(f'"{spec}" names no service')
+    if kind == "unit":
+        return _unit(spec, name, folder)
+    if kind == "compose":
+        return _compose(spec, name, folder, compose_file)
+    return _container(spec, name, folder)
+
+
+def _guessed_kind(name: str, folder: Path, compose_file: Path | None) -> str:
+    if name.endswith(_UNIT_ENDS):
+        return "unit"
+    file = compose_file or next((folder / n for n in COMPOSE_FILES if (folder / n).exists()), None)
+    if file is None:
+        return "container"
+    try:
+        lines = file.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return "container"
+    heads = {line.strip().strip("'\"") for line in lines if line[:1] == " "}
+    return "compose" if heads & {f"{name}:", f'{name}":', f"{name}':"} else "container"
+
+
+def _unit(spec: str, name: str, folder: Path) -> Service:
+    base = ("systemctl",) if os.geteuid() == 0 else ("systemctl", "--user")
+    if shutil.which("systemctl") is None:
+        raise UsageError(f'"{spec}" is a systemd unit, and systemctl is not here')
+    active = (*base, "is-active", "--quiet", name)
+    return Service(spec, (*base, "stop", name), (*base, "start", name), active, active, str(folder))
+
+
+def _engine() -> str:
+    found = next((engine for engine in ENGINES if shutil.which(engine)), None)
+    if found is None:
+        raise UsageError(
+            "neither docker nor podman is here, so no container can be stopped",
+            hint="Write what stops it: [services.NAME] with stop and start in snap.toml.",
+        )
+    return os.environ.get("SNAP_CONTAINER_ENGINE") or found
+
+
+def _container(spec: str, name: str, folder: Path) -> Service:
+    engine = _engine()
+    listed = (engine, "ps", "--quiet", "--filter", f"name=^{name}$")
+    return Service(
+        name=spec,
+        stop=(engine, "stop", name),
+        start=(engine, "start", name),
+        running=(*_SAYS_SOMETHING, *listed),
+        health=("/bin/sh", "-c", _CONTAINERS_ARE_WELL, "sh", engine, *listed),
+        folder=str(folder),
+    )
+
+
+def _compose(spec: str, name: str, folder: Path, compose_file: Path | None) -> Service:
+    client = _compose_client()
+    base = (*client, "-f", str(compose_file)) if compose_file is not None else client
+    engine = "podman" if client == ("podman-compose",) else "docker"
+    listed: tuple[str, ...] = (*base, "ps", "--quiet", name)
+    if engine == "podman":
+        # podman-compose's own `ps` lists all services.
+        place = (compose_file.parent if compose_file is not None else folder).resolve()
+        listed = (
+            *(engine, "ps", "--quiet"),
+            *("--filter", f"label=com.docker.compose.service={name}"),
+            *("--filter", f"label=com.docker.compose.project.working_dir={place}"),
+        )
+    return Service(
+        name=spec,
+        stop=(*base, "stop", name),
+        start=(*base, "start", name),
+        running=(*_SAYS_SOMETHING, *listed),
+        health=("/bin/sh", "-c", _CONTAINERS_ARE_WELL, "sh", engine, *listed),
+        folder=str(folder),
+    )
+
+
+def _compose_client() -> tuple[str, ...]:
+    clients = (("docker", "compose"), ("docker-compose",), ("podman-compose",))
+    wanted = os.environ.get("SNAP_CONTAINER_ENGINE")
+    for client in clients:
+        is_podman = client[0].startswith("podman")
+        if shutil.which(client[0]) and wanted in (None, "", "podman" if is_podman else "docker"):
+            return client
+    raise UsageError(
+        "no compose client is here, so no compose service can be stopped",
+        detail="Looked for docker compose, docker-compose and podman-compose.",
+        hint="Write what stops it: [services.NAME] with stop and start in snap.toml.",
+    )
+
+
+def own_service(
+    name: str, values: Mapping[str, str], folder: Path, health_seconds: float
+) -> Service:
+    """Return a service of the user's own commands: ``stop``, ``start``, ``running``, ``health``."""
+
+    def words(key: str) -> tuple[str, ...] | None:
+        return shell(values[key]) if key in values else None
+
+    return Service(
+        name=name,
+        stop=shell(values["stop"]),
+        start=shell(values["start"]),
+        running=words("running"),
+        health=words("health"),
+        folder=str(folder),
+        health_seconds=health_seconds,
+    )
+
+
+def shown_command(argv: Sequence[str]) -> str:
+    """Return a command for people to type."""
+    import shlex
+
+    return argv[2] if tuple(argv[:2]) == ("/bin/sh", "-c") else shlex.join(argv)

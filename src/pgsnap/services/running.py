@@ -1,0 +1,110 @@
+"""Runs the commands of services: stop, start, and wait until healthy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pgsnap.services.commands import Service
+
+COMMAND_SECONDS = 180.0
+_HEALTH_POLL_SECONDS = 0.25
+_WORDS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """How the start of a service went. *is_healthy* is None where it has no health to ask for;
+    *detail* says what was wrong."""
+
+    name: str
+    is_started: bool
+    is_healthy: bool | None
+    seconds: float
+    detail: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        return self.is_started and self.is_healthy is not False
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def run_command(
+    argv: Sequence[str], folder: str, *, seconds: float = COMMAND_SECONDS, stdin: bytes = b""
+) -> tuple[int, str]:
+    """Run a command; return its exit status and the end of what it wrote. 127: it cannot be run,
+    124: it took longer than *seconds*, and was killed with all that it had started."""
+    # Files, not pipes: what a start leaves running in the background would hold a pipe open.
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as written:
+        given.write(stdin)
+        given.seek(0)
+        try:
+            child = subprocess.Popen(
+                argv,
+                cwd=folder,
+                stdin=given,
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return 127, f"{argv[0]}: {error.strerror}"
+        try:
+            status = child.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            _kill_group(child)
+            return 124, f"it took longer than {seconds:.0f} seconds"
+        except BaseException:
+            _kill_group(child)
+            raise
+        size = written.seek(0, os.SEEK_END)
+        written.seek(max(0, size - _WORDS_MAX))
+        return status, written.read().decode("utf-8", "replace").strip()
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def is_running(service: Service) -> bool:
+    """Tell whether a service runs; one that cannot be asked is taken for running."""
+    if service.running is None:
+        return True
+    return run_command(service.running, service.folder)[0] == 0
+
+
+def start(service: Service) -> Started:
+    """Start a service and wait for its health."""
+    began = time.monotonic()
+    status, words = run_command(service.start, service.folder)
+    if status != 0:
+        detail = f"its start ended with status {status}: {words}".rstrip(": ")
+        return Started(service.name, False, None, time.monotonic() - began, detail)
+    if service.health is None:
+        return Started(service.name, True, None, time.monotonic() - began)
+    deadline = time.monotonic() + service.health_seconds
+    while True:
+        status, words = run_command(service.health, service.folder, seconds=service.health_seconds)
+        if status == 0:
+            return Started(service.name, True, True, time.monotonic() - began)
+        if time.monotonic() > deadline:
+            detail = f"not healthy after {service.health_seconds:.0f} seconds: {words}"
+            seconds = time.monotonic() - began
+            return Started(service.name, True, False, seconds, detail.rstrip(": "))
+        time.sleep(_HEALTH_POLL_SECONDS)
+
+
+def start_all(services: Sequence[Service]) -> tuple[Started, ...]:
+    """Start services in the opposite order of their stops."""
+    return tuple(start(service) for service in reversed(services))

@@ -1,0 +1,161 @@
+"""snap's side of the supervisor: services are stopped within a block, and run again after it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pgsnap.errors import SnapError
+from pgsnap.services.commands import Service
+from pgsnap.services.running import Started, start_all
+from pgsnap.services.state import START_COMMAND, Stopped, find_stopped, taken
+
+
+class ServiceFailed(SnapError):
+    """A service could not be stopped, or does not run as it did before."""
+
+    kind = "service"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the services of one run. *skipped* did not run before, so they were left."""
+
+    stopped: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    started: list[Started] = field(default_factory=list)
+    is_lost: bool = False
+    """The supervisor died: nobody knows whether the services run."""
+
+    def check(self) -> None:
+        """Raise ServiceFailed unless everything that was stopped runs again."""
+        ill = [one for one in self.started if not one.is_well]
+        if not ill and not self.is_lost:
+            return
+        names = ", ".join(one.name for one in ill) or ", ".join(self.stopped)
+        raise ServiceFailed(
+            f"what was asked for is done, but these services do not run as before: {names}",
+            detail=" ".join(f"{one.name}: {one.detail}." for one in ill),
+            hint=f"Look at them, then start them: {START_COMMAND}",
+        )
+
+
+@contextlib.contextmanager
+def stopped(
+    services: Sequence[Service],
+    folder: Path,
+    outcome: Outcome,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[None]:
+    """Run the block while *services* are stopped. They are started again when it ends, however it
+    ends, and by their supervisor when this process is killed. *outcome* is filled.
+
+    Raises ServiceFailed before the block when one of them cannot be stopped.
+    """
+    if not services:
+        yield
+        return
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pgsnap.services.supervisor", str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    try:
+        _send(child, json.dumps([service.as_json() for service in services]))
+        _await_stopped(child, outcome, say)
+        yield
+    finally:
+        _send(child, "start")
+        with contextlib.suppress(OSError):
+            if child.stdin is not None:
+                child.stdin.close()
+        _await_started(child, outcome, say)
+        if outcome.is_lost:
+            # Somebody killed it; we are alive and can do its work.
+            for left, started in start_leftovers(folder):
+                if set(left.names) & set(outcome.stopped):
+                    outcome.started.extend(started)
+                    outcome.is_lost = False
+
+
+def _await_stopped(
+    child: subprocess.Popen[bytes], outcome: Outcome, say: Callable[[str], None]
+) -> None:
+    while (event := _event(child)) is not None:
+        name = str(event.get("name", ""))
+        if event["event"] == "all stopped":
+            return
+        if event["event"] == "stopped":
+            outcome.stopped.append(name)
+            say(f"stopped {name}")
+        elif event["event"] == "skipped":
+            outcome.skipped.append(name)
+            say(f"{name} does not run: it is left alone")
+        elif event["event"] == "failed":
+            raise ServiceFailed(
+                f"{name or 'services'} cannot be stopped, so nothing was changed",
+                detail=f"{event['detail']}.",
+                hint="Stop it by hand, and leave it out of --stop and of snap.toml's services.",
+            )
+    raise ServiceFailed(
+        "the process that stops services died, so nothing was changed",
+        hint=f"Start what it stopped: {START_COMMAND}",
+    )
+
+
+def _await_started(
+    child: subprocess.Popen[bytes], outcome: Outcome, say: Callable[[str], None]
+) -> None:
+    is_done = False
+    while (event := _event(child)) is not None:
+        if event.pop("event") == "started":
+            started = Started(**event)
+            outcome.started.append(started)
+            ill = f"{started.name} does not run as before ({started.detail}): {START_COMMAND}"
+            say(f"started {started.name}" if started.is_well else ill)
+        is_done = not event
+    outcome.is_lost = bool(outcome.stopped) and not is_done
+    child.wait()
+
+
+def _event(child: subprocess.Popen[bytes]) -> dict[str, Any] | None:
+    assert child.stdout is not None
+    line = child.stdout.readline()
+    if not line:
+        return None
+    event: dict[str, Any] = json.loads(line)
+    return event
+
+
+def _send(child: subprocess.Popen[bytes], line: str) -> None:
+    assert child.stdin is not None
+    # A supervisor that died is seen where its answer is missing.
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        child.stdin.write(line.encode() + b"\n")
+        child.stdin.flush()
+
+
+def start_leftovers(folder: Path) -> tuple[tuple[Stopped, tuple[Started, ...]], ...]:
+    """Start what dead supervisors left stopped, and forget it where that went well."""
+    done = []
+    for found in find_stopped(folder):
+        if found.is_watched:
+            continue
+        with taken(found) as held:
+            if held is None:
+                continue
+            started = start_all(held.services)
+            if all(one.is_started for one in started):
+                held.path.unlink(missing_ok=True)
+            done.append((held, started))
+    return tuple(done)

@@ -1,0 +1,35 @@
+"""Long random histories of the store against its model; the same in small is in tests/property.
+
+SNAP_MODEL_STEPS sets how many steps there are (some five to ten a second), SNAP_SEED repeats a run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from support.store_rules import StoreRules
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(0)]
+
+STEPS = int(os.environ.get("SNAP_MODEL_STEPS", "300"))
+SEED = int(os.environ.get("SNAP_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
+STEPS_A_HISTORY = 40
+
+
+def test_no_random_history_loses_a_snapshot() -> None:
+    # Shrinking a failure takes hours where moments of kills differ from run to run.
+    chosen = settings(
+        max_examples=max(1, STEPS // STEPS_A_HISTORY),
+        stateful_step_count=STEPS_A_HISTORY,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    print(f"SNAP_SEED={SEED}")
+    run_state_machine_as_test(seed(SEED)(type("Rules", (StoreRules,), {})), settings=chosen)
