@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,8 +87,24 @@ def test_a_service_that_stays_down_is_an_error_of_a_restore_that_was_done(
     assert "snap doctor --start-services" in failed.err
     assert rows(database) == "2"
     configure(shop, good)
-    warned = shop("undo", "--yes", "--stop", "container:x\n") if False else shop("undo")
+    warned = shop("undo")
     assert "left stopped by a run that was killed: app" in warned.err
+
+
+def test_a_restore_killed_while_services_are_stopped_leaves_them_running(
+    shop: CommandLine, database: Database
+) -> None:
+    with_app(shop, database)
+    text = (shop.work / "snap.toml").read_text()
+    configure(shop, text.replace("&& rm app", "&& rm app && kill -9 $(cat snap.pid)"))
+    child = shop.popen("restore", "two", "--yes", "--no-safety-snapshot")
+    (shop.work / "snap.pid").write_text(str(child.pid))
+    assert child.wait(timeout=60) == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while not (shop.work / "app").exists() or list((shop.folder / "state").rglob("*.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert rows(database) == "3"
 
 
 def test_hooks_get_the_result_and_one_before_stops_it(

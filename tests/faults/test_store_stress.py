@@ -21,7 +21,7 @@ from support.repositories import in_child, record
 from support.store_states import CHANGES, dump_of, first_state
 from support.store_world import make_small
 
-SECONDS = 5.0
+SECONDS = 3.0
 KEPT = 2
 
 

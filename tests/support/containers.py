@@ -116,7 +116,8 @@ class Podman:
         self("rm", "--all", "--force", "--time=0")
         self("rmi", "--all", "--force")
         for pid in self._monitors():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._namespace.kill()
         self._namespace.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
