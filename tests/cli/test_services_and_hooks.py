@@ -191,6 +191,7 @@ def test_a_snapshot_of_a_part_says_so_and_replaces_the_whole_only_if_meant(
     assert done["rows"] == 0
     assert shop.ok("show", "part", "--json").json["left_out"] == "the rows of t, public.u"
     assert "the rows of t" in shop.ok("show", "part").out
+    shop.ok("diff", "part", "--exit-code")
     refused = shop("restore", "part", "--yes")
     assert refused.code == 40
     assert "--partial" in refused.err

@@ -13,7 +13,7 @@ import pytest
 
 from pgsnap.demo.binaries import Binaries
 from pgsnap.demo.cluster import Cluster
-from support.commandline import SOURCE
+from support.commandline import SOURCE, CommandLine
 from support.runbooks import Reader
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -77,12 +77,16 @@ def server(binaries: Binaries) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def reader(server: Cluster, tmp_path: Path) -> Iterator[Reader]:
+def reader(
+    server: Cluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Reader]:
     """Somebody with a database `shop` of 20,000 orders, its application, and snap."""
+    snap = CommandLine(tmp_path, monkeypatch, capfd)
     folder = tmp_path / "srv" / "shop"
-    for place in (folder, tmp_path / "bin", tmp_path / "home"):
-        place.mkdir(parents=True)
-    for place in ("mnt/backups", "mnt/offsite", "var/backups"):
+    for place in ("srv/shop/docs", "bin", "mnt/backups", "mnt/offsite", "var/backups"):
         (tmp_path / place).mkdir(parents=True)
     for name in ("snap", "pgsnap"):
         run = f'#!/bin/sh\nexec "{sys.executable}" -m pgsnap.cli "$@"\n'
@@ -91,26 +95,19 @@ def reader(server: Cluster, tmp_path: Path) -> Iterator[Reader]:
     program(folder / "web", SERVICE)
     program(folder / "migrate", MIGRATE)
     (folder / "web.pid").touch()
-    (folder / "docs").mkdir()
     (folder / "docs" / "rollback.md").write_text((DOCS / "rollback.md").read_text())
     server.psql(SHOP)
-    path = os.pathsep.join(
-        [str(tmp_path / "bin"), str(server.binaries.bindir), os.environ.get("PATH", os.defpath)]
-    )
-    environment = server.environment()
-    for name in [name for name in environment if name.startswith(("SNAP_", "XDG_"))]:
-        del environment[name]
-    environment.update(
-        PATH=path,
-        HOME=str(tmp_path / "home"),
-        PYTHONPATH=str(SOURCE),
-        PGHOST=str(server.folder),
-        PGPORT=str(server.port),
-        PGUSER=server.superuser,
-        LC_ALL="C.UTF-8",
-        TERM="dumb",
-    )
-    yield Reader(tmp_path, environment)
+    programs = [str(tmp_path / "bin"), str(server.binaries.bindir), os.environ["PATH"]]
+    for name, value in {
+        "PATH": os.pathsep.join(programs),
+        "PYTHONPATH": str(SOURCE),
+        "PGHOST": str(server.folder),
+        "PGPORT": str(server.port),
+        "PGUSER": server.superuser,
+        "LC_ALL": "C.UTF-8",
+    }.items():
+        snap.setenv(name, value)
+    yield Reader(snap)
     for name in server.psql("SELECT datname FROM pg_database WHERE datname ~ '^shop'").split():
         server.drop_database(name)
     server.psql("DROP ROLE IF EXISTS shop_app")

@@ -72,6 +72,11 @@ class CommandLine:
         out, err = self._capfd.readouterr()
         return Result(code, out, err)
 
+    def at(self, folder: Path, *arguments: str) -> Result:
+        """Run `main` in this process, in *folder*."""
+        self._monkeypatch.chdir(folder)
+        return self(*arguments)
+
     def ok(self, *arguments: str) -> Result:
         """Run `main`, which must succeed."""
         result = self(*arguments)

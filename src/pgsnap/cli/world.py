@@ -19,7 +19,7 @@ from pgsnap.errors import (
 )
 
 if TYPE_CHECKING:
-    from pgsnap.model import SnapshotId
+    from pgsnap.model import Origin, SnapshotId
     from pgsnap.repository.repository import Repository
     from pgsnap.runners.engines import Container
     from pgsnap.sessions.endpoint import Endpoint
@@ -202,10 +202,10 @@ def commit_source(
 
 
 def diff_source(
-    invocation: Invocation, file: str | None, *, allow_newer_client: bool
+    invocation: Invocation, file: str | None, *, like: Origin, allow_newer_client: bool
 ) -> tuple[PostgresSource | FileSource, str]:
-    """Return what a snapshot is compared with, where it is no snapshot, and what it is called.
-    Raises UsageError."""
+    """Return what a snapshot is compared with, where it is no snapshot, and what it is called: the
+    same part of the database as *like* is of. Raises UsageError."""
     if file is not None:
         return _file_source(invocation, file), file
     from pgsnap.sources.postgres import PostgresSource
@@ -216,6 +216,8 @@ def diff_source(
         found,
         lock_wait_timeout_seconds=settings.lock_wait_timeout,
         allow_newer_client=allow_newer_client or settings.allow_newer_client,
+        exclude_table_data=like.excluded_table_data,
+        only_schemas=like.only_schemas,
     )
     return source, found.endpoint.database
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from pgsnap.errors import UsageError
-from pgsnap.runners.engines import ENGINES
+from pgsnap.runners.engines import ENGINES, ask
 
 HEALTH_SECONDS = 60.0
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _UNIT_ENDS = (".service", ".socket", ".timer", ".target")
+_ENGINE_OF = {False: "docker", True: "podman"}
 _KINDS = ("compose", "container", "unit")
 # With one argument: a command whose output is looked at, since it ends with 0 either way.
 _SAYS_SOMETHING = ("/bin/sh", "-c", 'test -n "$("$@")"', "sh")
@@ -118,18 +119,8 @@ def _unit(spec: str, name: str, folder: Path) -> Service:
     return Service(spec, (*base, "stop", name), (*base, "start", name), active, active, str(folder))
 
 
-def _engine() -> str:
-    found = next((engine for engine in ENGINES if shutil.which(engine)), None)
-    if found is None:
-        raise UsageError(
-            "neither docker nor podman is here, so no container can be stopped",
-            hint="Write what stops it: [services.NAME] with stop and start in snap.toml.",
-        )
-    return os.environ.get("SNAP_CONTAINER_ENGINE") or found
-
-
 def _container(spec: str, name: str, folder: Path) -> Service:
-    engine = _engine()
+    engine = _engine_that_has(name)
     listed = (engine, "ps", "--quiet", "--filter", f"name=^{name}$")
     return Service(
         name=spec,
@@ -141,8 +132,28 @@ def _container(spec: str, name: str, folder: Path) -> Service:
     )
 
 
+def _engine_that_has(name: str) -> str:
+    """Return the engine that knows the container, whether it runs or not: one that is installed
+    but does not answer must not make a running service look stopped."""
+    wanted = os.environ.get("SNAP_CONTAINER_ENGINE")
+    reasons = []
+    for engine in (wanted,) if wanted else ENGINES:
+        if shutil.which(engine) is None:
+            continue
+        status, _, words = ask([engine, "container", "inspect", name])
+        if status == 0:
+            return engine
+        reasons.append(f"{engine}: {words or 'no such container'}")
+    raise UsageError(
+        f'there is no container "{name}" to stop',
+        detail=" ".join(reasons) or "Neither docker nor podman is here.",
+        hint="Name it as `docker ps --all` does, or write what stops it: [services.NAME] with stop"
+        " and start in snap.toml.",
+    )
+
+
 def _compose(spec: str, name: str, folder: Path, compose_file: Path | None) -> Service:
-    client = _compose_client()
+    client = _client_that_answers(folder, compose_file)
     base = (*client, "-f", str(compose_file)) if compose_file is not None else client
     engine = "podman" if client == ("podman-compose",) else "docker"
     listed: tuple[str, ...] = (*base, "ps", "--quiet", name)
@@ -164,16 +175,22 @@ def _compose(spec: str, name: str, folder: Path, compose_file: Path | None) -> S
     )
 
 
-def _compose_client() -> tuple[str, ...]:
+def _client_that_answers(folder: Path, compose_file: Path | None) -> tuple[str, ...]:
     clients = (("docker", "compose"), ("docker-compose",), ("podman-compose",))
     wanted = os.environ.get("SNAP_CONTAINER_ENGINE")
+    named = ("-f", str(compose_file)) if compose_file is not None else ()
+    reasons = []
     for client in clients:
         is_podman = client[0].startswith("podman")
-        if shutil.which(client[0]) and wanted in (None, "", "podman" if is_podman else "docker"):
+        if not shutil.which(client[0]) or wanted not in (None, "", _ENGINE_OF[is_podman]):
+            continue
+        status, _, words = ask([*client, *named, "ps", "--quiet"], str(folder))
+        if status == 0:
             return client
+        reasons.append(f"{' '.join(client)}: {words}")
     raise UsageError(
-        "no compose client is here, so no compose service can be stopped",
-        detail="Looked for docker compose, docker-compose and podman-compose.",
+        "no compose client answers, so no compose service can be stopped",
+        detail=" ".join(reasons) or "Looked for docker compose, docker-compose, podman-compose.",
         hint="Write what stops it: [services.NAME] with stop and start in snap.toml.",
     )
 

@@ -126,9 +126,10 @@ def supervisor_of(pid: int) -> int:
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
+            line = path.with_name("cmdline").read_bytes()
         except OSError:
             continue
-        if int(fields[1]) == pid:
+        if int(fields[1]) == pid and b"pgsnap.services.supervisor" in line:
             return int(path.parent.name)
     raise AssertionError("there is no supervisor")
 

@@ -80,7 +80,12 @@ def run(
         if other is not None:
             after = resolve(invocation, repo, other)
         else:
-            after, name = diff_source(invocation, file, allow_newer_client=allow_newer_client)
+            after, name = diff_source(
+                invocation,
+                file,
+                like=repo.snapshot(before).origin,
+                allow_newer_client=allow_newer_client,
+            )
         if table is not None:
             chosen = limit or None
             differs = _show_rows(invocation, repo, before, after, table, chosen, name)
