@@ -219,3 +219,22 @@ def test_a_table_restore_killed_at_any_step_leaves_the_database_as_it_was(
         if b"items__replaced_" in found:
             break
     assert killed >= 2
+
+
+def test_who_owns_database_and_tables_needs_no_more_rights(
+    repo: Repository, database: Database
+) -> None:
+    role = f"app_{database.name}"
+    database.cluster.psql(
+        f'CREATE ROLE {role} LOGIN; ALTER DATABASE "{database.name}" OWNER TO {role}'
+    )
+    database.psql(f"GRANT CREATE ON SCHEMA public TO {role}")
+    database.psql("CREATE TABLE t (a serial PRIMARY KEY); INSERT INTO t VALUES (1)", user=role)
+    server = server_of(database, user=role)
+    snapshot = commit_database(repo, server)
+    database.psql("DELETE FROM t")
+    options = TableOptions(parse_tables(["t"]), "was", replace=True)
+    plan = plan_tables(repo, snapshot, server, options, datetime.now(UTC))
+    assert restore_tables(repo, plan, server).rows == 1
+    assert database.psql("SELECT count(*) FROM t") == "1"
+    assert definition(database, "t").count(f"OWNER TO {role}") == 2

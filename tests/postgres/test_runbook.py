@@ -14,7 +14,7 @@ import pytest
 from pgsnap.demo.binaries import Binaries
 from pgsnap.demo.cluster import Cluster
 from support.commandline import SOURCE, CommandLine
-from support.runbooks import Reader
+from support.runbooks import Reader, provide_zstd
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -43,10 +43,11 @@ SQL
 SERVICE = """#!/bin/sh
 case $1 in stop) rm -f web.pid ;; start) touch web.pid ;; status) test -e web.pid ;; esac
 """
+# A crontab of its own, so that no test touches that of the user.
 CRONTAB = """#!/bin/sh
 table="$HOME/crontab"
 case "$1" in
--l) cat "$table" 2>/dev/null ;;
+-l) [ -f "$table" ] || { echo "no crontab for me" >&2; exit 1; }; cat "$table" ;;
 -r) rm -f "$table" ;;
 -) cat > "$table" ;;
 *) cp "$1" "$table" ;;
@@ -92,6 +93,7 @@ def reader(
         run = f'#!/bin/sh\nexec "{sys.executable}" -m pgsnap.cli "$@"\n'
         program(tmp_path / "bin" / name, run)
     program(tmp_path / "bin" / "crontab", CRONTAB)
+    provide_zstd(tmp_path / "bin")
     program(folder / "web", SERVICE)
     program(folder / "migrate", MIGRATE)
     (folder / "web.pid").touch()

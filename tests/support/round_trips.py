@@ -16,8 +16,8 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.workflows.cat import cat
 from pgsnap.workflows.commit import commit
-from pgsnap.workflows.restore_report import RestoreReport
 from pgsnap.workflows.restore_plan import RestoreOptions
+from pgsnap.workflows.restore_report import RestoreReport
 from support.databases import Database, is_volatile, new_name
 from support.restoring import LABEL, restore_now, server_of
 

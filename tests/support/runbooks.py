@@ -20,6 +20,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -195,3 +196,20 @@ def _check_shown(shown: tuple[str, ...], output: str, told: str) -> None:
         words = " ".join(wanted.split())
         pattern = re.compile(".*".join(re.escape(part) for part in words.split("…")))
         assert any(pattern.fullmatch(line) for line in lines), f"not shown: {wanted}\n{told}"
+
+
+_ZSTD = """#!{python}
+import sys, zstandard
+base = open(sys.argv[sys.argv.index("-D") + 1], "rb").read() if "-D" in sys.argv else None
+prefix = zstandard.ZstdCompressionDict(base, zstandard.DICT_TYPE_RAWCONTENT) if base else None
+data = zstandard.ZstdDecompressor(dict_data=prefix).decompress(sys.stdin.buffer.read())
+sys.stdout.buffer.write(data)
+"""
+
+
+def provide_zstd(folder: Path) -> None:
+    """Put a `zstd` that can decompress into *folder*, where the machine has none."""
+    if shutil.which("zstd") is None:
+        program = folder / "zstd"
+        program.write_text(_ZSTD.format(python=sys.executable))
+        program.chmod(0o755)

@@ -129,7 +129,8 @@ def beside_name(table: TableName, word: str) -> TableName:
 
 def replaced_name(table: TableName, moment: datetime) -> TableName:
     """Return the name under which a table that is replaced is kept."""
-    return beside_name(table, moment.strftime("replaced_%Y%m%d_%H%M%S"))
+    # With milliseconds: two replacements may follow each other within a second.
+    return beside_name(table, moment.strftime("replaced_%Y%m%d_%H%M%S_%f")[:-3])
 
 
 def _cut(name: str, size: int) -> str:
