@@ -85,6 +85,8 @@ def blocks(page: Path) -> list[Block]:
         block = Block(line, match[2], textwrap.dedent(match[3]), notes)
         if block.language == "console" or "file:" in notes or "file+:" in notes:
             found.append(block)
+    # None is overlooked: what this cannot read would otherwise be a page that nobody runs.
+    assert sum(b.language == "console" for b in found) == len(re.findall(r"``` *console", text))
     return found
 
 
