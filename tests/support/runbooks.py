@@ -70,7 +70,7 @@ class Block:
         return [Command(number, "\n".join(text), tuple(shown)) for number, text, shown in found]
 
     def note(self, name: str) -> str | None:
-        return self.notes.get(name, [None])[0]  # type: ignore[list-item]
+        return self.notes.get(name, [None])[0]
 
 
 def blocks(page: Path) -> list[Block]:

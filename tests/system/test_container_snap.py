@@ -125,6 +125,18 @@ def test_commit_break_restore_undo_and_cat(shop: Shop) -> None:
     assert shop.is_clean_inside()
 
 
+def test_a_drill_and_one_table_inside_a_container(shop: Shop) -> None:
+    report = shop.ok("drill", "old", "--json").json
+    failed = [check for check in report["checks"] if check["status"] == "failed"]
+    assert not failed
+    shop.ok("restore", "old", "--table", "public.orders", "--yes")
+    beside = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'orders\\_\\_%'"
+    name = shop.server.psql(beside).strip()
+    assert int(shop.server.psql(f'SELECT count(*) FROM "{name}"')) == ROWS
+    shop.server.psql(f'DROP TABLE "{name}"')
+    assert shop.is_clean_inside()
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_commit_leaves_nothing_inside(shop: Shop, number: signal.Signals) -> None:
     shop.fill()
