@@ -77,12 +77,18 @@ class _Batch:
 class Ingest:
     """Stores sections. Nothing that it writes is visible until a manifest names it.
 
-    *earlier* are the snapshots that new chunks are compared with, best first. One thread calls it;
-    `flush` or `abandon` ends it.
+    *earlier* are the snapshots that new chunks are compared with, best first. *beside_server*: what
+    it is fed by is a server's work on this machine. One thread calls it; `flush` or `abandon` ends
+    it.
     """
 
     def __init__(
-        self, repo: Repository, earlier: Sequence[Snapshot] = (), progress: Progress = SILENT
+        self,
+        repo: Repository,
+        earlier: Sequence[Snapshot] = (),
+        progress: Progress = SILENT,
+        *,
+        beside_server: bool = False,
     ) -> None:
         self._index = repo.index
         self._config = repo.config
@@ -96,7 +102,7 @@ class Ingest:
         self._pool = ThreadPoolExecutor(
             min(os.cpu_count() or 2, BATCHES_IN_FLIGHT),
             thread_name_prefix="snap-store",
-            initializer=_stand_back,
+            initializer=_stand_back if beside_server else None,
         )
         # Chunks that this commit writes and that the index does not know yet.
         self._claimed: set[ChunkId] = set()

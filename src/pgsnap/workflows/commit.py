@@ -14,7 +14,7 @@ from pgsnap.errors import UsageError
 from pgsnap.format.sections import root_hash
 from pgsnap.format.times import to_micros
 from pgsnap.limits import MESSAGE_BYTES_MAX
-from pgsnap.model import Origin, Section, SectionKind, Snapshot, SnapshotId
+from pgsnap.model import Origin, Section, SectionKind, Snapshot, SnapshotId, SourceKind
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
@@ -70,12 +70,14 @@ def commit(
     _check(repo, database, message, tags, force_tags=force_tags)
     moment = at or _after(began, next(iter(repo.newest(database, 1)), None), repo)
     try:
-        source.open()
+        origin = source.open()
         # NumPy takes a while to import: pg_dump is under way meanwhile.
         from pgsnap.repository.ingest import Ingest
 
         repo.catch_up_packs()
-        ingest = Ingest(repo, _to_compare_with(repo, database, moment), progress)
+        earlier = _to_compare_with(repo, database, moment)
+        live = origin.kind is SourceKind.POSTGRES
+        ingest = Ingest(repo, earlier, progress, beside_server=live)
         try:
             progress.phase(f"commit {database}")
             sections = ingest.store(source.events())
