@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +23,14 @@ TEST_SETTINGS = {
     "max_prepared_transactions": "4",
     "log_statement": "none",
 }
+
+
+def pytest_configure() -> None:
+    """Take signals as a terminal's programs do: a job in the background of a script ignores SIGINT,
+    and so would every program that a test starts and stops by it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
