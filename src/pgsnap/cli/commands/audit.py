@@ -28,9 +28,10 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """List the runs of commands that wrote something or read contents out, oldest first.
+    """List who ran what and with what result, oldest first.
 
-    The log lies in the repository and is only ever appended to.
+    It holds the commands that wrote something or read contents out, lies in the repository and is
+    only ever appended to.
     """
     from pgsnap.repository import audit_log
     from pgsnap.repository.config import read_config

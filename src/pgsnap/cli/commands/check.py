@@ -58,7 +58,7 @@ def run(
         bool, typer.Option("--no-notify", help="Tell nobody of [alerts].")
     ] = False,
 ) -> None:
-    """Tell in one line whether there is a backup that is young, sound and proven.
+    """Tell a monitor in one line whether the backups are well.
 
     Exit code 4 where something is red: no snapshot that is young enough, damage, a drill that
     failed or is too long ago, a scheduled run that failed or did not come, a full disk, a database

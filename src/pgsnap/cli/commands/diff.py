@@ -66,7 +66,7 @@ def run(
         bool, typer.Option("--allow-newer-client", help="Let a pg_dump newer than the server read.")
     ] = False,
 ) -> None:
-    """Show what differs: rows added, removed and changed in each table, definitions, sequences.
+    """Show what differs: rows by table, definitions, sequences.
 
     With one REV it is compared with the live database, which is read and not recorded. Rows are
     compared as sets: their order does not count.

@@ -64,7 +64,7 @@ def run(
         typer.Option("--allow-newer-client", help="Let programs newer than the server do it."),
     ] = False,
 ) -> None:
-    """Test the rollback: restore a snapshot beside the live database and compare the contents.
+    """Test the rollback: restore beside the live database and compare.
 
     The live database is only read. The scratch database is dropped afterwards. Each check passes,
     fails or is skipped, with its reason; exit code 65 where one fails.

@@ -85,7 +85,7 @@ def run(
         typer.Option("--log", help="With run: write to a log beside snap.toml, as cron's runs do."),
     ] = False,
 ) -> None:
-    """Let verbs run by themselves: install, show or remove their schedule, or run one now.
+    """Let commits, gc, checks and drills run by themselves.
 
     Jobs are commit, gc, verify, drill and check. Times come from the options, else from [schedule]
     of snap.toml. Only lines and units of its own are ever touched.

@@ -30,7 +30,7 @@ def run(
         bool, typer.Option("--all", help="Show all tables or snapshots, not the first 20.")
     ] = False,
 ) -> None:
-    """Show what the repository takes: in all, for each database and each snapshot.
+    """Show what the repository takes, by database, snapshot or table.
 
     Beside each snapshot stands what dropping it alone would free. With --by-table: which table of a
     database costs the space, over all its snapshots or in REV.
