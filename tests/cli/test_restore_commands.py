@@ -98,6 +98,17 @@ def test_restore_and_undo_take_turns(shop: CommandLine, database: Database) -> N
     assert rows(database) == "2"
 
 
+def test_a_restore_of_what_a_restore_replaced_says_so(
+    shop: CommandLine, database: Database
+) -> None:
+    shop.ok("restore", "two", "--yes")
+    shop.ok("undo", "--discard", "--yes")
+    # The newest snapshot is now the one that the restore took of what it replaced.
+    again = shop.ok("restore", "latest", "--yes")
+    assert "what an earlier restore replaced (before-restore/" in again.err
+    assert rows(database) == "3"
+
+
 def test_what_the_plan_warns_of_is_told_with_json_too(
     shop: CommandLine, database: Database
 ) -> None:

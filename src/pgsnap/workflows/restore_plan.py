@@ -34,6 +34,7 @@ from pgsnap.targets.requirements import check_requirements, check_space, needed_
 from pgsnap.targets.role_differences import role_differences
 from pgsnap.targets.roles import MissingRole, missing_roles, needed_roles, server_roles
 from pgsnap.workflows.kept_notes import read_kept_notes
+from pgsnap.workflows.retention import safety_tag
 from pgsnap.workflows.trust import check_text, check_trust
 
 
@@ -148,6 +149,9 @@ def plan_restore(
                 read_only = plan_read_only(session, live)
             findings += _another_server(snapshot, info)
             findings += _what_goes_back(session, snapshot, live)
+            if (tag := safety_tag(repo, snapshot_id, snapshot.database)) is not None:
+                replaced = f"this snapshot is what an earlier restore replaced ({tag})"
+                findings += Findings(warnings=(replaced,))
         findings += check_requirements(
             session, me, snapshot, missing, create_roles=options.create_roles, psql=psql
         )

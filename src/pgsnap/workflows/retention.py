@@ -308,3 +308,9 @@ def span(length: timedelta | None) -> str:
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def safety_tag(repo: Repository, snapshot: SnapshotId, database: str) -> str | None:
+    """Return the tag of a snapshot that a restore or undo took of what it was about to replace."""
+    tags = repo.tags.by_snapshot(database).get(snapshot, ())
+    return next((tag for tag in tags if tag.startswith(SAFETY_TAGS)), None)
