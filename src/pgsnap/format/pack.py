@@ -27,16 +27,23 @@ def encode_pack(
     frames: Sequence[tuple[Frame, bytes]],
 ) -> tuple[PackId, list[bytes], list[Location]]:
     """Return the id of a pack, its bytes in parts, and where its frames lie."""
-    table = encode_table([frame for frame, _ in frames])
+    return encode_body([frame for frame, _ in frames], [data for _, data in frames])
+
+
+def encode_body(
+    frames: Sequence[Frame], body: Sequence[bytes]
+) -> tuple[PackId, list[bytes], list[Location]]:
+    """Like `encode_pack`; *body* is the bytes of all *frames*, in as many parts as one likes."""
+    table = encode_table(frames)
     start = head(ObjectKind.PACK)
     trailer = TRAILER.pack(len(table), checksum(start, table), END_MARK)
-    parts = [start, *(data for _, data in frames), table, trailer]
+    parts = [start, *body, table, trailer]
     hasher = blake3()
     for part in parts:
         hasher.update(part)
     # Read back before the bytes leave us.
     locations = decode_table(table, hasher.digest(), "a new pack")
-    if [location.frame for location in locations] != [frame for frame, _ in frames]:
+    if [location.frame for location in locations] != list(frames):
         raise CorruptionError("a new pack's table does not read back")
     return hasher.digest(), parts, locations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from pgsnap.format.pack import encode_pack
+from pgsnap.format.pack import encode_body
 from pgsnap.limits import PACK_FRAMES_MAX
 from pgsnap.model import Frame, PackId
 from pgsnap.repository.index import Index
@@ -30,8 +30,10 @@ class PackWriter:
         self._index = index
         self._pack_bytes = pack_bytes
         self._on_indexed = on_indexed
-        self._frames: list[tuple[Frame, bytes]] = []
-        self._frames_bytes = 0
+        self._frames: list[Frame] = []
+        # One block of memory: thousands of small deltas that are held while chunks come and go
+        # between them would keep the memory of those from being used again.
+        self._body = bytearray()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snap-pack")
         self._under_way: Future[None] | None = None
         self.stored_bytes = 0
@@ -41,9 +43,9 @@ class PackWriter:
 
     def add(self, frame: Frame, data: bytes) -> None:
         """Take a frame. Raises what the writing of an earlier pack raised."""
-        self._frames.append((frame, data))
-        self._frames_bytes += frame.frame_bytes
-        if self._frames_bytes >= self._pack_bytes or len(self._frames) >= PACK_FRAMES_MAX:
+        self._frames.append(frame)
+        self._body += data
+        if len(self._body) >= self._pack_bytes or len(self._frames) >= PACK_FRAMES_MAX:
             self._start()
 
     def finish(self) -> None:
@@ -60,20 +62,21 @@ class PackWriter:
 
     def _start(self) -> None:
         self._wait()
-        frames, self._frames, self._frames_bytes = self._frames, [], 0
-        self._under_way = self._thread.submit(self._write, frames)
+        frames, self._frames = self._frames, []
+        body, self._body = bytes(self._body), bytearray()
+        self._under_way = self._thread.submit(self._write, frames, body)
 
     def _wait(self) -> None:
         if self._under_way is not None:
             self._under_way.result()
             self._under_way = None
 
-    def _write(self, frames: list[tuple[Frame, bytes]]) -> None:
-        pack, parts, locations = encode_pack(frames)
+    def _write(self, frames: list[Frame], body: bytes) -> None:
+        pack, parts, locations = encode_body(frames, [body])
         self.written.add(pack)
         self._store.put(pack_name(pack), parts)
         size = sum(len(part) for part in parts)
         self._index.add_pack(pack, size, locations)
         self.stored_bytes += size
         self.stored_frames += len(frames)
-        self._on_indexed([frame for frame, _ in frames])
+        self._on_indexed(frames)
