@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import os
-import pty
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -10,6 +8,7 @@ import pytest
 
 from support.commandline import SOURCE, CommandLine
 from support.databases import Database
+from support.terminals import answered
 
 
 @pytest.fixture
@@ -33,28 +32,12 @@ def rows(database: Database) -> str:
 
 def on_terminal(snap: CommandLine, answer: str, *arguments: str) -> tuple[int, str]:
     """Run snap on a terminal where somebody answers; return its exit code and what it showed."""
-    master, slave = pty.openpty()
-    child = subprocess.Popen(
+    return answered(
         [sys.executable, "-m", "pgsnap.cli", *arguments],
-        env={**os.environ, "TERM": "xterm", "PYTHONPATH": str(SOURCE)},
-        cwd=snap.work,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
+        answer,
+        environment={**os.environ, "TERM": "xterm", "PYTHONPATH": str(SOURCE)},
+        folder=snap.work,
     )
-    os.close(slave)
-    os.write(master, f"{answer}\n".encode())
-    shown = b""
-    while True:
-        try:
-            data = os.read(master, 65536)
-        except OSError:
-            break
-        if not data:
-            break
-        shown += data
-    os.close(master)
-    return child.wait(timeout=60), shown.decode()
 
 
 def test_without_a_yes_the_plan_is_shown_and_nothing_is_done(

@@ -15,7 +15,6 @@ comments before a block say what a reader need not see:
 from __future__ import annotations
 
 import os
-import pty
 import re
 import shlex
 import shutil
@@ -26,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.commandline import CommandLine
+from support.terminals import answered
 
 _BLOCK = re.compile(
     r"((?:^ *<!-- [^\n]* -->\n)*)^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL
@@ -158,7 +158,7 @@ class Reader:
             f'code=$?; pwd > "{where}"; exit $code'
         )
         if answer is not None:
-            found, output = _on_terminal(script, answer)
+            found, output = answered(["bash", "-c", script], answer, seconds_max=_SECONDS_MAX)
         else:
             done = subprocess.run(
                 ["bash", "-c", script],
@@ -171,24 +171,6 @@ class Reader:
             found, output = done.returncode, done.stdout.decode()
         self.folder = Path(where.read_text().strip())
         return found, output
-
-
-def _on_terminal(script: str, answer: str) -> tuple[int, str]:
-    master, slave = pty.openpty()
-    child = subprocess.Popen(["bash", "-c", script], stdin=slave, stdout=slave, stderr=slave)
-    os.close(slave)
-    os.write(master, f"{answer}\n".encode())
-    shown = b""
-    while True:
-        try:
-            data = os.read(master, 65536)
-        except OSError:
-            break
-        if not data:
-            break
-        shown += data
-    os.close(master)
-    return child.wait(timeout=_SECONDS_MAX), shown.decode()
 
 
 def _check_shown(shown: tuple[str, ...], output: str, told: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pgsnap.cli.duration import parse_duration
+from pgsnap.cli.table_keys import Reader, read_keys
 from pgsnap.errors import UsageError
 
 
@@ -29,15 +29,7 @@ class RetentionTable:
 
 def read_retention(value: Any, where: str, folder: Path) -> RetentionTable:
     """Return the table *value*; *where* names it in errors. Raises UsageError."""
-    if not isinstance(value, dict):
-        raise UsageError(f"{where} must be a table: [retention]")
-    known: dict[str, Any] = {}
-    for key, content in value.items():
-        reader = _READERS.get(key)
-        if reader is None:
-            raise _unknown(key, where)
-        known[key] = reader(content, f'"{key}" of {where}')
-    return RetentionTable(**known)
+    return RetentionTable(**read_keys(value, where, _READERS, "retention"))
 
 
 def duration(text: str, where: str) -> timedelta:
@@ -47,25 +39,6 @@ def duration(text: str, where: str) -> timedelta:
         return timedelta(seconds=seconds)
     except OverflowError:
         raise UsageError(f'{where} is too long: "{text}"') from None
-
-
-def _unknown(key: str, where: str) -> UsageError:
-    import difflib
-
-    from pgsnap.cli.config_file import KEYS
-
-    if key in KEYS:
-        return UsageError(
-            f'unknown key "{key}" of {where}',
-            detail="What follows a table's head belongs to the table.",
-            hint=f'Write "{key}" above [retention].',
-        )
-    nearest = difflib.get_close_matches(key, _READERS, n=1, cutoff=0.5)
-    return UsageError(
-        f'unknown key "{key}" of {where}',
-        detail="Known keys are " + ", ".join(sorted(_READERS)) + ".",
-        hint=f'Did you mean "{nearest[0]}"?' if nearest else "",
-    )
 
 
 def _count(value: Any, where: str) -> int:
@@ -86,7 +59,7 @@ def _globs(value: Any, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-_READERS: dict[str, Callable[[Any, str], Any]] = {
+_READERS: dict[str, Reader] = {
     "last": _count,
     "hourly": _count,
     "daily": _count,
