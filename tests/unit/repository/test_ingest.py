@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,18 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from pgsnap.model import ChunkKind, Section, SectionEnd, SectionKind, SectionName
+from pgsnap.model import (
+    ChunkKind,
+    Cipher,
+    Codec,
+    Frame,
+    Section,
+    SectionEnd,
+    SectionKind,
+    SectionName,
+)
 from pgsnap.repository.ingest import Ingest
+from pgsnap.repository.packs import PackWriter
 from pgsnap.repository.repository import Repository
 from support.dumps import Dump, Part, ScriptedSource, dump, rows, shop, table, text, texts
 from support.repositories import make, record
@@ -195,3 +206,14 @@ def test_one_table_of_thousands_that_changed_rewrites_a_piece_of_the_section_tab
     recording.bytes_written = 0
     record(repo, dump(*many))
     assert recording.bytes_written < whole / 10
+
+
+def test_a_pack_that_is_filled_holds_no_block_of_memory_for_each_frame(repo: Repository) -> None:
+    """Small deltas would pin the memory of the chunks between them: 380 MiB for 300 MB."""
+    packs = PackWriter(repo.store, repo.index, repo.config.pack_bytes, lambda _: None)
+    data = b"a frame".ljust(5000, b".")
+    frame = Frame(bytes(32), ChunkKind.DATA, Codec.RAW, Cipher.NONE, 0, None, 5000, 5000)
+    before = sys.getrefcount(data)
+    packs.add(frame, data)
+    assert sys.getrefcount(data) == before
+    packs.abandon()
