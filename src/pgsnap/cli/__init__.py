@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         from pgsnap.cli.boundary import run
-    except KeyboardInterrupt:
-        return 130
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:
+        # Ctrl-C before `boundary` listens, or after it has told how the command ended.
+        sys.stderr.write("snap: error: interrupted\n")
+        return 130

@@ -11,17 +11,20 @@ from typing import TypeVar
 
 from blake3 import blake3
 
-from pgsnap.codecs.zstd import decompress
+from pgsnap.codecs.zstd import decompress, decompress_chain
 from pgsnap.errors import CorruptionError, ObjectNotFound, SnapError
 from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT, DELTA_DEPTH_MAX, PLAIN_BYTES_MAX
-from pgsnap.model import ChunkId, Location
+from pgsnap.model import ChunkId, Codec, Location
 from pgsnap.repository.arenas import keep_freed_chunks
+from pgsnap.repository.chains import Chains
 from pgsnap.repository.index import Index
-from pgsnap.repository.layout import pack_name
 from pgsnap.stores.base import Store
 
 _Mark = TypeVar("_Mark")
 _NOTHING_NEAR: Mapping[ChunkId, bytes] = {}
+# Chunks whose chains are asked for at once. In a batch may be thousands of small chunks, each with
+# its own.
+_CHAINS_AT_ONCE = 64
 _VERIFY = "See what else is damaged, and what mends it: snap verify --data"
 
 
@@ -32,9 +35,20 @@ class ChunkReader:
         self._store = store
         self._index = index
 
-    def read(self, chunk: ChunkId) -> bytes:
-        """Return a chunk. Raises CorruptionError, naming it."""
-        return self._decode(chunk, self._index.locations([chunk]).get(chunk, []), DELTA_DEPTH_MAX)
+    def read(self, chunk: ChunkId, chains: Chains | None = None) -> bytes:
+        """Return a chunk. Raises CorruptionError, naming it.
+
+        *chains* is what `chains` says of it, where it was asked for several chunks at once.
+        """
+        if chains is None:
+            chains = self.chains([chunk])
+        return self._decode(chunk, chains, DELTA_DEPTH_MAX, _NOTHING_NEAR)
+
+    def chains(self, chunks: Sequence[ChunkId]) -> Chains:
+        """Return where *chunks* are, for `read`, with what they are read through read ahead."""
+        chains = Chains(self._index.chains(chunks))
+        chains.read_ahead(self._store, chunks)
+        return chains
 
     def read_ahead(
         self, wanted: Iterable[tuple[_Mark, ChunkId | None, int]]
@@ -61,38 +75,35 @@ class ChunkReader:
     def _read_batch(
         self, batch: Sequence[tuple[_Mark, ChunkId | None, int]]
     ) -> list[tuple[_Mark, bytes]]:
-        found = self._index.locations(list({chunk for _, chunk, _ in batch if chunk is not None}))
         result = []
         # Two versions of a table read side by side: the base of one is a chunk of the other.
         near: dict[ChunkId, bytes] = {}
-        for mark, chunk, _ in batch:
-            data = b""
-            if chunk is not None:
-                data = self._decode(chunk, found.get(chunk, []), DELTA_DEPTH_MAX, near)
-                near[chunk] = data
-            result.append((mark, data))
+        for start in range(0, len(batch), _CHAINS_AT_ONCE):
+            some = batch[start : start + _CHAINS_AT_ONCE]
+            chains = self.chains(list({chunk for _, chunk, _ in some if chunk is not None}))
+            for mark, chunk, _ in some:
+                data = b""
+                if chunk is not None:
+                    data = near[chunk] = self._decode(chunk, chains, DELTA_DEPTH_MAX, near)
+                result.append((mark, data))
         return result
 
     def _decode(
-        self,
-        chunk: ChunkId,
-        locations: Sequence[Location],
-        depth: int,
-        near: Mapping[ChunkId, bytes] = _NOTHING_NEAR,
+        self, chunk: ChunkId, chains: Chains, depth: int, near: Mapping[ChunkId, bytes]
     ) -> bytes:
-        """Return *chunk* through the first of *locations* that is sound and less deep than
-        *depth* (so that a cycle of deltas ends). *near* are chunks that were decoded already."""
+        """Return *chunk* through the first of its frames that is sound and less deep than *depth*
+        (so that a cycle of deltas ends). *near* are chunks that were decoded already."""
         failure: SnapError | None = None
-        for location in locations:
+        for location in chains.of(chunk):
             if location.frame.depth >= depth and location.frame.base is not None:
                 continue
             if location.frame.base is not None:
                 # What a sound chunk was decoded through is sound: hashing every base would take
                 # as long as decoding it. Only where something is wrong each of them is hashed.
                 with contextlib.suppress(CorruptionError, ObjectNotFound):
-                    return self._check(location, self._unchecked(location, near))
+                    return self._check(location, self._unchecked(location, chains, near))
             try:
-                return self._decode_frame(location, near)
+                return self._decode_frame(location, chains, near)
             except (CorruptionError, ObjectNotFound) as error:
                 failure = failure or error
         name = chunk.hex()[:12]
@@ -103,36 +114,40 @@ class ChunkReader:
         detail = f"{failure.message[:1].upper()}{failure.message[1:]}."
         raise CorruptionError(f"chunk {name} is damaged", detail=detail, hint=_VERIFY) from failure
 
-    def _decode_frame(self, location: Location, near: Mapping[ChunkId, bytes]) -> bytes:
+    def _decode_frame(
+        self, location: Location, chains: Chains, near: Mapping[ChunkId, bytes]
+    ) -> bytes:
         base = location.frame.base
         plain = None
         if base is not None and (plain := near.get(base)) is None:
-            bases = self._index.locations([base]).get(base, [])
-            plain = self._decode(base, bases, location.frame.depth, near)
-        return self._check(location, self._decompress(location, plain))
+            plain = self._decode(base, chains, location.frame.depth, near)
+        return self._check(location, self._decompress(location, chains, plain))
 
-    def _unchecked(self, location: Location, near: Mapping[ChunkId, bytes]) -> bytes:
+    def _unchecked(
+        self, location: Location, chains: Chains, near: Mapping[ChunkId, bytes]
+    ) -> bytes:
         """Return what a frame holds, through the first frame of each base, none of it hashed."""
-        chain = [location]
-        plain = None
-        while (base := chain[-1].frame.base) is not None and (plain := near.get(base)) is None:
-            for below in self._index.locations([base]).get(base, ()):
-                if below.frame.depth < chain[-1].frame.depth:
-                    break
-            else:
-                raise CorruptionError("a base is missing")
-            chain.append(below)
-        for above in reversed(chain):
-            plain = self._decompress(above, plain)
+        path = chains.path(location, near)
+        path.reverse()
+        base = path[0].frame.base
+        plain = None if base is None else near[base]
+        if base is None and [below.frame.codec for below in path] == _codecs_of_a_chain(len(path)):
+            frames = [self._frame(below, chains) for below in path]
+            return decompress_chain(frames, [below.frame.chunk_bytes for below in path])
+        for below in path:
+            plain = self._decompress(below, chains, plain)
         assert plain is not None
         return plain
 
-    def _decompress(self, location: Location, base: bytes | None) -> bytes:
+    def _decompress(self, location: Location, chains: Chains, base: bytes | None) -> bytes:
+        data = self._frame(location, chains)
+        return decompress(location.frame.codec, data, location.frame.chunk_bytes, base)
+
+    def _frame(self, location: Location, chains: Chains) -> bytes:
         frame = location.frame
         if frame.chunk_bytes > PLAIN_BYTES_MAX or frame.frame_bytes > PLAIN_BYTES_MAX:
             raise CorruptionError("a pack's table claims a frame that is too large")
-        data = self._store.get(pack_name(location.pack), location.offset, frame.frame_bytes)
-        return decompress(frame.codec, data, frame.chunk_bytes, base)
+        return chains.frame(self._store, location)
 
     def check_frame(self, location: Location, data: bytes) -> bytes:
         """Return the chunk of a frame whose bytes are *data*. Raises CorruptionError."""
@@ -157,6 +172,10 @@ class ChunkReader:
                 f"a frame of pack {location.pack.hex()[:12]} does not hash to its chunk's name"
             )
         return plain
+
+
+def _codecs_of_a_chain(length: int) -> list[Codec]:
+    return [Codec.ZSTD, *[Codec.ZSTD_DELTA] * (length - 1)]
 
 
 def _batches(

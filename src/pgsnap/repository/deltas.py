@@ -9,12 +9,13 @@ frame, and none is more than _LONG_STEPS + _SHORT_STEPS frames away from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pgsnap.codecs.zstd import compress
 from pgsnap.errors import SnapError
 from pgsnap.limits import DELTA_DEPTH_MAX, DELTA_LONG_STEPS, DELTA_SHORT_STEPS
 from pgsnap.model import ChunkId, ChunkKind, Cipher, Codec, Frame
+from pgsnap.repository.chains import Chains
 from pgsnap.repository.chunks import ChunkReader
 from pgsnap.repository.index import Index
 
@@ -36,13 +37,18 @@ class DeltaEncoder:
         self._chunks = chunks
         self._level = level
 
+    def bases(self, like: Iterable[ChunkId]) -> Chains:
+        """Return the frames of those chunks of *like* that `encode` may rely upon, and of all that
+        they are read through: neither missing nor marked as damaged."""
+        return self._chunks.chains(list(self._index.known(list(like))))
+
     def encode(
-        self, name: ChunkId, plain: bytes, kind: ChunkKind, like: ChunkId | None
+        self, name: ChunkId, plain: bytes, kind: ChunkKind, like: ChunkId | None, bases: Chains
     ) -> tuple[Frame, bytes]:
-        """Return the frame of a chunk, and its bytes; *like* is a stored chunk like it."""
-        return self._smaller(
-            name, plain, kind, self._delta(plain, like) if like is not None else None
-        )
+        """Return the frame of a chunk, and its bytes; *like* is a stored chunk like it, and *bases*
+        is what `bases` says of it."""
+        delta = self._delta(plain, like, bases) if like is not None else None
+        return self._smaller(name, plain, kind, delta)
 
     def encode_against(
         self, name: ChunkId, plain: bytes, kind: ChunkKind, base: ChunkId | None, rank: int
@@ -68,47 +74,48 @@ class DeltaEncoder:
             return _frame(name, kind, plain, *delta)
         return Frame(name, kind, codec, Cipher.NONE, 0, None, len(packed), len(plain)), packed
 
-    def _delta(self, plain: bytes, like: ChunkId) -> tuple[ChunkId, int, bytes] | None:
+    def _delta(
+        self, plain: bytes, like: ChunkId, bases: Chains
+    ) -> tuple[ChunkId, int, bytes] | None:
         """Return base, rank and bytes of a delta, or None where the base cannot be relied upon."""
+        chosen = _choose(like, bases)
+        if chosen is None:
+            return None
+        base, rank = chosen
         try:
-            chosen = self._choose(like)
-            if chosen is None:
-                return None
-            base, rank = chosen
-            return base, rank, compress(plain, self._level, self._chunks.read(base))[1]
+            return base, rank, compress(plain, self._level, self._chunks.read(base, bases))[1]
         except SnapError:
             # What is damaged is found by `snap verify`; new snapshots just do not build on it.
             return None
 
-    def _choose(self, like: ChunkId) -> tuple[ChunkId, int] | None:
-        """Return the base and the rank of a chunk that is the next version of *like*; None where it
-        is missing or marked as damaged."""
-        if not self._index.known([like]):
-            return None
-        chain = self._chain(like)
-        for base, rank in chain:
-            if rank % _STRIDE < DELTA_SHORT_STEPS:
-                return base, rank + 1
-            break
-        # Back to where the short steps began, or, past the last long step, one long step more.
-        for base, rank in chain:
-            if rank % _STRIDE == 0 and rank < DELTA_LONG_STEPS * _STRIDE:
-                return base, rank + _STRIDE
-        return None
 
-    def _chain(self, chunk: ChunkId) -> Iterator[tuple[ChunkId, int]]:
-        """Yield *chunk* and the bases below it, each with its rank."""
-        following: ChunkId | None = chunk
-        rank = DELTA_DEPTH_MAX
-        while following is not None:
-            for location in self._index.locations([following]).get(following, ()):
-                if location.frame.depth < rank:
-                    break
-            else:
-                return
-            rank = location.frame.depth
-            yield following, rank
-            following = location.frame.base
+def _choose(like: ChunkId, bases: Chains) -> tuple[ChunkId, int] | None:
+    """Return the base and the rank of a chunk that is the next version of *like*; None where
+    *bases* does not have it."""
+    chain = list(_chain(like, bases))
+    if chain and chain[0][1] % _STRIDE < DELTA_SHORT_STEPS:
+        base, rank = chain[0]
+        return base, rank + 1
+    # Back to where the short steps began, or, past the last long step, one long step more.
+    for base, rank in chain:
+        if rank % _STRIDE == 0 and rank < DELTA_LONG_STEPS * _STRIDE:
+            return base, rank + _STRIDE
+    return None
+
+
+def _chain(chunk: ChunkId, bases: Chains) -> Iterator[tuple[ChunkId, int]]:
+    """Yield *chunk* and the bases below it, each with its rank."""
+    following: ChunkId | None = chunk
+    rank = DELTA_DEPTH_MAX
+    while following is not None:
+        for location in bases.of(following):
+            if location.frame.depth < rank:
+                break
+        else:
+            return
+        rank = location.frame.depth
+        yield following, rank
+        following = location.frame.base
 
 
 def _frame(

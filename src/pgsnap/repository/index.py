@@ -17,6 +17,11 @@ _LOCATIONS = (
     'SELECT chunks.id, packs.id, "offset", kind, codec, cipher, depth, base, frame_bytes,'
     " chunk_bytes FROM chunks JOIN packs USING (pack_no)"
 )
+_BELOW = (
+    "WITH RECURSIVE chain(id) AS (VALUES {} UNION"
+    " SELECT base FROM chain JOIN chunks USING (id) WHERE base IS NOT NULL)"
+    f" {_LOCATIONS} WHERE chunks.id IN chain"
+)
 _CHAINS = (
     f"WITH RECURSIVE asked(id) AS (VALUES {{0}}), step(chunk, id, depth) AS ("
     f"SELECT id, id, {DELTA_DEPTH_MAX} FROM asked UNION"
@@ -53,52 +58,70 @@ class Index(IndexConnection):
         return dict(self.query("SELECT id, pack_bytes FROM packs"))
 
     def add_pack(self, pack: PackId, pack_bytes: int, locations: Sequence[Location]) -> None:
-        """Record a pack that is durable. One transaction; a pack that is known is left alone."""
+        """Record a pack that is durable; one that is known is left alone."""
+        self.add_packs([(pack, pack_bytes, locations)])
+
+    def add_packs(self, packs: Iterable[tuple[PackId, int, Sequence[Location]]]) -> None:
+        """Record packs that are durable, in one transaction."""
+        rows = []
         with self.transaction() as connection:
-            cursor = connection.execute(
-                "INSERT INTO packs (id, pack_bytes, frames) VALUES (?, ?, ?)"
-                " ON CONFLICT (id) DO NOTHING RETURNING pack_no",
-                (pack, pack_bytes, len(locations)),
-            )
-            row = cursor.fetchone()
-            # It was written just now, or looked at: whatever was marked before is no more.
-            connection.execute("DELETE FROM damaged WHERE pack = ?", (pack,))
-            if row is None:
-                return
-            rows = [
-                (
-                    location.frame.chunk,
-                    row[0],
-                    location.offset,
-                    location.frame.frame_bytes,
-                    location.frame.chunk_bytes,
-                    location.frame.kind,
-                    location.frame.codec,
-                    location.frame.cipher,
-                    location.frame.depth,
-                    location.frame.base,
+            for pack, pack_bytes, locations in packs:
+                cursor = connection.execute(
+                    "INSERT INTO packs (id, pack_bytes, frames) VALUES (?, ?, ?)"
+                    " ON CONFLICT (id) DO NOTHING RETURNING pack_no",
+                    (pack, pack_bytes, len(locations)),
                 )
-                for location in locations
-            ]
+                made = cursor.fetchone()
+                # It was written just now, or looked at: whatever was marked before is no more.
+                connection.execute("DELETE FROM damaged WHERE pack = ?", (pack,))
+                if made is not None:
+                    rows += [self._row(made[0], location) for location in locations]
+            # In the order of the table, or each row would be another page of it.
             rows.sort()
             connection.executemany("INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+
+    @staticmethod
+    def _row(pack_no: int, location: Location) -> tuple[Any, ...]:
+        frame = location.frame
+        return (
+            frame.chunk,
+            pack_no,
+            location.offset,
+            frame.frame_bytes,
+            frame.chunk_bytes,
+            frame.kind,
+            frame.codec,
+            frame.cipher,
+            frame.depth,
+            frame.base,
+        )
 
     def drop_pack(self, pack: PackId) -> None:
         """Forget a pack that is gone."""
         self.drop_packs([pack])
 
-    def drop_packs(self, packs: Sequence[PackId]) -> None:
-        """Forget packs that are gone. Reads the whole table of chunks once."""
+    def drop_packs(
+        self, packs: Sequence[PackId], frames: Iterable[tuple[ChunkId, PackId]] = ()
+    ) -> None:
+        """Forget packs that are gone. Reads the whole table of chunks once, unless *frames* says
+        which chunks are in which of them."""
+        gone = set(packs)
         with self.transaction() as connection:
-            marks = ",".join("?" * len(packs))
-            connection.execute(
-                "DELETE FROM chunks WHERE pack_no IN"
-                f" (SELECT pack_no FROM packs WHERE id IN ({marks}))",
-                packs,
-            )
-            connection.execute(f"DELETE FROM packs WHERE id IN ({marks})", packs)
-            connection.execute(f"DELETE FROM damaged WHERE pack IN ({marks})", packs)
-            connection.execute(f"DELETE FROM pack_reads WHERE pack IN ({marks})", packs)
+            numbers: dict[PackId, int] = {}
+            left = 0
+            for number, pack, count in connection.execute("SELECT pack_no, id, frames FROM packs"):
+                if pack in gone:
+                    numbers[pack] = number
+                    left += count
+            rows = sorted((chunk, numbers[pack]) for chunk, pack in frames if pack in numbers)
+            cursor = connection.executemany("DELETE FROM chunks WHERE id = ? AND pack_no = ?", rows)
+            if numbers and cursor.rowcount < left:
+                of_them = ",".join(map(str, numbers.values()))
+                connection.execute(f"DELETE FROM chunks WHERE pack_no IN ({of_them})")
+            names = [(pack,) for pack in gone]
+            connection.executemany("DELETE FROM packs WHERE id = ?", names)
+            connection.executemany("DELETE FROM damaged WHERE pack = ?", names)
+            connection.executemany("DELETE FROM pack_reads WHERE pack = ?", names)
 
     def compact(self) -> None:
         """Give back to the file system what the index does not need; nobody else has it open."""
@@ -191,8 +214,20 @@ class Index(IndexConnection):
 
     def locations(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
         """Return the frames of *chunks*, those nearest to plain first."""
+        return self._grouped(self._by_chunk(_LOCATIONS, chunks))
+
+    def chains(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
+        """Return what `locations` says of *chunks*, and of every base they are read through."""
         found: dict[ChunkId, list[Location]] = {}
-        for row in self._by_chunk(_LOCATIONS, chunks):
+        for start in range(0, len(chunks), _LOOKUP_BATCH):
+            batch = chunks[start : start + _LOOKUP_BATCH]
+            found |= self._grouped(self.query(_BELOW.format(",".join(["(?)"] * len(batch))), batch))
+        return found
+
+    def _grouped(self, rows: Iterable[tuple[Any, ...]]) -> dict[ChunkId, list[Location]]:
+        """Return the frames in *rows* by chunk, those nearest to plain first."""
+        found: dict[ChunkId, list[Location]] = {}
+        for row in rows:
             location = self._location(row)
             found.setdefault(location.frame.chunk, []).append(location)
         for several in found.values():

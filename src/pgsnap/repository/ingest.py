@@ -49,6 +49,9 @@ _WORKER_NICENESS = 10
 # an older pack would take with it what tells which tables are lost.
 _LIST_DELTA_BYTES_MIN = 8 * KIB
 
+# Chunks whose bases are looked up at once: a batch may hold thousands of small chunks.
+_BASES_AT_ONCE = 64
+
 _Encoded: TypeAlias = "tuple[ChunkId, Frame | None, bytes]"
 
 
@@ -213,7 +216,8 @@ class Ingest:
         if len(data) < _LIST_DELTA_BYTES_MIN:
             base = None
         if self._claim([name]):
-            self._packs.add(*self._encoder.encode(name, data, kind, base))
+            bases = self._encoder.bases([base] if base is not None else [])
+            self._packs.add(*self._encoder.encode(name, data, kind, base, bases))
         return name
 
     def _encode(self, batch: _Batch) -> list[_Encoded]:
@@ -223,15 +227,20 @@ class Ingest:
         ]
         names = [blake3(chunk.data).digest() for _, chunk, _ in items]
         unknown = self._claim(names)
-        bases = _find_bases(items, names) if unknown else {}
+        like = _find_bases(items, names) if unknown else {}
         encoded: list[_Encoded] = []
-        for name, (_, chunk, _) in zip(names, items, strict=True):
-            if name not in unknown:
-                encoded.append((name, None, b""))
-                continue
-            unknown.discard(name)
-            base = bases.get(name)
-            encoded.append((name, *self._encoder.encode(name, chunk.data, ChunkKind.DATA, base)))
+        for start in range(0, len(items), _BASES_AT_ONCE):
+            some = names[start : start + _BASES_AT_ONCE]
+            bases = self._encoder.bases({like[name] for name in unknown.intersection(like, some)})
+            for name, (_, chunk, _) in zip(some, items[start:], strict=False):
+                if name not in unknown:
+                    encoded.append((name, None, b""))
+                    continue
+                unknown.discard(name)
+                frame, packed = self._encoder.encode(
+                    name, chunk.data, ChunkKind.DATA, like.get(name), bases
+                )
+                encoded.append((name, frame, packed))
         return encoded
 
     def _claim(self, names: list[ChunkId]) -> set[ChunkId]:

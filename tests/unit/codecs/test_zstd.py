@@ -8,10 +8,10 @@ import random
 import pytest
 import zstandard
 
-from pgsnap.codecs.zstd import compress, decompress
+from pgsnap.codecs.zstd import compress, decompress, decompress_chain
 from pgsnap.errors import CorruptionError
 from pgsnap.model import Codec
-from support.examples import BASE_TEXT, DELTA_TEXT, delta_frame
+from support.examples import BASE_TEXT, DEEP_TEXT, DELTA_TEXT, delta_frame
 
 TEXT = b"one row after another\n" * 3000
 NOISE = random.Random(3).randbytes(70_000)
@@ -107,3 +107,53 @@ def test_a_frame_without_its_content_size_is_damage() -> None:
     data = zstandard.ZstdCompressor(write_content_size=False).compress(TEXT)
     with pytest.raises(CorruptionError):
         decompress(Codec.ZSTD, data, len(TEXT))
+
+
+CHAIN = (BASE_TEXT, DELTA_TEXT, DEEP_TEXT)
+FRAMES = [
+    compress(BASE_TEXT, 3)[1],
+    compress(DELTA_TEXT, 3, BASE_TEXT)[1],
+    compress(DEEP_TEXT, 3, DELTA_TEXT)[1],
+]
+SIZES = [len(text) for text in CHAIN]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_a_chain_gives_its_last_chunk(length: int) -> None:
+    assert decompress_chain(FRAMES[:length], SIZES[:length]) == CHAIN[length - 1]
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("frame", [b"", b"no frame at all", b"\x28\xb5\x2f\xfd"])
+def test_a_chain_with_something_else_than_a_frame_is_damage(number: int, frame: bytes) -> None:
+    with pytest.raises(CorruptionError):
+        decompress_chain([*FRAMES[:number], frame, *FRAMES[number + 1 :]], SIZES)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_chain_with_a_frame_that_claims_another_size_is_not_expanded(number: int) -> None:
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
+    with pytest.raises(CorruptionError):
+        decompress_chain([*FRAMES[:number], bomb, *FRAMES[number + 1 :]], SIZES)
+
+
+def test_a_delta_with_many_new_rows_is_smaller_than_the_fastest_makes_it() -> None:
+    chance = random.Random(9)
+    words = [b"%x" % chance.getrandbits(20) for _ in range(400)]
+
+    def row(number: int) -> bytes:
+        time = b"2024-%02d-%02d" % (chance.randrange(12), chance.randrange(28))
+        return b"%d\t%s\t%s\n" % (number, time, b" ".join(chance.choices(words, k=8)))
+
+    base = [row(number) for number in range(3000)]
+    plain = [row(number) if number % 5 == 0 else line for number, line in enumerate(base)]
+    before, after = b"".join(base), b"".join(plain)
+    _, frame = compress(after, 3, before)
+    assert decompress(Codec.ZSTD_DELTA, frame, len(after), before) == after
+    # What alone is tried where few rows are new.
+    prefix = zstandard.ZstdCompressionDict(before, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    params = zstandard.ZstdCompressionParameters.from_level(
+        1, window_log=20, hash_log=18, min_match=7
+    )
+    fastest = zstandard.ZstdCompressor(dict_data=prefix, compression_params=params).compress(after)
+    assert len(frame) < 0.95 * len(fastest)
