@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,18 +27,21 @@ def shop(database: Database, tmp_path: Path) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="session")
-def podman(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+def podman(binaries: Binaries) -> Iterator[Podman]:
     """A container engine of the tests' own, with an image of PostgreSQL."""
     if shutil.which("podman") is None and shutil.which("apt-get") is not None:
         subprocess.run(
-            ["apt-get", "install", "-y", "-q", "--no-install-recommends", "podman"],
+            # Several workers may come here at the same time.
+            ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "-q",
+             "--no-install-recommends", "podman"],
             check=False,
             capture_output=True,
             stdin=subprocess.DEVNULL,
-        )
+        )  # fmt: skip
     if shutil.which("podman") is None:
         pytest.skip("needs Podman: run `apt-get install podman`")
-    engine = Podman(tmp_path_factory.mktemp("podman"), binaries)
+    # Podman refuses a path of more than 50 characters, and pytest's own are longer.
+    engine = Podman(Path(tempfile.mkdtemp(prefix="snap-podman-", dir="/tmp")), binaries)
     yield engine
     engine.close()
 

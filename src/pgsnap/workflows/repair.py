@@ -83,8 +83,9 @@ def repair(
         chunks = ChunkMender(repo, other)
         try:
             moved = _mend_packs(repo, chunks, mended, progress)
-            objects.manifests()
+            # Notes tell which manifests are missed: not those that a gc dropped.
             objects.notes()
+            objects.manifests()
             objects.tags()
             progress.phase("mend chunks")
             for snapshot in repo.newest(None, also_forgotten=True):
