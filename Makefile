@@ -9,7 +9,8 @@ STAMP := $(VENV)/.installed
 MAJORS := 14 15 16 17 18
 # What differs between majors: the text of dumps, the catalogs, the clients, CREATE DATABASE.
 VERSION_TESTS := $(addprefix tests/postgres/test_,$(addsuffix .py,versions client_gate settings_text \
-	odd_databases restore undo sessions sources_properties properties_applied))
+	odd_databases restore restore_table restore_partitions undo sessions sources_properties properties_applied \
+	login_triggers drill))
 PYTEST := $(BIN)/python -m pytest
 export PIP_ROOT_USER_ACTION := ignore
 
@@ -18,13 +19,14 @@ ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-system test-all-versions lint format bench postgresql clean
+.PHONY: help demo test test-system test-long test-all-versions lint format bench postgresql clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo               the tour, on a throw-away PostgreSQL'
 	@echo 'make test               all that an ordinary user can run: lint and tests'
 	@echo 'make test-system        the tests that need root'
+	@echo 'make test-long          the same, with thousands of kills and power cuts: about an hour'
 	@echo 'make test-all-versions  the tests that need PostgreSQL, on versions $(MAJORS)'
 	@echo 'make lint               ruff and mypy'
 	@echo 'make format             let ruff lay out the code'
@@ -40,7 +42,15 @@ test: lint $(STAMP) postgresql
 
 test-system: $(STAMP) postgresql
 	@[ "$$(id -u)" = 0 ] || { echo 'make: test-system needs root: run `sudo make test-system`' >&2; exit 1; }
-	$(PYTEST) -m system
+	$(PYTEST) -n 2 --dist loadfile -m system
+
+# The same in the numbers that take an hour.
+test-long: export SNAP_KILLS := 1000
+test-long: export SNAP_POWER_CUTS := 1000
+test-long: export SNAP_STEP := 1
+test-long: export SNAP_SHARE := 1
+test-long: export SNAP_MODEL_STEPS := 3000
+test-long: test-system
 
 test-all-versions: $(STAMP)
 	$(BIN)/python -m pgsnap.demo.installing $(MAJORS)

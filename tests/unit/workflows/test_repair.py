@@ -24,8 +24,9 @@ from pgsnap.stores.base import Data
 from pgsnap.stores.local import LocalStore
 from pgsnap.workflows.repair import repair
 from pgsnap.workflows.verify import verify
+from support.collecting import collect
 from support.damaging import flip
-from support.dumps import dump, shop, table, texts
+from support.dumps import dump, rows, shop, table, texts
 from support.repositories import in_child, make, record
 
 
@@ -267,3 +268,23 @@ def test_a_tag_that_a_killed_repair_put_aside_is_taken_from_the_copy(
     assert [one.kind for one in repair(path, source=copy).mended] == ["tag"]
     with Repository.open(path) as repo:
         assert [one.name for one in repo.tags.all()] == ["one"]
+
+
+def test_what_a_gc_dropped_is_not_missed_while_the_note_about_it_is_damaged(
+    path: Path, tmp_path: Path
+) -> None:
+    with Repository.open(path) as repo:
+        repo.tags.delete("shop", "one")
+        kept = record(repo, dump(table("public", "other", rows(3000, seed=1)))).snapshot_id
+    # Another host that shares the repository still has the manifest in its index.
+    index = (path / "index.sqlite").read_bytes()
+    collect(path, 1)
+    remove_index(path)
+    (path / "index.sqlite").write_bytes(index)
+    shutil.copytree(path, copy := tmp_path / "copy")
+    (note,) = (path / "notes" / "forgotten").iterdir()
+    flip(note, 20)
+    report = repair(path, source=copy)
+    assert ([one.kind for one in report.mended], report.lost) == (["note"], ())
+    with Repository.open(path) as repo:
+        assert repo.newest(None, also_forgotten=True) == [kept]
