@@ -2,7 +2,9 @@
 
 The repository is simulated: the frames are tiny, but packs, tables, recipes, deltas and the index
 are real, with as many frames to a pack as chunks of an application database make. Of its snapshots
-some are dropped. Run: .venv/bin/python benchmarks/bench_gc.py --chunks 1000000
+some are dropped. With --chains every new version of a chunk is a delta and only the newest snapshot
+stays, so that gc has chunks to encode anew.
+Run: .venv/bin/python benchmarks/bench_gc.py --chunks 1000000
 """
 
 from __future__ import annotations
@@ -47,8 +49,21 @@ from pgsnap.stores.local import LocalStore
 from pgsnap.workflows.commit import commit
 
 SNAPSHOTS = 7
-KEPT = 3
-DELTAS_ONE_IN = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What is simulated: how many snapshots stay, of how many new versions of a chunk one is a
+    delta, the share of all chunks that the first snapshot has."""
+
+    kept: int
+    deltas_one_in: int
+    first_share: float
+
+
+SCATTERED = Shape(3, 20, 0.7)
+CHAINS = Shape(1, 1, 0.4)
+
 # For frames of some 60 bytes: about 250 to a pack.
 PACK_BYTES = 15_000
 # What is said of a chunk's size in recipes: the average.
@@ -62,8 +77,9 @@ DUMP = (
 class Simulation:
     """Fills a repository with snapshots of one large table of tiny chunks."""
 
-    def __init__(self, repo: Repository) -> None:
+    def __init__(self, repo: Repository, shape: Shape) -> None:
         self._repo = repo
+        self._shape = shape
         self._packs = PackWriter(repo.store, repo.index, PACK_BYTES, lambda frames: None)
         self._plain = ZstdCompressor(level=1)
         self._stored: set[ChunkId] = set()
@@ -88,11 +104,11 @@ class Simulation:
         return name
 
     def fill(self, chunks: int, dump: Path) -> None:
-        """Store *chunks* chunks: seven tenths in the first snapshot, the others replace some."""
+        """Store *chunks* chunks: many in the first snapshot, the others replace some."""
         chance = random.Random(1)
         first = commit(self._repo, FileSource(dump), database="large", message="first")
         template = self._repo.snapshot(first.snapshot_id)
-        count = chunks * 7 // 10
+        count = int(chunks * self._shape.first_share)
         plain = [b"%064x" % number for number in range(count)]
         names = [self._store(data, ChunkKind.DATA) for data in plain]
         ranks = bytearray(count)
@@ -104,7 +120,7 @@ class Simulation:
                     ranks[place] += 1
                     # Beside frames so tiny, what a delta costs in tables would be all that counts.
                     base = names[place], plain[place], ranks[place]
-                    is_delta = chance.randrange(DELTAS_ONE_IN) == 0
+                    is_delta = chance.randrange(self._shape.deltas_one_in) == 0
                     ranks[place] = ranks[place] if is_delta else 0
                     names[place] = self._store(data, ChunkKind.DATA, base if is_delta else None)
                     plain[place] = data
@@ -140,8 +156,10 @@ class Simulation:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chunks", type=int, default=1_000_000)
+    parser.add_argument("--chains", action="store_true", help="let gc encode chunks anew")
     parser.add_argument("--folder", type=Path, default=None)
     given = parser.parse_args()
+    shape = CHAINS if given.chains else SCATTERED
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         path = Path(folder) / "repository"
         dump = Path(folder) / "empty.sql"
@@ -152,13 +170,13 @@ def main() -> None:
         store.put(layout.CONFIG, encode_config(config))
         began = time.monotonic()
         with Repository.open(path) as repo:
-            simulation = Simulation(repo)
+            simulation = Simulation(repo, shape)
             simulation.fill(given.chunks, dump)
             packs, _ = repo.index.totals()
         print(f"{simulation.chunks} chunks in {packs} packs, made in", end=" ")
         print(f"{time.monotonic() - began:.0f} s")
         snap = (sys.executable, "-m", "pgsnap.cli", "--repo", str(path), "--json", "gc")
-        keep = ("--keep-last", str(KEPT), "--grace", "0s")
+        keep = ("--keep-last", str(shape.kept), "--grace", "0s")
         for what, more in (("plan", ("--dry-run",)), ("gc", ()), ("gc again", ())):
             done = run(Command(((*snap, *keep, *more),), stdout=None))
             report = json.loads(done.output)

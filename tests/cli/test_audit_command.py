@@ -62,7 +62,8 @@ def test_nothing_of_a_run_without_a_repository_is_left_anywhere(snap: CommandLin
 def test_a_folder_that_is_no_repository_gets_no_log(snap: CommandLine) -> None:
     (snap.work / "repo").mkdir()
     (snap.work / "repo" / "mine").touch()
-    assert snap("gc", "--repo", "repo").code == 10
+    for command in ("gc", "reindex", "repair"):
+        assert snap(command, "--repo", "repo").code == 10
     assert [path.name for path in (snap.work / "repo").iterdir()] == ["mine"]
 
 
@@ -70,6 +71,16 @@ def test_a_command_that_met_a_lock_is_logged(snap: CommandLine) -> None:
     snap.ok("init")
     path = snap.work / "database" / "backups"
     with Repository.open(path, alone=True):
-        assert snap("gc", "--lock-timeout", "0s").code == 11
+        for command in ("gc", "reindex"):
+            assert snap(command, "--lock-timeout", "0s").code == 11
         assert "is locked since" in snap("check", "--lock-timeout", "0s").out
-    assert snap.ok("audit", "--json").json[-1]["exit_code"] == 11
+    logged = [(one["command"], one["exit_code"]) for one in snap.ok("audit", "--json").json]
+    assert logged[1:] == [("gc", 11), ("reindex", 11)]
+
+
+def test_what_mends_a_repository_is_logged_too(snap: CommandLine) -> None:
+    snap.ok("init")
+    snap.ok("reindex")
+    snap.ok("repair")
+    logged = [one["command"] for one in snap.ok("audit", "--json").json]
+    assert logged == ["init", "reindex", "repair"]

@@ -45,6 +45,8 @@ def all_errors() -> list[type[SnapError]]:
 def test_every_error_ends_with_its_documented_exit_code(
     snap: CommandLine, monkeypatch: pytest.MonkeyPatch, kind: type[SnapError]
 ) -> None:
+    # Else a refused connection has a hint of the command line's own: that nothing names one.
+    snap.setenv("DATABASE_URL", "postgresql://host/shop")
     failing(monkeypatch, kind("it broke", detail="So.", hint="Run `snap log`."))
     result = snap("log")
     assert result.code == kind.exit_code
@@ -137,7 +139,10 @@ def test_a_bug_without_a_place_for_its_traceback_is_still_told(
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(errno.ENOSPC, 50), (errno.EDQUOT, 50), (errno.EACCES, 1), (errno.EROFS, 1)],
+    [
+        *((errno.ENOSPC, 50), (errno.EDQUOT, 50), (errno.EACCES, 1), (errno.EROFS, 1)),
+        *((errno.ENAMETOOLONG, 1), (errno.ENOTDIR, 1)),
+    ],
 )
 def test_a_refusal_of_the_operating_system_is_no_bug(
     snap: CommandLine, monkeypatch: pytest.MonkeyPatch, number: int, code: int
@@ -152,6 +157,41 @@ def test_ctrl_c_ends_with_130(snap: CommandLine, monkeypatch: pytest.MonkeyPatch
     failing(monkeypatch, KeyboardInterrupt())
     result = snap("log")
     assert (result.code, result.err) == (130, "snap: error: interrupted\n")
+
+
+def test_ctrl_c_while_modules_are_read_is_told_as_json_where_that_was_asked_for(
+    snap: CommandLine,
+) -> None:
+    code = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'pgsnap.cli.app': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from pgsnap.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    for arguments, json_wanted in ((["log", "--json"], True), (["log", "--", "--json"], False)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (130, "")
+        if json_wanted:
+            assert json.loads(done.stderr)["error"]["kind"] == "interrupted"
+        else:
+            assert done.stderr == "snap: error: interrupted\n"
+
+
+def test_a_working_folder_that_is_gone_is_no_bug(snap: CommandLine) -> None:
+    gone = snap.work / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    result = snap("log")
+    assert result.code == 2
+    assert "the working folder is not there any more" in result.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from pgsnap.model import Note
@@ -77,7 +80,15 @@ def test_drills_and_verifications_that_failed_or_are_old_are_red(
     verdict(repository, NOW, by="verify", data=True, findings=2)
     done = snap("check")
     assert done.code == 4
-    assert "verify found damage" in done.out
+    assert "verify found damage in snapshot " in done.out
+    with Repository.open(repository) as repo:
+        record(repo, at=NOW - timedelta(hours=2))
+    verdict(repository, NOW, by="verify", data=True, findings=1)
+    assert "verify found damage in 2 snapshots of shop: snap repair" in snap("check").out
+    verdict(repository, NOW + timedelta(seconds=1), by="verify", data=True, findings=0)
+    assert "verify found damage in snapshot " in snap("check").out
+    with Repository.open(repository) as repo:
+        repo.forget(repo.newest("shop")[0], by="test", reason="")
     verdict(repository, NOW + timedelta(seconds=1), by="verify", data=True, findings=0)
     found = snap.ok("check", "--json").json
     assert found["databases"][0]["drill_passed"] is True
@@ -163,6 +174,49 @@ def test_json_fields_of_check_are_those_documented(
     )
     assert found["lock_waits"] == 0
     assert len(found["kept"]) == 1
+
+
+def test_a_container_that_does_not_run_is_red(snap: CommandLine, repository: Path) -> None:
+    (snap.work / "snap.toml").write_text('container = "gone"\n')
+    done = snap("check", "--no-notify")
+    assert done.code == 4
+    assert done.out.startswith("red: the database server cannot be asked: ")
+
+
+def test_every_database_that_a_schedule_commits_is_asked_and_must_have_a_snapshot(
+    snap: CommandLine, own_cluster_database: Database
+) -> None:
+    cluster = own_cluster_database.cluster
+    snap.ok("init")
+    (snap.work / "snap.toml").write_text(
+        f'dsn = "{own_cluster_database.dsn}"\n[schedule]\nall_databases = true\n'
+    )
+    snap.ok("schedule", "run", "commit")
+    cluster.create_database("made_since")
+    done = snap("check", "--json").json
+    assert done["exit_code"] == 4
+    assert [f["text"] for f in done["findings"] if f["level"] == "red"] == [
+        "made_since has no snapshot"
+    ]
+    assert "3 databases answer" in [f["text"] for f in done["findings"]]
+    assert done["lock_waits"] == 0
+    cluster.psql("CREATE TABLE t (x int)", "made_since")
+    dsn = cluster.dsn("made_since")
+    with psycopg.connect(dsn) as first, psycopg.connect(dsn) as second:
+        first.execute("LOCK t")
+        waiter = threading.Thread(target=lambda: second.execute("LOCK t"))
+        waiter.start()
+        deadline = time.monotonic() + 30
+        while cluster.psql("SELECT count(*) FROM pg_locks WHERE NOT granted") == "0":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert snap("check", "--json").json["lock_waits"] == 1
+        first.rollback()
+        waiter.join()
+    cluster.stop()
+    dead = snap("check")
+    assert dead.code == 4
+    assert "the database server cannot be asked" in dead.out
 
 
 def test_a_dead_database_turns_it_red_and_fires_the_webhook_once(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pgsnap.format.envelope import CHECKSUM_BYTES, checksum
+from pgsnap.repository.repository import Repository
 from support.commandline import CommandLine
 from support.databases import Database
 from support.dumps import Dump, dump, rows, shop, table
@@ -48,6 +49,14 @@ def refused(snap: CommandLine, code: int, kind: str, *arguments: str) -> str:
 
 def test_no_repository_names_init(snap: CommandLine) -> None:
     assert "snap init " in refused(snap, 10, "repository-not-found", "log")
+
+
+def test_a_wait_for_another_process_is_told(filled: CommandLine) -> None:
+    with Repository.open(repository(filled), alone=True):
+        result = filled("log", "--lock-timeout", "1200ms")
+        assert result.code == 11
+        assert f"waiting for the repository. Process {os.getpid()} on " in result.err
+        assert "waiting" not in filled("log", "--lock-timeout", "0s").err
 
 
 def test_a_folder_that_is_no_repository_names_init_and_repo(snap: CommandLine) -> None:
@@ -89,6 +98,28 @@ def test_an_ambiguous_revision_says_how_to_choose(filled: CommandLine) -> None:
 )
 def test_a_wrong_dsn_says_what_to_check(filled: CommandLine, dsn: str, hint: str) -> None:
     assert hint in refused(filled, 30, "connection", "commit", "-m", "x", "--dsn", dsn)
+
+
+def test_who_names_no_database_is_told_how(filled: CommandLine) -> None:
+    # Where surely nothing listens.
+    filled.setenv("PGPORT", "1")
+    assert "DATABASE_URL" in refused(filled, 30, "connection", "commit", "-m", "x")
+    steps = {step["name"]: step for step in filled("doctor", "--json").json["steps"]}
+    assert "DATABASE_URL" in steps["server"]["next"]
+    filled.setenv("PGHOST", "/nowhere")
+    assert "host=" in refused(filled, 30, "connection", "commit", "-m", "x")
+
+
+def test_a_missing_argument_is_told_with_an_example(snap: CommandLine) -> None:
+    assert "snap commit -m " in refused(snap, 2, "usage", "commit")
+    assert "snap restore pre-migration" in refused(snap, 2, "usage", "restore")
+    assert "snap schedule install --commit" in refused(snap, 2, "usage", "schedule")
+
+
+def test_a_bindir_without_programs_is_not_passed_over(filled: CommandLine) -> None:
+    (filled.work / "snap.toml").write_text('bindir = "nothing"\ndsn = "dbname=shop port=1"\n')
+    hint = refused(filled, 2, "usage", "commit", "-m", "x")
+    assert "bindir" in hint
 
 
 def test_a_wrong_password_and_an_unknown_database_name_psql(

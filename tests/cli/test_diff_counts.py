@@ -166,3 +166,21 @@ def test_a_rewritten_table_and_moved_sequences_are_told_apart_from_changed_rows(
     assert report["sequences"] == [{"name": "shop.s", "before": 1, "after": 41}]
     assert report["large_objects_changed"]
     assert report["globals_changed"]
+
+
+def test_what_pg_dump_complains_of_is_told_with_json_too(
+    snap: CommandLine, database: Database
+) -> None:
+    role = f"reader_{database.name}"
+    database.psql(
+        f"CREATE ROLE {role} LOGIN; GRANT pg_read_all_data TO {role}; CREATE TABLE t (a int);"
+        f"CREATE SUBSCRIPTION {role} CONNECTION 'dbname=x' PUBLICATION p"
+        " WITH (connect = false, slot_name = NONE)"
+    )
+    snap.setenv("DATABASE_URL", database.cluster.dsn(database.name, user=role))
+    snap.ok("init")
+    assert "subscriptions" in str(snap.ok("commit", "-m", "one", "--json").json["notices"])
+    for more in ((), ("--schema",), ("--table", "t", "--rows")):
+        assert "subscriptions" in str(snap.ok("diff", "latest", *more, "--json").json["notices"])
+        assert "pg_dump: " in snap.ok("diff", "latest", *more, "--quiet").err
+    database.psql(f"DROP SUBSCRIPTION {role}; DROP OWNED BY {role}; DROP ROLE {role}")

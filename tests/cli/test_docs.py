@@ -10,6 +10,7 @@ import pytest
 from pgsnap.cli.app import GLOBAL_PANEL, command
 from pgsnap.cli.config_file import KEYS, LATER_TABLES
 from pgsnap.errors import EXIT_CODES
+from pgsnap.workflows.drill_runbook import commands_in
 from support import documentation
 from support.commandline import CommandLine
 from support.databases import Database
@@ -51,6 +52,18 @@ def test_the_synopsis_of_a_command_names_its_options(name: str) -> None:
             assert named.intersection(param.opts)
     arguments = [p.name for p in COMMANDS[name].params if isinstance(p, click.Argument)]
     assert ("REV" in synopsis) == ("revision" in arguments)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_the_examples_of_a_command_are_understood(name: str) -> None:
+    epilog = COMMANDS[name].epilog
+    assert epilog is not None
+    lines = "".join(f"    {line}\n" for line in epilog.split("\n"))
+    found = [words for _, words in commands_in(lines)]
+    assert name in {words[0] for words in found}
+    for words in found:
+        # Raises where an option or an argument is not one of the command's.
+        COMMANDS[words[0]].make_context(words[0], words[1:])
 
 
 @pytest.mark.parametrize("name", [None, *COMMANDS])
@@ -101,7 +114,7 @@ def test_json_fields_of_the_main_commands_are_those_documented(
     made = documentation.field_names(snap.ok("tag", "one", "--json").json)
     assert [made] == documented("snap tag")
     listed = documentation.field_names(snap.ok("tag", "--json").json)
-    assert listed == made - {"previous"}
+    assert listed == made - {"previous", "notices"}
     assert documentation.field_names(snap.ok("tag", "--delete", "one", "--json").json) == made
     restored = snap.ok("restore", done["id"], "--yes", "--json").json
     assert [documentation.field_names(restored)] == documented("snap restore")[:1]

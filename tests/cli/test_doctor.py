@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from pgsnap.repository.repository import Repository
 from pgsnap.services.commands import own_service
 from pgsnap.services.state import StateFile
 from support import documentation
@@ -14,7 +18,7 @@ FULL = """
 [retention]
 last = 3
 [alerts]
-on = ["failure"]
+ping_url_file = "ping-url"
 """
 
 
@@ -31,12 +35,20 @@ def test_from_nothing_to_a_set_up_that_works(snap_home: CommandLine, database: D
     assert first.code == 4
     assert "1. Run `snap init`" in first.out or "snap init" in first.out.partition("1.")[2]
     snap.ok("init")
+    unreached = snap("doctor", "--dsn", "postgresql://nobody@/x?host=/nowhere").out
+    # A commit comes after the server that it reads.
+    assert "host=/FOLDER" in unreached.partition("1.")[2].splitlines()[0]
+    assert "snap commit" in unreached.partition("2.")[2].splitlines()[0]
     second = snap("doctor")
     assert second.code == 4
     assert 'snap commit -m "first snapshot"' in second.out.partition("1.")[2].splitlines()[0]
     database.psql("CREATE TABLE t (a int)")
     snap.ok("commit", "-m", "first")
     (snap.work / "snap.toml").write_text(FULL)
+    unheard = snap("doctor")
+    assert unheard.code == 4
+    assert f'cannot read "{snap.work / "ping-url"}" of [alerts]: No such file' in unheard.out
+    (snap.work / "ping-url").write_text("https://ping.example/uuid")
     done = snap.ok("doctor", "--json").json
     health = {step["name"]: step["health"] for step in done["steps"]}
     assert done["healthy"]
@@ -69,6 +81,25 @@ def test_rights_that_are_missing_are_named_with_the_grant(
     snap.setenv("DATABASE_URL", "postgresql://nobody@/x?host=/nowhere")
     gone = {step["name"]: step for step in snap("doctor", "--json").json["steps"]}
     assert gone["server"]["health"] == "red"
+
+
+def test_a_lock_that_nobody_gives_back_is_told_and_not_waited_for(snap_home: CommandLine) -> None:
+    snap = snap_home
+    snap.ok("init")
+    path = snap.work / "database" / "backups"
+
+    def lock_step() -> tuple[str, str]:
+        steps = snap("doctor", "--lock-timeout", "0s", "--json").json["steps"]
+        (found,) = [step for step in steps if step["name"] == "lock"]
+        return found["health"], found["next"]
+
+    with Repository.open(path, alone=True):
+        assert lock_step() == ("warning", "Wait for it, then again: snap doctor")
+        since = datetime.now(UTC) - timedelta(hours=7)
+        (path / "lock").write_text(json.dumps({"host": "h", "pid": 1, "since": since.isoformat()}))
+        health, advice = lock_step()
+        assert health == "red"
+        assert advice.endswith(f"fuser -v {path / 'lock'}")
 
 
 def test_services_left_stopped_are_red_until_they_are_started(snap_home: CommandLine) -> None:

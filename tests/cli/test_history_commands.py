@@ -8,30 +8,12 @@ import pytest
 
 from pgsnap.cli.config_file import load_config
 from support.commandline import SOURCE, CommandLine
-
-DUMP = """--
--- PostgreSQL database dump
---
-
-SET client_encoding = 'UTF8';
-
---
--- Data for Name: t; Type: TABLE DATA; Schema: public; Owner: shop
---
-
-COPY public.t (a) FROM stdin;
-{rows}\\.
-
---
--- PostgreSQL database dump complete
---
-
-"""
+from support.dump_texts import plain_dump
 
 
 def write_dump(folder: Path, *rows: str) -> str:
     path = folder / "dump.sql"
-    path.write_text(DUMP.format(rows="".join(f"{row}\n" for row in rows)))
+    path.write_bytes(plain_dump(*rows))
     return path.name
 
 

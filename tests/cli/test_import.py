@@ -13,29 +13,7 @@ import zstandard
 
 from support import documentation
 from support.commandline import CommandLine
-
-DUMP = """--
--- PostgreSQL database dump
---
-
-SET client_encoding = 'UTF8';
-
---
--- Data for Name: t; Type: TABLE DATA; Schema: public; Owner: shop
---
-
-COPY public.t (a) FROM stdin;
-{rows}\\.
-
---
--- PostgreSQL database dump complete
---
-
-"""
-
-
-def dump(*rows: int) -> bytes:
-    return DUMP.format(rows="".join(f"{row}\n" for row in rows)).encode()
+from support.dump_texts import plain_dump as dump
 
 
 @pytest.fixture
@@ -100,6 +78,18 @@ def test_running_it_twice_adds_nothing(snap: CommandLine, old: Path) -> None:
     assert (
         "there already" in snap.ok("import", "old", "--database", "shop", "--timezone", "UTC").out
     )
+
+
+def test_a_file_whose_snapshot_is_forgotten_is_not_recorded_again(
+    snap: CommandLine, old: Path
+) -> None:
+    ask(snap, "old")
+    first = log(snap)[-1]["id"]
+    snap.ok("forget", first[:12])
+    done = snap.ok("import", "old", "--database", "shop", "--timezone", "UTC", "--json").json
+    assert [file["outcome"] for file in done["files"]] == ["forgotten", *["there-already"] * 2]
+    assert (done["files"][0]["id"], done["imported"]) == (first, 0)
+    assert len(log(snap)) == 2
 
 
 def test_the_same_contents_of_the_same_time_are_not_recorded_twice(

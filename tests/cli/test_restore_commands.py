@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ import pytest
 
 from support.commandline import SOURCE, CommandLine
 from support.databases import Database
+from support.restoring import databases_like
 from support.terminals import answered
 
 
@@ -20,9 +22,7 @@ def shop(snap: CommandLine, database: Database) -> Iterator[CommandLine]:
     snap.ok("commit", "-m", "two rows", "--tag", "two")
     database.psql("INSERT INTO t VALUES (3)")
     yield snap
-    for name in database.cluster.psql(
-        f"SELECT datname FROM pg_database WHERE datname LIKE '{database.name}%snap%'", "postgres"
-    ).split():
+    for name in databases_like(database, f"{database.name}%snap%"):
         database.cluster.drop_database(name)
 
 
@@ -100,6 +100,22 @@ def test_what_the_plan_warns_of_is_told_with_json_too(
     assert any("work_mem" in warning for warning in done["warnings"])
 
 
+def on_screen(shown: str) -> list[str]:
+    """Return the lines of a terminal's output without what was erased, and without styles."""
+    left = [re.split("\x1b\\[2K|\r", line.rstrip("\r"))[-1] for line in shown.split("\n")]
+    return [re.sub("\x1b\\[[?0-9;]*[a-zA-Z]", "", line) for line in left]
+
+
+def test_neither_rows_nor_news_are_written_into_the_bar(shop: CommandLine) -> None:
+    code, shown = on_terminal(shop, "", "diff", "two", "--table", "t", "--rows")
+    assert (code, "━" in shown) == (0, True)
+    assert "+ a=3" in on_screen(shown)
+    (shop.work / "snap.toml").write_text('[services.app]\nstop = "true"\nstart = "true"\n')
+    code, shown = on_terminal(shop, "", "restore", "two", "--yes")
+    assert (code, "━" in shown) == (0, True)
+    assert {"stopped app", "started app"} <= set(on_screen(shown))
+
+
 def test_quiet_drops_news_and_keeps_warnings(shop: CommandLine, database: Database) -> None:
     database.psql(f"ALTER DATABASE \"{database.name}\" SET work_mem = '5MB'")
     done = shop.ok("restore", "two", "--yes", "--no-safety-snapshot", "--quiet")
@@ -118,7 +134,7 @@ def test_quiet_drops_news_and_keeps_warnings(shop: CommandLine, database: Databa
     toml = shop.work / "snap.toml"
     toml.write_text(f'{toml.read_text()}\nbindir = "bin"\n')
     quiet = shop.ok("commit", "-m", "x", "--quiet")
-    assert quiet.err.splitlines() == ["pg_dump: pg_dump: warning: odd"]
+    assert quiet.err.splitlines() == ["pg_dump: warning: odd"]
 
 
 def test_discard_asks_and_drops_the_kept_database(shop: CommandLine, database: Database) -> None:

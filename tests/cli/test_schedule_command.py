@@ -83,6 +83,11 @@ def test_times_come_from_snap_toml_and_what_cannot_be_scheduled_is_refused(
     (snap.work / "snap.toml").write_text('[schedule]\nverify = "@monthly"\nscheduler = "cron"\n')
     snap.ok("schedule", "install")
     assert b"0 0 1 * * " in crontab.read_bytes()
+    assert b"--on-overlap" not in crontab.read_bytes()
+    (snap.work / "snap.toml").write_text('[schedule]\nverify = "@monthly"\non_overlap = "wait"\n')
+    snap.ok("schedule", "install", "--with", "cron", "--on-overlap", "skip")
+    # Else snap.toml would hold.
+    assert b"--on-overlap skip" in crontab.read_bytes()
     for words in (("stop",), ("run",), ("run", "log"), ("show", "commit")):
         assert snap("schedule", *words).code == 2
 

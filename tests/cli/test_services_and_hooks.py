@@ -13,6 +13,7 @@ import pytest
 from support import documentation
 from support.commandline import CommandLine
 from support.databases import Database
+from support.restoring import databases_like
 
 
 @pytest.fixture
@@ -28,9 +29,7 @@ def shop(snap: CommandLine, database: Database) -> Iterator[CommandLine]:
     snap.ok("commit", "-m", "two rows", "--tag", "two")
     database.psql("INSERT INTO t VALUES (3)")
     yield snap
-    for name in database.cluster.psql(
-        f"SELECT datname FROM pg_database WHERE datname LIKE '{database.name}\\_%'", "postgres"
-    ).split():
+    for name in databases_like(database, f"{database.name}\\_%"):
         database.cluster.drop_database(name)
 
 
@@ -177,7 +176,14 @@ def test_one_table_comes_back_beside_then_in_place_and_as_a_copy(
     shop.ok("restore", "two", "--table", "u", "--to", copy.name, "--yes")
     assert (rows(copy), rows(copy, "u")) == ("0", "1")
     assert shop("restore", "two", "--table", "v", "--to", "x", "--yes").code == 20
-    assert shop("restore", "two", "--replace", "--yes").code == 2
+    for wrong in (
+        ("--replace",),
+        ("--table", "t", "--read-only"),
+        ("--table", "t", "--no-owner"),
+        ("--table", "t", "--to", "x", "--replace"),
+    ):
+        refused = shop("restore", "two", *wrong, "--yes", "--json")
+        assert (refused.code, bool(refused.error["hint"])) == (2, True)
 
 
 def test_a_snapshot_of_a_part_says_so_and_replaces_the_whole_only_if_meant(

@@ -125,6 +125,13 @@ class StoreContract:
             store.get("tags/a/b")
         assert list(store.list("tags/")) == []
 
+    def test_several_are_deleted_at_once(self, store: Store) -> None:
+        for name in ("packs/ab/one", "packs/cd/two", "packs/cd/three"):
+            store.put(name, b"x")
+        store.delete("packs/ab/one", "packs/ab/never", "packs/cd/two")
+        store.delete()
+        assert [info.name for info in store.list("packs/")] == ["packs/cd/three"]
+
     def test_create_twice_raises_and_keeps_the_first(self, store: Store) -> None:
         store.create("config", b"one")
         with pytest.raises(ObjectExists):

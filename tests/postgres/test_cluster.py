@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -148,8 +149,15 @@ def test_root_runs_the_server_as_somebody_else(cluster: Cluster) -> None:
 
 
 def test_a_folder_that_the_server_user_cannot_enter_is_not_used(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
+    # Short, so that a socket in it can be reached.
+    closed = Path(tempfile.mkdtemp(prefix="snap-closed-"))
     stranger = ServerUser("stranger", uid=os.geteuid() + 12345, gid=os.getegid() + 12345)
-    assert reachable_folder(closed, stranger) in (Path("/tmp"), Path("/var/tmp"))
-    assert reachable_folder(closed, None) == closed
+    try:
+        assert reachable_folder(closed, stranger) in (Path("/tmp"), Path("/var/tmp"))
+        assert reachable_folder(closed, None) == closed
+    finally:
+        closed.rmdir()
+    # Nor one whose path leaves no room for a socket's.
+    deep = tmp_path / ("deep" * 20)
+    deep.mkdir()
+    assert reachable_folder(deep, None) in (Path("/tmp"), Path("/var/tmp"))

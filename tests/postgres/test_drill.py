@@ -25,6 +25,7 @@ from support.databases import Database, new_name
 from support.drilling import MISCHIEF, checks_of, drill_now, failures, of_status
 from support.restoring import (
     commit_database,
+    commit_file,
     databases_like,
     new_repository,
     restore_now,
@@ -316,6 +317,24 @@ def test_a_snapshot_of_a_part_of_a_database_is_compared_with_that_part(
     assert "other words" in checks_of(report)["schema"].outcome.reason
     assert report.recovery is not None
     assert report.recovery.rows == 1
+
+
+def test_the_schema_public_by_itself_comes_back_and_passes(
+    repo: Repository, database: Database, folder: Path
+) -> None:
+    database.psql(
+        "CREATE TABLE t (id int, kind varchar(9) CHECK (kind IN ('a', 'b')));"
+        " INSERT INTO t VALUES (1, 'a'); CREATE SCHEMA other; CREATE TABLE other.t (a int);"
+        " GRANT CREATE ON SCHEMA public TO pg_monitor; COMMENT ON SCHEMA public IS 'ours'"
+    )
+    server = server_of(database)
+    source = PostgresSource(server, only_schemas=("public",))
+    snapshot = commit(repo, source, database="app", message="part").snapshot_id
+    assert failures(drill_now(repo, snapshot, server, folder)) == {}
+    text = folder / "public.sql"
+    text.write_bytes(database.dump("--schema=public"))
+    report = drill_now(repo, commit_file(repo, text, text.read_text()), server, folder)
+    assert failures(report) == {}
 
 
 def test_a_drill_that_was_killed_leaves_what_the_next_restore_drops(

@@ -144,9 +144,10 @@ def test_log_shows_them_below_the_snapshots(
     found = snap.ok("restore", "one", "--yes", "--json").json["kept"]
     # No server is asked.
     snap.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
-    last = snap.ok("log").out.splitlines()[-1]
+    *_, last, advice = snap.ok("log").out.splitlines()
     assert last.startswith(f"kept: {found}  replaced just now  ")
-    assert last.endswith(" MB  put back: snap undo  drop: snap undo --discard")
+    assert last.endswith(" MB")
+    assert advice == "      put back: snap undo  drop: snap undo --discard"
     short = snap.ok("log", "--oneline")
     assert len(short.out.splitlines()) == 2
     assert f"kept: {found}" in short.err

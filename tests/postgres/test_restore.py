@@ -144,7 +144,8 @@ def test_an_index_on_an_unqualified_function_fails_with_a_hint_and_leaves_nothin
         "CREATE FUNCTION plus(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1';"
         "CREATE FUNCTION twice(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS"
         " 'BEGIN RETURN plus(plus($1)); END';"
-        "CREATE INDEX ON orders (twice(id))"
+        # On a table without rows: since 17 an index is built with a safe search_path.
+        "CREATE TABLE n (id int); CREATE INDEX ON n (twice(id)); INSERT INTO n VALUES (1)"
     )
     server = server_of(shop)
     snapshot = commit_database(repo, server)
@@ -181,6 +182,46 @@ def test_missing_roles_are_refused_with_their_commands_and_made_when_asked(
     finally:
         shop.cluster.drop_database(shop.name)
         shop.cluster.psql(f"DROP ROLE {quoted}")
+
+
+def test_a_role_that_may_make_roles_can_give_them_what_they_owned(
+    repo: Repository, shop: Database
+) -> None:
+    owner, maker = f"lost_{shop.name}", f"maker_{shop.name}"
+    name = f'"{shop.name}"'
+    shop.psql(
+        f"CREATE ROLE {owner}; CREATE ROLE {maker} LOGIN CREATEDB CREATEROLE;"
+        f" ALTER DATABASE {name} OWNER TO {owner}; ALTER TABLE orders OWNER TO {owner};"
+        f" ALTER TABLE empty OWNER TO {owner}"
+    )
+    snapshot = commit_database(repo, server_of(shop))
+    before = shop.dump()
+    shop.cluster.drop_database(shop.name)
+    shop.cluster.psql(f"DROP ROLE {owner}")
+    report = restore_now(
+        repo, snapshot, server_of(shop, user=maker), RestoreOptions(create_roles=True)
+    )
+    try:
+        assert report.created_roles == (owner,)
+        assert shop.dump() == before
+    finally:
+        shop.cluster.drop_database(shop.name)
+        shop.cluster.psql(f"DROP ROLE {owner}; DROP ROLE {maker}")
+
+
+def test_a_label_on_the_database_is_told_because_no_snapshot_holds_it(
+    repo: Repository, shop: Database
+) -> None:
+    # By hand: no provider of labels comes with PostgreSQL.
+    shop.psql(
+        "INSERT INTO pg_shseclabel SELECT oid, 'pg_database'::regclass, 'anon', 'it''s'"
+        " FROM pg_database WHERE datname = current_database()"
+    )
+    server = server_of(shop)
+    plan = plan_restore(repo, commit_database(repo, server), server, RestoreOptions())
+    command = f"SECURITY LABEL FOR \"anon\" ON DATABASE \"{shop.name}\" IS 'it''s';"
+    assert any(command in warning for warning in plan.warnings)
+    shop.psql("DELETE FROM pg_shseclabel")
 
 
 def test_a_prepared_transaction_is_named_and_stops_the_restore(

@@ -247,7 +247,7 @@ def test_what_the_restore_role_lacks_is_told_with_the_grant(
 def test_an_owner_that_the_restore_role_is_no_member_of_is_named(
     repo: Repository, shop: Database
 ) -> None:
-    shop.psql("CREATE TABLE of_another (a int); ALTER TABLE of_another OWNER TO shop_app")
+    shop.psql("CREATE TABLE s.of_another (a int); ALTER TABLE s.of_another OWNER TO shop_app")
     snapshot = commit_database(repo, server_of(shop))
     follow(shop, "restore")
     server = server_of(shop, user="snap_restore")
@@ -256,7 +256,7 @@ def test_an_owner_that_the_restore_role_is_no_member_of_is_named(
     assert 'GRANT "shop_app" TO "snap_restore"' in caught.value.hint
     shop.psql('GRANT "shop_app" TO "snap_restore"')
     # PostgreSQL gives a table only to a role that could have made it there.
-    with pytest.raises(RestoreFailed, match="permission denied for schema public") as failed:
+    with pytest.raises(RestoreFailed, match="permission denied for schema s") as failed:
         restore_now(repo, snapshot, server)
     assert "members of the owners of their schemas" in failed.value.hint
     shop.psql("GRANT shop_owner TO shop_app")

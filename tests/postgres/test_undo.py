@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from pgsnap.errors import RestoreFailed, TargetRefused
+from pgsnap.errors import Interrupted, RestoreFailed, TargetRefused
 from pgsnap.repository.repository import Repository
+from pgsnap.workflows.restore import restore
+from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from pgsnap.workflows.undo import discard, kept_databases, plan_undo, undo
 from support.databases import Database
 from support.restoring import (
@@ -121,3 +124,28 @@ def test_undo_and_discard_are_never_about_another_database_than_the_dsn_names(
     with pytest.raises(TargetRefused, match="no kept database"):
         discard(repo, other, LABEL)
     assert databases_like(shop, "%\\_\\_snap\\_%") == [kept]
+
+
+@contextmanager
+def told_to_end() -> Iterator[None]:
+    """Services whose start is interrupted."""
+    yield
+    raise KeyboardInterrupt
+
+
+def test_a_signal_as_services_start_again_says_that_it_is_done_already(
+    repo: Repository, shop: Database
+) -> None:
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    shop.psql("UPDATE t SET a = 2")
+    plan = plan_restore(repo, snapshot, server, RestoreOptions())
+    with pytest.raises(Interrupted, match="renamed already") as told:
+        restore(repo, plan, server, aside=told_to_end)
+    assert "snap undo" in told.value.hint
+    assert value(shop) == "1"
+    with pytest.raises(Interrupted, match="renamed already"):
+        undo(repo, plan_undo(repo, server, LABEL), server, aside=told_to_end)
+    assert value(shop) == "2"
+    (kept,) = kept_databases(repo, server, LABEL)
+    assert kept.action == "undo"

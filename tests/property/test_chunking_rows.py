@@ -19,7 +19,7 @@ rows = st.one_of(
     st.integers(0, 9).map(lambda i: hashlib.shake_128(b"%d" % i).digest(3000)),
     st.integers(0, 3).map(lambda i: b"%d" % i * 1500),
 )
-texts = st.lists(st.tuples(rows, st.integers(1, 40)), max_size=12).map(
+texts = st.lists(st.tuples(rows, st.integers(1, 12)), max_size=8).map(
     lambda parts: b"\n".join(row for row, times in parts for _ in range(times))
 )
 

@@ -22,6 +22,32 @@ HEAD = (
 TAIL = f"--\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict {KEY}\n\n"
 
 
+# Without a restrict key, so that what comes back is the same to the byte.
+_PLAIN = """--
+-- PostgreSQL database dump
+--
+
+SET client_encoding = 'UTF8';
+
+--
+-- Data for Name: t; Type: TABLE DATA; Schema: public; Owner: shop
+--
+
+COPY public.t (a) FROM stdin;
+{rows}\\.
+
+--
+-- PostgreSQL database dump complete
+--
+
+"""
+
+
+def plain_dump(*values: object) -> bytes:
+    """Return a whole dump of one table with a row for each of *values*."""
+    return _PLAIN.format(rows="".join(f"{value}\n" for value in values)).encode()
+
+
 @dataclass
 class Got:
     """A section as it came out."""

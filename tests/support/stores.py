@@ -52,9 +52,10 @@ class RecordingStore:
         self._hear("list", prefix)
         return self._store.list(prefix)
 
-    def delete(self, name: str) -> None:
-        self._hear("delete", name)
-        self._store.delete(name)
+    def delete(self, *names: str) -> None:
+        for name in names:
+            self._hear("delete", name)
+            self._store.delete(name)
 
     def settle(self, names: Iterable[str]) -> None:
         self._store.settle(names)

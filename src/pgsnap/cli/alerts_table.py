@@ -59,10 +59,8 @@ def read_alerts(value: Any, where: str, folder: Path) -> AlertsTable:
             known[name] = folder / Path(known[name]).expanduser()
     files = known.get("ping_url_file", {})
     known["ping_url_file"] = {job: folder / Path(p).expanduser() for job, p in files.items()}
-    for name in ("ping_url", "webhook"):
-        both = known.get(name), known.get(f"{name}_file")
-        if name == "webhook" and all(both):
-            raise UsageError(f'{where} has both "{name}" and "{name}_file"')
+    if "webhook" in known and "webhook_file" in known:
+        raise UsageError(f'{where} has both "webhook" and "webhook_file"')
     twice = sorted(known.get("ping_url", {}).keys() & known["ping_url_file"].keys())
     if twice:
         raise UsageError(f'{where} has two ping URLs for "{twice[0]}"')

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from pgsnap import __version__
-from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.invocation import Invocation, wants_json
 from pgsnap.errors import Interrupted, UsageError
 
 GLOBAL_PANEL = "Global options"
@@ -195,6 +195,8 @@ def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
     Raises SnapError: click's own errors as UsageError.
     """
     group = command()
+    # The options say it from here on.
+    invocation.given.json = False
     if os.environ.get(f"_{prog.upper()}_COMPLETE"):
         # A shell asks for completions; typer answers and exits.
         group.main(list(arguments), prog_name=prog)
@@ -208,8 +210,7 @@ def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
         return UsageError.exit_code
     except click.UsageError as error:
         # The options were not all read: look for this one, so that the error comes as asked.
-        operands = arguments.index("--") if "--" in arguments else len(arguments)
-        invocation.given.json = "--json" in arguments[:operands]
+        invocation.given.json = wants_json(arguments)
         raise _usage_error(error, prog) from None
     except click.ClickException as error:
         raise UsageError(_as_message(error.format_message())) from None
@@ -225,11 +226,18 @@ def _usage_error(error: click.UsageError, prog: str) -> UsageError:
         if error.possibilities:
             advice = f"Did you mean {' or '.join(sorted(error.possibilities))}?"
         return UsageError(f'unknown option "{error.option_name}"', hint=advice)
+    if isinstance(error, click.MissingParameter) and (example := _first_example(error.ctx)):
+        advice = f"For example: {example}"
     message, mark, suggestion = error.format_message().partition(" Did you mean ")
     if mark:
         # Both click and typer may suggest; once is enough.
         advice = "Did you mean " + suggestion.partition("?")[0].replace("'", '"') + "?"
     return UsageError(_as_message(message).replace("'", '"'), hint=advice)
+
+
+def _first_example(ctx: click.Context | None) -> str:
+    epilog = ctx.command.epilog if ctx is not None else None
+    return epilog.strip().splitlines()[0].strip() if epilog else ""
 
 
 def _as_message(text: str) -> str:

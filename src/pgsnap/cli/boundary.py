@@ -16,10 +16,10 @@ from typing import Any
 
 from pgsnap import __version__
 from pgsnap.cli import render
-from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.invocation import Invocation, wants_json
 from pgsnap.cli.redact import redact
 from pgsnap.cli.terminal import OutputClosed, Terminal
-from pgsnap.errors import BUG_EXIT_CODE, Interrupted, SnapError, StoreFull
+from pgsnap.errors import BUG_EXIT_CODE, ConnectionFailed, Interrupted, SnapError, StoreFull
 
 _PROGRAM_NAMES = ("snap", "pgsnap")
 
@@ -32,6 +32,15 @@ AUDITED = frozenset(
 )
 
 
+# Of the machine, or of a path that the user named; no fault of ours.
+_REFUSALS = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
+        *(errno.ENOMEM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR),
+    }
+)
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP. A kind of KeyboardInterrupt: whatever stops cleanly for Ctrl-C does so
     for these too, and no handler of ordinary errors can swallow it."""
@@ -40,6 +49,8 @@ class Terminated(KeyboardInterrupt):
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code. Raises nothing."""
     invocation = Invocation(Terminal.of_process())
+    # Until the options are read: an interrupt meanwhile is told as was asked for.
+    invocation.given.json = wants_json(arguments)
     started = datetime.now(UTC)
     code = _run(invocation, arguments)
     if invocation.opened is not None and invocation.command in AUDITED:
@@ -62,6 +73,11 @@ def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
     except OutputClosed:
         terminal.abandon_output()
         return SnapError.exit_code
+    except ConnectionFailed as error:
+        from pgsnap.cli.world import unnamed_hint
+
+        error.hint = unnamed_hint(invocation.settings) or error.hint
+        return _tell(invocation, error)
     except SnapError as error:
         return _tell(invocation, error)
     except Terminated as error:
@@ -147,7 +163,7 @@ def _os_error(error: OSError) -> SnapError | None:
     """Return the operating system's refusal as an error, or None for one that is our own fault."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         kind: type[SnapError] = StoreFull
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE):
+    elif error.errno in _REFUSALS:
         kind = SnapError
     else:
         return None

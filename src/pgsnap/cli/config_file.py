@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pgsnap.cli.alerts_table import AlertsTable, read_alerts
-from pgsnap.cli.duration import parse_duration
 from pgsnap.cli.retention_table import RetentionTable, read_retention
 from pgsnap.cli.schedule_table import ScheduleTable, read_schedule
 from pgsnap.cli.services_table import ServicesTable, read_hooks, read_services
+from pgsnap.cli.table_keys import Reader, choice, flag, seconds, text, unknown_key
 from pgsnap.errors import UsageError
 
 FILE_NAME = "snap.toml"
@@ -128,64 +128,38 @@ def _unknown_key(path: Path, key: str) -> UsageError:
             f'"{key}" in {path} is not supported by this version',
             hint="Update snap, or take the table out.",
         )
-    import difflib
-
-    nearest = difflib.get_close_matches(key, _READERS, n=1, cutoff=0.5)
-    known = "Known keys are " + ", ".join(sorted(_READERS)) + "."
-    return UsageError(
-        f'unknown key "{key}" in {path}',
-        detail=known,
-        hint=f'Did you mean "{nearest[0]}"?' if nearest else "",
-    )
+    return unknown_key(f'unknown key "{key}" in {path}', key, _READERS)
 
 
-def _text(value: Any, where: str, folder: Path) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"{where} must be a text that is not empty, in quotes")
-    return value
+_PathReader: TypeAlias = Callable[[Any, str, Path], Any]
 
 
 def _path(value: Any, where: str, folder: Path) -> Path:
-    return absolute_path(_text(value, where, folder), folder, where)
+    return absolute_path(text(value, where), folder, where)
 
 
-def _flag(value: Any, where: str, folder: Path) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"{where} must be true or false")
-    return value
+def _plain(reader: Reader) -> _PathReader:
+    """Return *reader* as one of a value that is no path."""
+
+    def read(value: Any, where: str, folder: Path) -> Any:
+        return reader(value, where)
+
+    return read
 
 
-def _seconds(value: Any, where: str, folder: Path) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise UsageError(f'{where} must be a duration such as "10min"')
-    return parse_duration(str(value), where)
+_text, _flag, _seconds = _plain(text), _plain(flag), _plain(seconds)
 
-
-def _client(value: Any, where: str, folder: Path) -> Client:
-    if value == "psycopg":
-        return "psycopg"
-    if value == "psql":
-        return "psql"
-    raise UsageError(f'{where} must be "psycopg" or "psql"')
-
-
-def _engine(value: Any, where: str, folder: Path) -> str:
-    if value not in ("docker", "podman"):
-        raise UsageError(f'{where} must be "docker" or "podman"')
-    return str(value)
-
-
-_READERS: dict[str, Callable[[Any, str, Path], Any]] = {
+_READERS: dict[str, _PathReader] = {
     "repository": _path,
     "database": _text,
     "dsn": _text,
     "bindir": _path,
-    "client": _client,
+    "client": _plain(choice("psycopg", "psql")),
     "container": _text,
     "compose": _text,
     "compose_file": _path,
     "container_user": _text,
-    "engine": _engine,
+    "engine": _plain(choice("docker", "podman")),
     "lock_timeout": _seconds,
     "lock_wait_timeout": _seconds,
     "safety_snapshot": _flag,
@@ -202,18 +176,20 @@ _READERS: dict[str, Callable[[Any, str, Path], Any]] = {
 KEYS: tuple[str, ...] = tuple(_READERS)
 
 
-def absolute_path(text: str, folder: Path, where: str) -> Path:
-    """Return the path that *text* means in *folder*; ~ is the user's home.
+def absolute_path(named: str, folder: Path, where: str) -> Path:
+    """Return the path that *named* means in *folder*; ~ is the user's home.
 
     Raises UsageError for a URL: repositories elsewhere come with remotes.
     """
-    scheme, separator, _ = text.partition("://")
+    scheme, separator, _ = named.partition("://")
     if separator and scheme.replace("+", "").isalnum():
         raise UsageError(
-            f'{where} is a URL, which this version does not support: "{text}"',
+            f'{where} is a URL, which this version does not support: "{named}"',
             hint="Name a folder.",
         )
+    if "\0" in named:
+        raise UsageError(f"{where} is no path: it holds a NUL character")
     try:
-        return Path(os.path.normpath(folder / Path(text).expanduser()))
+        return Path(os.path.normpath(folder / Path(named).expanduser()))
     except RuntimeError as error:
-        raise UsageError(f'{where} names an unknown user: "{text}"') from error
+        raise UsageError(f'{where} names an unknown user: "{named}"') from error

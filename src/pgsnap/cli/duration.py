@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 from pgsnap.errors import UsageError
 
@@ -41,3 +42,11 @@ def parse_duration(text: str, where: str) -> float:
             hint="Write a number and a unit (ms, s, min, h, d, w), such as 90s, 10min or 1h30m.",
         )
     return seconds
+
+
+def parse_timedelta(text: str, where: str) -> timedelta:
+    """Return the time that *text* means. Raises UsageError where it is none, or too long."""
+    try:
+        return timedelta(seconds=parse_duration(text, where))
+    except OverflowError:
+        raise UsageError(f'{where} is too long: "{text}"') from None

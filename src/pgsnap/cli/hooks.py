@@ -19,7 +19,7 @@ def hooks(invocation: Invocation, command: str, **facts: Any) -> Iterator[None]:
     """
     settings = invocation.settings
     before, after = (settings.hooks.get(f"{when}_{command}") for when in ("before", "after"))
-    folder = str(settings.config_path.parent if settings.config_path is not None else ".")
+    folder = str(settings.folder)
     told = {"command": command, "repository": str(settings.repository), **facts}
     if before is not None:
         from pgsnap.services.hooks import run_hook

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +13,18 @@ from pgsnap.cli import render
 from pgsnap.cli.redact import redact
 from pgsnap.cli.settings import GlobalOptions, Settings, load_settings
 from pgsnap.cli.terminal import Terminal
-from pgsnap.errors import Declined
+from pgsnap.errors import Declined, NotARepository, RepositoryNotFound, UsageError
 
 if TYPE_CHECKING:
     import click
 
     from pgsnap.cli.progress import Display
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Tell whether --json stands among *arguments*, of which the options are not read."""
+    operands = arguments.index("--") if "--" in arguments else len(arguments)
+    return "--json" in arguments[:operands]
 
 
 class Invocation:
@@ -29,6 +35,8 @@ class Invocation:
         self.given = GlobalOptions()
         self.notices: list[str] = []
         self._settings: Settings | None = None
+        # Where news go while a bar is on the terminal: above it.
+        self.above_bar: Callable[[str], None] | None = None
         # For the audit log: the command that runs, its options, the repository that it opened,
         # the snapshots that its revisions meant, and its result.
         self.command: str | None = None
@@ -48,8 +56,14 @@ class Invocation:
     def settings(self) -> Settings:
         """The merged settings, read when they are first wanted. Raises UsageError."""
         if self._settings is None:
-            self._settings = load_settings(self.given, os.environ, Path.cwd())
+            self._settings = load_settings(self.given, os.environ, _working_folder())
         return self._settings
+
+    def wait_briefly(self) -> None:
+        """Let ten seconds be the wait for the repository, unless the command line says another:
+        a monitor does not wait as long as a commit would. Before the settings are read."""
+        if self.given.lock_timeout is None:
+            self.given.lock_timeout = "10s"
 
     def reload(self) -> None:
         """Read the settings anew when they are next wanted: the environment changed."""
@@ -87,7 +101,7 @@ class Invocation:
         if self.json:
             self.notices.append(line)
         elif not self.quiet:
-            self.terminal.note(line)
+            self._note(line)
 
     def warn(self, line: str) -> None:
         """Tell a warning: as news, but with --quiet too."""
@@ -95,7 +109,10 @@ class Invocation:
         if self.json:
             self.notices.append(line)
         else:
-            self.terminal.note(line)
+            self._note(line)
+
+    def _note(self, line: str) -> None:
+        (self.above_bar or self.terminal.note)(line)
 
     def propose(self, lines: list[str], warnings: Sequence[str] = ()) -> None:
         """Show what is about to be done, unless --json or --quiet wants no such words; then the
@@ -116,6 +133,20 @@ class Invocation:
         self.terminal.confirm(render.plain(question), hint=again, word=word)
 
     @contextmanager
+    def audited(self) -> Iterator[None]:
+        """Let the run stand in the audit log, as one that opens the repository with
+        `open_repository` does; but not where there is none."""
+        path = self.settings.repository
+        try:
+            yield
+        except (RepositoryNotFound, NotARepository):
+            raise
+        except BaseException:
+            self.opened = path
+            raise
+        self.opened = path
+
+    @contextmanager
     def progress(self) -> Iterator[Display]:
         """Show how far a workflow is, until the block ends."""
         from pgsnap.cli.progress import display
@@ -126,3 +157,14 @@ class Invocation:
             shown.finish()
         finally:
             shown.close()
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError(
+            "the working folder is not there any more",
+            detail="Its snap.toml would be looked for, and database/backups in it.",
+            hint='Go to the folder that is meant: cd "$HOME"',
+        ) from None

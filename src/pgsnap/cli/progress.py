@@ -106,6 +106,7 @@ class BarDisplay:
         self._total: int | None = None
         self._bytes = 0
         self._phase_started = 0.0
+        invocation.above_bar = self._print
         self._bar.start()
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
@@ -129,15 +130,17 @@ class BarDisplay:
         )
 
     def say(self, line: str) -> None:
-        from pgsnap.cli.redact import redact
+        self._invocation.tell(line)
 
-        self._console.print(render.plain(redact(line)), markup=False, soft_wrap=True)
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
 
     def finish(self) -> None:
         pass
 
     def close(self) -> None:
         self._bar.stop()
+        self._invocation.above_bar = None
 
 
 def figures(done: int, total: int | None, taken: float) -> str:

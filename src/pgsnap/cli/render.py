@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 SHORT_ID_CHARS = 12
 
+_STYLED = re.compile("\x1b\\[[0-9]*m")
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 
@@ -111,7 +113,9 @@ def first_line(text: str) -> str:
 
 
 def width(text: str) -> int:
-    """Return how many terminal cells *text* takes."""
+    """Return how many terminal cells *text* takes; what `style` adds takes none."""
+    if "\x1b" in text:
+        text = _STYLED.sub("", text)
     if text.isascii():
         return len(text)
     cells = 0

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli import render
-from pgsnap.cli.snapshot_view import when
+from pgsnap.cli.snapshot_view import server_words, snapshot_words
 from pgsnap.model import Snapshot
 
 if TYPE_CHECKING:
@@ -31,17 +31,13 @@ def restore_plan_lines(
 ) -> list[str]:
     """Return the plan of a restore; *last* is the newest snapshot of the same database."""
     facts = [
-        (
-            "Snapshot",
-            f"{render.short_id(plan.snapshot_id)} of {render.plain(snapshot.database)}, "
-            f"{when(snapshot.time, now)}\n{render.first_line(snapshot.message)}",
-        ),
+        ("Snapshot", snapshot_words(plan.snapshot_id, snapshot, now)),
         (
             "Contents",
             f"{render.size(plan.plain_bytes)} in {render.plural(plan.table_count, 'table')}, "
             f"{render.plural(plan.rows, 'row')}",
         ),
-        ("Server", f"{render.plain(plan.host)}, PostgreSQL {render.plain(plan.server.version)}"),
+        ("Server", server_words(plan.host, plan.server.version)),
     ]
     if plan.live is None:
         facts.append(("Makes", f"the new database {render.plain(plan.database)}"))
@@ -86,9 +82,9 @@ def _safety_words(last: LogEntry | None, live: LiveDatabase, *, with_safety: boo
     words = "a safety snapshot of what is there now"
     if last is not None:
         taken = render.seconds(last.snapshot.duration_ms / 1000)
-        words += f" (the last one took {taken} and {render.size(last.snapshot.stored_bytes)})"
+        words += f"\n(the last one took {taken} and {render.size(last.snapshot.stored_bytes)})"
     elif live.size_bytes is not None:
-        words += f" (the first one: it reads all {render.size(live.size_bytes)})"
+        words += f"\n(the first one: it reads all {render.size(live.size_bytes)})"
     return words + "\nWhat is written after it is only in the kept database."
 
 
@@ -150,11 +146,7 @@ def restore_lines(report: RestoreReport) -> list[str]:
         f"load {render.seconds(spent.load)}, analyze {render.seconds(spent.analyze)}"
         + (f", unreachable for {render.seconds(report.unreachable_seconds)}" if report.kept else "")
     )
-    if report.kept is not None:
-        lines.append(
-            f"the replaced database is kept as {render.plain(report.kept)}: "
-            "`snap undo` puts it back, `snap undo --discard` drops it"
-        )
+    lines += _now_kept(report.kept)
     lines.append(
         f"restored {render.short_id(report.snapshot_id)} to {render.plain(report.database)}  "
         f"{render.plural(report.rows, 'row')}  {render.size(report.plain_bytes)}  "
@@ -163,12 +155,21 @@ def restore_lines(report: RestoreReport) -> list[str]:
     return lines
 
 
+def _now_kept(name: str | None) -> list[str]:
+    if name is None:
+        return []
+    return [
+        f"the replaced database is kept as {render.plain(name)}:",
+        "`snap undo` puts it back, `snap undo --discard` drops it",
+    ]
+
+
 def undo_plan_lines(
     plan: UndoPlan, *, with_safety: bool, services: Sequence[str] = (), now: datetime
 ) -> list[str]:
     """Return the plan of an undo."""
     facts = [
-        ("Server", f"{render.plain(plan.host)}, PostgreSQL {render.plain(plan.server.version)}"),
+        ("Server", server_words(plan.host, plan.server.version)),
         ("Puts back", _kept_words(plan.kept, now)),
         ("As", f"the database {render.plain(plan.kept.live)}"),
     ]
@@ -200,11 +201,7 @@ def undo_lines(report: UndoReport) -> list[str]:
     lines = []
     if report.safety is not None:
         lines.append(f"safety snapshot {render.short_id(report.safety)}")
-    if report.kept is not None:
-        lines.append(
-            f"the replaced database is kept as {render.plain(report.kept)}: "
-            "`snap undo` puts it back, `snap undo --discard` drops it"
-        )
+    lines += _now_kept(report.kept)
     lines.append(f"put back {render.plain(report.database)}  {render.seconds(report.seconds)}")
     return lines
 

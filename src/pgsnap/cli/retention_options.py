@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from pgsnap import limits
-from pgsnap.cli.retention_table import RetentionTable, duration
+from pgsnap.cli.duration import parse_timedelta
+from pgsnap.cli.retention_table import RetentionTable
 from pgsnap.cli.settings import Settings
 from pgsnap.errors import UsageError
 
@@ -84,7 +85,7 @@ def chosen_policy(
         weekly=weekly,
         monthly=monthly,
         yearly=yearly,
-        within=duration(within, "--keep-within") if within is not None else None,
+        within=parse_timedelta(within, "--keep-within") if within is not None else None,
         tags=tuple(tags) if tags else None,
     )
     for table in (given, settings.retention):
@@ -108,7 +109,7 @@ def chosen_grace(settings: Settings, grace: str | None = None) -> timedelta:
     """Return how long a forgotten snapshot can be brought back: as the flag says, else snap.toml,
     else the default. Raises UsageError."""
     if grace is not None:
-        return duration(grace, "--grace")
+        return parse_timedelta(grace, "--grace")
     if settings.retention is not None and settings.retention.grace is not None:
         return settings.retention.grace
     return timedelta(seconds=limits.FORGOTTEN_GRACE_SECONDS)

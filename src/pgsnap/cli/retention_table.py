@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pgsnap.cli.duration import parse_duration
+from pgsnap.cli.duration import parse_timedelta
 from pgsnap.cli.table_keys import Reader, read_keys
 from pgsnap.errors import UsageError
 
@@ -32,15 +32,6 @@ def read_retention(value: Any, where: str, folder: Path) -> RetentionTable:
     return RetentionTable(**read_keys(value, where, _READERS, "retention"))
 
 
-def duration(text: str, where: str) -> timedelta:
-    """Return the time that *text* means. Raises UsageError where it is none, or too long."""
-    seconds = parse_duration(text, where)
-    try:
-        return timedelta(seconds=seconds)
-    except OverflowError:
-        raise UsageError(f'{where} is too long: "{text}"') from None
-
-
 def _count(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise UsageError(f"{where} must be a number of snapshots, 0 or more")
@@ -50,7 +41,7 @@ def _count(value: Any, where: str) -> int:
 def _duration(value: Any, where: str) -> timedelta:
     if not isinstance(value, str):
         raise UsageError(f'{where} must be a duration in quotes, such as "30d"')
-    return duration(value, where)
+    return parse_timedelta(value, where)
 
 
 def _globs(value: Any, where: str) -> tuple[str, ...]:

@@ -85,7 +85,9 @@ def schedule_of(invocation: Invocation, table: ScheduleTable, *, log: bool) -> S
                 f"--{name}",
                 str(invocation.settings.repository) if name == "repo" else value,
             ]
-    common += ["--on-overlap", table.on_overlap] if table.on_overlap != "skip" else []
+    written = invocation.settings.schedule or ScheduleTable()
+    if table.on_overlap != written.on_overlap:
+        common += ["--on-overlap", table.on_overlap]
     common += ["--log"] if log else []
     jobs = []
     for job, when in table.times().items():
@@ -120,7 +122,7 @@ def run_scheduled(
     except UsageError as error:
         # A backup without an alarm is better than none.
         say(f"snap: warning: {error.message}")
-    every = all_databases or (job == "commit" and table.all_databases)
+    every = job == "commit" and (all_databases or table.all_databases)
     return run_job(
         job,
         lambda: _steps(invocation, job, table, every=every),
@@ -171,13 +173,19 @@ def verb_argv(invocation: Invocation, job: str, table: ScheduleTable) -> tuple[s
 def _steps(
     invocation: Invocation, job: str, table: ScheduleTable, *, every: bool
 ) -> Sequence[Step]:
+    from pgsnap.cli.world import server_of
     from pgsnap.workflows.scheduled import Step
+    from pgsnap.workflows.server_databases import committed_databases
 
     argv = verb_argv(invocation, job, table)
     if not every:
-        return [Step(argv, dict(os.environ))]
+        environ = dict(os.environ)
+        if invocation.given.dsn is not None:
+            # Not as an option: the list of processes would show it.
+            environ["DATABASE_URL"] = invocation.given.dsn
+        return [Step(argv, environ)]
     found = []
-    for name in _databases(invocation):
+    for name in committed_databases(server_of(invocation.settings)):
         # The password stays where it is: in this variable of the child, in a file, or in libpq's.
         environ = {**os.environ, "DATABASE_URL": _dsn_of(invocation, name)}
         words = _without(argv, "--database")
@@ -193,20 +201,6 @@ def _without(argv: Sequence[str], option: str) -> list[str]:
         place = words.index(option)
         del words[place : place + 2]
     return words
-
-
-def _databases(invocation: Invocation) -> list[str]:
-    """Return the databases of the server but for templates and what restores made."""
-    from pgsnap.cli.world import server_of
-
-    server = server_of(invocation.settings)
-    with server.connect(server.maintenance_database(), "snap schedule") as session:
-        rows = session.query(
-            "SELECT d.datname FROM pg_catalog.pg_database d WHERE d.datallowconn"
-            " AND NOT d.datistemplate"
-            " AND d.datname OPERATOR(pg_catalog.!~) '__snap_(kept_)?[0-9a-f]{10}$' ORDER BY 1"
-        )
-    return [row[0] for row in rows if row[0]]
 
 
 def _dsn_of(invocation: Invocation, name: str) -> str:

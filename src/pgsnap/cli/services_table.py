@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgsnap.cli.duration import parse_duration
-from pgsnap.cli.table_keys import Reader, read_keys, text
+from pgsnap.cli.table_keys import Reader, read_keys, seconds, text
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,17 +66,17 @@ def read_services(value: Any, where: str, folder: Path) -> ServicesTable:
             hint='Write services = ["strapi"], or [services.strapi] with stop and start.',
         )
     own: dict[str, dict[str, str]] = {}
-    seconds: dict[str, float] = {}
+    health_seconds: dict[str, float] = {}
     for name, keys in value.items():
         known = read_keys(
             keys, f"[services.{name}] in {where.rpartition(' in ')[2]}", _READERS, name
         )
         timeout = known.pop("timeout", None)
         if timeout is not None:
-            seconds[name] = timeout
+            health_seconds[name] = timeout
         _check(name, known, where)
         own[name] = known
-    return ServicesTable(folder, own=own, health_seconds=seconds)
+    return ServicesTable(folder, own=own, health_seconds=health_seconds)
 
 
 def _check(name: str, keys: dict[str, str], where: str) -> None:
@@ -90,13 +89,7 @@ def _check(name: str, keys: dict[str, str], where: str) -> None:
         )
 
 
-def _timeout(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise UsageError(f'{where} must be a duration such as "60s"')
-    return parse_duration(str(value), where)
-
-
-_READERS: dict[str, Reader] = {**dict.fromkeys(_PLAIN_KEYS, text), "timeout": _timeout}
+_READERS: dict[str, Reader] = {**dict.fromkeys(_PLAIN_KEYS, text), "timeout": seconds}
 
 
 def read_hooks(value: Any, where: str, folder: Path) -> dict[str, str]:

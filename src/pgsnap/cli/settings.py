@@ -48,6 +48,8 @@ class Settings:
     value came from, for messages.
     """
 
+    folder: Path
+    """That of snap.toml; the working folder where there is none."""
     repository: Path
     repository_from: str
     database: str | None
@@ -84,6 +86,7 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
         lock_timeout = parse_duration(options.lock_timeout, "--lock-timeout")
     found = config if config is not None else ConfigFile(path=folder)
     return Settings(
+        folder=config.path.parent if config is not None else folder,
         repository=repository,
         repository_from=repository_from,
         database=database or found.database,

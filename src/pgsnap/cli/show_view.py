@@ -18,7 +18,8 @@ from pgsnap.sources.parts import left_out
 
 if TYPE_CHECKING:
     from pgsnap.model import DatabaseProperties, Origin, ServerInfo
-    from pgsnap.workflows.history import SectionCost, ShowReport
+    from pgsnap.workflows.history import ShowReport
+    from pgsnap.workflows.section_costs import SectionCost
 
 
 def show_fields(report: ShowReport) -> dict[str, Any]:

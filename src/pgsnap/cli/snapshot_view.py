@@ -53,6 +53,17 @@ def when(moment: datetime, now: datetime) -> str:
     return f"{render.clock(moment)} ({render.ago(moment, now)})"
 
 
+def snapshot_words(snapshot_id: SnapshotId, snapshot: Snapshot, now: datetime) -> str:
+    """Return which snapshot a plan is about: id, database and time, and below its message."""
+    head = f"{render.short_id(snapshot_id)} of {render.plain(snapshot.database)}"
+    return f"{head}, {when(snapshot.time, now)}\n{render.first_line(snapshot.message)}"
+
+
+def server_words(host: str, version: str) -> str:
+    """Return where a plan is carried out; *version* without what a distribution adds to it."""
+    return f"{render.plain(host)}, PostgreSQL {render.plain(version.partition(' (')[0])}"
+
+
 def drill_fields(drilled: Drilled | None) -> dict[str, Any]:
     """Return what --json tells about the last drill of a snapshot."""
     return {
@@ -136,14 +147,14 @@ def kept_fields(kept: KeptEntry) -> dict[str, Any]:
 
 
 def kept_lines(kept: Sequence[KeptEntry], now: datetime) -> list[str]:
-    """Return a line for each kept database: name, age, size, and what to do with it."""
+    """Return for each kept database its name, age and size, and what to do with the last one."""
     lines = []
     for one in kept:
         words = [f"kept: {render.plain(one.name)}", f"replaced {render.ago(one.since, now)}"]
         if one.size_bytes is not None:
             words.append(render.size(one.size_bytes))
+        lines.append("  ".join(words))
         # Both commands are about the last one.
         if one.live not in {other.live for other in kept[: kept.index(one)]}:
-            words += ["put back: snap undo", "drop: snap undo --discard"]
-        lines.append("  ".join(words))
+            lines.append("      put back: snap undo  drop: snap undo --discard")
     return lines

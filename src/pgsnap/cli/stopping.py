@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.invocation import Invocation
@@ -12,6 +12,7 @@ from pgsnap.cli.services_table import ServicesTable
 from pgsnap.errors import TargetRefused
 
 if TYPE_CHECKING:
+    from pgsnap.services.running import Started
     from pgsnap.services.state import Stopped
 
 
@@ -23,8 +24,7 @@ class ServicesAside:
         from pgsnap.services.stopping import Outcome
 
         settings = invocation.settings
-        folder = settings.config_path.parent if settings.config_path is not None else Path.cwd()
-        table = settings.services or ServicesTable(folder)
+        table = settings.services or ServicesTable(settings.folder)
         compose_file = settings.place.file if settings.place is not None else None
         self._invocation = invocation
         self.services = table.resolved(also, compose_file)
@@ -44,16 +44,21 @@ class ServicesAside:
 
     def fields(self) -> list[dict[str, Any]]:
         """Return what --json tells of them."""
-        return [
-            {
-                "name": one.name,
-                "started": one.is_started,
-                "healthy": one.is_healthy,
-                "seconds": round(one.seconds, 3),
-                "detail": one.detail,
-            }
-            for one in self.outcome.started
-        ]
+        return service_fields(self.outcome.started)
+
+
+def service_fields(started: Iterable[Started]) -> list[dict[str, Any]]:
+    """Return what --json tells of services that were to be started."""
+    return [
+        {
+            "name": one.name,
+            "started": one.is_started,
+            "healthy": one.is_healthy,
+            "seconds": round(one.seconds, 3),
+            "detail": one.detail,
+        }
+        for one in started
+    ]
 
 
 def left_stopped() -> tuple[Stopped, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from pgsnap.cli.duration import parse_duration
 from pgsnap.errors import UsageError
 
 Reader: TypeAlias = Callable[[Any, str], Any]
@@ -25,8 +26,6 @@ def read_keys(value: Any, where: str, readers: Mapping[str, Reader], table: str)
 
 
 def _unknown(key: str, where: str, readers: Mapping[str, Reader], table: str) -> UsageError:
-    import difflib
-
     from pgsnap.cli.config_file import KEYS
 
     if key in KEYS:
@@ -35,10 +34,18 @@ def _unknown(key: str, where: str, readers: Mapping[str, Reader], table: str) ->
             detail="What follows a table's head belongs to the table.",
             hint=f'Write "{key}" above [{table}].',
         )
-    nearest = difflib.get_close_matches(key, readers, n=1, cutoff=0.5)
+    return unknown_key(f'unknown key "{key}" of {where}', key, readers)
+
+
+def unknown_key(message: str, key: str, known: Iterable[str]) -> UsageError:
+    """Return the error for a *key* that is none of the *known* ones, naming its nearest."""
+    import difflib
+
+    names = sorted(known)
+    nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
     return UsageError(
-        f'unknown key "{key}" of {where}',
-        detail="Known keys are " + ", ".join(sorted(readers)) + ".",
+        message,
+        detail=f"Known keys are {', '.join(names)}.",
         hint=f'Did you mean "{nearest[0]}"?' if nearest else "",
     )
 
@@ -59,6 +66,12 @@ def flag(value: Any, where: str) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"{where} must be true or false")
     return value
+
+
+def seconds(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise UsageError(f'{where} must be a duration such as "10min"')
+    return parse_duration(str(value), where)
 
 
 def choice(*allowed: str) -> Reader:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli import render
-from pgsnap.cli.snapshot_view import when
+from pgsnap.cli.snapshot_view import server_words, snapshot_words
 from pgsnap.model import Snapshot, quote_ident
 
 if TYPE_CHECKING:
@@ -29,16 +29,16 @@ def tables_plan_lines(
 ) -> list[str]:
     """Return the plan of a restore of tables."""
     facts = [
-        (
-            "Snapshot",
-            f"{render.short_id(plan.snapshot_id)} of {render.plain(snapshot.database)}, "
-            f"{when(snapshot.time, now)}\n{render.first_line(snapshot.message)}",
-        ),
-        ("Server", f"{render.plain(plan.host)}, PostgreSQL {render.plain(plan.server.version)}"),
+        ("Snapshot", snapshot_words(plan.snapshot_id, snapshot, now)),
+        ("Server", server_words(plan.host, plan.server.version)),
         ("Database", render.plain(plan.database)),
     ]
     for table in plan.tables:
-        facts += _table_facts(table)
+        if table.parent is None:
+            facts += _table_facts(table, plan.partitions(table))
+    if plan.aside:
+        names = ", ".join(_name(left.kept) for left in plan.aside)
+        facts.append(("Keeps", f"partitions that the snapshot lacks, as {names}"))
     if plan.replaces:
         first = "a safety snapshot of what is there now" if with_safety else "no safety snapshot"
         facts.append(("First", first))
@@ -48,18 +48,24 @@ def tables_plan_lines(
     return ["This restore, in one transaction:", *render.pairs(facts, "  "), ""]
 
 
-def _table_facts(table: TablePlan) -> list[tuple[str, str]]:
-    words = f"{render.plural(table.rows, 'row')}, {render.size(table.plain_bytes)}"
+def _table_facts(table: TablePlan, partitions: Sequence[TablePlan]) -> list[tuple[str, str]]:
+    whole = (table, *partitions)
+    rows, size = sum(t.rows for t in whole), sum(t.plain_bytes for t in whole)
+    words = f"{render.plural(rows, 'row')}, {render.size(size)}"
+    if partitions:
+        words += f", {render.plural(len(partitions), 'partition')}"
     facts = [("Makes", f"{_name(table.target)} ({words})")]
     if table.live is not None and table.kept is not None:
-        live = f"{_name(table.live.name)} ({render.size(table.live.size_bytes)} with indexes)"
-        facts.append(("Replaces", live))
+        size = sum(t.live.size_bytes for t in whole if t.live is not None)
+        facts.append(("Replaces", f"{_name(table.live.name)} ({render.size(size)} with indexes)"))
         facts.append(("Keeps", f"the replaced table, as {_name(table.kept)}"))
-    if table.dependents.views:
-        facts.append(("Makes again", ", ".join(map(render.plain, table.dependents.views))))
-    if table.dependents.foreign_keys:
-        keys = ", ".join(map(render.plain, table.dependents.foreign_keys))
-        facts.append(("Checks", f"that these keys still hold: {keys}"))
+    views = dict.fromkeys(view for t in whole for view in t.dependents.views)
+    if views:
+        facts.append(("Makes again", ", ".join(map(render.plain, views))))
+    keys = [key for t in whole for key in t.dependents.foreign_keys]
+    if keys:
+        names = ", ".join(map(render.plain, keys))
+        facts.append(("Checks", f"that these keys still hold: {names}"))
     return facts
 
 
@@ -92,15 +98,20 @@ def tables_lines(report: TablesReport) -> list[str]:
     if report.safety is not None:
         lines.append(f"safety snapshot {render.short_id(report.safety)}")
     for table in report.tables:
+        if table.parent is not None:
+            continue
         if table.kept is not None:
             kept = _name(table.kept)
-            lines.append(
-                f"the replaced table is kept as {kept}; when it is not needed any more: "
-                f"DROP TABLE {kept};"
-            )
-        lines.append(f"made {_name(table.target)}  {render.plural(table.rows, 'row')}")
+            lines.append(f"the replaced table is kept as {kept}")
+            lines.append(f"when it is not needed any more: DROP TABLE {kept};")
+        whole = (table, *report.partitions(table))
+        words = render.plural(sum(t.rows for t in whole), "row")
+        if len(whole) > 1:
+            words += f" in {render.plural(len(whole) - 1, 'partition')}"
+        lines.append(f"made {_name(table.target)}  {words}")
+    count = sum(table.parent is None for table in report.tables)
     lines.append(
-        f"restored {render.plural(len(report.tables), 'table')} of "
+        f"restored {render.plural(count, 'table')} of "
         f"{render.short_id(report.snapshot_id)} in {render.plain(report.database)}  "
         f"{render.size(report.plain_bytes)}  {render.seconds(report.seconds)}"
     )

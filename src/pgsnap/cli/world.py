@@ -29,22 +29,25 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Whoever waits for longer is told.
+_SILENT_WAIT_SECONDS = 1.0
+
 
 def open_repository(
     invocation: Invocation, *, alone: bool = False, warn_of_access: bool = True
 ) -> Repository:
     """Return the repository of the settings, open; a context manager. *alone*: by nobody else.
-    A folder that others may enter is warned of."""
-    from pgsnap.repository.repository import Repository
-
+    A folder that others may enter is warned of, and that another process must be waited for."""
     settings = invocation.settings
+    waits = settings.lock_timeout
     try:
-        repo = Repository.open(
-            settings.repository,
-            lock_timeout_seconds=settings.lock_timeout,
-            index_folder=cache_folder(),
-            alone=alone,
-        )
+        try:
+            repo = _opened(settings, min(waits, _SILENT_WAIT_SECONDS), alone=alone)
+        except RepositoryLocked as error:
+            if waits <= _SILENT_WAIT_SECONDS:
+                raise
+            invocation.tell(f"waiting for the repository. {error.detail}")
+            repo = _opened(settings, waits - _SILENT_WAIT_SECONDS, alone=alone)
     except RepositoryLocked:
         # What was tried belongs into the audit log.
         invocation.opened = settings.repository
@@ -56,6 +59,17 @@ def open_repository(
     if warn_of_access:
         _warn_of_access(invocation, settings.repository)
     return repo
+
+
+def _opened(settings: Settings, lock_timeout_seconds: float, *, alone: bool) -> Repository:
+    from pgsnap.repository.repository import Repository
+
+    return Repository.open(
+        settings.repository,
+        lock_timeout_seconds=lock_timeout_seconds,
+        index_folder=cache_folder(),
+        alone=alone,
+    )
 
 
 def _warn_of_access(invocation: Invocation, path: Path) -> None:
@@ -108,6 +122,27 @@ def container_of(place: Place) -> Container:
     return find_container(place.container, place.engine)
 
 
+def unnamed_hint(settings: Settings) -> str:
+    """Return what to do about a server that did not answer where nothing names one; "" where
+    something does."""
+    if settings.dsn is not None or settings.place is not None:
+        return ""
+    if any(os.environ.get(name) for name in ("PGHOST", "PGDATABASE", "PGSERVICE", "PGUSER")):
+        return ""
+    return "Name the database: export DATABASE_URL=postgresql://user@host/database"
+
+
+def _check_bindir(settings: Settings) -> None:
+    folder = settings.bindir
+    if folder is not None and not any((folder / name).exists() for name in ("pg_dump", "psql")):
+        raise UsageError(
+            f'"{folder}" does not hold PostgreSQL\'s programs',
+            detail=f'"bindir" in {settings.config_path} names it.',
+            hint="Name the folder of pg_dump and psql, such as /usr/lib/postgresql/15/bin, or leave"
+            " bindir out.",
+        )
+
+
 def server_of(settings: Settings) -> Server:
     """Return the server of the settings, not connected yet. Raises UsageError; where it is in a
     container, ToolMissing and ConnectionFailed too."""
@@ -121,6 +156,7 @@ def server_of(settings: Settings) -> Server:
         runner = ContainerRunner(container, user=settings.place.user)
         # psql, where the server is: no port leads there.
         return Server(endpoint(settings, container), runner, client="psql")
+    _check_bindir(settings)
     return Server(endpoint(settings), LocalRunner(settings.bindir), client=settings.client)
 
 
@@ -187,7 +223,7 @@ def commit_source(
                 "--exclude-table-data and --schema tell pg_dump what to leave out, and the file"
                 " is dumped already"
             )
-        return _file_source(invocation, file), _label_of_file(settings)
+        return _file_source(invocation, file), label_of_dump(settings)
     from pgsnap.sources.postgres import PostgresSource
 
     found = server_of(settings)
@@ -222,6 +258,13 @@ def diff_source(
     return source, found.endpoint.database
 
 
+def warn_of_dump(invocation: Invocation, source: object) -> None:
+    """Pass on what pg_dump complained about, where *source* was read through it."""
+    for warning in getattr(source, "warnings", ()):
+        # It bears the name already, mostly.
+        invocation.warn(f"pg_dump: {warning.removeprefix('pg_dump: ')}")
+
+
 def _file_source(invocation: Invocation, file: str) -> FileSource:
     from pgsnap.sources.file import FileSource
 
@@ -235,7 +278,9 @@ def _file_source(invocation: Invocation, file: str) -> FileSource:
     return FileSource(stream=invocation.terminal.stdin_bytes)
 
 
-def _label_of_file(settings: Settings) -> str:
+def label_of_dump(settings: Settings) -> str:
+    """Return the label of a dump in a file: that of the settings, else the DSN's database. Raises
+    UsageError."""
     named = settings.database or database_of_dsn(settings)
     if named is None:
         raise UsageError(

@@ -21,6 +21,8 @@ _LARGE_BYTES = 128 * KIB
 _TABLE_LOG = 17
 # A delta of a smaller share of its chunk is nearly all matches: a day's updates of a table.
 _FEW_NEW_ROWS = 0.02
+# One of a larger share is hardly better than the plain frame, which is a third of most chunks.
+_MANY_NEW_ROWS = 0.25
 
 
 def compress(plain: bytes, level: int, base: bytes | None = None) -> tuple[Codec, bytes]:
@@ -65,7 +67,7 @@ def _delta(plain: bytes, base: bytes) -> bytes:
     # that is tried where a delta has many of them (docs/decisions/deltas.md).
     window = max((len(plain) + len(base)).bit_length(), zstandard.WINDOWLOG_MIN)
     frame = _against(prefix, plain, window, window - 2, zstandard.STRATEGY_FAST, min_match=7)
-    if len(frame) < len(plain) * _FEW_NEW_ROWS:
+    if not len(plain) * _FEW_NEW_ROWS <= len(frame) < len(plain) * _MANY_NEW_ROWS:
         return frame
     lazy = _against(
         prefix, plain, window, window - 1, zstandard.STRATEGY_LAZY2, min_match=6, search_log=5

@@ -13,6 +13,9 @@ from pgsnap.errors import SnapError
 # In this order: made for it, made for nothing else, and there on nearly every system.
 _PREFERRED = ("postgres", "nobody", "daemon")
 
+# A socket's path has at most 107 bytes: "/pgsnap-cluster-12345678/.s.PGSQL.12345" takes 39 of them.
+_FOLDER_BYTES_MAX = 68
+
 
 @dataclass(frozen=True, slots=True)
 class ServerUser:
@@ -39,12 +42,16 @@ def server_user() -> ServerUser | None:
 
 
 def reachable_folder(wanted: Path, user: ServerUser | None) -> Path:
-    """Return *wanted*, or another temporary folder where *user* cannot get through to it."""
-    if user is None:
-        return wanted
+    """Return *wanted*, or another temporary folder where *user* cannot get through to it, or where
+    the path of a socket in a folder of it would be too long."""
     for folder in (wanted, Path("/tmp"), Path("/var/tmp")):
-        if folder.is_dir() and _can_enter(folder.resolve(), user):
+        if not folder.is_dir() or len(os.fsencode(folder.resolve())) > _FOLDER_BYTES_MAX:
+            continue
+        if user is None or _can_enter(folder.resolve(), user):
             return folder
+    if user is None:
+        # The server says what it thinks of it.
+        return wanted
     raise SnapError(
         f"the user {user.name} cannot enter {wanted}",
         detail="PostgreSQL refuses to run as root, so another user must reach its folder.",

@@ -11,14 +11,14 @@ from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
 
 _SETTINGS = b"SETTING"
-_NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.()"]+)'
+_NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.;()"]+)'
 _TABLE = rb"(%b)\.(%b)" % (_NAME, _NAME)
 # The types of entries that may belong to a table. Others may hold any SQL in their bodies.
 _OF_TABLES = frozenset(
     (
         *(b"CONSTRAINT", b"FK CONSTRAINT", b"CHECK CONSTRAINT", b"DEFAULT", b"INDEX"),
         *(b"TABLE ATTACH", b"TRIGGER", b"RULE", b"POLICY", b"ROW SECURITY", b"STATISTICS"),
-        *(b"ACL", b"COMMENT"),
+        *(b"ACL", b"COMMENT", b"SECURITY LABEL"),
     )
 )
 # The table that a statement of an entry belongs to.
@@ -26,7 +26,8 @@ _BELONGS = re.compile(
     rb"^(?:ALTER (?:FOREIGN )?TABLE (?:ONLY )?"
     rb"|CREATE (?:UNIQUE )?INDEX [^\n]*? ON (?:ONLY )?"
     rb"|CREATE (?:CONSTRAINT )?TRIGGER [^\n]*? ON |CREATE POLICY [^\n]*? ON "
-    rb"|CREATE STATISTICS [^\n]*? FROM |COMMENT ON (?:TABLE |COLUMN )"
+    rb"|CREATE STATISTICS [^\n]*? FROM "
+    rb"|(?:COMMENT|SECURITY LABEL FOR \S+) ON (?:TABLE |COLUMN )"
     rb"|(?:GRANT|REVOKE) [^\n]*? ON TABLE )" + _TABLE,
     re.M,
 )
@@ -37,6 +38,8 @@ _PRIMARY_KEY = re.compile(
     re.M,
 )
 _IDENTIFIER = re.compile(rb'"((?:[^"]|"")+)"|([^\s,"]+)')
+# Where a table or index goes, and how its rows are stored: pg_dump says it only where it changes.
+_PLACE = re.compile(rb"SET (default_tablespace|default_table_access_method) = .*;", re.S)
 _SEQUENCE = re.compile(
     rb"^SELECT (?:pg_catalog\.)?setval\('((?:[^']|'')+)', (-?\d+), (true|false)\);", re.M
 )
@@ -47,6 +50,7 @@ class DdlEntry:
     """One entry of a dump, or all its SETs (type ``SETTING``). *text* is without its header.
 
     *table* is the table that it defines or changes, as schema and name, None where there is none.
+    *place* are the statements that set its tablespace and access method.
     """
 
     type: str
@@ -54,6 +58,7 @@ class DdlEntry:
     name: str
     text: str
     table: tuple[str, str] | None
+    place: str = ""
 
     @property
     def title(self) -> str:
@@ -61,37 +66,46 @@ class DdlEntry:
         return f"{self.type} {where}{self.name}".rstrip()
 
 
-def ddl_entries(text: bytes, encoding: str) -> dict[tuple[str, str, str, int], DdlEntry]:
+def ddl_entries(
+    text: bytes, encoding: str, places: dict[bytes, bytes] | None = None
+) -> dict[tuple[str, str, str, int], DdlEntry]:
     """Return the entries of a section of definitions in order, by type, schema, name, and the
     number of those with the same three. What stands before the first header has the type ``SQL``.
 
     Settings are gathered in one entry: they stand before whichever entry needs them first.
+    *places* are the settings of places that hold where the text begins; those that hold at its
+    end are put into it, for the section behind.
     """
-    found: list[tuple[bytes, bytes, bytes, list[bytes]]] = [(b"SQL", b"", b"", [])]
+    places = {} if places is None else places
+    found: list[tuple[bytes, bytes, bytes, bytes, list[bytes]]] = [(b"SQL", b"", b"", b"", [])]
     settings: dict[bytes, None] = {}
     lexer = Lexer()
     for piece, data in (*lexer.feed(text), *lexer.finish()):
         header = ENTRY.search(data) if piece is Piece.COMMENT else None
         if header is not None:
             entry = parse_entry(header)
-            found.append((entry.type, entry.schema, entry.name, []))
+            place = b"\n".join(places.values())
+            found.append((entry.type, entry.schema, entry.name, place, []))
         elif piece is Piece.SETTING:
             settings[data.strip()] = None
+            if (match := _PLACE.fullmatch(data.strip())) is not None:
+                places[match[1]] = match[0]
         else:
-            found[-1][3].append(data)
+            found[-1][4].append(data)
     if settings:
-        found.append((_SETTINGS, b"", b"", [b"\n".join(settings)]))
+        found.append((_SETTINGS, b"", b"", b"", [b"\n".join(settings)]))
     times: Counter[tuple[str, str, str]] = Counter()
     entries = {}
-    for type_name, schema, name, parts in found:
+    for type_name, schema, name, place, parts in found:
         body = b"".join(parts).strip()
         if not body:
             continue
         words = tuple(decode(part, encoding) for part in (type_name, schema, name))
         key = (words[0], words[1], words[2])
-        entries[(*key, times[key])] = DdlEntry(*key, decode(body, encoding), None)
-        if (table := _table_of(type_name, key, body, encoding)) is not None:
-            entries[(*key, times[key])] = DdlEntry(*key, decode(body, encoding), table)
+        table = _table_of(type_name, key, body, encoding)
+        entries[(*key, times[key])] = DdlEntry(
+            *key, decode(body, encoding), table, decode(place, encoding)
+        )
         times[key] += 1
     return entries
 

@@ -13,29 +13,32 @@ from dataclasses import dataclass
 from pgsnap.dump.entries import ENTRY, decode, encode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
 from pgsnap.dump.table_parts import TableName, foreign_key_ends, without_owner
-from pgsnap.model import Section, SectionKind
+from pgsnap.model import SectionKind, SectionName
 
 _RIGHTS = (b"ACL", b"DEFAULT ACL", b"ACL LANGUAGE")
 _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
+_MAKES_PUBLIC = re.compile(rb"^CREATE SCHEMA (?=public;)", re.M)
 _LARGE_OBJECT_OWNER = re.compile(rb"ALTER LARGE OBJECT \d+ OWNER TO .*;\r?\n?")
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What a restore leaves out of the definitions: *owners*, *rights*, and of foreign keys all
-    but those between the tables *keys_between* (None: keeps all)."""
+    """What a restore leaves out of the definitions: *owners*, *rights*, of foreign keys all but
+    those between the tables *keys_between* (None: keeps all), and the making of the schema
+    *public* where it is there already: `pg_dump --schema` makes it, and so does template0."""
 
     owners: bool = False
     rights: bool = False
     keys_between: frozenset[TableName] | None = None
+    public: bool = False
 
     def __bool__(self) -> bool:
-        return self.owners or self.rights or self.keys_between is not None
+        return self.owners or self.rights or self.public or self.keys_between is not None
 
 
 def leave_out(
     blocks: Iterable[bytes],
-    section: Callable[[], Section | None],
+    section: Callable[[], SectionName | None],
     what: LeftOut,
     encoding: str,
 ) -> Iterator[bytes]:
@@ -44,11 +47,11 @@ def leave_out(
     if not what:
         yield from blocks
         return
-    current: Section | None = None
+    current: SectionName | None = None
     running: _Filter | None = None
     for block in blocks:
         found = section()
-        if found is not current:
+        if found != current:
             if running is not None:
                 yield from running.finish()
             current, running = found, _filter_of(found, what, encoding)
@@ -92,6 +95,8 @@ class _Filter:
 
     def _left(self) -> bytes:
         text = b"".join(self._parts)
+        if self._what.public and self._type == b"SCHEMA":
+            text = _MAKES_PUBLIC.sub(b"CREATE SCHEMA IF NOT EXISTS ", text, count=1)
         if self._what.rights and self._type in _RIGHTS:
             return b""
         if self._what.keys_between is not None and self._type == b"FK CONSTRAINT":
@@ -121,10 +126,10 @@ class _LargeObjects(_Filter):
         yield self._rest
 
 
-def _filter_of(section: Section | None, what: LeftOut, encoding: str) -> _Filter | None:
-    if section is not None and section.name.kind in _DEFINITIONS:
+def _filter_of(section: SectionName | None, what: LeftOut, encoding: str) -> _Filter | None:
+    if section is not None and section.kind in _DEFINITIONS:
         return _Filter(what, encoding)
-    if section is not None and section.name.kind is SectionKind.LARGE_OBJECTS and what.owners:
+    if section is not None and section.kind is SectionKind.LARGE_OBJECTS and what.owners:
         return _LargeObjects(what, encoding)
     return None
 

@@ -8,7 +8,7 @@ nowhere else: not in strings, not in comments' texts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,21 +25,25 @@ _TOKEN = re.compile(
     rf"|(?P<chain>{_CHAIN})",
     re.S,
 )
-_PARTITIONED = re.compile(r"^PARTITION BY (?:RANGE|LIST|HASH) \(", re.M)
 _INHERITS = re.compile(r"^INHERITS \(", re.M)
 # What a comment may be on, besides tables and columns: the first two names tell.
 _COMMENT_ON_PART = re.compile(
     rf"COMMENT ON (?:CONSTRAINT|TRIGGER|POLICY|RULE) {_WORD} ON ({_CHAIN}) IS "
 )
-_COMMENT_ON_OWN = re.compile(rf"COMMENT ON (?:INDEX|SEQUENCE|STATISTICS) ({_CHAIN}) IS ")
+_ABOUT_OWN = re.compile(
+    rf"(?:COMMENT|SECURITY LABEL FOR {_WORD}) ON (?:INDEX|SEQUENCE|STATISTICS) ({_CHAIN}) IS "
+)
 _CREATE_INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX ({_WORD}) ON ")
 _CONSTRAINT = re.compile(rf"\s+ADD CONSTRAINT ({_WORD}) ")
 _ON_SEQUENCE = re.compile(rf"(?:GRANT|REVOKE) [^\n]*? ON SEQUENCE ({_CHAIN}) (?:TO|FROM) ")
 _REFERENCES = re.compile(rf" REFERENCES ({_CHAIN})\(")
 _OWNER = re.compile(r"^ALTER [A-Z ]+ \S.* OWNER TO .+;$", re.M)
+_TABLES = ("TABLE", "FOREIGN TABLE")
+# What goes into a tablespace, or is stored in a way of its own.
+_PLACED = ("TABLE", "INDEX", "CONSTRAINT")
 _AFTER_ROWS = (
     *("CONSTRAINT", "CHECK CONSTRAINT", "INDEX", "TRIGGER", "RULE", "POLICY", "ROW SECURITY"),
-    *("STATISTICS", "ACL", "COMMENT"),
+    *("STATISTICS", "ACL", "COMMENT", "SECURITY LABEL"),
 )
 
 
@@ -47,41 +51,65 @@ _AFTER_ROWS = (
 class TableParts:
     """The definitions of one table, in the order in which they are to run.
 
-    *before* the rows stand the table itself, its sequences and defaults; *after* them indexes,
-    constraints, triggers, policies, rights and comments; *foreign_keys* are its own. *sequences*
-    are those that belong to its columns, *statistics* its extended ones,
-    *indexes* those of constraints too. *obstacle* says why it
-    cannot be made alone, "" where it can.
+    *first* come the sequences of its own, which other tables of the restore may draw from, *before*
+    the rows stand the table itself and its defaults, *after* them indexes,
+    constraints, triggers, policies, rights, comments and labels; *foreign_keys* are its own.
+    *sequences* are those that belong to its columns, *statistics* its extended ones, *indexes*
+    those of constraints too. A partition's *attach* makes it one, and *with_parent* is what else
+    it has only as such; both are empty for other tables. *obstacle* says why it cannot be made
+    without other tables, "" where it can.
     """
 
     table: TableName
+    first: tuple[str, ...]
     before: tuple[str, ...]
     after: tuple[str, ...]
     foreign_keys: tuple[str, ...]
     sequences: tuple[TableName, ...]
     statistics: tuple[TableName, ...]
     indexes: tuple[TableName, ...]
+    attach: tuple[str, ...] = ()
+    with_parent: tuple[str, ...] = ()
     obstacle: str = ""
 
-    def names_in(self, schema: str) -> dict[TableName, TableName]:
-        """Return the names of all that has one of its own, as they are in another *schema*."""
-        own = (self.table, *self.sequences, *self.statistics, *self.indexes)
-        return {name: (schema, name[1]) for name in own}
+    def schemas(self) -> dict[str, None]:
+        """Return the schemas of all that has a name of its own, the table's first."""
+        return dict.fromkeys(name[0] for name in self._names())
+
+    def names_in(self, staging: Mapping[str, str]) -> dict[TableName, TableName]:
+        """Return the names of all that has one of its own, with *staging*'s schema for each."""
+        return {name: (staging[name[0]], name[1]) for name in self._names()}
+
+    def _names(self) -> tuple[TableName, ...]:
+        return (self.table, *self.sequences, *self.statistics, *self.indexes)
 
 
-def tables_of(pre_data: bytes, encoding: str) -> tuple[TableName, ...]:
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """The entries of a dump that define something: those before the rows, and those after."""
+
+    pre: tuple[DdlEntry, ...]
+    post: tuple[DdlEntry, ...]
+
+    @classmethod
+    def read(cls, pre_data: bytes, post_data: bytes, encoding: str) -> Definitions:
+        """Return the entries of the sections of definitions."""
+        places: dict[bytes, bytes] = {}
+        return cls(
+            tuple(ddl_entries(pre_data, encoding, places).values()),
+            tuple(ddl_entries(post_data, encoding, places).values()),
+        )
+
+
+def tables_of(definitions: Definitions) -> tuple[TableName, ...]:
     """Return the tables that a dump makes, foreign ones too, in its order."""
-    entries = ddl_entries(pre_data, encoding).values()
-    return tuple((e.schema, e.name) for e in entries if e.type in ("TABLE", "FOREIGN TABLE"))
+    return tuple((e.schema, e.name) for e in definitions.pre if e.type in _TABLES)
 
 
-def table_parts(
-    pre_data: bytes, post_data: bytes, encoding: str, table: TableName
-) -> TableParts | None:
-    """Return what the sections of definitions say about *table*, None where it is not in them."""
-    pre = list(ddl_entries(pre_data, encoding).values())
-    post = list(ddl_entries(post_data, encoding).values())
-    made = [e for e in pre if e.type in ("TABLE", "FOREIGN TABLE") and e.table == table]
+def table_parts(definitions: Definitions, table: TableName) -> TableParts | None:
+    """Return what *definitions* say about *table*, None where it is not in them."""
+    pre, post = definitions.pre, definitions.post
+    made = [e for e in pre if e.type in _TABLES and e.table == table]
     if not made:
         return None
     owned = [e for e in pre if e.type == "SEQUENCE OWNED BY" and _owner_in(e.text) == table]
@@ -94,21 +122,35 @@ def table_parts(
         if e.type == "SEQUENCE" and (e.schema, e.name) in sequences and e not in identity
     ]
     defaults = [e for e in pre if e.type == "DEFAULT" and e.table == table]
-    after = [e for e in post if e.type in _AFTER_ROWS and e.table == table]
+    after = [
+        e
+        for e in post
+        if e.type in _AFTER_ROWS and e.table == table and not _is_of_parents_trigger(e)
+    ]
     statistics = tuple((e.schema, e.name) for e in after if e.type == "STATISTICS")
     indexes = [(table[0], name) for e in after for name in _index_names(e)]
     own = {*sequences, *statistics, *indexes}
     after += [e for e in (*pre, *post) if e not in after and _is_about(e, table, own)]
     keys = [e for e in post if e.type == "FK CONSTRAINT" and e.table == table]
+    attach = [e for e in pre if e.type == "TABLE ATTACH" and (e.schema, e.name) == table]
+    with_parent = [
+        e
+        for e in post
+        if (e.type == "INDEX ATTACH" and (e.schema, e.name) in indexes)
+        or (e.table == table and _is_of_parents_trigger(e))
+    ]
     return TableParts(
         table=table,
-        before=tuple(e.text for e in (*made, *of_sequences, *owned, *identity, *defaults)),
-        after=tuple(e.text for e in after),
+        first=tuple(e.text for e in of_sequences),
+        before=tuple(map(_in_place, (*made, *owned, *identity, *defaults))),
+        after=tuple(map(_in_place, after)),
         foreign_keys=tuple(e.text for e in keys),
         sequences=tuple(sequences),
         statistics=statistics,
         indexes=tuple(indexes),
-        obstacle=_obstacle(made[0], pre, table),
+        attach=tuple(e.text for e in attach),
+        with_parent=tuple(e.text for e in with_parent),
+        obstacle=_obstacle(made[0]),
     )
 
 
@@ -145,12 +187,24 @@ def parse_name(text: str) -> TableName | None:
     return (words[0], words[1]) if len(words) == 2 else ("public", words[0])
 
 
+def qualified_names(text: str) -> list[TableName]:
+    """Return the qualified names in SQL, wherever they are names."""
+    return [(words[0], words[1]) for words in _qualified(text)]
+
+
 def without_owner(text: str) -> str:
     """Return the text of an entry without the ``ALTER … OWNER TO`` at its end."""
     last = text.rstrip().rpartition("\n")[2]
     if _OWNER.fullmatch(last) is None:
         return text
     return text.rstrip().removesuffix(last)
+
+
+def _in_place(entry: DdlEntry) -> str:
+    """Return the text of an entry behind what says where it goes."""
+    if not entry.place or entry.type not in _PLACED:
+        return entry.text
+    return f"{entry.place}\n{entry.text}"
 
 
 def _renamed(chain: str, names: Mapping[TableName, TableName]) -> str:
@@ -202,29 +256,30 @@ def _index_names(entry: DdlEntry) -> Iterator[str]:
 
 
 def _is_about(entry: DdlEntry, table: TableName, own: set[TableName]) -> bool:
-    """Tell whether a comment or right is about a part of the table."""
+    """Tell whether a comment, label or right is about a part of the table."""
     if entry.type == "ACL":
         match = _ON_SEQUENCE.match(entry.text)
         return match is not None and _first_qualified(match[1]) in own
-    if entry.type != "COMMENT":
+    if entry.type not in ("COMMENT", "SECURITY LABEL"):
         return False
     if entry.table == table:
         return True
     if (match := _COMMENT_ON_PART.match(entry.text)) is not None:
         return _first_qualified(match[1]) == table
-    match = _COMMENT_ON_OWN.match(entry.text)
+    match = _ABOUT_OWN.match(entry.text)
     return match is not None and _first_qualified(match[1]) in own
 
 
-def _obstacle(made: DdlEntry, pre: Iterable[DdlEntry], table: TableName) -> str:
+def _is_of_parents_trigger(entry: DdlEntry) -> bool:
+    """Tell whether a partition's entry only switches a trigger that it has from its parent."""
+    return entry.type == "TRIGGER" and entry.text.startswith("ALTER TABLE ")
+
+
+def _obstacle(made: DdlEntry) -> str:
     if made.type == "FOREIGN TABLE":
         return "it is a foreign table: its rows are elsewhere"
-    if _PARTITIONED.search(made.text):
-        return "it is partitioned: its rows are in other tables"
     if _INHERITS.search(made.text):
         return "it inherits from another table"
-    if any(e.type == "TABLE ATTACH" and (e.schema, e.name) == table for e in pre):
-        return "it is a partition of another table"
     return ""
 
 

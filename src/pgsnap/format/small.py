@@ -103,6 +103,8 @@ def decode_note(data: bytes, what: str) -> Note:
         body = json.loads(record.raw(NOTE_BODY))
     except (ValueError, RecursionError) as error:
         raise CorruptionError(f"{what} is damaged", detail=f"Its body: {error}.") from None
+    if not isinstance(body, dict):
+        raise CorruptionError(f"{what} is damaged", detail="Its body is no JSON object.")
     return Note(
         record.text(NOTE_KIND),
         record.text(NOTE_DATABASE),

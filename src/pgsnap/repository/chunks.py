@@ -24,7 +24,7 @@ _Mark = TypeVar("_Mark")
 _NOTHING_NEAR: Mapping[ChunkId, bytes] = {}
 # Chunks whose chains are asked for at once. In a batch may be thousands of small chunks, each with
 # its own.
-_CHAINS_AT_ONCE = 64
+CHAINS_AT_ONCE = 64
 _VERIFY = "See what else is damaged, and what mends it: snap verify --data"
 
 
@@ -78,8 +78,8 @@ class ChunkReader:
         result = []
         # Two versions of a table read side by side: the base of one is a chunk of the other.
         near: dict[ChunkId, bytes] = {}
-        for start in range(0, len(batch), _CHAINS_AT_ONCE):
-            some = batch[start : start + _CHAINS_AT_ONCE]
+        for start in range(0, len(batch), CHAINS_AT_ONCE):
+            some = batch[start : start + CHAINS_AT_ONCE]
             chains = self.chains(list({chunk for _, chunk, _ in some if chunk is not None}))
             for mark, chunk, _ in some:
                 data = b""
@@ -149,10 +149,11 @@ class ChunkReader:
             raise CorruptionError("a pack's table claims a frame that is too large")
         return chains.frame(self._store, location)
 
-    def check_frame(self, location: Location, data: bytes) -> bytes:
-        """Return the chunk of a frame whose bytes are *data*. Raises CorruptionError."""
+    def check_frame(self, location: Location, data: bytes, bases: Chains | None = None) -> bytes:
+        """Return the chunk of a frame whose bytes are *data*; *bases* is what `chains` says of its
+        base. Raises CorruptionError."""
         base = location.frame.base
-        return self.decode(location, data, None if base is None else self.read(base))
+        return self.decode(location, data, None if base is None else self.read(base, bases))
 
     def lacks_base(self, location: Location) -> bool:
         """Tell whether a frame is sound and useless: a base that it is read through is gone."""

@@ -27,13 +27,15 @@ UNFORGOTTEN = "unforgotten"
 _Row: TypeAlias = "tuple[bytes, bytes, str, int]"
 """Snapshot, id, kind and time of a note."""
 
-_IS_NOW = (
-    "INSERT INTO forgotten SELECT snapshot, gone_us FROM ("
+_FORGOTTEN = (
+    "SELECT snapshot, gone_us FROM ("
     " SELECT snapshot, max(CASE kind WHEN 'forgotten' THEN time_us END) AS gone_us,"
     " max(CASE kind WHEN 'unforgotten' THEN time_us END) AS back_us"
-    " FROM notes WHERE snapshot = ? GROUP BY snapshot)"
+    " FROM notes WHERE {} GROUP BY snapshot)"
     " WHERE gone_us > coalesce(back_us, gone_us - 1)"
 )
+_IS_NOW = "INSERT INTO forgotten " + _FORGOTTEN.format("snapshot = ?")
+_ALL_NOW = _FORGOTTEN.format("snapshot <> x''")
 
 
 def catch_up(store: Store, index: Index) -> None:
@@ -54,14 +56,50 @@ def catch_up(store: Store, index: Index) -> None:
         _take(index, new, gone)
 
 
+def mend_forgotten(store: Store, index: Index) -> bool:
+    """Make what the index has of the notes as they say; tell whether it was not. Raises StoreError.
+
+    What it knows of a note that is damaged now stays.
+    """
+    # So that a note that another process adds meanwhile is no mistake.
+    catch_up(store, index)
+    truth = {
+        name: _row(name, note)
+        for kind in (FORGOTTEN, UNFORGOTTEN)
+        for name, note in sound_notes(store, kind)
+    }
+    rows = index.query("SELECT snapshot, id, kind, time_us FROM notes")
+    wrong = [(row[1],) for row in rows if truth.get(row[1], row) != row]
+    derived = (_ALL_NOW, "SELECT snapshot, time_us FROM forgotten")
+    differing = " UNION ALL ".join(
+        f"SELECT * FROM ({one} EXCEPT {other})" for one, other in (derived, derived[::-1])
+    )
+    if not wrong and not index.query(differing):
+        return False
+    with index.transaction() as connection:
+        connection.executemany("DELETE FROM notes WHERE id = ?", wrong)
+        rows_of_wrong = [truth[name] for (name,) in wrong]
+        connection.executemany("INSERT OR IGNORE INTO notes VALUES (?, ?, ?, ?)", rows_of_wrong)
+        connection.execute("DELETE FROM forgotten")
+        connection.execute(f"INSERT INTO forgotten {_ALL_NOW}")
+    return True
+
+
 def forget(
-    store: Store, index: Index, snapshot: SnapshotId, database: str, *, by: str, reason: str
+    store: Store,
+    index: Index,
+    snapshot: SnapshotId,
+    database: str,
+    *,
+    by: str,
+    reason: str,
+    now: datetime | None = None,
 ) -> None:
-    """Write the note that forgets *snapshot* from now on, whatever the clock says; nothing where
-    it is forgotten already."""
+    """Write the note that forgets *snapshot* from *now* on, whatever the clock said before; nothing
+    where it is forgotten already."""
     if forgotten_since(index, snapshot) is None:
         earliest = _newest(index, snapshot, UNFORGOTTEN) + timedelta(microseconds=1)
-        time, body = max(datetime.now(UTC), earliest), {"by": by, "reason": reason}
+        time, body = max(now or datetime.now(UTC), earliest), {"by": by, "reason": reason}
         _record(store, index, Note(FORGOTTEN, database, time, snapshot, body))
 
 

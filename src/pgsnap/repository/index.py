@@ -155,6 +155,12 @@ class Index(IndexConnection):
         """Return the manifests of the snapshots that vanished from the store."""
         return dict(self.query("SELECT id, manifest FROM lost_snapshots"))
 
+    def drop_lost(self, snapshots: Iterable[SnapshotId]) -> None:
+        """Forget snapshots that vanished: nobody wants them back."""
+        with self.transaction() as connection:
+            words = [(snapshot,) for snapshot in snapshots]
+            connection.executemany("DELETE FROM lost_snapshots WHERE id = ?", words)
+
     def faults(self) -> list[str]:
         """Return what SQLite finds wrong in the file itself; nothing where it is whole."""
         found = [str(row[0]) for row in self.query("PRAGMA integrity_check(20)")]

@@ -39,6 +39,7 @@ from pgsnap.model import (
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.arenas import keep_freed_chunks
 from pgsnap.repository.bases import Bases, SectionBases
+from pgsnap.repository.chunks import CHAINS_AT_ONCE
 from pgsnap.repository.deltas import DeltaEncoder
 from pgsnap.repository.packs import PackWriter
 from pgsnap.repository.recipes import RecipeBuilder
@@ -48,9 +49,6 @@ _WORKER_NICENESS = 10
 # A shorter list of chunks or sections is stored plain: a delta would save little, and the loss of
 # an older pack would take with it what tells which tables are lost.
 _LIST_DELTA_BYTES_MIN = 8 * KIB
-
-# Chunks whose bases are looked up at once: a batch may hold thousands of small chunks.
-_BASES_AT_ONCE = 64
 
 _Encoded: TypeAlias = "tuple[ChunkId, Frame | None, bytes]"
 
@@ -229,8 +227,8 @@ class Ingest:
         unknown = self._claim(names)
         like = _find_bases(items, names) if unknown else {}
         encoded: list[_Encoded] = []
-        for start in range(0, len(items), _BASES_AT_ONCE):
-            some = names[start : start + _BASES_AT_ONCE]
+        for start in range(0, len(items), CHAINS_AT_ONCE):
+            some = names[start : start + CHAINS_AT_ONCE]
             bases = self._encoder.bases({like[name] for name in unknown.intersection(like, some)})
             for name, (_, chunk, _) in zip(some, items[start:], strict=False):
                 if name not in unknown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,13 +18,15 @@ from pgsnap.format.pack import END_MARK, read_table
 from pgsnap.limits import MIB, PLAIN_BYTES_MAX
 from pgsnap.model import Location, PackId
 from pgsnap.repository import layout
-from pgsnap.repository.chunks import ChunkReader
+from pgsnap.repository.chains import Chains
+from pgsnap.repository.chunks import CHAINS_AT_ONCE, ChunkReader
 from pgsnap.repository.index import Index
 from pgsnap.stores.base import ObjectInfo, Store
 
 # What was appended to a pack is looked past this far.
 _TAIL_BYTES = 64 * 1024
 _BLOCK_BYTES = 4 * MIB
+_FRAMES_AT_ONCE = 30_000
 
 
 @dataclass(slots=True)
@@ -65,6 +67,46 @@ def find_table(store: Store, pack: PackId, info: ObjectInfo) -> tuple[list[Locat
         raise error
 
 
+@dataclass(frozen=True, slots=True)
+class PackTable:
+    """The frames of a pack, as its own table has them. *goes_on*: its file does after its end."""
+
+    pack: PackId
+    info: ObjectInfo
+    locations: list[Location]
+    goes_on: bool
+
+
+def pack_tables(
+    store: Store, packs: Iterable[tuple[PackId, ObjectInfo]], left_out: list[tuple[str, str]]
+) -> Iterator[list[PackTable]]:
+    """Yield the tables of *packs*, many at a time, for `add_tables`. Those that are not sound are
+    named in *left_out*, each with why."""
+    found: list[PackTable] = []
+    for pack, info in packs:
+        try:
+            table, size = find_table(store, pack, info)
+        except (CorruptionError, ObjectNotFound) as error:
+            left_out.append((info.name, error.detail or f"{error.message}."))
+            continue
+        found.append(PackTable(pack, info, table, size != info.object_bytes))
+        if sum(len(one.locations) for one in found) >= _FRAMES_AT_ONCE:
+            yield found
+            found = []
+    if found:
+        yield found
+
+
+def add_tables(index: Index, tables: Sequence[PackTable]) -> None:
+    """Let the index know packs that are durable. Of a large index adding a few frames takes about
+    as long as adding many."""
+    index.add_packs((one.pack, one.info.object_bytes, one.locations) for one in tables)
+    for one in tables:
+        if one.goes_on:
+            offsets = [location.offset for location in one.locations]
+            index.mark_damaged(one.pack, offsets, readable=True)
+
+
 def inspect_pack(
     store: Store, info: ObjectInfo, chunks: ChunkReader | None = None
 ) -> PackState | None:
@@ -97,7 +139,7 @@ def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
     name, size = state.info.name, state.info.object_bytes
     hasher = blake3()
     position = 0
-    for location in state.locations:
+    for location, bases in _with_bases(state.locations, chunks):
         frame = location.frame
         try:
             if position < location.offset:
@@ -106,7 +148,7 @@ def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
             hasher.update(data)
             if max(frame.frame_bytes, frame.chunk_bytes) > PLAIN_BYTES_MAX:
                 raise CorruptionError("its table claims a frame that is too large")
-            chunks.check_frame(location, data)
+            chunks.check_frame(location, data, bases)
         except CorruptionError:
             # What a gc left in a pack is no damage: the pack's hash tells whether it is whole.
             if not chunks.lacks_base(location):
@@ -122,6 +164,18 @@ def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
         state.problem = f"{count} of its {len(state.locations)} frames are damaged."
     elif state.content != state.pack and not state.problem:
         state.problem = "Its bytes do not hash to its name."
+
+
+def _with_bases(
+    locations: Sequence[Location], chunks: ChunkReader
+) -> Iterator[tuple[Location, Chains]]:
+    """Yield each frame with what leads to its base, which neighbours share the reads of."""
+    for start in range(0, len(locations), CHAINS_AT_ONCE):
+        some = locations[start : start + CHAINS_AT_ONCE]
+        named = [location.frame.base for location in some]
+        bases = chunks.chains([base for base in named if base is not None])
+        for location in some:
+            yield location, bases
 
 
 def blocks(store: Store, name: str, size: int, *, start: int = 0) -> Iterator[bytes]:

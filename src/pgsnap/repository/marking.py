@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pgsnap.errors import CorruptionError
-from pgsnap.format.recipe import decode_node
+from pgsnap.format.recipe import decode_children
 from pgsnap.format.sections import decode_piece
 from pgsnap.limits import DELTA_DEPTH_MAX, RECIPE_LEVELS_MAX
-from pgsnap.model import ChunkId, RecipeRoot
+from pgsnap.model import HASH_BYTES, ChunkId, RecipeRoot
 from pgsnap.repository.chunks import ChunkReader
-from pgsnap.repository.frame_table import NOBODY, Array, FrameTable
+from pgsnap.repository.frame_table import NOBODY, PART, Array, FrameTable
 
 VERIFY_FIRST = "See what is damaged, and what mends it: snap verify"
 
@@ -26,7 +26,8 @@ _LIST_BYTES = 20_000
 # Pieces of section tables have this level, the recipe nodes above them the next ones; recipe nodes
 # of sections have levels from 1, data chunks 0.
 _PIECE = RECIPE_LEVELS_MAX + 1
-_NO_RANK = 255
+NO_RANK = 255
+"""Of a chunk that cannot be read: deeper than any."""
 
 
 class Marker:
@@ -53,7 +54,15 @@ class Marker:
             wanted = ((level, chunk, _LIST_BYTES) for chunk, level in batch)
             for level, data in self._chunks.read_ahead(wanted):
                 self.lists_read += 1
-                waiting += self._reach(_listed(data, level))
+                if level == 1:
+                    self._mark(self._table.numbers_of(decode_children(data, level)))
+                else:
+                    waiting += self._reach(_listed(data, level))
+
+    def _mark(self, numbers: Array) -> None:
+        known = numbers[numbers != NOBODY]
+        self.is_live[known] = True
+        self.missing += len(numbers) - len(known)
 
     def _reach(self, found: tuple[list[ChunkId], list[int]]) -> list[tuple[ChunkId, int]]:
         """Mark chunks of the given levels, and return the lists among them that are new."""
@@ -61,14 +70,12 @@ class Marker:
         if not chunks:
             return []
         numbers = self._table.numbers(chunks)
-        known = numbers != NOBODY
-        self.is_live[numbers[known]] = True
-        if not any(levels) and known.all():
+        self._mark(numbers)
+        if not any(levels):
             return []
         new = []
         for chunk, level, number in zip(chunks, levels, numbers.tolist(), strict=True):
             if number == NOBODY:
-                self.missing += 1
                 if level:
                     raise CorruptionError(
                         f"chunk {chunk.hex()[:12]}, a list of chunks, is missing",
@@ -86,8 +93,9 @@ def _listed(data: bytes, level: int) -> tuple[list[ChunkId], list[int]]:
     if level == _PIECE:
         segments = (segment for section in decode_piece(data) for segment in section.segments)
         return _roots((segment.recipe for segment in segments), 0)
-    entries = decode_node(data, level - _PIECE if level > _PIECE else level)
-    return [entry.chunk for entry in entries], [level - 1] * len(entries)
+    joined = decode_children(data, level - _PIECE if level > _PIECE else level)
+    chunks = [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
+    return chunks, [level - 1] * len(chunks)
 
 
 def _roots(roots: Iterable[RecipeRoot], lowest: int) -> tuple[list[ChunkId], list[int]]:
@@ -104,7 +112,7 @@ def _roots(roots: Iterable[RecipeRoot], lowest: int) -> tuple[list[ChunkId], lis
 class Choice:
     """One frame for each chunk that is needed.
 
-    Of chunk c: `frame[c]` (NOBODY where none can be read), `rank[c]`, `base[c]`, `frame_bytes[c]`,
+    Of chunk c: `frame[c]` (NOBODY where none can be read), `rank[c]` (NO_RANK then),
     `is_needed[c]`: live, or a base of what is needed.
     """
 
@@ -112,17 +120,18 @@ class Choice:
         """Raises CorruptionError where a live chunk cannot be read."""
         import numpy as np
 
+        self._table = table
         self.is_live = is_live
         self.frame = np.full(table.chunks, NOBODY, np.int32)
-        self.rank = np.full(table.chunks, _NO_RANK, np.uint8)
+        self.rank = np.full(table.chunks, NO_RANK, np.uint8)
         for rank, frames in _by_rank(table):
             bases = table.base[frames]
             whole = bases == NOBODY
             with_base = np.flatnonzero(bases >= 0)
-            # A base is less deep; what is equally deep must not count yet.
+            # A base is less deep; what is equally deep must not count.
             whole[with_base] = self.rank[bases[with_base]] < rank
             frames = frames[whole]
-            frames = frames[self.frame[table.chunk[frames]] == NOBODY]
+            frames = frames[self.rank[table.chunk[frames]] >= rank]
             # Of frames of the same chunk the last assigned stays: that of the newest pack.
             self.frame[table.chunk[frames]] = frames
             self.rank[table.chunk[frames]] = rank
@@ -133,14 +142,18 @@ class Choice:
                 detail="Nothing was deleted: what mends them may be among what is not needed.",
                 hint=VERIFY_FIRST,
             )
-        has_frame = self.frame != NOBODY
-        self.base = np.where(has_frame, table.base[self.frame], np.int32(NOBODY))
-        self.frame_bytes = np.where(has_frame, table.frame_bytes[self.frame], np.uint32(0))
         self.is_needed = is_live.copy()
         for rank in range(int(self.rank[is_live].max(initial=0)), 0, -1):
-            deltas = np.flatnonzero(self.is_needed & (self.rank == rank))
-            bases = self.base[deltas]
-            self.is_needed[bases[bases >= 0]] = True
+            bases = self.bases(np.flatnonzero(self.is_needed & (self.rank == rank)))
+            self.is_needed[bases] = True
+
+    def bases(self, deltas: Array) -> Array:
+        """Return what these *deltas* (chunks whose rank is neither 0 nor NO_RANK) stand on."""
+        return self._table.base[self.frame[deltas]]
+
+    def frame_bytes(self, chunks: Array) -> Array:
+        """Return the bytes of the frames of *chunks*, all of which have one."""
+        return self._table.frame_bytes[self.frame[chunks]]
 
     def carried(self) -> Array:
         """Return which chunks are needed only as bases."""
@@ -148,11 +161,13 @@ class Choice:
 
 
 def _by_rank(table: FrameTable) -> Iterable[tuple[int, Array]]:
-    """Yield the sound frames of each rank, in their order, lowest rank first."""
+    """Yield the sound frames of each rank, in their order, lowest rank first, some at a time."""
     import numpy as np
 
     # Readers follow no frame that is deeper.
     for rank in range(min(int(table.rank.max(initial=0)) + 1, DELTA_DEPTH_MAX)):
-        frames = np.flatnonzero(table.is_sound & (table.rank == rank))
-        if len(frames):
-            yield rank, frames.astype(np.int32)
+        for start in range(0, len(table), PART):
+            part = slice(start, start + PART)
+            frames = np.flatnonzero(table.is_sound[part] & (table.rank[part] == rank))
+            if len(frames):
+                yield rank, frames + start

@@ -15,7 +15,7 @@ from pgsnap.repository import forgetting, layout, lock
 from pgsnap.repository.config import read_config
 from pgsnap.repository.index import Index
 from pgsnap.repository.index_place import index_path, is_writable
-from pgsnap.repository.inspection import find_table
+from pgsnap.repository.inspection import add_tables, pack_tables
 from pgsnap.stores.base import ObjectInfo
 from pgsnap.stores.local import LocalStore, sync_folder
 
@@ -37,7 +37,7 @@ def rebuild_index(
     index_folder: Path | None,
     progress: Progress,
 ) -> Rebuilt:
-    """Build the index of the repository in *path* from its packs and manifests alone.
+    """Build the index of the repository in *path* from its packs, manifests and notes alone.
 
     Holds the repository alone. The old index is replaced in one step at the end; what it alone
     knew (marks of damage, sound copies of damaged manifests) is kept. Raises RepositoryLocked,
@@ -71,27 +71,22 @@ def rebuild_index(
 
 def _fill(store: LocalStore, index: Index, progress: Progress) -> Rebuilt:
     result = Rebuilt()
-    left_out = []
+    left_out: list[tuple[str, str]] = []
     progress.phase("index packs")
     infos = list(store.list(layout.PACKS))
     # The next commit takes what the index knows for durable.
     store.settle(info.name for info in infos)
-    for info in infos:
-        pack = layout.hash_of(info.name)
-        if pack is None or info.name != layout.pack_name(pack):
-            continue
-        try:
-            table, bytes_of_pack = find_table(store, pack, info)
-        except (CorruptionError, ObjectNotFound) as error:
-            left_out.append((info.name, error.detail or f"{error.message}."))
-            continue
-        index.add_pack(pack, info.object_bytes, table)
-        if bytes_of_pack != info.object_bytes:
-            offsets = [location.offset for location in table]
-            index.mark_damaged(pack, offsets, readable=True)
-        result.packs += 1
-        result.chunks += len(table)
-        progress.advance(info.object_bytes, info.name)
+    packs = (
+        (pack, info)
+        for info in infos
+        if (pack := layout.hash_of(info.name)) is not None and info.name == layout.pack_name(pack)
+    )
+    for tables in pack_tables(store, packs, left_out):
+        add_tables(index, tables)
+        result.packs += len(tables)
+        result.chunks += sum(len(one.locations) for one in tables)
+        size = sum(one.info.object_bytes for one in tables)
+        progress.advance(size, tables[-1].info.name)
     progress.phase("index snapshots")
     for info in store.list(layout.SNAPSHOTS):
         with _noted(left_out, info):

@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pgsnap.codecs.zstd import decompress
 from pgsnap.errors import CorruptionError
-from pgsnap.model import ChunkId, Frame
+from pgsnap.model import ChunkId, ChunkKind, Frame
 from pgsnap.progress import Progress
 from pgsnap.repository.deltas import DeltaEncoder
-from pgsnap.repository.frame_table import FRAME_COST, NOBODY, Array, FrameTable
+from pgsnap.repository.frame_table import FRAME_COST, NOBODY, PART, Array, FrameTable
 from pgsnap.repository.marking import Choice
 from pgsnap.repository.packs import PackWriter
 from pgsnap.repository.repository import Repository
@@ -34,6 +34,7 @@ WASTE_MAX = 0.02
 """Of all that is needed. Above it families are freed, the most wasteful first."""
 
 _IDS_AT_ONCE = 1_000
+_FRAMES_AT_ONCE = 50_000
 # Of the family's plain chunk: two chunks that are versions of it are together twice as long.
 _ALIKE_FROM = 1.4
 
@@ -42,11 +43,13 @@ _ALIKE_FROM = 1.4
 class ReencodePlan:
     """Chunks to encode anew, bases before what stands on them.
 
-    By place: the *chunks*' numbers, their new *bases* (NOBODY: plain) and *ranks*, and about what
-    they take then (*new_bytes*). *let_go* are the carried chunks that nothing needs after that.
+    By place: the *chunks*' numbers and *kinds*, their new *bases* (NOBODY: plain) and *ranks*, and
+    about what they take then (*new_bytes*). *let_go* are the carried chunks that nothing needs
+    after that.
     """
 
     chunks: Array
+    kinds: Array
     bases: Array
     ranks: Array
     new_bytes: Array
@@ -61,60 +64,79 @@ def plan_reencoding(table: FrameTable, choice: Choice) -> ReencodePlan:
     import numpy as np
 
     family, nearest, gap = _chains(choice)
-    size = choice.frame_bytes.astype(np.int64) + FRAME_COST
     carried = np.flatnonzero(choice.carried())
-    has_base = choice.is_live & (choice.base >= 0)
-    tops = np.flatnonzero(has_base)
-    tops = tops[~choice.is_live[choice.base[tops]]]
+    tops = np.flatnonzero(choice.is_live & (choice.rank > 0))
+    tops = tops[~choice.is_live[choice.bases(tops)]]
     # Only families with something carried count; they get numbers of their own.
     roots, of_carried = np.unique(family[carried], return_inverse=True)
-    dead = np.bincount(of_carried, weights=size[carried], minlength=len(roots))
+    dead = np.bincount(of_carried, weights=_cost(choice, carried), minlength=len(roots))
     of_tops = np.searchsorted(roots, family[tops])
+    length = table.chunk_bytes[tops].astype(np.int64)
+    # By place in *tops*: those without a live base, the longest of each family first.
     orphans = np.flatnonzero(nearest[tops] == NOBODY)
-    length = table.chunk_bytes.astype(np.int64)
-    order = np.lexsort((choice.rank[tops[orphans]], -length[tops[orphans]], of_tops[orphans]))
+    order = np.lexsort((choice.rank[tops[orphans]], -length[orphans], of_tops[orphans]))
     orphans = orphans[order]
     first = np.ones(len(orphans), bool)
     first[1:] = of_tops[orphans][1:] != of_tops[orphans][:-1]
+    heirs, adopted = orphans[first], orphans[~first]
     heir = np.full(len(roots), NOBODY, np.int64)
-    heir[of_tops[orphans[first]]] = tops[orphans[first]]
+    heir[of_tops[heirs]] = heirs
 
     # Plain, a chunk takes what the family's plain one does, for its size.
+    own = _cost(choice, tops)
     of_roots = roots[of_tops]
-    longer = length[tops] / np.maximum(length[of_roots], 1)
-    plain = np.maximum(size[of_roots] * longer, size[tops]).astype(np.int64)
+    length_of_roots = np.maximum(table.chunk_bytes[of_roots].astype(np.int64), 1)
+    plain = np.maximum(_cost(choice, of_roots) * (length / length_of_roots), own).astype(np.int64)
     bases = nearest[tops].astype(np.int64)
-    detour = np.zeros(len(tops), np.int64)
-    adopted = orphans[~first]
-    bases[adopted] = heir[of_tops[adopted]]
-    detour[adopted] = gap[bases[adopted]]
-    new_bytes = np.minimum(size[tops] + gap[tops] + detour, plain)
-    is_heir = np.zeros(len(tops), bool)
-    is_heir[orphans[first]] = True
-    new_bytes[is_heir] = plain[is_heir]
+    heir_of_adopted = heir[of_tops[adopted]]
+    bases[adopted] = tops[heir_of_adopted]
+    new_bytes = own + gap[tops]
+    new_bytes[adopted] += gap[bases[adopted]]
+    new_bytes = np.minimum(new_bytes, plain)
+    new_bytes[heirs] = plain[heirs]
     # Of a chunk that was split in two the halves are not alike.
-    both = length[tops[adopted]] + length[bases[adopted]]
-    halves = adopted[both < _ALIKE_FROM * length[of_roots[adopted]]]
+    both = length[adopted] + length[heir_of_adopted]
+    halves = adopted[both < _ALIKE_FROM * length_of_roots[adopted]]
     new_bytes[halves] = plain[halves]
-    growth = np.bincount(of_tops, weights=new_bytes - size[tops], minlength=len(roots))
-    needed = np.flatnonzero(choice.is_needed)
-    places = np.searchsorted(roots, family[needed])
-    places[places == len(roots)] = 0
-    inside = roots[places] == family[needed] if len(roots) else np.zeros(len(needed), bool)
-    total = np.bincount(places[inside], weights=size[needed[inside]], minlength=len(roots))
-    wasteful = _most_wasteful(dead - growth, total, WASTE_MAX * int(size[needed].sum()))
+    growth = np.bincount(of_tops, weights=new_bytes - own, minlength=len(roots))
+    total, needed = _totals(choice, family, roots)
+    wasteful = _most_wasteful(dead - growth, total, WASTE_MAX * needed)
 
     chosen = np.flatnonzero(wasteful[of_tops])
     chunks, bases, new_bytes = tops[chosen], bases[chosen], new_bytes[chosen]
     ranks = _new_ranks(choice, chunks, bases)
     order = np.argsort(ranks, kind="stable")
+    chunks = chunks[order]
     return ReencodePlan(
-        chunks[order],
+        chunks,
+        table.kind[choice.frame[chunks]],
         bases[order],
         ranks[order],
         new_bytes[order],
         carried[wasteful[of_carried]],
     )
+
+
+def _cost(choice: Choice, chunks: Array) -> Array:
+    """Return what the frames of *chunks* take, all in all."""
+    return choice.frame_bytes(chunks).astype("int64") + FRAME_COST
+
+
+def _totals(choice: Choice, family: Array, roots: Array) -> tuple[Array, int]:
+    """Return what is needed of each of the families *roots*, and of all there are."""
+    import numpy as np
+
+    total = np.zeros(len(roots))
+    everything = 0
+    for start in range(0, len(family), PART):
+        needed = np.flatnonzero(choice.is_needed[start : start + PART]) + start
+        cost = _cost(choice, needed)
+        everything += int(cost.sum())
+        places = np.searchsorted(roots, family[needed])
+        places[places == len(roots)] = 0
+        inside = roots[places] == family[needed] if len(roots) else np.zeros(len(needed), bool)
+        total += np.bincount(places[inside], weights=cost[inside], minlength=len(roots))
+    return total, everything
 
 
 def _most_wasteful(waste: Array, total: Array, allowed: float) -> Array:
@@ -135,21 +157,19 @@ def _chains(choice: Choice) -> tuple[Array, Array, Array]:
     live base of its chain (NOBODY without), and the bytes of the carried deltas up to there."""
     import numpy as np
 
-    count = len(choice.base)
+    count = len(choice.rank)
     family = np.arange(count, dtype=np.int32)
     nearest = np.full(count, NOBODY, np.int32)
-    gap = np.zeros(count, np.int64)
-    deltas = np.flatnonzero(choice.is_needed & (choice.base >= 0)).astype(np.int32)
-    deltas = deltas[np.argsort(choice.rank[deltas], kind="stable")]
-    ranks = choice.rank[deltas]
-    for rank in np.unique(ranks).tolist():
-        some = deltas[np.searchsorted(ranks, rank) : np.searchsorted(ranks, rank, "right")]
-        bases = choice.base[some]
+    # At most 64 frames of 16 MiB.
+    gap = np.zeros(count, np.int32)
+    for rank in range(1, int(choice.rank[choice.is_needed].max(initial=0)) + 1):
+        some = np.flatnonzero(choice.is_needed & (choice.rank == rank))
+        bases = choice.bases(some)
         family[some] = family[bases]
         live = choice.is_live[bases]
         nearest[some] = np.where(live, bases, nearest[bases])
         # What a plain base takes is no detour: its heir takes as much.
-        own = np.where(choice.base[bases] >= 0, choice.frame_bytes[bases] + FRAME_COST, 0)
+        own = np.where(choice.rank[bases] > 0, _cost(choice, bases), 0)
         gap[some] = np.where(live, 0, gap[bases] + own)
     return family, nearest, gap
 
@@ -166,31 +186,30 @@ def _new_ranks(choice: Choice, chunks: Array, bases: Array) -> Array:
     return rank[chunks]
 
 
-def reencode(
-    repo: Repository,
-    plan: ReencodePlan,
-    ids: Callable[[list[int]], list[ChunkId]],
-    progress: Progress,
-) -> None:
-    """Store the new frames of *plan*, durable and indexed on return. *ids* gives chunks their ids.
+def reencode(repo: Repository, plan: ReencodePlan, table: FrameTable, progress: Progress) -> None:
+    """Store the new frames of *plan*, which was made of *table*; durable and indexed on return.
 
     The old frames stay. Raises CorruptionError where a chunk is damaged, StoreFull.
     """
     encoder = DeltaEncoder(repo.index, repo.chunks, repo.config.zstd_level)
 
-    def encoded(chunk: ChunkId, base: ChunkId | None, rank: int) -> tuple[Frame, bytes]:
-        plain = repo.chunks.read(chunk)
-        kind = repo.index.locations([chunk])[chunk][0].frame.kind
-        frame, packed = encoder.encode_against(chunk, plain, kind, base, rank)
+    def encoded(step: _Step, plain: bytes) -> tuple[Frame, bytes]:
+        frame, packed = encoder.encode_against(step.chunk, plain, step.kind, step.base, step.rank)
         prefix = None if frame.base is None else repo.chunks.read(frame.base)
         # What is deleted soon must come back from what is written now.
         if decompress(frame.codec, packed, len(plain), prefix) != plain:
-            raise CorruptionError(f"the new frame of chunk {chunk.hex()[:12]} does not read back")
+            raise CorruptionError(f"the new frame of chunk {step.chunk.hex()[:12]} is wrong")
         return frame, packed
 
     workers = os.cpu_count() or 2
     pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-encode")
-    packs = PackWriter(repo.store, repo.index, repo.config.pack_bytes, lambda frames: None)
+    packs = PackWriter(
+        repo.store,
+        repo.index,
+        repo.config.pack_bytes,
+        lambda frames: None,
+        frames_at_once=_FRAMES_AT_ONCE,
+    )
     under_way: deque[Future[tuple[Frame, bytes]]] = deque()
 
     def collect() -> None:
@@ -198,11 +217,12 @@ def reencode(
         packs.add(frame, packed)
         progress.advance(frame.frame_bytes)
 
+    wanted = ((step, step.chunk, step.chunk_bytes) for step in _steps(plan, table))
     try:
-        for item in _named(plan, ids):
+        for step, plain in repo.chunks.read_ahead(wanted):
             if len(under_way) >= 3 * workers:
                 collect()
-            under_way.append(pool.submit(encoded, *item))
+            under_way.append(pool.submit(encoded, step, plain))
         while under_way:
             collect()
         packs.finish()
@@ -213,16 +233,30 @@ def reencode(
     pool.shutdown()
 
 
-def _named(
-    plan: ReencodePlan, ids: Callable[[list[int]], list[ChunkId]]
-) -> Iterator[tuple[ChunkId, ChunkId | None, int]]:
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A chunk that is to be encoded anew."""
+
+    chunk: ChunkId
+    kind: ChunkKind
+    chunk_bytes: int
+    base: ChunkId | None
+    rank: int
+
+
+def _steps(plan: ReencodePlan, table: FrameTable) -> Iterator[_Step]:
     """Yield the plan with ids, some at a time."""
     for start in range(0, len(plan), _IDS_AT_ONCE):
         part = slice(start, start + _IDS_AT_ONCE)
-        bases = [base for base in plan.bases[part].tolist() if base != NOBODY]
-        base_ids = iter(ids(bases))
-        numbers = plan.chunks[part].tolist()
-        for chunk, base, rank in zip(
-            ids(numbers), plan.bases[part].tolist(), plan.ranks[part].tolist(), strict=True
+        numbers, bases = plan.chunks[part].tolist(), plan.bases[part].tolist()
+        base_ids = iter(table.ids([base for base in bases if base != NOBODY]))
+        for chunk, kind, size, base, rank in zip(
+            table.ids(numbers),
+            plan.kinds[part].tolist(),
+            table.chunk_bytes[numbers].tolist(),
+            bases,
+            plan.ranks[part].tolist(),
+            strict=True,
         ):
-            yield chunk, None if base == NOBODY else next(base_ids), rank
+            base_id = None if base == NOBODY else next(base_ids)
+            yield _Step(chunk, ChunkKind(kind), size, base_id, rank)

@@ -27,29 +27,16 @@ from pgsnap.errors import (
 )
 from pgsnap.format.manifest import decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.sections import decode_piece
-from pgsnap.format.small import (
-    decode_note,
-    encode_config,
-    encode_note,
-    note_id,
-)
+from pgsnap.format.small import decode_note, encode_config, encode_note, note_id
 from pgsnap.format.times import to_micros
-from pgsnap.model import (
-    ChunkId,
-    Note,
-    RepositoryConfig,
-    Section,
-    Snapshot,
-    SnapshotId,
-    Tag,
-)
+from pgsnap.model import ChunkId, Note, RepositoryConfig, Section, Snapshot, SnapshotId, Tag
 from pgsnap.repository import forgetting, layout, lock
 from pgsnap.repository.chunks import ChunkReader
 from pgsnap.repository.config import new_config, read_config
 from pgsnap.repository.index import Index
 from pgsnap.repository.index_connection import IndexDamaged
 from pgsnap.repository.index_place import index_path, is_on_network, is_writable, open_index
-from pgsnap.repository.inspection import find_table
+from pgsnap.repository.inspection import add_tables, pack_tables
 from pgsnap.repository.recipes import nodes, walk
 from pgsnap.repository.tags import Tags
 from pgsnap.stores.local import LocalStore
@@ -193,16 +180,12 @@ class Repository:
             found.append((pack, info))
         # The next commit takes what the index knows for durable.
         self.store.settle(info.name for _, info in found)
-        for pack, info in found:
+        for tables in pack_tables(self.store, found, left_out=[]):
             # On a full disk what the index knows can be read all the same.
-            with contextlib.suppress(CorruptionError, ObjectNotFound, StoreFull):
-                table, bytes_of_pack = find_table(self.store, pack, info)
-                self.index.add_pack(pack, info.object_bytes, table)
-                if bytes_of_pack != info.object_bytes:
-                    offsets = [location.offset for location in table]
-                    self.index.mark_damaged(pack, offsets, readable=True)
-        for pack in indexed.keys() - seen:
-            self.index.drop_pack(pack)
+            with contextlib.suppress(StoreFull):
+                add_tables(self.index, tables)
+        if gone := list(indexed.keys() - seen):
+            self.index.drop_packs(gone)
         self._packs_are_known = True
 
     def _catch_up_snapshots(self, *, writable: bool) -> None:
@@ -216,19 +199,23 @@ class Repository:
             for info in self.store.list(layout.SNAPSHOTS)
             if (snapshot := layout.hash_of(info.name)) is not None
         }
-        new = []
+        new, parents = [], set()
         self.store.settle(layout.snapshot_name(snapshot) for snapshot in stored - indexed)
         for snapshot in stored - indexed:
             with contextlib.suppress(CorruptionError, ObjectNotFound):
                 data = self.store.get(layout.snapshot_name(snapshot))
-                new.append((decode_manifest(data, snapshot).time, snapshot, data))
+                found = decode_manifest(data, snapshot)
+                new.append((found.time, snapshot, data))
+                parents.add(found.parent)
         # Its commit was killed after the commit point. An index that is being built anew tells
-        # nothing of the sort: there a missing tag is one that was deleted.
+        # nothing of the sort: there a missing tag is one that was deleted. So is that of a parent:
+        # whoever committed its child had it in an index, and so had given it its tags.
         for _, snapshot, data in sorted(new):
             if not self.has_snapshot(snapshot):
+                with_tags = complete and writable and snapshot not in parents
                 # On a full disk the others can be read all the same; it comes when there is room.
                 with contextlib.suppress(StoreFull):
-                    self._admit(snapshot, data, with_tags=complete and writable, is_late=True)
+                    self._admit(snapshot, data, with_tags=with_tags, is_late=True)
         if indexed - stored:
             self.index.drop_snapshots(indexed - stored, lost=True)
         if not complete:
@@ -340,13 +327,15 @@ class Repository:
 
     # -- forgetting ---------------------------------------------------------------------------
 
-    def forget(self, snapshot: SnapshotId, *, by: str, reason: str) -> None:
-        """Hide *snapshot* from now on; a gc drops it when its grace period is over. One that is
+    def forget(
+        self, snapshot: SnapshotId, *, by: str, reason: str, now: datetime | None = None
+    ) -> None:
+        """Hide *snapshot* from *now* on; a gc drops it when its grace period is over. One that is
         forgotten already stays so since then. Raises UnknownRevision, CorruptionError,
         StoreError."""
         database = self.snapshot(snapshot).database
         self._held.check()
-        forgetting.forget(self.store, self.index, snapshot, database, by=by, reason=reason)
+        forgetting.forget(self.store, self.index, snapshot, database, by=by, reason=reason, now=now)
 
     def unforget(self, snapshot: SnapshotId, *, by: str = "snap") -> None:
         """Bring a forgotten snapshot back; nothing where it is not forgotten. Raises

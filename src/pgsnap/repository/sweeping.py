@@ -7,18 +7,21 @@ sweep can be killed at any moment and begun again: what it wrote twice, the next
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from blake3 import blake3
 
 from pgsnap.errors import CorruptionError, StoreFull
+from pgsnap.format.pack import read_table
 from pgsnap.limits import MIB, PACK_FRAMES_MAX
-from pgsnap.model import Frame, Location, PackId
+from pgsnap.model import ChunkId, Frame, Location, PackId
 from pgsnap.progress import Progress
 from pgsnap.repository import layout
-from pgsnap.repository.frame_table import NOBODY, Array, FrameTable
+from pgsnap.repository.frame_table import NOBODY, PART, Array, FrameTable
 from pgsnap.repository.inspection import find_table
 from pgsnap.repository.marking import VERIFY_FIRST
 from pgsnap.repository.packs import PackWriter
@@ -35,11 +38,14 @@ SMALL_PACKS_MAX = 50
 # Of a pack's table: 32 bytes of id, 16 of numbers, and its share of the bases.
 _ROW_BYTES = 50
 _BATCH_BYTES = 2 * MIB
-_BATCH_FRAMES = 256
-# Each forgetting of packs reads the index's table of chunks once.
-_FORGOTTEN_AT_ONCE = 500
-# So what was moved is kept for so long: on a full disk it is let go of at once.
+# A pack that is no larger is read as a whole: that is every pack of this version.
+_READ_WHOLE_MAX = 32 * MIB
+_READ_AT_ONCE = 2
+# Each forgetting of dead packs reads the index's table of chunks once, and rewrites most of it.
+_DELETED_AT_ONCE = 10_000
+# What was moved is kept for so long; on a full disk it is let go of at once.
 _MOVED_BYTES_MAX = 256 * MIB
+_FRAMES_AT_ONCE = 50_000
 # Compacting writes the whole index.
 _COMPACTED_FROM = 0.1
 # Where that is nothing: 4 MiB.
@@ -73,16 +79,8 @@ def plan_sweep(table: FrameTable, kept: Array, pack_bytes: int) -> SweepPlan:
     if not len(numbers):
         return SweepPlan((), (), 0, 0)
     sizes = np.array([table.packs[number][1] for number in numbers.tolist()], np.int64)
-    places: Array = np.searchsorted(numbers, table.pack)
-    # Rows of a pack that is not there are none of these.
-    places[places == len(numbers)] = 0
-    inside = numbers[places] == table.pack
-    cost = table.frame_bytes.astype(np.int64) + _ROW_BYTES
-    used = np.bincount(places[kept & inside], cost[kept & inside], len(numbers)).astype(np.int64)
-    unneeded = inside & ~kept
-    unused = np.bincount(places[unneeded], cost[unneeded], len(numbers)).astype(np.int64)
+    used, unused, frames = _pack_sums(table, kept, numbers)
     is_dead = used == 0
-    frames = np.bincount(places[kept & inside], minlength=len(numbers))
     is_small = ~is_dead & (used < pack_bytes * SMALL_PACK) & (frames < PACK_FRAMES_MAX * SMALL_PACK)
     many = (
         int(is_small.sum()) >= SMALL_PACKS_MAX
@@ -109,27 +107,49 @@ def plan_sweep(table: FrameTable, kept: Array, pack_bytes: int) -> SweepPlan:
     )
 
 
+def _pack_sums(table: FrameTable, kept: Array, numbers: Array) -> tuple[Array, Array, Array]:
+    """Return for each of the packs *numbers* the bytes of its frames that stay, of those that do
+    not, and how many stay."""
+    import numpy as np
+
+    used, unused, frames = (np.zeros(len(numbers), np.int64) for _ in range(3))
+    for start in range(0, len(table), PART):
+        part = slice(start, start + PART)
+        packs, stays = table.pack[part], kept[part]
+        places: Array = np.searchsorted(numbers, packs)
+        # Rows of a pack that is not there are none of these.
+        places[places == len(numbers)] = 0
+        inside = numbers[places] == packs
+        cost = table.frame_bytes[part].astype(np.int64) + _ROW_BYTES
+        for sums, which in ((used, inside & stays), (unused, inside & ~stays)):
+            sums += np.bincount(places[which], cost[which], len(numbers)).astype(np.int64)
+        frames += np.bincount(places[inside & stays], minlength=len(numbers))
+    return used, unused, frames
+
+
 def delete_packs(repo: Repository, table: FrameTable, packs: Sequence[int], swept: Swept) -> None:
     """Delete packs, by their numbers in *table*; their files last."""
-    for start in range(0, len(packs), _FORGOTTEN_AT_ONCE):
-        names = [table.packs[number][0] for number in packs[start : start + _FORGOTTEN_AT_ONCE]]
+    for start in range(0, len(packs), _DELETED_AT_ONCE):
+        names = [table.packs[number][0] for number in packs[start : start + _DELETED_AT_ONCE]]
         repo.check_lock()
         _drop(repo, names)
         swept.packs_deleted += len(names)
 
 
-def _drop(repo: Repository, packs: Sequence[PackId]) -> None:
+def _drop(
+    repo: Repository, packs: Sequence[PackId], frames: Sequence[tuple[ChunkId, PackId]] = ()
+) -> None:
+    """Forget packs, then delete their files; *frames* are theirs, where they are known."""
     try:
-        repo.index.drop_packs(packs)
+        repo.index.drop_packs(packs, frames)
         is_dropped = True
     except StoreFull:
         # The index has no room even to get smaller. It finds out by itself what is gone when it is
         # opened, so the files may go first here.
         is_dropped = False
-    for pack in packs:
-        repo.store.delete(layout.pack_name(pack))
+    repo.store.delete(*map(layout.pack_name, packs))
     if not is_dropped:
-        repo.index.drop_packs(packs)
+        repo.index.drop_packs(packs, frames)
 
 
 def rewrite_packs(
@@ -142,23 +162,30 @@ def rewrite_packs(
 ) -> None:
     """Write anew the *packs*, without what is not *kept*, and delete each as soon as its frames
     are elsewhere. Raises CorruptionError where a frame is damaged, StoreFull."""
+    import numpy as np
+
+    frames = np.flatnonzero(kept & np.isin(table.pack, packs))
+    frames = frames[np.argsort(table.pack[frames], kind="stable")]
+    numbers = np.array(packs, np.int32)
+    first = np.searchsorted(table.pack[frames], numbers).tolist()
+    last = np.searchsorted(table.pack[frames], numbers, "right").tolist()
     mover = _Mover(repo, swept)
-    workers = os.cpu_count() or 2
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-move")
-    under_way: deque[tuple[PackId | None, Future[list[tuple[Frame, bytes]]]]] = deque()
+    pool = ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="snap-move")
+    under_way: deque[Future[_OldPack]] = deque()
 
     def collect() -> None:
-        ends, future = under_way.popleft()
-        frames = future.result()
-        mover.move(frames, ends)
-        progress.advance(sum(frame.frame_bytes for frame, _ in frames))
+        old = under_way.popleft().result()
+        for moved in old.frames:
+            mover.move(moved)
+            progress.advance(sum(frame.frame_bytes for frame, _ in moved))
+        mover.end(old)
 
     try:
-        for number in packs:
-            for batch, ends in _batches(repo, table, kept, number):
-                if len(under_way) >= 2 * workers:
-                    collect()
-                under_way.append((ends, pool.submit(_read_frames, repo, batch)))
+        for place, number in enumerate(packs):
+            offsets = set(table.offset[frames[first[place] : last[place]]].tolist())
+            if len(under_way) >= _READ_AT_ONCE:
+                collect()
+            under_way.append(pool.submit(_read_pack, repo, *table.packs[number], offsets))
         while under_way:
             collect()
         mover.finish()
@@ -174,6 +201,18 @@ def rewrite_packs(
     pool.shutdown()
 
 
+_Moved: TypeAlias = "list[tuple[Frame, bytes | memoryview]]"
+
+
+@dataclass(frozen=True, slots=True)
+class _OldPack:
+    """A pack that is written anew: its id, its *chunks*, and the kept *frames*, some at a time."""
+
+    pack: PackId
+    chunks: Sequence[ChunkId]
+    frames: Iterable[_Moved]
+
+
 class _Mover:
     """Writes frames to new packs, and deletes the old ones that hold nothing else any more."""
 
@@ -181,26 +220,33 @@ class _Mover:
         self._repo = repo
         self._swept = swept
         self._packs = PackWriter(
-            repo.store, repo.index, repo.config.pack_bytes, self._count_as_durable
+            repo.store,
+            repo.index,
+            repo.config.pack_bytes,
+            self._count_as_durable,
+            frames_at_once=_FRAMES_AT_ONCE,
         )
         self._moved = 0
         self._durable = 0
         # Old packs, and how many frames must be durable before one may go.
-        self._waiting: deque[tuple[int, PackId]] = deque()
+        self._waiting: deque[tuple[int, _OldPack]] = deque()
+        self._waiting_frames = 0
         self._moved_bytes = 0
 
     def _count_as_durable(self, frames: list[Frame]) -> None:
         self._durable += len(frames)
 
-    def move(self, frames: Sequence[tuple[Frame, bytes]], ends: PackId | None) -> None:
-        """Take frames; *ends* is the old pack of which they are the last."""
+    def move(self, frames: _Moved) -> None:
         for frame, data in frames:
             self._packs.add(frame, data)
             self._moved_bytes += frame.frame_bytes
         self._moved += len(frames)
-        if ends is not None:
-            self._waiting.append((self._moved, ends))
-        if self._moved_bytes >= _MOVED_BYTES_MAX or len(self._waiting) >= _FORGOTTEN_AT_ONCE:
+
+    def end(self, old: _OldPack) -> None:
+        """Hear that all frames of an old pack were moved."""
+        self._waiting.append((self._moved, replace(old, frames=())))
+        self._waiting_frames += len(old.chunks)
+        if self._moved_bytes >= _MOVED_BYTES_MAX or self._waiting_frames >= 2 * _FRAMES_AT_ONCE:
             self.delete_moved()
 
     def finish(self) -> None:
@@ -211,46 +257,65 @@ class _Mover:
         self._packs.abandon()
 
     def delete_moved(self) -> None:
-        """Delete the old packs whose frames are all durable elsewhere."""
+        """Delete the old packs whose frames are all durable elsewhere, and indexed."""
+        self._packs.index_written()
         done = []
-        self._moved_bytes = 0
+        frames: list[tuple[ChunkId, PackId]] = []
+        self._moved_bytes = self._waiting_frames = 0
         while self._waiting and self._waiting[0][0] <= self._durable:
-            pack = self._waiting.popleft()[1]
+            old = self._waiting.popleft()[1]
             # Frames that come together as they were make the same pack.
-            if pack not in self._packs.written:
-                done.append(pack)
+            if old.pack not in self._packs.written:
+                done.append(old.pack)
+                frames += ((chunk, old.pack) for chunk in old.chunks)
         if done:
             self._repo.check_lock()
-            _drop(self._repo, done)
+            _drop(self._repo, done, frames)
             self._swept.packs_rewritten += len(done)
 
 
-def _batches(
-    repo: Repository, table: FrameTable, kept: Array, number: int
-) -> Iterator[tuple[list[Location], PackId | None]]:
-    """Yield the kept frames of a pack, some at a time; the last ones with the pack's id."""
-    pack, size = table.packs[number]
-    offsets = set(table.offset[(table.pack == number) & kept].tolist())
-    locations, _ = find_table(repo.store, pack, ObjectInfo(layout.pack_name(pack), size))
+def _read_pack(repo: Repository, pack: PackId, size: int, offsets: Collection[int]) -> _OldPack:
+    """Return the frames at *offsets* of a pack, which is hashed: no damage is copied."""
+    name = layout.pack_name(pack)
+    data = b""
+    if size <= _READ_WHOLE_MAX:
+        # A bad sector need not be in what is moved, nor need any other damage.
+        with contextlib.suppress(CorruptionError):
+            data = repo.store.get(name, 0, size)
+    is_whole = blake3(data).digest() == pack
+    if is_whole:
+        locations = read_table(pack, size, lambda start, length: data[start : start + length])
+    else:
+        locations, _ = find_table(repo.store, pack, ObjectInfo(name, size))
     wanted = [location for location in locations if location.offset in offsets]
     if len(wanted) != len(offsets):
         raise CorruptionError(
             f"the index is wrong about pack {pack.hex()[:12]}", hint="Build it anew: snap reindex"
         )
+    chunks = [location.frame.chunk for location in locations]
+    if not is_whole:
+        return _OldPack(pack, chunks, (_read_frames(repo, some) for some in _batches(wanted)))
+    view = memoryview(data)
+    return _OldPack(
+        pack, chunks, [[(x.frame, view[x.offset : x.offset + x.frame.frame_bytes]) for x in wanted]]
+    )
+
+
+def _batches(wanted: Iterable[Location]) -> Iterator[list[Location]]:
     batch: list[Location] = []
     batch_bytes = 0
     for location in wanted:
-        if batch and (batch_bytes >= _BATCH_BYTES or len(batch) >= _BATCH_FRAMES):
-            yield batch, None
+        if batch and batch_bytes >= _BATCH_BYTES:
+            yield batch
             batch, batch_bytes = [], 0
         batch.append(location)
         batch_bytes += location.frame.frame_bytes
-    yield batch, pack
+    yield batch
 
 
-def _read_frames(repo: Repository, batch: Sequence[Location]) -> list[tuple[Frame, bytes]]:
-    """Return frames with their bytes, each decoded and hashed: no damage is copied."""
-    found = []
+def _read_frames(repo: Repository, batch: Sequence[Location]) -> _Moved:
+    """Return frames with their bytes, each decoded and hashed."""
+    found: _Moved = []
     for location in batch:
         name = layout.pack_name(location.pack)
         data = repo.store.get(name, location.offset, location.frame.frame_bytes)

@@ -16,7 +16,7 @@ from pgsnap.format.recipe import decode_children
 from pgsnap.format.sections import decode_piece
 from pgsnap.limits import RECIPE_LEVELS_MAX
 from pgsnap.model import HASH_BYTES, ChunkId, ChunkKind, Section, SectionName, Snapshot
-from pgsnap.repository.chunk_table import NOBODY, Array, ChunkTable
+from pgsnap.repository.frame_table import NOBODY, Array, FrameTable
 from pgsnap.repository.repository import Repository
 
 SEVERAL = -2
@@ -46,9 +46,17 @@ class Usage:
 
         repo.catch_up_packs()
         self._chunks = repo.chunks
-        self._index = repo.index
-        self.table = ChunkTable(repo.index)
-        count = len(self.table)
+        self._table = FrameTable(repo.index)
+        nearest = self._table.nearest()
+        self.chunks = count = len(nearest)
+        self._chunk_bytes = self._table.chunk_bytes
+        self._kind = self._table.kind[nearest]
+        # Of all frames of a chunk.
+        self._frame_bytes = np.bincount(
+            self._table.chunk, self._table.frame_bytes, minlength=count
+        ).astype(np.uint32)
+        self._base = self._table.base[nearest]
+        self._depth = self._table.rank[nearest]
         self._owner = np.full(count, NOBODY, np.int32)
         self._seen_by = np.full(count, NOBODY, np.int32)
         self._only_of = np.full(count, NOBODY, np.int32)
@@ -119,8 +127,8 @@ class Usage:
         if not numbers:
             return
         wanted = (
-            ((number, level), self._id(number), int(self.table.chunk_bytes[number]))
-            for number, level in zip(numbers, levels, strict=True)
+            ((number, level), chunk, int(self._chunk_bytes[number]))
+            for number, level, chunk in zip(numbers, levels, self._table.ids(numbers), strict=True)
         )
         for (number, level), data in self._chunks.read_ahead(wanted):
             self.lists_read += 1
@@ -139,13 +147,6 @@ class Usage:
                 self._children.frombytes(children.tobytes())
                 self._levels.frombytes(of_levels.tobytes())
             yield children, of_levels
-
-    def _id(self, number: int) -> ChunkId:
-        first = self.table.beginning(number)
-        ((chunk,),) = self._index.query(
-            "SELECT id FROM chunks WHERE id >= ? ORDER BY id LIMIT 1", (first,)
-        )
-        return bytes(chunk)
 
     def _read_piece(self, sections: Iterable[Section]) -> tuple[Array, Array]:
         chunks, levels, groups = [], [], []
@@ -184,7 +185,7 @@ class Usage:
         they are. Raises CorruptionError where a list is missing."""
         import numpy as np
 
-        numbers = self.table.numbers(chunks)
+        numbers = self._table.numbers(chunks)
         of_levels = np.array(levels, np.int8)
         found = numbers != NOBODY
         if not found.all():
@@ -204,39 +205,51 @@ class Usage:
         frames that it needs, bases of deltas among them."""
         import numpy as np
 
-        table = self.table
         needed = self._seen_by == database
-        plain = _sum(table.chunk_bytes, needed & (table.kind == ChunkKind.DATA))
-        for deltas, bases in table.delta_steps():
+        plain = _sum(self._chunk_bytes, needed & (self._kind == ChunkKind.DATA))
+        for deltas, bases in self._delta_steps():
             needed[bases[needed[deltas]]] = True
         self._only_of[needed] = np.where(self._only_of[needed] == NOBODY, database, SEVERAL)
-        return plain, _sum(table.frame_bytes, needed)
+        return plain, _sum(self._frame_bytes, needed)
 
     def only_of(self, databases: int) -> list[int]:
         """Return for each of the first *databases* the bytes that no other one needs."""
-        return _sums(self._only_of, self.table.frame_bytes, databases)
+        return _sums(self._only_of, self._frame_bytes, databases)
 
     def plain_bytes(self) -> int:
         """Return the plain bytes of the distinct data that any snapshot needs."""
-        needed = (self._owner != NOBODY) & (self.table.kind == ChunkKind.DATA)
-        return _sum(self.table.chunk_bytes, needed)
+        needed = (self._owner != NOBODY) & (self._kind == ChunkKind.DATA)
+        return _sum(self._chunk_bytes, needed)
 
     def freed(self, snapshots: int) -> list[int]:
         """Return for each of the first *snapshots* the bytes of the frames that it alone needs: a
         frame that is a base for another snapshot's chunk is none of them."""
         owner = self._all_owners()
-        return _sums(owner, self.table.frame_bytes, snapshots)
+        return _sums(owner, self._frame_bytes, snapshots)
 
     def unneeded(self) -> int:
         """Return the bytes of the frames that no snapshot needs."""
-        return _sum(self.table.frame_bytes, self._all_owners() == NOBODY)
+        return _sum(self._frame_bytes, self._all_owners() == NOBODY)
+
+    def _delta_steps(self) -> Iterator[tuple[Array, Array]]:
+        """Yield deltas and their bases, the deepest deltas first: where each step hands something
+        on from delta to base, it has reached every base in the end.
+
+        A base is less deep than its delta in every frame that readers follow, so all that can be
+        handed to a delta has been by then.
+        """
+        import numpy as np
+
+        for depth in range(int(self._depth.max(initial=0)), 0, -1):
+            deltas = np.flatnonzero((self._depth == depth) & (self._base >= 0))
+            yield deltas, self._base[deltas]
 
     def _all_owners(self) -> Array:
         """Return the owner of every chunk, with what is handed on from deltas to bases."""
         import numpy as np
 
         owner = self._owner.copy()
-        for deltas, bases in self.table.delta_steps():
+        for deltas, bases in self._delta_steps():
             given = owner[deltas]
             live = given != NOBODY
             given, bases = given[live], bases[live]
@@ -256,8 +269,7 @@ class Usage:
 
     def by_kind(self) -> dict[ChunkKind, int]:
         """Return the bytes of all frames of each kind, needed or not."""
-        table = self.table
-        return {kind: _sum(table.frame_bytes, table.kind == kind) for kind in ChunkKind}
+        return {kind: _sum(self._frame_bytes, self._kind == kind) for kind in ChunkKind}
 
     def by_group(self) -> list[tuple[SectionName | None, int, int]]:
         """Return each table with the bytes of the frames that were given to it, and how many
@@ -266,11 +278,11 @@ class Usage:
 
         assert self._group is not None, "the tables were not asked for"
         group = self._group.copy()
-        for deltas, bases in self.table.delta_steps():
+        for deltas, bases in self._delta_steps():
             given = (group[bases] == NOBODY) & (group[deltas] != NOBODY)
             group[bases[given]] = group[deltas[given]]
         names: list[SectionName | None] = [None, *self._groups]
-        sizes = _sums(group, self.table.frame_bytes, len(names))
+        sizes = _sums(group, self._frame_bytes, len(names))
         pairs = np.zeros(len(self._digests), [("group", np.int32), ("digest", np.uint64)])
         pairs["group"], pairs["digest"] = self._digest_groups, self._digests
         versions = np.bincount(np.unique(pairs)["group"], minlength=len(names)).tolist()

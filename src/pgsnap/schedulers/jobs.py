@@ -44,9 +44,12 @@ class Schedule:
     jobs: tuple[Job, ...]
 
     def __post_init__(self) -> None:
+        # A line end would begin a line of its own in a crontab or a unit.
         if not str(self.config).isprintable():
-            # A line end would begin a line of its own in a crontab or a unit.
             raise UsageError(f"a schedule cannot name the file {str(self.config)!r}")
+        for word in (word for job in self.jobs for word in job.argv):
+            if not word.isprintable():
+                raise UsageError(f"a schedule cannot name {word!r}")
 
 
 def unit_stem(config: Path) -> str:

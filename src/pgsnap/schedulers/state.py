@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,12 @@ class State:
         found = self._read(f"{job}.json")
         known = {field.name for field in fields(RunRecord)}
         try:
-            return RunRecord(**{name: found[name] for name in known & found.keys()})
-        except TypeError:
+            record = RunRecord(**{name: found[name] for name in known & found.keys()})
+            # What its readers do with it.
+            datetime.now(UTC) - record.start_time
+        except (TypeError, ValueError):
             return None
+        return record
 
     def record(self, run: RunRecord) -> None:
         """Keep *run* as the last one of its job. Raises StoreError."""
@@ -128,8 +131,10 @@ class State:
         """Return the jobs that were installed."""
         found = []
         for entry in self._read("schedule.json").get("jobs", ()):
-            with contextlib.suppress(TypeError):
-                found.append(Installed(**entry))
+            with contextlib.suppress(TypeError, ValueError):
+                job = Installed(**entry)
+                datetime.now(UTC) - datetime.fromisoformat(job.since)
+                found.append(job)
         return found
 
     def set_installed(self, jobs: list[Installed]) -> None:

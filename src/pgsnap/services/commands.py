@@ -23,6 +23,7 @@ _ENGINE_OF = {False: "docker", True: "podman"}
 _KINDS = ("compose", "container", "unit")
 # With one argument: a command whose output is looked at, since it ends with 0 either way.
 _SAYS_SOMETHING = ("/bin/sh", "-c", 'test -n "$("$@")"', "sh")
+_ID_IF_RUNNING = "{{if .State.Running}}{{.Id}}{{end}}"
 # The first argument is the engine, the others print the ids of the containers: each must run, and
 # be healthy where it has a health check (Podman shows an empty state where it has none).
 _CONTAINERS_ARE_WELL = """
@@ -121,7 +122,8 @@ def _unit(spec: str, name: str, folder: Path) -> Service:
 
 def _container(spec: str, name: str, folder: Path) -> Service:
     engine = _engine_that_has(name)
-    listed = (engine, "ps", "--quiet", "--filter", f"name=^{name}$")
+    # Not `ps --filter name=`: the container may be named by its id.
+    listed = (engine, "container", "inspect", "--format", _ID_IF_RUNNING, name)
     return Service(
         name=spec,
         stop=(engine, "stop", name),

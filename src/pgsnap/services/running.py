@@ -17,6 +17,9 @@ from pgsnap.services.commands import Service
 COMMAND_SECONDS = 180.0
 _HEALTH_POLL_SECONDS = 0.25
 _WORDS_MAX = 500
+# As a shell, and `timeout`, say it.
+_TOO_LONG = 124
+_NOT_RUNNABLE = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,12 @@ def run_command(
                 start_new_session=True,
             )
         except OSError as error:
-            return 127, f"{argv[0]}: {error.strerror}"
+            return _NOT_RUNNABLE, f"{argv[0]}: {error.strerror}"
         try:
             status = child.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             _kill_group(child)
-            return 124, f"it took longer than {seconds:.0f} seconds"
+            return _TOO_LONG, f"it took longer than {seconds:.0f} seconds"
         except BaseException:
             _kill_group(child)
             raise
@@ -81,7 +84,7 @@ def is_running(service: Service) -> bool:
     """Tell whether a service runs; one that cannot be asked is taken for running."""
     if service.running is None:
         return True
-    return run_command(service.running, service.folder)[0] == 0
+    return run_command(service.running, service.folder)[0] in (0, _TOO_LONG, _NOT_RUNNABLE)
 
 
 def start(service: Service) -> Started:

@@ -61,6 +61,12 @@ _HINTS: tuple[tuple[str, str], ...] = (
 # What is different where all of this is seen from inside a container.
 _INSIDE: tuple[tuple[str, str], ...] = (
     (
+        r"password authentication failed|no password supplied|empty password",
+        "Give the password in PGPASSWORD: it is passed on into the container. Where it is in a"
+        " file there (POSTGRES_PASSWORD_FILE), let a shell read it: PGPASSWORD=$(docker exec"
+        " CONTAINER sh -c 'cat \"$POSTGRES_PASSWORD_FILE\"') snap ... (or podman exec).",
+    ),
+    (
         r"Peer authentication failed|Ident authentication failed",
         'Set container_user = "postgres" in snap.toml, or whichever system user is let in.',
     ),
@@ -81,7 +87,7 @@ _NOISE = re.compile(
 def connection_failed(text: str, endpoint: Endpoint) -> ConnectionFailed:
     """Return the error for what libpq or a tool said about a connection that was refused."""
     lines = [line.strip() for line in _NOISE.sub("", text.strip()).splitlines() if line.strip()]
-    detail = " ".join(lines) or "The connection ended without a word."
+    detail = "\n".join(lines) or "The connection ended without a word."
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, detail)), "")
     if endpoint.place:
         hint = next((text for words, text in _INSIDE if re.search(words, detail)), hint)

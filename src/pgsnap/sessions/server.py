@@ -45,6 +45,19 @@ class Server:
         made._options = self._options
         return made
 
+    def without_event_triggers(self) -> Server:
+        """Return the same server with all event triggers off for what connects, as far as our role
+        may do that: one on login may write, or refuse us. Raises ConnectionFailed."""
+        with self.connect(self.maintenance_database()) as session:
+            # It came with those on login, in 17.
+            if session.server_version_num < 170000 or not session.query(
+                "SELECT 1 WHERE pg_catalog.has_parameter_privilege('event_triggers', 'SET')"
+            ):
+                return self
+        made = self.at(self.endpoint)
+        made._options = (*made._options, ("event_triggers", "off"))
+        return made
+
     def connect(self, database: str | None = None, application_name: str = "snap") -> Session:
         """Return a new session to *database* (None: the endpoint's). Raises ConnectionFailed."""
         endpoint = self.endpoint if database is None else self.endpoint.with_database(database)

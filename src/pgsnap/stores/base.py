@@ -41,8 +41,8 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects whose name starts with *prefix* (a folder, ending in "/")."""
 
-    def delete(self, name: str) -> None:
-        """Delete an object; one that is gone already is no error."""
+    def delete(self, *names: str) -> None:
+        """Delete objects, in this order; one that is gone already is no error."""
 
     def settle(self, names: Iterable[str]) -> None:
         """Make durable the objects of these names that a reader sees: their writer may have been

@@ -111,12 +111,18 @@ class LocalStore:
         with self._errors(prefix):
             yield from self._walk(self._path(prefix.rstrip("/")), prefix.rstrip("/"))
 
-    def delete(self, name: str) -> None:
-        with self._errors(name):
-            target = self._path(name)
-            target.unlink(missing_ok=True)
-            if target.parent.exists():
-                sync_folder(target.parent)
+    def delete(self, *names: str) -> None:
+        folders = set()
+        for name in names:
+            with self._errors(name):
+                target = self._path(name)
+                target.unlink(missing_ok=True)
+                folders.add(target.parent)
+        # A sync takes much longer than an unlink, and one will do for a folder.
+        for folder in sorted(folders):
+            with self._errors(str(folder.relative_to(self.root))):
+                if folder.exists():
+                    sync_folder(folder)
 
     def settle(self, names: Iterable[str]) -> None:
         folders = {self._path(name).parent for name in names}

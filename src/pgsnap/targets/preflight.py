@@ -70,11 +70,11 @@ def refuse(problems: Sequence[Problem], what: str) -> None:
         raise TargetRefused(problem.message, detail=problem.detail, hint=problem.hint)
     raise TargetRefused(
         f"{what} is refused for {len(problems)} reasons",
-        detail=" ".join(
+        detail="\n".join(
             f"({number}) {_sentence(problem.message)} {problem.detail}".strip()
             for number, problem in enumerate(problems, 1)
         ),
-        hint=" ".join(f"({number}) {problem.hint}" for number, problem in enumerate(problems, 1)),
+        hint="\n".join(f"({number}) {problem.hint}" for number, problem in enumerate(problems, 1)),
     )
 
 
@@ -131,23 +131,32 @@ def look_at(session: Session, name: str) -> LiveDatabase | None:
 
 def check_server(session: Session, me: Me) -> Findings:
     """Return what forbids any restore on this server, whatever the database."""
-    problems = []
-    if session.query("SELECT 1 WHERE pg_catalog.pg_is_in_recovery()"):
-        problems.append(
+    found = check_writable(session)
+    if not me.can_create_databases:
+        found += Findings(
+            (
+                Problem(
+                    f"the role {me.name} may not make databases, and so not rename them",
+                    detail="A restore fills a new database and then gives it the live one's name.",
+                    hint=f"As a superuser: ALTER ROLE {ident(me.name)} CREATEDB;",
+                ),
+            )
+        )
+    return found
+
+
+def check_writable(session: Session) -> Findings:
+    """Tell whether anything can be written on this server."""
+    if not session.query("SELECT 1 WHERE pg_catalog.pg_is_in_recovery()"):
+        return Findings()
+    return Findings(
+        (
             Problem(
                 "the server is a standby, nothing can be written there",
                 hint="Name its primary in the DSN.",
-            )
+            ),
         )
-    if not me.can_create_databases:
-        problems.append(
-            Problem(
-                f"the role {me.name} may not make databases, and so not rename them",
-                detail="A restore fills a new database and then gives it the live one's name.",
-                hint=f"As a superuser: ALTER ROLE {ident(me.name)} CREATEDB;",
-            )
-        )
-    return Findings(tuple(problems))
+    )
 
 
 def check_replaceable(session: Session, me: Me, live: LiveDatabase, maintenance: str) -> Findings:

@@ -25,6 +25,9 @@ _HINTS = {
     "42P01": "A dump is loaded with an empty search_path, so a function that names a table without"
     " its schema fails in an index, a constraint or a view. In the source database give the"
     " function its own path (ALTER FUNCTION ... SET search_path = ...), then commit again.",
+    "22023": "If a tablespace is missing, make it; `snap cat REV --section globals` shows it. If a"
+    " provider of security labels is not loaded, let the server load it (shared_preload_libraries"
+    " or session_preload_libraries).",
     "42704": "If a role is missing, --create-roles makes it.",
     "42501": "Connect as a superuser. Any other role must be a member of every owner in the"
     " snapshot, and these must be members of the owners of their schemas (docs/roles.md).",

@@ -33,7 +33,7 @@ def check_requirements(
     psql: Tool | None,
 ) -> Findings:
     """Return what of *snapshot* the server cannot take: version, roles, extensions, locale."""
-    found = _check_version(session, snapshot.origin)
+    found = check_version(session, snapshot.origin)
     found += _check_roles(me, snapshot, missing, create_roles=create_roles)
     if psql is not None:
         found += _check_psql(psql, snapshot.origin)
@@ -100,7 +100,8 @@ def check_space(
     )
 
 
-def _check_version(session: Session, origin: Origin) -> Findings:
+def check_version(session: Session, origin: Origin) -> Findings:
+    """Tell whether the server is as new as what the snapshot came from."""
     target = session.server_version_num // 10000
     source = source_major(origin)
     warnings = []

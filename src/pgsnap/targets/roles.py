@@ -7,7 +7,7 @@ roles are made; a role that is there is never changed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pgsnap.model import Snapshot
@@ -23,6 +23,10 @@ _STATEMENT = re.compile(
         | [^;'"] )*? ;""",
     re.VERBOSE | re.DOTALL,
 )
+# pg_dumpall names every attribute. A role that was just made lacks these, and only who has one may
+# say so of another.
+_LACKS = frozenset({"NOSUPERUSER", "NOCREATEROLE", "NOCREATEDB", "NOREPLICATION", "NOBYPASSRLS"})
+_ATTRIBUTES = re.compile(rf"^(ALTER ROLE {_IDENT} WITH)((?: [A-Z]+)*)", re.DOTALL)
 _LEADING_COMMENTS = re.compile(r"(?:\s*--[^\n]*\n)*\s*")
 
 
@@ -74,7 +78,7 @@ def missing_roles(
     for statement in split_statements(globals_text):
         found = ABOUT_ROLE.match(statement)
         if found is not None and unquoted(found.group(1)) in about:
-            about[unquoted(found.group(1))].append(statement)
+            about[unquoted(found.group(1))].append(_ATTRIBUTES.sub(_without_lacks, statement))
             continue
         grant = MEMBERSHIP.match(statement)
         if grant is None:
@@ -88,9 +92,13 @@ def missing_roles(
     return tuple(_missing_role(name, about[name]) for name in missing)
 
 
-def creation_order(roles: Sequence[MissingRole]) -> list[str]:
-    """Return the statements that make all of *roles*: memberships after the roles themselves."""
+def creation_order(roles: Sequence[MissingRole], owners: Collection[str] = ()) -> list[str]:
+    """Return the statements that make all of *roles*: memberships after the roles themselves. We
+    become a member of *owners* among them: else only a superuser could give them anything."""
     statements = [statement for role in roles for statement in role.statements]
+    statements += [
+        f"GRANT {ident(role.name)} TO CURRENT_USER" for role in roles if role.name in owners
+    ]
     return sorted(statements, key=lambda statement: statement.startswith("GRANT "))
 
 
@@ -109,6 +117,11 @@ def split_statements(text: str) -> list[str]:
 def unquoted(name: str) -> str:
     """Return the name that an identifier in SQL means."""
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def _without_lacks(match: re.Match[str]) -> str:
+    words = [word for word in match[3].split() if word not in _LACKS]
+    return " ".join((match[1], *words))
 
 
 def _missing_role(name: str, statements: list[str]) -> MissingRole:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pgsnap.errors import ConnectionFailed, Interrupted, QueryFailed, RestoreFailed, SnapError
@@ -91,6 +92,28 @@ def swap(
     return SwapReport(
         seconds=time.monotonic() - started, unreachable_seconds=unreachable, attempts=attempts
     )
+
+
+def swap_aside(
+    aside: Callable[[], AbstractContextManager[None]],
+    server: Server,
+    renames: Sequence[Rename],
+    statements: Sequence[str],
+    *,
+    token: str,
+    progress: Progress = SILENT,
+) -> SwapReport:
+    """`swap` within *aside*, while services are stopped. A signal that comes when it is done, as
+    they start again, raises Interrupted, which says so."""
+    done: SwapReport | None = None
+    try:
+        with aside():
+            done = swap(server, renames, statements, token=token, progress=progress)
+    except KeyboardInterrupt as stop:
+        if done is not None:
+            raise interrupted_after(renames) from stop
+        raise
+    return done
 
 
 def swap_message(renames: Sequence[Rename], statements: Sequence[str]) -> str:

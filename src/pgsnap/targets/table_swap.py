@@ -1,187 +1,104 @@
 """SQL that makes one table beside a live one, or in its place, within one transaction.
 
-The table and all that has a name of its own (indexes, sequences, statistics) are made in a schema
-of their own, that exists only inside the transaction. At the end they move into the true schema:
-ALTER TABLE … SET SCHEMA takes indexes, constraints and owned sequences with it. Whatever fails or
-is killed, the server rolls all of it back.
+The table and all that has a name of its own (indexes, sequences, statistics) are made in staging
+schemas, one for each of theirs, that exist only inside the transaction. At the end they move into
+the true schemas: ALTER TABLE … SET SCHEMA takes indexes, constraints and owned sequences with it.
+Whatever fails or is killed, the server rolls all of it back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pgsnap.dump.table_parts import TableName, TableParts, quoted, with_names
 from pgsnap.limits import IDENTIFIER_BYTES_MAX
-from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sessions.base import ident, literal
+from pgsnap.targets.live_table import REFERS, LiveTable
 
 # While it is locked nobody reads or writes the table: better to fail than to let all of them wait.
 LOCK_SECONDS = 30
-# Room for "_999" before the suffix of a name that had to be cut.
-_NUMBER_CHARS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class LiveTable:
-    """The table that is there now. *size_bytes* with its indexes; *kind* as pg_class.relkind."""
-
-    name: TableName
-    oid: int
-    kind: str
-    size_bytes: int
-    owner: str
-    is_ours: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Dependents:
-    """What is tied to a live table besides what belongs to it.
-
-    *foreign_keys* of other tables refer to it, *views* read it: both can be made again.
-    *stuck* cannot, *publications* would no longer publish it.
-    """
-
-    foreign_keys: tuple[str, ...]
-    views: tuple[str, ...]
-    stuck: tuple[str, ...]
-    publications: tuple[str, ...]
-
-
-def look_at_table(session: Session, table: TableName) -> LiveTable | None:
-    """Return what is known of a table, or of what else has its name; None: the name is free."""
-    rows = session.query(
-        "SELECT c.oid, c.relkind, pg_catalog.pg_total_relation_size(c.oid), r.rolname,"
-        " pg_catalog.pg_has_role(c.relowner, 'USAGE')"
-        " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " JOIN pg_catalog.pg_roles r ON r.oid = c.relowner"
-        f" WHERE n.nspname = {literal(table[0])} AND c.relname = {literal(table[1])}"
-    )
-    if not rows:
-        return None
-    oid, kind, size, owner, ours = rows[0]
-    return LiveTable(table, int(oid or 0), kind or "", int(size or 0), owner or "", ours == "t")
-
-
-def dependents_of(session: Session, table: LiveTable) -> Dependents:
-    """Return what other objects have to do with *table*.
-
-    Its parts (automatic and internal dependencies) go with it; of normal dependencies those of its
-    own rules, policies, constraints, triggers and defaults are left out.
-    """
-    keys = session.query(
-        "SELECT pg_catalog.format('%I of %s', conname, conrelid::pg_catalog.regclass)"
-        f" FROM pg_catalog.pg_constraint WHERE contype = 'f' AND confrelid = {table.oid}"
-        f" AND conrelid <> {table.oid} AND conparentid = 0 ORDER BY 1"
-    )
-    rows = session.query(
-        "SELECT DISTINCT coalesce(c.relkind = 'v', false),"
-        " CASE WHEN c.relkind = 'v' THEN r.ev_class::pg_catalog.regclass::text"
-        " ELSE pg_catalog.pg_describe_object(d.classid, d.objid, 0) END"
-        " FROM pg_catalog.pg_depend d"
-        " LEFT JOIN pg_catalog.pg_rewrite r"
-        " ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.oid = d.objid"
-        " LEFT JOIN pg_catalog.pg_class c ON c.oid = r.ev_class"
-        " LEFT JOIN pg_catalog.pg_policy p"
-        " ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND p.oid = d.objid"
-        " LEFT JOIN pg_catalog.pg_constraint k"
-        " ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.oid = d.objid"
-        " LEFT JOIN pg_catalog.pg_trigger t"
-        " ON d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND t.oid = d.objid"
-        " LEFT JOIN pg_catalog.pg_attrdef a"
-        " ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND a.oid = d.objid"
-        f" WHERE {_REFERS.format(oid=table.oid)}"
-        " AND d.deptype = 'n' AND coalesce(k.contype, '') <> 'f'"
-        " AND coalesce(r.ev_class, p.polrelid, k.conrelid, t.tgrelid, a.adrelid, 0)"
-        f" <> {table.oid} ORDER BY 2"
-    )
-    published = session.query(
-        "SELECT p.pubname FROM pg_catalog.pg_publication_rel r"
-        f" JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = {table.oid}"
-        " ORDER BY 1"
-    )
-    return Dependents(
-        foreign_keys=tuple(name or "" for (name,) in keys),
-        views=tuple(name or "" for is_view, name in rows if is_view == "t"),
-        stuck=tuple(name or "" for is_view, name in rows if is_view != "t"),
-        publications=tuple(name or "" for (name,) in published),
-    )
-
-
-# A condition on a row d of pg_depend: it refers to the table, to its row type or that type's array,
-# or to a sequence that belongs to one of its columns.
-_REFERS = """((d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND (d.refobjid = {oid}
- OR d.refobjid IN (SELECT s.objid FROM pg_catalog.pg_depend s
- WHERE s.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
- AND s.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND s.refobjid = {oid}
- AND s.deptype IN ('a', 'i')
- AND EXISTS (SELECT FROM pg_catalog.pg_class q WHERE q.oid = s.objid AND q.relkind = 'S'))))
- OR (d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.refobjid IN (
- SELECT y.oid FROM pg_catalog.pg_type y WHERE y.typrelid = {oid}
- UNION ALL SELECT y.typarray FROM pg_catalog.pg_type y WHERE y.typrelid = {oid})))"""
-
-
-def beside_name(table: TableName, word: str) -> TableName:
-    """Return ``schema.table__<word>``, the table's own name cut where it would be too long."""
+def beside_name(table: TableName, word: str, taken: Container[TableName] = ()) -> TableName:
+    """Return ``schema.table__<word>``, the table's own name cut where it would be too long; none
+    of *taken*."""
     suffix = f"__{word}"
-    return table[0], _cut(table[1], IDENTIFIER_BYTES_MAX - len(suffix.encode())) + suffix
+    number = 0
+    while True:
+        stem = _cut(table[1], IDENTIFIER_BYTES_MAX - len(suffix.encode()))
+        if number:
+            end = f"_{number}"
+            stem = _cut(table[1], IDENTIFIER_BYTES_MAX - len((end + suffix).encode())) + end
+        name = table[0], stem + suffix
+        if name not in taken:
+            return name
+        number += 1
 
 
-def replaced_name(table: TableName, moment: datetime) -> TableName:
-    """Return the name under which a table that is replaced is kept."""
+def replaced_name(
+    table: TableName, moment: datetime, taken: Container[TableName] = ()
+) -> TableName:
+    """Return the name under which a table that is replaced is kept, none of *taken*."""
     # With milliseconds: two replacements may follow each other within a second.
-    return beside_name(table, moment.strftime("replaced_%Y%m%d_%H%M%S_%f")[:-3])
+    return beside_name(table, moment.strftime("replaced_%Y%m%d_%H%M%S_%f")[:-3], taken)
 
 
 def _cut(name: str, size: int) -> str:
     return name.encode("utf-8", "surrogateescape")[: max(1, size)].decode("utf-8", "ignore")
 
 
-def opening(staging: str) -> str:
-    """Begin the transaction, with a schema for what is made in it."""
-    return (
-        f"BEGIN;\nSET LOCAL lock_timeout = '{LOCK_SECONDS}s';\nCREATE SCHEMA {ident(staging)};\n"
+def staging_schemas(parts: Iterable[TableParts], tag: str) -> dict[str, str]:
+    """Return for each schema that *parts* have names in the one where they are made."""
+    schemas = dict.fromkeys(schema for each in parts for schema in each.schemas())
+    return {schema: f"snap_{tag}_{number}" for number, schema in enumerate(schemas, 1)}
+
+
+def opening(staging: Mapping[str, str]) -> str:
+    """Begin the transaction, with the schemas for what is made in it."""
+    sql = f"BEGIN;\nSET LOCAL lock_timeout = '{LOCK_SECONDS}s';\n"
+    for schema in staging.values():
+        sql += f"CREATE SCHEMA {ident(schema)};\n"
         # Who owns the table must be allowed into its schema; nobody else sees it.
-        f"GRANT USAGE, CREATE ON SCHEMA {ident(staging)} TO PUBLIC;\n"
-    )
+        sql += f"GRANT USAGE, CREATE ON SCHEMA {ident(schema)} TO PUBLIC;\n"
+    return sql
 
 
-def before_rows(parts: TableParts, staging: str) -> str:
-    return _renamed(parts, parts.before, staging)
+def staged_names(
+    parts: Iterable[TableParts], staging: Mapping[str, str]
+) -> dict[TableName, TableName]:
+    """Return for each name that *parts* have the one of what is in the making."""
+    return {old: new for each in parts for old, new in each.names_in(staging).items()}
 
 
-def after_rows(parts: TableParts, staging: str) -> str:
-    return _renamed(parts, parts.after, staging)
-
-
-def _renamed(parts: TableParts, texts: Iterable[str], staging: str) -> str:
-    names = parts.names_in(staging)
+def renamed(texts: Iterable[str], names: Mapping[TableName, TableName]) -> str:
+    """Return definitions with the names of what is in the making."""
     return "".join(f"{with_names(text, names)}\n" for text in texts)
 
 
 def sequence_values_sql(
-    parts: TableParts, values: dict[str, tuple[int, bool]], staging: str
+    values: dict[str, tuple[int, bool]], names: Mapping[TableName, TableName]
 ) -> str:
-    """Set the table's sequences to where they stood; *values* by the names in the dump."""
-    names = parts.names_in(staging)
+    """Set the sequences in the making to where they stood; *values* by the names in the dump."""
     lines = []
     for shown, (value, called) in values.items():
         # The dump has the name as it stands in setval('…').
-        new = with_names(f"'{shown}'::regclass", names)
-        if new != f"'{shown}'::regclass":
+        old = "'" + shown.replace("'", "''") + "'::regclass"
+        new = with_names(old, names)
+        if new != old:
             word = "true" if called else "false"
             lines.append(f"SELECT pg_catalog.setval({new}, {value}, {word});\n")
     return "".join(lines)
 
 
-def closing(staging: str) -> str:
-    """Drop the empty schema; fails, and so takes everything back, if anything was left in it."""
-    return f"DROP SCHEMA {ident(staging)};\n"
+def closing(staging: Mapping[str, str]) -> str:
+    """Drop the empty schemas; fails, and so takes everything back, if anything was left there."""
+    return f"DROP SCHEMA {', '.join(map(ident, staging.values()))};\n"
 
 
-def no_ties_to_live(parts: TableParts, staging: str, tag: str) -> str:
+def no_ties_to_live(table: TableName, made_as: TableName, tag: str) -> str:
     """Fail if the new table depends on the live one: then a name was not replaced."""
-    new, live = (literal(quoted(name)) for name in ((staging, parts.table[1]), parts.table))
+    new, live = (literal(quoted(name)) for name in (made_as, table))
     return _do(
         tag,
         "DECLARE tie text;",
@@ -206,108 +123,134 @@ def no_ties_to_live(parts: TableParts, staging: str, tag: str) -> str:
     )
 
 
-def rename_parts(table: TableName, suffix: str, tag: str) -> str:
-    """Give every index, sequence and statistics object of *table* a name that ends in *suffix*."""
-    oid = f"pg_catalog.to_regclass({literal(quoted(table))})"
-    room = IDENTIFIER_BYTES_MAX - len(suffix.encode())
-    return _do(
-        tag,
-        "DECLARE part record; number int := 0;",
-        f"""FOR part IN
-    SELECT n.nspname AS place, c.relname AS name,
-      CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'INDEX' END AS word
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.oid IN (SELECT indexrelid FROM pg_catalog.pg_index WHERE indrelid = {oid})
-      OR (c.relkind = 'S' AND EXISTS (SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
-        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = {oid}
-        AND d.deptype IN ('a', 'i')))
-    UNION ALL
-    SELECT n.nspname, s.stxname, 'STATISTICS' FROM pg_catalog.pg_statistic_ext s
-    JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxrelid = {oid}
-  LOOP
-    number := number + 1;
-    EXECUTE pg_catalog.format('ALTER %s %I.%I RENAME TO %I', part.word, part.place, part.name,
-      CASE WHEN pg_catalog.length(part.name::text) <= {room} THEN part.name::text
-      ELSE pg_catalog.left(part.name::text, {room - _NUMBER_CHARS}) || '_' || number END
-      || {literal(suffix)});
-  END LOOP;""",
+def rename_all(tables: Iterable[tuple[TableName, TableName]], suffix: str, tag: str) -> str:
+    """Give each of *tables* its second name, and what belongs to it one that ends in *suffix*."""
+    pairs = list(tables)
+    named = [(schema, new) for (schema, _), (_, new) in pairs]
+    return _do(tag, "", _renames(pairs) + _rename_parts([_oid(name) for name in named], suffix))
+
+
+def set_schemas(tables: Iterable[tuple[TableName, str]]) -> str:
+    """Let each of *tables* move into a schema."""
+    return "".join(
+        f"ALTER TABLE {quoted(name)} SET SCHEMA {ident(schema)};\n" for name, schema in tables
     )
 
 
-def move(parts: TableParts, staging: str, name: str) -> str:
-    """Give the new table *name* and let it move into its schema."""
-    schema = ident(parts.table[0])
-    sql = ""
-    if name != parts.table[1]:
-        sql += f"ALTER TABLE {quoted((staging, parts.table[1]))} RENAME TO {ident(name)};\n"
-    return sql + f"ALTER TABLE {quoted((staging, name))} SET SCHEMA {schema};\n"
-
-
-def move_statistics(staging: str, schema: str, tag: str) -> str:
+def move_statistics(staging: Mapping[str, str], tag: str) -> str:
     """Let extended statistics follow their table: SET SCHEMA leaves them where they are."""
-    return _do(
-        tag,
-        "DECLARE name text;",
-        f"""FOR name IN SELECT s.stxname FROM pg_catalog.pg_statistic_ext s
-    WHERE s.stxnamespace = {literal(staging)}::pg_catalog.regnamespace
+    return "".join(
+        _do(
+            tag,
+            "DECLARE name text;",
+            f"""FOR name IN SELECT s.stxname FROM pg_catalog.pg_statistic_ext s
+    WHERE s.stxnamespace = {literal(made_in)}::pg_catalog.regnamespace
   LOOP
     EXECUTE pg_catalog.format('ALTER STATISTICS %I.%I SET SCHEMA %I',
-      {literal(staging)}, name, {literal(schema)});
+      {literal(made_in)}, name, {literal(schema)});
   END LOOP;""",
+        )
+        for schema, made_in in staging.items()
     )
 
 
-def take_place(
-    parts: TableParts, live: LiveTable, kept: TableName, replaced: Sequence[int], *,
-    staging: str, tag: str,
-) -> str:  # fmt: skip
-    """Lock the live table, set it aside as *kept*, and let the new one take its name.
+def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str, tag: str) -> str:
+    """Lock the live tables, set each aside under its second name, and let others take their names
+    by *into_place*.
 
-    Views that read it and foreign keys that refer to it are made again, and so look at the new
-    table; a key that does not hold any more fails all of it. Foreign keys of the old table are
-    dropped: they would hold rows of other tables. *replaced* are all live tables of this restore.
+    Views that read them and foreign keys that refer to them are made again, and so look at the new
+    tables; a key that does not hold any more fails all of it. Foreign keys of the old tables are
+    dropped: they would hold rows of other tables.
     """
-    name, suffix = literal(quoted(live.name)), f"__{kept[1].rpartition('__')[2]}"
-    others = ", ".join(str(oid) for oid in replaced)
-    return (
-        f"LOCK TABLE {quoted(live.name)} IN ACCESS EXCLUSIVE MODE;\n"
-        + _do(
-            tag,
-            "",
-            f"""IF pg_catalog.to_regclass({name}) IS DISTINCT FROM {live.oid}::pg_catalog.oid THEN
-    RAISE EXCEPTION 'snap: the live table is not the one that the plan showed';
-  END IF;""",
-        )
-        + rename_parts(live.name, suffix, tag)
-        + _do(
-            tag,
-            "DECLARE views text[]; keys text[]; drops text[]; own text[]; one text;",
-            f"""SELECT pg_catalog.array_agg(DISTINCT pg_catalog.format(
+    if not replaced:
+        return into_place
+    names = ", ".join(quoted(live.name) for live, _ in replaced)
+    planned = ", ".join(f"({_oid(live.name)}, {live.oid}::pg_catalog.oid)" for live, _ in replaced)
+    oids = ", ".join(str(live.oid) for live, _ in replaced)
+    suffix = f"__{replaced[0][1][1].rpartition('__')[2]}"
+    return f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE;\n" + _do(
+        tag,
+        "DECLARE views text[]; keys text[]; drops text[]; own text[]; one text;",
+        f"""IF EXISTS (SELECT FROM (VALUES {planned}) AS v (now, oid)
+      WHERE v.now IS DISTINCT FROM v.oid) THEN
+    RAISE EXCEPTION 'snap: a live table is not the one that the plan showed';
+  END IF;
+  SELECT pg_catalog.array_agg(DISTINCT pg_catalog.format(
       'CREATE OR REPLACE VIEW %s%s AS %s', v.oid::pg_catalog.regclass,
       ' WITH (' || pg_catalog.array_to_string(v.reloptions, ', ') || ')',
       pg_catalog.pg_get_viewdef(v.oid))) INTO views
-    FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+    FROM pg_catalog.pg_class t JOIN pg_catalog.pg_depend d ON {REFERS.format(oid="t.oid")}
+    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
     JOIN pg_catalog.pg_class v ON v.oid = r.ev_class AND v.relkind = 'v'
-    WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-      AND {_REFERS.format(oid=live.oid)};
+    WHERE t.oid IN ({oids}) AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass;
   SELECT pg_catalog.array_agg(pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I',
       k.conrelid::pg_catalog.regclass, k.conname)),
     pg_catalog.array_agg(pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s',
       k.conrelid::pg_catalog.regclass, k.conname, pg_catalog.pg_get_constraintdef(k.oid)))
     INTO drops, keys FROM pg_catalog.pg_constraint k
-    WHERE k.contype = 'f' AND k.confrelid = {live.oid} AND k.conparentid = 0
-      AND k.conrelid NOT IN ({others});
+    WHERE k.contype = 'f' AND k.confrelid IN ({oids}) AND k.conparentid = 0
+      AND k.conrelid NOT IN ({oids});
   SELECT pg_catalog.array_agg(pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I',
       k.conrelid::pg_catalog.regclass, k.conname)) INTO own
     FROM pg_catalog.pg_constraint k
-    WHERE k.contype = 'f' AND k.conrelid = {live.oid} AND k.conparentid = 0;
+    WHERE k.contype = 'f' AND k.conrelid IN ({oids}) AND k.conparentid = 0;
   FOREACH one IN ARRAY coalesce(drops || own, '{{}}') LOOP EXECUTE one; END LOOP;
-  EXECUTE {literal(f"ALTER TABLE {quoted(live.name)} RENAME TO {ident(kept[1])}")};
-  EXECUTE {literal(move(parts, staging, parts.table[1]).strip().rstrip(";"))};
+  {_renames([(live.name, kept) for live, kept in replaced])}
+  {_rename_parts([str(live.oid) for live, _ in replaced], suffix)}
+  EXECUTE {literal(into_place)};
   FOREACH one IN ARRAY coalesce(views || keys, '{{}}') LOOP EXECUTE one; END LOOP;""",
-        )
     )
+
+
+def _oid(table: TableName) -> str:
+    return f"pg_catalog.to_regclass({literal(quoted(table))})::pg_catalog.oid"
+
+
+def _renames(tables: Iterable[tuple[TableName, TableName]]) -> str:
+    return "".join(
+        f"EXECUTE {literal(f'ALTER TABLE {quoted(old)} RENAME TO {ident(new[1])}')};\n"
+        for old, new in tables
+    )
+
+
+def _rename_parts(oids: Iterable[str], suffix: str) -> str:
+    """Give every index, sequence and statistics object of tables a free name that ends in
+    *suffix*."""
+    tables = ", ".join(oids)
+    return f"""DECLARE part record; stem text; number int; fresh text;
+  BEGIN
+  FOR part IN
+    SELECT n.oid AS place_oid, n.nspname AS place, c.relname AS name,
+      CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'INDEX' END AS word
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid IN (SELECT indexrelid FROM pg_catalog.pg_index WHERE indrelid IN ({tables}))
+      OR (c.relkind = 'S' AND EXISTS (SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
+        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        AND d.refobjid IN ({tables}) AND d.deptype IN ('a', 'i')))
+    UNION ALL
+    SELECT n.oid, n.nspname, s.stxname, 'STATISTICS' FROM pg_catalog.pg_statistic_ext s
+    JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxrelid IN ({tables})
+    ORDER BY 2, 3
+  LOOP
+    stem := part.name;
+    number := 0;
+    LOOP
+      fresh := stem || CASE number WHEN 0 THEN '' ELSE '_' || number END || {literal(suffix)};
+      IF pg_catalog.octet_length(fresh) > {IDENTIFIER_BYTES_MAX} THEN
+        stem := pg_catalog.left(stem, -1);
+        CONTINUE;
+      END IF;
+      EXIT WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_class c
+          WHERE c.relnamespace = part.place_oid AND c.relname = fresh)
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_statistic_ext s
+          WHERE s.stxnamespace = part.place_oid AND s.stxname = fresh);
+      number := number + 1;
+    END LOOP;
+    EXECUTE pg_catalog.format(
+      'ALTER %s %I.%I RENAME TO %I', part.word, part.place, part.name, fresh);
+  END LOOP;
+  END;"""
 
 
 def _do(tag: str, declare: str, body: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pgsnap.errors import RepositoryLocked, SnapError
+from pgsnap.errors import RepositoryLocked, SnapError, SourceError
 from pgsnap.format.times import to_micros
 from pgsnap.limits import MIB
 from pgsnap.model import Note, SnapshotId
@@ -21,20 +21,15 @@ from pgsnap.schedulers.cron import parse_cron
 from pgsnap.schedulers.state import Installed, RunRecord, State
 from pgsnap.sessions.server import Server
 from pgsnap.targets.kept import NotedKept
+from pgsnap.workflows.ages import LOCK_HELD_MAX, MAX_DRILL_AGE, span
 from pgsnap.workflows.kept_notes import read_kept_notes
+from pgsnap.workflows.server_databases import committed_databases
 from pgsnap.workflows.verdicts import VERDICT
-
-MAX_AGE = timedelta(hours=26)
-"""A day, and two hours for a run that is late or long."""
-MAX_DRILL_AGE = timedelta(days=35)
-"""A month, and a few days."""
 
 # A clock that is a little ahead is no snapshot of the future.
 _CLOCK_SLACK = timedelta(minutes=10)
 # A timer may be late, and a run may wait for another one.
 _RUN_SLACK = timedelta(hours=1)
-# No gc takes as long.
-_LOCK_HELD_MAX = timedelta(hours=6)
 _FREE_BYTES_MIN = 64 * MIB
 
 
@@ -69,10 +64,19 @@ class LabelState:
 
 @dataclass(frozen=True, slots=True)
 class LockWaits:
-    """Sessions of the database that wait for a lock, and how long the longest has."""
+    """Sessions of the databases that wait for a lock, and how long the longest has."""
 
     sessions: int
     longest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a server says: the databases that it has, and the *findings* about them."""
+
+    databases: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    lock_waits: LockWaits | None = None
 
 
 @dataclass(slots=True)
@@ -98,17 +102,17 @@ def check_repository(
     report: CheckReport,
     *,
     database: str | None,
-    expected: str | None,
+    expected: Sequence[str] = (),
     max_age: timedelta,
     max_drill_age: timedelta | None,
 ) -> None:
-    """Look at what is stored: of one label, or of all and of the *expected* one.
+    """Look at what is stored: of one label, or of all and of the *expected* ones.
 
     Without *max_drill_age* a label that never had a drill is no alarm. Raises StoreError.
     """
     labels = [database] if database is not None else repo.databases()
-    if expected is not None and database is None and expected not in labels:
-        labels.append(expected)
+    if database is None:
+        labels += [name for name in expected if name not in labels]
     if not labels:
         report.add(Level.RED, "snapshot", "the repository holds no snapshot")
     verdicts = [note for _, note in sound_notes(repo.store, VERDICT)]
@@ -202,11 +206,13 @@ def _damage(
     for note in sorted(verdicts, key=lambda note: note.time):
         if note.snapshot is not None and note.body.get("by") == "verify":
             last[note.snapshot] = note
-    visible = {snapshot for label in labels for snapshot in repo.newest(label)}
-    for snapshot, note in last.items():
-        if snapshot in visible and note.body.get("findings") != 0:
-            text = f"verify found damage in snapshot {snapshot.hex()[:12]}: snap repair"
-            report.add(Level.RED, "damage", text, note.database)
+    ill = {snapshot for snapshot, note in last.items() if note.body.get("findings") != 0}
+    for label in labels:
+        found = [snapshot.hex()[:12] for snapshot in repo.newest(label) if snapshot in ill]
+        if found:
+            which = f"snapshot {found[0]}" if len(found) == 1 else f"{len(found)} snapshots"
+            text = f"verify found damage in {which} of {label}: snap repair"
+            report.add(Level.RED, "damage", text, label)
 
 
 def _space(report: CheckReport, repo: Repository) -> None:
@@ -227,7 +233,7 @@ def check_closed(report: CheckReport, path: Path, error: SnapError) -> None:
     if isinstance(error, RepositoryLocked):
         since = lock.held_since(path / layout.LOCK_FILE)
         age = report.now - since if since is not None else timedelta()
-        level = Level.RED if age > _LOCK_HELD_MAX else Level.WARNING
+        level = Level.RED if age > LOCK_HELD_MAX else Level.WARNING
         text = f"the repository is locked since {span(age)}, so nothing in it was looked at"
     report.add(level, "lock" if isinstance(error, RepositoryLocked) else "repository", text)
 
@@ -240,23 +246,42 @@ def check_access(report: CheckReport, path: Path) -> None:
         report.add(Level.WARNING, "access", text)
 
 
-def check_database(report: CheckReport, server: Server) -> None:
-    """See whether the database answers, and who waits for locks in it."""
-    name = server.endpoint.database
+def ask_databases(find_server: Callable[[], Server], *, every: bool) -> Asked:
+    """See whether the database answers, or *every* one that a schedule commits, and who waits for
+    locks in them. *find_server* may raise SourceError, as for a container that does not run."""
+    name: str | None = None
     try:
-        with server.connect(application_name="snap check") as session:
-            rows = session.query(
-                "SELECT pg_catalog.count(*), coalesce(pg_catalog.max(EXTRACT(epoch FROM"
-                " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.state_change)), 0)"
-                " FROM pg_catalog.pg_stat_activity a"
-                " WHERE a.wait_event_type OPERATOR(pg_catalog.=) 'Lock'"
-                " AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
-            )
-    except SnapError as error:
-        report.add(Level.RED, "database", f"database {name} does not answer: {error.message}", name)
-        return
-    report.lock_waits = LockWaits(int(rows[0][0] or 0), float(rows[0][1] or 0))
-    report.add(Level.OK, "database", f"database {name} answers", name)
+        server = find_server()
+        name = None if every else server.endpoint.database
+        names = committed_databases(server) if name is None else [name]
+    except SourceError as error:
+        text = f"the database server cannot be asked: {error.message}"
+        return Asked((), (Finding(Level.RED, "database", text),))
+    silent, waits = [], []
+    for each in names:
+        try:
+            waits.append(_lock_waits(server, each))
+        except SnapError as error:
+            text = f"database {each} does not answer: {error.message}"
+            silent.append(Finding(Level.RED, "database", text, each))
+    words = f"database {names[0]} answers" if len(names) == 1 else f"{len(waits)} databases answer"
+    found = [*silent, Finding(Level.OK, "database", words, name)] if waits else silent
+    total = LockWaits(
+        sum(one.sessions for one in waits), max((one.longest_seconds for one in waits), default=0.0)
+    )
+    return Asked(tuple(names), tuple(found), total if waits else None)
+
+
+def _lock_waits(server: Server, database: str) -> LockWaits:
+    with server.connect(database, application_name="snap check") as session:
+        ((sessions, longest),) = session.query(
+            "SELECT pg_catalog.count(*), coalesce(pg_catalog.max(EXTRACT(epoch FROM"
+            " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.state_change)), 0)"
+            " FROM pg_catalog.pg_stat_activity a"
+            " WHERE a.wait_event_type OPERATOR(pg_catalog.=) 'Lock'"
+            " AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
+        )
+    return LockWaits(int(sessions or 0), float(longest or 0))
 
 
 def check_runs(report: CheckReport, state: State) -> None:
@@ -299,15 +324,3 @@ def _overdue(report: CheckReport, job: Installed, run: RunRecord | None) -> None
         late = span(report.now - due)
         text = f"the scheduled {job.job} is overdue since {late}: is {job.by} running?"
         report.add(Level.RED, "schedule", text)
-
-
-def span(time: timedelta) -> str:
-    """Return a span of time in one unit: ``26 h``, ``3 d``."""
-    seconds = max(0.0, time.total_seconds())
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 72 * 3600:
-        return f"{seconds / 3600:.0f} h"
-    return f"{seconds / 86400:.0f} d"

@@ -6,11 +6,11 @@ import enum
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
-from pgsnap.errors import SnapError
-from pgsnap.repository import lock
+from pgsnap.errors import CorruptionError, RepositoryLocked, SnapError
+from pgsnap.repository import layout, lock
 from pgsnap.repository.access import closing_command, open_to_others
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.state import Installed
@@ -18,12 +18,10 @@ from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.server import Server
 from pgsnap.targets.preflight import check_replaceable, check_server, look_at, who_am_i
 from pgsnap.targets.scratch import find_leftovers
+from pgsnap.workflows.ages import LOCK_HELD_MAX, MAX_AGE, MAX_DRILL_AGE, span
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.verdicts import Drilled, drilled
 
-MAX_AGE = timedelta(hours=26)
-MAX_DRILL_AGE = timedelta(days=35)
-_LOCK_HELD_MAX = timedelta(hours=6)
 _TOOLS = ("pg_dump", "pg_dumpall", "psql")
 _NAMES_SHOWN = 5
 
@@ -55,15 +53,23 @@ def look_at_repository(path: Path, open_it: Callable[[], Repository], now: datet
             steps.append(_access(path, mode))
             steps += _snapshots(repo, now)
             steps.append(_kept(repo, now))
+    except RepositoryLocked as error:
+        return [_lock(path, error, now)]
     except SnapError as error:
-        hint = error.hint or "Make one: snap init"
-        return [Step("repository", Health.RED, error.message, hint)]
-    held = lock.held_since(path)
-    if held is not None and now - held > _LOCK_HELD_MAX:
-        hours = (now - held).total_seconds() / 3600
-        text = f"another process has held the repository for {hours:.0f} hours"
-        steps.append(Step("lock", Health.WARNING, text, f"See who: fuser {path / 'lock'}"))
+        damaged = isinstance(error, CorruptionError)
+        way = "Mend it: snap repair" if damaged else f"See what is there: ls -la {path}"
+        return [Step("repository", Health.RED, error.message, error.hint or way)]
     return steps
+
+
+def _lock(path: Path, error: RepositoryLocked, now: datetime) -> Step:
+    held = lock.held_since(path / layout.LOCK_FILE)
+    if held is not None and now - held > LOCK_HELD_MAX:
+        text = f"another process has held the repository for {span(now - held)}"
+        hint = f"See who, and whether it hangs: fuser -v {path / layout.LOCK_FILE}"
+        return Step("lock", Health.RED, text, hint)
+    text = f"{error.message}, so nothing in it was looked at"
+    return Step("lock", Health.WARNING, text, "Wait for it, then again: snap doctor")
 
 
 def _access(path: Path, mode: int | None) -> Step:
@@ -87,14 +93,18 @@ def _snapshots(repo: Repository, now: datetime) -> list[Step]:
     for snapshot_id in newest:
         snapshot = repo.snapshot(snapshot_id)
         age = now - snapshot.time
-        words = f"the newest of {snapshot.database} is {_age(age)} old"
+        words = f"the newest of {snapshot.database} is {span(age)} old"
         if age > MAX_AGE:
             hint = "Make one now: snap commit -m now. Then let it be made: snap schedule install"
             steps.append(Step("snapshot", Health.RED, words, hint))
         else:
             steps.append(Step("snapshot", Health.OK, words))
-        mine = [d for s, d in drills.items() if repo.has_snapshot(s)
-                and repo.snapshot(s).database == snapshot.database]  # fmt: skip
+        mine = (
+            drill
+            for drilled_id, drill in drills.items()
+            if repo.has_snapshot(drilled_id)
+            and repo.snapshot(drilled_id).database == snapshot.database
+        )
         last = max(mine, key=lambda one: one.time, default=None)
         steps.append(_drill(snapshot.database, last, now))
     return steps
@@ -107,19 +117,19 @@ def _drill(database: str, last: Drilled | None, now: datetime) -> Step:
         return Step("drill", Health.WARNING, text, prove)
     age = now - last.time
     if not last.passed:
-        text = f"the last drill of {database} failed, {_age(age)} ago"
+        text = f"the last drill of {database} failed, {span(age)} ago"
         return Step("drill", Health.RED, text, "See why: snap drill --verbose")
     if age > MAX_DRILL_AGE:
-        text = f"the last drill of {database} was {_age(age)} ago"
+        text = f"the last drill of {database} was {span(age)} ago"
         return Step("drill", Health.WARNING, text, prove)
-    return Step("drill", Health.OK, f"a drill of {database} passed {_age(age)} ago")
+    return Step("drill", Health.OK, f"a drill of {database} passed {span(age)} ago")
 
 
 def _kept(repo: Repository, now: datetime) -> Step:
     kept = read_kept_notes(repo).kept()
     if not kept:
         return Step("kept", Health.OK, "no replaced database is kept")
-    words = ", ".join(f"{one.name} ({_age(now - one.since)})" for one in kept)
+    words = ", ".join(f"{one.name} ({span(now - one.since)})" for one in kept)
     return Step(
         "kept",
         Health.WARNING,
@@ -128,9 +138,11 @@ def _kept(repo: Repository, now: datetime) -> Step:
     )
 
 
-def look_at_server(server: Server) -> list[Step]:
+def look_at_server(server: Server, unnamed_hint: str = "") -> list[Step]:
     """Return the steps about PostgreSQL: reached, the client's tools, rights to read and to
-    restore, and what killed restores left."""
+    restore, and what killed restores left.
+
+    *unnamed_hint* says what to do where nothing named this server and it does not answer."""
     try:
         with server.connect() as session:
             version = session.server_version_num
@@ -146,8 +158,7 @@ def look_at_server(server: Server) -> list[Step]:
             steps.append(_rights_to_restore(server, session))
             steps.append(_leftovers(server, session))
     except SnapError as error:
-        hint = error.hint or "Name it: export DATABASE_URL=postgresql://user@host/database"
-        return [Step("server", Health.RED, error.message, hint)]
+        return [Step("server", Health.RED, error.message, unnamed_hint or error.hint)]
     return steps
 
 
@@ -156,7 +167,8 @@ def _tools(server: Server) -> Step:
         found = [server.tool(name) for name in _TOOLS]
     except SnapError as error:
         return Step("tools", Health.RED, error.message, error.hint)
-    return Step("tools", Health.OK, f"{', '.join(_TOOLS)} are {found[0].version_line}")
+    version = found[0].version_line.partition(") ")[2].partition(" ")[0]
+    return Step("tools", Health.OK, f"{', '.join(_TOOLS)} of version {version} are there")
 
 
 def _rights_to_read(session: Session) -> Step:
@@ -219,10 +231,3 @@ def look_at_schedule(installed: Iterable[Installed]) -> Step:
         )
     words = ", ".join(f"{job.job} ({job.when})" for job in jobs.values())
     return Step("schedule", Health.OK, f"scheduled by {jobs['commit'].by}: {words}")
-
-
-def _age(age: timedelta) -> str:
-    hours = age.total_seconds() / 3600
-    if hours < 1:
-        return f"{max(0, age.total_seconds() / 60):.0f} min"
-    return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgsnap.dump.ddl import ddl_entries
+from pgsnap.dump.entry_filter import LeftOut, leave_out
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.model import Origin, SectionKind, SectionName, SectionStart
 from pgsnap.sessions.server import Server
@@ -44,7 +45,7 @@ def unstable_definitions(
             session, f"again_{database}", token, origin.properties, snapshot=snapshot
         )
         try:
-            _load(server, scratch.name, first, allow_newer)
+            _load(server, scratch.name, first, encoding, allow_newer)
             second, _ = _definitions(server, scratch.name, origin, allow_newer)
         finally:
             drop_database(session, scratch.name)
@@ -94,7 +95,11 @@ def _definitions(
 
 
 def _load(
-    server: Server, database: str, parts: list[tuple[SectionName, bytes]], allow_newer: bool
+    server: Server,
+    database: str,
+    parts: list[tuple[SectionName, bytes]],
+    encoding: str,
+    allow_newer: bool,
 ) -> None:
     psql = server.tool("psql", allow_newer=allow_newer)
     key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
@@ -111,6 +116,7 @@ def _load(
                 yield data
 
         major = server.version_num // 10000
-        feeder.run(without_unknown_sets(blocks(), lambda: current[0], major))
+        known = without_unknown_sets(blocks(), lambda: current[0], major)
+        feeder.run(leave_out(known, lambda: current[0], LeftOut(public=True), encoding))
     finally:
         child.kill()

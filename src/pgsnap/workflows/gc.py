@@ -8,7 +8,7 @@ mends it may be among what nothing needs.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -18,7 +18,7 @@ from pgsnap.model import RecipeRoot, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.footprint import footprint
-from pgsnap.repository.forgetting import check_notes
+from pgsnap.repository.forgetting import check_notes, mend_forgotten
 from pgsnap.repository.frame_table import Array, FrameTable
 from pgsnap.repository.marking import VERIFY_FIRST, Choice, Marker
 from pgsnap.repository.reencoding import ReencodePlan, plan_reencoding, reencode
@@ -32,7 +32,7 @@ from pgsnap.repository.sweeping import (
     plan_sweep,
     rewrite_packs,
 )
-from pgsnap.workflows.object_faults import forgotten, given_up
+from pgsnap.workflows.object_faults import forgotten, given_up, lost_while_forgotten
 from pgsnap.workflows.retention import Decision, Policy, decide
 
 
@@ -121,25 +121,20 @@ class _Collection:
         repo = self._repo
         bytes_before = footprint(repo.path).total
         self._progress.phase("choose snapshots")
-        # One that cannot be read may be what brought a snapshot back.
+        # One that cannot be read may be what brought a snapshot back. What is dropped is what the
+        # notes say, not what the index made of them.
         check_notes(repo.store, repo.index)
+        mend_forgotten(repo.store, repo.index)
         decisions = decide(repo, self._policy, self._now, zone=self._zone)
         dropped = [decision for decision in decisions if not decision.keep]
         if not dry_run:
             self._forget(dropped)
         expired, waiting = self._sort_forgotten(dropped if dry_run else ())
-        roots = _roots(repo, {one.snapshot_id for one in expired})
-
-        self._progress.phase("mark what is needed")
-        repo.catch_up_packs()
-        table = FrameTable(repo.index)
-        choice = _marked(repo, table, roots)
-        plan = plan_reencoding(table, choice)
+        roots = [*_roots(repo, {one.snapshot_id for one in expired}), *self._roots_of_lost()]
         if dry_run:
-            bytes_after = bytes_before - self._foresee(table, choice, plan, expired)
+            bytes_after = bytes_before - self._foresee(roots, expired)
         else:
-            self._drop_snapshots(expired)
-            self._act(table, choice, plan)
+            self._act(roots, expired)
             bytes_after = footprint(repo.path).total
         return GcReport(
             tuple(decisions),
@@ -162,7 +157,9 @@ class _Collection:
     def _forget(self, dropped: Collection[Decision]) -> None:
         try:
             for decision in dropped:
-                self._repo.forget(decision.snapshot_id, by="snap gc", reason="retention")
+                self._repo.forget(
+                    decision.snapshot_id, by="snap gc", reason="retention", now=self._now
+                )
         except StoreFull as error:
             # What was forgotten earlier can be dropped without any room.
             self._full = error
@@ -175,12 +172,24 @@ class _Collection:
         expired, waiting = [], []
         since_when = self._repo.forgotten() | {one.snapshot_id: self._now for one in dropped}
         for snapshot_id, since in since_when.items():
-            if not self._grace or self._now - since >= self._grace:
+            if self._is_over(since):
                 snapshot = self._repo.snapshot(snapshot_id)
                 expired.append(ExpiredSnapshot(snapshot_id, snapshot, since))
             else:
                 waiting.append(since)
         return expired, waiting
+
+    def _is_over(self, since: datetime) -> bool:
+        """Tell whether what is forgotten *since* then can be dropped."""
+        return not self._grace or self._now - since >= self._grace
+
+    def _roots_of_lost(self) -> Iterator[RecipeRoot]:
+        """Yield the section tables of snapshots whose manifests vanished in their grace period:
+        until that is over a repair can put them back."""
+        for snapshot_id, data in lost_while_forgotten(self._repo):
+            since = self._repo.forgotten_since(snapshot_id)
+            if since is not None and not self._is_over(since):
+                yield decode_manifest(data, snapshot_id).sections_recipe
 
     def _drop_snapshots(self, expired: Collection[ExpiredSnapshot]) -> None:
         """Delete manifests for good, with the tags that still name them. Their notes stay."""
@@ -196,17 +205,29 @@ class _Collection:
             except StoreFull as error:
                 # It finds out by itself when it is opened.
                 self._full = self._full or error
+        # Nor does a repair put back what was lost and would be dropped now.
+        lost = repo.index.lost_snapshots().keys() & forgotten(repo)
+        since = {one: repo.forgotten_since(one) for one in lost}
+        if over := [one for one, time in since.items() if time is not None and self._is_over(time)]:
+            try:
+                repo.index.drop_lost(over)
+            except StoreFull as error:
+                self._full = self._full or error
 
     # -- chunks -------------------------------------------------------------------------------
 
-    def _foresee(
-        self,
-        table: FrameTable,
-        choice: Choice,
-        plan: ReencodePlan,
-        expired: Collection[ExpiredSnapshot],
-    ) -> int:
+    def _plan(self, roots: Collection[RecipeRoot]) -> tuple[FrameTable, Choice, ReencodePlan]:
+        """Return all frames, those through which what the snapshots *roots* need is read, and what
+        to encode anew. Raises CorruptionError."""
+        self._progress.phase("mark what is needed")
+        self._repo.catch_up_packs()
+        table = FrameTable(self._repo.index)
+        choice = Choice(table, _marked(self._repo, table, roots))
+        return table, choice, plan_reencoding(table, choice)
+
+    def _foresee(self, roots: Collection[RecipeRoot], expired: Collection[ExpiredSnapshot]) -> int:
         """Take for done what would be, and return about how many bytes it would free."""
+        table, choice, plan = self._plan(roots)
         needed = choice.is_needed.copy()
         needed[plan.let_go] = False
         needed[plan.chunks] = False
@@ -222,21 +243,26 @@ class _Collection:
         )
         return sweep.freed_bytes - int(plan.new_bytes.sum()) + manifests
 
-    def _act(self, table: FrameTable, choice: Choice, plan: ReencodePlan) -> None:
+    def _act(self, roots: Collection[RecipeRoot], expired: Collection[ExpiredSnapshot]) -> None:
+        table, choice, plan = self._plan(roots)
         frames = len(table)
+        self._drop_snapshots(expired)
         kept, sweep = self._delete_dead(table, choice)
         if len(plan):
             self._progress.phase("encode anew", int(plan.new_bytes.sum()))
             try:
-                reencode(self._repo, plan, table.ids, self._progress)
+                reencode(self._repo, plan, table, self._progress)
                 self._reencoded = len(plan)
             except StoreFull as error:
                 # What it wrote so far counts all the same.
                 self._full = self._full or error
-            again = FrameTable(self._repo.index)
-            choice = Choice(again, again.carried_over(table, choice.is_live))
-            table = again
+            live = table.beginnings(choice.is_live)
+            # Before there is another one: it is what takes most memory.
+            del table, choice, kept
+            table = FrameTable(self._repo.index)
+            choice = Choice(table, table.starting_with(live))
             kept, sweep = self._delete_dead(table, choice)
+        del choice, plan
         if sweep.rewritten:
             self._progress.phase("write anew", sweep.kept_bytes)
             try:
@@ -282,8 +308,8 @@ def _roots(repo: Repository, expired: Collection[SnapshotId]) -> list[RecipeRoot
     return found
 
 
-def _marked(repo: Repository, table: FrameTable, roots: Collection[RecipeRoot]) -> Choice:
-    """Return what the snapshots need, and through which frames. Raises CorruptionError."""
+def _marked(repo: Repository, table: FrameTable, roots: Collection[RecipeRoot]) -> Array:
+    """Return which chunks the snapshots *roots* need. Raises CorruptionError."""
     marker = Marker(table, repo.chunks)
     for root in roots:
         marker.add(root)
@@ -293,7 +319,7 @@ def _marked(repo: Repository, table: FrameTable, roots: Collection[RecipeRoot]) 
             detail="Nothing was deleted: what mends them may be among what is not needed.",
             hint=VERIFY_FIRST,
         )
-    return Choice(table, marker.is_live)
+    return marker.is_live
 
 
 def _unreadable(repo: Repository) -> list[str]:

@@ -43,12 +43,14 @@ class ImportPlan:
 @dataclass(frozen=True, slots=True)
 class ImportedFile:
     """What became of a file. *report* tells what it added, if it did; *snapshot_id* is its
-    snapshot, also where it was imported before; *error* says why there is none."""
+    snapshot, also where it was imported before (and *is_forgotten* since); *error* says why there
+    is none."""
 
     file: DatedFile
     snapshot_id: SnapshotId | None = None
     report: CommitReport | None = None
     error: SourceError | None = None
+    is_forgotten: bool = False
 
 
 class _OnePhase:
@@ -108,19 +110,23 @@ def import_dumps(
 ) -> list[ImportedFile]:
     """Import *files*, oldest first, as snapshots of *database*, a label; *told* hears of each.
 
-    A file whose name and time a snapshot bears is not read again, and one whose contents a snapshot
-    of the same time has is not recorded again: after an interruption, run it again. The parent of
-    each is the newest snapshot at or before its time. *tags* are for a single file. Raises the
-    SourceError of the first file that is no whole dump, unless *skip_bad*; UsageError, StoreError.
+    A file whose name and time a snapshot bears, forgotten or not, is not read again, and one whose
+    contents a snapshot of the same time has is not recorded again: after an interruption, run it
+    again. The parent of each is the newest snapshot at or before its time. *tags* are for a single
+    file. Raises the SourceError of the first file that is no whole dump, unless *skip_bad*;
+    UsageError, StoreError.
     """
     if tags and len(files) != 1:
         raise UsageError(
             "a tag names one snapshot, and there are several files",
             hint="Import them, then tag the one that is meant: snap tag NAME REV",
         )
+    # Of two that a file became, the one that is not forgotten counts.
+    stored = repo.newest(database, also_forgotten=True)
+    stored.sort(key=lambda one: repo.forgotten_since(one) is None)
     known = {
         (snapshot.time, snapshot.origin.file_name): found
-        for found in repo.newest(database)
+        for found in stored
         if (snapshot := repo.snapshot(found)).origin.kind is SourceKind.FILE
     }
     results = []
@@ -128,7 +134,8 @@ def import_dumps(
     for file in files:
         before = known.get((file.time, file.path.name))
         if before is not None:
-            done = ImportedFile(file, before)
+            is_forgotten = repo.forgotten_since(before) is not None
+            done = ImportedFile(file, before, is_forgotten=is_forgotten)
         else:
             done = _import_one(repo, file, database, tags, skip_bad=skip_bad, progress=progress)
         results.append(done)

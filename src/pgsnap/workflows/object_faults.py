@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -93,6 +94,18 @@ def forgotten(repo: Repository) -> set[SnapshotId]:
         if note.snapshot is not None:
             (gone.add if note.kind == "forgotten" else gone.discard)(note.snapshot)
     return gone
+
+
+def lost_while_forgotten(repo: Repository) -> Iterator[tuple[SnapshotId, bytes]]:
+    """Yield the forgotten snapshots whose manifests vanished though no gc dropped them, as far as
+    can be told: all that they need is still there. Each comes with its manifest."""
+    lost = repo.index.lost_snapshots()
+    for snapshot in sorted(lost.keys() & forgotten(repo)):
+        data = kept_manifest(repo, snapshot)
+        if data is not None and not is_stored(repo, snapshot):
+            with contextlib.suppress(CorruptionError):
+                repo.check_present(decode_manifest(data, snapshot))
+                yield snapshot, data
 
 
 def note_faults(repo: Repository) -> Iterator[Fault]:

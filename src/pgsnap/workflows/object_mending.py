@@ -19,6 +19,7 @@ from pgsnap.workflows.object_faults import (
     given_up,
     is_stored,
     kept_manifest,
+    lost_while_forgotten,
     manifest_faults,
     note_faults,
     tag_faults,
@@ -76,6 +77,10 @@ class ObjectMender:
         for snapshot, fault in wanted.items():
             if not is_stored(repo, snapshot):
                 self._manifest(snapshot, fault)
+        for snapshot, data in list(lost_while_forgotten(repo)):
+            repo.put_back(snapshot, data)
+            name = layout.snapshot_name(snapshot)
+            self._tell("snapshot", name, "the index had it; it is forgotten as before")
 
     def _manifest(self, snapshot: SnapshotId, fault: Fault) -> None:
         name = layout.snapshot_name(snapshot)

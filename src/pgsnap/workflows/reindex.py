@@ -1,4 +1,4 @@
-"""Reindex: the index, all of it, made anew from packs and manifests alone."""
+"""Reindex: the index, all of it, made anew from packs, manifests and notes alone."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def reindex(
 ) -> ReindexReport:
     """Make the index of the repository in *path* anew. Nobody else may have it open meanwhile.
 
-    Tags and notes are read from the store each time, so they are not in it. Raises
-    RepositoryLocked, RepositoryError, StoreError.
+    Tags are read from the store each time, so they are not in it. Raises RepositoryLocked,
+    RepositoryError, StoreError.
     """
     started = time.monotonic()
     made = rebuild_index(

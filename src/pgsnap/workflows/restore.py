@@ -13,16 +13,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from pgsnap.dump.entry_filter import LeftOut, leave_out
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import Interrupted, QueryFailed, RestoreFailed, SnapError
-from pgsnap.model import Note, Section, Snapshot, SnapshotId
+from pgsnap.model import Note, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
-from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
+from pgsnap.targets.dumptext import understands_restrict
 from pgsnap.targets.feeder import (
     PSQL_ARGUMENTS,
     Feeder,
@@ -44,7 +42,7 @@ from pgsnap.targets.properties import (
 )
 from pgsnap.targets.read_only import read_only_meanwhile
 from pgsnap.targets.roles import creation_order, server_roles
-from pgsnap.targets.row_order import Table, empty_tables, keep_order, tables_to_keep
+from pgsnap.targets.row_order import Table, empty_tables
 from pgsnap.targets.scratch import (
     Scratch,
     create_scratch,
@@ -53,10 +51,11 @@ from pgsnap.targets.scratch import (
     drop_loader,
     still_scratch,
 )
-from pgsnap.targets.swap import Rename, SwapReport, swap
+from pgsnap.targets.swap import Rename, SwapReport, swap_aside
 from pgsnap.workflows.kept_notes import drop_kept, note_if_never_made, note_what_is_gone
 from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
 from pgsnap.workflows.restore_report import PhaseSeconds, RestoreReport
+from pgsnap.workflows.restore_stream import dump_for_psql
 
 
 def restore(
@@ -187,7 +186,8 @@ class _Restore:
             return ()
         present = server_roles(session)
         roles = [role for role in self.plan.missing_roles if role.name not in present]
-        statements = creation_order(roles)
+        owners = () if who_am_i(session).is_superuser else self.snapshot.origin.owners
+        statements = creation_order(roles, owners)
         try:
             # One message, so one transaction: all of them or none.
             session.execute(";\n".join(statements) or "SELECT 1")
@@ -225,7 +225,8 @@ class _Restore:
         options = self.plan.options
         if self.snapshot.origin.is_pg_dump or options.as_superuser:
             loaded = self._load(self.server, scratch)
-            self._analyze(self.server, scratch)
+            # It has event triggers by now, and one on login could refuse us or write.
+            self._analyze(self.server.without_event_triggers(), scratch)
             return loaded
         owner = self.plan.properties.owner if self.plan.properties is not None else ""
         if owner not in server_roles(session):
@@ -240,7 +241,6 @@ class _Restore:
         self.progress.phase("load", self.plan.plain_bytes)
         psql = self.plan.psql or self.server.tool("psql")
         key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
-        current: list[Section] = []
         sections = sections_to_send(self.repo, self.snapshot, self.plan.options.tables)
         with self._timed("load"):
             child = server.start_tool(
@@ -259,39 +259,16 @@ class _Restore:
                     progress=self.progress,
                 )
 
-                def begins(found: Section) -> None:
-                    current[:] = [found]
-                    feeder.section_begins(found.name)
-
-                def section() -> Section | None:
-                    return current[0] if current else None
-
-                names = {each.name for each in sections}
-                blocks = snapshot_stream(
-                    self.repo, self.snapshot, restrict_key=None, sections=names, on_section=begins
+                blocks = dump_for_psql(
+                    self.repo,
+                    self.snapshot,
+                    self.plan,
+                    feeder.section_begins,
+                    lambda: self._empty_tables(feeder, scratch),
                 )
-                major = self.plan.server.major
-                blocks = without_unknown_sets(
-                    blocks, lambda: current[0].name if current else None, major
-                )
-                if self.snapshot.origin.is_pg_dump:
-                    encoding = self.snapshot.origin.client_encoding
-                    blocks = leave_out(blocks, section, self._left_out(), encoding)
-                    blocks = keep_order(
-                        blocks,
-                        section,
-                        tables_to_keep(sections),
-                        lambda: self._empty_tables(feeder, scratch),
-                        encoding,
-                    )
                 return feeder.run(blocks)
             finally:
                 child.kill()
-
-    def _left_out(self) -> LeftOut:
-        options = self.plan.options
-        tables = frozenset(options.tables) if options.tables else None
-        return LeftOut(owners=options.no_owner, rights=options.no_acl, keys_between=tables)
 
     def _empty_tables(self, feeder: Feeder, scratch: Scratch) -> frozenset[Table]:
         """Return the tables that may be emptied, once psql has made all of them."""
@@ -345,8 +322,10 @@ class _Restore:
                 # In the same transaction: a killed drill leaves nothing that is not known again.
                 sql.append(still_scratch(names.live, plan.snapshot_id.hex()))
             # A copy takes nobody's place: nothing that is connected has to go.
-            with self.aside() if plan.live is not None else contextlib.nullcontext():
-                return swap(self.server, renames, sql, token=self.token, progress=self.progress)
+            aside = self.aside if plan.live is not None else contextlib.nullcontext
+            return swap_aside(
+                aside, self.server, renames, sql, token=self.token, progress=self.progress
+            )
 
     def _look_after(self) -> None:
         """Read back what the database is now; a difference is told, not mended."""

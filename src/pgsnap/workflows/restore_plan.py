@@ -7,16 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from pgsnap.errors import CorruptionError, StoreError, TargetExists, UsageError
 from pgsnap.model import DatabaseProperties, Section, SectionKind, ServerInfo, Snapshot, SnapshotId
-from pgsnap.repository.index_place import is_writable
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import NOT_SENT, snapshot_stream
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
-from pgsnap.sources.parts import left_out
 from pgsnap.sources.properties import read_properties, read_server
-from pgsnap.targets.kept import KeptDatabase, find_kept, unknown_kept
+from pgsnap.targets.kept import KeptDatabase, find_kept
 from pgsnap.targets.preflight import (
     Findings,
     LiveDatabase,
@@ -28,13 +26,21 @@ from pgsnap.targets.preflight import (
     refuse,
     who_am_i,
 )
-from pgsnap.targets.properties import differences, read_applied
 from pgsnap.targets.read_only import ReadOnly, check_read_only, plan_read_only
 from pgsnap.targets.requirements import check_requirements, check_space, needed_bytes
 from pgsnap.targets.role_differences import role_differences
 from pgsnap.targets.roles import MissingRole, missing_roles, needed_roles, server_roles
 from pgsnap.workflows.kept_notes import read_kept_notes
+from pgsnap.workflows.restore_checks import (
+    another_server,
+    check_kept,
+    check_repository,
+    check_whole,
+    lost_labels,
+    what_goes_back,
+)
 from pgsnap.workflows.retention import safety_tag
+from pgsnap.workflows.table_names import with_rows_of
 from pgsnap.workflows.trust import check_text, check_trust
 
 
@@ -43,7 +49,8 @@ class RestoreOptions:
     """What the user chose. *to* names a new database; None: the one the snapshot came from.
 
     *scratch*: the new database is itself a scratch one, of a drill, and is marked as such.
-    *tables*, as schema and name, are the only ones that get their rows, in a new database.
+    *tables*, as schema and name, are the only ones that get their rows, in a new database; the plan
+    has those that hold rows of theirs, too.
     *no_owner*, *no_acl*: everything belongs to us, and rights are left out, in a new database.
     *partial*: a snapshot of a part of a database may replace the whole.
     """
@@ -114,6 +121,7 @@ def plan_restore(
         )
     _check_clone(options)
     snapshot = repo.snapshot(snapshot_id)
+    options = replace(options, tables=with_rows_of(repo, snapshot, options.tables))
     database = target_database(snapshot, server.endpoint, options.to)
     maintenance = server.maintenance_database()
     with server.connect(maintenance) as session:
@@ -142,20 +150,20 @@ def plan_restore(
             kept = find_kept(session, notes.swapped, info.system_identifier, live.name)
             findings += Findings(warnings=notes.warnings)
             findings += check_replaceable(session, me, live, maintenance)
-            findings += _check_repository(repo)
-            findings += _check_kept(session, kept, options)
+            findings += check_repository(repo)
+            findings += check_kept(session, kept, discard_old=options.discard_old)
             findings += check_read_only(session, live)
             if options.read_only:
                 read_only = plan_read_only(session, live)
-            findings += _another_server(snapshot, info)
-            findings += _what_goes_back(session, snapshot, live)
+            findings += another_server(snapshot, info)
+            findings += what_goes_back(session, snapshot, live) + lost_labels(session, live)
             if (tag := safety_tag(repo, snapshot_id, snapshot.database)) is not None:
                 replaced = f"this snapshot is what an earlier restore replaced ({tag})"
                 findings += Findings(warnings=(replaced,))
         findings += check_requirements(
             session, me, snapshot, missing, create_roles=options.create_roles, psql=psql
         )
-        findings += _check_whole(snapshot, live, partial=options.partial)
+        findings += check_whole(snapshot, live, partial=options.partial)
         findings += check_text(repo, snapshot)
         properties, told = _properties(server, snapshot, live)
         findings += told
@@ -243,26 +251,6 @@ def _as_clone(snapshot: Snapshot, options: RestoreOptions, me: Me) -> Snapshot:
     return replace(snapshot, origin=replace(origin, properties=properties))
 
 
-def _check_whole(snapshot: Snapshot, live: LiveDatabase | None, *, partial: bool) -> Findings:
-    words = left_out(snapshot.origin)
-    if not words:
-        return Findings()
-    if live is None:
-        return Findings(warnings=(f"the snapshot was made without {words}",))
-    if partial:
-        return Findings(warnings=(f"the snapshot was made without {words}: this will be gone",))
-    return Findings(
-        (
-            Problem(
-                f"the snapshot was made without {words}",
-                detail="In the database that it would replace, this would be gone.",
-                hint="Restore it beside (--to NEW), single tables of it (--table), or say that"
-                " this is meant: --partial.",
-            ),
-        )
-    )
-
-
 def target_database(snapshot: Snapshot, endpoint: Endpoint, to: str | None) -> str:
     """Return the database to fill: *to*, else the one the snapshot came from, which the DSN must
     not contradict; for a snapshot of a file the DSN's. Raises UsageError."""
@@ -337,61 +325,3 @@ def _properties(
         )
     with server.connect(live.name) as session:
         return read_properties(session), Findings()
-
-
-def _check_kept(
-    session: Session, kept: tuple[KeptDatabase, ...], options: RestoreOptions
-) -> Findings:
-    warnings = tuple(
-        f"the database {name} looks like a kept one, but no note of this repository names it"
-        for name in unknown_kept(session, [database.name for database in kept])
-    )
-    if not kept or options.discard_old:
-        return Findings(warnings=warnings)
-    names = ", ".join(database.name for database in kept)
-    return Findings(
-        (
-            Problem(
-                f"a replaced database is kept already: {names}",
-                detail="With this restore there would be a third copy.",
-                hint="Drop it first (snap undo --discard), or let the restore drop it when it is"
-                " done: --discard-old.",
-            ),
-        ),
-        warnings,
-    )
-
-
-def _check_repository(repo: Repository) -> Findings:
-    if is_writable(repo.path):
-        return Findings()
-    return Findings(
-        (
-            Problem(
-                f'the repository "{repo.path}" cannot be written',
-                detail="What a restore replaces is noted there, for snap undo to find it.",
-                hint="Make the folder writable, or replace nothing: --to NEW.",
-            ),
-        )
-    )
-
-
-def _another_server(snapshot: Snapshot, info: ServerInfo) -> Findings:
-    """A database of the same name on another server: staging and production, say."""
-    was = snapshot.origin.server.system_identifier if snapshot.origin.server is not None else ""
-    if not was or not info.system_identifier or was == info.system_identifier:
-        return Findings()
-    place = f" ({snapshot.origin.host})" if snapshot.origin.host else ""
-    return Findings(
-        warnings=(f"the snapshot was taken on another server{place}, not on the one named here",)
-    )
-
-
-def _what_goes_back(session: Session, snapshot: Snapshot, live: LiveDatabase) -> Findings:
-    """Owner, privileges and settings that were changed since the snapshot."""
-    if snapshot.origin.properties is None:
-        return Findings()
-    changed = differences(snapshot.origin.properties, read_applied(session, live.name))
-    return Findings(
-        warnings=tuple(f"unlike in the snapshot, {text}; this goes back" for text in changed)
-    )

@@ -8,14 +8,15 @@ kill at any moment, leaves nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 
 from pgsnap.dump.entries import copied_table, decode, encode
 from pgsnap.dump.table_parts import TableName, quoted, with_names
+from pgsnap.dump.table_tree import below_of
 from pgsnap.dump.volatile import fresh_restrict_key
-from pgsnap.errors import CorruptionError, RestoreFailed, SnapError
+from pgsnap.errors import CorruptionError, Interrupted, RestoreFailed, SnapError
 from pgsnap.model import Section, SectionKind, SectionName, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
@@ -30,33 +31,35 @@ from pgsnap.targets.feeder import (
     expected_rows,
     is_load_idle,
 )
+from pgsnap.targets.live_table import look_at_table
 from pgsnap.targets.naming import application_name, new_token
 from pgsnap.targets.table_swap import (
-    after_rows,
-    before_rows,
     closing,
-    look_at_table,
-    move,
     move_statistics,
     no_ties_to_live,
     opening,
-    rename_parts,
+    rename_all,
+    renamed,
     sequence_values_sql,
-    take_place,
+    set_schemas,
+    staged_names,
+    staging_schemas,
+    take_places,
 )
-from pgsnap.workflows.table_plan import TablePlan, TablesPlan
+from pgsnap.workflows.table_plan import TablesPlan
 
 
 @dataclass(frozen=True, slots=True)
 class RestoredTable:
     """A table of the snapshot, the name that it has now, and where the one that it replaced is
-    (None: it replaced none)."""
+    (None: it replaced none). *parent* is the one of these that it is a partition of."""
 
     table: TableName
     target: TableName
     kept: TableName | None
     rows: int
     plain_bytes: int
+    parent: TableName | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,11 @@ class TablesReport:
     plain_bytes: int
     seconds: float
 
+    def partitions(self, table: RestoredTable) -> tuple[RestoredTable, ...]:
+        """Return the partitions of *table*, at all levels."""
+        below = below_of({t.table: t.parent for t in self.tables}, table.table)
+        return tuple(t for t in self.tables if t.table in below)
+
 
 def restore_tables(
     repo: Repository,
@@ -81,11 +89,12 @@ def restore_tables(
     aside: Callable[[], AbstractContextManager[None]] = nullcontext,
     progress: Progress = SILENT,
 ) -> TablesReport:
-    """Do what *plan* says. Where tables are replaced, *safety* records the database first, and all
-    of it happens within *aside*, while services are stopped.
+    """Do what *plan* says. Where tables are replaced, *safety* records the database first, and they
+    change places within *aside*, while services are stopped.
 
-    Raises TargetRefused, RestoreFailed, CorruptionError, or what *safety* raises; then the
-    database is as it was.
+    Raises TargetRefused, RestoreFailed, CorruptionError, or what *safety* and *aside* raise; then
+    the database is as it was. Raises Interrupted when a signal came and all of it was done
+    nevertheless.
     """
     plan.check()
     safety_id: SnapshotId | None = None
@@ -93,13 +102,21 @@ def restore_tables(
         progress.phase("safety snapshot")
         safety_id = safety()
     started = time.monotonic()
-    with aside() if plan.replaces else nullcontext():
-        loaded = _Load(repo, plan, server, progress).run()
+    loaded: FeedResult | None = None
+    try:
+        with ExitStack() as stack:
+            load = _Load(repo, plan, server, progress)
+            loaded = load.run(lambda: stack.enter_context(aside()) if plan.replaces else None)
+    except KeyboardInterrupt as stop:
+        if loaded is not None:
+            done = "interrupted, but the tables were restored already"
+            raise Interrupted(done) from stop
+        raise
     return TablesReport(
         snapshot_id=plan.snapshot_id,
         database=plan.database,
         tables=tuple(
-            RestoredTable(t.parts.table, t.target, t.kept, t.rows, t.plain_bytes)
+            RestoredTable(t.parts.table, t.target, t.kept, t.rows, t.plain_bytes, t.parent)
             for t in plan.tables
         ),
         safety=safety_id,
@@ -122,10 +139,13 @@ class _Load:
         self._snapshot = repo.snapshot(plan.snapshot_id)
         self._encoding = self._snapshot.origin.client_encoding
         self._token = new_token()
-        self._staging = f"snap_{self._token}"
+        self._parts = [table.parts for table in plan.tables]
+        self._staging = staging_schemas(self._parts, self._token)
+        self._names = staged_names(self._parts, self._staging)
         self._committing = False
 
-    def run(self) -> FeedResult:
+    def run(self, go_aside: Callable[[], None]) -> FeedResult:
+        """Load and swap; *go_aside* is called when nothing but the swap is left to do."""
         psql = self._plan.psql
         total = sum(table.plain_bytes for table in self._plan.tables)
         self._progress.phase("load", total)
@@ -145,7 +165,7 @@ class _Load:
                 expected=expected_rows(s for t in self._plan.tables for s in t.sections),
                 progress=self._progress,
             )
-            return feeder.run(self._script(feeder))
+            return feeder.run(self._script(feeder, go_aside))
         except RestoreFailed as error:
             if self._committing and self._is_there():
                 error.detail = (
@@ -155,21 +175,45 @@ class _Load:
         finally:
             child.kill()
 
-    def _script(self, feeder: Feeder) -> Iterator[bytes]:
+    def _script(self, feeder: Feeder, go_aside: Callable[[], None]) -> Iterator[bytes]:
         """Yield all that psql is to run; COMMIT only after everything was proven."""
         yield from self._preamble(feeder)
+        feeder.section_begins(SectionName(SectionKind.PRE_DATA))
         yield self._sql(opening(self._staging))
+        yield from self._definitions(parts.first for parts in self._parts)
+        yield from self._definitions(parts.before for parts in self._parts)
+        partitions = [table.parts for table in self._plan.tables if table.parent is not None]
+        yield from self._definitions(parts.attach for parts in partitions)
         for table in self._plan.tables:
-            yield from self._one_table(feeder, table)
+            for section in table.sections:
+                feeder.section_begins(section.name)
+                yield from self._rows(section, table.parts.table)
         feeder.section_begins(SectionName(SectionKind.POST_DATA))
-        yield self._sql(self._swap())
+        yield self._sql(sequence_values_sql(self._plan.sequences, self._names))
+        yield from self._definitions(parts.after for parts in self._parts)
+        yield from self._definitions(parts.with_parent for parts in partitions)
+        for parts in self._parts:
+            made_as = self._names[parts.table]
+            yield self._sql(no_ties_to_live(parts.table, made_as, self._token))
+        # While nobody has to wait for it: nothing live is locked yet.
+        yield self._sql(
+            f"ANALYZE {', '.join(quoted(self._names[p.table]) for p in self._parts)};\n"
+        )
         # Every row that was sent is in the server's hands now, and is counted.
         feeder.settle(self._is_idle)
         check_counts(
             expected_rows(s for table in self._plan.tables for s in table.sections), feeder.counts
         )
+        go_aside()
+        yield self._sql(self._swap())
+        feeder.settle(self._is_idle)
         self._committing = True
-        yield b"COMMIT;\n"
+        # The load does not wait for its WAL (feeder.SETTINGS); who is told that it is done may.
+        yield b"SET LOCAL synchronous_commit = on;\nCOMMIT;\n"
+
+    def _definitions(self, texts: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
+        for each in texts:
+            yield self._sql(renamed(each, self._names))
 
     def _preamble(self, feeder: Feeder) -> Iterator[bytes]:
         names = [
@@ -182,18 +226,6 @@ class _Load:
         preamble = SectionName(SectionKind.PREAMBLE)
         yield from without_unknown_sets(blocks, lambda: preamble, self._plan.server.major)
         yield b"\n"
-
-    def _one_table(self, feeder: Feeder, table: TablePlan) -> Iterator[bytes]:
-        parts, staging = table.parts, self._staging
-        feeder.section_begins(SectionName(SectionKind.PRE_DATA))
-        yield self._sql(before_rows(parts, staging))
-        for section in table.sections:
-            feeder.section_begins(section.name)
-            yield from self._rows(section, parts.table)
-        feeder.section_begins(SectionName(SectionKind.POST_DATA))
-        sql = sequence_values_sql(parts, self._plan.sequences, staging)
-        sql += after_rows(parts, staging) + no_ties_to_live(parts, staging, self._token)
-        yield self._sql(sql)
 
     def _rows(self, section: Section, table: TableName) -> Iterator[bytes]:
         """Yield a section of rows, its COPY statement naming the table in the making."""
@@ -219,32 +251,28 @@ class _Load:
                 f"the rows of {quoted(table)} do not begin with their COPY statement",
                 hint="Look for damage: snap verify --data",
             )
-        renamed = with_names(decode(statement, self._encoding), {table: (self._staging, table[1])})
-        return b"\n" + self._sql(renamed)
+        return b"\n" + self._sql(with_names(decode(statement, self._encoding), self._names))
 
     def _swap(self) -> str:
         """Return the end of the transaction: everything gets its name and place."""
-        plan, staging, tag = self._plan, self._staging, self._token
-        replaced = [table.live.oid for table in plan.tables if table.live is not None]
-        sql = ""
-        for table in plan.tables:
-            new = staging, table.parts.table[1]
-            if table.live is not None and table.kept is not None:
-                sql += take_place(
-                    table.parts, table.live, table.kept, replaced, staging=staging, tag=tag
-                )
-                continue
-            if not plan.options.replace:
-                sql += rename_parts(new, f"__{plan.options.beside}", tag)
-            sql += move(table.parts, staging, table.target[1])
-        for schema in dict.fromkeys(table.parts.table[0] for table in plan.tables):
-            own = [name for t in plan.tables for name in t.parts.statistics if name[0] == schema]
-            if own:
-                sql += move_statistics(staging, schema, tag)
+        plan, tag = self._plan, self._token
+        made = [(self._names[table.parts.table], table) for table in plan.tables]
+        if not plan.options.replace:
+            # Before they move: names that had to be cut could meet in the true schema.
+            targets = [(name, table.target) for name, table in made]
+            sql = rename_all(targets, f"__{plan.options.beside}", tag)
+            made = [((name[0], table.target[1]), table) for name, table in made]
+        else:
+            sql = ""
+        into_place = set_schemas((name, table.target[0]) for name, table in made)
+        replaced = [(left.live, left.kept) for left in plan.aside]
+        replaced += [(t.live, t.kept) for t in plan.tables if t.live and t.kept]
+        sql += take_places(replaced, into_place, tag)
+        sql += move_statistics(self._staging, tag)
         if plan.options.replace:
             # Under the true names again, so as the snapshot has them.
-            sql += "".join(f"{key}\n" for t in plan.tables for key in t.parts.foreign_keys)
-        return sql + closing(staging)
+            sql += "".join(f"{key}\n" for parts in self._parts for key in parts.foreign_keys)
+        return sql + closing(self._staging)
 
     def _sql(self, text: str) -> bytes:
         return encode(text, self._encoding)

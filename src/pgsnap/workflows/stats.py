@@ -124,7 +124,7 @@ def stats(repo: Repository, *, progress: Progress = SILENT) -> StatsReport:
     return StatsReport(
         footprint=files,
         packs=repo.index.totals()[0],
-        chunks=len(usage.table),
+        chunks=usage.chunks,
         raw_bytes=sum(snapshot.plain_bytes for _, snapshot in found),
         unique_bytes=usage.plain_bytes(),
         data_bytes=kinds[ChunkKind.DATA],

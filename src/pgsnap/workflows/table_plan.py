@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
 from pgsnap.dump.ddl import sequence_values
 from pgsnap.dump.table_parts import (
+    Definitions,
     TableName,
     TableParts,
     parse_name,
-    quoted,
     table_parts,
     tables_of,
 )
+from pgsnap.dump.table_tree import below_of, partitions_below, with_all_below
 from pgsnap.errors import UnknownRevision, UsageError
-from pgsnap.model import Section, SectionKind, ServerInfo, Snapshot, SnapshotId, quote_ident
+from pgsnap.model import Section, SectionKind, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
 from pgsnap.runners.base import Tool
-from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
-from pgsnap.targets.preflight import Findings, Me, Problem, refuse, who_am_i
-from pgsnap.targets.requirements import source_major
-from pgsnap.targets.table_swap import (
+from pgsnap.targets.live_table import (
     Dependents,
     LiveTable,
-    beside_name,
     dependents_of,
+    live_partitions,
     look_at_table,
-    replaced_name,
 )
+from pgsnap.targets.preflight import Findings, Me, Problem, refuse, who_am_i
+from pgsnap.targets.table_swap import beside_name, replaced_name
 from pgsnap.workflows.restore_plan import target_database
+from pgsnap.workflows.table_checks import (
+    check_dependents,
+    check_live,
+    check_parts,
+    check_place,
+    check_rights,
+    check_set_aside,
+    check_snapshot,
+    partition_alone,
+    unpublished,
+)
+from pgsnap.workflows.table_names import read_definitions, section_text, shown
 
 NO_DEPENDENTS = Dependents((), (), (), ())
 SequenceValues: TypeAlias = "dict[str, tuple[int, bool]]"
@@ -59,7 +71,8 @@ class TablePlan:
     """One table: what it is made of, and what becomes of the one that is there.
 
     *target* is the name that the new one will have; *kept* the one of the table that it replaces,
-    None where it replaces none. *sections* hold its rows.
+    None where it replaces none. *sections* hold its rows. *parent* is the table of this restore
+    that it will be a partition of.
     """
 
     parts: TableParts = field(repr=False)
@@ -68,6 +81,7 @@ class TablePlan:
     kept: TableName | None
     dependents: Dependents
     sections: tuple[Section, ...]
+    parent: TableName | None = None
 
     @property
     def rows(self) -> int:
@@ -79,9 +93,21 @@ class TablePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """A live partition that the snapshot lacks: it stays with its replaced table, as *kept*."""
+
+    live: LiveTable
+    kept: TableName
+    dependents: Dependents
+
+
+@dataclass(frozen=True, slots=True)
 class TablesPlan:
     """What is going to happen, for a human to read and agree to. *database* is changed in place:
-    in one transaction, of which nothing is seen until it is done."""
+    in one transaction, of which nothing is seen until it is done.
+
+    A partitioned table stands in *tables* before its partitions.
+    """
 
     snapshot_id: SnapshotId
     label: str
@@ -90,6 +116,7 @@ class TablesPlan:
     server: ServerInfo
     options: TableOptions
     tables: tuple[TablePlan, ...]
+    aside: tuple[SetAside, ...]
     warnings: tuple[str, ...]
     refusals: tuple[Problem, ...]
     psql: Tool
@@ -102,6 +129,11 @@ class TablesPlan:
     @property
     def replaces(self) -> bool:
         return any(table.kept is not None for table in self.tables)
+
+    def partitions(self, table: TablePlan) -> tuple[TablePlan, ...]:
+        """Return the partitions of *table*, at all levels."""
+        below = below_of({t.parts.table: t.parent for t in self.tables}, table.parts.table)
+        return tuple(t for t in self.tables if t.parts.table in below)
 
 
 def parse_tables(names: list[str]) -> tuple[TableName, ...]:
@@ -118,20 +150,11 @@ def parse_tables(names: list[str]) -> tuple[TableName, ...]:
     return tuple(found)
 
 
-def shown(table: TableName) -> str:
-    """Return a table's name for people, with quotes where SQL needs them."""
-    return ".".join(map(quote_ident, table))
-
-
 def check_tables_known(
     repo: Repository, snapshot: Snapshot, snapshot_id: SnapshotId, wanted: tuple[TableName, ...]
 ) -> None:
     """Raise UnknownRevision for tables that the snapshot does not have."""
-    encoding = snapshot.origin.client_encoding
-    there = set(tables_of(_text(repo, snapshot, SectionKind.PRE_DATA), encoding))
-    for table in wanted:
-        if table not in there:
-            raise _unknown_table(snapshot_id, table, there)
+    _check_known(read_definitions(repo, snapshot), snapshot_id, wanted)
 
 
 def plan_tables(
@@ -141,39 +164,30 @@ def plan_tables(
     options: TableOptions,
     now: datetime,
 ) -> TablesPlan:
-    """Look at the snapshot and the server and tell what a restore of tables would do.
+    """Look at the snapshot and the server and tell what a restore of tables would do. A
+    partitioned table comes with its partitions.
 
     Raises UsageError, UnknownRevision for a table that the snapshot does not have, ToolMissing,
     ToolVersion, ConnectionFailed. All else that forbids it is in the plan's refusals.
     """
     snapshot = repo.snapshot(snapshot_id)
     database = target_database(snapshot, server.endpoint, None)
-    check_tables_known(repo, snapshot, snapshot_id, options.tables)
-    pre = _text(repo, snapshot, SectionKind.PRE_DATA)
-    post = _text(repo, snapshot, SectionKind.POST_DATA)
-    encoding = snapshot.origin.client_encoding
-    plans: list[TablePlan] = []
+    definitions = read_definitions(repo, snapshot)
+    _check_known(definitions, snapshot_id, options.tables)
     with server.connect(database) as session:
         psql = server.tool("psql", allow_newer=options.allow_newer_client)
         me = who_am_i(session)
-        findings = _check_snapshot(session, snapshot)
-        for name in options.tables:
-            parts = table_parts(pre, post, encoding, name)
-            if parts is None:
-                raise _unknown_table(snapshot_id, name, set())
-            plan, told = _plan_one(session, me, repo, snapshot, parts, options, now)
-            plans.append(plan)
-            findings += told
+        live = _live_tables(session, options)
+        tables = _tables(session, repo, snapshot, definitions, options, live, now)
+        aside = _left_behind(session, tables, live, now)
+        findings = check_snapshot(session, snapshot)
+        findings += Findings(tuple(check_rights(session, me, database)))
+        for table in tables:
+            findings += _found(session, me, snapshot_id, table, options)
+        for left in aside:
+            found = check_live(me, left.live, is_whole=False)
+            findings += Findings((*found, *check_set_aside(left.live, left.dependents)))
         info = read_server(session)
-    if not options.replace:
-        keys = sum(len(plan.parts.foreign_keys) for plan in plans)
-        if keys:
-            findings += Findings(
-                warnings=(
-                    f"{keys} foreign keys are left out: a copy beside must not hold other"
-                    " tables' rows",
-                )
-            )
     return TablesPlan(
         snapshot_id=snapshot_id,
         label=snapshot.database,
@@ -181,187 +195,134 @@ def plan_tables(
         database=database,
         server=info,
         options=options,
-        tables=tuple(plans),
-        warnings=findings.warnings,
+        tables=tables,
+        aside=aside,
+        warnings=findings.warnings + tuple(_told(definitions, snapshot, tables, options)),
         refusals=findings.problems,
         psql=psql,
-        sequences=sequence_values(_text(repo, snapshot, SectionKind.SEQUENCES), encoding),
+        sequences=sequence_values(
+            section_text(repo, snapshot, SectionKind.SEQUENCES), snapshot.origin.client_encoding
+        ),
     )
 
 
-def _text(repo: Repository, snapshot: Snapshot, kind: SectionKind) -> bytes:
-    names = [s.name for s in repo.sections(snapshot) if s.name.kind is kind]
-    return b"".join(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))
-
-
-def _unknown_table(
-    snapshot_id: SnapshotId, table: TableName, there: set[TableName]
-) -> UnknownRevision:
-    near = sorted(name for name in there if name[1] == table[1])
-    also = f" It has {', '.join(map(shown, near))}." if near else ""
-    return UnknownRevision(
-        f"the snapshot has no table {shown(table)}",
-        detail=f"Names are as in SQL, without a schema they mean public.{also}",
-        hint=f"See which it has: snap show {snapshot_id.hex()[:12]}",
-    )
-
-
-def _check_snapshot(session: Session, snapshot: Snapshot) -> Findings:
-    problems = []
-    if not snapshot.origin.is_pg_dump:
-        problems.append(
-            Problem(
-                "pg_dump did not write this SQL, so no table's part can be told from the rest",
-                hint="Restore all of it into a new database: --to NEW, without --table.",
-            )
+def _check_known(
+    definitions: Definitions, snapshot_id: SnapshotId, wanted: Iterable[TableName]
+) -> None:
+    there = set(tables_of(definitions))
+    for table in wanted:
+        if table in there:
+            continue
+        near = sorted(name for name in there if name[1] == table[1])
+        also = f" It has {', '.join(map(shown, near))}." if near else ""
+        raise UnknownRevision(
+            f"the snapshot has no table {shown(table)}",
+            detail=f"Names are as in SQL, without a schema they mean public.{also}",
+            hint=f"See which it has: snap show {snapshot_id.hex()[:12]}",
         )
-    source, target = source_major(snapshot.origin), session.server_version_num // 10000
-    if source is not None and source > target:
-        problems.append(
-            Problem(
-                f"the snapshot comes from PostgreSQL {source}, the server is {target}",
-                detail="An older server does not know all that a newer one writes.",
-                hint=f"Restore to a server of version {source} or later.",
-            )
-        )
-    if session.query("SELECT 1 WHERE pg_catalog.pg_is_in_recovery()"):
-        problems.append(
-            Problem(
-                "the server is a standby, nothing can be written there",
-                hint="Name its primary in the DSN.",
-            )
-        )
-    return Findings(tuple(problems))
 
 
-def _plan_one(
+def _live_tables(session: Session, options: TableOptions) -> dict[TableName, LiveTable]:
+    """Return the live tables that are to be replaced, and their partitions."""
+    found: dict[TableName, LiveTable] = {}
+    for name in options.tables if options.replace else ():
+        table = look_at_table(session, name)
+        if table is not None:
+            found |= {each.name: each for each in (table, *live_partitions(session, table))}
+    return found
+
+
+def _tables(
     session: Session,
-    me: Me,
     repo: Repository,
     snapshot: Snapshot,
-    parts: TableParts,
+    definitions: Definitions,
     options: TableOptions,
+    live: Mapping[TableName, LiveTable],
     now: datetime,
-) -> tuple[TablePlan, Findings]:
-    name = parts.table
-    live = look_at_table(session, name) if options.replace else None
-    target = name if options.replace else beside_name(name, options.beside)
-    kept = replaced_name(name, now) if live is not None else None
-    sections = tuple(
-        section
-        for section in repo.sections(snapshot)
-        if section.name.kind is SectionKind.DATA
-        and (section.name.schema, section.name.name) == name
-    )
-    dependents = dependents_of(session, live) if live is not None else NO_DEPENDENTS
-    plan = TablePlan(parts, target, live, kept, dependents, sections)
-    problems = [*_check_parts(plan), *_check_place(session, plan)]
-    warnings: list[str] = []
-    if live is not None:
-        problems += _check_live(live, me)
-        problems += _check_dependents(plan, options)
-        warnings += [
-            f"the publication {publication} will not publish {shown(name)} any more: afterwards"
-            f" run ALTER PUBLICATION {ident(publication)} ADD TABLE {quoted(name)}"
-            for publication in dependents.publications
-        ]
-    if not sections and snapshot.origin.excluded_table_data:
-        warnings.append(f"the snapshot may have been made without the rows of {shown(name)}")
-    return plan, Findings(tuple(problems), tuple(warnings))
-
-
-def _check_parts(plan: TablePlan) -> list[Problem]:
-    name = shown(plan.parts.table)
-    problems = []
-    if plan.parts.obstacle:
-        problems.append(
-            Problem(
-                f"{name} cannot be restored alone: {plan.parts.obstacle}",
-                hint="Restore it into a new database: --to NEW.",
-            )
+) -> tuple[TablePlan, ...]:
+    """Return what is made of the snapshot: the tables that were named, and their partitions."""
+    sections: dict[TableName, list[Section]] = {}
+    for section in repo.sections(snapshot):
+        if section.name.kind is SectionKind.DATA:
+            table = section.name.schema, section.name.name
+            sections.setdefault(table, []).append(section)
+    replaced = [table.oid for table in live.values()]
+    found: list[TablePlan] = []
+    taken: set[TableName] = set()
+    for name, parent in partitions_below(definitions, options.tables).items():
+        parts = table_parts(definitions, name)
+        assert parts is not None, "a dump makes a table before it makes it a partition"
+        now_there = live.get(name)
+        plan = TablePlan(
+            parts=parts,
+            target=name if options.replace else beside_name(name, options.beside, taken),
+            live=now_there,
+            kept=replaced_name(name, now, taken) if now_there is not None else None,
+            dependents=dependents_of(session, now_there, replaced)
+            if now_there is not None
+            else NO_DEPENDENTS,
+            sections=tuple(sections.get(name, ())),
+            parent=parent,
         )
-    if any(section.rows is None for section in plan.sections):
-        problems.append(
-            Problem(
-                f"the rows of {name} are not written as COPY, so they cannot be counted",
-                hint="Restore it into a new database: --to NEW.",
-            )
-        )
-    return problems
+        taken |= {plan.target, plan.kept or plan.target}
+        found.append(plan)
+    return tuple(found)
 
 
-def _check_place(session: Session, plan: TablePlan) -> list[Problem]:
-    schema = plan.target[0]
-    if not session.query(
-        f"SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = {literal(schema)}"
-    ):
-        return [
-            Problem(
-                f"there is no schema {quote_ident(schema)} any more",
-                hint=f"Make it: CREATE SCHEMA {ident(schema)};",
-            )
-        ]
-    problems = []
-    for name in {plan.target, plan.kept or plan.target}:
-        is_live = plan.live is not None and name == plan.live.name
-        if not is_live and look_at_table(session, name) is not None:
-            problems.append(
-                Problem(
-                    f"{shown(name)} exists already",
-                    hint=f"Drop it if it is not needed: DROP TABLE {quoted(name)};",
-                )
-            )
-    may = session.query(
-        "SELECT 1 WHERE pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
-    )
-    if not may:
-        problems.append(
-            Problem(
-                "the role may not make schemas in this database",
-                hint="As its owner: GRANT CREATE ON DATABASE ... TO ...;",
-            )
-        )
-    return problems
+def _left_behind(
+    session: Session,
+    tables: Iterable[TablePlan],
+    live: Mapping[TableName, LiveTable],
+    now: datetime,
+) -> tuple[SetAside, ...]:
+    """Return the live partitions in whose place nothing comes."""
+    replaced = [table.oid for table in live.values()]
+    taken = {name for table in tables for name in (table.target, table.kept) if name is not None}
+    made = {table.parts.table for table in tables}
+    found = []
+    for name, table in live.items():
+        if name not in made:
+            kept = replaced_name(name, now, taken)
+            taken.add(kept)
+            found.append(SetAside(table, kept, dependents_of(session, table, replaced)))
+    return tuple(found)
 
 
-def _check_live(live: LiveTable, me: Me) -> list[Problem]:
-    if live.kind != "r":
-        return [
-            Problem(
-                f"what is called {shown(live.name)} now is no ordinary table",
-                hint="Restore beside it: leave out --replace.",
-            )
-        ]
-    if not live.is_ours and not me.is_superuser:
-        return [
-            Problem(
-                f"the table {shown(live.name)} belongs to {live.owner}, only its owner may"
-                " rename it",
-                hint=f"As a superuser: GRANT {ident(live.owner)} TO {ident(me.name)};",
-            )
-        ]
-    return []
+def _found(
+    session: Session, me: Me, snapshot_id: SnapshotId, table: TablePlan, options: TableOptions
+) -> Findings:
+    """Return what forbids the restore of one table, and what should be known of it."""
+    parts = table.parts
+    problems = check_parts(snapshot_id, parts, table.sections)
+    problems += check_place(session, table.target, table.kept, table.live)
+    is_alone = table.parent is None and bool(parts.attach)
+    if options.replace and is_alone:
+        problems.append(partition_alone(snapshot_id, parts.table))
+    if table.live is None:
+        return Findings(tuple(problems))
+    problems += check_live(me, table.live, is_whole=table.parent is None and not is_alone)
+    problems += check_dependents(parts.table, table.dependents, check_keys=options.check_keys)
+    return Findings(tuple(problems), unpublished(parts.table, table.dependents))
 
 
-def _check_dependents(plan: TablePlan, options: TableOptions) -> list[Problem]:
-    name = shown(plan.parts.table)
-    found = plan.dependents
-    problems = []
-    if found.stuck:
-        problems.append(
-            Problem(
-                f"what depends on {name} would go on using the replaced table:"
-                f" {', '.join(found.stuck)}",
-                hint="Restore beside it (leave out --replace) and copy the rows over.",
-            )
-        )
-    if found.foreign_keys and not options.check_keys:
-        problems.append(
-            Problem(
-                f"foreign keys refer to {name}: {', '.join(found.foreign_keys)}",
-                detail="Rows that they refer to may not be in the snapshot.",
-                hint="Let it make them again and check that they hold, else change nothing:"
-                " --cascade-check.",
-            )
-        )
-    return problems
+def _told(
+    definitions: Definitions,
+    snapshot: Snapshot,
+    tables: Sequence[TablePlan],
+    options: TableOptions,
+) -> Iterator[str]:
+    """Yield what should be known of the rows and keys that come back, and of those that do not."""
+    keys = sum(len(table.parts.foreign_keys) for table in tables)
+    if keys and not options.replace:
+        yield f"{keys} foreign keys are left out: a copy beside must not hold other tables' rows"
+    made = {table.parts.table for table in tables}
+    for table in tables:
+        name = shown(table.parts.table)
+        if snapshot.origin.excluded_table_data and not table.sections:
+            yield f"the snapshot may have been made without the rows of {name}"
+        if table.parts.attach and table.parent is None:
+            yield f"{name} is a partition: what is made of it is a table of its own"
+    heirs = [name for name in with_all_below(definitions, made) if name not in made]
+    if heirs:
+        yield f"rows of the tables that inherit are no part of it: {', '.join(map(shown, heirs))}"

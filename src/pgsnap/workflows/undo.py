@@ -33,7 +33,7 @@ from pgsnap.targets.preflight import (
 )
 from pgsnap.targets.read_only import check_read_only
 from pgsnap.targets.scratch import drop_database
-from pgsnap.targets.swap import Rename, swap
+from pgsnap.targets.swap import Rename, swap_aside
 from pgsnap.workflows.kept_notes import (
     note_end,
     note_if_never_made,
@@ -168,8 +168,7 @@ def undo(
     progress.phase("swap")
     try:
         # Owner, privileges and settings belong to the database itself: it comes back with its own.
-        with aside():
-            swapped = swap(server, renames, (), token=token, progress=progress)
+        swapped = swap_aside(aside, server, renames, (), token=token, progress=progress)
     except BaseException:
         note_if_never_made(repo, lambda: server.connect(server.maintenance_database()), note)
         raise

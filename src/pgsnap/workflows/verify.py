@@ -14,6 +14,7 @@ from pgsnap.format.times import to_micros
 from pgsnap.model import Note, PackId, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
+from pgsnap.repository.forgetting import mend_forgotten
 from pgsnap.repository.inspection import (
     PackState,
     begins_as_pack,
@@ -27,6 +28,7 @@ from pgsnap.workflows.findings import REINDEX, REPAIR, REPAIR_FROM, Finding, del
 from pgsnap.workflows.object_faults import (
     Fault,
     kept_manifest,
+    lost_while_forgotten,
     manifest_faults,
     note_faults,
     tag_faults,
@@ -180,6 +182,11 @@ class _Verification:
             if fault.belongs:
                 command = REPAIR
             self._tell("tag", fault, hit, command)
+        for snapshot, _ in lost_while_forgotten(repo):
+            self.notices.append(
+                f"the manifest of the forgotten snapshot {snapshot.hex()[:12]} is gone, and all "
+                f"that it needs is there; put it back with: {REPAIR}"
+            )
         aside = sum(1 for _ in repo.store.list(layout.DAMAGED))
         if aside:
             self.notices.append(
@@ -309,6 +316,8 @@ class _Verification:
                 self._index_finding(
                     f"Its row of snapshot {snapshot.hex()[:12]} was wrong; it is made anew."
                 )
+        if mend_forgotten(self._repo.store, index):
+            self._index_finding("Its rows of forgotten snapshots were wrong; they are made anew.")
 
     # -- snapshots ----------------------------------------------------------------------------
 

@@ -58,6 +58,11 @@ def test_columns_align_wide_and_combining_characters_by_cells() -> None:
     assert lines == ["表  x", "ab  y", "e\u0301   z"]
 
 
+def test_colours_do_not_shift_the_columns() -> None:
+    drop = render.style("drop", "yellow", True)
+    assert render.columns([(drop, "a"), ("keep", "b")]) == [f"{drop}  a", "keep  b"]
+
+
 def test_columns_on_the_right_end_flush() -> None:
     assert render.columns([("1", "a"), ("100", "b")], right=frozenset({0})) == ["  1  a", "100  b"]
 

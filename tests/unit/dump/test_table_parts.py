@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from pgsnap.dump.entry_filter import LeftOut, leave_out
-from pgsnap.dump.table_parts import parse_name, table_parts, with_names, without_owner
-from pgsnap.model import Section, SectionKind, SectionName
+from pgsnap.dump.table_parts import (
+    Definitions,
+    parse_name,
+    table_parts,
+    with_names,
+    without_owner,
+)
+from pgsnap.dump.table_tree import partitions_below, with_all_below
+from pgsnap.model import SectionKind, SectionName
+from pgsnap.targets.table_swap import sequence_values_sql
 
 NAMES = {("public", "t"): ("s", "t"), ("public", "T q"): ("s", "T q")}
 
@@ -44,7 +52,8 @@ def test_parts_of_a_table_are_told_from_those_of_others() -> None:
         + entry("ii", "INDEX", "CREATE INDEX ii ON public.tt USING btree (id);")
         + entry("INDEX ii", "COMMENT", "COMMENT ON INDEX public.ii IS 'on public.t';")
     )  # fmt: skip
-    parts = table_parts(pre.encode(), post.encode(), "UTF8", ("public", "t"))
+    definitions = Definitions.read(pre.encode(), post.encode(), "UTF8")
+    parts = table_parts(definitions, ("public", "t"))
     assert parts is not None
     assert parts.indexes == (("public", "t_pkey"), ("public", "i"))
     assert [text.partition("\n")[0] for text in parts.after] == [
@@ -52,7 +61,61 @@ def test_parts_of_a_table_are_told_from_those_of_others() -> None:
         "CREATE INDEX i ON public.t USING btree (id);",
         "COMMENT ON INDEX public.i IS 'on public.t';",
     ]
-    assert table_parts(pre.encode(), b"", "UTF8", ("public", "x")) is None
+    assert table_parts(definitions, ("public", "x")) is None
+
+
+def test_labels_statistics_and_places_of_a_table_are_parts_of_it() -> None:
+    pre = (
+        "SET default_tablespace = fast;\n\nSET default_table_access_method = heap;\n\n"
+        + entry("t", "TABLE", "CREATE TABLE public.t (\n    id integer\n);")
+        + "SET default_tablespace = '';\n\n"
+        + entry("u", "TABLE", "CREATE TABLE public.u (\n    id integer\n);")
+        + entry("TABLE t", "SECURITY LABEL", "SECURITY LABEL FOR anon ON TABLE public.t IS 'x';")
+        + entry("COLUMN t.id", "SECURITY LABEL",
+                "SECURITY LABEL FOR anon ON COLUMN public.t.id IS 'MASKED';")
+        + entry("COLUMN u.id", "SECURITY LABEL",
+                "SECURITY LABEL FOR anon ON COLUMN public.u.id IS 'public.t';")
+    )  # fmt: skip
+    post = (
+        entry("s", "STATISTICS", "CREATE STATISTICS public.s ON a, b FROM public.t;")
+        + "SET default_tablespace = fast;\n\n"
+        + entry("i", "INDEX", "CREATE INDEX i ON public.t USING btree (id);")
+    )
+    definitions = Definitions.read(pre.encode(), post.encode(), "UTF8")
+    parts = table_parts(definitions, ("public", "t"))
+    assert parts is not None
+    assert parts.before[0].startswith("SET default_tablespace = fast;\nSET default_table_access")
+    assert parts.statistics == (("public", "s"),)
+    assert [text.splitlines()[0] for text in parts.after] == [
+        "CREATE STATISTICS public.s ON a, b FROM public.t;",
+        "SET default_tablespace = fast;",
+        "SECURITY LABEL FOR anon ON TABLE public.t IS 'x';",
+        "SECURITY LABEL FOR anon ON COLUMN public.t.id IS 'MASKED';",
+    ]
+    other = table_parts(definitions, ("public", "u"))
+    assert other is not None
+    assert other.before[0].startswith("SET default_tablespace = '';\n")
+    assert len(other.after) == 1
+
+
+def test_what_belongs_below_a_table_comes_behind_it() -> None:
+    pre = (
+        entry("a", "TABLE", "CREATE TABLE public.a (\n    id integer\n)\nPARTITION BY LIST (id);")
+        + entry("b", "TABLE", "CREATE TABLE public.b (\n    id integer\n);")
+        + entry("h", "TABLE", 'CREATE TABLE public.h (\n)\nINHERITS (public.b, public."o,(");')
+        + entry("b", "TABLE ATTACH", "ALTER TABLE ONLY public.a ATTACH PARTITION public.b DEFAULT;")
+    )
+    definitions = Definitions.read(pre.encode(), b"", "UTF8")
+    a, b, h = (("public", name) for name in "abh")
+    assert list(partitions_below(definitions, [b, a]).items()) == [(a, None), (b, a)]
+    assert with_all_below(definitions, [a]) == (a, b, h)
+    assert with_all_below(definitions, [("public", "o,(")]) == (("public", "o,("), h)
+
+
+def test_sequences_with_quotes_in_their_names_are_set() -> None:
+    names = {("public", "it's_seq"): ("s", "it's_seq")}
+    sql = sequence_values_sql({'public."it\'s_seq"': (7, True), "public.other": (1, True)}, names)
+    assert sql == "SELECT pg_catalog.setval('\"s\".\"it''s_seq\"'::regclass, 7, true);\n"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +148,7 @@ def test_filters_pass_on_all_else_byte_for_byte_whatever_the_blocks() -> None:
                 " KEY (a) REFERENCES public.u(a);")
         + entry("i", "INDEX", "CREATE INDEX i ON public.t USING btree (id);")
     ).encode()  # fmt: skip
-    section = Section(SectionName(SectionKind.POST_DATA), len(text), 0, b"", ())
+    section = SectionName(SectionKind.POST_DATA)
     what = LeftOut(rights=True, keys_between=frozenset({("public", "t")}))
     found = {
         b"".join(

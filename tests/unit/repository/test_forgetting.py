@@ -19,6 +19,7 @@ from pgsnap.repository import forgetting, layout
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.revisions import resolve, resolve_forgotten
 from pgsnap.workflows.reindex import reindex
+from pgsnap.workflows.verdicts import proofs
 from pgsnap.workflows.verify import verify
 from support.dumps import shop
 from support.repositories import (
@@ -330,3 +331,60 @@ def test_a_forgotten_snapshot_is_verified_and_repaired_like_any_other(tmp_path: 
     with Repository.open(path) as repo:
         use_store(repo, RecordingStore(repo.store))
         assert made[0] in verify(repo).snapshots
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE forgotten SET time_us = time_us - 1",
+        "UPDATE forgotten SET snapshot = zeroblob(32)",
+        "DELETE FROM forgotten",
+        "INSERT INTO forgotten VALUES (zeroblob(32), 5)",
+        "UPDATE notes SET kind = 'unforgotten'",
+        "UPDATE notes SET time_us = 5",
+        "UPDATE notes SET snapshot = zeroblob(32)",
+    ],
+)
+def test_verify_finds_that_the_index_says_otherwise_than_the_notes_and_mends_it(
+    tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "backups"
+    made = history(path)
+    forget(path, made[0], made[1])
+    with Repository.open(path) as repo:
+        repo.unforget(made[1])
+        truth = repo.forgotten()
+    with contextlib.closing(sqlite3.connect(path / "index.sqlite")) as index:
+        assert index.execute(change).rowcount > 0
+        index.commit()
+    with Repository.open(path) as repo:
+        (finding,) = verify(repo).findings
+        assert finding.kind == "index"
+        assert "forgotten" in finding.problem
+        assert repo.forgotten() == truth
+        assert verify(repo).findings == ()
+
+
+def test_a_row_of_a_note_that_is_damaged_now_is_not_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "backups"
+    made = history(path)
+    note = add_note(path, "forgotten", made[0], 1)
+    assert visible(path) == made[1:]
+    note.write_bytes(b"")
+    with Repository.open(path) as repo:
+        assert not forgetting.mend_forgotten(repo.store, repo.index)
+    assert visible(path) == made[1:]
+
+
+def test_a_note_whose_body_is_no_object_is_a_damaged_one(tmp_path: Path) -> None:
+    path = tmp_path / "backups"
+    made = history(path)
+    note = Note("verdict", "shop", day(9), made[0], ["passed"])  # type: ignore[arg-type]
+    data = encode_note(note)
+    file = path / layout.note_name("verdict", note_id(data))
+    file.parent.mkdir(parents=True)
+    file.write_bytes(data)
+    with Repository.open(path) as repo:
+        assert proofs(repo) == {}
+        (finding,) = verify(repo).findings
+        assert finding.name.endswith(file.name)

@@ -77,7 +77,7 @@ def test_chunks_whose_ids_begin_alike_are_told_apart(
     table, choice = choose(index, chunk(30))
     assert needed(table, choice) == {chunk(30), twins[1]}
     later = FrameTable(index)
-    over = later.carried_over(table, choice.is_needed)
+    over = later.starting_with(table.beginnings(choice.is_needed))
     # Never less than what was chosen.
     assert (
         {chunk(30), twins[1]}
@@ -148,3 +148,47 @@ def test_a_chunk_that_is_read_through_what_is_gone_or_damaged_counts_as_unknown(
     assert index.with_bases(every) == set()
     add(index, 3, frame(middle))
     assert index.known(every) == {middle, delta}
+
+
+def test_packs_are_forgotten_by_the_chunks_that_are_named_or_else_by_looking_through_all(
+    index: Index,
+) -> None:
+    a, b, c = (chunk(number) for number in range(3))
+    first = add(index, 1, frame(a), frame(b), frame(a))
+    second = add(index, 2, frame(b), frame(c))
+    third = add(index, 3, frame(a), frame(c, a, 1))
+    index.mark_damaged(first, [8], readable=True)
+    # That is not all that the first one holds.
+    index.drop_packs([first], [(a, first), (c, bytes(32))])
+    assert index.packs().keys() == {second, third}
+    assert index.frame_counts() == {second: 2, third: 2}
+    assert index.damaged() == []
+    index.drop_packs([third], [(a, third), (c, third)])
+    assert index.frame_counts() == {second: 2}
+    index.drop_packs([second, first])
+    assert (index.packs(), index.frame_counts()) == ({}, {})
+
+
+def test_packs_that_are_indexed_together_are_as_if_they_were_one_by_one(index: Index) -> None:
+    made, sizes = {}, {}
+    for name in range(1, 4):
+        pack = bytes([name]) * 32
+        frames = [frame(chunk(10 * name + number)) for number in range(5)]
+        made[pack] = [Location(pack, 8 + 1000 * at, one) for at, one in enumerate(frames)]
+        sizes[pack] = 5000 + name
+    index.add_pack(bytes([1]) * 32, 5001, made[bytes([1]) * 32])
+    index.add_packs((pack, sizes[pack], locations) for pack, locations in made.items())
+    assert index.packs() == sizes
+    assert {pack: index.frames_of(pack) for pack in made} == made
+
+
+def test_a_row_that_no_frame_can_have_is_damage_of_the_index(index: Index) -> None:
+    add(index, 1, frame(chunk(1)))
+    with index.transaction() as connection:
+        connection.execute("UPDATE chunks SET id = x'0102'")
+    with pytest.raises(CorruptionError, match="index"):
+        FrameTable(index)
+    with index.transaction() as connection:
+        connection.execute("UPDATE chunks SET id = ?, frame_bytes = -1", (chunk(1),))
+    with pytest.raises(CorruptionError, match="index"):
+        FrameTable(index)

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import random
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_a_damaged_tag_that_a_killed_commit_wished_for_does_not_close_the_reposi
         assert repo.has_snapshot(killed)
 
 
-@pytest.mark.parametrize("call", ["add_snapshot", "add_pack"])
+@pytest.mark.parametrize("call", ["add_snapshot", "add_packs"])
 def test_what_the_index_knows_is_read_though_it_has_no_room_for_more(
     path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
@@ -373,3 +374,21 @@ def test_a_repository_without_its_empty_folders_is_one(path: Path) -> None:
     (path / "tmp").rmdir()
     with Repository.open(path) as repo:
         assert texts(repo, made) == shop(200).texts
+
+
+def test_an_index_of_another_time_gives_no_deleted_tag_back_to_a_snapshot_with_a_child(
+    path: Path, tmp_path: Path
+) -> None:
+    with Repository.open(path) as repo:
+        record(repo)
+    shutil.copy(path / "index.sqlite", tmp_path / "old.sqlite")
+    with Repository.open(path) as repo:
+        record(repo, shop(210), tags=("gone",))
+        delete_tag(repo, "gone", database="shop")
+        record(repo, shop(220))
+    killed = kill_after_the_manifest(path, tags=("wished",))
+    remove_index(path)
+    shutil.copy(tmp_path / "old.sqlite", path / "index.sqlite")
+    with Repository.open(path) as repo:
+        assert names(repo) == {"wished": killed.hex()}
+        assert len(repo.newest("shop")) == 4

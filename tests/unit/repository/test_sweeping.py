@@ -11,12 +11,13 @@ from blake3 import blake3
 from pgsnap.errors import CorruptionError
 from pgsnap.model import ChunkKind, Cipher, Codec, Frame
 from pgsnap.progress import SILENT
-from pgsnap.repository import layout, packs
+from pgsnap.repository import layout, packs, sweeping
 from pgsnap.repository.frame_table import FrameTable
 from pgsnap.repository.packs import PackWriter
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sweeping import Swept, plan_sweep, rewrite_packs
 from support.repositories import make
+from support.stores import RecordingStore, use_store
 
 PACK_BYTES = 10_000
 
@@ -121,3 +122,80 @@ def test_a_pack_of_many_tiny_frames_is_closed_before_it_fills_the_memory(
             writer.add(Frame(name, ChunkKind.DATA, Codec.RAW, Cipher.NONE, 0, None, 2, 2), data)
         writer.finish()
         assert sorted(repo.index.frame_counts().values()) == [5, 10, 10]
+
+
+class BadSector(RecordingStore):
+    """Cannot read the byte at 1500 of any object."""
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        if start <= 1500 and (length is None or start + length > 1500):
+            raise CorruptionError("cannot be read")
+        return super().get(name, start, length)
+
+
+@pytest.mark.parametrize("damage", ["bit", "sector"])
+def test_damage_in_what_is_not_moved_stops_nothing(tmp_path: Path, damage: str) -> None:
+    with Repository.open(make(tmp_path / "r"), alone=True) as repo:
+        contents = [content(number) for number in range(4)]
+        pack = write_pack(repo, *contents)
+        file = repo.path / layout.pack_name(pack)
+        data = bytearray(file.read_bytes())
+        if damage == "bit":
+            data[1500] ^= 1
+            file.write_bytes(data)
+        else:
+            use_store(repo, BadSector(repo.store))
+        stay = [contents[0], *contents[2:]]
+        table, kept = keeping(repo, *stay)
+        rewrite_packs(repo, table, kept, sorted(table.packs), Swept(), SILENT)
+        assert not file.exists()
+    with Repository.open(tmp_path / "r") as repo:
+        assert [repo.chunks.read(blake3(one).digest()) for one in stay] == stay
+
+
+def test_what_is_moved_in_many_steps_is_all_there_and_no_old_pack_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_FRAMES_AT_ONCE", 10)
+    with Repository.open(make(tmp_path / "r"), alone=True) as repo:
+        object.__setattr__(repo.config, "pack_bytes", 5000)
+        contents = [content(number) for number in range(100)]
+        old = {write_pack(repo, *contents[start : start + 7]) for start in range(0, 100, 7)}
+        stay = [one for number, one in enumerate(contents) if number % 7 in (1, 4)]
+        table, kept = keeping(repo, *stay)
+        swept = Swept()
+        rewrite_packs(repo, table, kept, sorted(table.packs), swept, SILENT)
+        assert swept.packs_rewritten == len(old)
+        files = {layout.hash_of(info.name): info.object_bytes for info in repo.store.list("packs/")}
+        assert files == repo.index.packs()
+        assert not files.keys() & old
+        assert [repo.chunks.read(blake3(one).digest()) for one in stay] == stay
+        assert sum(repo.index.frame_counts().values()) == len(stay)
+
+
+def test_packs_that_are_indexed_later_are_so_when_they_are_many_or_the_writer_ends(
+    tmp_path: Path,
+) -> None:
+    with Repository.open(make(tmp_path / "r")) as repo:
+        heard: list[Frame] = []
+
+        def write(count: int) -> PackWriter:
+            writer = PackWriter(repo.store, repo.index, 1000, heard.extend, frames_at_once=3)
+            for number in range(count):
+                one = content(len(heard) + number)
+                name = blake3(one).digest()
+                writer.add(
+                    Frame(name, ChunkKind.DATA, Codec.RAW, Cipher.NONE, 0, None, 1000, 1000), one
+                )
+            return writer
+
+        writer = write(3)
+        assert repo.index.packs() == {}
+        writer.index_written()
+        assert len(repo.index.packs()) == len(heard) == 3
+        writer.finish()
+        write(5).abandon()
+        # What was durable when the writer gave up is no stranger to the index.
+        files = {layout.hash_of(info.name) for info in repo.store.list("packs/")}
+        assert repo.index.packs().keys() == files
+        assert len(files) == len(heard) > 3

@@ -61,3 +61,5 @@ def test_a_block_without_its_end_is_left_alone() -> None:
 def test_a_name_with_a_line_end_never_reaches_a_crontab() -> None:
     with pytest.raises(UsageError):
         schedule(config=Path("/srv/a\n* * * * * rm/snap.toml"))
+    with pytest.raises(UsageError):
+        schedule(argument="--database=a\n* * * * * rm")

@@ -27,8 +27,13 @@ def test_the_last_success_outlives_failures_and_damage_is_no_record(tmp_path: Pa
     assert (found.exit_code, found.last_success) == (30, STARTED)
     assert {path.stat().st_mode & 0o777 for path in state.folder.iterdir()} == {0o600}
     assert state.folder.stat().st_mode & 0o777 == 0o700
-    (state.folder / "commit.json").write_text("{")
-    assert state.last_run("commit") is None
+    for damaged in ("{", '{"job": "commit", "started": "yesterday", "pid": 1}', '{"started": 1}'):
+        (state.folder / "commit.json").write_text(damaged)
+        assert state.last_run("commit") is None
+    (state.folder / "schedule.json").write_text(
+        '{"jobs": [{"job": "gc", "when": "@daily", "since": "2026", "by": "cron"}, {}, 1]}'
+    )
+    assert state.installed() == []
 
 
 def test_only_one_run_of_a_job_goes_on_at_a_time(tmp_path: Path) -> None:

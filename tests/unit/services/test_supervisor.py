@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pgsnap.services.commands import Service, own_service, service_named
+from pgsnap.services.running import is_running
 from pgsnap.services.state import find_stopped
 from pgsnap.services.stopping import Outcome, ServiceFailed, start_leftovers, stopped
 
@@ -200,3 +201,27 @@ def test_a_bare_name_means_what_is_there(tmp_path: Path, monkeypatch: pytest.Mon
     assert service_named("web", tmp_path).stop == ("docker", "stop", "web")
     assert service_named("unit:web", tmp_path).start[-2:] == ("start", "web")
     assert service_named("web.service", tmp_path).start[-2:] == ("start", "web.service")
+
+
+ENGINE = """#!/bin/sh
+[ "$1 $2" = "container inspect" ] || exit 1
+[ "$3" = --format ] || exit 0
+[ "$5" = 3f2a ] && echo 3f2a44
+exit 0
+"""
+
+
+def test_a_container_named_by_its_id_is_seen_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docker").write_text(ENGINE)
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("SNAP_CONTAINER_ENGINE", "docker")
+    assert is_running(service_named("container:3f2a", tmp_path))
+    assert not is_running(service_named("container:other", tmp_path))
+
+
+def test_a_service_that_cannot_be_asked_is_taken_for_running(tmp_path: Path) -> None:
+    assert is_running(app(tmp_path, running="no-such-program-anywhere"))
+    assert not is_running(app(tmp_path, running="exit 3"))

@@ -34,6 +34,17 @@ def test_each_refusal_has_a_hint(text: str, hint: str) -> None:
     assert "psql: error" not in error.detail
 
 
+def test_a_socket_in_a_container_that_asks_for_a_password_says_where_it_goes() -> None:
+    inside = Endpoint(keywords=(("user", "app"), ("dbname", "shop")), place="db")
+    error = connection_failed(
+        'psql: error: connection to server on socket "/tmp/.s.PGSQL.5432" failed: fe_sendauth:'
+        " no password supplied\n",
+        inside,
+    )
+    assert "PGPASSWORD=$(" in error.hint
+    assert "POSTGRES_PASSWORD_FILE" in error.hint
+
+
 def test_a_password_in_a_servers_words_is_covered() -> None:
     for error in (connection_failed("FATAL: bad hunter2", ENDPOINT),
                   connection_lost("bad hunter2", ENDPOINT)):  # fmt: skip

@@ -128,6 +128,16 @@ def test_replace_and_delete_sync_the_folder(store: LocalStore, calls: Calls) -> 
     assert calls.made == [("fsync", "packs/ab")] * 2
 
 
+def test_of_several_that_are_deleted_each_folder_is_synced_once(
+    store: LocalStore, calls: Calls
+) -> None:
+    for name in ("packs/ab/1", "packs/ab/2", "packs/cd/3"):
+        store.put(name, b"data")
+    calls.made.clear()
+    store.delete("packs/ab/1", "packs/cd/3", "packs/ab/2")
+    assert calls.made == [("fsync", "packs/ab"), ("fsync", "packs/cd")]
+
+
 def test_a_new_folder_is_made_durable_in_its_parent(store: LocalStore, calls: Calls) -> None:
     store.put("notes/kind/one", b"data")
     synced = [name for call, name in calls.made if call == "fsync"]

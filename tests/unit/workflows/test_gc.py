@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ from pgsnap.repository.footprint import footprint
 from pgsnap.repository.lock import exclusive
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.gc import gc
+from pgsnap.workflows.repair import repair
 from pgsnap.workflows.retention import Policy
 from pgsnap.workflows.verify import verify
 from support.collecting import (
@@ -24,7 +27,7 @@ from support.collecting import (
     commit_versions,
     version,
 )
-from support.dumps import dump, rows, table, texts
+from support.dumps import dump, rows, shop, table, texts
 from support.repositories import day, in_child, make, record
 
 WEEK = timedelta(days=7)
@@ -136,7 +139,7 @@ def test_an_unfinished_commit_is_collected_and_a_tag_goes_with_its_snapshot(path
     with Repository.open(path) as repo:
         repo.tags.set(Tag("shop", "nightly", ids[0], day(3)))
         from pgsnap.repository.ingest import Ingest
-        from support.dumps import ScriptedSource, shop
+        from support.dumps import ScriptedSource
 
         ingest = Ingest(repo)
         ingest.store(ScriptedSource(shop(2000)).all_events())
@@ -238,3 +241,60 @@ def test_committers_and_collectors_at_the_same_time_lose_nothing(path: Path) -> 
     collect(path, 2)
     assert check_versions(path) == {1, 2, 12, 13, 22, 23}
     assert findings(path) == []
+
+
+def test_what_a_gc_forgets_has_its_grace_period_from_the_gc_s_own_time_on(path: Path) -> None:
+    ids = fill(path, 3)
+    with Repository.open(path, alone=True) as repo:
+        later = NOW + timedelta(days=4000)
+        report = gc(repo, Policy(last=1), grace=WEEK, now=later)
+        assert (report.expired, report.waiting, report.waiting_until) == ((), 2, later + WEEK)
+        assert set(repo.forgotten().values()) == {later}
+        repo.unforget(ids[0])
+        assert texts(repo, ids[0]) == version(0).texts
+
+
+def test_gc_drops_what_the_notes_say_and_not_what_a_wrong_row_of_the_index_does(path: Path) -> None:
+    ids = fill(path, 3)
+    with Repository.open(path) as repo:
+        repo.forget(ids[0], by="test", reason="")
+    with contextlib.closing(sqlite3.connect(path / "index.sqlite")) as index:
+        index.execute("UPDATE forgotten SET snapshot = ?", (ids[2],))
+        index.commit()
+    report = collect(path, 3)
+    assert [one.snapshot_id for one in report.expired] == [ids[0]]
+    assert check_versions(path) == {1, 2}
+
+
+def test_gc_keeps_what_a_lost_manifest_needs_until_the_grace_period_is_over(path: Path) -> None:
+    with Repository.open(path) as repo:
+        lost = record(repo, shop(3000), at=day(1)).snapshot_id
+        record(repo, dump(table("public", "other", rows(3000, seed=5, width=100))), at=day(2))
+        repo.forget(lost, by="test", reason="")
+    manifest = path / "snapshots" / lost.hex()
+    manifest.unlink()
+    assert collect(path, 1, grace=WEEK).expired == ()
+    with Repository.open(path) as repo:
+        report = verify(repo, data=True)
+        assert report.findings == ()
+        assert any("snap repair" in notice for notice in report.notices)
+    (mended,) = repair(path).mended
+    assert mended.name.endswith(lost.hex())
+    with Repository.open(path) as repo:
+        assert lost in repo.forgotten()
+        repo.unforget(lost)
+        assert texts(repo, lost) == shop(3000).texts
+        repo.forget(lost, by="test", reason="")
+    manifest.unlink()
+    assert collect(path, 1).freed_bytes > 0
+    assert repair(path).mended == ()
+
+
+def test_what_a_gc_dropped_is_not_put_back_though_all_that_it_needs_is_there(path: Path) -> None:
+    ids = fill(path, 3)
+    with Repository.open(path) as repo:
+        repo.forget(ids[0], by="test", reason="")
+    (path / "snapshots" / ids[0].hex()).unlink()
+    collect(path, 1)
+    assert repair(path).mended == ()
+    assert check_versions(path) == {2}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from pgsnap.cli import render
-from pgsnap.cli.duration import parse_duration
+from pgsnap.cli.duration import parse_timedelta
 from pgsnap.cli.invocation import Invocation
 from pgsnap.errors import StoreError, UsageError
 
@@ -44,7 +44,7 @@ def run(
     begin = None
     if since is not None:
         try:
-            begin = invocation.now - timedelta(seconds=parse_duration(since, "--since"))
+            begin = invocation.now - parse_timedelta(since, "--since")
         except OverflowError:
             raise UsageError(f'--since is too long: "{since}"') from None
     try:

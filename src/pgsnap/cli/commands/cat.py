@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.options import Revision
 from pgsnap.cli.world import open_repository, resolve
 from pgsnap.errors import UsageError
 
@@ -20,12 +21,7 @@ snap cat latest --section globals
 
 def run(
     ctx: typer.Context,
-    revision: Annotated[
-        str,
-        typer.Argument(
-            metavar="REV", help="The snapshot: a tag, an id, latest, latest~2 or @2026-01-02."
-        ),
-    ],
+    revision: Revision,
     section: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,7 +37,7 @@ def run(
 ) -> None:
     """Write a snapshot as plain SQL to standard output, fit for psql.
 
-    Globals (roles, tablespaces) only with --section globals. Damage met half-way ends the output
+    Globals (roles, tablespaces) only with --section globals. Damage met later ends the output
     with a statement that fails, and exit code 60: use `set -o pipefail` and ON_ERROR_STOP.
     """
     from pgsnap.workflows.cat import cat

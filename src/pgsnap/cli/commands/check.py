@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgsnap.cli import check_view
+from pgsnap.cli.duration import parse_timedelta
 from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.retention_table import duration
 from pgsnap.cli.stopping import left_stopped
 from pgsnap.cli.world import database_of_dsn, open_repository, server_of
 from pgsnap.errors import SnapError
@@ -23,9 +23,6 @@ snap check --max-age 2h --max-drill-age 35d
 snap check --nagios
 snap check --json | jq -r '.findings[] | select(.level == "red") | .text'
 """
-
-# A monitor does not wait as long as a commit would.
-_LOCK_TIMEOUT = "10s"
 
 
 def run(
@@ -68,8 +65,10 @@ def run(
     try:
         report = _looked_at(
             invocation,
-            duration(max_age, "--max-age") if max_age else None,
-            duration(max_drill_age, "--max-drill-age") if max_drill_age else None,
+            parse_timedelta(max_age, "--max-age") if max_age is not None else None,
+            parse_timedelta(max_drill_age, "--max-drill-age")
+            if max_drill_age is not None
+            else None,
             connect=not no_connect,
         )
     except SnapError as error:
@@ -97,18 +96,21 @@ def _looked_at(
 ) -> CheckReport:
     from pgsnap.schedulers.state import State
     from pgsnap.services.state import START_COMMAND
-    from pgsnap.workflows import check
+    from pgsnap.workflows import ages, check
 
-    if invocation.given.lock_timeout is None:
-        invocation.given.lock_timeout = _LOCK_TIMEOUT
+    invocation.wait_briefly()
     settings = invocation.settings
     schedule = settings.schedule
     if max_drill_age is None and schedule is not None and schedule.drill is not None:
-        max_drill_age = check.MAX_DRILL_AGE
+        max_drill_age = ages.MAX_DRILL_AGE
+    every = schedule is not None and schedule.all_databases and invocation.given.database is None
+    label = None if every else settings.database
     named = database_of_dsn(settings)
-    label = settings.database
-    if schedule is not None and schedule.all_databases and invocation.given.database is None:
-        label = None
+    expected: tuple[str, ...] = (named,) if named is not None else ()
+    asked = None
+    if connect and (every or named is not None or settings.place is not None):
+        asked = check.ask_databases(lambda: server_of(settings), every=every)
+        expected = asked.databases or expected
     report = check.CheckReport(invocation.now)
     try:
         with open_repository(invocation, warn_of_access=False) as repo:
@@ -116,8 +118,8 @@ def _looked_at(
                 repo,
                 report,
                 database=label,
-                expected=named,
-                max_age=max_age if max_age is not None else check.MAX_AGE,
+                expected=expected,
+                max_age=max_age if max_age is not None else ages.MAX_AGE,
                 max_drill_age=max_drill_age,
             )
         check.check_access(report, settings.repository)
@@ -128,8 +130,9 @@ def _looked_at(
         report.add(check.Level.RED, "services", f"left stopped: {names} ({START_COMMAND})")
     if settings.config_path is not None:
         check.check_runs(report, State(settings.config_path))
-    if connect and (named is not None or settings.place is not None):
-        check.check_database(report, server_of(settings))
+    if asked is not None:
+        report.findings += asked.findings
+        report.lock_waits = asked.lock_waits
     return report
 
 

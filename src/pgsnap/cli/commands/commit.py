@@ -10,8 +10,9 @@ from pgsnap.cli import render
 from pgsnap.cli.duration import parse_duration
 from pgsnap.cli.hooks import hooks
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.options import AllowNewerClient
 from pgsnap.cli.snapshot_view import snapshot_fields, summary_line
-from pgsnap.cli.world import commit_source, open_repository
+from pgsnap.cli.world import commit_source, open_repository, warn_of_dump
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,10 +66,7 @@ def run(
             help="How long pg_dump waits for locked tables. [default: 10min]",
         ),
     ] = None,
-    allow_newer_client: Annotated[
-        bool,
-        typer.Option("--allow-newer-client", help="Let a pg_dump newer than the server do it."),
-    ] = False,
+    allow_newer_client: AllowNewerClient = False,
 ) -> None:
     """Record the whole database as a snapshot.
 
@@ -103,8 +101,7 @@ def run(
                     skip_unchanged=skip_unchanged,
                     progress=progress,
                 )
-        for warning in getattr(source, "warnings", ()):
-            invocation.warn(f"pg_dump: {warning}")
+        warn_of_dump(invocation, source)
         for refused in report.tags_refused:
             invocation.warn(
                 f'warning: tag "{refused}" was set by another process meanwhile; move it with '

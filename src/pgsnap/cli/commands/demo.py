@@ -22,7 +22,9 @@ def run(
     ] = False,
     scale: Annotated[
         float,
-        typer.Option("--scale", min=0.01, max=100.0, help="Size of the sample; 1 is 100 MB."),
+        typer.Option(
+            "--scale", metavar="N", min=0.01, max=100.0, help="Size of the sample; 1 is 100 MB."
+        ),
     ] = 1.0,
 ) -> None:
     """Take the tour: commit, break, restore, undo on a throw-away server.
@@ -50,5 +52,6 @@ def run(
         "sha256_after": report.digest_after,
         "repository_bytes": report.repository_bytes,
         "seconds": round(report.seconds, 3),
+        "notices": invocation.notices,
     }
     invocation.emit(fields, [])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pgsnap.cli import diff_view, render, rows_view
 from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.world import diff_source, open_repository, resolve
+from pgsnap.cli.options import AllowNewerClient
+from pgsnap.cli.world import diff_source, open_repository, resolve, warn_of_dump
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,9 +64,7 @@ def run(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 3 where the contents differ.")
     ] = False,
-    allow_newer_client: Annotated[
-        bool, typer.Option("--allow-newer-client", help="Let a pg_dump newer than the server read.")
-    ] = False,
+    allow_newer_client: AllowNewerClient = False,
 ) -> None:
     """Show what differs: rows by table, definitions, sequences.
 
@@ -93,16 +93,8 @@ def run(
             differs = _show_schema(invocation, repo, before, after, name)
         else:
             differs = _show(invocation, repo, before, after, name)
-        warn(invocation, after)
     if exit_code and differs:
         raise typer.Exit(DIFFERENCES_EXIT_CODE)
-
-
-def warn(invocation: Invocation, source: object) -> None:
-    """Pass on what pg_dump complained about."""
-    for warning in getattr(source, "warnings", ()):
-        if not invocation.json:
-            invocation.tell(f"pg_dump: {warning}")
 
 
 def _check(
@@ -136,6 +128,7 @@ def _show(
 
     with invocation.progress() as progress:
         report = diff(repo, before, after, progress=progress)
+    warn_of_dump(invocation, after)
     lines = diff_view.diff_lines(report, name, colour=invocation.terminal.colour)
     fields = diff_view.diff_fields(report, name)
     invocation.emit({**fields, "notices": invocation.notices}, lines)
@@ -153,6 +146,7 @@ def _show_schema(
 
     with invocation.progress() as progress:
         first, second, changes = diff_definitions(repo, before, after, progress)
+    warn_of_dump(invocation, after)
     fields = {
         "before": diff_view.side_fields(first, ""),
         "after": diff_view.side_fields(second, name),
@@ -176,25 +170,28 @@ def _show_rows(
     from pgsnap.workflows.diff import diff_rows
 
     terminal = invocation.terminal
-    with invocation.progress() as progress:
-        found = diff_rows(repo, before, after, table, progress=progress)
-        with found as compared:
-            total = rows_view.total(compared)
-            if invocation.json:
-                head = render.json_text(
-                    {**rows_view.row_fields(compared, name), "notices": invocation.notices}
-                )
-                terminal.write(head[: head.rindex("\n}")] + ',\n  "rows": [')
-                comma = ""
-                for change in compared.changes(limit):
-                    shown = render.json_text(rows_view.change_fields(change, compared))
-                    terminal.write(f"{comma}\n{shown}")
-                    comma = ","
-                terminal.write("\n  ]\n}\n")
-                return total > 0
+    with ExitStack() as stack:
+        # Rows would be written into the bar.
+        with invocation.progress() as progress:
+            found = diff_rows(repo, before, after, table, progress=progress)
+            compared = stack.enter_context(found)
+        warn_of_dump(invocation, after)
+        total = rows_view.total(compared)
+        if invocation.json:
+            head = render.json_text(
+                {**rows_view.row_fields(compared, name), "notices": invocation.notices}
+            )
+            terminal.write(head[: head.rindex("\n}")] + ',\n  "rows": [')
+            comma = ""
             for change in compared.changes(limit):
-                for line in rows_view.change_lines(change, compared, colour=terminal.colour):
-                    terminal.write(line + "\n")
-            for line in rows_view.summary_lines(compared, limit, colour=terminal.colour):
+                shown = render.json_text(rows_view.change_fields(change, compared))
+                terminal.write(f"{comma}\n{shown}")
+                comma = ","
+            terminal.write("\n  ]\n}\n")
+            return total > 0
+        for change in compared.changes(limit):
+            for line in rows_view.change_lines(change, compared, colour=terminal.colour):
                 terminal.write(line + "\n")
-    return total > 0
+        for line in rows_view.summary_lines(compared, limit, colour=terminal.colour):
+            terminal.write(line + "\n")
+        return total > 0

@@ -9,11 +9,12 @@ import typer
 
 from pgsnap.cli import render
 from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.stopping import left_stopped
-from pgsnap.cli.world import open_repository, server_of
-from pgsnap.errors import CheckRed, SnapError
+from pgsnap.cli.stopping import left_stopped, service_fields
+from pgsnap.cli.world import open_repository, server_of, unnamed_hint
+from pgsnap.errors import CheckRed, SnapError, UsageError
 
 if TYPE_CHECKING:
+    from pgsnap.cli.settings import Settings
     from pgsnap.workflows.doctor import Step
 
 EXAMPLES = """
@@ -62,8 +63,8 @@ def _examine(invocation: Invocation) -> None:
     lines = render.columns(shown)
     if todo:
         lines += ["", "Do next, in this order:"]
-        # What is red comes first, each as it was looked at.
-        ordered = [*(s for s in todo if s in red), *(s for s in todo if s not in red)]
+        # What is red comes first; a commit or a drill after all that it needs.
+        ordered = sorted(todo, key=lambda s: (s not in red, s.name in ("snapshot", "drill")))
         lines += [f"  {n}. {render.plain(s.next)}" for n, s in enumerate(ordered, 1)]
     else:
         lines += ["", "Nothing to do."]
@@ -76,15 +77,18 @@ def _steps(invocation: Invocation) -> list[Step]:
     from pgsnap.schedulers.state import State
     from pgsnap.workflows import doctor
 
+    invocation.wait_briefly()
     settings = invocation.settings
-    steps = [_config_step(invocation), *_service_steps(invocation)]
-    steps += doctor.look_at_repository(
+    stored = doctor.look_at_repository(
         settings.repository,
         lambda: open_repository(invocation, warn_of_access=False),
         invocation.now,
     )
+    # Who has neither makes both with one command.
+    is_first = settings.config_path is None and stored[0].health is doctor.Health.RED
+    steps = [_config_step(settings, is_first=is_first), *_service_steps(invocation), *stored]
     try:
-        steps += doctor.look_at_server(server_of(settings))
+        steps += doctor.look_at_server(server_of(settings), unnamed_hint(settings))
     except SnapError as error:
         steps.append(doctor.Step("server", doctor.Health.RED, error.message, error.hint))
     if settings.retention is None:
@@ -95,22 +99,36 @@ def _steps(invocation: Invocation) -> list[Step]:
         steps.append(doctor.Step("retention", doctor.Health.OK, "snap.toml says what to keep"))
     if settings.config_path is not None:
         steps.append(doctor.look_at_schedule(State(settings.config_path).installed()))
-    if settings.alerts is None:
-        hint = "Let somebody know when it fails: [alerts] in snap.toml"
-        text = "nobody is told when a scheduled run fails"
-        steps.append(doctor.Step("alerts", doctor.Health.WARNING, text, hint))
-    else:
-        steps.append(doctor.Step("alerts", doctor.Health.OK, "snap.toml says whom to tell"))
-    return steps
+    return [*steps, _alerts_step(settings)]
 
 
-def _config_step(invocation: Invocation) -> Step:
+def _alerts_step(settings: Settings) -> Step:
     from pgsnap.workflows.doctor import Health, Step
 
-    path = invocation.settings.config_path
+    text = "nobody is told when a scheduled run fails"
+    hint = "Let somebody know when it fails: [alerts] in snap.toml"
+    if settings.alerts is not None:
+        try:
+            alerts = settings.alerts.resolved()
+        except UsageError as error:
+            why = f"{error.message}: {error.detail}" if error.detail else error.message
+            return Step("alerts", Health.RED, why.rstrip("."), "Correct [alerts] in snap.toml")
+        if alerts.ping_urls or alerts.webhook is not None or alerts.apprise:
+            return Step("alerts", Health.OK, "snap.toml says whom to tell")
+        if alerts.metrics_file is not None:
+            return Step("alerts", Health.OK, f"a monitor reads {alerts.metrics_file}")
+    return Step("alerts", Health.WARNING, text, hint)
+
+
+def _config_step(settings: Settings, *, is_first: bool) -> Step:
+    from pgsnap.workflows.doctor import Health, Step
+
+    path = settings.config_path
     if path is None:
         text = "there is no snap.toml here or in a folder above"
-        return Step("configuration", Health.WARNING, text, "Let it be written: snap init")
+        # Whoever has a repository names it there: the default place may be another one.
+        hint = f"Write one: echo 'repository = \"{settings.repository}\"' > snap.toml"
+        return Step("configuration", Health.WARNING, text, "" if is_first else hint)
     return Step("configuration", Health.OK, str(path))
 
 
@@ -145,16 +163,7 @@ def _start_services(invocation: Invocation) -> None:
     done = start_leftovers(state_folder(os.environ))
     started = [one for _, results in done for one in results]
     fields = {
-        "services": [
-            {
-                "name": one.name,
-                "started": one.is_started,
-                "healthy": one.is_healthy,
-                "seconds": round(one.seconds, 3),
-                "detail": one.detail,
-            }
-            for one in started
-        ],
+        "services": service_fields(started),
         "notices": invocation.notices,
     }
     lines = [f"started {render.plain(one.name)}" for one in started if one.is_started]

@@ -12,6 +12,7 @@ import typer
 from pgsnap.cli import render
 from pgsnap.cli.config_file import absolute_path
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.options import AllowNewerClient
 from pgsnap.cli.world import open_repository, resolve, server_of
 from pgsnap.errors import DrillFailed, UsageError
 
@@ -48,7 +49,7 @@ def run(
     ] = False,
     report: Annotated[
         str,
-        typer.Option("--report", metavar="FILE", help="Where the JSON report goes."),
+        typer.Option("--report", metavar="FILE", help="The JSON report."),
     ] = REPORT_NAME,
     checks: Annotated[
         str | None,
@@ -59,10 +60,7 @@ def run(
             help="Your own queries. [default: database/checks beside snap.toml]",
         ),
     ] = None,
-    allow_newer_client: Annotated[
-        bool,
-        typer.Option("--allow-newer-client", help="Let programs newer than the server do it."),
-    ] = False,
+    allow_newer_client: AllowNewerClient = False,
 ) -> None:
     """Test the rollback: restore beside the live database and compare.
 
@@ -94,6 +92,7 @@ def run(
         with invocation.progress() as progress:
             found = drill(repo, snapshot, server, options, throw_away=make, progress=progress)
     fields = drill_fields(found)
+    fields["notices"] += invocation.notices
     _write(target, render.json_text(fields) + "\n")
     colour = invocation.terminal.colour
     invocation.emit(fields, drill_lines(found, verbose=invocation.verbose, colour=colour))
@@ -133,13 +132,9 @@ def _write(path: Path, text: str) -> None:
         raise
 
 
-def _beside_config(settings: Settings) -> Path:
-    return settings.config_path.parent if settings.config_path is not None else Path.cwd()
-
-
 def _assertions(settings: Settings, named: str | None) -> Path:
     if named is None:
-        return _beside_config(settings) / CHECKS_FOLDER
+        return settings.folder / CHECKS_FOLDER
     folder = absolute_path(named, Path.cwd(), "--checks")
     if not folder.is_dir():
         raise UsageError(f'there is no folder "{folder}"')
@@ -158,7 +153,7 @@ def _runbook(settings: Settings) -> Runbook:
 
     if settings.runbook is not None:
         return Runbook(settings.runbook, is_required=True, grammar=_grammar())
-    return Runbook(_beside_config(settings) / RUNBOOK, grammar=_grammar())
+    return Runbook(settings.folder / RUNBOOK, grammar=_grammar())
 
 
 def _grammar() -> Grammar:

@@ -9,6 +9,7 @@ import typer
 
 from pgsnap.cli import render
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.options import Revision
 from pgsnap.cli.timezone import parse_zone
 from pgsnap.cli.world import open_repository, resolve
 from pgsnap.errors import UsageError
@@ -22,12 +23,7 @@ gunzip -c shop.sql.gz | psql -X -v ON_ERROR_STOP=1 shop_copy
 
 def run(
     ctx: typer.Context,
-    revision: Annotated[
-        str,
-        typer.Argument(
-            metavar="REV", help="The snapshot: a tag, an id, latest, latest~2 or @2026-01-02."
-        ),
-    ],
+    revision: Revision,
     file: Annotated[
         str,
         typer.Argument(

@@ -9,10 +9,9 @@ import typer
 
 from pgsnap.cli import render
 from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.settings import Settings
 from pgsnap.cli.timezone import parse_zone
-from pgsnap.cli.world import database_of_dsn, open_repository
-from pgsnap.errors import UnusableInput, UsageError
+from pgsnap.cli.world import label_of_dump, open_repository
+from pgsnap.errors import UnusableInput
 
 if TYPE_CHECKING:
     from pgsnap.workflows.import_dumps import ImportedFile
@@ -55,7 +54,7 @@ def run(
     from pgsnap.workflows.import_dumps import import_dumps, plan_import
 
     invocation = Invocation.of(ctx)
-    database = _label(invocation.settings)
+    database = label_of_dump(invocation.settings)
     plan = plan_import(
         [Path(file) for file in files], zone=parse_zone(timezone), use_mtime=use_mtime
     )
@@ -88,16 +87,6 @@ def run(
         )
 
 
-def _label(settings: Settings) -> str:
-    named = settings.database or database_of_dsn(settings)
-    if named is None:
-        raise UsageError(
-            "a dump does not say of which database it is",
-            hint="Name it with --database NAME, or set database in snap.toml.",
-        )
-    return named
-
-
 def _advise_on_tags(invocation: Invocation, done: list[ImportedFile], tags: list[str]) -> None:
     for item in done:
         if item.report is None and item.snapshot_id is not None:
@@ -114,6 +103,8 @@ def _advise_on_tags(invocation: Invocation, done: list[ImportedFile], tags: list
 def _outcome(item: ImportedFile) -> str:
     if item.error is not None:
         return "unusable"
+    if item.is_forgotten:
+        return "forgotten"
     return "there already" if item.report is None else "imported"
 
 

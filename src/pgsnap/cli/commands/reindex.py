@@ -23,7 +23,7 @@ def run(ctx: typer.Context) -> None:
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings
-    with invocation.progress() as progress:
+    with invocation.audited(), invocation.progress() as progress:
         report = reindex(
             settings.repository,
             lock_timeout_seconds=settings.lock_timeout,

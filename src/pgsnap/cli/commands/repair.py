@@ -45,7 +45,7 @@ def run(
     invocation = Invocation.of(ctx)
     settings = invocation.settings
     other = None if source is None else absolute_path(source, Path.cwd(), "--from")
-    with invocation.progress() as progress:
+    with invocation.audited(), invocation.progress() as progress:
         report = repair(
             settings.repository,
             source=other,

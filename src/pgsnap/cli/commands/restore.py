@@ -9,6 +9,7 @@ import typer
 
 from pgsnap.cli.hooks import hooks
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.options import AllowNewerClient, IKnow, Revision, Stop, Yes
 from pgsnap.cli.stopping import ServicesAside, check_protected, warn_of_stopped
 from pgsnap.cli.world import open_repository, resolve, server_of
 from pgsnap.errors import UsageError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pgsnap.progress import Progress
     from pgsnap.repository.repository import Repository
     from pgsnap.sessions.server import Server
+    from pgsnap.targets.read_only import ReadOnly
     from pgsnap.workflows.restore_plan import RestoreOptions, RestorePlan
     from pgsnap.workflows.table_plan import TableOptions
 
@@ -34,12 +36,7 @@ snap restore pre-migration --table public.orders --replace --stop compose:strapi
 
 def run(
     ctx: typer.Context,
-    revision: Annotated[
-        str,
-        typer.Argument(
-            metavar="REV", help="The snapshot: a tag, an id, latest, latest~2 or @2026-01-02."
-        ),
-    ],
+    revision: Revision,
     to: Annotated[
         str | None,
         typer.Option("--to", metavar="DATABASE", help="Make this new database; replace nothing."),
@@ -63,18 +60,9 @@ def run(
             help="With --replace: also where foreign keys refer to it; they must still hold.",
         ),
     ] = False,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--stop",
-            metavar="SERVICE",
-            help="Stop it before the swap, start it after (repeatable).",
-        ),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    i_know: Annotated[
-        bool, typer.Option("--i-know", help="Go on although snap.toml protects the database.")
-    ] = False,
+    stop: Stop = None,
+    yes: Yes = False,
+    i_know: IKnow = False,
     partial: Annotated[
         bool,
         typer.Option("--partial", help="Replace all with a snapshot of a part of the database."),
@@ -104,10 +92,7 @@ def run(
             "--discard-old", help="At the end drop the database that an earlier restore replaced."
         ),
     ] = False,
-    allow_newer_client: Annotated[
-        bool,
-        typer.Option("--allow-newer-client", help="Let a psql newer than the server do it."),
-    ] = False,
+    allow_newer_client: AllowNewerClient = False,
     trust_sql: Annotated[
         bool,
         typer.Option("--trust-sql", help="Run SQL that pg_dump did not write, without rights."),
@@ -131,12 +116,30 @@ def run(
     invocation = Invocation.of(ctx)
     settings = invocation.settings
     if (replace_tables or cascade_check) and (to is not None or not table):
-        raise UsageError("--replace and --cascade-check are about --table in the live database")
+        raise UsageError(
+            "--replace and --cascade-check are about tables of the live database",
+            hint=f"Name them, without --to: snap restore {revision} --table SCHEMA.TABLE --replace",
+        )
+    if table and to is None:
+        _check_tables_only(
+            {
+                "--partial": partial,
+                "--no-owner": no_owner,
+                "--no-acl": no_acl,
+                "--create-roles": create_roles,
+                "--read-only": read_only,
+                "--discard-old": discard_old,
+                "--trust-sql": trust_sql,
+                "--as-superuser": as_superuser,
+                "--no-analyze": no_analyze,
+            }
+        )
+    allow_newer_client = allow_newer_client or settings.allow_newer_client
     options = RestoreOptions(
         to=to,
         create_roles=create_roles,
         discard_old=discard_old,
-        allow_newer_client=allow_newer_client or settings.allow_newer_client,
+        allow_newer_client=allow_newer_client,
         trust_sql=trust_sql,
         as_superuser=as_superuser,
         analyze=not no_analyze,
@@ -153,6 +156,7 @@ def run(
         yes=yes,
         i_know=i_know,
         with_safety=settings.safety_snapshot and not no_safety_snapshot,
+        allow_newer_client=allow_newer_client,
     )
     warn_of_stopped(invocation)
     with hooks(invocation, "restore", revision=revision, to=to, tables=list(table or ())):
@@ -162,11 +166,20 @@ def run(
                 chosen = run.table_options(
                     repo, snapshot_id, table, replaces=replace_tables, check_keys=cascade_check
                 )
-                chosen = replace(chosen, allow_newer_client=options.allow_newer_client)
                 run.restore_tables(repo, snapshot_id, chosen)
             else:
                 run.restore_all(repo, snapshot_id, options, table or [])
         run.services.outcome.check()
+
+
+def _check_tables_only(others: dict[str, bool]) -> None:
+    """Raise UsageError for an option that means nothing where single tables are restored."""
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise UsageError(
+            f"{given[0]} is about whole databases, and --table changes the live one",
+            hint=f"Leave {given[0]} out, or make a copy: --to NEW.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +193,7 @@ class _Run:
     yes: bool
     i_know: bool
     with_safety: bool
+    allow_newer_client: bool
 
     def restore_all(
         self,
@@ -200,7 +214,7 @@ class _Run:
         plan = plan_restore(repo, snapshot_id, self.server, options)
         self._agree(repo, plan)
         with invocation.progress() as progress:
-            safety = self._safety(repo, plan.label, plan.database, progress, plan)
+            safety = self._safety(repo, plan.label, plan.database, progress, plan.read_only)
             report = restore(
                 repo,
                 plan,
@@ -234,7 +248,9 @@ class _Run:
         is_tag = not name.startswith("@") and "~" not in name
         tagged = repo.tags.get(label, name) if is_tag and name != "latest" else None
         word = name if tagged is not None else snapshot_id.hex()[:8]
-        return TableOptions(parse_tables(tables), word, replaces, check_keys)
+        return TableOptions(
+            parse_tables(tables), word, replaces, check_keys, self.allow_newer_client
+        )
 
     def restore_tables(
         self, repo: Repository, snapshot_id: SnapshotId, options: TableOptions
@@ -281,7 +297,7 @@ class _Run:
         label: str,
         database: str,
         progress: Progress,
-        plan: RestorePlan | None = None,
+        read_only: ReadOnly | None = None,
     ) -> Callable[[], SnapshotId]:
         from pgsnap.workflows.safety import safety_commit
 
@@ -293,10 +309,8 @@ class _Run:
             database=database,
             verb="restore",
             lock_wait_timeout_seconds=settings.lock_wait_timeout,
-            allow_newer_client=plan.options.allow_newer_client
-            if plan is not None
-            else settings.allow_newer_client,
-            read_only=plan.read_only if plan is not None else None,
+            allow_newer_client=self.allow_newer_client,
+            read_only=read_only,
             progress=progress,
         )
 

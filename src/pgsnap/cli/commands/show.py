@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.options import Revision
 from pgsnap.cli.show_view import show_fields, show_lines
 from pgsnap.cli.world import open_repository, resolve
 
@@ -17,15 +16,7 @@ snap show @2026-01-02T14:30
 """
 
 
-def run(
-    ctx: typer.Context,
-    revision: Annotated[
-        str,
-        typer.Argument(
-            metavar="REV", help="The snapshot: a tag, an id, latest, latest~2 or @2026-01-02."
-        ),
-    ],
-) -> None:
+def run(ctx: typer.Context, revision: Revision) -> None:
     """Show one snapshot: its database, versions, and sections with sizes.
 
     A section is a part of the dump: the definitions, or the rows of one table.
@@ -39,4 +30,4 @@ def run(
         report = show(repo, snapshot_id)
     terminal = invocation.terminal
     lines = show_lines(report, now=invocation.now, colour=terminal.colour)
-    invocation.emit(show_fields(report), lines)
+    invocation.emit({**show_fields(report), "notices": invocation.notices}, lines)

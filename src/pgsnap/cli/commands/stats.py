@@ -32,8 +32,8 @@ def run(
 ) -> None:
     """Show what the repository takes, by database, snapshot or table.
 
-    Beside each snapshot stands what dropping it alone would free. With --by-table: which table of a
-    database costs the space, over all its snapshots or in REV.
+    Beside each snapshot stands what dropping it alone would free. --by-table says which table of
+    a database costs the space, over all its snapshots or in REV.
     """
     from pgsnap.workflows.stats import stats, stats_by_table
 

@@ -83,7 +83,8 @@ def _set(invocation: Invocation, name: str, revision: str, *, force: bool) -> No
     if before is not None and before.snapshot != tag.snapshot:
         words += f" (was {render.short_id(before.snapshot)})"
     previous = before.snapshot.hex() if before is not None else None
-    invocation.emit({**_fields(tag), "previous": previous}, [words])
+    fields = {**_fields(tag), "previous": previous, "notices": invocation.notices}
+    invocation.emit(fields, [words])
 
 
 def _delete(invocation: Invocation, name: str) -> None:
@@ -100,6 +101,7 @@ def _delete(invocation: Invocation, name: str) -> None:
         "snapshot": None,
         "time": render.json_time(tag.time) if tag is not None else None,
         "previous": tag.snapshot.hex() if tag is not None else None,
+        "notices": invocation.notices,
     }
     invocation.emit(fields, [line])
 

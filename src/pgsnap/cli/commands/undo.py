@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.options import AllowNewerClient, IKnow, Stop, Yes
 from pgsnap.cli.stopping import ServicesAside, check_protected, warn_of_stopped
 from pgsnap.cli.world import label_of, open_repository, server_of
 
@@ -21,18 +22,10 @@ def run(
     discard: Annotated[
         bool, typer.Option("--discard", help="Drop the kept database for good instead.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--stop",
-            metavar="SERVICE",
-            help="Stop it before the swap, start it after (repeatable).",
-        ),
-    ] = None,
-    i_know: Annotated[
-        bool, typer.Option("--i-know", help="Go on although snap.toml protects the database.")
-    ] = False,
+    yes: Yes = False,
+    stop: Stop = None,
+    i_know: IKnow = False,
+    allow_newer_client: AllowNewerClient = False,
 ) -> None:
     """Put back the database that the last restore or undo replaced.
 
@@ -42,10 +35,18 @@ def run(
     if discard:
         _discard(invocation, yes=yes, i_know=i_know)
     else:
-        _undo(invocation, tuple(stop or ()), yes=yes, i_know=i_know)
+        allow_newer_client = allow_newer_client or invocation.settings.allow_newer_client
+        _undo(invocation, tuple(stop or ()), allow_newer_client, yes=yes, i_know=i_know)
 
 
-def _undo(invocation: Invocation, stop: tuple[str, ...], *, yes: bool, i_know: bool) -> None:
+def _undo(
+    invocation: Invocation,
+    stop: tuple[str, ...],
+    allow_newer_client: bool,
+    *,
+    yes: bool,
+    i_know: bool,
+) -> None:
     from pgsnap.cli.restore_view import undo_fields, undo_lines, undo_plan_lines
     from pgsnap.workflows.safety import safety_commit
     from pgsnap.workflows.undo import plan_undo, undo
@@ -81,7 +82,7 @@ def _undo(invocation: Invocation, stop: tuple[str, ...], *, yes: bool, i_know: b
                 database=plan.kept.live,
                 verb="undo",
                 lock_wait_timeout_seconds=settings.lock_wait_timeout,
-                allow_newer_client=settings.allow_newer_client,
+                allow_newer_client=allow_newer_client,
                 progress=progress,
             )
             report = undo(

@@ -1,0 +1,24 @@
+"""How old things may be before they are told of, and ages in words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+MAX_AGE = timedelta(hours=26)
+"""Of the newest snapshot: a day, and two hours for a run that is late or long."""
+MAX_DRILL_AGE = timedelta(days=35)
+"""Of the last drill: a month, and a few days."""
+LOCK_HELD_MAX = timedelta(hours=6)
+"""Of a lock that is held alone: no gc takes as long."""
+
+
+def span(time: timedelta) -> str:
+    """Return a span of time in one unit: ``26 h``, ``3 d``."""
+    seconds = max(0.0, time.total_seconds())
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 72 * 3600:
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 86400:.0f} d"

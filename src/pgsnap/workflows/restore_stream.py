@@ -1,0 +1,64 @@
+"""The dump as the psql of a restore gets it: without what is not wanted, rows in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pgsnap.dump.entry_filter import LeftOut, leave_out
+from pgsnap.model import Section, SectionName, Snapshot, SourceKind
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.stream import snapshot_stream
+from pgsnap.targets.dumptext import without_unknown_sets
+from pgsnap.targets.row_order import Table, keep_order, tables_to_keep
+from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
+
+
+def dump_for_psql(
+    repo: Repository,
+    snapshot: Snapshot,
+    plan: RestorePlan,
+    section_begins: Callable[[SectionName], None],
+    empty_tables: Callable[[], frozenset[Table]],
+) -> Iterator[bytes]:
+    """Yield what psql is to run. *section_begins* is told each section before its first block;
+    *empty_tables* is asked once, after all tables were made, which of them are empty.
+
+    Raises CorruptionError.
+    """
+    current: list[Section] = []
+
+    def begins(found: Section) -> None:
+        current[:] = [found]
+        section_begins(found.name)
+
+    def section() -> Section | None:
+        return current[0] if current else None
+
+    def name() -> SectionName | None:
+        return current[0].name if current else None
+
+    sections = sections_to_send(repo, snapshot, plan.options.tables)
+    blocks = snapshot_stream(
+        repo,
+        snapshot,
+        restrict_key=None,
+        sections={each.name for each in sections},
+        on_section=begins,
+    )
+    blocks = without_unknown_sets(blocks, name, plan.server.major)
+    if not snapshot.origin.is_pg_dump:
+        return blocks
+    encoding = snapshot.origin.client_encoding
+    blocks = leave_out(blocks, name, _left_out(snapshot, plan), encoding)
+    return keep_order(blocks, section, tables_to_keep(sections), empty_tables, encoding)
+
+
+def _left_out(snapshot: Snapshot, plan: RestorePlan) -> LeftOut:
+    options, origin = plan.options, snapshot.origin
+    return LeftOut(
+        owners=options.no_owner,
+        rights=options.no_acl,
+        keys_between=frozenset(options.tables) if options.tables else None,
+        # Of a file it is not known how it was dumped.
+        public=bool(origin.only_schemas) or origin.kind is SourceKind.FILE,
+    )

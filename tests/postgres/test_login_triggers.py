@@ -1,0 +1,86 @@
+"""Event triggers on login (PostgreSQL 17 and later): of a restored database none is run by us."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgsnap.demo.binaries import Binaries
+from pgsnap.repository.repository import Repository
+from pgsnap.workflows.drill_report import Status
+from pgsnap.workflows.undo import plan_undo, undo
+from support.databases import Database
+from support.drilling import checks_of, drill_now, failures
+from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
+
+LOGINS = """
+CREATE TABLE logins (number serial, at timestamptz DEFAULT now());
+CREATE FUNCTION note_login() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO public.logins DEFAULT VALUES;
+END $$;
+CREATE EVENT TRIGGER note_login ON login EXECUTE FUNCTION note_login();
+CREATE TABLE t (status varchar(9) CHECK (status IN ('a', 'b')));
+INSERT INTO t VALUES ('a');
+"""
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'nobody logs in here';
+END $$;
+CREATE EVENT TRIGGER refuse ON login EXECUTE FUNCTION refuse();
+"""
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[Repository]:
+    with new_repository(tmp_path / "repo") as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def since_17(binaries: Binaries) -> None:
+    if binaries.major < 17:
+        pytest.skip("PostgreSQL 17 brought triggers on login: run pytest with --pg-major 17")
+
+
+def quietly(database: Database, sql: str) -> str:
+    """Ask in a session that the triggers do not see."""
+    import psycopg
+
+    with psycopg.connect(database.dsn, options="-c event_triggers=off") as session:
+        row = session.execute(sql.encode()).fetchone()
+    return str(row[0]) if row else ""
+
+
+def test_neither_restore_nor_drill_logs_in_where_a_trigger_counts_it(
+    repo: Repository, database: Database, tmp_path: Path
+) -> None:
+    database.psql(LOGINS)
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    rows = repo.snapshot(snapshot).rows
+    report = restore_now(repo, snapshot, server)
+    assert report.rows == rows
+    assert quietly(database, "SELECT count(*) FROM logins") == str(rows - 1)
+    drilled = drill_now(repo, snapshot, server, tmp_path)
+    assert failures(drilled) == {}
+    assert checks_of(drilled)["contents"].outcome.status is Status.PASSED
+
+
+def test_a_database_that_lets_nobody_in_is_replaced_and_put_back(
+    repo: Repository, database: Database, tmp_path: Path
+) -> None:
+    database.psql("CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    database.psql(REFUSE)
+    restore_now(repo, snapshot, server)
+    assert database.psql("SELECT a FROM t") == "1"
+    undo(repo, plan_undo(repo, server, LABEL), server)
+    assert quietly(database, "SELECT count(*) FROM pg_event_trigger") == "1"
+    # As a superuser may do to log in nevertheless.
+    locked = commit_database(repo, server.without_event_triggers())
+    assert failures(drill_now(repo, locked, server.without_event_triggers(), tmp_path)) == {}
