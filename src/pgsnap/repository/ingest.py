@@ -262,8 +262,11 @@ def _stand_back() -> None:
     two processors, and other users of the machine feel it less.
     """
     if sys.platform == "linux":
-        # On Linux each thread has a priority of its own.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _WORKER_NICENESS)
+        # On Linux each thread has a priority of its own. Under `nice -n 19` it is low enough, and
+        # only root may raise it.
+        thread = threading.get_native_id()
+        if os.getpriority(os.PRIO_PROCESS, thread) < _WORKER_NICENESS:
+            os.setpriority(os.PRIO_PROCESS, thread, _WORKER_NICENESS)
 
 
 def _find_bases(

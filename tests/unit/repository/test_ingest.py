@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -217,3 +219,26 @@ def test_a_pack_that_is_filled_holds_no_block_of_memory_for_each_frame(repo: Rep
     packs.add(frame, data)
     assert sys.getrefcount(data) == before
     packs.abandon()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority")
+@pytest.mark.parametrize(("started_with", "works_with"), [(0, 10), (10, 10), (19, 19)])
+def test_a_commit_under_nice_stays_as_nice(
+    repo: Repository, started_with: int, works_with: int
+) -> None:
+    """Only root may raise a priority again, and a commit of anybody else would end with a bug."""
+    found = set()
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+
+    def commit_it() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), max(started_with, ours))
+        ingest = Ingest(repo, beside_server=True)
+        ingest.store(ScriptedSource(shop(200)).events())
+        for thread in threading.enumerate():
+            if thread.name.startswith("snap-store") and thread.native_id is not None:
+                found.add(os.getpriority(os.PRIO_PROCESS, thread.native_id))
+        ingest.flush()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(commit_it).result()
+    assert found == {max(works_with, ours)}
