@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
+from pgsnap.stores import local
+from pgsnap.stores.local import sync_folder
+from pgsnap.workflows.verify import verify
+from support.collecting import collect
 from support.disk import Log, read_log, watched
+from support.dumps import shop
 from support.power import Disk
 from support.power_cuts import REPOSITORY, History, check_cut, cut_power
+from support.repositories import day, in_child, record
+from support.store_world import World
 
 
 def test_a_power_cut_at_any_effect_loses_no_snapshot_that_was_committed(tmp_path: Path) -> None:
@@ -29,10 +41,42 @@ def test_what_a_killed_commit_left_in_doubt_is_durable_before_it_is_built_upon(
         check_cut(target / REPOSITORY, marks, torn)
 
 
+class CutsAll(random.Random):
+    """The chance of a cut after which nothing is found that was not synced."""
+
+    def choice(self, among: Sequence[Any]) -> Any:
+        return among[0]
+
+
+def test_no_power_cut_brings_back_a_manifest_whose_chunks_are_gone(tmp_path: Path) -> None:
+    """A gc is killed when it has deleted a manifest, before that is durable; the next one must not
+    delete chunks before it is."""
+    world = World(tmp_path)
+    with world.running(), world.open() as repo:
+        record(repo, shop(400, seed=1), at=day(1))
+        newest = record(repo, shop(400, seed=2), at=day(2)).snapshot_id
+
+    def die(folder: Path) -> None:
+        if folder.name == "snapshots":
+            os.kill(os.getpid(), signal.SIGKILL)
+        sync_folder(folder)
+
+    def collect_and_die() -> None:
+        with world.running(), mock.patch.object(local, "sync_folder", die):
+            collect(world.path, 1)
+
+    assert in_child(collect_and_die) == -signal.SIGKILL
+    assert len(list(world.path.glob("snapshots/*"))) == 1
+    with world.running():
+        collect(world.path, 1)
+    world.cut_power(CutsAll())
+    with world.open() as repo:
+        assert repo.newest(None, also_forgotten=True) == [newest]
+        assert verify(repo, data=True).findings == ()
+
+
 def what_is_left(tmp_path: Path, keep_seed: int, *, synced: bool) -> set[str]:
     """Write a file with or without its syncs, cut the power, and tell what is found."""
-    import os
-
     base = tmp_path / f"base-{keep_seed}-{synced}"
     base.mkdir()
     log = base.with_suffix(".log")
@@ -48,8 +92,8 @@ def what_is_left(tmp_path: Path, keep_seed: int, *, synced: bool) -> set[str]:
             os.fsync(folder)
             os.close(folder)
     disk = Disk()
-    for record in read_log(log):
-        disk.do(record)
+    for effect in read_log(log):
+        disk.do(effect)
     target = base.with_suffix(".cut")
     disk.cut(target, random.Random(keep_seed))
     return {f"{path.name}:{path.read_bytes().decode()}" for path in target.iterdir()}

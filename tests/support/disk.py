@@ -200,6 +200,9 @@ class _Calls:
     def replace(self, source: Any, target: Any, **more: Any) -> None:
         self._two("replace", source, target, **more)
 
+    def rename(self, source: Any, target: Any, **more: Any) -> None:
+        self._two("replace", source, target, **more)
+
     def link(self, source: Any, target: Any, **more: Any) -> None:
         self._two("link", source, target, **more)
 
@@ -214,7 +217,7 @@ class _Calls:
             self.watcher.after((call, *old, *new))
 
 
-_WATCHED = ("open", "writev", "fsync", "mkdir", "unlink", "replace", "link")
+_WATCHED = ("open", "writev", "fsync", "mkdir", "unlink", "replace", "rename", "link")
 
 
 @contextmanager

@@ -77,8 +77,12 @@ class StoreModel(RuleBasedStateMachine):
         self.world = World(self.folder)
         self.held: dict[SnapshotId, Held] = {}
         self.forgotten: set[SnapshotId] = set()
+        # Forgotten by a gc that ran days later: to the next one that does, just now.
+        self.forgotten_late: set[SnapshotId] = set()
         self.verified: set[SnapshotId] = set()
         self.tags: dict[TagKey, SnapshotId] = {}
+        # What a power cut may make of tags again, because a step was killed when it had changed it.
+        self.unsure: dict[TagKey, set[SnapshotId | None]] = {}
         self.live: dict[str, State] = {"shop": first_state(1), "blög": first_state(9), "deep": {}}
         self.read: set[SnapshotId] = set()
         self.looked_at: object = None
@@ -219,10 +223,21 @@ class StoreModel(RuleBasedStateMachine):
 
             done = not (world.killed_unlogged if kind == "torn" else world.killed)(run, moment)
             if kind == "power":
-                index = world.cut_power(random.Random(moment))
+                index = self.cut_power(moment, may)
+        before = dict(self.tags)
         note(f"{kind} at {moment}: {'done' if done else 'cut off'}, {index} index")
         self.settle(may, index, done=done)
+        if kind == "kill":
+            for key in before.keys() | self.tags.keys():
+                if before.get(key) != self.tags.get(key):
+                    self.unsure.setdefault(key, set()).add(before.get(key))
         return done
+
+    def cut_power(self, seed: int, may: May) -> str:
+        for key, tags in self.unsure.items():
+            may.tags.setdefault(key, set()).update(tags)
+        self.unsure.clear()
+        return self.world.cut_power(random.Random(seed))
 
     def on_a_full_disk(
         self, task: Callable[[Repository], object], moment: int, alone: bool
@@ -299,8 +314,8 @@ class StoreModel(RuleBasedStateMachine):
 
     @rule(seed=SEEDS)
     def cut_the_power_between_steps(self, seed: int) -> None:
-        index = self.world.cut_power(random.Random(seed))
-        self.settle(May(), index)
+        may = May()
+        self.settle(may, self.cut_power(seed, may))
 
 
 def without_globals(texts: Texts) -> Texts:

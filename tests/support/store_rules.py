@@ -131,6 +131,8 @@ class StoreRules(StoreModel):
     @rule(policy=POLICIES, grace=GRACE, days=DAYS)
     def collect(self, policy: Policy, grace: timedelta, days: int) -> None:
         may, waited = self.foreseen(policy, grace, days), set(self.forgotten)
+        if grace:
+            waited -= self.forgotten_late
         with self.world.running(), self.world.open(alone=True) as repo:
             report = gc(repo, policy, grace=grace, now=datetime.now(UTC) + timedelta(days=days))
         assert report.full is None
@@ -138,6 +140,7 @@ class StoreRules(StoreModel):
         kept = {one.snapshot_id for one in report.decisions if one.keep}
         assert {one.snapshot_id for one in report.decisions} - kept <= may.forgotten
         self.settle(may)
+        self.note_forgotten(waited, days)
         assert set(self.visible()) == kept
         if may.gone:
             assert not waited & self.held.keys()
@@ -161,7 +164,13 @@ class StoreRules(StoreModel):
         def task(repo: Repository) -> GcReport:
             return gc(repo, policy, grace=grace, now=datetime.now(UTC) + timedelta(days=days))
 
+        waited = set(self.forgotten)
         self.fault(kind, task, moment, self.foreseen(policy, grace, days), alone=True)
+        self.note_forgotten(waited, days)
+
+    def note_forgotten(self, before: set[SnapshotId], days: int) -> None:
+        if days:
+            self.forgotten_late |= self.forgotten - before
 
     @precondition(has_snapshots)
     @rule(moment=MOMENTS, kind=FAULTS)
@@ -176,7 +185,7 @@ class StoreRules(StoreModel):
     def verify(self) -> None:
         with self.world.running(), self.world.open() as repo:
             report = verify(repo, data=True)
-        assert report.findings == ()
+        assert not report.findings, report.findings
         assert set(report.snapshots) == self.held.keys()
         self.verified |= self.held.keys()
 

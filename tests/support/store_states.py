@@ -12,7 +12,7 @@ from support.dumps import Dump, dump, rows, table
 State = dict[str, list[bytes]]
 """The rows of each table."""
 
-_WORDS = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=12)
+_WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
 _ROW = st.binary(max_size=40).map(lambda data: data.replace(b"\n", b"\\n"))
 # Some rows again and again, so that chunks are shared; some long, so that there are several.
 _ROWS = st.one_of(

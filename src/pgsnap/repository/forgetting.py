@@ -53,6 +53,12 @@ def catch_up(store: Store, index: Index) -> None:
             for name, note in sound_notes(store, kind, known.keys())
         ]
     if new or gone:
+        # What is there or gone may be so for now: who did it was killed before it was durable.
+        store.settle(
+            layout.note_name(kind, note)
+            for kind in (FORGOTTEN, UNFORGOTTEN)
+            for note in stored ^ known.keys()
+        )
         _take(index, new, gone)
 
 

@@ -200,7 +200,8 @@ class Repository:
             if (snapshot := layout.hash_of(info.name)) is not None
         }
         new, parents = [], set()
-        self.store.settle(layout.snapshot_name(snapshot) for snapshot in stored - indexed)
+        # What is there or gone may be so for now: who did it was killed before it was durable.
+        self.store.settle(layout.snapshot_name(snapshot) for snapshot in stored ^ indexed)
         for snapshot in stored - indexed:
             with contextlib.suppress(CorruptionError, ObjectNotFound):
                 data = self.store.get(layout.snapshot_name(snapshot))

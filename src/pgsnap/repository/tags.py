@@ -40,6 +40,8 @@ class Tags:
         before = None if found is None else self._before(found, tag, force=force)
         if before is not None:
             if before.snapshot == tag.snapshot:
+                # Who set it may have been killed before it was durable.
+                self._store.settle([name])
                 return before
             if not force:
                 raise tag_exists(before)

@@ -45,5 +45,6 @@ class Store(Protocol):
         """Delete objects, in this order; one that is gone already is no error."""
 
     def settle(self, names: Iterable[str]) -> None:
-        """Make durable the objects of these names that a reader sees: their writer may have been
-        killed before it was sure of that itself. Nothing to do where nothing can be written."""
+        """Make durable what a reader sees of these objects, also that one is not there: who made
+        or deleted them may have been killed before it was sure of that itself. Nothing to do where
+        nothing can be written."""
