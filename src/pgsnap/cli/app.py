@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
 import click
@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from pgsnap import __version__
+from pgsnap.cli import commands
 from pgsnap.cli.invocation import Invocation, wants_json
 from pgsnap.errors import Interrupted, UsageError
 
@@ -109,8 +110,8 @@ def _format_options(
 
 
 def _command_list(group: click.Group, ctx: click.Context) -> list[tuple[str, str]]:
-    commands = [(name, group.get_command(ctx, name)) for name in group.list_commands(ctx)]
-    return [(name, c.get_short_help_str(70)) for name, c in commands if c and not c.hidden]
+    found = [(name, group.get_command(ctx, name)) for name in group.list_commands(ctx)]
+    return [(name, c.get_short_help_str(70)) for name, c in found if c and not c.hidden]
 
 
 def _format_examples(epilog: str | None, formatter: click.HelpFormatter) -> None:
@@ -141,12 +142,45 @@ class Command(TyperCommand):
         _format_examples(self.epilog, formatter)
 
 
+class _Commands(MutableMapping[str, click.Command]):
+    """The commands by name, each built when it is asked for: all of them take longer to import
+    than `snap log` takes."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, click.Command | None] = dict.fromkeys(commands.NAMES)
+
+    def __getitem__(self, name: str) -> click.Command:
+        found = self._built[name]
+        if found is None:
+            module = commands.module(name)
+            # Alone in an application, a command is what that is built to.
+            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+            alone.command(name, cls=Command, epilog=module.EXAMPLES)(module.run)
+            found = self._built[name] = typer.main.get_command(alone)
+        return found
+
+    def __setitem__(self, name: str, made: click.Command) -> None:
+        self._built[name] = made
+
+    def __delitem__(self, name: str) -> None:
+        del self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._built)
+
+    def __len__(self) -> int:
+        return len(self._built)
+
+
 class Group(TyperGroup):
     """`snap` itself."""
 
     def __init__(self, **attributes: Any) -> None:
         attributes["params"] = [*(attributes.get("params") or ()), *_global_options()]
-        super().__init__(**attributes)
+        super().__init__(**{**attributes, "commands": _Commands()})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _format_options(self, ctx, formatter)
@@ -178,12 +212,14 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def _snap() -> None:
+    """Makes it a group, though it has no commands yet."""
+
+
 @functools.cache
 def command() -> click.Group:
     """Return the whole application as click sees it, commands in the order of `--help`."""
-    from pgsnap.cli import commands
-
-    commands.register(app, Command)
     built = typer.main.get_command(app)
     assert isinstance(built, click.Group)
     return built

@@ -8,17 +8,19 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from pgsnap.dump.globals import GlobalsReader
 from pgsnap.dump.reader import DumpReader
 from pgsnap.errors import DumpIncomplete, Interrupted, SnapError, SourceError
-from pgsnap.limits import GLOBALS_BYTES_MAX, LOCK_WAIT_TIMEOUT_SECONDS, READ_BYTES
+from pgsnap.limits import LOCK_WAIT_TIMEOUT_SECONDS, READ_BYTES
 from pgsnap.model import DatabaseProperties, DumpEvent, Origin, SourceKind, VolatileLine
 from pgsnap.runners.base import Child, Tool
 from pgsnap.sessions.server import Server
 from pgsnap.sources.base import SourceResult
 from pgsnap.sources.blocks import blocks
 from pgsnap.sources.dump_failure import dump_failed, lock_timed_out, refused_connection
+from pgsnap.sources.globals_dump import GlobalsDump
 from pgsnap.sources.parts import part_options
 from pgsnap.sources.properties import read_properties, read_server
 
@@ -75,9 +77,9 @@ class PostgresSource:
         self._child: Child | None = None
         self._abandoned = False
         self._origin: Origin | None = None
-        self._is_superuser = False
         self._dump: Child | None = None
         self._reader: DumpReader | None = None
+        self._globals_dump: GlobalsDump | None = None
         self._globals: GlobalsReader | None = None
         self._globals_status = "none"
         self._complete = False
@@ -90,7 +92,7 @@ class PostgresSource:
             properties = read_properties(session)
             if self._adjust is not None:
                 properties = self._adjust(properties)
-            self._is_superuser = session.query(_IS_SUPERUSER)[0][0] == "t"
+            is_superuser = session.query(_IS_SUPERUSER)[0][0] == "t"
         tool = self._server.tool("pg_dump", allow_newer=self._allow_newer)
         host = self._endpoint.host
         self._origin = Origin(
@@ -102,6 +104,13 @@ class PostgresSource:
             excluded_table_data=self._excluded,
             only_schemas=self._schemas,
         )
+        if self._with_globals:
+            self._globals_dump = GlobalsDump(
+                self._server,
+                self._application,
+                is_superuser=is_superuser,
+                allow_newer=self._allow_newer,
+            )
         # It locks and asks for a while before its first byte: time for the caller to get ready.
         self._dump = self._start_dump(tool, properties.encoding)
         return self._origin
@@ -109,9 +118,14 @@ class PostgresSource:
     def events(self) -> Iterator[DumpEvent]:
         """Raises DumpFailed, DumpIncomplete, ConnectionFailed, UnusableInput, Interrupted."""
         assert self._dump is not None, "open comes first"
-        yield from self._dump_events(self._dump)
-        if self._with_globals:
-            yield from self._globals_events()
+        events = self._dump_events(self._dump)
+        # pg_dump has its connection by then, where a role may have only one.
+        yield from islice(events, 1)
+        if self._globals_dump is not None:
+            self._globals_dump.begin()
+        yield from events
+        if self._globals_dump is not None:
+            yield from self._globals_events(self._globals_dump)
         self._complete = True
 
     def finish(self) -> SourceResult:
@@ -146,9 +160,12 @@ class PostgresSource:
         with self._lock:
             self._abandoned = True
             child, self._child = self._child, None
+        was_at_work = self._globals_dump is not None and self._globals_dump.abandon()
         if child is not None and child.poll() is None:
             child.stop()
-            # It may have been cut off from its backend; that one must not go on reading. Where
+            was_at_work = True
+        if was_at_work:
+            # They may have been cut off from their backends, which must not go on reading. Where
             # the server cannot be reached any more, there is nothing left to end.
             with contextlib.suppress(SnapError):
                 self._server.terminate(self._application)
@@ -216,9 +233,10 @@ class PostgresSource:
 
     # -- pg_dumpall ----------------------------------------------------------------------------
 
-    def _globals_events(self) -> Iterator[DumpEvent]:
+    def _globals_events(self, globals_dump: GlobalsDump) -> Iterator[DumpEvent]:
         """Yield the globals section, or none: the database is worth more than its roles' list."""
-        text = self._read_globals()
+        text = globals_dump.text()
+        self._globals_status = globals_dump.status
         if text is None:
             return
         reader = GlobalsReader((text,))
@@ -229,38 +247,6 @@ class PostgresSource:
             return
         self._globals = reader
         yield from events
-
-    def _read_globals(self) -> bytes | None:
-        """Return what pg_dumpall says, whole, or None with the reason in the status."""
-        arguments = ["--globals-only", "--no-password"]
-        if not self._is_superuser:
-            arguments.append("--no-role-passwords")
-        try:
-            tool = self._server.tool("pg_dumpall", allow_newer=self._allow_newer)
-            database = self._server.maintenance_database()
-            arguments.append("--database=" + database)
-            child = self._start(tool, arguments, database=database)
-        except SourceError as error:
-            self._globals_status = f"none: {error.message}"
-            return None
-        parts: list[bytes] = []
-        size = 0
-        for block in blocks(child):
-            parts.append(block)
-            size += len(block)
-            if size > GLOBALS_BYTES_MAX:
-                child.stop()
-                self._forget(child)
-                self._globals_status = "none: the list of roles is too large"
-                return None
-        status = child.wait()
-        self._forget(child)
-        if status != 0:
-            words = " ".join(child.stderr_tail().split())
-            self._globals_status = f"none: pg_dumpall failed: {words[:300]}"
-            return None
-        self._globals_status = "full" if self._is_superuser else "without-passwords"
-        return b"".join(parts)
 
     # -- children ------------------------------------------------------------------------------
 

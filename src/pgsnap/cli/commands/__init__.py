@@ -2,69 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
-import typer
-
-from pgsnap.cli.commands import (
-    audit,
-    cat,
-    check,
-    commit,
-    demo,
-    diff,
-    doctor,
-    drill,
-    export,
-    forget,
-    gc,
-    import_,
-    init,
-    log,
-    reindex,
-    repair,
-    restore,
-    schedule,
-    show,
-    stats,
-    tag,
-    undo,
-    unforget,
-    verify,
-)
-from pgsnap.cli.commands import help as help_command
-
 # In the order of a first day with snap, which is the order of `snap --help`.
-_MODULES: tuple[tuple[str, Any], ...] = (
-    ("init", init),
-    ("commit", commit),
-    ("log", log),
-    ("show", show),
-    ("diff", diff),
-    ("tag", tag),
-    ("cat", cat),
-    ("restore", restore),
-    ("undo", undo),
-    ("drill", drill),
-    ("export", export),
-    ("import", import_),
-    ("forget", forget),
-    ("unforget", unforget),
-    ("gc", gc),
-    ("stats", stats),
-    ("verify", verify),
-    ("repair", repair),
-    ("reindex", reindex),
-    ("check", check),
-    ("schedule", schedule),
-    ("audit", audit),
-    ("doctor", doctor),
-    ("demo", demo),
-    ("help", help_command),
+NAMES = (
+    *("init", "commit", "log", "show", "diff", "tag", "cat", "restore", "undo", "drill"),
+    *("export", "import", "forget", "unforget", "gc", "stats", "verify", "repair", "reindex"),
+    *("check", "schedule", "audit", "doctor", "demo", "help"),
 )
 
 
-def register(app: typer.Typer, cls: type[Any]) -> None:
-    """Add every command to *app*; a module's docstring of `run` is its help, EXAMPLES its end."""
-    for name, module in _MODULES:
-        app.command(name, cls=cls, epilog=module.EXAMPLES)(module.run)
+def module(name: str) -> Any:
+    """Return the module of a command. Its `run` is the command, the docstring of that its help,
+    its EXAMPLES the end of that."""
+    # "import" is a word of Python.
+    return importlib.import_module(f"{__name__}.{'import_' if name == 'import' else name}")
