@@ -21,14 +21,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
+from pgsnap.chunking.expected import Expected
 from pgsnap.chunking.in_row import CONTEXT_BYTES, InRowCutter
 from pgsnap.chunking.row_hash import SAMPLED_BYTES, Hashes, Offsets, RowHash, UnalignedWords
 from pgsnap.chunking.sketch import NO_SKETCH, Sketcher
 from pgsnap.errors import UsageError
 from pgsnap.limits import KIB, PLAIN_BYTES_MAX
-from pgsnap.model import ChunkerParams
+from pgsnap.model import ChunkerParams, ChunkId, RecipeEntry
 
 _LINE_END = 10
 
@@ -42,11 +44,13 @@ _MARGIN = CONTEXT_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A cut of a segment. *lines* counts its line ends; *sketch* finds chunks like it."""
+    """A cut of a segment. *lines* counts its line ends; *sketch* finds chunks like it; *name* is
+    its hash, where that is known already."""
 
     data: bytes
     lines: int
     sketch: bytes = NO_SKETCH
+    name: ChunkId = b""
 
 
 class RowChunker:
@@ -70,8 +74,9 @@ class RowChunker:
         self._is_end = np.empty(_STEP_BYTES, np.bool_)
         self.reset()
 
-    def reset(self) -> None:
-        """Forget everything, to begin another segment."""
+    def reset(self, expected: Expected | None = None) -> None:
+        """Forget everything, to begin another segment; *expected* is what it may be cut to."""
+        self._expected = expected
         # Offsets into the buffer: the chunk begun, the row begun (negative when that row is
         # longer than what is held), what was looked at, and what has arrived.
         self._start = self._row_start = self._scanned = self._filled = _MARGIN
@@ -89,14 +94,33 @@ class RowChunker:
         arriving = np.frombuffer(block, np.uint8)
         chunks: list[Chunk] = []
         while len(arriving):
-            room = self._scanned + _STEP_BYTES - self._filled
-            taken = arriving[:room]
+            expected = self._next_expected()
+            if expected is not None:
+                room = self._start + expected.plain_bytes - self._filled
+            else:
+                room = self._scanned + _STEP_BYTES - self._filled
+            taken = arriving[: max(room, 0)]
             self._append(taken)
-            arriving = arriving[room:]
-            if len(taken) == room:
-                self._scan()
-                chunks += self._cut()
+            arriving = arriving[len(taken) :]
+            if len(taken) >= room:
+                self._work(chunks)
         return chunks
+
+    def _work(self, chunks: list[Chunk]) -> None:
+        """Cut what can be told to be a chunk by now."""
+        while True:
+            expected = self._next_expected()
+            if expected is not None:
+                if self._filled - self._start < expected.plain_bytes:
+                    return
+                if chunk := self._take_expected(expected):
+                    chunks.append(chunk)
+            elif (end := self._next_end()) is not None:
+                chunks.append(self._take(end))
+            elif self._filled - self._scanned >= _STEP_BYTES:
+                self._scan(_STEP_BYTES)
+            else:
+                return
 
     def finish(self) -> list[Chunk]:
         """Return the chunks that are left. The segment ends here."""
@@ -106,8 +130,11 @@ class RowChunker:
             # Too short for a cut: most tables of a dump are, so NumPy is spared.
             data = self._buffer[self._start : self._filled].tobytes()
             return [Chunk(data, data.count(b"\n"))] if data else []
-        self._scan()
-        chunks = self._cut()
+        self._expected = None
+        chunks: list[Chunk] = []
+        self._work(chunks)
+        self._scan(self._filled - self._scanned)
+        self._work(chunks)
         if self._start < self._filled:
             chunks.append(self._take(self._filled))
         return chunks
@@ -138,13 +165,12 @@ class RowChunker:
 
     # -- rows ----------------------------------------------------------------------------------
 
-    def _scan(self) -> None:
-        """Find the rows that end in the new bytes, hash them, choose among their ends."""
-        size = self._filled - self._scanned
-        new = self._buffer[self._scanned : self._filled]
+    def _scan(self, size: int) -> None:
+        """Find the rows that end in the next *size* bytes, hash them, choose among their ends."""
+        new = self._buffer[self._scanned : self._scanned + size]
         stops = np.flatnonzero(np.equal(new, _LINE_END, out=self._is_end[:size]))
         stops += self._scanned
-        self._scanned = self._filled
+        self._scanned += size
         if not len(stops):
             return
         ends = stops + 1
@@ -183,11 +209,29 @@ class RowChunker:
 
     # -- cuts ----------------------------------------------------------------------------------
 
-    def _cut(self) -> list[Chunk]:
-        chunks = []
-        while (end := self._next_end()) is not None:
-            chunks.append(self._take(end))
-        return chunks
+    def _next_expected(self) -> RecipeEntry | None:
+        expected = self._expected.next if self._expected is not None else None
+        if expected is None or expected.plain_bytes <= self._params.max_bytes:
+            return expected
+        return None
+
+    def _take_expected(self, expected: RecipeEntry) -> Chunk | None:
+        """Return the chunk that was *expected* if it is what came."""
+        assert self._expected is not None
+        end = self._start + expected.plain_bytes
+        held = self._buffer[self._start : end]
+        if blake3(held.data).digest() != expected.chunk:
+            self._expected.missed()
+            return None
+        self._expected.came()
+        data = held.tobytes()
+        if self._scanned < end:
+            self._scanned = end
+            if row_end := data.rfind(b"\n") + 1:
+                self._row_start = self._start + row_end
+        self._start = end
+        self._begins_in_row = data[-1] != _LINE_END
+        return Chunk(data, expected.lines, expected.sketch or NO_SKETCH, expected.chunk)
 
     def _next_end(self) -> int | None:
         """Return where the chunk begun ends, or None when that takes more bytes to tell."""
@@ -236,7 +280,11 @@ class RowChunker:
             sketch = self._sketcher.sketch(self._hashes[whole], self._heads[whole])
         self._start = end
         self._begins_in_row = data[-1] != _LINE_END
-        return Chunk(data, int(last - first), sketch)
+        name = b""
+        if self._expected is not None and self._expected.wants_names:
+            name = blake3(data).digest()
+            self._expected.find(name)
+        return Chunk(data, int(last - first), sketch, name)
 
 
 def _check(params: ChunkerParams, key: int) -> None:

@@ -7,10 +7,12 @@ before it, or holds the same line.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
+from pgsnap.chunking.expected import Expected
 from pgsnap.chunking.likeness import Window
 from pgsnap.errors import SnapError
 from pgsnap.limits import BASES_HELD_MAX, SECTIONS_WITH_BASES_MAX
@@ -61,6 +63,15 @@ class Bases:
         """Return the bases for a section; None where no snapshot had it."""
         roots = self._roots.get(section)
         return SectionBases(roots, self._repo) if roots else None
+
+    def expected(self, section: SectionName) -> Expected | None:
+        """Return what a section most likely is cut to; None where that is one chunk at most."""
+        roots = self._roots.get(section)
+        return Expected(self._entries(roots[0])) if roots and roots[0].level else None
+
+    def _entries(self, root: RecipeRoot) -> Iterator[RecipeEntry]:
+        with contextlib.suppress(SnapError):
+            yield from walk(root, self._repo.chunks.read)
 
     def of_piece(self, first: SectionName) -> ChunkId | None:
         """Return the piece of a section table that begins with the section *first*."""

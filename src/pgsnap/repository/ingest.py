@@ -124,7 +124,7 @@ class Ingest:
         for event in events:
             if isinstance(event, SectionStart):
                 section = self._begin(event.name)
-                chunker.reset()
+                chunker.reset(self._bases.expected(event.name))
             elif section is None:
                 raise AssertionError("a dump's bytes come before its first section")
             elif isinstance(event, SectionEnd):
@@ -223,7 +223,7 @@ class Ingest:
         items = [
             (section, chunk, lines) for section, chunk, lines in batch.items if chunk is not None
         ]
-        names = [blake3(chunk.data).digest() for _, chunk, _ in items]
+        names = [chunk.name or blake3(chunk.data).digest() for _, chunk, _ in items]
         unknown = self._claim(names)
         like = _find_bases(items, names) if unknown else {}
         encoded: list[_Encoded] = []
