@@ -13,6 +13,8 @@ VERSION_TESTS := $(addprefix tests/postgres/test_,$(addsuffix .py,versions clien
 	login_triggers drill))
 PYTEST := $(BIN)/python -m pytest
 export PIP_ROOT_USER_ACTION := ignore
+# Where this is set, each of the many programs that the tests start compiles all of snap anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # A virtual environment whose Python is gone, or cannot be run by this user, is made anew.
 ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
@@ -38,11 +40,11 @@ demo: $(STAMP) postgresql
 	$(BIN)/snap demo
 
 test: lint $(STAMP) postgresql
-	$(PYTEST) -n 2 -m 'not system'
+	$(PYTEST) -n 2 --dist worksteal -m 'not system'
 
 test-system: $(STAMP) postgresql
 	@[ "$$(id -u)" = 0 ] || { echo 'make: test-system needs root: run `sudo make test-system`' >&2; exit 1; }
-	$(PYTEST) -n 2 --dist loadfile -m system
+	$(PYTEST) -n 2 --dist loadgroup -m system
 
 # The same in the numbers that take an hour.
 test-long: export SNAP_KILLS := 1000
@@ -51,6 +53,7 @@ test-long: export SNAP_STEP := 1
 test-long: export SNAP_SHARE := 1
 test-long: export SNAP_MODEL_STEPS := 3000
 test-long: test-system
+	$(PYTEST) tests/unit/repository/test_next_snapshot.py
 
 test-all-versions: $(STAMP)
 	$(BIN)/python -m pgsnap.demo.installing $(MAJORS)

@@ -14,6 +14,7 @@ from pgsnap.demo.binaries import Binaries
 from pgsnap.demo.cluster import Cluster
 from pgsnap.errors import ToolMissing
 from support.databases import Database, new_name
+from support.temporary import use_temporary_folder
 
 # Small, because several test processes each have a server; logical, so that tests may make slots.
 TEST_SETTINGS = {
@@ -22,12 +23,19 @@ TEST_SETTINGS = {
     "wal_level": "logical",
     "max_prepared_transactions": "4",
     "log_statement": "none",
+    # Loading the compiler costs a new session more than it ever saves here.
+    "jit": "off",
 }
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Take signals as a terminal's programs do: a job in the background of a script ignores SIGINT,
     and so would every program that a test starts and stops by it."""
+    # No algebra is done, and for it numpy would start threads in every program that imports it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # The workers of xdist have their folders in that of the process that starts them.
+    if not hasattr(config, "workerinput"):
+        config.add_cleanup(use_temporary_folder())
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -50,8 +58,13 @@ def pytest_report_header(config: pytest.Config) -> str:
         return f"postgresql: {error.message}; its tests are skipped. {error.hint}"
 
 
+# First, because xdist's own looks at the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if "podman" in getattr(item, "fixturenames", ()):
+            # One engine and one image for all; to make them takes longer than most tests of them.
+            item.add_marker(pytest.mark.xdist_group("podman"))
         if "binaries" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.postgres)
         if item.get_closest_marker("system") and os.geteuid() != 0:
@@ -116,10 +129,9 @@ def _created(cluster: Cluster, template: str | None) -> Iterator[Database]:
     finally:
         if cluster.running:
             # With what restores of it left: kept databases, and scratch ones of killed restores.
-            found = cluster.psql(
-                "SELECT datname FROM pg_database"
-                f" WHERE datname = '{name}' OR starts_with(datname, '{name}__snap_')"
+            whose = f"datname = '{name}' OR starts_with(datname, '{name}__snap_')"
+            found = f"FROM pg_database WHERE {whose} \\gexec\n"
+            cluster.psql(
+                f"SELECT format('ALTER DATABASE %I IS_TEMPLATE false', datname) {found}"
+                f"SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', datname) {found}"
             )
-            for made in found.splitlines():
-                cluster.psql(f'ALTER DATABASE "{made}" IS_TEMPLATE false')
-                cluster.drop_database(made)

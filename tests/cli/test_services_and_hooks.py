@@ -13,6 +13,7 @@ import pytest
 from support import documentation
 from support.commandline import CommandLine
 from support.databases import Database
+from support.installed import SNAP
 from support.restoring import databases_like
 
 
@@ -87,7 +88,7 @@ def test_a_service_that_stays_down_is_an_error_of_a_restore_that_was_done(
     assert rows(database) == "2"
     configure(shop, good)
     warned = shop("undo")
-    assert "left stopped by a run that was killed: app" in warned.err
+    assert "left stopped by an earlier run: app" in warned.err
 
 
 def test_a_restore_killed_while_services_are_stopped_leaves_them_running(
@@ -127,10 +128,32 @@ def test_hooks_get_the_result_and_one_before_stops_it(
     assert "the hook after_commit failed with status 1" in done.err
     shop.ok("gc")
     assert json.loads((shop.work / "before").read_text())["hook"] == "before_gc"
-    configure(shop, '[hooks]\nafter_restore = "cat > after"\n')
+
+
+def test_hooks_of_a_restore_run_around_it_and_only_when_it_was_agreed_to(
+    shop: CommandLine, database: Database
+) -> None:
+    configure(
+        shop,
+        '[hooks]\nbefore_restore = "cat >> before"\nafter_restore = "cat > after"\n'
+        '[services.app]\nstop = "exit 7"\nstart = "true"\n',
+    )
     assert shop("restore", "nothing", "--yes").code == 20
+    of_one = ("restore", "two", "--table", "t", "--replace")
+    for declined in (("restore", "two"), (*of_one, "--cascade-check")):
+        assert shop(*declined).code == 5
+    assert shop(*of_one, "--yes").code == 40
+    assert not (shop.work / "before").exists()
+    assert not (shop.work / "after").exists()
+    assert shop("restore", "two", "--yes", "--no-safety-snapshot").code == 1
     told = json.loads((shop.work / "after").read_text())
-    assert (told["ok"], told["error"]["kind"]) == (False, "unknown-revision")
+    assert (told["ok"], told["error"]["kind"]) == (False, "service")
+    assert len((shop.work / "before").read_text().splitlines()) == 1
+    configure(shop, f'[hooks]\nafter_restore = "cat > after; {SNAP} gc --lock-timeout 0s"\n')
+    # The repository is let go of before it.
+    done = shop.ok("restore", "two", "--yes", "--no-safety-snapshot")
+    assert "warning" not in done.err
+    assert json.loads((shop.work / "after").read_text())["result"]["snapshot"]
 
 
 def test_a_protected_database_needs_to_be_meant(shop: CommandLine, database: Database) -> None:

@@ -35,7 +35,7 @@ from support.restoring import (
 )
 
 DRIVER = Path(__file__).parent.parent / "support" / "restore_driver.py"
-ROWS = 60_000
+ROWS = 30_000
 STATE = "SELECT count(*), sum(id), max(state) FROM orders"
 OLD, NEW = f"{ROWS}|{ROWS * (ROWS + 1) // 2}|old", f"{ROWS}|{ROWS * (ROWS + 1) // 2}|new"
 
@@ -108,8 +108,8 @@ def check_whole_and_heal(scene: Scene) -> None:
 def test_snap_killed_at_every_phase_leaves_the_live_database_whole(scene: Scene) -> None:
     moments = [
         *(("create", delay) for delay in (0.0, 0.05)),
-        *(("load", delay) for delay in (0.0, 0.1, 0.3)),
-        *(("analyze", delay) for delay in (0.0, 0.1)),
+        *(("load", delay) for delay in (0.0, 0.05, 0.15)),
+        *(("analyze", delay) for delay in (0.0, 0.05)),
         *(("swap", delay) for delay in (0.0, 0.005, 0.02, 0.04, 0.08)),
     ]
     for phase, delay in moments:
@@ -142,7 +142,7 @@ def test_psql_killed_at_random_moments_fails_the_restore_and_leaves_nothing(scen
         child = scene.start()
         wait_for_load(child)
         victim = wait_for_psql(child.pid)
-        time.sleep(chance.uniform(0.0, 0.25))
+        time.sleep(chance.uniform(0.0, 0.15))
         try:
             os.kill(victim, signal.SIGKILL)
         except ProcessLookupError:

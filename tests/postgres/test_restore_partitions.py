@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.cli.table_view import tables_lines, tables_plan_lines
+from pgsnap.cli.table_view import tables_fields, tables_lines, tables_plan_lines
 from pgsnap.errors import TargetRefused
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
@@ -148,7 +148,11 @@ def test_a_replaced_partitioned_table_is_whole_and_the_old_one_is_kept_whole(
         f"the replaced table is kept as log.{kept[1]}",
         "made log.events  100 rows in 4 partitions",
     ]
+    (left,) = tables_fields(report, ())["set_aside"]
+    assert left["table"] == "log.events_2026"
+    assert f"which the snapshot lacks, is kept as {left['kept']}" in "".join(tables_lines(report))
     held = partitions(database, f"log.{kept[1]}")
+    assert left["kept"] in held
     assert len(held) == 4
     assert all("__replaced_" in name for name in held)
     assert database.psql(f"SELECT count(*) FROM log.{kept[1]}") == "11"

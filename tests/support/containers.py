@@ -17,10 +17,13 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import pytest
 
 from pgsnap.demo.binaries import Binaries
 from support.commandline import Result
@@ -195,6 +198,28 @@ def run_snap(container: Container, folder: Path, *arguments: str, **environment:
     child = snap(container, folder, *arguments, **environment)
     out, err = child.communicate(timeout=120)
     return Result(child.returncode, out, err)
+
+
+def podman_compose(podman: Podman) -> Path:
+    """Return a compose client, installed beside the engine; its packages come from the index that
+    pip is set up for."""
+    wrapper = podman.bin / "podman-compose"
+    if wrapper.exists():
+        return wrapper
+    packages = podman.folder / "packages"
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--target", str(packages), "podman-compose>=1.2"],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    if done.returncode:
+        shutil.rmtree(packages, ignore_errors=True)
+        pytest.skip(f"needs podman-compose: {done.stderr.strip()[-300:]}")
+    wrapper.write_text(
+        f'#!/bin/sh\nPYTHONPATH={packages} exec {sys.executable} -m podman_compose "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    return wrapper
 
 
 # -- the image -------------------------------------------------------------------------------------

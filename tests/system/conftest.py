@@ -41,7 +41,10 @@ def podman(binaries: Binaries) -> Iterator[Podman]:
     if shutil.which("podman") is None:
         pytest.skip("needs Podman: run `apt-get install podman`")
     # Podman refuses a path of more than 50 characters, and pytest's own are longer.
-    engine = Podman(Path(tempfile.mkdtemp(prefix="snap-podman-", dir="/tmp")), binaries)
+    under = tempfile.gettempdir()
+    if len(f"{under}/podman-12345678/run") > 50:
+        under = "/tmp"
+    engine = Podman(Path(tempfile.mkdtemp(prefix="podman-", dir=under)), binaries)
     yield engine
     engine.close()
 

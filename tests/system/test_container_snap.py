@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.commandline import Result
-from support.containers import IMAGE, Container, Podman, run_snap, snap
+from support.containers import IMAGE, Container, Podman, podman_compose, run_snap, snap
 
 pytestmark = [pytest.mark.system]
 
@@ -196,7 +194,7 @@ services:
 
 
 def test_a_compose_service_is_found_by_its_name(podman: Podman, tmp_path: Path) -> None:
-    client = _podman_compose(podman)
+    client = podman_compose(podman)
     (tmp_path / "compose.yaml").write_text(COMPOSE)
     podman("tag", IMAGE, "localhost/snap-test-web:1")
 
@@ -229,25 +227,3 @@ def test_a_compose_service_is_found_by_its_name(podman: Podman, tmp_path: Path) 
         assert 'the compose service "db" is not running' in refused.err
     finally:
         compose("down")
-
-
-def _podman_compose(podman: Podman) -> Path:
-    """Return a compose client, installed beside the engine; its packages come from the index that
-    pip is set up for."""
-    wrapper = podman.bin / "podman-compose"
-    if wrapper.exists():
-        return wrapper
-    packages = podman.folder / "packages"
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-         "--target", str(packages), "podman-compose>=1.2"],
-        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    if done.returncode:
-        shutil.rmtree(packages, ignore_errors=True)
-        pytest.skip(f"needs podman-compose: {done.stderr.strip()[-300:]}")
-    wrapper.write_text(
-        f'#!/bin/sh\nPYTHONPATH={packages} exec {sys.executable} -m podman_compose "$@"\n'
-    )
-    wrapper.chmod(0o755)
-    return wrapper

@@ -28,17 +28,16 @@ def test_a_commit_of_which_a_process_is_killed_leaves_all_or_nothing(shop: Shop,
         err, children = interrupt(child, delay, signal.SIGKILL, tool=tool)
         gone(children)
         backends_gone(shop.database)
-        entries = len(shop.ok("log", "--oneline").out.splitlines())
+        entries = shop.history()
         assert entries in (snapshots, snapshots + 1)
         if tool and child.returncode:
             assert (child.returncode, entries) == (30, snapshots), err
             assert "killed by signal 9" in err
         snapshots = entries
-        shop.check_history(snapshots)
         assert shop.live() == shop.new
     shop.ok(*COMMIT)
     assert shop.cat_lines("latest") == shop.new
-    shop.check_history(snapshots + 1)
+    assert shop.history() == snapshots + 1
     assert shop.temporary_files() == []
 
 
@@ -46,8 +45,9 @@ def test_a_commit_of_which_a_process_is_killed_leaves_all_or_nothing(shop: Shop,
 def test_a_restore_of_which_a_process_is_killed_leaves_the_live_database_whole(
     shop: Shop, tool: str
 ) -> None:
+    live = shop.old
     for delay in moments(shop.timed(*RESTORE)):
-        if shop.live() == shop.old:
+        if live == shop.old:
             shop.change()
         child = shop.start(*RESTORE)
         err, children = interrupt(child, delay, signal.SIGKILL, tool=tool)
@@ -59,7 +59,7 @@ def test_a_restore_of_which_a_process_is_killed_leaves_the_live_database_whole(
             assert child.returncode == 40, err
             assert live == shop.new
             assert shop.leftovers() == []
-        shop.check_history(1)
+        assert shop.history() == 1
     shop.ok(*RESTORE)
     assert shop.live() == shop.old
     assert shop.leftovers() == []
@@ -91,8 +91,9 @@ def test_a_restore_that_is_interrupted_drops_its_scratch_database_at_once(
     shop: Shop, number: signal.Signals
 ) -> None:
     stopped = 0
+    live = shop.old
     for delay in moments(shop.timed(*RESTORE), 6):
-        if shop.live() == shop.old:
+        if live == shop.old:
             shop.change()
         child = shop.start(*RESTORE)
         err, children = interrupt(child, delay, number)

@@ -9,38 +9,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pgsnap.words import number as number
+from pgsnap.words import plural as plural
+from pgsnap.words import rate as rate
+from pgsnap.words import size as size
+
 SHORT_ID_CHARS = 12
 
 _STYLED = re.compile("\x1b\\[[0-9]*m")
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in decimal units: ``98.3 MB``."""
-    if abs(count) < 1000:
-        return f"{count} B"
-    amount = float(count)
-    for unit in ("kB", "MB", "GB", "TB", "PB"):
-        amount /= 1000
-        # 999.95 would be shown as 1000.0 of this unit.
-        if abs(amount) < 999.95:
-            return f"{amount:.1f} {unit}"
-    return f"{amount / 1000:.1f} EB"
-
-
-def rate(count: int, seconds: float) -> str:
-    """Return bytes per second: ``312.0 MB/s``."""
-    return f"{size(round(count / max(seconds, 0.001)))}/s"
-
-
-def number(count: int) -> str:
-    """Return a whole number with its thousands apart: ``1,234,567``."""
-    return f"{count:,}"
-
-
-def plural(count: int, noun: str, nouns: str = "") -> str:
-    """Return ``1 table`` or ``23 tables``."""
-    return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def seconds(amount: float) -> str:

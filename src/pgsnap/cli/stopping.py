@@ -75,7 +75,7 @@ def warn_of_stopped(invocation: Invocation) -> None:
     for found in left_stopped():
         names = ", ".join(found.names)
         invocation.warn(
-            f"warning: services were left stopped by a run that was killed: {names}; "
+            f"warning: services were left stopped by an earlier run: {names}; "
             f"start them: {START_COMMAND}"
         )
 

@@ -84,6 +84,9 @@ def tables_fields(report: TablesReport, notices: Sequence[str]) -> dict[str, Any
             }
             for table in report.tables
         ],
+        "set_aside": [
+            {"table": _name(live), "kept": _name(kept)} for live, kept in report.set_aside
+        ],
         "safety_snapshot": report.safety.hex() if report.safety else None,
         "rows": report.rows,
         "bytes": report.plain_bytes,
@@ -97,6 +100,10 @@ def tables_lines(report: TablesReport) -> list[str]:
     lines = []
     if report.safety is not None:
         lines.append(f"safety snapshot {render.short_id(report.safety)}")
+    for live, kept_as in report.set_aside:
+        lines.append(
+            f"the partition {_name(live)}, which the snapshot lacks, is kept as {_name(kept_as)}"
+        )
     for table in report.tables:
         if table.parent is not None:
             continue

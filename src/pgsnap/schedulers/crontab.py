@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 from pgsnap.schedulers.jobs import Schedule, SchedulerFailed, shell_line
 
 _TIMEOUT_SECONDS = 30
+_RUN = re.compile(rb" schedule run ([a-z]+) ")
 
 
 def marks(config: Path) -> tuple[bytes, bytes]:
@@ -46,6 +48,13 @@ def without_block(table: bytes, config: Path) -> bytes:
 def block_of(table: bytes, config: Path) -> bytes:
     """Return the block of *config*, empty where there is none."""
     return _cut(table, config)[1]
+
+
+def active_jobs(table: bytes, config: Path) -> frozenset[str]:
+    """Return the jobs that the block of *config* starts. Raises SchedulerFailed."""
+    lines = block_of(table, config).splitlines()
+    found = [_RUN.search(line) for line in lines if not line.lstrip().startswith(b"#")]
+    return frozenset(match[1].decode() for match in found if match is not None)
 
 
 def _cut(table: bytes, config: Path) -> tuple[bytes, bytes, bytes]:

@@ -137,6 +137,15 @@ def files(config: Path, folder: Path) -> list[Path]:
     )
 
 
+def active_jobs(config: Path, *, system: bool) -> frozenset[str]:
+    """Return the jobs of *config* whose timers are on. Raises SchedulerFailed."""
+    stem = unit_stem(config)
+    asked = ["list-units", "--plain", "--no-legend", "--no-pager", "--state=active"]
+    listed = _systemctl([*asked, f"{stem}-*.timer"], system=system)
+    names = [line.split()[0] for line in listed.splitlines() if line.strip()]
+    return frozenset(name.removeprefix(f"{stem}-").removesuffix(".timer") for name in names)
+
+
 def _switch_off(paths: list[Path], *, system: bool) -> None:
     timers = [path.name for path in paths if path.suffix == ".timer"]
     if timers:
@@ -147,7 +156,7 @@ def _switch_off(paths: list[Path], *, system: bool) -> None:
         path.unlink(missing_ok=True)
 
 
-def _systemctl(arguments: list[str], *, system: bool) -> None:
+def _systemctl(arguments: list[str], *, system: bool) -> str:
     argv = ["systemctl", *([] if system else ["--user"]), "--no-ask-password", *arguments]
     try:
         done = subprocess.run(
@@ -161,3 +170,4 @@ def _systemctl(arguments: list[str], *, system: bool) -> None:
             detail=done.stderr.strip(),
             hint=f"Run it by hand to see more: {' '.join(argv)}; or use cron: --with cron",
         )
+    return done.stdout

@@ -87,10 +87,17 @@ def is_running(service: Service) -> bool:
     return run_command(service.running, service.folder)[0] in (0, _TOO_LONG, _NOT_RUNNABLE)
 
 
-def start(service: Service) -> Started:
-    """Start a service and wait for its health."""
+def _surely_runs(service: Service) -> bool:
+    return service.running is not None and run_command(service.running, service.folder)[0] == 0
+
+
+def start(service: Service, *, also_running: bool = True) -> Started:
+    """Start a service, without *also_running* only where it is not known to run, and wait for its
+    health."""
     began = time.monotonic()
-    status, words = run_command(service.start, service.folder)
+    status, words = 0, ""
+    if also_running or not _surely_runs(service):
+        status, words = run_command(service.start, service.folder)
     if status != 0:
         detail = f"its start ended with status {status}: {words}".rstrip(": ")
         return Started(service.name, False, None, time.monotonic() - began, detail)
@@ -108,6 +115,6 @@ def start(service: Service) -> Started:
         time.sleep(_HEALTH_POLL_SECONDS)
 
 
-def start_all(services: Sequence[Service]) -> tuple[Started, ...]:
-    """Start services in the opposite order of their stops."""
-    return tuple(start(service) for service in reversed(services))
+def start_all(services: Sequence[Service], *, also_running: bool = True) -> tuple[Started, ...]:
+    """Start services, as `start` does, in the opposite order of their stops."""
+    return tuple(start(service, also_running=also_running) for service in reversed(services))

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from pgsnap.errors import SnapError
 from pgsnap.services.commands import Service
+from pgsnap.stores.local import sync_folder
 
 START_COMMAND = "snap doctor --start-services"
 
@@ -56,37 +57,54 @@ class Stopped:
 
 
 class StateFile:
-    """The file of one supervisor, locked while it is open."""
+    """The file of one supervisor, locked as long as this object has it.
+
+    It is never written in place: what is at its path is whole, and locked, whenever it is there.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Make it, empty. Raises OSError."""
+        """Make the folder; there is no file until something is written. Raises OSError."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}.json"
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._file = os.fdopen(descriptor, "r+b")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
         self._since = datetime.now(UTC)
+        self.path = folder / f"{self._since:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}.json"
+        self._file: IO[bytes] | None = None
 
     def write(self, services: Sequence[Service]) -> None:
-        """Note durably that exactly *services* are, or are about to be, stopped."""
+        """Note durably that exactly *services* are, or are about to be, stopped. Raises OSError;
+        then what was noted before still is."""
         value = {
             "since": self._since.isoformat(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "services": [service.as_json() for service in services],
         }
-        data = json.dumps(value).encode()
-        self._file.seek(0)
-        self._file.write(data)
-        self._file.truncate()
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        temporary = self.path.with_suffix(".new")
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        file = os.fdopen(os.open(temporary, flags, 0o600), "r+b")
+        try:
+            # Before anybody can find it: without a lock it would be a dead supervisor's.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(json.dumps(value).encode())
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except BaseException:
+            file.close()
+            temporary.unlink(missing_ok=True)
+            raise
+        self._close()
+        self._file = file
+        sync_folder(self.path.parent)
 
     def remove(self) -> None:
         """Note that nothing is stopped any more."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-        self._file.close()
+        self.path.unlink(missing_ok=True)
+        self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def find_stopped(folder: Path) -> tuple[Stopped, ...]:
@@ -97,8 +115,9 @@ def find_stopped(folder: Path) -> tuple[Stopped, ...]:
         return ()
     found = []
     for path in paths:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError), path.open("rb") as file:
-            stopped = _read(path, file, is_watched=not _try_lock(file))
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError), _tried(path) as tried:
+            file, is_locked = tried
+            stopped = _read(path, file, is_watched=not is_locked)
             if stopped.services:
                 found.append(stopped)
     return tuple(found)
@@ -107,13 +126,25 @@ def find_stopped(folder: Path) -> tuple[Stopped, ...]:
 @contextlib.contextmanager
 def taken(stopped: Stopped) -> Iterator[Stopped | None]:
     """Hold the file of a dead supervisor; None where somebody else does it or did it."""
-    try:
-        file = stopped.path.open("rb")
-    except FileNotFoundError:
-        yield None
-        return
-    with file:
-        yield _read(stopped.path, file, is_watched=False) if _try_lock(file) else None
+    with contextlib.ExitStack() as stack:
+        try:
+            file, is_locked = stack.enter_context(_tried(stopped.path))
+        except FileNotFoundError:
+            yield None
+            return
+        yield _read(stopped.path, file, is_watched=False) if is_locked else None
+
+
+@contextlib.contextmanager
+def _tried(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
+    """Open the file at *path* and try to lock it; tell whether that went well."""
+    while True:
+        with path.open("rb") as file:
+            is_locked = _try_lock(file)
+            # A file that was replaced meanwhile is nobody's, and tells what is no longer so.
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield file, is_locked
+                return
 
 
 def _try_lock(file: IO[bytes]) -> bool:

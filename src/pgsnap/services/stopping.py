@@ -145,8 +145,15 @@ def _send(child: subprocess.Popen[bytes], line: str) -> None:
         child.stdin.flush()
 
 
-def start_leftovers(folder: Path) -> tuple[tuple[Stopped, tuple[Started, ...]], ...]:
-    """Start what dead supervisors left stopped, and forget it where that went well."""
+def start_leftovers(
+    folder: Path, known: Sequence[Service] = ()
+) -> tuple[tuple[Stopped, tuple[Started, ...]], ...]:
+    """Start what dead supervisors left stopped, and forget it where that went well.
+
+    A service that was started by hand meanwhile is only asked for its health. One of *known*, as
+    its settings are now, is started in that way: they may have been mended.
+    """
+    now = {(service.name, service.folder): service for service in known}
     done = []
     for found in find_stopped(folder):
         if found.is_watched:
@@ -154,7 +161,8 @@ def start_leftovers(folder: Path) -> tuple[tuple[Stopped, tuple[Started, ...]], 
         with taken(found) as held:
             if held is None:
                 continue
-            started = start_all(held.services)
+            left = [now.get((one.name, one.folder), one) for one in held.services]
+            started = start_all(left, also_running=False)
             if all(one.is_started for one in started):
                 held.path.unlink(missing_ok=True)
             done.append((held, started))

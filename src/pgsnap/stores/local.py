@@ -47,10 +47,17 @@ class LocalStore:
 
     def make_root(self) -> None:
         """Make the folder itself, private to its owner."""
-        with self._errors("the store's folder"):
+        try:
             self._make_folder(self.root / TEMPORARY)
             # It may have been there, and open to others.
             self.root.chmod(0o700)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise (StoreFull if full else StoreError)(
+                f'cannot make the folder "{self.root}"',
+                detail=f"{error.strerror} ({error.filename or self.root}).",
+                hint="Name a place on a disk with room that you may write to: snap init PATH",
+            ) from error
 
     def put(self, name: str, data: Data) -> None:
         with self._errors(name), self._temporary(data) as temporary:

@@ -53,9 +53,14 @@ def plan_read_only(session: Session, live: LiveDatabase) -> ReadOnly | None:
     return None if _is_on(session, before) else ReadOnly(live.name, live.oid, before)
 
 
+def is_read_only(session: Session, database: LiveDatabase) -> bool:
+    """Tell whether new sessions of a database can only read, by a setting of its own."""
+    return _is_on(session, _setting(session, database.oid))
+
+
 def check_read_only(session: Session, database: LiveDatabase) -> Findings:
     """Tell of a database that is read-only now, as a restore leaves it that was killed."""
-    if not _is_on(session, _setting(session, database.oid)):
+    if not is_read_only(session, database):
         return Findings()
     name = database.name
     return Findings(

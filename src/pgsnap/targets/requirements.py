@@ -15,6 +15,7 @@ from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.dumptext import understands_restrict, unknown_sets
 from pgsnap.targets.preflight import Findings, Me, Problem
 from pgsnap.targets.roles import MissingRole, is_built_in
+from pgsnap.words import size
 
 # A restored database with its indexes takes about this much of its dump's text.
 _SIZE_OF_TEXT = 1.5
@@ -91,8 +92,8 @@ def check_space(
     return free, Findings(
         (
             Problem(
-                f"there is too little space: about {need_bytes:,} bytes are needed,"
-                f" {free:,} are free",
+                f"there is too little space: about {size(need_bytes)} are needed,"
+                f" {size(free)} are free",
                 detail=f"The server keeps its data in {place}.",
                 hint="Free space there, or drop a kept database: snap undo --discard.",
             ),

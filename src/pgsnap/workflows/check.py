@@ -21,6 +21,7 @@ from pgsnap.schedulers.cron import parse_cron
 from pgsnap.schedulers.state import Installed, RunRecord, State
 from pgsnap.sessions.server import Server
 from pgsnap.targets.kept import NotedKept
+from pgsnap.words import size
 from pgsnap.workflows.ages import LOCK_HELD_MAX, MAX_DRILL_AGE, span
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.server_databases import committed_databases
@@ -222,7 +223,7 @@ def _space(report: CheckReport, repo: Repository) -> None:
     newest = [repo.snapshot(state.newest) for state in report.labels if state.newest is not None]
     need = max([_FREE_BYTES_MIN, *(2 * snapshot.stored_bytes for snapshot in newest)])
     if free < need:
-        report.add(Level.RED, "space", f"only {free // MIB} MiB are free on the repository's disk")
+        report.add(Level.RED, "space", f"only {size(free)} are free on the repository's disk")
     elif free < found.f_blocks * found.f_frsize // 20:
         report.add(Level.WARNING, "space", "less than 5 % of the repository's disk is free")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Callable, Iterable
+import shlex
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from pgsnap.schedulers.state import Installed
 from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.server import Server
 from pgsnap.targets.preflight import check_replaceable, check_server, look_at, who_am_i
+from pgsnap.targets.read_only import SETTING as READ_ONLY_SETTING
+from pgsnap.targets.read_only import is_read_only
 from pgsnap.targets.scratch import find_leftovers
 from pgsnap.workflows.ages import LOCK_HELD_MAX, MAX_AGE, MAX_DRILL_AGE, span
 from pgsnap.workflows.kept_notes import read_kept_notes
@@ -24,13 +27,13 @@ from pgsnap.workflows.verdicts import Drilled, drilled
 
 _TOOLS = ("pg_dump", "pg_dumpall", "psql")
 _NAMES_SHOWN = 5
+_SHOWN_MAX = 5
 
 
 class Health(enum.StrEnum):
     OK = "ok"
     WARNING = "warning"
     RED = "red"
-    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,38 @@ class Step:
     next: str = ""
 
 
-def look_at_repository(path: Path, open_it: Callable[[], Repository], now: datetime) -> list[Step]:
-    """Return the steps about the repository: is it there, private, writable; its snapshots, its
-    last drill, what it knows of kept databases, and locks that nobody gives back."""
+def in_short(steps: Iterable[Step]) -> list[Step]:
+    """Return *steps* with at most five of one name and health; the others are counted in one."""
+    found: dict[tuple[str, Health], list[Step]] = {}
+    for step in steps:
+        found.setdefault((step.name, step.health), []).append(step)
+    short = []
+    for (name, health), group in found.items():
+        short += group[:_SHOWN_MAX]
+        more = len(group) - _SHOWN_MAX
+        if more > 0:
+            way = (
+                "" if health is Health.OK else "Mend those that are named, then again: snap doctor"
+            )
+            short.append(Step(name, health, f"and {more} more", way))
+    return short
+
+
+def look_at_repository(
+    path: Path,
+    open_it: Callable[[], Repository],
+    now: datetime,
+    expected: Sequence[str] = (),
+) -> list[Step]:
+    """Return the steps about the repository: is it there, private, writable; its snapshots, those
+    of the *expected* databases too, its drills, what it knows of kept databases, and locks that
+    nobody gives back."""
     mode = open_to_others(path)
     try:
         with open_it() as repo:
             steps = [Step("repository", Health.OK, f"{path} is there")]
             steps.append(_access(path, mode))
-            steps += _snapshots(repo, now)
+            steps += in_short(_snapshots(repo, now, expected))
             steps.append(_kept(repo, now))
     except RepositoryLocked as error:
         return [_lock(path, error, now)]
@@ -83,42 +109,54 @@ def _access(path: Path, mode: int | None) -> Step:
     return Step("access", Health.OK, "only its owner may enter it, and write")
 
 
-def _snapshots(repo: Repository, now: datetime) -> list[Step]:
-    newest = [repo.newest(label, 1)[0] for label in repo.databases()]
-    if not newest:
-        text = "there is no snapshot yet"
-        return [Step("snapshot", Health.RED, text, 'Make one: snap commit -m "first snapshot"')]
+def _snapshots(repo: Repository, now: datetime, expected: Sequence[str]) -> list[Step]:
+    labels = repo.databases()
+    commit = "snap schedule run commit" if len(expected) > 1 else "snap commit -m now"
+    if not labels:
+        first = commit if len(expected) > 1 else 'snap commit -m "first snapshot"'
+        return [Step("snapshot", Health.RED, "there is no snapshot yet", f"Make one: {first}")]
     steps = []
-    drills = drilled(repo)
-    for snapshot_id in newest:
-        snapshot = repo.snapshot(snapshot_id)
-        age = now - snapshot.time
-        words = f"the newest of {snapshot.database} is {span(age)} old"
+    last = _last_drills(repo)
+    is_one = len({*labels, *expected}) == 1
+    for label in labels:
+        age = now - repo.snapshot(repo.newest(label, 1)[0]).time
+        words = f"the newest of {label} is {span(age)} old"
         if age > MAX_AGE:
-            hint = "Make one now: snap commit -m now. Then let it be made: snap schedule install"
+            # The label is what the user called it: the DSN names the database.
+            which = "" if is_one or label in expected else f", with the DSN of {label}"
+            hint = f"Make one now{which}: {commit}. Then let it be made: snap schedule install"
             steps.append(Step("snapshot", Health.RED, words, hint))
         else:
             steps.append(Step("snapshot", Health.OK, words))
-        mine = (
-            drill
-            for drilled_id, drill in drills.items()
-            if repo.has_snapshot(drilled_id)
-            and repo.snapshot(drilled_id).database == snapshot.database
-        )
-        last = max(mine, key=lambda one: one.time, default=None)
-        steps.append(_drill(snapshot.database, last, now))
+        drill = "snap drill" if is_one else f"snap drill --database {shlex.quote(label)}"
+        steps.append(_drill(label, last.get(label), now, drill))
+    for label in expected:
+        if label not in labels:
+            text = f"there is no snapshot of {label} yet"
+            steps.append(Step("snapshot", Health.RED, text, f"Make one: {commit}"))
     return steps
 
 
-def _drill(database: str, last: Drilled | None, now: datetime) -> Step:
-    prove = "Prove that it can be restored: snap drill"
+def _last_drills(repo: Repository) -> dict[str, Drilled]:
+    """Return the last drill of each label."""
+    found: dict[str, Drilled] = {}
+    for snapshot_id, drill in drilled(repo).items():
+        if repo.has_snapshot(snapshot_id):
+            label = repo.snapshot(snapshot_id).database
+            if label not in found or drill.time > found[label].time:
+                found[label] = drill
+    return found
+
+
+def _drill(database: str, last: Drilled | None, now: datetime, command: str) -> Step:
+    prove = f"Prove that it can be restored: {command}"
     if last is None:
         text = f"no restore of {database} was ever tried"
         return Step("drill", Health.WARNING, text, prove)
     age = now - last.time
     if not last.passed:
         text = f"the last drill of {database} failed, {span(age)} ago"
-        return Step("drill", Health.RED, text, "See why: snap drill --verbose")
+        return Step("drill", Health.RED, text, f"See why: {command} --verbose")
     if age > MAX_DRILL_AGE:
         text = f"the last drill of {database} was {span(age)} ago"
         return Step("drill", Health.WARNING, text, prove)
@@ -138,28 +176,40 @@ def _kept(repo: Repository, now: datetime) -> Step:
     )
 
 
-def look_at_server(server: Server, unnamed_hint: str = "") -> list[Step]:
+def look_at_server(
+    server: Server, unnamed_hint: str = "", databases: Sequence[str] = ()
+) -> list[Step]:
     """Return the steps about PostgreSQL: reached, the client's tools, rights to read and to
-    restore, and what killed restores left.
+    restore, in each of *databases* where there are any, else in the one of *server*, and what
+    killed restores left.
 
     *unnamed_hint* says what to do where nothing named this server and it does not answer."""
     try:
         with server.connect() as session:
             version = session.server_version_num
-            steps = [
-                Step(
-                    "server",
-                    Health.OK,
-                    f"{server.endpoint.display()} answers, PostgreSQL {version // 10000}",
-                )
-            ]
-            steps.append(_tools(server))
-            steps.append(_rights_to_read(session))
-            steps.append(_rights_to_restore(server, session))
-            steps.append(_leftovers(server, session))
+            words = f"{server.endpoint.display()} answers, PostgreSQL {version // 10000}"
+            steps = [Step("server", Health.OK, words), _tools(server)]
+            if not databases:
+                steps.append(_rights_to_read(session))
+                steps += _rights_to_restore(server, session, server.endpoint.database)
+            left = _leftovers(server, session)
     except SnapError as error:
         return [Step("server", Health.RED, error.message, unnamed_hint or error.hint)]
-    return steps
+    rights = [step for name in databases for step in _look_at_database(server, name)]
+    return [*steps, *in_short(rights), left]
+
+
+def _look_at_database(server: Server, name: str) -> list[Step]:
+    try:
+        with server.connect(name) as session:
+            steps = [_rights_to_read(session, f" in {name}")]
+            if name != server.maintenance_database():
+                # That one nobody restores over.
+                steps += _rights_to_restore(server, session, name)
+            return steps
+    except SnapError as error:
+        text = f"database {name} does not answer: {error.message}"
+        return [Step("server", Health.RED, text, error.hint)]
 
 
 def _tools(server: Server) -> Step:
@@ -171,7 +221,7 @@ def _tools(server: Server) -> Step:
     return Step("tools", Health.OK, f"{', '.join(_TOOLS)} of version {version} are there")
 
 
-def _rights_to_read(session: Session) -> Step:
+def _rights_to_read(session: Session, where: str = "") -> Step:
     name = who_am_i(session).name
     rows = session.query(
         "SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_class c"
@@ -184,30 +234,40 @@ def _rights_to_read(session: Session) -> Step:
     grant = f"GRANT pg_read_all_data TO {ident(name)}; ALTER ROLE {ident(name)} BYPASSRLS;"
     if rows:
         shown = ", ".join(str(row[0]) for row in rows[:_NAMES_SHOWN])
-        text = f"the role {name} may not read {len(rows)} tables or sequences: {shown}"
+        text = (
+            f"the role {name} may not read {len(rows)} of the tables and sequences{where}: {shown}"
+        )
         return Step("backup rights", Health.RED, text, f"As a superuser: {grant}")
     hidden = session.query(
         "SELECT 1 FROM pg_catalog.pg_class WHERE relrowsecurity"
         " AND pg_catalog.row_security_active(oid) LIMIT 1"
     )
     if hidden:
-        text = f"row security hides rows from the role {name}, so pg_dump will refuse"
+        text = f"row security{where} hides rows from the role {name}, so pg_dump will refuse"
         return Step("backup rights", Health.RED, text, f"As a superuser: {grant}")
-    return Step("backup rights", Health.OK, f"the role {name} may read everything")
+    return Step("backup rights", Health.OK, f"the role {name} may read everything{where}")
 
 
-def _rights_to_restore(server: Server, session: Session) -> Step:
+def _rights_to_restore(server: Server, session: Session, database: str) -> list[Step]:
     me = who_am_i(session)
     found = check_server(session, me)
-    live = look_at(session, server.endpoint.database)
+    steps = []
+    live = look_at(session, database)
     if live is not None:
         found += check_replaceable(session, me, live, server.maintenance_database())
+        if is_read_only(session, live):
+            text = (
+                f"new sessions of {database} can only read; a killed restore --read-only does that"
+            )
+            way = f"Let them write: ALTER DATABASE {ident(database)} RESET {READ_ONLY_SETTING};"
+            steps.append(Step("read-only", Health.WARNING, text, way))
     if not found.problems:
-        return Step("restore rights", Health.OK, f"the role {me.name} may restore over it")
+        text = f"the role {me.name} may restore over {database}"
+        return [Step("restore rights", Health.OK, text), *steps]
     # Many make their backups with a role that cannot restore, and that is right.
     first = found.problems[0]
-    text = f"this role could not restore: {first.message}"
-    return Step("restore rights", Health.WARNING, text, first.hint)
+    text = f"this role could not restore over {database}: {first.message}"
+    return [Step("restore rights", Health.WARNING, text, first.hint), *steps]
 
 
 def _leftovers(server: Server, session: Session) -> Step:
@@ -216,11 +276,14 @@ def _leftovers(server: Server, session: Session) -> Step:
         return Step("leftovers", Health.OK, "no killed restore left anything")
     names = ", ".join(one.name for one in left)
     text = f"killed restores left: {names}"
-    return Step("leftovers", Health.WARNING, text, "The next restore drops them.")
+    way = "Drop what killed restores left, as each restore and drill does: snap drill"
+    return Step("leftovers", Health.WARNING, text, way)
 
 
-def look_at_schedule(installed: Iterable[Installed]) -> Step:
-    """Return the step about scheduled runs."""
+def look_at_schedule(
+    installed: Iterable[Installed], active_jobs: Callable[[str], frozenset[str]]
+) -> Step:
+    """Return the step about scheduled runs. *active_jobs* tells which a scheduler would start."""
     jobs = {job.job: job for job in installed}
     if "commit" not in jobs:
         return Step(
@@ -229,5 +292,13 @@ def look_at_schedule(installed: Iterable[Installed]) -> Step:
             "no commit is scheduled",
             'Schedule it: snap schedule install --commit "0 2 * * *"',
         )
+    by = jobs["commit"].by
+    active = active_jobs(by)
+    if lost := [job for job in jobs.values() if job.job not in active]:
+        text = f"{by} does not have them any more: {', '.join(job.job for job in lost)}"
+        times = " ".join(f'--{job.job} "{job.when}"' for job in jobs.values())
+        return Step(
+            "schedule", Health.RED, text, f"Install them again: snap schedule install {times}"
+        )
     words = ", ".join(f"{job.job} ({job.when})" for job in jobs.values())
-    return Step("schedule", Health.OK, f"scheduled by {jobs['commit'].by}: {words}")
+    return Step("schedule", Health.OK, f"scheduled by {by}: {words}")

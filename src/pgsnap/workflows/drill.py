@@ -28,6 +28,7 @@ from pgsnap.sources.properties import read_server
 from pgsnap.targets.naming import application_name, new_token, scratch_name
 from pgsnap.targets.requirements import source_major
 from pgsnap.targets.scratch import drop_database
+from pgsnap.words import plural, rate, size
 from pgsnap.workflows import drill_checks
 from pgsnap.workflows.drill_compare import Copy, compare
 from pgsnap.workflows.drill_report import (
@@ -38,7 +39,6 @@ from pgsnap.workflows.drill_report import (
     Recovery,
     Status,
     TableFinding,
-    counted,
     failed,
     passed,
     skipped,
@@ -254,12 +254,12 @@ class _Drill:
         if hit:
             lines = [f"{found.name}: {found.problem} {', '.join(found.sections)}" for found in hit]
             return failed(
-                f"{counted(len(hit), 'finding')} of damage: {hit[0].name}",
+                f"{plural(len(hit), 'finding')} of damage: {hit[0].name}",
                 *[line.rstrip() for line in lines[:_TOLD_MAX]],
                 hint=f"Run: {hit[0].next}",
             )
-        size = f"{self.snapshot.plain_bytes:,}"
-        return passed(f"{counted(report.sections, 'section')} read whole, {size} bytes of dump")
+        whole = f"{plural(report.sections, 'section')} read whole"
+        return passed(f"{whole}, {size(self.snapshot.plain_bytes)} of dump")
 
     def _restore(self, server: Server | None) -> None:
         """Restore, compare, and drop what was made."""
@@ -308,10 +308,9 @@ class _Drill:
         }
         total = sum(phases.values())
         self.recovery = Recovery(total, report.plain_bytes, report.rows, phases)
-        rate = report.plain_bytes / max(total, 0.001) / 1e6
         return passed(
-            f"{counted(report.rows, 'row')}, {report.plain_bytes:,} bytes in {total:.2f} s"
-            f" ({rate:.1f} MB/s)",
+            f"{plural(report.rows, 'row')}, {size(report.plain_bytes)} in {total:.2f} s"
+            f" ({rate(report.plain_bytes, total)})",
             *self.plan.warnings,
             *report.warnings,
         )

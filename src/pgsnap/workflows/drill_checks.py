@@ -17,7 +17,8 @@ from pgsnap.runners.base import Runner
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.requirements import source_major
-from pgsnap.workflows.drill_report import Outcome, counted, failed, passed, skipped
+from pgsnap.words import plural, size
+from pgsnap.workflows.drill_report import Outcome, failed, passed, skipped
 from pgsnap.workflows.restore_plan import RestorePlan
 
 _PROGRAMS = ("pg_dump", "pg_dumpall", "psql")
@@ -94,7 +95,7 @@ def check_space(repo: Repository, plan: RestorePlan | None, why_unknown: str) ->
     need = max(newest, default=0)
     disk = os.statvfs(repo.path)
     free = disk.f_bavail * disk.f_frsize
-    own = f"the repository has {free:,} bytes free, a snapshot took up to {need:,}"
+    own = f"the repository has {size(free)} free, a snapshot took up to {size(need)}"
     if free < need * _SPACE_MARGIN:
         return failed(
             f"the disk of {repo.path} is nearly full",
@@ -103,16 +104,16 @@ def check_space(repo: Repository, plan: RestorePlan | None, why_unknown: str) ->
         )
     if plan is None:
         return passed(f"{own}; {why_unknown}")
-    needs = f"the restored database takes about {plan.needed_bytes:,} bytes"
+    needs = f"the restored database takes about {size(plan.needed_bytes)}"
     if plan.free_bytes is None:
         return passed(f"{own}; {needs}, and what the server has free is not seen from here")
     if plan.free_bytes < plan.needed_bytes * _SPACE_MARGIN:
         return failed(
-            f"the server has too little space: {plan.free_bytes:,} bytes are free",
+            f"the server has too little space: {size(plan.free_bytes)} are free",
             f"{needs}.",
             hint="Free space there, or drop a kept database: snap undo --discard",
         )
-    return passed(f"{own}; {needs}, {plan.free_bytes:,} are free")
+    return passed(f"{own}; {needs}, {size(plan.free_bytes)} are free")
 
 
 # -- a snapshot ------------------------------------------------------------------------------------
@@ -136,11 +137,11 @@ def check_commit(
         with_globals=False,
         dump_options=("--schema-only",),
     )
-    size = 0
+    count = 0
     try:
         source.open()
         for event in source.events():
-            size += len(event) if isinstance(event, bytes) else 0
+            count += len(event) if isinstance(event, bytes) else 0
         source.finish()
     except BaseException:
         source.abandon()
@@ -149,7 +150,7 @@ def check_commit(
         return failed(
             f'the repository "{repo.path}" cannot be written', hint="Make the folder writable."
         )
-    words = f"pg_dump read all definitions of {database} ({size:,} bytes); nothing was recorded"
+    words = f"pg_dump read all definitions of {database} ({size(count)}); nothing was recorded"
     return passed(words, *source.warnings)
 
 
@@ -178,7 +179,7 @@ def check_assertions(
     if problems:
         names = ", ".join(problem.partition(":")[0] for problem in problems[:_TOLD_MAX])
         return failed(
-            f"not held: {len(problems)} of {counted(len(files), 'assertion')}: {names}", *problems
+            f"not held: {len(problems)} of {plural(len(files), 'assertion')}: {names}", *problems
         )
     return passed(f"{len(held)} hold", *held)
 
@@ -214,7 +215,7 @@ def _broken(server: Server, database: str, path: Path) -> str:
     if len(rows) == 1 and rows[0] in (("f",), (None,)):
         return "it returned false" if rows[0][0] else "it returned NULL"
     first = ", ".join("NULL" if value is None else value for value in rows[0])
-    return f"it returned {counted(len(rows), 'row')}, the first is ({first[:_VALUE_CHARACTERS]})"
+    return f"it returned {plural(len(rows), 'row')}, the first is ({first[:_VALUE_CHARACTERS]})"
 
 
 def missing_extensions(server: Server, snapshot: Snapshot) -> list[str]:

@@ -28,6 +28,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.requirements import source_major
+from pgsnap.words import plural, size
 from pgsnap.workflows.diff import diff, diff_rows
 from pgsnap.workflows.diff_report import DiffReport, TableDiff, TableName
 from pgsnap.workflows.drill_fixed_point import unstable_definitions
@@ -35,7 +36,6 @@ from pgsnap.workflows.drill_report import (
     Outcome,
     RowFinding,
     TableFinding,
-    counted,
     failed,
     passed,
     skipped,
@@ -207,14 +207,12 @@ def _contents(report: DiffReport, found: list[TableFinding]) -> Outcome:
         if t.reordered and t.bytes_before and not _differs(t)
     ]
     if not found:
-        size = report.before.size(SectionKind.DATA)
-        words = (
-            f"{counted(len(sections), 'table')}, {counted(rows, 'row')}, {size:,} bytes are equal"
-        )
+        total = size(report.before.size(SectionKind.DATA))
+        words = f"{plural(len(sections), 'table')}, {plural(rows, 'row')}, {total} are equal"
         return passed(words, *reordered)
     lines = [line for table in found for line in table_lines(table)]
     names = ", ".join(table.table for table in found[:_TABLES_MAX])
-    words = f"rows differ in {len(found)} of {counted(len(sections), 'table')}: {names}"
+    words = f"rows differ in {len(found)} of {plural(len(sections), 'table')}: {names}"
     if report.before.origin.kind is SourceKind.FILE and all(
         table.rows_snapshot in (None, table.rows_restored) for table in found
     ):
@@ -251,12 +249,12 @@ def table_lines(table: TableFinding) -> Iterator[str]:
 
 def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: str) -> Outcome:
     kinds = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
-    size = sum(report.before.size(kind) for kind in kinds)
     if not report.definitions:
-        return passed(f"{size:,} bytes of definitions are equal")
+        total = sum(report.before.size(kind) for kind in kinds)
+        return passed(f"{size(total)} of definitions are equal")
     if why_not:
         return skipped(
-            f"{counted(len(report.definitions), 'definition')} with another text; {why_not}",
+            f"{plural(len(report.definitions), 'definition')} with another text; {why_not}",
             *[e.title for e in report.definitions[:_TITLES_MAX]],
         )
     missing = [e.title for e in report.definitions if e.after is None]
@@ -266,7 +264,7 @@ def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: st
         lines = [f"not restored: {title}" for title in missing[:_TITLES_MAX]]
         lines += [f"not in the snapshot: {title}" for title in extra[:_TITLES_MAX]]
         return failed(
-            f"differences in {counted(len(missing) + len(extra), 'definition')}: {names}", *lines
+            f"differences in {plural(len(missing) + len(extra), 'definition')}: {names}", *lines
         )
     titles = [e.title for e in report.definitions]
     unstable = unstable_definitions(
@@ -279,12 +277,12 @@ def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: st
     )
     if unstable:
         return failed(
-            f"{counted(len(unstable), 'definition')} with another text after every restore: "
+            f"{plural(len(unstable), 'definition')} with another text after every restore: "
             + ", ".join(unstable[:_TITLES_MAX]),
             *unstable[:_TITLES_MAX],
         )
     return passed(
-        f"{counted(len(titles), 'definition')} came back in other words, which stay the same when"
+        f"{plural(len(titles), 'definition')} came back in other words, which stay the same when"
         " restored once more; all others are equal",
         *titles[:_TITLES_MAX],
     )
@@ -303,7 +301,7 @@ def _extensions(report: DiffReport) -> Outcome:
             lines.append(f"{name}: {was} in the snapshot, {now} restored")
     if lines:
         return failed(
-            f"differences in {counted(len(lines), 'extension')}: {lines[0]}",
+            f"differences in {plural(len(lines), 'extension')}: {lines[0]}",
             *lines,
             hint="The server installs its newest version. In the live database: ALTER EXTENSION"
             " NAME UPDATE; then commit again.",
@@ -326,7 +324,7 @@ def _sequences(report: DiffReport) -> Outcome:
             f" {'none' if s.after is None else s.after} restored"
             for s in report.sequences
         ]
-        return failed(f"differences in {counted(len(lines), 'sequence')}: {lines[0]}", *lines)
+        return failed(f"differences in {plural(len(lines), 'sequence')}: {lines[0]}", *lines)
     if not report.before.digest(SectionKind.SEQUENCES):
         return passed("there are none")
     return passed("their values are equal")
@@ -335,8 +333,8 @@ def _sequences(report: DiffReport) -> Outcome:
 def _large_objects(report: DiffReport, why_not: str) -> Outcome:
     kind = SectionKind.LARGE_OBJECTS
     if not report.large_objects_changed:
-        size = report.before.size(kind)
-        return passed(f"{size:,} bytes are equal" if size else "there are none")
+        total = report.before.size(kind)
+        return passed(f"{size(total)} are equal" if total else "there are none")
     words = (
         f"they differ: {report.before.size(kind):,} bytes in the snapshot,"
         f" {report.after.size(kind):,} bytes restored"

@@ -66,11 +66,6 @@ def skipped(reason: str, *details: str) -> Outcome:
     return Outcome(Status.SKIPPED, reason, details)
 
 
-def counted(number: int, noun: str) -> str:
-    """Return ``1 table`` or ``2 tables``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 @dataclass(frozen=True, slots=True)
 class Check:
     """A check that was made: one of CHECKS."""

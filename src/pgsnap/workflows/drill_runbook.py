@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgsnap.workflows.drill_report import Outcome, counted, failed, passed, skipped
+from pgsnap.words import plural
+from pgsnap.workflows.drill_report import Outcome, failed, passed, skipped
 
 _TOLD_MAX = 10
 _FENCE = re.compile(r"\s*(```|~~~)")
@@ -67,7 +68,7 @@ def check_runbook(runbook: Runbook) -> Outcome:
     if wrong:
         first = wrong[0].partition(": ")[2]
         return failed(
-            f"{name} has {counted(len(wrong), 'command')} that this version has not: {first}",
+            f"{name} has {plural(len(wrong), 'command')} that this version has not: {first}",
             *wrong[:_TOLD_MAX],
             hint="Correct them; what there is: snap --help",
         )
@@ -76,7 +77,7 @@ def check_runbook(runbook: Runbook) -> Outcome:
             f"{name} does not say how to restore",
             hint="Write down the whole command: snap restore ...",
         )
-    return passed(f"{counted(len(found), 'command')} in {name}, all of this version")
+    return passed(f"{plural(len(found), 'command')} in {name}, all of this version")
 
 
 def commands_in(text: str) -> Iterator[tuple[int, list[str]]]:

@@ -64,11 +64,13 @@ class RestoredTable:
 
 @dataclass(frozen=True, slots=True)
 class TablesReport:
-    """What was done. *seconds* is wall time, without the safety snapshot."""
+    """What was done. *set_aside* are the live partitions that the snapshot lacks, each with its new
+    name. *seconds* is wall time, without the safety snapshot."""
 
     snapshot_id: SnapshotId
     database: str
     tables: tuple[RestoredTable, ...]
+    set_aside: tuple[tuple[TableName, TableName], ...]
     safety: SnapshotId | None
     rows: int
     plain_bytes: int
@@ -119,6 +121,7 @@ def restore_tables(
             RestoredTable(t.parts.table, t.target, t.kept, t.rows, t.plain_bytes, t.parent)
             for t in plan.tables
         ),
+        set_aside=tuple((left.live.name, left.kept) for left in plan.aside),
         safety=safety_id,
         rows=loaded.rows,
         plain_bytes=sum(table.plain_bytes for table in plan.tables),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pgsnap.cli import render
 from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.stopping import left_stopped, service_fields
-from pgsnap.cli.world import open_repository, server_of, unnamed_hint
+from pgsnap.cli.stopping import ServicesAside, left_stopped, service_fields
+from pgsnap.cli.world import database_of_dsn, open_repository, server_of, unnamed_hint
 from pgsnap.errors import CheckRed, SnapError, UsageError
 
 if TYPE_CHECKING:
@@ -58,14 +59,16 @@ def _examine(invocation: Invocation) -> None:
         ],
         "notices": invocation.notices,
     }
-    marks = {Health.OK: "ok", Health.WARNING: "!!", Health.RED: "RED", Health.SKIPPED: "--"}
+    marks = {Health.OK: "ok", Health.WARNING: "!!", Health.RED: "RED"}
     shown = [(marks[step.health], step.name, render.plain(step.text)) for step in steps]
     lines = render.columns(shown)
     if todo:
         lines += ["", "Do next, in this order:"]
         # What is red comes first; a commit or a drill after all that it needs.
         ordered = sorted(todo, key=lambda s: (s not in red, s.name in ("snapshot", "drill")))
-        lines += [f"  {n}. {render.plain(s.next)}" for n, s in enumerate(ordered, 1)]
+        # Several databases may need the same.
+        ways = dict.fromkeys(render.plain(step.next) for step in ordered)
+        lines += [f"  {number}. {way}" for number, way in enumerate(ways, 1)]
     else:
         lines += ["", "Nothing to do."]
     invocation.emit(fields, lines)
@@ -74,21 +77,25 @@ def _examine(invocation: Invocation) -> None:
 
 
 def _steps(invocation: Invocation) -> list[Step]:
+    from pgsnap.schedulers.active import active_jobs
     from pgsnap.schedulers.state import State
     from pgsnap.workflows import doctor
 
     invocation.wait_briefly()
     settings = invocation.settings
+    databases = _databases(invocation)
     stored = doctor.look_at_repository(
         settings.repository,
         lambda: open_repository(invocation, warn_of_access=False),
         invocation.now,
+        expected=databases or _named(settings),
     )
     # Who has neither makes both with one command.
     is_first = settings.config_path is None and stored[0].health is doctor.Health.RED
     steps = [_config_step(settings, is_first=is_first), *_service_steps(invocation), *stored]
     try:
-        steps += doctor.look_at_server(server_of(settings), unnamed_hint(settings))
+        server = server_of(settings)
+        steps += doctor.look_at_server(server, unnamed_hint(settings), databases)
     except SnapError as error:
         steps.append(doctor.Step("server", doctor.Health.RED, error.message, error.hint))
     if settings.retention is None:
@@ -98,8 +105,33 @@ def _steps(invocation: Invocation) -> list[Step]:
     else:
         steps.append(doctor.Step("retention", doctor.Health.OK, "snap.toml says what to keep"))
     if settings.config_path is not None:
-        steps.append(doctor.look_at_schedule(State(settings.config_path).installed()))
+        installed = State(settings.config_path).installed()
+        steps.append(doctor.look_at_schedule(installed, partial(active_jobs, settings.config_path)))
     return [*steps, _alerts_step(settings)]
+
+
+def _named(settings: Settings) -> list[str]:
+    """Return the label of the database that the settings name; none where they name none."""
+    try:
+        named = settings.database or database_of_dsn(settings)
+    except SnapError:
+        # The step about the server tells.
+        return []
+    return [] if named is None else [named]
+
+
+def _databases(invocation: Invocation) -> list[str]:
+    """Return the databases of the server where snap.toml lets all of them be committed; none where
+    it does not, or where nobody can be asked (the step about the server tells)."""
+    from pgsnap.workflows.server_databases import committed_databases
+
+    schedule = invocation.settings.schedule
+    if schedule is None or not schedule.all_databases or invocation.given.database is not None:
+        return []
+    try:
+        return committed_databases(server_of(invocation.settings))
+    except SnapError:
+        return []
 
 
 def _alerts_step(settings: Settings) -> Step:
@@ -133,7 +165,6 @@ def _config_step(settings: Settings, *, is_first: bool) -> Step:
 
 
 def _service_steps(invocation: Invocation) -> list[Step]:
-    from pgsnap.cli.stopping import ServicesAside
     from pgsnap.services.state import START_COMMAND
     from pgsnap.workflows.doctor import Health, Step
 
@@ -141,7 +172,7 @@ def _service_steps(invocation: Invocation) -> list[Step]:
         Step(
             "services",
             Health.RED,
-            f"a run that was killed left them stopped: {', '.join(found.names)}",
+            f"an earlier run left them stopped: {', '.join(found.names)}",
             f"Start them: {START_COMMAND}",
         )
         for found in left_stopped()
@@ -157,20 +188,26 @@ def _service_steps(invocation: Invocation) -> list[Step]:
 
 
 def _start_services(invocation: Invocation) -> None:
-    from pgsnap.services.state import state_folder
+    from pgsnap.services.state import START_COMMAND, state_folder
     from pgsnap.services.stopping import ServiceFailed, start_leftovers
 
-    done = start_leftovers(state_folder(os.environ))
+    try:
+        known = ServicesAside(invocation, ()).services
+    except SnapError:
+        # What was noted when they were stopped is enough.
+        known = ()
+    done = start_leftovers(state_folder(os.environ), known)
     started = [one for _, results in done for one in results]
     fields = {
         "services": service_fields(started),
         "notices": invocation.notices,
     }
     lines = [f"started {render.plain(one.name)}" for one in started if one.is_started]
-    invocation.emit(fields, lines or ["no service was left stopped"])
+    invocation.emit(fields, lines if started else ["no service was left stopped"])
     ill = [one for one in started if not one.is_well]
     if ill:
         raise ServiceFailed(
             f"these services do not run as before: {', '.join(one.name for one in ill)}",
             detail=" ".join(f"{one.name}: {one.detail}." for one in ill),
+            hint=f"Mend that, or start them by hand, then once more: {START_COMMAND}",
         )

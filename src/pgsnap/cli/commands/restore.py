@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -148,18 +149,20 @@ def run(
         no_acl=no_acl,
         partial=partial,
     )
-    run = _Run(
-        invocation,
-        server_of(settings),
-        ServicesAside(invocation, tuple(stop or ())),
-        revision,
-        yes=yes,
-        i_know=i_know,
-        with_safety=settings.safety_snapshot and not no_safety_snapshot,
-        allow_newer_client=allow_newer_client,
-    )
-    warn_of_stopped(invocation)
-    with hooks(invocation, "restore", revision=revision, to=to, tables=list(table or ())):
+    with ExitStack() as around:
+        told = {"revision": revision, "to": to, "tables": list(table or ())}
+        run = _Run(
+            invocation,
+            server_of(settings),
+            ServicesAside(invocation, tuple(stop or ())),
+            revision,
+            yes=yes,
+            i_know=i_know,
+            with_safety=settings.safety_snapshot and not no_safety_snapshot,
+            allow_newer_client=allow_newer_client,
+            begin=lambda: around.enter_context(hooks(invocation, "restore", **told)),
+        )
+        warn_of_stopped(invocation)
         with open_repository(invocation) as repo:
             snapshot_id = resolve(invocation, repo, revision)
             if table and to is None:
@@ -184,7 +187,8 @@ def _check_tables_only(others: dict[str, bool]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One restore, whichever: what both kinds need."""
+    """One restore, whichever: what both kinds need. *begin* is called when the user has agreed: it
+    runs the hook before, and lets the one after run at the end."""
 
     invocation: Invocation
     server: Server
@@ -194,6 +198,7 @@ class _Run:
     i_know: bool
     with_safety: bool
     allow_newer_client: bool
+    begin: Callable[[], None]
 
     def restore_all(
         self,
@@ -213,6 +218,7 @@ class _Run:
             check_tables_known(repo, repo.snapshot(snapshot_id), snapshot_id, options.tables)
         plan = plan_restore(repo, snapshot_id, self.server, options)
         self._agree(repo, plan)
+        self.begin()
         with invocation.progress() as progress:
             safety = self._safety(repo, plan.label, plan.database, progress, plan.read_only)
             report = restore(
@@ -274,6 +280,7 @@ class _Run:
             check_protected(invocation, plan.database, i_know=self.i_know)
         if not self.yes:
             invocation.confirm(f"Change {plan.database}?")
+        self.begin()
         with invocation.progress() as progress:
             safety = self._safety(repo, plan.label, plan.database, progress)
             report = restore_tables(

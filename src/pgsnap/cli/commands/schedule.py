@@ -264,6 +264,7 @@ def _remove(invocation: Invocation, *, dry_run: bool) -> None:
 
 
 def _show(invocation: Invocation) -> None:
+    from pgsnap.schedulers.active import active_jobs
     from pgsnap.schedulers.state import State
 
     config = config_of(invocation)
@@ -271,6 +272,7 @@ def _show(invocation: Invocation) -> None:
     jobs = state.installed()
     if not jobs and not invocation.json:
         invocation.tell("nothing is scheduled")
+    active = {by: active_jobs(config, by) for by in {job.by for job in jobs}}
     rows, fields = [], []
     for job in sorted(jobs, key=lambda one: JOBS.index(one.job)):
         last = state.last_run(job.job)
@@ -279,6 +281,9 @@ def _show(invocation: Invocation) -> None:
             code = last.exit_code
             words = "runs" if code is None else "succeeded" if code == 0 else f"failed ({code})"
             ended = f"{words} {render.ago(last.start_time, invocation.now)}"
+        is_active = job.job in active[job.by]
+        if not is_active:
+            ended += f"; NOT ACTIVE: {job.by} does not have it"
         rows.append([job.job, job.when, job.by, ended])
         fields.append(
             {
@@ -286,6 +291,7 @@ def _show(invocation: Invocation) -> None:
                 "when": job.when,
                 "scheduler": job.by,
                 "since": job.since,
+                "active": is_active,
                 "started": last.started if last is not None else None,
                 "finished": last.finished if last is not None else None,
                 "exit_code": last.exit_code if last is not None else None,

@@ -1,0 +1,31 @@
+"""Sizes, counts and rates as people read them."""
+
+from __future__ import annotations
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in decimal units: ``98.3 MB``."""
+    if abs(count) < 1000:
+        return f"{count} B"
+    amount = float(count)
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        amount /= 1000
+        # 999.95 would be shown as 1000.0 of this unit.
+        if abs(amount) < 999.95:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1000:.1f} EB"
+
+
+def rate(count: int, seconds: float) -> str:
+    """Return bytes per second: ``312.0 MB/s``."""
+    return f"{size(round(count / max(seconds, 0.001)))}/s"
+
+
+def number(count: int) -> str:
+    """Return a whole number with its thousands apart: ``1,234,567``."""
+    return f"{count:,}"
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return ``1 table`` or ``23 tables``."""
+    return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
