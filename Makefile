@@ -44,7 +44,7 @@ test: lint $(STAMP) postgresql
 
 test-system: $(STAMP) postgresql
 	@[ "$$(id -u)" = 0 ] || { echo 'make: test-system needs root: run `sudo make test-system`' >&2; exit 1; }
-	$(PYTEST) -n 2 --dist loadgroup -m system
+	$(PYTEST) -n 2 --dist loadfile -m system
 
 # The same in the numbers that take an hour.
 test-long: export SNAP_KILLS := 1000

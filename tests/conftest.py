@@ -58,13 +58,8 @@ def pytest_report_header(config: pytest.Config) -> str:
         return f"postgresql: {error.message}; its tests are skipped. {error.hint}"
 
 
-# First, because xdist's own looks at the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "podman" in getattr(item, "fixturenames", ()):
-            # One engine and one image for all; to make them takes longer than most tests of them.
-            item.add_marker(pytest.mark.xdist_group("podman"))
         if "binaries" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.postgres)
         if item.get_closest_marker("system") and os.geteuid() != 0:

@@ -82,17 +82,18 @@ class Shop:
         self.server.run("sh", "-c", f"kill -s CONT {backend}")
         return child
 
-    def is_clean_inside(self) -> bool:
-        """Wait until nothing of snap runs inside: no tool, no session."""
+    def left_inside(self) -> list[str]:
+        """Wait until no tool and no session of snap runs inside; return what still does."""
         deadline = time.monotonic() + DEADLINE_SECONDS
-        sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'snap%'"
-        while time.monotonic() < deadline:
-            if (
-                not self.server.processes()
-                and self.server.psql(sessions, database="postgres").strip() == "0"
-            ):
-                return True
-        return False
+        sessions = (
+            "SELECT application_name, state, query FROM pg_stat_activity"
+            " WHERE application_name LIKE 'snap%'"
+        )
+        while True:
+            found = self.server.processes()
+            found += self.server.psql(sessions, database="postgres").splitlines()
+            if not found or time.monotonic() > deadline:
+                return found
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_commit_break_restore_undo_and_cat(shop: Shop) -> None:
     shop.server.psql("DROP DATABASE shop_beside")
     shop.ok("undo", "--discard", "--yes")
     assert shop.ok("cat", "old", "--section", "data public.orders").out.count("\n") > ROWS
-    assert shop.is_clean_inside()
+    assert shop.left_inside() == []
 
 
 def test_a_drill_and_one_table_inside_a_container(shop: Shop) -> None:
@@ -132,7 +133,7 @@ def test_a_drill_and_one_table_inside_a_container(shop: Shop) -> None:
     name = shop.server.psql(beside).strip()
     assert int(shop.server.psql(f'SELECT count(*) FROM "{name}"')) == ROWS
     shop.server.psql(f'DROP TABLE "{name}"')
-    assert shop.is_clean_inside()
+    assert shop.left_inside() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -144,7 +145,7 @@ def test_a_killed_commit_leaves_nothing_inside(shop: Shop, number: signal.Signal
     child.send_signal(signal.SIGCONT)
     child.communicate(timeout=60)
     assert child.returncode == (-number if number is signal.SIGKILL else 130)
-    assert shop.is_clean_inside()
+    assert shop.left_inside() == []
     assert shop.history() == before
 
 
@@ -159,7 +160,7 @@ def test_a_killed_restore_leaves_the_database_and_nothing_inside(
     child.send_signal(signal.SIGCONT)
     child.communicate(timeout=60)
     assert child.returncode == (-number if number is signal.SIGKILL else 130)
-    assert shop.is_clean_inside()
+    assert shop.left_inside() == []
     assert shop.digest() == live
     assert shop.ok("commit", "-m", "after").code == 0
 
