@@ -27,7 +27,7 @@ endif
 help:
 	@echo 'make demo               the tour, on a throw-away PostgreSQL'
 	@echo 'make test               all that an ordinary user can run: lint and tests'
-	@echo 'make test-system        the tests that need root'
+	@echo 'make test-system        the tests that need root; SNAP_TEST_FOLDER=PATH keeps what failing tests leave there'
 	@echo 'make test-long          the same, with thousands of kills and power cuts: about an hour'
 	@echo 'make test-all-versions  the tests that need PostgreSQL, on versions $(MAJORS)'
 	@echo 'make lint               ruff and mypy'

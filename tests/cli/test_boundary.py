@@ -184,6 +184,29 @@ def test_ctrl_c_while_modules_are_read_is_told_as_json_where_that_was_asked_for(
             assert done.stderr == "snap: error: interrupted\n"
 
 
+def test_ctrl_c_in_the_import_of_a_library_is_told_and_logged(snap: CommandLine) -> None:
+    """What was cut in the middle, asyncio here, cannot be imported again by the same process."""
+    snap.ok("init")
+    code = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'asyncio.unix_events':\n"
+        "            sys.meta_path.remove(self)\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from pgsnap.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "commit", "-m", "x", "--dsn", "postgresql://nowhere/shop"],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "snap: error: interrupted\n")
+    assert snap.ok("audit", "--json").json[-1]["exit_code"] == 130
+
+
 def test_a_working_folder_that_is_gone_is_no_bug(snap: CommandLine) -> None:
     gone = snap.work / "gone"
     gone.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import socket
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from pgsnap import __version__
 from pgsnap.cli import render
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.redact import redact
-from pgsnap.errors import FormatTooNew, SnapError
+from pgsnap.errors import FormatTooNew, Interrupted, SnapError
 from pgsnap.repository import audit_log
 
 _VALUE_CHARS_MAX = 1000
@@ -55,7 +56,7 @@ def _entry(invocation: Invocation, started: datetime, code: int) -> dict[str, An
         "version": __version__,
         "command": invocation.command,
         "arguments": arguments,
-        "database": _database(invocation, result),
+        "database": _database(invocation, result, code),
         "snapshots": list(snapshots),
         "result": found,
         "exit_code": code,
@@ -80,12 +81,15 @@ def _shown(value: Any) -> Any:
     return redact(str(value))[:_VALUE_CHARS_MAX]
 
 
-def _database(invocation: Invocation, result: dict[str, Any]) -> str | None:
+def _database(invocation: Invocation, result: dict[str, Any], code: int) -> str | None:
     if isinstance(result.get("database"), str):
         return str(result["database"])
     try:
         if invocation.settings.database is not None:
             return invocation.settings.database
+        if code == Interrupted.exit_code and "psycopg" not in sys.modules:
+            # Where its import was cut it cannot be imported any more.
+            return None
         from pgsnap.cli.world import database_of_dsn
 
         return database_of_dsn(invocation.settings)
