@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
+from pgsnap.model import SnapshotId
+from pgsnap.repository.repository import Repository
 from pgsnap.stores import local
 from pgsnap.stores.local import sync_folder
 from pgsnap.workflows.verify import verify
@@ -48,24 +50,34 @@ class CutsAll(random.Random):
         return among[0]
 
 
-def test_no_power_cut_brings_back_a_manifest_whose_chunks_are_gone(tmp_path: Path) -> None:
-    """A gc is killed when it has deleted a manifest, before that is durable; the next one must not
-    delete chunks before it is."""
-    world = World(tmp_path)
-    with world.running(), world.open() as repo:
-        record(repo, shop(400, seed=1), at=day(1))
-        newest = record(repo, shop(400, seed=2), at=day(2)).snapshot_id
+def killed_before_it_synced(world: World, name: str, task: Callable[[Path], object]) -> None:
+    """Run *task* in a process that dies when it would make the entries of a folder durable."""
 
     def die(folder: Path) -> None:
-        if folder.name == "snapshots":
+        if folder.name == name:
             os.kill(os.getpid(), signal.SIGKILL)
         sync_folder(folder)
 
-    def collect_and_die() -> None:
+    def run() -> None:
         with world.running(), mock.patch.object(local, "sync_folder", die):
-            collect(world.path, 1)
+            task(world.path)
 
-    assert in_child(collect_and_die) == -signal.SIGKILL
+    assert in_child(run) == -signal.SIGKILL
+
+
+def two_snapshots(folder: Path) -> tuple[World, SnapshotId, SnapshotId]:
+    world = World(folder)
+    with world.running(), world.open() as repo:
+        old = record(repo, shop(400, seed=1), at=day(1)).snapshot_id
+        new = record(repo, shop(400, seed=2), at=day(2)).snapshot_id
+    return world, old, new
+
+
+def test_no_power_cut_brings_back_a_manifest_whose_chunks_are_gone(tmp_path: Path) -> None:
+    """A gc is killed when it has deleted a manifest, before that is durable; the next one must not
+    delete chunks before it is."""
+    world, _, newest = two_snapshots(tmp_path)
+    killed_before_it_synced(world, "snapshots", lambda path: collect(path, 1))
     assert len(list(world.path.glob("snapshots/*"))) == 1
     with world.running():
         collect(world.path, 1)
@@ -73,6 +85,37 @@ def test_no_power_cut_brings_back_a_manifest_whose_chunks_are_gone(tmp_path: Pat
     with world.open() as repo:
         assert repo.newest(None, also_forgotten=True) == [newest]
         assert verify(repo, data=True).findings == ()
+
+
+def test_a_note_that_was_seen_is_there_after_a_power_cut(tmp_path: Path) -> None:
+    world, old, _ = two_snapshots(tmp_path)
+
+    def forget(path: Path) -> None:
+        with Repository.open(path) as repo:
+            repo.forget(old, by="test", reason="")
+
+    killed_before_it_synced(world, "forgotten", forget)
+    with world.running(), world.open() as repo:
+        assert old in repo.forgotten()
+    world.cut_power(CutsAll())
+    with world.open() as repo:
+        assert old in repo.forgotten()
+
+
+def test_a_tag_that_a_snapshot_was_seen_to_have_is_there_after_a_power_cut(tmp_path: Path) -> None:
+    world, *_ = two_snapshots(tmp_path)
+
+    def commit(path: Path) -> None:
+        with Repository.open(path) as repo:
+            record(repo, shop(400, seed=3), tags=("one",))
+
+    # The folder of the label's tags.
+    killed_before_it_synced(world, "shop", commit)
+    with world.running(), world.open() as repo:
+        assert [tag.name for tag in repo.tags.all()] == ["one"]
+    world.cut_power(CutsAll())
+    with world.open() as repo:
+        assert [tag.name for tag in repo.tags.all()] == ["one"]
 
 
 def what_is_left(tmp_path: Path, keep_seed: int, *, synced: bool) -> set[str]:

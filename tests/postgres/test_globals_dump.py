@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -29,21 +30,11 @@ class OtherDumpall(Server):
     program: Sequence[str]
     children: list[Child]
 
-    def start_tool(
-        self,
-        tool: str | Tool,
-        args: Sequence[str],
-        *,
-        database: str | None = None,
-        stdin: bool = False,
-        application_name: str = "snap",
-    ) -> Child:
+    def start_tool(self, tool: str | Tool, args: Sequence[str], **more: Any) -> Child:
         if isinstance(tool, Tool) and tool.name == "pg_dumpall":
             self.children.append(self.runner.start(self.program))
             return self.children[-1]
-        return super().start_tool(
-            tool, args, database=database, stdin=stdin, application_name=application_name
-        )
+        return super().start_tool(tool, args, **more)
 
 
 def with_dumpall(database: Database, *program: str) -> OtherDumpall:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from pgsnap.chunking.rows import RowChunker
 from pgsnap.model import (
     ChunkKind,
     Cipher,
@@ -242,3 +243,23 @@ def test_a_commit_under_nice_stays_as_nice(
     with ThreadPoolExecutor(1) as other:
         other.submit(commit_it).result()
     assert found == {max(works_with, ours)}
+
+
+def test_rows_of_chunks_that_did_not_change_are_not_looked_at_again(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    scan = RowChunker._scan
+
+    def counting(self: RowChunker, size: int) -> None:
+        looked_at.append(size)
+        scan(self, size)
+
+    monkeypatch.setattr(RowChunker, "_scan", counting)
+    lines = rows(60_000, width=200)
+    record(repo, dump(table("public", "orders", lines)))
+    first = sum(looked_at)
+    looked_at.clear()
+    record(repo, dump(table("public", "orders", [*lines[:30_000], b"0\tnew", *lines[30_000:]])))
+    # The chunk that changed, half a MiB at a time, and the last.
+    assert sum(looked_at) < first / 2
