@@ -7,6 +7,7 @@ own. Only the units that are named here are started, so nothing of the host's bo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -101,16 +102,31 @@ class Systemd:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             if self._child.poll() is not None or time.monotonic() > deadline:
-                raise CannotBoot(self._log.read_text(errors="replace")[-500:])
-            if children_of(self._child.pid):
+                raise self._cannot_boot()
+            if self._first() is not None:
                 done = self.run("systemctl", "is-system-running")
                 if done.out.strip() in ("running", "degraded"):
                     return
             time.sleep(0.05)
 
+    def _cannot_boot(self) -> CannotBoot:
+        return CannotBoot(self._log.read_text(errors="replace")[-500:])
+
+    def _first(self) -> int | None:
+        """Return process 1 of the namespaces as this host sees it; None where there is none."""
+        ours = Path("/proc/self/ns/pid").readlink()
+        for process in children_of(self._child.pid):
+            # The shell that makes the namespaces has other children before, each for a moment.
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{process}/ns/pid").readlink() != ours:
+                    return process
+        return None
+
     def argv(self, *arguments: str) -> list[str]:
         """Return the command that runs a program inside."""
-        first = children_of(self._child.pid)[0]
+        first = self._first()
+        if first is None:
+            raise self._cannot_boot()
         return ["nsenter", f"--target={first}", "--all", "--wd=/", "--", *arguments]
 
     def run(self, *arguments: str, environ: dict[str, str] | None = None, user: int = 0) -> Result:
@@ -158,8 +174,7 @@ class Systemd:
 
     def path(self, inside: Path) -> Path:
         """Return where this host sees a file of the booted system."""
-        first = children_of(self._child.pid)[0]
-        return Path("/proc", str(first), "root") / inside.relative_to("/")
+        return Path("/proc", str(self._first()), "root") / inside.relative_to("/")
 
     def property(self, unit: str, name: str) -> str:
         """Return what systemd knows of a unit."""

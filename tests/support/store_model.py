@@ -61,6 +61,8 @@ class May:
     gone: set[SnapshotId] = field(default_factory=set)
     forgotten: set[SnapshotId] = field(default_factory=set)
     tags: dict[TagKey, set[SnapshotId | None]] = field(default_factory=dict)
+    # Back again, forgotten as before.
+    back: dict[SnapshotId, Held] = field(default_factory=dict)
 
 
 def has_snapshots(model: StoreModel) -> bool:
@@ -79,6 +81,8 @@ class StoreModel(RuleBasedStateMachine):
         self.forgotten: set[SnapshotId] = set()
         # Forgotten by a gc that ran days later: to the next one that does, just now.
         self.forgotten_late: set[SnapshotId] = set()
+        # What a gc dropped.
+        self.dropped: dict[SnapshotId, Held] = {}
         self.verified: set[SnapshotId] = set()
         self.tags: dict[TagKey, SnapshotId] = {}
         # What a power cut may make of tags again, because a step was killed when it had changed it.
@@ -260,7 +264,13 @@ class StoreModel(RuleBasedStateMachine):
             forgotten = set(repo.forgotten())
             tags = {(tag.database, tag.name): tag.snapshot for tag in repo.tags.all()}
             for new in stored - self.held.keys():
-                assert may.born is not None
+                if new in may.back:
+                    assert new in forgotten, "a snapshot that was dropped is back"
+                    self.held[new] = self.dropped.pop(new)
+                    self.forgotten.add(new)
+                    self.forgotten_late.add(new)
+                    continue
+                assert may.born is not None, "a snapshot is there that never was"
                 label, texts, wishes = may.born
                 made = repo.snapshot(new)
                 assert made.database == label
@@ -284,7 +294,7 @@ class StoreModel(RuleBasedStateMachine):
                 allowed |= {one for one, held in self.held.items() if key[1] in held.wishes}
             assert tags.get(key) in allowed, f"tag {key}: {tags.get(key)!r} is none of {allowed}"
         for one in lost:
-            del self.held[one]
+            self.dropped[one] = self.held.pop(one)
         self.forgotten, self.tags = forgotten, tags
 
     @rule(

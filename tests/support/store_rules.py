@@ -202,7 +202,9 @@ class StoreRules(StoreModel):
         assert report.lost == ()
         # That the manifest of a forgotten snapshot is missing tells that a gc dropped it.
         gone = {one for one in self.forgotten if one.hex() == damaged.name}
-        self.settle(May(gone=gone))
+        # With an old index, one that a gc dropped since may be taken for lost while all that it
+        # needs is there: it is put back, forgotten as before.
+        self.settle(May(gone=gone, back=self.dropped))
         self.verify()
 
     # -- the index ------------------------------------------------------------------------------

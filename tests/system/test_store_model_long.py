@@ -1,6 +1,8 @@
 """Long random histories of the store against its model; the same in small is in tests/property.
 
-SNAP_MODEL_STEPS sets how many steps there are (some five to ten a second), SNAP_SEED repeats a run.
+SNAP_MODEL_STEPS sets how many steps there are (some five to ten a second). SNAP_SEED names the
+histories, which differ from run to run only in what a kill hits; 0, as in `make test-long`, are
+others each time.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from support.store_rules import StoreRules
 pytestmark = [pytest.mark.system, pytest.mark.timeout(0)]
 
 STEPS = int(os.environ.get("SNAP_MODEL_STEPS", "300"))
-SEED = int(os.environ.get("SNAP_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
+SEED = int(os.environ.get("SNAP_SEED", "1")) or random.SystemRandom().randrange(1, 1_000_000)
 STEPS_A_HISTORY = 40
 
 
