@@ -129,6 +129,9 @@ def test_log_of_one_database_leaves_others_out(shop: CommandLine) -> None:
     found = shop.ok("log", "--database", "blog", "--json").json
     assert [entry["database"] for entry in found] == ["blog"]
     assert "blog" in shop.ok("log", "--oneline").out
+    nothing = shop.ok("log", "--database", "crm")
+    assert nothing.out == ""
+    assert 'no snapshots of database "crm"; there are some of blog, shop' in nothing.err
 
 
 def test_latest_of_two_databases_is_the_one_of_the_dsn(shop: CommandLine) -> None:

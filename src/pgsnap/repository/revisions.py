@@ -12,6 +12,7 @@ from pgsnap.format.times import to_micros
 from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import HASH_BYTES, SnapshotId, Tag
 from pgsnap.repository.repository import Repository
+from pgsnap.words import plural
 
 _STEPS = re.compile(r"(?P<base>.+?)(?P<steps>(?:~[0-9]{0,9})+)", re.DOTALL)
 _PREFIX = re.compile(rf"[0-9a-fA-F]{{{ID_PREFIX_MIN},{HASH_BYTES * 2}}}")
@@ -34,7 +35,7 @@ def resolve(repo: Repository, text: str, *, database: str | None) -> SnapshotId:
         if parent is None:
             raise UnknownRevision(
                 f'no snapshot is named "{text}"',
-                detail=f"Its line of parents ends after {done} steps.",
+                detail=f"Its line of parents ends after {plural(done, 'step')}.",
                 hint="See what there is: snap log",
             )
         found = parent
@@ -96,7 +97,7 @@ def _resolve_base(repo: Repository, base: str, database: str | None) -> Snapshot
         label = only_label(repo, database)
         at = repo.at_or_before(label, _last_moment(base))
         if at is None:
-            raise _unknown(base, label)
+            raise _none_so_old(repo, base, label)
         return at
     tag = _tag(repo, base, database)
     if tag is not None:
@@ -199,6 +200,19 @@ def _last_moment(text: str) -> int:
     raise UsageError(
         f'"{text}" is no time',
         hint="Write @2026-01-31, @2026-01-31T14:30 or @2026-01-31T14:30:00+02:00.",
+    )
+
+
+def _none_so_old(repo: Repository, text: str, database: str) -> UnknownRevision:
+    """Return the error for a time before the first snapshot of *database*."""
+    snapshots = repo.newest(database)
+    if not snapshots:
+        return _unknown(text, database)
+    first = repo.snapshot(snapshots[-1]).time.astimezone()
+    return UnknownRevision(
+        f'database "{database}" has no snapshot as old as "{text}"',
+        detail=f"Its first is of {first:%Y-%m-%d %H:%M:%S}.",
+        hint=f"Take the first: {snapshots[-1].hex()[:12]}",
     )
 
 

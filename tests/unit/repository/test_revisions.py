@@ -143,6 +143,14 @@ def test_what_names_nothing_is_unknown(history: History, text: str) -> None:
     assert caught.value.hint
 
 
+def test_a_time_before_the_first_snapshot_tells_of_which_time_that_is(history: History) -> None:
+    with pytest.raises(UnknownRevision) as caught:
+        history("@2025-12-31", "shop")
+    assert caught.value.message == 'database "shop" has no snapshot as old as "@2025-12-31"'
+    assert "2026-01-01" in caught.value.detail
+    assert history.shop[0].hex()[:12] in caught.value.hint
+
+
 @pytest.mark.parametrize("text", ["@", "@yesterday", "@2026-13-01", "@2026-01-02T", "@9999-12-31"])
 def test_what_is_no_time_is_a_usage_error_that_shows_the_form(history: History, text: str) -> None:
     with pytest.raises(UsageError) as caught:

@@ -51,6 +51,7 @@ def run(
     with open_repository(invocation) as repo:
         entries = log(repo, database=invocation.settings.database, limit=limit)
         replaced = kept(repo, database=invocation.settings.database)
+        labels = repo.databases()
     fields = [snapshot_fields(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
     newest: set[str] = set()
     for entry, found in zip(entries, fields, strict=True):
@@ -60,7 +61,7 @@ def run(
         found["kept"] = [kept_fields(k) for k in mine]
         newest.add(label)
     if not entries and not invocation.json:
-        invocation.tell('no snapshots yet: record one with `snap commit -m "first snapshot"`')
+        invocation.tell(_nothing(labels, invocation.settings.database))
     now = invocation.now
     lines: list[str] = []
     if oneline:
@@ -87,6 +88,13 @@ def run(
         # Scripts count the lines of standard output.
         for line in kept_lines(replaced, now):
             invocation.tell(line)
+
+
+def _nothing(labels: list[str], database: str | None) -> str:
+    """Return what to say where there is nothing to list."""
+    if labels and database is not None:
+        return f'no snapshots of database "{database}"; there are some of {", ".join(labels)}'
+    return 'no snapshots yet: record one with `snap commit -m "first snapshot"`'
 
 
 def _forgotten(invocation: Invocation, limit: int | None, *, oneline: bool) -> None:
