@@ -88,6 +88,9 @@ def test_times_come_from_snap_toml_and_what_cannot_be_scheduled_is_refused(
     snap.ok("schedule", "install", "--with", "cron", "--on-overlap", "skip")
     # Else snap.toml would hold.
     assert b"--on-overlap skip" in crontab.read_bytes()
+    every = ("schedule", "install", "--with", "cron", "--commit", "@daily", "--all-databases")
+    assert "write all_databases = true below [schedule]" in snap.ok(*every).err
+    assert b"--all-databases" in crontab.read_bytes()
     for words in (("stop",), ("run",), ("run", "log"), ("show", "commit")):
         assert snap("schedule", *words).code == 2
 

@@ -135,7 +135,12 @@ def _install(
     config = config_of(invocation)
     _check_owner(invocation)
     table = wanted_table(invocation, given)
-    table = replace(table, all_databases=table.all_databases or all_databases)
+    if all_databases and not table.all_databases:
+        table = replace(table, all_databases=True)
+        invocation.tell(
+            "so that snap check and snap doctor look after all databases too, write "
+            "all_databases = true below [schedule] in snap.toml"
+        )
     if on_overlap is not None:
         table = replace(table, on_overlap="wait" if on_overlap == "wait" else "skip")
     by = scheduler or table.scheduler or ("systemd" if systemd.runs_here() else "cron")
