@@ -10,7 +10,7 @@ MAJORS := 14 15 16 17 18
 # What differs between majors: the text of dumps, the catalogs, the clients, CREATE DATABASE.
 VERSION_TESTS := $(addprefix tests/postgres/test_,$(addsuffix .py,versions client_gate settings_text \
 	odd_databases restore restore_table restore_partitions undo sessions sources_properties properties_applied \
-	login_triggers drill))
+	login_triggers drill globals_dump))
 PYTEST := $(BIN)/python -m pytest
 export PIP_ROOT_USER_ACTION := ignore
 # Where this is set, each of the many programs that the tests start compiles all of snap anew.
