@@ -62,7 +62,7 @@ class May:
     forgotten: set[SnapshotId] = field(default_factory=set)
     tags: dict[TagKey, set[SnapshotId | None]] = field(default_factory=dict)
     # Back again, forgotten as before.
-    back: dict[SnapshotId, Held] = field(default_factory=dict)
+    back: set[SnapshotId] = field(default_factory=set)
 
 
 def has_snapshots(model: StoreModel) -> bool:

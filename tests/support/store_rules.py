@@ -204,7 +204,7 @@ class StoreRules(StoreModel):
         gone = {one for one in self.forgotten if one.hex() == damaged.name}
         # With an old index, one that a gc dropped since may be taken for lost while all that it
         # needs is there: it is put back, forgotten as before.
-        self.settle(May(gone=gone, back=self.dropped))
+        self.settle(May(gone=gone, back=set(self.dropped)))
         self.verify()
 
     # -- the index ------------------------------------------------------------------------------

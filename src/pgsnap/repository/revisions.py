@@ -212,7 +212,7 @@ def _none_so_old(repo: Repository, text: str, database: str) -> UnknownRevision:
     return UnknownRevision(
         f'database "{database}" has no snapshot as old as "{text}"',
         detail=f"Its first is of {first:%Y-%m-%d %H:%M:%S}.",
-        hint=f"Take the first: {snapshots[-1].hex()[:12]}",
+        hint=f"See what is in it: snap show {snapshots[-1].hex()[:12]}",
     )
 
 

@@ -51,7 +51,7 @@ def run(
     with open_repository(invocation) as repo:
         entries = log(repo, database=invocation.settings.database, limit=limit)
         replaced = kept(repo, database=invocation.settings.database)
-        labels = repo.databases()
+        labels = [] if entries else repo.databases()
     fields = [snapshot_fields(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
     newest: set[str] = set()
     for entry, found in zip(entries, fields, strict=True):
