@@ -52,6 +52,7 @@ test-long: export SNAP_POWER_CUTS := 1000
 test-long: export SNAP_STEP := 1
 test-long: export SNAP_SHARE := 1
 test-long: export SNAP_MODEL_STEPS := 3000
+test-long: export SNAP_INTERRUPTS := 200
 test-long: export SNAP_SEED ?= 0
 test-long: test-system
 	$(PYTEST) tests/unit/repository/test_next_snapshot.py

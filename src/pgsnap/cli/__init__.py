@@ -22,12 +22,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"snap {__version__}\n")
         return 0
     try:
-        from pgsnap.cli.boundary import run
+        from pgsnap.cli.interruption import end_at_once_on_interrupt, signals_as_errors
 
-        code = run(arguments)
+        with signals_as_errors():
+            from pgsnap.cli.boundary import run
+
+            code = run(arguments)
         if argv is None:
             # The process ends: to look for garbage among all modules takes a tenth of a second.
             gc.freeze()
+            end_at_once_on_interrupt()
         return code
     except KeyboardInterrupt:
         # Ctrl-C before `boundary` listens, or after it has told how the command ended.

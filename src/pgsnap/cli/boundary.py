@@ -1,21 +1,18 @@
-"""The one place where errors become words and exit codes, and signals become errors."""
+"""The one place where errors become words and exit codes."""
 
 from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from pgsnap import __version__
 from pgsnap.cli import render
+from pgsnap.cli.interruption import Terminated
 from pgsnap.cli.invocation import Invocation, wants_json
 from pgsnap.cli.redact import redact
 from pgsnap.cli.terminal import OutputClosed, Terminal
@@ -41,11 +38,6 @@ _REFUSALS = frozenset(
 )
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP. A kind of KeyboardInterrupt: whatever stops cleanly for Ctrl-C does so
-    for these too, and no handler of ordinary errors can swallow it."""
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code. Raises nothing."""
     invocation = Invocation(Terminal.of_process())
@@ -64,12 +56,11 @@ def run(arguments: Sequence[str]) -> int:
 def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
     terminal = invocation.terminal
     try:
-        with _signals_as_errors():
-            from pgsnap.cli.app import execute
+        from pgsnap.cli.app import execute
 
-            code = execute(_program_name(), arguments, invocation)
-            terminal.flush()
-            return code
+        code = execute(_program_name(), arguments, invocation)
+        terminal.flush()
+        return code
     except OutputClosed:
         terminal.abandon_output()
         return SnapError.exit_code
@@ -96,27 +87,6 @@ def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
 def _program_name() -> str:
     name = Path(sys.argv[0]).name if sys.argv else ""
     return name if name in _PROGRAM_NAMES else _PROGRAM_NAMES[0]
-
-
-@contextmanager
-def _signals_as_errors() -> Iterator[None]:
-    """Raise Terminated in the main thread on SIGTERM, and on SIGHUP unless nohup turned it off."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Terminated(signal.Signals(number).name)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous: dict[signal.Signals, Any] = {}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            previous[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _tell(invocation: Invocation, error: SnapError) -> int:

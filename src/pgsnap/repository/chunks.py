@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -52,7 +52,7 @@ class ChunkReader:
 
     def read_ahead(
         self, wanted: Iterable[tuple[_Mark, ChunkId | None, int]]
-    ) -> Iterator[tuple[_Mark, bytes]]:
+    ) -> Generator[tuple[_Mark, bytes]]:
         """Yield the chunks of *wanted* (mark, chunk, its size) in order, each with its mark.
 
         Where the chunk is None the bytes are empty: such marks tell where something begins or

@@ -31,6 +31,7 @@ class IndexConnection:
     def __init__(self, path: Path | None) -> None:
         """Open the index, or make it; None: in memory. Raises IndexDamaged, StoreError."""
         self._lock = threading.Lock()
+        self._is_closed = False
         self._path = path
         self._file_number = 0
         with contextlib.nullcontext() if path is None else alone_in(path.parent):
@@ -66,17 +67,30 @@ class IndexConnection:
             migrate(connection)
 
     def close(self) -> None:
-        self._connection.close()
+        """Close it, once no thread is in the middle of a query: the process would crash."""
+        with self._lock:
+            self._is_closed = True
+            self._connection.close()
 
     def query(self, sql: str, words: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._lock, self.damage_put_aside(), index_errors():
-            return self._connection.execute(sql, words).fetchall()
+        with self._alone() as connection:
+            return connection.execute(sql, words).fetchall()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self.damage_put_aside(), index_errors():
-            self._connection.execute("BEGIN IMMEDIATE")
-            with self._connection:
+        with self._alone() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection, which no other thread uses meanwhile."""
+        with self._lock:
+            if self._is_closed:
+                # A command that was interrupted may leave a thread behind, which ends with this.
+                raise StoreError("the index is closed")
+            with self.damage_put_aside(), index_errors():
                 yield self._connection
 
     @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing
 
 from blake3 import blake3
 
@@ -37,16 +38,17 @@ def snapshot_stream(
         if (sections is None and section.name.kind not in NOT_SENT)
         or (sections is not None and section.name in sections)
     ]
-    parts = _section_parts(repo, chosen)
-    for section in chosen:
-        if on_section is not None:
-            on_section(section)
-        lines = [line for line in snapshot.volatile if line.section == section.name]
-        blocks = _one_section(section, parts)
-        yield from put_back(section.name, blocks, lines, restrict_key) if lines else blocks
+    # Closed here: an interrupt while the garbage collector closes it would be lost.
+    with closing(_section_parts(repo, chosen)) as parts:
+        for section in chosen:
+            if on_section is not None:
+                on_section(section)
+            lines = [line for line in snapshot.volatile if line.section == section.name]
+            blocks = _one_section(section, parts)
+            yield from put_back(section.name, blocks, lines, restrict_key) if lines else blocks
 
 
-def _section_parts(repo: Repository, chosen: list[Section]) -> Iterator[tuple[bool, bytes]]:
+def _section_parts(repo: Repository, chosen: list[Section]) -> Generator[tuple[bool, bytes]]:
     """Yield the chunks of all *chosen* sections, read ahead across their ends: (False, chunk),
     and (True, b"") at each section's end."""
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pgsnap.errors import ConnectionFailed, QueryFailed, TargetRefused
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.server import Server
+from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.naming import application_name, loader_role
 from pgsnap.targets.scratch import Scratch, drop_loader
 
@@ -53,7 +54,7 @@ def loading_as_stranger(
         _check_login(stranger, scratch)
         yield stranger, lambda: _hand_over(server, session, scratch, role, owner)
     finally:
-        _drop_quietly(session, scratch.token)
+        clean_up_whole(lambda: _drop_quietly(session, scratch.token))
 
 
 def _as_role(server: Server, role: str, password: str) -> Server:

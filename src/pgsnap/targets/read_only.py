@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pgsnap.errors import Interrupted, RestoreFailed, SnapError
 from pgsnap.model import DatabaseProperties, Setting
 from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.preflight import Findings, LiveDatabase
 
 SETTING = "default_transaction_read_only"
@@ -97,7 +99,7 @@ def read_only_meanwhile(
             session.execute(f"ALTER DATABASE {ident(wanted.database)} SET {SETTING} TO '{_ON}'")
         yield wanted
     except BaseException as error:
-        _take_back(connect, wanted, error)
+        clean_up_whole(partial(_take_back, connect, wanted, error))
         raise
 
 

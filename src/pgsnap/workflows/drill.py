@@ -25,6 +25,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import ident
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
+from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.naming import application_name, new_token, scratch_name
 from pgsnap.targets.requirements import source_major
 from pgsnap.targets.scratch import drop_database
@@ -355,14 +356,18 @@ class _Drill:
     def _scratch(self, server: Server) -> Iterator[None]:
         """Keep the scratch database from being taken for a leftover, and drop it at the end."""
         maintenance = server.maintenance_database()
+
+        def drop() -> None:
+            # In a session of its own: the other may have been lost meanwhile.
+            with server.connect(maintenance) as session:
+                drop_database(session, self.name)
+
         with server.connect(maintenance, application_name(self.token)):
             try:
                 yield
             finally:
-                # In a session of its own: that one may have been lost meanwhile.
                 try:
-                    with server.connect(maintenance) as session:
-                        drop_database(session, self.name)
+                    clean_up_whole(drop)
                 except SnapError as error:
                     self.notices.append(
                         f"the scratch database {self.name} could not be dropped"

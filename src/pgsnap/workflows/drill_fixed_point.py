@@ -15,9 +15,10 @@ from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.model import Origin, SectionKind, SectionName, SectionStart
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
+from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
 from pgsnap.targets.feeder import PSQL_ARGUMENTS, Feeder
-from pgsnap.targets.naming import application_name
+from pgsnap.targets.naming import application_name, scratch_name
 from pgsnap.targets.scratch import create_scratch, drop_database
 
 _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
@@ -41,14 +42,13 @@ def unstable_definitions(
     first, encoding = _definitions(server, database, origin, allow_newer)
     maintenance = server.maintenance_database()
     with server.connect(maintenance, application_name(token)) as session:
-        scratch = create_scratch(
-            session, f"again_{database}", token, origin.properties, snapshot=snapshot
-        )
+        again = f"again_{database}"
         try:
+            scratch = create_scratch(session, again, token, origin.properties, snapshot=snapshot)
             _load(server, scratch.name, first, encoding, allow_newer)
             second, _ = _definitions(server, scratch.name, origin, allow_newer)
         finally:
-            drop_database(session, scratch.name)
+            clean_up_whole(lambda: drop_database(session, scratch_name(again, token)))
     unstable = []
     for kind in _DEFINITIONS:
         before, after = (

@@ -20,6 +20,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
+from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.dumptext import understands_restrict
 from pgsnap.targets.feeder import (
     PSQL_ARGUMENTS,
@@ -149,12 +150,12 @@ class _Restore:
                     statements = self._rehearse(session, scratch)
                 return created, self._fill(session, scratch), self._swap(scratch, statements)
         except QueryFailed as error:
-            self._clean_up()
+            clean_up_whole(self._clean_up)
             raise RestoreFailed(
                 f"the restore stopped: {error.message}", detail=error.detail, hint=error.hint
             ) from error
         except BaseException:
-            self._clean_up()
+            clean_up_whole(self._clean_up)
             raise
 
     # -- before the load -----------------------------------------------------------------------

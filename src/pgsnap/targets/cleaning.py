@@ -1,0 +1,18 @@
+"""Clean-up that a signal does not cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def clean_up_whole(clean: Callable[[], None]) -> None:
+    """Run *clean*, which may be repeated, again where a signal interrupts it; then raise that.
+
+    What is left behind is found by the next restore, but that may be a year away. A signal in the
+    second try ends it: whoever presses Ctrl-C once more does not want to wait.
+    """
+    try:
+        clean()
+    except KeyboardInterrupt:
+        clean()
+        raise

@@ -1,0 +1,96 @@
+"""Signals that come where Python cannot take an exception wait until it can."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pgsnap.cli.interruption import Terminated, signals_as_errors
+
+PARTLY_IMPORTED = """
+import os, signal
+
+class Named:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), signal.{name})
+
+class Owner:
+    # What is raised in there comes out as a RuntimeError.
+    named = Named()
+
+is_whole = True
+"""
+
+
+def wait_after(action: Callable[[], object]) -> None:
+    """Call *action*, and wait for what comes of a signal in it."""
+    action()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_import_is_finished_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    module = f"interrupted_by_{name.lower()}"
+    (tmp_path / f"{module}.py").write_text(PARTLY_IMPORTED.format(name=name))
+    monkeypatch.syspath_prepend(tmp_path)
+    expected = KeyboardInterrupt if name == "SIGINT" else Terminated
+    with pytest.raises(expected), signals_as_errors():
+        wait_after(lambda: importlib.import_module(module))
+    assert sys.modules[module].is_whole
+
+
+class _Interrupted(threading.Event):
+    """What a thread's starter waits for."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.02)
+        return super().wait(timeout)
+
+
+def test_a_thread_that_is_being_started_is_known_to_its_starter() -> None:
+    known = []
+
+    def start() -> None:
+        thread = threading.Thread(target=time.sleep, args=(0.05,))
+        thread._started = _Interrupted()  # type: ignore[attr-defined]
+        thread.start()
+        known.append(thread)
+
+    with pytest.raises(Terminated), signals_as_errors():
+        wait_after(start)
+    assert len(known) == 1
+    known[0].join()
+
+
+def test_what_is_deleted_meanwhile_does_not_swallow_a_signal() -> None:
+    class Closing:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.001)
+
+    with pytest.raises(Terminated), signals_as_errors():
+        wait_after(Closing)
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with signals_as_errors():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.02)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
