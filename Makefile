@@ -28,7 +28,7 @@ help:
 	@echo 'make demo               the tour, on a throw-away PostgreSQL'
 	@echo 'make test               all that an ordinary user can run: lint and tests'
 	@echo 'make test-system        the tests that need root; SNAP_TEST_FOLDER=PATH keeps what failing tests leave there'
-	@echo 'make test-long          the same, with thousands of kills and power cuts: about an hour'
+	@echo 'make test-long          the same, with thousands of kills and power cuts, other ones each time (SNAP_SEED=N: the same): hours'
 	@echo 'make test-all-versions  the tests that need PostgreSQL, on versions $(MAJORS)'
 	@echo 'make lint               ruff and mypy'
 	@echo 'make format             let ruff lay out the code'
@@ -46,7 +46,7 @@ test-system: $(STAMP) postgresql
 	@[ "$$(id -u)" = 0 ] || { echo 'make: test-system needs root: run `sudo make test-system`' >&2; exit 1; }
 	$(PYTEST) -n 2 --dist loadfile -m system
 
-# The same in the numbers that take an hour.
+# The same in the numbers that take hours.
 test-long: export SNAP_KILLS := 1000
 test-long: export SNAP_POWER_CUTS := 1000
 test-long: export SNAP_STEP := 1

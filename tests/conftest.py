@@ -14,6 +14,7 @@ from pgsnap.demo.binaries import Binaries
 from pgsnap.demo.cluster import Cluster
 from pgsnap.errors import ToolMissing
 from support.databases import Database, new_name
+from support.seeds import SEED
 from support.temporary import use_temporary_folder
 
 # Small, because several test processes each have a server; logical, so that tests may make slots.
@@ -51,11 +52,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_report_header(config: pytest.Config) -> str:
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    seed = f"SNAP_SEED={SEED}"
     try:
-        return f"postgresql: {pg_binaries.find(config.getoption('--pg-major'))}"
+        return [f"postgresql: {pg_binaries.find(config.getoption('--pg-major'))}", seed]
     except ToolMissing as error:
-        return f"postgresql: {error.message}; its tests are skipped. {error.hint}"
+        return [f"postgresql: {error.message}; its tests are skipped. {error.hint}", seed]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

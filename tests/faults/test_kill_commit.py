@@ -5,12 +5,12 @@ The steps are found, not listed: every call that changes the disk and every stat
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 
 from support.kills import effects_of_a_commit, kill_a_growing_history, kill_commits, made
+from support.seeds import SEED
 
 
 @pytest.fixture
@@ -28,13 +28,11 @@ def test_the_steps_of_a_commit_are_those_that_a_kill_can_separate(path: Path) ->
 
 def test_a_commit_killed_at_any_step_leaves_all_or_nothing(path: Path) -> None:
     steps = len(effects_of_a_commit(path))
-    start = random.SystemRandom().randrange(5)
-    killed, passed = kill_commits(path, range(start, steps, 5))
+    killed, passed = kill_commits(path, range(SEED % 5, steps, 5))
     assert killed > steps // 6
     assert 0 < passed < killed
 
 
 def test_kills_one_after_another_wear_nothing_down(path: Path) -> None:
     steps = len(effects_of_a_commit(path))
-    seed = random.SystemRandom().randrange(1_000_000)
-    kill_a_growing_history(path, 20, seed=seed, effects=steps)
+    kill_a_growing_history(path, 20, seed=SEED, effects=steps)

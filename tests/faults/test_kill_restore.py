@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from support.restore_steps import (
     steps_of_a_restore,
 )
 from support.restoring import commit_database, databases_like, new_repository, server_of
+from support.seeds import SEED
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def kill_at_every(
     assert {"statement", "block", "sql", "create", "sync", "replace"} <= kinds
     new = change(database)
     killed = swapped = 0
-    moment = random.SystemRandom().randrange(every)
+    moment = SEED % every
     # What a killed one left and what is kept are steps of the next: it has more than were counted.
     while kill_restore(path, database, snapshot, moment):
         killed += 1
@@ -101,7 +101,7 @@ def test_a_restore_killed_right_after_its_swap_has_swapped(
 def test_a_restore_killed_at_every_step_leaves_the_live_database_whole(
     scene: tuple[Path, SnapshotId], database: Database
 ) -> None:
-    # It begins at random, so all steps have their turn; `make test-long` takes all of them at once.
+    # Where it begins comes from the seed; `make test-long` takes all steps.
     every = int(os.environ.get("SNAP_STEP", "10"))
     killed, swapped = kill_at_every(scene, database, every=every)
     assert killed > 60 // every

@@ -23,12 +23,12 @@ from support.dumps import shop
 from support.power import Disk
 from support.power_cuts import REPOSITORY, History, check_cut, cut_power
 from support.repositories import day, in_child, record
+from support.seeds import SEED
 from support.store_world import World
 
 
 def test_a_power_cut_at_any_effect_loses_no_snapshot_that_was_committed(tmp_path: Path) -> None:
-    seed = random.SystemRandom().randrange(1_000_000)
-    assert cut_power(tmp_path, histories=2, cuts=20, seed=seed) > 8
+    assert cut_power(tmp_path, histories=2, cuts=20, seed=SEED) > 8
 
 
 @pytest.mark.parametrize("kill_at", range(4))

@@ -1,6 +1,6 @@
 """A restore that is killed, at many moments: the live database is whole and in service.
 
-The moments are random; a failure prints the seed to repeat it with.
+The moments come from the seed of the tests.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from support.restoring import (
     restore_now,
     server_of,
 )
+from support.seeds import SEED
 
 DRIVER = Path(__file__).parent.parent / "support" / "restore_driver.py"
 ROWS = 30_000
@@ -124,20 +125,18 @@ def test_snap_killed_at_every_phase_leaves_the_live_database_whole(scene: Scene)
 
 
 def test_snap_killed_at_random_moments_leaves_the_live_database_whole(scene: Scene) -> None:
-    seed = random.SystemRandom().randrange(1_000_000)
-    chance = random.Random(seed)
+    chance = random.Random(SEED)
     for _ in range(6):
         child = scene.start()
         time.sleep(chance.uniform(0.2, 2.0))
         child.kill()
         child.communicate(timeout=60)
-        assert scene.state() in (OLD, NEW), f"seed {seed}"
+        assert scene.state() in (OLD, NEW), f"seed {SEED}"
         check_whole_and_heal(scene)
 
 
 def test_psql_killed_at_random_moments_fails_the_restore_and_leaves_nothing(scene: Scene) -> None:
-    seed = random.SystemRandom().randrange(1_000_000)
-    chance = random.Random(seed)
+    chance = random.Random(SEED)
     for _ in range(4):
         child = scene.start()
         wait_for_load(child)
@@ -150,7 +149,7 @@ def test_psql_killed_at_random_moments_fails_the_restore_and_leaves_nothing(scen
             assert child.wait(timeout=60) == 0
         _, errors = child.communicate(timeout=60)
         if child.returncode != 0:
-            assert "RestoreFailed" in errors, f"seed {seed}: {errors}"
+            assert "RestoreFailed" in errors, f"seed {SEED}: {errors}"
             assert scene.state() == NEW
             assert len(databases_like(scene.shop, "%\\_\\_snap\\_%")) <= 1
         check_whole_and_heal(scene)

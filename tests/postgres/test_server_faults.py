@@ -25,6 +25,7 @@ from support.databases import Database
 from support.proxy import proxy
 from support.restore_steps import SCRATCH_OR_KEPT, backends_gone, heal
 from support.restoring import LABEL, commit_database, databases_like, new_repository, server_of
+from support.seeds import SEED
 
 
 def fill(database: Database) -> None:
@@ -58,7 +59,7 @@ def bytes_of(database: Database, work: Callable[[Server], object]) -> int:
 def test_a_dump_whose_connection_is_cut_after_any_byte_is_no_snapshot(
     filled: Database, tmp_path: Path
 ) -> None:
-    chance = random.Random(random.SystemRandom().randrange(1_000_000))
+    chance = random.Random(SEED)
     with new_repository(tmp_path / "counted") as repo:
         total = bytes_of(filled, lambda server: commit_database(repo, server))
     with new_repository(tmp_path / "repo") as repo:
@@ -75,7 +76,7 @@ def test_a_dump_whose_connection_is_cut_after_any_byte_is_no_snapshot(
 def test_a_restore_whose_connection_is_cut_leaves_the_live_database_whole(
     filled: Database, tmp_path: Path
 ) -> None:
-    chance = random.Random(random.SystemRandom().randrange(1_000_000))
+    chance = random.Random(SEED)
     path = tmp_path / "repo"
     old = filled.dump()
     with new_repository(path) as repo:

@@ -1,25 +1,23 @@
 """Hundreds of kills and power cuts; the same in small is in tests/faults.
 
-SNAP_KILLS and SNAP_POWER_CUTS set the numbers (`make test-long`: thousands), SNAP_SEED repeats a
-run.
+SNAP_KILLS and SNAP_POWER_CUTS set the numbers (`make test-long`: thousands).
 """
 
 from __future__ import annotations
 
 import os
-import random
 from pathlib import Path
 
 import pytest
 
 from support.kills import effects_of_a_commit, kill_a_growing_history, kill_commits, made
 from support.power_cuts import cut_power
+from support.seeds import SEED
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1800)]
 
 KILLS = int(os.environ.get("SNAP_KILLS", "200"))
 POWER_CUTS = int(os.environ.get("SNAP_POWER_CUTS", "200"))
-SEED = int(os.environ.get("SNAP_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 
 
 def test_a_commit_killed_at_every_step_leaves_all_or_nothing(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Each command of the installed snap, interrupted at random moments, ends in a documented way.
 
-SNAP_INTERRUPTS sets how often each is (`make test-long`: hundreds of times), SNAP_SEED repeats the
-moments.
+SNAP_INTERRUPTS sets how often each is (`make test-long`: hundreds of times).
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ import pytest
 
 from support.installed import Shop, gone, interrupt
 from support.restore_steps import backends_gone
+from support.seeds import SEED
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
 
 INTERRUPTS = int(os.environ.get("SNAP_INTERRUPTS", "5"))
-SEED = int(os.environ.get("SNAP_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 # Python's own start is over after it: in there Ctrl-C shows a traceback, and nothing can be done.
 STARTED_SECONDS = 0.05
 

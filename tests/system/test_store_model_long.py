@@ -1,25 +1,23 @@
 """Long random histories of the store against its model; the same in small is in tests/property.
 
-SNAP_MODEL_STEPS sets how many steps there are (some five to ten a second). SNAP_SEED names the
-histories, which differ from run to run only in what a kill hits; 0, as in `make test-long`, are
-others each time.
+SNAP_MODEL_STEPS sets how many steps there are (some five to ten a second). With one SNAP_SEED the
+histories differ from run to run only in what a kill hits.
 """
 
 from __future__ import annotations
 
 import os
-import random
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from support.seeds import SEED
 from support.store_rules import StoreRules
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(0)]
 
 STEPS = int(os.environ.get("SNAP_MODEL_STEPS", "300"))
-SEED = int(os.environ.get("SNAP_SEED", "1")) or random.SystemRandom().randrange(1, 1_000_000)
 STEPS_A_HISTORY = 40
 
 
@@ -33,5 +31,4 @@ def test_no_random_history_loses_a_snapshot() -> None:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    print(f"SNAP_SEED={SEED}")
     run_state_machine_as_test(seed(SEED)(type("Rules", (StoreRules,), {})), settings=chosen)
