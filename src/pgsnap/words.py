@@ -1,4 +1,4 @@
-"""Sizes, counts and rates as people read them."""
+"""Sizes, counts, rates and what programs did, as people read them."""
 
 from __future__ import annotations
 
@@ -29,3 +29,8 @@ def number(count: int) -> str:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """Return ``1 table`` or ``23 tables``."""
     return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def how_it_ended(status: int) -> str:
+    """Return words for a program's exit status; negative: the signal that killed it."""
+    return f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"

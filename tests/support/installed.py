@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -143,3 +144,15 @@ def gone(pids: list[int]) -> None:
     while any(map(is_alive, pids)):
         assert time.monotonic() < deadline, f"children live on: {pids}"
         time.sleep(0.02)
+
+
+def wait_until_it_listens(child: subprocess.Popen[str]) -> None:
+    """Return when snap takes signals: before, Python itself starts, and shows a traceback."""
+    bit = 1 << (signal.SIGTERM - 1)
+    while child.poll() is None:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            status = Path(f"/proc/{child.pid}/status").read_text()
+            caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+            if int(caught.split()[1], 16) & bit:
+                return
+        time.sleep(0.001)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from support.installed import Shop, gone, interrupt
+from support.installed import Shop, gone, interrupt, wait_until_it_listens
 from support.restore_steps import backends_gone
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -56,7 +56,8 @@ def test_a_restore_of_which_a_process_is_killed_leaves_the_live_database_whole(
         live = shop.live()
         assert live in (shop.old, shop.new)
         if tool and child.returncode:
-            assert child.returncode == 40, err
+            # 30: it was only asked for its version.
+            assert child.returncode == (30 if "psql does not work" in err else 40), err
             assert live == shop.new
             assert shop.leftovers() == []
         assert shop.history() == 1
@@ -71,6 +72,7 @@ def test_a_commit_that_is_interrupted_stops_cleanly(shop: Shop, number: signal.S
     stopped = 0
     for delay in moments(shop.timed(*COMMIT), 5):
         child = shop.start(*COMMIT)
+        wait_until_it_listens(child)
         err, children = interrupt(child, delay, number)
         gone(children)
         assert child.returncode in (0, 130, -number), err
@@ -96,6 +98,7 @@ def test_a_restore_that_is_interrupted_drops_its_scratch_database_at_once(
         if live == shop.old:
             shop.change()
         child = shop.start(*RESTORE)
+        wait_until_it_listens(child)
         err, children = interrupt(child, delay, number)
         gone(children)
         assert child.returncode in (0, 130, -number), err

@@ -8,46 +8,91 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 
 import pytest
 
-from support.installed import Shop, gone, interrupt
+from support.installed import Shop, gone, interrupt, wait_until_it_listens
 from support.restore_steps import backends_gone
 from support.seeds import SEED
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
 
-INTERRUPTS = int(os.environ.get("SNAP_INTERRUPTS", "5"))
-# Python's own start is over after it: in there Ctrl-C shows a traceback, and nothing can be done.
-STARTED_SECONDS = 0.05
-
+INTERRUPTS = int(os.environ.get("SNAP_INTERRUPTS", "2"))
 GC = ("gc", "--keep-last", "1", "--keep-tag", "old", "--grace", "0s")
+RESTORE = ("restore", "old", "--yes", "--no-safety-snapshot")
 COMMANDS = {
     "commit": ("commit", "-m", "again"),
-    "restore": ("restore", "old", "--yes", "--no-safety-snapshot", "--discard-old"),
+    "restore": (*RESTORE, "--discard-old"),
+    "services": (*RESTORE, "--discard-old"),
+    "table": (*RESTORE, "--table", "orders", "--replace"),
+    "undo": ("undo", "--yes"),
     "drill": ("drill", "old"),
     "verify": ("verify", "--data"),
+    "repair": ("repair",),
+    "reindex": ("reindex",),
     "gc": GC,
     "diff": ("diff", "old"),
+    "rows": ("diff", "old", "latest", "--table", "orders", "--rows"),
     "export": ("export", "old", "dump.sql.zst", "--force"),
+    "import": ("import", "made.sql.zst", "--database", "other", "--use-mtime"),
     "cat": ("cat", "old"),
     "check": ("check",),
+    "job": ("schedule", "run", "commit"),
 }
+SERVICE = """
+[services.app]
+stop = "sleep 0.1; echo down > {state}"
+start = "sleep 0.1; echo up > {state}"
+"""
+
+
+def prepare(shop: Shop, command: str) -> None:
+    """Make what the command needs, before its first run."""
+    shop.ok("commit", "-m", "new")
+    if command == "services":
+        state = shop.folder / "app.state"
+        state.write_text("up")
+        (shop.folder / "snap.toml").write_text(SERVICE.format(state=state))
+    elif command == "undo":
+        shop.ok(*RESTORE)
+    elif command == "import":
+        shop.ok("export", "old", "made.sql.zst")
+
+
+def prepare_again(shop: Shop, command: str) -> None:
+    """Give the command something to do, before each run."""
+    if command == "gc":
+        shop.ok("commit", "-m", "to be dropped")
+        shop.database.psql("UPDATE orders SET pad = md5(pad) || md5(state) WHERE id % 3 = 0")
+    elif command == "import":
+        # A run that was whole leaves nothing to import.
+        shop.run("forget", "latest", "--database", "other")
+        shop.ok("gc", "--grace", "0s")
+
+
+def check_service_runs(shop: Shop) -> None:
+    """A supervisor starts it, which outlives snap."""
+    state = shop.folder / "app.state"
+    deadline = time.monotonic() + 10
+    while state.exists() and state.read_text().strip() != "up":
+        assert time.monotonic() < deadline, "the service was left stopped"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_that_is_interrupted_ends_as_documented(shop: Shop, command: str) -> None:
     rng = random.Random(f"{SEED} {command}")
     arguments = COMMANDS[command]
-    shop.ok(*arguments)
+    prepare(shop, command)
+    prepare_again(shop, command)
     whole = shop.timed(*arguments)
     for _ in range(INTERRUPTS):
-        if command == "gc":
-            shop.ok("commit", "-m", "to be dropped")
-            shop.database.psql("UPDATE orders SET pad = md5(pad) || md5(state) WHERE id % 3 = 0")
-        delay = rng.uniform(STARTED_SECONDS, whole)
+        prepare_again(shop, command)
+        delay = rng.uniform(0, whole)
         number = rng.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
         child = shop.start(*arguments)
+        wait_until_it_listens(child)
         err, children = interrupt(child, delay, number)
         gone(children)
         told = f"{number.name} after {delay:.3f} of {whole:.3f} s, seed {SEED}: {err}"
@@ -56,6 +101,7 @@ def test_a_command_that_is_interrupted_ends_as_documented(shop: Shop, command: s
         assert "Exception ignored" not in err, told
         backends_gone(shop.database)
         assert shop.leftovers() == [], told
+        check_service_runs(shop)
     assert shop.temporary_files() == []
     assert shop.cat_lines("old") == shop.old
     shop.ok("verify", "--data")

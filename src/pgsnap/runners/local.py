@@ -11,6 +11,7 @@ from pathlib import Path
 from pgsnap.errors import ToolMissing
 from pgsnap.runners.base import Tool
 from pgsnap.runners.process import LocalChild, start_child
+from pgsnap.words import how_it_ended
 
 _VERSION = re.compile(r"\) (\d+)(?:\.(\d+))?")
 _VERSION_SECONDS = 20.0
@@ -38,13 +39,16 @@ class LocalRunner:
     def __init__(self, bindir: Path | None = None, *, root: Path = Path("/")) -> None:
         self._bindir = bindir
         self._root = root
-        self._tools: dict[Path, Tool | None] = {}
+        # What lies at a path: a tool, nothing, or why what is there is of no use.
+        self._tools: dict[Path, Tool | str | None] = {}
 
     def find(self, name: str, major: int | None = None) -> Tool:
         newest: Tool | None = None
+        broken = ""
         for folder in self._folders(major):
             tool = self._tool(folder / name)
-            if tool is None:
+            if not isinstance(tool, Tool):
+                broken = broken or tool or ""
                 continue
             if major is None and folder == self._bindir:
                 return tool
@@ -53,7 +57,7 @@ class LocalRunner:
             if newest is None or tool.version_num > newest.version_num:
                 newest = tool
         if newest is None:
-            raise tool_missing(name, major)
+            raise tool_missing(name, major, broken)
         return newest
 
     def start(
@@ -94,15 +98,16 @@ class LocalRunner:
         for place in _PLACES:
             yield from sorted(self._root.glob(place.format(major="*")))
 
-    def _tool(self, path: Path) -> Tool | None:
-        """Return the program at *path*, or None where there is none that tells its version."""
+    def _tool(self, path: Path) -> Tool | str | None:
         if path not in self._tools:
             usable = os.access(path, os.X_OK) and path.resolve().name != _FORWARDER
             self._tools[path] = _ask_version(path) if usable else None
         return self._tools[path]
 
 
-def _ask_version(path: Path) -> Tool | None:
+def _ask_version(path: Path) -> Tool | str:
+    """Return the program at *path*, or why it cannot be used."""
+    question = f"{path} --version"
     try:
         answer = subprocess.run(
             [path, "--version"],
@@ -111,12 +116,15 @@ def _ask_version(path: Path) -> Tool | None:
             check=False,
             stdin=subprocess.DEVNULL,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{question}: {error}."
+    if answer.returncode != 0:
+        said = answer.stderr.decode("utf-8", "replace").strip()
+        return f"{question} {how_it_ended(answer.returncode)}. {said}".strip()
     line = answer.stdout.decode("utf-8", "replace").strip()
     version_num = parse_version(line)
-    if answer.returncode != 0 or version_num is None:
-        return None
+    if version_num is None:
+        return f'{question} tells no version: "{line}".'
     return Tool(name=path.name, path=str(path), version_num=version_num, version_line=line)
 
 
@@ -126,11 +134,19 @@ def parse_version(line: str) -> int | None:
     return int(match[1]) * 10000 + int(match[2] or 0) if match else None
 
 
-def tool_missing(name: str, major: int | None) -> ToolMissing:
-    """Return the error for a program that is not there, with the command that installs it."""
+def tool_missing(name: str, major: int | None, broken: str = "") -> ToolMissing:
+    """Return the error for a program that is not there, or that is *broken*, with the command that
+    installs it."""
     package = "postgresql-client" if major is None else f"postgresql-client-{major}"
+    instead = "or put the folder of PostgreSQL's programs into PATH."
+    if broken:
+        return ToolMissing(
+            f"{Path(name).name} does not work",
+            detail=broken,
+            hint=f"Run `apt install --reinstall {package}`, {instead}",
+        )
     return ToolMissing(
         f"{Path(name).name} is not installed",
         detail=f"Nothing runs at {name}." if "/" in name else "",
-        hint=f"Run `apt install {package}`, or put the folder of PostgreSQL's programs into PATH.",
+        hint=f"Run `apt install {package}`, {instead}",
     )

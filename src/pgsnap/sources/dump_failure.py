@@ -8,6 +8,7 @@ from pgsnap.errors import ConnectionFailed, DumpFailed
 from pgsnap.model import quote_ident
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.failures import connection_failed
+from pgsnap.words import how_it_ended
 
 _READ_ALL = "Run `GRANT pg_read_all_data TO {user}` as a superuser."
 _HINTS: tuple[tuple[str, str], ...] = (
@@ -64,13 +65,12 @@ _NO_CONNECTION = re.compile(r"connection to (?:server|database) .*failed|could n
 
 def dump_failed(tool: str, status: int, stderr: str, endpoint: Endpoint) -> DumpFailed:
     """Return the error for a tool that ended with *status* and left *stderr*."""
-    how = f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"
     lines = [line for line in stderr.strip().splitlines() if line.strip()]
     detail = "\n".join(lines[-12:])
     hint = _hint(stderr, endpoint)
     if lock_timed_out(stderr):
         hint = "A migration or VACUUM FULL may hold a table: end it, or raise --lock-wait-timeout."
-    return DumpFailed(f"{tool} {how}", detail=detail, hint=hint)
+    return DumpFailed(f"{tool} {how_it_ended(status)}", detail=detail, hint=hint)
 
 
 def _hint(stderr: str, endpoint: Endpoint) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from contract.runner_contract import RunnerContract
+from pgsnap.errors import ToolMissing
 from pgsnap.runners.base import Runner
 from pgsnap.runners.local import LocalRunner, parse_version
 
@@ -79,6 +80,26 @@ def test_the_given_folder_comes_first(system: Path, tmp_path: Path) -> None:
 def test_a_program_that_does_not_tell_its_version_is_passed_over(system: Path) -> None:
     program(system / "usr/lib/postgresql/15/bin", "pg_dump", "hello")
     assert LocalRunner(root=system).find("pg_dump", 15).major == 17
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo 'libpq.so.5: cannot open' >&2; exit 127", "ended with status 127. libpq.so.5:"),
+        ("kill -9 $$", "was killed by signal 9."),
+        ("echo something else", 'tells no version: "something else".'),
+    ],
+)
+def test_a_program_that_does_not_work_is_not_said_to_be_missing(
+    tmp_path: Path, script: str, why: str
+) -> None:
+    path = tmp_path / "psql"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    with pytest.raises(ToolMissing, match="psql does not work") as caught:
+        LocalRunner(tmp_path, root=tmp_path / "none").find("psql", 15)
+    assert f"{path} --version {why}" in caught.value.detail
+    assert "apt install --reinstall postgresql-client-15" in caught.value.hint
 
 
 def test_versions_of_every_shape_are_read() -> None:
