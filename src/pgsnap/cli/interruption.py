@@ -15,11 +15,14 @@ _AGAIN_SECONDS = 0.01
 
 # While these run, an exception out of a signal handler does harm. In an import it may be swallowed
 # by a callback, come out as another error, or leave a module half made; a thread that is just being
-# started would be known to nobody, and nobody would wait for it.
+# started would be known to nobody, and nobody would wait for it; between a lock that was taken and
+# the block that gives it back, nobody would.
 _WHOLE_MODULES = frozenset({"importlib._bootstrap", "importlib._bootstrap_external"})
 _WHOLE_CALLS = frozenset(
     {
         ("threading", "Thread.start"),
+        ("threading", "Condition.__enter__"),
+        ("threading", "Condition.__exit__"),
         ("concurrent.futures.thread", "ThreadPoolExecutor.submit"),
         ("weakref", "finalize.__call__"),
     }
@@ -66,6 +69,9 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _must_end_first(frame: FrameType | None) -> bool:
+    # A block that it begins or ends may stand for a lock. What runs in the block is above it.
+    if frame is not None and frame.f_globals.get("__name__") == "contextlib":
+        return True
     # From `main` on down it is somebody else's: a program may call it while it is imported.
     while frame is not None and frame.f_globals.get("__name__") != "pgsnap.cli":
         module, code = frame.f_globals.get("__name__"), frame.f_code

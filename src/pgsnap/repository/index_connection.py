@@ -14,6 +14,8 @@ from pgsnap.repository.index_file import alone_in, make_private
 from pgsnap.repository.migrations import SCHEMA_VERSION, migrate
 
 _BUSY_SECONDS = 60.0
+# How long a thread that was left behind may go on.
+_CLOSE_SECONDS = 10.0
 
 
 class IndexDamaged(CorruptionError):
@@ -67,31 +69,33 @@ class IndexConnection:
             migrate(connection)
 
     def close(self) -> None:
-        """Close it, once no thread is in the middle of a query: the process would crash."""
-        with self._lock:
+        """Close it, unless a thread goes on using it: the process would crash, and its end closes
+        it too."""
+        if not self._lock.acquire(timeout=_CLOSE_SECONDS):
+            return
+        try:
             self._is_closed = True
             self._connection.close()
+        finally:
+            self._lock.release()
 
     def query(self, sql: str, words: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._alone() as connection:
-            return connection.execute(sql, words).fetchall()
+        with self._lock, self.damage_put_aside(), index_errors():
+            return self._opened().execute(sql, words).fetchall()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._alone() as connection:
+        with self._lock, self.damage_put_aside(), index_errors():
+            connection = self._opened()
             connection.execute("BEGIN IMMEDIATE")
             with connection:
                 yield connection
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection, which no other thread uses meanwhile."""
-        with self._lock:
-            if self._is_closed:
-                # A command that was interrupted may leave a thread behind, which ends with this.
-                raise StoreError("the index is closed")
-            with self.damage_put_aside(), index_errors():
-                yield self._connection
+    def _opened(self) -> sqlite3.Connection:
+        if self._is_closed:
+            # A command that was interrupted may leave a thread behind, which ends with this.
+            raise StoreError("the index is closed")
+        return self._connection
 
     @contextlib.contextmanager
     def damage_put_aside(self) -> Iterator[None]:

@@ -8,7 +8,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,39 @@ def test_what_is_deleted_meanwhile_does_not_swallow_a_signal() -> None:
 
     with pytest.raises(Terminated), signals_as_errors():
         wait_after(Closing)
+
+
+def test_a_lock_that_a_block_stands_for_is_given_back() -> None:
+    lock = threading.Lock()
+    main = threading.main_thread().ident
+    assert main is not None
+
+    @contextmanager
+    def locked() -> Iterator[None]:
+        with lock:
+            yield
+
+    def use_it() -> None:
+        while True:
+            with locked():
+                pass
+
+    def interrupt() -> None:
+        time.sleep(0.001)
+        signal.pthread_kill(main, signal.SIGTERM)
+
+    for _ in range(100):
+        thread = threading.Thread(target=interrupt)
+        is_held = True
+        try:
+            with signals_as_errors():
+                thread.start()
+                use_it()
+        except Terminated:
+            # While the traceback is there, nothing is taken back that was left half done.
+            is_held = lock.locked()
+        thread.join()
+        assert not is_held
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:
