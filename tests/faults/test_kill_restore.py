@@ -82,6 +82,18 @@ def test_a_restore_killed_at_some_of_its_steps_leaves_the_live_database_whole(
     assert killed >= 4
 
 
+def test_a_restore_has_no_more_steps_for_those_that_were_before_it(
+    scene: tuple[Path, SnapshotId], database: Database
+) -> None:
+    path, snapshot = scene
+    steps_of_a_restore(path, database, snapshot)
+    second = steps_of_a_restore(path, database, snapshot)
+    for _ in range(8):
+        heal(path, database, snapshot)
+    # It asks now and then whether psql is done, so one has a few more than another.
+    assert len(steps_of_a_restore(path, database, snapshot)) < len(second) + 6
+
+
 def test_a_restore_killed_right_after_its_swap_has_swapped(
     scene: tuple[Path, SnapshotId], database: Database
 ) -> None:

@@ -134,8 +134,7 @@ def notes_of_gone(
         for note in swapped
         if system_identifier and _text(note, "system_identifier") == system_identifier
     ]
-    rows = session.query("SELECT datname FROM pg_catalog.pg_database")
-    there = {name for (name,) in rows}
+    there = _database_names(session)
     now = datetime.now(UTC)
     return tuple(
         discarded_note(k.label, k.name, k.live, now, snapshot=k.snapshot, why="gone")
@@ -151,11 +150,13 @@ def find_kept(
 
     *notes* are those of kind "swapped"; *live* chooses those of one live name.
     """
+    # One question first: there is a note of every restore that ever was.
+    there = _database_names(session)
     found: dict[str, KeptDatabase] = {}
     for note in sorted(notes, key=lambda note: note.time, reverse=True):
         name, was = _text(note, "kept"), _text(note, "live")
         known = _text(note, "system_identifier")
-        if not name or name in found or (live is not None and was != live):
+        if name not in there or name in found or (live is not None and was != live):
             continue
         if known and system_identifier and known != system_identifier:
             continue
@@ -173,6 +174,10 @@ def unknown_kept(session: Session, known: Iterable[str]) -> tuple[str, ...]:
     )
     names = set(known)
     return tuple(name for (name,) in rows if name is not None and name not in names)
+
+
+def _database_names(session: Session) -> set[str | None]:
+    return {name for (name,) in session.query("SELECT datname FROM pg_catalog.pg_database")}
 
 
 def _kept(note: Note, live: str, database: LiveDatabase) -> KeptDatabase:
