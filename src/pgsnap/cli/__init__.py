@@ -34,6 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             end_at_once_on_interrupt()
         return code
     except KeyboardInterrupt:
-        # Ctrl-C before `boundary` listens, or after it has told how the command ended.
+        # A signal before `boundary` is there, or after it has told how the command ended.
         sys.stderr.write("snap: error: interrupted\n")
         return 130

@@ -39,7 +39,8 @@ _REFUSALS = frozenset(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line and return the exit code. Raises nothing."""
+    """Run the command line and return the exit code. Raises nothing but KeyboardInterrupt, for a
+    signal while the audit log is written."""
     invocation = Invocation(Terminal.of_process())
     # Until the options are read: an interrupt meanwhile is told as was asked for.
     invocation.given.json = wants_json(arguments)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import _thread
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
+
+_Hook: TypeAlias = "Callable[[sys.UnraisableHookArgs], object]"
 
 _AGAIN_SECONDS = 0.01
 
@@ -24,7 +27,8 @@ _WHOLE_CALLS = frozenset(
         ("threading", "Condition.__enter__"),
         ("threading", "Condition.__exit__"),
         ("concurrent.futures.thread", "ThreadPoolExecutor.submit"),
-        ("weakref", "finalize.__call__"),
+        # The child would run on, known to nobody.
+        ("subprocess", "Popen.__init__"),
     }
 )
 
@@ -47,11 +51,28 @@ def signals_as_errors() -> Iterator[None]:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             previous[number] = signal.signal(number, _stop)
+    told, sys.unraisablehook = sys.unraisablehook, _swallowed(sys.unraisablehook)
     try:
         yield
     finally:
+        sys.unraisablehook = told
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _swallowed(tell: _Hook) -> _Hook:
+    """Return a hook that sends a signal again where Python swallows its exception: in what runs as
+    an object is deleted. *tell* gets all others."""
+
+    def again(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            tell(unraisable)
+        elif isinstance(unraisable.exc_value, Terminated):
+            _send_again(signal.Signals[str(unraisable.exc_value)])
+        else:
+            _send_again(signal.SIGINT)
+
+    return again
 
 
 def end_at_once_on_interrupt() -> None:
@@ -61,7 +82,7 @@ def end_at_once_on_interrupt() -> None:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     if _must_end_first(frame):
-        _later(lambda: signal.pthread_kill(threading.main_thread().ident or 0, number))
+        _send_again(number)
     elif number == signal.SIGINT:
         raise KeyboardInterrupt
     else:
@@ -75,18 +96,16 @@ def _must_end_first(frame: FrameType | None) -> bool:
     # From `main` on down it is somebody else's: a program may call it while it is imported.
     while frame is not None and frame.f_globals.get("__name__") != "pgsnap.cli":
         module, code = frame.f_globals.get("__name__"), frame.f_code
-        if module in _WHOLE_MODULES or code.co_name == "__del__":
-            return True
-        if (module, code.co_qualname) in _WHOLE_CALLS:
+        if module in _WHOLE_MODULES or (module, code.co_qualname) in _WHOLE_CALLS:
             return True
         frame = frame.f_back
     return False
 
 
-def _later(call: Callable[[], None]) -> None:
+def _send_again(number: int) -> None:
     def wait() -> None:
         time.sleep(_AGAIN_SECONDS)
-        call()
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     # No `threading.Thread`: one may be starting in this very moment, with its lock held.
     _thread.start_new_thread(wait, ())

@@ -87,8 +87,8 @@ class IndexConnection:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self.damage_put_aside(), index_errors():
             connection = self._opened()
-            connection.execute("BEGIN IMMEDIATE")
             with connection:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
 
     def _opened(self) -> sqlite3.Connection:

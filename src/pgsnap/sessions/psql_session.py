@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 
@@ -37,6 +38,8 @@ _ARGUMENTS = (
 )
 _STDERR_SECONDS = 2.0
 _CANCEL_SECONDS = 5.0
+# How long an interrupted psql has to come to rest.
+_REST_SECONDS = 15.0
 _LABELS = re.compile(
     r"^(DETAIL|HINT|QUERY|CONTEXT|LOCATION|STATEMENT|SCHEMA NAME|TABLE NAME|COLUMN NAME"
     r"|DATATYPE NAME|CONSTRAINT NAME|LINE \d+): ",
@@ -106,7 +109,9 @@ class PsqlSession:
         except ConnectionFailed:
             raise
         except BaseException:
-            self._interrupted(end.encode())
+            # Until it is started, whoever starts it gives it up.
+            if self._started:
+                self._interrupted()
             raise
         if failed:
             error = self._failure()
@@ -198,17 +203,26 @@ class PsqlSession:
             return connection_lost("\n".join(text.strip().splitlines()[-5:]), self._endpoint)
         return connection_failed(text, self._endpoint)
 
-    def _interrupted(self, end: bytes) -> None:
-        """Bring psql back to rest after a signal, or give it up at the second one."""
+    def _interrupted(self) -> None:
+        """Bring psql back to rest after a signal, or give it up: at the second one, or when the
+        server does not answer."""
+        timer = threading.Timer(_REST_SECONDS, self._child.kill)
+        timer.daemon = True
         try:
+            timer.start()
             self.cancel()
-            self._answer(end)
+            # A word of its own: the end of the answer may have been read when the signal came.
+            end = _word()
+            self._send(f"\n\\echo {end}\n")
+            self._answer(end.encode())
             self._send("ROLLBACK;\n")
         except ConnectionFailed:
             return
         except BaseException:
             self._give_up()
             raise
+        finally:
+            timer.cancel()
 
     def _give_up(self) -> None:
         self._open = False

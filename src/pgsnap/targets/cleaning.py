@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+
+from pgsnap.errors import SnapError
 
 
 def clean_up_whole(clean: Callable[[], None]) -> None:
@@ -14,5 +17,6 @@ def clean_up_whole(clean: Callable[[], None]) -> None:
     try:
         clean()
     except KeyboardInterrupt:
-        clean()
+        with contextlib.suppress(SnapError):
+            clean()
         raise

@@ -291,6 +291,15 @@ def is_load_idle(session: Session, token: str, database: str) -> bool:
     )
 
 
+def is_loading(session: Session, token: str) -> bool:
+    """Tell whether a session of the restore *token* is there."""
+    name = literal(application_name(token))
+    rows = session.query(
+        f"SELECT 1 FROM pg_catalog.pg_stat_activity WHERE application_name = {name} LIMIT 1"
+    )
+    return bool(rows)
+
+
 def terminate_sessions(session: Session, token: str, *, keep_own: bool = True) -> None:
     """End every session of the restore *token* but this one, so that no backend goes on alone."""
     own = " AND pid <> pg_catalog.pg_backend_pid()" if keep_own else ""

@@ -8,6 +8,7 @@ there. ALLOW_CONNECTIONS is never touched: after a kill it would leave the datab
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ SWAP_TIMEOUT_SECONDS = 60.0
 # How long one attempt may wait for the lock on the database's name, before logins wait behind it.
 _LOCK_TIMEOUT_MS = 5000
 _TERMINATE_EVERY_SECONDS = 0.02
+# How long the message may take to end after it was cancelled.
+_CANCEL_SECONDS = 10.0
 _BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0)
 
 # Somebody is connected; somebody holds the lock; a deadlock was broken; it took too long.
@@ -104,13 +107,16 @@ def swap_aside(
     progress: Progress = SILENT,
 ) -> SwapReport:
     """`swap` within *aside*, while services are stopped. A signal that comes when it is done, as
-    they start again, raises Interrupted, which says so."""
+    they start again, raises Interrupted, which says so; the server is asked."""
     done: SwapReport | None = None
     try:
         with aside():
             done = swap(server, renames, statements, token=token, progress=progress)
     except KeyboardInterrupt as stop:
-        if done is not None:
+        is_done = done is not None
+        with contextlib.suppress(SnapError):
+            is_done = is_done or _is_done(server, renames, token)
+        if is_done:
             raise interrupted_after(renames) from stop
         raise
     return done
@@ -153,7 +159,7 @@ def _attempt(server: Server, renames: Sequence[Rename], message: str, token: str
             _end_backends_until_done(job, session, ender, [r.oid for r in renames])
         except BaseException as stop:
             session.cancel()
-            job.join()
+            job.ended.wait(_CANCEL_SECONDS)
             if job.is_done and isinstance(stop, KeyboardInterrupt):
                 raise interrupted_after(renames) from stop
             raise
@@ -168,9 +174,9 @@ def _end_backends_until_done(
     job: _SwapJob, session: Session, ender: Session, oids: Sequence[int]
 ) -> None:
     deadline = time.monotonic() + SWAP_TIMEOUT_SECONDS
-    while job.is_alive():
+    while not job.ended.is_set():
         end_backends(ender, oids)
-        job.join(_TERMINATE_EVERY_SECONDS)
+        job.ended.wait(_TERMINATE_EVERY_SECONDS)
         if time.monotonic() > deadline:
             # A commit may wait for a standby for ever, and logins wait behind it. It ends then,
             # as any commit that is cancelled there: done, and known to this server only.
@@ -197,6 +203,8 @@ class _SwapJob(threading.Thread):
         self.error: SnapError | None = None
         self.is_done = False
         self.seconds = 0.0
+        # Up to Python 3.12 a thread whose `join` was interrupted counts as ended.
+        self.ended = threading.Event()
 
     def run(self) -> None:
         started = time.monotonic()
@@ -205,7 +213,9 @@ class _SwapJob(threading.Thread):
             self.is_done = True
         except SnapError as error:
             self.error = error
-        self.seconds = time.monotonic() - started
+        finally:
+            self.seconds = time.monotonic() - started
+            self.ended.set()
 
 
 def end_backends(session: Session, database_oids: Sequence[int]) -> None:

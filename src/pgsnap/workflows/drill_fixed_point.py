@@ -8,10 +8,12 @@ that change again are unstable.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from pgsnap.dump.ddl import ddl_entries
 from pgsnap.dump.entry_filter import LeftOut, leave_out
 from pgsnap.dump.volatile import fresh_restrict_key
+from pgsnap.errors import SnapError
 from pgsnap.model import Origin, SectionKind, SectionName, SectionStart
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
@@ -43,12 +45,21 @@ def unstable_definitions(
     maintenance = server.maintenance_database()
     with server.connect(maintenance, application_name(token)) as session:
         again = f"again_{database}"
+
+        def drop() -> None:
+            # In a session of its own: an interrupt may have ended the other.
+            with server.connect(maintenance) as other:
+                drop_database(other, scratch_name(again, token))
+
         try:
             scratch = create_scratch(session, again, token, origin.properties, snapshot=snapshot)
             _load(server, scratch.name, first, encoding, allow_newer)
             second, _ = _definitions(server, scratch.name, origin, allow_newer)
-        finally:
-            clean_up_whole(lambda: drop_database(session, scratch_name(again, token)))
+        except BaseException:
+            with suppress(SnapError):
+                clean_up_whole(drop)
+            raise
+        clean_up_whole(drop)
     unstable = []
     for kind in _DEFINITIONS:
         before, after = (

@@ -101,9 +101,11 @@ def drop_kept(
             with connect() as session:
                 session.execute(f"ALTER DATABASE {ident(each.name)} IS_TEMPLATE false")
                 drop_database(session, each.name)
-            note_end(repo, label, each.name, each.live, each.snapshot, "dropped")
         except SnapError as error:
             stayed.append(f"{each.name} could not be dropped: {error.message}")
-        else:
-            gone.append(each.name)
+            continue
+        gone.append(each.name)
+        # What cannot be noted now is noted another time.
+        with contextlib.suppress(SnapError):
+            note_end(repo, label, each.name, each.live, each.snapshot, "dropped")
     return tuple(gone), tuple(stayed)

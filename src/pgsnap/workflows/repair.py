@@ -137,16 +137,16 @@ def _mend_packs(
             index.clear_damaged(state.pack)
     moved: list[tuple[PackState, str]] = []
     rows: dict[str, list[Location]] = {}
-    for state in unsound:
-        known = listed.get(state.info.name) or state.locations
-        if not known and state.pack is not None:
-            known = index.frames_of(state.pack)
-        name = put_aside(store, state.info.name)
-        if state.pack is not None and state.info.name == layout.pack_name(state.pack):
-            index.drop_pack(state.pack)
-        rows[name] = known
-        moved.append((state, name))
     try:
+        for state in unsound:
+            known = listed.get(state.info.name) or state.locations
+            if not known and state.pack is not None:
+                known = index.frames_of(state.pack)
+            name = put_aside(store, state.info.name)
+            rows[name] = known
+            moved.append((state, name))
+            if state.pack is not None and state.info.name == layout.pack_name(state.pack):
+                index.drop_pack(state.pack)
         for info in list(store.list(f"{layout.DAMAGED}{layout.PACKS}")):
             before = chunks.salvaged
             pack_name = chunks.from_file(info, rows.get(info.name, []))
@@ -156,7 +156,7 @@ def _mend_packs(
                 count = chunks.salvaged - before
                 mended.append(Mended("pack", info.name, f"{count} chunks of it were saved"))
         chunks.flush()
-    except StoreError:
+    except BaseException:
         _move_back(repo, moved, rows)
         raise
     return [name for _, name in moved]
@@ -165,7 +165,8 @@ def _mend_packs(
 def _move_back(
     repo: Repository, moved: list[tuple[PackState, str]], rows: dict[str, list[Location]]
 ) -> None:
-    """Let what could be read before be read again: there is no room to save it elsewhere."""
+    """Let what could be read before be read again: there was no room, or no time, to save it
+    elsewhere, and where frames lie in a pack without a table nothing but the index knows."""
     for state, name in moved:
         # Those that were mended already have a file of their name again.
         with contextlib.suppress(StoreError):

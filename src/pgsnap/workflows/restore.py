@@ -103,6 +103,7 @@ class _Restore:
         self.token = new_token()
         self.clock: dict[str, float] = {"analyze": 0.0}
         self.warnings: list[str] = []
+        self.is_done = False
 
     def run(self, safety: Callable[[], SnapshotId] | None) -> RestoreReport:
         # From before the safety snapshot on, so that it has all that was ever written.
@@ -111,15 +112,18 @@ class _Restore:
                 if safety is not None and self.plan.live is not None:
                     self.progress.phase("safety snapshot")
                     self.safety_id = safety()
-            created, loaded, swapped = self._replace()
+            try:
+                created, loaded, swapped = self._replace()
+            except KeyboardInterrupt as error:
+                if self.is_done:
+                    raise self._interrupted_after() from error
+                raise
         # From here on the restore is done: what fails now is told, but fails nothing.
         try:
             self._look_after()
             discarded = self._discard_old()
         except KeyboardInterrupt as error:
-            done = f"interrupted, but the restore to {self.plan.database} was done already"
-            hint = "To take it back: snap undo" if self.plan.live else ""
-            raise Interrupted(done, hint=hint) from error
+            raise self._interrupted_after() from error
         return RestoreReport(
             snapshot_id=self.plan.snapshot_id,
             database=self.plan.database,
@@ -133,6 +137,10 @@ class _Restore:
             discarded=discarded,
             warnings=tuple(self.warnings),
         )
+
+    def _interrupted_after(self) -> Interrupted:
+        done = f"interrupted, but the restore to {self.plan.database} was done already"
+        return Interrupted(done, hint="To take it back: snap undo" if self.plan.live else "")
 
     def _replace(self) -> tuple[tuple[str, ...], FeedResult, SwapReport]:
         """Do it, or leave nothing behind."""
@@ -324,9 +332,11 @@ class _Restore:
                 sql.append(still_scratch(names.live, plan.snapshot_id.hex()))
             # A copy takes nobody's place: nothing that is connected has to go.
             aside = self.aside if plan.live is not None else contextlib.nullcontext
-            return swap_aside(
+            report = swap_aside(
                 aside, self.server, renames, sql, token=self.token, progress=self.progress
             )
+            self.is_done = True
+            return report
 
     def _look_after(self) -> None:
         """Read back what the database is now; a difference is told, not mended."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 
 from pgsnap.dump.entries import copied_table, decode, encode
@@ -22,6 +22,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
 from pgsnap.sessions.server import Server
+from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
 from pgsnap.targets.feeder import (
     PSQL_ARGUMENTS,
@@ -30,6 +31,8 @@ from pgsnap.targets.feeder import (
     check_counts,
     expected_rows,
     is_load_idle,
+    is_loading,
+    terminate_sessions,
 )
 from pgsnap.targets.live_table import look_at_table
 from pgsnap.targets.naming import application_name, new_token
@@ -47,6 +50,9 @@ from pgsnap.targets.table_swap import (
     take_places,
 )
 from pgsnap.workflows.table_plan import TablesPlan
+
+_BACKEND_SECONDS = 10.0
+_DONE = "interrupted, but the tables were restored already"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +117,7 @@ def restore_tables(
             loaded = load.run(lambda: stack.enter_context(aside()) if plan.replaces else None)
     except KeyboardInterrupt as stop:
         if loaded is not None:
-            done = "interrupted, but the tables were restored already"
-            raise Interrupted(done) from stop
+            raise Interrupted(_DONE) from stop
         raise
     return TablesReport(
         snapshot_id=plan.snapshot_id,
@@ -174,6 +179,12 @@ class _Load:
                 error.detail = (
                     f"{error.detail} The server had committed by then: the tables are restored."
                 ).strip()
+            raise
+        except KeyboardInterrupt as stop:
+            child.kill()
+            clean_up_whole(self._end_backend)
+            if self._committing and self._is_there():
+                raise Interrupted(_DONE) from stop
             raise
         finally:
             child.kill()
@@ -283,6 +294,18 @@ class _Load:
     def _is_idle(self) -> bool:
         with self._server.connect(self._server.maintenance_database()) as session:
             return is_load_idle(session, self._token, self._plan.database)
+
+    def _end_backend(self) -> None:
+        """End what psql left on the server, which may wait for the live table's lock, or hold it.
+        Return when it is gone, so that what it did is known."""
+        deadline = time.monotonic() + _BACKEND_SECONDS
+        with (
+            suppress(SnapError),
+            self._server.connect(self._server.maintenance_database()) as session,
+        ):
+            while is_loading(session, self._token) and time.monotonic() < deadline:
+                terminate_sessions(session, self._token)
+                time.sleep(0.02)
 
     def _is_there(self) -> bool:
         """Tell whether the server committed although its answer was lost."""

@@ -33,7 +33,7 @@ from pgsnap.targets.preflight import (
 )
 from pgsnap.targets.read_only import check_read_only
 from pgsnap.targets.scratch import drop_database
-from pgsnap.targets.swap import Rename, swap_aside
+from pgsnap.targets.swap import Rename, interrupted_after, swap_aside
 from pgsnap.workflows.kept_notes import (
     note_end,
     note_if_never_made,
@@ -173,8 +173,11 @@ def undo(
         note_if_never_made(repo, lambda: server.connect(server.maintenance_database()), note)
         raise
     # It is done, whatever happens to this note.
-    with contextlib.suppress(SnapError):
-        note_end(repo, plan.label, kept.name, kept.live, kept.snapshot, "put back")
+    try:
+        with contextlib.suppress(SnapError):
+            note_end(repo, plan.label, kept.name, kept.live, kept.snapshot, "put back")
+    except KeyboardInterrupt as stop:
+        raise interrupted_after(renames) from stop
     return UndoReport(
         database=kept.live,
         kept=new_kept,
