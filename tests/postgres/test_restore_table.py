@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
+import psycopg
 import pytest
 
 from pgsnap.demo.cluster import ClusterError
@@ -15,6 +19,7 @@ from pgsnap.errors import Interrupted, RestoreFailed, TargetRefused, UnknownRevi
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.process import LocalChild
+from pgsnap.targets.feeder import Feeder
 from pgsnap.workflows.restore_table import TablesReport, restore_tables
 from pgsnap.workflows.table_plan import TableOptions, parse_tables, plan_tables
 from support.databases import Database
@@ -224,6 +229,48 @@ def test_services_are_away_for_the_swap_only_and_a_signal_behind_it_says_that_it
     with pytest.raises(Interrupted, match="restored already"):
         restore_tables(repo, plan, server, aside=aside)
     assert loaded == ["\n1"]
+    assert database.psql("SELECT count(*) FROM shop.items") == "2"
+
+
+def test_ctrl_c_while_the_live_table_is_in_use_leaves_no_backend_that_waits_for_it(
+    repo: Repository, database: Database, shop: SnapshotId
+) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name LIKE 'snap restore%' AND wait_event_type = 'Lock'"
+    )
+
+    def interrupt() -> None:
+        while database.psql(waiting) != "1":
+            time.sleep(0.02)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    with psycopg.connect(database.dsn) as reader:
+        reader.execute("SELECT count(*) FROM shop.items")
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            again(repo, shop, database, "shop.items", replace=True)
+        # Else everybody else would wait behind it, as long as it waits itself.
+        assert database.psql(waiting) == "0"
+    thread.join()
+
+
+def test_ctrl_c_behind_the_commit_says_that_the_tables_are_restored(
+    repo: Repository, database: Database, shop: SnapshotId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Feeder.run
+
+    def run_and_be_interrupted(feeder: Feeder, blocks: Iterator[bytes]) -> None:
+        real(feeder, blocks)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Feeder, "run", run_and_be_interrupted)
+    database.psql("DELETE FROM shop.items")
+    with pytest.raises(Interrupted, match="restored already"):
+        again(repo, shop, database, "shop.items", replace=True)
     assert database.psql("SELECT count(*) FROM shop.items") == "2"
 
 

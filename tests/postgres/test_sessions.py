@@ -14,6 +14,7 @@ from pgsnap.demo.cluster import Cluster
 from pgsnap.errors import ConnectionFailed, ToolVersion
 from pgsnap.runners.base import Tool
 from pgsnap.runners.local import LocalRunner
+from pgsnap.runners.process import LocalChild
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import ClientKind, Server
@@ -51,6 +52,37 @@ class TestPsycopgSession(SessionOnServer):
 
 class TestPsqlSession(SessionOnServer):
     client: ClientKind = "psql"
+
+    @pytest.mark.timeout(60)
+    def test_a_signal_as_the_answer_comes_in_does_not_wait_for_it_again(
+        self, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = LocalChild.read
+        interrupted: list[bytes] = []
+
+        def read(child: LocalChild, size: int) -> bytes:
+            data = real(child, size)
+            if not interrupted:
+                # What was read is lost with this.
+                interrupted.append(data)
+                raise KeyboardInterrupt
+            return data
+
+        monkeypatch.setattr(LocalChild, "read", read)
+        with pytest.raises(KeyboardInterrupt):
+            session.query("SELECT 'first'")
+        assert b"first" in interrupted[0]
+        assert session.query("SELECT 'second'") == [("second",)]
+
+    def test_a_signal_while_it_connects_gives_it_up(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def read(child: LocalChild, size: int) -> bytes:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(LocalChild, "read", read)
+        with pytest.raises(KeyboardInterrupt):
+            server_of(database.cluster, database.dsn, self.client).connect()
 
 
 @pytest.mark.parametrize("client", CLIENTS)

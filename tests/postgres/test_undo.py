@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pgsnap.errors import Interrupted, RestoreFailed, TargetRefused
 from pgsnap.repository.repository import Repository
+from pgsnap.targets import swap as swapping
 from pgsnap.workflows.restore import restore
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from pgsnap.workflows.undo import discard, kept_databases, plan_undo, undo
@@ -149,3 +151,52 @@ def test_a_signal_as_services_start_again_says_that_it_is_done_already(
     assert value(shop) == "2"
     (kept,) = kept_databases(repo, server, LABEL)
     assert kept.action == "undo"
+
+
+def test_a_signal_right_behind_the_swap_says_that_it_is_done_already(
+    repo: Repository, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs an undo again that was done takes it back."""
+
+    def interrupted(*words: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    shop.psql("UPDATE t SET a = 2")
+    # In the block that ends the swap's own sessions.
+    real = swapping._end_backends_until_done
+
+    def late(*words: Any) -> None:
+        real(*words)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(swapping, "_end_backends_until_done", late)
+        plan = plan_restore(repo, snapshot, server, RestoreOptions())
+        with pytest.raises(Interrupted, match="already"):
+            restore(repo, plan, server)
+    assert value(shop) == "1"
+    with monkeypatch.context() as patch:
+        patch.setattr("pgsnap.workflows.undo.note_end", interrupted)
+        with pytest.raises(Interrupted, match="renamed already"):
+            undo(repo, plan_undo(repo, server, LABEL), server)
+    assert value(shop) == "2"
+
+
+def test_a_swap_that_a_signal_left_in_doubt_is_asked_of_the_server(
+    repo: Repository, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = swapping.swap
+
+    def swap_and_be_interrupted(*words: Any, **more: Any) -> None:
+        real(*words, **more)
+        raise KeyboardInterrupt
+
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    shop.psql("UPDATE t SET a = 2")
+    monkeypatch.setattr(swapping, "swap", swap_and_be_interrupted)
+    with pytest.raises(Interrupted, match="renamed already"):
+        restore(repo, plan_restore(repo, snapshot, server, RestoreOptions()), server)
+    assert value(shop) == "1"

@@ -24,6 +24,8 @@ RESTORE = ("restore", "old", "--yes", "--no-safety-snapshot")
 COMMANDS = {
     "commit": ("commit", "-m", "again"),
     "restore": (*RESTORE, "--discard-old"),
+    "commit by psql": ("commit", "-m", "again"),
+    "restore by psql": (*RESTORE, "--discard-old"),
     "services": (*RESTORE, "--discard-old"),
     "table": (*RESTORE, "--table", "orders", "--replace"),
     "undo": ("undo", "--yes"),
@@ -54,6 +56,8 @@ def prepare(shop: Shop, command: str) -> None:
         state = shop.folder / "app.state"
         state.write_text("up")
         (shop.folder / "snap.toml").write_text(SERVICE.format(state=state))
+    elif command.endswith("by psql"):
+        (shop.folder / "snap.toml").write_text('client = "psql"\n')
     elif command == "undo":
         shop.ok(*RESTORE)
     elif command == "import":

@@ -61,8 +61,11 @@ def rebuild_index(
             result = _fill(store, index, progress)
             _take_over(file, index, store)
             index.set_complete()
-        finally:
+        except BaseException:
             index.close()
+            _remove(new)
+            raise
+        index.close()
         # Its last connection is closed, so all of it is in the one file.
         new.replace(file)
         sync_folder(file.parent)

@@ -223,9 +223,14 @@ def test_a_repair_that_is_killed_is_finished_by_the_next_one(path: Path, calls: 
     assert is_whole(path)
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [StoreFull("no space left in the repository"), KeyboardInterrupt()],
+    ids=["full", "^C"],
+)
 @pytest.mark.parametrize("damage", ["appended", "table", "frame"])
-def test_a_repair_that_finds_no_room_leaves_what_can_be_read(
-    path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+def test_a_repair_that_cannot_go_on_leaves_what_can_be_read(
+    path: Path, damage: str, reason: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = pack_of(path)
     data = file.read_bytes()
@@ -237,11 +242,11 @@ def test_a_repair_that_finds_no_room_leaves_what_can_be_read(
 
     def full(store: LocalStore, name: str, data: Data) -> None:
         if name.startswith("packs/"):
-            raise StoreFull("no space left in the repository")
+            raise reason
         real(store, name, data)
 
     monkeypatch.setattr(LocalStore, "put", full)
-    with pytest.raises(StoreFull):
+    with pytest.raises(type(reason)):
         repair(path)
     assert pack_of(path) == file
     with Repository.open(path) as repo:
