@@ -90,7 +90,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _must_end_first(frame: FrameType | None) -> bool:
-    # A block that it begins or ends may stand for a lock. What runs in the block is above it.
+    # The block that it begins or ends may stand for a lock. What runs in the block has a frame of
+    # its own.
     if frame is not None and frame.f_globals.get("__name__") == "contextlib":
         return True
     # From `main` on down it is somebody else's: a program may call it while it is imported.

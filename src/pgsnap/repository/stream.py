@@ -38,7 +38,7 @@ def snapshot_stream(
         if (sections is None and section.name.kind not in NOT_SENT)
         or (sections is not None and section.name in sections)
     ]
-    # Closed here: an interrupt while the garbage collector closes it would be lost.
+    # Closed here, not as it is deleted: an interrupt is swallowed there, and comes late.
     with closing(_section_parts(repo, chosen)) as parts:
         for section in chosen:
             if on_section is not None:
