@@ -20,7 +20,13 @@ _AGAIN_SECONDS = 0.01
 # by a callback, come out as another error, or leave a module half made; a thread that is just being
 # started would be known to nobody, and nobody would wait for it; between a lock that was taken and
 # the block that gives it back, nobody would.
-_WHOLE_MODULES = frozenset({"importlib._bootstrap", "importlib._bootstrap_external"})
+_WHOLE_MODULES = frozenset(
+    {
+        *("importlib._bootstrap", "importlib._bootstrap_external"),
+        # The same, until something imports `importlib` itself.
+        *("_frozen_importlib", "_frozen_importlib_external"),
+    }
+)
 _WHOLE_CALLS = frozenset(
     {
         ("threading", "Thread.start"),

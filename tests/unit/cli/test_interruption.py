@@ -39,11 +39,19 @@ def wait_after(action: Callable[[], object]) -> None:
         time.sleep(0.001)
 
 
+@pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_import_is_finished_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, early: bool
 ) -> None:
-    module = f"interrupted_by_{name.lower()}"
+    module = f"interrupted_by_{name.lower()}{'_early' * early}"
+    if early:
+        # So they are called until `importlib` is imported.
+        for late, name_then in (
+            ("importlib._bootstrap", "_frozen_importlib"),
+            ("importlib._bootstrap_external", "_frozen_importlib_external"),
+        ):
+            monkeypatch.setitem(sys.modules[late].__dict__, "__name__", name_then)
     (tmp_path / f"{module}.py").write_text(PARTLY_IMPORTED.format(name=name))
     monkeypatch.syspath_prepend(tmp_path)
     expected = KeyboardInterrupt if name == "SIGINT" else Terminated
