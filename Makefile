@@ -28,7 +28,7 @@ help:
 	@echo 'make demo               the tour, on a throw-away PostgreSQL'
 	@echo 'make test               all that an ordinary user can run: lint and tests'
 	@echo 'make test-system        the tests that need root; SNAP_TEST_FOLDER=PATH keeps what failing tests leave there'
-	@echo 'make test-long          the same, with thousands of kills and power cuts, other ones each time (SNAP_SEED=N: the same): hours'
+	@echo 'make test-long          the same, with thousands of kills, power cuts and interrupts, others each time: hours'
 	@echo 'make test-all-versions  the tests that need PostgreSQL, on versions $(MAJORS)'
 	@echo 'make lint               ruff and mypy'
 	@echo 'make format             let ruff lay out the code'

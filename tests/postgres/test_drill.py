@@ -11,11 +11,12 @@ import pytest
 from pgsnap.demo.cluster import Cluster
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.local import LocalRunner
+from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.naming import new_token, scratch_name
-from pgsnap.targets.scratch import drop_leftovers
+from pgsnap.targets.scratch import drop_database, drop_leftovers
 from pgsnap.workflows.commit import commit
 from pgsnap.workflows.drill_report import CHECKS, OF_COPY, Status
 from pgsnap.workflows.restore_plan import RestoreOptions
@@ -78,6 +79,31 @@ def test_a_healthy_snapshot_passes_every_check_and_leaves_nothing_behind(
     assert databases_like(sample_database, "%\\_\\_snap\\_%") == []
     assert sample_database.dump() == before
     assert repo.newest(None) == [snapshot]
+
+
+@pytest.mark.parametrize("module", ["drill", "drill_fixed_point"])
+def test_a_signal_as_the_scratch_database_is_dropped_leaves_none(
+    repo: Repository,
+    sample_database: Database,
+    folder: Path,
+    module: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def drop(session: Session, name: str) -> None:
+        asked.append(name)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        drop_database(session, name)
+
+    server = server_of(sample_database)
+    snapshot = commit_database(repo, server)
+    monkeypatch.setattr(f"pgsnap.workflows.{module}.drop_database", drop)
+    with pytest.raises(KeyboardInterrupt):
+        drill_now(repo, snapshot, server, folder)
+    assert len(asked) == 2
+    assert databases_like(sample_database, "%\\_\\_snap\\_%") == []
 
 
 def test_a_throw_away_cluster_gets_the_roles_too_and_the_live_server_is_not_needed(

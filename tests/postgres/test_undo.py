@@ -12,7 +12,7 @@ import pytest
 from pgsnap.errors import Interrupted, RestoreFailed, TargetRefused
 from pgsnap.repository.repository import Repository
 from pgsnap.targets import swap as swapping
-from pgsnap.workflows.restore import restore
+from pgsnap.workflows.restore import _Restore, restore
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from pgsnap.workflows.undo import discard, kept_databases, plan_undo, undo
 from support.databases import Database
@@ -177,6 +177,19 @@ def test_a_signal_right_behind_the_swap_says_that_it_is_done_already(
         with pytest.raises(Interrupted, match="already"):
             restore(repo, plan, server)
     assert value(shop) == "1"
+    # As its own session is closed.
+    whole = _Restore._swap
+
+    def swap_and_be_interrupted(*words: Any) -> None:
+        whole(*words)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Restore, "_swap", swap_and_be_interrupted)
+        plan = plan_restore(repo, snapshot, server, RestoreOptions(discard_old=True))
+        with pytest.raises(Interrupted, match="done already"):
+            restore(repo, plan, server)
+    discard(repo, server, LABEL)
     with monkeypatch.context() as patch:
         patch.setattr("pgsnap.workflows.undo.note_end", interrupted)
         with pytest.raises(Interrupted, match="renamed already"):

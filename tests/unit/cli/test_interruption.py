@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -82,6 +83,26 @@ def test_a_thread_that_is_being_started_is_known_to_its_starter() -> None:
         wait_after(start)
     assert len(known) == 1
     known[0].join()
+
+
+def test_a_program_that_is_being_started_is_known_to_its_starter() -> None:
+    known = []
+
+    def start() -> None:
+        parent = os.getpid()
+        known.append(
+            subprocess.Popen(
+                ["sleep", "60"],
+                # While its starter waits to hear that it runs.
+                preexec_fn=lambda: (os.kill(parent, signal.SIGTERM), time.sleep(0.02)),
+            )
+        )
+
+    with pytest.raises(Terminated), signals_as_errors():
+        wait_after(start)
+    (child,) = known
+    child.kill()
+    child.wait()
 
 
 def test_what_is_deleted_meanwhile_does_not_swallow_a_signal() -> None:
