@@ -1,0 +1,199 @@
+"""What is stored: chunks, frames, recipes, sections, snapshots, tags, notes, the config."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from pgsnap.model.dump import SectionName, VolatileLine
+from pgsnap.model.origin import Origin
+
+ChunkId: TypeAlias = bytes
+"""BLAKE3-256 of a chunk's plaintext."""
+PackId: TypeAlias = bytes
+"""BLAKE3-256 of a pack's bytes."""
+SnapshotId: TypeAlias = bytes
+"""BLAKE3-256 of a manifest's bytes."""
+Digest: TypeAlias = bytes
+"""BLAKE3-256 of any other byte stream."""
+
+HASH_BYTES = 32
+
+
+class Codec(enum.IntEnum):
+    """How a frame's bytes become a chunk's. Stored: never change one."""
+
+    RAW = 0
+    ZSTD = 1
+    ZSTD_DELTA = 2
+    """zstd with the base chunk as raw-content prefix (written by later versions, read by all)."""
+
+
+class Cipher(enum.IntEnum):
+    """How a frame is sealed. Stored: never change one."""
+
+    NONE = 0
+
+
+class ChunkKind(enum.IntEnum):
+    """What a chunk is part of. Stored: never change one."""
+
+    DATA = 0
+    RECIPE = 1
+    """A node of a recipe tree."""
+    SECTIONS = 2
+    """A piece of a snapshot's section table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A chunk as stored, without where it lies.
+
+    A delta (*base* is set) is decoded only through a frame of its base whose *depth* is smaller.
+    """
+
+    chunk: ChunkId
+    kind: ChunkKind
+    codec: Codec
+    cipher: Cipher
+    depth: int
+    base: ChunkId | None
+    frame_bytes: int
+    chunk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a frame lies, and what it is."""
+
+    pack: PackId
+    offset: int
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRoot:
+    """The root of a tree of chunks.
+
+    At *level* 0 *chunk* names the data chunk itself; at level n a node whose children have level
+    n - 1. *plain_bytes* and *lines* (line ends) are the totals of the data under it. The recipe of
+    nothing has no chunk.
+    """
+
+    chunk: ChunkId | None
+    level: int
+    plain_bytes: int
+    lines: int
+
+
+EMPTY_RECIPE = RecipeRoot(chunk=None, level=0, plain_bytes=0, lines=0)
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeEntry:
+    """One child of a recipe node. *sketch* finds chunks like it; empty where there is none."""
+
+    chunk: ChunkId
+    plain_bytes: int
+    lines: int
+    sketch: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a section that was read in one go. A streamed section has exactly one."""
+
+    recipe: RecipeRoot
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One named byte stream of a snapshot: the concatenation of its segments.
+
+    *digest* is the BLAKE3 of its bytes. *rows* is None where they cannot be counted (it is no
+    COPY section). *head_bytes* and *tail_bytes* enclose the rows, see `SectionEnd`.
+    """
+
+    name: SectionName
+    plain_bytes: int
+    lines: int
+    digest: Digest
+    segments: tuple[Segment, ...]
+    rows: int | None = None
+    head_bytes: int = 0
+    tail_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An immutable record of a database's contents. Its id is the hash of its encoded bytes.
+
+    *root* names the contents: equal roots mean equal contents (docs/format.md, "Root hash").
+    *sections_recipe* is the recipe of the section table. *stored_bytes* is what the packs grew by.
+    *wished_tags* are the tags that its commit asked for, with a "+" before those to be moved.
+    """
+
+    database: str
+    time: datetime
+    message: str
+    parent: SnapshotId | None
+    root: Digest
+    globals_root: Digest | None
+    sections_recipe: RecipeRoot
+    section_count: int
+    table_count: int
+    plain_bytes: int
+    rows: int
+    stored_bytes: int
+    duration_ms: int
+    origin: Origin
+    volatile: tuple[VolatileLine, ...] = ()
+    wished_tags: tuple[str, ...] = ()
+    creator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A mutable name for a snapshot, within a database label."""
+
+    database: str
+    name: str
+    snapshot: SnapshotId
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A small append-only object about a snapshot or a database.
+
+    *kind* is one of "forgotten", "unforgotten", "verdict", "mismatch", "acknowledged", "swapped",
+    "discarded". *body* is JSON-like.
+    """
+
+    kind: str
+    database: str
+    time: datetime
+    snapshot: SnapshotId | None = None
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkerParams:
+    """Bounds of data chunks, in bytes. Part of the repository's config."""
+
+    min_bytes: int
+    avg_bytes: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryConfig:
+    """What is fixed when a repository is made."""
+
+    repository_id: str
+    created: datetime
+    chunker: ChunkerParams
+    pack_bytes: int
+    zstd_level: int
