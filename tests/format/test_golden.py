@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from blake3 import blake3
@@ -13,8 +14,8 @@ from blake3 import blake3
 from pgsnap.codecs.zstd import decompress
 from pgsnap.errors import CorruptionError, FormatTooNew
 from pgsnap.format import pack
-from pgsnap.format.envelope import HEAD, ObjectKind, checksum, head, wrap
-from pgsnap.format.manifest import decode_manifest, snapshot_id
+from pgsnap.format.envelope import HEAD, ObjectKind, check_head, checksum, head, wrap
+from pgsnap.format.manifest import decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.record import IGNORABLE, RecordWriter
 from pgsnap.format.small import note_id
 from pgsnap.model import Codec
@@ -29,16 +30,19 @@ SECTION_LENGTH = struct.Struct("<I")
 ENVELOPES = {
     "config": ObjectKind.CONFIG,
     "manifest": ObjectKind.MANIFEST,
+    "manifest-2": ObjectKind.MANIFEST,
     "tag": ObjectKind.TAG,
     "note": ObjectKind.NOTE,
 }
-RECORDS = ["config", "manifest", "tag", "note", "recipe-root", "recipe-node", "section", "pack"]
+NEWEST = {"manifest": "manifest-2"}
+VERSIONS = {"manifest-2": 2}
+RECORDS = [*ENVELOPES, "recipe-root", "recipe-node", "section", "pack"]
 
 
 def with_payload(name: str, record: bytes) -> bytes:
     """Return the stored form *name* around another record, with a right checksum."""
     if name in ENVELOPES:
-        return wrap(ENVELOPES[name], record)
+        return wrap(ENVELOPES[name], record, VERSIONS.get(name, 1))
     if name == "section":
         return SECTION_LENGTH.pack(len(record)) + record
     if name == "pack":
@@ -120,7 +124,8 @@ def test_a_new_critical_field_is_refused(name: str, at_the_end: bool) -> None:
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_every_number_that_the_specification_does_not_list_is_refused(name: str) -> None:
-    known = {number for number, _, _ in record_fields(payload(name))}
+    # A manifest of either version may have the fields of the other.
+    known = {number for number, _, _ in record_fields(payload(NEWEST.get(name, name)))}
     for number in {0, *range(1, 40)} - known:
         field = struct.pack("<HI", number, 0)
         with pytest.raises(FormatTooNew):
@@ -157,7 +162,7 @@ def nested(number: int, value: bytes) -> Callable[[bytes], bytes]:
         ("pack", pack.KINDS, lambda value: b"\x03" + value[1:]),
         ("pack", pack.CODECS, lambda value: value[:-1] + b"\x03"),
         ("pack", pack.CIPHERS, lambda value: b"\x01" + value[1:]),
-        ("section", 1, nested(1, b"statistics")),
+        ("section", 1, nested(1, b"weather")),
         ("manifest", 15, nested(3, b"weather")),
         ("manifest", 15, lambda value: value + CRITICAL_FIELD),
         ("manifest", 7, lambda value: value + CRITICAL_FIELD),
@@ -185,7 +190,7 @@ def test_an_unknown_code_is_a_newer_format(
 
 
 @pytest.mark.parametrize("name", [*ENVELOPES, "pack"])
-@pytest.mark.parametrize(("position", "value"), [(6, 2), (7, 1)], ids=["version", "cipher"])
+@pytest.mark.parametrize(("position", "value"), [(6, 3), (7, 1)], ids=["version", "cipher"])
 def test_an_unknown_version_or_cipher_of_an_object_is_a_newer_format(
     name: str, position: int, value: int
 ) -> None:
@@ -199,6 +204,18 @@ def test_an_unknown_version_or_cipher_of_an_object_is_a_newer_format(
         data[-16:] = checksum(bytes(data[:-16]))
     with pytest.raises(FormatTooNew):
         EXAMPLES[name].decode(bytes(data))
+
+
+@pytest.mark.parametrize("name", ["config", "tag", "note", "pack"])
+def test_only_manifests_have_a_second_version(name: str) -> None:
+    with pytest.raises(FormatTooNew):
+        check_head(ENVELOPES.get(name, ObjectKind.PACK), stored(name)[:6] + b"\2\0", "it")
+
+
+def test_a_manifest_has_the_second_version_only_where_the_first_cannot_tell_what_it_says() -> None:
+    assert [stored(name)[6] for name in ("manifest", "manifest-2")] == [1, 2]
+    for name in ("extension_sequences_root", "statistics_root"):
+        assert encode_manifest(replace(examples.SNAPSHOT_2, **{name: None}))[6] == 2
 
 
 # -- damage -------------------------------------------------------------------------------------

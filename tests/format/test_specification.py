@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import IntEnum
 
 import pytest
@@ -74,7 +75,7 @@ FIELDS: dict[str, tuple[list[spec.Row], dict[str, int]]] = {
             "tail bytes": sections.TAIL_BYTES,
         },
     ),
-    "manifest": (
+    "manifest-2": (
         spec.fields("Manifests"),
         {
             "database": manifest.DATABASE,
@@ -94,6 +95,8 @@ FIELDS: dict[str, tuple[list[spec.Row], dict[str, int]]] = {
             "volatile line": manifest.VOLATILE,
             "wished tag": manifest.WISHED_TAG,
             "creator": manifest.CREATOR,
+            "extension sequences root": manifest.EXTENSION_SEQUENCES_ROOT,
+            "statistics root": manifest.STATISTICS_ROOT,
         },
     ),
     "config": (
@@ -147,6 +150,12 @@ def test_fields_are_ignorable_where_the_specification_says_so(name: str) -> None
     ignorable = {row.number for row in FIELDS[name][0] if row.is_ignorable}
     written = examples.record_fields(examples.payload(name))
     assert {number for number, can_skip, _ in written if can_skip} == ignorable
+
+
+def test_a_manifest_of_version_1_uses_every_field_but_those_of_version_2() -> None:
+    first = {row.number for row in spec.fields("Manifests") if "version 2" not in row.value}
+    used = {number for number, _, _ in examples.record_fields(examples.payload("manifest"))}
+    assert used == first == set(range(1, 18))
 
 
 def test_nested_records_have_the_fields_of_the_specification() -> None:
@@ -299,7 +308,26 @@ def test_the_root_hash_is_as_the_specification_says() -> None:
         + (70_000).to_bytes(8, "little")
         + examples.a_hash("section")
     ).digest()
-    assert sections.root_hash([examples.PRE_DATA, examples.SECTION, globals_section]) == expected
+    outside = [
+        replace(globals_section, name=SectionName(kind, part=part), digest=examples.a_hash(word))
+        for kind, part, word in (
+            (SectionKind.STATISTICS, 0, "first"),
+            (SectionKind.EXTENSION_SEQUENCES, 0, "sequences"),
+            (SectionKind.STATISTICS, 1, "second"),
+        )
+    ]
+    some = [examples.PRE_DATA, outside[0], examples.SECTION, *outside[1:], globals_section]
+    assert sections.root_hash(some) == expected
+    hasher = blake3(b"snap statistics root 1\n")
+    for found in (outside[0], outside[2]):
+        name = sections.encode_name(found.name)
+        hasher.update(len(name).to_bytes(4, "little") + name + (9).to_bytes(8, "little"))
+        hasher.update(found.digest)
+    assert sections.outside_roots(some) == {
+        SectionKind.GLOBALS: examples.a_hash("globals"),
+        SectionKind.EXTENSION_SEQUENCES: examples.a_hash("sequences"),
+        SectionKind.STATISTICS: hasher.digest(),
+    }
 
 
 def test_object_names_are_those_of_the_specification() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,14 @@ from blake3 import blake3
 
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
+from pgsnap.workflows.cat import cat
 from pgsnap.workflows.history import log, show
+from pgsnap.workflows.verify import verify
 from support.dumps import shop, texts
 from support.repositories import record
-from support.stored_repositories import FOLDER, KEY
+from support.stored_repositories import FOLDER, KEY, queue, text_of
 
-VERSIONS = ["v1-plain"]
+VERSIONS = ["v1-plain", "v2-extensions"]
 
 
 @pytest.fixture(params=VERSIONS)
@@ -79,10 +82,34 @@ def test_its_tags_and_notes_are_what_they_were(repo: Repository, expected: dict[
 
 
 def test_it_takes_new_snapshots(repo: Repository, expected: dict[str, Any]) -> None:
-    made = record(repo, shop(50))
+    made = record(repo, shop(50), database=expected["snapshots"][0]["database"])
     assert made.snapshot.parent is not None
     assert texts(repo, made.snapshot_id) == shop(50).texts
     assert len(repo.newest(None)) == len(expected["snapshots"]) + 1
+
+
+def test_extension_sequences_stand_before_the_end_mark_and_only_where_they_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(FOLDER / "v2-extensions" / "repository", tmp_path / "repository")
+    with Repository.open(tmp_path / "repository") as repo:
+        newest = repo.newest("queue")[0]
+        plain = b"".join(cat(repo, newest))
+        more = b"".join(cat(repo, newest, with_extension_sequences=True))
+        alone = b"".join(cat(repo, newest, sections=["extension-sequences"]))
+        assert not verify(repo, snapshots=[newest], data=True).findings
+    assert plain == without_key(text_of(queue(True)), plain)
+    assert alone == b"SELECT pg_catalog.setval('queue.batch_id_seq', 42, true);\n"
+    assert without_key(more.replace(alone, b""), plain) == plain
+    assert more.index(alone) < more.index(b" PostgreSQL database dump complete")
+
+
+def without_key(text: bytes, like: bytes) -> bytes:
+    """Return *text* with the key of \\restrict that *like* has: each output has another."""
+    keys = [re.search(rb"^\\restrict (\S+)$", one, re.M) for one in (text, like)]
+    assert keys[0]
+    assert keys[1]
+    return text.replace(keys[0][1], keys[1][1])
 
 
 def test_reading_it_changes_no_object(home: Path, tmp_path: Path, repo: Repository) -> None:

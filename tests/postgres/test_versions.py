@@ -13,13 +13,15 @@ from pgsnap.demo.binaries import MAJORS, find_all
 from pgsnap.demo.cluster import Cluster
 from pgsnap.dump.entries import ENTRY, entry_kind, parse_entry
 from pgsnap.errors import TargetRefused
-from pgsnap.model import SectionKind
+from pgsnap.model import SectionKind, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.sources.properties import read_properties
+from pgsnap.workflows.cat import cat
 from pgsnap.workflows.commit import commit
+from pgsnap.workflows.diff import diff
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database, new_name
+from support.databases import Database, is_volatile, new_name
 from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
 from support.round_trips import (
     assert_fixed_point,
@@ -84,16 +86,29 @@ def test_every_entry_type_that_this_version_writes_is_known(sample_database: Dat
     assert unknown <= {b"COMMENT", b"SECURITY LABEL"}
 
 
-def test_statistics_in_a_dump_belong_to_post_data(
+def test_statistics_in_a_dump_are_sections_of_their_own_outside_the_root(
     repo: Repository, sample_database: Database
 ) -> None:
     if sample_database.cluster.major < 18:
         pytest.skip("pg_dump writes statistics since 18: run pytest with --pg-major=18")
     sample_database.psql("ANALYZE")
     server = server_of(sample_database)
-    source = PostgresSource(server, dump_options=("--statistics",))
-    snapshot = commit(repo, source, database=LABEL, message="statistics").snapshot_id
-    assert part_names(repo, snapshot) == []
+
+    def dump() -> Snapshot:
+        source = PostgresSource(server, dump_options=("--statistics",))
+        return commit(repo, source, database=LABEL, message="statistics").snapshot
+
+    first = dump()
+    assert any(s.name.kind is SectionKind.STATISTICS for s in repo.sections(first))
+    snapshot = repo.newest(LABEL)[0]
+    text = b"".join(line for line in cat_lines(repo, snapshot) if not is_volatile(line))
+    assert text == sample_database.dump("--statistics")
+    sample_database.psql("SET default_statistics_target = 7; ANALYZE")
+    second = dump()
+    assert (second.root, second.parent) == (first.root, snapshot)
+    assert second.statistics_root != first.statistics_root
+    report = diff(repo, snapshot, repo.newest(LABEL)[0])
+    assert not report.contents_differ
     name = new_name("statistics")
     try:
         restore_now(repo, snapshot, server, RestoreOptions(to=name, analyze=False))
@@ -102,6 +117,10 @@ def test_statistics_in_a_dump_belong_to_post_data(
         assert re.fullmatch("t", copy.psql(count))
     finally:
         sample_database.cluster.drop_database(name)
+
+
+def cat_lines(repo: Repository, snapshot: SnapshotId) -> list[bytes]:
+    return b"".join(cat(repo, snapshot)).splitlines(keepends=True)
 
 
 def test_a_newer_server_takes_the_snapshot_and_an_older_one_refuses_its_own(

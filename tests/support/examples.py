@@ -145,6 +145,12 @@ SNAPSHOT = Snapshot(
     creator="me@here snap 0.1.0",
 )
 
+SNAPSHOT_2 = replace(
+    SNAPSHOT,
+    extension_sequences_root=a_hash("extension sequences"),
+    statistics_root=a_hash("statistics"),
+)
+
 CONFIG = RepositoryConfig(
     repository_id="00112233445566778899aabbccddeeff",
     created=TIME,
@@ -263,6 +269,7 @@ EXAMPLES: dict[str, Example] = {
     "record": Example((-5, "text \udce9", b"\0value"), _encode_record, _decode_record),
     "config": Example(CONFIG, encode_config, decode_config, True),
     "manifest": Example(SNAPSHOT, encode_manifest, decode_manifest, True),
+    "manifest-2": Example(SNAPSHOT_2, encode_manifest, decode_manifest, True),
     "tag": Example(
         Tag("shop", "größe/1", a_hash("snapshot"), TIME),
         encode_tag,
@@ -308,7 +315,7 @@ def payload(name: str) -> bytes:
         return data[-TRAILER.size - size : -TRAILER.size]
     if name == "section":
         return data[4 : 4 + int.from_bytes(data[:4], "little")]
-    if name in ("config", "manifest", "tag", "note"):
+    if name in ("config", "manifest", "manifest-2", "tag", "note"):
         return data[HEAD.size : -CHECKSUM_BYTES]
     return data
 

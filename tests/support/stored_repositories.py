@@ -37,7 +37,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.workflows import commit as commit_module
 from pgsnap.workflows.commit import commit
 from support import examples
-from support.dumps import PREAMBLE, Dump, ScriptedSource, dump, rows, table
+from support.dumps import PREAMBLE, Dump, Part, ScriptedSource, dump, rows, table
 from support.repositories import day
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "repositories"
@@ -64,6 +64,35 @@ def shop(changed: bool) -> Dump:
     return Dump(made.parts, lines, examples.ORIGIN)
 
 
+def queue(moved: bool) -> Dump:
+    """Return a dump with statistics in it, of a database with an extension that has a sequence."""
+    made = shop(False)
+    statistics = (b"a", b"b" if moved else b"c")
+    parts = [
+        *made.parts[:-2],
+        *(
+            Part(
+                SectionName(SectionKind.STATISTICS, part=number),
+                b"SELECT * FROM pg_catalog.pg_restore_relation_stats('relname', '%b');\n" % word,
+            )
+            for number, word in enumerate(statistics)
+        ),
+        made.parts[-2],
+        Part(
+            SectionName(SectionKind.EXTENSION_SEQUENCES),
+            b"SELECT pg_catalog.setval('queue.batch_id_seq', %d, true);\n" % (42 if moved else 41),
+        ),
+        made.parts[-1],
+    ]
+    return Dump(tuple(parts), made.volatile, made.origin)
+
+
+MADE_OF: dict[str, list[tuple[str, Dump]]] = {
+    "v1-plain": [("shop", shop(False)), ("shop", shop(True)), ("blög", shop(True))],
+    "v2-extensions": [("queue", queue(False)), ("queue", queue(True))],
+}
+
+
 def make(name: str) -> None:
     """Make a stored repository, and what is expected of it."""
     # No stored file tells who made it, or where.
@@ -72,12 +101,10 @@ def make(name: str) -> None:
     path = home / "repository"
     Repository.create(path)
     with Repository.open(path) as repo:
-        for number, (database, changed) in enumerate(
-            [("shop", False), ("shop", True), ("blög", True)]
-        ):
+        for number, (database, dumped) in enumerate(MADE_OF[name]):
             commit(
                 repo,
-                ScriptedSource(shop(changed)),
+                ScriptedSource(dumped),
                 database=database,
                 message=f"number {number}, größer",
                 tags=(f"tag-{number}", "v/é"),
@@ -85,8 +112,9 @@ def make(name: str) -> None:
                 at=day(number + 1),
             )
         publish_deltas(repo)
-        repo.add_note(Note("swapped", "shop", day(5), repo.newest("shop")[0], {"kept": "shop__x"}))
-        expected = expectation(repo)
+        label = MADE_OF[name][0][0]
+        repo.add_note(Note("swapped", label, day(5), repo.newest(label)[0], {"kept": "shop__x"}))
+        expected = expectation(repo, name)
     for file in [
         *path.glob("index.sqlite*"),
         path / "lock",
@@ -155,11 +183,10 @@ def publish_deltas(repo: Repository) -> None:
     )
 
 
-def expectation(repo: Repository) -> dict[str, Any]:
+def expectation(repo: Repository, name: str) -> dict[str, Any]:
     """Return what must come out, from what went in and not from what the repository says."""
-    went_in = [("shop", shop(False)), ("shop", shop(True)), ("blög", shop(True))]
     found = []
-    for number, (database, dumped) in enumerate(went_in):
+    for number, (database, dumped) in enumerate(MADE_OF[name]):
         found.append((database, f"number {number}, größer", text_of(dumped), day(number + 1)))
     deltas = examples.BASE_TEXT + examples.DELTA_TEXT + examples.DEEP_TEXT
     found.append(("deltas", "with deltas", deltas, day(4)))
@@ -190,7 +217,7 @@ def text_of(dumped: Dump) -> bytes:
     """Return the whole text of a scripted dump, volatile lines put back with KEY."""
     parts = []
     for part in dumped.parts:
-        if part.name.kind is SectionKind.GLOBALS:
+        if part.name.kind in (SectionKind.GLOBALS, SectionKind.EXTENSION_SEQUENCES):
             continue
         lines = [line for line in dumped.volatile if line.section == part.name]
         parts += list(put_back(part.name, [part.text], lines, KEY))

@@ -18,6 +18,13 @@ AllowNewerClient: TypeAlias = Annotated[
         "--allow-newer-client", help="Let client programs do it that are newer than the server."
     ),
 ]
+WithExtensionSequences: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--with-extension-sequences",
+        help="With the values of extensions' sequences, which pg_dump leaves out.",
+    ),
+]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 IKnow: TypeAlias = Annotated[
     bool, typer.Option("--i-know", help="Go on although snap.toml protects the database.")

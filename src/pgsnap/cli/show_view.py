@@ -26,8 +26,9 @@ def show_fields(report: ShowReport) -> dict[str, Any]:
     """Return what --json tells about a snapshot and its sections."""
     fields = snapshot_fields(report.snapshot_id, report.snapshot, report.tags)
     fields.update(drill_fields(report.drilled))
-    globals_root = report.snapshot.globals_root
-    fields["globals_root"] = globals_root.hex() if globals_root else None
+    for name in ("globals_root", "extension_sequences_root", "statistics_root"):
+        root = getattr(report.snapshot, name)
+        fields[name] = root.hex() if root else None
     fields["creator"] = report.snapshot.creator
     fields["left_out"] = left_out(report.snapshot.origin) or None
     fields["origin"] = _origin_fields(report.snapshot.origin)

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from pgsnap.model import SectionKind
 
-# The kind of each entry type of pg_dump 14 to 18 (and older), so far as the type tells it. The
+# The kind of each entry type of pg_dump 14 to 19 (and older), so far as the type tells it. The
 # majors differ in which types they write, never in what one means: up to 16 a large object is made
 # by a BLOB entry before the data, from 17 on by BLOB METADATA after the sequences; PUBLICATION
-# TABLES IN SCHEMA comes with 15, STATISTICS DATA with 18.
+# TABLES IN SCHEMA comes with 15, STATISTICS DATA with 18, EXTENDED STATISTICS DATA with 19.
 _TYPES: dict[SectionKind, tuple[str, ...]] = {
     SectionKind.DATABASE: ("DATABASE", "DATABASE PROPERTIES"),
     SectionKind.PRE_DATA: (
@@ -36,10 +36,13 @@ _TYPES: dict[SectionKind, tuple[str, ...]] = {
         "ACL", "ACL LANGUAGE", "CHECK CONSTRAINT", "CONSTRAINT", "DEFAULT ACL", "EVENT TRIGGER",
         "FK CONSTRAINT", "INDEX", "INDEX ATTACH", "MATERIALIZED VIEW DATA", "POLICY",
         "PUBLICATION", "PUBLICATION TABLE", "PUBLICATION TABLES IN SCHEMA", "ROW SECURITY",
-        "RULE", "STATISTICS", "STATISTICS DATA", "SUBSCRIPTION", "SUBSCRIPTION TABLE", "TRIGGER",
+        "RULE", "STATISTICS", "SUBSCRIPTION", "SUBSCRIPTION TABLE", "TRIGGER",
     ),
+    SectionKind.STATISTICS: ("STATISTICS DATA", "EXTENDED STATISTICS DATA"),
 }  # fmt: skip
 _KINDS = {type_name.encode(): kind for kind, types in _TYPES.items() for type_name in types}
+BESIDE_RUN = frozenset({SectionKind.DATABASE, SectionKind.STATISTICS})
+"""What stands between entries of another kind, and does not change what those behind it are."""
 
 ENTRY = re.compile(
     rb"^--\r?\n(?:-- (?:TOC entry |Dependencies:).*\n)*"
@@ -106,8 +109,8 @@ def parse_entry(header: re.Match[bytes]) -> Entry:
 def entry_kind(entry: Entry, run: SectionKind) -> SectionKind:
     """Return the kind of the section that *entry* belongs to.
 
-    *run* is the kind of the entry before it, leaving out those about the database: PRE_DATA at
-    the start. COMMENT, SECURITY LABEL and unknown types stay in the run. A function or
+    *run* is the kind of the entry before it, leaving out those about the database and statistics:
+    PRE_DATA at the start. COMMENT, SECURITY LABEL and unknown types stay in the run. A function or
     materialized view that needs an index stands after the data and belongs to post-data.
     """
     if _is_about_database(entry, run):

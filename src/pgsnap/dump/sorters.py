@@ -6,6 +6,7 @@ import re
 from typing import Protocol
 
 from pgsnap.dump.entries import (
+    BESIDE_RUN,
     DUMP_END,
     ENTRY,
     Entry,
@@ -241,7 +242,7 @@ class DumpSorter:
         self._in_preamble = False
         if entry.owner:
             self._owners.add(entry.owner)
-        if kind is not SectionKind.DATABASE:
+        if kind not in BESIDE_RUN:
             self._run = kind
         if kind is SectionKind.DATA:
             self._entry = entry

@@ -15,6 +15,8 @@ from pgsnap.model import Cipher
 # The high bit of the first byte tells an object from text, as PNG's does.
 MAGIC = b"\x89snap"
 VERSION = 1
+MANIFEST_VERSION_2 = 2
+"""Of manifests with contents of which the first readers know nothing: they refuse it."""
 HEAD = struct.Struct("<5scBB")
 """Magic, kind, version, cipher."""
 CHECKSUM_BYTES = 16
@@ -38,8 +40,11 @@ def checksum(*parts: bytes) -> bytes:
     return hasher.digest(CHECKSUM_BYTES)
 
 
-def head(kind: ObjectKind) -> bytes:
-    return HEAD.pack(MAGIC, kind.value, VERSION, Cipher.NONE)
+_VERSIONS = {ObjectKind.MANIFEST: (VERSION, MANIFEST_VERSION_2)}
+
+
+def head(kind: ObjectKind, version: int = VERSION) -> bytes:
+    return HEAD.pack(MAGIC, kind.value, version, Cipher.NONE)
 
 
 def check_head(kind: ObjectKind, data: bytes, what: str) -> None:
@@ -51,13 +56,13 @@ def check_head(kind: ObjectKind, data: bytes, what: str) -> None:
         raise CorruptionError(
             f"{what} is damaged", detail=f"It does not begin as a {kind.name.lower()} does."
         )
-    if version != VERSION or cipher != Cipher.NONE:
+    if version not in _VERSIONS.get(kind, (VERSION,)) or cipher != Cipher.NONE:
         raise too_new(what, f"Its format is version {version}, cipher {cipher}.")
 
 
-def wrap(kind: ObjectKind, payload: bytes) -> bytes:
+def wrap(kind: ObjectKind, payload: bytes, version: int = VERSION) -> bytes:
     """Return the object that holds *payload*."""
-    start = head(kind)
+    start = head(kind, version)
     return b"".join((start, payload, checksum(start, payload)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from blake3 import blake3
 
 from pgsnap.errors import CorruptionError
-from pgsnap.format.envelope import ObjectKind, unwrap, wrap
+from pgsnap.format.envelope import MANIFEST_VERSION_2, VERSION, ObjectKind, unwrap, wrap
 from pgsnap.format.origin import decode_origin, encode_origin
 from pgsnap.format.recipe import decode_root, encode_root
 from pgsnap.format.record import RecordReader, RecordWriter, too_new
@@ -31,8 +31,10 @@ from pgsnap.model import HASH_BYTES, Snapshot, SnapshotId, VolatileKind, Volatil
     VOLATILE,
     WISHED_TAG,
     CREATOR,
-) = range(1, 18)
-_KNOWN = range(DATABASE, CREATOR + 1)
+    EXTENSION_SEQUENCES_ROOT,
+    STATISTICS_ROOT,
+) = range(1, 20)
+_KNOWN = range(DATABASE, STATISTICS_ROOT + 1)
 
 VOLATILE_SECTION, VOLATILE_OFFSET, VOLATILE_KIND, VOLATILE_TEXT = range(1, 5)
 
@@ -66,7 +68,15 @@ def encode_manifest(snapshot: Snapshot) -> bytes:
     for tag in snapshot.wished_tags:
         record.text(WISHED_TAG, tag, ignorable=True)
     record.text(CREATOR, snapshot.creator, ignorable=True)
-    return wrap(ObjectKind.MANIFEST, record.to_bytes())
+    version = VERSION
+    for number, root in (
+        (EXTENSION_SEQUENCES_ROOT, snapshot.extension_sequences_root),
+        (STATISTICS_ROOT, snapshot.statistics_root),
+    ):
+        if root is not None:
+            record.raw(number, root)
+            version = MANIFEST_VERSION_2
+    return wrap(ObjectKind.MANIFEST, record.to_bytes(), version)
 
 
 def decode_manifest(data: bytes, expected: SnapshotId | None = None) -> Snapshot:
@@ -95,6 +105,8 @@ def decode_manifest(data: bytes, expected: SnapshotId | None = None) -> Snapshot
             value.decode("utf-8", "surrogateescape") for value in record.all(WISHED_TAG)
         ),
         creator=record.text(CREATOR, ""),
+        extension_sequences_root=record.optional(EXTENSION_SEQUENCES_ROOT, length=HASH_BYTES),
+        statistics_root=record.optional(STATISTICS_ROOT, length=HASH_BYTES),
     )
 
 

@@ -11,7 +11,15 @@ from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import decode_root, encode_root
 from pgsnap.format.record import RecordReader, RecordWriter, too_new
 from pgsnap.limits import SECTION_TABLE_PIECE_BYTES
-from pgsnap.model import HASH_BYTES, Digest, Section, SectionKind, SectionName, Segment
+from pgsnap.model import (
+    HASH_BYTES,
+    OUTSIDE_ROOT,
+    Digest,
+    Section,
+    SectionKind,
+    SectionName,
+    Segment,
+)
 
 NAME_KIND, NAME_SCHEMA, NAME_NAME, NAME_PART = range(1, 5)
 
@@ -117,17 +125,37 @@ def decode_piece(data: bytes) -> Iterator[Section]:
 
 
 def root_hash(sections: Iterable[Section]) -> Digest:
-    """Return the hash that names the contents: of all sections but the globals, in order.
+    """Return the hash that names the contents: of all sections but those of OUTSIDE_ROOT, in order.
 
     It covers names, sizes and digests, not how the text was cut or stored, so it is the same for
     the same dump in every repository.
     """
-    hasher = blake3(b"snap root 1\n")
+    return _hash(b"snap root 1\n", (s for s in sections if s.name.kind not in OUTSIDE_ROOT))
+
+
+def outside_roots(sections: Iterable[Section]) -> dict[SectionKind, Digest]:
+    """Return the roots of what the root hash does not cover, of each kind that is there.
+
+    A kind that comes once is named by its digest; statistics stand in several places of a dump.
+    """
+    of_kind: dict[SectionKind, list[Section]] = {}
     for section in sections:
-        if section.name.kind is not SectionKind.GLOBALS:
-            name = encode_name(section.name)
-            hasher.update(_LENGTH.pack(len(name)))
-            hasher.update(name)
-            hasher.update(struct.pack("<Q", section.plain_bytes))
-            hasher.update(section.digest)
+        if section.name.kind in OUTSIDE_ROOT:
+            of_kind.setdefault(section.name.kind, []).append(section)
+    return {
+        kind: _hash(b"snap statistics root 1\n", found)
+        if kind is SectionKind.STATISTICS
+        else found[0].digest
+        for kind, found in of_kind.items()
+    }
+
+
+def _hash(start: bytes, sections: Iterable[Section]) -> Digest:
+    hasher = blake3(start)
+    for section in sections:
+        name = encode_name(section.name)
+        hasher.update(_LENGTH.pack(len(name)))
+        hasher.update(name)
+        hasher.update(struct.pack("<Q", section.plain_bytes))
+        hasher.update(section.digest)
     return hasher.digest()

@@ -4,6 +4,7 @@ Sizes are in bytes, times are aware datetimes in UTC, hashes are 32 raw bytes.
 """
 
 from pgsnap.model.dump import (
+    OUTSIDE_ROOT,
     DumpEvent,
     SectionEnd,
     SectionKind,
@@ -47,6 +48,7 @@ from pgsnap.model.stored import (
 __all__ = [
     "EMPTY_RECIPE",
     "HASH_BYTES",
+    "OUTSIDE_ROOT",
     "ChunkId",
     "ChunkKind",
     "ChunkerParams",

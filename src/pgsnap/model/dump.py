@@ -24,6 +24,16 @@ class SectionKind(enum.StrEnum):
     """The end mark of the dump."""
     GLOBALS = "globals"
     """Roles, memberships and tablespaces of the cluster, from pg_dumpall. Not part of the dump."""
+    EXTENSION_SEQUENCES = "extension-sequences"
+    """Where sequences of extensions stand that pg_dump leaves out. Not part of the dump."""
+    STATISTICS = "statistics"
+    """The planner's statistics in a dump that was made with them."""
+
+
+OUTSIDE_ROOT = frozenset(
+    {SectionKind.GLOBALS, SectionKind.EXTENSION_SEQUENCES, SectionKind.STATISTICS}
+)
+"""What the root hash does not cover: each of these kinds has a root of its own."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

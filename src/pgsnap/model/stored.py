@@ -131,6 +131,7 @@ class Snapshot:
     """An immutable record of a database's contents. Its id is the hash of its encoded bytes.
 
     *root* names the contents: equal roots mean equal contents (docs/format.md, "Root hash").
+    The other roots name what it does not cover, None where the snapshot has none of it.
     *sections_recipe* is the recipe of the section table. *stored_bytes* is what the packs grew by.
     *wished_tags* are the tags that its commit asked for, with a "+" before those to be moved.
     """
@@ -152,6 +153,8 @@ class Snapshot:
     volatile: tuple[VolatileLine, ...] = ()
     wished_tags: tuple[str, ...] = ()
     creator: str = ""
+    extension_sequences_root: Digest | None = None
+    statistics_root: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,12 @@ from pgsnap.model import ChunkId, Section, SectionKind, SectionName, Snapshot
 from pgsnap.repository.recipes import walk
 from pgsnap.repository.repository import Repository
 
-# What belongs to the cluster or to the database itself is sent only when it is asked for.
-NOT_SENT = frozenset({SectionKind.DATABASE, SectionKind.GLOBALS})
+# What belongs to the cluster, to the database itself or to its extensions is sent only when it is
+# asked for.
+NOT_SENT = frozenset({SectionKind.DATABASE, SectionKind.GLOBALS, SectionKind.EXTENSION_SEQUENCES})
+
+WITH_SEQUENCES = frozenset({SectionKind.EXTENSION_SEQUENCES})
+"""For *also*: the values of extensions' sequences too."""
 
 
 def snapshot_stream(
@@ -23,21 +27,26 @@ def snapshot_stream(
     *,
     restrict_key: str | None,
     sections: Collection[SectionName] | None = None,
+    also: Collection[SectionKind] = (),
     on_section: Callable[[Section], None] | None = None,
 ) -> Iterator[bytes]:
     """Yield the text of *snapshot*'s dump, in order, with its volatile lines put back.
 
-    *sections* chooses by name; None means the whole dump, without the sections of NOT_SENT.
+    *sections* chooses by name; None means the whole dump, without the sections of NOT_SENT that are
+    not in *also*. What follows the end mark of a dump would be no part of it: it goes before.
     *restrict_key* stands in the ``\\restrict`` lines; None leaves these lines out. *on_section* is
     told each section before its first byte. Raises CorruptionError in mid-stream, so what came
     before must not be taken for a whole dump: end of iteration alone means that.
     """
+    left_out = NOT_SENT.difference(also)
     chosen = [
         section
         for section in repo.sections(snapshot)
-        if (sections is None and section.name.kind not in NOT_SENT)
+        if (sections is None and section.name.kind not in left_out)
         or (sections is not None and section.name in sections)
     ]
+    if also:
+        chosen.sort(key=lambda section: section.name.kind is SectionKind.TRAILER)
     # Closed here, not as it is deleted: an interrupt is swallowed there, and comes late.
     with closing(_section_parts(repo, chosen)) as parts:
         for section in chosen:

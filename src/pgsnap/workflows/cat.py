@@ -10,7 +10,7 @@ from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import CorruptionError, UnknownRevision, UnusableInput
 from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
+from pgsnap.repository.stream import WITH_SEQUENCES, snapshot_stream
 
 _VERIFIER = re.compile(rb"(\bPASSWORD\s+)'(?:[^']|'')*'")
 
@@ -32,8 +32,12 @@ def cat(
     *,
     sections: Sequence[str] = (),
     with_secrets: bool = False,
+    with_extension_sequences: bool = False,
 ) -> Iterator[bytes]:
     """Yield the dump of a snapshot, or of the *sections* named as `snap show` prints them.
+
+    The values of extensions' sequences, which pg_dump does not write, stand in the dump only
+    *with_extension_sequences*.
 
     Before the first byte it checks that every pack and chunk is there. On damage in mid-stream,
     also inside a string, it yields a statement that fails, and raises CorruptionError. Password
@@ -44,7 +48,16 @@ def cat(
     repo.check_present(snapshot)
     chosen = _named(list(repo.sections(snapshot)), sections) if sections else None
     watch = _Watch()
-    return _poisoned(_streams(repo, snapshot, chosen, watch, with_secrets=with_secrets), watch)
+    if chosen is None:
+        stream = snapshot_stream(
+            repo,
+            snapshot,
+            restrict_key=fresh_restrict_key(),
+            also=WITH_SEQUENCES if with_extension_sequences else (),
+            on_section=watch.begins,
+        )
+        return _poisoned(stream, watch)
+    return _poisoned(_sections(repo, snapshot, chosen, watch, with_secrets=with_secrets), watch)
 
 
 class _Watch:
@@ -90,19 +103,16 @@ class _Watch:
         return lexer.closing() + (_STATEMENT_SPOILT if lexer.inside else b"") + _POISON
 
 
-def _streams(
+def _sections(
     repo: Repository,
     snapshot: Snapshot,
-    chosen: list[SectionName] | None,
+    chosen: list[SectionName],
     watch: _Watch,
     *,
     with_secrets: bool,
 ) -> Iterator[bytes]:
-    """Yield the dump, or the sections *chosen*; the globals on their own, to be masked."""
+    """Yield the sections *chosen*; the globals on their own, to be masked."""
     key = fresh_restrict_key()
-    if chosen is None:
-        yield from snapshot_stream(repo, snapshot, restrict_key=key, on_section=watch.begins)
-        return
     hidden = [] if with_secrets else [name for name in chosen if name.kind is SectionKind.GLOBALS]
     shown = [name for name in chosen if name not in hidden]
     yield from snapshot_stream(

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 from pgsnap import __version__
 from pgsnap.errors import UsageError
-from pgsnap.format.sections import root_hash
+from pgsnap.format.sections import outside_roots, root_hash
 from pgsnap.format.times import to_micros
 from pgsnap.limits import MESSAGE_BYTES_MAX
-from pgsnap.model import Origin, Section, SectionKind, Snapshot, SnapshotId, SourceKind
+from pgsnap.model import Origin, SectionKind, Snapshot, SnapshotId, SourceKind
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
@@ -94,12 +94,25 @@ def commit(
     # Another commit may have begun later and ended sooner: it is newer than this one.
     parent_id = repo.at_or_before(database, to_micros(moment) - (at is None))
     parent = repo.snapshot(parent_id) if parent_id is not None else None
-    root, globals_root = root_hash(sections), _globals_root(sections)
-    unchanged = parent is not None and parent.root == root
+    root, outside = root_hash(sections), outside_roots(sections)
+    globals_root = outside.get(SectionKind.GLOBALS)
+    sequences_root = outside.get(SectionKind.EXTENSION_SEQUENCES)
+    statistics_root = outside.get(SectionKind.STATISTICS)
+    unchanged = (
+        parent is not None
+        and parent.root == root
+        and parent.extension_sequences_root == sequences_root
+    )
     globals_changed = parent is not None and parent.globals_root != globals_root
     seconds = time.monotonic() - started
     is_twice = at is not None and parent is not None and parent.time == at
-    same = unchanged and not globals_changed and _same_properties(parent, result.origin)
+    same = (
+        unchanged
+        and not globals_changed
+        and parent is not None
+        and parent.statistics_root == statistics_root
+        and _same_properties(parent, result.origin)
+    )
     skip = ((skip_unchanged and not tags) or is_twice) and same
     if skip and parent is not None and parent_id is not None:
         return CommitReport(
@@ -129,6 +142,8 @@ def commit(
         volatile=result.volatile,
         wished_tags=tuple("+" + tag if force_tags else tag for tag in tags),
         creator=_creator(),
+        extension_sequences_root=sequences_root,
+        statistics_root=statistics_root,
     )
     new, given = repo.publish(snapshot)
     return CommitReport(
@@ -177,13 +192,6 @@ def _same_properties(parent: Snapshot | None, origin: Origin) -> bool:
     if before is None or origin.properties is None:
         return before is origin.properties
     return replace(before, size_bytes=0) == replace(origin.properties, size_bytes=0)
-
-
-def _globals_root(sections: Sequence[Section]) -> bytes | None:
-    for section in sections:
-        if section.name.kind is SectionKind.GLOBALS:
-            return section.digest
-    return None
 
 
 def _after(began: datetime, newest: SnapshotId | None, repo: Repository) -> datetime:

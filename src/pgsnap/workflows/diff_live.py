@@ -28,7 +28,14 @@ from pgsnap.workflows.diff_sections import AFTER, BEFORE, chunks_of, within_rows
 if TYPE_CHECKING:
     from pgsnap.chunking.row_difference import RowDifference
 
-_KEPT_KINDS = frozenset({SectionKind.PRE_DATA, SectionKind.POST_DATA, SectionKind.SEQUENCES})
+_KEPT_KINDS = frozenset(
+    {
+        SectionKind.PRE_DATA,
+        SectionKind.POST_DATA,
+        SectionKind.SEQUENCES,
+        SectionKind.EXTENSION_SEQUENCES,
+    }
+)
 # Chunks of the snapshot among which the next chunk of the dump is looked for.
 _LOOKED_AHEAD = 20_000
 # How far the dump may go on alone before the snapshot's next chunk is read: the sides stay in step

@@ -10,7 +10,9 @@ from pgsnap.model import Origin, Section, SectionKind, SectionName, Snapshot, Sn
 TableName = tuple[str, str]
 
 # What every dump of an unchanged database may differ in, and what says nothing of its contents.
-_NO_CONTENTS = frozenset({SectionKind.PREAMBLE, SectionKind.TRAILER, SectionKind.GLOBALS})
+_NO_CONTENTS = frozenset(
+    {SectionKind.PREAMBLE, SectionKind.TRAILER, SectionKind.GLOBALS, SectionKind.STATISTICS}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ def other_sections(before: Version, after: Version) -> tuple[str, ...]:
         SectionKind.PRE_DATA,
         SectionKind.POST_DATA,
         SectionKind.SEQUENCES,
+        SectionKind.EXTENSION_SEQUENCES,
         SectionKind.LARGE_OBJECTS,
     }
     return tuple(

@@ -10,6 +10,9 @@ from pgsnap.model import SectionKind
 from pgsnap.workflows.diff_report import EntryDiff, SequenceDiff, TableName, Version
 
 _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
+_SEQUENCES = (SectionKind.SEQUENCES, SectionKind.EXTENSION_SEQUENCES)
+# Neither schema nor rows; snap 0.1 took them for post-data.
+_STATISTICS = frozenset({"STATISTICS DATA", "EXTENDED STATISTICS DATA"})
 
 
 def definitions(before: Version, after: Version) -> list[EntryDiff]:
@@ -33,7 +36,8 @@ def definitions(before: Version, after: Version) -> list[EntryDiff]:
 
 
 def _entries(version: Version, kind: SectionKind) -> dict[tuple[str, str, str, int], DdlEntry]:
-    return ddl_entries(_text(version, kind), version.origin.client_encoding)
+    entries = ddl_entries(_text(version, kind), version.origin.client_encoding)
+    return {key: entry for key, entry in entries.items() if entry.type not in _STATISTICS}
 
 
 def _text(version: Version, kind: SectionKind) -> bytes:
@@ -56,12 +60,13 @@ def shared_keys(before: Version, after: Version) -> dict[TableName, tuple[str, .
 
 
 def sequences(before: Version, after: Version) -> list[SequenceDiff]:
-    """Return the sequences whose values differ, by name."""
-    kind = SectionKind.SEQUENCES
-    if before.digest(kind) == after.digest(kind):
+    """Return the sequences whose values differ, extensions' own among them, by name."""
+    if all(before.digest(kind) == after.digest(kind) for kind in _SEQUENCES):
         return []
     old, new = (
-        sequence_values(_text(version, kind), version.origin.client_encoding)
+        sequence_values(
+            b"".join(_text(version, kind) for kind in _SEQUENCES), version.origin.client_encoding
+        )
         for version in (before, after)
     )
     return [

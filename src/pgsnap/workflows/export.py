@@ -12,7 +12,7 @@ from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
+from pgsnap.repository.stream import WITH_SEQUENCES, snapshot_stream
 from pgsnap.targets.file import check_target, write_file
 from pgsnap.workflows.backup_names import backup_name
 
@@ -36,6 +36,7 @@ def export(
     *,
     zone: tzinfo | None = None,
     force: bool = False,
+    with_extension_sequences: bool = False,
     progress: Progress = SILENT,
 ) -> ExportReport:
     """Write the dump of a snapshot to *path*, compressed as its ending says; the file gets the
@@ -52,7 +53,12 @@ def export(
     progress.phase("export", snapshot.plain_bytes)
 
     def told() -> Iterator[bytes]:
-        for block in snapshot_stream(repo, snapshot, restrict_key=fresh_restrict_key()):
+        for block in snapshot_stream(
+            repo,
+            snapshot,
+            restrict_key=fresh_restrict_key(),
+            also=WITH_SEQUENCES if with_extension_sequences else (),
+        ):
             progress.advance(len(block))
             yield block
 

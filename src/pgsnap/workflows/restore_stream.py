@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pgsnap.dump.entry_filter import LeftOut, leave_out
-from pgsnap.model import Section, SectionName, Snapshot, SourceKind
+from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SourceKind
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
 from pgsnap.targets.dumptext import without_unknown_sets
+from pgsnap.targets.requirements import source_major
 from pgsnap.targets.row_order import Table, keep_order, tables_to_keep
 from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
 
@@ -38,6 +39,9 @@ def dump_for_psql(
         return current[0].name if current else None
 
     sections = sections_to_send(repo, snapshot, plan.options.tables)
+    if plan.server.major < (source_major(snapshot.origin) or 0):
+        # An older server has not the functions that take them; it makes statistics of its own.
+        sections = [each for each in sections if each.name.kind is not SectionKind.STATISTICS]
     blocks = snapshot_stream(
         repo,
         snapshot,

@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.recipe import decode_node
-from pgsnap.format.sections import root_hash
+from pgsnap.format.sections import outside_roots, root_hash
 from pgsnap.model import (
     ChunkId,
     PackId,
@@ -269,7 +269,7 @@ def _fingerprint(section: Section) -> bytes:
 
 def _totals(snapshot: Snapshot, sections: Sequence[Section]) -> str:
     """Return what a manifest says otherwise than its sections, empty where all agree."""
-    roles = [s.digest for s in sections if s.name.kind is SectionKind.GLOBALS]
+    outside = outside_roots(sections)
     tables = {(s.name.schema, s.name.name) for s in sections if s.name.kind is SectionKind.DATA}
     sizes = {s.name: s.plain_bytes for s in sections}
     pairs = (
@@ -278,7 +278,13 @@ def _totals(snapshot: Snapshot, sections: Sequence[Section]) -> str:
         ("bytes", snapshot.plain_bytes, sum(s.plain_bytes for s in sections)),
         ("rows", snapshot.rows, sum(s.rows or 0 for s in sections)),
         ("root", snapshot.root, root_hash(sections)),
-        ("roles", snapshot.globals_root, roles[0] if roles else None),
+        ("roles", snapshot.globals_root, outside.get(SectionKind.GLOBALS)),
+        (
+            "sequences of extensions",
+            snapshot.extension_sequences_root,
+            outside.get(SectionKind.EXTENSION_SEQUENCES),
+        ),
+        ("statistics", snapshot.statistics_root, outside.get(SectionKind.STATISTICS)),
         ("names", len(sizes), len(sections)),
         ("volatile lines", True, _lines_fit(snapshot, sizes)),
     )

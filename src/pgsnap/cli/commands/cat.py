@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.options import Revision
+from pgsnap.cli.options import Revision, WithExtensionSequences
 from pgsnap.cli.world import open_repository, resolve
 from pgsnap.errors import UsageError
 
@@ -34,6 +34,7 @@ def run(
         bool,
         typer.Option("--with-secrets", help="Show the password verifiers of roles (globals only)."),
     ] = False,
+    with_extension_sequences: WithExtensionSequences = False,
 ) -> None:
     """Write a snapshot as plain SQL to standard output, fit for psql.
 
@@ -47,9 +48,20 @@ def run(
         raise UsageError(
             "cat writes SQL, so --json has no meaning for it", hint="Run `snap show REV --json`."
         )
+    if section and with_extension_sequences:
+        raise UsageError(
+            "--with-extension-sequences is for the whole dump",
+            hint="With --section, name them: --section extension-sequences.",
+        )
     with open_repository(invocation) as repo:
         snapshot_id = resolve(invocation, repo, revision)
-        blocks = cat(repo, snapshot_id, sections=section or (), with_secrets=with_secrets)
+        blocks = cat(
+            repo,
+            snapshot_id,
+            sections=section or (),
+            with_secrets=with_secrets,
+            with_extension_sequences=with_extension_sequences,
+        )
         if invocation.terminal.stdout_is_terminal:
             invocation.warn("warning: the dump goes to the terminal; pipe it into psql or a file")
         for block in blocks:

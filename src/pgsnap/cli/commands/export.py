@@ -9,7 +9,7 @@ import typer
 
 from pgsnap.cli import render
 from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.options import Revision
+from pgsnap.cli.options import Revision, WithExtensionSequences
 from pgsnap.cli.timezone import parse_zone
 from pgsnap.cli.world import open_repository, resolve
 from pgsnap.errors import UsageError
@@ -39,6 +39,7 @@ def run(
             help="Time zone for the name of a file in a folder. [default: local]",
         ),
     ] = None,
+    with_extension_sequences: WithExtensionSequences = False,
 ) -> None:
     """Write a snapshot to a plain dump file, for a life without snap.
 
@@ -63,7 +64,15 @@ def run(
     with open_repository(invocation) as repo:
         snapshot_id = resolve(invocation, repo, revision)
         with invocation.progress() as progress:
-            report = export(repo, snapshot_id, path, zone=zone, force=force, progress=progress)
+            report = export(
+                repo,
+                snapshot_id,
+                path,
+                zone=zone,
+                force=force,
+                with_extension_sequences=with_extension_sequences,
+                progress=progress,
+            )
     fields = {
         "id": report.snapshot_id.hex(),
         "database": report.snapshot.database,
