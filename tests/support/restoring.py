@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pgsnap.model import SnapshotId
@@ -19,6 +20,8 @@ from pgsnap.workflows.commit import commit
 from pgsnap.workflows.restore import restore
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from pgsnap.workflows.restore_report import RestoreReport
+from pgsnap.workflows.restore_table import TablesReport, restore_tables
+from pgsnap.workflows.table_plan import TableOptions, TablesPlan, parse_tables, plan_tables
 from support.databases import Database
 
 LABEL = "app"
@@ -103,3 +106,29 @@ class Hammer:
             self._stop.set()
             for thread in threads:
                 thread.join()
+
+
+def tables_now(
+    repo: Repository,
+    snapshot: SnapshotId,
+    server: Server,
+    *names: str,
+    replace: bool = False,
+    check_keys: bool = False,
+) -> TablesReport:
+    """Plan and restore single tables in one go, without a safety snapshot."""
+    plan = plan_of_tables(repo, snapshot, server, *names, replace=replace, check_keys=check_keys)
+    return restore_tables(repo, plan, server)
+
+
+def plan_of_tables(
+    repo: Repository,
+    snapshot: SnapshotId,
+    server: Server,
+    *names: str,
+    replace: bool = False,
+    check_keys: bool = False,
+) -> TablesPlan:
+    """Plan a restore of single tables; those beside live ones end in ``__was``."""
+    options = TableOptions(parse_tables(list(names)), "was", replace, check_keys)
+    return plan_tables(repo, snapshot, server, options, datetime.now(UTC))

@@ -11,6 +11,9 @@ from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
 
 _SETTINGS = b"SETTING"
+# pg_dump's way to say who granted what follows, within an entry of rights. The one that stands
+# before an entry, for its owner, has its name in single quotes.
+GRANTOR = re.compile(rb"SET SESSION AUTHORIZATION [^'\s]")
 _NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.;()"]+)'
 _TABLE = rb"(%b)\.(%b)" % (_NAME, _NAME)
 # The types of entries that may belong to a table. Others may hold any SQL in their bodies.
@@ -50,7 +53,8 @@ class DdlEntry:
     """One entry of a dump, or all its SETs (type ``SETTING``). *text* is without its header.
 
     *table* is the table that it defines or changes, as schema and name, None where there is none.
-    *place* are the statements that set its tablespace and access method.
+    *place* are the statements that set its tablespace and access method. *owner* is what its
+    header says: "" where the dump was made without owners.
     """
 
     type: str
@@ -59,6 +63,7 @@ class DdlEntry:
     text: str
     table: tuple[str, str] | None
     place: str = ""
+    owner: str = ""
 
     @property
     def title(self) -> str:
@@ -77,7 +82,9 @@ def ddl_entries(
     end are put into it, for the section behind.
     """
     places = {} if places is None else places
-    found: list[tuple[bytes, bytes, bytes, bytes, list[bytes]]] = [(b"SQL", b"", b"", b"", [])]
+    found: list[tuple[bytes, bytes, bytes, bytes, bytes, list[bytes]]] = [
+        (b"SQL", b"", b"", b"", b"", [])
+    ]
     settings: dict[bytes, None] = {}
     lexer = Lexer()
     for piece, data in (*lexer.feed(text), *lexer.finish()):
@@ -85,18 +92,18 @@ def ddl_entries(
         if header is not None:
             entry = parse_entry(header)
             place = b"\n".join(places.values())
-            found.append((entry.type, entry.schema, entry.name, place, []))
-        elif piece is Piece.SETTING:
+            found.append((entry.type, entry.schema, entry.name, entry.owner, place, []))
+        elif piece is Piece.SETTING and not (found[-1][0] == b"ACL" and GRANTOR.match(data)):
             settings[data.strip()] = None
             if (match := _PLACE.fullmatch(data.strip())) is not None:
                 places[match[1]] = match[0]
         else:
-            found[-1][4].append(data)
+            found[-1][5].append(data)
     if settings:
-        found.append((_SETTINGS, b"", b"", b"", [b"\n".join(settings)]))
+        found.append((_SETTINGS, b"", b"", b"", b"", [b"\n".join(settings)]))
     times: Counter[tuple[str, str, str]] = Counter()
     entries = {}
-    for type_name, schema, name, place, parts in found:
+    for type_name, schema, name, owner, place, parts in found:
         body = b"".join(parts).strip()
         if not body:
             continue
@@ -104,7 +111,7 @@ def ddl_entries(
         key = (words[0], words[1], words[2])
         table = _table_of(type_name, key, body, encoding)
         entries[(*key, times[key])] = DdlEntry(
-            *key, decode(body, encoding), table, decode(place, encoding)
+            *key, decode(body, encoding), table, decode(place, encoding), decode(owner, encoding)
         )
         times[key] += 1
     return entries

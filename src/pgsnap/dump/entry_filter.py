@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from pgsnap.dump.ddl import GRANTOR
 from pgsnap.dump.entries import ENTRY, decode, encode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
 from pgsnap.dump.table_parts import TableName, foreign_key_ends, without_owner
@@ -87,7 +88,7 @@ class _Filter:
                 yield self._left()
                 self._parts = []
                 self._type = parse_entry(header).type
-            elif piece is Piece.SETTING:
+            elif piece is Piece.SETTING and not (self._type == b"ACL" and GRANTOR.match(data)):
                 # It is for the entries that follow, and stands behind the owner of this one.
                 yield self._left()
                 self._parts, self._type = [], b""

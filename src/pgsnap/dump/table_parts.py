@@ -53,7 +53,8 @@ class TableParts:
 
     *first* come the sequences of its own, which other tables of the restore may draw from, *before*
     the rows stand the table itself and its defaults, *after* them indexes,
-    constraints, triggers, policies, rights, comments and labels; *foreign_keys* are its own.
+    constraints, triggers, policies, comments and labels; *rights* are GRANTs and REVOKEs,
+    *foreign_keys* its own. *owner* is "" where the dump does not say.
     *sequences* are those that belong to its columns, *statistics* its extended ones, *indexes*
     those of constraints too. A partition's *attach* makes it one, and *with_parent* is what else
     it has only as such; both are empty for other tables. *obstacle* says why it cannot be made
@@ -64,6 +65,8 @@ class TableParts:
     first: tuple[str, ...]
     before: tuple[str, ...]
     after: tuple[str, ...]
+    rights: tuple[str, ...]
+    owner: str
     foreign_keys: tuple[str, ...]
     sequences: tuple[TableName, ...]
     statistics: tuple[TableName, ...]
@@ -142,8 +145,13 @@ def table_parts(definitions: Definitions, table: TableName) -> TableParts | None
     return TableParts(
         table=table,
         first=tuple(e.text for e in of_sequences),
-        before=tuple(map(_in_place, (*made, *owned, *identity, *defaults))),
-        after=tuple(map(_in_place, after)),
+        before=(
+            *map(_in_place, (*made, *owned, *identity, *defaults)),
+            *_owner_by_session(made[0]),
+        ),
+        after=tuple(_in_place(e) for e in after if e.type != "ACL"),
+        rights=tuple(e.text for e in after if e.type == "ACL"),
+        owner=made[0].owner,
         foreign_keys=tuple(e.text for e in keys),
         sequences=tuple(sequences),
         statistics=statistics,
@@ -198,6 +206,16 @@ def without_owner(text: str) -> str:
     if _OWNER.fullmatch(last) is None:
         return text
     return text.rstrip().removesuffix(last)
+
+
+def _owner_by_session(made: DdlEntry) -> tuple[str, ...]:
+    """Return what gives a table to its owner where the dump makes it in a session of the owner's
+    (--use-set-session-authorization) instead of saying so behind it."""
+    if not made.owner or without_owner(made.text) != made.text:
+        return ()
+    kind = "FOREIGN TABLE" if made.type == "FOREIGN TABLE" else "TABLE"
+    owner = '"' + made.owner.replace('"', '""') + '"'
+    return (f"ALTER {kind} {quoted((made.schema, made.name))} OWNER TO {owner};",)
 
 
 def _in_place(entry: DdlEntry) -> str:

@@ -15,6 +15,7 @@ from pgsnap.dump.table_parts import TableName, TableParts, quoted, with_names
 from pgsnap.limits import IDENTIFIER_BYTES_MAX
 from pgsnap.sessions.base import ident, literal
 from pgsnap.targets.live_table import REFERS, LiveTable
+from pgsnap.targets.table_blocks import DROP_LANGUAGE, MAKE_LANGUAGE, do
 
 # While it is locked nobody reads or writes the table: better to fail than to let all of them wait.
 LOCK_SECONDS = 30
@@ -54,9 +55,11 @@ def staging_schemas(parts: Iterable[TableParts], tag: str) -> dict[str, str]:
     return {schema: f"snap_{tag}_{number}" for number, schema in enumerate(schemas, 1)}
 
 
-def opening(staging: Mapping[str, str]) -> str:
-    """Begin the transaction, with the schemas for what is made in it."""
-    sql = f"BEGIN;\nSET LOCAL lock_timeout = '{LOCK_SECONDS}s';\n"
+def opening(staging: Mapping[str, str], *, makes_language: bool) -> str:
+    """Make the schemas for what is made in the transaction."""
+    sql = f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s';\n"
+    if makes_language:
+        sql += MAKE_LANGUAGE
     for schema in staging.values():
         sql += f"CREATE SCHEMA {ident(schema)};\n"
         # Who owns the table must be allowed into its schema; nobody else sees it.
@@ -91,15 +94,16 @@ def sequence_values_sql(
     return "".join(lines)
 
 
-def closing(staging: Mapping[str, str]) -> str:
+def closing(staging: Mapping[str, str], *, makes_language: bool) -> str:
     """Drop the empty schemas; fails, and so takes everything back, if anything was left there."""
-    return f"DROP SCHEMA {', '.join(map(ident, staging.values()))};\n"
+    sql = f"DROP SCHEMA {', '.join(map(ident, staging.values()))};\n"
+    return sql + DROP_LANGUAGE if makes_language else sql
 
 
 def no_ties_to_live(table: TableName, made_as: TableName, tag: str) -> str:
     """Fail if the new table depends on the live one: then a name was not replaced."""
     new, live = (literal(quoted(name)) for name in (made_as, table))
-    return _do(
+    return do(
         tag,
         "DECLARE tie text;",
         f"""SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) INTO tie
@@ -127,7 +131,7 @@ def rename_all(tables: Iterable[tuple[TableName, TableName]], suffix: str, tag: 
     """Give each of *tables* its second name, and what belongs to it one that ends in *suffix*."""
     pairs = list(tables)
     named = [(schema, new) for (schema, _), (_, new) in pairs]
-    return _do(tag, "", _renames(pairs) + _rename_parts([_oid(name) for name in named], suffix))
+    return do(tag, "", _renames(pairs) + _rename_parts([_oid(name) for name in named], suffix))
 
 
 def set_schemas(tables: Iterable[tuple[TableName, str]]) -> str:
@@ -140,7 +144,7 @@ def set_schemas(tables: Iterable[tuple[TableName, str]]) -> str:
 def move_statistics(staging: Mapping[str, str], tag: str) -> str:
     """Let extended statistics follow their table: SET SCHEMA leaves them where they are."""
     return "".join(
-        _do(
+        do(
             tag,
             "DECLARE name text;",
             f"""FOR name IN SELECT s.stxname FROM pg_catalog.pg_statistic_ext s
@@ -168,7 +172,7 @@ def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str
     planned = ", ".join(f"({_oid(live.name)}, {live.oid}::pg_catalog.oid)" for live, _ in replaced)
     oids = ", ".join(str(live.oid) for live, _ in replaced)
     suffix = f"__{replaced[0][1][1].rpartition('__')[2]}"
-    return f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE;\n" + _do(
+    return f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE;\n" + do(
         tag,
         "DECLARE views text[]; keys text[]; drops text[]; own text[]; one text;",
         f"""IF EXISTS (SELECT FROM (VALUES {planned}) AS v (now, oid)
@@ -251,9 +255,3 @@ def _rename_parts(oids: Iterable[str], suffix: str) -> str:
       'ALTER %s %I.%I RENAME TO %I', part.word, part.place, part.name, fresh);
   END LOOP;
   END;"""
-
-
-def _do(tag: str, declare: str, body: str) -> str:
-    """Return a DO block; *tag* is nothing that can stand in a name."""
-    head = f"{declare}\n" if declare else ""
-    return f"DO $snap_{tag}$\n{head}BEGIN\n  {body}\nEND $snap_{tag}$;\n"

@@ -8,7 +8,7 @@ kill at any moment, leaves nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 
@@ -39,17 +39,11 @@ from pgsnap.targets.naming import application_name, new_token
 from pgsnap.targets.table_swap import (
     closing,
     move_statistics,
-    no_ties_to_live,
-    opening,
     rename_all,
-    renamed,
-    sequence_values_sql,
     set_schemas,
-    staged_names,
-    staging_schemas,
     take_places,
 )
-from pgsnap.workflows.table_plan import TablesPlan
+from pgsnap.workflows.table_plan import TablesPlan, script_of
 
 _BACKEND_SECONDS = 10.0
 _DONE = "interrupted, but the tables were restored already"
@@ -148,8 +142,10 @@ class _Load:
         self._encoding = self._snapshot.origin.client_encoding
         self._token = new_token()
         self._parts = [table.parts for table in plan.tables]
-        self._staging = staging_schemas(self._parts, self._token)
-        self._names = staged_names(self._parts, self._staging)
+        self._made = script_of(
+            plan.tables, plan.rights, plan.sequences, self._token, plan.makes_language
+        )
+        self._names = self._made.names
         self._committing = False
 
     def run(self, go_aside: Callable[[], None]) -> FeedResult:
@@ -193,22 +189,13 @@ class _Load:
         """Yield all that psql is to run; COMMIT only after everything was proven."""
         yield from self._preamble(feeder)
         feeder.section_begins(SectionName(SectionKind.PRE_DATA))
-        yield self._sql(opening(self._staging))
-        yield from self._definitions(parts.first for parts in self._parts)
-        yield from self._definitions(parts.before for parts in self._parts)
-        partitions = [table.parts for table in self._plan.tables if table.parent is not None]
-        yield from self._definitions(parts.attach for parts in partitions)
+        yield from map(self._sql, self._made.before_rows())
         for table in self._plan.tables:
             for section in table.sections:
                 feeder.section_begins(section.name)
                 yield from self._rows(section, table.parts.table)
         feeder.section_begins(SectionName(SectionKind.POST_DATA))
-        yield self._sql(sequence_values_sql(self._plan.sequences, self._names))
-        yield from self._definitions(parts.after for parts in self._parts)
-        yield from self._definitions(parts.with_parent for parts in partitions)
-        for parts in self._parts:
-            made_as = self._names[parts.table]
-            yield self._sql(no_ties_to_live(parts.table, made_as, self._token))
+        yield from map(self._sql, self._made.after_rows())
         # While nobody has to wait for it: nothing live is locked yet.
         yield self._sql(
             f"ANALYZE {', '.join(quoted(self._names[p.table]) for p in self._parts)};\n"
@@ -224,10 +211,6 @@ class _Load:
         self._committing = True
         # The load does not wait for its WAL (feeder.SETTINGS); who is told that it is done may.
         yield b"SET LOCAL synchronous_commit = on;\nCOMMIT;\n"
-
-    def _definitions(self, texts: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
-        for each in texts:
-            yield self._sql(renamed(each, self._names))
 
     def _preamble(self, feeder: Feeder) -> Iterator[bytes]:
         names = [
@@ -282,11 +265,15 @@ class _Load:
         replaced = [(left.live, left.kept) for left in plan.aside]
         replaced += [(t.live, t.kept) for t in plan.tables if t.live and t.kept]
         sql += take_places(replaced, into_place, tag)
-        sql += move_statistics(self._staging, tag)
+        sql += move_statistics(self._made.staging, tag)
         if plan.options.replace:
             # Under the true names again, so as the snapshot has them.
             sql += "".join(f"{key}\n" for parts in self._parts for key in parts.foreign_keys)
-        return sql + closing(self._staging)
+        return (
+            sql
+            + self._made.proof_of_rights()
+            + closing(self._made.staging, makes_language=plan.makes_language)
+        )
 
     def _sql(self, text: str) -> bytes:
         return encode(text, self._encoding)

@@ -10,7 +10,7 @@ from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.live_table import Dependents, LiveTable, look_at_table
 from pgsnap.targets.preflight import Findings, Me, Problem, check_writable
 from pgsnap.targets.requirements import check_version
-from pgsnap.workflows.table_names import copy_command, shown
+from pgsnap.workflows.table_names import by_a_copy, shown
 
 
 def check_snapshot(session: Session, snapshot: Snapshot) -> Findings:
@@ -38,7 +38,7 @@ def check_parts(
         reasons.append(f"{name} cannot be restored alone: {parts.obstacle}")
     if any(section.rows is None for section in sections):
         reasons.append(f"the rows of {name} are not written as COPY, so they cannot be counted")
-    return [Problem(reason, hint=_by_a_copy(snapshot_id, parts.table)) for reason in reasons]
+    return [Problem(reason, hint=by_a_copy(snapshot_id, parts.table)) for reason in reasons]
 
 
 def partition_alone(snapshot_id: SnapshotId, table: TableName) -> Problem:
@@ -46,14 +46,7 @@ def partition_alone(snapshot_id: SnapshotId, table: TableName) -> Problem:
     return Problem(
         f"{shown(table)} is a partition, and is replaced with the whole table only",
         hint="Name the table that it is a partition of, or restore beside it (leave out --replace)"
-        f" and copy the rows over. Or: {_by_a_copy(snapshot_id, table)}",
-    )
-
-
-def _by_a_copy(snapshot_id: SnapshotId, table: TableName) -> str:
-    return (
-        "Restore it into a new database, and copy what is needed from there:"
-        f" {copy_command(snapshot_id, table)}"
+        f" and copy the rows over. Or: {by_a_copy(snapshot_id, table)}",
     )
 
 

@@ -21,6 +21,14 @@ def copy_command(snapshot_id: SnapshotId, table: TableName) -> str:
     return f"snap restore {snapshot_id.hex()[:12]} --to NEW --table {shlex.quote(shown(table))}"
 
 
+def by_a_copy(snapshot_id: SnapshotId, table: TableName) -> str:
+    """Return the way to a table that cannot be made in the live database."""
+    return (
+        "Restore it into a new database, and copy what is needed from there:"
+        f" {copy_command(snapshot_id, table)}"
+    )
+
+
 def section_text(repo: Repository, snapshot: Snapshot, kind: SectionKind) -> bytes:
     """Return the sections of one kind, one after another."""
     names = [s.name for s in repo.sections(snapshot) if s.name.kind is kind]

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from pgsnap.dump.ddl import sequence_values
+from pgsnap.dump.rights import Right
 from pgsnap.dump.table_parts import (
     Definitions,
     TableName,
@@ -31,7 +32,9 @@ from pgsnap.targets.live_table import (
     live_partitions,
     look_at_table,
 )
+from pgsnap.targets.naming import new_token
 from pgsnap.targets.preflight import Findings, Me, Problem, refuse, who_am_i
+from pgsnap.targets.table_script import TableScript
 from pgsnap.targets.table_swap import beside_name, replaced_name
 from pgsnap.workflows.restore_plan import target_database
 from pgsnap.workflows.table_checks import (
@@ -46,6 +49,8 @@ from pgsnap.workflows.table_checks import (
     unpublished,
 )
 from pgsnap.workflows.table_names import read_definitions, section_text, shown
+from pgsnap.workflows.table_needs import read_needs
+from pgsnap.workflows.table_rehearsal import dump_settings, rehearse
 
 NO_DEPENDENTS = Dependents((), (), (), ())
 SequenceValues: TypeAlias = "dict[str, tuple[int, bool]]"
@@ -121,6 +126,8 @@ class TablesPlan:
     refusals: tuple[Problem, ...]
     psql: Tool
     sequences: SequenceValues = field(repr=False)
+    rights: tuple[Right, ...] = field(repr=False)
+    makes_language: bool
 
     def check(self) -> None:
         """Raise TargetRefused with every reason that forbids this restore."""
@@ -174,20 +181,36 @@ def plan_tables(
     database = target_database(snapshot, server.endpoint, None)
     definitions = read_definitions(repo, snapshot)
     _check_known(definitions, snapshot_id, options.tables)
+    sequences = sequence_values(
+        section_text(repo, snapshot, SectionKind.SEQUENCES), snapshot.origin.client_encoding
+    )
     with server.connect(database) as session:
         psql = server.tool("psql", allow_newer=options.allow_newer_client)
         me = who_am_i(session)
         live = _live_tables(session, options)
         tables = _tables(session, repo, snapshot, definitions, options, live, now)
         aside = _left_behind(session, tables, live, now)
-        findings = check_snapshot(session, snapshot)
+        made = [table.parts for table in tables]
+        needs = read_needs(session, me, database, snapshot_id, made)
+        findings = check_snapshot(session, snapshot) + needs.findings
         findings += Findings(tuple(check_rights(session, me, database)))
+        for table in tables:
+            found = check_parts(snapshot_id, table.parts, table.sections)
+            findings += Findings(tuple(found))
+        info = read_server(session)
+        if not findings.problems:
+            findings += rehearse(
+                session,
+                script_of(tables, needs.rights, sequences, new_token(), needs.makes_language),
+                dump_settings(repo, snapshot, info.major),
+                snapshot_id,
+                makes_views=any(table.dependents.views for table in tables),
+            )
         for table in tables:
             findings += _found(session, me, snapshot_id, table, options)
         for left in aside:
             found = check_live(me, left.live, is_whole=False)
             findings += Findings((*found, *check_set_aside(left.live, left.dependents)))
-        info = read_server(session)
     return TablesPlan(
         snapshot_id=snapshot_id,
         label=snapshot.database,
@@ -200,9 +223,28 @@ def plan_tables(
         warnings=findings.warnings + tuple(_told(definitions, snapshot, tables, options)),
         refusals=findings.problems,
         psql=psql,
-        sequences=sequence_values(
-            section_text(repo, snapshot, SectionKind.SEQUENCES), snapshot.origin.client_encoding
-        ),
+        sequences=sequences,
+        rights=needs.rights,
+        makes_language=needs.makes_language,
+    )
+
+
+def script_of(
+    tables: Iterable[TablePlan],
+    rights: Sequence[Right],
+    sequences: SequenceValues,
+    tag: str,
+    makes_language: bool,
+) -> TableScript:
+    """Return the SQL that makes *tables*; *tag* is a word that nothing else uses."""
+    planned = list(tables)
+    return TableScript(
+        parts=[table.parts for table in planned],
+        partitions=[table.parts for table in planned if table.parent is not None],
+        rights=rights,
+        sequences=sequences,
+        tag=tag,
+        makes_language=makes_language,
     )
 
 
@@ -294,8 +336,7 @@ def _found(
 ) -> Findings:
     """Return what forbids the restore of one table, and what should be known of it."""
     parts = table.parts
-    problems = check_parts(snapshot_id, parts, table.sections)
-    problems += check_place(session, table.target, table.kept, table.live)
+    problems = check_place(session, table.target, table.kept, table.live)
     is_alone = table.parent is None and bool(parts.attach)
     if options.replace and is_alone:
         problems.append(partition_alone(snapshot_id, parts.table))

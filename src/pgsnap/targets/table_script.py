@@ -1,0 +1,78 @@
+"""The SQL that makes tables of a snapshot, but for their rows: the same for a restore, and for the
+rehearsal of it that is rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from pgsnap.dump.rights import Right, as_grantors
+from pgsnap.dump.table_parts import TableName, TableParts, with_names
+from pgsnap.targets.table_rights import note_oids, same_rights, without_default_privileges
+from pgsnap.targets.table_swap import (
+    no_ties_to_live,
+    opening,
+    renamed,
+    sequence_values_sql,
+    staged_names,
+    staging_schemas,
+)
+
+
+@dataclass(frozen=True)
+class TableScript:
+    """What is made, in which order. *parts* are those of all tables, *partitions* of those among
+    them that will be partitions of others; *tag* is this restore's own word.
+
+    *rights* are all that the new tables and sequences are to have, *sequences* where those stand.
+    *makes_language*: the database has no PL/pgSQL.
+    """
+
+    parts: Sequence[TableParts]
+    partitions: Sequence[TableParts]
+    rights: Sequence[Right]
+    sequences: Mapping[str, tuple[int, bool]]
+    tag: str
+    makes_language: bool
+
+    @cached_property
+    def staging(self) -> dict[str, str]:
+        """The schema in which each true one's tables are made."""
+        return staging_schemas(self.parts, self.tag)
+
+    @cached_property
+    def names(self) -> dict[TableName, TableName]:
+        """The name in the making of all that has one of its own."""
+        return staged_names(self.parts, self.staging)
+
+    def before_rows(self, settings: str = "") -> Iterator[str]:
+        """Yield the beginning of the transaction, with *settings* for it, up to empty tables."""
+        yield f"BEGIN;\n{settings}"
+        yield opening(self.staging, makes_language=self.makes_language)
+        yield from self._definitions(parts.first for parts in self.parts)
+        yield from self._definitions(parts.before for parts in self.parts)
+        yield without_default_privileges(self.staging.values(), self.tag)
+        yield note_oids(self.staging.values())
+        yield from self._definitions(parts.attach for parts in self.partitions)
+
+    def after_rows(self) -> Iterator[str]:
+        """Yield all that the tables have besides their rows, but for foreign keys."""
+        yield sequence_values_sql(dict(self.sequences), self.names)
+        yield from self._definitions(parts.after for parts in self.parts)
+        yield from self._definitions(parts.with_parent for parts in self.partitions)
+        yield from map(as_grantors, self._definitions(parts.rights for parts in self.parts))
+        for parts in self.parts:
+            yield no_ties_to_live(parts.table, self.names[parts.table], self.tag)
+
+    def proof_of_rights(self) -> str:
+        """Return what fails unless the rights are the snapshot's: the last before COMMIT."""
+        return same_rights(self.rights, self.names, self.tag)
+
+    def with_names(self, text: str) -> str:
+        """Return SQL of the dump, with the names of what is in the making."""
+        return with_names(text, self.names)
+
+    def _definitions(self, texts: Iterable[tuple[str, ...]]) -> Iterator[str]:
+        for each in texts:
+            yield renamed(each, self.names)

@@ -1,0 +1,177 @@
+"""The tables made without their rows, in a transaction that is rolled back: what the database does
+not take is known before anything is restored, and told with the server's own reason."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from pgsnap.dump.entries import decode
+from pgsnap.dump.table_parts import TableName
+from pgsnap.errors import QueryFailed
+from pgsnap.model import SectionKind, Snapshot, SnapshotId, quote_ident
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.targets.dumptext import unknown_sets
+from pgsnap.targets.preflight import Findings, Problem
+from pgsnap.targets.table_script import TableScript
+from pgsnap.targets.table_swap import beside_name, rename_all
+from pgsnap.workflows.table_names import by_a_copy, section_text, shown
+
+_UNDEFINED_FUNCTION = "42883"
+_DRAWS = r"\m(nextval|setval)\M"
+
+
+def rehearse(
+    session: Session,
+    script: TableScript,
+    settings: str,
+    snapshot_id: SnapshotId,
+    *,
+    makes_views: bool,
+) -> Findings:
+    """Return why the tables of *script* cannot be made, and what else runs when they are. Nothing
+    of it stays. *settings* are the dump's own, *makes_views*: views are made again behind it."""
+    triggers = _event_triggers(session)
+    try:
+        drawn = _run(session, script, settings, makes_views=makes_views)
+    except QueryFailed as error:
+        are_triggers = bool(triggers) and _is_made_without_them(session, script, settings)
+        if are_triggers:
+            return Findings((_forbidden(error, triggers),))
+        return Findings((_not_made(script, error, snapshot_id),))
+    found = Findings(tuple(_drawn(snapshot_id, *one) for one in drawn))
+    if triggers:
+        also = f"event triggers of the database run as tables are made: {', '.join(triggers)}"
+        found += Findings(warnings=(also,))
+    return found
+
+
+def dump_settings(repo: Repository, snapshot: Snapshot, server_major: int) -> str:
+    """Return the parameters that the dump sets at its beginning, for the rest of a transaction.
+    The session keeps its own encoding."""
+    text = decode(
+        section_text(repo, snapshot, SectionKind.PREAMBLE), snapshot.origin.client_encoding
+    )
+    left_out = ("client_encoding", *(name.decode() for name in unknown_sets(server_major)))
+    return "".join(
+        f"SET LOCAL {line.removeprefix('SET ')}\n"
+        for line in text.splitlines()
+        if line.startswith("SET ") and line.endswith(";") and line.split()[1] not in left_out
+    )
+
+
+def _run(
+    session: Session, script: TableScript, settings: str, *, makes_views: bool
+) -> list[tuple[TableName, str]]:
+    """Make all of *script* and take it back. Return the generated columns whose values cannot come
+    back as they were, by table and column."""
+    session.execute("".join(script.before_rows(settings)))
+    drawn = list(_drawing_columns(session, script))
+    session.execute("".join((*script.after_rows(), *_later(script, makes_views=makes_views))))
+    session.execute("ROLLBACK")
+    return drawn
+
+
+def _later(script: TableScript, *, makes_views: bool) -> Iterator[str]:
+    """Yield the swap's kinds of statements, on what was made, and the proof at its end."""
+    names = [script.names[parts.table] for parts in script.parts]
+    taken = set(names)
+    pairs = []
+    for name in names:
+        pairs.append((name, beside_name(name, "snap", taken)))
+        taken.add(pairs[-1][1])
+    yield rename_all(pairs, "__snap", script.tag)
+    spare = ident(f"snap_{script.tag}_0")
+    yield f"CREATE SCHEMA {spare};\n"
+    if makes_views:
+        yield f"CREATE OR REPLACE VIEW {spare}.snap AS SELECT 1 AS one;\n"
+    yield f"DROP SCHEMA {spare} CASCADE;\n"
+    yield script.proof_of_rights()
+
+
+def _drawing_columns(session: Session, script: TableScript) -> Iterator[tuple[TableName, str]]:
+    schemas = {made_in: schema for schema, made_in in script.staging.items()}
+    rows = session.query(
+        "SELECT DISTINCT n.nspname, c.relname, t.attname FROM pg_catalog.pg_attribute t"
+        " JOIN pg_catalog.pg_class c ON c.oid = t.attrelid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN pg_catalog.pg_attrdef a ON a.adrelid = t.attrelid AND a.adnum = t.attnum"
+        " JOIN pg_catalog.pg_depend d ON d.objid = a.oid"
+        " AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass"
+        " AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
+        " JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid"
+        f" WHERE t.attgenerated = 's' AND n.nspname IN ({', '.join(map(literal, schemas))})"
+        " AND p.prosrc || coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), '')"
+        f" ~ {literal(_DRAWS)} ORDER BY 1, 2, 3"
+    )
+    for schema, table, column in rows:
+        yield (schemas[schema or ""], table or ""), column or ""
+
+
+def _drawn(snapshot_id: SnapshotId, table: TableName, column: str) -> Problem:
+    return Problem(
+        f"the generated column {quote_ident(column)} of {shown(table)} draws from a sequence",
+        detail="Its values are in no dump: they are made anew as rows are loaded, and would be"
+        " others.",
+        hint="Restore the rows you need by hand, with the column made a plain one:"
+        f" snap cat {snapshot_id.hex()[:12]}"
+        f" --section {shlex.quote(f'data {shown(table)}')}",
+    )
+
+
+def _event_triggers(session: Session) -> tuple[str, ...]:
+    """Return the event triggers that may run as tables are made and moved."""
+    rows = session.query(
+        "SELECT evtname FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D'"
+        " AND evtevent IN ('ddl_command_start', 'ddl_command_end', 'sql_drop') ORDER BY 1"
+    )
+    return tuple(name for (name,) in rows if name is not None)
+
+
+def _is_made_without_them(session: Session, script: TableScript, settings: str) -> bool:
+    """Tell whether the tables can be made where event triggers are off, as far as our role may
+    turn them off."""
+    if session.server_version_num >= 170000:
+        off = "SET LOCAL event_triggers = off;\n"
+    else:
+        off = "SET LOCAL session_replication_role = replica;\n"
+    try:
+        _run(session, script, off + settings, makes_views=True)
+    except QueryFailed:
+        return False
+    return True
+
+
+def _forbidden(error: QueryFailed, triggers: tuple[str, ...]) -> Problem:
+    switch = [f"ALTER EVENT TRIGGER {ident(name)}" for name in triggers]
+    return Problem(
+        f"an event trigger of the database forbids it: {error.message}",
+        detail=f"Without its event triggers ({', '.join(triggers)}) the tables could be made.",
+        hint="Where it may be off meanwhile: "
+        + " ".join(f"{words} DISABLE;" for words in switch)
+        + " and afterwards ENABLE again.",
+    )
+
+
+def _not_made(script: TableScript, error: QueryFailed, snapshot_id: SnapshotId) -> Problem:
+    """Return the server's reason, with the names that the tables have in the dump."""
+    names = [parts.table for parts in script.parts]
+    message, detail = (_by_true_names(script, text) for text in (error.message, error.detail))
+    if error.sqlstate == _UNDEFINED_FUNCTION and message != error.message:
+        detail = (
+            "A check, default, index or policy of it takes the table's own row type, and the"
+            f" function is for the rows of the one that is there. {detail}"
+        ).strip()
+    which = shown(names[0]) if len(names) == 1 else f"{shown(names[0])} and the tables with it"
+    return Problem(
+        f"{which} cannot be made in this database: {message}",
+        detail=detail,
+        hint=by_a_copy(snapshot_id, names[0]),
+    )
+
+
+def _by_true_names(script: TableScript, text: str) -> str:
+    for schema, made_in in script.staging.items():
+        text = text.replace(made_in, quote_ident(schema))
+    return text
