@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pgsnap.cli import render
 
 if TYPE_CHECKING:
-    from pgsnap.model import Snapshot, SnapshotId
+    from pgsnap.model import SnapshotHead, SnapshotId
     from pgsnap.workflows.history import KeptEntry
     from pgsnap.workflows.verdicts import Drilled
 
 
 def snapshot_fields(
-    snapshot_id: SnapshotId, snapshot: Snapshot, tags: Sequence[str]
+    snapshot_id: SnapshotId, snapshot: SnapshotHead, tags: Sequence[str]
 ) -> dict[str, Any]:
     """Return what --json tells about a snapshot, the same in every command."""
     return {
@@ -34,7 +34,7 @@ def snapshot_fields(
     }
 
 
-def summary_line(snapshot_id: SnapshotId, snapshot: Snapshot) -> str:
+def summary_line(snapshot_id: SnapshotId, snapshot: SnapshotHead) -> str:
     """Return the last line of a commit: id, database, tables, bytes, new bytes, time."""
     return "  ".join(
         (
@@ -53,7 +53,7 @@ def when(moment: datetime, now: datetime) -> str:
     return f"{render.clock(moment)} ({render.ago(moment, now)})"
 
 
-def snapshot_words(snapshot_id: SnapshotId, snapshot: Snapshot, now: datetime) -> str:
+def snapshot_words(snapshot_id: SnapshotId, snapshot: SnapshotHead, now: datetime) -> str:
     """Return which snapshot a plan is about: id, database and time, and below its message."""
     head = f"{render.short_id(snapshot_id)} of {render.plain(snapshot.database)}"
     return f"{head}, {when(snapshot.time, now)}\n{render.first_line(snapshot.message)}"
@@ -85,7 +85,7 @@ def tag_words(tags: Sequence[str]) -> str:
 
 def log_block(
     snapshot_id: SnapshotId,
-    snapshot: Snapshot,
+    snapshot: SnapshotHead,
     tags: Sequence[str],
     *,
     now: datetime,
@@ -110,7 +110,7 @@ def log_block(
 
 
 def log_rows(
-    entries: Sequence[tuple[SnapshotId, Snapshot, Sequence[str]]],
+    entries: Sequence[tuple[SnapshotId, SnapshotHead, Sequence[str]]],
     *,
     now: datetime,
     several_databases: bool,

@@ -20,6 +20,10 @@ _KNOWN = range(LEVEL, SKETCHES + 1)
 SKETCHES_FIELD = SKETCHES | IGNORABLE
 
 ROOT_CHUNK, ROOT_LEVEL, ROOT_PLAIN_BYTES, ROOT_LINES = range(1, 5)
+# A root as this version writes one, in one piece: there are hundreds of thousands of them.
+_PLAIN_ROOT = struct.Struct(f"<HI{HASH_BYTES}sHIqHIqHIq")
+_ROOT_FIELDS = (ROOT_CHUNK, ROOT_LEVEL, ROOT_PLAIN_BYTES, ROOT_LINES)
+_ROOT_SIZES = (HASH_BYTES, 8, 8, 8)
 
 
 def ends_node(entries_in_node: int, last: ChunkId) -> bool:
@@ -94,10 +98,23 @@ def encode_root(root: RecipeRoot) -> bytes:
     return record.to_bytes()
 
 
-def decode_root(data: bytes, what: str, *, also_known: Sequence[int] = ()) -> RecipeRoot:
-    record = RecordReader(data, what=what, known=(*range(ROOT_CHUNK, ROOT_LINES + 1), *also_known))
-    chunk = record.optional(ROOT_CHUNK, length=HASH_BYTES)
-    level = record.integer(ROOT_LEVEL)
+def decode_root(data: bytes, what: str) -> RecipeRoot:
+    if len(data) == _PLAIN_ROOT.size:
+        fields = _PLAIN_ROOT.unpack(data)
+        if fields[::3] == _ROOT_FIELDS and fields[1::3] == _ROOT_SIZES:
+            chunk, level, plain_bytes, lines = fields[2::3]
+            return _root(chunk, level, plain_bytes, lines, what)
+    record = RecordReader(data, what=what, known=range(ROOT_CHUNK, ROOT_LINES + 1))
+    return _root(
+        record.optional(ROOT_CHUNK, length=HASH_BYTES),
+        record.integer(ROOT_LEVEL),
+        record.integer(ROOT_PLAIN_BYTES),
+        record.integer(ROOT_LINES),
+        what,
+    )
+
+
+def _root(chunk: ChunkId | None, level: int, plain_bytes: int, lines: int, what: str) -> RecipeRoot:
     if not 0 <= level <= RECIPE_LEVELS_MAX:
         raise CorruptionError(f"{what} is damaged", detail=f"A recipe has {level} levels.")
-    return RecipeRoot(chunk, level, record.integer(ROOT_PLAIN_BYTES), record.integer(ROOT_LINES))
+    return RecipeRoot(chunk, level, plain_bytes, lines)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from blake3 import blake3
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import decode_root, encode_root
-from pgsnap.format.record import RecordReader, RecordWriter, too_new
+from pgsnap.format.record import FIELD, RecordReader, RecordWriter, too_new
 from pgsnap.limits import SECTION_TABLE_PIECE_BYTES
 from pgsnap.model import (
     HASH_BYTES,
     OUTSIDE_ROOT,
     Digest,
+    RecipeRoot,
     Section,
     SectionKind,
     SectionName,
@@ -41,6 +43,7 @@ def encode_name(name: SectionName) -> bytes:
     return record.to_bytes()
 
 
+@lru_cache(maxsize=10_000)
 def decode_name(data: bytes, what: str) -> SectionName:
     record = RecordReader(data, what=what, known=range(NAME_KIND, NAME_PART + 1))
     kind = record.text(NAME_KIND)
@@ -112,6 +115,31 @@ def pieces(sections: Iterable[Section]) -> Iterator[tuple[bytes, int]]:
 
 def decode_piece(data: bytes) -> Iterator[Section]:
     """Yield the sections of a piece."""
+    return map(decode_section, _entries(data))
+
+
+def decode_roots(data: bytes) -> list[RecipeRoot]:
+    """Return the recipes of a piece's sections: `decode_piece` without the rest of them."""
+    what = "a section table"
+    roots = []
+    for entry in _entries(data):
+        position, end = 0, len(entry)
+        while position < end:
+            start = position + FIELD.size
+            number, length = FIELD.unpack_from(entry, position) if start <= end else (0, 0)
+            position = start + length
+            if number == SEGMENT:
+                roots.append(decode_root(entry[start:position], what))
+            elif number == NAME:
+                # A section of an unknown kind may need what this version does not know of.
+                decode_name(entry[start:position], what)
+            elif number not in _KNOWN or position > end:
+                # It is damaged, newer, or has a field to be ignored.
+                RecordReader(entry, what=what, known=_KNOWN)
+    return roots
+
+
+def _entries(data: bytes) -> Iterator[bytes]:
     position = 0
     while position < len(data):
         if position + _LENGTH.size > len(data):
@@ -120,7 +148,7 @@ def decode_piece(data: bytes) -> Iterator[Section]:
         position += _LENGTH.size
         if position + length > len(data):
             raise CorruptionError("a section table is damaged", detail="An entry is cut.")
-        yield decode_section(data[position : position + length])
+        yield data[position : position + length]
         position += length
 
 

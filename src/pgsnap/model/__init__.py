@@ -41,6 +41,7 @@ from pgsnap.model.stored import (
     Section,
     Segment,
     Snapshot,
+    SnapshotHead,
     SnapshotId,
     Tag,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "ServerInfo",
     "Setting",
     "Snapshot",
+    "SnapshotHead",
     "SnapshotId",
     "SourceKind",
     "Tag",

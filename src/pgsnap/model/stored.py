@@ -127,13 +127,12 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """An immutable record of a database's contents. Its id is the hash of its encoded bytes.
+class SnapshotHead:
+    """What lists of snapshots show and retention goes by: a manifest without its origin and what
+    only few commands need, so that tens of thousands are read in a second.
 
     *root* names the contents: equal roots mean equal contents (docs/format.md, "Root hash").
-    The other roots name what it does not cover, None where the snapshot has none of it.
     *sections_recipe* is the recipe of the section table. *stored_bytes* is what the packs grew by.
-    *wished_tags* are the tags that its commit asked for, with a "+" before those to be moved.
     """
 
     database: str
@@ -141,14 +140,24 @@ class Snapshot:
     message: str
     parent: SnapshotId | None
     root: Digest
-    globals_root: Digest | None
     sections_recipe: RecipeRoot
-    section_count: int
     table_count: int
     plain_bytes: int
     rows: int
     stored_bytes: int
     duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(SnapshotHead):
+    """An immutable record of a database's contents. Its id is the hash of its encoded bytes.
+
+    The other roots name what *root* does not cover, None where the snapshot has none of it.
+    *wished_tags* are the tags that its commit asked for, with a "+" before those to be moved.
+    """
+
+    globals_root: Digest | None
+    section_count: int
     origin: Origin
     volatile: tuple[VolatileLine, ...] = ()
     wished_tags: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from typing import TypeVar
 
 from blake3 import blake3
@@ -59,11 +60,18 @@ class ChunkReader:
         ends. At most some BATCHES_IN_FLIGHT times BATCH_BYTES are held.
         """
         keep_freed_chunks()
+        batches = _batches(wanted)
+        first = list(islice(batches, 2))
+        if len(first) < 2:
+            # To start threads takes longer than to read a few chunks.
+            for batch in first:
+                yield from self._read_batch(batch)
+            return
         workers = min(os.cpu_count() or 2, BATCHES_IN_FLIGHT)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-read")
         under_way: deque[Future[list[tuple[_Mark, bytes]]]] = deque()
         try:
-            for batch in _batches(wanted):
+            for batch in chain(first, batches):
                 under_way.append(pool.submit(self._read_batch, batch))
                 if len(under_way) >= BATCHES_IN_FLIGHT:
                     yield from under_way.popleft().result()

@@ -342,6 +342,16 @@ class Index(IndexConnection):
         )
         return [row[0] for row in rows]
 
+    def manifests(self, snapshots: Sequence[SnapshotId]) -> dict[SnapshotId, bytes]:
+        """Return the manifests of those of *snapshots* that the index knows."""
+        found: dict[SnapshotId, bytes] = {}
+        for start in range(0, len(snapshots), _LOOKUP_BATCH):
+            batch = snapshots[start : start + _LOOKUP_BATCH]
+            marks = ",".join("?" * len(batch))
+            words = f"SELECT id, manifest FROM snapshots WHERE id IN ({marks})"
+            found.update(self.query(words, batch))
+        return found
+
     def at_or_before(self, database: str, time_us: int) -> SnapshotId | None:
         rows = list(
             self.query(

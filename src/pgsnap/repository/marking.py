@@ -8,10 +8,11 @@ are sound and whose chain of bases obeys falling ranks to its end; of equals the
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import decode_children
-from pgsnap.format.sections import decode_piece
+from pgsnap.format.sections import decode_roots
 from pgsnap.limits import DELTA_DEPTH_MAX, RECIPE_LEVELS_MAX
 from pgsnap.model import HASH_BYTES, ChunkId, RecipeRoot
 from pgsnap.repository.chunks import ChunkReader
@@ -21,6 +22,7 @@ VERIFY_FIRST = "See what is damaged, and what mends it: snap verify"
 
 # Lists under way at once: some 130,000 chunks.
 _LISTS_AT_ONCE = 512
+_SNAPSHOTS_AT_ONCE = 4096
 # What a list is about the size of, so that a batch of reads is no larger than it should be.
 _LIST_BYTES = 20_000
 # Pieces of section tables have this level, the recipe nodes above them the next ones; recipe nodes
@@ -44,20 +46,31 @@ class Marker:
         self.lists_read = 0
         self.missing = 0
 
-    def add(self, sections: RecipeRoot) -> None:
-        """Mark what the snapshot of this section table needs. Chunks that no pack holds are counted
-        in `missing`; raises CorruptionError where a list is one of them, or damaged."""
-        waiting = self._reach(_roots([sections], _PIECE))
+    def add(self, tables: Iterable[RecipeRoot]) -> None:
+        """Mark what the snapshots of these section *tables* need. Chunks that no pack holds are
+        counted in `missing`; raises CorruptionError where a list is one of them, or damaged."""
+        several = iter(tables)
+        while some := list(islice(several, _SNAPSHOTS_AT_ONCE)):
+            self._walk(self._reach(_roots(some, _PIECE)))
+
+    def _walk(self, waiting: list[tuple[ChunkId, int]]) -> None:
+        """Mark what these lists list, each a chunk and its level."""
         while waiting:
             batch = waiting[-_LISTS_AT_ONCE:]
             del waiting[-_LISTS_AT_ONCE:]
             wanted = ((level, chunk, _LIST_BYTES) for chunk, level in batch)
+            chunks: list[ChunkId] = []
+            levels: list[int] = []
             for level, data in self._chunks.read_ahead(wanted):
                 self.lists_read += 1
                 if level == 1:
                     self._mark(self._table.numbers_of(decode_children(data, level)))
                 else:
-                    waiting += self._reach(_listed(data, level))
+                    listed, of_levels = _listed(data, level)
+                    chunks += listed
+                    levels += of_levels
+            # Looked up all at once: of a large repository most lists are short.
+            waiting += self._reach((chunks, levels))
 
     def _mark(self, numbers: Array) -> None:
         known = numbers[numbers != NOBODY]
@@ -91,8 +104,7 @@ class Marker:
 def _listed(data: bytes, level: int) -> tuple[list[ChunkId], list[int]]:
     """Return the chunks that a list of *level* lists, and their levels."""
     if level == _PIECE:
-        segments = (segment for section in decode_piece(data) for segment in section.segments)
-        return _roots((segment.recipe for segment in segments), 0)
+        return _roots(decode_roots(data), 0)
     joined = decode_children(data, level - _PIECE if level > _PIECE else level)
     chunks = [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
     return chunks, [level - 1] * len(chunks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
@@ -25,11 +25,20 @@ from pgsnap.errors import (
     TagExists,
     UnknownRevision,
 )
-from pgsnap.format.manifest import decode_manifest, encode_manifest, snapshot_id
+from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import decode_note, encode_config, encode_note, note_id
 from pgsnap.format.times import to_micros
-from pgsnap.model import ChunkId, Note, RepositoryConfig, Section, Snapshot, SnapshotId, Tag
+from pgsnap.model import (
+    ChunkId,
+    Note,
+    RepositoryConfig,
+    Section,
+    Snapshot,
+    SnapshotHead,
+    SnapshotId,
+    Tag,
+)
 from pgsnap.repository import forgetting, layout, lock
 from pgsnap.repository.chunks import ChunkReader
 from pgsnap.repository.config import new_config, read_config
@@ -42,6 +51,7 @@ from pgsnap.repository.tags import Tags
 from pgsnap.stores.local import LocalStore
 
 _CHUNKS_AT_ONCE = 10_000
+_HEADS_AT_ONCE = 500
 
 
 class Repository:
@@ -279,6 +289,19 @@ class Repository:
             # The index is damaged, the truth need not be.
             data = self.store.get(layout.snapshot_name(snapshot))
         return decode_manifest(data, snapshot)
+
+    def heads(self, snapshots: Sequence[SnapshotId]) -> Iterator[tuple[SnapshotId, SnapshotHead]]:
+        """Yield *snapshots*, in their order, each with what lists show of it. Raises
+        UnknownRevision, CorruptionError."""
+        for start in range(0, len(snapshots), _HEADS_AT_ONCE):
+            some = snapshots[start : start + _HEADS_AT_ONCE]
+            manifests = self.index.manifests(some)
+            for snapshot in some:
+                data = manifests.get(snapshot)
+                if data is not None and snapshot_id(data) == snapshot:
+                    yield snapshot, decode_head(data, snapshot)
+                else:
+                    yield snapshot, self.snapshot(snapshot)
 
     def newest(
         self, database: str | None, limit: int | None = None, *, also_forgotten: bool = False

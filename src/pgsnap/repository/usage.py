@@ -9,13 +9,15 @@ database.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeAlias
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import decode_children
-from pgsnap.format.sections import decode_piece
+from pgsnap.format.sections import decode_piece, decode_roots
 from pgsnap.limits import RECIPE_LEVELS_MAX
-from pgsnap.model import HASH_BYTES, ChunkId, ChunkKind, Section, SectionName, Snapshot
+from pgsnap.model import HASH_BYTES, ChunkId, ChunkKind, RecipeRoot, Section, SectionName
 from pgsnap.repository.frame_table import NOBODY, Array, FrameTable
 from pgsnap.repository.repository import Repository
 
@@ -24,12 +26,15 @@ SEVERAL = -2
 
 # What is under way at once: some 130,000 chunks.
 _LISTS_AT_ONCE = 512
+_SNAPSHOTS_AT_ONCE = 4096
 # What is kept of lists, five bytes each: 40 MB. Beyond it a list that two snapshots share is read
 # twice.
 _KEPT_MAX = 8_000_000
 # Pieces of section tables have this level, the recipe nodes above them the next ones: so a level
 # says what a chunk is. Recipe nodes of sections have levels from 1, data chunks 0.
 _PIECE = RECIPE_LEVELS_MAX + 1
+_ReadList: TypeAlias = "tuple[tuple[int, int], bytes]"
+"""A list's number and level, and its bytes."""
 # The group of the lists of sections themselves; those of tables are numbered from 1.
 _LISTS = 0
 
@@ -71,46 +76,57 @@ class Usage:
 
     # -- marking ------------------------------------------------------------------------------
 
-    def add(self, snapshot: Snapshot, number: int, database: int) -> None:
-        """Mark what *snapshot* needs as needed by snapshot *number* of *database*; all snapshots
-        of a database one after another. Raises CorruptionError where a list cannot be read."""
+    def add(self, snapshots: Iterable[tuple[int, RecipeRoot]], database: int) -> None:
+        """Mark what *snapshots* of *database* need, each given as its number and the recipe of its
+        section table; all snapshots of a database one after another. Raises CorruptionError where
+        a list cannot be read.
+
+        With tables they are gone through one by one, so that the first one comes first; else some
+        thousands at once, which takes a tenth of the time where they are small.
+        """
+        at_once = _SNAPSHOTS_AT_ONCE if self._group is None else 1
+        several = iter(snapshots)
+        while some := list(islice(several, at_once)):
+            self._add(some, database)
+
+    def _add(self, snapshots: Sequence[tuple[int, RecipeRoot]], database: int) -> None:
         import numpy as np
 
-        root = snapshot.sections_recipe
-        if root.chunk is None:
-            return
-        numbers, levels, _ = self._known([root.chunk], [_PIECE + root.level])
+        roots = [(number, root) for number, root in snapshots if root.chunk is not None]
+        chunks = [root.chunk for _, root in roots if root.chunk is not None]
+        numbers, levels, found = self._known(chunks, [_PIECE + root.level for _, root in roots])
+        owners = np.array([number for number, _ in roots], np.int32)[found]
         if self._group is not None:
             self._group[numbers] = _LISTS
-        waiting = [(numbers, levels)]
+        waiting = [(numbers, levels, owners)]
         while waiting:
-            numbers, levels = waiting.pop()
-            numbers, places = np.unique(numbers, return_index=True)
-            levels = levels[places]
-            changed = self._mark(numbers, number, database) & (levels > 0)
-            numbers, levels = numbers[changed], levels[changed]
+            numbers, levels, owners = _each_once(*waiting.pop())
+            owners, changed = self._mark(numbers, owners, database)
+            again = changed & (levels > 0)
+            numbers, levels, owners = numbers[again], levels[again], owners[again]
             for start in range(0, len(numbers), _LISTS_AT_ONCE):
                 part = slice(start, start + _LISTS_AT_ONCE)
-                waiting.append(self._under(numbers[part], levels[part]))
+                waiting.append(self._under(numbers[part], levels[part], owners[part]))
 
-    def _mark(self, numbers: Array, snapshot: int, database: int) -> Array:
-        """Return which of *numbers* are marked otherwise than before."""
+    def _mark(self, numbers: Array, owners: Array, database: int) -> tuple[Array, Array]:
+        """Return whose *numbers* are now, and which of them are marked otherwise than before."""
         import numpy as np
 
         before = self._owner[numbers]
-        after = np.where((before == NOBODY) | (before == snapshot), snapshot, SEVERAL)
+        after = np.where((before == NOBODY) | (before == owners), owners, SEVERAL)
         changed = (before != after) | (self._seen_by[numbers] != database)
         self._owner[numbers] = after
         self._seen_by[numbers] = database
-        return changed
+        return after, changed
 
-    def _under(self, numbers: Array, levels: Array) -> tuple[Array, Array]:
-        """Return what the lists *numbers* list, and its levels."""
+    def _under(self, numbers: Array, levels: Array, owners: Array) -> tuple[Array, Array, Array]:
+        """Return what the lists *numbers* list, its levels, and the owner of its list."""
         import numpy as np
 
         lists = self._list_of[numbers]
         unread = lists == NOBODY
         found = [*self._read(numbers[unread].tolist(), levels[unread].tolist())]
+        lengths = [len(children) for children, _ in found]
         lists = lists[~unread]
         starts, counts = _some(self._starts, lists), _some(self._counts, lists)
         # For each list the places from its start on, one list after another.
@@ -118,7 +134,8 @@ class Usage:
         places = np.arange(counts.sum()) + np.repeat(starts - before, counts)
         found.append((_some(self._children, places), _some(self._levels, places)))
         children, of_levels = zip(*found, strict=True)
-        return np.concatenate(children), np.concatenate(of_levels)
+        of_owners = [np.repeat(owners[unread], lengths), np.repeat(owners[~unread], counts)]
+        return np.concatenate(children), np.concatenate(of_levels), np.concatenate(of_owners)
 
     # -- reading lists ------------------------------------------------------------------------
 
@@ -130,16 +147,10 @@ class Usage:
             ((number, level), chunk, int(self._chunk_bytes[number]))
             for number, level, chunk in zip(numbers, levels, self._table.ids(numbers), strict=True)
         )
-        for (number, level), data in self._chunks.read_ahead(wanted):
+        read = self._chunks.read_ahead(wanted)
+        found = self._by_table(read) if self._group is not None else self._by_list(read)
+        for number, children, of_levels in found:
             self.lists_read += 1
-            if level == _PIECE:
-                children, of_levels = self._read_piece(decode_piece(data))
-            else:
-                below = level - _PIECE if level > _PIECE else level
-                ids = decode_children(data, below)
-                count = len(ids) // HASH_BYTES
-                group = None if self._group is None else [int(self._group[number])] * count
-                children, of_levels = self._given([ids], [level - 1] * count, group)
             if len(self._children) < _KEPT_MAX:
                 self._list_of[number] = len(self._starts)
                 self._starts.append(len(self._children))
@@ -148,15 +159,50 @@ class Usage:
                 self._levels.frombytes(of_levels.tobytes())
             yield children, of_levels
 
+    def _by_list(self, read: Iterable[_ReadList]) -> Iterator[tuple[int, Array, Array]]:
+        """Yield what each list lists, and its levels; their chunks are looked up all at once."""
+        import numpy as np
+
+        numbers, lengths, levels = [], [], []
+        chunks: list[ChunkId] = []
+        for (number, level), data in read:
+            if level == _PIECE:
+                before = len(chunks)
+                for root in decode_roots(data):
+                    if root.chunk is not None:
+                        chunks.append(root.chunk)
+                        levels.append(root.level)
+                lengths.append(len(chunks) - before)
+            else:
+                ids = decode_children(data, _own_level(level))
+                chunks.append(ids)
+                lengths.append(len(ids) // HASH_BYTES)
+                levels += [level - 1] * lengths[-1]
+            numbers.append(number)
+        children, of_levels, found = self._known(chunks, levels)
+        ends = np.cumsum(np.append(0, found))[np.cumsum(lengths)].tolist()
+        for number, start, end in zip(numbers, [0, *ends], ends, strict=False):
+            yield number, children[start:end], of_levels[start:end]
+
+    def _by_table(self, read: Iterable[_ReadList]) -> Iterator[tuple[int, Array, Array]]:
+        """Yield the same, and give what is listed to its tables."""
+        assert self._group is not None
+        for (number, level), data in read:
+            if level == _PIECE:
+                yield number, *self._read_piece(decode_piece(data))
+            else:
+                ids = decode_children(data, _own_level(level))
+                count = len(ids) // HASH_BYTES
+                group = [int(self._group[number])] * count
+                yield number, *self._given([ids], [level - 1] * count, group)
+
     def _read_piece(self, sections: Iterable[Section]) -> tuple[Array, Array]:
         chunks, levels, groups = [], [], []
         for section in sections:
-            group = _LISTS
-            if self._group is not None:
-                name = SectionName(section.name.kind, section.name.schema, section.name.name)
-                group = self._groups.setdefault(name, len(self._groups) + 1)
-                self._digest_groups.append(group)
-                self._digests.append(int.from_bytes(section.digest[:8], "big"))
+            name = SectionName(section.name.kind, section.name.schema, section.name.name)
+            group = self._groups.setdefault(name, len(self._groups) + 1)
+            self._digest_groups.append(group)
+            self._digests.append(int.from_bytes(section.digest[:8], "big"))
             for segment in section.segments:
                 root = segment.recipe
                 if root.chunk is not None:
@@ -166,18 +212,18 @@ class Usage:
         return self._given(chunks, levels, groups)
 
     def _given(
-        self, chunks: list[ChunkId], levels: list[int], groups: list[int] | None
+        self, chunks: list[ChunkId], levels: list[int], groups: list[int]
     ) -> tuple[Array, Array]:
         """Return what a list lists and its levels, given to its tables; *chunks* are ids, or many
         joined."""
         import numpy as np
 
+        assert self._group is not None
         numbers, of_levels, found = self._known(chunks, levels)
-        if self._group is not None and groups is not None:
-            of = np.array(groups, np.int32)[found]
-            free = self._group[numbers] == NOBODY
-            # Backwards, so that of several the first one stays.
-            self._group[numbers[free][::-1]] = of[free][::-1]
+        of = np.array(groups, np.int32)[found]
+        free = self._group[numbers] == NOBODY
+        # Backwards, so that of several the first one stays.
+        self._group[numbers[free][::-1]] = of[free][::-1]
         return numbers, of_levels
 
     def _known(self, chunks: list[ChunkId], levels: list[int]) -> tuple[Array, Array, Array]:
@@ -287,6 +333,25 @@ class Usage:
         pairs["group"], pairs["digest"] = self._digest_groups, self._digests
         versions = np.bincount(np.unique(pairs)["group"], minlength=len(names)).tolist()
         return list(zip(names, sizes, versions, strict=True))
+
+
+def _own_level(level: int) -> int:
+    """Return the level of a list of chunks within its own tree."""
+    return level - _PIECE if level > _PIECE else level
+
+
+def _each_once(numbers: Array, levels: Array, owners: Array) -> tuple[Array, Array, Array]:
+    """Return each of *numbers* once, with the first of its levels, and its owner: SEVERAL where it
+    has more than one."""
+    import numpy as np
+
+    order = np.argsort(numbers, kind="stable")
+    numbers, levels, owners = numbers[order], levels[order], owners[order]
+    if not len(numbers):
+        return numbers, levels, owners
+    first = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))
+    low, high = np.minimum.reduceat(owners, first), np.maximum.reduceat(owners, first)
+    return numbers[first], levels[first], np.where(low == high, low, SEVERAL)
 
 
 def _some(values: array[int], places: Array) -> Array:

@@ -8,12 +8,13 @@ mends it may be among what nothing needs.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from pgsnap.errors import CorruptionError, StoreFull
 from pgsnap.format.manifest import decode_manifest
+from pgsnap.format.manifest import snapshot_id as id_of
 from pgsnap.model import RecipeRoot, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
@@ -130,7 +131,9 @@ class _Collection:
         if not dry_run:
             self._forget(dropped)
         expired, waiting = self._sort_forgotten(dropped if dry_run else ())
-        roots = [*_roots(repo, {one.snapshot_id for one in expired}), *self._roots_of_lost()]
+        tables = {one.snapshot_id: one.snapshot.sections_recipe for one in decisions}
+        gone = {one.snapshot_id for one in expired}
+        roots = [*_roots(repo, gone, tables), *self._roots_of_lost()]
         if dry_run:
             bytes_after = bytes_before - self._foresee(roots, expired)
         else:
@@ -280,9 +283,12 @@ class _Collection:
         return kept, sweep
 
 
-def _roots(repo: Repository, expired: Collection[SnapshotId]) -> list[RecipeRoot]:
-    """Return the section tables of all snapshots in the store but the *expired* ones.
-    Raises CorruptionError where a manifest is damaged, or vanished."""
+def _roots(
+    repo: Repository, expired: Collection[SnapshotId], tables: Mapping[SnapshotId, RecipeRoot]
+) -> list[RecipeRoot]:
+    """Return the section tables of all snapshots in the store but the *expired* ones; *tables* are
+    those that were read already. Raises CorruptionError where a manifest is damaged, or vanished.
+    """
     found = []
     stored = set()
     for info in repo.store.list(layout.SNAPSHOTS):
@@ -293,7 +299,11 @@ def _roots(repo: Repository, expired: Collection[SnapshotId]) -> list[RecipeRoot
         if snapshot in expired:
             continue
         try:
-            found.append(decode_manifest(repo.store.get(info.name), snapshot).sections_recipe)
+            data = repo.store.get(info.name)
+            known = tables.get(snapshot)
+            if known is None or id_of(data) != snapshot:
+                known = decode_manifest(data, snapshot).sections_recipe
+            found.append(known)
         except CorruptionError as error:
             error.hint = VERIFY_FIRST
             raise
@@ -311,8 +321,7 @@ def _roots(repo: Repository, expired: Collection[SnapshotId]) -> list[RecipeRoot
 def _marked(repo: Repository, table: FrameTable, roots: Collection[RecipeRoot]) -> Array:
     """Return which chunks the snapshots *roots* need. Raises CorruptionError."""
     marker = Marker(table, repo.chunks)
-    for root in roots:
-        marker.add(root)
+    marker.add(roots)
     if marker.missing:
         raise CorruptionError(
             f"{marker.missing} chunks that snapshots need are missing",

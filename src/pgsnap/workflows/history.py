@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.model import Snapshot, SnapshotHead, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.section_costs import SectionCost, section_costs
@@ -17,7 +17,7 @@ class LogEntry:
     """A snapshot, and its last drill, None where there was none."""
 
     snapshot_id: SnapshotId
-    snapshot: Snapshot
+    snapshot: SnapshotHead
     tags: tuple[str, ...]
     drilled: Drilled | None = None
 
@@ -51,8 +51,8 @@ def log(repo: Repository, *, database: str | None, limit: int | None = None) -> 
     tags = repo.tags.by_snapshot(database)
     drills = drilled(repo)
     return [
-        LogEntry(found, repo.snapshot(found), tuple(tags.get(found, ())), drills.get(found))
-        for found in repo.newest(database, limit)
+        LogEntry(found, snapshot, tuple(tags.get(found, ())), drills.get(found))
+        for found, snapshot in repo.heads(repo.newest(database, limit))
     ]
 
 

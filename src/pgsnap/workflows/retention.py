@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 
 from pgsnap.errors import UsageError
-from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.model import SnapshotHead, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.verdicts import newest_verified, proofs
@@ -89,7 +89,7 @@ class Decision:
     """Whether a snapshot is kept, and every reason for it."""
 
     snapshot_id: SnapshotId
-    snapshot: Snapshot
+    snapshot: SnapshotHead
     keep: bool
     reasons: tuple[str, ...]
     tags: tuple[str, ...] = ()
@@ -111,8 +111,8 @@ def decide(
     decisions: list[Decision] = []
     for label in repo.databases():
         found = [
-            Candidate(snapshot, repo.snapshot(snapshot), tuple(tags.get(snapshot, ())))
-            for snapshot in repo.newest(label)
+            Candidate(snapshot, head, tuple(tags.get(snapshot, ())))
+            for snapshot, head in repo.heads(repo.newest(label))
         ]
         verified = newest_verified([one.snapshot_id for one in found], proven)
         decisions += judge(found, policy, now, zone=zone, verified=verified, undoable=undoable)
@@ -124,7 +124,7 @@ class Candidate:
     """A snapshot that is judged, with its tags."""
 
     snapshot_id: SnapshotId
-    snapshot: Snapshot
+    snapshot: SnapshotHead
     tags: tuple[str, ...] = ()
 
     @property

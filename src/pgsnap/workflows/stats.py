@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgsnap.errors import UnknownRevision
-from pgsnap.model import ChunkKind, SectionName, Snapshot, SnapshotId
+from pgsnap.model import ChunkKind, SectionName, SnapshotHead, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.footprint import Footprint, footprint
 from pgsnap.repository.repository import Repository
@@ -36,7 +36,7 @@ class SnapshotUsage:
     """What one snapshot takes: *freed_bytes* are the frames that it alone needs."""
 
     snapshot_id: SnapshotId
-    snapshot: Snapshot
+    snapshot: SnapshotHead
     tags: tuple[str, ...]
     is_forgotten: bool
     freed_bytes: int
@@ -103,9 +103,9 @@ def stats(repo: Repository, *, progress: Progress = SILENT) -> StatsReport:
     totals = []
     number = 0
     for place, snapshots in enumerate(order.values()):
-        for _, snapshot in snapshots:
-            usage.add(snapshot, number, place)
-            number += 1
+        roots = enumerate((snapshot.sections_recipe for _, snapshot in snapshots), number)
+        usage.add(roots, place)
+        number += len(snapshots)
         totals.append(usage.end_database(place))
     own = usage.only_of(len(order))
     found = [pair for snapshots in order.values() for pair in snapshots]
@@ -162,8 +162,7 @@ def stats_by_table(
         plain, rows = sizes.get(name, _NOTHING)
         both = section.rows if rows is None else rows + (section.rows or 0)
         sizes[name] = (plain or 0) + section.plain_bytes, both
-    for number, chosen_id in enumerate(chosen):
-        usage.add(repo.snapshot(chosen_id), number, 0)
+    usage.add(enumerate(snapshot.sections_recipe for _, snapshot in repo.heads(chosen)), 0)
     tables = []
     for found, stored_bytes, versions in usage.by_group():
         plain, rows = sizes.get(found, _NOTHING) if found is not None else _NOTHING
@@ -183,17 +182,16 @@ def _words(name: SectionName | None) -> tuple[str, ...]:
     return (name.schema, name.name, name.kind) if name is not None else ()
 
 
-def _by_database(repo: Repository) -> dict[str, list[tuple[SnapshotId, Snapshot]]]:
+def _by_database(repo: Repository) -> dict[str, list[tuple[SnapshotId, SnapshotHead]]]:
     """Return all snapshots, forgotten ones too, newest first within their labels."""
-    found: dict[str, list[tuple[SnapshotId, Snapshot]]] = {}
-    for snapshot_id in repo.newest(None, also_forgotten=True):
-        snapshot = repo.snapshot(snapshot_id)
+    found: dict[str, list[tuple[SnapshotId, SnapshotHead]]] = {}
+    for snapshot_id, snapshot in repo.heads(repo.newest(None, also_forgotten=True)):
         found.setdefault(snapshot.database, []).append((snapshot_id, snapshot))
     return dict(sorted(found.items()))
 
 
 def _snapshots(
-    repo: Repository, found: Sequence[tuple[SnapshotId, Snapshot]], freed: Sequence[int]
+    repo: Repository, found: Sequence[tuple[SnapshotId, SnapshotHead]], freed: Sequence[int]
 ) -> list[SnapshotUsage]:
     forgotten = repo.forgotten()
     tags = repo.tags.by_snapshot(None)

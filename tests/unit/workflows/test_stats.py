@@ -201,7 +201,7 @@ def test_a_list_that_snapshots_share_is_read_once(path: Path) -> None:
     with Repository.open(path) as repo:
         usage = Usage(repo)
         for number, snapshot in enumerate(made.made):
-            usage.add(repo.snapshot(snapshot), number, number // 5)
+            usage.add([(number, repo.snapshot(snapshot).sections_recipe)], number // 5)
     kinds = [frame.kind for frame, _ in made.frames]
     assert usage.lists_read == len(kinds) - kinds.count(ChunkKind.DATA)
 
