@@ -1,4 +1,4 @@
-"""Reading notes where a damaged one must not stop the rest."""
+"""Reading notes: all, or those that are whole where a damaged one must not stop the rest."""
 
 from __future__ import annotations
 
@@ -43,3 +43,19 @@ def sound_notes(
             continue
         if note.kind == kind:
             yield name, note
+
+
+def all_notes(store: Store, kind: str, database: str | None = None) -> list[Note]:
+    """Return the notes of a kind, newest first. Raises CorruptionError."""
+    found = []
+    for info in store.list(f"{layout.NOTES}{kind}/"):
+        name = layout.hash_of(info.name)
+        data = store.get(info.name)
+        if name is None and not data.startswith(b"\x89snapN"):
+            continue
+        if name != note_id(data):
+            raise CorruptionError(f'note "{info.name}" is damaged')
+        note = decode_note(data, f'note "{info.name}"')
+        if database is None or note.database == database:
+            found.append(note)
+    return sorted(found, key=lambda note: note.time, reverse=True)

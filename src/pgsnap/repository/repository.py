@@ -10,7 +10,6 @@ import contextlib
 import secrets
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import chain, islice
 from pathlib import Path
 from typing import Self
 
@@ -27,7 +26,7 @@ from pgsnap.errors import (
 )
 from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.sections import decode_piece
-from pgsnap.format.small import decode_note, encode_config, encode_note, note_id
+from pgsnap.format.small import encode_config, encode_note, note_id
 from pgsnap.format.times import to_micros
 from pgsnap.model import (
     ChunkId,
@@ -46,11 +45,12 @@ from pgsnap.repository.index import Index
 from pgsnap.repository.index_connection import IndexDamaged
 from pgsnap.repository.index_place import index_path, is_on_network, is_writable, open_index
 from pgsnap.repository.inspection import add_tables, pack_tables
-from pgsnap.repository.recipes import nodes, walk
+from pgsnap.repository.notes import all_notes
+from pgsnap.repository.presence import check_present
+from pgsnap.repository.recipes import walk
 from pgsnap.repository.tags import Tags
 from pgsnap.stores.local import LocalStore
 
-_CHUNKS_AT_ONCE = 10_000
 _HEADS_AT_ONCE = 500
 
 
@@ -334,20 +334,7 @@ class Repository:
         """Raise CorruptionError unless every chunk of *snapshot* has a frame in a pack that is
         there, in its full size. Reads recipes, not data."""
         for section in self.sections(snapshot):
-            chunks = chain.from_iterable(
-                nodes(segment.recipe, self.chunks.read) for segment in section.segments
-            )
-            count = missing = 0
-            # A TiB in one table is four million chunks: never all of them at once.
-            while batch := set(islice(chunks, _CHUNKS_AT_ONCE)):
-                count += len(batch)
-                missing += len(batch) - len(self.index.present(list(batch)))
-            if missing:
-                raise CorruptionError(
-                    f"section {section.name} is damaged",
-                    detail=f"{missing} of its {count} chunks are in no sound pack.",
-                    hint="See what else is damaged, and what mends it: snap verify",
-                )
+            check_present(section, self.index, self.chunks)
 
     # -- forgetting ---------------------------------------------------------------------------
 
@@ -387,18 +374,7 @@ class Repository:
 
     def notes(self, kind: str, database: str | None = None) -> list[Note]:
         """Return the notes of a kind, newest first. Raises CorruptionError."""
-        found = []
-        for info in self.store.list(f"{layout.NOTES}{kind}/"):
-            name = layout.hash_of(info.name)
-            data = self.store.get(info.name)
-            if name is None and not data.startswith(b"\x89snapN"):
-                continue
-            if name != note_id(data):
-                raise CorruptionError(f'note "{info.name}" is damaged')
-            note = decode_note(data, f'note "{info.name}"')
-            if database is None or note.database == database:
-                found.append(note)
-        return sorted(found, key=lambda note: note.time, reverse=True)
+        return all_notes(self.store, kind, database)
 
 
 def _remove_leftovers(path: Path, store: LocalStore) -> None:
