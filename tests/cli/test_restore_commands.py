@@ -202,14 +202,19 @@ def test_globals_come_with_masked_verifiers_unless_asked_for(
     shop: CommandLine, database: Database
 ) -> None:
     role = f"{database.name}_role"
-    database.psql(f"CREATE ROLE {role} LOGIN PASSWORD 'very-secret'")
+    odd = f"{role[:-4]} PASSWORD '"
+    database.psql(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'very-secret'; CREATE ROLE \"{odd}\" PASSWORD 'x';"
+        f"COMMENT ON ROLE \"{odd}\" IS 'its PASSWORD '''"
+    )
     try:
         shop.ok("commit", "-m", "with a role")
         masked = shop.ok("cat", "latest", "--section", "globals").out
         shown = shop.ok("cat", "latest", "--section", "globals", "--with-secrets").out
     finally:
-        database.psql(f"DROP ROLE {role}")
+        database.psql(f'DROP ROLE {role}, "{odd}"')
     assert f"CREATE ROLE {role};" in masked
+    assert f"COMMENT ON ROLE \"{odd}\" IS 'its PASSWORD ''';" in masked
     assert "SCRAM-SHA-256" not in masked
     assert "SCRAM-SHA-256" in shown
     assert role not in shop.ok("cat", "latest").out

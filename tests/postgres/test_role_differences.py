@@ -16,6 +16,7 @@ def test_roles_that_are_not_as_they_were_are_told_and_stay(
     database.psql(
         f"CREATE ROLE {owner} LOGIN CREATEDB CONNECTION LIMIT 5 PASSWORD 'NOLOGIN secret';"
         f"CREATE ROLE {other} LOGIN; CREATE ROLE group_{other}; GRANT group_{other} TO {owner};"
+        f"ALTER ROLE {owner} SET application_name TO 'a WITH NOCREATEDB';"
         f"CREATE TABLE t (a int); ALTER TABLE t OWNER TO {owner}; GRANT SELECT ON t TO {other}"
     )
     server = server_of(database)

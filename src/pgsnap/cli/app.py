@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from pgsnap import __version__
 from pgsnap.cli import commands
 from pgsnap.cli.invocation import Invocation, wants_json
+from pgsnap.cli.redact import without_uri
 from pgsnap.errors import Interrupted, UsageError
 
 GLOBAL_PANEL = "Global options"
@@ -249,7 +250,7 @@ def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
         invocation.given.json = wants_json(arguments)
         raise _usage_error(error, prog) from None
     except click.ClickException as error:
-        raise UsageError(_as_message(error.format_message())) from None
+        raise UsageError(_as_message(without_uri(error.format_message()))) from None
     except click.Abort:
         raise Interrupted("interrupted") from None
     return 0
@@ -264,7 +265,7 @@ def _usage_error(error: click.UsageError, prog: str) -> UsageError:
         return UsageError(f'unknown option "{error.option_name}"', hint=advice)
     if isinstance(error, click.MissingParameter) and (example := _first_example(error.ctx)):
         advice = f"For example: {example}"
-    message, mark, suggestion = error.format_message().partition(" Did you mean ")
+    message, mark, suggestion = without_uri(error.format_message()).partition(" Did you mean ")
     if mark:
         # Both click and typer may suggest; once is enough.
         advice = "Did you mean " + suggestion.partition("?")[0].replace("'", '"') + "?"

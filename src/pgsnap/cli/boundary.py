@@ -151,9 +151,7 @@ def _tell_bug(invocation: Invocation, error: Exception, arguments: Sequence[str]
     trace = redact("".join(traceback.format_exception(error)))
     versions = f"snap {__version__}, Python {platform.python_version()}, {platform.platform()}"
     kept = (
-        None
-        if invocation.verbose
-        else _keep_trace(f"{versions}\n{redact(str(arguments[:1]))}\n{trace}")
+        None if invocation.verbose else _keep_trace(f"{versions}\n{_command(arguments)}\n{trace}")
     )
     hint = "Please report this"
     if kept is not None:
@@ -175,6 +173,11 @@ def _tell_bug(invocation: Invocation, error: Exception, arguments: Sequence[str]
         fields["traceback"] = trace
     _tell_fields(invocation, fields)
     return BUG_EXIT_CODE
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """Return the first argument, if it is a word: what else stands there may hold a password."""
+    return next((word for word in arguments[:1] if word.isidentifier()), "")
 
 
 def _keep_trace(text: str) -> Path | None:

@@ -6,9 +6,16 @@ import re
 
 MASK = "***"
 
+_URI = r"\b[A-Za-z][A-Za-z0-9+.-]*://"
+
 _PATTERNS: tuple[re.Pattern[str], ...] = (
-    # postgresql://user:secret@host: up to the last @, since a secret may hold one by mistake.
-    re.compile(r"(?P<keep>\bpostgres(?:ql)?://[^\s:@/?#]*:)(?P<secret>[^\s]*)(?=@)"),
+    # postgresql://user:secret@host, and frameworks' schemes: up to the last @, since a secret may
+    # hold one by mistake.
+    re.compile(rf"(?P<keep>{_URI}[^\s:@/?#]*:)(?P<secret>[^\s]*)(?=@)"),
+    # The same without an @: what stands behind the colon, if it is no port.
+    re.compile(
+        rf"(?P<keep>{_URI}[^\s:@/?#\[\]]*:)(?P<secret>(?!\d{{1,5}}(?:\W|$)|[/?#'\"]|$)[^\s'\"@]+)"
+    ),
     # ...?password=secret&..., also of sslpassword, passfile stays.
     re.compile(r"(?P<keep>[?&](?:ssl)?password=)(?P<secret>[^\s&'\"]+)", re.IGNORECASE),
     # password = 'se cr\'et' and PGPASSWORD=secret.
@@ -17,8 +24,11 @@ _PATTERNS: tuple[re.Pattern[str], ...] = (
         r"(?P<secret>'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)+)",
         re.IGNORECASE,
     ),
-    # CREATE ROLE ... PASSWORD 'SCRAM-SHA-256$...', as pg_dumpall writes it.
-    re.compile(r"(?P<keep>\bPASSWORD\s+)(?P<secret>'(?:[^']|'')*')", re.IGNORECASE),
+    # CREATE ROLE ... PASSWORD 'secret', also where the end was cut off.
+    re.compile(r"(?P<keep>\bPASSWORD\s+)(?P<secret>[eE]?'(?:[^']|'')*(?:'|$))", re.IGNORECASE),
+    # What PostgreSQL stores, wherever it stands: quotes around it may be shifted or cut off.
+    re.compile(r"(?P<keep>\bSCRAM-SHA-256\$)(?P<secret>[^\s'\"]+)"),
+    re.compile(r"(?P<keep>\bmd5)(?P<secret>[0-9a-f]{32}\b)"),
 )
 
 
@@ -27,3 +37,10 @@ def redact(text: str) -> str:
     for pattern in _PATTERNS:
         text = pattern.sub(lambda match: match.group("keep") + MASK, text)
     return text
+
+
+def without_uri(text: str) -> str:
+    """Return *text*, which may repeat an argument, up to the first URI in it. In an argument that
+    was meant for another place nothing tells a password from a name."""
+    head, found, _ = text.partition("://")
+    return f"{head.rpartition(' ')[0]} {MASK}".strip() if found else text

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.redact import redact
 from pgsnap.cli.schedule_table import JOBS, ScheduleTable
 from pgsnap.errors import SnapError, UsageError
 
@@ -125,7 +126,7 @@ def run_scheduled(
     every = job == "commit" and (all_databases or table.all_databases)
     return run_job(
         job,
-        lambda: _steps(invocation, job, table, every=every),
+        lambda: _told_steps(invocation, job, table, every=every),
         state=state,
         folder=config.parent,
         alerts=alerts,
@@ -168,6 +169,17 @@ def verb_argv(invocation: Invocation, job: str, table: ScheduleTable) -> tuple[s
     if job in ("commit", "gc") and "--lock-timeout" not in words:
         words += ["--lock-timeout", given.lock_timeout or _LOCK_TIMEOUT]
     return (*_PROGRAM, job, *words)
+
+
+def _told_steps(
+    invocation: Invocation, job: str, table: ScheduleTable, *, every: bool
+) -> Sequence[Step]:
+    """Return `_steps`; what it raises goes into the run's record, its log and the alarms."""
+    try:
+        return _steps(invocation, job, table, every=every)
+    except SnapError as error:
+        error.message = redact(error.message)
+        raise
 
 
 def _steps(

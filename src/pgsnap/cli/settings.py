@@ -81,6 +81,8 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
     database = options.database
     if database is not None and not database.strip():
         raise UsageError("--database is empty")
+    _refuse_uri(database, "--database")
+    _refuse_uri(config.database if config is not None else None, "database in snap.toml")
     lock_timeout = _first(config.lock_timeout if config else None, limits.LOCK_TIMEOUT_SECONDS)
     if options.lock_timeout is not None:
         lock_timeout = parse_duration(options.lock_timeout, "--lock-timeout")
@@ -108,6 +110,15 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
         protected=_first(found.protected, False),
         place=find_place(options.container, options.compose, environ, folder, found),
     )
+
+
+def _refuse_uri(label: str | None, where: str) -> None:
+    """Raise UsageError for a label that is a DSN: labels are shown, and kept in every snapshot."""
+    if label is not None and "://" in label:
+        raise UsageError(
+            f"{where} is a label, not a DSN",
+            hint="Name the server with --dsn, or in DATABASE_URL.",
+        )
 
 
 def _config(options: GlobalOptions, folder: Path) -> ConfigFile | None:

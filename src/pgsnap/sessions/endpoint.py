@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pgsnap.errors import ConnectionFailed, UsageError
+from pgsnap.sessions.dsn import parse_dsn, refuse_misplaced
 
 PINS: tuple[tuple[str, str], ...] = (
     # What changes the text of rows and definitions. pg_dump pins only a part of these itself.
@@ -73,11 +74,6 @@ SECRETS_WITHOUT_VARIABLE = (
 )
 """Secrets that libpq takes from a connection string or a service file only."""
 
-_DSN_HINT = (
-    "Write it as postgresql://user@host:5432/database (percent-encode special characters) or as"
-    " 'host=... port=... user=... dbname=...'; leave out parameters that libpq does not know."
-)
-
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -97,9 +93,10 @@ class Endpoint:
     def parse(cls, dsn: str | None, environ: Mapping[str, str]) -> Endpoint:
         """Return the endpoint that *dsn* (a libpq URI or keyword string) and *environ* name.
 
-        Raises UsageError for a DSN that libpq cannot read; its text is never repeated.
+        Raises UsageError for what libpq cannot read, or would read a password as something else;
+        the text of it is never repeated.
         """
-        keywords = _parse_dsn(dsn) if dsn is not None else {}
+        keywords = parse_dsn(dsn) if dsn is not None else {}
         for name in SECRETS_WITHOUT_VARIABLE:
             if name in keywords:
                 raise UsageError(
@@ -109,10 +106,12 @@ class Endpoint:
                 )
         password = keywords.pop("password", None)
         keywords.pop("client_encoding", None)
+        fallbacks = _fallbacks(keywords, environ)
+        refuse_misplaced(fallbacks, "the environment or the service file")
         return cls(
             keywords=tuple(keywords.items()),
             password=password,
-            fallbacks=tuple(_fallbacks(keywords, environ).items()),
+            fallbacks=tuple(fallbacks.items()),
         )
 
     def _value(self, name: str) -> str | None:
@@ -179,38 +178,6 @@ class Endpoint:
         if self.place:
             where = f"container {self.place}" + (f", {where}" if self.host else "")
         return f"{self.user}@{where}/{self.database}"
-
-
-def _parse_dsn(dsn: str) -> dict[str, str]:
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
-    if not dsn.strip():
-        raise UsageError("the DSN is empty", hint=_DSN_HINT)
-    try:
-        words = conninfo_to_dict(dsn)
-    except ProgrammingError as error:
-        # "from None": libpq's message repeats parts of the DSN, and so perhaps of the password.
-        raise UsageError(
-            "the DSN cannot be read", detail=_why_unreadable(dsn, str(error)), hint=_DSN_HINT
-        ) from None
-    return {key: str(value) for key, value in words.items() if value is not None}
-
-
-def _why_unreadable(dsn: str, message: str) -> str:
-    """Return what is wrong, in words that hold nothing of the DSN beyond its scheme."""
-    scheme = re.match(r"([a-z0-9]+\+?[a-z0-9]*)://", dsn)
-    if scheme and scheme[1] not in ("postgresql", "postgres"):
-        return f"Its scheme is {scheme[1]}://, which libpq does not know."
-    known = {
-        'missing "="': 'A "=" is missing after a keyword.',
-        "invalid connection option": "It holds a keyword that libpq does not know.",
-        "invalid URI query parameter": "It holds a parameter that libpq does not know.",
-        "invalid percent-encoded": "A percent-encoded character is not valid.",
-        "forbidden value": "It holds a zero byte.",
-        "unterminated quoted": "A quoted value has no end.",
-    }
-    return next((text for start, text in known.items() if message.startswith(start)), "")
 
 
 def _fallbacks(keywords: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

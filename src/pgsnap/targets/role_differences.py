@@ -7,10 +7,11 @@ neither compared nor shown.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from pgsnap.dump.statements import significant, statements
 from pgsnap.sessions.base import Session, literal
-from pgsnap.targets.roles import ABOUT_ROLE, MEMBERSHIP, split_statements, unquoted
+from pgsnap.targets.roles import MEMBERSHIP, split_statements, unquoted
 
 # pg_roles' column -> the word of CREATE ROLE; with NO before it for false.
 _ATTRIBUTES = {
@@ -22,8 +23,7 @@ _ATTRIBUTES = {
     "rolreplication": "REPLICATION",
     "rolbypassrls": "BYPASSRLS",
 }
-_STRING = re.compile(r"'(?:[^']|'')*'")
-_LIMIT = re.compile(r"\bCONNECTION LIMIT (-?\d+)")
+_LIMIT = re.compile(r"-?\d+")
 
 
 def role_differences(session: Session, needed: Iterable[str], globals_text: str) -> tuple[str, ...]:
@@ -33,9 +33,9 @@ def role_differences(session: Session, needed: Iterable[str], globals_text: str)
     was: dict[str, tuple[set[str], int]] = {}
     members: set[tuple[str, str]] = set()
     for statement in split_statements(globals_text):
-        about = ABOUT_ROLE.match(statement)
-        if about is not None and statement.startswith("ALTER ROLE") and " WITH " in statement:
-            was[unquoted(about.group(1))] = _attributes(statement)
+        words = [token.text for token in significant(next(statements(statement)))]
+        if words[:2] == ["ALTER", "ROLE"] and words[3:4] == ["WITH"]:
+            was[unquoted(words[2])] = _attributes(words[4:])
         grant = MEMBERSHIP.match(statement)
         if grant is not None:
             members.add((unquoted(grant.group(1)), unquoted(grant.group(2))))
@@ -55,10 +55,13 @@ def role_differences(session: Session, needed: Iterable[str], globals_text: str)
     )
 
 
-def _attributes(statement: str) -> tuple[set[str], int]:
-    text = _STRING.sub("''", statement.partition(" WITH ")[2])
-    limit = _LIMIT.search(text)
-    return set(text.split()), int(limit.group(1)) if limit is not None else -1
+def _attributes(words: Sequence[str]) -> tuple[set[str], int]:
+    """Return the attributes and the connection limit that follow WITH. Strings have quotes, so none
+    can pass for a word."""
+    # A minus is a token of its own.
+    limit = "".join(words[words.index("LIMIT") + 1 :][:2]) if "LIMIT" in words else ""
+    found = _LIMIT.match(limit)
+    return set(words), int(found.group()) if found is not None else -1
 
 
 def _changed(was: tuple[set[str], int], now: tuple[set[str], int]) -> Iterable[str]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from pgsnap.dump.statements import statements, trimmed, without_verifiers
 from pgsnap.model import Snapshot
 from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.acl import parse_acl_item
@@ -17,17 +18,10 @@ from pgsnap.targets.acl import parse_acl_item
 _IDENT = r'("(?:[^"]|"")+"|[^\s";]+)'
 ABOUT_ROLE = re.compile(rf"^(?:CREATE|ALTER|COMMENT ON) ROLE {_IDENT}", re.DOTALL)
 MEMBERSHIP = re.compile(rf"^GRANT {_IDENT} TO {_IDENT}(.*?)(?: GRANTED BY {_IDENT})?$", re.DOTALL)
-_VERIFIER = re.compile(r"PASSWORD '(?:[^']|'')*'")
-_STATEMENT = re.compile(
-    r"""(?: --[^\n]* | /\*.*?\*/ | [eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*"
-        | [^;'"] )*? ;""",
-    re.VERBOSE | re.DOTALL,
-)
 # pg_dumpall names every attribute. A role that was just made lacks these, and only who has one may
 # say so of another.
 _LACKS = frozenset({"NOSUPERUSER", "NOCREATEROLE", "NOCREATEDB", "NOREPLICATION", "NOBYPASSRLS"})
 _ATTRIBUTES = re.compile(rf"^(ALTER ROLE {_IDENT} WITH)((?: [A-Z]+)*)", re.DOTALL)
-_LEADING_COMMENTS = re.compile(r"(?:\s*--[^\n]*\n)*\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +89,14 @@ def missing_roles(
 def creation_order(roles: Sequence[MissingRole], owners: Collection[str] = ()) -> list[str]:
     """Return the statements that make all of *roles*: memberships after the roles themselves. We
     become a member of *owners* among them: else only a superuser could give them anything."""
-    statements = [statement for role in roles for statement in role.statements]
-    statements += [
-        f"GRANT {ident(role.name)} TO CURRENT_USER" for role in roles if role.name in owners
-    ]
-    return sorted(statements, key=lambda statement: statement.startswith("GRANT "))
+    making = [statement for role in roles for statement in role.statements]
+    making += [f"GRANT {ident(role.name)} TO CURRENT_USER" for role in roles if role.name in owners]
+    return sorted(making, key=lambda statement: statement.startswith("GRANT "))
 
 
 def split_statements(text: str) -> list[str]:
     """Return the statements of pg_dumpall's text, without comments and semicolons."""
-    found = []
-    for match in _STATEMENT.finditer(text):
-        statement = match.group()
-        leading = _LEADING_COMMENTS.match(statement)
-        statement = statement[leading.end() if leading else 0 :].removesuffix(";").strip()
-        if statement:
-            found.append(statement)
-    return found
+    return [statement for tokens in statements(text) if (statement := trimmed(tokens))]
 
 
 def unquoted(name: str) -> str:
@@ -124,9 +109,9 @@ def _without_lacks(match: re.Match[str]) -> str:
     return " ".join((match[1], *words))
 
 
-def _missing_role(name: str, statements: list[str]) -> MissingRole:
-    is_known = any(statement.startswith("CREATE ROLE") for statement in statements)
+def _missing_role(name: str, about: list[str]) -> MissingRole:
+    is_known = any(statement.startswith("CREATE ROLE") for statement in about)
     if not is_known:
-        statements = [f"CREATE ROLE {ident(name)} NOLOGIN"]
-    shown = tuple(_VERIFIER.sub("PASSWORD '********'", s) + ";" for s in statements)
-    return MissingRole(name=name, shown=shown, statements=tuple(statements), is_known=is_known)
+        about = [f"CREATE ROLE {ident(name)} NOLOGIN"]
+    shown = tuple(without_verifiers(text) + ";" for text in about)
+    return MissingRole(name=name, shown=shown, statements=tuple(about), is_known=is_known)

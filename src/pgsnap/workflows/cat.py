@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from pgsnap.dump.lexer import Lexer
+from pgsnap.dump.statements import without_verifiers
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import CorruptionError, UnknownRevision, UnusableInput
 from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import WITH_SEQUENCES, snapshot_stream
-
-_VERIFIER = re.compile(rb"(\bPASSWORD\s+)'(?:[^']|'')*'")
 
 # A row, and a statement, that were cut must not count as whole ones: a row with more columns than a
 # table may have, operators with nothing between them and the end.
@@ -122,7 +120,9 @@ def _sections(
     stream = snapshot_stream(
         repo, snapshot, restrict_key=key, sections=hidden, on_section=watch.begins
     )
-    yield _VERIFIER.sub(rb"\1'********'", b"".join(stream))
+    # Latin-1 has a character for each byte, and no token ends inside a character of a server's
+    # encoding.
+    yield without_verifiers(b"".join(stream).decode("latin-1")).encode("latin-1")
 
 
 def _named(found: list[Section], words: Sequence[str]) -> list[SectionName]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgsnap.cli.redact import redact
+from pgsnap.cli.redact import redact, without_uri
 
 SECRET = "s3cr3t"
 
@@ -20,6 +20,13 @@ SECRET = "s3cr3t"
         f"PGPASSWORD={SECRET} psql",
         f"sslpassword={SECRET}",
         f"CREATE ROLE shop PASSWORD 'SCRAM-SHA-256$4096:{SECRET}'",
+        f"CREATE ROLE shop PASSWORD '{SECRET} and no end",
+        f"COMMENT ON ROLE a IS 'PASSWORD '''; ALTER ROLE b PASSWORD 'SCRAM-SHA-256$4096:{SECRET}'",
+        f"LINE 1: ...WORD 'SCRAM-SHA-256$4096:{SECRET}",
+        f"postgresql+asyncpg://shop:{SECRET}@db/shop",
+        f"https://shop:{SECRET}@hooks.example/x",
+        f"postgresql://shop:{SECRET}/db",
+        f"'postgresql://shop:{SECRET}'",
     ],
 )
 def test_passwords_in_every_form_of_a_dsn_are_masked(text: str) -> None:
@@ -39,6 +46,11 @@ def test_what_stands_around_a_password_stays() -> None:
     "text",
     [
         "postgresql://shop@db:5432/shop",
+        "postgresql://db:5432/shop",
+        "postgresql://[::1]:5432/shop",
+        "http://127.0.0.1:8080/x",
+        "postgresql://user@host:5432/database (percent-encode it)",
+        "the digest md5 of it",
         'password authentication failed for user "shop"',
         "the table passwords has 3 rows",
         "see ~/.pgpass",
@@ -46,3 +58,9 @@ def test_what_stands_around_a_password_stays() -> None:
 )
 def test_text_without_a_password_is_left_alone(text: str) -> None:
     assert redact(text) == text
+
+
+def test_a_misplaced_uri_is_not_repeated() -> None:
+    shown = without_uri(f"Got unexpected extra argument (postgresql://u:{SECRET} {SECRET}@h/d)")
+    assert shown == "Got unexpected extra argument ***"
+    assert without_uri("No such command 'comit'.") == "No such command 'comit'."

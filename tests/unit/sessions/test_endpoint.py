@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from pgsnap.errors import UsageError
@@ -12,6 +14,21 @@ from pgsnap.sessions.endpoint import Endpoint
 
 SECRET = "s3cr'et \\pass word"
 URI = "postgresql://alice:s3cr%27et%20%5Cpass%20word@db.example:6543/shop?sslmode=require"
+
+
+FORMS = [
+    "postgresql://u:{}@h/d",
+    "postgres://u:{}@h:5432/d?sslmode=require",
+    "postgresql://:{}@h",
+    "postgresql://u:{}@/d?host=/tmp",
+    "postgresql://h/d?user=u&password={}",
+    "postgresql://u:{}@[::1]:5432/d",
+    "postgresql://u:{}@h1:1,h2:2/d",
+    "postgresql+asyncpg://u:{}@h/d",
+    " postgresql://u:{}@h/d",
+    "host=h user=u password={} dbname=d",
+    "host=h password='{}' dbname=d",
+]
 
 
 def words(endpoint: Endpoint) -> dict[str, object]:
@@ -130,6 +147,66 @@ def test_a_bad_dsn_is_a_usage_error_that_repeats_nothing_of_it(dsn: str, detail:
     assert "hunter2" not in f"{error.message}{error.detail}{error.hint}"
     assert error.__cause__ is None
     assert error.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:hunter2/x@h:5432/d",
+        "postgresql://u:12/hunter2@h/d",
+        "postgresql://u:p@hunter2@h/d",
+        "postgresql://u:hunter2",
+        "postgresql://u:12?user=hunter2@h/d",
+        "postgresql://u:p;#hunter2@h[/d",
+        "postgresql://u:p@h:0/hunter2",
+        "host=h port=hunter2",
+        "dbname=postgresql://u:hunter2@h/d",
+    ],
+)
+def test_a_password_that_passes_for_something_else_is_refused_without_it(dsn: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Endpoint.parse(dsn, {})
+    error = caught.value
+    assert error.hint
+    assert "hunter2" not in f"{error.message}{error.detail}{error.hint}"
+
+
+@pytest.mark.parametrize(
+    ("dsn", "shown"),
+    [
+        ("postgresql://u@h:5432/d?password=p@ss", "u@h:5432/d"),
+        ("postgresql://u:p@[::1]:6543/d", "u@::1:6543/d"),
+        ("postgresql://u:p@h1:1,h2:2/d", "u@h1,h2:1,2/d"),
+        ("postgresql://u%40corp:p@h/my%40db", "u@corp@h:5432/my@db"),
+        ("postgresql://u@%2Fvar%2Frun/d", "u@/var/run/d"),
+        ("postgresql://u:p@bücher.example:/d", "u@bücher.example:5432/d"),
+        ("postgresql:///d?host=/tmp&user=u", "u@/tmp/d"),
+        ("host=@abstract user=u dbname=a@b", "u@@abstract:5432/a@b"),
+    ],
+)
+def test_what_is_special_where_it_may_stand_is_read(dsn: str, shown: str) -> None:
+    assert Endpoint.parse(dsn, {}).display() == shown
+
+
+@given(st.data())
+def test_no_password_is_shown_whatever_is_special_in_it(data: st.DataObject) -> None:
+    special = st.lists(st.sampled_from([*"/?@#:%&= '\\[],+;", "12", "é", "://"]), max_size=3)
+    before, after = (data.draw(special.map("".join)) for _ in range(2))
+    form = data.draw(st.sampled_from(FORMS))
+    try:
+        endpoint = Endpoint.parse(form.format(f"{before}Zq7Xw{after}"), {})
+        shown = f"{endpoint.display()} {endpoint!r} {endpoint.conninfo(application_name='x')}"
+    except UsageError as error:
+        shown = f"{error.message} {error.detail} {error.hint}"
+    assert "Zq7Xw" not in shown
+
+
+def test_a_port_or_a_name_of_the_environment_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="port in the environment") as caught:
+        Endpoint.parse(None, {"PGPORT": "hunter2"})
+    assert "hunter2" not in f"{caught.value.message}{caught.value.detail}{caught.value.hint}"
+    with pytest.raises(UsageError, match='"dbname" in the environment'):
+        Endpoint.parse(None, {"PGDATABASE": "postgresql://u:hunter2@h/d"})
 
 
 def test_an_empty_dsn_is_a_usage_error() -> None:

@@ -61,6 +61,19 @@ def test_a_password_verifier_is_used_and_never_shown() -> None:
     assert "SCRAM" not in repr(app)
 
 
+def test_a_role_whose_name_looks_like_a_password_shows_no_verifier() -> None:
+    text = """CREATE ROLE "x PASSWORD 'y";
+ALTER ROLE "x PASSWORD 'y" WITH LOGIN PASSWORD 'SCRAM-SHA-256$4096:abc';
+COMMENT ON ROLE "x PASSWORD 'y" IS 'PASSWORD';
+"""
+    (role,) = missing_roles(["x PASSWORD 'y"], frozenset(), text)
+    assert role.is_known
+    assert role.shown == tuple(
+        statement.replace("'SCRAM-SHA-256$4096:abc'", "'********'") + ";"
+        for statement in role.statements
+    )
+
+
 def test_a_role_that_the_globals_do_not_know_may_not_log_in() -> None:
     (role,) = missing_roles(["x y"], frozenset(), "")
     assert role.statements == ('CREATE ROLE "x y" NOLOGIN',)

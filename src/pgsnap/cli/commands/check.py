@@ -10,6 +10,7 @@ import typer
 from pgsnap.cli import check_view
 from pgsnap.cli.duration import parse_timedelta
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.redact import redact
 from pgsnap.cli.stopping import left_stopped
 from pgsnap.cli.world import database_of_dsn, open_repository, server_of
 from pgsnap.errors import SnapError
@@ -154,8 +155,8 @@ def _notify(invocation: Invocation, report: CheckReport) -> None:
         State(settings.config_path),
         alerts,
         red=report.level is Level.RED,
-        line=check_view.line(report),
-        findings=[f.text for f in report.findings if f.level is Level.RED],
+        line=redact(check_view.line(report)),
+        findings=[redact(f.text) for f in report.findings if f.level is Level.RED],
         now=report.now,
     )
     for warning in warnings:

@@ -1,0 +1,126 @@
+"""The statements of a short SQL script as their tokens, and their password verifiers masked.
+
+For the globals, which are read whole; `lexer` is for what is too long for that, by the same rules.
+A string may hold anything, also what looks like the end of a string or of a statement: so no word
+is ever looked for in the text of a script, only among its tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from enum import Enum, auto
+from typing import NamedTuple
+
+MASK = "'********'"
+"""What is shown instead of a password verifier."""
+
+
+class Kind(Enum):
+    """What a token is."""
+
+    SPACE = auto()
+    """White space, comments, and psql's own commands."""
+    STRING = auto()
+    """A string constant of any form."""
+    NAME = auto()
+    """A quoted identifier."""
+    WORD = auto()
+    """A key word, an identifier without quotes, or a number."""
+    OTHER = auto()
+
+
+class Token(NamedTuple):
+    """A token, as it stands in the script."""
+
+    kind: Kind
+    text: str
+
+
+# A doubled quote ends one string and begins the next, to the same effect. What has no end goes on
+# to that of the script. Repeats of groups are not possessive: see `lexer`.
+_ESCAPED = r"'(?:[^'\\]++|\\.|'')*(?:'|\\?\Z)"
+_PLAIN = r"'[^']*+(?:''[^']*+)*(?:'|\Z)"
+_TOKEN = r"""
+    (?P<SPACE> \s++ | --[^\r\n]*+ | /\* | (?<![^\n])\\[^\n]*+ )
+  | (?P<STRING> {strings}
+      | \$(?P<tag>(?:(?!\d)[{word}]++)?)\$ .*? (?: \$(?P=tag)\$ | \Z ) )
+  | (?P<NAME> (?:[uU]&)?"[^"]*+(?:""[^"]*+)*(?:"|\Z) )
+  | (?P<WORD> [{word}][{word}$]*+ )
+  | (?P<OTHER> . )
+"""
+
+
+def _compiled(strings: str) -> re.Pattern[str]:
+    word = r"\w\x80-\U0010ffff"
+    return re.compile(_TOKEN.format(strings=strings, word=word), re.X | re.S | re.A)
+
+
+_STANDARD = _compiled(f"[eE]{_ESCAPED} | (?:[uU]&|[bBnNxX])?{_PLAIN}")
+_BACKSLASH = _compiled(f"(?:[uU]&|[bBeEnNxX])?{_ESCAPED}")
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+
+
+def statements(text: str) -> Iterator[list[Token]]:
+    """Yield the tokens of each statement, from what stands before it to its semicolon. Together
+    they are the *text*."""
+    pattern = _STANDARD
+    tokens: list[Token] = []
+    position = 0
+    while found := pattern.match(text, position):
+        kind = Kind[found.lastgroup or ""]
+        position = found.end()
+        if kind is Kind.SPACE and found.group() == "/*":
+            position = _comment_end(text, position)
+        tokens.append(Token(kind, text[found.start() : position]))
+        if tokens[-1] == (Kind.OTHER, ";"):
+            pattern = _pattern_after(tokens, pattern)
+            yield tokens
+            tokens = []
+    if tokens:
+        yield tokens
+
+
+def significant(tokens: Iterable[Token]) -> list[Token]:
+    """Return the tokens that a statement consists of, without white space and semicolon."""
+    return [token for token in tokens if token.kind is not Kind.SPACE and token.text != ";"]
+
+
+def trimmed(tokens: list[Token]) -> str:
+    """Return the text of a statement, without what stands before it and without its semicolon."""
+    start = next((at for at, token in enumerate(tokens) if token.kind is not Kind.SPACE), None)
+    text = "".join(token.text for token in tokens[start:]) if start is not None else ""
+    return text.removesuffix(";").strip()
+
+
+def without_verifiers(text: str) -> str:
+    """Return the script *text* with every string behind the word PASSWORD masked."""
+    shown: list[str] = []
+    for tokens in statements(text):
+        is_password = False
+        for kind, part in tokens:
+            # Strings with nothing but white space between them are one.
+            shown.append(MASK if is_password and kind is Kind.STRING else part)
+            if kind not in (Kind.SPACE, Kind.STRING):
+                is_password = kind is Kind.WORD and part.upper() == "PASSWORD"
+    return "".join(shown)
+
+
+def _comment_end(text: str, position: int) -> int:
+    """Return where the block comment ends whose head ends at *position*: comments nest."""
+    depth = 1
+    while depth:
+        edge = _COMMENT_EDGE.search(text, position)
+        if edge is None:
+            return len(text)
+        depth += 1 if edge.group() == "/*" else -1
+        position = edge.end()
+    return position
+
+
+def _pattern_after(tokens: list[Token], pattern: re.Pattern[str]) -> re.Pattern[str]:
+    """Return how the script is read after a statement, which may change what `\\` means."""
+    words = [token.text.lower().strip("'") for token in significant(tokens)]
+    if words[:1] != ["set"] or "standard_conforming_strings" not in words[1:3]:
+        return pattern
+    return _BACKSLASH if words[-1] in ("off", "false", "no", "0") else _STANDARD
