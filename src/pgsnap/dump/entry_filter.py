@@ -1,7 +1,12 @@
-"""Leaves entries of a dump, or the statements that set owners, out of its text on the fly.
+"""Leaves entries of a dump, or the statements that set owners, out of its text on the fly, and puts
+event triggers behind everything else.
 
 pg_dump writes the owner of an object as the last statement of its entry, and rights as entries of
 their own. So nothing in a function's body or in a row can pass for either.
+
+It writes event triggers before it has filled materialized views: there they would fire, log what
+nobody did in the source database, or forbid it. So they are made last. Nothing needs them but their
+own comments and labels, which go with them; no statement about event triggers fires any.
 """
 
 from __future__ import annotations
@@ -11,14 +16,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from pgsnap.dump.ddl import GRANTOR
-from pgsnap.dump.entries import ENTRY, decode, encode, parse_entry
+from pgsnap.dump.entries import ENTRY, Entry, decode, encode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
 from pgsnap.dump.table_parts import TableName, foreign_key_ends, without_owner
 from pgsnap.model import SectionKind, SectionName
 
 _RIGHTS = (b"ACL", b"DEFAULT ACL", b"ACL LANGUAGE")
-_DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
+# Statistics stand between the parts of a section, wherever pg_dump wrote them.
+_BEFORE_LAST = (SectionKind.POST_DATA, SectionKind.STATISTICS)
+_NO_ENTRY = Entry(b"", b"", b"", b"")
 _MAKES_PUBLIC = re.compile(rb"^CREATE SCHEMA (?=public;)", re.M)
+_EVENT_TRIGGER = b"EVENT TRIGGER"
+_NOTES = (b"COMMENT", b"SECURITY LABEL")
+_AUTHORIZATION = b"SET SESSION AUTHORIZATION "
 _LARGE_OBJECT_OWNER = re.compile(rb"ALTER LARGE OBJECT \d+ OWNER TO .*;\r?\n?")
 
 
@@ -42,37 +52,63 @@ def leave_out(
     section: Callable[[], SectionName | None],
     what: LeftOut,
     encoding: str,
+    *,
+    begins: Callable[[], None] = lambda: None,
 ) -> Iterator[bytes]:
-    """Yield *blocks* without *what*. *section* tells which section the block at hand belongs to; a
-    block never spans two."""
-    if not what:
-        yield from blocks
-        return
+    """Yield *blocks* without *what*, event triggers last. *section* tells which section the block
+    at hand belongs to; a block never spans two. *begins* is called before the first block of a
+    section is yielded: what was held back of the one before has gone out by then."""
     current: SectionName | None = None
     running: _Filter | None = None
+    last = _Last()
     for block in blocks:
         found = section()
         if found != current:
             if running is not None:
                 yield from running.finish()
-            current, running = found, _filter_of(found, what, encoding)
+            if found is None or found.kind not in _BEFORE_LAST:
+                yield from last.release()
+            current, running = found, _filter_of(found, what, encoding, last)
+            begins()
         if running is None:
             yield block
         else:
             yield from running.feed(block)
     if running is not None:
         yield from running.finish()
+    yield from last.release()
+
+
+class _Last:
+    """What is held back until everything else was made: event triggers."""
+
+    def __init__(self) -> None:
+        self.changes_role = False
+        self._held: list[tuple[bytes, bytes]] = []
+
+    def hold(self, owner: bytes, text: bytes) -> None:
+        self._held.append((owner, text))
+
+    def release(self) -> Iterator[bytes]:
+        for owner, text in self._held:
+            # A dump with --use-set-session-authorization names no owner behind what it makes.
+            if self.changes_role and owner:
+                yield _AUTHORIZATION + b'"' + owner.replace(b'"', b'""') + b'";\n'
+            yield text
+        self._held.clear()
 
 
 class _Filter:
     """Cuts a section of definitions into entries, and passes on what is left of each."""
 
-    def __init__(self, what: LeftOut, encoding: str) -> None:
+    def __init__(self, what: LeftOut, encoding: str, last: _Last) -> None:
         self._what = what
         self._encoding = encoding
         self._lexer = Lexer()
+        self._entry = _NO_ENTRY
         self._type = b""
         self._parts: list[bytes] = []
+        self._last = last
 
     def feed(self, block: bytes) -> Iterator[bytes]:
         yield from self._take(self._lexer.feed(block))
@@ -87,10 +123,13 @@ class _Filter:
             if header is not None:
                 yield self._left()
                 self._parts = []
-                self._type = parse_entry(header).type
+                self._entry = parse_entry(header)
+                self._type = self._entry.type
             elif piece is Piece.SETTING and not (self._type == b"ACL" and GRANTOR.match(data)):
                 # It is for the entries that follow, and stands behind the owner of this one.
                 yield self._left()
+                if data.startswith(_AUTHORIZATION):
+                    self._last.changes_role = True
                 self._parts, self._type = [], b""
             self._parts.append(data)
 
@@ -106,15 +145,24 @@ class _Filter:
                 return b""
         if self._what.owners and self._type:
             left = without_owner(decode(text, self._encoding))
-            return encode(left.rstrip() + "\n\n\n", self._encoding)
+            text = encode(left.rstrip() + "\n\n\n", self._encoding)
+        if self._is_of_event_trigger():
+            self._last.hold(self._entry.owner, text)
+            # What follows stays on its line of the dump.
+            return b"\n" * text.count(b"\n")
         return text
+
+    def _is_of_event_trigger(self) -> bool:
+        if self._type in _NOTES:
+            return self._entry.name.startswith(_EVENT_TRIGGER + b" ")
+        return self._type == _EVENT_TRIGGER
 
 
 class _LargeObjects(_Filter):
     """The section of large objects: their bytes are too many to hold, and are in hex."""
 
-    def __init__(self, what: LeftOut, encoding: str) -> None:
-        super().__init__(what, encoding)
+    def __init__(self, what: LeftOut, encoding: str, last: _Last) -> None:
+        super().__init__(what, encoding, last)
         self._rest = b""
 
     def feed(self, block: bytes) -> Iterator[bytes]:
@@ -127,11 +175,15 @@ class _LargeObjects(_Filter):
         yield self._rest
 
 
-def _filter_of(section: SectionName | None, what: LeftOut, encoding: str) -> _Filter | None:
-    if section is not None and section.kind in _DEFINITIONS:
-        return _Filter(what, encoding)
+def _filter_of(
+    section: SectionName | None, what: LeftOut, encoding: str, last: _Last
+) -> _Filter | None:
+    if section is not None and section.kind is SectionKind.POST_DATA:
+        return _Filter(what, encoding, last)
+    if section is not None and section.kind is SectionKind.PRE_DATA and what:
+        return _Filter(what, encoding, last)
     if section is not None and section.kind is SectionKind.LARGE_OBJECTS and what.owners:
-        return _LargeObjects(what, encoding)
+        return _LargeObjects(what, encoding, last)
     return None
 
 

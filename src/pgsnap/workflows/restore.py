@@ -42,7 +42,7 @@ from pgsnap.targets.properties import (
     rehearse,
 )
 from pgsnap.targets.read_only import read_only_meanwhile
-from pgsnap.targets.roles import creation_order, server_roles
+from pgsnap.targets.roles import server_roles
 from pgsnap.targets.row_order import Table, empty_tables
 from pgsnap.targets.scratch import (
     Scratch,
@@ -55,7 +55,9 @@ from pgsnap.targets.scratch import (
 from pgsnap.targets.swap import Rename, SwapReport, swap_aside
 from pgsnap.workflows.kept_notes import drop_kept, note_if_never_made, note_what_is_gone
 from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
+from pgsnap.workflows.restore_recount import look_again
 from pgsnap.workflows.restore_report import PhaseSeconds, RestoreReport
+from pgsnap.workflows.restore_roles import make_missing_roles
 from pgsnap.workflows.restore_stream import dump_for_psql
 
 
@@ -152,7 +154,7 @@ class _Restore:
                 self._check_unchanged(session)
                 if self.plan.live is not None:
                     note_what_is_gone(self.repo, session, self.plan.server.system_identifier)
-                created = self._make_roles(session)
+                created = make_missing_roles(session, self.plan, self.snapshot.origin.owners)
                 with self._timed("create"):
                     scratch = self._create(session)
                     statements = self._rehearse(session, scratch)
@@ -190,24 +192,6 @@ class _Restore:
             found = check_replaceable(session, who_am_i(session), live, maintenance)
             refuse(found.problems, f"the restore to {live.name}")
 
-    def _make_roles(self, session: Session) -> tuple[str, ...]:
-        if not self.plan.options.create_roles or not self.plan.missing_roles:
-            return ()
-        present = server_roles(session)
-        roles = [role for role in self.plan.missing_roles if role.name not in present]
-        owners = () if who_am_i(session).is_superuser else self.snapshot.origin.owners
-        statements = creation_order(roles, owners)
-        try:
-            # One message, so one transaction: all of them or none.
-            session.execute(";\n".join(statements) or "SELECT 1")
-        except QueryFailed as error:
-            raise RestoreFailed(
-                "the missing roles cannot be made",
-                detail=f"{error.message}. {error.detail}".strip(),
-                hint="Make them by hand; snap restore shows the commands in its plan.",
-            ) from error
-        return tuple(role.name for role in roles)
-
     def _create(self, session: Session) -> Scratch:
         self.progress.phase("create")
         return create_scratch(
@@ -235,7 +219,10 @@ class _Restore:
         if self.snapshot.origin.is_pg_dump or options.as_superuser:
             loaded = self._load(self.server, scratch)
             # It has event triggers by now, and one on login could refuse us or write.
-            self._analyze(self.server.without_event_triggers(), scratch)
+            quiet = self.server.without_event_triggers()
+            self._analyze(quiet, scratch)
+            if self.snapshot.origin.is_pg_dump:
+                self._look_again(quiet, scratch)
             return loaded
         owner = self.plan.properties.owner if self.plan.properties is not None else ""
         if owner not in server_roles(session):
@@ -295,6 +282,14 @@ class _Restore:
             server.connect(scratch.name, application_name(self.token)) as session,
         ):
             session.execute("ANALYZE")
+
+    def _look_again(self, server: Server, scratch: Scratch) -> None:
+        """Nothing is left to run: what is there now is what will be there."""
+        self.progress.phase("count")
+        started = time.monotonic()
+        with server.connect(scratch.name, application_name(self.token)) as session:
+            self.warnings += look_again(self.repo, self.snapshot, self.plan, session)
+        self.clock["load"] += time.monotonic() - started
 
     # -- the swap ------------------------------------------------------------------------------
 

@@ -26,17 +26,24 @@ def dump_for_psql(
 
     Raises CorruptionError.
     """
-    current: list[Section] = []
+    # What is read, and what goes out: it is behind where something is held back.
+    read: list[Section] = []
+    sent: list[Section] = []
 
-    def begins(found: Section) -> None:
-        current[:] = [found]
-        section_begins(found.name)
+    def begins() -> None:
+        sent[:] = read
+        section_begins(sent[0].name)
 
-    def section() -> Section | None:
-        return current[0] if current else None
+    def reading(found: Section) -> None:
+        read[:] = [found]
+        if not snapshot.origin.is_pg_dump:
+            begins()
 
     def name() -> SectionName | None:
-        return current[0].name if current else None
+        return read[0].name if read else None
+
+    def section() -> Section | None:
+        return sent[0] if sent else None
 
     sections = sections_to_send(repo, snapshot, plan.options.tables)
     if plan.server.major < (source_major(snapshot.origin) or 0):
@@ -47,13 +54,13 @@ def dump_for_psql(
         snapshot,
         restrict_key=None,
         sections={each.name for each in sections},
-        on_section=begins,
+        on_section=reading,
     )
     blocks = without_unknown_sets(blocks, name, plan.server.major)
     if not snapshot.origin.is_pg_dump:
         return blocks
     encoding = snapshot.origin.client_encoding
-    blocks = leave_out(blocks, name, _left_out(snapshot, plan), encoding)
+    blocks = leave_out(blocks, name, _left_out(snapshot, plan), encoding, begins=begins)
     return keep_order(blocks, section, tables_to_keep(sections), empty_tables, encoding)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from pgsnap.dump.entry_filter import LeftOut, leave_out
@@ -169,3 +171,34 @@ def test_filters_pass_on_all_else_byte_for_byte_whatever_the_blocks() -> None:
     assert b"CREATE INDEX i" in left
     kept = b"".join(leave_out([text], lambda: section, LeftOut(), "UTF8"))
     assert kept == text
+
+
+def test_event_triggers_come_last_and_what_follows_them_stays_on_its_line() -> None:
+    trigger = (
+        entry("z", "EVENT TRIGGER", "CREATE EVENT TRIGGER z ON sql_drop EXECUTE FUNCTION f();\n\n"
+              "ALTER EVENT TRIGGER z DISABLE;")
+        + entry("EVENT TRIGGER z", "COMMENT", "COMMENT ON EVENT TRIGGER z IS 'last';")
+    )  # fmt: skip
+    rest = entry("m", "MATERIALIZED VIEW DATA", "REFRESH MATERIALIZED VIEW public.m;")
+    rest += entry("TABLE x", "COMMENT", "COMMENT ON TABLE x IS 'EVENT TRIGGER z';")
+    read = [
+        SectionName(SectionKind.POST_DATA),
+        SectionName(SectionKind.STATISTICS),
+        SectionName(SectionKind.POST_DATA, part=1),
+        SectionName(SectionKind.TRAILER),
+    ]
+    sent: list[bytes] = []
+
+    def blocks() -> Iterator[bytes]:
+        for part in (trigger, "-- statistics", rest, "-- end"):
+            yield part.encode()
+            del read[0]
+
+    begun: list[int] = []
+    begins = lambda: begun.append(len(sent))  # noqa: E731
+    for block in leave_out(blocks(), lambda: read[0], LeftOut(), "UTF8", begins=begins):
+        sent.append(block)
+    text = b"".join(sent).decode()
+    assert text == "\n" * trigger.count("\n") + "-- statistics" + rest + trigger + "-- end"
+    # The section behind begins when all of them have gone out.
+    assert b"".join(sent[begun[3] :]) == b"-- end"
