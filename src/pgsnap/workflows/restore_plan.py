@@ -41,6 +41,7 @@ from pgsnap.workflows.restore_checks import (
 )
 from pgsnap.workflows.retention import safety_tag
 from pgsnap.workflows.table_names import with_rows_of
+from pgsnap.workflows.table_rows import by_way_of_others, rows_by_table
 from pgsnap.workflows.trust import check_text, check_trust
 
 
@@ -176,6 +177,7 @@ def plan_restore(
             as_superuser=options.as_superuser,
         )
         sections = sections_to_send(repo, snapshot, options.tables)
+        findings += by_way_of_others(repo, snapshot, options.tables)
         need = needed_bytes(snapshot)
         free, space = check_space(
             session,
@@ -213,16 +215,14 @@ def sections_to_send(
     repo: Repository, snapshot: Snapshot, tables: Collection[tuple[str, str]]
 ) -> list[Section]:
     """Return the sections that psql gets; where *tables* are named, rows of no others."""
+    rows = rows_by_table(repo, snapshot) if tables else {}
+    wanted = {section.name for table in tables for section in rows.get(table, ())}
     return [
         section
         for section in repo.sections(snapshot)
         if section.name.kind not in NOT_SENT
         and not (tables and section.name.kind is SectionKind.LARGE_OBJECTS)
-        and not (
-            tables
-            and section.name.kind is SectionKind.DATA
-            and (section.name.schema, section.name.name) not in tables
-        )
+        and not (tables and section.name.kind is SectionKind.DATA and section.name not in wanted)
     ]
 
 

@@ -44,6 +44,7 @@ from pgsnap.targets.table_swap import (
     take_places,
 )
 from pgsnap.workflows.table_plan import TablesPlan, script_of
+from pgsnap.workflows.table_rows import copied_name
 
 _BACKEND_SECONDS = 10.0
 _DONE = "interrupted, but the tables were restored already"
@@ -193,7 +194,7 @@ class _Load:
         for table in self._plan.tables:
             for section in table.sections:
                 feeder.section_begins(section.name)
-                yield from self._rows(section, table.parts.table)
+                yield from self._rows(section, self._plan.into(table, section))
         feeder.section_begins(SectionName(SectionKind.POST_DATA))
         yield from map(self._sql, self._made.after_rows())
         # While nobody has to wait for it: nothing live is locked yet.
@@ -224,7 +225,7 @@ class _Load:
         yield from without_unknown_sets(blocks, lambda: preamble, self._plan.server.major)
         yield b"\n"
 
-    def _rows(self, section: Section, table: TableName) -> Iterator[bytes]:
+    def _rows(self, section: Section, into: TableName) -> Iterator[bytes]:
         """Yield a section of rows, its COPY statement naming the table in the making."""
         head = b""
         is_head = True
@@ -235,20 +236,22 @@ class _Load:
                 head += block
                 if len(head) < section.head_bytes:
                     continue
-                yield self._renamed_head(head[: section.head_bytes], table)
+                yield self._renamed_head(head[: section.head_bytes], section, into)
                 block, is_head = head[section.head_bytes :], False
             if block:
                 yield block
 
-    def _renamed_head(self, head: bytes, table: TableName) -> bytes:
+    def _renamed_head(self, head: bytes, section: Section, into: TableName) -> bytes:
+        copied = copied_name(section)
         _, copy, rest = head.rpartition(b"\nCOPY ")
         statement = copy[1:] + rest
-        if not copy or copied_table(statement, self._encoding) != table:
+        if not copy or copied_table(statement, self._encoding) != copied:
             raise CorruptionError(
-                f"the rows of {quoted(table)} do not begin with their COPY statement",
+                f"the rows of {quoted(copied)} do not begin with their COPY statement",
                 hint="Look for damage: snap verify --data",
             )
-        return b"\n" + self._sql(with_names(decode(statement, self._encoding), self._names))
+        names = {copied: self._names[into]}
+        return b"\n" + self._sql(with_names(decode(statement, self._encoding), names))
 
     def _swap(self) -> str:
         """Return the end of the transaction: everything gets its name and place."""

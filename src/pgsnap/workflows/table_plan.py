@@ -51,6 +51,7 @@ from pgsnap.workflows.table_checks import (
 from pgsnap.workflows.table_names import read_definitions, section_text, shown
 from pgsnap.workflows.table_needs import read_needs
 from pgsnap.workflows.table_rehearsal import dump_settings, rehearse
+from pgsnap.workflows.table_rows import copied_name, sections_of_rows
 
 NO_DEPENDENTS = Dependents((), (), (), ())
 SequenceValues: TypeAlias = "dict[str, tuple[int, bool]]"
@@ -136,6 +137,17 @@ class TablesPlan:
     @property
     def replaces(self) -> bool:
         return any(table.kept is not None for table in self.tables)
+
+    def into(self, table: TablePlan, section: Section) -> TableName:
+        """Return the table of this restore that *table*'s rows in *section* are given to: where
+        the dump gives them to the topmost table, the topmost one here finds the partition."""
+        if copied_name(section) == table.parts.table:
+            return table.parts.table
+        parents = {t.parts.table: t.parent for t in self.tables}
+        top = table.parts.table
+        while (parent := parents[top]) is not None:
+            top = parent
+        return top
 
     def partitions(self, table: TablePlan) -> tuple[TablePlan, ...]:
         """Return the partitions of *table*, at all levels."""
@@ -284,11 +296,7 @@ def _tables(
     now: datetime,
 ) -> tuple[TablePlan, ...]:
     """Return what is made of the snapshot: the tables that were named, and their partitions."""
-    sections: dict[TableName, list[Section]] = {}
-    for section in repo.sections(snapshot):
-        if section.name.kind is SectionKind.DATA:
-            table = section.name.schema, section.name.name
-            sections.setdefault(table, []).append(section)
+    sections = sections_of_rows(repo, snapshot, definitions)
     replaced = [table.oid for table in live.values()]
     found: list[TablePlan] = []
     taken: set[TableName] = set()
