@@ -3,12 +3,14 @@ rehearsal of it that is rolled back."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from pgsnap.dump.rights import Right, as_grantors
 from pgsnap.dump.table_parts import TableName, TableParts, with_names
+from pgsnap.targets.table_blocks import do
 from pgsnap.targets.table_rights import note_oids, same_rights, without_default_privileges
 from pgsnap.targets.table_swap import (
     no_ties_to_live,
@@ -18,6 +20,9 @@ from pgsnap.targets.table_swap import (
     staged_names,
     staging_schemas,
 )
+
+_GENERATED = re.compile(r" GENERATED ALWAYS AS \(.*\) STORED", re.S)
+FORGET_DRAWN = "DISCARD SEQUENCES;\n"
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,12 @@ class TableScript:
         yield note_oids(self.staging.values())
         yield from self._definitions(parts.attach for parts in self.partitions)
 
+    @property
+    def generates(self) -> bool:
+        """Whether values of columns are made anew as rows are loaded."""
+        texts = (text for parts in self.parts for text in parts.before)
+        return any(_GENERATED.search(text) for text in texts)
+
     def after_rows(self) -> Iterator[str]:
         """Yield all that the tables have besides their rows, but for foreign keys."""
         yield sequence_values_sql(dict(self.sequences), self.names)
@@ -76,3 +87,21 @@ class TableScript:
     def _definitions(self, texts: Iterable[tuple[str, ...]]) -> Iterator[str]:
         for each in texts:
             yield renamed(each, self.names)
+
+
+def nothing_drawn(tag: str) -> str:
+    """Fail if rows that were loaded since FORGET_DRAWN took a value of a sequence: a column that
+    is generated so has other values than it had."""
+    return do(
+        tag,
+        "DECLARE last bigint;",
+        """BEGIN
+    last := pg_catalog.lastval();
+  EXCEPTION WHEN object_not_in_prerequisite_state THEN
+    last := NULL;
+  END;
+  IF last IS NOT NULL THEN
+    RAISE EXCEPTION 'snap: a generated column draws from a sequence: its values would be others'
+      USING DETAIL = 'They are in no dump.';
+  END IF;""",
+    )

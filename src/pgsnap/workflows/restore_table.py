@@ -36,6 +36,7 @@ from pgsnap.targets.feeder import (
 )
 from pgsnap.targets.live_table import look_at_table
 from pgsnap.targets.naming import application_name, new_token
+from pgsnap.targets.table_script import FORGET_DRAWN, nothing_drawn
 from pgsnap.targets.table_swap import (
     closing,
     move_statistics,
@@ -191,11 +192,15 @@ class _Load:
         yield from self._preamble(feeder)
         feeder.section_begins(SectionName(SectionKind.PRE_DATA))
         yield from map(self._sql, self._made.before_rows())
+        if self._made.generates:
+            yield self._sql(FORGET_DRAWN)
         for table in self._plan.tables:
             for section in table.sections:
                 feeder.section_begins(section.name)
                 yield from self._rows(section, self._plan.into(table, section))
         feeder.section_begins(SectionName(SectionKind.POST_DATA))
+        if self._made.generates:
+            yield self._sql(nothing_drawn(self._token))
         yield from map(self._sql, self._made.after_rows())
         # While nobody has to wait for it: nothing live is locked yet.
         yield self._sql(

@@ -3,13 +3,15 @@ be read, PL/pgSQL, and that it can be written. Changes nothing."""
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pgsnap.dump.rights import Right, rights_of, roles_in
-from pgsnap.dump.table_parts import TableName, TableParts
+from pgsnap.dump.table_parts import TableName, TableParts, qualified_names
 from pgsnap.model import SnapshotId
-from pgsnap.sessions.base import Session, ident
+from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.preflight import Findings, Me, Problem
 from pgsnap.targets.read_only import SETTING
 from pgsnap.targets.roles import server_roles
@@ -17,6 +19,10 @@ from pgsnap.targets.table_rights import Privileges, read_privileges
 from pgsnap.workflows.table_names import by_a_copy, shown
 
 _LANGUAGE = "plpgsql"
+_GENERATED = re.compile(
+    r"^ +(\"(?:[^\"]|\"\")+\"|\S+) .* GENERATED ALWAYS AS \((.*)\) STORED", re.M
+)
+_DRAWS = r"\m(nextval|setval)\M"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ def read_needs(
             continue
         named |= {role: named.get(role, parts.table) for role in sorted({owner, *roles})}
     found += Findings(tuple(_missing(named, server_roles(session))))
+    found += Findings(tuple(_drawing(session, snapshot_id, tables)))
     return Needs(tuple(rights), language, found)
 
 
@@ -120,3 +127,32 @@ def _read_only(session: Session, me: Me, database: str) -> Iterable[Problem]:
         else f"{SETTING} is on (set for: {source}).",
         hint=ways.get(source or "", elsewhere),
     )
+
+
+def _drawing(
+    session: Session, snapshot_id: SnapshotId, tables: Iterable[TableParts]
+) -> Iterable[Problem]:
+    """Yield the generated columns whose function, as its text says, takes values of sequences.
+    Making such a table, as a rehearsal does, may already take one."""
+    for parts in tables:
+        for column, expression in _GENERATED.findall("\n".join(parts.before)):
+            names = ", ".join(
+                f"({literal(schema)}, {literal(name)})"
+                for schema, name in qualified_names(expression)
+            )
+            if not names or not session.query(
+                "SELECT 1 FROM pg_catalog.pg_proc p"
+                " JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
+                f" WHERE (n.nspname, p.proname) IN ({names})"
+                " AND p.prosrc || coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), '')"
+                f" ~ {literal(_DRAWS)}"
+            ):
+                continue
+            section = shlex.quote(f"data {shown(parts.table)}")
+            yield Problem(
+                f"the generated column {column} of {shown(parts.table)} draws from a sequence",
+                detail="Its values are in no dump: they are made anew as rows are loaded, and"
+                " would be others.",
+                hint="All other columns are in:"
+                f" snap cat {snapshot_id.hex()[:12]} --section {section}",
+            )

@@ -3,15 +3,13 @@ not take is known before anything is restored, and told with the server's own re
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from pgsnap.dump.entries import decode
-from pgsnap.dump.table_parts import TableName
 from pgsnap.errors import QueryFailed
 from pgsnap.model import SectionKind, Snapshot, SnapshotId, quote_ident
 from pgsnap.repository.repository import Repository
-from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.dumptext import unknown_sets
 from pgsnap.targets.preflight import Findings, Problem
 from pgsnap.targets.table_script import TableScript
@@ -19,7 +17,6 @@ from pgsnap.targets.table_swap import beside_name, rename_all
 from pgsnap.workflows.table_names import by_a_copy, section_text, shown
 
 _UNDEFINED_FUNCTION = "42883"
-_DRAWS = r"\m(nextval|setval)\M"
 
 
 def rehearse(
@@ -34,17 +31,16 @@ def rehearse(
     of it stays. *settings* are the dump's own, *makes_views*: views are made again behind it."""
     triggers = _event_triggers(session)
     try:
-        drawn = _run(session, script, settings, makes_views=makes_views)
+        _run(session, script, settings, makes_views=makes_views)
     except QueryFailed as error:
         are_triggers = bool(triggers) and _is_made_without_them(session, script, settings)
         if are_triggers:
             return Findings((_forbidden(error, triggers),))
         return Findings((_not_made(script, error, snapshot_id),))
-    found = Findings(tuple(_drawn(snapshot_id, *one) for one in drawn))
-    if triggers:
-        also = f"event triggers of the database run as tables are made: {', '.join(triggers)}"
-        found += Findings(warnings=(also,))
-    return found
+    if not triggers:
+        return Findings()
+    also = f"event triggers of the database run as tables are made: {', '.join(triggers)}"
+    return Findings(warnings=(also,))
 
 
 def dump_settings(repo: Repository, snapshot: Snapshot, server_major: int) -> str:
@@ -61,16 +57,11 @@ def dump_settings(repo: Repository, snapshot: Snapshot, server_major: int) -> st
     )
 
 
-def _run(
-    session: Session, script: TableScript, settings: str, *, makes_views: bool
-) -> list[tuple[TableName, str]]:
-    """Make all of *script* and take it back. Return the generated columns whose values cannot come
-    back as they were, by table and column."""
-    session.execute("".join(script.before_rows(settings)))
-    drawn = list(_drawing_columns(session, script))
-    session.execute("".join((*script.after_rows(), *_later(script, makes_views=makes_views))))
+def _run(session: Session, script: TableScript, settings: str, *, makes_views: bool) -> None:
+    """Make all of *script* and take it back."""
+    before, after = script.before_rows(settings), script.after_rows()
+    session.execute("".join((*before, *after, *_later(script, makes_views=makes_views))))
     session.execute("ROLLBACK")
-    return drawn
 
 
 def _later(script: TableScript, *, makes_views: bool) -> Iterator[str]:
@@ -88,36 +79,6 @@ def _later(script: TableScript, *, makes_views: bool) -> Iterator[str]:
         yield f"CREATE OR REPLACE VIEW {spare}.snap AS SELECT 1 AS one;\n"
     yield f"DROP SCHEMA {spare} CASCADE;\n"
     yield script.proof_of_rights()
-
-
-def _drawing_columns(session: Session, script: TableScript) -> Iterator[tuple[TableName, str]]:
-    schemas = {made_in: schema for schema, made_in in script.staging.items()}
-    rows = session.query(
-        "SELECT DISTINCT n.nspname, c.relname, t.attname FROM pg_catalog.pg_attribute t"
-        " JOIN pg_catalog.pg_class c ON c.oid = t.attrelid"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " JOIN pg_catalog.pg_attrdef a ON a.adrelid = t.attrelid AND a.adnum = t.attnum"
-        " JOIN pg_catalog.pg_depend d ON d.objid = a.oid"
-        " AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass"
-        " AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
-        " JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid"
-        f" WHERE t.attgenerated = 's' AND n.nspname IN ({', '.join(map(literal, schemas))})"
-        " AND p.prosrc || coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), '')"
-        f" ~ {literal(_DRAWS)} ORDER BY 1, 2, 3"
-    )
-    for schema, table, column in rows:
-        yield (schemas[schema or ""], table or ""), column or ""
-
-
-def _drawn(snapshot_id: SnapshotId, table: TableName, column: str) -> Problem:
-    return Problem(
-        f"the generated column {quote_ident(column)} of {shown(table)} draws from a sequence",
-        detail="Its values are in no dump: they are made anew as rows are loaded, and would be"
-        " others.",
-        hint="Restore the rows you need by hand, with the column made a plain one:"
-        f" snap cat {snapshot_id.hex()[:12]}"
-        f" --section {shlex.quote(f'data {shown(table)}')}",
-    )
 
 
 def _event_triggers(session: Session) -> tuple[str, ...]:
