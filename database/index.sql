@@ -69,7 +69,7 @@ CREATE TABLE "snapshots" (
    "database" BLOB NOT NULL,
    "time_us" INTEGER NOT NULL,
    "manifest" BLOB NOT NULL
-);
+, "server" TEXT NOT NULL DEFAULT '');
 
 CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name");
@@ -77,7 +77,10 @@ CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
 CREATE UNIQUE INDEX "idx_packs_id"
     ON "packs" ("id");
 
+CREATE INDEX "idx_snapshots_database_server_time_us_id"
+    ON "snapshots" ("database", "server", "time_us", "id");
+
 CREATE INDEX "idx_snapshots_database_time_us"
     ON "snapshots" ("database", "time_us");
 
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;

@@ -132,6 +132,12 @@ class AmbiguousRevision(RevisionError):
     kind = "ambiguous-revision"
 
 
+class AmbiguousChain(AmbiguousRevision):
+    """Snapshots of several servers stand under one label, and which is meant is not clear."""
+
+    kind = "ambiguous-chain"
+
+
 class SourceError(SnapError):
     """What was to be committed could not be read whole. Nothing was recorded."""
 

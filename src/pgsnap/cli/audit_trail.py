@@ -26,8 +26,9 @@ def record_run(invocation: Invocation, started: datetime, code: int) -> None:
     warned of, unless the repository cannot be written at all."""
     assert invocation.opened is not None
     named = invocation.parameters.get("name") or invocation.parameters.get("delete")
-    if (invocation.command == "tag" and not named) or code == FormatTooNew.exit_code:
-        # A list of tags; a repository of a later version, in which nothing is to be changed.
+    lists = invocation.command == "database" and invocation.parameters.get("action") == "list"
+    if (invocation.command == "tag" and not named) or lists or code == FormatTooNew.exit_code:
+        # A list; a repository of a later version, in which nothing is to be changed.
         return
     try:
         audit_log.append(invocation.opened, _entry(invocation, started, code))

@@ -24,6 +24,7 @@ _PROGRAM_NAMES = ("snap", "pgsnap")
 AUDITED = frozenset(
     {
         *("init", "commit", "import", "tag", "forget", "unforget", "gc", "repair", "reindex"),
+        "database",
         *("restore", "undo", "verify", "drill", "cat", "export", "diff"),
     }
 )

@@ -39,7 +39,7 @@ def _figures(report: CheckReport) -> str:
     words = []
     for state in report.labels:
         if state.time is not None:
-            name = render.plain(state.database).replace("'", "").replace("=", "")
+            name = render.plain(state.name).replace("'", "").replace("=", "")
             age = max(0, round((report.now - state.time).total_seconds()))
             words.append(f"'age {name}'={age}s")
     if report.free_bytes is not None:
@@ -62,6 +62,7 @@ def check_fields(report: CheckReport, code: int, notices: list[str]) -> dict[str
         "databases": [
             {
                 "database": state.database,
+                "system_identifier": state.server or None,
                 "newest": state.newest.hex() if state.newest is not None else None,
                 "snapshot_time": render.json_time(state.time) if state.time else None,
                 "age_seconds": round((report.now - state.time).total_seconds())

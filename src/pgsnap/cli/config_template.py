@@ -75,6 +75,9 @@ _TEMPLATE = """\
 # How long `snap unforget` can bring back what was dropped.
 # grace = "7d"
 
+# How long a server counts that has no new snapshots, beside another one of the same label.
+# retire_after = "90d"
+
 # What `snap schedule install` lets run by itself, in cron's syntax or by name ("@daily"). Jobs are
 # commit, gc, verify, drill and check; each may have options of its verb. Nothing by default:
 # [schedule]

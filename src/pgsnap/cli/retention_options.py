@@ -4,6 +4,7 @@ together with snap.toml."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -99,10 +100,19 @@ def chosen_policy(
                 yearly=table.yearly or 0,
                 within=table.within,
                 tags=table.tags or (),
+                retire_after=chosen_retire_after(settings),
             )
             policy.check()
             return policy
-    return DEFAULT_POLICY
+    return replace(DEFAULT_POLICY, retire_after=chosen_retire_after(settings))
+
+
+def chosen_retire_after(settings: Settings) -> timedelta:
+    """Return how long a chain without new snapshots counts, beside one that has some."""
+    from pgsnap.workflows.retention import RETIRE_AFTER
+
+    table = settings.retention
+    return RETIRE_AFTER if table is None or table.retire_after is None else table.retire_after
 
 
 def chosen_grace(settings: Settings, grace: str | None = None) -> timedelta:

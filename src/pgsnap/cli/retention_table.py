@@ -25,6 +25,7 @@ class RetentionTable:
     within: timedelta | None = None
     tags: tuple[str, ...] | None = None
     grace: timedelta | None = None
+    retire_after: timedelta | None = None
 
 
 def read_retention(value: Any, where: str, folder: Path) -> RetentionTable:
@@ -60,6 +61,7 @@ _READERS: dict[str, Reader] = {
     "within": _duration,
     "tags": _globs,
     "grace": _duration,
+    "retire_after": _duration,
 }
 
 RETENTION_KEYS: tuple[str, ...] = tuple(_READERS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +11,7 @@ from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.place import Place
 from pgsnap.cli.settings import Settings
 from pgsnap.errors import (
+    AmbiguousChain,
     AmbiguousRevision,
     RepositoryLocked,
     RepositoryNotFound,
@@ -20,6 +21,7 @@ from pgsnap.errors import (
 
 if TYPE_CHECKING:
     from pgsnap.model import Origin, SnapshotId
+    from pgsnap.repository.label_chains import Chain
     from pgsnap.repository.repository import Repository
     from pgsnap.runners.engines import Container
     from pgsnap.sessions.endpoint import Endpoint
@@ -177,16 +179,79 @@ def database_of_dsn(settings: Settings) -> str | None:
     return endpoint(settings).database
 
 
-def resolve(invocation: Invocation, repo: Repository, revision: str) -> SnapshotId:
-    """Return the snapshot that *revision* means; where the repository holds several databases, the
-    one that --database, snap.toml or the DSN names. Raises RevisionError."""
+def resolve(
+    invocation: Invocation,
+    repo: Repository,
+    revision: str | None,
+    *,
+    from_server: str | None = None,
+) -> SnapshotId:
+    """Return the snapshot that *revision* means, None: the newest that is no safety snapshot. Where
+    the repository holds several databases, it is of the one that --database, snap.toml or the DSN
+    names; where a label has snapshots of several servers, of the one *from_server* (LABEL@ID), else
+    of the one that is connected to. Raises RevisionError."""
     from pgsnap.repository import revisions
+    from pgsnap.repository.label_chains import Chains
 
-    found = _for_database(
-        invocation.settings, lambda name: revisions.resolve(repo, revision, database=name)
-    )
+    choose = chooser(invocation, repo)
+    settings = invocation.settings
+    named = Chains(repo).named(from_server) if from_server is not None else None
+
+    def ask(label: str | None) -> SnapshotId:
+        if named is not None:
+            return revisions.resolve(
+                repo, revision or "latest", database=named.label, choose=lambda _: named
+            )
+        if revision is None:
+            return revisions.newest_regular(repo, database=label, choose=choose)
+        return revisions.resolve(repo, revision, database=label, choose=choose)
+
+    found = _for_database(settings, ask)
     invocation.resolved.append(found.hex())
     return found
+
+
+def check_of_server(repo: Repository, snapshot_id: SnapshotId, from_server: str | None) -> None:
+    """Raise UsageError where a tag or id names a snapshot of another server than *from_server*."""
+    from pgsnap.repository.label_chains import Chains
+
+    if from_server is None:
+        return
+    chains = Chains(repo)
+    named, found = chains.named(from_server), chains.of_snapshot(repo.snapshot(snapshot_id))
+    if (named.label, named.server) != (found.label, found.server):
+        raise UsageError(
+            f"snapshot {snapshot_id.hex()[:12]} is not of {from_server}",
+            detail=f"It is of {found.label}@{found.server or 'an unknown server'}.",
+        )
+
+
+def chooser(invocation: Invocation, repo: Repository) -> Callable[[Sequence[Chain]], Chain]:
+    """Return what chooses among the chains of a label that of the server which the settings name.
+    It is asked only where there are several."""
+    from pgsnap.repository.label_chains import Chains
+    from pgsnap.repository.revisions import ambiguous_chain
+
+    def choose(chains: Sequence[Chain]) -> Chain:
+        try:
+            identifier = identifier_of(server_of(invocation.settings))
+        except SourceError as error:
+            why = f"Which one is meant could not be asked: {error.message}."
+            raise ambiguous_chain(repo, chains, why) from None
+        own = Chains(repo).of_server(chains[0].label, identifier)
+        if own is None:
+            raise ambiguous_chain(repo, chains, "None is of the server that is connected to.")
+        return own
+
+    return choose
+
+
+def identifier_of(server: Server) -> str:
+    """Return the system identifier of *server*, "" where it does not tell. Raises SourceError."""
+    from pgsnap.sources.properties import read_system_identifier
+
+    with server.connect(server.maintenance_database()) as session:
+        return read_system_identifier(session)
 
 
 def label_of(invocation: Invocation, repo: Repository) -> str:
@@ -199,6 +264,9 @@ def label_of(invocation: Invocation, repo: Repository) -> str:
 def _for_database(settings: Settings, ask: Callable[[str | None], T]) -> T:
     try:
         return ask(settings.database)
+    except AmbiguousChain:
+        # The database is clear, the server is not.
+        raise
     except AmbiguousRevision:
         # The DSN is read only when it is needed: reading it takes longer than the rest.
         if settings.database is not None or (named := database_of_dsn(settings)) is None:

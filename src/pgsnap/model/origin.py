@@ -101,3 +101,10 @@ class Origin:
     has_meta_commands: bool = False
     excluded_table_data: tuple[str, ...] = ()
     only_schemas: tuple[str, ...] = ()
+
+    @property
+    def system_identifier(self) -> str:
+        """Which server it was taken from; empty where that is unknown."""
+        text = self.server.system_identifier if self.server is not None else ""
+        # It is digits; whatever else somebody wrote there must not break an index.
+        return text.encode("ascii", "backslashreplace").decode("ascii")

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pgsnap.limits import DELTA_DEPTH_MAX
-from pgsnap.model import ChunkId, ChunkKind, Cipher, Codec, Frame, Location, PackId, SnapshotId
-from pgsnap.repository.index_connection import IndexConnection, IndexDamaged
+from pgsnap.model import ChunkId, ChunkKind, Cipher, Codec, Frame, Location, PackId
+from pgsnap.repository.index_connection import IndexDamaged
+from pgsnap.repository.index_snapshots import SnapshotIndex
 
 _LOOKUP_BATCH = 500
 _LOCATIONS = (
@@ -33,12 +34,11 @@ _MARKED = (
     "SELECT 1 FROM packs JOIN damaged ON damaged.pack = packs.id"
     ' WHERE packs.pack_no = chunks.pack_no AND damaged."offset" = chunks."offset"'
 )
-_VISIBLE = "id NOT IN (SELECT snapshot FROM forgotten)"
 # PRAGMA application_id of an index that is_complete.
 _COMPLETE = int.from_bytes(b"snap", "big")
 
 
-class Index(IndexConnection):
+class Index(SnapshotIndex):
     """What is where: packs, chunks, marks of damage, snapshots."""
 
     @property
@@ -150,16 +150,6 @@ class Index(IndexConnection):
         """Return what is marked: pack, offset, whether it can be read all the same."""
         rows = self.query('SELECT pack, "offset", readable FROM damaged')
         return [(pack, offset, bool(readable)) for pack, offset, readable in rows]
-
-    def lost_snapshots(self) -> dict[SnapshotId, bytes]:
-        """Return the manifests of the snapshots that vanished from the store."""
-        return dict(self.query("SELECT id, manifest FROM lost_snapshots"))
-
-    def drop_lost(self, snapshots: Iterable[SnapshotId]) -> None:
-        """Forget snapshots that vanished: nobody wants them back."""
-        with self.transaction() as connection:
-            words = [(snapshot,) for snapshot in snapshots]
-            connection.executemany("DELETE FROM lost_snapshots WHERE id = ?", words)
 
     def faults(self) -> list[str]:
         """Return what SQLite finds wrong in the file itself; nothing where it is whole."""
@@ -288,92 +278,3 @@ class Index(IndexConnection):
             batch = chunks[start : start + _LOOKUP_BATCH]
             marks = ",".join("?" * len(batch))
             yield from self.query(f"{select} WHERE chunks.id IN ({marks}){also}", batch)
-
-    # -- snapshots ----------------------------------------------------------------------------
-
-    def snapshot_ids(self) -> set[SnapshotId]:
-        return {row[0] for row in self.query("SELECT id FROM snapshots")}
-
-    def add_snapshot(
-        self, snapshot: SnapshotId, database: str, time_us: int, manifest: bytes
-    ) -> None:
-        with self.transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)",
-                (snapshot, database.encode("utf-8", "surrogateescape"), time_us, manifest),
-            )
-            connection.execute("DELETE FROM lost_snapshots WHERE id = ?", (snapshot,))
-
-    def snapshot_row(self, snapshot: SnapshotId) -> tuple[bytes, int, bytes] | None:
-        """Return what the index has of a snapshot: database, time in µs, manifest."""
-        rows = self.query(
-            "SELECT database, time_us, manifest FROM snapshots WHERE id = ?", (snapshot,)
-        )
-        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
-
-    def drop_snapshots(self, snapshots: Iterable[SnapshotId], *, lost: bool = False) -> None:
-        """Forget snapshots; where they were *lost*, keep their manifests for `snap repair`."""
-        words = [(snapshot,) for snapshot in snapshots]
-        with self.transaction() as connection:
-            if lost:
-                connection.executemany(
-                    "INSERT OR REPLACE INTO lost_snapshots"
-                    " SELECT id, manifest FROM snapshots WHERE id = ?",
-                    words,
-                )
-            connection.executemany("DELETE FROM snapshots WHERE id = ?", words)
-
-    def manifest(self, snapshot: SnapshotId) -> bytes | None:
-        rows = list(self.query("SELECT manifest FROM snapshots WHERE id = ?", (snapshot,)))
-        return rows[0][0] if rows else None
-
-    def newest(
-        self, database: str | None, limit: int | None = None, *, also_forgotten: bool = False
-    ) -> list[SnapshotId]:
-        """Return snapshots, newest first; of all databases where *database* is None."""
-        where = "true" if also_forgotten else _VISIBLE
-        where += "" if database is None else " AND database = ?"
-        words: tuple[Any, ...] = ()
-        if database is not None:
-            words = (database.encode("utf-8", "surrogateescape"),)
-        rows = self.query(
-            f"SELECT id FROM snapshots WHERE {where} ORDER BY time_us DESC, id LIMIT ?",
-            (*words, -1 if limit is None else limit),
-        )
-        return [row[0] for row in rows]
-
-    def manifests(self, snapshots: Sequence[SnapshotId]) -> dict[SnapshotId, bytes]:
-        """Return the manifests of those of *snapshots* that the index knows."""
-        found: dict[SnapshotId, bytes] = {}
-        for start in range(0, len(snapshots), _LOOKUP_BATCH):
-            batch = snapshots[start : start + _LOOKUP_BATCH]
-            marks = ",".join("?" * len(batch))
-            words = f"SELECT id, manifest FROM snapshots WHERE id IN ({marks})"
-            found.update(self.query(words, batch))
-        return found
-
-    def at_or_before(self, database: str, time_us: int) -> SnapshotId | None:
-        rows = list(
-            self.query(
-                f"SELECT id FROM snapshots WHERE database = ? AND time_us <= ? AND {_VISIBLE}"
-                " ORDER BY time_us DESC, id LIMIT 1",
-                (database.encode("utf-8", "surrogateescape"), time_us),
-            )
-        )
-        return rows[0][0] if rows else None
-
-    def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
-        """Return up to *limit* snapshots whose id in hex begins with *prefix*: those that are
-        visible, or those that are *forgotten*."""
-        which = _VISIBLE.replace("NOT IN", "IN") if forgotten else _VISIBLE
-        rows = self.query(
-            f"SELECT id FROM snapshots WHERE lower(hex(id)) GLOB ? AND {which} ORDER BY id LIMIT ?",
-            (prefix + "*", limit),
-        )
-        return [row[0] for row in rows]
-
-    def databases(self) -> list[str]:
-        rows = self.query(
-            f"SELECT DISTINCT database FROM snapshots WHERE {_VISIBLE} ORDER BY database"
-        )
-        return [row[0].decode("utf-8", "surrogateescape") for row in rows]

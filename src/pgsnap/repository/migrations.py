@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
-SCHEMA_VERSION = 4
+from pgsnap.errors import CorruptionError, FormatTooNew
+from pgsnap.format.manifest import decode_manifest
+
+SCHEMA_VERSION = 5
 """Kept as PRAGMA user_version, so that opening an index needs no migration machinery."""
 
 
@@ -85,6 +89,23 @@ def migrate(connection: sqlite3.Connection) -> None:
             not_null={"kind", "time_us"},
         )
 
+    @migrations()
+    def m005_servers(db: Database) -> None:
+        # The system identifier of the server that a snapshot was taken from; empty where none is
+        # known. With its label it says which chain the snapshot belongs to.
+        db.table("snapshots").add_column("server", str, not_null_default="")
+        db.conn.create_function("server_of", 1, _server_of)
+        db.execute("UPDATE snapshots SET server = server_of(manifest)")
+        # All that a chain is looked up by, so that no manifest is read for it.
+        db.table("snapshots").create_index(["database", "server", "time_us", "id"])
+
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.commit()
+
+
+def _server_of(manifest: bytes) -> str:
+    """Return the server of a manifest; nothing where that is damaged, which is found elsewhere."""
+    with contextlib.suppress(CorruptionError, FormatTooNew):
+        return decode_manifest(manifest).origin.system_identifier
+    return ""

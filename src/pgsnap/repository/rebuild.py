@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreError
 from pgsnap.format.manifest import decode_manifest, snapshot_id
-from pgsnap.format.times import to_micros
 from pgsnap.progress import Progress
 from pgsnap.repository import forgetting, layout, lock
 from pgsnap.repository.config import read_config
@@ -98,7 +97,7 @@ def _fill(store: LocalStore, index: Index, progress: Progress) -> Rebuilt:
                 continue
             data = store.get(info.name)
             found = decode_manifest(data, snapshot)
-            index.add_snapshot(snapshot, found.database, to_micros(found.time), data)
+            index.add_snapshot(snapshot, found, data)
             result.snapshots += 1
     forgetting.catch_up(store, index)
     result.left_out = tuple(left_out)
@@ -152,7 +151,7 @@ def _keep_manifests(old: Index, new: Index, store: LocalStore) -> None:
         for data in (old.manifest(snapshot), old.lost_snapshots().get(snapshot)):
             if data is not None and snapshot_id(data) == snapshot:
                 found = decode_manifest(data, snapshot)
-                new.add_snapshot(snapshot, found.database, to_micros(found.time), data)
+                new.add_snapshot(snapshot, found, data)
                 break
 
 

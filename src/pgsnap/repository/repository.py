@@ -27,7 +27,6 @@ from pgsnap.errors import (
 from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import encode_config, encode_note, note_id
-from pgsnap.format.times import to_micros
 from pgsnap.model import (
     ChunkId,
     Note,
@@ -250,7 +249,7 @@ class Repository:
                 if there is None or there.time <= tag.time:
                     self.tags.set(tag, force=wish.startswith("+"))
                     given.append(tag.name)
-        self.index.add_snapshot(new, snapshot.database, to_micros(snapshot.time), data)
+        self.index.add_snapshot(new, snapshot, data)
         return given
 
     # -- snapshots ----------------------------------------------------------------------------
@@ -308,9 +307,6 @@ class Repository:
     ) -> list[SnapshotId]:
         """Return snapshots of one label, or of all, newest first."""
         return self.index.newest(database, limit, also_forgotten=also_forgotten)
-
-    def at_or_before(self, database: str, time_us: int) -> SnapshotId | None:
-        return self.index.at_or_before(database, time_us)
 
     def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
         return self.index.by_prefix(prefix, limit, forgotten=forgotten)

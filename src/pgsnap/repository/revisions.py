@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
-from pgsnap.errors import AmbiguousRevision, UnknownRevision, UsageError
+from pgsnap.errors import AmbiguousChain, AmbiguousRevision, UnknownRevision, UsageError
 from pgsnap.format.times import to_micros
 from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import HASH_BYTES, SnapshotId, Tag
+from pgsnap.repository.label_chains import Chain, Chains
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.tags import SAFETY_TAGS
 from pgsnap.words import plural
 
 _STEPS = re.compile(r"(?P<base>.+?)(?P<steps>(?:~[0-9]{0,9})+)", re.DOTALL)
@@ -19,16 +22,76 @@ _PREFIX = re.compile(rf"[0-9a-fA-F]{{{ID_PREFIX_MIN},{HASH_BYTES * 2}}}")
 _CANDIDATES_SHOWN = 5
 
 
-def resolve(repo: Repository, text: str, *, database: str | None) -> SnapshotId:
+Choose: TypeAlias = "Callable[[Sequence[Chain]], Chain]"
+"""Which of several chains of a label is meant; there are two at least."""
+
+
+def ambiguous_chain(repo: Repository, chains: Sequence[Chain], why: str = "") -> AmbiguousChain:
+    """Return the error for a label whose snapshots were taken from several servers; *why* is how
+    it could not be told which is meant."""
+    known = Chains(repo)
+    lines = []
+    for chain in chains[:_CANDIDATES_SHOWN]:
+        newest = known.latest(chain)
+        if newest is not None:
+            snapshot = repo.snapshot(newest)
+            place = f" ({snapshot.origin.host})" if snapshot.origin.host else ""
+            when = f"{snapshot.time.astimezone():%Y-%m-%d %H:%M}"
+            lines.append(f"{chain.name}{place}: newest {newest.hex()[:12]} of {when}")
+    label = chains[0].label
+    return AmbiguousChain(
+        f'the snapshots of "{label}" were taken from {len(chains)} servers',
+        detail=f"{why} There are {'; '.join(lines)}.".strip(),
+        hint="Name the snapshot by its id or tag; a restore also takes"
+        f" --from-server {chains[0].name}.",
+    )
+
+
+def chain_of(repo: Repository, label: str, choose: Choose | None) -> Chain | None:
+    """Return the chain of a label that is meant; None where the label has no snapshots. A name
+    that a database bears since it was renamed means that of its former one."""
+    known = Chains(repo)
+    chains = known.of_label(label)
+    if not chains and (former := known.former_name(label)) is not None:
+        chains = known.of_label(former)
+    if len(chains) < 2:
+        return chains[0] if chains else None
+    if choose is None:
+        raise ambiguous_chain(repo, chains)
+    return choose(chains)
+
+
+def newest_regular(repo: Repository, *, database: str | None, choose: Choose | None) -> SnapshotId:
+    """Return the newest snapshot that no restore or undo took of what it was about to replace; one
+    of those only where there is no other. Raises UnknownRevision, AmbiguousRevision."""
+    label = only_label(repo, database)
+    chain = chain_of(repo, label, choose)
+    if chain is None:
+        raise _unknown("latest", label)
+    known = Chains(repo)
+    tags = repo.tags.by_snapshot(chain.label)
+    found = known.newest_first(chain)
+    regular = (
+        snapshot
+        for snapshot in found
+        if not any(tag.startswith(SAFETY_TAGS) for tag in tags.get(snapshot, ()))
+    )
+    return next(regular, found[0])
+
+
+def resolve(
+    repo: Repository, text: str, *, database: str | None, choose: Choose | None = None
+) -> SnapshotId:
     """Return the snapshot that *text* names.
 
     *text* is a tag (``label/tag`` for another database's), an id or unique prefix, ``latest``,
     ``@TIME``, each with ``~n`` for its n-th parent. *database* is the label that is meant where
-    the repository holds several. Raises UnknownRevision, AmbiguousRevision, UsageError.
+    the repository holds several; *choose* says which of its chains ``latest`` and ``@TIME`` mean,
+    where it has several. Raises UnknownRevision, AmbiguousRevision, UsageError.
     """
     match = _STEPS.fullmatch(text)
     base, steps = (match["base"], match["steps"]) if match else (text, "")
-    found = _resolve_base(repo, base, database)
+    found = _resolve_base(repo, base, database, choose)
     count = sum(int(step) if step else 1 for step in steps.split("~")[1:])
     for done in range(count):
         parent = _parent(repo, found)
@@ -46,14 +109,16 @@ def _parent(repo: Repository, snapshot: SnapshotId) -> SnapshotId | None:
     """Return the nearest parent that is not forgotten, None where the line ends.
 
     Where a forgotten one was dropped, nobody knows its parent any more: it was the newest of the
-    label before it, as far as there is one.
+    chain before it, as far as there is one.
     """
     child = repo.snapshot(snapshot)
     while (parent := child.parent) is not None:
         is_forgotten = repo.forgotten_since(parent) is not None
         if not repo.has_snapshot(parent):
             before = to_micros(child.time) - 1
-            return repo.at_or_before(child.database, before) if is_forgotten else None
+            known = Chains(repo)
+            chain = known.of_snapshot(child)
+            return known.at_or_before(chain, before) if is_forgotten else None
         if not is_forgotten:
             return parent
         child = repo.snapshot(parent)
@@ -86,19 +151,20 @@ def resolve_forgotten(repo: Repository, text: str) -> SnapshotId:
     )
 
 
-def _resolve_base(repo: Repository, base: str, database: str | None) -> SnapshotId:
-    if base == "latest":
+def _resolve_base(
+    repo: Repository, base: str, database: str | None, choose: Choose | None
+) -> SnapshotId:
+    if base == "latest" or base.startswith("@"):
+        moment = _last_moment(base) if base.startswith("@") else None
         label = only_label(repo, database)
-        newest = repo.newest(label, 1)
-        if not newest:
+        chain = chain_of(repo, label, choose)
+        if chain is None:
             raise _unknown(base, label)
-        return newest[0]
-    if base.startswith("@"):
-        label = only_label(repo, database)
-        at = repo.at_or_before(label, _last_moment(base))
-        if at is None:
-            raise _none_so_old(repo, base, label)
-        return at
+        known = Chains(repo)
+        found_one = known.latest(chain) if moment is None else known.at_or_before(chain, moment)
+        if found_one is None:
+            raise _none_so_old(repo, base, chain)
+        return found_one
     tag = _tag(repo, base, database)
     if tag is not None:
         _check_visible(repo, base, tag.snapshot)
@@ -203,15 +269,16 @@ def _last_moment(text: str) -> int:
     )
 
 
-def _none_so_old(repo: Repository, text: str, database: str) -> UnknownRevision:
-    """Return the error for a time before the first snapshot of *database*."""
-    snapshots = repo.newest(database)
-    if not snapshots:
-        return _unknown(text, database)
+def _none_so_old(repo: Repository, text: str, chain: Chain) -> UnknownRevision:
+    """Return the error for a time before the first snapshot of *chain*."""
+    known = Chains(repo)
+    snapshots = known.snapshots(chain)
     first = repo.snapshot(snapshots[-1]).time.astimezone()
+    others = [one.name for one in known.of_label(chain.label) if one.name != chain.name]
+    also = f" Those of other servers are {', '.join(others)}." if others else ""
     return UnknownRevision(
-        f'database "{database}" has no snapshot as old as "{text}"',
-        detail=f"Its first is of {first:%Y-%m-%d %H:%M:%S}.",
+        f'database "{chain.name}" has no snapshot as old as "{text}"',
+        detail=f"Its first is of {first:%Y-%m-%d %H:%M:%S}.{also}",
         hint=f"See what is in it: snap show {snapshots[-1].hex()[:12]}",
     )
 

@@ -10,6 +10,9 @@ from pgsnap.model import SnapshotId, Tag
 from pgsnap.repository import layout
 from pgsnap.stores.base import Store
 
+SAFETY_TAGS = ("before-restore/", "before-undo/")
+"""How the tags of snapshots begin that a restore or undo took of what it was about to replace."""
+
 
 class Tags:
     """The tags of a repository. A name is unique within a database's label."""

@@ -91,13 +91,18 @@ ORDER BY r.rolname COLLATE "C"
 """
 
 
+def read_system_identifier(session: Session) -> str:
+    """Return which server this is, "" where it does not tell. Raises ConnectionFailed."""
+    return _unless_refused(session, _SYSTEM_IDENTIFIER)
+
+
 def read_server(session: Session) -> ServerInfo:
     """Return which server this is and where in its life. Raises QueryFailed, ConnectionFailed."""
     version_num, version, in_recovery, oid = session.query(_SERVER)[0]
     return ServerInfo(
         version_num=int(version_num or 0),
         version=version or "",
-        system_identifier=_unless_refused(session, _SYSTEM_IDENTIFIER),
+        system_identifier=read_system_identifier(session),
         timeline=int(_unless_refused(session, _TIMELINE) or 0),
         wal_lsn=_unless_refused(session, _WAL_LSN),
         database_oid=int(oid or 0),

@@ -10,25 +10,26 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pgsnap.errors import RepositoryLocked, SnapError, SourceError
-from pgsnap.format.times import to_micros
 from pgsnap.limits import MIB
 from pgsnap.model import Note, SnapshotId
 from pgsnap.repository import layout, lock
 from pgsnap.repository.access import closing_command, open_to_others
+from pgsnap.repository.label_chains import Chain, Chains
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.cron import parse_cron
 from pgsnap.schedulers.state import Installed, RunRecord, State
 from pgsnap.sessions.server import Server
+from pgsnap.sources.properties import read_system_identifier
 from pgsnap.targets.kept import NotedKept
 from pgsnap.words import size
 from pgsnap.workflows.ages import LOCK_HELD_MAX, MAX_DRILL_AGE, span
 from pgsnap.workflows.kept_notes import read_kept_notes
+from pgsnap.workflows.label_states import LabelState, counted_chains, states
+from pgsnap.workflows.retention import RETIRE_AFTER
 from pgsnap.workflows.server_databases import committed_databases
 from pgsnap.workflows.verdicts import VERDICT
 
-# A clock that is a little ahead is no snapshot of the future.
-_CLOCK_SLACK = timedelta(minutes=10)
 # A timer may be late, and a run may wait for another one.
 _RUN_SLACK = timedelta(hours=1)
 _FREE_BYTES_MIN = 64 * MIB
@@ -51,19 +52,6 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelState:
-    """How the snapshots of one label stand. *newest* passes over those dated in the future;
-    *drill_passed* is what the last drill said."""
-
-    database: str
-    newest: SnapshotId | None = None
-    time: datetime | None = None
-    verified: datetime | None = None
-    drilled: datetime | None = None
-    drill_passed: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class LockWaits:
     """Sessions of the databases that wait for a lock, and how long the longest has."""
 
@@ -73,11 +61,13 @@ class LockWaits:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a server says: the databases that it has, and the *findings* about them."""
+    """What a server says: the databases that it has, the *findings* about them, and which *server*
+    it is, by its system identifier."""
 
     databases: tuple[str, ...]
     findings: tuple[Finding, ...]
     lock_waits: LockWaits | None = None
+    server: str = ""
 
 
 @dataclass(slots=True)
@@ -106,8 +96,11 @@ def check_repository(
     expected: Sequence[str] = (),
     max_age: timedelta,
     max_drill_age: timedelta | None,
+    server: str = "",
+    retire_after: timedelta = RETIRE_AFTER,
 ) -> None:
-    """Look at what is stored: of one label, or of all and of the *expected* ones.
+    """Look at what is stored: of one label, or of all and of the *expected* ones; where several
+    servers stand under a label, of the one whose system identifier is *server*.
 
     Without *max_drill_age* a label that never had a drill is no alarm. Raises StoreError.
     """
@@ -117,12 +110,25 @@ def check_repository(
     if not labels:
         report.add(Level.RED, "snapshot", "the repository holds no snapshot")
     verdicts = [note for _, note in sound_notes(repo.store, VERDICT)]
+    chains = Chains(repo, report.now)
     for label in labels:
-        state = label_state(repo, label, verdicts, report.now)
-        report.labels.append(state)
-        _age(report, state, max_age)
-        _future(report, repo, state)
-        _drill(report, state, max_drill_age)
+        counted = counted_chains(
+            chains, label, report.now, server=server, retire_after=retire_after
+        )
+        if counted.retired:
+            report.add(Level.OK, "snapshot", f"{label} is retired", label)
+            continue
+        for state in states(repo, chains, counted, label, verdicts):
+            report.labels.append(state)
+            _age(report, state, max_age)
+            _drill(report, state, max_drill_age)
+        for chain in counted.chains:
+            _future(report, repo, chains, chain)
+        if counted.is_foreign and label in (database, *expected):
+            text = f"no snapshot of {label} is of this server yet: snap commit"
+            report.add(Level.WARNING, "snapshot", text, label)
+    for name in chains.damaged:
+        report.add(Level.WARNING, "damage", f'note "{name}" is damaged: snap repair')
     _damage(report, repo, labels, verdicts)
     notes = read_kept_notes(repo, database)
     report.kept = notes.kept()
@@ -131,50 +137,25 @@ def check_repository(
     _space(report, repo)
 
 
-def label_state(
-    repo: Repository, label: str, verdicts: Sequence[Note], now: datetime
-) -> LabelState:
-    """Return how the snapshots of *label* stand, given all notes of verdicts."""
-    newest = repo.at_or_before(label, to_micros(now + _CLOCK_SLACK))
-    time = repo.snapshot(newest).time if newest is not None else None
-    mine = sorted((note for note in verdicts if note.database == label), key=lambda n: n.time)
-    sound = [n.time for n in mine if _passed(n)]
-    drills = [n for n in mine if n.body.get("by") == "drill"]
-    return LabelState(
-        label,
-        newest,
-        time,
-        sound[-1] if sound else None,
-        drills[-1].time if drills else None,
-        drills[-1].body.get("passed") is True if drills else None,
-    )
-
-
-def _passed(note: Note) -> bool:
-    if note.body.get("by") == "drill":
-        return note.body.get("passed") is True
-    return note.body.get("findings") == 0 and note.body.get("data") is True
-
-
 def _age(report: CheckReport, state: LabelState, max_age: timedelta) -> None:
     label = state.database
     if state.time is None:
-        report.add(Level.RED, "snapshot", f"{label} has no snapshot", label)
+        report.add(Level.RED, "snapshot", f"{state.name} has no snapshot", label)
         return
     age = report.now - state.time
     late = age > max_age
-    text = f"the newest snapshot of {label} is {span(age)} old"
+    text = f"the newest snapshot of {state.name} is {span(age)} old"
     text += f" (more than {span(max_age)})" if late else ""
     report.add(Level.RED if late else Level.OK, "snapshot", text, label)
 
 
-def _future(report: CheckReport, repo: Repository, state: LabelState) -> None:
-    newest = repo.newest(state.database, 1)
-    if newest and newest[0] != state.newest:
-        time = repo.snapshot(newest[0]).time
-        if time > report.now + _CLOCK_SLACK:
-            text = f"a snapshot of {state.database} is dated {span(time - report.now)} ahead"
-            report.add(Level.WARNING, "clock", text, state.database)
+def _future(report: CheckReport, repo: Repository, chains: Chains, chain: Chain) -> None:
+    for snapshot in chains.snapshots(chain, 1):
+        if chains.is_ahead(snapshot):
+            ahead = span(repo.snapshot(snapshot).time - report.now)
+            text = f"a snapshot of {chain.name} is dated {ahead} ahead, a clock was wrong: look at"
+            text += f" the clock, then, if it is not needed: snap forget {snapshot.hex()[:12]}"
+            report.add(Level.WARNING, "clock", text, chain.label)
 
 
 def _drill(report: CheckReport, state: LabelState, max_age: timedelta | None) -> None:
@@ -183,15 +164,17 @@ def _drill(report: CheckReport, state: LabelState, max_age: timedelta | None) ->
         return
     if state.drilled is None:
         level = Level.WARNING if max_age is None else Level.RED
-        report.add(level, "drill", f"{label} never had a drill", label)
+        report.add(level, "drill", f"{state.name} never had a drill", label)
         return
     age = report.now - state.drilled
     if not state.drill_passed:
-        report.add(Level.RED, "drill", f"the last drill of {label} failed {span(age)} ago", label)
+        report.add(
+            Level.RED, "drill", f"the last drill of {state.name} failed {span(age)} ago", label
+        )
         return
     limit = MAX_DRILL_AGE if max_age is None else max_age
     late = age > limit
-    text = f"the last drill of {label} was {span(age)} ago"
+    text = f"the last drill of {state.name} was {span(age)} ago"
     text += f" (more than {span(limit)})" if late else ""
     report.add(Level.RED if late else Level.OK, "drill", text, label)
 
@@ -258,10 +241,11 @@ def ask_databases(find_server: Callable[[], Server], *, every: bool) -> Asked:
     except SourceError as error:
         text = f"the database server cannot be asked: {error.message}"
         return Asked((), (Finding(Level.RED, "database", text),))
-    silent, waits = [], []
+    silent, waits, identifier = [], [], ""
     for each in names:
         try:
-            waits.append(_lock_waits(server, each))
+            found_waits, identifier = _lock_waits(server, each)
+            waits.append(found_waits)
         except SnapError as error:
             text = f"database {each} does not answer: {error.message}"
             silent.append(Finding(Level.RED, "database", text, each))
@@ -270,10 +254,11 @@ def ask_databases(find_server: Callable[[], Server], *, every: bool) -> Asked:
     total = LockWaits(
         sum(one.sessions for one in waits), max((one.longest_seconds for one in waits), default=0.0)
     )
-    return Asked(tuple(names), tuple(found), total if waits else None)
+    return Asked(tuple(names), tuple(found), total if waits else None, identifier)
 
 
-def _lock_waits(server: Server, database: str) -> LockWaits:
+def _lock_waits(server: Server, database: str) -> tuple[LockWaits, str]:
+    """Return who waits in a database, and which server it is on."""
     with server.connect(database, application_name="snap check") as session:
         ((sessions, longest),) = session.query(
             "SELECT pg_catalog.count(*), coalesce(pg_catalog.max(EXTRACT(epoch FROM"
@@ -282,7 +267,8 @@ def _lock_waits(server: Server, database: str) -> LockWaits:
             " WHERE a.wait_event_type OPERATOR(pg_catalog.=) 'Lock'"
             " AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
         )
-    return LockWaits(int(sessions or 0), float(longest or 0))
+        identifier = read_system_identifier(session)
+    return LockWaits(int(sessions or 0), float(longest or 0)), identifier
 
 
 def check_runs(report: CheckReport, state: State) -> None:

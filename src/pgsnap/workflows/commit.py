@@ -17,6 +17,7 @@ from pgsnap.limits import MESSAGE_BYTES_MAX
 from pgsnap.model import Origin, SectionKind, Snapshot, SnapshotId, SourceKind
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
+from pgsnap.repository.label_chains import CLOCK_SLACK, Chains
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.tags import tag_exists
 from pgsnap.sources.base import Source
@@ -31,7 +32,9 @@ class CommitReport:
 
     *unchanged*: the contents equal the parent's; *globals_changed*: only roles or tablespaces
     differ. *recorded* is false where an unchanged database was to be skipped; then *snapshot_id*
-    names the parent. *tags_refused* were taken by another process meanwhile.
+    names the parent. *tags_refused* were taken by another process meanwhile. *other* is the newest
+    snapshot of the label, where that is of another server, and so of another chain; *ahead* is one
+    of this chain that is dated in the future.
     """
 
     snapshot_id: SnapshotId
@@ -43,6 +46,8 @@ class CommitReport:
     tags_refused: tuple[str, ...]
     stored_bytes: int
     seconds: float
+    other: Snapshot | None = None
+    ahead: SnapshotId | None = None
 
 
 def commit(
@@ -68,7 +73,7 @@ def commit(
     began = datetime.now(UTC)
     tags = tuple(dict.fromkeys(tags))
     _check(repo, database, message, tags, force_tags=force_tags)
-    moment = at or _after(began, next(iter(repo.newest(database, 1)), None), repo)
+    moment = at or _after(began, Chains(repo, began).latest_of_all(database), repo)
     try:
         origin = source.open()
         # NumPy takes a while to import: pg_dump is under way meanwhile.
@@ -91,9 +96,8 @@ def commit(
     except BaseException:
         source.abandon()
         raise
-    # Another commit may have begun later and ended sooner: it is newer than this one.
-    parent_id = repo.at_or_before(database, to_micros(moment) - (at is None))
-    parent = repo.snapshot(parent_id) if parent_id is not None else None
+    place = _place(repo, database, result.origin, moment, began, is_dated=at is not None)
+    parent_id, parent = place.parent_id, place.parent
     root, outside = root_hash(sections), outside_roots(sections)
     globals_root = outside.get(SectionKind.GLOBALS)
     sequences_root = outside.get(SectionKind.EXTENSION_SEQUENCES)
@@ -116,7 +120,16 @@ def commit(
     skip = ((skip_unchanged and not tags) or is_twice) and same
     if skip and parent is not None and parent_id is not None:
         return CommitReport(
-            parent_id, parent, False, True, False, (), (), ingest.stored_bytes, seconds
+            snapshot_id=parent_id,
+            snapshot=parent,
+            recorded=False,
+            unchanged=True,
+            globals_changed=False,
+            tags=(),
+            tags_refused=(),
+            stored_bytes=ingest.stored_bytes,
+            seconds=seconds,
+            ahead=place.ahead,
         )
     snapshot = Snapshot(
         database=database,
@@ -156,6 +169,52 @@ def commit(
         tags_refused=tuple(tag for tag in tags if tag not in given),
         stored_bytes=ingest.stored_bytes,
         seconds=time.monotonic() - started,
+        other=place.other,
+        ahead=place.ahead,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a new snapshot stands: what comes before it, and what is to be told of that."""
+
+    parent_id: SnapshotId | None
+    parent: Snapshot | None
+    other: Snapshot | None
+    ahead: SnapshotId | None
+
+
+def _place(
+    repo: Repository,
+    database: str,
+    origin: Origin,
+    moment: datetime,
+    began: datetime,
+    *,
+    is_dated: bool,
+) -> _Place:
+    """Return the place of a snapshot of *moment* in the chain of its server, which begins with it
+    where there is none."""
+    chains = Chains(repo, began)
+    own, another = chains.before_commit(database, origin.system_identifier)
+    if own is None and (former := chains.former_name(database)) is not None:
+        # It bears this name since now, and goes on where it was.
+        own = chains.of_server(former, origin.system_identifier)
+    parent_id = ahead = None
+    if own is not None:
+        # Another commit may have begun later and ended sooner: it is newer than this one.
+        parent_id = chains.at_or_before(own, to_micros(moment) - (not is_dated))
+        newest = next(iter(chains.snapshots(own, 1)))
+        if not is_dated:
+            ahead = newest if chains.is_ahead(newest) else None
+            # All are dated in the future: the order in which they were made still holds.
+            parent_id = parent_id or ahead
+    other_id = chains.latest(another) if another is not None else None
+    return _Place(
+        parent_id,
+        repo.snapshot(parent_id) if parent_id is not None else None,
+        repo.snapshot(other_id) if other_id is not None else None,
+        ahead,
     )
 
 
@@ -178,11 +237,13 @@ def _check(
 def _to_compare_with(repo: Repository, database: str, moment: datetime) -> list[Snapshot]:
     """Return the snapshots whose chunks new ones may be like, best first: the one before, else any
     of the label, else the newest of other databases (this one may be a copy of one of them)."""
-    before = repo.at_or_before(database, to_micros(moment))
-    ids = [before] if before is not None else repo.newest(database, 1)
+    before = repo.index.newest(database, 1, until_us=to_micros(moment))
+    ids = before or repo.newest(database, 1)
     if not ids:
         others = [repo.newest(other, 1)[0] for other in repo.databases()]
         ids = sorted(others, key=lambda other: repo.snapshot(other).time, reverse=True)
+        if (former := Chains(repo).former_name(database)) is not None:
+            ids = [*repo.newest(former, 1), *ids]
     return [repo.snapshot(snapshot) for snapshot in ids[:_COMPARED_WITH_MAX]]
 
 
@@ -196,10 +257,11 @@ def _same_properties(parent: Snapshot | None, origin: Origin) -> bool:
 
 def _after(began: datetime, newest: SnapshotId | None, repo: Repository) -> datetime:
     """Return the time of a commit: when it began, yet after the *newest* snapshot of that moment,
-    also where the clock was set back; else ``latest`` would go on meaning that one."""
-    if newest is None:
+    also where the clock was set back a little; else ``latest`` would go on meaning that one. A
+    clock that was far ahead for a while dates no later snapshot."""
+    if newest is None or (time := repo.snapshot(newest).time) > began + CLOCK_SLACK:
         return began
-    return max(began, repo.snapshot(newest).time + timedelta(milliseconds=1))
+    return max(began, time + timedelta(milliseconds=1))
 
 
 def _creator() -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import enum
 import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pgsnap.errors import CorruptionError, RepositoryLocked, SnapError
+from pgsnap.model import Note
 from pgsnap.repository import layout, lock
 from pgsnap.repository.access import closing_command, open_to_others
+from pgsnap.repository.label_chains import Chain, Chains
+from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.state import Installed
 from pgsnap.sessions.base import Session, ident
@@ -23,7 +26,9 @@ from pgsnap.targets.read_only import is_read_only
 from pgsnap.targets.scratch import find_leftovers
 from pgsnap.workflows.ages import LOCK_HELD_MAX, MAX_AGE, MAX_DRILL_AGE, span
 from pgsnap.workflows.kept_notes import read_kept_notes
-from pgsnap.workflows.verdicts import Drilled, drilled
+from pgsnap.workflows.label_states import LabelState, counted_chains, states
+from pgsnap.workflows.retention import RETIRE_AFTER
+from pgsnap.workflows.verdicts import DRILL_NOTE_BYTES_MIN, VERDICT
 
 _TOOLS = ("pg_dump", "pg_dumpall", "psql")
 _NAMES_SHOWN = 5
@@ -68,16 +73,19 @@ def look_at_repository(
     open_it: Callable[[], Repository],
     now: datetime,
     expected: Sequence[str] = (),
+    server: Callable[[], str] = str,
+    retire_after: timedelta = RETIRE_AFTER,
 ) -> list[Step]:
     """Return the steps about the repository: is it there, private, writable; its snapshots, those
-    of the *expected* databases too, its drills, what it knows of kept databases, and locks that
+    of the *expected* databases too, where several servers stand under a label of the one whose
+    system identifier *server* returns, its drills, what it knows of kept databases, and locks that
     nobody gives back."""
     mode = open_to_others(path)
     try:
         with open_it() as repo:
             steps = [Step("repository", Health.OK, f"{path} is there")]
             steps.append(_access(path, mode))
-            steps += in_short(_snapshots(repo, now, expected))
+            steps += in_short(_snapshots(repo, now, expected, server, retire_after))
             steps.append(_kept(repo, now))
     except RepositoryLocked as error:
         return [_lock(path, error, now)]
@@ -109,58 +117,79 @@ def _access(path: Path, mode: int | None) -> Step:
     return Step("access", Health.OK, "only its owner may enter it, and write")
 
 
-def _snapshots(repo: Repository, now: datetime, expected: Sequence[str]) -> list[Step]:
+def _snapshots(
+    repo: Repository,
+    now: datetime,
+    expected: Sequence[str],
+    server: Callable[[], str],
+    retire_after: timedelta,
+) -> list[Step]:
     labels = repo.databases()
     commit = "snap schedule run commit" if len(expected) > 1 else "snap commit -m now"
     if not labels:
         first = commit if len(expected) > 1 else 'snap commit -m "first snapshot"'
         return [Step("snapshot", Health.RED, "there is no snapshot yet", f"Make one: {first}")]
     steps = []
-    last = _last_drills(repo)
+    chains, drills = Chains(repo, now), _drills(repo)
     is_one = len({*labels, *expected}) == 1
-    for label in labels:
-        age = now - repo.snapshot(repo.newest(label, 1)[0]).time
-        words = f"the newest of {label} is {span(age)} old"
-        if age > MAX_AGE:
+    # Who is there is asked only where it makes a difference.
+    here = server() if any(map(chains.is_divided, labels)) else ""
+    for label in [*labels, *(name for name in expected if name not in labels)]:
+        counted = counted_chains(chains, label, now, server=here, retire_after=retire_after)
+        if counted.retired:
+            steps.append(Step("snapshot", Health.OK, f"{label} is retired"))
+        for state in states(repo, chains, counted, label, drills):
+            if counted.retired:
+                continue
+            if state.time is None and label not in labels:
+                text = f"there is no snapshot of {label} yet"
+                steps.append(Step("snapshot", Health.RED, text, f"Make one: {commit}"))
+                continue
             # The label is what the user called it: the DSN names the database.
             which = "" if is_one or label in expected else f", with the DSN of {label}"
-            hint = f"Make one now{which}: {commit}. Then let it be made: snap schedule install"
-            steps.append(Step("snapshot", Health.RED, words, hint))
-        else:
-            steps.append(Step("snapshot", Health.OK, words))
-        drill = "snap drill" if is_one else f"snap drill --database {shlex.quote(label)}"
-        steps.append(_drill(label, last.get(label), now, drill))
-    for label in expected:
-        if label not in labels:
-            text = f"there is no snapshot of {label} yet"
-            steps.append(Step("snapshot", Health.RED, text, f"Make one: {commit}"))
+            steps.append(_age(state, now, f"Make one now{which}: {commit}"))
+            drill = "snap drill" if is_one else f"snap drill --database {shlex.quote(label)}"
+            steps.append(_drill(state, now, drill))
+        steps += [step for chain in counted.chains for step in _ahead(repo, chains, chain, now)]
     return steps
 
 
-def _last_drills(repo: Repository) -> dict[str, Drilled]:
-    """Return the last drill of each label."""
-    found: dict[str, Drilled] = {}
-    for snapshot_id, drill in drilled(repo).items():
-        if repo.has_snapshot(snapshot_id):
-            label = repo.snapshot(snapshot_id).database
-            if label not in found or drill.time > found[label].time:
-                found[label] = drill
-    return found
+def _drills(repo: Repository) -> list[Note]:
+    return [note for _, note in sound_notes(repo.store, VERDICT, bytes_min=DRILL_NOTE_BYTES_MIN)]
 
 
-def _drill(database: str, last: Drilled | None, now: datetime, command: str) -> Step:
+def _age(state: LabelState, now: datetime, way: str) -> Step:
+    if state.time is None:
+        return Step("snapshot", Health.RED, f"all of {state.name} are dated in the future", way)
+    words = f"the newest of {state.name} is {span(now - state.time)} old"
+    if now - state.time <= MAX_AGE:
+        return Step("snapshot", Health.OK, words)
+    way += ". Then let it be made: snap schedule install"
+    return Step("snapshot", Health.RED, words, way)
+
+
+def _ahead(repo: Repository, chains: Chains, chain: Chain, now: datetime) -> Iterator[Step]:
+    for snapshot in chains.snapshots(chain, 1):
+        if chains.is_ahead(snapshot):
+            ahead = span(repo.snapshot(snapshot).time - now)
+            text = f"a snapshot of {chain.name} is dated {ahead} ahead: a clock was wrong"
+            way = f"Where it is not needed: snap forget {snapshot.hex()[:12]}"
+            yield Step("clock", Health.WARNING, text, way)
+
+
+def _drill(state: LabelState, now: datetime, command: str) -> Step:
     prove = f"Prove that it can be restored: {command}"
-    if last is None:
-        text = f"no restore of {database} was ever tried"
+    if state.drilled is None:
+        text = f"no restore of {state.name} was ever tried"
         return Step("drill", Health.WARNING, text, prove)
-    age = now - last.time
-    if not last.passed:
-        text = f"the last drill of {database} failed, {span(age)} ago"
+    age = now - state.drilled
+    if not state.drill_passed:
+        text = f"the last drill of {state.name} failed, {span(age)} ago"
         return Step("drill", Health.RED, text, f"See why: {command} --verbose")
     if age > MAX_DRILL_AGE:
-        text = f"the last drill of {database} was {span(age)} ago"
+        text = f"the last drill of {state.name} was {span(age)} ago"
         return Step("drill", Health.WARNING, text, prove)
-    return Step("drill", Health.OK, f"a drill of {database} passed {span(age)} ago")
+    return Step("drill", Health.OK, f"a drill of {state.name} passed {span(age)} ago")
 
 
 def _kept(repo: Repository, now: datetime) -> Step:

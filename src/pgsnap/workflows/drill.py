@@ -53,7 +53,7 @@ from pgsnap.workflows.restore_plan import (
     names_database,
     plan_restore,
 )
-from pgsnap.workflows.verdicts import VERDICT
+from pgsnap.workflows.verdicts import SERVER_KEY, VERDICT
 from pgsnap.workflows.verify import verify
 
 ThrowAway = Callable[[int | None], AbstractContextManager[Server]]
@@ -388,6 +388,7 @@ class _Drill:
             "seconds": round(seconds),
             "place": "throw-away" if self.throw_away is not None else "scratch",
             "checks": {name: str(status) for name, status in statuses.items()},
+            SERVER_KEY: self.snapshot.origin.system_identifier,
         }
         note = Note(VERDICT, self.snapshot.database, datetime.now(UTC), self.snapshot_id, body)
         try:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from pgsnap.errors import RepositoryError
 from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.repository.label_chains import Chains
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.findings import delete_tag
 from pgsnap.workflows.verdicts import newest_verified, proofs
@@ -98,8 +99,10 @@ def _check(repo: Repository, chosen: Sequence[SnapshotId]) -> None:
             + "; ".join(delete_tag(database, name) for _, database, name in tagged),
         )
     proven = proofs(repo)
-    for database in sorted({repo.snapshot(one).database for one in chosen}):
-        visible = repo.newest(database)
+    chains = Chains(repo)
+    hit = {chains.of_snapshot(repo.snapshot(one)) for one in chosen}
+    for chain in sorted(hit, key=lambda chain: chain.name):
+        visible, database = chains.newest_first(chain), chain.name
         again = f"Forget it all the same: snap forget --force {_words(chosen)}"
         if not set(visible) - set(chosen):
             raise ForgetRefused(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pgsnap.model import Snapshot, SnapshotHead, SnapshotId
+from pgsnap.repository.label_chains import Chains
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.section_costs import SectionCost, section_costs
@@ -54,6 +55,17 @@ def log(repo: Repository, *, database: str | None, limit: int | None = None) -> 
         LogEntry(found, snapshot, tuple(tags.get(found, ())), drills.get(found))
         for found, snapshot in repo.heads(repo.newest(database, limit))
     ]
+
+
+def last_saved(repo: Repository, label: str, server: str) -> LogEntry | None:
+    """Return the newest snapshot of *label* that was taken from this *server*, None where there is
+    none; where a label is one chain, its newest."""
+    chains = Chains(repo)
+    chain = chains.of_server(label, server)
+    if chain is None and not chains.is_divided(label):
+        chain = next(iter(chains.of_label(label)), None)
+    found = chains.latest(chain) if chain is not None else None
+    return LogEntry(found, repo.snapshot(found), ()) if found is not None else None
 
 
 def kept(repo: Repository, *, database: str | None) -> list[KeptEntry]:

@@ -7,11 +7,13 @@ from datetime import datetime
 
 from pgsnap.alerts.metrics import Metric
 from pgsnap.repository.footprint import footprint
+from pgsnap.repository.label_chains import Chains
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.jobs import JOBS
 from pgsnap.schedulers.state import State
-from pgsnap.workflows.check import label_state
+from pgsnap.workflows.label_states import Counted, states
+from pgsnap.workflows.retention import RETIRE_AFTER, out_of_use
 from pgsnap.workflows.verdicts import VERDICT
 
 
@@ -50,21 +52,29 @@ def repository_metrics(repo: Repository, now: datetime) -> list[Metric]:
     """Return what the repository holds, for each label. Raises StoreError, CorruptionError."""
     verdicts = [note for _, note in sound_notes(repo.store, VERDICT)]
     values: dict[str, list[tuple[dict[str, str], float]]] = {name: [] for name, _ in _OF_LABELS}
+    chains = Chains(repo, now)
     for label in repo.databases():
-        labels = {"database": label}
-        state = label_state(repo, label, verdicts, now)
-        values["snapshots"].append((labels, len(repo.newest(label))))
-        if state.newest is not None:
-            newest = repo.snapshot(state.newest)
-            values["last_snapshot_timestamp_seconds"].append((labels, newest.time.timestamp()))
-            values["last_snapshot_duration_seconds"].append((labels, newest.duration_ms / 1000))
-            values["last_snapshot_bytes"].append((labels, newest.plain_bytes))
-            values["last_snapshot_new_bytes"].append((labels, newest.stored_bytes))
-        if state.verified is not None:
-            values["last_verified_timestamp_seconds"].append((labels, state.verified.timestamp()))
-        if state.drilled is not None:
-            values["last_drill_timestamp_seconds"].append((labels, state.drilled.timestamp()))
-            values["last_drill_passed"].append((labels, float(bool(state.drill_passed))))
+        there = chains.latest_of_label(label)
+        idle = out_of_use(there, now, RETIRE_AFTER)
+        counted = Counted(tuple(one.chain for one in there if one.chain not in idle))
+        for state, chain in zip(
+            states(repo, chains, counted, label, verdicts), counted.chains, strict=True
+        ):
+            labels = {"database": chain.name}
+            values["snapshots"].append((labels, len(chains.snapshots(chain))))
+            if state.newest is not None:
+                newest = repo.snapshot(state.newest)
+                stamp = newest.time.timestamp()
+                values["last_snapshot_timestamp_seconds"].append((labels, stamp))
+                values["last_snapshot_duration_seconds"].append((labels, newest.duration_ms / 1000))
+                values["last_snapshot_bytes"].append((labels, newest.plain_bytes))
+                values["last_snapshot_new_bytes"].append((labels, newest.stored_bytes))
+            if state.verified is not None:
+                stamp = state.verified.timestamp()
+                values["last_verified_timestamp_seconds"].append((labels, stamp))
+            if state.drilled is not None:
+                values["last_drill_timestamp_seconds"].append((labels, state.drilled.timestamp()))
+                values["last_drill_passed"].append((labels, float(bool(state.drill_passed))))
     found = [Metric(name, help, values[name]) for name, help in _OF_LABELS]
     total = footprint(repo.path).total
     return [*found, Metric("repository_bytes", "Of all files of the repository.", [({}, total)])]

@@ -3,7 +3,7 @@ of itself. Changes nothing."""
 
 from __future__ import annotations
 
-from pgsnap.model import ServerInfo, Snapshot
+from pgsnap.model import Snapshot
 from pgsnap.repository.index_place import is_writable
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident, literal
@@ -47,17 +47,6 @@ def check_repository(repo: Repository) -> Findings:
                 hint="Make the folder writable, or replace nothing: --to NEW.",
             ),
         )
-    )
-
-
-def another_server(snapshot: Snapshot, info: ServerInfo) -> Findings:
-    """Tell of a database of the same name on another server: staging and production, say."""
-    was = snapshot.origin.server.system_identifier if snapshot.origin.server is not None else ""
-    if not was or not info.system_identifier or was == info.system_identifier:
-        return Findings()
-    place = f" ({snapshot.origin.host})" if snapshot.origin.host else ""
-    return Findings(
-        warnings=(f"the snapshot was taken on another server{place}, not on the one named here",)
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from pgsnap.errors import CorruptionError, StoreError, TargetExists, UsageError
 from pgsnap.model import DatabaseProperties, Section, SectionKind, ServerInfo, Snapshot, SnapshotId
+from pgsnap.repository.label_chains import Chains
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import NOT_SENT, snapshot_stream
 from pgsnap.runners.base import Tool
@@ -32,7 +33,6 @@ from pgsnap.targets.role_differences import role_differences
 from pgsnap.targets.roles import MissingRole, missing_roles, needed_roles, server_roles
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.restore_checks import (
-    another_server,
     check_kept,
     check_repository,
     check_whole,
@@ -40,6 +40,7 @@ from pgsnap.workflows.restore_checks import (
     what_goes_back,
 )
 from pgsnap.workflows.retention import safety_tag
+from pgsnap.workflows.server_checks import another_server, check_chain, has_nothing
 from pgsnap.workflows.table_names import with_rows_of
 from pgsnap.workflows.table_rows import by_way_of_others, rows_by_table
 from pgsnap.workflows.trust import check_text, check_trust
@@ -53,7 +54,8 @@ class RestoreOptions:
     *tables*, as schema and name, are the only ones that get their rows, in a new database; the plan
     has those that hold rows of theirs, too.
     *no_owner*, *no_acl*: everything belongs to us, and rights are left out, in a new database.
-    *partial*: a snapshot of a part of a database may replace the whole.
+    *partial*: a snapshot of a part of a database may replace the whole. *from_server*: so may one
+    of this other server (LABEL@ID) replace a database that has snapshots of its own.
     """
 
     to: str | None = None
@@ -69,6 +71,7 @@ class RestoreOptions:
     no_owner: bool = False
     no_acl: bool = False
     partial: bool = False
+    from_server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,8 @@ def plan_restore(
     _check_clone(options)
     snapshot = repo.snapshot(snapshot_id)
     options = replace(options, tables=with_rows_of(repo, snapshot, options.tables))
-    database = target_database(snapshot, server.endpoint, options.to)
+    renamed_to = Chains(repo).renamed_to(snapshot.database)
+    database = target_database(snapshot, server.endpoint, options.to, renamed_to)
     maintenance = server.maintenance_database()
     with server.connect(maintenance) as session:
         psql = server.tool("psql", allow_newer=options.allow_newer_client)
@@ -144,6 +148,7 @@ def plan_restore(
         differing = _roles_differ(repo, snapshot, session, needed)
         missing = missing_roles(needed, present, text)
         findings = check_server(session, me) + differing
+        findings += another_server(snapshot, server.endpoint.display(), info)
         kept: tuple[KeptDatabase, ...] = ()
         read_only: ReadOnly | None = None
         if live is not None:
@@ -156,7 +161,14 @@ def plan_restore(
             findings += check_read_only(session, live)
             if options.read_only:
                 read_only = plan_read_only(session, live)
-            findings += another_server(snapshot, info)
+            findings += check_chain(
+                repo,
+                snapshot,
+                live.name,
+                info,
+                from_server=options.from_server,
+                is_empty=lambda: has_nothing(server, database),
+            )
             findings += what_goes_back(session, snapshot, live) + lost_labels(session, live)
             if (tag := safety_tag(repo, snapshot_id, snapshot.database)) is not None:
                 replaced = f"this snapshot is what an earlier restore replaced ({tag})"
@@ -189,7 +201,7 @@ def plan_restore(
         findings += space
     return RestorePlan(
         snapshot_id=snapshot_id,
-        label=snapshot.database,
+        label=own_label(snapshot, database, renamed_to),
         host=server.endpoint.display(),
         database=database,
         live=live,
@@ -251,9 +263,12 @@ def _as_clone(snapshot: Snapshot, options: RestoreOptions, me: Me) -> Snapshot:
     return replace(snapshot, origin=replace(origin, properties=properties))
 
 
-def target_database(snapshot: Snapshot, endpoint: Endpoint, to: str | None) -> str:
+def target_database(
+    snapshot: Snapshot, endpoint: Endpoint, to: str | None, renamed_to: str | None = None
+) -> str:
     """Return the database to fill: *to*, else the one the snapshot came from, which the DSN must
-    not contradict; for a snapshot of a file the DSN's. Raises UsageError."""
+    not contradict; for a snapshot of a file the DSN's. One that was *renamed_to* something may bear
+    either name. Raises UsageError."""
     if to is not None:
         _check_name(to)
         return to
@@ -267,6 +282,8 @@ def target_database(snapshot: Snapshot, endpoint: Endpoint, to: str | None) -> s
                 hint="Name the database in the DSN, or fill a new one: --to NEW.",
             )
         return endpoint.database
+    if named and renamed_to == endpoint.database and snapshot.database == origin.name:
+        return endpoint.database
     if named and endpoint.database != origin.name:
         raise UsageError(
             f'the snapshot is of the database "{origin.name}", the DSN names "{endpoint.database}"',
@@ -274,6 +291,11 @@ def target_database(snapshot: Snapshot, endpoint: Endpoint, to: str | None) -> s
             hint=f"Name {origin.name} in the DSN, or fill a new database: --to NEW.",
         )
     return origin.name
+
+
+def own_label(snapshot: Snapshot, database: str, renamed_to: str | None) -> str:
+    """Return the label under which *database* is recorded before it is replaced."""
+    return database if database == renamed_to else snapshot.database
 
 
 def names_database(endpoint: Endpoint) -> bool:

@@ -3,10 +3,10 @@
 The rules are those of restic, borg and kopia: *last* keeps the newest N; a period (hour, day, ISO
 week, month, year) is stood for by its newest snapshot, and the newest N periods that have one are
 kept; *within* keeps what is younger than a time. A snapshot stays when any rule keeps it. Each
-database's label is judged on its own. Periods are those of one time zone, by default of this
-machine, of the snapshots' own times.
+chain (the snapshots of a label from one server) is judged on its own. Periods are those of one
+time zone, by default of this machine, of the snapshots' own times.
 
-Beyond the rules, nothing ever drops a label's newest snapshot or its newest verified one, what a
+Beyond the rules, nothing ever drops a chain's newest snapshot or its newest verified one, what a
 restore that can still be undone is about, or what a tag protects. Safety snapshots fill no place of
 a rule: they stay 30 days. Snapshots dated in the future fill no place either, or a wrong clock
 would push out all others: as many of the newest of them stay as the policy keeps at most.
@@ -21,21 +21,23 @@ from fnmatch import fnmatchcase
 
 from pgsnap.errors import UsageError
 from pgsnap.model import SnapshotHead, SnapshotId
+from pgsnap.repository.label_chains import CLOCK_SLACK, Chain, Chains, LatestOf
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.tags import SAFETY_TAGS
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.verdicts import newest_verified, proofs
 
-SAFETY_TAGS = ("before-restore/", "before-undo/")
 SAFETY_DAYS = 30
-# Clocks of two machines differ; a snapshot that is younger than now by less is no mistake.
-_CLOCK_SKEW = timedelta(minutes=10)
+RETIRE_AFTER = timedelta(days=90)
+"""How long a chain counts that has no new snapshots, beside one of the same label that has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What is kept: numbers of snapshots (0: the rule is not there), a time, globs of tags.
 
-    With *tags* only matching tags protect their snapshots; without, every tag does.
+    With *tags* only matching tags protect their snapshots; without, every tag does. The newest of
+    a chain that is out of use for *retire_after* is protected no more.
     """
 
     last: int = 0
@@ -46,6 +48,7 @@ class Policy:
     yearly: int = 0
     within: timedelta | None = None
     tags: tuple[str, ...] = ()
+    retire_after: timedelta = RETIRE_AFTER
 
     def check(self) -> None:
         """Raise UsageError where the policy keeps nothing, or asks for less than nothing."""
@@ -108,15 +111,35 @@ def decide(
     tags = repo.tags.by_snapshot()
     proven = proofs(repo)
     undoable = _pending_undo(repo)
+    chains = Chains(repo, now)
+    chains.check_notes()
     decisions: list[Decision] = []
     for label in repo.databases():
-        found = [
-            Candidate(snapshot, head, tuple(tags.get(snapshot, ())))
-            for snapshot, head in repo.heads(repo.newest(label))
-        ]
-        verified = newest_verified([one.snapshot_id for one in found], proven)
-        decisions += judge(found, policy, now, zone=zone, verified=verified, undoable=undoable)
+        there = chains.latest_of_label(label)
+        idle = out_of_use(there, now, policy.retire_after)
+        for chain in (latest.chain for latest in there):
+            found = [
+                Candidate(snapshot, head, tuple(tags.get(snapshot, ())))
+                for snapshot, head in repo.heads(chains.snapshots(chain))
+            ]
+            verified = newest_verified(chains.newest_first(chain), proven)
+            decisions += judge(
+                found,
+                policy,
+                now,
+                zone=zone,
+                verified=verified,
+                undoable=undoable,
+                in_use=chain not in idle,
+            )
     return decisions
+
+
+def out_of_use(latest: Sequence[LatestOf], now: datetime, retire_after: timedelta) -> set[Chain]:
+    """Return those of the chains of a label that have no snapshot of the last *retire_after*,
+    where another one has: a server that was replaced. Where none has, commits fail."""
+    idle = {one.chain for one in latest if now - one.time > retire_after and not one.ahead}
+    return idle if len(idle) < len(latest) else set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +167,22 @@ def judge(
     zone: tzinfo | None = None,
     verified: SnapshotId | None = None,
     undoable: Mapping[SnapshotId, datetime] | None = None,
+    in_use: bool = True,
 ) -> list[Decision]:
-    """Decide on the snapshots of one label, given newest first.
+    """Decide on the snapshots of one chain, given newest first.
 
-    *undoable* are those that a swap is about that can still be undone, and when it was. Raises
-    UsageError where a policy of tags alone matches none and would drop something.
+    *undoable* are those that a swap is about that can still be undone, and when it was. Its newest
+    is protected where it is *in_use*. Raises UsageError where a policy of tags alone matches none
+    and would drop something.
     """
     policy.check()
     counted = [one for one in candidates if not one.is_safety]
-    ahead = [one for one in counted if one.time > now + _CLOCK_SKEW]
+    ahead = [one for one in counted if one.time > now + CLOCK_SLACK]
     # They are given newest first.
     regular = counted[len(ahead) :]
     reasons: dict[SnapshotId, list[str]] = {one.snapshot_id: [] for one in candidates}
     for rule in (
-        _newest(candidates, regular, verified),
+        _newest(candidates, regular, verified, in_use=in_use),
         _last(regular, policy.last),
         *(_period(regular, name, count, zone) for name, count in policy.counts()[1:]),
         _within(regular, policy.within),
@@ -168,7 +193,7 @@ def judge(
     ):
         for one, reason in rule:
             reasons[one.snapshot_id].append(reason)
-    by_tags_alone = not policy.most and not policy.within
+    by_tags_alone = in_use and not policy.most and not policy.within
     if by_tags_alone and not all(reasons.values()) and not any(_tagged(candidates, policy.tags)):
         raise UsageError(
             f'the retention policy keeps nothing of database "{candidates[0].snapshot.database}"',
@@ -187,10 +212,15 @@ _Reasons = Iterator[tuple[Candidate, str]]
 
 
 def _newest(
-    candidates: Sequence[Candidate], regular: Sequence[Candidate], verified: SnapshotId | None
+    candidates: Sequence[Candidate],
+    regular: Sequence[Candidate],
+    verified: SnapshotId | None,
+    *,
+    in_use: bool,
 ) -> _Reasons:
     """The newest of all, and the newest that is no safety snapshot and of no wrong clock."""
-    newest = {one.snapshot_id for one in (*candidates[:1], *regular[:1])}
+    found = (*candidates[:1], *regular[:1]) if in_use else ()
+    newest = {one.snapshot_id for one in found}
     for one in candidates:
         if one.snapshot_id in newest:
             yield one, "newest"
@@ -279,7 +309,7 @@ def _undoable(
 def _why_dropped(one: Candidate, policy: Policy, now: datetime) -> str:
     if one.is_safety:
         return f"safety snapshot older than {SAFETY_DAYS}d"
-    if one.time > now + _CLOCK_SKEW:
+    if one.time > now + CLOCK_SLACK:
         return f"dated in the future, with {policy.most} newer ones kept"
     if one.tags:
         return f"tagged {', '.join(one.tags)}, which does not match; beyond {policy.words()}"

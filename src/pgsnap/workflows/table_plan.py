@@ -20,6 +20,7 @@ from pgsnap.dump.table_parts import (
 from pgsnap.dump.table_tree import below_of, partitions_below, with_all_below
 from pgsnap.errors import UnknownRevision, UsageError
 from pgsnap.model import Section, SectionKind, ServerInfo, Snapshot, SnapshotId
+from pgsnap.repository.label_chains import Chains
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
@@ -36,7 +37,8 @@ from pgsnap.targets.naming import new_token
 from pgsnap.targets.preflight import Findings, Me, Problem, refuse, who_am_i
 from pgsnap.targets.table_script import TableScript
 from pgsnap.targets.table_swap import beside_name, replaced_name
-from pgsnap.workflows.restore_plan import target_database
+from pgsnap.workflows.restore_plan import own_label, target_database
+from pgsnap.workflows.server_checks import another_server, check_chain
 from pgsnap.workflows.table_checks import (
     check_dependents,
     check_live,
@@ -62,7 +64,8 @@ class TableOptions:
     """What the user chose. *beside* is the word after ``__`` in the names of the new tables.
 
     *replace*: they take the live ones' places. *check_keys*: also where foreign keys of other
-    tables refer to them, which are then checked again.
+    tables refer to them, which are then checked again. *from_server*: also of a snapshot of this
+    other server (LABEL@ID), where the live database has snapshots of its own.
     """
 
     tables: tuple[TableName, ...]
@@ -70,6 +73,7 @@ class TableOptions:
     replace: bool = False
     check_keys: bool = False
     allow_newer_client: bool = False
+    from_server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,8 @@ def plan_tables(
     ToolVersion, ConnectionFailed. All else that forbids it is in the plan's refusals.
     """
     snapshot = repo.snapshot(snapshot_id)
-    database = target_database(snapshot, server.endpoint, None)
+    renamed_to = Chains(repo).renamed_to(snapshot.database)
+    database = target_database(snapshot, server.endpoint, None, renamed_to)
     definitions = read_definitions(repo, snapshot)
     _check_known(definitions, snapshot_id, options.tables)
     sequences = sequence_values(
@@ -223,9 +228,19 @@ def plan_tables(
         for left in aside:
             found = check_live(me, left.live, is_whole=False)
             findings += Findings((*found, *check_set_aside(left.live, left.dependents)))
+        findings += another_server(snapshot, server.endpoint.display(), info)
+        if any(table.live is not None for table in tables):
+            findings += check_chain(
+                repo,
+                snapshot,
+                database,
+                info,
+                from_server=options.from_server,
+                is_empty=lambda: False,
+            )
     return TablesPlan(
         snapshot_id=snapshot_id,
-        label=snapshot.database,
+        label=own_label(snapshot, database, renamed_to),
         host=server.endpoint.display(),
         database=database,
         server=info,

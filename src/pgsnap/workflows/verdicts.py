@@ -12,6 +12,8 @@ from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 
 VERDICT = "verdict"
+SERVER_KEY = "system_identifier"
+"""In the body of a drill's verdict: the server of its snapshot, which may be dropped later."""
 
 # The verdict of a drill lists its checks, so it is never smaller; that of a verify never is as
 # large. `snap log` reads drills only, though each regular verify leaves a note for every snapshot.

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 from pgsnap.errors import CorruptionError, StoreError, StoreFull, UsageError
 from pgsnap.format.manifest import snapshot_id
-from pgsnap.format.times import to_micros
 from pgsnap.model import Note, PackId, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.forgetting import mend_forgotten
+from pgsnap.repository.index_snapshots import snapshot_columns
 from pgsnap.repository.inspection import (
     PackState,
     begins_as_pack,
@@ -306,13 +306,9 @@ class _Verification:
             except (CorruptionError, StoreError):
                 # Told already: its manifest is damaged.
                 continue
-            right = (
-                truth.database.encode("utf-8", "surrogateescape"),
-                to_micros(truth.time),
-                stored,
-            )
+            right = (snapshot_columns(truth), stored)
             if row != right and row is not None and snapshot_id(stored) == snapshot:
-                index.add_snapshot(snapshot, truth.database, right[1], stored)
+                index.add_snapshot(snapshot, truth, stored)
                 self._index_finding(
                     f"Its row of snapshot {snapshot.hex()[:12]} was wrong; it is made anew."
                 )

@@ -187,10 +187,11 @@ def test_an_empty_repository_says_how_to_make_a_snapshot(tmp_path: Path) -> None
 
 def test_a_prefix_of_several_ids_is_ambiguous_and_they_are_shown(tmp_path: Path) -> None:
     with Repository.open(make(tmp_path / "many")) as repo:
-        manifest = repo.index.manifest(record(repo).snapshot_id)
+        made = record(repo)
+        manifest = repo.index.manifest(made.snapshot_id)
         assert manifest is not None
         for tail in (1, 2):
-            repo.index.add_snapshot(bytes([0xAB, 0xCD, *[tail] * 30]), "shop", 1, manifest)
+            repo.index.add_snapshot(bytes([0xAB, 0xCD, *[tail] * 30]), made.snapshot, manifest)
         with pytest.raises(AmbiguousRevision) as caught:
             resolve(repo, "abcd", database=None)
         assert "abcd010101010101" in caught.value.detail

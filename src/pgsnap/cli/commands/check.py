@@ -11,6 +11,7 @@ from pgsnap.cli import check_view
 from pgsnap.cli.duration import parse_timedelta
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.redact import redact
+from pgsnap.cli.retention_options import chosen_retire_after
 from pgsnap.cli.stopping import left_stopped
 from pgsnap.cli.world import database_of_dsn, open_repository, server_of
 from pgsnap.errors import SnapError
@@ -122,6 +123,8 @@ def _looked_at(
                 expected=expected,
                 max_age=max_age if max_age is not None else ages.MAX_AGE,
                 max_drill_age=max_drill_age,
+                server=asked.server if asked is not None else "",
+                retire_after=chosen_retire_after(settings),
             )
         check.check_access(report, settings.repository)
     except SnapError as error:

@@ -16,6 +16,7 @@ from pgsnap.cli.world import commit_source, open_repository, warn_of_dump
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
+    from pgsnap.model import Snapshot
     from pgsnap.workflows.commit import CommitReport
 
 EXAMPLES = """
@@ -102,6 +103,15 @@ def run(
                     progress=progress,
                 )
         warn_of_dump(invocation, source)
+        if report.recorded and report.other is not None:
+            _tell_of_server(invocation, report.snapshot, report.other)
+        if report.ahead is not None:
+            invocation.warn(
+                f"warning: snapshot {render.short_id(report.ahead)} is dated in the future: a clock"
+                " was wrong. This one is dated by the clock as it is; `latest` means the newest"
+                " that is not of the future. If that snapshot is not needed: snap forget"
+                f" {render.short_id(report.ahead)}"
+            )
         for refused in report.tags_refused:
             invocation.warn(
                 f'warning: tag "{refused}" was set by another process meanwhile; move it with '
@@ -114,9 +124,25 @@ def run(
             "unchanged": report.unchanged,
             "globals_changed": report.globals_changed,
             "tags_refused": list(report.tags_refused),
+            "system_identifier": report.snapshot.origin.system_identifier,
+            "another_server": report.other.origin.system_identifier if report.other else None,
             "notices": invocation.notices,
         }
         invocation.emit(fields, _lines(report))
+
+
+def _tell_of_server(invocation: Invocation, made: Snapshot, other: Snapshot) -> None:
+    """Say that the label has snapshots of another server, and what that means."""
+    label, place = made.database, other.origin.host or "an unknown address"
+    there = f"{label}@{other.origin.system_identifier}"
+    invocation.warn(
+        f"warning: this is another server (system identifier {made.origin.system_identifier}) than"
+        f" that of the newest snapshot of {render.plain(label)} before"
+        f" ({other.origin.system_identifier}, {render.plain(place)}). Each has a chain of its own:"
+        " latest, parents, retention and check go by the server that is connected to. If the other"
+        f" one is gone for good: snap database adopt {render.plain(there)}. If both are in use,"
+        " give them labels of their own: --database NAME"
+    )
 
 
 def _lines(report: CommitReport) -> list[str]:

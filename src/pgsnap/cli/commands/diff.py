@@ -33,8 +33,14 @@ snap diff latest --exit-code --quiet
 def run(
     ctx: typer.Context,
     revision: Annotated[
-        str, typer.Argument(metavar="REV", help="The first side: a tag, an id, latest, latest~2.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[REV]",
+            show_default=False,
+            help="The first side: a tag, an id, latest, latest~2. [default: the newest that is no "
+            "safety snapshot]",
+        ),
+    ] = None,
     other: Annotated[
         str | None,
         typer.Argument(
@@ -68,8 +74,8 @@ def run(
 ) -> None:
     """Show what differs: rows by table, definitions, sequences.
 
-    With one REV it is compared with the live database, which is read and not recorded. Rows are
-    compared as sets: their order does not count.
+    With one REV or none it is compared with the live database, which is read and not recorded.
+    Rows are compared as sets: their order does not count.
     """
     invocation = Invocation.of(ctx)
     _check(other, schema=schema, table=table, rows=rows, file=file)

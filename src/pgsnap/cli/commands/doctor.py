@@ -10,8 +10,15 @@ import typer
 
 from pgsnap.cli import render
 from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.retention_options import chosen_retire_after
 from pgsnap.cli.stopping import ServicesAside, left_stopped, service_fields
-from pgsnap.cli.world import database_of_dsn, open_repository, server_of, unnamed_hint
+from pgsnap.cli.world import (
+    database_of_dsn,
+    identifier_of,
+    open_repository,
+    server_of,
+    unnamed_hint,
+)
 from pgsnap.errors import CheckRed, SnapError, UsageError
 
 if TYPE_CHECKING:
@@ -89,6 +96,8 @@ def _steps(invocation: Invocation) -> list[Step]:
         lambda: open_repository(invocation, warn_of_access=False),
         invocation.now,
         expected=databases or _named(settings),
+        server=lambda: _identifier(settings),
+        retire_after=chosen_retire_after(settings),
     )
     # Who has neither makes both with one command.
     is_first = settings.config_path is None and stored[0].health is doctor.Health.RED
@@ -118,6 +127,14 @@ def _named(settings: Settings) -> list[str]:
         # The step about the server tells.
         return []
     return [] if named is None else [named]
+
+
+def _identifier(settings: Settings) -> str:
+    """Return the system identifier of the server, "" where nobody can be asked."""
+    try:
+        return identifier_of(server_of(settings))
+    except SnapError:
+        return ""
 
 
 def _databases(invocation: Invocation) -> list[str]:

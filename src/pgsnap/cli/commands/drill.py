@@ -35,9 +35,13 @@ snap drill --json | jq '.checks[] | select(.status != "passed")'
 def run(
     ctx: typer.Context,
     revision: Annotated[
-        str,
-        typer.Argument(metavar="[REV]", show_default=False, help="The snapshot. [default: latest]"),
-    ] = "latest",
+        str | None,
+        typer.Argument(
+            metavar="[REV]",
+            show_default=False,
+            help="The snapshot. [default: the newest that is no safety snapshot]",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Touch no database; make the checks that need none.")
     ] = False,

@@ -12,7 +12,7 @@ from pgsnap.cli.hooks import hooks
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.options import AllowNewerClient, IKnow, Revision, Stop, Yes
 from pgsnap.cli.stopping import ServicesAside, check_protected, warn_of_stopped
-from pgsnap.cli.world import open_repository, resolve, server_of
+from pgsnap.cli.world import check_of_server, open_repository, resolve, server_of
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +68,15 @@ def run(
         bool,
         typer.Option("--partial", help="Replace all with a snapshot of a part of the database."),
     ] = False,
+    from_server: Annotated[
+        str | None,
+        typer.Option(
+            "--from-server",
+            metavar="LABEL@ID",
+            show_default=False,
+            help="REV is of this server; it may replace a database of another one.",
+        ),
+    ] = None,
     no_owner: Annotated[
         bool, typer.Option("--no-owner", help="With --to: everything belongs to you.")
     ] = False,
@@ -148,6 +157,7 @@ def run(
         no_owner=no_owner,
         no_acl=no_acl,
         partial=partial,
+        from_server=from_server,
     )
     with ExitStack() as around:
         told = {"revision": revision, "to": to, "tables": list(table or ())}
@@ -164,11 +174,13 @@ def run(
         )
         warn_of_stopped(invocation)
         with open_repository(invocation) as repo:
-            snapshot_id = resolve(invocation, repo, revision)
+            snapshot_id = resolve(invocation, repo, revision, from_server=from_server)
+            check_of_server(repo, snapshot_id, from_server)
             if table and to is None:
                 chosen = run.table_options(
                     repo, snapshot_id, table, replaces=replace_tables, check_keys=cascade_check
                 )
+                chosen = replace(chosen, from_server=from_server)
                 run.restore_tables(repo, snapshot_id, chosen)
             else:
                 run.restore_all(repo, snapshot_id, options, table or [])
@@ -324,11 +336,11 @@ class _Run:
     def _agree(self, repo: Repository, plan: RestorePlan) -> None:
         """Show the plan; go on only if nothing forbids it and the user agrees."""
         from pgsnap.cli.restore_view import restore_plan_lines
-        from pgsnap.workflows.history import log
+        from pgsnap.workflows.history import last_saved
 
         invocation = self.invocation
         snapshot = repo.snapshot(plan.snapshot_id)
-        last = next(iter(log(repo, database=plan.label, limit=1)), None)
+        last = last_saved(repo, plan.label, plan.server.system_identifier)
         lines = restore_plan_lines(
             plan,
             snapshot,

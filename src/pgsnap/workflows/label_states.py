@@ -1,0 +1,107 @@
+"""How the snapshots of each database stand: which chains count, how old, whether proven."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pgsnap.model import Note, SnapshotId
+from pgsnap.repository.label_chains import Chain, Chains
+from pgsnap.repository.repository import Repository
+from pgsnap.workflows.retention import out_of_use
+from pgsnap.workflows.verdicts import SERVER_KEY
+
+
+@dataclass(frozen=True, slots=True)
+class LabelState:
+    """How the snapshots of one chain stand. *newest* passes over those dated in the future;
+    *drill_passed* is what the last drill said; *name* is the chain as people name it."""
+
+    database: str
+    newest: SnapshotId | None = None
+    time: datetime | None = None
+    verified: datetime | None = None
+    drilled: datetime | None = None
+    drill_passed: bool | None = None
+    server: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The chains of a label that are waited for. *retired*: it has snapshots, but of none new ones
+    are awaited. *is_foreign*: all are of other servers than the one that is connected to."""
+
+    chains: tuple[Chain, ...]
+    retired: bool = False
+    is_foreign: bool = False
+
+
+def counted_chains(
+    chains: Chains, label: str, now: datetime, *, server: str, retire_after: timedelta
+) -> Counted:
+    """Return the chains of *label* that count: where *server* is known and has snapshots under it,
+    its own, else all that are in use."""
+    there = chains.latest_of_label(label)
+    if not there and (former := chains.former_name(label)) is not None:
+        # What was recorded under the old name is young enough until it is not.
+        return Counted(tuple(chains.of_label(former)))
+    waited = [one for one in there if chains.retired_since(one) is None]
+    idle = out_of_use(there, now, retire_after)
+    active = tuple(one.chain for one in waited if one.chain not in idle)
+    own = chains.of_server(label, server)
+    if own in active:
+        active = (own,)
+    is_foreign = bool(server and active) and own is None and any(one.server for one in active)
+    return Counted(active, retired=bool(there) and not active, is_foreign=is_foreign)
+
+
+def states(
+    repo: Repository,
+    chains: Chains,
+    counted: Counted,
+    label: str,
+    verdicts: Sequence[Note],
+) -> list[LabelState]:
+    """Return how the *counted* chains of *label* stand, given all notes of verdicts; where there is
+    none, that it has no snapshot."""
+    if not counted.chains:
+        return [LabelState(label, name=label)]
+    return [_state(repo, chains, chain, label, verdicts) for chain in counted.chains]
+
+
+def _state(
+    repo: Repository, chains: Chains, chain: Chain, label: str, verdicts: Sequence[Note]
+) -> LabelState:
+    latest = chains.latest(chain)
+    newest = latest if latest is not None and not chains.is_ahead(latest) else None
+    of_chain = [note for note in verdicts if note.database == chain.label]
+    if chain.servers is not None:
+        servers = dict(repo.index.servers_of(chain.label))
+        # Of one that was dropped the note itself may say it; one that says nothing counts for all.
+        mine = {*chain.servers, None}
+        of_chain = [
+            note
+            for note in of_chain
+            if servers.get(note.snapshot or b"", note.body.get(SERVER_KEY)) in mine
+        ]
+    of_chain.sort(key=lambda note: note.time)
+    sound = [note.time for note in of_chain if _passed(note)]
+    drills = [note for note in of_chain if note.body.get("by") == "drill"]
+    return LabelState(
+        label,
+        newest,
+        repo.snapshot(newest).time if newest is not None else None,
+        sound[-1] if sound else None,
+        drills[-1].time if drills else None,
+        drills[-1].body.get("passed") is True if drills else None,
+        chain.server,
+        chain.name,
+    )
+
+
+def _passed(note: Note) -> bool:
+    if note.body.get("by") == "drill":
+        return note.body.get("passed") is True
+    return note.body.get("findings") == 0 and note.body.get("data") is True
