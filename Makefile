@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 MAJORS := 14 15 16 17 18
 # What differs between majors: the text of dumps, the catalogs, the clients, CREATE DATABASE.
 VERSION_TESTS := $(addprefix tests/postgres/test_,$(addsuffix .py,versions client_gate settings_text \
-	odd_databases restore restore_table restore_partitions undo sessions sources_properties properties_applied \
+	odd_databases dump_race dump_race_stress restore restore_table restore_partitions undo sessions sources_properties properties_applied \
 	login_triggers drill globals_dump))
 PYTEST := $(BIN)/python -m pytest
 export PIP_ROOT_USER_ACTION := ignore
@@ -53,9 +53,10 @@ test-long: export SNAP_STEP := 1
 test-long: export SNAP_SHARE := 1
 test-long: export SNAP_MODEL_STEPS := 3000
 test-long: export SNAP_INTERRUPTS := 200
+test-long: export SNAP_RACED_COMMITS := 200
 test-long: export SNAP_SEED ?= 0
 test-long: test-system
-	$(PYTEST) tests/unit/repository/test_next_snapshot.py
+	$(PYTEST) tests/unit/repository/test_next_snapshot.py tests/postgres/test_dump_race_stress.py
 
 test-all-versions: $(STAMP)
 	$(BIN)/python -m pgsnap.demo.installing $(MAJORS)

@@ -13,8 +13,8 @@ This module must never import anything of the package.
     |  |- WrongKey 12
     |  `- FormatTooNew 13
     |- RevisionError 20            UnknownRevision, AmbiguousRevision
-    |- SourceError 30              ConnectionFailed, DumpFailed, DumpIncomplete, UnusableInput,
-    |                              ToolMissing, ToolVersion
+    |- SourceError 30              ConnectionFailed, DumpFailed, DumpIncomplete, TablesChanged,
+    |                              UnusableInput, ToolMissing, ToolVersion
     |- RestoreError 40             TargetExists, TargetRefused, RestoreFailed
     |- StoreError 50               ObjectNotFound, ObjectExists, StoreFull, StoreChanged
     |- CorruptionError 60
@@ -173,6 +173,12 @@ class DumpIncomplete(SourceError):
     """A dump without its end, or an empty one."""
 
     kind = "dump-incomplete"
+
+
+class TablesChanged(SourceError):
+    """Tables were changed while pg_dump began to read, each time that it was tried."""
+
+    kind = "tables-changed"
 
 
 class UnusableInput(SourceError):

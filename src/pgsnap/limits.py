@@ -74,6 +74,10 @@ LOCK_TIMEOUT_SECONDS = 600.0
 # pg_dump's own locks: a migration that holds a table this long is told about, not waited for.
 LOCK_WAIT_TIMEOUT_SECONDS = 600.0
 
+# How often pg_dump is started where tables are rewritten between its snapshot and its locks. The
+# gap is a fraction of a second: who hits it so often in a row is at work all the time.
+DUMP_ATTEMPTS = 4
+
 # How long a forgotten snapshot can be brought back: longer than a holiday weekend.
 FORGOTTEN_GRACE_SECONDS = 7 * 86_400.0
 

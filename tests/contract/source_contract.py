@@ -15,6 +15,11 @@ from pgsnap.sources.base import Source, SourceResult
 def read(source: Source) -> tuple[dict[SectionName, bytes], SourceResult]:
     """Read a source to its end; return its sections and its result."""
     source.open()
+    return read_opened(source)
+
+
+def read_opened(source: Source) -> tuple[dict[SectionName, bytes], SourceResult]:
+    """Do the same with one that is open, or whose tables changed."""
     sections: dict[SectionName, bytes] = {}
     current: SectionName | None = None
     for event in source.events():

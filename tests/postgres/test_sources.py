@@ -212,7 +212,9 @@ def test_an_ended_backend_is_no_dump(filled: Database) -> None:
     source.open()
     events = source.events()
     next(events)
-    assert server_of(filled).terminate(source._application) == 1
+    assert source._dump is not None
+    assert source._dump._run is not None
+    assert server_of(filled).terminate(source._dump._run.application) == 1
     with pytest.raises(DumpFailed) as caught:
         list(events)
     assert "log" in caught.value.hint
@@ -225,14 +227,15 @@ def test_an_abandoned_dump_leaves_no_child_and_no_backend(filled: Database, step
     events = source.events()
     for _ in range(step):
         next(events)
-    child = source._child
+    assert source._dump is not None
+    run = source._dump._run
     threading.Timer(0.1, source.abandon).start()
     time.sleep(0.3)
     with pytest.raises(Interrupted):
         list(events)
     with pytest.raises(Interrupted):
         source.finish()
-    assert child is None or child.poll() is not None
+    assert run is None or run.child.poll() is not None
     sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'snap pg_dump%'"
     assert filled.psql(sql) == "0"
 

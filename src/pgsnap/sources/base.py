@@ -22,7 +22,9 @@ class Source(Protocol):
 
     The order is `open`, `events` to its end, `finish`; `abandon` at any moment instead. A dump
     that is cut short, empty or failed raises in `events` or `finish`: end of `events` alone never
-    means that the dump is whole. `abandon` may come from another thread, and twice.
+    means that the dump is whole. Where `finish` raises TablesChanged, `events` and `finish` may be
+    called once more, for a dump of another moment. `abandon` may come from another thread, and
+    twice.
     """
 
     def open(self) -> Origin:

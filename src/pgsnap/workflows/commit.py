@@ -8,19 +8,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pgsnap import __version__
-from pgsnap.errors import UsageError
+from pgsnap.errors import TablesChanged, UsageError
 from pgsnap.format.sections import outside_roots, root_hash
 from pgsnap.format.times import to_micros
-from pgsnap.limits import MESSAGE_BYTES_MAX
-from pgsnap.model import Origin, SectionKind, Snapshot, SnapshotId, SourceKind
+from pgsnap.limits import DUMP_ATTEMPTS, MESSAGE_BYTES_MAX
+from pgsnap.model import Origin, Section, SectionKind, Snapshot, SnapshotId, SourceKind
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.label_chains import CLOCK_SLACK, Chains
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.tags import tag_exists
-from pgsnap.sources.base import Source
+from pgsnap.sources.base import Source, SourceResult
+
+if TYPE_CHECKING:
+    from pgsnap.repository.ingest import Ingest
 
 # A first snapshot is compared with so many other databases.
 _COMPARED_WITH_MAX = 4
@@ -85,9 +89,7 @@ def commit(
         ingest = Ingest(repo, earlier, progress, beside_server=live)
         try:
             progress.phase(f"commit {database}")
-            sections = ingest.store(source.events())
-            # Raises unless every sign says that the dump is whole.
-            result = source.finish()
+            sections, result = _read(source, ingest)
             table = ingest.store_table(sections)
             ingest.flush()
         except BaseException:
@@ -216,6 +218,19 @@ def _place(
         repo.snapshot(other_id) if other_id is not None else None,
         ahead,
     )
+
+
+def _read(source: Source, ingest: Ingest) -> tuple[list[Section], SourceResult]:
+    """Store a dump, only if every sign says that it is whole. Raises what the source raises."""
+    for left in reversed(range(DUMP_ATTEMPTS)):
+        sections = ingest.store(source.events())
+        try:
+            return sections, source.finish()
+        except TablesChanged:
+            # Its sections are forgotten; their chunks are what the next dump mostly consists of.
+            if not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _check(

@@ -1,0 +1,148 @@
+"""The snapshot that pg_dump reads by, held by a session of ours that can tell what it missed.
+
+pg_dump takes its snapshot first and its locks afterwards, by name. Of a table that was rewritten
+in between (ALTER TYPE, TRUNCATE and a reload, DROP and CREATE) the snapshot sees no row: pg_dump
+writes an empty table and ends with status 0. Where names moved meanwhile, it writes the rows of one
+table or column as those of another. Once it has its locks nothing of this happens any more, and it
+writes nothing before; so the question is asked when its first bytes are there.
+
+Locking the tables here first would not help: whoever then waits for a table to rewrite it stands
+between our lock and pg_dump's, and all three wait for each other unseen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pgsnap.sessions.base import Session, literal
+
+TableName = tuple[str, str]
+
+_BEGIN = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY NOT DEFERRABLE;"
+    " SELECT pg_catalog.pg_export_snapshot()"
+)
+_FIRST_USER_OID = 16384
+_BACKENDS = "SELECT a.pid FROM pg_stat_activity a WHERE a.application_name = {application}"
+_LOCKED = f"""
+SELECT DISTINCT l.relation AS oid FROM pg_locks l
+WHERE l.pid IN ({{pids}}) AND l.locktype = 'relation' AND l.granted
+  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+  AND l.relation >= {_FIRST_USER_OID}
+"""
+_HOLDS_LOCKS = """
+SELECT 1 FROM pg_locks l WHERE l.pid IN ({pids}) AND l.locktype = 'relation' LIMIT 1
+"""
+_ALL = f"""
+SELECT c.oid FROM pg_class c
+WHERE c.relkind IN ('r', 'p') AND c.oid >= {_FIRST_USER_OID} AND c.relpersistence <> 't'
+"""
+# Catalogs are read as of the snapshot; the functions look at what is committed by now. What was
+# dropped meanwhile has no identity and no file.
+_NOW = "pg_identify_object('pg_class'::regclass, {relation}, {column}) AS {alias}"
+_MOVED = "relation.identity IS DISTINCT FROM format('%I.%I', n.nspname, c.relname)"
+_CHANGED = f"""
+WITH held AS MATERIALIZED ({{held}})
+SELECT coalesce(n.nspname, (parse_ident(relation.identity))[1]),
+       coalesce(c.relname, (parse_ident(relation.identity))[2])
+FROM held
+LEFT JOIN pg_class c ON c.oid = held.oid
+LEFT JOIN pg_namespace n ON n.oid = c.relnamespace,
+     {_NOW.format(relation="held.oid", column=0, alias="relation")}
+WHERE c.oid IS NULL
+   OR {_MOVED}
+   OR c.relkind = 'r' AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)
+   OR c.relkind = 'r' AND EXISTS (
+        SELECT FROM pg_attribute a,
+             {_NOW.format(relation="a.attrelid", column="a.attnum", alias="attribute")}
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+          AND attribute.identity IS DISTINCT FROM
+              format('%I.%I.%I', n.nspname, c.relname, a.attname))
+ORDER BY 1, 2
+"""
+_GONE = f"""
+SELECT n.nspname, c.relname
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
+     {_NOW.format(relation="c.oid", column=0, alias="relation")}
+WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+  AND c.relpersistence <> 't' AND {_MOVED}
+ORDER BY 1, 2
+"""
+_SIGNATURES = """
+SELECT n.nspname, c.relname, concat_ws(' ', c.oid, c.relfilenode, (
+    SELECT string_agg(a.attnum || '=' || a.attname, ' ' ORDER BY a.attnum) FROM pg_attribute a
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {which}
+"""
+_EVERY = f"c.oid >= {_FIRST_USER_OID}"
+_CONFIGURATION = "c.oid IN (SELECT unnest(e.extconfig) FROM pg_extension e)"
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Tables of which the snapshot knows other files, names or columns than there are now.
+
+    *are_locked*: pg_dump holds locks on all of them. Else it had ended, or its backend could not be
+    told from others: some of them may not be part of the dump.
+    """
+
+    tables: list[TableName]
+    are_locked: bool
+
+
+class HeldSnapshot:
+    """A snapshot of the database of *session*, which is its own from now on."""
+
+    def __init__(self, session: Session) -> None:
+        """Take the snapshot. Raises QueryFailed, ConnectionFailed."""
+        self._session = session
+        self.name = self._take()
+
+    def renew(self) -> None:
+        """Take another one, of now. Raises QueryFailed, ConnectionFailed."""
+        self._session.execute("ROLLBACK")
+        self.name = self._take()
+
+    def _take(self) -> str:
+        return self._session.query(_BEGIN)[0][0] or ""
+
+    def changed(self, application: str) -> Changed:
+        """Return what was changed before the pg_dump of that *application* name had its locks.
+
+        Each snapshot can be asked once: within a transaction the second answer may be stale.
+        """
+        pids = ", ".join(
+            row[0] or ""
+            for row in self._session.query(_BACKENDS.format(application=literal(application)))
+        )
+        if pids:
+            found = self._names(_CHANGED.format(held=_LOCKED.format(pids=pids)))
+            # Its locks go all at once, at its end.
+            if self._session.query(_HOLDS_LOCKS.format(pids=pids)):
+                return Changed(found, True)
+        return Changed(self._names(_CHANGED.format(held=_ALL)), False)
+
+    def gone(self) -> list[TableName]:
+        """Return what pg_dump looks for in vain: dropped since, or under another name now."""
+        return self._names(_GONE)
+
+    def every_table(self) -> dict[TableName, str]:
+        """Return for each table what is another when `changed` would tell of it."""
+        return signatures(self._session, _EVERY)
+
+    def unlocked_tables(self) -> dict[TableName, str]:
+        """Return the same for those that pg_dump locks no sooner than it reads their rows."""
+        return signatures(self._session, _CONFIGURATION)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _names(self, sql: str) -> list[TableName]:
+        return [(row[0] or "", row[1] or "") for row in self._session.query(sql)]
+
+
+def signatures(session: Session, which: str = _EVERY) -> dict[TableName, str]:
+    """Return for each table its identity, file and columns, as *session* sees them."""
+    rows = session.query(_SIGNATURES.format(which=which))
+    return {(row[0] or "", row[1] or ""): row[2] or "" for row in rows}

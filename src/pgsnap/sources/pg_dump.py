@@ -1,0 +1,124 @@
+"""One run of pg_dump: its child, what it writes as events, and why it failed."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from pgsnap.dump.reader import DumpReader
+from pgsnap.errors import DumpIncomplete, Interrupted, SnapError, SourceError
+from pgsnap.limits import READ_BYTES
+from pgsnap.model import DumpEvent
+from pgsnap.runners.base import Child, Tool
+from pgsnap.sessions.server import Server
+from pgsnap.sources.blocks import blocks
+from pgsnap.sources.dump_failure import dump_failed, lock_timed_out, refused_connection
+
+# ACCESS SHARE, which pg_dump takes, waits for this mode only.
+_BLOCKERS = """
+SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), l.pid, a.application_name
+FROM pg_locks l
+JOIN pg_class c ON c.oid = l.relation
+JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', 'm', 'S', 'f', 'v')
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY 1 LIMIT 5
+"""
+# Between the end of its session and its own end.
+_END_SECONDS = 2.0
+
+
+class PgDump:
+    """A pg_dump of *database* of *server*. `stop` may come from any thread, and twice.
+
+    *application* is the name by which its backend is found again. *warnings* holds what it wrote to
+    standard error although it succeeded. *was_refused*: it was not let in. *seconds* is how long
+    it ran until its first byte, or its end.
+    """
+
+    def __init__(self, server: Server, database: str, tool: Tool, arguments: Sequence[str]) -> None:
+        """Start it. Raises ToolMissing, ConnectionFailed."""
+        self.application = f"snap pg_dump {secrets.token_hex(8)}"
+        self.warnings: tuple[str, ...] = ()
+        self.was_refused = False
+        self._server = server
+        self._database = database
+        self._lock = threading.Lock()
+        self._is_stopped = False
+        self._started = time.monotonic()
+        self.child: Child = server.start_tool(
+            tool, arguments, database=database, application_name=self.application
+        )
+        self.reader = DumpReader(blocks(self.child))
+
+    @property
+    def age_seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def events(self) -> Iterator[DumpEvent]:
+        """Yield the sections. Raises DumpFailed, DumpIncomplete, ConnectionFailed, UnusableInput,
+        Interrupted."""
+        try:
+            yield from self.reader.events()
+        except DumpIncomplete:
+            # The stream ended too early: why, only pg_dump can tell.
+            self._expect_success()
+            raise
+        self._expect_success()
+
+    def ends_soon(self) -> bool:
+        """Tell whether it is at its end, though nothing more of it is read."""
+        try:
+            self.child.wait(_END_SECONDS)
+        except TimeoutError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        with self._lock:
+            self._is_stopped = True
+        if self.child.poll() is None:
+            self.child.stop()
+            # It may have been cut off from its backend, which must not go on reading. Where the
+            # server cannot be reached any more, there is nothing left to end.
+            with contextlib.suppress(SnapError):
+                self._server.terminate(self.application)
+
+    def _expect_success(self) -> None:
+        """Wait for its end. Raises DumpFailed, ConnectionFailed, Interrupted."""
+        while self.child.read(READ_BYTES):
+            # Nothing may follow that pg_dump would wait to get rid of.
+            continue
+        status = self.child.wait()
+        with self._lock:
+            if self._is_stopped:
+                raise Interrupted("the dump was stopped")
+        stderr = self.child.stderr_tail()
+        if status == 0:
+            self.warnings = tuple(line for line in stderr.splitlines() if line.strip())
+            return
+        raise self._failure(status, stderr)
+
+    def _failure(self, status: int, stderr: str) -> SourceError:
+        endpoint = self._server.endpoint.with_database(self._database)
+        refused = refused_connection(stderr, endpoint)
+        if refused is not None:
+            self.was_refused = True
+            return refused
+        failure = dump_failed("pg_dump", status, stderr, endpoint)
+        if lock_timed_out(stderr):
+            failure.detail = "\n".join([*self._blockers(), failure.detail])
+        return failure
+
+    def _blockers(self) -> list[str]:
+        """Return one sentence for each table that somebody holds right now."""
+        try:
+            with self._server.connect(self._database) as session:
+                rows = session.query(_BLOCKERS)
+        except SourceError:
+            return []
+        return [f"Process {pid} ({name or 'unnamed'}) holds {table}." for table, pid, name in rows]
