@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+_NAMED_MAX = 10
+
 
 def size(count: int) -> str:
     """Return a number of bytes in decimal units: ``98.3 MB``."""
@@ -29,6 +33,12 @@ def number(count: int) -> str:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """Return ``1 table`` or ``23 tables``."""
     return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first of *names*, and how many more there are."""
+    more = f" and {number(len(names) - _NAMED_MAX)} more" if len(names) > _NAMED_MAX else ""
+    return ", ".join(names[:_NAMED_MAX]) + more
 
 
 def how_it_ended(status: int) -> str:

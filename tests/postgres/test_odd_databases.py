@@ -14,7 +14,7 @@ from pgsnap.repository.revisions import resolve
 from pgsnap.sessions.base import ident
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.workflows.commit import commit
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
+from pgsnap.workflows.restore_plan import RestoreOptions
 from support.databases import Database, new_name
 from support.restoring import (
     commit_database,
@@ -324,31 +324,3 @@ def test_what_holds_a_database_is_named_and_nothing_is_restored(
     finally:
         database.psql(f"ROLLBACK PREPARED '{slot}'")
         database.psql(f"SELECT pg_drop_replication_slot('{slot}')")
-
-
-def test_a_subscription_comes_back_idle_and_forbids_a_swap(
-    repo: Repository, database: Database
-) -> None:
-    name = new_name("subscription")
-    database.psql(
-        "CREATE TABLE t (a int PRIMARY KEY);"
-        f"CREATE SUBSCRIPTION {name} CONNECTION 'host=/nonexistent dbname=x' PUBLICATION p"
-        " WITH (connect = false)"
-    )
-    server = server_of(database)
-    unbind = f"ALTER SUBSCRIPTION {name} SET (slot_name = NONE); DROP SUBSCRIPTION {name}"
-    try:
-        snapshot = commit_database(repo, server)
-        plan = plan_restore(repo, snapshot, server, RestoreOptions())
-        assert any(f"DROP SUBSCRIPTION {ident(name)}" in problem.hint for problem in plan.refusals)
-        copy = Database(database.cluster, new_name("copy"))
-        restore_now(repo, snapshot, server, RestoreOptions(to=copy.name))
-        idle = (
-            "SELECT subenabled FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
-            f" WHERE d.datname = '{copy.name}'"
-        )
-        assert copy.psql(idle) == "f"
-        copy.psql(unbind)
-        database.cluster.drop_database(copy.name)
-    finally:
-        database.psql(unbind)

@@ -1,12 +1,13 @@
 """Leaves entries of a dump, or the statements that set owners, out of its text on the fly, and puts
-event triggers behind everything else.
+subscriptions and event triggers behind everything else.
 
 pg_dump writes the owner of an object as the last statement of its entry, and rights as entries of
 their own. So nothing in a function's body or in a row can pass for either.
 
 It writes event triggers before it has filled materialized views: there they would fire, log what
 nobody did in the source database, or forbid it. So they are made last. Nothing needs them but their
-own comments and labels, which go with them; no statement about event triggers fires any.
+own comments and labels, which go with them; no statement about event triggers fires any. A
+subscription may make the server keep dead rows (since 19), so it is not there longer than it must.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _RIGHTS = (b"ACL", b"DEFAULT ACL", b"ACL LANGUAGE")
 _BEFORE_LAST = (SectionKind.POST_DATA, SectionKind.STATISTICS)
 _NO_ENTRY = Entry(b"", b"", b"", b"")
 _MAKES_PUBLIC = re.compile(rb"^CREATE SCHEMA (?=public;)", re.M)
-_EVENT_TRIGGER = b"EVENT TRIGGER"
+# In the order in which they are made: event triggers see subscriptions too.
+_LAST_TYPES = (b"SUBSCRIPTION", b"EVENT TRIGGER")
+_KEEPS_DEAD_ROWS = re.compile(rb", retain_dead_tuples = true(?=[^\n]*\);\n)")
 _NOTES = (b"COMMENT", b"SECURITY LABEL")
 _AUTHORIZATION = b"SET SESSION AUTHORIZATION "
 _LARGE_OBJECT_OWNER = re.compile(rb"ALTER LARGE OBJECT \d+ OWNER TO .*;\r?\n?")
@@ -36,12 +39,15 @@ _LARGE_OBJECT_OWNER = re.compile(rb"ALTER LARGE OBJECT \d+ OWNER TO .*;\r?\n?")
 class LeftOut:
     """What a restore leaves out of the definitions: *owners*, *rights*, of foreign keys all but
     those between the tables *keys_between* (None: keeps all), and the making of the schema
-    *public* where it is there already: `pg_dump --schema` makes it, and so does template0."""
+    *public* where it is there already: `pg_dump --schema` makes it, and so does template0; and of
+    subscriptions, *dead_rows*, that they keep them: the server makes a slot for that, whatever the
+    database is."""
 
     owners: bool = False
     rights: bool = False
     keys_between: frozenset[TableName] | None = None
     public: bool = False
+    dead_rows: bool = False
 
     def __bool__(self) -> bool:
         return self.owners or self.rights or self.public or self.keys_between is not None
@@ -55,7 +61,7 @@ def leave_out(
     *,
     begins: Callable[[], None] = lambda: None,
 ) -> Iterator[bytes]:
-    """Yield *blocks* without *what*, event triggers last. *section* tells which section the block
+    """Yield *blocks* without *what*, some entries last. *section* tells which section the block
     at hand belongs to; a block never spans two. *begins* is called before the first block of a
     section is yielded: what was held back of the one before has gone out by then."""
     current: SectionName | None = None
@@ -80,17 +86,18 @@ def leave_out(
 
 
 class _Last:
-    """What is held back until everything else was made: event triggers."""
+    """What is held back until everything else was made."""
 
     def __init__(self) -> None:
         self.changes_role = False
-        self._held: list[tuple[bytes, bytes]] = []
+        self._held: list[tuple[int, bytes, bytes]] = []
 
-    def hold(self, owner: bytes, text: bytes) -> None:
-        self._held.append((owner, text))
+    def hold(self, rank: int, owner: bytes, text: bytes) -> None:
+        """Hold *text* back, to be sent behind all of a lower *rank*."""
+        self._held.append((rank, owner, text))
 
     def release(self) -> Iterator[bytes]:
-        for owner, text in self._held:
+        for _, owner, text in sorted(self._held, key=lambda held: held[0]):
             # A dump with --use-set-session-authorization names no owner behind what it makes.
             if self.changes_role and owner:
                 yield _AUTHORIZATION + b'"' + owner.replace(b'"', b'""') + b'";\n'
@@ -146,16 +153,23 @@ class _Filter:
         if self._what.owners and self._type:
             left = without_owner(decode(text, self._encoding))
             text = encode(left.rstrip() + "\n\n\n", self._encoding)
-        if self._is_of_event_trigger():
-            self._last.hold(self._entry.owner, text)
-            # What follows stays on its line of the dump.
-            return b"\n" * text.count(b"\n")
-        return text
+        rank = self._rank()
+        if rank is None:
+            return text
+        if self._what.dead_rows:
+            text = _KEEPS_DEAD_ROWS.sub(b"", text, count=1)
+        self._last.hold(rank, self._entry.owner, text)
+        # What follows stays on its line of the dump.
+        return b"\n" * text.count(b"\n")
 
-    def _is_of_event_trigger(self) -> bool:
-        if self._type in _NOTES:
-            return self._entry.name.startswith(_EVENT_TRIGGER + b" ")
-        return self._type == _EVENT_TRIGGER
+    def _rank(self) -> int | None:
+        """Return where the entry stands among those that come last, None for all others."""
+        for rank, made in enumerate(_LAST_TYPES):
+            if self._type == made:
+                return rank
+            if self._type in _NOTES and self._entry.name.startswith(made + b" "):
+                return rank
+        return None
 
 
 class _LargeObjects(_Filter):

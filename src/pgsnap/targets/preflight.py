@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pgsnap.errors import TargetRefused
 from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.targets.subscriptions import subscriptions_of, unbinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ def check_replaceable(session: Session, me: Me, live: LiveDatabase, maintenance:
         )
     problems.extend(_holders(session, live))
     sessions = _check_sessions(session, me, live)
-    return Findings(tuple(problems)) + sessions
+    return Findings(tuple(problems)) + _check_subscriptions(session, live) + sessions
 
 
 def _holders(session: Session, live: LiveDatabase) -> Iterable[Problem]:
@@ -205,17 +206,28 @@ def _holders(session: Session, live: LiveDatabase) -> Iterable[Problem]:
             detail="They would stay with the replaced database, and their readers with it.",
             hint=" ".join(f"SELECT pg_drop_replication_slot({literal(s)});" for s in slots),
         )
-    subscriptions = _names(
-        session,
-        f"SELECT subname FROM pg_catalog.pg_subscription WHERE subdbid = {live.oid}",
-    )
-    if subscriptions:
-        yield Problem(
-            f"subscriptions write to the database: {', '.join(subscriptions)}",
-            detail="They would go on writing to the replaced database.",
-            hint="In that database: "
-            + " ".join(f"DROP SUBSCRIPTION {ident(name)};" for name in subscriptions),
+
+
+def _check_subscriptions(session: Session, live: LiveDatabase) -> Findings:
+    """A subscription belongs to its database under whatever name, so it would write to the kept
+    one; one that is disabled is there again after an undo, as it was."""
+    found = subscriptions_of(session, live.name)
+    enabled = [each.name for each in found if each.is_enabled]
+    disabled = [each.name for each in found if not each.is_enabled]
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    if enabled:
+        problem = Problem(
+            f"subscriptions write to the database: {', '.join(enabled)}",
+            detail="They would go on writing to the replaced database. The statements leave their"
+            " slots on the publisher as they are.",
+            hint=f"In that database: {' '.join(unbinding(name) for name in enabled)}",
         )
+        problems = (problem,)
+    if disabled:
+        names = ", ".join(disabled)
+        warnings = (f"subscriptions that are disabled stay with the replaced database: {names}",)
+    return Findings(problems, warnings)
 
 
 def _check_sessions(session: Session, me: Me, live: LiveDatabase) -> Findings:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from pgsnap.errors import QueryFailed, RestoreFailed
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.feeder import Expected
-from pgsnap.words import plural
+from pgsnap.words import plural, some
 
 Table: TypeAlias = "tuple[str, str]"
 """Schema and name."""
@@ -23,7 +23,6 @@ Table: TypeAlias = "tuple[str, str]"
 SequenceValue: TypeAlias = "tuple[int, bool]"
 """Where a sequence stands, and whether that was given out."""
 
-_NAMED_MAX = 10
 _BATCH = 200
 _NO_RIGHT = "42501"
 
@@ -50,14 +49,14 @@ def check_rows(session: Session, expected: Iterable[Expected]) -> tuple[str, ...
             wrong.append(f"{_shown(tables[0])} has {plural(got, 'row')} instead of {want:,}")
     if wrong:
         raise RestoreFailed(
-            f"rows changed while the rest of the snapshot was loaded: {_some(wrong)}",
+            f"rows changed while the rest of the snapshot was loaded: {some(wrong)}",
             detail="They went in as they are in the snapshot. What changed them is a function that"
             " a later definition runs: the query of a materialized view, an index, a constraint.",
             hint="In the source database let that function write nothing, then commit again. To"
             " load this snapshot as it is: snap cat REV | psql NEW",
         )
     if uncounted:
-        return (f"not counted once more, for want of the right to read: {_some(uncounted)}",)
+        return (f"not counted once more, for want of the right to read: {some(uncounted)}",)
     return ()
 
 
@@ -86,9 +85,9 @@ def set_back_sequences(session: Session, values: Mapping[str, SequenceValue]) ->
             moved.append(f"{name} (from {value[0]} to {last})")
     warnings = []
     if moved:
-        warnings.append(f"moved while definitions were loaded, and set back: {_some(moved)}")
+        warnings.append(f"moved while definitions were loaded, and set back: {some(moved)}")
     if unseen:
-        warnings.append(f"not looked at once more, for want of the right to read: {_some(unseen)}")
+        warnings.append(f"not looked at once more, for want of the right to read: {some(unseen)}")
     return tuple(warnings)
 
 
@@ -170,8 +169,3 @@ def _where_they_stand(
 
 def _shown(table: Table) -> str:
     return f"{table[0]}.{table[1]}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED_MAX:,} more" if len(names) > _NAMED_MAX else ""
-    return ", ".join(names[:_NAMED_MAX]) + more

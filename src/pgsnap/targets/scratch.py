@@ -25,6 +25,7 @@ from pgsnap.targets.naming import (
     scratch_name,
     token_of,
 )
+from pgsnap.targets.subscriptions import drop_subscriptions
 
 FIRST_USER_OID = 16384
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
@@ -215,8 +216,9 @@ def drop_leftovers(
             if leftover.is_role:
                 drop_loader(session, leftover.token)
             else:
+                drop_subscriptions(session, open_database, leftover.name)
                 drop_database(session, leftover.name)
-        except QueryFailed as error:
+        except SnapError as error:
             stayed.append(f"{leftover.name}: {error.message}")
         else:
             gone.append(leftover.name)

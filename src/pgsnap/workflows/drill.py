@@ -29,6 +29,7 @@ from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.naming import application_name, new_token, scratch_name
 from pgsnap.targets.requirements import source_major
 from pgsnap.targets.scratch import drop_database
+from pgsnap.targets.subscriptions import drop_subscriptions
 from pgsnap.words import plural, rate, size
 from pgsnap.workflows import drill_checks
 from pgsnap.workflows.drill_compare import Copy, compare
@@ -360,6 +361,7 @@ class _Drill:
         def drop() -> None:
             # In a session of its own: the other may have been lost meanwhile.
             with server.connect(maintenance) as session:
+                drop_subscriptions(session, (self.quiet or server).connect, self.name)
                 drop_database(session, self.name)
 
         with server.connect(maintenance, application_name(self.token)):

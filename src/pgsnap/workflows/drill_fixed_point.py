@@ -22,6 +22,7 @@ from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
 from pgsnap.targets.feeder import PSQL_ARGUMENTS, Feeder
 from pgsnap.targets.naming import application_name, scratch_name
 from pgsnap.targets.scratch import create_scratch, drop_database
+from pgsnap.targets.subscriptions import drop_subscriptions
 
 _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
 
@@ -49,6 +50,7 @@ def unstable_definitions(
         def drop() -> None:
             # In a session of its own: an interrupt may have ended the other.
             with server.connect(maintenance) as other:
+                drop_subscriptions(other, server.connect, scratch_name(again, token))
                 drop_database(other, scratch_name(again, token))
 
         try:
@@ -128,6 +130,8 @@ def _load(
 
         major = server.version_num // 10000
         known = without_unknown_sets(blocks(), lambda: current[0], major)
-        feeder.run(leave_out(known, lambda: current[0], LeftOut(public=True), encoding))
+        feeder.run(
+            leave_out(known, lambda: current[0], LeftOut(public=True, dead_rows=True), encoding)
+        )
     finally:
         child.kill()

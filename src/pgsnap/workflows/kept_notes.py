@@ -24,6 +24,7 @@ from pgsnap.targets.kept import (
 )
 from pgsnap.targets.preflight import look_at
 from pgsnap.targets.scratch import drop_database
+from pgsnap.targets.subscriptions import drop_subscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,11 @@ def note_end(
 
 
 def drop_kept(
-    repo: Repository, connect: Callable[[], Session], label: str, kept: Iterable[KeptDatabase]
+    repo: Repository,
+    connect: Callable[[], Session],
+    open_database: Callable[[str], Session],
+    label: str,
+    kept: Iterable[KeptDatabase],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Drop kept databases and note it. Returns the names that are gone, and why others are not."""
     gone: list[str] = []
@@ -100,6 +105,7 @@ def drop_kept(
         try:
             with connect() as session:
                 session.execute(f"ALTER DATABASE {ident(each.name)} IS_TEMPLATE false")
+                drop_subscriptions(session, open_database, each.name, enabled_too=False)
                 drop_database(session, each.name)
         except SnapError as error:
             stayed.append(f"{each.name} could not be dropped: {error.message}")

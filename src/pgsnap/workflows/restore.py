@@ -52,6 +52,7 @@ from pgsnap.targets.scratch import (
     drop_loader,
     still_scratch,
 )
+from pgsnap.targets.subscriptions import drop_subscriptions
 from pgsnap.targets.swap import Rename, SwapReport, swap_aside
 from pgsnap.workflows.kept_notes import drop_kept, note_if_never_made, note_what_is_gone
 from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
@@ -355,7 +356,10 @@ class _Restore:
     def _discard_old(self) -> tuple[str, ...]:
         if not self.plan.options.discard_old:
             return ()
-        gone, stayed = drop_kept(self.repo, self._connect, self.plan.label, self.plan.kept)
+        quiet = self.server.without_event_triggers()
+        gone, stayed = drop_kept(
+            self.repo, self._connect, quiet.connect, self.plan.label, self.plan.kept
+        )
         self.warnings.extend(stayed)
         return gone
 
@@ -370,7 +374,9 @@ class _Restore:
         the next restore does it. After a committed swap there is nothing of that name."""
         with contextlib.suppress(SnapError), self._connect() as session:
             terminate_sessions(session, self.token)
-            drop_database(session, scratch_name(self.plan.database, self.token))
+            scratch = scratch_name(self.plan.database, self.token)
+            drop_subscriptions(session, self.server.without_event_triggers().connect, scratch)
+            drop_database(session, scratch)
             drop_loader(session, self.token)
         note_if_never_made(self.repo, self._connect, self.note)
 

@@ -39,6 +39,7 @@ from pgsnap.workflows.restore_checks import (
     lost_labels,
     what_goes_back,
 )
+from pgsnap.workflows.restore_definitions import check_definitions
 from pgsnap.workflows.retention import safety_tag
 from pgsnap.workflows.server_checks import another_server, check_chain, has_nothing
 from pgsnap.workflows.table_names import with_rows_of
@@ -178,6 +179,7 @@ def plan_restore(
         )
         findings += check_whole(snapshot, live, partial=options.partial)
         findings += check_text(repo, snapshot)
+        findings += check_definitions(session, me, snapshot, repo, scratch=options.scratch)
         properties, told = _properties(server, snapshot, live)
         findings += told
         findings += check_trust(

@@ -72,4 +72,5 @@ def _left_out(snapshot: Snapshot, plan: RestorePlan) -> LeftOut:
         keys_between=frozenset(options.tables) if options.tables else None,
         # Of a file it is not known how it was dumped.
         public=bool(origin.only_schemas) or origin.kind is SourceKind.FILE,
+        dead_rows=options.scratch,
     )

@@ -33,6 +33,7 @@ from pgsnap.targets.preflight import (
 )
 from pgsnap.targets.read_only import check_read_only
 from pgsnap.targets.scratch import drop_database
+from pgsnap.targets.subscriptions import drop_subscriptions
 from pgsnap.targets.swap import Rename, interrupted_after, swap_aside
 from pgsnap.workflows.kept_notes import (
     note_end,
@@ -198,6 +199,8 @@ def discard(
         kept = _newest(repo, server, session, label, name)
         try:
             session.execute(f"ALTER DATABASE {ident(kept.name)} IS_TEMPLATE false")
+            quiet = server.without_event_triggers()
+            drop_subscriptions(session, quiet.connect, kept.name, enabled_too=False)
             drop_database(session, kept.name)
         except SnapError as error:
             raise RestoreFailed(
