@@ -79,7 +79,8 @@ _INSIDE: tuple[tuple[str, str], ...] = (
 _NOISE = re.compile(
     r"^(?:psql|pg_dump|pg_dumpall): (?:error: )?"
     r"|^[Cc]onnection (?:failed|is bad): "
-    r"|^(?:FATAL|ERROR):\s+",
+    # The severity, in the server's language.
+    r"|^[^\s:]+:  +",
     re.M,
 )
 
@@ -100,9 +101,10 @@ def connection_failed(text: str, endpoint: Endpoint) -> ConnectionFailed:
     )
 
 
-def is_unknown_database(error: ConnectionFailed) -> bool:
-    """Return whether the server let us in but has no database of this name."""
-    return re.search(r"database \".*\" does not exist", error.detail, re.I) is not None
+def is_answer(error: ConnectionFailed) -> bool:
+    """Return whether the server itself refused us, whatever its language: libpq then passes on its
+    severity and message. It has no SQLSTATE for us before a session begins."""
+    return re.search(r" failed: [^\s:]+:  ", error.detail) is not None
 
 
 def connection_lost(text: str, endpoint: Endpoint) -> ConnectionFailed:

@@ -45,7 +45,8 @@ _LABELS = re.compile(
     r"|DATATYPE NAME|CONSTRAINT NAME|LINE \d+): ",
     re.M,
 )
-_FIRST = re.compile(r"^(?:psql:[^\n]*?: (?:error: )?)?[A-Z]+:  ([0-9A-Z]{5}): ")
+# The severity comes in the server's language: in any script, but without a colon.
+_FIRST = re.compile(r"^(?:psql:[^\n]*?: (?:error: )?)?[^\n:]+:  ([0-9A-Z]{5}): ")
 
 
 class PsqlSession:

@@ -9,7 +9,7 @@ from pgsnap.errors import ConnectionFailed, ToolVersion
 from pgsnap.runners.base import Child, Runner, Tool
 from pgsnap.sessions.base import Session, literal
 from pgsnap.sessions.endpoint import LATER_PINS, PINS, Endpoint
-from pgsnap.sessions.failures import is_unknown_database
+from pgsnap.sessions.failures import is_answer
 
 ClientKind = Literal["psycopg", "psql"]
 
@@ -84,9 +84,13 @@ class Server:
             try:
                 self.connect().close()
             except ConnectionFailed as error:
-                if not is_unknown_database(error):
+                if not is_answer(error):
                     raise
-                self.connect(self.maintenance_database()).close()
+                # Perhaps it has no database of this name yet.
+                try:
+                    self.connect(self.maintenance_database()).close()
+                except ConnectionFailed:
+                    raise error from None
         assert self._version_num is not None
         return self._version_num
 

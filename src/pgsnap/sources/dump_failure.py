@@ -57,6 +57,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"No space left on device", "The server's disk is full."),
     (r"cache lookup failed|does not exist", "Tables changed meanwhile: commit again."),
 )
+LOCKED_HINT = "A migration or VACUUM FULL may hold a table: end it, or raise --lock-wait-timeout."
+"""What to do where pg_dump waited for a table in vain."""
+
+_LOCKING = re.compile(r"LOCK TABLE .*? IN ACCESS", re.S)
 _LOCK = re.compile(
     r"canceling statement due to (?:statement|lock) timeout[\s\S]*LOCK TABLE (.*?) IN ACCESS", re.S
 )
@@ -67,9 +71,7 @@ def dump_failed(tool: str, status: int, stderr: str, endpoint: Endpoint) -> Dump
     """Return the error for a tool that ended with *status* and left *stderr*."""
     lines = [line for line in stderr.strip().splitlines() if line.strip()]
     detail = "\n".join(lines[-12:])
-    hint = _hint(stderr, endpoint)
-    if lock_timed_out(stderr):
-        hint = "A migration or VACUUM FULL may hold a table: end it, or raise --lock-wait-timeout."
+    hint = LOCKED_HINT if lock_timed_out(stderr) else _hint(stderr, endpoint)
     return DumpFailed(f"{tool} {how_it_ended(status)}", detail=detail, hint=hint)
 
 
@@ -85,6 +87,12 @@ def _hint(stderr: str, endpoint: Endpoint) -> str:
 def lock_timed_out(stderr: str) -> bool:
     """Return whether pg_dump gave up waiting for a table."""
     return _LOCK.search(stderr) is not None
+
+
+def failed_to_lock(failure: DumpFailed) -> bool:
+    """Return whether pg_dump failed as it locked its tables, in words that are not English: then
+    only the locks that others hold tell whether it waited in vain."""
+    return not failure.hint and _LOCKING.search(failure.detail) is not None
 
 
 def refused_connection(stderr: str, endpoint: Endpoint) -> ConnectionFailed | None:

@@ -15,7 +15,13 @@ from pgsnap.model import DumpEvent
 from pgsnap.runners.base import Child, Tool
 from pgsnap.sessions.server import Server
 from pgsnap.sources.blocks import blocks
-from pgsnap.sources.dump_failure import dump_failed, lock_timed_out, refused_connection
+from pgsnap.sources.dump_failure import (
+    LOCKED_HINT,
+    dump_failed,
+    failed_to_lock,
+    lock_timed_out,
+    refused_connection,
+)
 
 # ACCESS SHARE, which pg_dump takes, waits for this mode only.
 _BLOCKERS = """
@@ -110,8 +116,10 @@ class PgDump:
             self.was_refused = True
             return refused
         failure = dump_failed("pg_dump", status, stderr, endpoint)
-        if lock_timed_out(stderr):
-            failure.detail = "\n".join([*self._blockers(), failure.detail])
+        if lock_timed_out(stderr) or failed_to_lock(failure):
+            blockers = self._blockers()
+            failure.detail = "\n".join([*blockers, failure.detail])
+            failure.hint = failure.hint or (LOCKED_HINT if blockers else "")
         return failure
 
     def _blockers(self) -> list[str]:

@@ -23,7 +23,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.runners.base import Child
 from pgsnap.sessions.base import Session, literal
 from pgsnap.targets.naming import application_name
-from pgsnap.targets.psql_messages import first_failure, restore_failed
+from pgsnap.targets.psql_messages import failure_in, restore_failed
 
 # No -q: the command tags (COPY 123) are what the server's row counts are read from.
 PSQL_ARGUMENTS = (
@@ -242,7 +242,7 @@ class Feeder:
         self._child.kill()
         self._tags.join()
         stderr = self._child.stderr_tail()
-        failure = first_failure(stderr)
+        failure = failure_in(stderr)
         line = failure.line if failure is not None and failure.line else self._places.line
         where = f"line {self._places.of_dump(line)} of the dump, in {self._places.at(line)}"
         return restore_failed(failure, stderr, status, where, fallback=fallback)

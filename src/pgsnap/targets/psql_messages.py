@@ -16,6 +16,9 @@ _CLIENT = re.compile(r"^psql:<stdin>:(\d+): (?:error|fatal): (.*)$")
 _START = re.compile(r"^psql: (?:error|fatal): (.*)$")
 _EXTRA = re.compile(r"^([A-Z]+[A-Z ]*?)(?: \d+)?:\s+(.*)$")
 
+_SUCCESSES = frozenset({"00", "01", "02"})
+_IN_FAILED_TRANSACTION = "25P02"
+_LOST = "connection to server was lost"
 _PARTS = frozenset({"DETAIL", "HINT", "QUERY", "CONTEXT", "LINE", "LOCATION"})
 
 _HINTS = {
@@ -39,7 +42,7 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class PsqlFailure:
-    """The first error that psql told. *line* counts from 1 in what was fed, 0 if it told none."""
+    """The error that psql told. *line* counts from 1 in what was fed, 0 if it told none."""
 
     message: str
     detail: str = ""
@@ -48,30 +51,40 @@ class PsqlFailure:
     line: int = 0
 
 
-def first_failure(stderr: str) -> PsqlFailure | None:
-    """Return the first error in what psql wrote, or None when there is none."""
+def failure_in(stderr: str) -> PsqlFailure | None:
+    """Return the error at which psql stopped, or None when there is none.
+
+    A notice may bear an error's SQLSTATE ("exists, skipping"), and no word tells the two apart in
+    every language. But psql stops at an error, so it is the last of them.
+    """
     lines = stderr.splitlines()
+    found: PsqlFailure | None = None
     for number, line in enumerate(lines):
         server = _SERVER.match(line)
-        if server is not None:
-            if server.group(2)[:2] in ("00", "01", "02"):
-                continue
-            extra = _extra(lines[number + 1 :])
-            details = [extra.get(key, "") for key in ("DETAIL", "CONTEXT", "LINE")]
-            return PsqlFailure(
-                message=server.group(3),
-                detail=" ".join(_sentence(detail) for detail in details if detail),
-                hint=extra.get("HINT", ""),
-                sqlstate=server.group(2),
-                line=int(server.group(1)),
-            )
         client = _CLIENT.match(line)
-        if client is not None:
-            return PsqlFailure(message=client.group(2), line=int(client.group(1)))
         start = _START.match(line)
-        if start is not None:
+        if server is not None:
+            if server.group(2)[:2] not in _SUCCESSES and server.group(2) != _IN_FAILED_TRANSACTION:
+                found = _server_failure(server, lines[number + 1 :])
+        elif client is not None:
+            # Where the server ended the connection, it said why.
+            if found is None or client.group(2) != _LOST:
+                found = PsqlFailure(message=client.group(2), line=int(client.group(1)))
+        elif start is not None:
             return PsqlFailure(message=start.group(1), detail=" ".join(lines[number + 1 :]))
-    return None
+    return found
+
+
+def _server_failure(line: re.Match[str], following: list[str]) -> PsqlFailure:
+    extra = _extra(following)
+    details = [extra.get(key, "") for key in ("DETAIL", "CONTEXT", "LINE")]
+    return PsqlFailure(
+        message=line.group(3),
+        detail=" ".join(_sentence(detail) for detail in details if detail),
+        hint=extra.get("HINT", ""),
+        sqlstate=line.group(2),
+        line=int(line.group(1)),
+    )
 
 
 def restore_failed(
@@ -79,7 +92,7 @@ def restore_failed(
 ) -> RestoreFailed:
     """Return the error that tells why psql failed, and at which place (*where*) of the dump.
 
-    *failure* is what `first_failure` made of *stderr*; *status* is psql's exit status, None if it
+    *failure* is what `failure_in` made of *stderr*; *status* is psql's exit status, None if it
     had to be killed; *fallback* is the message where psql gave no reason.
     """
     if failure is None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pgsnap.targets.psql_messages import first_failure, restore_failed
+from pgsnap.targets.psql_messages import failure_in, restore_failed
 
 NOISE = """psql:<stdin>:3: NOTICE:  00000: extension exists, skipping
 LOCATION:  CreateExtension, extension.c:1
@@ -20,11 +20,32 @@ psql:<stdin>:10: FEHLER:  25P02: later
 
 
 def test_notices_and_warnings_are_no_failure_in_any_language() -> None:
-    assert first_failure(NOISE) is None
+    assert failure_in(NOISE) is None
 
 
-def test_the_first_error_is_taken_apart() -> None:
-    found = first_failure(NOISE + ERROR)
+def test_a_notice_with_an_errors_sqlstate_is_not_taken_for_the_error() -> None:
+    notice = "psql:<stdin>:5: ЗАМЕЧАНИЕ:  42P07: уже существует\nLOCATION:  f, p.c:1\n"
+    found = failure_in(notice + ERROR)
+    assert found is not None
+    assert (found.sqlstate, found.line) == ("42883", 9)
+    found = failure_in(notice + "psql:<stdin>:7: error: backslash commands are restricted\n")
+    assert found is not None
+    assert found.line == 7
+
+
+def test_a_lost_connection_is_told_in_the_servers_words() -> None:
+    text = (
+        "psql:<stdin>:5: 致命错误:  57P01: 由于管理员命令中断联接\n"
+        "psql:<stdin>:5: server closed the connection unexpectedly\n"
+        "psql:<stdin>:5: error: connection to server was lost\n"
+    )
+    found = failure_in(text)
+    assert found is not None
+    assert found.sqlstate == "57P01"
+
+
+def test_the_error_is_taken_apart() -> None:
+    found = failure_in(NOISE + ERROR)
     assert found is not None
     assert found.message == "function plus(integer) does not exist"
     assert (found.sqlstate, found.line) == ("42883", 9)
@@ -34,18 +55,18 @@ def test_the_first_error_is_taken_apart() -> None:
 
 
 def test_a_refused_psql_command_and_a_refused_connection_are_failures() -> None:
-    found = first_failure("psql:<stdin>:3: error: backslash commands are restricted; only x\n")
+    found = failure_in("psql:<stdin>:3: error: backslash commands are restricted; only x\n")
     assert found is not None
     assert found.line == 3
     assert "restricted" in found.message
-    found = first_failure('psql: error: connection to server failed: FATAL:  role "x"\n\tmore\n')
+    found = failure_in('psql: error: connection to server failed: FATAL:  role "x"\n\tmore\n')
     assert found is not None
     assert found.message.startswith("connection to server failed")
 
 
 def test_an_unqualified_function_gets_the_hint_about_search_path() -> None:
     text = "psql:<stdin>:9: ERROR:  42883: function f() does not exist\n"
-    error = restore_failed(first_failure(text), text, 3, "line 5 of the dump", fallback="x")
+    error = restore_failed(failure_in(text), text, 3, "line 5 of the dump", fallback="x")
     assert error.message == "the restore stopped: function f() does not exist"
     assert "line 5 of the dump" in error.detail
     assert "search_path" in error.hint
