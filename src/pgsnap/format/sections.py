@@ -31,6 +31,7 @@ _KNOWN = range(NAME, TAIL_BYTES + 1)
 _LENGTH = struct.Struct("<I")
 
 
+@lru_cache(maxsize=10_000)
 def encode_name(name: SectionName) -> bytes:
     record = RecordWriter()
     record.text(NAME_KIND, name.kind)

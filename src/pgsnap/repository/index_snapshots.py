@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from pgsnap.format.times import to_micros
@@ -43,12 +43,13 @@ class SnapshotIndex(IndexConnection):
             )
             connection.execute("DELETE FROM lost_snapshots WHERE id = ?", (snapshot,))
 
-    def snapshot_row(self, snapshot: SnapshotId) -> tuple[SnapshotColumns, bytes] | None:
-        """Return what the index has of a snapshot: its columns, and its manifest."""
-        rows = self.query(
-            "SELECT database, time_us, server, manifest FROM snapshots WHERE id = ?", (snapshot,)
-        )
-        return (rows[0][:3], rows[0][3]) if rows else None
+    def snapshot_rows(self) -> Iterator[tuple[SnapshotId, SnapshotColumns, bytes]]:
+        """Yield what the index has of each snapshot: its id, its columns, and its manifest."""
+        last = b""
+        select = "SELECT id, database, time_us, server, manifest FROM snapshots WHERE id > ?"
+        while rows := self.query(f"{select} ORDER BY id LIMIT {_LOOKUP_BATCH}", (last,)):
+            yield from ((row[0], row[1:4], row[4]) for row in rows)
+            last = rows[-1][0]
 
     def drop_snapshots(self, snapshots: Iterable[SnapshotId], *, lost: bool = False) -> None:
         """Forget snapshots; where they were *lost*, keep their manifests for `snap repair`."""

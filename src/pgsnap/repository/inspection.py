@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +27,8 @@ from pgsnap.stores.base import ObjectInfo, Store
 _TAIL_BYTES = 64 * 1024
 _BLOCK_BYTES = 4 * MIB
 _FRAMES_AT_ONCE = 30_000
+# To hand a pack to a thread takes longer than to read its table.
+_TABLES_AT_ONCE = 8
 
 
 @dataclass(slots=True)
@@ -201,30 +203,46 @@ def inspect_packs(
 ) -> Generator[PackState, None, None]:
     """Yield what `inspect_pack` finds in each file, in order; a few are read at a time."""
     workers = os.cpu_count() or 2
+    at_once = 1 if chunks is not None else _TABLES_AT_ONCE
     pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-inspect")
-    under_way: deque[Future[PackState | None]] = deque()
+    under_way: deque[Future[list[PackState]]] = deque()
     try:
-        for info in [*infos, None]:
-            if info is not None:
-                under_way.append(pool.submit(inspect_pack, store, info, chunks))
-            while under_way and (info is None or len(under_way) >= 2 * workers):
-                state = under_way.popleft().result()
-                if state is not None:
-                    yield state
+        for start in range(0, len(infos), at_once):
+            some = infos[start : start + at_once]
+            under_way.append(pool.submit(_inspect, store, some, chunks))
+            if len(under_way) >= 2 * workers:
+                yield from under_way.popleft().result()
+        while under_way:
+            yield from under_way.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def mend_rows(index: Index, state: PackState) -> bool:
-    """Make the index's rows of a pack as its table has them; tell whether they were not."""
+def _inspect(
+    store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader | None
+) -> list[PackState]:
+    states = (inspect_pack(store, info, chunks) for info in infos)
+    return [state for state in states if state is not None]
+
+
+def rows_of(index: Index, states: Sequence[PackState]) -> dict[PackId, list[Location]]:
+    """Return the index's rows of the chunks in these packs, by pack, for `mend_rows`."""
+    wanted = {location.frame.chunk for state in states for location in state.locations}
+    rows: dict[PackId, list[Location]] = {state.pack: [] for state in states if state.pack}
+    for several in index.locations(list(wanted)).values():
+        for location in several:
+            if location.pack in rows:
+                rows[location.pack].append(location)
+    return rows
+
+
+def mend_rows(index: Index, state: PackState, known: Mapping[PackId, list[Location]]) -> bool:
+    """Make the index's rows of a pack as its table has them; tell whether they were not. *known* is
+    what `rows_of` says of it."""
     pack = state.pack
     if pack is None or not state.locations:
         return False
-    wanted = list({location.frame.chunk for location in state.locations})
-    rows: list[Location] = []
-    for several in index.locations(wanted).values():
-        rows += [location for location in several if location.pack == pack]
-    rows.sort(key=lambda location: location.offset)
+    rows = sorted(known[pack], key=lambda location: location.offset)
     if rows == state.locations:
         return False
     marks = [mark for mark in index.damaged() if mark[0] == pack]

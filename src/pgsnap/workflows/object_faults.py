@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
-from pgsnap.format.manifest import decode_manifest, snapshot_id
+from pgsnap.format.manifest import decode_head, decode_manifest, snapshot_id
 from pgsnap.format.small import decode_note, decode_tag, note_id
-from pgsnap.model import SnapshotId
+from pgsnap.model import SnapshotHead, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
@@ -30,9 +30,12 @@ class Fault:
     snapshot: SnapshotId | None = None
 
 
-def manifest_faults(repo: Repository) -> Iterator[Fault]:
-    """Yield the manifests that are wrong, then those that are missing."""
-    sound, wanted = set(), {}
+def manifest_faults(repo: Repository, whole: set[SnapshotId] | None = None) -> Iterator[Fault]:
+    """Yield the manifests that are wrong, then those that are missing. The snapshots of the others
+    are added to *whole*."""
+    whole = set() if whole is None else whole
+    there: set[SnapshotId] = set()
+    children: dict[SnapshotId, SnapshotId] = {}
     for info in repo.store.list(layout.SNAPSHOTS):
         try:
             data = repo.store.get(info.name)
@@ -44,26 +47,28 @@ def manifest_faults(repo: Repository) -> Iterator[Fault]:
         name = layout.hash_of(info.name)
         if name is None and not data.startswith(b"\x89snapM"):
             continue
-        whole = _is_manifest(data)
         content = snapshot_id(data)
-        if whole and name == content:
-            sound.add(content)
-            parent = decode_manifest(data).parent
-            if parent is not None:
-                wanted[parent] = f"It is the parent of snapshot {content.hex()[:12]}"
-        elif whole:
+        if name == content and (head := _head(data, content)) is not None:
+            whole.add(content)
+            if head.parent is not None:
+                children[head.parent] = content
+        elif name != content and _is_manifest(data):
             problem = "It is the manifest of another snapshot."
             yield Fault(info.name, problem, data, layout.snapshot_name(content), name)
         else:
             problem = "Its bytes are damaged: they do not hash to its name."
             yield Fault(info.name, problem, data, None, name)
         if name is not None:
-            # What lies there is told already.
-            wanted.pop(name, None)
-            sound.add(name)
+            # What is wrong with it is told already.
+            there.add(name)
+    wanted = {
+        parent: f"It is the parent of snapshot {child.hex()[:12]}"
+        for parent, child in children.items()
+        if parent not in there
+    }
     for lost in repo.index.lost_snapshots():
         wanted[lost] = "The index knew it"
-    yield from _missing(repo, wanted, sound)
+    yield from _missing(repo, wanted, there)
 
 
 def _missing(
@@ -132,8 +137,9 @@ def note_faults(repo: Repository) -> Iterator[Fault]:
             yield Fault(info.name, problem, data, belongs, note.snapshot)
 
 
-def tag_faults(repo: Repository) -> Iterator[Fault]:
-    """Yield the tags that are wrong. One that was deleted leaves no trace."""
+def tag_faults(repo: Repository, whole: Collection[SnapshotId] = frozenset()) -> Iterator[Fault]:
+    """Yield the tags that are wrong. One that was deleted leaves no trace. Of the snapshots *whole*
+    it is known that their manifests are."""
     for info in repo.store.list(layout.TAGS):
         words = info.name.split("/")
         if len(words) != 3 or words[-1].startswith("."):
@@ -150,7 +156,7 @@ def tag_faults(repo: Repository) -> Iterator[Fault]:
         belongs = layout.tag_name(tag.database, tag.name)
         if belongs != info.name:
             yield Fault(info.name, "Its object is another tag's.", data, belongs, tag.snapshot)
-        elif not is_stored(repo, tag.snapshot):
+        elif tag.snapshot not in whole and not is_stored(repo, tag.snapshot):
             problem = f"It names snapshot {tag.snapshot.hex()[:12]}, which is not there."
             yield Fault(info.name, problem, data, None, tag.snapshot)
 
@@ -170,6 +176,14 @@ def kept_manifest(repo: Repository, snapshot: SnapshotId) -> bytes | None:
         if data is not None and snapshot_id(data) == snapshot:
             return data
     return None
+
+
+def _head(data: bytes, content: SnapshotId) -> SnapshotHead | None:
+    """Return the head of a manifest whose hash is *content*, None where it is none."""
+    try:
+        return decode_head(data, content)
+    except CorruptionError:
+        return None
 
 
 def _is_manifest(data: bytes) -> bool:

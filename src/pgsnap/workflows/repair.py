@@ -16,12 +16,18 @@ from pathlib import Path
 from pgsnap import limits
 from pgsnap.errors import CorruptionError, NotARepository, SnapError, StoreError, UsageError
 from pgsnap.format.small import encode_config
-from pgsnap.model import Location, RepositoryConfig
+from pgsnap.model import Location, RepositoryConfig, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout, lock
 from pgsnap.repository.config import new_config, read_config
 from pgsnap.repository.index import Index
-from pgsnap.repository.inspection import PackState, begins_as_pack, inspect_packs, mend_rows
+from pgsnap.repository.inspection import (
+    PackState,
+    begins_as_pack,
+    inspect_packs,
+    mend_rows,
+    rows_of,
+)
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.local import LocalStore
 from pgsnap.workflows.chunk_mending import ChunkMender
@@ -132,7 +138,7 @@ def _mend_packs(
         if state.problem:
             unsound.append(state)
         elif state.pack is not None:
-            if mend_rows(index, state):
+            if mend_rows(index, state, rows_of(index, [state])):
                 mended.append(Mended("index", state.info.name, "its rows were made anew"))
             index.clear_damaged(state.pack)
     moved: list[tuple[PackState, str]] = []
@@ -183,10 +189,14 @@ def _lost_sections(repo: Repository, progress: Progress) -> Iterator[Finding]:
     """Yield what cannot be read in the snapshots that there are."""
     progress.phase("look at what is left")
     walk = SectionWalk(repo)
+    walk.check_all(_readable(repo))
+    yield from walk.findings()
+
+
+def _readable(repo: Repository) -> Iterator[tuple[SnapshotId, Snapshot]]:
     for snapshot in repo.newest(None, also_forgotten=True):
         with contextlib.suppress(CorruptionError):
-            walk.check(snapshot, repo.snapshot(snapshot))
-    yield from walk.findings()
+            yield snapshot, repo.snapshot(snapshot)
 
 
 def _mend_config(

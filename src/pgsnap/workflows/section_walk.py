@@ -5,14 +5,16 @@ Memory is bounded: what was found whole is remembered up to a limit, and looked 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from blake3 import blake3
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.recipe import decode_node
-from pgsnap.format.sections import outside_roots, root_hash
+from pgsnap.format.sections import decode_piece, decode_roots, outside_roots, root_hash
+from pgsnap.limits import MIB
 from pgsnap.model import (
     ChunkId,
     PackId,
@@ -31,6 +33,8 @@ from pgsnap.workflows.findings import REPAIR, REPAIR_FROM, Finding
 
 # Some 100 bytes each: 50 MB. A TiB of distinct data has 16,000 recipe nodes.
 _REMEMBERED_MAX = 500_000
+_SNAPSHOTS_AT_ONCE = 256
+_LISTS_BYTES_AT_ONCE = 2 * MIB
 _OTHER_TEXT = "Its chunks are sound, but together they are another text."
 LIST_OF_SECTIONS = "(list of sections)"
 
@@ -80,17 +84,58 @@ class SectionWalk:
         self._progress = progress
         self._whole: set[ChunkId] = set()
         self._same: set[bytes] = set()
+        # Lists of sections that were read ahead.
+        self._pieces: dict[ChunkId, bytes] = {}
         self._found: dict[_Key, _Found] = {}
         self.hits: dict[PackId, Hits] = {}
         self.sections = 0
         self.damaged_snapshots: dict[SnapshotId, int] = {}
+
+    def check_all(self, snapshots: Iterable[tuple[SnapshotId, Snapshot]]) -> None:
+        """Check *snapshots* one after another. What the lists of many small ones need is looked up
+        at once."""
+        some: list[tuple[SnapshotId, Snapshot]] = []
+        size = 0
+        for one in snapshots:
+            some.append(one)
+            size += one[1].sections_recipe.plain_bytes
+            if len(some) >= _SNAPSHOTS_AT_ONCE or size >= _LISTS_BYTES_AT_ONCE:
+                self._check_all(some)
+                some, size = [], 0
+        self._check_all(some)
+
+    def _check_all(self, snapshots: Sequence[tuple[SnapshotId, Snapshot]]) -> None:
+        self._look_ahead([snapshot.sections_recipe for _, snapshot in snapshots])
+        for snapshot_id, snapshot in snapshots:
+            self.check(snapshot_id, snapshot)
+        self._pieces.clear()
+
+    def _look_ahead(self, lists: Sequence[RecipeRoot]) -> None:
+        """Read lists of sections, and find out what of them and of the sections in them is sound.
+        What is not is left to `check`."""
+        pieces = {root.chunk: root.plain_bytes for root in lists if root.level == 0}
+        wanted = [(chunk, chunk, size) for chunk, size in pieces.items() if chunk is not None]
+        single: set[ChunkId] = set()
+        with contextlib.suppress(CorruptionError, ObjectNotFound):
+            for chunk, data in self._repo.chunks.read_ahead(wanted):
+                self._pieces[chunk] = data
+                single.add(chunk)
+                roots = decode_roots(data)
+                single.update(r.chunk for r in roots if r.chunk is not None and r.level == 0)
+        for chunk in self._repo.index.known(list(single - self._whole)):
+            self._remember(self._whole, chunk)
+
+    def _sections(self, snapshot: Snapshot) -> Iterator[Section]:
+        root = snapshot.sections_recipe
+        data = self._pieces.get(root.chunk or b"") if root.level == 0 else None
+        return decode_piece(data) if data is not None else self._repo.sections(snapshot)
 
     def check(self, snapshot_id: SnapshotId, snapshot: Snapshot) -> None:
         """Check one snapshot; what is wrong is kept for `findings`."""
         listed = self._tree_found(snapshot.sections_recipe)
         sections: list[Section] = []
         try:
-            sections = list(self._repo.sections(snapshot))
+            sections = list(self._sections(snapshot))
         except CorruptionError:
             listed.problem = "It cannot be read, so none of the snapshot's tables can be."
         else:
@@ -180,6 +225,8 @@ class SectionWalk:
 
     def _are_sound(self, chunks: Sequence[ChunkId], found: _Found) -> bool:
         unseen = set(chunks) - self._whole
+        if not unseen:
+            return True
         doubtful = unseen - self._repo.index.known(list(unseen))
         if len(unseen) == 1 and not doubtful:
             self._remember(self._whole, chunks[0])

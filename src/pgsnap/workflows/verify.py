@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.errors import CorruptionError, StoreError, StoreFull, UsageError
-from pgsnap.format.manifest import snapshot_id
-from pgsnap.model import Note, PackId, SnapshotId
+from pgsnap.model import Location, Note, PackId, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.forgetting import mend_forgotten
@@ -20,11 +19,13 @@ from pgsnap.repository.inspection import (
     begins_as_pack,
     inspect_packs,
     mend_rows,
+    rows_of,
 )
 from pgsnap.repository.read_history import ReadHistory, ReadState, SampleSize
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.base import ObjectInfo
 from pgsnap.workflows.findings import REINDEX, REPAIR, REPAIR_FROM, Finding, delete_tag
+from pgsnap.workflows.index_faults import mend_snapshot_rows
 from pgsnap.workflows.object_faults import (
     Fault,
     kept_manifest,
@@ -34,6 +35,9 @@ from pgsnap.workflows.object_faults import (
     tag_faults,
 )
 from pgsnap.workflows.section_walk import Hits, SectionWalk
+
+# Frames of packs whose rows in the index are looked up at once.
+_FRAMES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,8 @@ class _Verification:
         self._progress = progress
         self.history = ReadHistory(repo.index)
         self._found: list[Finding] = []
+        # Snapshots whose manifests in the store are what was written.
+        self._whole: set[SnapshotId] = set()
         self._unsound: list[PackState] = []
         self._frames: dict[PackId, int] = {}
         self._indexed = repo.index.packs().keys()
@@ -168,14 +174,14 @@ class _Verification:
     def objects(self) -> None:
         repo = self._repo
         self._progress.phase("verify objects")
-        for fault in manifest_faults(repo):
+        for fault in manifest_faults(repo, self._whole):
             hit = (fault.snapshot,) if fault.snapshot is not None else ()
             mends = bool(fault.belongs) or (hit and kept_manifest(repo, hit[0]) is not None)
             command = REPAIR if mends else REPAIR_FROM
             self._tell("snapshot", fault, hit, command)
         for fault in note_faults(repo):
             self._tell("note", fault, (), REPAIR if fault.belongs else REPAIR_FROM)
-        for fault in tag_faults(repo):
+        for fault in tag_faults(repo, self._whole):
             hit = (fault.snapshot,) if fault.snapshot is not None else ()
             _, database, name = fault.name.split("/")
             command = delete_tag(layout.decode_word(database), layout.decode_word(name))
@@ -229,7 +235,7 @@ class _Verification:
         with contextlib.closing(states):
             for state in states:
                 self._count(state)
-                self._pack(state, data=True)
+                self._packs([state], data=True)
                 self._remember(state)
                 self.packs_read += 1
                 self.bytes_read += state.info.object_bytes
@@ -244,16 +250,26 @@ class _Verification:
         return not waiting
 
     def _structure(self, infos: Sequence[ObjectInfo]) -> None:
+        some: list[PackState] = []
         for state in inspect_packs(self._repo.store, infos, None):
             self._count(state)
-            self._pack(state, data=False)
+            some.append(state)
+            if sum(len(one.locations) for one in some) >= _FRAMES_AT_ONCE:
+                self._packs(some)
+                some = []
+        self._packs(some)
+
+    def _packs(self, states: Sequence[PackState], *, data: bool = False) -> None:
+        rows = rows_of(self._repo.index, states)
+        for state in states:
+            self._pack(state, rows, data=data)
 
     def _count(self, state: PackState) -> None:
         self.pack_count += 1
         self.pack_bytes += state.info.object_bytes
         self.chunk_count += len(state.locations)
 
-    def _pack(self, state: PackState, *, data: bool) -> None:
+    def _pack(self, state: PackState, rows: Mapping[PackId, list[Location]], *, data: bool) -> None:
         index, pack = self._repo.index, state.pack
         if pack is None or state.info.name != layout.pack_name(pack):
             self._unsound.append(state)
@@ -261,7 +277,7 @@ class _Verification:
         if pack not in self._indexed and not state.problem:
             # Another commit wrote it just now, and indexes it once it is durable.
             return
-        if mend_rows(index, state):
+        if mend_rows(index, state, rows):
             # So that what follows is judged by the truth.
             words = f"Its rows of pack {pack.hex()[:12]} were wrong; they are made anew."
             self._index_finding(words)
@@ -298,20 +314,10 @@ class _Verification:
         for pack, count in index.frame_counts().items():
             if self._frames.get(pack, count) != count or not pack:
                 self._index_finding(f"It has {count} rows of pack {pack.hex()[:12] or 'nothing'}.")
-        for snapshot in index.snapshot_ids():
-            row = index.snapshot_row(snapshot)
-            try:
-                truth = self._repo.snapshot(snapshot)
-                stored = self._repo.store.get(layout.snapshot_name(snapshot))
-            except (CorruptionError, StoreError):
-                # Told already: its manifest is damaged.
-                continue
-            right = (snapshot_columns(truth), stored)
-            if row != right and row is not None and snapshot_id(stored) == snapshot:
-                index.add_snapshot(snapshot, truth, stored)
-                self._index_finding(
-                    f"Its row of snapshot {snapshot.hex()[:12]} was wrong; it is made anew."
-                )
+        for snapshot in mend_snapshot_rows(self._repo, self._whole):
+            self._index_finding(
+                f"Its row of snapshot {snapshot.hex()[:12]} was wrong; it is made anew."
+            )
         if mend_forgotten(self._repo.store, index):
             self._index_finding("Its rows of forgotten snapshots were wrong; they are made anew.")
 
@@ -321,13 +327,19 @@ class _Verification:
         """Check that every section of the *chosen* snapshots is there; with *data* read it."""
         self._progress.phase("verify snapshots")
         walk = SectionWalk(self._repo, data=data, is_over=self._is_over, progress=self._progress)
+        walk.check_all(self._readable(chosen))
+        return walk
+
+    def _readable(self, chosen: Sequence[SnapshotId]) -> Iterator[tuple[SnapshotId, Snapshot]]:
         for snapshot in chosen:
             try:
-                found = self._repo.snapshot(snapshot)
-            except (CorruptionError, StoreError):
-                continue
-            walk.check(snapshot, found)
-        return walk
+                yield snapshot, self._repo.snapshot(snapshot)
+            except (CorruptionError, StoreError) as error:
+                # Else it was told already: its bytes are not what they were.
+                if snapshot in self._whole:
+                    name, problem = layout.snapshot_name(snapshot), error.detail or error.message
+                    found = Finding("snapshot", name, problem, (snapshot,), (), REPAIR_FROM)
+                    self._found.append(found)
 
     def finished(self, walk: SectionWalk) -> list[Finding]:
         """Return all findings, packs with what they hit."""
