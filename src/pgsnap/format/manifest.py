@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from blake3 import blake3
@@ -148,6 +149,7 @@ def _encode_volatile(line: VolatileLine) -> bytes:
     return record.to_bytes()
 
 
+@lru_cache(maxsize=1000)
 def _decode_volatile(data: bytes, what: str) -> VolatileLine:
     record = RecordReader(data, what=what, known=range(VOLATILE_SECTION, VOLATILE_TEXT + 1))
     text = record.text(VOLATILE_KIND)

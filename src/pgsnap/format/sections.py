@@ -10,7 +10,7 @@ from blake3 import blake3
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import decode_root, encode_root
-from pgsnap.format.record import FIELD, RecordReader, RecordWriter, too_new
+from pgsnap.format.record import RecordReader, RecordWriter, too_new
 from pgsnap.limits import SECTION_TABLE_PIECE_BYTES
 from pgsnap.model import (
     HASH_BYTES,
@@ -29,9 +29,11 @@ NAME, PLAIN_BYTES, LINES, DIGEST, SEGMENT, ROWS, HEAD_BYTES, TAIL_BYTES = range(
 _KNOWN = range(NAME, TAIL_BYTES + 1)
 
 _LENGTH = struct.Struct("<I")
+# Most sections of a snapshot are those of the one before: what was decoded last is kept.
+_remembered = lru_cache(maxsize=10_000)
 
 
-@lru_cache(maxsize=10_000)
+@_remembered
 def encode_name(name: SectionName) -> bytes:
     record = RecordWriter()
     record.text(NAME_KIND, name.kind)
@@ -44,7 +46,7 @@ def encode_name(name: SectionName) -> bytes:
     return record.to_bytes()
 
 
-@lru_cache(maxsize=10_000)
+@_remembered
 def decode_name(data: bytes, what: str) -> SectionName:
     record = RecordReader(data, what=what, known=range(NAME_KIND, NAME_PART + 1))
     kind = record.text(NAME_KIND)
@@ -76,6 +78,7 @@ def encode_section(section: Section) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
+@_remembered
 def decode_section(data: bytes) -> Section:
     what = "a section table"
     record = RecordReader(data, what=what, known=_KNOWN)
@@ -119,25 +122,9 @@ def decode_piece(data: bytes) -> Iterator[Section]:
     return map(decode_section, _entries(data))
 
 
-def decode_roots(data: bytes) -> list[RecipeRoot]:
-    """Return the recipes of a piece's sections: `decode_piece` without the rest of them."""
-    what = "a section table"
-    roots = []
-    for entry in _entries(data):
-        position, end = 0, len(entry)
-        while position < end:
-            start = position + FIELD.size
-            number, length = FIELD.unpack_from(entry, position) if start <= end else (0, 0)
-            position = start + length
-            if number == SEGMENT:
-                roots.append(decode_root(entry[start:position], what))
-            elif number == NAME:
-                # A section of an unknown kind may need what this version does not know of.
-                decode_name(entry[start:position], what)
-            elif number not in _KNOWN or position > end:
-                # It is damaged, newer, or has a field to be ignored.
-                RecordReader(entry, what=what, known=_KNOWN)
-    return roots
+def decode_roots(data: bytes) -> Iterator[RecipeRoot]:
+    """Yield the recipes of a piece's sections."""
+    return (segment.recipe for section in decode_piece(data) for segment in section.segments)
 
 
 def _entries(data: bytes) -> Iterator[bytes]:

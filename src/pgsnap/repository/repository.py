@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -22,7 +23,6 @@ from pgsnap.errors import (
     StoreError,
     StoreFull,
     TagExists,
-    UnknownRevision,
 )
 from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.sections import decode_piece
@@ -44,13 +44,12 @@ from pgsnap.repository.index import Index
 from pgsnap.repository.index_connection import IndexDamaged
 from pgsnap.repository.index_place import index_path, is_on_network, is_writable, open_index
 from pgsnap.repository.inspection import add_tables, pack_tables
+from pgsnap.repository.manifests import known_manifests, sound_manifest
 from pgsnap.repository.notes import all_notes
 from pgsnap.repository.presence import check_present
 from pgsnap.repository.recipes import walk
 from pgsnap.repository.tags import Tags
 from pgsnap.stores.local import LocalStore
-
-_HEADS_AT_ONCE = 500
 
 
 class Repository:
@@ -281,26 +280,24 @@ class Repository:
 
     def snapshot(self, snapshot: SnapshotId) -> Snapshot:
         """Return a snapshot. Raises UnknownRevision, CorruptionError."""
-        data = self.index.manifest(snapshot)
-        if data is None:
-            raise UnknownRevision(f'no snapshot is named "{snapshot.hex()[:12]}"')
-        if snapshot_id(data) != snapshot:
-            # The index is damaged, the truth need not be.
-            data = self.store.get(layout.snapshot_name(snapshot))
-        return decode_manifest(data, snapshot)
+        return self._decoded(snapshot, self.index.manifest(snapshot))
+
+    def snapshots(
+        self, snapshots: Sequence[SnapshotId]
+    ) -> Iterator[tuple[SnapshotId, Callable[[], Snapshot]]]:
+        """Yield *snapshots*, in their order, each with what returns it as `snapshot` does: of
+        thousands this takes half the time."""
+        for one, data in known_manifests(self.index, snapshots):
+            yield one, partial(self._decoded, one, data)
+
+    def _decoded(self, snapshot: SnapshotId, data: bytes | None) -> Snapshot:
+        return decode_manifest(sound_manifest(self.store, snapshot, data), snapshot)
 
     def heads(self, snapshots: Sequence[SnapshotId]) -> Iterator[tuple[SnapshotId, SnapshotHead]]:
         """Yield *snapshots*, in their order, each with what lists show of it. Raises
         UnknownRevision, CorruptionError."""
-        for start in range(0, len(snapshots), _HEADS_AT_ONCE):
-            some = snapshots[start : start + _HEADS_AT_ONCE]
-            manifests = self.index.manifests(some)
-            for snapshot in some:
-                data = manifests.get(snapshot)
-                if data is not None and snapshot_id(data) == snapshot:
-                    yield snapshot, decode_head(data, snapshot)
-                else:
-                    yield snapshot, self.snapshot(snapshot)
+        for one, data in known_manifests(self.index, snapshots):
+            yield one, decode_head(sound_manifest(self.store, one, data), one)
 
     def newest(
         self, database: str | None, limit: int | None = None, *, also_forgotten: bool = False

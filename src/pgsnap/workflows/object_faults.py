@@ -13,6 +13,7 @@ from pgsnap.model import SnapshotHead, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
+from pgsnap.workflows.index_faults import Row, row_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,12 @@ class Fault:
     snapshot: SnapshotId | None = None
 
 
-def manifest_faults(repo: Repository, whole: set[SnapshotId] | None = None) -> Iterator[Fault]:
-    """Yield the manifests that are wrong, then those that are missing. The snapshots of the others
-    are added to *whole*."""
-    whole = set() if whole is None else whole
+def manifest_faults(
+    repo: Repository, whole: dict[SnapshotId, Row] | None = None
+) -> Iterator[Fault]:
+    """Yield the manifests that are wrong, then those that are missing. The others are added to
+    *whole*, each with the row that the index should have of it."""
+    whole = {} if whole is None else whole
     there: set[SnapshotId] = set()
     children: dict[SnapshotId, SnapshotId] = {}
     for info in repo.store.list(layout.SNAPSHOTS):
@@ -49,7 +52,7 @@ def manifest_faults(repo: Repository, whole: set[SnapshotId] | None = None) -> I
             continue
         content = snapshot_id(data)
         if name == content and (head := _head(data, content)) is not None:
-            whole.add(content)
+            whole[content] = row_of(head)
             if head.parent is not None:
                 children[head.parent] = content
         elif name != content and _is_manifest(data):

@@ -25,7 +25,7 @@ from pgsnap.repository.read_history import ReadHistory, ReadState, SampleSize
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.base import ObjectInfo
 from pgsnap.workflows.findings import REINDEX, REPAIR, REPAIR_FROM, Finding, delete_tag
-from pgsnap.workflows.index_faults import mend_snapshot_rows
+from pgsnap.workflows.index_faults import Row, mend_snapshot_rows
 from pgsnap.workflows.object_faults import (
     Fault,
     kept_manifest,
@@ -161,7 +161,7 @@ class _Verification:
         self.history = ReadHistory(repo.index)
         self._found: list[Finding] = []
         # Snapshots whose manifests in the store are what was written.
-        self._whole: set[SnapshotId] = set()
+        self._whole: dict[SnapshotId, Row] = {}
         self._unsound: list[PackState] = []
         self._frames: dict[PackId, int] = {}
         self._indexed = repo.index.packs().keys()
@@ -251,12 +251,14 @@ class _Verification:
 
     def _structure(self, infos: Sequence[ObjectInfo]) -> None:
         some: list[PackState] = []
+        frames = 0
         for state in inspect_packs(self._repo.store, infos, None):
             self._count(state)
             some.append(state)
-            if sum(len(one.locations) for one in some) >= _FRAMES_AT_ONCE:
+            frames += len(state.locations)
+            if frames >= _FRAMES_AT_ONCE:
                 self._packs(some)
-                some = []
+                some, frames = [], 0
         self._packs(some)
 
     def _packs(self, states: Sequence[PackState], *, data: bool = False) -> None:
@@ -331,9 +333,9 @@ class _Verification:
         return walk
 
     def _readable(self, chosen: Sequence[SnapshotId]) -> Iterator[tuple[SnapshotId, Snapshot]]:
-        for snapshot in chosen:
+        for snapshot, read in self._repo.snapshots(chosen):
             try:
-                yield snapshot, self._repo.snapshot(snapshot)
+                yield snapshot, read()
             except (CorruptionError, StoreError) as error:
                 # Else it was told already: its bytes are not what they were.
                 if snapshot in self._whole:

@@ -11,7 +11,7 @@ import pytest
 
 from pgsnap.errors import CorruptionError, TagExists, UsageError
 from pgsnap.model import DatabaseProperties, Setting
-from pgsnap.repository import repository
+from pgsnap.repository import presence
 from pgsnap.repository.recipes import nodes
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.commit import commit
@@ -201,7 +201,7 @@ def test_of_two_commits_at_once_the_one_that_began_later_is_newer(repo: Reposito
 def test_a_missing_chunk_is_found_whatever_is_looked_at_at_once(
     repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "_CHUNKS_AT_ONCE", 1)
+    monkeypatch.setattr(presence, "_CHUNKS_AT_ONCE", 1)
     snapshot = record(repo, shop(9000)).snapshot
     repo.check_present(snapshot)
     section = next(s for s in repo.sections(snapshot) if s.segments[0].recipe.level)
