@@ -18,7 +18,7 @@ from pgsnap.format.envelope import (
     unwrap,
     wrap,
 )
-from pgsnap.format.origin import decode_origin, encode_origin
+from pgsnap.format.origin import decode_origin, decode_system_identifier, encode_origin
 from pgsnap.format.recipe import decode_root, encode_root
 from pgsnap.format.record import RecordReader, RecordWriter, too_new
 from pgsnap.format.sections import decode_name, encode_name
@@ -122,6 +122,13 @@ def decode_head(data: bytes, hashed: SnapshotId) -> SnapshotHead:
     check_head(ObjectKind.MANIFEST, data, what)
     record = RecordReader(data[HEAD.size : -CHECKSUM_BYTES], what=what, known=_KNOWN)
     return SnapshotHead(**_head_fields(record, what))
+
+
+def decode_server(data: bytes) -> str:
+    """Return the system identifier that a manifest's origin names, "" where it names none."""
+    payload = data[HEAD.size : -CHECKSUM_BYTES]
+    record = RecordReader(payload, what="a snapshot", known=_KNOWN)
+    return decode_system_identifier(record.raw(ORIGIN))
 
 
 def _head_fields(record: RecordReader, what: str) -> dict[str, Any]:

@@ -58,6 +58,15 @@ def decode_origin(data: bytes, what: str) -> Origin:
         raise CorruptionError(f"{what} is damaged", detail=f"Its origin: {error!r}.") from None
 
 
+def decode_system_identifier(data: bytes) -> str:
+    """Return the `system_identifier` of a stored origin, without the rest; "" where it has none."""
+    try:
+        server = json.loads(data).get("server") or {}
+        return ServerInfo(0, "", server.get("system_identifier", "")).plain_identifier
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+
+
 def _properties(loaded: dict[str, Any]) -> DatabaseProperties:
     acl = loaded.get("acl")
     return _build(

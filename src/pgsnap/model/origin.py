@@ -65,6 +65,11 @@ class ServerInfo:
     in_recovery: bool = False
 
     @property
+    def plain_identifier(self) -> str:
+        """It is digits; whatever else somebody wrote there must not break an index."""
+        return self.system_identifier.encode("ascii", "backslashreplace").decode("ascii")
+
+    @property
     def major(self) -> int:
         return self.version_num // 10000
 
@@ -105,6 +110,4 @@ class Origin:
     @property
     def system_identifier(self) -> str:
         """Which server it was taken from; empty where that is unknown."""
-        text = self.server.system_identifier if self.server is not None else ""
-        # It is digits; whatever else somebody wrote there must not break an index.
-        return text.encode("ascii", "backslashreplace").decode("ascii")
+        return self.server.plain_identifier if self.server is not None else ""

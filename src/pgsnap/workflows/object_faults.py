@@ -11,9 +11,10 @@ from pgsnap.format.manifest import decode_head, decode_manifest, snapshot_id
 from pgsnap.format.small import decode_note, decode_tag, note_id
 from pgsnap.model import SnapshotHead, SnapshotId
 from pgsnap.repository import layout
+from pgsnap.repository.index_snapshots import SnapshotColumns
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.index_faults import Row, row_of
+from pgsnap.workflows.index_faults import columns_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Fault:
 
 
 def manifest_faults(
-    repo: Repository, whole: dict[SnapshotId, Row] | None = None
+    repo: Repository, whole: dict[SnapshotId, SnapshotColumns] | None = None
 ) -> Iterator[Fault]:
     """Yield the manifests that are wrong, then those that are missing. The others are added to
     *whole*, each with the row that the index should have of it."""
@@ -52,7 +53,7 @@ def manifest_faults(
             continue
         content = snapshot_id(data)
         if name == content and (head := _head(data, content)) is not None:
-            whole[content] = row_of(head)
+            whole[content] = columns_of(head, data)
             if head.parent is not None:
                 children[head.parent] = content
         elif name != content and _is_manifest(data):

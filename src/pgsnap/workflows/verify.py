@@ -13,7 +13,7 @@ from pgsnap.model import Location, Note, PackId, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.forgetting import mend_forgotten
-from pgsnap.repository.index_snapshots import snapshot_columns
+from pgsnap.repository.index_snapshots import SnapshotColumns
 from pgsnap.repository.inspection import (
     PackState,
     begins_as_pack,
@@ -25,7 +25,7 @@ from pgsnap.repository.read_history import ReadHistory, ReadState, SampleSize
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.base import ObjectInfo
 from pgsnap.workflows.findings import REINDEX, REPAIR, REPAIR_FROM, Finding, delete_tag
-from pgsnap.workflows.index_faults import Row, mend_snapshot_rows
+from pgsnap.workflows.index_faults import mend_snapshot_rows
 from pgsnap.workflows.object_faults import (
     Fault,
     kept_manifest,
@@ -161,7 +161,7 @@ class _Verification:
         self.history = ReadHistory(repo.index)
         self._found: list[Finding] = []
         # Snapshots whose manifests in the store are what was written.
-        self._whole: dict[SnapshotId, Row] = {}
+        self._whole: dict[SnapshotId, SnapshotColumns] = {}
         self._unsound: list[PackState] = []
         self._frames: dict[PackId, int] = {}
         self._indexed = repo.index.packs().keys()
