@@ -4,9 +4,12 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from pgsnap.repository.repository import Repository
 from support.commandline import SOURCE, CommandLine
 from support.databases import Database
 from support.restoring import databases_like
@@ -218,3 +221,32 @@ def test_globals_come_with_masked_verifiers_unless_asked_for(
     assert "SCRAM-SHA-256" not in masked
     assert "SCRAM-SHA-256" in shown
     assert role not in shop.ok("cat", "latest").out
+
+
+def test_after_a_wrong_clock_latest_is_what_was_committed_last(
+    shop: CommandLine, database: Database
+) -> None:
+    path = shop.work / "database" / "backups"
+    with Repository.open(path) as repo:
+        [two] = repo.newest(None)
+        known = repo.snapshot(two)
+        wrong, _ = repo.publish(
+            replace(known, time=known.time + timedelta(days=3650), parent=two, wished_tags=())
+        )
+    told = shop.ok("commit", "-m", "three rows", "--tag", "three")
+    assert f"snap forget {wrong.hex()[:12]}" in told.err
+    for remedy in (shop("log").out, shop("log", "--oneline").err, shop("check").out):
+        assert f"snap forget {wrong.hex()[:12]}" in remedy
+    assert f"snap forget {wrong.hex()[:12]}" in shop("doctor").out
+    database.psql("DELETE FROM t")
+    plan = shop("restore", "latest").err
+    assert "three rows" in plan
+    shop.ok("restore", "latest", "--yes")
+    assert rows(database) == "3"
+    # What it replaced is the newest now, and no drill of what was wanted.
+    safety = shop.ok("show", "latest", "--json").json
+    assert [tag.startswith("before-restore/") for tag in safety["tags"]] == [True]
+    three = shop.ok("show", "three", "--json").json["id"]
+    assert shop.ok("diff", "--json").json["before"]["id"] == three
+    shop.ok("forget", wrong.hex()[:12])
+    assert "dated" not in shop("check").out

@@ -138,6 +138,21 @@ def test_the_runbook_can_be_followed_word_by_word(reader: Reader) -> None:
     assert found["documentation"] == "passed"
 
 
+def test_what_is_left_of_a_server_that_is_gone_is_restored_on_another_one(
+    reader: Reader, binaries: Binaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_a_week_of_backups(reader)
+    page, disaster = DOCS / "rollback.md", "## Disaster recovery"
+    reader.do("cd /srv/shop", "snap restore pre-2.0 --yes", "snap undo --discard --yes")
+    reader.follow(page, disaster, "2. Bring the copy to it.")
+    with Cluster(binaries, fsync=False) as other:
+        for name, value in {"PGHOST": other.folder, "PGPORT": other.port}.items():
+            monkeypatch.setenv(name, str(value))
+        reader.follow(page, "2. Bring the copy to it.", "## When snap is gone")
+        # The one that is gone is not waited for.
+        reader.do("snap check --max-age 1h", "snap restore latest --yes")
+
+
 def test_the_days_and_months_of_operation_can_be_followed(reader: Reader) -> None:
     with_a_week_of_backups(reader)
     reader.follow(DOCS / "operations.md")

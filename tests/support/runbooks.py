@@ -102,9 +102,17 @@ class Reader:
         self.left_out: list[str] = []
         self._snap = snap
 
-    def follow(self, page: Path) -> None:
-        """Do all that a page says. Raises AssertionError that names page, line and command."""
+    def follow(self, page: Path, first: str = "", last: str = "") -> None:
+        """Do all that a page says, or what it says from the line that begins with *first* on, up
+        to the one that begins with *last*. Raises AssertionError that names page, line and
+        command."""
+        lines = page.read_text(encoding="utf-8").splitlines()
+        begin = next(n for n, line in enumerate(lines) if line.startswith(first))
+        found = (n for n, line in enumerate(lines) if last and n > begin and line.startswith(last))
+        end = next(found, len(lines))
         for block in blocks(page):
+            if not begin < block.line <= end:
+                continue
             for name, mode in (("file:", "w"), ("file+:", "a")):
                 file = block.note(name)
                 if file is not None:

@@ -48,6 +48,18 @@ def summary_line(snapshot_id: SnapshotId, snapshot: SnapshotHead) -> str:
     )
 
 
+def ahead_words(snapshot_id: SnapshotId, time: datetime, now: datetime) -> str:
+    """Return what to do about a snapshot that is dated in the future, "" where it is not."""
+    from pgsnap.repository.label_chains import CLOCK_SLACK
+
+    if time <= now + CLOCK_SLACK:
+        return ""
+    return (
+        "it is dated in the future: a clock was wrong. `latest` passes over it; where it is not"
+        f" needed: snap forget {render.short_id(snapshot_id)}"
+    )
+
+
 def when(moment: datetime, now: datetime) -> str:
     """Return a time both ways: ``2026-01-02 14:30:05 +0100 (3 hours ago)``."""
     return f"{render.clock(moment)} ({render.ago(moment, now)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -26,7 +27,7 @@ def safety_commit(
     read_only: ReadOnly | None = None,
     progress: Progress = SILENT,
 ) -> Callable[[], SnapshotId]:
-    """Return what records *database* under *label*, tagged ``before-<verb>/<time>``.
+    """Return what records *database* under *label*, tagged ``before-<verb>/<time>-<count>``.
 
     *read_only* is in force only meanwhile, and so is not recorded.
     """
@@ -39,15 +40,21 @@ def safety_commit(
             allow_newer_client=allow_newer_client,
             adjust=read_only.left_out if read_only is not None else None,
         )
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         report = commit(
             repo,
             source,
             database=label,
             message=f"before snap {verb}",
-            tags=(f"before-{verb}/{stamp}",),
+            tags=(_free_tag(repo, label, verb),),
             progress=progress,
         )
         return report.snapshot_id
 
     return record
+
+
+def _free_tag(repo: Repository, label: str, verb: str) -> str:
+    """Return a tag of this second, with a count of those that were made in it."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = (f"before-{verb}/{stamp}-{count}" for count in itertools.count(1))
+    return next(name for name in names if repo.tags.get(label, name) is None)

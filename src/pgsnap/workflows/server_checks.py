@@ -27,10 +27,10 @@ def another_server(snapshot: Snapshot, host: str, info: ServerInfo) -> Findings:
     was = snapshot.origin.system_identifier
     if not was or not info.system_identifier or was == info.system_identifier:
         return Findings()
-    place = snapshot.origin.host or "one of unknown address"
+    place = snapshot.origin.host or "of unknown address"
     text = (
-        f"the snapshot was taken on another server, {place} (system identifier {was}), not on the"
-        f" one named here, {host} ({info.system_identifier})"
+        f"the snapshot was taken on another server ({place}), system identifier {was}, not on the"
+        f" one named here ({host}), system identifier {info.system_identifier}"
     )
     return Findings(warnings=(text,))
 

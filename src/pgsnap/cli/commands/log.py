@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from pgsnap.cli import render
 from pgsnap.cli.forgotten_view import forgotten_fields, until_words
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.retention_options import chosen_grace
 from pgsnap.cli.snapshot_view import (
+    ahead_words,
     drill_fields,
     drill_words,
     kept_fields,
@@ -72,6 +74,8 @@ def run(
     else:
         for entry in entries:
             mark = [("Tested", drill_words(entry.drilled, now))] if entry.drilled else []
+            if ahead := ahead_words(entry.snapshot_id, entry.snapshot.time, now):
+                mark.append(("Clock", ahead))
             lines += log_block(
                 entry.snapshot_id,
                 entry.snapshot,
@@ -85,6 +89,9 @@ def run(
         lines += ["", *kept_lines(replaced, now)]
     invocation.emit(fields, lines)
     if oneline and not invocation.json:
+        for entry in entries:
+            if ahead := ahead_words(entry.snapshot_id, entry.snapshot.time, now):
+                invocation.tell(f"{render.short_id(entry.snapshot_id)}: {ahead}")
         # Scripts count the lines of standard output.
         for line in kept_lines(replaced, now):
             invocation.tell(line)
