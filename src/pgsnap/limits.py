@@ -84,8 +84,10 @@ FORGOTTEN_GRACE_SECONDS = 7 * 86_400.0
 # One query of `snap drill`'s own checks: a forgotten join must not keep a nightly drill for ever.
 ASSERTION_TIMEOUT_SECONDS = 300.0
 
-# What is kept of a child's error output: its end.
+# What is kept of a child's error output: its beginning and its end. pg_dump says first what went
+# wrong, and then repeats a statement that may name thousands of tables.
 STDERR_BYTES_MAX = 64 * KIB
+STDERR_HEAD_BYTES = 16 * KIB
 # The list of roles is held in memory until pg_dumpall's exit status is known: some 100,000 roles.
 GLOBALS_BYTES_MAX = 32 * MIB
 # How long a child may take to die after SIGTERM before it is killed.

@@ -68,13 +68,15 @@ class RunnerContract:
         child = runner.start(["printf", "%s|", "a b", "$HOME", "'\"\\", "ä", ""])
         assert everything(child) == "a b|$HOME|'\"\\|ä||".encode()
 
-    def test_a_talkative_stderr_never_blocks_and_keeps_its_end(self, runner: Runner) -> None:
+    def test_a_talkative_stderr_never_blocks_and_keeps_both_ends(self, runner: Runner) -> None:
         child = runner.start(["sh", "-c", "seq 1 300000 >&2; echo the end >&2; echo done"])
         assert everything(child) == b"done\n"
         assert child.wait() == 0
-        tail = child.stderr_tail()
-        assert tail.endswith("300000\nthe end\n")
-        assert len(tail.encode()) <= STDERR_BYTES_MAX
+        kept = child.stderr_text()
+        assert kept.startswith("1\n2\n3\n")
+        assert kept.endswith("300000\nthe end\n")
+        assert STDERR_BYTES_MAX // 2 < len(kept.encode()) <= STDERR_BYTES_MAX
+        assert "\n[...]\n" in kept
 
     def test_writing_to_a_dead_child_raises(self, runner: Runner) -> None:
         child = runner.start(["sh", "-c", "exit 0"], stdin=True)

@@ -96,7 +96,7 @@ def test_every_preamble_of_a_newer_client_is_understood(
     text = b""
     while block := child.read(1 << 16):
         text += block
-    assert (child.wait(), child.stderr_tail()) == (0, "")
+    assert (child.wait(), child.stderr_text()) == (0, "")
     set_here = set(re.findall(rb"^SET (\w+) = ", text, re.M))
     known = set(database.psql("SELECT name FROM pg_settings").encode().split())
     assert set_here - known <= set(unknown_sets(database.cluster.major))

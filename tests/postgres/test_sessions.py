@@ -99,7 +99,7 @@ def test_databases_of_every_name_can_be_reached(
             child = server.start_tool("pg_dump", ["--schema-only"], database=name)
             while child.read(1 << 20):
                 pass
-            assert (child.wait(), child.stderr_tail()) == (0, "")
+            assert (child.wait(), child.stderr_text()) == (0, "")
         finally:
             session.execute(f"DROP DATABASE {ident(name)} WITH (FORCE)")
 

@@ -88,7 +88,7 @@ def test_streams_arrive_whole_whoever_is_slow(runner: ContainerRunner) -> None:
         time.sleep(0.02)
         while left:
             got = child.read(left)
-            assert got, child.stderr_tail()
+            assert got, child.stderr_text()
             hashed.update(got)
             left -= len(got)
     child.close_input()

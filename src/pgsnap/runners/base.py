@@ -22,7 +22,8 @@ class Tool:
 
 
 class Child(Protocol):
-    """A running tool. Its standard error is collected (its end is kept) and never blocks it."""
+    """A running tool. Its standard error is collected, its beginning and its end are kept, and it
+    never blocks the tool."""
 
     def read(self, size: int) -> bytes:
         """Return up to *size* bytes of its standard output, b"" at its end. Blocks."""
@@ -51,8 +52,8 @@ class Child(Protocol):
     def kill(self) -> None:
         """End it at once with SIGKILL, where it runs. Its input is not closed before it is dead."""
 
-    def stderr_tail(self) -> str:
-        """Return the end of what it wrote to standard error so far."""
+    def stderr_text(self) -> str:
+        """Return what it wrote to standard error so far; of a long text its beginning and end."""
 
 
 class Runner(Protocol):

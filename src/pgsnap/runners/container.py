@@ -80,8 +80,8 @@ class ContainerChild:
             self._is_settled = True
             self._client.kill()
 
-    def stderr_tail(self) -> str:
-        return self._client.stderr_tail()
+    def stderr_text(self) -> str:
+        return self._client.stderr_text()
 
     def _status(self, status: int) -> int:
         """Return how the tool ended. A client that was killed itself left its tool behind."""
@@ -200,7 +200,7 @@ class ContainerRunner:
             raise
         if word is None:
             status = client.wait()
-            words = client.stderr_tail().strip().splitlines()[-4:]
+            words = client.stderr_text().strip().splitlines()[-4:]
             raise self._unreachable("\n".join(words) or f"It ended with status {status}.")
         return client, word
 

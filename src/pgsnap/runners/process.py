@@ -17,7 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import IO
 
-from pgsnap.limits import CHILD_GRACE_SECONDS, READ_BYTES, STDERR_BYTES_MAX
+from pgsnap.limits import (
+    CHILD_GRACE_SECONDS,
+    READ_BYTES,
+    STDERR_BYTES_MAX,
+    STDERR_HEAD_BYTES,
+)
 
 _PR_SET_PDEATHSIG = 1
 # Loaded before any fork: a forked child must not take the dynamic loader's lock.
@@ -26,6 +31,8 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _ALIVE_MILLISECONDS = 500
 # A grandchild may hold standard error open after the child's death: it is not waited for longer.
 _STDERR_SECONDS = 2.0
+# Stands for what is left out of a long standard error.
+_GAP = b"\n[...]\n"
 
 
 class LocalChild:
@@ -38,9 +45,9 @@ class LocalChild:
         self._stdout = _detach(process.stdout)
         process.stdin = process.stdout = None
         assert process.stderr is not None
-        self._tail = _Tail(mark)
+        self._stderr = _Ends(mark)
         self._drain = threading.Thread(
-            target=self._tail.drain, args=(process.stderr,), name="stderr", daemon=True
+            target=self._stderr.drain, args=(process.stderr,), name="stderr", daemon=True
         )
         self._drain.start()
         if self._stdin is not None:
@@ -109,13 +116,13 @@ class LocalChild:
         self._signal(signal.SIGKILL)
         self.wait()
 
-    def stderr_tail(self) -> str:
-        return self._tail.text()
+    def stderr_text(self) -> str:
+        return self._stderr.text()
 
     def marked(self, timeout: float) -> str | None:
         """Wait for the line that begins with the mark and return its rest; None if standard error
-        ended without one. The line is left out of `stderr_tail`. Raises TimeoutError."""
-        return self._tail.marked(timeout)
+        ended without one. The line is left out of `stderr_text`. Raises TimeoutError."""
+        return self._stderr.marked(timeout)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:
@@ -139,11 +146,12 @@ class _Descriptor:
         self._close()
 
 
-class _Tail:
-    """The end of what came, whatever its length."""
+class _Ends:
+    """The beginning and the end of what came, whatever its length."""
 
     def __init__(self, mark: bytes = b"") -> None:
         self._bytes = bytearray()
+        self._is_cut = False
         self._lock = threading.Lock()
         self._mark = mark
         self._word: str | None = None
@@ -156,17 +164,27 @@ class _Tail:
                     self._bytes += data
                     if self._mark:
                         self._look_for_mark()
-                    del self._bytes[:-STDERR_BYTES_MAX]
+                    self._cut()
         self._settled.set()
 
     def text(self) -> str:
         with self._lock:
-            return self._bytes.decode("utf-8", "replace")
+            text = bytes(self._bytes)
+            if self._is_cut:
+                text = text[:STDERR_HEAD_BYTES] + _GAP + text[STDERR_HEAD_BYTES:]
+            return text.decode("utf-8", "replace")
 
     def marked(self, timeout: float) -> str | None:
         if not self._settled.wait(timeout):
             raise TimeoutError
         return self._word
+
+    def _cut(self) -> None:
+        """Take out of the middle what is too much."""
+        excess = len(self._bytes) + len(_GAP) - STDERR_BYTES_MAX
+        if excess > 0:
+            self._is_cut = True
+            del self._bytes[STDERR_HEAD_BYTES : STDERR_HEAD_BYTES + excess]
 
     def _look_for_mark(self) -> None:
         found = self._bytes.find(self._mark)

@@ -191,7 +191,7 @@ class PsqlSession:
         self._send(f"\\warn {begin}\n\\errverbose\n\\warn {end}\n\\echo {end}\n")
         self._answer(end.encode())
         deadline = time.monotonic() + _STDERR_SECONDS
-        while end not in (text := self._child.stderr_tail()) and time.monotonic() < deadline:
+        while end not in (text := self._child.stderr_text()) and time.monotonic() < deadline:
             # Another thread collects standard error; it is at most a moment behind.
             time.sleep(0.002)
         return parse_error(text.rpartition(begin)[2].partition(end)[0])
@@ -199,7 +199,7 @@ class PsqlSession:
     def _ended(self) -> ConnectionFailed:
         """Return the error for a psql that is gone."""
         self._give_up()
-        text = self._child.stderr_tail()
+        text = self._child.stderr_text()
         if self._started:
             return connection_lost("\n".join(text.strip().splitlines()[-5:]), self._endpoint)
         return connection_failed(text, self._endpoint)

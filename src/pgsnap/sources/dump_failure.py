@@ -38,6 +38,12 @@ _HINTS: tuple[tuple[str, str], ...] = (
         " server's log.",
     ),
     (
+        r"max_locks_per_transaction",
+        "pg_dump locks every table at once, and the server has no room for so many locks: raise"
+        " max_locks_per_transaction in postgresql.conf (`snap doctor` says to what) and restart"
+        " the server.",
+    ),
+    (
         r"invalid memory alloc request size|out of memory|cannot enlarge string buffer"
         r"|string buffer exceeds maximum",
         "A value may be too large for COPY as text (a bytea beyond about 512 MB). Without the rows"
@@ -60,19 +66,31 @@ _HINTS: tuple[tuple[str, str], ...] = (
 LOCKED_HINT = "A migration or VACUUM FULL may hold a table: end it, or raise --lock-wait-timeout."
 """What to do where pg_dump waited for a table in vain."""
 
-_LOCKING = re.compile(r"LOCK TABLE .*? IN ACCESS", re.S)
+_LOCKING = re.compile(r"\bLOCK TABLE ")
 _LOCK = re.compile(
     r"canceling statement due to (?:statement|lock) timeout[\s\S]*LOCK TABLE (.*?) IN ACCESS", re.S
 )
+# What of a long standard error is shown.
+_FIRST_LINES, _LAST_LINES, _LINE_CHARACTERS = 4, 8, 400
 _NO_CONNECTION = re.compile(r"connection to (?:server|database) .*failed|could not translate host")
 
 
 def dump_failed(tool: str, status: int, stderr: str, endpoint: Endpoint) -> DumpFailed:
     """Return the error for a tool that ended with *status* and left *stderr*."""
-    lines = [line for line in stderr.strip().splitlines() if line.strip()]
-    detail = "\n".join(lines[-12:])
     hint = LOCKED_HINT if lock_timed_out(stderr) else _hint(stderr, endpoint)
-    return DumpFailed(f"{tool} {how_it_ended(status)}", detail=detail, hint=hint)
+    return DumpFailed(f"{tool} {how_it_ended(status)}", detail=_shortened(stderr), hint=hint)
+
+
+def _shortened(stderr: str) -> str:
+    """Return the first and the last lines. A line may name thousands of tables."""
+    lines = [
+        line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]}..."
+        for line in stderr.strip().splitlines()
+        if line.strip()
+    ]
+    if len(lines) > _FIRST_LINES + _LAST_LINES:
+        lines[_FIRST_LINES:-_LAST_LINES] = ["[...]"]
+    return "\n".join(lines)
 
 
 def _hint(stderr: str, endpoint: Endpoint) -> str:

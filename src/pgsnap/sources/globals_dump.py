@@ -88,7 +88,7 @@ class GlobalsDump:
             self.status = "none: the list of roles is too large"
             return None
         if status != 0:
-            words = " ".join(child.stderr_tail().split())
+            words = " ".join(child.stderr_text().split())
             self.status = f"none: pg_dumpall failed: {words[:300]}"
             return None
         self.status = "full" if self._is_superuser else "without-passwords"

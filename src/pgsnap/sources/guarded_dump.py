@@ -126,7 +126,11 @@ class GuardedDump:
             if self._is_stopped:
                 raise Interrupted("the dump was stopped")
             self._run = PgDump(
-                self._server, self._database, self._tool, [*snapshot, *self._arguments]
+                self._server,
+                self._database,
+                self._tool,
+                [*snapshot, *self._arguments],
+                lock_wait_seconds=self._lock_wait_seconds,
             )
             return self._run
 
@@ -183,7 +187,7 @@ class GuardedDump:
 
     def _gone(self, run: PgDump) -> list[TableName]:
         """Return the tables for whose loss pg_dump may have failed before it wrote anything."""
-        if self._held is None or run.age_seconds >= self._lock_wait_seconds:
+        if self._held is None or run.waited_for_locks:
             return []
         try:
             return self._held.gone()

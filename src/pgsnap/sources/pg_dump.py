@@ -42,11 +42,18 @@ class PgDump:
     """A pg_dump of *database* of *server*. `stop` may come from any thread, and twice.
 
     *application* is the name by which its backend is found again. *warnings* holds what it wrote to
-    standard error although it succeeded. *was_refused*: it was not let in. *seconds* is how long
-    it ran until its first byte, or its end.
+    standard error although it succeeded. *was_refused*: it was not let in.
     """
 
-    def __init__(self, server: Server, database: str, tool: Tool, arguments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        database: str,
+        tool: Tool,
+        arguments: Sequence[str],
+        *,
+        lock_wait_seconds: float,
+    ) -> None:
         """Start it. Raises ToolMissing, ConnectionFailed."""
         self.application = f"snap pg_dump {secrets.token_hex(8)}"
         self.warnings: tuple[str, ...] = ()
@@ -55,6 +62,7 @@ class PgDump:
         self._database = database
         self._lock = threading.Lock()
         self._is_stopped = False
+        self._lock_wait_seconds = lock_wait_seconds
         self._started = time.monotonic()
         self.child: Child = server.start_tool(
             tool, arguments, database=database, application_name=self.application
@@ -62,8 +70,9 @@ class PgDump:
         self.reader = DumpReader(blocks(self.child))
 
     @property
-    def age_seconds(self) -> float:
-        return time.monotonic() - self._started
+    def waited_for_locks(self) -> bool:
+        """Whether it has run as long as it was to wait for a lock."""
+        return time.monotonic() - self._started >= self._lock_wait_seconds
 
     def events(self) -> Iterator[DumpEvent]:
         """Yield the sections. Raises DumpFailed, DumpIncomplete, ConnectionFailed, UnusableInput,
@@ -103,7 +112,7 @@ class PgDump:
         with self._lock:
             if self._is_stopped:
                 raise Interrupted("the dump was stopped")
-        stderr = self.child.stderr_tail()
+        stderr = self.child.stderr_text()
         if status == 0:
             self.warnings = tuple(line for line in stderr.splitlines() if line.strip())
             return

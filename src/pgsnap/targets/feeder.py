@@ -241,7 +241,7 @@ class Feeder:
             status = None
         self._child.kill()
         self._tags.join()
-        stderr = self._child.stderr_tail()
+        stderr = self._child.stderr_text()
         failure = failure_in(stderr)
         line = failure.line if failure is not None and failure.line else self._places.line
         where = f"line {self._places.of_dump(line)} of the dump, in {self._places.at(line)}"

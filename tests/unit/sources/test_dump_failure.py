@@ -21,6 +21,7 @@ ENDPOINT = Endpoint.parse("postgresql://alice@db/shop", {})
         ("ERROR:  invalid page in block 3 of relation base/1/2", "damaged"),
         ("ERROR:  missing chunk number 0 for toast value 7", "damaged"),
         ("ERROR:  invalid memory alloc request size 1073741825", "512 MB"),
+        ("HINT:  You might need to increase max_locks_per_transaction.", "restart the server"),
         ("server closed the connection unexpectedly", "log"),
         ("canceling statement due to conflict with recovery", "max_standby_streaming_delay"),
     ],
@@ -30,6 +31,19 @@ def test_each_known_failure_has_a_hint(stderr: str, hint: str) -> None:
     assert error.message == "pg_dump ended with status 1"
     assert stderr in error.detail
     assert hint in error.hint
+
+
+def test_the_first_lines_of_a_long_text_are_shown_and_no_line_is_endless() -> None:
+    tables = ", ".join(f"public.t{i}" for i in range(5000))
+    text = (
+        "pg_dump: error: query failed: ERROR:  permission denied for table t4711\n"
+        f"pg_dump: detail: Query was: LOCK TABLE {tables} IN ACCESS SHARE MODE\n"
+    ) + "pg_dump: warning: another line\n" * 50
+    error = dump_failed("pg_dump", 1, text, ENDPOINT)
+    assert error.detail.startswith("pg_dump: error: query failed: ERROR:  permission denied for t")
+    assert "Query was: LOCK TABLE public.t0, public.t1" in error.detail
+    assert len(error.detail) < 2000
+    assert "GRANT pg_read_all_data" in error.hint
 
 
 def test_a_signal_is_named() -> None:

@@ -60,7 +60,7 @@ class FakePsql:
         self.killed = True
         self._done.set()
 
-    def stderr_tail(self) -> str:
+    def stderr_text(self) -> str:
         return "psql:<stdin>:7: ERROR:  42P01: no table\n" if self._status == 3 else ""
 
 
