@@ -15,7 +15,8 @@ from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore_plan import RestoreOptions
 from pgsnap.workflows.restore_table import TablesReport, restore_tables
-from pgsnap.workflows.table_plan import TableOptions, TablesPlan, parse_tables, plan_tables
+from pgsnap.workflows.table_names import parse_tables
+from pgsnap.workflows.table_plan import TableOptions, TablesPlan, plan_tables
 from support.databases import Database
 from support.restoring import commit_database, new_repository, restore_now, server_of
 

@@ -21,7 +21,8 @@ from pgsnap.repository.repository import Repository
 from pgsnap.runners.process import LocalChild
 from pgsnap.targets.feeder import Feeder
 from pgsnap.workflows.restore_table import TablesReport, restore_tables
-from pgsnap.workflows.table_plan import TableOptions, parse_tables, plan_tables
+from pgsnap.workflows.table_names import parse_tables
+from pgsnap.workflows.table_plan import TableOptions, plan_tables
 from support.databases import Database
 from support.disk import KillAt
 from support.repositories import in_child

@@ -21,7 +21,8 @@ from pgsnap.workflows.restore import restore
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from pgsnap.workflows.restore_report import RestoreReport
 from pgsnap.workflows.restore_table import TablesReport, restore_tables
-from pgsnap.workflows.table_plan import TableOptions, TablesPlan, parse_tables, plan_tables
+from pgsnap.workflows.table_names import parse_tables
+from pgsnap.workflows.table_plan import TableOptions, TablesPlan, plan_tables
 from support.databases import Database
 
 LABEL = "app"

@@ -14,8 +14,9 @@ from datetime import datetime
 from pgsnap.dump.table_parts import TableName, TableParts, quoted, with_names
 from pgsnap.limits import IDENTIFIER_BYTES_MAX
 from pgsnap.sessions.base import ident, literal
-from pgsnap.targets.live_table import REFERS, LiveTable
+from pgsnap.targets.live_table import LiveTable
 from pgsnap.targets.table_blocks import DROP_LANGUAGE, MAKE_LANGUAGE, do
+from pgsnap.targets.table_ties import REFERS
 
 # While it is locked nobody reads or writes the table: better to fail than to let all of them wait.
 LOCK_SECONDS = 30

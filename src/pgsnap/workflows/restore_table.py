@@ -44,6 +44,7 @@ from pgsnap.targets.table_swap import (
     set_schemas,
     take_places,
 )
+from pgsnap.targets.table_ties import means_none_of
 from pgsnap.workflows.table_plan import TablesPlan, script_of
 from pgsnap.workflows.table_rows import copied_name
 
@@ -272,6 +273,8 @@ class _Load:
         into_place = set_schemas((name, table.target[0]) for name, table in made)
         replaced = [(left.live, left.kept) for left in plan.aside]
         replaced += [(t.live, t.kept) for t in plan.tables if t.live and t.kept]
+        if replaced:
+            sql += means_none_of((name for name, _ in made), (live for live, _ in replaced), tag)
         sql += take_places(replaced, into_place, tag)
         sql += move_statistics(self._made.staging, tag)
         if plan.options.replace:

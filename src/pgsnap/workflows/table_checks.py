@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pgsnap.dump.table_parts import TableName, TableParts, quoted
 from pgsnap.model import Section, Snapshot, SnapshotId, quote_ident
 from pgsnap.sessions.base import Session, ident, literal
-from pgsnap.targets.live_table import Dependents, LiveTable, look_at_table
+from pgsnap.targets.live_table import LiveTable, look_at_table
 from pgsnap.targets.preflight import Findings, Me, Problem, check_writable
 from pgsnap.targets.requirements import check_version
+from pgsnap.targets.table_ties import Dependents
 from pgsnap.workflows.table_names import by_a_copy, shown
 
 
@@ -100,6 +101,14 @@ def check_live(me: Me, live: LiveTable, *, is_whole: bool) -> list[Problem]:
     if live.kind not in ("r", "p"):
         return [Problem(f"what is called {name} now is no ordinary table", hint=beside)]
     problems = []
+    if live.extension:
+        problems.append(
+            Problem(
+                f"{name} belongs to the extension {live.extension} now",
+                detail="Its number is what the extension's functions and settings go by.",
+                hint=beside,
+            )
+        )
     if is_whole and live.parent:
         problems.append(
             Problem(
@@ -154,10 +163,9 @@ def check_set_aside(live: LiveTable, found: Dependents) -> list[Problem]:
     ]
 
 
-def unpublished(name: TableName, found: Dependents) -> tuple[str, ...]:
-    """Return a warning for each publication that the new table will not be part of."""
+def held_elsewhere(name: TableName, found: Dependents) -> tuple[str, ...]:
+    """Return a warning for each column of other tables that means the live table."""
     return tuple(
-        f"the publication {publication} will not publish {shown(name)} any more: afterwards"
-        f" run ALTER PUBLICATION {ident(publication)} ADD TABLE {quoted(name)}"
-        for publication in found.publications
+        f"rows of {column} that mean {shown(name)} will mean the replaced table"
+        for column in found.columns
     )

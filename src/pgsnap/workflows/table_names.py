@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 
-from pgsnap.dump.table_parts import Definitions, TableName
+from pgsnap.dump.table_parts import Definitions, TableName, parse_name, tables_of
 from pgsnap.dump.table_tree import with_all_below
+from pgsnap.errors import UnknownRevision, UsageError
 from pgsnap.model import SectionKind, Snapshot, SnapshotId, quote_ident
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
@@ -49,3 +51,41 @@ def with_rows_of(
 ) -> tuple[TableName, ...]:
     """Return *tables* and all others in which rows of theirs are: their partitions and heirs."""
     return with_all_below(read_definitions(repo, snapshot), tables) if tables else ()
+
+
+def parse_tables(names: list[str]) -> tuple[TableName, ...]:
+    """Return the tables that ``--table`` names, each once. Raises UsageError."""
+    found: dict[TableName, None] = {}
+    for name in names:
+        table = parse_name(name)
+        if table is None:
+            raise UsageError(
+                f'"{name}" is no name of a table',
+                detail='It is written as in SQL: public.orders, or shop."Order Items".',
+            )
+        found[table] = None
+    return tuple(found)
+
+
+def check_tables_known(
+    repo: Repository, snapshot: Snapshot, snapshot_id: SnapshotId, wanted: tuple[TableName, ...]
+) -> None:
+    """Raise UnknownRevision for tables that the snapshot does not have."""
+    check_known(read_definitions(repo, snapshot), snapshot_id, wanted)
+
+
+def check_known(
+    definitions: Definitions, snapshot_id: SnapshotId, wanted: Iterable[TableName]
+) -> None:
+    """Raise UnknownRevision for tables that *definitions* do not have."""
+    there = set(tables_of(definitions))
+    for table in wanted:
+        if table in there:
+            continue
+        near = sorted(name for name in there if name[1] == table[1])
+        also = f" It has {', '.join(map(shown, near))}." if near else ""
+        raise UnknownRevision(
+            f"the snapshot has no table {shown(table)}",
+            detail=f"Names are as in SQL, without a schema they mean public.{also}",
+            hint=f"See which it has: snap show {snapshot_id.hex()[:12]}",
+        )

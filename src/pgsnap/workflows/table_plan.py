@@ -13,12 +13,9 @@ from pgsnap.dump.table_parts import (
     Definitions,
     TableName,
     TableParts,
-    parse_name,
     table_parts,
-    tables_of,
 )
 from pgsnap.dump.table_tree import below_of, partitions_below, with_all_below
-from pgsnap.errors import UnknownRevision, UsageError
 from pgsnap.model import Section, SectionKind, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.label_chains import Chains
 from pgsnap.repository.repository import Repository
@@ -26,17 +23,12 @@ from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
-from pgsnap.targets.live_table import (
-    Dependents,
-    LiveTable,
-    dependents_of,
-    live_partitions,
-    look_at_table,
-)
+from pgsnap.targets.live_table import LiveTable, live_partitions, look_at_table
 from pgsnap.targets.naming import new_token
 from pgsnap.targets.preflight import Findings, Me, Problem, refuse, who_am_i
 from pgsnap.targets.table_script import TableScript
 from pgsnap.targets.table_swap import beside_name, replaced_name
+from pgsnap.targets.table_ties import Dependents, dependents_of
 from pgsnap.workflows.restore_plan import own_label, target_database
 from pgsnap.workflows.server_checks import another_server, check_chain
 from pgsnap.workflows.table_checks import (
@@ -47,15 +39,15 @@ from pgsnap.workflows.table_checks import (
     check_rights,
     check_set_aside,
     check_snapshot,
+    held_elsewhere,
     partition_alone,
-    unpublished,
 )
-from pgsnap.workflows.table_names import read_definitions, section_text, shown
+from pgsnap.workflows.table_names import check_known, read_definitions, section_text, shown
 from pgsnap.workflows.table_needs import read_needs
+from pgsnap.workflows.table_published import check_published, published_by
 from pgsnap.workflows.table_rehearsal import dump_settings, rehearse
 from pgsnap.workflows.table_rows import copied_name, sections_of_rows
 
-NO_DEPENDENTS = Dependents((), (), (), ())
 SequenceValues: TypeAlias = "dict[str, tuple[int, bool]]"
 
 
@@ -159,27 +151,6 @@ class TablesPlan:
         return tuple(t for t in self.tables if t.parts.table in below)
 
 
-def parse_tables(names: list[str]) -> tuple[TableName, ...]:
-    """Return the tables that ``--table`` names, each once. Raises UsageError."""
-    found: dict[TableName, None] = {}
-    for name in names:
-        table = parse_name(name)
-        if table is None:
-            raise UsageError(
-                f'"{name}" is no name of a table',
-                detail='It is written as in SQL: public.orders, or shop."Order Items".',
-            )
-        found[table] = None
-    return tuple(found)
-
-
-def check_tables_known(
-    repo: Repository, snapshot: Snapshot, snapshot_id: SnapshotId, wanted: tuple[TableName, ...]
-) -> None:
-    """Raise UnknownRevision for tables that the snapshot does not have."""
-    _check_known(read_definitions(repo, snapshot), snapshot_id, wanted)
-
-
 def plan_tables(
     repo: Repository,
     snapshot_id: SnapshotId,
@@ -197,7 +168,7 @@ def plan_tables(
     renamed_to = Chains(repo).renamed_to(snapshot.database)
     database = target_database(snapshot, server.endpoint, None, renamed_to)
     definitions = read_definitions(repo, snapshot)
-    _check_known(definitions, snapshot_id, options.tables)
+    check_known(definitions, snapshot_id, options.tables)
     sequences = sequence_values(
         section_text(repo, snapshot, SectionKind.SEQUENCES), snapshot.origin.client_encoding
     )
@@ -209,12 +180,12 @@ def plan_tables(
         aside = _left_behind(session, tables, live, now)
         made = [table.parts for table in tables]
         needs = read_needs(session, me, database, snapshot_id, made)
+        info = read_server(session)
         findings = check_snapshot(session, snapshot) + needs.findings
         findings += Findings(tuple(check_rights(session, me, database)))
         for table in tables:
             found = check_parts(snapshot_id, table.parts, table.sections)
             findings += Findings(tuple(found))
-        info = read_server(session)
         if not findings.problems:
             findings += rehearse(
                 session,
@@ -224,7 +195,8 @@ def plan_tables(
                 makes_views=any(table.dependents.views for table in tables),
             )
         for table in tables:
-            findings += _found(session, me, snapshot_id, table, options)
+            once = published_by(definitions, table.parts.table) if options.replace else ()
+            findings += _found(session, me, snapshot_id, table, options, once)
         for left in aside:
             found = check_live(me, left.live, is_whole=False)
             findings += Findings((*found, *check_set_aside(left.live, left.dependents)))
@@ -275,22 +247,6 @@ def script_of(
     )
 
 
-def _check_known(
-    definitions: Definitions, snapshot_id: SnapshotId, wanted: Iterable[TableName]
-) -> None:
-    there = set(tables_of(definitions))
-    for table in wanted:
-        if table in there:
-            continue
-        near = sorted(name for name in there if name[1] == table[1])
-        also = f" It has {', '.join(map(shown, near))}." if near else ""
-        raise UnknownRevision(
-            f"the snapshot has no table {shown(table)}",
-            detail=f"Names are as in SQL, without a schema they mean public.{also}",
-            hint=f"See which it has: snap show {snapshot_id.hex()[:12]}",
-        )
-
-
 def _live_tables(session: Session, options: TableOptions) -> dict[TableName, LiveTable]:
     """Return the live tables that are to be replaced, and their partitions."""
     found: dict[TableName, LiveTable] = {}
@@ -326,7 +282,7 @@ def _tables(
             kept=replaced_name(name, now, taken) if now_there is not None else None,
             dependents=dependents_of(session, now_there, replaced)
             if now_there is not None
-            else NO_DEPENDENTS,
+            else Dependents(),
             sections=tuple(sections.get(name, ())),
             parent=parent,
         )
@@ -355,19 +311,34 @@ def _left_behind(
 
 
 def _found(
-    session: Session, me: Me, snapshot_id: SnapshotId, table: TablePlan, options: TableOptions
+    session: Session,
+    me: Me,
+    snapshot_id: SnapshotId,
+    table: TablePlan,
+    options: TableOptions,
+    once_published: Iterable[str],
 ) -> Findings:
     """Return what forbids the restore of one table, and what should be known of it."""
     parts = table.parts
+    is_whole = table.parent is None
     problems = check_place(session, table.target, table.kept, table.live)
-    is_alone = table.parent is None and bool(parts.attach)
+    is_alone = is_whole and bool(parts.attach)
     if options.replace and is_alone:
         problems.append(partition_alone(snapshot_id, parts.table))
-    if table.live is None:
-        return Findings(tuple(problems))
-    problems += check_live(me, table.live, is_whole=table.parent is None and not is_alone)
-    problems += check_dependents(parts.table, table.dependents, check_keys=options.check_keys)
-    return Findings(tuple(problems), unpublished(parts.table, table.dependents))
+    told: tuple[str, ...] = ()
+    if table.live is not None:
+        problems += check_live(me, table.live, is_whole=is_whole and not is_alone)
+        problems += check_dependents(parts.table, table.dependents, check_keys=options.check_keys)
+        told = held_elsewhere(parts.table, table.dependents)
+    return Findings(tuple(problems), told) + check_published(
+        session,
+        snapshot_id,
+        table.target,
+        table.live,
+        table.kept,
+        once_published,
+        is_whole=is_whole,
+    )
 
 
 def _told(

@@ -222,7 +222,7 @@ class _Run:
         from pgsnap.cli.restore_view import restore_fields, restore_lines
         from pgsnap.workflows.restore import restore
         from pgsnap.workflows.restore_plan import plan_restore
-        from pgsnap.workflows.table_plan import check_tables_known, parse_tables
+        from pgsnap.workflows.table_names import check_tables_known, parse_tables
 
         invocation = self.invocation
         if tables:
@@ -259,7 +259,8 @@ class _Run:
         replaces: bool,
         check_keys: bool,
     ) -> TableOptions:
-        from pgsnap.workflows.table_plan import TableOptions, parse_tables
+        from pgsnap.workflows.table_names import parse_tables
+        from pgsnap.workflows.table_plan import TableOptions
 
         label = repo.snapshot(snapshot_id).database
         name = self.revision.removeprefix(f"{label}/")
