@@ -127,8 +127,11 @@ def _created(cluster: Cluster, template: str | None) -> Iterator[Database]:
         if cluster.running:
             # With what restores of it left: kept databases, and scratch ones of killed restores.
             whose = f"datname = '{name}' OR starts_with(datname, '{name}__snap_')"
-            found = f"FROM pg_database WHERE {whose} \\gexec\n"
+            found = f"FROM pg_database WHERE ({whose})"
             cluster.psql(
+                # Of one that is half-dropped even this ends the session.
                 f"SELECT format('ALTER DATABASE %I IS_TEMPLATE false', datname) {found}"
+                " AND datistemplate AND datconnlimit <> -2 \\gexec\n"
                 f"SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', datname) {found}"
+                " \\gexec\n"
             )

@@ -57,6 +57,19 @@ class SessionContract:
         session.execute("CREATE TEMP TABLE t (a int); INSERT INTO pg_temp.t VALUES (1), (2)")
         assert session.query("UPDATE pg_temp.t SET a = a + 1 RETURNING a") == [("2",), ("3",)]
 
+    def test_what_the_server_says_besides_is_told_while_a_statement_runs(
+        self, session: Session
+    ) -> None:
+        sql = "DO $$ BEGIN RAISE NOTICE 'half of it'; PERFORM pg_catalog.pg_sleep(2); END $$"
+        running = threading.Thread(target=session.execute, args=(sql,))
+        running.start()
+        deadline = time.monotonic() + 1.9
+        while "half of it" not in session.notices():
+            assert time.monotonic() < deadline, "the notice comes too late"
+            time.sleep(0.01)
+        assert running.is_alive()
+        running.join()
+
     def test_several_statements_are_one_transaction(self, session: Session) -> None:
         session.execute("CREATE TEMP TABLE t (a int)")
         with pytest.raises(QueryFailed):

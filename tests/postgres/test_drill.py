@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,9 @@ from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
+from pgsnap.targets.dropping import drop_database
 from pgsnap.targets.naming import new_token, scratch_name
-from pgsnap.targets.scratch import drop_database, drop_leftovers
+from pgsnap.targets.scratch import drop_leftovers
 from pgsnap.workflows.commit import commit
 from pgsnap.workflows.drill_report import CHECKS, OF_COPY, Status
 from pgsnap.workflows.restore_plan import RestoreOptions
@@ -91,11 +93,11 @@ def test_a_signal_as_the_scratch_database_is_dropped_leaves_none(
 ) -> None:
     asked: list[str] = []
 
-    def drop(session: Session, name: str) -> None:
+    def drop(session: Session, name: str, **more: Any) -> None:
         asked.append(name)
         if len(asked) == 1:
             raise KeyboardInterrupt
-        drop_database(session, name)
+        drop_database(session, name, **more)
 
     server = server_of(sample_database)
     snapshot = commit_database(repo, server)

@@ -11,7 +11,8 @@ from pgsnap.demo.binaries import Binaries
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.drill_report import Status
 from pgsnap.workflows.undo import plan_undo, undo
-from support.databases import Database
+from support.commandline import CommandLine
+from support.databases import Database, new_name
 from support.drilling import checks_of, drill_now, failures
 from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
 
@@ -38,6 +39,13 @@ CREATE EVENT TRIGGER refuse ON login EXECUTE FUNCTION refuse();
 def repo(tmp_path: Path) -> Iterator[Repository]:
     with new_repository(tmp_path / "repo") as opened:
         yield opened
+
+
+@pytest.fixture
+def snap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +92,49 @@ def test_a_database_that_lets_nobody_in_is_replaced_and_put_back(
     # As a superuser may do to log in nevertheless.
     locked = commit_database(repo, server.without_event_triggers())
     assert failures(drill_now(repo, locked, server.without_event_triggers(), tmp_path)) == {}
+
+
+def test_neither_commit_nor_diff_nor_the_safety_snapshot_is_seen_by_a_trigger(
+    snap: CommandLine, database: Database
+) -> None:
+    database.psql(LOGINS)
+    snap.setenv("DATABASE_URL", database.dsn)
+    snap.use_tools_of(database.cluster)
+    snap.ok("init")
+    before = quietly(database, "SELECT count(*) FROM logins")
+    snap.ok("commit", "-m", "one", "--tag", "one")
+    assert snap("diff", "one", "--exit-code").code == 0
+    assert quietly(database, "SELECT count(*) FROM logins") == before
+    safety = snap.ok("restore", "one", "--yes", "--json").json["safety_snapshot"]
+    snap.ok("undo", "--yes")
+    assert snap("diff", "one", safety, "--exit-code").code == 0
+    assert quietly(database, "SELECT count(*) FROM logins") == before
+
+
+def test_the_role_that_cannot_turn_triggers_off_is_told_what_keeps_it_out(
+    snap: CommandLine, database: Database
+) -> None:
+    role = new_name("owner")
+    database.psql(
+        f"CREATE ROLE {role} LOGIN CREATEDB; ALTER DATABASE {database.name} OWNER TO {role};"
+        "CREATE TABLE t (a int); INSERT INTO t VALUES (1);"
+        f"ALTER TABLE t OWNER TO {role}"
+    )
+    snap.setenv("DATABASE_URL", database.cluster.dsn(database.name, user=role))
+    snap.use_tools_of(database.cluster)
+    snap.ok("init")
+    snap.ok("commit", "-m", "one", "--tag", "one")
+    snap.ok("restore", "one", "--yes")
+    database.psql(REFUSE)
+    for command in (
+        ("commit", "-m", "two"),
+        ("undo", "--yes"),
+        ("restore", "one", "--yes", "--discard-old"),
+    ):
+        result = snap(*command)
+        assert result.code in (30, 40), command
+        assert "an event trigger on login" in result.err, command
+        assert "nobody logs in here" in result.err, command
+        assert "idle connections" not in result.err, command
+    snap.ok("undo", "--yes", "--no-safety-snapshot")
+    assert database.psql("SELECT a FROM t") == "1"

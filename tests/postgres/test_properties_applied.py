@@ -9,10 +9,11 @@ import pytest
 
 from pgsnap.sessions.base import Session
 from pgsnap.sources.properties import read_properties
+from pgsnap.targets.dropping import drop_database
 from pgsnap.targets.naming import application_name, new_token, scratch_name
 from pgsnap.targets.properties import differences, read_applied, rehearse
 from pgsnap.targets.roles import server_roles
-from pgsnap.targets.scratch import create_scratch, drop_database, drop_leftovers
+from pgsnap.targets.scratch import create_scratch, drop_leftovers
 from support.databases import Database
 from support.restoring import (
     commit_database,

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from pgsnap.demo.cluster import Cluster
+
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 # What must not leak from the machine of the tests into them.
@@ -62,6 +64,10 @@ class CommandLine:
 
     def setenv(self, name: str, value: str) -> None:
         self._monkeypatch.setenv(name, value)
+
+    def use_tools_of(self, cluster: Cluster) -> None:
+        """Let pg_dump and psql be those of the version under test."""
+        self.setenv("PATH", os.pathsep.join([str(cluster.binaries.bindir), os.environ["PATH"]]))
 
     def __call__(self, *arguments: str) -> Result:
         """Run `main` in this process."""

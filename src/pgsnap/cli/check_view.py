@@ -80,6 +80,7 @@ def check_fields(report: CheckReport, code: int, notices: list[str]) -> dict[str
                 "name": kept.name,
                 "since": render.json_time(kept.since),
                 "bytes": kept.size_bytes,
+                "half_dropped": kept.name in report.half_dropped,
             }
             for kept in report.kept
         ],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pgsnap.cli import render
 from pgsnap.cli.snapshot_view import server_words, snapshot_words
 from pgsnap.model import Snapshot
+from pgsnap.sessions.half_dropped import CANNOT
 
 if TYPE_CHECKING:
     from pgsnap.targets.kept import KeptDatabase
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pgsnap.workflows.restore_plan import RestorePlan
     from pgsnap.workflows.restore_report import RestoreReport
     from pgsnap.workflows.undo import DiscardReport, UndoPlan, UndoReport
+
+
+_DEAD_WORDS = f"{CANNOT}, drop it: `snap undo --discard`"
 
 
 def restore_plan_lines(
@@ -44,8 +48,11 @@ def restore_plan_lines(
     else:
         facts.append(("Replaces", _live_words(plan.live)))
         facts.append(("Last saved", _last_words(last, now)))
-        facts.append(("Keeps", "the replaced database, until `snap undo --discard`"))
-        facts.append(("First", _safety_words(last, plan.live, with_safety=with_safety)))
+        if plan.live.is_half_dropped:
+            facts.append(("Renames", f"what is left of it; {_DEAD_WORDS}"))
+        else:
+            facts.append(("Keeps", "the replaced database, until `snap undo --discard`"))
+            facts.append(("First", _safety_words(last, plan.live, with_safety=with_safety)))
         if services:
             facts.append(("Stops", _services_words(services)))
         if plan.read_only is not None:
@@ -67,7 +74,8 @@ def _services_words(services: Sequence[str]) -> str:
 def _live_words(live: LiveDatabase) -> str:
     known = render.size(live.size_bytes) if live.size_bytes is not None else "size unknown"
     clients = render.plural(live.clients, "client")
-    return f"the database {render.plain(live.name)} ({known}, {clients} connected)"
+    state = "half-dropped" if live.is_half_dropped else f"{known}, {clients} connected"
+    return f"the database {render.plain(live.name)} ({state})"
 
 
 def _last_words(last: LogEntry | None, now: datetime) -> str:
@@ -108,6 +116,8 @@ def _role_facts(plan: RestorePlan) -> list[tuple[str, str]]:
 
 def _kept_words(kept: KeptDatabase, now: datetime) -> str:
     known = render.size(kept.size_bytes) if kept.size_bytes is not None else "size unknown"
+    if kept.is_half_dropped:
+        known = CANNOT
     return (
         f"{render.plain(kept.name)} ({known}; replaced {render.ago(kept.since, now)} "
         f"by {render.plain(kept.action)})"
@@ -120,6 +130,7 @@ def restore_fields(report: RestoreReport, notices: Sequence[str]) -> dict[str, A
         "snapshot": report.snapshot_id.hex(),
         "database": report.database,
         "kept": report.kept,
+        "kept_half_dropped": report.kept_is_half_dropped,
         "safety_snapshot": report.safety.hex() if report.safety else None,
         "rows": report.rows,
         "bytes": report.plain_bytes,
@@ -146,7 +157,7 @@ def restore_lines(report: RestoreReport) -> list[str]:
         f"load {render.seconds(spent.load)}, analyze {render.seconds(spent.analyze)}"
         + (f", unreachable for {render.seconds(report.unreachable_seconds)}" if report.kept else "")
     )
-    lines += _now_kept(report.kept)
+    lines += _now_kept(report.kept, is_half_dropped=report.kept_is_half_dropped)
     lines.append(
         f"restored {render.short_id(report.snapshot_id)} to {render.plain(report.database)}  "
         f"{render.plural(report.rows, 'row')}  {render.size(report.plain_bytes)}  "
@@ -155,9 +166,14 @@ def restore_lines(report: RestoreReport) -> list[str]:
     return lines
 
 
-def _now_kept(name: str | None) -> list[str]:
+def _now_kept(name: str | None, *, is_half_dropped: bool) -> list[str]:
     if name is None:
         return []
+    if is_half_dropped:
+        return [
+            f"what is left of the replaced database is called {render.plain(name)};",
+            _DEAD_WORDS,
+        ]
     return [
         f"the replaced database is kept as {render.plain(name)}:",
         "`snap undo` puts it back, `snap undo --discard` drops it",
@@ -175,7 +191,10 @@ def undo_plan_lines(
     ]
     if plan.live is not None:
         facts.append(("Replaces", _live_words(plan.live)))
-        facts.append(("Keeps", "the replaced database: the next undo puts it back"))
+        if plan.live.is_half_dropped:
+            facts.append(("Renames", f"what is left of it; {_DEAD_WORDS}"))
+        else:
+            facts.append(("Keeps", "the replaced database: the next undo puts it back"))
         safety = "a safety snapshot of what is there now" if with_safety else "no safety snapshot"
         facts.append(("First", safety))
         if services:
@@ -189,6 +208,7 @@ def undo_fields(report: UndoReport, notices: Sequence[str]) -> dict[str, Any]:
     return {
         "database": report.database,
         "kept": report.kept,
+        "kept_half_dropped": report.kept_is_half_dropped,
         "safety_snapshot": report.safety.hex() if report.safety else None,
         "seconds": round(report.seconds, 3),
         "unreachable_seconds": round(report.unreachable_seconds, 3),
@@ -201,7 +221,7 @@ def undo_lines(report: UndoReport) -> list[str]:
     lines = []
     if report.safety is not None:
         lines.append(f"safety snapshot {render.short_id(report.safety)}")
-    lines += _now_kept(report.kept)
+    lines += _now_kept(report.kept, is_half_dropped=report.kept_is_half_dropped)
     lines.append(f"put back {render.plain(report.database)}  {render.seconds(report.seconds)}")
     return lines
 

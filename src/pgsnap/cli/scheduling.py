@@ -14,6 +14,7 @@ from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.redact import redact
 from pgsnap.cli.schedule_table import JOBS, ScheduleTable
 from pgsnap.errors import SnapError, UsageError
+from pgsnap.sessions.half_dropped import drop_command
 
 if TYPE_CHECKING:
     from pgsnap.alerts.telling import Alerts
@@ -126,7 +127,7 @@ def run_scheduled(
     every = job == "commit" and (all_databases or table.all_databases)
     return run_job(
         job,
-        lambda: _told_steps(invocation, job, table, every=every),
+        lambda: _told_steps(invocation, job, table, say, every=every),
         state=state,
         folder=config.parent,
         alerts=alerts,
@@ -172,22 +173,32 @@ def verb_argv(invocation: Invocation, job: str, table: ScheduleTable) -> tuple[s
 
 
 def _told_steps(
-    invocation: Invocation, job: str, table: ScheduleTable, *, every: bool
+    invocation: Invocation,
+    job: str,
+    table: ScheduleTable,
+    say: Callable[[str], None],
+    *,
+    every: bool,
 ) -> Sequence[Step]:
     """Return `_steps`; what it raises goes into the run's record, its log and the alarms."""
     try:
-        return _steps(invocation, job, table, every=every)
+        return _steps(invocation, job, table, say, every=every)
     except SnapError as error:
         error.message = redact(error.message)
         raise
 
 
 def _steps(
-    invocation: Invocation, job: str, table: ScheduleTable, *, every: bool
+    invocation: Invocation,
+    job: str,
+    table: ScheduleTable,
+    say: Callable[[str], None],
+    *,
+    every: bool,
 ) -> Sequence[Step]:
     from pgsnap.cli.world import server_of
     from pgsnap.workflows.scheduled import Step
-    from pgsnap.workflows.server_databases import committed_databases
+    from pgsnap.workflows.server_databases import committed_databases, half_dropped_databases
 
     argv = verb_argv(invocation, job, table)
     if not every:
@@ -197,7 +208,12 @@ def _steps(
             environ["DATABASE_URL"] = invocation.given.dsn
         return [Step(argv, environ)]
     found = []
-    for name in committed_databases(server_of(invocation.settings)):
+    server = server_of(invocation.settings)
+    for name in half_dropped_databases(server):
+        say(
+            f"snap: warning: the database {name} is half-dropped and left out: {drop_command(name)}"
+        )
+    for name in committed_databases(server):
         # The password stays where it is: in this variable of the child, in a file, or in libpq's.
         environ = {**os.environ, "DATABASE_URL": _dsn_of(invocation, name)}
         words = _without(argv, "--database")

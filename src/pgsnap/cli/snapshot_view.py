@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli import render
+from pgsnap.sessions.half_dropped import CANNOT, drop_command
 
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotHead, SnapshotId
@@ -155,6 +156,7 @@ def kept_fields(kept: KeptEntry) -> dict[str, Any]:
         "since": render.json_time(kept.since),
         "action": kept.action,
         "bytes": kept.size_bytes,
+        "half_dropped": kept.is_half_dropped,
     }
 
 
@@ -165,8 +167,12 @@ def kept_lines(kept: Sequence[KeptEntry], now: datetime) -> list[str]:
         words = [f"kept: {render.plain(one.name)}", f"replaced {render.ago(one.since, now)}"]
         if one.size_bytes is not None:
             words.append(render.size(one.size_bytes))
+        if one.is_half_dropped:
+            words.append(CANNOT)
         lines.append("  ".join(words))
+        if one.is_half_dropped:
+            lines.append(f"      drop: {render.plain(drop_command(one.name))}")
         # Both commands are about the last one.
-        if one.live not in {other.live for other in kept[: kept.index(one)]}:
+        elif one.live not in {other.live for other in kept[: kept.index(one)]}:
             lines.append("      put back: snap undo  drop: snap undo --discard")
     return lines

@@ -15,6 +15,7 @@ from pgsnap.errors import (
     AmbiguousRevision,
     RepositoryLocked,
     RepositoryNotFound,
+    SnapError,
     SourceError,
     UsageError,
 )
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 # Whoever waits for longer is told.
 _SILENT_WAIT_SECONDS = 1.0
+# What a server says that is asked by the way must come soon, or not at all.
+_ASKED_SECONDS = 2
 
 
 def open_repository(
@@ -160,6 +163,17 @@ def server_of(settings: Settings) -> Server:
         return Server(endpoint(settings, container), runner, client="psql")
     _check_bindir(settings)
     return Server(endpoint(settings), LocalRunner(settings.bindir), client=settings.client)
+
+
+def half_dropped_now(settings: Settings) -> tuple[str, ...]:
+    """Return the half-dropped databases of the server; none where it does not answer at once."""
+    from pgsnap.workflows.server_databases import half_dropped_databases
+
+    try:
+        server = server_of(settings)
+    except SnapError:
+        return ()
+    return half_dropped_databases(server.at(server.endpoint.hasty(_ASKED_SECONDS)))
 
 
 def database_of_dsn(settings: Settings) -> str | None:

@@ -46,6 +46,11 @@ class Session(Protocol):
         """Run statements for their effect. Raises as `query`; the session stays usable, and an
         open transaction is rolled back."""
 
+    def notices(self) -> str:
+        """Return the last of what the server said besides its answers (NOTICE, WARNING, and what
+        else client_min_messages lets through), a line each. May be called from another thread,
+        while a statement runs."""
+
     def cancel(self) -> None:
         """Ask the server to cancel what runs now. May be called from another thread."""
 

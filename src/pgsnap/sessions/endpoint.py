@@ -141,6 +141,11 @@ class Endpoint:
         kept = tuple(item for item in self.keywords if item[0] != "dbname")
         return replace(self, keywords=(*kept, ("dbname", name)))
 
+    def hasty(self, seconds: int) -> Endpoint:
+        """Return the same, with at most *seconds* of waiting for a host that is silent."""
+        kept = tuple(item for item in self.keywords if item[0] != "connect_timeout")
+        return replace(self, keywords=(*kept, ("connect_timeout", str(seconds))))
+
     def conninfo(
         self,
         *,

@@ -12,6 +12,11 @@ _POOLER_HINT = (
     "Connect directly to PostgreSQL instead of to the pooler in front of it: snap needs settings"
     " of its own in every connection."
 )
+_NO_SERVER = (
+    r"Connection refused|No such file or directory|timeout expired|timed out|No route to host"
+    r"|Network is unreachable|could not translate host name|Name or service not known"
+    r"|nodename nor servname|failed to resolve host|getaddrinfo"
+)
 _PASSWORD_HINT = (
     "Give the password in PGPASSWORD, or in a password file of mode 0600 (~/.pgpass or"
     " PGPASSFILE), and check the role with `psql -l`."
@@ -47,6 +52,20 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"timeout expired|timed out|No route to host|Network is unreachable",
         "Check host, port and firewall: `pg_isready -h HOST -p PORT`.",
+    ),
+    (
+        r"invalid database",
+        "It is half-dropped: a DROP DATABASE of it was cut short. Put back a kept one (snap undo)"
+        " or a snapshot (snap restore).",
+    ),
+    (
+        r"not currently accepting connections",
+        "Open it: ALTER DATABASE {database} ALLOW_CONNECTIONS true;",
+    ),
+    (
+        r"too many connections for (?:role|database)",
+        "It has a CONNECTION LIMIT: see `psql -c 'SELECT datname, datconnlimit FROM pg_database'`"
+        " and `psql -c 'SELECT rolname, rolconnlimit FROM pg_roles'`.",
     ),
     (r"too many connections|too many clients|connection slots", "End idle connections, or wait."),
     (r"starting up|shutting down|in recovery mode", "Try again once the server is up."),
@@ -105,6 +124,11 @@ def is_answer(error: ConnectionFailed) -> bool:
     """Return whether the server itself refused us, whatever its language: libpq then passes on its
     severity and message. It has no SQLSTATE for us before a session begins."""
     return re.search(r" failed: [^\s:]+:  ", error.detail) is not None
+
+
+def was_never_reached(error: ConnectionFailed) -> bool:
+    """Return whether there was no server to say anything: nothing else is to be tried there."""
+    return re.search(_NO_SERVER, error.detail) is not None
 
 
 def connection_lost(text: str, endpoint: Endpoint) -> ConnectionFailed:

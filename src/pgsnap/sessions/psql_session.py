@@ -123,6 +123,9 @@ class PsqlSession:
     def execute(self, sql: str) -> None:
         self.query(sql)
 
+    def notices(self) -> str:
+        return self._child.stderr_tail()
+
     def cancel(self) -> None:
         # SIGINT would make psql leave after the cancelled statement, so another psql asks.
         if self._open:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.pq.abc import PGconn, PGresult
 
+_NOTICES_MAX = 20
 # How long an interrupted statement may take to end after it was cancelled.
 _CANCEL_SECONDS = 5.0
 
@@ -46,6 +48,9 @@ class PsycopgSession:
             )
         except psycopg.Error as error:
             raise connection_failed(str(error), endpoint) from error
+        # The connection must not hold us: then nobody would close it where we are forgotten.
+        notices = self._notices = deque[str](maxlen=_NOTICES_MAX)
+        self._connection.add_notice_handler(lambda said: notices.append(said.message_primary or ""))
         try:
             version, options_source, encoding, _, _ = self.query(SESSION_START)[0]
             if encoding == "SQL_ASCII":
@@ -75,6 +80,9 @@ class PsycopgSession:
 
     def execute(self, sql: str) -> None:
         self.query(sql)
+
+    def notices(self) -> str:
+        return "\n".join(self._notices.copy())
 
     def cancel(self) -> None:
         import psycopg

@@ -9,7 +9,7 @@ from pgsnap.errors import ConnectionFailed, ToolVersion
 from pgsnap.runners.base import Child, Runner, Tool
 from pgsnap.sessions.base import Session, literal
 from pgsnap.sessions.endpoint import LATER_PINS, PINS, Endpoint
-from pgsnap.sessions.failures import is_answer
+from pgsnap.sessions.failures import is_answer, was_never_reached
 
 ClientKind = Literal["psycopg", "psql"]
 
@@ -43,20 +43,37 @@ class Server:
         """Return the same server and way to it, seen by another *endpoint*."""
         made = Server(endpoint, self.runner, client=self._client)
         made._options = self._options
+        if endpoint == self.endpoint:
+            made._version_num, made._maintenance = self._version_num, self._maintenance
         return made
 
     def without_event_triggers(self) -> Server:
         """Return the same server with all event triggers off for what connects, as far as our role
-        may do that: one on login may write, or refuse us. Raises ConnectionFailed."""
-        with self.connect(self.maintenance_database()) as session:
-            # It came with those on login, in 17.
-            if session.server_version_num < 170000 or not session.query(
-                "SELECT 1 WHERE pg_catalog.has_parameter_privilege('event_triggers', 'SET')"
-            ):
-                return self
+        may do that: one on login may write, or refuse us. The endpoint's own database is not asked,
+        but where no other lets us in. Raises ConnectionFailed where there is no server."""
         made = self.at(self.endpoint)
         made._options = (*made._options, ("event_triggers", "off"))
-        return made
+        try:
+            with self.connect(self.maintenance_database()) as session:
+                # It came with those on login, in 17.
+                is_ours = session.server_version_num >= 170000 and bool(
+                    session.query(
+                        "SELECT 1 WHERE pg_catalog.has_parameter_privilege('event_triggers', 'SET')"
+                    )
+                )
+        except ConnectionFailed as error:
+            if was_never_reached(error):
+                error.message = f"cannot connect to {self.endpoint.display()}"
+                raise
+            is_ours = made._is_let_in()
+        return made if is_ours else self
+
+    def _is_let_in(self) -> bool:
+        try:
+            self.connect().close()
+        except ConnectionFailed:
+            return False
+        return True
 
     def connect(self, database: str | None = None, application_name: str = "snap") -> Session:
         """Return a new session to *database* (None: the endpoint's). Raises ConnectionFailed."""
@@ -143,6 +160,8 @@ class Server:
                 self.connect("postgres").close()
                 self._maintenance = "postgres"
             except ConnectionFailed as error:
+                if was_never_reached(error):
+                    raise
                 try:
                     self.connect("template1").close()
                 except ConnectionFailed:

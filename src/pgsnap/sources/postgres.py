@@ -10,10 +10,17 @@ from dataclasses import replace
 from itertools import islice
 
 from pgsnap.dump.globals import GlobalsReader
-from pgsnap.errors import DumpIncomplete, Interrupted, SnapError, SourceError
+from pgsnap.errors import (
+    ConnectionFailed,
+    DumpIncomplete,
+    Interrupted,
+    SnapError,
+    SourceError,
+)
 from pgsnap.limits import LOCK_WAIT_TIMEOUT_SECONDS
 from pgsnap.model import DatabaseProperties, DumpEvent, Origin, SourceKind, VolatileLine
 from pgsnap.sessions.base import Session
+from pgsnap.sessions.obstacles import explain
 from pgsnap.sessions.server import Server
 from pgsnap.sources.base import SourceResult
 from pgsnap.sources.globals_dump import GlobalsDump
@@ -71,7 +78,9 @@ class PostgresSource:
 
     def open(self) -> Origin:
         """Raises ConnectionFailed, ToolMissing, ToolVersion, QueryFailed."""
-        session = self._server.connect(self._database)
+        # A trigger on login may write into what we read, or refuse us.
+        self._server = self._server.without_event_triggers()
+        session = self._connect()
         try:
             self._open(session)
         except BaseException:
@@ -160,6 +169,13 @@ class PostgresSource:
             # As with pg_dump: its backend must not go on.
             with contextlib.suppress(SnapError):
                 self._server.terminate(self._application)
+
+    def _connect(self) -> Session:
+        try:
+            return self._server.connect(self._database)
+        except ConnectionFailed as error:
+            explain(error, self._server, self._database)
+            raise
 
     def _place(self, host: str) -> str:
         """Return where the database was, for whoever reads the snapshot later."""

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 
 from pgsnap.model import Note, SnapshotId
 from pgsnap.sessions.base import Session, literal
-from pgsnap.targets.preflight import LiveDatabase, look_at
+from pgsnap.sessions.half_dropped import drop_command
+from pgsnap.targets.preflight import Findings, LiveDatabase, Problem, check_slots, look_at
 
 SWAPPED = "swapped"
 DISCARDED = "discarded"
@@ -26,7 +27,8 @@ class KeptDatabase:
     """A replaced database under its kept name.
 
     *live* is the name it had; *since* when it was replaced, by *action* ("restore" or "undo") of
-    *snapshot*. *safety* is the snapshot that was made of it just before.
+    *snapshot*. *safety* is the snapshot that was made of it just before. One that is half-dropped
+    can only be dropped.
     """
 
     name: str
@@ -37,6 +39,7 @@ class KeptDatabase:
     action: str
     snapshot: SnapshotId | None
     safety: SnapshotId | None
+    is_half_dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,10 @@ def swapped_note(
     system_identifier: str,
     host: str,
     size_bytes: int | None,
+    oid: int | None = None,
 ) -> Note:
-    """Return the note to be written before the swap; *size_bytes* is what will be kept."""
+    """Return the note to be written before the swap; *size_bytes* and *oid* are those of what will
+    be kept."""
     body: dict[str, str | int] = {
         "action": action,
         "live": names.live,
@@ -72,6 +77,8 @@ def swapped_note(
     }
     if size_bytes is not None:
         body["bytes"] = size_bytes
+    if oid is not None:
+        body["oid"] = oid
     return Note(kind=SWAPPED, database=label, time=time, snapshot=snapshot, body=body)
 
 
@@ -134,12 +141,13 @@ def notes_of_gone(
         for note in swapped
         if system_identifier and _text(note, "system_identifier") == system_identifier
     ]
-    there = _database_names(session)
+    there = _databases(session)
+    others = {_text(note, "kept") for note in here if not _is_there(note, there)}
     now = datetime.now(UTC)
     return tuple(
         discarded_note(k.label, k.name, k.live, now, snapshot=k.snapshot, why="gone")
         for k in noted_kept(here, discarded)
-        if k.name not in there
+        if k.name in others
     )
 
 
@@ -151,12 +159,12 @@ def find_kept(
     *notes* are those of kind "swapped"; *live* chooses those of one live name.
     """
     # One question first: there is a note of every restore that ever was.
-    there = _database_names(session)
+    there = _databases(session)
     found: dict[str, KeptDatabase] = {}
     for note in sorted(notes, key=lambda note: note.time, reverse=True):
         name, was = _text(note, "kept"), _text(note, "live")
         known = _text(note, "system_identifier")
-        if name not in there or name in found or (live is not None and was != live):
+        if not _is_there(note, there) or name in found or (live is not None and was != live):
             continue
         if known and system_identifier and known != system_identifier:
             continue
@@ -164,6 +172,31 @@ def find_kept(
         if database is not None:
             found[name] = _kept(note, was, database)
     return tuple(found.values())
+
+
+def check_droppable(session: Session, kept: KeptDatabase) -> Findings:
+    """Return what forbids dropping *kept*: that it is the only good copy, or that replication reads
+    from it. One that is half-dropped is no copy of anything."""
+    database = look_at(session, kept.name)
+    if database is None or database.oid != kept.oid:
+        return Findings(
+            (Problem(f"{kept.name} is not what it was any more", hint="Run the command again."),)
+        )
+    if database.is_half_dropped:
+        return Findings()
+    live = look_at(session, kept.live)
+    if live is None or live.is_half_dropped:
+        state = "is half-dropped" if live is not None else "is not there"
+        return Findings(
+            (
+                Problem(
+                    f"{kept.name} is the only good copy: the database {kept.live} {state}",
+                    hint="Put it back: snap undo --no-safety-snapshot. Or drop it all the same:"
+                    f" {drop_command(kept.name)}",
+                ),
+            )
+        )
+    return check_slots(session, database, "They would be dropped with it, and their readers fail.")
 
 
 def unknown_kept(session: Session, known: Iterable[str]) -> tuple[str, ...]:
@@ -176,8 +209,17 @@ def unknown_kept(session: Session, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for (name,) in rows if name is not None and name not in names)
 
 
-def _database_names(session: Session) -> set[str | None]:
-    return {name for (name,) in session.query("SELECT datname FROM pg_catalog.pg_database")}
+def _databases(session: Session) -> dict[str | None, str | None]:
+    """Return the OID of each database."""
+    rows = session.query("SELECT datname, oid FROM pg_catalog.pg_database")
+    return {row[0]: row[1] for row in rows}
+
+
+def _is_there(note: Note, there: dict[str | None, str | None]) -> bool:
+    """Tell whether the server has what *note* says was kept: another database that was given its
+    name since is not it."""
+    name, oid = _text(note, "kept"), _text(note, "oid")
+    return name in there and oid in ("", there[name])
 
 
 def _kept(note: Note, live: str, database: LiveDatabase) -> KeptDatabase:
@@ -191,6 +233,7 @@ def _kept(note: Note, live: str, database: LiveDatabase) -> KeptDatabase:
         action=_text(note, "action") or "restore",
         snapshot=note.snapshot,
         safety=bytes.fromhex(safety) if _HEX_ID.fullmatch(safety) else None,
+        is_half_dropped=database.is_half_dropped,
     )
 
 

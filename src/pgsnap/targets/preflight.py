@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pgsnap.errors import TargetRefused
 from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sessions.half_dropped import CONNECTION_LIMIT as HALF_DROPPED
 from pgsnap.targets.subscriptions import subscriptions_of, unbinding
 
 
@@ -38,7 +39,8 @@ class Me:
 
 @dataclass(frozen=True, slots=True)
 class LiveDatabase:
-    """The database that applications use. *size_bytes* is None where we may not ask."""
+    """The database that applications use. *size_bytes* is None where we may not ask;
+    *connection_limit* is -1 where there is none."""
 
     name: str
     oid: int
@@ -49,6 +51,14 @@ class LiveDatabase:
     tablespace: str
     size_bytes: int | None
     clients: int
+    is_template: bool = False
+    allows_connections: bool = True
+    connection_limit: int = -1
+
+    @property
+    def is_half_dropped(self) -> bool:
+        """Whether a DROP DATABASE of it was cancelled half-way."""
+        return self.connection_limit == HALF_DROPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +119,15 @@ def look_at(session: Session, name: str) -> LiveDatabase | None:
         " OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')"
         " THEN pg_catalog.pg_database_size(d.oid) END,"
         " (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid"
-        " AND a.usesysid IS NOT NULL AND a.pid <> pg_catalog.pg_backend_pid())"
+        " AND a.usesysid IS NOT NULL AND a.pid <> pg_catalog.pg_backend_pid()),"
+        " d.datistemplate, d.datallowconn, d.datconnlimit"
         " FROM pg_catalog.pg_database d JOIN pg_catalog.pg_roles r ON r.oid = d.datdba"
         f" JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname ="
         f" {literal(name)}"
     )
     if not rows:
         return None
-    oid, owner, encoding, collate, ctype, tablespace, size, clients = rows[0]
+    oid, owner, encoding, collate, ctype, tablespace, size, clients, *doors = rows[0]
     return LiveDatabase(
         name=name,
         oid=int(oid or 0),
@@ -127,6 +138,9 @@ def look_at(session: Session, name: str) -> LiveDatabase | None:
         tablespace=tablespace or "",
         size_bytes=None if size is None else int(size),
         clients=int(clients or 0),
+        is_template=doors[0] == "t",
+        allows_connections=doors[1] == "t",
+        connection_limit=int(doors[2] or -1),
     )
 
 
@@ -195,17 +209,8 @@ def _holders(session: Session, live: LiveDatabase) -> Iterable[Problem]:
             + " ".join(f"ROLLBACK PREPARED {literal(g)};" for g in prepared)
             + " (or COMMIT PREPARED).",
         )
-    slots = _names(
-        session,
-        "SELECT slot_name FROM pg_catalog.pg_replication_slots"
-        f" WHERE database = {literal(live.name)}",
-    )
-    if slots:
-        yield Problem(
-            f"logical replication slots read from the database: {', '.join(slots)}",
-            detail="They would stay with the replaced database, and their readers with it.",
-            hint=" ".join(f"SELECT pg_drop_replication_slot({literal(s)});" for s in slots),
-        )
+    detail = "They would stay with the replaced database, and their readers with it."
+    yield from check_slots(session, live, detail).problems
 
 
 def _check_subscriptions(session: Session, live: LiveDatabase) -> Findings:
@@ -228,6 +233,42 @@ def _check_subscriptions(session: Session, live: LiveDatabase) -> Findings:
         names = ", ".join(disabled)
         warnings = (f"subscriptions that are disabled stay with the replaced database: {names}",)
     return Findings(problems, warnings)
+
+
+def check_slots(session: Session, database: LiveDatabase, detail: str) -> Findings:
+    """Return what logical replication slots read from *database*; *detail* says what would become
+    of them."""
+    rows = session.query(
+        "SELECT slot_name, temporary, active_pid FROM pg_catalog.pg_replication_slots"
+        f" WHERE database = {literal(database.name)} ORDER BY 1"
+    )
+    if not rows:
+        return Findings()
+    return Findings(
+        (
+            Problem(
+                "logical replication slots read from the database:"
+                f" {', '.join(name or '' for name, _, _ in rows)}",
+                detail=detail,
+                hint=" ".join(
+                    _freed(name or "", is_temporary, pid) for name, is_temporary, pid in rows
+                ),
+            ),
+        )
+    )
+
+
+def _freed(slot: str, temporary: str | None, pid: str | None) -> str:
+    """Return what takes a slot away: nobody can drop one that another process holds."""
+    if pid is not None and slot == f"pg_repack_{pid}":
+        return (
+            f"The process {pid} runs REPACK (CONCURRENTLY): wait for it, or cancel it:"
+            f" SELECT pg_cancel_backend({pid});"
+        )
+    if pid is not None and temporary == "t":
+        return f"The slot {slot} ends with its session: SELECT pg_terminate_backend({pid});"
+    reader = f"Stop its reader (process {pid}), then: " if pid is not None else ""
+    return f"{reader}SELECT pg_drop_replication_slot({literal(slot)});"
 
 
 def _check_sessions(session: Session, me: Me, live: LiveDatabase) -> Findings:

@@ -1,7 +1,7 @@
 """Scratch databases: made, marked, dropped, and found again when their maker is gone.
 
 A database is dropped here only if its name has our pattern and it either carries our marker or
-holds nothing at all (its maker died between making and marking it).
+holds nothing at all (its maker died between making and marking it), or is half-dropped already.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from datetime import UTC, datetime
 
 from pgsnap.errors import QueryFailed, RestoreFailed, SnapError, TargetRefused
 from pgsnap.model import DatabaseProperties
+from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sessions.half_dropped import CONNECTION_LIMIT as HALF_DROPPED
+from pgsnap.targets.dropping import drop_database
 from pgsnap.targets.naming import (
     LOADER_PATTERN,
     SCRATCH_PATTERN,
@@ -160,11 +163,6 @@ def _creation_hint(sqlstate: str, properties: DatabaseProperties | None) -> str:
     return ""
 
 
-def drop_database(session: Session, name: str) -> None:
-    """Drop a database and end its sessions; one that is gone already is no error."""
-    session.execute(f"DROP DATABASE IF EXISTS {ident(name)} WITH (FORCE)")
-
-
 def drop_loader(session: Session, token: str) -> None:
     """Drop the temporary role of a restore, if there is one. Its database must be gone, or own
     nothing by it any more."""
@@ -180,7 +178,8 @@ def find_leftovers(
     read before the sessions: a restore opens its session first, and only then makes its database.
     """
     databases = session.query(
-        "SELECT datname, pg_catalog.shobj_description(oid, 'pg_database')"
+        "SELECT datname, pg_catalog.shobj_description(oid, 'pg_database'),"
+        f" datconnlimit = {HALF_DROPPED}"
         " FROM pg_catalog.pg_database"
         f" WHERE datname OPERATOR(pg_catalog.~) {literal(SCRATCH_PATTERN)}"
         " AND NOT datistemplate ORDER BY datname"
@@ -191,11 +190,15 @@ def find_leftovers(
     )
     alive = _alive_tokens(session)
     found: list[Leftover] = []
-    for name, comment in databases:
+    for name, comment, is_half_dropped in databases:
         token = token_of(name or "", SCRATCH_PATTERN)
         if name is None or token is None or token in alive:
             continue
-        if _is_marked(comment) or (comment is None and _holds_nothing(name, open_database)):
+        if (
+            is_half_dropped == "t"
+            or _is_marked(comment)
+            or (comment is None and _holds_nothing(name, open_database))
+        ):
             found.append(Leftover(name=name, token=token))
     for (role,) in roles:
         token = token_of(role or "", LOADER_PATTERN)
@@ -205,11 +208,12 @@ def find_leftovers(
 
 
 def drop_leftovers(
-    session: Session, open_database: Callable[[str], Session]
+    session: Session, open_database: Callable[[str], Session], progress: Progress = SILENT
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Drop what dead restores left. Returns the names that are gone, and why others are not."""
     gone: list[str] = []
     stayed: list[str] = []
+    ((here,),) = session.query("SELECT pg_catalog.current_database()")
     # Roles come last in the list: they can go only after the database that they own.
     for leftover in find_leftovers(session, open_database):
         try:
@@ -217,7 +221,12 @@ def drop_leftovers(
                 drop_loader(session, leftover.token)
             else:
                 drop_subscriptions(session, open_database, leftover.name)
-                drop_database(session, leftover.name)
+                drop_database(
+                    session,
+                    leftover.name,
+                    watch=lambda: open_database(here or ""),
+                    progress=progress,
+                )
         except SnapError as error:
             stayed.append(f"{leftover.name}: {error.message}")
         else:

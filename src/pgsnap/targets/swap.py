@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pgsnap.errors import ConnectionFailed, Interrupted, QueryFailed, RestoreFailed, SnapError
 from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sessions.half_dropped import CONNECTION_LIMIT as HALF_DROPPED
 from pgsnap.sessions.server import Server
 from pgsnap.targets.naming import application_name
 
@@ -37,11 +38,13 @@ _CHANGED = frozenset({"3D000", "42P04", "22012"})
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """The database with this OID, now called *old*, is to be called *new*."""
+    """The database with this OID, now called *old*, is to be called *new*. Where it is put
+    *aside* it may be half-dropped: the server lets such a one be renamed, and nobody use it."""
 
     oid: int
     old: str
     new: str
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,8 @@ def swap_message(renames: Sequence[Rename], statements: Sequence[str]) -> str:
     """Return the one message that does everything or nothing.
 
     The names are looked up by OID after the renames, when nobody else can change them: a database
-    that somebody put in the place of another meanwhile is never taken for it.
+    that somebody put in the place of another meanwhile is never taken for it, and one of which a
+    DROP was cut short meanwhile takes nobody's place.
     """
     parts = [
         "BEGIN",
@@ -136,7 +140,9 @@ def swap_message(renames: Sequence[Rename], statements: Sequence[str]) -> str:
         *(f"ALTER DATABASE {ident(r.old)} RENAME TO {ident(r.new)}" for r in renames),
         *(
             "SELECT 1 / (SELECT pg_catalog.count(*) FROM pg_catalog.pg_database"
-            f" WHERE oid = {r.oid} AND datname = {literal(r.new)})"
+            f" WHERE oid = {r.oid} AND datname = {literal(r.new)}"
+            + ("" if r.aside else f" AND datconnlimit <> {HALF_DROPPED}")
+            + ")"
             for r in renames
         ),
         *statements,

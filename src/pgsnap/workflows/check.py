@@ -19,6 +19,7 @@ from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.cron import parse_cron
 from pgsnap.schedulers.state import Installed, RunRecord, State
+from pgsnap.sessions.half_dropped import CANNOT, drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_system_identifier
 from pgsnap.targets.kept import NotedKept
@@ -27,7 +28,7 @@ from pgsnap.workflows.ages import LOCK_HELD_MAX, MAX_DRILL_AGE, span
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.label_states import LabelState, counted_chains, states
 from pgsnap.workflows.retention import RETIRE_AFTER
-from pgsnap.workflows.server_databases import committed_databases
+from pgsnap.workflows.server_databases import committed_databases, half_dropped_databases
 from pgsnap.workflows.verdicts import VERDICT
 
 # A timer may be late, and a run may wait for another one.
@@ -61,13 +62,14 @@ class LockWaits:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a server says: the databases that it has, the *findings* about them, and which *server*
-    it is, by its system identifier."""
+    """What a server says: the databases that it has, the *findings* about them, which *server* it
+    is, by its system identifier, and which of all its databases are half-dropped."""
 
     databases: tuple[str, ...]
     findings: tuple[Finding, ...]
     lock_waits: LockWaits | None = None
     server: str = ""
+    half_dropped: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class CheckReport:
     runs: list[RunRecord] = field(default_factory=list)
     lock_waits: LockWaits | None = None
     free_bytes: int | None = None
+    half_dropped: tuple[str, ...] = ()
 
     @property
     def level(self) -> Level:
@@ -242,7 +245,10 @@ def ask_databases(find_server: Callable[[], Server], *, every: bool) -> Asked:
         text = f"the database server cannot be asked: {error.message}"
         return Asked((), (Finding(Level.RED, "database", text),))
     silent, waits, identifier = [], [], ""
+    dead = half_dropped_databases(server)
     for each in names:
+        if each in dead:
+            continue
         try:
             found_waits, identifier = _lock_waits(server, each)
             waits.append(found_waits)
@@ -254,7 +260,27 @@ def ask_databases(find_server: Callable[[], Server], *, every: bool) -> Asked:
     total = LockWaits(
         sum(one.sessions for one in waits), max((one.longest_seconds for one in waits), default=0.0)
     )
-    return Asked(tuple(names), tuple(found), total if waits else None, identifier)
+    return Asked(tuple(names), tuple(found), total if waits else None, identifier, dead)
+
+
+def check_half_dropped(report: CheckReport, asked: Asked) -> None:
+    """Tell of databases that nobody can enter any more: red is one that has snapshots, or that
+    *asked* was about."""
+    report.half_dropped = asked.half_dropped
+    labels = {state.database for state in report.labels if state.newest is not None}
+    lives = {kept.live for kept in report.kept if kept.name not in asked.half_dropped}
+    for name in asked.half_dropped:
+        command = drop_command(name)
+        if name in {kept.name for kept in report.kept}:
+            text = f"the kept database {name} is {CANNOT} ({command})"
+            report.add(Level.WARNING, "kept", text, name)
+        elif name in asked.databases or name in labels:
+            way = "snap undo --no-safety-snapshot" if name in lives else "snap restore"
+            text = f"database {name} is half-dropped, nobody can enter it: {way}, or {command}"
+            report.add(Level.RED, "database", text, name)
+        else:
+            text = f"database {name} is half-dropped, and not committed ({command})"
+            report.add(Level.WARNING, "database", text, name)
 
 
 def _lock_waits(server: Server, database: str) -> tuple[LockWaits, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.state import Installed
 from pgsnap.sessions.base import Session, ident
+from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.targets.preflight import check_replaceable, check_server, look_at, who_am_i
 from pgsnap.targets.read_only import SETTING as READ_ONLY_SETTING
@@ -75,18 +76,19 @@ def look_at_repository(
     expected: Sequence[str] = (),
     server: Callable[[], str] = str,
     retire_after: timedelta = RETIRE_AFTER,
+    half_dropped: Collection[str] = (),
 ) -> list[Step]:
     """Return the steps about the repository: is it there, private, writable; its snapshots, those
     of the *expected* databases too, where several servers stand under a label of the one whose
     system identifier *server* returns, its drills, what it knows of kept databases, and locks that
-    nobody gives back."""
+    nobody gives back. Of kept databases that are *half_dropped* the steps about the server tell."""
     mode = open_to_others(path)
     try:
         with open_it() as repo:
             steps = [Step("repository", Health.OK, f"{path} is there")]
             steps.append(_access(path, mode))
             steps += in_short(_snapshots(repo, now, expected, server, retire_after))
-            steps.append(_kept(repo, now))
+            steps.append(_kept(repo, now, half_dropped))
     except RepositoryLocked as error:
         return [_lock(path, error, now)]
     except SnapError as error:
@@ -192,33 +194,54 @@ def _drill(state: LabelState, now: datetime, command: str) -> Step:
     return Step("drill", Health.OK, f"a drill of {state.name} passed {span(age)} ago")
 
 
-def _kept(repo: Repository, now: datetime) -> Step:
-    kept = read_kept_notes(repo).kept()
+def _kept(repo: Repository, now: datetime, half_dropped: Collection[str]) -> Step:
+    kept = [one for one in read_kept_notes(repo).kept() if one.name not in half_dropped]
     if not kept:
         return Step("kept", Health.OK, "no replaced database is kept")
     words = ", ".join(f"{one.name} ({span(now - one.since)})" for one in kept)
-    return Step(
-        "kept",
-        Health.WARNING,
-        f"replaced databases are kept: {words}",
-        "Where the restore was right: snap undo --discard",
-    )
+    text = f"replaced databases are kept: {words}"
+    if any(one.live in half_dropped for one in kept):
+        way = "Put back what nobody can enter: snap undo --no-safety-snapshot"
+    else:
+        way = "Where the restore was right: snap undo --discard"
+    return Step("kept", Health.WARNING, text, way)
+
+
+def look_at_half_dropped(names: Iterable[str], live: str) -> list[Step]:
+    """Return the steps about databases that nobody can enter any more; *live* is the one that is
+    looked at."""
+    steps = []
+    for name in names:
+        if name == live:
+            text = f"the database {name} is half-dropped: nobody can enter it"
+            way = "Put back the kept one (snap undo --no-safety-snapshot), or a snapshot: snap log"
+            steps.append(Step("database", Health.RED, text, f"{way}, snap restore"))
+        else:
+            way = f"Drop it in psql: {drop_command(name)}"
+            text = f"half-dropped: cannot be put back: {name}"
+            steps.append(Step("database", Health.WARNING, text, way))
+    return in_short(steps)
 
 
 def look_at_server(
-    server: Server, unnamed_hint: str = "", databases: Sequence[str] = ()
+    server: Server,
+    unnamed_hint: str = "",
+    databases: Sequence[str] = (),
+    half_dropped: Collection[str] = (),
 ) -> list[Step]:
     """Return the steps about PostgreSQL: reached, the client's tools, rights to read and to
     restore, in each of *databases* where there are any, else in the one of *server*, and what
     killed restores left.
 
-    *unnamed_hint* says what to do where nothing named this server and it does not answer."""
+    *unnamed_hint* says what to do where nothing named this server and it does not answer.
+    Nobody can enter those that are *half_dropped*."""
+    is_dead = server.endpoint.database in half_dropped
     try:
-        with server.connect() as session:
+        with server.connect(server.maintenance_database() if is_dead else None) as session:
             version = session.server_version_num
             words = f"{server.endpoint.display()} answers, PostgreSQL {version // 10000}"
             steps = [Step("server", Health.OK, words), _tools(server)]
-            if not databases:
+            if not databases and not is_dead:
                 steps.append(_rights_to_read(session))
                 steps += _rights_to_restore(server, session, server.endpoint.database)
             left = _leftovers(server, session)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from pgsnap.errors import (
@@ -26,9 +27,9 @@ from pgsnap.sessions.base import ident
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.cleaning import clean_up_whole
+from pgsnap.targets.dropping import drop_database
 from pgsnap.targets.naming import application_name, new_token, scratch_name
 from pgsnap.targets.requirements import source_major
-from pgsnap.targets.scratch import drop_database
 from pgsnap.targets.subscriptions import drop_subscriptions
 from pgsnap.words import plural, rate, size
 from pgsnap.workflows import drill_checks
@@ -356,15 +357,15 @@ class _Drill:
     @contextlib.contextmanager
     def _scratch(self, server: Server) -> Iterator[None]:
         """Keep the scratch database from being taken for a leftover, and drop it at the end."""
-        maintenance = server.maintenance_database()
+        connect = partial(server.connect, server.maintenance_database())
 
         def drop() -> None:
             # In a session of its own: the other may have been lost meanwhile.
-            with server.connect(maintenance) as session:
+            with connect() as session:
                 drop_subscriptions(session, (self.quiet or server).connect, self.name)
-                drop_database(session, self.name)
+                drop_database(session, self.name, watch=connect, progress=self.progress)
 
-        with server.connect(maintenance, application_name(self.token)):
+        with connect(application_name(self.token)):
             try:
                 yield
             finally:

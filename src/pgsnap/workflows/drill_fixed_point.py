@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 from pgsnap.dump.ddl import ddl_entries
 from pgsnap.dump.entry_filter import LeftOut, leave_out
@@ -18,10 +19,11 @@ from pgsnap.model import Origin, SectionKind, SectionName, SectionStart
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.cleaning import clean_up_whole
+from pgsnap.targets.dropping import drop_database
 from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
 from pgsnap.targets.feeder import PSQL_ARGUMENTS, Feeder
 from pgsnap.targets.naming import application_name, scratch_name
-from pgsnap.targets.scratch import create_scratch, drop_database
+from pgsnap.targets.scratch import create_scratch
 from pgsnap.targets.subscriptions import drop_subscriptions
 
 _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
@@ -51,7 +53,8 @@ def unstable_definitions(
             # In a session of its own: an interrupt may have ended the other.
             with server.connect(maintenance) as other:
                 drop_subscriptions(other, server.connect, scratch_name(again, token))
-                drop_database(other, scratch_name(again, token))
+                watch = partial(server.connect, maintenance)
+                drop_database(other, scratch_name(again, token), watch=watch)
 
         try:
             scratch = create_scratch(session, again, token, origin.properties, snapshot=snapshot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,7 +29,8 @@ class KeptEntry:
     """A replaced database that is kept on a server, as the notes have it: it may be gone.
 
     *live* is the name that it had; *since* when it was replaced, by *action* ("restore" or
-    "undo"); *size_bytes* what it had then, None where that was not noted."""
+    "undo"); *size_bytes* what it had then, None where that was not noted. Where its server was
+    asked it may be known as half-dropped."""
 
     database: str
     name: str
@@ -36,6 +38,7 @@ class KeptEntry:
     since: datetime
     action: str
     size_bytes: int | None
+    is_half_dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,19 @@ def last_saved(repo: Repository, label: str, server: str) -> LogEntry | None:
     return LogEntry(found, repo.snapshot(found), ()) if found is not None else None
 
 
-def kept(repo: Repository, *, database: str | None) -> list[KeptEntry]:
-    """Return the kept databases, the last replaced first: of one label, or of all. Asks no
-    server."""
+def kept(
+    repo: Repository,
+    *,
+    database: str | None,
+    half_dropped: Callable[[], Collection[str]] = tuple,
+) -> list[KeptEntry]:
+    """Return the kept databases, the last replaced first: of one label, or of all. Where there are
+    any, *half_dropped* is asked which databases of the server nobody can enter any more."""
+    found = read_kept_notes(repo, database).kept()
+    dead = half_dropped() if found else ()
     return [
-        KeptEntry(k.label, k.name, k.live, k.since, k.action, k.size_bytes)
-        for k in read_kept_notes(repo, database).kept()
+        KeptEntry(k.label, k.name, k.live, k.since, k.action, k.size_bytes, k.name in dead)
+        for k in found
     ]
 
 

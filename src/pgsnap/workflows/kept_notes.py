@@ -7,23 +7,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pgsnap.errors import SnapError
+from pgsnap.errors import Interrupted, SnapError, TargetRefused
 from pgsnap.model import Note, SnapshotId
+from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
-from pgsnap.sessions.base import Session, ident
+from pgsnap.sessions.base import Session
+from pgsnap.targets.dropping import drop_replaced
 from pgsnap.targets.kept import (
     DISCARDED,
     NEVER_MADE,
     SWAPPED,
     KeptDatabase,
     NotedKept,
+    check_droppable,
     discarded_note,
     noted_kept,
     notes_of_gone,
 )
 from pgsnap.targets.preflight import look_at
-from pgsnap.targets.scratch import drop_database
 from pgsnap.targets.subscriptions import drop_subscriptions
 
 
@@ -97,6 +99,7 @@ def drop_kept(
     open_database: Callable[[str], Session],
     label: str,
     kept: Iterable[KeptDatabase],
+    progress: Progress = SILENT,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Drop kept databases and note it. Returns the names that are gone, and why others are not."""
     gone: list[str] = []
@@ -104,14 +107,53 @@ def drop_kept(
     for each in kept:
         try:
             with connect() as session:
-                session.execute(f"ALTER DATABASE {ident(each.name)} IS_TEMPLATE false")
-                drop_subscriptions(session, open_database, each.name, enabled_too=False)
-                drop_database(session, each.name)
+                for problem in check_droppable(session, each).problems:
+                    raise TargetRefused(problem.message, detail=problem.detail, hint=problem.hint)
+                drop_one_kept(
+                    repo,
+                    session,
+                    open_database,
+                    label,
+                    each,
+                    watch=connect,
+                    progress=progress,
+                )
+        except Interrupted:
+            raise
         except SnapError as error:
-            stayed.append(f"{each.name} could not be dropped: {error.message}")
-            continue
-        gone.append(each.name)
-        # What cannot be noted now is noted another time.
-        with contextlib.suppress(SnapError):
-            note_end(repo, label, each.name, each.live, each.snapshot, "dropped")
+            words = f"{each.name} could not be dropped: {error.message}. {error.hint}"
+            stayed.append(words.strip())
+        else:
+            gone.append(each.name)
     return tuple(gone), tuple(stayed)
+
+
+def drop_one_kept(
+    repo: Repository,
+    session: Session,
+    open_database: Callable[[str], Session],
+    label: str,
+    kept: KeptDatabase,
+    *,
+    watch: Callable[[], Session],
+    progress: Progress = SILENT,
+) -> None:
+    """Drop *kept* and note it. What cannot be noted now is noted another time.
+
+    Raises TargetRefused, QueryFailed, ConnectionFailed, and Interrupted for a signal that came
+    meanwhile, when it is dropped."""
+    try:
+        drop_subscriptions(session, open_database, kept.name, enabled_too=False)
+        drop_replaced(session, kept.name, watch=watch, progress=progress)
+    except KeyboardInterrupt as stop:
+        with watch() as other:
+            if look_at(other, kept.name) is not None:
+                raise
+        _note_dropped(repo, label, kept)
+        raise Interrupted(f"interrupted, but {kept.name} was dropped already") from stop
+    _note_dropped(repo, label, kept)
+
+
+def _note_dropped(repo: Repository, label: str, kept: KeptDatabase) -> None:
+    with contextlib.suppress(SnapError):
+        note_end(repo, label, kept.name, kept.live, kept.snapshot, "dropped")

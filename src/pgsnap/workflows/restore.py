@@ -21,6 +21,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.targets.cleaning import clean_up_whole
+from pgsnap.targets.dropping import drop_database
 from pgsnap.targets.dumptext import understands_restrict
 from pgsnap.targets.feeder import (
     PSQL_ARGUMENTS,
@@ -47,7 +48,6 @@ from pgsnap.targets.row_order import Table, empty_tables
 from pgsnap.targets.scratch import (
     Scratch,
     create_scratch,
-    drop_database,
     drop_leftovers,
     drop_loader,
     still_scratch,
@@ -125,12 +125,13 @@ class _Restore:
         try:
             self._look_after()
             discarded = self._discard_old()
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, Interrupted) as error:
             raise self._interrupted_after() from error
         return RestoreReport(
             snapshot_id=self.plan.snapshot_id,
             database=self.plan.database,
             kept=kept_name(self.plan.database, self.token) if self.plan.live else None,
+            kept_is_half_dropped=self.plan.live is not None and self.plan.live.is_half_dropped,
             safety=self.safety_id,
             rows=loaded.rows,
             plain_bytes=loaded.plain_bytes,
@@ -172,7 +173,7 @@ class _Restore:
     # -- before the load -----------------------------------------------------------------------
 
     def _drop_leftovers(self, session: Session) -> None:
-        gone, stayed = drop_leftovers(session, self.server.connect)
+        gone, stayed = drop_leftovers(session, self.server.connect, self.progress)
         for name in gone:
             self.progress.say(f"dropped what a dead restore left: {name}")
         self.warnings.extend(f"a leftover could not be dropped: {text}" for text in stayed)
@@ -305,7 +306,8 @@ class _Restore:
             with self._connect() as session:
                 self._check_unchanged(session)
             if plan.live is not None:
-                renames.insert(0, Rename(oid=plan.live.oid, old=names.live, new=names.kept))
+                aside = Rename(oid=plan.live.oid, old=names.live, new=names.kept, aside=True)
+                renames.insert(0, aside)
                 # Before the swap: undo must find the kept database after a kill right behind it.
                 self.note = swapped_note(
                     plan.label,
@@ -317,6 +319,7 @@ class _Restore:
                     system_identifier=plan.server.system_identifier,
                     host=plan.host,
                     size_bytes=plan.live.size_bytes,
+                    oid=plan.live.oid,
                 )
                 self.repo.add_note(self.note)
             sql = [statement.for_database(names.live) for statement in statements]
@@ -327,9 +330,9 @@ class _Restore:
                 # In the same transaction: a killed drill leaves nothing that is not known again.
                 sql.append(still_scratch(names.live, plan.snapshot_id.hex()))
             # A copy takes nobody's place: nothing that is connected has to go.
-            aside = self.aside if plan.live is not None else contextlib.nullcontext
+            stopped = self.aside if plan.live is not None else contextlib.nullcontext
             report = swap_aside(
-                aside, self.server, renames, sql, token=self.token, progress=self.progress
+                stopped, self.server, renames, sql, token=self.token, progress=self.progress
             )
             self.is_done = True
             return report
@@ -358,7 +361,12 @@ class _Restore:
             return ()
         quiet = self.server.without_event_triggers()
         gone, stayed = drop_kept(
-            self.repo, self._connect, quiet.connect, self.plan.label, self.plan.kept
+            self.repo,
+            self._connect,
+            quiet.connect,
+            self.plan.label,
+            self.plan.kept,
+            self.progress,
         )
         self.warnings.extend(stayed)
         return gone
@@ -376,7 +384,7 @@ class _Restore:
             terminate_sessions(session, self.token)
             scratch = scratch_name(self.plan.database, self.token)
             drop_subscriptions(session, self.server.without_event_triggers().connect, scratch)
-            drop_database(session, scratch)
+            drop_database(session, scratch, watch=self._connect, progress=self.progress)
             drop_loader(session, self.token)
         note_if_never_made(self.repo, self._connect, self.note)
 

@@ -3,25 +3,47 @@ of itself. Changes nothing."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pgsnap.model import Snapshot
 from pgsnap.repository.index_place import is_writable
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sessions.half_dropped import CANNOT, drop_command
 from pgsnap.sources.parts import left_out
-from pgsnap.targets.kept import KeptDatabase, unknown_kept
+from pgsnap.targets.kept import KeptDatabase, check_droppable, unknown_kept
 from pgsnap.targets.preflight import Findings, LiveDatabase, Problem
 from pgsnap.targets.properties import differences, read_applied
 
 
-def check_kept(session: Session, kept: tuple[KeptDatabase, ...], *, discard_old: bool) -> Findings:
-    """Tell of databases that are kept already: no third copy is made unasked."""
+def check_kept(
+    session: Session, kept: tuple[KeptDatabase, ...], live: LiveDatabase, *, discard_old: bool
+) -> Findings:
+    """Tell of databases that are kept already: no third copy is made unasked. One that is
+    half-dropped is no copy, and neither is a half-dropped live one."""
     warnings = tuple(
         f"the database {name} looks like a kept one, but no note of this repository names it"
         for name in unknown_kept(session, [database.name for database in kept])
     )
-    if not kept or discard_old:
+    for dead in kept:
+        if dead.is_half_dropped and not discard_old:
+            warnings += (
+                f"the kept database {dead.name} is {CANNOT}; drop it: snap undo --discard, or"
+                f" in psql: {drop_command(dead.name)}",
+            )
+    whole = [database for database in kept if not database.is_half_dropped]
+    if live.is_half_dropped:
+        warnings += (
+            f"the database {live.name} is half-dropped: what is replaced is lost already",
+            *(
+                f"{good.name} is whole, and stays: snap undo --no-safety-snapshot puts it back as"
+                f" {good.live}"
+                for good in whole
+            ),
+        )
+    if not whole or discard_old or live.is_half_dropped:
         return Findings(warnings=warnings)
-    names = ", ".join(database.name for database in kept)
+    names = ", ".join(database.name for database in whole)
     return Findings(
         (
             Problem(
@@ -33,6 +55,21 @@ def check_kept(session: Session, kept: tuple[KeptDatabase, ...], *, discard_old:
         ),
         warnings,
     )
+
+
+def droppable(
+    session: Session, kept: tuple[KeptDatabase, ...], live: LiveDatabase
+) -> tuple[tuple[KeptDatabase, ...], Findings]:
+    """Return which of *kept* a restore over *live* may drop at its end, and why others stay."""
+    if live.is_half_dropped:
+        return tuple(database for database in kept if database.is_half_dropped), Findings()
+    found: list[KeptDatabase] = []
+    told: list[str] = []
+    for database in kept:
+        problems = check_droppable(session, database).problems
+        told += (f"{database.name} stays: {p.message}. {p.hint}" for p in problems)
+        found += [] if problems else [database]
+    return tuple(found), Findings(warnings=tuple(told))
 
 
 def check_repository(repo: Repository) -> Findings:
@@ -71,7 +108,10 @@ def what_goes_back(session: Session, snapshot: Snapshot, live: LiveDatabase) -> 
     """Tell which of owner, privileges and settings were changed since the snapshot."""
     if snapshot.origin.properties is None:
         return Findings()
-    changed = differences(snapshot.origin.properties, read_applied(session, live.name))
+    found = read_applied(session, live.name)
+    if live.is_half_dropped:
+        found = replace(found, connection_limit=snapshot.origin.properties.connection_limit)
+    changed = differences(snapshot.origin.properties, found)
     return Findings(
         warnings=tuple(f"unlike in the snapshot, {text}; this goes back" for text in changed)
     )

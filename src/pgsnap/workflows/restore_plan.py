@@ -13,6 +13,7 @@ from pgsnap.repository.stream import NOT_SENT, snapshot_stream
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
+from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_properties, read_server
 from pgsnap.targets.kept import KeptDatabase, find_kept
@@ -28,6 +29,7 @@ from pgsnap.targets.preflight import (
     who_am_i,
 )
 from pgsnap.targets.read_only import ReadOnly, check_read_only, plan_read_only
+from pgsnap.targets.readable import check_doors, check_readable
 from pgsnap.targets.requirements import check_requirements, check_space, needed_bytes
 from pgsnap.targets.role_differences import role_differences
 from pgsnap.targets.roles import MissingRole, missing_roles, needed_roles, server_roles
@@ -36,6 +38,7 @@ from pgsnap.workflows.restore_checks import (
     check_kept,
     check_repository,
     check_whole,
+    droppable,
     lost_labels,
     what_goes_back,
 )
@@ -57,6 +60,7 @@ class RestoreOptions:
     *no_owner*, *no_acl*: everything belongs to us, and rights are left out, in a new database.
     *partial*: a snapshot of a part of a database may replace the whole. *from_server*: so may one
     of this other server (LABEL@ID) replace a database that has snapshots of its own.
+    *with_safety*: what is replaced is recorded first, and so must be readable.
     """
 
     to: str | None = None
@@ -73,6 +77,7 @@ class RestoreOptions:
     no_acl: bool = False
     partial: bool = False
     from_server: str | None = None
+    with_safety: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +141,7 @@ def plan_restore(
         snapshot = _as_clone(snapshot, options, me)
         live = look_at(session, database)
         if options.to is not None and live is not None:
-            raise TargetExists(
-                f'the database "{database}" exists already',
-                detail="A restore with --to makes a new database.",
-                hint=f"Choose another name, or drop it: dropdb {database}",
-            )
+            raise _exists(live)
         info = read_server(session)
         present = server_roles(session)
         needed = needed_roles(snapshot)
@@ -158,7 +159,13 @@ def plan_restore(
             findings += Findings(warnings=notes.warnings)
             findings += check_replaceable(session, me, live, maintenance)
             findings += check_repository(repo)
-            findings += check_kept(session, kept, discard_old=options.discard_old)
+            findings += check_kept(session, kept, live, discard_old=options.discard_old)
+            if options.discard_old:
+                kept, why_not = droppable(session, kept, live)
+                findings += why_not
+            findings += Findings(warnings=check_doors(live, None, live.name))
+            if options.with_safety:
+                findings += check_readable(server, session, live)
             findings += check_read_only(session, live)
             if options.read_only:
                 read_only = plan_read_only(session, live)
@@ -238,6 +245,17 @@ def sections_to_send(
         and not (tables and section.name.kind is SectionKind.LARGE_OBJECTS)
         and not (tables and section.name.kind is SectionKind.DATA and section.name not in wanted)
     ]
+
+
+def _exists(there: LiveDatabase) -> TargetExists:
+    state, command = "", f"dropdb {there.name}"
+    if there.is_half_dropped:
+        state, command = ", and is half-dropped", drop_command(there.name)
+    return TargetExists(
+        f'the database "{there.name}" exists already{state}',
+        detail="A restore with --to makes a new database.",
+        hint=f"Choose another name, or drop it: {command}",
+    )
 
 
 def _check_clone(options: RestoreOptions) -> None:
@@ -343,9 +361,9 @@ def _properties(
     """The snapshot's own properties, else those of the database that is replaced."""
     if snapshot.origin.properties is not None:
         return snapshot.origin.properties, Findings()
-    if live is None:
+    if live is None or live.is_half_dropped or not live.allows_connections:
         return None, Findings(
             warnings=("nothing is known of encoding, locale and owner: the server's defaults hold",)
         )
-    with server.connect(live.name) as session:
+    with server.without_event_triggers().connect(live.name) as session:
         return read_properties(session), Findings()

@@ -20,8 +20,9 @@ class PhaseSeconds:
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport:
-    """What was done. *kept* is where the replaced database is now, None if there was none;
-    *unreachable_seconds* bounds how long no new login could succeed."""
+    """What was done. *kept* is where the replaced database is now, None if there was none
+    (where it was half-dropped, it can only be dropped); *unreachable_seconds* bounds how long no
+    new login could succeed."""
 
     snapshot_id: SnapshotId
     database: str
@@ -34,3 +35,4 @@ class RestoreReport:
     created_roles: tuple[str, ...]
     discarded: tuple[str, ...]
     warnings: tuple[str, ...]
+    kept_is_half_dropped: bool = False

@@ -1,19 +1,38 @@
-"""The databases of a server that a schedule commits where it commits all of them."""
+"""The databases of a server that a schedule commits where it commits all of them, and those that
+nobody can commit any more."""
 
 from __future__ import annotations
 
+from pgsnap.errors import ConnectionFailed, SnapError
+from pgsnap.sessions.failures import was_never_reached
+from pgsnap.sessions.half_dropped import CONNECTION_LIMIT, half_dropped
 from pgsnap.sessions.server import Server
 
 
 def committed_databases(server: Server) -> list[str]:
-    """Return the databases of *server* by name, without templates and what restores made.
+    """Return the databases of *server* by name, without templates, what restores made, and what is
+    half-dropped.
 
     Raises ConnectionFailed, QueryFailed.
     """
     with server.connect(server.maintenance_database(), "snap schedule") as session:
         rows = session.query(
             "SELECT d.datname FROM pg_catalog.pg_database d WHERE d.datallowconn"
-            " AND NOT d.datistemplate"
+            f" AND NOT d.datistemplate AND d.datconnlimit <> {CONNECTION_LIMIT}"
             " AND d.datname OPERATOR(pg_catalog.!~) '__snap_(kept_)?[0-9a-f]{10}$' ORDER BY 1"
         )
     return [row[0] for row in rows if row[0]]
+
+
+def half_dropped_databases(server: Server) -> tuple[str, ...]:
+    """Return the half-dropped databases of *server*; none where nobody can be asked."""
+    for find in (server.maintenance_database, lambda: server.endpoint.database):
+        try:
+            with server.connect(find(), "snap check") as session:
+                return half_dropped(session)
+        except ConnectionFailed as error:
+            if was_never_reached(error):
+                break
+        except SnapError:
+            break
+    return ()

@@ -12,17 +12,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pgsnap.errors import RestoreFailed, SnapError, TargetRefused
+from pgsnap.errors import Interrupted, RestoreFailed, SnapError, TargetRefused
 from pgsnap.model import Note, ServerInfo, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
-from pgsnap.sessions.base import Session, ident
+from pgsnap.sessions.base import Session
+from pgsnap.sessions.half_dropped import CANNOT, drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
-from pgsnap.targets.kept import KeptDatabase, SwapNames, find_kept
+from pgsnap.targets.kept import KeptDatabase, SwapNames, check_droppable, find_kept
 from pgsnap.targets.kept import swapped_note as note_of_swap
 from pgsnap.targets.naming import application_name, kept_name, new_token
 from pgsnap.targets.preflight import (
+    Findings,
     LiveDatabase,
     Problem,
     check_replaceable,
@@ -32,10 +34,10 @@ from pgsnap.targets.preflight import (
     who_am_i,
 )
 from pgsnap.targets.read_only import check_read_only
-from pgsnap.targets.scratch import drop_database
-from pgsnap.targets.subscriptions import drop_subscriptions
+from pgsnap.targets.readable import check_doors, check_readable
 from pgsnap.targets.swap import Rename, interrupted_after, swap_aside
 from pgsnap.workflows.kept_notes import (
+    drop_one_kept,
     note_end,
     note_if_never_made,
     note_what_is_gone,
@@ -63,13 +65,27 @@ class UndoPlan:
 
 @dataclass(frozen=True, slots=True)
 class UndoReport:
-    """What was done. *kept* is where the replaced database is now, None if there was none."""
+    """What was done. *kept* is where the replaced database is now, None if there was none; where it
+    was half-dropped, it can only be dropped."""
 
     database: str
     kept: str | None
     safety: SnapshotId | None
     seconds: float
     unreachable_seconds: float
+    kept_is_half_dropped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardPlan:
+    """The kept database that would be dropped, and what forbids it."""
+
+    kept: KeptDatabase
+    refusals: tuple[Problem, ...]
+
+    def check(self) -> None:
+        """Raise TargetRefused with every reason that forbids this."""
+        refuse(self.refusals, f"dropping {self.kept.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +107,11 @@ def kept_databases(repo: Repository, server: Server, label: str) -> tuple[KeptDa
         return _kept(repo, server, session, label)
 
 
-def plan_undo(repo: Repository, server: Server, label: str) -> UndoPlan:
-    """Look at the server and tell what an undo would do. Changes nothing.
+def plan_undo(
+    repo: Repository, server: Server, label: str, *, with_safety: bool = False
+) -> UndoPlan:
+    """Look at the server and tell what an undo would do. Changes nothing. *with_safety*: the live
+    database is to be recorded first, and so must be readable.
 
     Raises TargetRefused when no kept database is there.
     """
@@ -105,11 +124,17 @@ def plan_undo(repo: Repository, server: Server, label: str) -> UndoPlan:
         # It is renamed too, so the same rules hold for it.
         database = look_at(session, kept.name)
         if database is not None:
+            others = _kept(repo, server, session, label)
+            findings += _check_whole(database, others) + Findings(
+                warnings=check_doors(live, database, kept.live)
+            )
             findings += check_replaceable(session, me, database, maintenance)
             findings += check_read_only(session, database)
         if live is not None:
             findings += check_replaceable(session, me, live, maintenance)
             findings += check_read_only(session, live)
+            if with_safety:
+                findings += check_readable(server, session, live)
         warnings = findings.warnings + read_kept_notes(repo, label).warnings
         if live is None:
             warnings += (f"there is no database {kept.live} now; nothing will be replaced",)
@@ -151,7 +176,7 @@ def undo(
     new_kept = kept_name(kept.live, token) if live is not None else None
     note: Note | None = None
     if live is not None and new_kept is not None:
-        renames.insert(0, Rename(oid=live.oid, old=live.name, new=new_kept))
+        renames.insert(0, Rename(oid=live.oid, old=live.name, new=new_kept, aside=True))
         names = SwapNames(live=live.name, kept=new_kept, scratch=kept.name)
         # Before the swap: the next undo must find it after a kill right behind the swap.
         note = note_of_swap(
@@ -164,6 +189,7 @@ def undo(
             system_identifier=plan.server.system_identifier,
             host=plan.host,
             size_bytes=live.size_bytes,
+            oid=live.oid,
         )
         repo.add_note(note)
     progress.phase("swap")
@@ -185,30 +211,72 @@ def undo(
         safety=safety_id,
         seconds=time.monotonic() - started,
         unreachable_seconds=swapped.unreachable_seconds if live is not None else 0.0,
+        kept_is_half_dropped=live is not None and live.is_half_dropped,
     )
 
 
-def discard(
+def plan_discard(
     repo: Repository, server: Server, label: str, *, name: str | None = None
-) -> DiscardReport:
-    """Drop a kept database (*name*, default the last replaced) and note it.
+) -> DiscardPlan:
+    """Tell which kept database (*name*, default one that is half-dropped, else the last replaced)
+    would be dropped, and what forbids it. Changes nothing.
 
-    Raises TargetRefused when there is none, RestoreFailed when the server refuses the drop.
+    Raises TargetRefused when there is none.
     """
     with server.connect(server.maintenance_database()) as session:
-        kept = _newest(repo, server, session, label, name)
+        return _plan_discard(repo, server, session, label, name)
+
+
+def _plan_discard(
+    repo: Repository, server: Server, session: Session, label: str, name: str | None
+) -> DiscardPlan:
+    kept = _newest(repo, server, session, label, name)
+    if name is None:
+        dead = (k for k in _kept(repo, server, session, label) if k.is_half_dropped)
+        kept = next(dead, kept)
+    return DiscardPlan(kept, check_droppable(session, kept).problems)
+
+
+def discard(
+    repo: Repository,
+    server: Server,
+    label: str,
+    *,
+    name: str | None = None,
+    progress: Progress = SILENT,
+) -> DiscardReport:
+    """Drop a kept database, chosen as by `plan_discard`, and note it.
+
+    Raises TargetRefused when there is none or something forbids it, RestoreFailed when the server
+    refuses the drop, Interrupted (it is dropped nevertheless).
+    """
+    maintenance = server.maintenance_database()
+
+    def watch() -> Session:
+        return server.connect(maintenance)
+
+    with server.connect(maintenance) as session:
+        plan = _plan_discard(repo, server, session, label, name)
+        plan.check()
+        kept = plan.kept
         try:
-            session.execute(f"ALTER DATABASE {ident(kept.name)} IS_TEMPLATE false")
-            quiet = server.without_event_triggers()
-            drop_subscriptions(session, quiet.connect, kept.name, enabled_too=False)
-            drop_database(session, kept.name)
+            drop_one_kept(
+                repo,
+                session,
+                server.without_event_triggers().connect,
+                label,
+                kept,
+                watch=watch,
+                progress=progress,
+            )
+        except Interrupted:
+            raise
         except SnapError as error:
             raise RestoreFailed(
                 f"the kept database {kept.name} cannot be dropped",
                 detail=f"{error.message}. {error.detail}".strip(),
                 hint=error.hint or "Connect as its owner or as a superuser.",
             ) from error
-    note_end(repo, label, kept.name, kept.live, kept.snapshot, "dropped")
     return DiscardReport(database=kept.live, name=kept.name, size_bytes=kept.size_bytes)
 
 
@@ -244,6 +312,24 @@ def _newest(
     return found[0]
 
 
+def _check_whole(database: LiveDatabase, kept: tuple[KeptDatabase, ...]) -> Findings:
+    """Tell whether *database*, the last that was replaced, can be put back; *kept* are all."""
+    if not database.is_half_dropped:
+        return Findings()
+    whole = [other.name for other in kept if not other.is_half_dropped]
+    then = f" Then snap undo puts back {whole[0]}, which was replaced before." if whole else ""
+    drop = drop_command(database.name)
+    return Findings(
+        (
+            Problem(
+                f"the kept database {database.name} is {CANNOT}",
+                detail="A DROP DATABASE of it was cut short, and nobody can enter it any more.",
+                hint=f"Drop it: snap undo --discard, or in psql: {drop}{then}",
+            ),
+        )
+    )
+
+
 def _check_unchanged(server: Server, plan: UndoPlan, token: str) -> None:
     maintenance = server.maintenance_database()
     with server.connect(maintenance, application_name(token)) as session:
@@ -258,6 +344,7 @@ def _check_unchanged(server: Server, plan: UndoPlan, token: str) -> None:
                 detail="Somebody made, dropped or renamed one meanwhile. Nothing was changed.",
                 hint="Run snap undo again.",
             )
+        refuse(_check_whole(kept, ()).problems, f"the undo of {kept.name}")
         if live is not None:
             found = check_replaceable(session, who_am_i(session), live, maintenance)
             refuse(found.problems, f"the undo of {live.name}")

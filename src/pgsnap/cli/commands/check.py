@@ -137,6 +137,7 @@ def _looked_at(
     if asked is not None:
         report.findings += asked.findings
         report.lock_waits = asked.lock_waits
+        check.check_half_dropped(report, asked)
     return report
 
 

@@ -14,6 +14,7 @@ from pgsnap.cli.retention_options import chosen_retire_after
 from pgsnap.cli.stopping import ServicesAside, left_stopped, service_fields
 from pgsnap.cli.world import (
     database_of_dsn,
+    half_dropped_now,
     identifier_of,
     open_repository,
     server_of,
@@ -91,6 +92,7 @@ def _steps(invocation: Invocation) -> list[Step]:
     invocation.wait_briefly()
     settings = invocation.settings
     databases = _databases(invocation)
+    dead = half_dropped_now(settings)
     stored = doctor.look_at_repository(
         settings.repository,
         lambda: open_repository(invocation, warn_of_access=False),
@@ -98,13 +100,15 @@ def _steps(invocation: Invocation) -> list[Step]:
         expected=databases or _named(settings),
         server=lambda: _identifier(settings),
         retire_after=chosen_retire_after(settings),
+        half_dropped=dead,
     )
     # Who has neither makes both with one command.
     is_first = settings.config_path is None and stored[0].health is doctor.Health.RED
     steps = [_config_step(settings, is_first=is_first), *_service_steps(invocation), *stored]
     try:
         server = server_of(settings)
-        steps += doctor.look_at_server(server, unnamed_hint(settings), databases)
+        steps += doctor.look_at_half_dropped(dead, server.endpoint.database)
+        steps += doctor.look_at_server(server, unnamed_hint(settings), databases, dead)
     except SnapError as error:
         steps.append(doctor.Step("server", doctor.Health.RED, error.message, error.hint))
     if settings.retention is None:

@@ -21,7 +21,7 @@ from pgsnap.cli.snapshot_view import (
     snapshot_fields,
     when,
 )
-from pgsnap.cli.world import open_repository
+from pgsnap.cli.world import half_dropped_now, open_repository
 
 EXAMPLES = """
 snap log
@@ -52,7 +52,11 @@ def run(
         return
     with open_repository(invocation) as repo:
         entries = log(repo, database=invocation.settings.database, limit=limit)
-        replaced = kept(repo, database=invocation.settings.database)
+        replaced = kept(
+            repo,
+            database=invocation.settings.database,
+            half_dropped=lambda: half_dropped_now(invocation.settings),
+        )
         labels = [] if entries else repo.databases()
     fields = [snapshot_fields(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
     newest: set[str] = set()

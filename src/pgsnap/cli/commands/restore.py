@@ -125,6 +125,7 @@ def run(
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings
+    with_safety = settings.safety_snapshot and not no_safety_snapshot
     if (replace_tables or cascade_check) and (to is not None or not table):
         raise UsageError(
             "--replace and --cascade-check are about tables of the live database",
@@ -158,6 +159,7 @@ def run(
         no_acl=no_acl,
         partial=partial,
         from_server=from_server,
+        with_safety=with_safety,
     )
     with ExitStack() as around:
         told = {"revision": revision, "to": to, "tables": list(table or ())}
@@ -168,7 +170,7 @@ def run(
             revision,
             yes=yes,
             i_know=i_know,
-            with_safety=settings.safety_snapshot and not no_safety_snapshot,
+            with_safety=with_safety,
             allow_newer_client=allow_newer_client,
             begin=lambda: around.enter_context(hooks(invocation, "restore", **told)),
         )

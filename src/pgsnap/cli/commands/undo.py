@@ -13,6 +13,7 @@ from pgsnap.cli.world import label_of, open_repository, server_of
 
 EXAMPLES = """
 snap undo
+snap undo --yes --no-safety-snapshot
 snap undo --discard --yes
 """
 
@@ -23,6 +24,10 @@ def run(
         bool, typer.Option("--discard", help="Drop the kept database for good instead.")
     ] = False,
     yes: Yes = False,
+    no_safety_snapshot: Annotated[
+        bool,
+        typer.Option("--no-safety-snapshot", help="Do not record first what is there now."),
+    ] = False,
     stop: Stop = None,
     i_know: IKnow = False,
     allow_newer_client: AllowNewerClient = False,
@@ -35,8 +40,15 @@ def run(
     if discard:
         _discard(invocation, yes=yes, i_know=i_know)
     else:
-        allow_newer_client = allow_newer_client or invocation.settings.allow_newer_client
-        _undo(invocation, tuple(stop or ()), allow_newer_client, yes=yes, i_know=i_know)
+        settings = invocation.settings
+        _undo(
+            invocation,
+            tuple(stop or ()),
+            allow_newer_client or settings.allow_newer_client,
+            with_safety=settings.safety_snapshot and not no_safety_snapshot,
+            yes=yes,
+            i_know=i_know,
+        )
 
 
 def _undo(
@@ -44,6 +56,7 @@ def _undo(
     stop: tuple[str, ...],
     allow_newer_client: bool,
     *,
+    with_safety: bool,
     yes: bool,
     i_know: bool,
 ) -> None:
@@ -56,10 +69,11 @@ def _undo(
     services = ServicesAside(invocation, stop)
     warn_of_stopped(invocation)
     with open_repository(invocation) as repo:
-        plan = plan_undo(repo, server, label_of(invocation, repo))
+        label = label_of(invocation, repo)
+        plan = plan_undo(repo, server, label, with_safety=with_safety)
         lines = undo_plan_lines(
             plan,
-            with_safety=settings.safety_snapshot,
+            with_safety=with_safety,
             services=services.names,
             now=invocation.now,
         )
@@ -89,7 +103,7 @@ def _undo(
                 repo,
                 plan,
                 server,
-                safety=safety if settings.safety_snapshot else None,
+                safety=safety if with_safety else None,
                 aside=services.aside,
                 progress=progress,
             )
@@ -100,16 +114,18 @@ def _undo(
 
 def _discard(invocation: Invocation, *, yes: bool, i_know: bool) -> None:
     from pgsnap.cli.restore_view import discard_fields, discard_lines, discard_plan_lines
-    from pgsnap.workflows.undo import discard, kept_databases
+    from pgsnap.workflows.undo import discard, plan_discard
 
     server = server_of(invocation.settings)
     with open_repository(invocation) as repo:
         label = label_of(invocation, repo)
-        kept = kept_databases(repo, server, label)
-        check_protected(invocation, kept[0].live if kept else label, i_know=i_know)
-        if kept and not yes:
-            invocation.propose(discard_plan_lines(kept[0], invocation.now))
-            invocation.confirm(f"Drop {kept[0].name}?")
-        # By its name: another restore may have put a newer one before it meanwhile.
-        report = discard(repo, server, label, name=kept[0].name if kept else None)
+        plan = plan_discard(repo, server, label)
+        plan.check()
+        check_protected(invocation, plan.kept.live, i_know=i_know)
+        if not yes:
+            invocation.propose(discard_plan_lines(plan.kept, invocation.now))
+            invocation.confirm(f"Drop {plan.kept.name}?")
+        with invocation.progress() as progress:
+            # By its name: another restore may have put a newer one before it meanwhile.
+            report = discard(repo, server, label, name=plan.kept.name, progress=progress)
     invocation.emit(discard_fields(report, invocation.notices), discard_lines(report))

@@ -1,0 +1,28 @@
+"""Half-dropped databases: what a DROP DATABASE leaves that was cancelled half-way.
+
+Files of it are gone, and the server lets nobody in, ever again. It refuses (and ends the session
+of) whoever alters one, yet lets it be renamed: nobody else keeps it from taking a live name.
+"""
+
+from __future__ import annotations
+
+from pgsnap.sessions.base import Session, ident
+
+CONNECTION_LIMIT = -2
+"""What the server notes as the connection limit (pg_database.datconnlimit) of such a database."""
+
+CANNOT = "half-dropped: cannot be put back"
+
+
+def half_dropped(session: Session) -> tuple[str, ...]:
+    """Return the names of the half-dropped databases of the server."""
+    rows = session.query(
+        "SELECT datname FROM pg_catalog.pg_database"
+        f" WHERE datconnlimit = {CONNECTION_LIMIT} ORDER BY 1"
+    )
+    return tuple(name for (name,) in rows if name is not None)
+
+
+def drop_command(name: str) -> str:
+    """Return the one statement that such a database is still good for."""
+    return f"DROP DATABASE {ident(name)};"

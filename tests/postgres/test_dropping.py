@@ -1,0 +1,221 @@
+"""A DROP DATABASE is never cut short: what it waits for is told, and a signal waits for its end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pgsnap.demo.cluster import Cluster
+from support.commandline import CommandLine
+from support.databases import Database, new_name
+from support.dropping import connection_limit, drops_hang, locked_name, wait_for_drop
+from support.restoring import databases_like
+
+
+@pytest.fixture
+def snap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capfd)
+
+
+@pytest.fixture
+def shop(snap: CommandLine, own_cluster: Cluster) -> Database:
+    """A database of a cluster of its own, with a snapshot of it, and what a restore kept."""
+    database = Database(own_cluster, new_name())
+    own_cluster.create_database(database.name)
+    own_cluster.create_database("other")
+    snap.setenv("DATABASE_URL", database.dsn)
+    database.psql("CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
+    snap.use_tools_of(own_cluster)
+    snap.ok("init")
+    snap.ok("commit", "-m", "one row", "--tag", "one")
+    snap.ok("restore", "one", "--yes")
+    return database
+
+
+def kept(database: Database) -> list[str]:
+    return databases_like(database, "%\\_\\_snap\\_kept\\_%")
+
+
+@contextmanager
+def hanging(shop: Database) -> Iterator[tuple[str, int]]:
+    """Let every DROP hang half-way, where the server's version can; else before it begins. Yields
+    the wait event and the process."""
+    if shop.cluster.major >= 15:
+        with drops_hang(shop.cluster, "other") as process:
+            yield "ProcSignalBarrier", process
+    else:
+        with locked_name(shop.cluster, kept(shop)[0]) as process:
+            yield "Lock", process
+
+
+def ended(child: subprocess.Popen[str]) -> tuple[int, str]:
+    _, err = child.communicate(timeout=60)
+    return child.returncode, err
+
+
+@pytest.mark.parametrize("client", ["psycopg", "psql"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_kept_database_is_dropped_waits_for_the_end(
+    snap: CommandLine, shop: Database, number: signal.Signals, client: str
+) -> None:
+    snap.setenv("SNAP_CLIENT", client)
+    (name,) = kept(shop)
+    with hanging(shop) as (event, process):
+        child = snap.popen("undo", "--discard", "--yes")
+        wait_for_drop(shop.cluster, waits_for=event)
+        child.send_signal(number)
+        time.sleep(0.5)
+        child.send_signal(number)
+        time.sleep(1)
+        assert child.poll() is None
+        assert connection_limit(shop.cluster, name) is not None
+    code, err = ended(child)
+    assert code == 130
+    assert f"{name} was dropped already" in err
+    assert "interrupted, but DROP DATABASE" in err
+    assert kept(shop) == []
+    assert f"process {process}" in err or event != "Lock"
+    assert "kept:" not in snap.ok("log").out
+
+
+def test_a_drop_that_hangs_is_told_with_the_process_that_is_waited_for(
+    snap: CommandLine, shop: Database
+) -> None:
+    with hanging(shop) as (event, process):
+        child = snap.popen("undo", "--discard", "--yes")
+        wait_for_drop(shop.cluster, waits_for=event)
+        assert child.stderr is not None
+        line = ""
+        while f"process {process}" not in line:
+            line = child.stderr.readline()
+            assert line, "it ended without a word"
+        assert kept(shop)[0] in line
+        assert "client backend" in line
+    assert ended(child)[0] == 0
+    assert kept(shop) == []
+
+
+def test_a_signal_while_a_restore_drops_the_old_database_waits_for_the_end(
+    snap: CommandLine, shop: Database
+) -> None:
+    old = kept(shop)
+    with hanging(shop) as (event, _):
+        child = snap.popen("restore", "one", "--yes", "--discard-old")
+        wait_for_drop(shop.cluster, waits_for=event)
+        child.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert child.poll() is None
+    code, err = ended(child)
+    assert code == 130
+    assert "was done already" in err
+    assert not set(old) & set(kept(shop))
+    assert len(kept(shop)) == 1
+    # What is kept is whole.
+    snap.ok("undo", "--yes")
+    assert shop.psql("SELECT count(*) FROM t") == "1"
+
+
+def test_a_signal_while_a_drill_drops_its_database_leaves_none(
+    snap: CommandLine, shop: Database
+) -> None:
+    child = snap.popen("drill", "one")
+    deadline = time.monotonic() + 60
+    while not databases_like(shop, f"{shop.name}\\_\\_snap\\_%") or not shop.cluster.psql(
+        "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'snap restore%'"
+        " AND query LIKE 'ANALYZE%'"
+    ):
+        assert time.monotonic() < deadline
+        assert child.poll() is None
+        time.sleep(0.01)
+    with drops_hang(shop.cluster, "other") if shop.cluster.major >= 15 else nullcontext():
+        if shop.cluster.major >= 15:
+            wait_for_drop(shop.cluster, waits_for="ProcSignalBarrier")
+        child.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+    assert ended(child)[0] == 130
+    assert databases_like(shop, f"{shop.name}\\_\\_snap\\_%") == kept(shop)
+
+
+def test_a_drop_that_somebody_else_cuts_short_is_told_with_what_is_left(
+    snap: CommandLine, shop: Database
+) -> None:
+    if shop.cluster.major < 15:
+        pytest.skip("PostgreSQL 14 waits for nobody once it has begun to drop a database")
+    (name,) = kept(shop)
+    with drops_hang(shop.cluster, "other"):
+        child = snap.popen("undo", "--discard", "--yes")
+        wait_for_drop(shop.cluster, waits_for="ProcSignalBarrier")
+        shop.cluster.psql(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE%'"
+        )
+        code, err = ended(child)
+    assert code == 40
+    assert f"{name} is half-dropped now" in err
+    assert f'DROP DATABASE "{name}";' in err
+    snap.ok("undo", "--discard", "--yes")
+    assert kept(shop) == []
+
+
+def test_a_kept_database_that_replication_reads_from_is_not_dropped(
+    snap: CommandLine, shop: Database
+) -> None:
+    (name,) = kept(shop)
+    slot = "SELECT pg_create_logical_replication_slot('reader', 'pgoutput')"
+    shop.cluster.psql(slot, name)
+    result = snap("undo", "--discard", "--yes")
+    assert result.code == 40
+    assert "reader" in result.err
+    assert "SELECT pg_drop_replication_slot('reader');" in result.err
+    done = snap.ok("restore", "one", "--yes", "--discard-old", "--json").json
+    assert done["discarded"] == []
+    assert any("reader" in text and name in text for text in done["warnings"])
+    assert shop.cluster.psql("SELECT slot_name FROM pg_replication_slots") == "reader"
+    shop.cluster.psql("SELECT pg_drop_replication_slot('reader');", name)
+    snap.ok("undo", "--discard", "--yes")
+
+
+def test_the_hint_about_a_slot_that_a_process_holds_names_the_process(
+    snap: CommandLine, shop: Database
+) -> None:
+    """As PostgreSQL 19 makes one itself while it runs REPACK (CONCURRENTLY)."""
+    with psycopg.connect(shop.dsn, autocommit=True) as session:
+        process = session.info.backend_pid
+        make = "SELECT pg_create_logical_replication_slot(%s, 'pgoutput', true)"
+        session.execute(make, ["mine"])
+        result = snap("restore", "one", "--yes", "--discard-old")
+        assert result.code == 40
+        assert f"SELECT pg_terminate_backend({process});" in result.err
+        assert "pg_drop_replication_slot" not in result.err
+        session.execute("SELECT pg_drop_replication_slot('mine')")
+        session.execute(make, [f"pg_repack_{process}"])
+        result = snap("undo", "--yes")
+        assert result.code == 40
+        assert "REPACK (CONCURRENTLY)" in result.err
+        assert f"SELECT pg_cancel_backend({process});" in result.err
+
+
+def test_snap_killed_while_a_database_is_dropped_leaves_the_drop_to_the_server(
+    snap: CommandLine, shop: Database
+) -> None:
+    (name,) = kept(shop)
+    with hanging(shop) as (event, _):
+        child = snap.popen("undo", "--discard", "--yes")
+        wait_for_drop(shop.cluster, waits_for=event)
+        child.kill()
+        child.wait()
+    deadline = time.monotonic() + 30
+    while connection_limit(shop.cluster, name) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # What was not noted is noted by the next restore.
+    snap.ok("restore", "one", "--yes")
+    assert len(snap.ok("log", "--json").json[0]["kept"]) == 1
