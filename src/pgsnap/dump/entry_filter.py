@@ -8,6 +8,7 @@ It writes event triggers before it has filled materialized views: there they wou
 nobody did in the source database, or forbid it. So they are made last. Nothing needs them but their
 own comments and labels, which go with them; no statement about event triggers fires any. A
 subscription may make the server keep dead rows (since 19), so it is not there longer than it must.
+And where a partition's trigger is disabled, pg_dump may say so before the trigger is made above it.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ from dataclasses import dataclass
 from pgsnap.dump.ddl import GRANTOR
 from pgsnap.dump.entries import ENTRY, Entry, decode, encode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
+from pgsnap.dump.mending import wide_identity, wide_values
 from pgsnap.dump.table_parts import TableName, foreign_key_ends, without_owner
 from pgsnap.model import SectionKind, SectionName
 
 _RIGHTS = (b"ACL", b"DEFAULT ACL", b"ACL LANGUAGE")
+_DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
 # Statistics stand between the parts of a section, wherever pg_dump wrote them.
 _BEFORE_LAST = (SectionKind.POST_DATA, SectionKind.STATISTICS)
 _NO_ENTRY = Entry(b"", b"", b"", b"")
 _MAKES_PUBLIC = re.compile(rb"^CREATE SCHEMA (?=public;)", re.M)
 # In the order in which they are made: event triggers see subscriptions too.
 _LAST_TYPES = (b"SUBSCRIPTION", b"EVENT TRIGGER")
+_MAKES_TRIGGER = re.compile(rb"(?:\s++|--[^\n]*+\n)*CREATE ")
 _KEEPS_DEAD_ROWS = re.compile(rb", retain_dead_tuples = true(?=[^\n]*\);\n)")
 _NOTES = (b"COMMENT", b"SECURITY LABEL")
 _AUTHORIZATION = b"SET SESSION AUTHORIZATION "
-_LARGE_OBJECT_OWNER = re.compile(rb"ALTER LARGE OBJECT \d+ OWNER TO .*;\r?\n?")
+_LARGE_OBJECT_OWNER = re.compile(rb"^ALTER LARGE OBJECT \d+ OWNER TO .*;\r?(?:\n|\Z)", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,8 @@ class _Filter:
 
     def _left(self) -> bytes:
         text = b"".join(self._parts)
+        if self._type == b"SEQUENCE":
+            text = wide_identity(text)
         if self._what.public and self._type == b"SCHEMA":
             text = _MAKES_PUBLIC.sub(b"CREATE SCHEMA IF NOT EXISTS ", text, count=1)
         if self._what.rights and self._type in _RIGHTS:
@@ -153,7 +159,7 @@ class _Filter:
         if self._what.owners and self._type:
             left = without_owner(decode(text, self._encoding))
             text = encode(left.rstrip() + "\n\n\n", self._encoding)
-        rank = self._rank()
+        rank = self._rank(text)
         if rank is None:
             return text
         if self._what.dead_rows:
@@ -162,9 +168,11 @@ class _Filter:
         # What follows stays on its line of the dump.
         return b"\n" * text.count(b"\n")
 
-    def _rank(self) -> int | None:
+    def _rank(self, text: bytes) -> int | None:
         """Return where the entry stands among those that come last, None for all others."""
-        for rank, made in enumerate(_LAST_TYPES):
+        if self._type == b"TRIGGER":
+            return None if _MAKES_TRIGGER.match(text) else 0
+        for rank, made in enumerate(_LAST_TYPES, 1):
             if self._type == made:
                 return rank
             if self._type in _NOTES and self._entry.name.startswith(made + b" "):
@@ -172,30 +180,47 @@ class _Filter:
         return None
 
 
-class _LargeObjects(_Filter):
-    """The section of large objects: their bytes are too many to hold, and are in hex."""
+class _Lines(_Filter):
+    """A section of which no line means more than itself."""
 
     def __init__(self, what: LeftOut, encoding: str, last: _Last) -> None:
         super().__init__(what, encoding, last)
         self._rest = b""
 
     def feed(self, block: bytes) -> Iterator[bytes]:
-        *lines, self._rest = (self._rest + block).split(b"\n")
-        left = [line for line in lines if not _LARGE_OBJECT_OWNER.fullmatch(line)]
-        if left:
-            yield b"".join(line + b"\n" for line in left)
+        lines, end, self._rest = (self._rest + block).rpartition(b"\n")
+        if left := self._changed(lines + end):
+            yield left
 
     def finish(self) -> Iterator[bytes]:
-        yield self._rest
+        yield self._changed(self._rest)
+
+    def _changed(self, lines: bytes) -> bytes:
+        """Return what psql gets in place of *lines*."""
+        raise NotImplementedError
+
+
+class _LargeObjects(_Lines):
+    """The section of large objects: their bytes are too many to hold, and are in hex."""
+
+    def _changed(self, lines: bytes) -> bytes:
+        return _LARGE_OBJECT_OWNER.sub(b"", lines)
+
+
+class _Sequences(_Lines):
+    """The section of the sequences' values."""
+
+    def _changed(self, lines: bytes) -> bytes:
+        return wide_values(lines)
 
 
 def _filter_of(
     section: SectionName | None, what: LeftOut, encoding: str, last: _Last
 ) -> _Filter | None:
-    if section is not None and section.kind is SectionKind.POST_DATA:
+    if section is not None and section.kind in _DEFINITIONS:
         return _Filter(what, encoding, last)
-    if section is not None and section.kind is SectionKind.PRE_DATA and what:
-        return _Filter(what, encoding, last)
+    if section is not None and section.kind is SectionKind.SEQUENCES:
+        return _Sequences(what, encoding, last)
     if section is not None and section.kind is SectionKind.LARGE_OBJECTS and what.owners:
         return _LargeObjects(what, encoding, last)
     return None
