@@ -8,14 +8,40 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, TypeVar
+import re
+from typing import Any
 
-from pgsnap.errors import CorruptionError
+from pgsnap.format.by_name import Form, build, damaged, frozen, load_json
 from pgsnap.format.record import too_new
 from pgsnap.model import DatabaseProperties, Extension, Origin, ServerInfo, Setting, SourceKind
 
-_Value = TypeVar("_Value")
-_LISTS = ("owners", "excluded_table_data", "only_schemas")
+_SOMETHING = re.compile(r"(?s).+")
+_ROLE = r'(?:"(?:[^"]|"")*"|[^"=/]*)'
+_OID_MAX = 2**32 - 1
+
+FORMS = frozen(
+    {
+        (ServerInfo, "version_num"): Form(high=99_99_99),
+        (ServerInfo, "system_identifier"): Form(pattern=re.compile(r"[0-9]{0,20}")),
+        (ServerInfo, "wal_lsn"): Form(pattern=re.compile(r"(?:[0-9A-F]{1,8}/[0-9A-F]{1,8})?")),
+        (ServerInfo, "database_oid"): Form(high=_OID_MAX),
+        (DatabaseProperties, "name"): Form(pattern=_SOMETHING),
+        (DatabaseProperties, "owner"): Form(pattern=_SOMETHING),
+        (DatabaseProperties, "encoding"): Form(pattern=re.compile(r"[A-Za-z0-9_]+")),
+        (DatabaseProperties, "locale_provider"): Form(pattern=re.compile(r"[cib]")),
+        (DatabaseProperties, "tablespace"): Form(pattern=_SOMETHING),
+        # -1: none.
+        (DatabaseProperties, "connection_limit"): Form(low=-1, high=2**31 - 1),
+        (DatabaseProperties, "acl"): Form(
+            pattern=re.compile(rf"(?s)(?:group )?{_ROLE}=(?:[A-Za-z]\*?)*/{_ROLE}")
+        ),
+        (DatabaseProperties, "roles"): Form(pattern=_SOMETHING),
+        (Setting, "name"): Form(pattern=_SOMETHING),
+        (Setting, "role"): Form(pattern=_SOMETHING),
+        (Extension, "name"): Form(pattern=_SOMETHING),
+    }
+)
+"""What the types of the fields do not say."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -41,44 +67,22 @@ def _without_defaults(value: Any) -> Any:
 
 
 def decode_origin(data: bytes, what: str) -> Origin:
+    """Return the origin in *data*: types, ranges and forms are those of the model and of `FORMS`.
+    Raises CorruptionError, FormatTooNew."""
     try:
-        loaded = json.loads(data)
-        server, properties = loaded.pop("server", None), loaded.pop("properties", None)
-        if loaded["kind"] not in list(SourceKind):
-            raise too_new(what, f'It comes from a source of the kind "{loaded["kind"]}".')
-        return _build(
-            Origin,
-            loaded,
-            kind=SourceKind(loaded["kind"]),
-            server=None if server is None else _build(ServerInfo, server),
-            properties=None if properties is None else _properties(properties),
-            **{name: tuple(loaded.get(name, ())) for name in _LISTS},
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CorruptionError(f"{what} is damaged", detail=f"Its origin: {error!r}.") from None
+        loaded = load_json(data)
+        kind = loaded.get("kind") if isinstance(loaded, dict) else None
+        if isinstance(kind, str) and kind not in list(SourceKind):
+            raise too_new(what, f'It comes from a source of the kind "{kind}".')
+        return build(Origin, loaded, FORMS)
+    except ValueError as error:
+        raise damaged(what, "origin", error) from None
 
 
 def decode_system_identifier(data: bytes) -> str:
     """Return the `system_identifier` of a stored origin, without the rest; "" where it has none."""
     try:
-        server = json.loads(data).get("server") or {}
+        server = load_json(data).get("server") or {}
         return ServerInfo(0, "", server.get("system_identifier", "")).plain_identifier
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError):
         return ""
-
-
-def _properties(loaded: dict[str, Any]) -> DatabaseProperties:
-    acl = loaded.get("acl")
-    return _build(
-        DatabaseProperties,
-        loaded,
-        acl=None if acl is None else tuple(acl),
-        settings=tuple(_build(Setting, item) for item in loaded.get("settings", ())),
-        extensions=tuple(_build(Extension, item) for item in loaded.get("extensions", ())),
-        roles=tuple(loaded.get("roles", ())),
-    )
-
-
-def _build(of: type[_Value], loaded: dict[str, Any], **replaced: Any) -> _Value:
-    known = {item.name for item in dataclasses.fields(of)}  # type: ignore[arg-type]
-    return of(**({key: loaded[key] for key in known & loaded.keys()} | replaced))

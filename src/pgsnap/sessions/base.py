@@ -78,3 +78,8 @@ def ident(name: str) -> str:
     if "\0" in name or not name:
         raise ValueError("not an identifier")
     return '"' + name.replace('"', '""') + '"'
+
+
+def number(value: int) -> str:
+    """Return *value* as an SQL integer, whatever its annotation promised."""
+    return str(int(value))

@@ -75,8 +75,9 @@ def _grants(item: AclItem) -> list[str]:
         (item.privileges - item.grantable, ""),
         (item.grantable, " WITH GRANT OPTION"),
     ):
-        if letters:
-            words = ", ".join(PRIVILEGES[letter] for letter in sorted(letters))
+        # Other letters are no privileges of a database that we know; what is then missing is told.
+        words = ", ".join(PRIVILEGES[letter] for letter in sorted(letters) if letter in PRIVILEGES)
+        if words:
             found.append(f"GRANT {words} ON DATABASE {DATABASE} TO {grantee}{option}")
     return found
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from pgsnap.errors import QueryFailed, TargetRefused
 from pgsnap.model import DatabaseProperties, Setting
-from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sessions.base import Session, ident, literal, number
 from pgsnap.sessions.catalog import DEFAULT_ACL
 from pgsnap.targets.acl import DATABASE, AclItem, acl_statements, format_acl_item, parse_acl_item
 
@@ -74,7 +74,7 @@ def property_statements(
     for setting in properties.settings:
         if setting.role is None or setting.role in roles:
             add(setting_statement(setting))
-    add(f"ALTER DATABASE {DATABASE} WITH CONNECTION LIMIT {properties.connection_limit}")
+    add(f"ALTER DATABASE {DATABASE} WITH CONNECTION LIMIT {number(properties.connection_limit)}")
     if properties.is_template:
         add(f"ALTER DATABASE {DATABASE} WITH IS_TEMPLATE true")
     # Always, because a scratch database carries our marker as its comment.
@@ -99,7 +99,7 @@ def setting_statement(setting: Setting) -> str:
     else:
         value = literal(setting.value)
     # A name such as "myapp.tenant" is one word with a dot: quoted part by part.
-    name = ".".join(ident(part) for part in setting.name.split("."))
+    name = ".".join(ident(part) if part else '""' for part in setting.name.split("."))
     whose = f"ALTER DATABASE {DATABASE}"
     if setting.role is not None:
         whose = f"ALTER ROLE {ident(setting.role)} IN DATABASE {DATABASE}"

@@ -1,0 +1,150 @@
+"""JSON -> frozen values of the model, whose own annotations say what each field may hold.
+
+What is read by name is checked as what is read by number is: a value of another type, out of its
+range or not of its form is damage, however consistent the object around it is. Who wrote it may
+have been a stranger.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import json
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+from pgsnap.errors import CorruptionError
+
+_Value = TypeVar("_Value")
+_Check: TypeAlias = "Callable[[Any, str], Any]"
+
+INTEGER_MAX = 2**63 - 1
+# In our memory a value takes up to a hundred bytes: 40 MB.
+VALUES_MAX = 400_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Form:
+    """What the type of a field does not say: the range of an integer (else 0 to 2^63 - 1), the
+    pattern of a text or of each one in a list."""
+
+    low: int = 0
+    high: int = INTEGER_MAX
+    pattern: re.Pattern[str] | None = None
+
+
+Forms: TypeAlias = Mapping[tuple[type, str], Form]
+
+
+class WrongForm(ValueError):
+    """A value that no writer of ours would have written."""
+
+
+def load_json(data: bytes) -> Any:
+    """Return the JSON value *data*, of a bounded number of values. Raises ValueError."""
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > VALUES_MAX:
+        raise WrongForm("it has too many values")
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise WrongForm("it is nested too deeply") from None
+
+
+def build(of: type[_Value], loaded: Any, forms: Forms) -> _Value:
+    """Return the *of* that *loaded* describes; keys that it does not have are ignored. Raises
+    ValueError."""
+    if type(loaded) is not dict:
+        raise WrongForm(f"{of.__name__} is no object")
+    checks = _checks(of, forms if isinstance(forms, _Frozen) else _Frozen(forms))
+    words = {key: checks[key](value, key) for key, value in loaded.items() if key in checks}
+    try:
+        return of(**words)
+    except TypeError as error:
+        # A field without a default is missing.
+        raise WrongForm(str(error)) from None
+
+
+class _Frozen(dict[tuple[type, str], Form]):
+    """Forms as a key of a cache: there are a few, made when modules are imported."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def frozen(forms: Forms) -> Forms:
+    """Return *forms* for `build`, which then looks at each type once."""
+    return _Frozen(forms)
+
+
+@functools.cache
+def _checks(of: type, forms: _Frozen) -> dict[str, _Check]:
+    hints = typing.get_type_hints(of)
+    return {
+        item.name: _check(hints[item.name], forms.get((of, item.name), Form()), forms)
+        for item in dataclasses.fields(of)
+    }
+
+
+def _check(hint: Any, form: Form, forms: _Frozen) -> _Check:
+    """Return what checks and converts a value of the annotation *hint*."""
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        (inner,) = (part for part in typing.get_args(hint) if part is not type(None))
+        check = _check(inner, form, forms)
+        return lambda value, name: None if value is None else check(value, name)
+    if origin is tuple:
+        each = _check(typing.get_args(hint)[0], form, forms)
+        return lambda value, name: tuple(each(item, name) for item in _of(list, value, name))
+    if isinstance(hint, type) and issubclass(hint, enum.StrEnum):
+        return lambda value, name: hint(_text(value, name, form))
+    if hint is str:
+        return lambda value, name: _text(value, name, form)
+    if hint is int:
+        return lambda value, name: _integer(value, name, form)
+    if hint is bool:
+        return lambda value, name: _of(bool, value, name)
+    if dataclasses.is_dataclass(hint):
+        return lambda value, name: build(typing.cast(type, hint), value, forms)
+    raise TypeError(f"no stored value has the type {hint}")
+
+
+def _of(wanted: type[_Value], value: Any, name: str) -> _Value:
+    # Not isinstance: true and false are integers too.
+    if type(value) is not wanted:
+        raise WrongForm(f"{name} is no {wanted.__name__}")
+    return value  # type: ignore[no-any-return]
+
+
+def _integer(value: Any, name: str, form: Form) -> int:
+    number = _of(int, value, name)
+    if not form.low <= number <= form.high:
+        raise WrongForm(f"{name} is out of range")
+    return number
+
+
+def _text(value: Any, name: str, form: Form) -> str:
+    text = _of(str, value, name)
+    check_text(text, name)
+    if form.pattern is not None and form.pattern.fullmatch(text) is None:
+        raise WrongForm(f"{name} is not of its form")
+    return text
+
+
+def check_text(text: str, name: str) -> None:
+    """Raise ValueError for what PostgreSQL stores in no text, and no file system in a name."""
+    if "\0" in text:
+        raise WrongForm(f"{name} holds a NUL byte")
+    if not text.isascii():
+        # Bytes that are no UTF-8 come as surrogate escapes, others mean nothing.
+        text.encode("utf-8", "surrogateescape")
+
+
+def damaged(what: str, part: str, error: Exception) -> CorruptionError:
+    return CorruptionError(f"{what} is damaged", detail=f"Its {part}: {error}.")
