@@ -8,7 +8,8 @@ This module must never import anything of the package.
     |- UsageError 2
     |- CheckRed 4
     |- Declined 5
-    |- RepositoryError 10          RepositoryNotFound, NotARepository, RepositoryExists, TagExists
+    |- RepositoryError 10          RepositoryNotFound, NotARepository, RepositoryExists, TagExists,
+    |  |                           UntrustedPath (ForeignPath)
     |  |- RepositoryLocked 11
     |  |- WrongKey 12
     |  `- FormatTooNew 13
@@ -84,6 +85,16 @@ class RepositoryExists(RepositoryError):
     """`snap init` met a repository, or a folder that is not empty."""
 
     kind = "repository-exists"
+
+
+class UntrustedPath(RepositoryError):
+    """A link, no ordinary file, or a file of somebody else where snap keeps its own."""
+
+    kind = "untrusted-path"
+
+
+class ForeignPath(UntrustedPath):
+    """A file of somebody else."""
 
 
 class TagExists(RepositoryError):

@@ -12,10 +12,9 @@ from unittest import mock
 
 import pytest
 
+from pgsnap.files.folder import Folder
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.stores import local
-from pgsnap.stores.local import sync_folder
 from pgsnap.workflows.verify import verify
 from support.collecting import collect
 from support.disk import Log, read_log, watched
@@ -53,13 +52,15 @@ class CutsAll(random.Random):
 def killed_before_it_synced(world: World, name: str, task: Callable[[Path], object]) -> None:
     """Run *task* in a process that dies when it would make the entries of a folder durable."""
 
-    def die(folder: Path) -> None:
-        if folder.name == name:
+    sync = Folder.sync
+
+    def die(folder: Folder, inside: str = "") -> None:
+        if (folder.path / inside).name == name:
             os.kill(os.getpid(), signal.SIGKILL)
-        sync_folder(folder)
+        sync(folder, inside)
 
     def run() -> None:
-        with world.running(), mock.patch.object(local, "sync_folder", die):
+        with world.running(), mock.patch.object(Folder, "sync", die):
             task(world.path)
 
     assert in_child(run) == -signal.SIGKILL

@@ -113,10 +113,14 @@ class _Calls:
         self.lock = threading.RLock()
         self.offsets: dict[int, int] = {}
 
-    def place(self, path: Any) -> tuple[str, str] | None:
-        """Return folder and name of a path below the base, None for any other."""
+    def place(self, path: Any, folder: int | None = None) -> tuple[str, str] | None:
+        """Return folder and name of a path below the base, None for any other. A relative one is
+        meant in the open *folder*, where one is given."""
         try:
-            text = os.path.abspath(os.fspath(path))  # noqa: PTH100 - resolve would follow links
+            path = os.fspath(path)
+            if folder is not None:
+                path = str(Path(f"/proc/self/fd/{folder}").readlink() / path)
+            text = os.path.abspath(path)  # noqa: PTH100 - resolve would follow links
         except TypeError:
             return None
         if isinstance(text, bytes) or not text.startswith(self.base + "/"):
@@ -133,7 +137,7 @@ class _Calls:
             return None
 
     def open(self, path: Any, flags: int, *words: Any, **more: Any) -> int:
-        place = self.place(path)
+        place = self.place(path, more.get("dir_fd"))
         if place is None or not flags & os.O_CREAT:
             return int(self.whole["open"](path, flags, *words, **more))
         with self.lock:
@@ -180,7 +184,7 @@ class _Calls:
         return None
 
     def mkdir(self, path: Any, *words: Any, **more: Any) -> None:
-        place = self.place(path)
+        place = self.place(path, more.get("dir_fd"))
         with self.lock:
             if place is not None:
                 self.watcher.before("mkdir", place[1])
@@ -189,7 +193,7 @@ class _Calls:
                 self.watcher.after(("mkdir", *place))
 
     def unlink(self, path: Any, *words: Any, **more: Any) -> None:
-        place = self.place(path)
+        place = self.place(path, more.get("dir_fd"))
         with self.lock:
             if place is not None:
                 self.watcher.before("unlink", place[1])
@@ -207,7 +211,8 @@ class _Calls:
         self._two("link", source, target, **more)
 
     def _two(self, call: str, source: Any, target: Any, **more: Any) -> None:
-        old, new = self.place(source), self.place(target)
+        old = self.place(source, more.get("src_dir_fd"))
+        new = self.place(target, more.get("dst_dir_fd"))
         if old is None or new is None:
             self.whole[call](source, target, **more)
             return

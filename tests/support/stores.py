@@ -44,9 +44,16 @@ class RecordingStore:
         self._hear("replace", name)
         self._store.replace(name, data, expected)
 
-    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+    def get(
+        self,
+        name: str,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        bytes_max: int | None = None,
+    ) -> bytes:
         self._hear("get", name)
-        return self._store.get(name, start, length)
+        return self._store.get(name, start, length, bytes_max=bytes_max)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         self._hear("list", prefix)

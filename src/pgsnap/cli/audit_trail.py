@@ -14,6 +14,7 @@ from pgsnap.cli import render
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.redact import redact
 from pgsnap.errors import FormatTooNew, Interrupted, SnapError
+from pgsnap.files.folder import Folder
 from pgsnap.repository import audit_log
 
 _VALUE_CHARS_MAX = 1000
@@ -31,7 +32,11 @@ def record_run(invocation: Invocation, started: datetime, code: int) -> None:
         # A list; a repository of a later version, in which nothing is to be changed.
         return
     try:
-        audit_log.append(invocation.opened, _entry(invocation, started, code))
+        folder = Folder(invocation.opened, invocation.settings.trust)
+        audit_log.append(folder, _entry(invocation, started, code))
+    except SnapError as error:
+        if not invocation.json:
+            invocation.terminal.note(f"warning: the audit log was not written: {error.message}")
     except OSError as error:
         if os.access(invocation.opened, os.W_OK) and not invocation.json:
             reason = (error.strerror or "refused").lower()

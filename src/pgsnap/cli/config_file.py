@@ -13,7 +13,7 @@ from pgsnap.cli.alerts_table import AlertsTable, read_alerts
 from pgsnap.cli.retention_table import RetentionTable, read_retention
 from pgsnap.cli.schedule_table import ScheduleTable, read_schedule
 from pgsnap.cli.services_table import ServicesTable, read_hooks, read_services
-from pgsnap.cli.table_keys import Reader, choice, flag, seconds, text, unknown_key
+from pgsnap.cli.table_keys import Reader, choice, flag, seconds, text, texts, unknown_key
 from pgsnap.errors import UsageError
 
 FILE_NAME = "snap.toml"
@@ -51,6 +51,8 @@ class ConfigFile:
     services: ServicesTable | None = None
     hooks: dict[str, str] | None = None
     protected: bool | None = None
+    trusted_owners: frozenset[int] | None = None
+    trusted_links: frozenset[Path] | None = None
 
 
 def find_config(start: Path) -> Path | None:
@@ -131,6 +133,25 @@ def _unknown_key(path: Path, key: str) -> UsageError:
     return unknown_key(f'unknown key "{key}" in {path}', key, _READERS)
 
 
+def _owners(value: Any, where: str) -> frozenset[int]:
+    """Return the ids of the users that are named, or given as numbers."""
+    import pwd
+
+    if not isinstance(value, list) or not all(type(one) in (int, str) for one in value):
+        raise UsageError(f'{where} must be a list of users, such as ["backup", 1001]')
+    found = set()
+    for user in value:
+        try:
+            found.add(int(user) if str(user).isdecimal() else pwd.getpwnam(user).pw_uid)
+        except (KeyError, ValueError):
+            raise UsageError(f'{where} names an unknown user: "{user}"') from None
+    return frozenset(found)
+
+
+def _links(value: Any, where: str, folder: Path) -> frozenset[Path]:
+    return frozenset(absolute_path(one, folder, where) for one in texts(value, where))
+
+
 _PathReader: TypeAlias = Callable[[Any, str, Path], Any]
 
 
@@ -171,6 +192,8 @@ _READERS: dict[str, _PathReader] = {
     "services": read_services,
     "hooks": read_hooks,
     "protected": _flag,
+    "trusted_owners": _plain(_owners),
+    "trusted_links": _links,
 }
 
 KEYS: tuple[str, ...] = tuple(_READERS)

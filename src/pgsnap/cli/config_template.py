@@ -47,6 +47,11 @@ _TEMPLATE = """\
 # Whether a pg_dump that is newer than the server will do.
 # allow_newer_client = false
 
+# Whose files in the repository and in .snap are trusted beside root's, yours and those of the
+# folder's own owner; and the links there that are followed (else neither is used).
+# trusted_owners = ["root"]
+# trusted_links = ["database/backups/packs"]
+
 # The runbook whose commands `snap drill` checks. One that is named here must be there.
 # runbook = "docs/rollback.md"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from pgsnap.cli.redact import redact
 from pgsnap.cli.settings import GlobalOptions, Settings, load_settings
 from pgsnap.cli.terminal import Terminal
 from pgsnap.errors import Declined, NotARepository, RepositoryNotFound, UsageError
+from pgsnap.files.trust import Trust
 
 if TYPE_CHECKING:
     import click
@@ -58,6 +60,11 @@ class Invocation:
         if self._settings is None:
             self._settings = load_settings(self.given, os.environ, _working_folder())
         return self._settings
+
+    @property
+    def trust(self) -> Trust:
+        """Whose files and which links the settings trust; of others the user is warned."""
+        return replace(self.settings.trust, warn=self.warn)
 
     def wait_briefly(self) -> None:
         """Let ten seconds be the wait for the repository, unless the command line says another:

@@ -16,6 +16,7 @@ from pgsnap.cli.retention_table import RetentionTable
 from pgsnap.cli.schedule_table import ScheduleTable
 from pgsnap.cli.services_table import ServicesTable
 from pgsnap.errors import UsageError
+from pgsnap.files.trust import ONLY_OURS, Trust
 
 T = TypeVar("T")
 
@@ -69,6 +70,7 @@ class Settings:
     services: ServicesTable | None = None
     hooks: Mapping[str, str] = field(default_factory=dict)
     protected: bool = False
+    trust: Trust = ONLY_OURS
     place: Place | None = None
     """The container that PostgreSQL runs in; None: it runs here, or on another host."""
 
@@ -108,6 +110,7 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
         services=found.services,
         hooks=found.hooks or {},
         protected=_first(found.protected, False),
+        trust=Trust(found.trusted_owners or frozenset(), found.trusted_links or frozenset()),
         place=find_place(options.container, options.compose, environ, folder, found),
     )
 

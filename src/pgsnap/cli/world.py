@@ -47,12 +47,12 @@ def open_repository(
     waits = settings.lock_timeout
     try:
         try:
-            repo = _opened(settings, min(waits, _SILENT_WAIT_SECONDS), alone=alone)
+            repo = _opened(invocation, min(waits, _SILENT_WAIT_SECONDS), alone=alone)
         except RepositoryLocked as error:
             if waits <= _SILENT_WAIT_SECONDS:
                 raise
             invocation.tell(f"waiting for the repository. {error.detail}")
-            repo = _opened(settings, waits - _SILENT_WAIT_SECONDS, alone=alone)
+            repo = _opened(invocation, waits - _SILENT_WAIT_SECONDS, alone=alone)
     except RepositoryLocked:
         # What was tried belongs into the audit log.
         invocation.opened = settings.repository
@@ -66,14 +66,15 @@ def open_repository(
     return repo
 
 
-def _opened(settings: Settings, lock_timeout_seconds: float, *, alone: bool) -> Repository:
+def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool) -> Repository:
     from pgsnap.repository.repository import Repository
 
     return Repository.open(
-        settings.repository,
+        invocation.settings.repository,
         lock_timeout_seconds=lock_timeout_seconds,
         index_folder=cache_folder(),
         alone=alone,
+        trust=invocation.trust,
     )
 
 

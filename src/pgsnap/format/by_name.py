@@ -59,7 +59,7 @@ def build(of: type[_Value], loaded: Any, forms: Forms) -> _Value:
     ValueError."""
     if type(loaded) is not dict:
         raise WrongForm(f"{of.__name__} is no object")
-    checks = _checks(of, forms if isinstance(forms, _Frozen) else _Frozen(forms))
+    checks = _checks(typing.cast(Any, of), forms if isinstance(forms, _Frozen) else _Frozen(forms))
     words = {key: checks[key](value, key) for key, value in loaded.items() if key in checks}
     try:
         return of(**words)
@@ -84,7 +84,7 @@ def frozen(forms: Forms) -> Forms:
 
 
 @functools.cache
-def _checks(of: type, forms: _Frozen) -> dict[str, _Check]:
+def _checks(of: Any, forms: _Frozen) -> dict[str, _Check]:
     hints = typing.get_type_hints(of)
     return {
         item.name: _check(hints[item.name], forms.get((of, item.name), Form()), forms)
@@ -119,7 +119,7 @@ def _of(wanted: type[_Value], value: Any, name: str) -> _Value:
     # Not isinstance: true and false are integers too.
     if type(value) is not wanted:
         raise WrongForm(f"{name} is no {wanted.__name__}")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _integer(value: Any, name: str, form: Form) -> int:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pgsnap.errors import CorruptionError, StoreError, StoreFull
-from pgsnap.repository.index_file import alone_in, make_private
+from pgsnap.files.folder import Folder
+from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.repository.index_file import alone_in, check_files, make_private
 from pgsnap.repository.migrations import SCHEMA_VERSION, migrate
 
 _BUSY_SECONDS = 60.0
@@ -30,16 +32,16 @@ class IndexConnection:
     `query` and `transaction` are for the modules of this room that own a table.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, trust: Trust = ONLY_OURS) -> None:
         """Open the index, or make it; None: in memory. Raises IndexDamaged, StoreError."""
         self._lock = threading.Lock()
         self._is_closed = False
         self._path = path
         self._file_number = 0
+        self._folder = Folder(path.parent, trust) if path is not None else None
         with contextlib.nullcontext() if path is None else alone_in(path.parent):
-            if path is not None:
-                make_private(path)
-                self._file_number = path.stat().st_ino
+            if self._folder is not None and path is not None:
+                self._file_number = make_private(self._folder, path.name)
             with index_errors():
                 self._connection = sqlite3.connect(
                     path or ":memory:", check_same_thread=False, timeout=_BUSY_SECONDS
@@ -47,6 +49,7 @@ class IndexConnection:
             try:
                 with index_errors():
                     self._prepare()
+                self._check_files()
             except IndexDamaged:
                 self._connection.close()
                 self._put_aside()
@@ -67,6 +70,16 @@ class IndexConnection:
             raise IndexDamaged("the index has a newer schema", detail=f"Version {version}.")
         if version < SCHEMA_VERSION:
             migrate(connection)
+
+    def _check_files(self) -> None:
+        """Look once more: SQLite opens its files by their path, and what lies there may have been
+        put in its place meanwhile."""
+        if self._folder is not None and self._path is not None:
+            found = check_files(self._folder, self._path.name)
+            if found is None or found.st_ino != self._file_number:
+                raise StoreError(
+                    "the index cannot be used", detail="Its file was replaced as it was opened."
+                )
 
     def close(self) -> None:
         """Close it, unless a thread goes on using it: the process would crash, and its end closes
@@ -110,12 +123,14 @@ class IndexConnection:
 
     def _put_aside(self) -> None:
         """Rename the file, unless another process did so already."""
-        path = self._path
+        if self._folder is None or self._path is None:
+            return
+        name = self._path.name
         with contextlib.suppress(OSError):
-            if path is not None and path.stat().st_ino == self._file_number:
+            if self._folder.status(name).st_ino == self._file_number:
                 for suffix in ("", "-wal", "-shm"):
                     with contextlib.suppress(FileNotFoundError):
-                        Path(f"{path}{suffix}").replace(f"{path}.damaged{suffix}")
+                        self._folder.rename(name + suffix, f"{name}.damaged{suffix}")
 
 
 @contextlib.contextmanager

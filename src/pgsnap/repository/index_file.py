@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from pgsnap.errors import StoreError
+from pgsnap.files.folder import Folder
 
 
 @contextlib.contextmanager
@@ -25,14 +25,28 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def make_private(path: Path) -> None:
-    """Make the file with mode 0600 before SQLite does: its -wal and -shm take the same mode."""
+def make_private(folder: Folder, name: str) -> int:
+    """Make the file with mode 0600 before SQLite does: its -wal and -shm take the same mode.
+    Returns its inode's number. Raises StoreError, UntrustedPath."""
     try:
         # Never opened where it exists: closing it would take the locks of this process's other
         # connections with it.
         with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        if stat.S_IMODE(path.stat().st_mode) != 0o600:
-            path.chmod(0o600)
+            os.close(folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        check_files(folder, name)
+        return folder.close_to_others(name).st_ino
     except OSError as error:
         raise StoreError("the index cannot be used", detail=f"{error}.") from error
+
+
+def check_files(folder: Folder, name: str) -> os.stat_result | None:
+    """Return the status of the index, None where it is gone. Raises UntrustedPath where it, or
+    what SQLite keeps beside it, is no ordinary file, or somebody else's."""
+    found = None
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        try:
+            found = folder.status(name + suffix)
+        except FileNotFoundError:
+            found = None
+    folder.refuse_foreign()
+    return found

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from pgsnap.errors import StoreError
+from pgsnap.errors import ForeignPath, StoreError
+from pgsnap.files.folder import Folder
+from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.repository.index import Index
 from pgsnap.repository.layout import INDEX_FILE
 
@@ -31,6 +33,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 """Types of /proc/self/mountinfo whose files other hosts may have open too."""
 
+_PROBE = ".probe"
 _MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
@@ -80,21 +83,22 @@ def is_on_network(folder: Path, mounts: Path = _MOUNTS) -> bool:
     return kind in NETWORK_FILE_SYSTEMS
 
 
-def open_index(path: Path | None) -> Index:
-    """Return the index in *path*; one in memory where it cannot be used, as on a full disk."""
+def open_index(path: Path | None, trust: Trust = ONLY_OURS) -> Index:
+    """Return the index in *path*; one in memory where it cannot be used, as on a full disk, or is
+    somebody else's."""
     try:
-        return Index(path)
-    except StoreError:
+        return Index(path, trust)
+    except (ForeignPath, StoreError):
         return Index(None)
 
 
 def is_writable(folder: Path) -> bool:
     """Tell whether files can be made in *folder*: by trying, as root may and media may not."""
-    probe = folder / ".probe"
+    place = Folder(folder)
     try:
-        probe.touch(mode=0o600)
+        os.close(place.open(_PROBE, os.O_WRONLY | os.O_CREAT))
         # Two processes may try at once.
-        probe.unlink(missing_ok=True)
+        place.unlink(_PROBE, missing_ok=True)
     except OSError:
         return False
     return True

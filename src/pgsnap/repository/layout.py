@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from pgsnap.errors import UsageError
+from pgsnap.files.folder import Folder, Kind
 from pgsnap.limits import ID_PREFIX_MIN, LABEL_BYTES_MAX, TAG_BYTES_MAX
 from pgsnap.model import HASH_BYTES, PackId, SnapshotId
 
@@ -23,6 +24,12 @@ GITIGNORE_FILE = ".gitignore"
 README_FILE = "README.md"
 AUDIT_FILE = "audit.jsonl"
 
+_OURS = re.compile(
+    r"(?:config|packs|snapshots|tags|notes|damaged|tmp|lock|leases|cas\.lock|cas\.leases"
+    r"|audit\.jsonl(?:\.\d+)?|index\.sqlite.*|\.probe)\Z"
+)
+_GITIGNORE_BYTES_MAX = 1024 * 1024
+
 _WORD_BYTES_MAX = 255
 _HEX_NAME = re.compile(rf"[0-9a-f]{{{HASH_BYTES * 2}}}")
 # What a revision gives a meaning, what a shell would, and what a file system cannot hold.
@@ -35,12 +42,20 @@ def occupants(path: Path) -> list[str]:
     return sorted({entry.name for entry in path.iterdir()} - {README_FILE, GITIGNORE_FILE})
 
 
-def ignores_all(path: Path) -> bool:
+def ignores_all(folder: Folder) -> bool:
     """Tell whether a .gitignore keeps everything out of version control."""
     try:
-        return b"*" in path.read_bytes().split()
+        return b"*" in folder.read(GITIGNORE_FILE, _GITIGNORE_BYTES_MAX).split()
     except FileNotFoundError:
         return False
+
+
+def refuse_links(folder: Folder) -> None:
+    """Raise UntrustedPath where a name of ours in a repository is a link, or anything but a file or
+    a folder: also where it is not needed now, as another command would follow it."""
+    for entry in folder.entries():
+        if entry.kind is Kind.OTHER and _OURS.match(entry.name):
+            folder.refuse(entry.name)
 
 
 def pack_name(pack: PackId) -> str:

@@ -12,18 +12,20 @@ import fcntl
 import json
 import os
 import socket
-import stat
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pgsnap.errors import RepositoryLocked, StoreError
+from pgsnap.files.folder import Folder
+from pgsnap.repository.layout import LOCK_FILE
 from pgsnap.stores import lease
 
 LEASES = "leases"
 
 _POLL_SECONDS = 0.1
+_HOLDER_BYTES_MAX = 64 * 1024
 _WAIT_HINT = "Wait for it, or wait longer with: --lock-timeout 1h"
 
 
@@ -44,21 +46,21 @@ class Held:
 
 
 @contextlib.contextmanager
-def shared(path: Path, timeout_seconds: float) -> Iterator[Held]:
+def shared(folder: Folder, timeout_seconds: float) -> Iterator[Held]:
     """Hold the lock with others; nothing is deleted meanwhile. Raises RepositoryLocked.
 
     A folder that cannot be written (read-only media) cannot be collected either: no lock then.
     """
     try:
-        file = _open(path)
+        file = _open(folder)
     except OSError as error:
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT):
             yield Held()
             return
-        raise _unusable(path, error) from error
+        raise _unusable(folder.path / LOCK_FILE, error) from error
     try:
-        if not _acquire(file, fcntl.LOCK_SH, path, timeout_seconds):
-            with _lease(path, timeout_seconds, alone=False) as held:
+        if not _acquire(file, fcntl.LOCK_SH, folder, timeout_seconds):
+            with _lease(folder, timeout_seconds, alone=False) as held:
                 yield held
             return
         yield Held()
@@ -67,21 +69,21 @@ def shared(path: Path, timeout_seconds: float) -> Iterator[Held]:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, timeout_seconds: float) -> Iterator[Held]:
+def exclusive(folder: Folder, timeout_seconds: float) -> Iterator[Held]:
     """Hold the lock alone. Raises RepositoryLocked."""
     try:
-        file = _open(path)
+        file = _open(folder)
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise _unusable(folder.path / LOCK_FILE, error) from error
     try:
-        if not _acquire(file, fcntl.LOCK_EX, path, timeout_seconds):
-            with _lease(path, timeout_seconds, alone=True) as held:
+        if not _acquire(file, fcntl.LOCK_EX, folder, timeout_seconds):
+            with _lease(folder, timeout_seconds, alone=True) as held:
                 yield held
             return
         try:
             _write_holder(file)
         except OSError as error:
-            raise _unusable(path, error) from error
+            raise _unusable(folder.path / LOCK_FILE, error) from error
         try:
             yield Held()
         finally:
@@ -90,30 +92,26 @@ def exclusive(path: Path, timeout_seconds: float) -> Iterator[Held]:
         os.close(file)
 
 
-def held_since(path: Path) -> datetime | None:
+def held_since(folder: Folder) -> datetime | None:
     """Return since when a process holds the lock alone; None where none says so."""
     try:
-        found = datetime.fromisoformat(json.loads(path.read_bytes())["since"])
-    except (OSError, ValueError, KeyError, TypeError):
+        holder = json.loads(folder.read(LOCK_FILE, _HOLDER_BYTES_MAX))
+        found = datetime.fromisoformat(holder["since"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if found.tzinfo is not None else None
 
 
-def _open(path: Path) -> int:
+def _open(folder: Folder) -> int:
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return folder.open(LOCK_FILE, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES):
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    # An odd umask must not shut the next process out.
-    if stat.S_IMODE(os.fstat(file).st_mode) != 0o600:
-        with contextlib.suppress(PermissionError):
-            os.fchmod(file, 0o600)
-    return file
+        return folder.open(LOCK_FILE)
 
 
-def _acquire(file: int, how: int, path: Path, timeout_seconds: float) -> bool:
+def _acquire(file: int, how: int, folder: Folder, timeout_seconds: float) -> bool:
     """Return once flock gave the lock, or False where the file system has none."""
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -124,21 +122,22 @@ def _acquire(file: int, how: int, path: Path, timeout_seconds: float) -> bool:
             if time.monotonic() >= deadline:
                 raise RepositoryLocked(
                     "the repository is locked by another process",
-                    detail=_holder(path),
+                    detail=_holder(folder),
                     hint=_WAIT_HINT,
                 ) from None
         except OSError as error:
             if error.errno in lease.NO_FLOCK:
                 return False
-            raise _unusable(path, error) from error
+            raise _unusable(folder.path / LOCK_FILE, error) from error
         time.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
 
 
 @contextlib.contextmanager
-def _lease(path: Path, timeout_seconds: float, *, alone: bool) -> Iterator[Held]:
+def _lease(folder: Folder, timeout_seconds: float, *, alone: bool) -> Iterator[Held]:
     with contextlib.ExitStack() as stack:
         try:
-            taken = lease.hold(path.parent / LEASES, alone=alone, timeout_seconds=timeout_seconds)
+            leases = folder.below(LEASES)
+            taken = lease.hold(leases, alone=alone, timeout_seconds=timeout_seconds)
             held = Held(stack.enter_context(taken))
         except lease.LeaseTaken as error:
             names = [
@@ -153,7 +152,7 @@ def _lease(path: Path, timeout_seconds: float, *, alone: bool) -> Iterator[Held]
             if not alone and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
                 held = Held()
             else:
-                raise _unusable(path.parent / LEASES, error) from error
+                raise _unusable(leases.path, error) from error
         yield held
 
 
@@ -167,11 +166,11 @@ def _write_holder(file: int) -> None:
     os.pwrite(file, json.dumps(holder).encode(), 0)
 
 
-def _holder(path: Path) -> str:
+def _holder(folder: Folder) -> str:
     try:
-        holder = json.loads(path.read_bytes())
+        holder = json.loads(folder.read(LOCK_FILE, _HOLDER_BYTES_MAX))
         return f"Process {holder['pid']} on {holder['host']} holds it since {holder['since']}."
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "Commits or readers hold it."
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreError
+from pgsnap.files.folder import Folder, sync_folder
+from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.manifest import decode_manifest, snapshot_id
 from pgsnap.progress import Progress
 from pgsnap.repository import forgetting, layout, lock
@@ -16,7 +18,7 @@ from pgsnap.repository.index import Index
 from pgsnap.repository.index_place import index_path, is_writable
 from pgsnap.repository.inspection import add_tables, pack_tables
 from pgsnap.stores.base import ObjectInfo
-from pgsnap.stores.local import LocalStore, sync_folder
+from pgsnap.stores.local import LocalStore
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ def rebuild_index(
     lock_timeout_seconds: float,
     index_folder: Path | None,
     progress: Progress,
+    trust: Trust = ONLY_OURS,
 ) -> Rebuilt:
     """Build the index of the repository in *path* from its packs, manifests and notes alone.
 
@@ -42,8 +45,9 @@ def rebuild_index(
     knew (marks of damage, sound copies of damaged manifests) is kept. Raises RepositoryLocked,
     StoreError.
     """
-    store = LocalStore(path)
+    store = LocalStore(path, trust)
     config = read_config(path, store)
+    layout.refuse_links(store.folder)
     file = index_path(path, config.repository_id, index_folder, writable=is_writable(path))
     if file is None:
         raise StoreError(
@@ -51,22 +55,23 @@ def rebuild_index(
             detail="Neither the repository's folder nor the user's cache folder can be.",
             hint="On read-only media nothing need be done: the index is built in memory each time.",
         )
-    with lock.exclusive(path / layout.LOCK_FILE, lock_timeout_seconds):
+    with lock.exclusive(store.folder, lock_timeout_seconds):
+        folder = Folder(file.parent, trust)
         new = file.with_name(f"{file.name}.new")
-        _remove(new)
-        index = Index(new)
+        _remove(folder, new)
+        index = Index(new, trust)
         try:
             index.belong_to(config.repository_id)
             result = _fill(store, index, progress)
-            _take_over(file, index, store)
+            _take_over(folder, file, index, store)
             index.set_complete()
         except BaseException:
             index.close()
-            _remove(new)
+            _remove(folder, new)
             raise
         index.close()
         # Its last connection is closed, so all of it is in the one file.
-        new.replace(file)
+        folder.rename(new.name, file.name)
         sync_folder(file.parent)
     return result
 
@@ -112,7 +117,7 @@ def _noted(left_out: list[tuple[str, str]], info: ObjectInfo) -> Iterator[None]:
         left_out.append((info.name, error.detail or f"{error.message}."))
 
 
-def _take_over(file: Path, new: Index, store: LocalStore) -> None:
+def _take_over(folder: Folder, file: Path, new: Index, store: LocalStore) -> None:
     """Take over from the old index what it alone knows: marks of damage, and what it read of
     manifests and notes that are damaged in the store. Nothing remains beside its file: SQLite
     would apply an old log to the new one."""
@@ -120,10 +125,10 @@ def _take_over(file: Path, new: Index, store: LocalStore) -> None:
         return
     packs = new.packs()
     try:
-        old = Index(file)
+        old = Index(file, folder.trust)
     except (CorruptionError, StoreError):
         # It put itself aside, or cannot even be opened.
-        _remove(file)
+        _remove(folder, file)
         return
     try:
         for pack, offset, readable in old.damaged():
@@ -137,7 +142,7 @@ def _take_over(file: Path, new: Index, store: LocalStore) -> None:
     finally:
         old.close()
     for suffix in ("-wal", "-shm"):
-        Path(f"{file}{suffix}").unlink(missing_ok=True)
+        folder.unlink(file.name + suffix, missing_ok=True)
 
 
 def _keep_manifests(old: Index, new: Index, store: LocalStore) -> None:
@@ -155,6 +160,6 @@ def _keep_manifests(old: Index, new: Index, store: LocalStore) -> None:
                 break
 
 
-def _remove(file: Path) -> None:
+def _remove(folder: Folder, file: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
-        Path(f"{file}{suffix}").unlink(missing_ok=True)
+        folder.unlink(file.name + suffix, missing_ok=True)

@@ -24,6 +24,7 @@ from pgsnap.errors import (
     StoreFull,
     TagExists,
 )
+from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import encode_config, encode_note, note_id
@@ -74,7 +75,7 @@ class Repository:
     # -- making and opening -------------------------------------------------------------------
 
     @classmethod
-    def create(cls, path: Path) -> None:
+    def create(cls, path: Path, *, trust: Trust = ONLY_OURS) -> None:
         """Make a repository in *path*, a folder that is new, or empty but for a README.md and a
         .gitignore. Raises RepositoryExists."""
         if path.exists() and (not path.is_dir() or layout.occupants(path)):
@@ -83,14 +84,14 @@ class Repository:
                 f'"{path}" {"is a repository already" if made else "is not an empty folder"}',
                 hint="Use it as it is." if made else "Name a new folder: snap init PATH",
             )
-        store = LocalStore(path)
+        store = LocalStore(path, trust)
         store.make_root()
         config = new_config(secrets.token_hex(16))
         # Dumps never enter version control, wherever the repository lies.
-        if not layout.ignores_all(path / layout.GITIGNORE_FILE):
+        if not layout.ignores_all(store.folder):
             store.put(layout.GITIGNORE_FILE, b"*\n")
         if not is_on_network(path):
-            index = Index(path / layout.INDEX_FILE)
+            index = Index(path / layout.INDEX_FILE, trust)
             index.set_complete()
             index.close()
         # The config makes the folder a repository: it comes last.
@@ -104,20 +105,22 @@ class Repository:
         lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
         index_folder: Path | None = None,
         alone: bool = False,
+        trust: Trust = ONLY_OURS,
     ) -> Self:
         """Open the repository in *path*, for reading and, where the folder allows it, writing.
 
         *index_folder* is where the index goes when the repository's own folder cannot be written;
         None: in memory. *alone*: nobody else may have it open.
-        Raises RepositoryNotFound, NotARepository, RepositoryLocked, StoreError.
+        Raises RepositoryNotFound, NotARepository, RepositoryLocked, UntrustedPath, StoreError.
         """
-        store = LocalStore(path)
+        store = LocalStore(path, trust)
         config = read_config(path, store)
+        layout.refuse_links(store.folder)
         with contextlib.ExitStack() as resources:
-            _remove_leftovers(path, store)
+            _remove_leftovers(store)
             take = lock.exclusive if alone else lock.shared
-            held = resources.enter_context(take(path / layout.LOCK_FILE, lock_timeout_seconds))
-            writable = is_writable(path)
+            held = resources.enter_context(take(store.folder, lock_timeout_seconds))
+            writable = not store.folder.has_foreign and is_writable(path)
             file = index_path(path, config.repository_id, index_folder, writable=writable)
             try:
                 repo = cls._caught_up(path, store, config, file, writable=writable)
@@ -139,7 +142,7 @@ class Repository:
         *,
         writable: bool,
     ) -> Self:
-        repo = cls(path, store, config, open_index(file))
+        repo = cls(path, store, config, open_index(file, store.folder.trust))
         try:
             repo.index.belong_to(config.repository_id)
             repo._catch_up_snapshots(writable=writable)
@@ -370,10 +373,10 @@ class Repository:
         return all_notes(self.store, kind, database)
 
 
-def _remove_leftovers(path: Path, store: LocalStore) -> None:
+def _remove_leftovers(store: LocalStore) -> None:
     """Delete what killed writers left, if nobody else has the repository open right now."""
     with contextlib.suppress(StoreError, RepositoryLocked):
         # Not even for a moment does a reader hold the lock alone without a reason.
-        if store.has_leftovers():
-            with lock.exclusive(path / layout.LOCK_FILE, 0.0):
+        if store.has_leftovers() and not store.folder.has_foreign:
+            with lock.exclusive(store.folder, 0.0):
                 store.remove_leftovers()

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from pgsnap.errors import SnapError
+from pgsnap.files.folder import sync_folder
 from pgsnap.services.commands import Service
-from pgsnap.stores.local import sync_folder
 
 START_COMMAND = "snap doctor --start-services"
 

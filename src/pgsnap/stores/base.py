@@ -35,8 +35,16 @@ class Store(Protocol):
         """Compare-and-swap: write *data* (None: delete) if the object now equals *expected*
         (None: is absent), else raise StoreChanged; atomic between processes."""
 
-    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        """Return exactly *length* bytes from *start* (None: to the end), or raise."""
+    def get(
+        self,
+        name: str,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        bytes_max: int | None = None,
+    ) -> bytes:
+        """Return exactly *length* bytes from *start* (None: to the end), or raise. An object of
+        more than *bytes_max* bytes is damage, and none of it is read."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects whose name starts with *prefix* (a folder, ending in "/")."""

@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import random
+import re
 import secrets
 import socket
 import threading
@@ -20,6 +21,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from pgsnap.files.folder import Folder
 
 NO_FLOCK = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """What flock says on a file system that has none."""
@@ -29,6 +32,10 @@ HEARTBEAT_SECONDS = 60.0
 # after minutes, a network file system after a reboot of its server.
 STALE_SECONDS = 30 * 60.0
 _POLL_SECONDS = 0.1
+
+# Nothing else in the folder is ever deleted.
+_NAME = re.compile(r"(alone|shared)-[0-9a-f]{16}")
+_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,65 +60,66 @@ class LeaseTaken(Exception):
 class Lease:
     """A lease that is held: `is_held` tells whether nobody took it for dead meanwhile."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Folder, name: str) -> None:
+        self._folder = folder
+        self._name = name
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._thread.start()
 
     def is_held(self) -> bool:
-        return self._path.exists()
+        return self._folder.exists(self._name)
 
     def end(self) -> None:
         self._ended.set()
         self._thread.join()
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            self._folder.unlink(self._name, missing_ok=True)
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
             # The file server's clock, which is the same for all who look.
             with contextlib.suppress(OSError):
-                os.utime(self._path)
+                self._folder.touch(self._name)
 
 
 @contextlib.contextmanager
-def hold(folder: Path, *, alone: bool, timeout_seconds: float) -> Iterator[Lease]:
+def hold(folder: Folder, *, alone: bool, timeout_seconds: float) -> Iterator[Lease]:
     """Hold the lock of *folder*, with others or *alone*. Raises LeaseTaken, OSError.
 
     Who wants it alone keeps its file while it waits for the others, so newcomers wait behind it.
     """
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.make("")
     deadline = time.monotonic() + timeout_seconds
     while True:
-        path = _announce(folder, alone=alone)
+        name = _announce(folder, alone=alone)
         try:
-            others = _living(folder, path)
+            others = _living(folder, name)
             while alone and others and not any(is_alone for is_alone, _ in others):
                 if time.monotonic() >= deadline:
                     break
                 time.sleep(_POLL_SECONDS)
-                others = _living(folder, path)
+                others = _living(folder, name)
         except BaseException:
-            path.unlink(missing_ok=True)
+            folder.unlink(name, missing_ok=True)
             raise
         in_the_way = [holder for is_alone, holder in others if alone or is_alone]
         if not in_the_way:
             break
-        path.unlink(missing_ok=True)
+        folder.unlink(name, missing_ok=True)
         if time.monotonic() >= deadline:
             raise LeaseTaken([holder for holder in in_the_way if holder is not None])
         # Two that came at once gave way to each other: not in step again.
         time.sleep(random.uniform(_POLL_SECONDS / 2, _POLL_SECONDS * 2))
-    lease = Lease(path)
+    lease = Lease(folder, name)
     try:
         yield lease
     finally:
         lease.end()
 
 
-def _announce(folder: Path, *, alone: bool) -> Path:
-    """Make a lease of ours; return its path."""
+def _announce(folder: Folder, *, alone: bool) -> str:
+    """Make a lease of ours; return its name."""
     name = ("alone-" if alone else "shared-") + secrets.token_hex(8)
     pid = os.getpid()
     holder = {
@@ -121,45 +129,46 @@ def _announce(folder: Path, *, alone: bool) -> Path:
         "started": _started(pid),
         "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    path = folder / name
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    file = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         os.write(file, json.dumps(holder).encode())
     except BaseException:
-        path.unlink(missing_ok=True)
+        folder.unlink(name, missing_ok=True)
         raise
     finally:
         os.close(file)
-    return path
+    return name
 
 
-def _living(folder: Path, own: Path) -> list[tuple[bool, Holder | None]]:
+def _living(folder: Folder, own: str) -> list[tuple[bool, Holder | None]]:
     """Return the others' leases that may be alive, and delete the others."""
-    os.utime(own)
-    now = own.stat().st_mtime
+    now = folder.touch(own)
     found: list[tuple[bool, Holder | None]] = []
-    for path in folder.iterdir():
-        kind, _, serial = path.name.partition("-")
-        if path == own or kind not in ("alone", "shared") or not serial:
+    for entry in folder.entries():
+        leased = _NAME.fullmatch(entry.name)
+        if entry.name == own or leased is None:
             continue
         try:
-            age = now - path.stat().st_mtime
-            holder = _read(path)
+            age = now - folder.status(entry.name).st_mtime
+            holder = _read(folder.read(entry.name, _BYTES_MAX))
         except FileNotFoundError:
             continue
         if age > STALE_SECONDS or (holder is not None and _is_dead(holder)):
-            path.unlink(missing_ok=True)
+            folder.unlink(entry.name, missing_ok=True)
         else:
-            found.append((kind == "alone", holder))
+            found.append((leased[1] == "alone", holder))
     return found
 
 
-def _read(path: Path) -> Holder | None:
+def _read(data: bytes) -> Holder | None:
     """Return who holds a lease, None where it is not written yet, or cut."""
     try:
-        return Holder(**json.loads(path.read_bytes()))
-    except (ValueError, TypeError):
+        holder = Holder(**json.loads(data))
+    except (ValueError, TypeError, RecursionError):
         return None
+    words = (holder.host, holder.place, holder.started, holder.since)
+    is_sound = type(holder.pid) is int and all(isinstance(word, str) for word in words)
+    return holder if is_sound else None
 
 
 def _is_dead(holder: Holder) -> bool:

@@ -6,8 +6,8 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,16 +19,22 @@ from pgsnap.errors import (
     StoreError,
     StoreFull,
 )
+from pgsnap.files.folder import FOLDER_MODE, NO_ROOM, Folder, Kind, sync_folder
+from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.stores import lease
 from pgsnap.stores.base import Data, ObjectInfo
 
-FOLDER_MODE = 0o700
-FILE_MODE = 0o600
 TEMPORARY = "tmp"
+_TEMPORARY_NAME = re.compile(r"[0-9a-f]+")
+
+_CAS_LOCK = "cas.lock"
+_CAS_LEASES = "cas.leases"
 
 _IOV_MAX = 512
 # A compare-and-swap takes milliseconds, a few seconds on a slow network.
 _CAS_SECONDS = 120.0
+# What is compared and swapped are tags.
+_CAS_BYTES_MAX = 1024 * 1024
 
 # Read-only media, and a folder that went meanwhile.
 _NOTHING_TO_SETTLE = (errno.EROFS, errno.EACCES, errno.EINVAL, errno.ENOENT)
@@ -38,22 +44,24 @@ class LocalStore:
     """Objects as files below *root*. Folders have mode 0700 and files 0600, whatever the umask.
 
     A write goes to a file below ``tmp/`` first, so a crash leaves nothing under an object's name.
+    Links, and what is no file, are refused (`files.folder`): UntrustedPath.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, trust: Trust = ONLY_OURS) -> None:
         self.root = root
+        self.folder = Folder(root, trust)
         # Folders whose own entry this process has made durable.
-        self._settled: set[Path] = set()
+        self._settled: set[str] = set()
 
     def make_root(self) -> None:
         """Make the folder itself, private to its owner."""
         try:
-            self._make_folder(self.root / TEMPORARY)
+            self._make_root()
+            self._make_folder(TEMPORARY)
             # It may have been there, and open to others.
-            self.root.chmod(0o700)
+            self.root.chmod(FOLDER_MODE)
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise (StoreFull if full else StoreError)(
+            raise (StoreFull if error.errno in NO_ROOM else StoreError)(
                 f'cannot make the folder "{self.root}"',
                 detail=f"{error.strerror} ({error.filename or self.root}).",
                 hint="Name a place on a disk with room that you may write to: snap init PATH",
@@ -61,44 +69,55 @@ class LocalStore:
 
     def put(self, name: str, data: Data) -> None:
         with self._errors(name), self._temporary(data) as temporary:
-            self._publish(temporary, self._path(name))
+            self._publish(temporary, _checked(name))
 
     def create(self, name: str, data: bytes) -> None:
-        target = self._path(name)
         with self._errors(name), self._temporary(data) as temporary:
             try:
-                self._publish_new(temporary, target, self._exclusive())
+                self._publish_new(temporary, _checked(name), self._exclusive())
             except FileExistsError:
                 raise ObjectExists(f'"{name}" exists already') from None
 
     def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
-        target = self._path(name)
         with self._errors(name), self._exclusive():
             try:
-                found: bytes | None = target.read_bytes()
+                found: bytes | None = self.folder.read(_checked(name), _CAS_BYTES_MAX)
             except FileNotFoundError:
                 found = None
             if found != expected:
                 raise StoreChanged(f'"{name}" was changed by another process')
             if data is None:
-                target.unlink(missing_ok=True)
-                if target.parent.exists():
-                    sync_folder(target.parent)
+                self.folder.unlink(name, missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    self.folder.sync(_above(name))
                 return
             with self._temporary(data) as temporary:
                 if found is not None:
-                    self._publish(temporary, target)
+                    self._publish(temporary, name)
                     return
                 try:
-                    self._publish_new(temporary, target, contextlib.nullcontext())
+                    self._publish_new(temporary, name, contextlib.nullcontext())
                 except FileExistsError:
                     raise StoreChanged(f'"{name}" was changed by another process') from None
 
-    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+    def get(
+        self,
+        name: str,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        bytes_max: int | None = None,
+    ) -> bytes:
         with self._errors(name):
-            file = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC)
+            file = self.folder.open(_checked(name))
             try:
-                wanted = os.fstat(file).st_size - start if length is None else length
+                size = os.fstat(file).st_size
+                if bytes_max is not None and size > bytes_max:
+                    raise CorruptionError(
+                        f'"{name}" is damaged',
+                        detail=f"It has {size} bytes; none of its kind has more than {bytes_max}.",
+                    )
+                wanted = size - start if length is None else length
                 parts = []
                 while wanted:
                     part = _read_at(file, wanted, start, name) if wanted > 0 else b""
@@ -116,28 +135,25 @@ class LocalStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._errors(prefix):
-            yield from self._walk(self._path(prefix.rstrip("/")), prefix.rstrip("/"))
+            yield from self._walk(_checked(prefix.removesuffix("/")))
 
     def delete(self, *names: str) -> None:
         folders = set()
         for name in names:
             with self._errors(name):
-                target = self._path(name)
-                target.unlink(missing_ok=True)
-                folders.add(target.parent)
+                self.folder.unlink(_checked(name), missing_ok=True)
+                folders.add(_above(name))
         # A sync takes much longer than an unlink, and one will do for a folder.
         for folder in sorted(folders):
-            with self._errors(str(folder.relative_to(self.root))):
-                if folder.exists():
-                    sync_folder(folder)
+            with self._errors(folder), contextlib.suppress(FileNotFoundError):
+                self.folder.sync(folder)
 
     def settle(self, names: Iterable[str]) -> None:
-        folders = {self._path(name).parent for name in names}
-        for folder in sorted(folders):
-            with self._errors(str(folder.relative_to(self.root))):
+        for folder in sorted({_above(_checked(name)) for name in names}):
+            with self._errors(folder):
                 try:
                     self._settle_folder(folder)
-                    sync_folder(folder)
+                    self.folder.sync(folder)
                 except OSError as error:
                     if error.errno not in _NOTHING_TO_SETTLE:
                         raise
@@ -145,34 +161,33 @@ class LocalStore:
     def move(self, name: str, target: str) -> None:
         """Give an object another name, which must be free."""
         with self._errors(name):
-            source, there = self._path(name), self._path(target)
-            self._make_folder(there.parent)
-            if there.exists():
+            self._make_folder(_above(_checked(target)))
+            if self.folder.exists(target):
                 raise ObjectExists(f'"{target}" exists already')
-            source.rename(there)
-            sync_folder(there.parent)
-            sync_folder(source.parent)
+            self.folder.rename(_checked(name), target)
+            self.folder.sync(_above(target))
+            self.folder.sync(_above(name))
 
     def has_leftovers(self) -> bool:
         """Tell whether a writer is at work, or was killed at it."""
         with self._errors(TEMPORARY):
-            return any((self.root / TEMPORARY).iterdir())
+            return any(self._leftovers())
 
     def remove_leftovers(self) -> None:
-        """Delete what writers that were killed left behind. Only while nobody else writes."""
+        """Delete what writers that were killed left behind, and nothing else that may lie there.
+        Only while nobody else writes."""
         with self._errors(TEMPORARY):
-            for file in (self.root / TEMPORARY).iterdir():
-                file.unlink(missing_ok=True)
+            for name in self._leftovers():
+                self.folder.unlink(name, missing_ok=True)
 
-    def _path(self, name: str) -> Path:
-        parts = name.split("/")
-        if not name.isascii() or any(part in ("", ".", "..") for part in parts):
-            raise StoreError(f'"{name}" is no object name')
-        return self.root.joinpath(*parts)
+    def _leftovers(self) -> Iterator[str]:
+        for entry in self.folder.entries(TEMPORARY):
+            if entry.kind is Kind.FILE and _TEMPORARY_NAME.fullmatch(entry.name):
+                yield f"{TEMPORARY}/{entry.name}"
 
-    def _walk(self, folder: Path, name: str) -> Iterator[ObjectInfo]:
+    def _walk(self, name: str) -> Iterator[ObjectInfo]:
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            entries = self.folder.entries(name)
         except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:
@@ -180,84 +195,84 @@ class LocalStore:
                 # No object has such a name: a stray file.
                 continue
             path = f"{name}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(folder / entry.name, path)
+            if entry.kind is Kind.FOLDER:
+                yield from self._walk(path)
+            elif entry.kind is Kind.FILE:
+                yield ObjectInfo(path, entry.size)
             else:
                 with contextlib.suppress(FileNotFoundError):
-                    yield ObjectInfo(path, entry.stat().st_size)
+                    self.folder.refuse(path)
 
     @contextlib.contextmanager
-    def _temporary(self, data: Data) -> Iterator[Path]:
-        """Give the path of a durable file that holds *data*; it is gone afterwards."""
-        folder = self.root / TEMPORARY
-        self._make_folder(folder)
-        path = folder / secrets.token_hex(8)
+    def _temporary(self, data: Data) -> Iterator[str]:
+        """Give the name of a durable file that holds *data*; it is gone afterwards."""
+        self.folder.refuse_foreign()
+        self._make_folder(TEMPORARY)
+        name = f"{TEMPORARY}/{secrets.token_hex(8)}"
         try:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            file = self.folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             try:
-                os.fchmod(file, FILE_MODE)
                 _write_all(file, [data] if isinstance(data, bytes) else data)
                 os.fsync(file)
             finally:
                 os.close(file)
-            yield path
+            yield name
         finally:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self.folder.unlink(name)
 
-    def _publish(self, temporary: Path, target: Path) -> None:
-        self._make_folder(target.parent)
-        temporary.replace(target)
+    def _publish(self, temporary: str, target: str) -> None:
+        self._make_folder(_above(target))
+        self.folder.rename(temporary, target)
         # Else the rename itself may be lost.
-        sync_folder(target.parent)
+        self.folder.sync(_above(target))
 
     def _publish_new(
-        self, temporary: Path, target: Path, alone: contextlib.AbstractContextManager[None]
+        self, temporary: str, target: str, alone: contextlib.AbstractContextManager[None]
     ) -> None:
         """Raise FileExistsError if *target* is there; *alone* is taken where links are unknown."""
-        self._make_folder(target.parent)
+        self._make_folder(_above(target))
         try:
-            os.link(temporary, target)
+            self.folder.link(temporary, target)
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
                 raise
             # A file system without hard links: whoever makes an object holds the same lock.
             with alone:
-                if target.exists():
-                    raise FileExistsError(errno.EEXIST, "exists", str(target)) from None
-                temporary.replace(target)
-        sync_folder(target.parent)
+                if self.folder.exists(target):
+                    raise FileExistsError(errno.EEXIST, "exists", target) from None
+                self.folder.rename(temporary, target)
+        self.folder.sync(_above(target))
 
-    def _make_folder(self, folder: Path) -> None:
-        """Make a folder and those above it, each entry durable before anything is put below it."""
-        if not folder.is_dir():
-            if folder.parent != folder:
-                self._make_folder(folder.parent)
+    def _make_root(self) -> None:
+        """Make the folder itself and those above it, which may lie behind links."""
+        missing = [path for path in (self.root, *self.root.parents) if not path.is_dir()]
+        for path in reversed(missing):
             with contextlib.suppress(FileExistsError):
-                folder.mkdir(mode=FOLDER_MODE)
-                folder.chmod(FOLDER_MODE)
-            sync_folder(folder.parent)
-            self._settled.add(folder)
-        elif folder != self.root and self.root in folder.parents:
-            self._settle_folder(folder)
+                path.mkdir(mode=FOLDER_MODE)
+                path.chmod(FOLDER_MODE)
+            sync_folder(path.parent)
 
-    def _settle_folder(self, folder: Path) -> None:
+    def _make_folder(self, name: str) -> None:
+        """Make a folder, each entry durable before anything is put below it."""
+        if name:
+            self._settled.update(self.folder.make(name))
+            self._settle_folder(name)
+
+    def _settle_folder(self, name: str) -> None:
         """Sync the entries of a folder and of those above it, up to the root: who made them may
         have been killed before doing so."""
-        if folder == self.root or folder in self._settled:
+        if not name or name in self._settled:
             return
-        self._settle_folder(folder.parent)
-        sync_folder(folder.parent)
-        self._settled.add(folder)
+        self._settle_folder(_above(name))
+        self.folder.sync(_above(name))
+        self._settled.add(name)
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Serialise compare-and-swap between processes and threads."""
-        self._make_folder(self.root)
-        path = self.root / "cas.lock"
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        file = self.folder.open(_CAS_LOCK, os.O_RDWR | os.O_CREAT)
         try:
-            if stat.S_IMODE(os.fstat(file).st_mode) != FILE_MODE:
-                os.fchmod(file, FILE_MODE)
             with contextlib.ExitStack() as stack:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX)
@@ -271,14 +286,14 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _leased(self) -> Iterator[None]:
-        folder = self.root / "cas.leases"
+        folder = self.folder.below(_CAS_LEASES)
         try:
             with lease.hold(folder, alone=True, timeout_seconds=_CAS_SECONDS):
                 yield
         except lease.LeaseTaken:
             raise StoreError(
                 "another process does not let go of the repository's tags",
-                detail=f"Its lease is in {folder}.",
+                detail=f"Its lease is in {folder.path}.",
                 hint="Run the command again once it ended.",
             ) from None
 
@@ -290,23 +305,37 @@ class LocalStore:
             raise ObjectNotFound(f'"{name}" is not in the repository') from error
         except OSError as error:
             words = f"{error.strerror} ({error.filename or self.root})."
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreFull(
-                    "no space left in the repository",
-                    detail=words,
-                    hint="Free space there, then run the command again; or begin a new repository"
-                    " on another disk: snap init PATH",
-                ) from error
+            if error.errno in NO_ROOM:
+                raise _no_room(error, words) from error
             raise StoreError(f'cannot access "{name}" in the repository', detail=words) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+def _no_room(error: OSError, words: str) -> StoreFull:
+    if error.errno == errno.EFBIG:
+        return StoreFull(
+            "a file in the repository would be larger than it may be",
+            detail=words,
+            hint="Raise the limit (ulimit -f; fsize in /etc/security/limits.conf), or use a file"
+            " system that takes larger files.",
+        )
+    return StoreFull(
+        "no space left in the repository",
+        detail=words,
+        hint="Free space there, then run the command again; or begin a new repository"
+        " on another disk: snap init PATH",
+    )
+
+
+def _checked(name: str) -> str:
+    """Return *name* if an object can have it: what leaves the root cannot. Raises StoreError."""
+    if not name.isascii() or any(part in ("", ".", "..") for part in name.split("/")):
+        raise StoreError(f'"{name}" is no object name')
+    return name
+
+
+def _above(name: str) -> str:
+    """Return the folder that an object is in, "" for the root."""
+    return name.rpartition("/")[0]
 
 
 def _read_at(file: int, size: int, start: int, name: str) -> bytes:

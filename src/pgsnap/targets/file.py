@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Protocol
 
 from pgsnap.errors import StoreError, StoreFull, UsageError
+from pgsnap.files.folder import sync_folder
 from pgsnap.limits import ZSTD_LEVEL
-from pgsnap.stores.local import sync_folder
 
 FILE_MODE = 0o600
 # gzip's own default.

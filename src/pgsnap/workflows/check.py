@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pgsnap.errors import RepositoryLocked, SnapError, SourceError
+from pgsnap.files.folder import Folder
 from pgsnap.limits import MIB
 from pgsnap.model import Note, SnapshotId
-from pgsnap.repository import layout, lock
+from pgsnap.repository import lock
 from pgsnap.repository.access import closing_command, open_to_others
 from pgsnap.repository.label_chains import Chain, Chains
 from pgsnap.repository.notes import sound_notes
@@ -218,7 +219,7 @@ def check_closed(report: CheckReport, path: Path, error: SnapError) -> None:
     """Tell of a repository that could not be opened: locked for a while is no alarm."""
     level, text = Level.RED, f"the repository cannot be opened: {error.message}"
     if isinstance(error, RepositoryLocked):
-        since = lock.held_since(path / layout.LOCK_FILE)
+        since = lock.held_since(Folder(path))
         age = report.now - since if since is not None else timedelta()
         level = Level.RED if age > LOCK_HELD_MAX else Level.WARNING
         text = f"the repository is locked since {span(age)}, so nothing in it was looked at"

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pgsnap.errors import CorruptionError, RepositoryLocked, SnapError
+from pgsnap.files.folder import Folder
 from pgsnap.model import Note
 from pgsnap.repository import layout, lock
 from pgsnap.repository.access import closing_command, open_to_others
@@ -99,7 +100,7 @@ def look_at_repository(
 
 
 def _lock(path: Path, error: RepositoryLocked, now: datetime) -> Step:
-    held = lock.held_since(path / layout.LOCK_FILE)
+    held = lock.held_since(Folder(path))
     if held is not None and now - held > LOCK_HELD_MAX:
         text = f"another process has held the repository for {span(now - held)}"
         hint = f"See who, and whether it hangs: fuser -v {path / layout.LOCK_FILE}"

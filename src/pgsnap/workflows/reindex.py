@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap import limits
+from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.rebuild import rebuild_index
 
@@ -28,6 +29,7 @@ def reindex(
     lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
     index_folder: Path | None = None,
     progress: Progress = SILENT,
+    trust: Trust = ONLY_OURS,
 ) -> ReindexReport:
     """Make the index of the repository in *path* anew. Nobody else may have it open meanwhile.
 
@@ -40,6 +42,7 @@ def reindex(
         lock_timeout_seconds=lock_timeout_seconds,
         index_folder=index_folder,
         progress=progress,
+        trust=trust,
     )
     return ReindexReport(
         made.packs, made.chunks, made.snapshots, made.left_out, time.monotonic() - started

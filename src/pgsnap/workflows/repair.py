@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pgsnap import limits
 from pgsnap.errors import CorruptionError, NotARepository, SnapError, StoreError, UsageError
+from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.small import encode_config
 from pgsnap.model import Location, RepositoryConfig, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
@@ -56,6 +57,7 @@ def repair(
     lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
     index_folder: Path | None = None,
     progress: Progress = SILENT,
+    trust: Trust = ONLY_OURS,
 ) -> RepairReport:
     """Mend the repository in *path*, where *source* is given also from the repository there.
 
@@ -72,17 +74,21 @@ def repair(
                 raise UsageError("a repository cannot be repaired from itself")
             other = stack.enter_context(
                 Repository.open(
-                    source, lock_timeout_seconds=lock_timeout_seconds, index_folder=index_folder
+                    source,
+                    lock_timeout_seconds=lock_timeout_seconds,
+                    index_folder=index_folder,
+                    trust=trust,
                 )
             )
             other.catch_up_packs()
-        _mend_config(path, other, lock_timeout_seconds, mended, warnings)
+        _mend_config(LocalStore(path, trust), other, lock_timeout_seconds, mended, warnings)
         repo = stack.enter_context(
             Repository.open(
                 path,
                 lock_timeout_seconds=lock_timeout_seconds,
                 index_folder=index_folder,
                 alone=True,
+                trust=trust,
             )
         )
         objects = ObjectMender(repo, other, mended)
@@ -200,23 +206,22 @@ def _readable(repo: Repository) -> Iterator[tuple[SnapshotId, Snapshot]]:
 
 
 def _mend_config(
-    path: Path,
+    store: LocalStore,
     other: Repository | None,
     lock_timeout_seconds: float,
     mended: list[Mended],
     warnings: list[str],
 ) -> None:
     """Write a config where it is damaged or gone and the folder is a repository's."""
-    store = LocalStore(path)
     try:
-        read_config(path, store)
+        read_config(store.root, store)
         return
     except (CorruptionError, NotARepository):
         if not (any(store.list(layout.SNAPSHOTS)) or any(store.list(layout.PACKS))):
             raise
-    with lock.exclusive(path / layout.LOCK_FILE, lock_timeout_seconds):
+    with lock.exclusive(store.folder, lock_timeout_seconds):
         config, how = _config_of(other, store)
-        owner = _owner(path)
+        owner = _owner(store)
         if config is None:
             config = new_config(owner or secrets.token_hex(16))
             how = "made anew, with the sizes that snap uses by default"
@@ -242,13 +247,12 @@ def _config_of(other: Repository | None, store: LocalStore) -> tuple[RepositoryC
     return None, ""
 
 
-def _owner(path: Path) -> str | None:
+def _owner(store: LocalStore) -> str | None:
     """Return the repository's id as the index knows it."""
-    file = path / layout.INDEX_FILE
-    if not file.exists():
+    if not store.folder.exists(layout.INDEX_FILE):
         return None
     try:
-        index = Index(file)
+        index = Index(store.root / layout.INDEX_FILE, store.folder.trust)
     except SnapError:
         return None
     try:

@@ -5,6 +5,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pgsnap.files.folder import Folder
 from pgsnap.repository import audit_log
 from support.repositories import in_child
 
@@ -16,14 +17,14 @@ def entry(number: int) -> dict[str, object]:
 
 
 def numbers(folder: Path, since: datetime | None = None) -> list[int]:
-    return [one["n"] for one in audit_log.read(folder, since).entries]
+    return [one["n"] for one in audit_log.read(Folder(folder), since).entries]
 
 
 def test_lines_are_appended_and_found_by_time_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         for number in range(5):
-            audit_log.append(tmp_path, entry(number))
+            audit_log.append(Folder(tmp_path), entry(number))
     finally:
         os.umask(before)
     assert numbers(tmp_path) == [0, 1, 2, 3, 4]
@@ -33,7 +34,7 @@ def test_lines_are_appended_and_found_by_time_whatever_the_umask(tmp_path: Path)
 
 def test_the_log_is_bounded_and_loses_the_oldest_first(tmp_path: Path) -> None:
     for number in range(200):
-        audit_log.append(tmp_path, entry(number), bytes_max=300)
+        audit_log.append(Folder(tmp_path), entry(number), bytes_max=300)
     files = list(tmp_path.iterdir())
     assert len(files) == audit_log.FILES_MAX
     assert all(path.stat().st_size <= 300 for path in files)
@@ -43,20 +44,20 @@ def test_the_log_is_bounded_and_loses_the_oldest_first(tmp_path: Path) -> None:
 
 
 def test_a_torn_line_is_counted_and_spoils_no_other(tmp_path: Path) -> None:
-    audit_log.append(tmp_path, entry(1))
+    audit_log.append(Folder(tmp_path), entry(1))
     with (tmp_path / "audit.jsonl").open("ab") as file:
         file.write(b'{"time": "2026')
-    audit_log.append(tmp_path, entry(2))
+    audit_log.append(Folder(tmp_path), entry(2))
     with (tmp_path / "audit.jsonl").open("ab") as file:
         file.write(json.dumps([1]).encode() + b"\n")
     assert numbers(tmp_path) == [1, 2]
-    assert audit_log.read(tmp_path).unreadable == 2
+    assert audit_log.read(Folder(tmp_path)).unreadable == 2
 
 
 def test_processes_that_write_at_once_lose_no_line_over_a_rotation(tmp_path: Path) -> None:
     def write(first: int) -> None:
         for number in range(first, first + 20):
-            audit_log.append(tmp_path, entry(number), bytes_max=1000)
+            audit_log.append(Folder(tmp_path), entry(number), bytes_max=1000)
 
     children = []
     for first in (0, 100, 200):
@@ -71,4 +72,4 @@ def test_processes_that_write_at_once_lose_no_line_over_a_rotation(tmp_path: Pat
         os.waitpid(child, 0)
     assert len(numbers(tmp_path)) == 60
     assert in_child(lambda: write(300)) == 0
-    assert audit_log.read(tmp_path).unreadable == 0
+    assert audit_log.read(Folder(tmp_path)).unreadable == 0

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.errors import RepositoryLocked, StoreError
+from pgsnap.errors import RepositoryLocked, StoreError, UntrustedPath
+from pgsnap.files.folder import Folder
 from pgsnap.repository import lock
 from pgsnap.repository.repository import Repository
 from support.repositories import make, record
@@ -21,8 +22,9 @@ from support.repositories import make, record
 HOLD = """
 import sys
 from pathlib import Path
+from pgsnap.files.folder import Folder
 from pgsnap.repository import lock
-with getattr(lock, sys.argv[1])(Path(sys.argv[2]), 5.0):
+with getattr(lock, sys.argv[1])(Folder(Path(sys.argv[2])), 5.0):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -53,12 +55,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_readers_and_writers_share_the_repository(path: Path) -> None:
-    with held("shared", path / "lock"), Repository.open(path, lock_timeout_seconds=0) as repo:
+    with held("shared", path), Repository.open(path, lock_timeout_seconds=0) as repo:
         assert record(repo).recorded
 
 
 def test_who_deletes_is_alone_and_the_holder_is_named(path: Path) -> None:
-    with held("exclusive", path / "lock") as holder:
+    with held("exclusive", path) as holder:
         started = time.monotonic()
         with pytest.raises(RepositoryLocked) as caught:
             Repository.open(path, lock_timeout_seconds=0.3)
@@ -69,21 +71,21 @@ def test_who_deletes_is_alone_and_the_holder_is_named(path: Path) -> None:
 
 
 def test_who_deletes_waits_for_readers(path: Path) -> None:
-    with held("shared", path / "lock"):
-        with pytest.raises(RepositoryLocked) as caught, lock.exclusive(path / "lock", 0.0):
+    with held("shared", path):
+        with pytest.raises(RepositoryLocked) as caught, lock.exclusive(Folder(path), 0.0):
             pass
         assert caught.value.detail == "Commits or readers hold it."
 
 
 def test_the_lock_of_a_killed_process_is_free(path: Path) -> None:
-    with held("exclusive", path / "lock") as holder:
+    with held("exclusive", path) as holder:
         holder.send_signal(signal.SIGKILL)
         holder.wait()
         Repository.open(path, lock_timeout_seconds=1).close()
 
 
 def test_a_lock_that_is_given_back_in_time_is_taken(path: Path) -> None:
-    with held("exclusive", path / "lock") as holder:
+    with held("exclusive", path) as holder:
         pid = os.fork()
         if pid == 0:
             time.sleep(0.3)
@@ -94,7 +96,7 @@ def test_a_lock_that_is_given_back_in_time_is_taken(path: Path) -> None:
 
 
 def test_the_holder_is_forgotten_when_the_lock_is_given_back(path: Path) -> None:
-    with lock.exclusive(path / "lock", 0.0):
+    with lock.exclusive(Folder(path), 0.0):
         assert str(os.getpid()) in (path / "lock").read_text()
     assert (path / "lock").read_text() == ""
 
@@ -102,19 +104,19 @@ def test_the_holder_is_forgotten_when_the_lock_is_given_back(path: Path) -> None
 def test_a_closed_repository_holds_no_lock(path: Path) -> None:
     repo = Repository.open(path)
     repo.close()
-    with lock.exclusive(path / "lock", 0.0):
+    with lock.exclusive(Folder(path), 0.0):
         pass
 
 
 def test_a_lock_in_no_folder_is_unusable_for_who_deletes(tmp_path: Path) -> None:
-    with pytest.raises(StoreError), lock.exclusive(tmp_path / "none" / "lock", 0.0):
+    with pytest.raises(StoreError), lock.exclusive(Folder(tmp_path / "none"), 0.0):
         pass
 
 
 def test_an_open_that_fails_gives_the_lock_back(path: Path) -> None:
     (path / "snapshots").mkdir()
     (path / "snapshots" / "00").symlink_to("00")
-    with pytest.raises(StoreError):
+    with pytest.raises(UntrustedPath):
         Repository.open(path)
-    with lock.exclusive(path / "lock", 0.0):
+    with lock.exclusive(Folder(path), 0.0):
         pass

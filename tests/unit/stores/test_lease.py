@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import RepositoryLocked
+from pgsnap.files.folder import Folder
 from pgsnap.repository import lock
 from pgsnap.repository.repository import Repository
 from pgsnap.stores import lease
@@ -24,7 +25,7 @@ def try_to_hold(folder: Path, *, alone: bool) -> int:
 
     def task() -> None:
         try:
-            with lease.hold(folder, alone=alone, timeout_seconds=0):
+            with lease.hold(Folder(folder), alone=alone, timeout_seconds=0):
                 pass
         except lease.LeaseTaken:
             os._exit(7)
@@ -33,10 +34,10 @@ def try_to_hold(folder: Path, *, alone: bool) -> int:
 
 
 def test_leases_are_shared_or_held_alone(tmp_path: Path) -> None:
-    with lease.hold(tmp_path, alone=False, timeout_seconds=0):
+    with lease.hold(Folder(tmp_path), alone=False, timeout_seconds=0):
         assert try_to_hold(tmp_path, alone=False) == 0
         assert try_to_hold(tmp_path, alone=True) == 7
-    with lease.hold(tmp_path, alone=True, timeout_seconds=0):
+    with lease.hold(Folder(tmp_path), alone=True, timeout_seconds=0):
         assert try_to_hold(tmp_path, alone=False) == 7
         assert try_to_hold(tmp_path, alone=True) == 7
     assert try_to_hold(tmp_path, alone=True) == 0
@@ -45,12 +46,12 @@ def test_leases_are_shared_or_held_alone(tmp_path: Path) -> None:
 
 def test_the_lease_of_a_dead_process_of_this_host_is_free_at_once(tmp_path: Path) -> None:
     def die() -> None:
-        with lease.hold(tmp_path, alone=True, timeout_seconds=0):
+        with lease.hold(Folder(tmp_path), alone=True, timeout_seconds=0):
             os._exit(0)
 
     in_child(die)
     assert len(list(tmp_path.iterdir())) == 1
-    with lease.hold(tmp_path, alone=True, timeout_seconds=0) as held:
+    with lease.hold(Folder(tmp_path), alone=True, timeout_seconds=0) as held:
         assert held.is_held()
 
 
@@ -74,7 +75,7 @@ def test_the_lease_of_another_host_counts_until_its_heartbeat_is_old(tmp_path: P
 
 def test_a_holder_keeps_its_lease_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.02)
-    with lease.hold(tmp_path, alone=False, timeout_seconds=0):
+    with lease.hold(Folder(tmp_path), alone=False, timeout_seconds=0):
         (path,) = tmp_path.iterdir()
         os.utime(path, (0, 0))
         deadline = time.monotonic() + 10
@@ -85,7 +86,7 @@ def test_a_holder_keeps_its_lease_fresh(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_many_who_want_it_alone_never_have_it_together(tmp_path: Path) -> None:
     inside = tmp_path / "inside"
-    folder = tmp_path / "leases"
+    folder = Folder(tmp_path).below("leases")
 
     def work() -> None:
         for _ in range(5):
@@ -123,10 +124,10 @@ def test_a_repository_without_flock_works_and_is_held(tmp_path: Path) -> None:
         made = record(repo, shop(50), tags=("one", "two")).snapshot_id
         assert texts(repo, made) == shop(50).texts
         assert record(repo, shop(60), tags=("one",), force_tags=True).tags == ("one",)
-        with pytest.raises(RepositoryLocked) as caught, lock.exclusive(path / "lock", 0.0):
+        with pytest.raises(RepositoryLocked) as caught, lock.exclusive(Folder(path), 0.0):
             pass
         assert f"Process {os.getpid()} on " in caught.value.detail
-    with lock.exclusive(path / "lock", 0.0), pytest.raises(RepositoryLocked):
+    with lock.exclusive(Folder(path), 0.0), pytest.raises(RepositoryLocked):
         Repository.open(path, lock_timeout_seconds=0)
 
 
@@ -147,7 +148,7 @@ def test_a_commit_whose_lease_was_taken_away_is_no_snapshot(tmp_path: Path) -> N
 def test_a_file_system_without_links_either_is_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    def refuse(*paths: object) -> None:
+    def refuse(*paths: object, **folders: object) -> None:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "link", refuse)

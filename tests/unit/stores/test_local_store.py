@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pgsnap.errors import ObjectExists, StoreChanged
+from pgsnap.errors import ObjectExists, StoreChanged, UntrustedPath
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.local import LocalStore
 from support.repositories import record
@@ -59,24 +59,18 @@ class Calls:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[tuple[str, str]] = []
         self._root = root
-        for name in ("fsync", "link", "writev"):
+        for name in ("fsync", "link", "writev", "replace"):
             monkeypatch.setattr(os, name, self._recording(name, getattr(os, name)))
-        replace = Path.replace
-
-        def recorded(source: Path, target: Path) -> Path:
-            self.made.append(("rename", self._name(str(target))))
-            return replace(source, target)
-
-        monkeypatch.setattr(Path, "replace", recorded)
 
     def _recording(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def recorded(*words: Any) -> Any:
-            if name == "link":
-                self.made.append((name, self._name(str(words[1]))))
+        def recorded(*words: Any, **more: Any) -> Any:
+            if name in ("link", "replace"):
+                folder = Path(f"/proc/self/fd/{more['dst_dir_fd']}").readlink()
+                self.made.append((name, self._name(str(folder / words[1]))))
             else:
                 opened = Path(f"/proc/self/fd/{words[0]}").readlink()
                 self.made.append((name, self._name(str(opened))))
-            return call(*words)
+            return call(*words, **more)
 
         return recorded
 
@@ -98,7 +92,7 @@ def test_put_syncs_the_file_then_renames_it_then_syncs_its_folder(
     assert calls.made == [
         ("writev", "tmp/*"),
         ("fsync", "tmp/*"),
-        ("rename", "packs/ab/one"),
+        ("replace", "packs/ab/one"),
         ("fsync", "packs/ab"),
     ]
 
@@ -119,7 +113,7 @@ def test_replace_and_delete_sync_the_folder(store: LocalStore, calls: Calls) -> 
     store.replace("packs/ab/first", b"new", b"so that the folders are there")
     assert calls.made[1:] == [
         ("fsync", "tmp/*"),
-        ("rename", "packs/ab/first"),
+        ("replace", "packs/ab/first"),
         ("fsync", "packs/ab"),
     ]
     calls.made.clear()
@@ -164,7 +158,7 @@ def test_short_writes_are_continued(store: LocalStore, monkeypatch: pytest.Monke
 def test_a_file_system_without_hard_links_has_one_creator_too(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_links(*_: object) -> None:
+    def no_links(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", no_links)
@@ -179,12 +173,13 @@ def test_a_file_system_without_hard_links_has_one_creator_too(
     assert list((store.root / "tmp").iterdir()) == []
 
 
-def test_a_link_is_not_followed_out_of_the_store_by_list(store: LocalStore, tmp_path: Path) -> None:
+def test_a_link_in_the_store_is_refused_by_list(store: LocalStore, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "secret").write_bytes(b"x")
     store.put("packs/ab/one", b"1")
     (store.root / "packs" / "link").symlink_to(tmp_path / "outside")
-    assert "packs/link/secret" not in [info.name for info in store.list("packs/")]
+    with pytest.raises(UntrustedPath, match="packs/link"):
+        list(store.list("packs/"))
 
 
 def test_a_stray_file_whose_name_is_no_object_s_is_not_listed(store: LocalStore) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import CorruptionError, RepositoryLocked, UnknownRevision
+from pgsnap.files.folder import Folder
 from pgsnap.model import Tag
 from pgsnap.repository.footprint import footprint
 from pgsnap.repository.lock import exclusive
@@ -208,7 +209,7 @@ def test_a_damaged_frame_is_never_copied(path: Path) -> None:
 
 def test_gc_waits_for_commits_and_for_another_gc(path: Path) -> None:
     fill(path, 2)
-    with exclusive(path / "lock", 1.0), pytest.raises(RepositoryLocked):
+    with exclusive(Folder(path), 1.0), pytest.raises(RepositoryLocked):
         Repository.open(path, alone=True, lock_timeout_seconds=0.1)
     with Repository.open(path), pytest.raises(RepositoryLocked):
         Repository.open(path, alone=True, lock_timeout_seconds=0.1)

@@ -40,7 +40,8 @@ def run(
     invocation = Invocation.of(ctx)
     path = invocation.settings.repository
     # Not opened: the log is wanted most when something is wrong.
-    read_config(path, LocalStore(path))
+    store = LocalStore(path, invocation.trust)
+    read_config(path, store)
     begin = None
     if since is not None:
         try:
@@ -48,7 +49,7 @@ def run(
         except OverflowError:
             raise UsageError(f'--since is too long: "{since}"') from None
     try:
-        found = audit_log.read(path, begin)
+        found = audit_log.read(store.folder, begin)
     except OSError as error:
         raise StoreError("cannot read the audit log", detail=f"{error.strerror}.") from error
     if found.unreadable:

@@ -37,9 +37,9 @@ def run(
     invocation = Invocation.of(ctx)
     settings = invocation.settings
     place = settings.repository if path is None else absolute_path(path, Path.cwd(), "PATH")
-    Repository.create(place)
+    Repository.create(place, trust=invocation.trust)
     invocation.opened = place
-    with Repository.open(place) as repo:
+    with Repository.open(place, trust=invocation.trust) as repo:
         repository_id = repo.config.repository_id
     config = settings.config_path
     created = config is None

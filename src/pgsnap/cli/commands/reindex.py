@@ -29,6 +29,7 @@ def run(ctx: typer.Context) -> None:
             lock_timeout_seconds=settings.lock_timeout,
             index_folder=cache_folder(),
             progress=progress,
+            trust=invocation.trust,
         )
     lines = [f"left out: {render.plain(name)}: {why}" for name, why in report.left_out]
     if report.left_out:

@@ -52,6 +52,7 @@ def run(
             lock_timeout_seconds=settings.lock_timeout,
             index_folder=cache_folder(),
             progress=progress,
+            trust=invocation.trust,
         )
     for warning in report.warnings:
         invocation.warn(f"warning: {warning}")

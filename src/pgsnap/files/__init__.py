@@ -1,0 +1,1 @@
+"""Files below folders that somebody else may have written to."""

@@ -1,0 +1,365 @@
+"""Folders whose contents are ours: everything in them is reached without following a link.
+
+A repository may have been written by somebody else, who can put a link, a pipe or a file of their
+own wherever snap looks. So each part of a name is opened below the folder before it, never by a
+path, and what is no folder and no ordinary file of a trusted owner is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgsnap.files.trust import (
+    ONLY_OURS,
+    Trust,
+    foreign_warning,
+    is_foreign,
+    is_link,
+    is_no_file,
+)
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# Else a pipe that lies there would be waited for.
+_FILE_FLAGS = os.O_CLOEXEC | os.O_NONBLOCK
+# Linux only: a descriptor that reads nothing and holds no locks.
+_LOOK_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where more cannot be written: the disk, a quota, or the largest file that a
+file system or a limit (ulimit -f) allows."""
+
+_MAY_BE_A_LINK = (errno.ENOTDIR, errno.ELOOP, errno.EEXIST)
+
+
+class Kind(enum.Enum):
+    """What lies in a folder. OTHER is what snap never makes: links, pipes, sockets, devices."""
+
+    FILE = enum.auto()
+    FOLDER = enum.auto()
+    OTHER = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name in a folder; *size* in bytes, of files."""
+
+    name: str
+    kind: Kind
+    size: int
+
+
+class Folder:
+    """A folder, and what is below it, by relative names with "/" between their parts.
+
+    Its own path may lead through links; nothing below it may, but for those that *trust* names.
+    Trusted owners are root, the caller, the owner of the folder, and those of *trust*. What belongs
+    to others is read with a warning; from then on nothing is written.
+    Raises OSError, UntrustedPath.
+    """
+
+    def __init__(self, path: Path, trust: Trust = ONLY_OURS, *, below: str = "") -> None:
+        """*below*: all names are meant in the folder of this name, which need not be there."""
+        self.root = path
+        self.trust = trust
+        self.path = path / below
+        self._prefix = below + "/" if below else ""
+        # The first file of somebody else that was met, and its owner.
+        self._foreign: tuple[Path, int] | None = None
+
+    def below(self, name: str) -> Folder:
+        """Return the folder *name* in this one, with the same trust."""
+        return Folder(self.root, self.trust, below=self._prefix + name)
+
+    # -- reaching -----------------------------------------------------------------------------
+
+    def _descend(self, folders: str) -> tuple[int, int]:
+        """Return the folder of the full name *folders* ("": the root), open, and the owner of the
+        root."""
+        at = os.open(self.root, _FOLDER_FLAGS)
+        try:
+            owner = os.fstat(at).st_uid
+            done = ""
+            for part in folders.split("/") if folders else ():
+                done = f"{done}/{part}" if done else part
+                below = self._step(at, part, done)
+                os.close(at)
+                at = below
+                self._meet(done, os.fstat(at), owner)
+        except BaseException:
+            os.close(at)
+            raise
+        return at, owner
+
+    def _step(self, at: int, part: str, full: str) -> int:
+        try:
+            return os.open(part, _FOLDER_FLAGS | self._no_follow(full), dir_fd=at)
+        except OSError as error:
+            raise self._explained(error, at, part, full) from None
+
+    @contextlib.contextmanager
+    def _parent(self, name: str) -> Iterator[tuple[int, str, int]]:
+        """Give the folder that *name* is in, open, its last part, and the owner of the root."""
+        above, _, last = (self._prefix + name).rpartition("/")
+        at, owner = self._descend(above)
+        try:
+            yield at, last, owner
+        finally:
+            os.close(at)
+
+    def _no_follow(self, full: str) -> int:
+        if self.trust.links and absolute(self.root / full) in self.trust.links:
+            return 0
+        return os.O_NOFOLLOW
+
+    def _explained(self, error: OSError, at: int, part: str, full: str) -> Exception:
+        """Return *error* with the path, or what is wrong with the path instead."""
+        path = self.root / full
+        if error.errno == errno.ENXIO:
+            # A socket, or a pipe that nobody reads.
+            return is_no_file(path)
+        if error.errno in _MAY_BE_A_LINK:
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISLNK(os.stat(part, dir_fd=at, follow_symlinks=False).st_mode):
+                    return is_link(path)
+        error.filename = str(path)
+        return error
+
+    # -- owners -------------------------------------------------------------------------------
+
+    def _meet(self, full: str, found: os.stat_result, of_root: int) -> None:
+        """Note whose it is; the first file of somebody else is warned of."""
+        owner = found.st_uid
+        if owner in (of_root, 0, os.geteuid()) or owner in self.trust.owners:
+            return
+        if self._foreign is None:
+            self._foreign = self.root / full, owner
+            if self.trust.warn is not None:
+                self.trust.warn(foreign_warning(*self._foreign))
+
+    @property
+    def has_foreign(self) -> bool:
+        """Tell whether something of somebody else was met, so that nothing is to be written."""
+        return self._foreign is not None
+
+    def refuse_foreign(self) -> None:
+        """Raise UntrustedPath if something of somebody else was met."""
+        if self._foreign is not None:
+            raise is_foreign(*self._foreign)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def open(self, name: str, flags: int = os.O_RDONLY) -> int:
+        """Return the ordinary file *name*, open; one that is made has mode 0600, whatever the
+        umask."""
+        full = self._prefix + name
+        above, _, last = full.rpartition("/")
+        at, owner = self._descend(above)
+        try:
+            file = os.open(last, flags | _FILE_FLAGS | self._no_follow(full), FILE_MODE, dir_fd=at)
+        except OSError as error:
+            raise self._explained(error, at, last, full) from None
+        finally:
+            os.close(at)
+        try:
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode):
+                raise is_no_file(self.root / full)
+            self._meet(full, found, owner)
+            if flags & os.O_CREAT and _is_open_to_others(found):
+                with contextlib.suppress(PermissionError):
+                    os.fchmod(file, FILE_MODE)
+        except BaseException:
+            os.close(file)
+            raise
+        return file
+
+    def read(self, name: str, bytes_max: int) -> bytes:
+        """Return the first *bytes_max* bytes of a file, and no more."""
+        file = self.open(name)
+        try:
+            parts = []
+            while bytes_max > 0 and (part := os.read(file, bytes_max)):
+                parts.append(part)
+                bytes_max -= len(part)
+            return b"".join(parts)
+        finally:
+            os.close(file)
+
+    def status(self, name: str) -> os.stat_result:
+        """Return the status of an ordinary file, without opening it."""
+        full = self._prefix + name
+        with self._parent(name) as (at, last, owner):
+            follow = not self._no_follow(full)
+            found = os.stat(last, dir_fd=at, follow_symlinks=follow)
+        if stat.S_ISLNK(found.st_mode):
+            raise is_link(self.root / full)
+        if not stat.S_ISREG(found.st_mode):
+            raise is_no_file(self.root / full)
+        self._meet(full, found, owner)
+        return found
+
+    def close_to_others(self, name: str) -> os.stat_result:
+        """Give an ordinary file mode 0600 without opening it: closing it again would take away the
+        locks that this process has on it. Returns its status."""
+        found = self.status(name)
+        if _is_open_to_others(found):
+            with self._parent(name) as (at, last, _):
+                # It may be another file by now: that is not followed either.
+                file = os.open(last, _LOOK_FLAGS | self._no_follow(self._prefix + name), dir_fd=at)
+            try:
+                if stat.S_ISREG(os.fstat(file).st_mode):
+                    Path(f"/proc/self/fd/{file}").chmod(FILE_MODE)
+            finally:
+                os.close(file)
+        return found
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is anything of this name."""
+        try:
+            with self._parent(name) as (at, last, _):
+                os.stat(last, dir_fd=at, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def entries(self, name: str = "") -> list[Entry]:
+        """Return what lies in a folder, by name. What goes meanwhile is left out."""
+        full = (self._prefix + name).rstrip("/")
+        at, owner = self._descend(full)
+        found = []
+        try:
+            with os.scandir(at) as scanned:
+                for entry in scanned:
+                    inside = f"{full}/{entry.name}" if full else entry.name
+                    with contextlib.suppress(FileNotFoundError):
+                        found.append(self._entry(at, entry.name, inside, owner))
+        finally:
+            os.close(at)
+        return sorted(found, key=lambda entry: entry.name)
+
+    def _entry(self, at: int, last: str, full: str, owner: int) -> Entry:
+        follow = not self._no_follow(full)
+        status = os.stat(last, dir_fd=at, follow_symlinks=follow)
+        self._meet(full, status, owner)
+        if stat.S_ISDIR(status.st_mode):
+            return Entry(last, Kind.FOLDER, 0)
+        if stat.S_ISREG(status.st_mode):
+            return Entry(last, Kind.FILE, status.st_size)
+        return Entry(last, Kind.OTHER, 0)
+
+    def refuse(self, name: str) -> None:
+        """Raise UntrustedPath for what `entries` calls neither a file nor a folder."""
+        full = self._prefix + name
+        with self._parent(name) as (at, last, _):
+            status = os.stat(last, dir_fd=at, follow_symlinks=False)
+        raise (is_link if stat.S_ISLNK(status.st_mode) else is_no_file)(self.root / full)
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def make(self, name: str) -> list[str]:
+        """Make the folder *name* and those above it, with mode 0700, each entry durable before
+        anything is put below it. Returns those that it made."""
+        made = []
+        done = ""
+        for part in filter(None, (self._prefix + name).split("/")):
+            above, done = done, f"{done}/{part}" if done else part
+            at, _ = self._descend(above)
+            try:
+                if not _is_there(at, part):
+                    self.refuse_foreign()
+                    self._make_last(at, part, done)
+                    made.append(done)
+            finally:
+                os.close(at)
+        os.close(self._descend(done)[0])
+        return made
+
+    def _make_last(self, at: int, part: str, full: str) -> None:
+        try:
+            os.mkdir(part, FOLDER_MODE, dir_fd=at)
+        except FileExistsError:
+            return
+        try:
+            folder = self._step(at, part, full)
+        except PermissionError:
+            # The umask takes even the owner's rights.
+            os.chmod(part, FOLDER_MODE, dir_fd=at)
+            folder = self._step(at, part, full)
+        try:
+            os.fchmod(folder, FOLDER_MODE)
+        finally:
+            os.close(folder)
+        os.fsync(at)
+
+    def sync(self, name: str = "") -> None:
+        """Make the entries of a folder durable."""
+        at, _ = self._descend((self._prefix + name).rstrip("/"))
+        try:
+            os.fsync(at)
+        finally:
+            os.close(at)
+
+    def touch(self, name: str) -> float:
+        """Give a file the present time of its file system's clock, and return that."""
+        with self._parent(name) as (at, last, _):
+            os.utime(last, dir_fd=at, follow_symlinks=False)
+            return os.stat(last, dir_fd=at, follow_symlinks=False).st_mtime
+
+    def unlink(self, name: str, *, missing_ok: bool = False) -> None:
+        """Delete a file; of a link only itself."""
+        try:
+            with self._parent(name) as (at, last, _):
+                self.refuse_foreign()
+                os.unlink(last, dir_fd=at)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def rename(self, source: str, target: str) -> None:
+        """Give a file another name, in place of what has it."""
+        with self._parent(source) as (old_at, old, _), self._parent(target) as (at, last, _):
+            self.refuse_foreign()
+            os.replace(old, last, src_dir_fd=old_at, dst_dir_fd=at)
+
+    def link(self, source: str, target: str) -> None:
+        """Give a file a second name, which must be free."""
+        with self._parent(source) as (old_at, old, _), self._parent(target) as (at, last, _):
+            self.refuse_foreign()
+            os.link(old, last, src_dir_fd=old_at, dst_dir_fd=at, follow_symlinks=False)
+
+
+def _is_open_to_others(found: os.stat_result) -> bool:
+    """Tell whether a file has another mode than it should. That of what is somebody else's is not
+    ours to change."""
+    return stat.S_IMODE(found.st_mode) != FILE_MODE and found.st_uid == os.geteuid()
+
+
+def absolute(path: Path) -> Path:
+    """Return *path* from the root, without looking at any link in it."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _is_there(at: int, part: str) -> bool:
+    try:
+        os.stat(part, dir_fd=at, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    file = os.open(folder, _FOLDER_FLAGS)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
