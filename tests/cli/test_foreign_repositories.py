@@ -206,3 +206,43 @@ def test_a_wrong_key_of_trust_is_told(snap: CommandLine, line: str, words: str) 
     result = snap("--json", "log")
     assert result.code == 2
     assert words in result.error["message"]
+
+
+@pytest.mark.parametrize(
+    "name", [".snap", ".snap/snap", ".snap/snap/commit.log", ".snap/snap/commit.run", "environment"]
+)
+def test_links_in_the_folder_of_scheduled_runs_are_refused(
+    snap: CommandLine, repo: Path, outside: Path, name: str
+) -> None:
+    (snap.work / "snap.toml").write_text('repository = "repo"\n[schedule]\nverify = "@daily"\n')
+    folder = snap.work / ".snap" / "snap"
+    folder.mkdir(parents=True)
+    for file in ("verify.log", "verify.run", "environment", "verify.json"):
+        (folder / file).touch(mode=0o600)
+    path = folder / name if "/" not in name and name != ".snap" else snap.work / name
+    path = path.with_name(path.name.replace("commit", "verify"))
+    target = outside if path.is_dir() else outside / "letter.txt"
+    replace_by_link(path, target)
+    before = state(outside)
+    for words in (("schedule", "run", "verify", "--log"), ("check", "--no-connect")):
+        snap(*words)
+        assert state(outside) == before
+    result = snap("--json", "schedule", "run", "verify", "--log")
+    assert result.code == 10
+    assert f'"{path}" is a symbolic link' in result.error["message"]
+
+
+@pytest.mark.parametrize("name", ["pgsnap", "pgsnap/services"])
+def test_links_in_the_state_folder_are_refused(
+    snap: CommandLine, repo: Path, outside: Path, name: str
+) -> None:
+    link = snap.folder / "state" / name
+    link.parent.mkdir(parents=True)
+    (outside / "services").mkdir()
+    link.symlink_to(outside)
+    snap.setenv("XDG_STATE_HOME", str(snap.folder / "state"))
+    before = state(outside)
+    result = snap("--repo", "repo", "--json", "doctor", "--start-services")
+    assert (result.code, result.error["kind"]) == (10, "untrusted-path")
+    assert f'"{link}" is a symbolic link' in result.error["message"]
+    assert state(outside) == before

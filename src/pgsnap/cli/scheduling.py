@@ -110,13 +110,15 @@ def run_scheduled(
     from pgsnap.workflows.scheduled import run_job
 
     config = config_of(invocation)
-    state = State(config)
+    state = State(config, invocation.trust)
     # Before the settings are used: they may name the repository and the database.
-    os.environ.update(read_environment(state.environment_path))
+    os.environ.update(read_environment(state.files))
     invocation.reload()
     _widen_path()
     table = invocation.settings.schedule or ScheduleTable()
-    say = _logger(LogFile(state.log_path(job)), job) if log else invocation.terminal.note
+    say = (
+        _logger(LogFile(state.files, state.log_name(job)), job) if log else invocation.terminal.note
+    )
     alerts = Alerts()
     try:
         if invocation.settings.alerts is not None:

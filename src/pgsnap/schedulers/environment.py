@@ -7,9 +7,12 @@ import re
 import shlex
 import stat
 from collections.abc import Mapping
-from pathlib import Path
 
 from pgsnap.errors import UsageError
+from pgsnap.files.folder import Folder
+
+ENVIRONMENT_FILE = "environment"
+_BYTES_MAX = 1024 * 1024
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WANTED = re.compile(r"DATABASE_URL|SNAP_[A-Z0-9_]+|PG[A-Z0-9_]+")
@@ -23,15 +26,16 @@ _HEAD = """\
 """
 
 
-def read_environment(path: Path) -> dict[str, str]:
-    """Return the variables of a file; none where there is no file.
+def read_environment(folder: Folder, name: str = ENVIRONMENT_FILE) -> dict[str, str]:
+    """Return the variables of a file in *folder*; none where there is no file.
 
     Raises UsageError where it belongs to another user, where others may read it, and for a line
     that is no NAME=value.
     """
+    path = folder.path / name
     try:
-        status = path.stat()
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        status = folder.status(name)
+        text = folder.read(name, _BYTES_MAX).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return {}
     except OSError as error:

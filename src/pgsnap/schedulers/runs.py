@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgsnap.files.folder import Folder
 from pgsnap.limits import CHILD_GRACE_SECONDS, MIB
 
 LOG_BYTES_MAX = 1 * MIB
@@ -87,18 +88,19 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 class LogFile:
     """A log of bounded size with mode 0600: lines are appended; two generations are kept."""
 
-    def __init__(self, path: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
-        self._path = path
+    def __init__(self, folder: Folder, name: str, bytes_max: int = LOG_BYTES_MAX) -> None:
+        self._folder = folder
+        self._name = name
         self._bytes_max = bytes_max
 
     def write(self, line: str) -> None:
-        """Append a line. Raises OSError."""
+        """Append a line. Raises OSError, UntrustedPath."""
         data = line.encode("utf-8", "backslashreplace") + b"\n"
-        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        file = self._folder.open(self._name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             size = os.fstat(file).st_size
             os.write(file, data)
         finally:
             os.close(file)
         if size + len(data) >= self._bytes_max:
-            self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+            self._folder.rename(self._name, f"{self._name}.1")

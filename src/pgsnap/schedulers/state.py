@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from pgsnap.errors import StoreError
+from pgsnap.files.folder import Folder
+from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.schedulers.environment import ENVIRONMENT_FILE
 
 FOLDER = ".snap"
-ENVIRONMENT_FILE = "environment"
 
-_MODE = 0o600
-_FOLDER_MODE = 0o700
+# A record takes some hundred bytes for each job.
+_BYTES_MAX = 4 * 1024 * 1024
 _POLL_SECONDS = 0.5
 
 
@@ -66,8 +68,9 @@ class RunBusy(Exception):
 class State:
     """The folder of one configuration file; made when something is first written."""
 
-    def __init__(self, config: Path) -> None:
-        self.folder = config.parent / FOLDER / config.stem
+    def __init__(self, config: Path, trust: Trust = ONLY_OURS) -> None:
+        self.files = Folder(config.parent, trust, below=f"{FOLDER}/{config.stem}")
+        self.folder = self.files.path
 
     # -- runs ---------------------------------------------------------------------------------
 
@@ -95,8 +98,7 @@ class State:
         for longer than *wait_seconds*, StoreError."""
         self._make()
         with self._errors():
-            file = os.open(self._path(f"{job}.run"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
-            os.fchmod(file, _MODE)
+            file = self.files.open(f"{job}.run", os.O_RDWR | os.O_CREAT)
         try:
             deadline = time.monotonic() + wait_seconds
             while True:
@@ -114,7 +116,7 @@ class State:
     def is_running(self, job: str) -> bool:
         """Tell whether a run of *job* goes on."""
         try:
-            file = os.open(self._path(f"{job}.run"), os.O_RDWR | os.O_CLOEXEC)
+            file = self.files.open(f"{job}.run", os.O_RDWR)
         except OSError:
             return False
         try:
@@ -147,8 +149,11 @@ class State:
     def environment_path(self) -> Path:
         return self._path(ENVIRONMENT_FILE)
 
+    def log_name(self, job: str) -> str:
+        return f"{job}.log"
+
     def log_path(self, job: str) -> Path:
-        return self._path(f"{job}.log")
+        return self._path(self.log_name(job))
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Return what was written as *name*.json; nothing where it cannot be read."""
@@ -160,37 +165,35 @@ class State:
     def write(self, name: str, data: bytes) -> None:
         """Replace a file of the folder, with mode 0600. Raises StoreError."""
         self._make()
-        temporary = self._path(f".{name}.{secrets.token_hex(4)}")
+        temporary = f".{name}.{secrets.token_hex(4)}"
         with self._errors():
             try:
-                file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
-                os.fchmod(file, _MODE)
+                file = self.files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
                 with os.fdopen(file, "wb") as stream:
                     stream.write(data)
                     stream.flush()
                     os.fsync(stream.fileno())
-                temporary.replace(self._path(name))
+                self.files.rename(temporary, name)
             finally:
-                temporary.unlink(missing_ok=True)
+                self.files.unlink(temporary, missing_ok=True)
 
     def _make(self) -> None:
         with self._errors():
-            for folder in (self.folder.parent, self.folder):
-                with contextlib.suppress(FileExistsError):
-                    folder.mkdir(mode=_FOLDER_MODE)
-                    # Whatever the umask.
-                    folder.chmod(_FOLDER_MODE)
-            ignore = self.folder.parent / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n")
+            self.files.make("")
+            above = Folder(self.folder.parent.parent, self.files.trust, below=FOLDER)
+            # It may be there already.
+            with contextlib.suppress(FileExistsError):
+                file = above.open(".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+                with os.fdopen(file, "w") as ignore:
+                    ignore.write("*\n")
 
     def _path(self, name: str) -> Path:
         return self.folder / name
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
-            found = json.loads(self._path(name).read_bytes())
-        except (OSError, ValueError):
+            found = json.loads(self.files.read(name, _BYTES_MAX))
+        except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from pgsnap.errors import SnapError
-from pgsnap.files.folder import sync_folder
+from pgsnap.files.folder import Folder
 from pgsnap.services.commands import Service
 
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
+_BYTES_MAX = 4 * 1024 * 1024
 START_COMMAND = "snap doctor --start-services"
 
 
@@ -36,6 +38,12 @@ def state_folder(environ: Mapping[str, str]) -> Path:
             hint="Name one: export XDG_STATE_HOME=/var/lib/snap",
         ) from error
     return base / "pgsnap" / "services"
+
+
+def _files(folder: Path) -> Folder:
+    """Return `state_folder` as one whose files are ours: only what is above it may be a link."""
+    above = folder.parent
+    return Folder(above.parent, below=f"{above.name}/{folder.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +71,11 @@ class StateFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder; there is no file until something is written. Raises OSError."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folder; there is no file until something is written. Raises OSError,
+        UntrustedPath."""
+        self._folder = _files(folder)
+        self._folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.make("")
         self._since = datetime.now(UTC)
         self.path = folder / f"{self._since:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}.json"
         self._file: IO[bytes] | None = None
@@ -78,27 +89,27 @@ class StateFile:
             "pid": os.getpid(),
             "services": [service.as_json() for service in services],
         }
-        temporary = self.path.with_suffix(".new")
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        file = os.fdopen(os.open(temporary, flags, 0o600), "r+b")
+        temporary = self.path.with_suffix(".new").name
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+        file = os.fdopen(self._folder.open(temporary, flags), "r+b")
         try:
             # Before anybody can find it: without a lock it would be a dead supervisor's.
             fcntl.flock(file, fcntl.LOCK_EX)
             file.write(json.dumps(value).encode())
             file.flush()
             os.fsync(file.fileno())
-            temporary.replace(self.path)
+            self._folder.rename(temporary, self.path.name)
         except BaseException:
             file.close()
-            temporary.unlink(missing_ok=True)
+            self._folder.unlink(temporary, missing_ok=True)
             raise
         self._close()
         self._file = file
-        sync_folder(self.path.parent)
+        self._folder.sync()
 
     def remove(self) -> None:
         """Note that nothing is stopped any more."""
-        self.path.unlink(missing_ok=True)
+        self._folder.unlink(self.path.name, missing_ok=True)
         self._close()
 
     def _close(self) -> None:
@@ -110,17 +121,23 @@ class StateFile:
 def find_stopped(folder: Path) -> tuple[Stopped, ...]:
     """Return what the files of *folder* tell, the oldest first; what cannot be read is left out."""
     try:
-        paths = sorted(folder.glob("*.json"))
+        names = [entry.name for entry in _files(folder).entries() if entry.name.endswith(".json")]
     except OSError:
         return ()
     found = []
-    for path in paths:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError), _tried(path) as tried:
+    for name in names:
+        path = folder / name
+        with contextlib.suppress(*_UNREADABLE), _tried(path) as tried:
             file, is_locked = tried
             stopped = _read(path, file, is_watched=not is_locked)
             if stopped.services:
                 found.append(stopped)
     return tuple(found)
+
+
+def forget(stopped: Stopped) -> None:
+    """Delete the file of a dead supervisor, whose services run again."""
+    _files(stopped.path.parent).unlink(stopped.path.name, missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -138,11 +155,12 @@ def taken(stopped: Stopped) -> Iterator[Stopped | None]:
 @contextlib.contextmanager
 def _tried(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
     """Open the file at *path* and try to lock it; tell whether that went well."""
+    folder = _files(path.parent)
     while True:
-        with path.open("rb") as file:
+        with os.fdopen(folder.open(path.name), "rb") as file:
             is_locked = _try_lock(file)
             # A file that was replaced meanwhile is nobody's, and tells what is no longer so.
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            if os.path.samestat(os.fstat(file.fileno()), folder.status(path.name)):
                 yield file, is_locked
                 return
 
@@ -156,7 +174,7 @@ def _try_lock(file: IO[bytes]) -> bool:
 
 
 def _read(path: Path, file: IO[bytes], *, is_watched: bool) -> Stopped:
-    value: dict[str, Any] = json.loads(file.read())
+    value: dict[str, Any] = json.loads(file.read(_BYTES_MAX))
     return Stopped(
         path=path,
         services=tuple(Service.from_json(item) for item in value["services"]),

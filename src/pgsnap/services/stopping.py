@@ -15,7 +15,7 @@ from typing import Any
 from pgsnap.errors import SnapError
 from pgsnap.services.commands import Service
 from pgsnap.services.running import Started, start_all
-from pgsnap.services.state import START_COMMAND, Stopped, find_stopped, taken
+from pgsnap.services.state import START_COMMAND, Stopped, find_stopped, forget, taken
 
 
 class ServiceFailed(SnapError):
@@ -164,6 +164,6 @@ def start_leftovers(
             left = [now.get((one.name, one.folder), one) for one in held.services]
             started = start_all(left, also_running=False)
             if all(one.is_started for one in started):
-                held.path.unlink(missing_ok=True)
+                forget(held)
             done.append((held, started))
     return tuple(done)

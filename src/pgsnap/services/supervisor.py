@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pgsnap.errors import UntrustedPath
 from pgsnap.services.commands import Service
 from pgsnap.services.running import Started, is_running, run_command, start_all
 from pgsnap.services.state import StateFile
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str]) -> int:
         state.write(wanted)
     except OSError as error:
         _tell({"event": "failed", "name": "", "detail": f"{arguments[0]}: {error.strerror}"})
+        return 1
+    except UntrustedPath as error:
+        _tell({"event": "failed", "name": "", "detail": error.message})
         return 1
     tried: list[Service] = []
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import UsageError
+from pgsnap.files.folder import Folder
 from pgsnap.schedulers.environment import (
     connection_variables,
     environment_text,
@@ -66,14 +67,14 @@ def test_variables_come_back_from_their_file_whatever_they_hold(tmp_path: Path) 
     path = tmp_path / "environment"
     path.write_bytes(environment_text(wanted))
     path.chmod(0o600)
-    assert read_environment(path) == wanted
+    assert read_environment(Folder(path.parent), path.name) == wanted
     path.write_text("export A=1\nnonsense secret\n")
     with pytest.raises(UsageError, match="line 2") as wrong:
-        read_environment(path)
+        read_environment(Folder(path.parent), path.name)
     assert "secret" not in str(wrong.value)
     path.chmod(0o640)
     with pytest.raises(UsageError, match="others may read") as caught:
-        read_environment(path)
+        read_environment(Folder(path.parent), path.name)
     assert caught.value.hint == f"Close it: chmod 600 {path}"
 
 
@@ -93,7 +94,7 @@ def test_a_verb_tells_its_error_its_signal_and_every_line(tmp_path: Path) -> Non
 
 
 def test_a_log_stays_bounded(tmp_path: Path) -> None:
-    log = LogFile(tmp_path / "commit.log", bytes_max=1000)
+    log = LogFile(Folder(tmp_path), "commit.log", bytes_max=1000)
     for number in range(100):
         log.write(f"line {number} " + "x" * 40)
     files = sorted(path.name for path in tmp_path.iterdir())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pgsnap.files.folder import Folder
 from pgsnap.services.commands import Service, own_service
 from pgsnap.services.state import StateFile, find_stopped, taken
 from support.disk import KillAt, watched
@@ -69,17 +70,18 @@ def test_who_looks_while_the_file_is_replaced_sees_that_its_supervisor_lives(
 ) -> None:
     state = StateFile(tmp_path)
     state.write([service("app")])
-    whole = Path.open
+    whole = Folder.open
     opened = []
 
-    def replaced_after_open(path: Path, *words: str) -> object:
-        file = whole(path, *words)
-        opened.append(path)
-        if len(opened) % 2:
-            state.write([service("worker")])
+    def replaced_after_open(folder: Folder, name: str, flags: int = os.O_RDONLY) -> int:
+        file = whole(folder, name, flags)
+        if flags == os.O_RDONLY:
+            opened.append(name)
+            if len(opened) % 2:
+                state.write([service("worker")])
         return file
 
-    monkeypatch.setattr(Path, "open", replaced_after_open)
+    monkeypatch.setattr(Folder, "open", replaced_after_open)
     (found,) = find_stopped(tmp_path)
     assert (found.names, found.is_watched) == (("worker",), True)
     with taken(found) as held:

@@ -133,7 +133,7 @@ def _looked_at(
         names = ", ".join(found.names)
         report.add(check.Level.RED, "services", f"left stopped: {names} ({START_COMMAND})")
     if settings.config_path is not None:
-        check.check_runs(report, State(settings.config_path))
+        check.check_runs(report, State(settings.config_path, invocation.trust))
     if asked is not None:
         report.findings += asked.findings
         report.lock_waits = asked.lock_waits
@@ -156,7 +156,7 @@ def _notify(invocation: Invocation, report: CheckReport) -> None:
         invocation.warn(f"warning: {error.message}")
         return
     warnings = tell_of_check(
-        State(settings.config_path),
+        State(settings.config_path, invocation.trust),
         alerts,
         red=report.level is Level.RED,
         line=redact(check_view.line(report)),

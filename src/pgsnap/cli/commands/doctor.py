@@ -118,7 +118,7 @@ def _steps(invocation: Invocation) -> list[Step]:
     else:
         steps.append(doctor.Step("retention", doctor.Health.OK, "snap.toml says what to keep"))
     if settings.config_path is not None:
-        installed = State(settings.config_path).installed()
+        installed = State(settings.config_path, invocation.trust).installed()
         steps.append(doctor.look_at_schedule(installed, partial(active_jobs, settings.config_path)))
     return [*steps, _alerts_step(settings)]
 

@@ -145,7 +145,7 @@ def _install(
         table = replace(table, on_overlap="wait" if on_overlap == "wait" else "skip")
     by = scheduler or table.scheduler or ("systemd" if systemd.runs_here() else "cron")
     schedule = schedule_of(invocation, table, log=by == "cron")
-    state = State(config)
+    state = State(config, invocation.trust)
     if dry_run:
         _emit(invocation, state, schedule, by, _preview(schedule, by))
         return
@@ -204,7 +204,7 @@ def _write_environment(invocation: Invocation, state: State) -> None:
         read_environment,
     )
 
-    before = read_environment(state.environment_path)
+    before = read_environment(state.files)
     found = connection_variables(os.environ)
     wanted = {**before, **found}
     if wanted != before or not state.environment_path.exists():
@@ -245,7 +245,7 @@ def _remove(invocation: Invocation, *, dry_run: bool) -> None:
     from pgsnap.schedulers.state import State
 
     config = config_of(invocation)
-    state = State(config)
+    state = State(config, invocation.trust)
     before = state.installed()
     folder = systemd.unit_folder()
     units = systemd.files(config, folder)
@@ -273,7 +273,7 @@ def _show(invocation: Invocation) -> None:
     from pgsnap.schedulers.state import State
 
     config = config_of(invocation)
-    state = State(config)
+    state = State(config, invocation.trust)
     jobs = state.installed()
     if not jobs and not invocation.json:
         invocation.tell("nothing is scheduled")
