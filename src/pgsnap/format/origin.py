@@ -71,9 +71,9 @@ def decode_origin(data: bytes, what: str) -> Origin:
     Raises CorruptionError, FormatTooNew."""
     try:
         loaded = load_json(data)
-        kind = loaded.get("kind") if isinstance(loaded, dict) else None
-        if isinstance(kind, str) and kind not in list(SourceKind):
-            raise too_new(what, f'It comes from a source of the kind "{kind}".')
+        kinds = [loaded["kind"]] if isinstance(loaded, dict) and "kind" in loaded else []
+        if kinds and kinds[0] not in list(SourceKind):
+            raise too_new(what, f'It comes from a source of the kind "{kinds[0]}".')
         return build(Origin, loaded, FORMS)
     except ValueError as error:
         raise damaged(what, "origin", error) from None
