@@ -117,7 +117,12 @@ def check_repository(
     chains = Chains(repo, report.now)
     for label in labels:
         counted = counted_chains(
-            chains, label, report.now, server=server, retire_after=retire_after
+            chains,
+            label,
+            report.now,
+            server=server,
+            retire_after=retire_after,
+            is_there=label in expected,
         )
         if counted.retired:
             report.add(Level.OK, "snapshot", f"{label} is retired", label)

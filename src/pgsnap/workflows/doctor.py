@@ -138,13 +138,20 @@ def _snapshots(
     # Who is there is asked only where it makes a difference.
     here = server() if any(map(chains.is_divided, labels)) else ""
     for label in [*labels, *(name for name in expected if name not in labels)]:
-        counted = counted_chains(chains, label, now, server=here, retire_after=retire_after)
+        counted = counted_chains(
+            chains,
+            label,
+            now,
+            server=here,
+            retire_after=retire_after,
+            is_there=label in expected,
+        )
         if counted.retired:
             steps.append(Step("snapshot", Health.OK, f"{label} is retired"))
         for state in states(repo, chains, counted, label, drills):
             if counted.retired:
                 continue
-            if state.time is None and label not in labels:
+            if not counted.chains:
                 text = f"there is no snapshot of {label} yet"
                 steps.append(Step("snapshot", Health.RED, text, f"Make one: {commit}"))
                 continue

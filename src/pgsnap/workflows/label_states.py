@@ -39,14 +39,23 @@ class Counted:
 
 
 def counted_chains(
-    chains: Chains, label: str, now: datetime, *, server: str, retire_after: timedelta
+    chains: Chains,
+    label: str,
+    now: datetime,
+    *,
+    server: str,
+    retire_after: timedelta,
+    is_there: bool,
 ) -> Counted:
     """Return the chains of *label* that count: where *server* is known and has snapshots under it,
-    its own, else all that are in use."""
+    its own, else all that are in use. *is_there*: there is a database of that name."""
     there = chains.latest_of_label(label)
     if not there and (former := chains.former_name(label)) is not None:
         # What was recorded under the old name is young enough until it is not.
         return Counted(tuple(chains.of_label(former)))
+    if is_there and chains.renamed_to(label) is not None:
+        # Another one bears the name now: none of these are of it.
+        return Counted(())
     waited = [one for one in there if chains.retired_since(one) is None]
     idle = out_of_use(there, now, retire_after)
     active = tuple(one.chain for one in waited if one.chain not in idle)
