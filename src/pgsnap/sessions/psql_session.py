@@ -124,7 +124,7 @@ class PsqlSession:
         self.query(sql)
 
     def notices(self) -> str:
-        return self._child.stderr_tail()
+        return self._child.stderr_text()
 
     def cancel(self) -> None:
         # SIGINT would make psql leave after the cancelled statement, so another psql asks.
