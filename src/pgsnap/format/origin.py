@@ -13,7 +13,15 @@ from typing import Any
 
 from pgsnap.format.by_name import Form, build, damaged, frozen, load_json
 from pgsnap.format.record import too_new
-from pgsnap.model import DatabaseProperties, Extension, Origin, ServerInfo, Setting, SourceKind
+from pgsnap.model import (
+    DatabaseProperties,
+    Extension,
+    ExtensionMember,
+    Origin,
+    ServerInfo,
+    Setting,
+    SourceKind,
+)
 
 _SOMETHING = re.compile(r"(?s).+")
 _ROLE = r'(?:"(?:[^"]|"")*"|[^"=/]*)'
@@ -37,6 +45,8 @@ FORMS = frozen(
         ),
         (DatabaseProperties, "roles"): Form(pattern=_SOMETHING),
         (Setting, "name"): Form(pattern=_SOMETHING),
+        (ExtensionMember, "name"): Form(pattern=_SOMETHING),
+        (ExtensionMember, "kind"): Form(pattern=re.compile(r"table|sequence")),
         (Setting, "role"): Form(pattern=_SOMETHING),
         (Extension, "name"): Form(pattern=_SOMETHING),
     }

@@ -17,6 +17,7 @@ from pgsnap.model.dump import (
 from pgsnap.model.origin import (
     DatabaseProperties,
     Extension,
+    ExtensionMember,
     Origin,
     ServerInfo,
     Setting,
@@ -59,6 +60,7 @@ __all__ = [
     "Digest",
     "DumpEvent",
     "Extension",
+    "ExtensionMember",
     "Frame",
     "Location",
     "Note",

@@ -23,6 +23,18 @@ class Extension:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtensionMember:
+    """A table ("table") or sequence ("sequence") of an extension with contents that are neither in
+    the dump nor in the snapshot; unless *is_known* it could not be looked into."""
+
+    extension: str
+    schema: str
+    name: str
+    kind: str
+    is_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseProperties:
     """What belongs to a database but is not in its dump, and what a restore must know.
 
@@ -89,6 +101,7 @@ class Origin:
     *is_pg_dump* whether there was one, *owners* those that its entries name. *globals_status* is
     "full", "without-passwords", or why there are none. *has_meta_commands*: psql commands beyond
     pg_dump's own. *excluded_table_data*, *only_schemas*: the patterns of a dump of a part.
+    *extension_members* are what extensions keep that no dump holds.
     """
 
     kind: SourceKind
@@ -106,6 +119,7 @@ class Origin:
     has_meta_commands: bool = False
     excluded_table_data: tuple[str, ...] = ()
     only_schemas: tuple[str, ...] = ()
+    extension_members: tuple[ExtensionMember, ...] = ()
 
     @property
     def system_identifier(self) -> str:

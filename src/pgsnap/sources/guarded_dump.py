@@ -91,7 +91,7 @@ class GuardedDump:
         Interrupted.
         """
         if self._run is None:
-            self.begin(self._connect())
+            self.begin(self.connect())
         for event in self._of_one_moment():
             if isinstance(event, SectionStart) and event.name.kind is SectionKind.DATA:
                 table = (event.name.schema, event.name.name)
@@ -104,7 +104,7 @@ class GuardedDump:
         changed = self._dumped & self._suspects
         looked_at = self._dumped & self._before.keys()
         if looked_at:
-            with self._connect() as session:
+            with self.connect() as session:
                 now = signatures(session)
             changed |= {table for table in looked_at if now.get(table) != self._before[table]}
         if changed:
@@ -117,6 +117,18 @@ class GuardedDump:
         self._release()
         if self._run is not None:
             self._run.stop()
+
+    def connect(self) -> Session:
+        """Return a session of the database, while pg_dump does not run. Raises ConnectionFailed."""
+        deadline = time.monotonic() + _LEAVING_SECONDS
+        while True:
+            try:
+                return self._server.connect(self._database)
+            except ConnectionFailed:
+                if self._may_hold or time.monotonic() > deadline:
+                    raise
+            # The one connection that there may be was pg_dump's a moment ago.
+            time.sleep(_PAUSE_SECONDS)
 
     # -- attempts ------------------------------------------------------------------------------
 
@@ -203,17 +215,6 @@ class GuardedDump:
         else:
             time.sleep(_PAUSE_SECONDS)
         self._may_hold, self._run = False, None
-
-    def _connect(self) -> Session:
-        deadline = time.monotonic() + _LEAVING_SECONDS
-        while True:
-            try:
-                return self._server.connect(self._database)
-            except ConnectionFailed:
-                if self._may_hold or time.monotonic() > deadline:
-                    raise
-            # The one connection that there may be was pg_dump's a moment ago.
-            time.sleep(_PAUSE_SECONDS)
 
     def _release(self) -> None:
         with self._lock:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
+from pgsnap.dump.extension_sequences import sequences_text
 from pgsnap.dump.globals import GlobalsReader
 from pgsnap.errors import (
     ConnectionFailed,
@@ -18,11 +19,22 @@ from pgsnap.errors import (
     SourceError,
 )
 from pgsnap.limits import LOCK_WAIT_TIMEOUT_SECONDS
-from pgsnap.model import DatabaseProperties, DumpEvent, Origin, SourceKind, VolatileLine
+from pgsnap.model import (
+    DatabaseProperties,
+    DumpEvent,
+    Origin,
+    SectionEnd,
+    SectionKind,
+    SectionName,
+    SectionStart,
+    SourceKind,
+    VolatileLine,
+)
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.obstacles import explain
 from pgsnap.sessions.server import Server
 from pgsnap.sources.base import SourceResult
+from pgsnap.sources.extensions import Members, read_members, read_sequences
 from pgsnap.sources.globals_dump import GlobalsDump
 from pgsnap.sources.guarded_dump import GuardedDump
 from pgsnap.sources.parts import part_options
@@ -60,6 +72,9 @@ class PostgresSource:
         self._lock_wait_seconds = lock_wait_timeout_seconds
         self._allow_newer = allow_newer_client
         self._with_globals = with_globals
+        # A part of a database is dumped without its extensions.
+        self._is_part = bool(dump_options or only_schemas)
+        self._has_member_sequences = False
         self._dump_options = (*dump_options, *part_options(exclude_table_data, only_schemas))
         self._excluded = exclude_table_data
         self._schemas = only_schemas
@@ -95,6 +110,8 @@ class PostgresSource:
         if self._adjust is not None:
             properties = self._adjust(properties)
         self._is_superuser = session.query(_IS_SUPERUSER)[0][0] == "t"
+        members = Members() if self._is_part else read_members(session)
+        self._has_member_sequences = members.have_sequences
         tool = self._server.tool("pg_dump", allow_newer=self._allow_newer)
         self._origin = Origin(
             kind=SourceKind.POSTGRES,
@@ -104,6 +121,7 @@ class PostgresSource:
             host=self._place(self._endpoint.host),
             excluded_table_data=self._excluded,
             only_schemas=self._schemas,
+            extension_members=members.left_out,
         )
         self._dump = GuardedDump(
             self._server,
@@ -120,12 +138,15 @@ class PostgresSource:
         """Raises DumpFailed, DumpIncomplete, ConnectionFailed, UnusableInput, TablesChanged,
         Interrupted."""
         assert self._dump is not None, "open comes first"
+        assert self._origin is not None
         self._complete = False
         events = self._dump.events()
         # pg_dump has its connection by then, where a role may have only one.
         yield from islice(events, 1)
         globals_dump = self._begin_globals()
         yield from events
+        if not self._is_part:
+            yield from self._extension_sequences(self._dump, self._origin)
         if globals_dump is not None:
             yield from self._globals_events(globals_dump)
         self._complete = True
@@ -193,6 +214,22 @@ class PostgresSource:
             f"--lock-wait-timeout={max(1, round(self._lock_wait_seconds * 1000))}",
             *self._dump_options,
         ]
+
+    # -- extensions ----------------------------------------------------------------------------
+
+    def _extension_sequences(self, dump: GuardedDump, origin: Origin) -> Iterator[DumpEvent]:
+        """Yield the section of those that pg_dump leaves out, where there are any. Read after its
+        rows: no number that one of them has may be given out again. Raises QueryFailed,
+        ConnectionFailed."""
+        if not self._has_member_sequences:
+            return
+        with dump.connect() as session:
+            sequences = read_sequences(session)
+        if sequences:
+            assert origin.properties is not None
+            yield SectionStart(SectionName(SectionKind.EXTENSION_SEQUENCES))
+            yield sequences_text(sequences, origin.properties.encoding)
+            yield SectionEnd()
 
     # -- pg_dumpall ----------------------------------------------------------------------------
 

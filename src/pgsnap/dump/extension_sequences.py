@@ -1,0 +1,43 @@
+"""Where sequences of extensions stand, as text that psql and snap understand: the section
+``extension-sequences`` (docs/format.md, "Section kinds")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pgsnap.dump.ddl import sequence_values
+from pgsnap.dump.entries import encode
+from pgsnap.model import quote_ident
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceValue:
+    """A sequence, its last value, and whether that was given out already."""
+
+    schema: str
+    name: str
+    value: int
+    is_called: bool
+
+
+def sequences_text(sequences: Iterable[SequenceValue], encoding: str) -> bytes:
+    """Return the section of *sequences*, in the words of pg_dump's own entries."""
+    return b"".join(encode(_entry(sequence), encoding) for sequence in sequences)
+
+
+def _entry(sequence: SequenceValue) -> str:
+    # In a header line ends are spaces, as pg_dump has them.
+    name, schema = (" ".join(part.splitlines()) for part in (sequence.name, sequence.schema))
+    quoted = f"{quote_ident(sequence.schema)}.{quote_ident(sequence.name)}".replace("'", "''")
+    return (
+        f"--\n-- Name: {name}; Type: SEQUENCE SET; Schema: {schema}; Owner: -\n--\n\n"
+        f"SELECT pg_catalog.setval('{quoted}', {sequence.value},"
+        f" {'true' if sequence.is_called else 'false'});\n\n\n"
+    )
+
+
+def read_sequences_text(text: bytes, encoding: str) -> dict[str, tuple[int, bool]]:
+    """Return what the section holds: by quoted name, the last value, and whether it was given
+    out."""
+    return sequence_values(text, encoding)
