@@ -11,6 +11,7 @@ from pgsnap.cli import render
 from pgsnap.cli.snapshot_view import server_words, snapshot_words
 from pgsnap.model import Snapshot
 from pgsnap.sessions.half_dropped import CANNOT
+from pgsnap.words import some
 
 if TYPE_CHECKING:
     from pgsnap.targets.kept import KeptDatabase
@@ -61,6 +62,9 @@ def restore_plan_lines(
     facts.append(("Space", f"needs about {render.size(plan.needed_bytes)}, free: {free}"))
     if plan.kept and plan.options.discard_old:
         facts.append(("Then drops", "\n".join(_kept_words(kept, now) for kept in plan.kept)))
+    if plan.extension_sequences:
+        words = f"{some(list(plan.extension_sequences))}: pg_dump leaves these sequences out"
+        facts.append(("Sets", render.plain(words)))
     facts += _role_facts(plan)
     facts += [("Note", render.plain(warning)) for warning in plan.warnings]
     return ["This restore:", *render.pairs(facts, "  "), ""]

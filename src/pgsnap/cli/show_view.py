@@ -14,6 +14,7 @@ from pgsnap.cli.snapshot_view import (
     tag_words,
     when,
 )
+from pgsnap.sources.extensions import left_behind
 from pgsnap.sources.parts import left_out
 
 if TYPE_CHECKING:
@@ -45,6 +46,16 @@ def _origin_fields(origin: Origin) -> dict[str, Any]:
         "dumped_from": origin.dumped_from,
         "dump_version": origin.dump_version,
         "globals": origin.globals_status,
+        "extension_members": [
+            {
+                "extension": member.extension,
+                "schema": member.schema,
+                "name": member.name,
+                "kind": member.kind,
+                "is_known": member.is_known,
+            }
+            for member in origin.extension_members
+        ],
         "server": _server_fields(origin.server) if origin.server else None,
         "properties": _property_fields(origin.properties) if origin.properties else None,
     }
@@ -126,6 +137,7 @@ def show_lines(report: ShowReport, *, now: datetime, colour: bool) -> list[str]:
             f"in {render.seconds(snapshot.duration_ms / 1000)}",
         ),
         ("Left out", render.plain(left_out(snapshot.origin))),
+        ("Lacks", "\n".join(map(render.plain, left_behind(snapshot.origin)))),
         ("By", render.plain(snapshot.creator)),
         ("Tested", drill_words(report.drilled, now) if report.drilled is not None else ""),
     ]

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pgsnap.dump.ddl import sequence_values
 from pgsnap.dump.entries import encode
 from pgsnap.model import quote_ident
 
@@ -35,9 +34,3 @@ def _entry(sequence: SequenceValue) -> str:
         f"SELECT pg_catalog.setval('{quoted}', {sequence.value},"
         f" {'true' if sequence.is_called else 'false'});\n\n\n"
     )
-
-
-def read_sequences_text(text: bytes, encoding: str) -> dict[str, tuple[int, bool]]:
-    """Return what the section holds: by quoted name, the last value, and whether it was given
-    out."""
-    return sequence_values(text, encoding)

@@ -7,7 +7,7 @@ the script: rows that came later are in no dump, and a sequence begins again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -31,7 +31,8 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
   AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
   AND d.deptype = 'e' AND c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't'
-  AND NOT EXISTS (SELECT FROM pg_catalog.unnest(e.extconfig) AS marked(oid) WHERE marked.oid = c.oid)
+  AND NOT EXISTS (
+      SELECT FROM pg_catalog.unnest(e.extconfig) AS marked(oid) WHERE marked.oid = c.oid)
 ORDER BY e.extname COLLATE "C", n.nspname COLLATE "C", c.relname COLLATE "C"
 """
 # What the extension's script put in comes back with it: such rows are of the transaction that made
@@ -143,11 +144,11 @@ def _names(members: Sequence[ExtensionMember]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def differing(before: Iterable[ExtensionMember], after: Iterable[ExtensionMember]) -> list[str]:
-    """Return the tables that have rows of their own in *before* and not in *after*."""
-    there = {(m.schema, m.name) for m in after if m.is_known}
+def left_out_rows(before: Origin, after: Origin) -> list[str]:
+    """Return the tables that had rows of their own in *before* and have none in *after*."""
+    there = {(m.schema, m.name) for m in after.extension_members if m.is_known}
     return [
         f"{quote_ident(m.schema)}.{quote_ident(m.name)}"
-        for m in before
-        if m.is_known and (m.schema, m.name) not in there
+        for m in before.extension_members
+        if m.kind == "table" and (m.schema, m.name) not in there
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pgsnap.errors import CorruptionError, RepositoryLocked, SnapError
 from pgsnap.files.folder import Folder
-from pgsnap.model import Note
+from pgsnap.model import Note, Origin, SourceKind
 from pgsnap.repository import layout, lock
 from pgsnap.repository.access import closing_command, open_to_others
 from pgsnap.repository.label_chains import Chain, Chains
@@ -22,6 +22,7 @@ from pgsnap.schedulers.state import Installed
 from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
+from pgsnap.sources.extensions import left_behind, read_members
 from pgsnap.targets.preflight import check_replaceable, check_server, look_at, who_am_i
 from pgsnap.targets.read_only import SETTING as READ_ONLY_SETTING
 from pgsnap.targets.read_only import is_read_only
@@ -251,6 +252,7 @@ def look_at_server(
             steps = [Step("server", Health.OK, words), _tools(server)]
             if not databases and not is_dead:
                 steps.append(_rights_to_read(session))
+                steps += _extensions(session)
                 steps += _rights_to_restore(server, session, server.endpoint.database)
             left = _leftovers(server, session)
     except SnapError as error:
@@ -262,7 +264,7 @@ def look_at_server(
 def _look_at_database(server: Server, name: str) -> list[Step]:
     try:
         with server.connect(name) as session:
-            steps = [_rights_to_read(session, f" in {name}")]
+            steps = [_rights_to_read(session, f" in {name}"), *_extensions(session)]
             if name != server.maintenance_database():
                 # That one nobody restores over.
                 steps += _rights_to_restore(server, session, name)
@@ -270,6 +272,13 @@ def _look_at_database(server: Server, name: str) -> list[Step]:
     except SnapError as error:
         text = f"database {name} does not answer: {error.message}"
         return [Step("server", Health.RED, text, error.hint)]
+
+
+def _extensions(session: Session) -> list[Step]:
+    """Return what no snapshot will hold of the session's database."""
+    origin = Origin(SourceKind.POSTGRES, extension_members=read_members(session).left_out)
+    way = "Keep what makes it in a script of your own (docs/extensions.md)"
+    return [Step("extensions", Health.WARNING, words, way) for words in left_behind(origin)]
 
 
 def _tools(server: Server) -> Step:

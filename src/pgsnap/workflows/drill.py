@@ -344,6 +344,7 @@ class _Drill:
             self._skip("what was restored could not be compared", *OF_COPY[1:])
             return
         self.tables = found.tables
+        self.notices += found.notices
         # One dump serves them all: the first of them bears its time.
         spent = time.monotonic() - started
         for name in OF_COPY:

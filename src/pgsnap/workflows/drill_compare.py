@@ -26,9 +26,10 @@ from pgsnap.model import (
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
+from pgsnap.sources.extensions import left_out_rows
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.requirements import source_major
-from pgsnap.words import plural, size
+from pgsnap.words import plural, size, some
 from pgsnap.workflows.diff import diff, diff_rows
 from pgsnap.workflows.diff_report import DiffReport, TableDiff, TableName
 from pgsnap.workflows.drill_fixed_point import unstable_definitions
@@ -53,10 +54,12 @@ _TEXT_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What each check of drill_report.OF_COPY came to, and the tables that differ."""
+    """What each check of drill_report.OF_COPY came to, the tables that differ, and what none of
+    them says anything about."""
 
     outcomes: dict[str, Outcome]
     tables: tuple[TableFinding, ...]
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,18 @@ def compare(
         "sequences": _sequences(report),
         "large-objects": _large_objects(report, why_not),
     }
-    return Comparison(outcomes, tuple(found))
+    return Comparison(outcomes, tuple(found), _not_proven(report))
+
+
+def _not_proven(report: DiffReport) -> tuple[str, ...]:
+    """Return what both dumps lack, so that nothing is known of it."""
+    lost = left_out_rows(report.before.origin, report.after.origin)
+    if not lost:
+        return ()
+    return (
+        f"not proven, and not restored: the rows of {some(lost)}, which extensions keep and"
+        " pg_dump leaves out",
+    )
 
 
 def _source(copy: Copy, *options: str) -> PostgresSource:
@@ -325,7 +339,8 @@ def _sequences(report: DiffReport) -> Outcome:
             for s in report.sequences
         ]
         return failed(f"differences in {plural(len(lines), 'sequence')}: {lines[0]}", *lines)
-    if not report.before.digest(SectionKind.SEQUENCES):
+    kinds = (SectionKind.SEQUENCES, SectionKind.EXTENSION_SEQUENCES)
+    if not any(report.before.digest(kind) for kind in kinds):
         return passed("there are none")
     return passed("their values are equal")
 

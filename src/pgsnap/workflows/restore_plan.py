@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from pgsnap.errors import CorruptionError, StoreError, TargetExists, UsageError
@@ -15,6 +15,7 @@ from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
+from pgsnap.sources.extensions import left_behind
 from pgsnap.sources.properties import read_properties, read_server
 from pgsnap.targets.kept import KeptDatabase, find_kept
 from pgsnap.targets.preflight import (
@@ -45,7 +46,7 @@ from pgsnap.workflows.restore_checks import (
 from pgsnap.workflows.restore_definitions import check_definitions
 from pgsnap.workflows.retention import safety_tag
 from pgsnap.workflows.server_checks import another_server, check_chain, has_nothing
-from pgsnap.workflows.table_names import with_rows_of
+from pgsnap.workflows.table_names import extension_sequences, with_rows_of
 from pgsnap.workflows.table_rows import by_way_of_others, rows_by_table
 from pgsnap.workflows.trust import check_text, check_trust
 
@@ -85,9 +86,11 @@ class RestorePlan:
     """What is going to happen, for a human to read and agree to.
 
     *live* is what will be replaced (None: *database* is new). *properties* are those that the
-    database gets; None where nothing is known of them. Sizes are in bytes; *free_bytes* is None
-    where it cannot be known. *kept* are the kept databases that `discard_old` drops. *read_only*
-    is what keeps new sessions of *live* from writing, None where that is not wished or needed.
+    database gets; None where nothing is known of them. *extension_sequences* are set when all else
+    is loaded: by quoted name, the last value and whether it was given out. Sizes are in bytes;
+    *free_bytes* is None where it cannot be known. *kept* are the kept databases that `discard_old`
+    drops. *read_only* is what keeps new sessions of *live* from writing, None where that is not
+    wished or needed.
     """
 
     snapshot_id: SnapshotId
@@ -110,6 +113,7 @@ class RestorePlan:
     properties: DatabaseProperties | None = field(repr=False, default=None)
     psql: Tool | None = None
     read_only: ReadOnly | None = None
+    extension_sequences: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise TargetRefused with every reason that forbids this restore."""
@@ -185,6 +189,7 @@ def plan_restore(
             session, me, snapshot, missing, create_roles=options.create_roles, psql=psql
         )
         findings += check_whole(snapshot, live, partial=options.partial)
+        findings += Findings(warnings=tuple(left_behind(snapshot.origin)))
         findings += check_text(repo, snapshot)
         findings += check_definitions(session, me, snapshot, repo, scratch=options.scratch)
         properties, told = _properties(server, snapshot, live)
@@ -229,6 +234,7 @@ def plan_restore(
         properties=properties,
         psql=psql,
         read_only=read_only,
+        extension_sequences={} if options.tables else extension_sequences(repo, snapshot),
     )
 
 

@@ -7,6 +7,7 @@ from pgsnap.model import SectionKind, Snapshot
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
 from pgsnap.sessions.base import Session
+from pgsnap.targets.extension_sequences import set_extension_sequences
 from pgsnap.targets.feeder import expected_rows
 from pgsnap.targets.recount import check_rows, set_back_sequences
 from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
@@ -15,12 +16,12 @@ from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
 def look_again(
     repo: Repository, snapshot: Snapshot, plan: RestorePlan, session: Session
 ) -> tuple[str, ...]:
-    """Count the tables in *session*'s database, and set back sequences that moved. Returns
-    warnings. Raises RestoreFailed where a table has other rows than the snapshot."""
+    """Count the tables in *session*'s database, set back sequences that moved, and set those of
+    extensions. Returns warnings. Raises RestoreFailed where a table has other rows than the
+    snapshot."""
     sections = sections_to_send(repo, snapshot, plan.options.tables)
     warnings = check_rows(session, expected_rows(sections))
     names = [s.name for s in sections if s.name.kind is SectionKind.SEQUENCES]
     text = b"".join(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))
-    return warnings + set_back_sequences(
-        session, sequence_values(text, snapshot.origin.client_encoding)
-    )
+    warnings += set_back_sequences(session, sequence_values(text, snapshot.origin.client_encoding))
+    return warnings + set_extension_sequences(session, plan.extension_sequences)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
+from pgsnap.dump.ddl import sequence_values
 from pgsnap.dump.table_parts import Definitions, TableName, parse_name, tables_of
 from pgsnap.dump.table_tree import with_all_below
 from pgsnap.errors import UnknownRevision, UsageError
@@ -35,6 +36,15 @@ def section_text(repo: Repository, snapshot: Snapshot, kind: SectionKind) -> byt
     """Return the sections of one kind, one after another."""
     names = [s.name for s in repo.sections(snapshot) if s.name.kind is kind]
     return b"".join(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))
+
+
+def extension_sequences(repo: Repository, snapshot: Snapshot) -> dict[str, tuple[int, bool]]:
+    """Return where the sequences of extensions stood that no dump holds, by quoted name. Raises
+    CorruptionError, StoreError."""
+    if snapshot.extension_sequences_root is None:
+        return {}
+    text = section_text(repo, snapshot, SectionKind.EXTENSION_SEQUENCES)
+    return sequence_values(text, snapshot.origin.client_encoding)
 
 
 def read_definitions(repo: Repository, snapshot: Snapshot) -> Definitions:

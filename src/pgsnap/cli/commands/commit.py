@@ -73,6 +73,7 @@ def run(
 
     Nothing is recorded unless the dump is whole. An unchanged database adds next to nothing.
     """
+    from pgsnap.sources.extensions import left_behind
     from pgsnap.workflows.commit import commit
 
     invocation = Invocation.of(ctx)
@@ -103,6 +104,8 @@ def run(
                     progress=progress,
                 )
         warn_of_dump(invocation, source)
+        for words in left_behind(report.snapshot.origin):
+            invocation.warn(f"warning: {words}")
         if report.recorded and report.other is not None:
             _tell_of_server(invocation, report.snapshot, report.other)
         if report.ahead is not None:
