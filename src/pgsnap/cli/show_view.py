@@ -32,6 +32,7 @@ def show_fields(report: ShowReport) -> dict[str, Any]:
         fields[name] = root.hex() if root else None
     fields["creator"] = report.snapshot.creator
     fields["left_out"] = left_out(report.snapshot.origin) or None
+    fields["lacks"] = left_behind(report.snapshot.origin)
     fields["origin"] = _origin_fields(report.snapshot.origin)
     fields["sections"] = [_section_fields(cost) for cost in report.sections]
     return fields
@@ -46,16 +47,6 @@ def _origin_fields(origin: Origin) -> dict[str, Any]:
         "dumped_from": origin.dumped_from,
         "dump_version": origin.dump_version,
         "globals": origin.globals_status,
-        "extension_members": [
-            {
-                "extension": member.extension,
-                "schema": member.schema,
-                "name": member.name,
-                "kind": member.kind,
-                "is_known": member.is_known,
-            }
-            for member in origin.extension_members
-        ],
         "server": _server_fields(origin.server) if origin.server else None,
         "properties": _property_fields(origin.properties) if origin.properties else None,
     }
