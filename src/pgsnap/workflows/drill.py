@@ -290,15 +290,7 @@ class _Drill:
             raise self.plan_error
         assert self.plan is not None, "a plan was made, or it failed"
         if self.plan.refusals:
-            lines = []
-            for problem in self.plan.refusals:
-                lines.append(f"{problem.message}. {problem.detail}".strip())
-                lines.append(f"  {problem.hint}")
-            return failed(
-                "; ".join(problem.message for problem in self.plan.refusals),
-                *[line for line in lines if line.strip()],
-                hint=self.plan.refusals[0].hint,
-            )
+            return drill_checks.refused(self.plan)
         report = restore(self.repo, self.plan, server, progress=self.progress)
         # What a trigger on login writes is no difference of the snapshot.
         self.quiet = server.without_event_triggers()

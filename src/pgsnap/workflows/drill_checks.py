@@ -218,6 +218,19 @@ def _broken(server: Server, database: str, path: Path) -> str:
     return f"it returned {plural(len(rows), 'row')}, the first is ({first[:_VALUE_CHARACTERS]})"
 
 
+def refused(plan: RestorePlan) -> Outcome:
+    """Return that *plan* does not let the snapshot be restored, and why."""
+    lines = []
+    for problem in plan.refusals:
+        lines.append(f"{problem.message}. {problem.detail}".strip())
+        lines.append(f"  {problem.hint}")
+    return failed(
+        "; ".join(problem.message for problem in plan.refusals),
+        *[line for line in lines if line.strip()],
+        hint=plan.refusals[0].hint,
+    )
+
+
 def missing_extensions(server: Server, snapshot: Snapshot) -> list[str]:
     """Return the extensions of *snapshot* that are not installed on the server."""
     properties = snapshot.origin.properties
