@@ -120,6 +120,8 @@ def test_a_bindir_without_programs_is_not_passed_over(filled: CommandLine) -> No
     (filled.work / "snap.toml").write_text('bindir = "nothing"\ndsn = "dbname=shop port=1"\n')
     hint = refused(filled, 2, "usage", "commit", "-m", "x")
     assert "bindir" in hint
+    filled.setenv("SNAP_PG_BINDIR", str(filled.work))
+    assert "SNAP_PG_BINDIR" in refused(filled, 2, "usage", "commit", "-m", "x")
 
 
 def test_a_wrong_password_and_an_unknown_database_name_psql(

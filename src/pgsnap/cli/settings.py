@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from pgsnap.cli.schedule_table import ScheduleTable
 from pgsnap.cli.services_table import ServicesTable
 from pgsnap.errors import UsageError
 from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.runners.base import BINDIR
 
 T = TypeVar("T")
 
@@ -56,7 +58,8 @@ class Settings:
     database: str | None
     dsn: str | None
     dsn_from: str
-    bindir: Path | None
+    bindirs: tuple[Path, ...]
+    bindirs_from: str
     client: Client
     lock_timeout: float
     lock_wait_timeout: float
@@ -80,6 +83,7 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
     config = _config(options, folder)
     repository, repository_from = _repository(options, environ, folder, config)
     dsn, dsn_from = _dsn(options, environ, config)
+    bindirs, bindirs_from = _bindirs(environ, config)
     database = options.database
     if database is not None and not database.strip():
         raise UsageError("--database is empty")
@@ -96,7 +100,8 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
         database=database or found.database,
         dsn=dsn,
         dsn_from=dsn_from,
-        bindir=found.bindir,
+        bindirs=bindirs,
+        bindirs_from=bindirs_from,
         client=found.client or "psycopg",
         lock_timeout=lock_timeout,
         lock_wait_timeout=_first(found.lock_wait_timeout, limits.LOCK_WAIT_TIMEOUT_SECONDS),
@@ -122,6 +127,16 @@ def _refuse_uri(label: str | None, where: str) -> None:
             f"{where} is a label, not a DSN",
             hint="Name the server with --dsn, or in DATABASE_URL.",
         )
+
+
+def _bindirs(environ: Mapping[str, str], config: ConfigFile | None) -> tuple[tuple[Path, ...], str]:
+    """Return the folders of PostgreSQL's programs, and what names them."""
+    named = tuple(Path(name) for name in environ.get(BINDIR, "").split(os.pathsep) if name)
+    if named:
+        return named, BINDIR
+    if config is not None and config.bindir is not None:
+        return (config.bindir,), f'"bindir" in {config.path}'
+    return (), ""
 
 
 def _config(options: GlobalOptions, folder: Path) -> ConfigFile | None:

@@ -139,13 +139,14 @@ def unnamed_hint(settings: Settings) -> str:
 
 
 def _check_bindir(settings: Settings) -> None:
-    folder = settings.bindir
-    if folder is not None and not any((folder / name).exists() for name in ("pg_dump", "psql")):
+    for folder in settings.bindirs:
+        if any((folder / name).exists() for name in ("pg_dump", "psql")):
+            continue
         raise UsageError(
             f'"{folder}" does not hold PostgreSQL\'s programs',
-            detail=f'"bindir" in {settings.config_path} names it.',
-            hint="Name the folder of pg_dump and psql, such as /usr/lib/postgresql/15/bin, or leave"
-            " bindir out.",
+            detail=f"{settings.bindirs_from} names it.",
+            hint="Name the folder of pg_dump and psql, such as /usr/lib/postgresql/15/bin, or take"
+            f" {settings.bindirs_from} away.",
         )
 
 
@@ -163,7 +164,7 @@ def server_of(settings: Settings) -> Server:
         # psql, where the server is: no port leads there.
         return Server(endpoint(settings, container), runner, client="psql")
     _check_bindir(settings)
-    return Server(endpoint(settings), LocalRunner(settings.bindir), client=settings.client)
+    return Server(endpoint(settings), LocalRunner(*settings.bindirs), client=settings.client)
 
 
 def half_dropped_now(settings: Settings) -> tuple[str, ...]:

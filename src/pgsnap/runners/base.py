@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+BINDIR = "SNAP_PG_BINDIR"
+"""The variable that names folders of PostgreSQL's programs, before all other places."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:

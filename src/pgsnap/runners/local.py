@@ -33,11 +33,11 @@ _PLACES = (
 class LocalRunner:
     """Runs tools as children of this process; `Runner` is its contract.
 
-    *bindir* is looked into first. *root* is where the system's folders are looked for.
+    *bindirs* are looked into first. *root* is where the system's folders are looked for.
     """
 
-    def __init__(self, bindir: Path | None = None, *, root: Path = Path("/")) -> None:
-        self._bindir = bindir
+    def __init__(self, *bindirs: Path, root: Path = Path("/")) -> None:
+        self._bindirs = bindirs
         self._root = root
         # What lies at a path: a tool, nothing, or why what is there is of no use.
         self._tools: dict[Path, Tool | str | None] = {}
@@ -50,7 +50,7 @@ class LocalRunner:
             if not isinstance(tool, Tool):
                 broken = broken or tool or ""
                 continue
-            if major is None and folder == self._bindir:
+            if major is None and folder in self._bindirs:
                 return tool
             if tool.major == major:
                 return tool
@@ -87,8 +87,7 @@ class LocalRunner:
 
     def _folders(self, major: int | None) -> Iterator[Path]:
         """Yield where programs may lie: the asked-for major first, then PATH, then all others."""
-        if self._bindir is not None:
-            yield self._bindir
+        yield from self._bindirs
         if major is not None:
             for place in _PLACES:
                 yield self._root / place.format(major=major)

@@ -163,3 +163,15 @@ def test_the_template_loads_as_it_is_and_with_every_line_uncommented(tmp_path: P
     found = tomllib.loads(path.read_text())
     assert found.keys() == set(KEYS)
     assert found["retention"].keys() == set(RETENTION_KEYS)
+
+
+def test_the_folder_of_programs_is_that_of_the_environment_before_that_of_the_file(
+    tmp_path: Path,
+) -> None:
+    assert settings(tmp_path).bindirs == ()
+    from_file = settings(tmp_path, 'bindir = "bin"\n')
+    assert from_file.bindirs == (tmp_path / "bin",)
+    assert from_file.bindirs_from.startswith('"bindir" in ')
+    both = settings(tmp_path, environ={"SNAP_PG_BINDIR": "/one/bin:/two/bin"})
+    assert both.bindirs == (Path("/one/bin"), Path("/two/bin"))
+    assert both.bindirs_from == "SNAP_PG_BINDIR"

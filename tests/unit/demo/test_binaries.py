@@ -65,6 +65,15 @@ def test_a_missing_version_is_told_with_the_command_that_helps(nowhere: dict[str
     assert "snap demo --install" in caught.value.hint
 
 
+def test_a_version_that_nothing_installs_is_told_with_where_to_find_it(
+    nowhere: dict[str, str],
+) -> None:
+    with pytest.raises(ToolMissing, match="no PostgreSQL 19 server") as caught:
+        binaries.find(19, environ=nowhere)
+    assert "SNAP_PG_BINDIR" in caught.value.hint
+    assert "--install" not in caught.value.hint
+
+
 def test_a_named_folder_without_programs_is_an_error(
     tmp_path: Path, nowhere: dict[str, str]
 ) -> None:

@@ -16,7 +16,7 @@ class OfVersion(Server):
     """A server whose version is known, so that nobody need ask it."""
 
     def __init__(self, version_num: int) -> None:
-        super().__init__(Endpoint.parse("dbname=x", {}), LocalRunner(None))
+        super().__init__(Endpoint.parse("dbname=x", {}), LocalRunner())
         self._version_num = version_num
 
 
