@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 import signal
+import subprocess
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ import zstandard
 
 from support import documentation
 from support.commandline import CommandLine
+from support.databases import Database
 from support.dump_texts import plain_dump as dump
 
 
@@ -151,6 +153,112 @@ def test_two_files_of_one_time_are_refused(snap: CommandLine, old: Path) -> None
     assert "blog_20260102_020000.sql" in refused.err
     assert "two databases" in refused.err
     assert log(snap) == []
+
+
+def test_names_of_one_file_and_copies_of_one_dump_are_one_snapshot(
+    snap: CommandLine, old: Path
+) -> None:
+    weekly, monthly = snap.work / "weekly", snap.work / "monthly"
+    for folder in (weekly, monthly):
+        folder.mkdir()
+    (old / "latest.sql.gz").symlink_to("backup_20260103_020000.sql.gz")
+    (weekly / "backup_20260103_020000.sql.gz").hardlink_to(old / "backup_20260103_020000.sql.gz")
+    (monthly / "backup_2026-01.sql.gz").hardlink_to(old / "backup_20260103_020000.sql.gz")
+    # A copy, compressed in another way.
+    (monthly / "backup_20260102_020000.sql.gz").write_bytes(gzip.compress(dump(1, 2)))
+    done = snap.ok(
+        *("import", "monthly", "weekly", "old", "--database", "shop", "--timezone", "UTC", "--json")
+    ).json
+    assert [file["time"] for file in done["files"]] == [
+        f"2026-01-0{day}T02:00:00Z" for day in (1, 2, 3)
+    ]
+    assert done["imported"] == 3
+    assert any("1 copies" in notice for notice in done["notices"])
+
+
+def test_a_name_whose_time_is_not_certain_is_refused_with_what_reads_it(
+    snap: CommandLine, old: Path
+) -> None:
+    (old / "backup_23-12-2025_11_05_06.sql").write_bytes(dump(7))
+    refused = snap("import", "old", "--database", "shop")
+    assert refused.code == 2
+    assert "--name-format '*%d-%m-%Y_%H_%M_%S*'" in refused.err
+    assert log(snap) == []
+    skipped = snap(
+        *("import", "old", "--database", "shop", "--skip-bad", "--timezone", "UTC", "--json")
+    )
+    assert skipped.code == 30
+    assert [file["outcome"] for file in skipped.json["files"]] == ["imported"] * 3 + ["unusable"]
+    assert skipped.json["files"][3]["time"] is None
+    assert "23-12-2025" in skipped.json["files"][3]["file"]
+    read = snap.ok(
+        *("import", "old/backup_23-12-2025_11_05_06.sql", "--database", "shop"),
+        *("--name-format", "*%d-%m-%Y_%H_%M_%S*", "--timezone", "UTC", "--json"),
+    ).json
+    assert read["files"][0]["time"] == "2025-12-23T11:05:06Z"
+    assert snap("import", "old", "--database", "shop", "--name-format", "%Y").code == 2
+
+
+ABOVE = b"pg_dump: warning: there are circular foreign-key constraints on this table:\n"
+WRAPPED = {
+    "messages above": (ABOVE + b"pg_dump: detail: t\n\n" + dump(1, 2, 3), "2 lines above"),
+    "padded gzip": (gzip.compress(dump(1, 2, 3)) + bytes(2_000_000), ""),
+    "gzip in gzip": (gzip.compress(gzip.compress(dump(1, 2, 3))), ""),
+    "gzip in zstd": (zstandard.ZstdCompressor().compress(gzip.compress(dump(1, 2, 3))), ""),
+}
+
+
+@pytest.mark.parametrize("kind", list(WRAPPED))
+def test_a_dump_is_read_out_of_what_is_around_it(snap: CommandLine, kind: str) -> None:
+    snap.ok("init")
+    data, notice = WRAPPED[kind]
+    (snap.work / "shop_20260101.sql.gz").write_bytes(data)
+    told = snap.ok("import", "shop_20260101.sql.gz", "--database", "shop")
+    assert notice in told.err
+    assert snap.ok("cat", "latest").out.encode() == dump(1, 2, 3)
+    assert log(snap)[0]["rows"] == 3
+
+
+@pytest.mark.parametrize("text", [b"Welcome to db1\n", ABOVE + b"bash: x: not found\n"])
+def test_text_above_a_dump_is_refused(snap: CommandLine, text: bytes) -> None:
+    snap.ok("init")
+    (snap.work / "shop_20260101.sql").write_bytes(text + dump(1))
+    refused = snap("import", "shop_20260101.sql", "--database", "shop")
+    assert refused.code == 30
+    count = text.count(b"\n") + 1
+    assert f"tail -n +{count} FILE" in refused.err
+    assert log(snap) == []
+
+
+def test_a_dump_with_messages_in_it_is_refused(snap: CommandLine, database: Database) -> None:
+    database.psql("CREATE TABLE t AS SELECT repeat('x', 90) FROM generate_series(1, 500)")
+    snap.ok("init")
+    with (snap.work / "shop_20260101.sql").open("wb") as file:
+        program = database.cluster.binaries.program("pg_dump")
+        subprocess.run([program, "--verbose", database.dsn], stdout=file, stderr=file, check=True)
+    refused = snap("import", "shop_20260101.sql", "--database", "shop")
+    assert refused.code == 30
+    assert "2>&1" in refused.err
+    assert log(snap) == []
+
+
+@pytest.mark.parametrize("form", ["custom", "tar"])
+def test_an_archive_is_read_by_pg_restore(snap: CommandLine, database: Database, form: str) -> None:
+    database.psql("CREATE TABLE t AS SELECT generate_series(1, 5) AS a")
+    snap.ok("init")
+    (snap.work / "snap.toml").write_text(f'bindir = "{database.cluster.binaries.bindir}"\n')
+    archive = snap.work / "shop_20260101.sql"
+    archive.write_bytes(database.dump(f"--format={form}"))
+    snap.ok("import", archive.name, "--database", "shop")
+    assert log(snap)[0]["rows"] == 5
+    snap.ok("commit", "-m", "again", "--file", archive.name, "--database", "shop")
+    assert log(snap)[0]["rows"] == 5
+    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
+    (snap.work / "old").mkdir()
+    shutil.move(archive, snap.work / "old" / "shop_20260102.sql")
+    refused = snap("import", "old", "--database", "shop")
+    assert refused.code == 30, refused.err
+    assert len(log(snap)) == 2
 
 
 def test_a_time_in_the_future_is_refused(snap: CommandLine, old: Path) -> None:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from pgsnap.model import Origin, SnapshotId
     from pgsnap.repository.label_chains import Chain
     from pgsnap.repository.repository import Repository
+    from pgsnap.runners.base import Child
     from pgsnap.runners.engines import Container
     from pgsnap.sessions.endpoint import Endpoint
     from pgsnap.sessions.server import Server
-    from pgsnap.sources.file import FileSource
+    from pgsnap.sources.file import ArchiveReader, FileSource
     from pgsnap.sources.postgres import PostgresSource
 
 T = TypeVar("T")
@@ -343,23 +344,45 @@ def diff_source(
 
 
 def warn_of_dump(invocation: Invocation, source: object) -> None:
-    """Pass on what pg_dump complained about, where *source* was read through it."""
+    """Pass on what pg_dump complained about, where *source* was read through it, and what a file
+    was read without."""
     for warning in getattr(source, "warnings", ()):
         # It bears the name already, mostly.
         invocation.warn(f"pg_dump: {warning.removeprefix('pg_dump: ')}")
+    for notice in getattr(source, "notices", ()):
+        invocation.warn(notice)
 
 
 def _file_source(invocation: Invocation, file: str) -> FileSource:
     from pgsnap.sources.file import FileSource
 
     if file != "-":
-        return FileSource(Path(file))
+        return FileSource(Path(file), archives=archive_reader(invocation.settings))
     if invocation.terminal.stdin_is_terminal:
         raise UsageError(
             "standard input is a terminal, no dump comes from it",
             hint='Pipe one into it: pg_dump ... | snap commit -m "..." --file -',
         )
     return FileSource(stream=invocation.terminal.stdin_bytes)
+
+
+def archive_reader(settings: Settings) -> ArchiveReader | None:
+    """Return what runs pg_restore on archives, on this host; None where it is not installed."""
+    from pgsnap.errors import ToolMissing
+    from pgsnap.runners.local import LocalRunner
+    from pgsnap.sessions.endpoint import TOOL_ENVIRONMENT
+
+    runner = LocalRunner(settings.bindir)
+
+    def read(path: Path) -> Child:
+        program = runner.find("pg_restore").path
+        return runner.start([program, "--file=-", str(path)], env=TOOL_ENVIRONMENT)
+
+    try:
+        runner.find("pg_restore")
+    except ToolMissing:
+        return None
+    return read
 
 
 def label_of_dump(settings: Settings) -> str:

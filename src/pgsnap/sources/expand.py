@@ -36,7 +36,8 @@ def is_zstd(head: bytes) -> bool:
 def gunzip(raw: Iterator[bytes], name: str) -> Iterator[bytes]:
     """Yield the plain bytes of one or several gzip members, READ_BYTES at most at a time.
 
-    Raises DumpIncomplete for a member without its end, and for anything after the last one.
+    Zero bytes after the last member are padding (gzip's manual: of tapes and fixed blocks). Raises
+    DumpIncomplete for a member without its end, and for anything else after the last one.
     """
     member = zlib.decompressobj(wbits=31)
     try:
@@ -44,6 +45,9 @@ def gunzip(raw: Iterator[bytes], name: str) -> Iterator[bytes]:
             data = block
             while data:
                 if member.eof:
+                    data = data.lstrip(b"\0")
+                    if not data:
+                        break
                     member = zlib.decompressobj(wbits=31)
                 plain = member.decompress(data, READ_BYTES)
                 if plain:

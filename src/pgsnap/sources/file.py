@@ -1,18 +1,24 @@
-"""A dump in a file or on standard input: plain, gzip or zstd, told apart by content."""
+"""A dump in a file or on standard input: plain, gzip or zstd, told apart by content; in a file also
+an archive of pg_dump."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from pgsnap.dump.reader import DumpReader
 from pgsnap.errors import DumpIncomplete, Interrupted, UnusableInput, UsageError
 from pgsnap.limits import READ_BYTES
 from pgsnap.model import DumpEvent, Origin, SourceKind
+from pgsnap.runners.base import Child
 from pgsnap.sources.base import SourceResult
+from pgsnap.sources.blocks import blocks
 from pgsnap.sources.expand import gunzip, is_gzip, is_zstd, unzstd
+from pgsnap.sources.leading import without_messages
+from pgsnap.words import how_it_ended
 
 _UNSUPPORTED = {
     b"BZh": "bunzip2 -c",
@@ -20,17 +26,34 @@ _UNSUPPORTED = {
     b"\x04\x22\x4d\x18": "lz4 -dc",
     b"PK\x03\x04": "unzip -p",
 }
+_LAYERS_MAX = 3
+_PEEKED_BYTES = 512
+
+
+ArchiveReader: TypeAlias = Callable[[Path], Child]
+"""Starts pg_restore on an archive: it writes plain SQL to its standard output."""
 
 
 class FileSource:
-    """Reads a dump from *path*, or from *stream*. `Source` is its contract."""
+    """Reads a dump from *path*, or from *stream*. `Source` is its contract.
 
-    def __init__(self, path: Path | None = None, stream: BinaryIO | None = None) -> None:
+    *archives* reads files in pg_dump's custom and tar formats. *notices* tells what was left out.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        stream: BinaryIO | None = None,
+        *,
+        archives: ArchiveReader | None = None,
+    ) -> None:
         if (path is None) == (stream is None):
             raise ValueError("either a path or a stream")
         self._path = path
         self._stream = stream
         self._name = "-" if path is None else str(path)
+        self.notices: list[str] = []
+        self._archives = archives
         self._abandoned = False
         self._complete = False
         self._reader: DumpReader | None = None
@@ -47,7 +70,8 @@ class FileSource:
     def events(self) -> Iterator[DumpEvent]:
         """Raises DumpIncomplete, UnusableInput, Interrupted."""
         assert self._stream is not None, "open comes first"
-        reader = self._reader = DumpReader(self._plain())
+        text = without_messages(self._plain(), self._name, self.notices)
+        reader = self._reader = DumpReader(text)
         yield from reader.events()
         self._complete = True
 
@@ -96,17 +120,15 @@ class FileSource:
 
     def _plain(self) -> Iterator[bytes]:
         """Yield the file's plain text, in blocks of READ_BYTES at most."""
-        raw = self._raw()
-        head = b""
-        for block in raw:
-            head += block
-            if len(head) >= 8:
-                break
-        whole = _chain(head, raw)
-        if is_gzip(head):
-            return gunzip(whole, self._name)
-        if is_zstd(head):
-            return unzstd(whole, self._name)
+        head, whole = _peek(self._raw())
+        if is_archive(head) and self._path is not None and self._archives is not None:
+            return self._from_archive(self._path, self._archives)
+        # Backups of backups are compressed twice, now and then.
+        for _ in range(_LAYERS_MAX):
+            if is_gzip(head):
+                head, whole = _peek(gunzip(whole, self._name))
+            elif is_zstd(head):
+                head, whole = _peek(unzstd(whole, self._name))
         for magic, command in _UNSUPPORTED.items():
             if head.startswith(magic):
                 raise UnusableInput(
@@ -115,6 +137,26 @@ class FileSource:
                     hint=f"Run `{command} {self._name} | snap commit -m TEXT --file -`.",
                 )
         return whole
+
+    def _from_archive(self, path: Path, archives: ArchiveReader) -> Iterator[bytes]:
+        """Yield what pg_restore makes of an archive. Raises UnusableInput where it fails."""
+        self._close()
+        child = archives(path.absolute())
+        try:
+            for block in blocks(child):
+                if self._abandoned:
+                    raise Interrupted("reading the dump was stopped")
+                yield block
+            status = child.wait()
+        finally:
+            child.stop()
+        if status != 0:
+            raise UnusableInput(
+                f"pg_restore cannot read {self._name}: it {how_it_ended(status)}",
+                detail=child.stderr_tail().strip(),
+                hint=f"See what it says by hand (pg_restore -f - {self._name}). A newer one may"
+                " read it: name its folder as bindir in snap.toml.",
+            )
 
     def _close(self) -> None:
         if self._path is not None and self._stream is not None:
@@ -138,6 +180,34 @@ def _open(path: Path) -> BinaryIO:
             detail=f"{error.strerror}.",
             hint=f"Check its rights: `ls -l {path}`.",
         ) from error
+
+
+def content_digest(path: Path) -> bytes:
+    """Return a digest of the plain text of the dump at *path*; of an archive, of its bytes. Raises
+    DumpIncomplete, UnusableInput, UsageError."""
+    source = FileSource(path)
+    source.open()
+    found = hashlib.blake2b()
+    for block in source._plain():
+        found.update(block)
+    return found.digest()
+
+
+def is_archive(head: bytes) -> bool:
+    """Return whether a file that begins with *head* is one of pg_dump's custom or tar format."""
+    return head.startswith(b"PGDMP") or (
+        head.startswith(b"toc.dat\0") and head[257:262] == b"ustar"
+    )
+
+
+def _peek(stream: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return enough of a stream to tell what it is, and the stream with all of it."""
+    head = b""
+    for block in stream:
+        head += block
+        if len(head) >= _PEEKED_BYTES:
+            break
+    return head, _chain(head, stream)
 
 
 def _chain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

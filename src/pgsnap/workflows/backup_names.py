@@ -1,19 +1,61 @@
-"""The names of backup files, and the times that stand in them. Pure: nothing is read."""
+"""The names of backup files, and the times that stand in them. Pure: nothing is read.
+
+A name is understood whole, or not at all: a number that is left over beside a time may be a part of
+it, and a snapshot that is dated wrongly is worse than one that is missing.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 _DATE = r"(?P<year>\d{4})(?P<dash>[-_.]?)(?P<month>\d{2})(?P=dash)(?P<day>\d{2})"
 _CLOCK = (
-    r"(?P<hour>\d{2})(?P<colon>[-_.:h]?)(?P<minute>\d{2})(?:(?:(?P=colon)|m)(?P<second>\d{2})s?)?"
+    r"(?P<hour>\d{2})(?P<colon>[-_.:h]?)(?P<minute>\d{2})(?:(?:(?P=colon)|m)(?P<second>\d{2})s?"
+    r"(?:[.,](?P<fraction>\d{1,9})|[-_](?P<after_dash>\d{3,9})(?=Z))?)?"
 )
-_OFFSET = r"(?P<offset>Z|[+-](?:0\d|1[0-4]):?[0-5]\d)"
-_TIME = re.compile(rf"(?<!\d){_DATE}(?:[-_.T @]{{0,2}}{_CLOCK}{_OFFSET}?)?(?!\d)")
+OFFSET = r"[-_. ]?(?:UTC|GMT|Z)(?![A-Za-z])|[_ ]?[+-]\d{2}:?\d{2}|[_ ]?\+\d{2}"
+"""A zone, as it stands behind a time."""
+
+_TIME = re.compile(rf"(?<!\d){_DATE}(?:[-_.T @]{{0,2}}{_CLOCK}(?P<offset>{OFFSET})?)?(?!\d)")
 _DATE_ONLY = re.compile(rf"(?<!\d){_DATE}(?!\d)")
+_DAY_FIRST = re.compile(
+    r"(?<!\d)\d{1,2}(?P<dash>[-_.])\d{1,2}(?P=dash)\d{4}(?P<between>[-_.T @]{0,2})"
+    r"(?:\d{2}(?P<colon>[-_.:h]?)\d{2}(?P<second>(?P=colon)\d{2})?)?(?!\d)"
+)
+_CLOCK_FIRST = re.compile(
+    r"(?<!\d)(?:[01]\d|2[0-3])(?P<colon>[-_.:h]?)[0-5]\d(?:(?P<second>[-_.:m]?)[0-5]\d)?"
+    r"(?P<between>s?[-_.T @]{1,2})\Z"
+)
+_HOUR_ALONE = re.compile(r"([-_.T @])(?:[01]\d|2[0-3])(?=\.[a-z]|\Z)")
+# A number of its own; those of "v2" and "pg15" belong to a word.
+_NUMBER = re.compile(r"(?<![A-Za-z\d])\d")
+_HALF_OF_DAY = re.compile(r"[-_. ]?[ap]m(?![a-z])", re.I)
+_ZONE_WORD = re.compile(
+    r"[-_. ]?(?:[CEW]ES?T|MES?Z|MSK|BST|IST|JST|KST|HKT|SGT|[ACEMP][DS]T|AE[DS]T|NZ[DS]T)"
+    r"(?![A-Za-z])"
+)
 # Other numbers of eight digits are no dates of dumps.
 _YEARS = range(1996, 2200)
+# What no clock of the world differs by is no offset but another number, as in "-0001".
+_PARTS_OF_HOURS = frozenset({-570, -210, -150, 210, 270, 330, 345, 390, 525, 570, 630, 765, 825})
+
+
+@dataclass(frozen=True, slots=True)
+class NameTime:
+    """The time in a name, in UTC; *has_clock*: more than a date stands there."""
+
+    time: datetime
+    has_clock: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A name whose time may be another than it seems. *pattern* reads it, where one is known."""
+
+    why: str
+    pattern: str = ""
 
 
 def backup_name(time: datetime, zone: tzinfo | None) -> str:
@@ -21,22 +63,62 @@ def backup_name(time: datetime, zone: tzinfo | None) -> str:
     return time.astimezone(zone).strftime("backup_%Y%m%d_%H%M%S.sql.gz")
 
 
-def time_in_name(name: str, zone: tzinfo | None) -> datetime | None:
-    """Return the time, in UTC, that stands in a file's *name*: of several the last one.
+def time_in_name(name: str, zone: tzinfo | None) -> NameTime | Doubt | None:
+    """Return the time that stands in a file's *name*, None where none does.
 
     A date alone means its first moment. A time without an offset is one of *zone* (None: here).
     """
-    found = None
-    position = 0
-    while match := (_TIME.search(name, position) or _DATE_ONLY.search(name, position)):
-        moment = _moment(match, zone)
-        if moment is None:
-            # "20260131-9999": a date, and a number that is no time of day.
-            alone = _DATE_ONLY.match(name, match.start())
-            moment = _moment(alone, zone) if alone else None
-        found = moment or found
-        position = match.end() if moment else match.start() + 1
-    return found
+    if day_first := _DAY_FIRST.search(name):
+        return Doubt("its date begins with the day or the month", _day_first_pattern(day_first))
+    dates = _dates(name)
+    if not dates:
+        return None
+    if len(dates) > 1:
+        return Doubt("several dates stand in it", f"*{_codes(dates[-1])}*")
+    (match,) = (_with_time(name, date) for date in dates)
+    before, rest = name[: match.start()], name[match.end() :]
+    pattern = f"*{_codes(match)}*"
+    clock = _CLOCK_FIRST.search(before) if match["hour"] is None else None
+    if clock is not None:
+        seconds = "" if clock["second"] is None else f"{clock['second']}%S"
+        pattern = f"*%H{clock['colon']}%M{seconds}{clock['between']}{_codes(match)}*"
+        return Doubt("a time may stand before its date", pattern)
+    hour = _HOUR_ALONE.match(rest) if match["hour"] is None else None
+    if hour is not None:
+        return Doubt("an hour may follow its date", f"*{_codes(match)}{hour[1]}%H*")
+    if half := _HALF_OF_DAY.match(rest):
+        codes = _codes(match).replace("%H", "%I")
+        return Doubt("its clock has twelve hours", f"*{codes}{half[0][:-2]}%p*")
+    if word := _ZONE_WORD.match(rest):
+        zoned = f"*{_codes(match)}{word[0]}*"
+        return Doubt("its time zone is a word that has several meanings", zoned)
+    if _NUMBER.search(rest):
+        return Doubt("a number follows that is no part of a time", pattern)
+    local = _local(match)
+    assert local is not None, "a date that is none was left out"
+    return at_zone(local, match["offset"], zone, has_clock=match["hour"] is not None)
+
+
+def at_zone(
+    local: datetime, offset: str | None, zone: tzinfo | None, *, has_clock: bool
+) -> NameTime | Doubt:
+    """Return the time *local*, which has no zone yet, by *offset*, where there is one, else in
+    *zone* (None: here)."""
+    if offset:
+        return NameTime(local.replace(tzinfo=_offset(offset)).astimezone(UTC), has_clock)
+    # Without a zone astimezone() takes the time for one of this machine.
+    time = (local.replace(tzinfo=zone) if zone else local).astimezone(UTC)
+    if time.astimezone(zone).replace(tzinfo=None) != local:
+        return Doubt(f"there was no {local:%H:%M} on that day: clocks were put forward")
+    return NameTime(time, has_clock)
+
+
+def is_offset(text: str) -> bool:
+    """Return whether *text*, of the form of OFFSET, is one that clocks have."""
+    if not text.strip("-_. ").startswith(("+", "-")) and text[-1].isalpha():
+        return True
+    minutes = _minutes(text)
+    return minutes in _PARTS_OF_HOURS or (minutes % 60 == 0 and -720 <= minutes <= 840)
 
 
 def words_before_time(name: str) -> str:
@@ -45,26 +127,77 @@ def words_before_time(name: str) -> str:
     return name[: match.start()].rstrip("-_. ") if match else name
 
 
-def _moment(match: re.Match[str], zone: tzinfo | None) -> datetime | None:
+def _dates(name: str) -> list[re.Match[str]]:
+    """Return where dates stand in *name*; of several those alone that are no part of a word, as
+    that of "v20240101"."""
+    found = []
+    position = 0
+    # With its time, since a date may have no end of its own: "20260131020305".
+    while match := (_DATE_ONLY.search(name, position) or _TIME.search(name, position)):
+        is_date = _local(match, date_only=True) is not None
+        found += [match] if is_date else []
+        position = match.end("day") if is_date else match.start() + 1
+    apart = [match for match in found if not name[: match.start()][-1:].isalpha()]
+    return apart if len(found) > 1 and apart else found
+
+
+def _with_time(name: str, date: re.Match[str]) -> re.Match[str]:
+    """Return the match of *date* with all of the time that stands behind it."""
+    match = _TIME.match(name, date.start()) or date
+    if match["offset"] and not is_offset(match["offset"]):
+        # "020305-0001": a time, and a number.
+        match = _TIME.match(name[: match.start("offset")], date.start()) or match
+    if _local(match) is None:
+        # "20260131-9999": a date, and a number that is no time of day.
+        match = _TIME.match(name[: match.end("day")], date.start()) or match
+    return match
+
+
+def _local(match: re.Match[str], *, date_only: bool = False) -> datetime | None:
     parts = match.groupdict()
-    keys = ("year", "month", "day", "hour", "minute", "second")
-    year, month, day, hour, minute, second = (int(parts.get(key) or 0) for key in keys)
-    if year not in _YEARS:
+    keys = ("year", "month", "day", *(() if date_only else ("hour", "minute", "second")))
+    values = [int(parts.get(key) or 0) for key in keys]
+    if values[0] not in _YEARS:
         return None
+    fraction = "" if date_only else parts.get("fraction") or parts.get("after_dash") or ""
     try:
-        local = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - made aware below
+        local = datetime(*values)  # type: ignore[arg-type]  # noqa: DTZ001 - aware by at_zone
+        return local.replace(microsecond=int(f"{fraction:0<6}"[:6]))
     except ValueError:
         return None
-    offset = parts.get("offset")
-    if offset:
-        return local.replace(tzinfo=_offset(offset)).astimezone(UTC)
-    # Without a zone astimezone() takes the time for one of this machine.
-    return (local.replace(tzinfo=zone) if zone else local).astimezone(UTC)
 
 
 def _offset(text: str) -> timezone:
-    if text == "Z":
+    if text[-1].isalpha():
         return UTC
+    return timezone(timedelta(minutes=_minutes(text)))
+
+
+def _minutes(text: str) -> int:
+    text = text.lstrip("_ ")
     digits = text[1:].replace(":", "")
-    distance = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return timezone(-distance if text[0] == "-" else distance)
+    distance = int(digits[:2]) * 60 + int(digits[2:] or 0)
+    return -distance if text[0] == "-" else distance
+
+
+def _codes(match: re.Match[str]) -> str:
+    """Return the pattern of a date and its time."""
+    parts = match.groupdict()
+    dash = parts["dash"]
+    codes = f"%Y{dash}%m{dash}%d"
+    if parts.get("hour") is None:
+        return codes
+    between = match.string[match.end("day") : match.start("hour")]
+    codes += f"{between}%H{parts['colon']}%M"
+    if parts.get("second") is not None:
+        codes += match.string[match.end("minute") : match.start("second")] + "%S"
+    return codes
+
+
+def _day_first_pattern(match: re.Match[str]) -> str:
+    dash, colon = match["dash"], match["colon"]
+    codes = f"*%d{dash}%m{dash}%Y"
+    if colon is not None:
+        codes += f"{match['between']}%H{colon}%M"
+        codes += f"{colon}%S" if match["second"] is not None else ""
+    return f"{codes}*"

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
-from itertools import pairwise
 from pathlib import Path
 
 from pgsnap.errors import SourceError, UsageError
-from pgsnap.format.times import from_micros
 from pgsnap.model import SnapshotId, SourceKind
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
-from pgsnap.sources.file import FileSource
+from pgsnap.sources.file import ArchiveReader, FileSource
 from pgsnap.targets.file import ENDINGS
-from pgsnap.workflows.backup_names import time_in_name, words_before_time
+from pgsnap.workflows.backup_names import words_before_time
 from pgsnap.workflows.commit import CommitReport, commit
+from pgsnap.workflows.dump_files import DatedFile, Dating, files_by_names, without_copies
 
 _NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class DatedFile:
-    """A dump file, and when it was made."""
+class UndatedFile:
+    """A file that cannot be imported, since nothing tells its time, and why."""
 
     path: Path
-    time: datetime
+    error: UsageError
 
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """The files to import, oldest first, and what the user should know before."""
+    """The files to import, oldest first, those left out, and what the user should know before."""
 
     files: tuple[DatedFile, ...]
+    undated: tuple[UndatedFile, ...]
     warnings: tuple[str, ...]
 
 
@@ -70,32 +67,41 @@ class _OnePhase:
         self._progress.say(line)
 
 
-def plan_import(
-    paths: Sequence[Path], *, zone: tzinfo | None = None, use_mtime: bool = False
-) -> ImportPlan:
-    """Return the files that *paths*, files and folders, stand for. Reads no file.
+def plan_import(paths: Sequence[Path], dating: Dating, *, skip_bad: bool = False) -> ImportPlan:
+    """Return the files that *paths*, files and folders, stand for. Reads only what may be the same
+    dump twice.
 
-    A time without an offset in a file's name is one of *zone* (None: here). Raises UsageError for
-    what is not there, for a name without a time unless *use_mtime*, and for two files of one time.
+    Raises UsageError for what is not there, for two dumps of one time, and, unless *skip_bad*, for
+    a file that nothing dates.
     """
     warnings: list[str] = []
     found: list[Path] = []
     for path in paths:
         found += _files_in(path, warnings) if path.is_dir() else [path]
-    files = [_dated(path, zone, use_mtime=use_mtime) for path in dict.fromkeys(found)]
+    files: list[DatedFile] = []
+    undated: list[UndatedFile] = []
+    for names in files_by_names(found):
+        dated = dating.date(names)
+        if isinstance(dated, DatedFile):
+            files.append(dated)
+        elif skip_bad:
+            undated.append(UndatedFile(names[0], dated))
+        else:
+            raise dated
     files.sort(key=lambda file: (file.time, file.path.name))
-    for earlier, later in pairwise(files):
-        if earlier.time == later.time:
-            raise UsageError(
-                f'"{earlier.path}" and "{later.path}" are of the same time',
-                detail="They may be dumps of two databases; a chain of snapshots is of one.",
-                hint="Import the files of each database by themselves, with its own --database.",
-            )
-    stems = Counter(words_before_time(file.path.name) for file in files)
+    once = without_copies(files)
+    if len(once) < len(files):
+        count = len(files) - len(once)
+        warnings.append(f"{count} copies of the same dumps, of the same times, were left alone")
+    stems = Counter(words_before_time(file.path.name) for file in once)
     if len(stems) > 1:
-        names = ", ".join(f'"{stem}" ({count})' for stem, count in stems.most_common(_NAMES_SHOWN))
-        warnings.append(f"the files have different names, are they all of one database? {names}")
-    return ImportPlan(tuple(files), tuple(warnings))
+        names_shown = ", ".join(
+            f'"{stem}" ({count})' for stem, count in stems.most_common(_NAMES_SHOWN)
+        )
+        warnings.append(
+            f"the files have different names, are they all of one database? {names_shown}"
+        )
+    return ImportPlan(tuple(once), tuple(undated), tuple(warnings))
 
 
 def import_dumps(
@@ -105,6 +111,7 @@ def import_dumps(
     database: str,
     tags: Sequence[str] = (),
     skip_bad: bool = False,
+    archives: ArchiveReader | None = None,
     told: Callable[[ImportedFile], None] = lambda done: None,
     progress: Progress = SILENT,
 ) -> list[ImportedFile]:
@@ -113,8 +120,8 @@ def import_dumps(
     A file whose name and time a snapshot bears, forgotten or not, is not read again, and one whose
     contents a snapshot of the same time has is not recorded again: after an interruption, run it
     again. The parent of each is the newest snapshot at or before its time. *tags* are for a single
-    file. Raises the SourceError of the first file that is no whole dump, unless *skip_bad*;
-    UsageError, StoreError.
+    file; *archives* reads those in pg_dump's custom format. Raises the SourceError of the first
+    file that is no whole dump, unless *skip_bad*; UsageError, StoreError.
     """
     if tags and len(files) != 1:
         raise UsageError(
@@ -137,7 +144,10 @@ def import_dumps(
             is_forgotten = repo.forgotten_since(before) is not None
             done = ImportedFile(file, before, is_forgotten=is_forgotten)
         else:
-            done = _import_one(repo, file, database, tags, skip_bad=skip_bad, progress=progress)
+            source = FileSource(file.path, archives=archives)
+            done = _import_one(
+                repo, file, source, database, tags, skip_bad=skip_bad, progress=progress
+            )
         results.append(done)
         told(done)
     return results
@@ -146,6 +156,7 @@ def import_dumps(
 def _import_one(
     repo: Repository,
     file: DatedFile,
+    source: FileSource,
     database: str,
     tags: Sequence[str],
     *,
@@ -155,7 +166,7 @@ def _import_one(
     try:
         report = commit(
             repo,
-            FileSource(file.path),
+            source,
             database=database,
             message=f"imported from {_printable(file.path.name)}",
             tags=tags,
@@ -171,6 +182,8 @@ def _import_one(
         if not skip_bad:
             raise named from error
         return ImportedFile(file, error=named)
+    for notice in source.notices:
+        progress.say(notice)
     return ImportedFile(file, report.snapshot_id, report if report.recorded else None)
 
 
@@ -195,34 +208,6 @@ def _files_in(folder: Path, warnings: list[str]) -> list[Path]:
         shown = ", ".join(others[:_NAMES_SHOWN]) + (" …" if len(others) > _NAMES_SHOWN else "")
         warnings.append(f'{len(others)} other files in "{folder}" were left alone: {shown}')
     return dumps
-
-
-def _dated(path: Path, zone: tzinfo | None, *, use_mtime: bool) -> DatedFile:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise UsageError(f'"{path}" cannot be read', detail=f"{error.strerror}.") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise UsageError(
-            f'"{path}" is no ordinary file', hint="Commit a stream: snap commit -m TEXT --file -"
-        )
-    if not os.access(path, os.R_OK):
-        raise UsageError(f'"{path}" cannot be read', hint=f"Check its rights: ls -l {path}")
-    time = time_in_name(path.name, zone)
-    if time is None and use_mtime:
-        time = from_micros(found.st_mtime_ns // 1000, f'"{path}"')
-    if time is None:
-        raise UsageError(
-            f'no date stands in the name of "{path}"',
-            detail="Snapshots are dated by names such as backup_20260131_020000.sql.gz.",
-            hint="Take the times of the files instead: --use-mtime",
-        )
-    if time > datetime.now(UTC):
-        raise UsageError(
-            f'"{path}" is from the future: {time.isoformat()}',
-            hint="Say in which time zone the names are: --timezone ZONE",
-        )
-    return DatedFile(path, time)
 
 
 def _printable(name: str) -> str:

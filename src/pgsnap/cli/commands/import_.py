@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,11 +11,11 @@ import typer
 from pgsnap.cli import render
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.timezone import parse_zone
-from pgsnap.cli.world import label_of_dump, open_repository
-from pgsnap.errors import UnusableInput
+from pgsnap.cli.world import archive_reader, label_of_dump, open_repository
+from pgsnap.errors import SnapError, UnusableInput
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.import_dumps import ImportedFile
+    from pgsnap.workflows.import_dumps import ImportedFile, UndatedFile
 
 EXAMPLES = """
 snap import /srv/backups --database shop
@@ -40,9 +41,19 @@ def run(
         bool,
         typer.Option("--use-mtime", help="Date a file without a date in its name by its own time."),
     ] = False,
+    name_format: Annotated[
+        str | None,
+        typer.Option(
+            "--name-format",
+            metavar="PATTERN",
+            help="How the time stands in the names, as in 'shop_%d-%m-%Y_%H%M*'.",
+        ),
+    ] = None,
     skip_bad: Annotated[
         bool,
-        typer.Option("--skip-bad", help="Leave out files that are no whole dump; exit code 30."),
+        typer.Option(
+            "--skip-bad", help="Leave out files that are no whole dump or have no date; code 30."
+        ),
     ] = False,
 ) -> None:
     """Record existing dump files as snapshots, dated by their names.
@@ -51,13 +62,15 @@ def run(
     comes first. What was imported before is left alone, so an interrupted import goes on when it
     is run again.
     """
+    from pgsnap.workflows.dump_files import Dating
     from pgsnap.workflows.import_dumps import import_dumps, plan_import
+    from pgsnap.workflows.name_format import NameFormat
 
     invocation = Invocation.of(ctx)
     database = label_of_dump(invocation.settings)
-    plan = plan_import(
-        [Path(file) for file in files], zone=parse_zone(timezone), use_mtime=use_mtime
-    )
+    pattern = NameFormat(name_format) if name_format is not None else None
+    dating = Dating(parse_zone(timezone), use_mtime=use_mtime, pattern=pattern)
+    plan = plan_import([Path(file) for file in files], dating, skip_bad=skip_bad)
     for warning in plan.warnings:
         invocation.warn(f"warning: {warning}")
     done: list[ImportedFile] = []
@@ -69,21 +82,24 @@ def run(
                 database=database,
                 tags=tag or (),
                 skip_bad=skip_bad,
+                archives=archive_reader(invocation.settings),
                 told=done.append,
                 progress=progress,
             )
     except BaseException:
         # What was recorded before the failure stays: say what.
         if done:
-            invocation.emit(_fields(invocation, database, done), _lines(done))
+            invocation.emit(_fields(invocation, database, done, ()), _lines(done, ()))
         raise
     _advise_on_tags(invocation, done, tag or [])
-    invocation.emit(_fields(invocation, database, done), _lines(done))
-    bad = [item for item in done if item.error is not None]
+    invocation.emit(_fields(invocation, database, done, plan.undated), _lines(done, plan.undated))
+    bad: list[SnapError] = [item.error for item in done if item.error is not None]
+    bad += [item.error for item in plan.undated]
     if bad:
+        count = render.plural(len(done) + len(plan.undated), "file")
         raise UnusableInput(
-            f"{len(bad)} of {render.plural(len(done), 'file')} could not be imported",
-            detail="\n".join(_why(item) for item in bad),
+            f"{len(bad)} of {count} could not be imported",
+            detail="\n".join(f"{error.message}. {error.detail}".strip() for error in bad),
         )
 
 
@@ -108,7 +124,12 @@ def _outcome(item: ImportedFile) -> str:
     return "there already" if item.report is None else "imported"
 
 
-def _fields(invocation: Invocation, database: str, done: list[ImportedFile]) -> dict[str, Any]:
+def _fields(
+    invocation: Invocation,
+    database: str,
+    done: list[ImportedFile],
+    undated: Sequence[UndatedFile],
+) -> dict[str, Any]:
     new = [item.report for item in done if item.report is not None]
     return {
         "database": database,
@@ -123,6 +144,18 @@ def _fields(invocation: Invocation, database: str, done: list[ImportedFile]) -> 
                 "error": item.error.message if item.error else None,
             }
             for item in done
+        ]
+        + [
+            {
+                "file": str(item.path),
+                "time": None,
+                "outcome": "unusable",
+                "id": None,
+                "bytes": None,
+                "new_bytes": None,
+                "error": item.error.message,
+            }
+            for item in undated
         ],
         "imported": len(new),
         "bytes": sum(report.snapshot.plain_bytes for report in new),
@@ -131,8 +164,8 @@ def _fields(invocation: Invocation, database: str, done: list[ImportedFile]) -> 
     }
 
 
-def _lines(done: list[ImportedFile]) -> list[str]:
-    if not done:
+def _lines(done: list[ImportedFile], undated: Sequence[UndatedFile]) -> list[str]:
+    if not done and not undated:
         return []
     rows = []
     for item in done:
@@ -147,15 +180,12 @@ def _lines(done: list[ImportedFile]) -> list[str]:
             stored = f"{render.size(item.report.stored_bytes)} new"
             row += [render.size(item.report.snapshot.plain_bytes), stored]
         rows.append(row)
+    rows += [["-", "-", render.plain(item.path.name), "", "unusable"] for item in undated]
     new = [item.report for item in done if item.report is not None]
+    files = render.plural(len(done) + len(undated), "file")
     total = (
-        f"{render.plural(len(new), 'snapshot')} of {render.plural(len(done), 'file')}, "
+        f"{render.plural(len(new), 'snapshot')} of {files}, "
         f"{render.size(sum(report.snapshot.plain_bytes for report in new))}, "
         f"{render.size(sum(report.stored_bytes for report in new))} new"
     )
     return [*render.columns(rows, right=frozenset({3, 4})), total]
-
-
-def _why(item: ImportedFile) -> str:
-    assert item.error is not None
-    return f"{item.error.message}. {item.error.detail}".strip()

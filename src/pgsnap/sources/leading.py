@@ -1,0 +1,67 @@
+"""What stands above a dump in a file: messages of pg_dump, if both outputs went into one file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pgsnap.dump.entries import DUMP_BEGIN
+from pgsnap.errors import UnusableInput
+from pgsnap.limits import KIB
+
+_SEARCHED_BYTES = 64 * KIB
+_BEGIN = re.compile(rb"^" + DUMP_BEGIN.pattern.removeprefix(rb"\s*"), re.M)
+# What is certainly no part of a dump, and nothing that it needs.
+_MESSAGE = re.compile(
+    rb"\s*(?:(?:\S*/)?pg_dump(?:\.exe)?: .*|Password(?: for user .*)?: ?|--.*)?\Z"
+)
+# Those of `pg_dump --verbose` go on to the dump's end, in the middle of its lines.
+_GOES_ON = re.compile(rb"\s*(?:\S*/)?pg_dump(?:\.exe)?: (?!warning|detail|hint)", re.M)
+
+
+def without_messages(blocks: Iterator[bytes], name: str, notices: list[str]) -> Iterator[bytes]:
+    """Return *blocks* without the messages that stand above a dump; each cut is told in *notices*.
+
+    SQL above a dump stays. Raises UnusableInput for other text there: the first statement would
+    be a part of it.
+    """
+    head = b""
+    for block in blocks:
+        head += block
+        if len(head) >= _SEARCHED_BYTES or DUMP_BEGIN.match(head):
+            break
+    return _chain(_begin(head, name, notices), blocks)
+
+
+def _begin(head: bytes, name: str, notices: list[str]) -> bytes:
+    found = None if DUMP_BEGIN.match(head) else _BEGIN.search(head, 0, _SEARCHED_BYTES)
+    if found is None:
+        return head
+    above = head[: found.start()]
+    lines = above.splitlines()
+    if _GOES_ON.search(above):
+        raise UnusableInput(
+            f"messages of pg_dump are mixed into the dump in {name}",
+            detail="Those of --verbose stand in the middle of its lines as well, where both outputs"
+            " went into one file.",
+            hint="Dump again with the messages elsewhere: 2>FILE instead of 2>&1.",
+        )
+    strange = next((line for line in lines if not _MESSAGE.match(line)), None)
+    if strange is None:
+        count = len([line for line in lines if line.strip()])
+        notices.append(f"{name}: {count} lines above the dump are no part of it, and were left out")
+        return head[found.start() :]
+    last = next(line.strip() for line in reversed(lines) if not _MESSAGE.match(line))
+    if last.endswith(b";") or last.startswith(b"\\"):
+        return head
+    raise UnusableInput(
+        f"text that is no SQL stands above the dump in {name}",
+        detail=f"Its first line is {strange.decode('utf-8', 'backslashreplace')[:80]!r}.",
+        hint=f"Leave it out: tail -n +{len(lines) + 1} FILE | snap commit -m TEXT --file -",
+    )
+
+
+def _chain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    if head:
+        yield head
+    yield from rest
