@@ -372,7 +372,7 @@ def archive_reader(settings: Settings) -> ArchiveReader | None:
     from pgsnap.runners.local import LocalRunner
     from pgsnap.sessions.endpoint import TOOL_ENVIRONMENT
 
-    runner = LocalRunner(settings.bindir)
+    runner = LocalRunner(*settings.bindirs)
 
     def read(path: Path) -> Child:
         program = runner.find("pg_restore").path

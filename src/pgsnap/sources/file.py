@@ -153,7 +153,7 @@ class FileSource:
         if status != 0:
             raise UnusableInput(
                 f"pg_restore cannot read {self._name}: it {how_it_ended(status)}",
-                detail=child.stderr_tail().strip(),
+                detail=child.stderr_text().strip(),
                 hint=f"See what it says by hand (pg_restore -f - {self._name}). A newer one may"
                 " read it: name its folder as bindir in snap.toml.",
             )
