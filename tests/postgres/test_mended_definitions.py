@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore_plan import RestoreOptions
+from pgsnap.workflows.restore_table import restore_tables
+from pgsnap.workflows.table_names import parse_tables
+from pgsnap.workflows.table_plan import TableOptions, plan_tables
 from support.databases import Database
 from support.drilling import drill_now, failures
 from support.restoring import commit_database, new_repository, restore_now, server_of
@@ -84,3 +88,20 @@ def test_a_copy_without_owners_and_rights_has_it_too(repo: Repository, database:
         assert copy.psql(asks) == database.psql(asks)
     finally:
         database.cluster.drop_database(copy.name)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "bounds" in case or "value" in case])
+def test_a_table_by_itself_has_it_too(repo: Repository, database: Database, case: str) -> None:
+    database.psql(CASES[case][0])
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    (name,) = database.psql(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    ).splitlines()
+    options = TableOptions(parse_tables([f'"{name}"']), "was", replace=True)
+    before = database.dump("--schema-only")
+    restore_tables(repo, plan_tables(repo, snapshot, server, options, datetime.now(UTC)), server)
+    kept = database.psql("SELECT relname FROM pg_class WHERE relname LIKE '%\\_\\_replaced\\_%'")
+    database.psql(f'DROP TABLE "{kept.splitlines()[0]}"')
+    assert database.dump("--schema-only") == before
+    assert database.psql(CASES[case][1]) != ""

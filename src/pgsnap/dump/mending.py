@@ -29,7 +29,7 @@ def wide_identity(text: bytes) -> bytes:
         return text
     statement = found[0]
     bounds = list(_BOUND.finditer(statement))
-    if not any(_is_wide(bound["value"]) for bound in bounds):
+    if not any(is_wide(int(bound["value"])) for bound in bounds):
         return text
     # The sequence begins anew from its start; its value is set behind the rows.
     wide = b" ".join(b"%b %b" % (bound["what"], bound["value"]) for bound in bounds)
@@ -44,7 +44,7 @@ def wide_values(text: bytes) -> bytes:
     """Return whole lines of the sequences' values so that each sequence may have its own."""
 
     def widened(match: re.Match[bytes]) -> bytes:
-        if not _is_wide(match["value"]):
+        if not is_wide(int(match["value"])):
             return match[0]
         name = match["name"].replace(b"''", b"'")
         return b"ALTER SEQUENCE %b AS bigint; %b" % (name, match[0])
@@ -52,5 +52,6 @@ def wide_values(text: bytes) -> bytes:
     return _SETVAL.sub(widened, text)
 
 
-def _is_wide(value: bytes) -> bool:
-    return not -_INTEGER_MAX - 1 <= int(value) <= _INTEGER_MAX
+def is_wide(value: int) -> bool:
+    """Tell whether only a sequence of type bigint can have *value*."""
+    return not -_INTEGER_MAX - 1 <= value <= _INTEGER_MAX

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from pgsnap.dump.entries import decode, encode
+from pgsnap.dump.mending import is_wide, wide_identity
 from pgsnap.dump.table_parts import TableName, TableParts, quoted, with_names
 from pgsnap.limits import IDENTIFIER_BYTES_MAX
 from pgsnap.sessions.base import ident, literal
@@ -77,7 +79,12 @@ def staged_names(
 
 def renamed(texts: Iterable[str], names: Mapping[TableName, TableName]) -> str:
     """Return definitions with the names of what is in the making."""
-    return "".join(f"{with_names(text, names)}\n" for text in texts)
+    return "".join(f"{with_names(_mended(text), names)}\n" for text in texts)
+
+
+def _mended(text: str) -> str:
+    # By bytes, as a whole dump is; what is no UTF-8 passes as it is.
+    return decode(wide_identity(encode(text, "UTF8")), "UTF8")
 
 
 def sequence_values_sql(
@@ -91,6 +98,8 @@ def sequence_values_sql(
         new = with_names(old, names)
         if new != old:
             word = "true" if called else "false"
+            if is_wide(value):
+                lines.append(f"ALTER SEQUENCE {with_names(shown, names)} AS bigint;\n")
             lines.append(f"SELECT pg_catalog.setval({new}, {value}, {word});\n")
     return "".join(lines)
 
