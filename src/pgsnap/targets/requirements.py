@@ -1,6 +1,6 @@
 """What a snapshot needs of the server that is to hold it, and whether it is there.
 
-Nothing here changes the server: the locale is tried in a transaction that is rolled back.
+Nothing here changes the server.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pgsnap.errors import QueryFailed
 from pgsnap.model import DatabaseProperties, Origin, Snapshot
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.dumptext import understands_restrict, unknown_sets
+from pgsnap.targets.locales import has_locale
 from pgsnap.targets.preflight import Findings, Me, Problem
 from pgsnap.targets.roles import MissingRole, is_built_in
 from pgsnap.words import size
@@ -224,23 +224,13 @@ def _check_extensions(session: Session, me: Me, properties: DatabaseProperties) 
 
 
 def _check_locale(session: Session, properties: DatabaseProperties) -> Findings:
-    """Try the locale: a collation needs of the operating system what a database needs."""
-    for locale in sorted({properties.lc_collate, properties.lc_ctype} - {"C", "POSIX"}):
-        try:
-            session.execute(
-                "BEGIN; CREATE COLLATION pg_temp.snap_probe (provider = libc,"
-                f" locale = {literal(locale)}); ROLLBACK"
-            )
-        except QueryFailed as error:
-            # Other errors say nothing about the locale: no right to temporary objects, or an
-            # encoding of this database that the locale does not go with.
-            if error.sqlstate != "22023":
-                continue
+    """Whether it goes with the encoding is for CREATE DATABASE to say: it did once."""
+    for locale in sorted({properties.lc_collate, properties.lc_ctype}):
+        if not has_locale(session, locale):
             return Findings(
                 (
                     Problem(
                         f"the server's machine does not have the locale {locale}",
-                        detail=f"{error.message}.",
                         hint="Make it there (dpkg-reconfigure locales, or localedef), then restart"
                         " PostgreSQL.",
                     ),

@@ -20,6 +20,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import CONNECTION_LIMIT as HALF_DROPPED
 from pgsnap.targets.dropping import drop_database
+from pgsnap.targets.locales import has_locale
 from pgsnap.targets.naming import (
     LOADER_PATTERN,
     SCRATCH_PATTERN,
@@ -28,6 +29,7 @@ from pgsnap.targets.naming import (
     scratch_name,
     token_of,
 )
+from pgsnap.targets.preflight import who_am_i
 from pgsnap.targets.subscriptions import drop_subscriptions
 
 FIRST_USER_OID = 16384
@@ -104,7 +106,7 @@ def create_scratch(
         raise TargetRefused(
             "the server cannot make a database for this snapshot",
             detail=f"{error.message}. {error.detail}".strip(),
-            hint=error.hint or _creation_hint(error.sqlstate, properties),
+            hint=error.hint or _creation_hint(session, error.sqlstate, properties),
         ) from error
     if properties is None or _keeps_access(session, properties.owner):
         # Half-loaded, it is nobody else's business; and up to PostgreSQL 14 everybody may make
@@ -150,15 +152,23 @@ def _keeps_access(session: Session, owner: str) -> bool:
     return rows in ([], [("t",)])
 
 
-def _creation_hint(sqlstate: str, properties: DatabaseProperties | None) -> str:
+def _creation_hint(session: Session, sqlstate: str, properties: DatabaseProperties | None) -> str:
     if sqlstate == "42501":
         return "Let the role make databases: ALTER ROLE ... CREATEDB."
     if sqlstate == "53100":
         return "Free space where the server keeps its data, then run the restore again."
-    if properties is not None and sqlstate in ("22023", "42809", "42704"):
+    if properties is None or sqlstate not in ("22023", "42809", "42704"):
+        return ""
+    for locale in (properties.lc_collate, properties.lc_ctype):
+        if not has_locale(session, locale):
+            return (
+                f"The snapshot needs the locale {locale} on the server's machine (there: localedef"
+                " or dpkg-reconfigure locales, then restart PostgreSQL)."
+            )
+    if properties.encoding == "SQL_ASCII" and not who_am_i(session).is_superuser:
         return (
-            f"The snapshot needs the locale {properties.lc_collate} on the server's machine "
-            f"(there: localedef or dpkg-reconfigure locales, then restart PostgreSQL)."
+            f"Connect as a superuser: only one may give a database of SQL_ASCII the locale"
+            f" {properties.lc_ctype}."
         )
     return ""
 
