@@ -43,7 +43,6 @@ def made_from(cluster: Cluster, encoding: str) -> Database:
         f" ENCODING 'UTF8' LC_COLLATE '{LOCALE}' LC_CTYPE '{LOCALE}'".replace(";", ";\n")
     )
     database = Database(cluster, "app")
-    database.psql("ALTER SCHEMA public OWNER TO keeper")
     database.psql("CREATE TABLE t AS SELECT 'grün 日本' AS word", user="keeper")
     return database
 
