@@ -40,7 +40,7 @@ def read_needs(
 ) -> Needs:
     """Return what *tables* need, and what of it is not there."""
     language, found = _language(session, me)
-    found += Findings(tuple(_read_only(session, me, database)))
+    found += Findings(tuple(check_read_only_default(session, me, database)))
     privileges = read_privileges(session)
     named: dict[str, TableName] = {}
     rights: list[Right] = []
@@ -103,7 +103,7 @@ def _language(session: Session, me: Me) -> tuple[bool, Findings]:
     return False, Findings((problem,))
 
 
-def _read_only(session: Session, me: Me, database: str) -> Iterable[Problem]:
+def check_read_only_default(session: Session, me: Me, database: str) -> Iterable[Problem]:
     """Yield what keeps our transactions from writing, where that is a setting."""
     ((setting, source),) = session.query(
         f"SELECT setting, source FROM pg_catalog.pg_settings WHERE name = '{SETTING}'"

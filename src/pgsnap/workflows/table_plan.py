@@ -14,6 +14,7 @@ from pgsnap.dump.table_parts import (
     TableName,
     TableParts,
     table_parts,
+    tables_of,
 )
 from pgsnap.dump.table_tree import below_of, partitions_below, with_all_below
 from pgsnap.model import Section, SectionKind, ServerInfo, Snapshot, SnapshotId
@@ -42,6 +43,7 @@ from pgsnap.workflows.table_checks import (
     held_elsewhere,
     partition_alone,
 )
+from pgsnap.workflows.table_members import check_members
 from pgsnap.workflows.table_names import check_known, read_definitions, section_text, shown
 from pgsnap.workflows.table_needs import read_needs
 from pgsnap.workflows.table_published import check_published, published_by
@@ -168,15 +170,18 @@ def plan_tables(
     renamed_to = Chains(repo).renamed_to(snapshot.database)
     database = target_database(snapshot, server.endpoint, None, renamed_to)
     definitions = read_definitions(repo, snapshot)
-    check_known(definitions, snapshot_id, options.tables)
+    sections = sections_of_rows(repo, snapshot, definitions)
     sequences = sequence_values(
         section_text(repo, snapshot, SectionKind.SEQUENCES), snapshot.origin.client_encoding
     )
     with server.connect(database) as session:
         psql = server.tool("psql", allow_newer=options.allow_newer_client)
         me = who_am_i(session)
+        unknown = set(options.tables).difference(tables_of(definitions))
+        check_members(session, snapshot, snapshot_id, unknown, sections.keys())
+        check_known(definitions, snapshot_id, options.tables)
         live = _live_tables(session, options)
-        tables = _tables(session, repo, snapshot, definitions, options, live, now)
+        tables = _tables(session, sections, definitions, options, live, now)
         aside = _left_behind(session, tables, live, now)
         made = [table.parts for table in tables]
         needs = read_needs(session, me, database, snapshot_id, made)
@@ -259,15 +264,13 @@ def _live_tables(session: Session, options: TableOptions) -> dict[TableName, Liv
 
 def _tables(
     session: Session,
-    repo: Repository,
-    snapshot: Snapshot,
+    sections: Mapping[TableName, Sequence[Section]],
     definitions: Definitions,
     options: TableOptions,
     live: Mapping[TableName, LiveTable],
     now: datetime,
 ) -> tuple[TablePlan, ...]:
     """Return what is made of the snapshot: the tables that were named, and their partitions."""
-    sections = sections_of_rows(repo, snapshot, definitions)
     replaced = [table.oid for table in live.values()]
     found: list[TablePlan] = []
     taken: set[TableName] = set()

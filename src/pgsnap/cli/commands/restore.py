@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 
 from pgsnap.cli.hooks import hooks
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.options import AllowNewerClient, IKnow, Revision, Stop, Yes
-from pgsnap.cli.stopping import ServicesAside, check_protected, warn_of_stopped
+from pgsnap.cli.restoring import Restoring
+from pgsnap.cli.stopping import ServicesAside, warn_of_stopped
 from pgsnap.cli.world import check_of_server, open_repository, resolve, server_of
 from pgsnap.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pgsnap.model import SnapshotId
-    from pgsnap.progress import Progress
-    from pgsnap.repository.repository import Repository
-    from pgsnap.sessions.server import Server
-    from pgsnap.targets.read_only import ReadOnly
-    from pgsnap.workflows.restore_plan import RestoreOptions, RestorePlan
-    from pgsnap.workflows.table_plan import TableOptions
 
 EXAMPLES = """
 snap restore pre-migration
@@ -32,6 +22,7 @@ snap restore latest --to shop_copy
 snap restore @2026-01-02T14:30 --yes --create-roles
 snap restore pre-migration --table public.orders
 snap restore pre-migration --table public.orders --replace --stop compose:strapi
+snap restore pre-migration --table cron.job --data-only
 """
 
 
@@ -59,6 +50,13 @@ def run(
         typer.Option(
             "--cascade-check",
             help="With --replace: also where foreign keys refer to it; they must still hold.",
+        ),
+    ] = False,
+    data_only: Annotated[
+        bool,
+        typer.Option(
+            "--data-only",
+            help="With --table: only rows, of a table that an extension makes.",
         ),
     ] = False,
     stop: Stop = None,
@@ -131,6 +129,11 @@ def run(
             "--replace and --cascade-check are about tables of the live database",
             hint=f"Name them, without --to: snap restore {revision} --table SCHEMA.TABLE --replace",
         )
+    if data_only and (to is not None or not table or replace_tables or cascade_check):
+        raise UsageError(
+            "--data-only is about the rows of an extension's tables in the live database",
+            hint=f"Name them alone: snap restore {revision} --table SCHEMA.TABLE --data-only",
+        )
     if table and to is None:
         _check_tables_only(
             {
@@ -163,7 +166,7 @@ def run(
     )
     with ExitStack() as around:
         told = {"revision": revision, "to": to, "tables": list(table or ())}
-        run = _Run(
+        run = Restoring(
             invocation,
             server_of(settings),
             ServicesAside(invocation, tuple(stop or ())),
@@ -178,7 +181,9 @@ def run(
         with open_repository(invocation) as repo:
             snapshot_id = resolve(invocation, repo, revision, from_server=from_server)
             check_of_server(repo, snapshot_id, from_server)
-            if table and to is None:
+            if table and data_only:
+                run.restore_rows(repo, snapshot_id, table, from_server)
+            elif table and to is None:
                 chosen = run.table_options(
                     repo, snapshot_id, table, replaces=replace_tables, check_keys=cascade_check
                 )
@@ -197,170 +202,3 @@ def _check_tables_only(others: dict[str, bool]) -> None:
             f"{given[0]} is about whole databases, and --table changes the live one",
             hint=f"Leave {given[0]} out, or make a copy: --to NEW.",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """One restore, whichever: what both kinds need. *begin* is called when the user has agreed: it
-    runs the hook before, and lets the one after run at the end."""
-
-    invocation: Invocation
-    server: Server
-    services: ServicesAside
-    revision: str
-    yes: bool
-    i_know: bool
-    with_safety: bool
-    allow_newer_client: bool
-    begin: Callable[[], None]
-
-    def restore_all(
-        self,
-        repo: Repository,
-        snapshot_id: SnapshotId,
-        options: RestoreOptions,
-        tables: list[str],
-    ) -> None:
-        from pgsnap.cli.restore_view import restore_fields, restore_lines
-        from pgsnap.workflows.restore import restore
-        from pgsnap.workflows.restore_plan import plan_restore
-        from pgsnap.workflows.table_names import check_tables_known, parse_tables
-
-        invocation = self.invocation
-        if tables:
-            options = replace(options, tables=parse_tables(tables))
-            check_tables_known(repo, repo.snapshot(snapshot_id), snapshot_id, options.tables)
-        plan = plan_restore(repo, snapshot_id, self.server, options)
-        self._agree(repo, plan)
-        self.begin()
-        with invocation.progress() as progress:
-            safety = self._safety(repo, plan.label, plan.database, progress, plan.read_only)
-            report = restore(
-                repo,
-                plan,
-                self.server,
-                safety=safety if self.with_safety else None,
-                aside=self.services.aside,
-                progress=progress,
-            )
-        if not invocation.json:
-            for warning in report.warnings:
-                invocation.warn(f"warning: {warning}")
-        fields = restore_fields(report, invocation.notices)
-        # With --json nobody saw the plan.
-        fields["warnings"] = [*plan.warnings, *report.warnings]
-        fields["services"] = self.services.fields()
-        invocation.emit(fields, restore_lines(report))
-
-    def table_options(
-        self,
-        repo: Repository,
-        snapshot_id: SnapshotId,
-        tables: list[str],
-        *,
-        replaces: bool,
-        check_keys: bool,
-    ) -> TableOptions:
-        from pgsnap.workflows.table_names import parse_tables
-        from pgsnap.workflows.table_plan import TableOptions
-
-        label = repo.snapshot(snapshot_id).database
-        name = self.revision.removeprefix(f"{label}/")
-        is_tag = not name.startswith("@") and "~" not in name
-        tagged = repo.tags.get(label, name) if is_tag and name != "latest" else None
-        word = name if tagged is not None else snapshot_id.hex()[:8]
-        return TableOptions(
-            parse_tables(tables), word, replaces, check_keys, self.allow_newer_client
-        )
-
-    def restore_tables(
-        self, repo: Repository, snapshot_id: SnapshotId, options: TableOptions
-    ) -> None:
-        from pgsnap.cli.table_view import tables_fields, tables_lines, tables_plan_lines
-        from pgsnap.workflows.restore_table import restore_tables
-        from pgsnap.workflows.table_plan import plan_tables
-
-        invocation = self.invocation
-        plan = plan_tables(repo, snapshot_id, self.server, options, invocation.now)
-        lines = tables_plan_lines(
-            plan,
-            repo.snapshot(snapshot_id),
-            with_safety=self.with_safety,
-            services=self.services.names,
-            now=invocation.now,
-        )
-        invocation.propose(lines, plan.warnings)
-        plan.check()
-        if plan.replaces:
-            check_protected(invocation, plan.database, i_know=self.i_know)
-        if not self.yes:
-            invocation.confirm(f"Change {plan.database}?")
-        self.begin()
-        with invocation.progress() as progress:
-            safety = self._safety(repo, plan.label, plan.database, progress)
-            report = restore_tables(
-                repo,
-                plan,
-                self.server,
-                safety=safety if self.with_safety else None,
-                aside=self.services.aside,
-                progress=progress,
-            )
-        fields = {
-            **tables_fields(report, invocation.notices),
-            "warnings": list(plan.warnings),
-            "services": self.services.fields(),
-        }
-        invocation.emit(fields, tables_lines(report))
-
-    def _safety(
-        self,
-        repo: Repository,
-        label: str,
-        database: str,
-        progress: Progress,
-        read_only: ReadOnly | None = None,
-    ) -> Callable[[], SnapshotId]:
-        from pgsnap.workflows.safety import safety_commit
-
-        settings = self.invocation.settings
-        return safety_commit(
-            repo,
-            self.server,
-            label=label,
-            database=database,
-            verb="restore",
-            lock_wait_timeout_seconds=settings.lock_wait_timeout,
-            allow_newer_client=self.allow_newer_client,
-            read_only=read_only,
-            progress=progress,
-        )
-
-    def _agree(self, repo: Repository, plan: RestorePlan) -> None:
-        """Show the plan; go on only if nothing forbids it and the user agrees."""
-        from pgsnap.cli.restore_view import restore_plan_lines
-        from pgsnap.workflows.history import last_saved
-
-        invocation = self.invocation
-        snapshot = repo.snapshot(plan.snapshot_id)
-        last = last_saved(repo, plan.label, plan.server.system_identifier)
-        lines = restore_plan_lines(
-            plan,
-            snapshot,
-            last=last,
-            with_safety=self.with_safety,
-            services=self.services.names,
-            now=invocation.now,
-        )
-        invocation.propose(lines, plan.warnings)
-        plan.check()
-        if plan.live is not None:
-            check_protected(invocation, plan.database, i_know=self.i_know)
-        if self.yes:
-            return
-        if plan.live is None:
-            invocation.confirm(f"Restore to {plan.database}?")
-        else:
-            invocation.confirm(
-                f"Restore to {plan.database}? Type its name to go on:", word=plan.database
-            )
