@@ -11,6 +11,9 @@ from pgsnap.sessions.failures import connection_failed
 from pgsnap.words import how_it_ended
 
 _READ_ALL = "Run `GRANT pg_read_all_data TO {user}` as a superuser."
+_OF_LARGE_OBJECT = re.compile(r"permission denied for large object")
+# From then on the role that reads everything reads these too.
+_ALL_LARGE_OBJECTS_SINCE = 190000
 _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"row-level security",
@@ -75,9 +78,14 @@ _FIRST_LINES, _LAST_LINES, _LINE_CHARACTERS = 4, 8, 400
 _NO_CONNECTION = re.compile(r"connection to (?:server|database) .*failed|could not translate host")
 
 
-def dump_failed(tool: str, status: int, stderr: str, endpoint: Endpoint) -> DumpFailed:
-    """Return the error for a tool that ended with *status* and left *stderr*."""
+def dump_failed(
+    tool: str, status: int, stderr: str, endpoint: Endpoint, version_num: int
+) -> DumpFailed:
+    """Return the error for a tool that ended with *status* and left *stderr*; *version_num* is the
+    server's."""
     hint = LOCKED_HINT if lock_timed_out(stderr) else _hint(stderr, endpoint)
+    if version_num >= _ALL_LARGE_OBJECTS_SINCE and _OF_LARGE_OBJECT.search(stderr):
+        hint = _READ_ALL.format(user=quote_ident(endpoint.user))
     return DumpFailed(f"{tool} {how_it_ended(status)}", detail=_shortened(stderr), hint=hint)
 
 

@@ -124,7 +124,7 @@ class PgDump:
         if refused is not None:
             self.was_refused = True
             return refused
-        failure = dump_failed("pg_dump", status, stderr, endpoint)
+        failure = dump_failed("pg_dump", status, stderr, endpoint, self._server.version_num)
         if lock_timed_out(stderr) or failed_to_lock(failure):
             blockers = self._blockers()
             failure.detail = "\n".join([*blockers, failure.detail])

@@ -28,6 +28,9 @@ LIST_PARAMETERS = frozenset(
         "unix_socket_directories",
     }
 )
+EMPTY_LISTS_SINCE = 190000
+# From then on a backslash in a plain literal is a backslash, and nothing can change it.
+STANDARD_STRINGS_SINCE = 190000
 # A scratch database lets nobody else in; a new one would.
 _OPEN_AGAIN = f"GRANT CONNECT ON DATABASE {DATABASE} TO PUBLIC"
 _LIST_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s,"]+))\s*(,|$)')
@@ -49,9 +52,10 @@ class PropertyStatement:
 
 
 def property_statements(
-    properties: DatabaseProperties, roles: frozenset[str]
+    properties: DatabaseProperties, roles: frozenset[str], version_num: int
 ) -> tuple[PropertyStatement, ...]:
-    """Return what makes a fresh database like *properties*; *roles* are those on the server.
+    """Return what makes a fresh database like *properties*; *roles* are those on the server, whose
+    version is *version_num*.
 
     What names a role that is not there is left out.
     """
@@ -73,7 +77,7 @@ def property_statements(
     add(f"ALTER DATABASE {DATABASE} RESET ALL")
     for setting in properties.settings:
         if setting.role is None or setting.role in roles:
-            add(setting_statement(setting))
+            add(setting_statement(setting, version_num))
     add(f"ALTER DATABASE {DATABASE} WITH CONNECTION LIMIT {number(properties.connection_limit)}")
     if properties.is_template:
         add(f"ALTER DATABASE {DATABASE} WITH IS_TEMPLATE true")
@@ -91,11 +95,13 @@ def plain_statements() -> tuple[PropertyStatement, ...]:
     )
 
 
-def setting_statement(setting: Setting) -> str:
+def setting_statement(setting: Setting, version_num: int) -> str:
     """Return the ALTER that stores *setting*, quoted by the rules that pg_dump follows."""
     if setting.name.lower() in LIST_PARAMETERS:
         items = split_list(setting.value)
-        value = ", ".join(literal(item) for item in items) if items else "''"
+        # Before, a list without a name can be stored as one of an empty name only.
+        empty = "NULL" if version_num >= EMPTY_LISTS_SINCE else "''"
+        value = ", ".join(literal(item) for item in items) if items else empty
     else:
         value = literal(setting.value)
     # A name such as "myapp.tenant" is one word with a dot: quoted part by part.
@@ -129,7 +135,7 @@ def rehearse(
     Returns those that work, and a warning for each that does not and for each difference that
     would remain. Raises TargetRefused when the owner or a privilege cannot be set.
     """
-    statements = list(property_statements(properties, roles))
+    statements = list(property_statements(properties, roles, session.server_version_num))
     warnings: list[str] = []
     while True:
         failed, error = _try_all(session, database, statements)
@@ -212,11 +218,12 @@ def differences(expected: DatabaseProperties, actual: DatabaseProperties) -> tup
         want = "default" if expected.acl is None else ", ".join(sorted(expected.acl))
         have = "default" if actual.acl is None else ", ".join(sorted(actual.acl))
         found.append(f"the privileges are {have}, not {want}")
-    order = {setting: (setting.role or "", setting.name) for setting in expected.settings}
-    for setting in sorted(set(expected.settings) - set(actual.settings), key=lambda s: order[s]):
+    order = {setting: (setting.role or "", setting.name) for setting in _settings(expected)}
+    wanted, there = _settings(expected), _settings(actual)
+    for setting in sorted(wanted - there, key=lambda s: order[s]):
         whom = f" for role {setting.role}" if setting.role else ""
         found.append(f"the setting {setting.name} = {setting.value}{whom} is missing")
-    for setting in set(actual.settings) - set(expected.settings):
+    for setting in there - wanted:
         found.append(f"there is a setting {setting.name} = {setting.value} too many")
     if expected.comment != actual.comment:
         found.append("the comment differs")
@@ -244,6 +251,32 @@ def _expected(properties: DatabaseProperties, roles: frozenset[str]) -> Database
 def _setting(item: str, role: str | None) -> Setting:
     name, _, value = item.partition("=")
     return Setting(name=name, value=value, role=role)
+
+
+def _settings(properties: DatabaseProperties) -> frozenset[Setting]:
+    """Return the settings; a list without a name is one of an empty name, which means the same."""
+    return frozenset(
+        replace(setting, value='""')
+        if not setting.value and setting.name.lower() in LIST_PARAMETERS
+        else setting
+        for setting in properties.settings
+    )
+
+
+def refused_settings(session: Session, properties: DatabaseProperties) -> tuple[Setting, ...]:
+    """Return the settings of *properties* that this server does not have, or not any more."""
+    known = {row[0] for row in session.query("SELECT name FROM pg_catalog.pg_settings")}
+    folded = {(name or "").lower() for name in known}
+    return tuple(
+        setting
+        for setting in properties.settings
+        if ("." not in setting.name and setting.name.lower() not in folded)
+        or (
+            session.server_version_num >= STANDARD_STRINGS_SINCE
+            and setting.name == "standard_conforming_strings"
+            and setting.value not in ("on", "true", "yes", "1")
+        )
+    )
 
 
 def _acl_set(properties: DatabaseProperties) -> frozenset[AclItem]:

@@ -13,7 +13,7 @@ from pgsnap.sessions.half_dropped import CANNOT, drop_command
 from pgsnap.sources.parts import left_out
 from pgsnap.targets.kept import KeptDatabase, check_droppable, unknown_kept
 from pgsnap.targets.preflight import Findings, LiveDatabase, Problem
-from pgsnap.targets.properties import differences, read_applied
+from pgsnap.targets.properties import differences, read_applied, refused_settings
 
 
 def check_kept(
@@ -111,9 +111,19 @@ def what_goes_back(session: Session, snapshot: Snapshot, live: LiveDatabase) -> 
     found = read_applied(session, live.name)
     if live.is_half_dropped:
         found = replace(found, connection_limit=snapshot.origin.properties.connection_limit)
-    changed = differences(snapshot.origin.properties, found)
+    refused = refused_settings(session, snapshot.origin.properties)
+    kept = tuple(s for s in snapshot.origin.properties.settings if s not in refused)
+    changed = differences(replace(snapshot.origin.properties, settings=kept), found)
+    major = session.server_version_num // 10000
     return Findings(
-        warnings=tuple(f"unlike in the snapshot, {text}; this goes back" for text in changed)
+        warnings=(
+            *(f"unlike in the snapshot, {text}; this goes back" for text in changed),
+            *(
+                f"the setting {each.name} = {each.value} is left out:"
+                f" PostgreSQL {major} does not take it"
+                for each in refused
+            ),
+        )
     )
 
 

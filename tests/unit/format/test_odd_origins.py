@@ -147,7 +147,7 @@ def test_what_is_odd_and_of_its_form_makes_whole_statements(path: str, value: An
     origin = decode_origin(changed(path, value), "x")
     assert origin.properties is not None
     roles = frozenset({"app", 'a "b', "o/w=n"})
-    for statement in property_statements(origin.properties, roles):
+    for statement in property_statements(origin.properties, roles, 180000):
         assert ";" not in _outside_quotes(statement.for_database("shop"))
     made = create_statement("new", origin.properties, 180000, origin.properties.tablespace)
     assert " OWNER " not in _outside_quotes(made)

@@ -27,10 +27,17 @@ ENDPOINT = Endpoint.parse("postgresql://alice@db/shop", {})
     ],
 )
 def test_each_known_failure_has_a_hint(stderr: str, hint: str) -> None:
-    error = dump_failed("pg_dump", 1, f"pg_dump: error: {stderr}\n", ENDPOINT)
+    error = dump_failed("pg_dump", 1, f"pg_dump: error: {stderr}\n", ENDPOINT, 180000)
     assert error.message == "pg_dump ended with status 1"
     assert stderr in error.detail
     assert hint in error.hint
+
+
+def test_from_19_on_the_role_that_reads_everything_reads_large_objects_too() -> None:
+    text = "pg_dump: error: query failed: ERROR:  permission denied for large object 42"
+    assert "ON LARGE OBJECT 42" in dump_failed("pg_dump", 1, text, ENDPOINT, 180006).hint
+    newer = dump_failed("pg_dump", 1, text, ENDPOINT, 190000).hint
+    assert newer == "Run `GRANT pg_read_all_data TO alice` as a superuser."
 
 
 def test_the_first_lines_of_a_long_text_are_shown_and_no_line_is_endless() -> None:
@@ -39,7 +46,7 @@ def test_the_first_lines_of_a_long_text_are_shown_and_no_line_is_endless() -> No
         "pg_dump: error: query failed: ERROR:  permission denied for table t4711\n"
         f"pg_dump: detail: Query was: LOCK TABLE {tables} IN ACCESS SHARE MODE\n"
     ) + "pg_dump: warning: another line\n" * 50
-    error = dump_failed("pg_dump", 1, text, ENDPOINT)
+    error = dump_failed("pg_dump", 1, text, ENDPOINT, 180000)
     assert error.detail.startswith("pg_dump: error: query failed: ERROR:  permission denied for t")
     assert "Query was: LOCK TABLE public.t0, public.t1" in error.detail
     assert len(error.detail) < 2000
@@ -47,7 +54,9 @@ def test_the_first_lines_of_a_long_text_are_shown_and_no_line_is_endless() -> No
 
 
 def test_a_signal_is_named() -> None:
-    assert dump_failed("pg_dump", -9, "", ENDPOINT).message == "pg_dump was killed by signal 9"
+    assert (
+        dump_failed("pg_dump", -9, "", ENDPOINT, 180000).message == "pg_dump was killed by signal 9"
+    )
 
 
 def test_a_lock_timeout_is_told_from_other_timeouts() -> None:
@@ -55,7 +64,7 @@ def test_a_lock_timeout_is_told_from_other_timeouts() -> None:
     lock = f"{timeout}pg_dump: detail: Query was: LOCK TABLE public.t IN ACCESS SHARE MODE"
     assert lock_timed_out(lock)
     assert not lock_timed_out(timeout)
-    assert "--lock-wait-timeout" in dump_failed("pg_dump", 1, lock, ENDPOINT).hint
+    assert "--lock-wait-timeout" in dump_failed("pg_dump", 1, lock, ENDPOINT, 180000).hint
 
 
 def test_a_refused_connection_is_told_from_a_failed_dump() -> None:

@@ -17,7 +17,7 @@ SHOP = DatabaseProperties(name="shop", owner="boss", encoding="UTF8", lc_collate
 
 
 def sql_of(properties: DatabaseProperties, *roles: str) -> list[str]:
-    found = property_statements(properties, frozenset(roles))
+    found = property_statements(properties, frozenset(roles), 180000)
     return [statement.for_database('s"hop') for statement in found]
 
 
@@ -46,7 +46,15 @@ def test_a_stored_list_of_names_is_split_as_the_server_does(stored: str, items: 
     ],
 )
 def test_a_setting_is_quoted_by_its_kind(setting: Setting, end: str) -> None:
-    assert end in setting_statement(setting)
+    assert end in setting_statement(setting, 180000)
+
+
+def test_a_list_without_a_name_is_written_as_each_version_takes_it() -> None:
+    nothing, one = Setting("search_path", ""), Setting("search_path", '""')
+    assert setting_statement(nothing, 190000).endswith(' SET "search_path" TO NULL')
+    assert setting_statement(one, 190000).endswith(" SET \"search_path\" TO ''")
+    assert setting_statement(nothing, 180006).endswith(" SET \"search_path\" TO ''")
+    assert differences(replace(SHOP, settings=(nothing,)), replace(SHOP, settings=(one,))) == ()
 
 
 def test_the_database_is_named_last_so_any_text_may_stand_in_a_comment() -> None:
@@ -74,7 +82,7 @@ def test_the_default_privileges_are_left_alone_and_others_are_made_exactly() -> 
 
 
 def test_owner_comes_before_privileges_and_both_are_strict() -> None:
-    found = property_statements(replace(SHOP, acl=("=c/boss",)), frozenset({"boss"}))
+    found = property_statements(replace(SHOP, acl=("=c/boss",)), frozenset({"boss"}), 180000)
     assert found[0].sql.endswith('OWNER TO "boss"')
     assert all(s.strict for s in found if "OWNER" in s.sql or "GRANT" in s.sql)
     assert not any(s.strict for s in found if "RESET ALL" in s.sql)
