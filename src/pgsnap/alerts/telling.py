@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pgsnap.alerts.post import post
+from pgsnap.alerts.post import LIMIT_SECONDS, post
+from pgsnap.alerts.waiting import within
 
 
 class Event(enum.StrEnum):
@@ -78,12 +79,17 @@ def tell(alerts: Alerts, message: Message) -> list[str]:
         failed = post(alerts.webhook, body.encode(), "application/json", what="the webhook")
         warnings += [failed] if failed else []
     if alerts.apprise:
-        failed = _notify(alerts.apprise, message)
+        failed = within(
+            LIMIT_SECONDS,
+            lambda: _notify(alerts.apprise, message),
+            f"apprise took longer than {LIMIT_SECONDS:g} seconds",
+        )
         warnings += [failed] if failed else []
     return warnings
 
 
-def _notify(urls: tuple[str, ...], message: Message) -> str | None:
+def _notify(urls: tuple[str, ...], message: Message) -> str:
+    """Return "" or why it did not arrive."""
     # An extra: it brings eleven packages.
     try:
         apprise = importlib.import_module("apprise")
@@ -95,4 +101,4 @@ def _notify(urls: tuple[str, ...], message: Message) -> str | None:
         return f"apprise does not know address {wrong[0]} of [alerts]"
     kind = "failure" if message.event in (Event.FAILURE, Event.RED) else "success"
     sent = service.notify(title=message.title, body=message.text, notify_type=kind)
-    return None if sent else "apprise could not reach every address"
+    return "" if sent else "apprise could not reach every address"

@@ -12,7 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pgsnap.alerts.post import LIMIT_SECONDS
 from pgsnap.alerts.telling import Alerts, Event, Message, ping, tell
+from pgsnap.alerts.waiting import beside
 from pgsnap.errors import Interrupted, RepositoryLocked, SnapError, StoreError
 from pgsnap.schedulers.jobs import OnOverlap
 from pgsnap.schedulers.runs import Ended, run_verb
@@ -90,7 +92,12 @@ def _run(
     except StoreError as error:
         # A full disk beside the configuration need not be the repository's.
         warn([error.message])
-    warn(ping(alerts, _message(Event.START, run, folder)))
+    # Beside the work, which waits for nobody to hear that it begins.
+    began = _message(Event.START, run, folder)
+    told = beside(
+        lambda: [*ping(alerts, began), *tell(alerts, began)],
+        ["telling of the start took longer than the run"],
+    )
     ended = Ended(Interrupted.exit_code, "interrupted")
     try:
         ended = _all(steps(), folder, say)
@@ -111,6 +118,8 @@ def _run(
         with contextlib.suppress(StoreError):
             state.record(run)
         message = _message(Event.FAILURE if ended.exit_code else Event.SUCCESS, run, folder)
+        # The end is not to arrive before the beginning.
+        warn(told(LIMIT_SECONDS))
         warn(ping(alerts, message))
         if job != "check":
             # A check tells for itself, and only when something changed.

@@ -83,3 +83,46 @@ def test_what_cannot_be_told_is_a_warning_without_the_secret(
     monkeypatch.setitem(sys.modules, "apprise", None)
     (missing,) = tell(Alerts(apprise=("mailto://x",)), message(Event.FAILURE))
     assert "pip install 'pgsnap[notify]'" in missing
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+def test_a_redirect_on_the_same_host_gets_the_whole_message(code: int) -> None:
+    with Listener([code], location="/new?k=1") as listener:
+        assert tell(Alerts(webhook=listener.url("/old")), message(Event.FAILURE)) == []
+    assert [(one.method, one.path) for one in listener.requests] == [
+        ("POST", "/old"),
+        ("POST", "/new?k=1"),
+    ]
+    assert json.loads(listener.requests[1].body)["event"] == "failure"
+
+
+@pytest.mark.parametrize(
+    ("code", "location", "why"),
+    [
+        (302, "http://localhost:1/other", "another address"),
+        (301, "ftp://127.0.0.1/x", "another address"),
+        (303, "/seen", "the answer was 303"),
+    ],
+)
+def test_a_redirect_elsewhere_is_a_warning(code: int, location: str, why: str) -> None:
+    with Listener([code] * 9, location=location) as listener:
+        (warning,) = tell(Alerts(webhook=listener.url("/s3cret")), message(Event.FAILURE))
+    assert why in warning
+    assert "s3cret" not in warning
+    assert len(listener.requests) == 1
+
+
+def test_redirects_in_a_circle_end_as_a_warning() -> None:
+    with Listener([302] * 99, location="/again") as listener:
+        (warning,) = tell(Alerts(webhook=listener.url("/hook")), message(Event.FAILURE))
+    assert "without end" in warning
+
+
+@pytest.mark.timeout(30)
+def test_an_endpoint_that_answers_byte_by_byte_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pgsnap.alerts.post.LIMIT_SECONDS", 1.0)
+    with Listener(pause=0.5) as listener:
+        (warning,) = tell(Alerts(webhook=listener.url("/hook")), message(Event.FAILURE))
+    assert "no answer within 1 seconds" in warning
