@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from blake3 import blake3
@@ -29,6 +29,8 @@ NAME, PLAIN_BYTES, LINES, DIGEST, SEGMENT, ROWS, HEAD_BYTES, TAIL_BYTES = range(
 _KNOWN = range(NAME, TAIL_BYTES + 1)
 
 _LENGTH = struct.Struct("<I")
+_ROOT = b"snap root 1\n"
+_STATISTICS_ROOT = b"snap statistics root 1\n"
 # Most sections of a snapshot are those of the one before: what was decoded last is kept.
 _remembered = lru_cache(maxsize=10_000)
 
@@ -96,25 +98,80 @@ def decode_section(data: bytes) -> Section:
 
 
 def pieces(sections: Iterable[Section]) -> Iterator[tuple[bytes, int]]:
-    """Yield the pieces of a section table, each with its number of sections.
-
-    A piece ends where the hash of a section's name says so, so that a changed section rewrites
-    its own piece and leaves the others as they are.
-    """
-    buffer = bytearray()
-    count = 0
+    """Yield the pieces of a section table, each with its number of sections."""
+    table = SectionTable()
     for section in sections:
-        buffer += encode_section(section)
-        count += 1
-        mark = int.from_bytes(blake3(encode_name(section.name)).digest(4), "little")
-        if len(buffer) >= SECTION_TABLE_PIECE_BYTES or (
-            len(buffer) >= SECTION_TABLE_PIECE_BYTES // 8 and mark % 64 == 0
+        table.add(section)
+    yield from table.pieces()
+
+
+class SectionTable:
+    """The sections of a new snapshot, taken one by one, and what its manifest says of them.
+
+    What it holds is the encoded table: of a section some 200 bytes. As objects the sections of
+    200,000 tables would take 240 MB.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[tuple[bytes, int]] = []
+        self._buffer = bytearray()
+        self._in_buffer = 0
+        self._root = blake3(_ROOT)
+        self._statistics = blake3(_STATISTICS_ROOT)
+        self._outside: dict[SectionKind, Digest] = {}
+        self.section_count = 0
+        self.table_count = 0
+        self.plain_bytes = 0
+        self.rows = 0
+
+    def add(self, section: Section) -> None:
+        """Take the next section."""
+        kind = section.name.kind
+        name = encode_name(section.name)
+        self.section_count += 1
+        # Rows that come in several parts are of one table.
+        self.table_count += kind is SectionKind.DATA and not section.name.part
+        self.plain_bytes += section.plain_bytes
+        self.rows += section.rows or 0
+        if kind not in OUTSIDE_ROOT:
+            _hash_section(self._root, section)
+        elif kind is SectionKind.STATISTICS:
+            _hash_section(self._statistics, section)
+            self._outside[kind] = self._statistics.digest()
+        else:
+            self._outside.setdefault(kind, section.digest)
+        self._buffer += encode_section(section)
+        self._in_buffer += 1
+        # A piece ends where the hash of a section's name says so, so that a changed section
+        # rewrites its own piece and leaves the others as they are.
+        mark = int.from_bytes(blake3(name).digest(4), "little")
+        if len(self._buffer) >= SECTION_TABLE_PIECE_BYTES or (
+            len(self._buffer) >= SECTION_TABLE_PIECE_BYTES // 8 and mark % 64 == 0
         ):
-            yield bytes(buffer), count
-            buffer.clear()
-            count = 0
-    if buffer:
-        yield bytes(buffer), count
+            self._end_piece()
+
+    def _end_piece(self) -> None:
+        self._pieces.append((bytes(self._buffer), self._in_buffer))
+        self._buffer.clear()
+        self._in_buffer = 0
+
+    def pieces(self) -> Sequence[tuple[bytes, int]]:
+        """Return the pieces of the table, each with its number of sections. It is whole then."""
+        if self._buffer:
+            self._end_piece()
+        return self._pieces
+
+    def __iter__(self) -> Iterator[Section]:
+        for piece, _ in self.pieces():
+            yield from decode_piece(piece)
+
+    def root(self) -> Digest:
+        """Return the hash that names the contents, as `root_hash`."""
+        return self._root.digest()
+
+    def outside_root(self, kind: SectionKind) -> Digest | None:
+        """Return the root of a kind that the root hash does not cover, as `outside_roots`."""
+        return self._outside.get(kind)
 
 
 def decode_piece(data: bytes) -> Iterator[Section]:
@@ -146,7 +203,11 @@ def root_hash(sections: Iterable[Section]) -> Digest:
     It covers names, sizes and digests, not how the text was cut or stored, so it is the same for
     the same dump in every repository.
     """
-    return _hash(b"snap root 1\n", (s for s in sections if s.name.kind not in OUTSIDE_ROOT))
+    hasher = blake3(_ROOT)
+    for section in sections:
+        if section.name.kind not in OUTSIDE_ROOT:
+            _hash_section(hasher, section)
+    return hasher.digest()
 
 
 def outside_roots(sections: Iterable[Section]) -> dict[SectionKind, Digest]:
@@ -154,24 +215,17 @@ def outside_roots(sections: Iterable[Section]) -> dict[SectionKind, Digest]:
 
     A kind that comes once is named by its digest; statistics stand in several places of a dump.
     """
-    of_kind: dict[SectionKind, list[Section]] = {}
+    table = SectionTable()
     for section in sections:
         if section.name.kind in OUTSIDE_ROOT:
-            of_kind.setdefault(section.name.kind, []).append(section)
-    return {
-        kind: _hash(b"snap statistics root 1\n", found)
-        if kind is SectionKind.STATISTICS
-        else found[0].digest
-        for kind, found in of_kind.items()
-    }
+            table.add(section)
+    found = ((kind, table.outside_root(kind)) for kind in OUTSIDE_ROOT)
+    return {kind: root for kind, root in found if root is not None}
 
 
-def _hash(start: bytes, sections: Iterable[Section]) -> Digest:
-    hasher = blake3(start)
-    for section in sections:
-        name = encode_name(section.name)
-        hasher.update(_LENGTH.pack(len(name)))
-        hasher.update(name)
-        hasher.update(struct.pack("<Q", section.plain_bytes))
-        hasher.update(section.digest)
-    return hasher.digest()
+def _hash_section(hasher: blake3, section: Section) -> None:
+    name = encode_name(section.name)
+    hasher.update(_LENGTH.pack(len(name)))
+    hasher.update(name)
+    hasher.update(struct.pack("<Q", section.plain_bytes))
+    hasher.update(section.digest)

@@ -20,7 +20,7 @@ from blake3 import blake3
 from pgsnap.chunking.rows import Chunk, RowChunker
 from pgsnap.chunking.sketch import NO_SKETCH
 from pgsnap.errors import CorruptionError
-from pgsnap.format.sections import decode_piece, pieces
+from pgsnap.format.sections import SectionTable, decode_piece
 from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT, KIB
 from pgsnap.model import (
     ChunkId,
@@ -109,14 +109,14 @@ class Ingest:
         self._claimed: set[ChunkId] = set()
         self._claims = threading.Lock()
         self._under_way: deque[tuple[_Batch, Future[list[_Encoded]]]] = deque()
-        self._sections: list[Section] = []
+        self._sections = SectionTable()
 
     @property
     def stored_bytes(self) -> int:
         """What the packs took, once `flush` returned."""
         return self._packs.stored_bytes
 
-    def store(self, events: Iterable[DumpEvent]) -> list[Section]:
+    def store(self, events: Iterable[DumpEvent]) -> SectionTable:
         """Store a dump and return its sections. Raises what *events* raises."""
         chunker = RowChunker(self._config.chunker)
         batch = _Batch()
@@ -142,7 +142,7 @@ class Ingest:
         self._submit(batch)
         while self._under_way:
             self._collect()
-        sections, self._sections = self._sections, []
+        sections, self._sections = self._sections, SectionTable()
         return sections
 
     def _begin(self, name: SectionName) -> _OpenSection:
@@ -154,14 +154,14 @@ class Ingest:
 
         return _OpenSection(name, RecipeBuilder(store_node), bases)
 
-    def store_table(self, sections: Sequence[Section]) -> RecipeRoot:
+    def store_table(self, sections: SectionTable) -> RecipeRoot:
         """Store the section table, and return its recipe."""
 
         def store_node(node: bytes, level: int, first_line: int) -> ChunkId:
             return self._store_chunk(node, ChunkKind.RECIPE, None)
 
         recipe = RecipeBuilder(store_node)
-        for piece, count in pieces(sections):
+        for piece, count in sections.pieces():
             base = self._bases.of_piece(next(decode_piece(piece)).name)
             chunk = self._store_chunk(piece, ChunkKind.SECTIONS, base)
             recipe.add(RecipeEntry(chunk, len(piece), count))
@@ -200,7 +200,7 @@ class Ingest:
         encoded = iter(future.result())
         for section, chunk, _ in batch.items:
             if chunk is None:
-                self._sections.append(_finished(section))
+                self._sections.add(_finished(section))
                 continue
             name, frame, packed = next(encoded)
             if frame is not None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from pgsnap import __version__
 from pgsnap.errors import TablesChanged, UsageError
-from pgsnap.format.sections import outside_roots, root_hash
+from pgsnap.format.sections import SectionTable
 from pgsnap.format.times import to_micros
 from pgsnap.limits import DUMP_ATTEMPTS, MESSAGE_BYTES_MAX
-from pgsnap.model import Origin, Section, SectionKind, Snapshot, SnapshotId, SourceKind
+from pgsnap.model import Origin, SectionKind, Snapshot, SnapshotId, SourceKind
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.label_chains import CLOCK_SLACK, Chains
@@ -100,10 +100,10 @@ def commit(
         raise
     place = _place(repo, database, result.origin, moment, began, is_dated=at is not None)
     parent_id, parent = place.parent_id, place.parent
-    root, outside = root_hash(sections), outside_roots(sections)
-    globals_root = outside.get(SectionKind.GLOBALS)
-    sequences_root = outside.get(SectionKind.EXTENSION_SEQUENCES)
-    statistics_root = outside.get(SectionKind.STATISTICS)
+    root = sections.root()
+    globals_root = sections.outside_root(SectionKind.GLOBALS)
+    sequences_root = sections.outside_root(SectionKind.EXTENSION_SEQUENCES)
+    statistics_root = sections.outside_root(SectionKind.STATISTICS)
     unchanged = (
         parent is not None
         and parent.root == root
@@ -141,16 +141,10 @@ def commit(
         root=root,
         globals_root=globals_root,
         sections_recipe=table,
-        section_count=len(sections),
-        table_count=len(
-            {
-                (section.name.schema, section.name.name)
-                for section in sections
-                if section.name.kind is SectionKind.DATA
-            }
-        ),
-        plain_bytes=sum(section.plain_bytes for section in sections),
-        rows=sum(section.rows or 0 for section in sections),
+        section_count=sections.section_count,
+        table_count=sections.table_count,
+        plain_bytes=sections.plain_bytes,
+        rows=sections.rows,
         stored_bytes=ingest.stored_bytes,
         duration_ms=round(seconds * 1000),
         origin=result.origin,
@@ -220,7 +214,7 @@ def _place(
     )
 
 
-def _read(source: Source, ingest: Ingest) -> tuple[list[Section], SourceResult]:
+def _read(source: Source, ingest: Ingest) -> tuple[SectionTable, SourceResult]:
     """Store a dump, only if every sign says that it is whole. Raises what the source raises."""
     for left in reversed(range(DUMP_ATTEMPTS)):
         sections = ingest.store(source.events())
