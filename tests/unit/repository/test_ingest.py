@@ -49,7 +49,7 @@ def store(repo: Repository, dumped: Dump, *, block_bytes: int = 70_001) -> list[
     ingest = Ingest(repo)
     sections = ingest.store(ScriptedSource(dumped, block_bytes=block_bytes).all_events())
     ingest.flush()
-    return sections
+    return list(sections)
 
 
 def frames(repo: Repository) -> list[tuple[bytes, int]]:

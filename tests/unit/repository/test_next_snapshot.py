@@ -16,7 +16,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from pgsnap.format.sections import root_hash
+from pgsnap.format.sections import SectionTable
 from pgsnap.limits import CHUNK_BYTES_AVG, SKETCH_VALUES
 from pgsnap.model import (
     RecipeEntry,
@@ -69,7 +69,9 @@ def commit(
         for entry in entries:
             events.recipe.add(entry)
         events.end, events.digest = EVENTS_END, blake3(entries[0].chunk).digest()
-        sections = [_finished(events), *small]
+        sections = SectionTable()
+        for section in (_finished(events), *small):
+            sections.add(section)
         table = ingest.store_table(sections)
         ingest.flush()
         snapshot = Snapshot(
@@ -77,13 +79,13 @@ def commit(
             time=TIME + timedelta(days=number),
             message="nightly",
             parent=next(iter(repo.newest("shop", 1)), None),
-            root=root_hash(sections),
+            root=sections.root(),
             globals_root=None,
             sections_recipe=table,
-            section_count=len(sections),
-            table_count=len(sections),
-            plain_bytes=sum(section.plain_bytes for section in sections),
-            rows=sum(section.rows or 0 for section in sections),
+            section_count=sections.section_count,
+            table_count=sections.table_count,
+            plain_bytes=sections.plain_bytes,
+            rows=sections.rows,
             stored_bytes=ingest.stored_bytes,
             duration_ms=1,
             origin=ORIGIN,
