@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli import render
+from pgsnap.cli.snapshot_view import when
+from pgsnap.workflows.findings import REPAIR_FROM, accept_command
 
 if TYPE_CHECKING:
     from pgsnap.workflows.findings import Finding
+    from pgsnap.workflows.losses import Loss
 
 _SHOWN = 8
 
@@ -35,6 +39,52 @@ def finding_lines(finding: Finding, *, colour: bool) -> list[str]:
         pairs.append(("sections", _some([render.plain(name) for name in finding.sections])))
     pairs.append(("next", finding.next))
     return lines + render.pairs(pairs, "    ")
+
+
+def way_out(findings: Sequence[Finding], *, has_copy: bool) -> str:
+    """Return what to do about what only a copy mends: get it from there, or give it up, so that gc
+    goes on."""
+    hit = list(
+        dict.fromkeys(
+            snapshot
+            for finding in findings
+            if finding.kind in ("section", "snapshot") and finding.next == REPAIR_FROM
+            for snapshot in finding.snapshots
+        )
+    )
+    if not hit:
+        return ""
+    given_up = accept_command(hit)
+    first = "" if has_copy else "Mend it from a copy: snap repair --from PATH. "
+    return f"{first}Where there is none, give up what is lost, so that gc goes on: {given_up}"
+
+
+def loss_lines(losses: Sequence[Loss], now: datetime) -> list[str]:
+    """Return what each snapshot lost."""
+    lines = []
+    for loss in losses:
+        lines.append(f"lost of snapshot {render.short_id(loss.snapshot_id)}:")
+        pairs = []
+        if loss.snapshot is not None:
+            words = f"{render.plain(loss.snapshot.database)}, {when(loss.snapshot.time, now)}"
+            pairs.append(("snapshot", f"{words}\n{render.first_line(loss.snapshot.message)}"))
+        if loss.is_gone:
+            pairs.append(("manifest", "gone, so all of it is lost"))
+        if loss.sections:
+            pairs.append(("sections", _some([render.plain(name) for name in loss.sections])))
+        lines += render.pairs(pairs, "    ")
+    return lines
+
+
+def loss_fields(loss: Loss) -> dict[str, Any]:
+    snapshot = loss.snapshot
+    return {
+        "id": loss.snapshot_id.hex(),
+        "database": snapshot.database if snapshot is not None else None,
+        "time": render.json_time(snapshot.time) if snapshot is not None else None,
+        "manifest_gone": loss.is_gone,
+        "sections": list(loss.sections),
+    }
 
 
 def _some(words: Sequence[str]) -> str:

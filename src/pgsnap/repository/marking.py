@@ -7,10 +7,11 @@ are sound and whose chain of bases obeys falling ranks to its end; of equals the
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from itertools import islice
 
-from pgsnap.errors import CorruptionError
+from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.recipe import decode_children
 from pgsnap.format.sections import decode_roots
 from pgsnap.limits import DELTA_DEPTH_MAX, RECIPE_LEVELS_MAX
@@ -41,6 +42,8 @@ class Marker:
         self._table = table
         self._chunks = chunks
         self.is_live = np.zeros(table.chunks, bool)
+        # Of what snapshots need whose loss was accepted: it stays where it can be read.
+        self.is_left = np.zeros(table.chunks, bool)
         # Bit n: walked as a list of level n. A chunk can be a list and somebody's data.
         self._walked = np.zeros(table.chunks, np.uint32)
         self.lists_read = 0
@@ -52,6 +55,31 @@ class Marker:
         several = iter(tables)
         while some := list(islice(several, _SNAPSHOTS_AT_ONCE)):
             self._walk(self._reach(_roots(some, _PIECE)))
+
+    def add_lossy(self, tables: Iterable[RecipeRoot]) -> None:
+        """Mark in `is_left` what is left of the snapshots of these *tables*: of some of them parts
+        are gone, and that is accepted. Comes after all others."""
+        marks, missing = self.is_live, self.missing
+        self.is_live = self.is_left
+        for table in tables:
+            waiting = [table]
+            with contextlib.suppress(CorruptionError, ObjectNotFound):
+                self._walk_lossy(self._reach(_roots(waiting, _PIECE)))
+        self.is_live, self.missing = marks, missing
+
+    def _walk_lossy(self, waiting: list[tuple[ChunkId, int]]) -> None:
+        """Mark what these lists list, as far as they can be read."""
+        while waiting:
+            chunk, level = waiting.pop()
+            with contextlib.suppress(CorruptionError, ObjectNotFound):
+                data = self._chunks.read(chunk)
+                if level == 1:
+                    self._mark(self._table.numbers_of(decode_children(data, level)))
+                    continue
+                # One by one: what is missing is left out, and nothing else.
+                for listed, below in zip(*_listed(data, level), strict=True):
+                    with contextlib.suppress(CorruptionError, ObjectNotFound):
+                        waiting += self._reach(([listed], [below]))
 
     def _walk(self, waiting: list[tuple[ChunkId, int]]) -> None:
         """Mark what these lists list, each a chunk and its level."""
@@ -128,8 +156,9 @@ class Choice:
     `is_needed[c]`: live, or a base of what is needed.
     """
 
-    def __init__(self, table: FrameTable, is_live: Array) -> None:
-        """Raises CorruptionError where a live chunk cannot be read."""
+    def __init__(self, table: FrameTable, is_live: Array, is_left: Array | None = None) -> None:
+        """What *is_left* counts as live where it can be read. Raises CorruptionError where a live
+        chunk cannot be."""
         import numpy as np
 
         self._table = table
@@ -154,6 +183,8 @@ class Choice:
                 detail="Nothing was deleted: what mends them may be among what is not needed.",
                 hint=VERIFY_FIRST,
             )
+        if is_left is not None:
+            is_live |= is_left & (self.frame != NOBODY)
         self.is_needed = is_live.copy()
         for rank in range(int(self.rank[is_live].max(initial=0)), 0, -1):
             bases = self.bases(np.flatnonzero(self.is_needed & (self.rank == rank)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from pgsnap.model import (
     Note,
     RepositoryConfig,
     Section,
+    SectionName,
     Snapshot,
     SnapshotHead,
     SnapshotId,
@@ -326,11 +327,14 @@ class Repository:
         for piece in walk(snapshot.sections_recipe, self.chunks.read):
             yield piece.chunk, decode_piece(self.chunks.read(piece.chunk))
 
-    def check_present(self, snapshot: Snapshot) -> None:
-        """Raise CorruptionError unless every chunk of *snapshot* has a frame in a pack that is
-        there, in its full size. Reads recipes, not data."""
+    def check_present(
+        self, snapshot: Snapshot, only: Collection[SectionName] | None = None
+    ) -> None:
+        """Raise CorruptionError unless every chunk of *snapshot*, or of *only* these sections of
+        it, has a frame in a pack that is there, in its full size. Reads recipes, not data."""
         for section in self.sections(snapshot):
-            check_present(section, self.index, self.chunks)
+            if only is None or section.name in only:
+                check_present(section, self.index, self.chunks)
 
     # -- forgetting ---------------------------------------------------------------------------
 

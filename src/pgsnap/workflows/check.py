@@ -16,6 +16,7 @@ from pgsnap.model import Note, SnapshotId
 from pgsnap.repository import lock
 from pgsnap.repository.access import closing_command, open_to_others
 from pgsnap.repository.label_chains import Chain, Chains
+from pgsnap.repository.losses import accepted_losses
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.cron import parse_cron
@@ -200,6 +201,7 @@ def _damage(
         if note.snapshot is not None and note.body.get("by") == "verify":
             last[note.snapshot] = note
     ill = {snapshot for snapshot, note in last.items() if note.body.get("findings") != 0}
+    ill -= accepted_losses(repo).keys()
     for label in labels:
         found = [snapshot.hex()[:12] for snapshot in repo.newest(label) if snapshot in ill]
         if found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgsnap.model import SnapshotId
@@ -10,6 +11,7 @@ from pgsnap.model import SnapshotId
 REPAIR = "snap repair"
 REPAIR_FROM = "snap repair --from PATH"
 REINDEX = "snap reindex"
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +34,10 @@ class Finding:
 def delete_tag(database: str, name: str) -> str:
     """Return the command that deletes a tag."""
     return f"snap tag --delete {shlex.quote(name)} --database {shlex.quote(database)}"
+
+
+def accept_command(snapshots: Sequence[SnapshotId]) -> str:
+    """Return the command that accepts what these *snapshots* lost; of many, the first of them."""
+    return "snap repair " + " ".join(
+        f"--accept-loss {snapshot.hex()[:12]}" for snapshot in snapshots[:_SHOWN]
+    )

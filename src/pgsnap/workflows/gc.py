@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from pgsnap.errors import CorruptionError, StoreFull
@@ -21,6 +21,7 @@ from pgsnap.repository import layout
 from pgsnap.repository.footprint import footprint
 from pgsnap.repository.forgetting import check_notes, mend_forgotten
 from pgsnap.repository.frame_table import Array, FrameTable
+from pgsnap.repository.losses import accepted_losses
 from pgsnap.repository.marking import VERIFY_FIRST, Choice, Marker
 from pgsnap.repository.reencoding import ReencodePlan, plan_reencoding, reencode
 from pgsnap.repository.repository import Repository
@@ -33,7 +34,13 @@ from pgsnap.repository.sweeping import (
     plan_sweep,
     rewrite_packs,
 )
-from pgsnap.workflows.object_faults import forgotten, given_up, lost_while_forgotten
+from pgsnap.workflows.object_faults import (
+    forgotten,
+    given_up,
+    is_any_left,
+    kept_manifest,
+    lost_while_forgotten,
+)
 from pgsnap.workflows.retention import Decision, Policy, decide
 
 
@@ -133,7 +140,8 @@ class _Collection:
         expired, waiting = self._sort_forgotten(dropped if dry_run else ())
         tables = {one.snapshot_id: one.snapshot.sections_recipe for one in decisions}
         gone = {one.snapshot_id for one in expired}
-        roots = [*_roots(repo, gone, tables), *self._roots_of_lost()]
+        roots = _roots(repo, gone, tables)
+        roots.whole.extend(self._roots_of_lost())
         if dry_run:
             bytes_after = bytes_before - self._foresee(roots, expired)
         else:
@@ -219,16 +227,16 @@ class _Collection:
 
     # -- chunks -------------------------------------------------------------------------------
 
-    def _plan(self, roots: Collection[RecipeRoot]) -> tuple[FrameTable, Choice, ReencodePlan]:
+    def _plan(self, roots: _Roots) -> tuple[FrameTable, Choice, ReencodePlan]:
         """Return all frames, those through which what the snapshots *roots* need is read, and what
         to encode anew. Raises CorruptionError."""
         self._progress.phase("mark what is needed")
         self._repo.catch_up_packs()
         table = FrameTable(self._repo.index)
-        choice = Choice(table, _marked(self._repo, table, roots))
+        choice = Choice(table, *_marked(self._repo, table, roots))
         return table, choice, plan_reencoding(table, choice)
 
-    def _foresee(self, roots: Collection[RecipeRoot], expired: Collection[ExpiredSnapshot]) -> int:
+    def _foresee(self, roots: _Roots, expired: Collection[ExpiredSnapshot]) -> int:
         """Take for done what would be, and return about how many bytes it would free."""
         table, choice, plan = self._plan(roots)
         needed = choice.is_needed.copy()
@@ -246,7 +254,7 @@ class _Collection:
         )
         return sweep.freed_bytes - int(plan.new_bytes.sum()) + manifests
 
-    def _act(self, roots: Collection[RecipeRoot], expired: Collection[ExpiredSnapshot]) -> None:
+    def _act(self, roots: _Roots, expired: Collection[ExpiredSnapshot]) -> None:
         table, choice, plan = self._plan(roots)
         frames = len(table)
         self._drop_snapshots(expired)
@@ -283,13 +291,23 @@ class _Collection:
         return kept, sweep
 
 
+@dataclass(frozen=True, slots=True)
+class _Roots:
+    """The section tables of snapshots: of those that must be *whole*, and of those of which what is
+    *left* stays, because somebody accepted what they lost."""
+
+    whole: list[RecipeRoot] = field(default_factory=list)
+    left: list[RecipeRoot] = field(default_factory=list)
+
+
 def _roots(
     repo: Repository, expired: Collection[SnapshotId], tables: Mapping[SnapshotId, RecipeRoot]
-) -> list[RecipeRoot]:
+) -> _Roots:
     """Return the section tables of all snapshots in the store but the *expired* ones; *tables* are
     those that were read already. Raises CorruptionError where a manifest is damaged, or vanished.
     """
-    found = []
+    found = _Roots()
+    accepted = accepted_losses(repo)
     stored = set()
     for info in repo.store.list(layout.SNAPSHOTS):
         snapshot = layout.hash_of(info.name)
@@ -303,32 +321,38 @@ def _roots(
             known = tables.get(snapshot)
             if known is None or id_of(data) != snapshot:
                 known = decode_manifest(data, snapshot).sections_recipe
-            found.append(known)
+            (found.left if snapshot in accepted else found.whole).append(known)
         except CorruptionError as error:
+            if snapshot in accepted:
+                continue
             error.hint = VERIFY_FIRST
             raise
     if lost := repo.index.lost_snapshots().keys() - stored:
-        lost = lost - forgotten(repo) - given_up(repo)
-    if lost:
+        lost = lost - forgotten(repo) - given_up(repo) - accepted.keys()
+    for snapshot in sorted(lost)[:1]:
+        data = kept_manifest(repo, snapshot)
+        mends = data is not None and is_any_left(repo, data)
         raise CorruptionError(
-            f"the manifest of snapshot {min(lost).hex()[:12]} vanished from the repository",
-            detail="Nothing was deleted: what it needs is still there.",
-            hint="Put it back first: snap repair",
+            f"the manifest of snapshot {snapshot.hex()[:12]} vanished from the repository",
+            detail="Nothing was deleted: what it needs may still be there.",
+            hint="Put it back first: snap repair" if mends else VERIFY_FIRST,
         )
     return found
 
 
-def _marked(repo: Repository, table: FrameTable, roots: Collection[RecipeRoot]) -> Array:
-    """Return which chunks the snapshots *roots* need. Raises CorruptionError."""
+def _marked(repo: Repository, table: FrameTable, roots: _Roots) -> tuple[Array, Array]:
+    """Return which chunks the snapshots *roots* need, and which are left of what others needed.
+    Raises CorruptionError."""
     marker = Marker(table, repo.chunks)
-    marker.add(roots)
+    marker.add(roots.whole)
     if marker.missing:
         raise CorruptionError(
             f"{marker.missing} chunks that snapshots need are missing",
             detail="Nothing was deleted: what mends them may be among what is not needed.",
             hint=VERIFY_FIRST,
         )
-    return marker.is_live
+    marker.add_lossy(roots.left)
+    return marker.is_live, marker.is_left
 
 
 def _unreadable(repo: Repository) -> list[str]:

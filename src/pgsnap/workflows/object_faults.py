@@ -12,6 +12,7 @@ from pgsnap.format.small import decode_note, decode_tag, note_id
 from pgsnap.model import SnapshotHead, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.index_snapshots import SnapshotColumns
+from pgsnap.repository.losses import accepted_losses
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.index_faults import columns_of
@@ -78,7 +79,7 @@ def manifest_faults(
 def _missing(
     repo: Repository, wanted: dict[SnapshotId, str], there: set[SnapshotId]
 ) -> Iterator[Fault]:
-    gone = given_up(repo) | there
+    gone = given_up(repo) | there | accepted_losses(repo).keys()
     for snapshot in forgotten(repo):
         gone.add(snapshot)
     for snapshot, why in wanted.items():
@@ -188,6 +189,16 @@ def _head(data: bytes, content: SnapshotId) -> SnapshotHead | None:
         return decode_head(data, content)
     except CorruptionError:
         return None
+
+
+def is_any_left(repo: Repository, manifest: bytes) -> bool:
+    """Tell whether at least the list of sections is there of the snapshot of this *manifest*."""
+    try:
+        for _ in repo.sections(decode_manifest(manifest)):
+            pass
+    except CorruptionError:
+        return False
+    return True
 
 
 def _is_manifest(data: bytes) -> bool:

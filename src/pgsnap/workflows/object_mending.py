@@ -10,6 +10,7 @@ from pgsnap.format.manifest import decode_manifest, snapshot_id
 from pgsnap.format.small import decode_note, decode_tag, note_id
 from pgsnap.model import SnapshotId
 from pgsnap.repository import layout
+from pgsnap.repository.losses import accepted_losses
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.local import LocalStore
 from pgsnap.workflows.findings import REPAIR_FROM, Finding, delete_tag
@@ -17,6 +18,7 @@ from pgsnap.workflows.object_faults import (
     Fault,
     forgotten,
     given_up,
+    is_any_left,
     is_stored,
     kept_manifest,
     lost_while_forgotten,
@@ -74,6 +76,11 @@ class ObjectMender:
         for snapshot in given_up(repo) - gone:
             if not is_stored(repo, snapshot):
                 wanted.setdefault(snapshot, Fault(layout.snapshot_name(snapshot), "", None))
+        if self._other is not None:
+            # What was given up is taken back where a copy turned up.
+            for snapshot in accepted_losses(repo):
+                if is_stored(self._other, snapshot):
+                    wanted.setdefault(snapshot, Fault(layout.snapshot_name(snapshot), "", None))
         for snapshot, fault in wanted.items():
             if not is_stored(repo, snapshot):
                 self._manifest(snapshot, fault)
@@ -87,6 +94,10 @@ class ObjectMender:
         data, how = kept_manifest(self._repo, snapshot), "the index had it"
         if data is None and self._other is not None:
             data, how = self._of_other(name), f"taken from {self._other.path}"
+        if data is not None and self._other is None and not is_any_left(self._repo, data):
+            problem = f"{fault.problem} So is all that it lists.".strip()
+            self.lost.append(Finding("snapshot", name, problem, (snapshot,), (), REPAIR_FROM))
+            return
         if data is not None and snapshot_id(data) == snapshot:
             self._repo.put_back(snapshot, data)
             self._tell("snapshot", name, how)

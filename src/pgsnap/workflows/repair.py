@@ -29,6 +29,7 @@ from pgsnap.repository.inspection import (
     mend_rows,
     rows_of,
 )
+from pgsnap.repository.losses import accepted_losses
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.local import LocalStore
 from pgsnap.workflows.chunk_mending import ChunkMender
@@ -196,7 +197,8 @@ def _lost_sections(repo: Repository, progress: Progress) -> Iterator[Finding]:
     progress.phase("look at what is left")
     walk = SectionWalk(repo)
     walk.check_all(_readable(repo))
-    yield from walk.findings()
+    accepted = accepted_losses(repo).keys()
+    yield from (found for found in walk.findings() if not accepted >= set(found.snapshots))
 
 
 def _readable(repo: Repository) -> Iterator[tuple[SnapshotId, Snapshot]]:

@@ -21,6 +21,7 @@ from pgsnap.repository.inspection import (
     mend_rows,
     rows_of,
 )
+from pgsnap.repository.losses import accepted_losses
 from pgsnap.repository.read_history import ReadHistory, ReadState, SampleSize
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.base import ObjectInfo
@@ -28,6 +29,7 @@ from pgsnap.workflows.findings import REINDEX, REPAIR, REPAIR_FROM, Finding, del
 from pgsnap.workflows.index_faults import mend_snapshot_rows
 from pgsnap.workflows.object_faults import (
     Fault,
+    is_any_left,
     kept_manifest,
     lost_while_forgotten,
     manifest_faults,
@@ -176,7 +178,7 @@ class _Verification:
         self._progress.phase("verify objects")
         for fault in manifest_faults(repo, self._whole):
             hit = (fault.snapshot,) if fault.snapshot is not None else ()
-            mends = bool(fault.belongs) or (hit and kept_manifest(repo, hit[0]) is not None)
+            mends = bool(fault.belongs) or any(map(self._can_put_back, hit))
             command = REPAIR if mends else REPAIR_FROM
             self._tell("snapshot", fault, hit, command)
         for fault in note_faults(repo):
@@ -204,6 +206,11 @@ class _Verification:
                 f"an index was found damaged, put aside as {layout.INDEX_FILE}.damaged and made "
                 "anew; that file can be deleted"
             )
+
+    def _can_put_back(self, snapshot: SnapshotId) -> bool:
+        """Tell whether the index has the manifest, and what it lists is there."""
+        data = kept_manifest(self._repo, snapshot)
+        return data is not None and is_any_left(self._repo, data)
 
     def _tell(
         self, kind: str, fault: Fault, snapshots: tuple[SnapshotId, ...], command: str
@@ -358,7 +365,15 @@ class _Verification:
                     REPAIR,
                 )
             )
-        return [*self._found, *packs, *walk.findings()]
+        accepted = accepted_losses(self._repo).keys()
+        sections = []
+        for finding in walk.findings():
+            if accepted >= set(finding.snapshots):
+                words = ", ".join(snapshot.hex()[:12] for snapshot in finding.snapshots)
+                self.notices.append(f"what {words} lost of {finding.name} was given up")
+            else:
+                sections.append(finding)
+        return [*self._found, *packs, *sections]
 
     def verdicts(self, chosen: Sequence[SnapshotId], walk: SectionWalk) -> None:
         """Write down for each snapshot how it stands."""

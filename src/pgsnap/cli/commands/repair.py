@@ -9,10 +9,17 @@ import typer
 
 from pgsnap.cli import render
 from pgsnap.cli.config_file import absolute_path
-from pgsnap.cli.damage_view import finding_fields, finding_lines
+from pgsnap.cli.damage_view import (
+    finding_fields,
+    finding_lines,
+    loss_fields,
+    loss_lines,
+    way_out,
+)
 from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.world import cache_folder
-from pgsnap.errors import CorruptionError
+from pgsnap.cli.options import Yes
+from pgsnap.cli.world import cache_folder, open_repository, resolve
+from pgsnap.errors import CorruptionError, UnknownRevision, UsageError
 
 if TYPE_CHECKING:
     from pgsnap.workflows.repair import RepairReport
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 snap repair
 snap repair --from /mnt/copy/backups
+snap repair --accept-loss 862cb3
 """
 
 
@@ -34,6 +42,16 @@ def run(
             help="Another repository, to take from it what is lost here.",
         ),
     ] = None,
+    accept_loss: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accept-loss",
+            metavar="SNAPSHOT",
+            show_default=False,
+            help="Mend nothing; give up what this snapshot lost, so that gc goes on (repeatable).",
+        ),
+    ] = None,
+    yes: Yes = False,
 ) -> None:
     """Mend what is damaged or missing, from what is left and from a copy.
 
@@ -44,6 +62,15 @@ def run(
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings
+    if accept_loss:
+        if source is not None:
+            raise UsageError(
+                "--accept-loss mends nothing", hint="Mend first: snap repair --from PATH"
+            )
+        _accept(invocation, accept_loss, yes=yes)
+        return
+    if yes:
+        raise UsageError("--yes is about --accept-loss: a repair asks nothing")
     other = None if source is None else absolute_path(source, Path.cwd(), "--from")
     with invocation.audited(), invocation.progress() as progress:
         report = repair(
@@ -68,13 +95,41 @@ def run(
     )
     invocation.emit(_fields(report, invocation.notices), lines)
     if report.lost:
-        hint = "Mend it from a copy: snap repair --from PATH" if other is None else ""
+        copy = "Mend it from a copy: snap repair --from PATH" if other is None else ""
+        hint = way_out(report.lost, has_copy=other is not None) or copy
         raise CorruptionError(
             f"{render.plural(len(report.lost), 'thing')} could not be mended",
             detail="The next snap commit stores again all chunks that the database still has; the "
             "sections named above that consist of them are whole then.",
             hint=hint or "See what is left: snap verify",
         )
+
+
+def _accept(invocation: Invocation, words: list[str], *, yes: bool) -> None:
+    """Show what is lost, and note that it is given up."""
+    from pgsnap.workflows.losses import accept, find_losses, vanished
+
+    with open_repository(invocation, alone=True) as repo:
+        chosen = []
+        for word in words:
+            try:
+                chosen.append(resolve(invocation, repo, word))
+            except UnknownRevision:
+                found = vanished(repo, word)
+                chosen.append(found)
+                invocation.resolved.append(found.hex())
+        losses = find_losses(repo, chosen)
+        lines = loss_lines(losses, invocation.now)
+        invocation.propose(lines)
+        if not yes:
+            invocation.confirm("Give up what is lost?")
+        accept(repo, losses, by="snap repair")
+    fields = {
+        "accepted": [loss_fields(loss) for loss in losses],
+        "notices": invocation.notices,
+    }
+    done = f"gave up what {render.plural(len(losses), 'snapshot')} lost; gc keeps what is left"
+    invocation.emit(fields, [f"{done}. What is not needed of them: snap forget REV"])
 
 
 def _fields(report: RepairReport, notices: list[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pgsnap.cli import render
-from pgsnap.cli.damage_view import finding_fields, finding_lines
+from pgsnap.cli.damage_view import finding_fields, finding_lines, way_out
 from pgsnap.cli.duration import parse_duration
 from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.sample_size import parse_sample
@@ -85,11 +85,12 @@ def run(
     invocation.emit(_fields(report, invocation.notices), lines)
     if report.findings:
         commands = list(dict.fromkeys(finding.next for finding in report.findings))
+        give_up = way_out(report.findings, has_copy=True)
         raise CorruptionError(
             f"{render.plural(len(report.findings), 'finding')} of damage",
             detail="Chunks that were found damaged are stored again by the next commit that has "
             "them.",
-            hint=f"Run: {'; '.join(commands[:3])}",
+            hint=". ".join(filter(None, (f"Run: {'; '.join(commands[:3])}", give_up))),
         )
 
 
