@@ -330,8 +330,8 @@ def _roots(
     if lost := repo.index.lost_snapshots().keys() - stored:
         lost = lost - forgotten(repo) - given_up(repo) - accepted.keys()
     for snapshot in sorted(lost)[:1]:
-        data = kept_manifest(repo, snapshot)
-        mends = data is not None and is_any_left(repo, data)
+        manifest = kept_manifest(repo, snapshot)
+        mends = manifest is not None and is_any_left(repo, manifest)
         raise CorruptionError(
             f"the manifest of snapshot {snapshot.hex()[:12]} vanished from the repository",
             detail="Nothing was deleted: what it needs may still be there.",
