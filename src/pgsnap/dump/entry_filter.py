@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pgsnap.dump.bound_extension import BoundExtension
 from pgsnap.dump.ddl import GRANTOR
 from pgsnap.dump.entries import ENTRY, Entry, decode, encode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
@@ -45,16 +46,23 @@ class LeftOut:
     those between the tables *keys_between* (None: keeps all), and the making of the schema
     *public* where it is there already: `pg_dump --schema` makes it, and so does template0; and of
     subscriptions, *dead_rows*, that they keep them: the server makes a slot for that, whatever the
-    database is."""
+    database is; and all that belongs to *extensions*."""
 
     owners: bool = False
     rights: bool = False
     keys_between: frozenset[TableName] | None = None
     public: bool = False
     dead_rows: bool = False
+    extensions: tuple[BoundExtension, ...] = ()
 
     def __bool__(self) -> bool:
-        return self.owners or self.rights or self.public or self.keys_between is not None
+        return (
+            self.owners
+            or self.rights
+            or self.public
+            or self.keys_between is not None
+            or bool(self.extensions)
+        )
 
 
 def leave_out(
@@ -146,8 +154,13 @@ class _Filter:
 
     def _left(self) -> bytes:
         text = b"".join(self._parts)
+        if self._what.extensions and self._type and self._is_of_extension():
+            # What follows stays on its line of the dump.
+            return b"\n" * text.count(b"\n")
         if self._type == b"SEQUENCE":
             text = wide_identity(text)
+        elif self._type == b"SEQUENCE SET":
+            text = wide_values(text)
         if self._what.public and self._type == b"SCHEMA":
             text = _MAKES_PUBLIC.sub(b"CREATE SCHEMA IF NOT EXISTS ", text, count=1)
         if self._what.rights and self._type in _RIGHTS:
@@ -167,6 +180,10 @@ class _Filter:
         self._last.hold(rank, self._entry.owner, text)
         # What follows stays on its line of the dump.
         return b"\n" * text.count(b"\n")
+
+    def _is_of_extension(self) -> bool:
+        name, kind, schema = (decode(part, self._encoding) for part in self._entry[:3])
+        return any(extension.owns(kind, schema, name) for extension in self._what.extensions)
 
     def _rank(self, text: bytes) -> int | None:
         """Return where the entry stands among those that come last, None for all others."""
@@ -220,6 +237,9 @@ def _filter_of(
     if section is not None and section.kind in _DEFINITIONS:
         return _Filter(what, encoding, last)
     if section is not None and section.kind is SectionKind.SEQUENCES:
+        # Entry by entry only where some are to be left out: there may be very many.
+        if what.extensions:
+            return _Filter(replace(what, owners=False), encoding, last)
         return _Sequences(what, encoding, last)
     if section is not None and section.kind is SectionKind.LARGE_OBJECTS and what.owners:
         return _LargeObjects(what, encoding, last)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 
 from blake3 import blake3
@@ -28,15 +28,17 @@ def snapshot_stream(
     restrict_key: str | None,
     sections: Collection[SectionName] | None = None,
     also: Collection[SectionKind] = (),
+    first: Collection[tuple[str, str]] = (),
     on_section: Callable[[Section], None] | None = None,
 ) -> Iterator[bytes]:
     """Yield the text of *snapshot*'s dump, in order, with its volatile lines put back.
 
     *sections* chooses by name; None means the whole dump, without the sections of NOT_SENT that are
-    not in *also*. What follows the end mark of a dump would be no part of it: it goes before.
-    *restrict_key* stands in the ``\\restrict`` lines; None leaves these lines out. *on_section* is
-    told each section before its first byte. Raises CorruptionError in mid-stream, so what came
-    before must not be taken for a whole dump: end of iteration alone means that.
+    not in *also*. What follows the end mark of a dump would be no part of it: it goes before. Rows
+    of the tables *first* go before those of others. *restrict_key* stands in the ``\\restrict``
+    lines; None leaves these lines out. *on_section* is told each section before its first byte.
+    Raises CorruptionError in mid-stream, so what came before must not be taken for a whole dump:
+    end of iteration alone means that.
     """
     left_out = NOT_SENT.difference(also)
     chosen = [
@@ -47,6 +49,7 @@ def snapshot_stream(
     ]
     if also:
         chosen.sort(key=lambda section: section.name.kind is SectionKind.TRAILER)
+    chosen = with_rows_first(chosen, first)
     # Closed here, not as it is deleted: an interrupt is swallowed there, and comes late.
     with closing(_section_parts(repo, chosen)) as parts:
         for section in chosen:
@@ -55,6 +58,26 @@ def snapshot_stream(
             lines = [line for line in snapshot.volatile if line.section == section.name]
             blocks = _one_section(section, parts)
             yield from put_back(section.name, blocks, lines, restrict_key) if lines else blocks
+
+
+def with_rows_first(
+    sections: Sequence[Section], first: Collection[tuple[str, str]]
+) -> list[Section]:
+    """Return *sections* with the rows of the tables *first* before those of all others."""
+    ahead = {
+        section.name
+        for section in sections
+        if section.name.kind is SectionKind.DATA
+        and (section.name.schema, section.name.name) in first
+    }
+    if not ahead:
+        return list(sections)
+    start = next(at for at, each in enumerate(sections) if each.name.kind is SectionKind.DATA)
+    return [
+        *sections[:start],
+        *(section for section in sections[start:] if section.name in ahead),
+        *(section for section in sections[start:] if section.name not in ahead),
+    ]
 
 
 def _section_parts(repo: Repository, chosen: list[Section]) -> Generator[tuple[bool, bytes]]:

@@ -90,12 +90,14 @@ class SequenceDiff:
 
 @dataclass(frozen=True, slots=True)
 class EntryDiff:
-    """A definition that differs: its text on either side, None where it is not."""
+    """A definition that differs: its text on either side, None where it is not. *key* is its type,
+    schema and name."""
 
     title: str
     table: TableName | None
     before: str | None
     after: str | None
+    key: tuple[str, str, str] = ("", "", "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ def definitions(before: Version, after: Version) -> list[EntryDiff]:
             was = old.get(key)
             if was is None or was.text != entry.text:
                 text = was.text if was is not None else None
-                found.append(EntryDiff(entry.title, entry.table, text, entry.text))
+                found.append(EntryDiff(entry.title, entry.table, text, entry.text, key[:3]))
         found += [
-            EntryDiff(entry.title, entry.table, entry.text, None)
+            EntryDiff(entry.title, entry.table, entry.text, None, key[:3])
             for key, entry in old.items()
             if key not in new
         ]

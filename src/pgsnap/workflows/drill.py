@@ -326,7 +326,8 @@ class _Drill:
     def _compare(self, server: Server) -> None:
         started = time.monotonic()
         newer, origin = self.options.allow_newer_client, self.snapshot.origin
-        copy = Copy(server, self.name, self.token, newer, origin)
+        left_out = self.plan.extensions.left_out if self.plan is not None else ()
+        copy = Copy(server, self.name, self.token, newer, origin, left_out)
         try:
             found = compare(self.repo, self.snapshot_id, copy, self.progress)
         except Interrupted:

@@ -8,10 +8,11 @@ they are the same (docs/cli.md, "snap drill").
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pgsnap.dump.bound_extension import BoundExtension
 from pgsnap.dump.copy_text import values
 from pgsnap.dump.entries import decode
 from pgsnap.errors import Interrupted, SnapError
@@ -26,12 +27,12 @@ from pgsnap.model import (
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
-from pgsnap.sources.extensions import left_out_rows
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.requirements import source_major
-from pgsnap.words import plural, size, some
+from pgsnap.words import plural, size
 from pgsnap.workflows.diff import diff, diff_rows
 from pgsnap.workflows.diff_report import DiffReport, TableDiff, TableName
+from pgsnap.workflows.drill_extensions import not_proven, without_left_out
 from pgsnap.workflows.drill_fixed_point import unstable_definitions
 from pgsnap.workflows.drill_report import (
     Outcome,
@@ -65,13 +66,14 @@ class Comparison:
 @dataclass(frozen=True, slots=True)
 class Copy:
     """The database that *origin*'s snapshot was restored to. *token* is that of the drill's own
-    session, which shows that it is in use."""
+    session, which shows that it is in use. The extensions *left_out* cannot be made in it."""
 
     server: Server
     name: str
     token: str
     allow_newer: bool
     origin: Origin
+    left_out: tuple[BoundExtension, ...] = ()
 
 
 def compare(
@@ -79,28 +81,19 @@ def compare(
 ) -> Comparison:
     """Dump *copy* and compare it with the snapshot. Nothing is stored. Raises what a dump does,
     and CorruptionError."""
-    report = diff(repo, snapshot_id, _source(copy), progress=progress)
+    report = without_left_out(
+        diff(repo, snapshot_id, _source(copy), progress=progress), copy.left_out
+    )
     found = _tables(repo, snapshot_id, copy, report)
     why_not = _not_comparable(report, copy.server)
     outcomes = {
         "contents": _contents(report, found),
         "schema": _schema(report, copy, snapshot_id, why_not),
-        "extensions": _extensions(report),
+        "extensions": _extensions(report, copy.left_out),
         "sequences": _sequences(report),
         "large-objects": _large_objects(report, why_not),
     }
-    return Comparison(outcomes, tuple(found), _not_proven(report))
-
-
-def _not_proven(report: DiffReport) -> tuple[str, ...]:
-    """Return what both dumps lack, so that nothing is known of it."""
-    lost = left_out_rows(report.before.origin, report.after.origin)
-    if not lost:
-        return ()
-    return (
-        f"not proven, and not restored: the rows of {some(lost)}, which extensions keep and"
-        " pg_dump leaves out",
-    )
+    return Comparison(outcomes, tuple(found), not_proven(report, copy.left_out))
 
 
 def _source(copy: Copy, *options: str) -> PostgresSource:
@@ -302,14 +295,15 @@ def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: st
     )
 
 
-def _extensions(report: DiffReport) -> Outcome:
+def _extensions(report: DiffReport, left_out: Sequence[BoundExtension]) -> Outcome:
     before, after = (_versions(v.origin.properties) for v in (report.before, report.after))
     if report.before.origin.only_schemas:
         return skipped("the snapshot is of some schemas only, and extensions belong to none")
     if before is None or after is None:
         return skipped("the snapshot is of a file, which does not tell the versions")
+    gone = {extension.name for extension in left_out}
     lines = []
-    for name in sorted(before.keys() | after.keys()):
+    for name in sorted((before.keys() | after.keys()) - gone):
         was, now = before.get(name, "none"), after.get(name, "none")
         if was != now:
             lines.append(f"{name}: {was} in the snapshot, {now} restored")
@@ -320,6 +314,9 @@ def _extensions(report: DiffReport) -> Outcome:
             hint="The server installs its newest version. In the live database: ALTER EXTENSION"
             " NAME UPDATE; then commit again.",
         )
+    if gone:
+        names = ", ".join(sorted(gone))
+        return skipped(f"{names} cannot be made in a scratch database; all others are equal")
     return passed(
         ", ".join(f"{name} {words}" for name, words in before.items()) or "there are none"
     )

@@ -55,10 +55,12 @@ from pgsnap.targets.scratch import (
 from pgsnap.targets.subscriptions import drop_subscriptions
 from pgsnap.targets.swap import Rename, SwapReport, swap_aside
 from pgsnap.workflows.kept_notes import drop_kept, note_if_never_made, note_what_is_gone
-from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
+from pgsnap.workflows.restore_added import add_left_out
+from pgsnap.workflows.restore_plan import RestorePlan
 from pgsnap.workflows.restore_recount import look_again
 from pgsnap.workflows.restore_report import PhaseSeconds, RestoreReport
 from pgsnap.workflows.restore_roles import make_missing_roles
+from pgsnap.workflows.restore_sections import planned_sections
 from pgsnap.workflows.restore_stream import dump_for_psql
 
 
@@ -239,7 +241,6 @@ class _Restore:
         self.progress.phase("load", self.plan.plain_bytes)
         psql = self.plan.psql or self.server.tool("psql")
         key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
-        sections = sections_to_send(self.repo, self.snapshot, self.plan.options.tables)
         with self._timed("load"):
             child = server.start_tool(
                 psql,
@@ -252,11 +253,10 @@ class _Restore:
                 feeder = Feeder(
                     child,
                     restrict_key=key,
-                    expected=expected_rows(sections),
+                    expected=expected_rows(planned_sections(self.repo, self.snapshot, self.plan)),
                     exact=self.snapshot.origin.is_pg_dump,
                     progress=self.progress,
                 )
-
                 blocks = dump_for_psql(
                     self.repo,
                     self.snapshot,
@@ -338,7 +338,9 @@ class _Restore:
             return report
 
     def _look_after(self) -> None:
-        """Read back what the database is now; a difference is told, not mended."""
+        """Add what needs the database's name, and read back what it is now: a difference is told,
+        not mended."""
+        self.warnings += add_left_out(self.repo, self.snapshot, self.plan, self.server, self.token)
         if self.plan.properties is None:
             return
         try:

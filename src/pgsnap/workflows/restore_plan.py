@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from pgsnap.errors import CorruptionError, StoreError, TargetExists, UsageError
-from pgsnap.model import DatabaseProperties, Section, SectionKind, ServerInfo, Snapshot, SnapshotId
+from pgsnap.model import DatabaseProperties, SectionKind, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.label_chains import Chains
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import NOT_SENT, snapshot_stream
+from pgsnap.repository.stream import snapshot_stream
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
@@ -44,10 +44,17 @@ from pgsnap.workflows.restore_checks import (
     what_goes_back,
 )
 from pgsnap.workflows.restore_definitions import check_definitions
+from pgsnap.workflows.restore_extensions import (
+    NO_EXTENSIONS,
+    ExtensionPlan,
+    plan_extensions,
+    without_left_out,
+)
+from pgsnap.workflows.restore_sections import sections_to_send
 from pgsnap.workflows.retention import safety_tag
 from pgsnap.workflows.server_checks import another_server, check_chain, has_nothing
 from pgsnap.workflows.table_names import extension_sequences, with_rows_of
-from pgsnap.workflows.table_rows import by_way_of_others, rows_by_table
+from pgsnap.workflows.table_rows import by_way_of_others
 from pgsnap.workflows.trust import check_text, check_trust
 
 
@@ -114,6 +121,7 @@ class RestorePlan:
     psql: Tool | None = None
     read_only: ReadOnly | None = None
     extension_sequences: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+    extensions: ExtensionPlan = NO_EXTENSIONS
 
     def check(self) -> None:
         """Raise TargetRefused with every reason that forbids this restore."""
@@ -185,8 +193,16 @@ def plan_restore(
             if (tag := safety_tag(repo, snapshot_id, snapshot.database)) is not None:
                 replaced = f"this snapshot is what an earlier restore replaced ({tag})"
                 findings += Findings(warnings=(replaced,))
-        findings += check_requirements(
-            session, me, snapshot, missing, create_roles=options.create_roles, psql=psql
+        extensions, told = plan_extensions(
+            repo, snapshot, session, database, replaces=live is not None
+        )
+        findings += told + check_requirements(
+            session,
+            me,
+            without_left_out(snapshot, extensions),
+            missing,
+            create_roles=options.create_roles,
+            psql=psql,
         )
         findings += check_whole(snapshot, live, partial=options.partial)
         findings += Findings(warnings=tuple(left_behind(snapshot.origin)))
@@ -202,7 +218,7 @@ def plan_restore(
             trust_sql=options.trust_sql,
             as_superuser=options.as_superuser,
         )
-        sections = sections_to_send(repo, snapshot, options.tables)
+        sections = sections_to_send(repo, snapshot, options.tables, extensions)
         findings += by_way_of_others(repo, snapshot, options.tables)
         need = needed_bytes(snapshot)
         free, space = check_space(
@@ -235,22 +251,8 @@ def plan_restore(
         psql=psql,
         read_only=read_only,
         extension_sequences={} if options.tables else extension_sequences(repo, snapshot),
+        extensions=extensions,
     )
-
-
-def sections_to_send(
-    repo: Repository, snapshot: Snapshot, tables: Collection[tuple[str, str]]
-) -> list[Section]:
-    """Return the sections that psql gets; where *tables* are named, rows of no others."""
-    rows = rows_by_table(repo, snapshot) if tables else {}
-    wanted = {section.name for table in tables for section in rows.get(table, ())}
-    return [
-        section
-        for section in repo.sections(snapshot)
-        if section.name.kind not in NOT_SENT
-        and not (tables and section.name.kind is SectionKind.LARGE_OBJECTS)
-        and not (tables and section.name.kind is SectionKind.DATA and section.name not in wanted)
-    ]
 
 
 def _exists(there: LiveDatabase) -> TargetExists:

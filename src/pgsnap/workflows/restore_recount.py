@@ -10,7 +10,8 @@ from pgsnap.sessions.base import Session
 from pgsnap.targets.extension_sequences import set_extension_sequences
 from pgsnap.targets.feeder import expected_rows
 from pgsnap.targets.recount import check_rows, set_back_sequences
-from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
+from pgsnap.workflows.restore_plan import RestorePlan
+from pgsnap.workflows.restore_sections import planned_sections
 
 
 def look_again(
@@ -19,7 +20,7 @@ def look_again(
     """Count the tables in *session*'s database, set back sequences that moved, and set those of
     extensions. Returns warnings. Raises RestoreFailed where a table has other rows than the
     snapshot."""
-    sections = sections_to_send(repo, snapshot, plan.options.tables)
+    sections = planned_sections(repo, snapshot, plan)
     warnings = check_rows(session, expected_rows(sections))
     names = [s.name for s in sections if s.name.kind is SectionKind.SEQUENCES]
     text = b"".join(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))

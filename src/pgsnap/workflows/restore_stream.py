@@ -11,7 +11,8 @@ from pgsnap.repository.stream import snapshot_stream
 from pgsnap.targets.dumptext import without_unknown_sets
 from pgsnap.targets.requirements import source_major
 from pgsnap.targets.row_order import Table, keep_order, tables_to_keep
-from pgsnap.workflows.restore_plan import RestorePlan, sections_to_send
+from pgsnap.workflows.restore_plan import RestorePlan
+from pgsnap.workflows.restore_sections import planned_sections
 
 
 def dump_for_psql(
@@ -45,7 +46,7 @@ def dump_for_psql(
     def section() -> Section | None:
         return sent[0] if sent else None
 
-    sections = sections_to_send(repo, snapshot, plan.options.tables)
+    sections = planned_sections(repo, snapshot, plan)
     if plan.server.major < (source_major(snapshot.origin) or 0):
         # An older server has not the functions that take them; it makes statistics of its own.
         sections = [each for each in sections if each.name.kind is not SectionKind.STATISTICS]
@@ -54,6 +55,7 @@ def dump_for_psql(
         snapshot,
         restrict_key=None,
         sections={each.name for each in sections},
+        first=plan.extensions.first,
         on_section=reading,
     )
     blocks = without_unknown_sets(blocks, name, plan.server.major)
@@ -73,4 +75,5 @@ def _left_out(snapshot: Snapshot, plan: RestorePlan) -> LeftOut:
         # Of a file it is not known how it was dumped.
         public=bool(origin.only_schemas) or origin.kind is SourceKind.FILE,
         dead_rows=options.scratch,
+        extensions=plan.extensions.left_out,
     )
