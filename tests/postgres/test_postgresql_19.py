@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from contract.source_contract import read
+from pgsnap.demo.binaries import find_all
+from pgsnap.demo.cluster import Cluster
 from pgsnap.errors import DumpFailed
 from pgsnap.model import Setting
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.sources.properties import read_properties
 from pgsnap.targets.preflight import look_at
+from pgsnap.workflows.diff import diff, diff_rows
 from pgsnap.workflows.restore_checks import what_goes_back
 from pgsnap.workflows.restore_plan import RestoreOptions
 from support.databases import Database, new_name
@@ -89,3 +92,45 @@ def test_a_role_that_reads_everything_reads_large_objects(database: Database) ->
         read(PostgresSource(server))
     finally:
         database.psql("DROP OWNED BY reader; DROP ROLE reader")
+
+
+@pytest.fixture
+def older() -> Iterator[Database]:
+    """A database of the newest PostgreSQL before 19 that is on this host."""
+    found = {major: one for major, one in find_all().items() if major < 19}
+    if not found:
+        pytest.skip("needs an older PostgreSQL too: run `make test-all-versions`")
+    with Cluster(found[max(found)], fsync=False, settings={"shared_buffers": "32MB"}) as cluster:
+        cluster.create_database("shop")
+        yield Database(cluster, "shop")
+
+
+def test_values_that_19_writes_otherwise_are_no_difference(
+    repo: Repository, older: Database, database: Database
+) -> None:
+    older.psql(
+        'CREATE TABLE places (id int PRIMARY KEY, "At; it" pg_lsn, several pg_lsn[], t text);'
+        "INSERT INTO places SELECT i, '0/0'::pg_lsn + i, ARRAY['F/0'::pg_lsn + i, NULL],"
+        " 'A/0000000B' FROM generate_series(1, 5000) i"
+    )
+    snapshot = commit_database(repo, server_of(older))
+    server = server_of(database)
+    name = new_name("moved")
+    try:
+        restore_now(repo, snapshot, server, RestoreOptions(to=name, create_roles=True))
+        moved = Database(database.cluster, name)
+        assert "0/00000001" in moved.psql("SELECT * FROM places WHERE id = 1")
+        found = diff(repo, snapshot, PostgresSource(server, database=name))
+        assert not any(table.rows_differ for table in found.tables)
+        moved.psql(
+            "UPDATE places SET \"At; it\" = '1/A' WHERE id = 7; DELETE FROM places WHERE id = 9"
+        )
+        (table,) = diff(repo, snapshot, PostgresSource(server, database=name)).tables
+        assert (table.removed, table.added, table.changed) == (1, 0, 1)
+        later = commit_database(repo, server_of(moved))
+        (table,) = diff(repo, snapshot, later).tables
+        assert (table.removed, table.added, table.changed) == (1, 0, 1)
+        with diff_rows(repo, snapshot, later, "public.places") as rows:
+            assert len(list(rows.changes(None))) == 2
+    finally:
+        database.cluster.drop_database(name)

@@ -144,6 +144,23 @@ def primary_keys(text: bytes, encoding: str) -> Mapping[tuple[str, str], tuple[s
     return keys
 
 
+def columns_of_type(
+    text: bytes, encoding: str, type_name: str
+) -> Mapping[tuple[str, str], frozenset[str]]:
+    """Return each table's columns of that type, or of arrays of it, as pg_dump writes them: one on
+    each line."""
+    if type_name.encode() not in text:
+        return {}
+    column = re.compile(rb"^ {4}(%b) %b(?:\[\])*(?=[,\s]|$)" % (_NAME, type_name.encode()), re.M)
+    found = {}
+    for entry in ddl_entries(text, encoding).values():
+        if entry.type == "TABLE" and entry.table is not None:
+            names = column.findall(entry.text.encode("utf-8", "surrogateescape"))
+            if names:
+                found[entry.table] = frozenset(_unquoted(name, "UTF8") for name in names)
+    return found
+
+
 def identifiers(words: bytes, encoding: str) -> tuple[str, ...]:
     """Return the names of a list such as ``id, "Order No"``."""
     return tuple(_unquoted(match[0], encoding) for match in _IDENTIFIER.finditer(words))

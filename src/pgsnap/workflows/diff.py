@@ -140,11 +140,14 @@ def diff_rows(
             pair = before.tables.get(table, []), second.tables.get(table, [])
             columns = _columns(repo, before, pair[0]), _columns(repo, second, pair[1])
             key = diff_schema.shared_keys(before, second).get(table, ())
-            rows = stack.enter_context(_row_difference(pair, columns, key, keep_texts=True))
+            others = diff_schema.respelled_columns(before).get(table, frozenset())
+            made = _row_difference(pair, columns, key, others, keep_texts=True)
+            rows = stack.enter_context(made)
             _feed(repo, pair, rows, progress)
         else:
             opened: dict[TableName, tuple[RowDifference, tuple[str, ...] | None]] = {}
             keys = diff_schema.keys_of(before)
+            respelled = diff_schema.respelled_columns(before)
 
             def open_rows(found: TableName, names: tuple[str, ...] | None) -> RowDifference | None:
                 if name not in names_of(found):
@@ -152,7 +155,13 @@ def diff_rows(
                 if found not in opened:
                     parts = before.tables.get(found, [])
                     both = _columns(repo, before, parts), names
-                    made = _row_difference((parts, []), both, keys.get(found, ()), keep_texts=True)
+                    made = _row_difference(
+                        (parts, []),
+                        both,
+                        keys.get(found, ()),
+                        respelled.get(found, frozenset()),
+                        keep_texts=True,
+                    )
                     opened[found] = stack.enter_context(made), names
                 return opened[found][0]
 
@@ -184,15 +193,17 @@ def _compare_stored(
     progress.phase("diff")
     read_bytes = 0
     old, new = before.tables, after.tables
+    respelled = diff_schema.respelled_columns(before)
     for table in differing_tables(before, after):
         pair = old.get(table, []), new.get(table, [])
         if not pair[0] or not pair[1] or any(s.rows is None for part in pair for s in part):
             continue
         key = keys.get(table, ())
         columns: tuple[tuple[str, ...] | None, tuple[str, ...] | None] = (None, None)
-        if key:
+        others = respelled.get(table, frozenset())
+        if key or others:
             columns = _columns(repo, before, pair[0]), _columns(repo, after, pair[1])
-        with _row_difference(pair, columns, key) as rows:
+        with _row_difference(pair, columns, key, others) as rows:
             read_bytes += _feed(repo, pair, rows, progress)
             counted[table] = rows.finish()
     return read_bytes
@@ -207,6 +218,7 @@ def _compare_source(
     progress: Progress,
 ) -> tuple[Version, int]:
     old = before.tables
+    respelled = diff_schema.respelled_columns(before)
     open_now: dict[TableName, RowDifference] = {}
 
     def open_rows(table: TableName, names: tuple[str, ...] | None) -> RowDifference | None:
@@ -219,7 +231,8 @@ def _compare_source(
         for each in counted:
             open_now.pop(each, None)
         columns = _columns(repo, before, old[table]), names
-        open_now[table] = _row_difference((old[table], []), columns, keys.get(table, ()))
+        others = respelled.get(table, frozenset())
+        open_now[table] = _row_difference((old[table], []), columns, keys.get(table, ()), others)
         return open_now[table]
 
     try:
@@ -263,6 +276,7 @@ def _row_difference(
     pair: tuple[list[Section], list[Section]],
     columns: tuple[tuple[str, ...] | None, tuple[str, ...] | None],
     key: tuple[str, ...],
+    respelled: frozenset[str],
     *,
     keep_texts: bool = False,
 ) -> RowDifference:
@@ -276,6 +290,15 @@ def _row_difference(
         keys = (
             Key([first.index(name) for name in key], len(first)),
             Key([second.index(name) for name in key], len(second)),
+        )
+    if respelled and first is not None and second is not None:
+        from pgsnap.chunking.respelled_rows import RespelledRows
+
+        places = tuple(
+            [names.index(n) for n in names if n in respelled] for names in columns if names
+        )
+        return RespelledRows(
+            keys, (places[0], places[1]), keep_texts=keep_texts, rows_expected=expected
         )
     return RowDifference(keys, keep_texts=keep_texts, rows_expected=expected)
 

@@ -75,7 +75,8 @@ class TableDiff:
 
     @property
     def reordered(self) -> bool:
-        """Whether both sides have the same rows in another order."""
+        """Whether both sides have the same rows in another order, or as another version of
+        PostgreSQL writes them."""
         return self.in_before and self.in_after and not (self.rows_differ or self.schema_changed)
 
 

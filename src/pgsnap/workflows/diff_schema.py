@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from pgsnap.dump.ddl import DdlEntry, ddl_entries, primary_keys, sequence_values
+from pgsnap.dump.ddl import (
+    DdlEntry,
+    columns_of_type,
+    ddl_entries,
+    primary_keys,
+    sequence_values,
+)
 from pgsnap.model import SectionKind
 from pgsnap.workflows.diff_report import EntryDiff, SequenceDiff, TableName, Version
 
@@ -42,6 +48,12 @@ def _entries(version: Version, kind: SectionKind) -> dict[tuple[str, str, str, i
 
 def _text(version: Version, kind: SectionKind) -> bytes:
     return b"".join(version.read(s) for name, s in version.sections.items() if name.kind is kind)
+
+
+def respelled_columns(version: Version) -> Mapping[TableName, frozenset[str]]:
+    """Return the columns whose values some versions of PostgreSQL write otherwise than others."""
+    text = _text(version, SectionKind.PRE_DATA)
+    return columns_of_type(text, version.origin.client_encoding, "pg_lsn")
 
 
 def keys_of(version: Version) -> dict[TableName, tuple[str, ...]]:

@@ -87,7 +87,7 @@ def compare(
     found = _tables(repo, snapshot_id, copy, report)
     why_not = _not_comparable(report, copy.server)
     outcomes = {
-        "contents": _contents(report, found),
+        "contents": _contents(report, found, why_not),
         "schema": _schema(report, copy, snapshot_id, why_not),
         "extensions": _extensions(report, copy.left_out),
         "sequences": _sequences(report),
@@ -205,11 +205,12 @@ def _row(change: RowChange, rows: TableRows) -> RowFinding:
     return RowFinding(kind, {}, (), shown.rstrip("\n")[:_TEXT_CHARACTERS])
 
 
-def _contents(report: DiffReport, found: list[TableFinding]) -> Outcome:
+def _contents(report: DiffReport, found: list[TableFinding], why_not: str) -> Outcome:
     sections = report.before.tables
     rows = sum(s.rows or 0 for parts in sections.values() for s in parts)
+    how = "order, or are written otherwise by this version" if why_not else "order"
     reordered = [
-        f"the rows of {_shown(t.table)} came back in another order"
+        f"the rows of {_shown(t.table)} came back in another {how}"
         for t in report.tables
         if t.reordered and t.bytes_before and not _differs(t)
     ]
