@@ -12,9 +12,8 @@ import re
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pgsnap.errors import QueryFailed, RestoreFailed
 from pgsnap.limits import READ_BYTES
@@ -22,8 +21,10 @@ from pgsnap.model import Section, SectionKind, SectionName
 from pgsnap.progress import SILENT, Progress
 from pgsnap.runners.base import Child
 from pgsnap.sessions.base import Session, literal
+from pgsnap.targets.load_help import Facts, help_for
+from pgsnap.targets.load_places import Places
 from pgsnap.targets.naming import application_name
-from pgsnap.targets.psql_messages import failure_in, restore_failed
+from pgsnap.targets.psql_messages import Help, failure_in, restore_failed
 
 # No -q: the command tags (COPY 123) are what the server's row counts are read from.
 PSQL_ARGUMENTS = (
@@ -43,10 +44,6 @@ _SETTLE_POLL_SECONDS = 0.05
 # must have had nothing to do by then.
 _STUCK_POLL_SECONDS = 10.0
 STUCK_AFTER_SECONDS = 20.0
-# The head that pg_dump writes before an entry. In a function's body it may be another's; then an
-# error's place is told less well.
-_ENTRY_HEAD = re.compile(rb"^-- (?:Data for )?Name: (.{1,200}?); Type: ([A-Z ]+); Schema: ", re.M)
-_ENTRIES_HELD = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,48 +63,6 @@ class FeedResult:
     seconds: float
 
 
-@dataclass(slots=True)
-class _Places:
-    """Which line each section began at, to name the section of an error's line.
-
-    *line* is the line of psql's input that comes next, *first* the dump's own first one,
-    *inserted* are lines of ours between the dump's, *entries* the latest entries' heads: psql is
-    never further behind than what the pipe and its own buffers hold.
-    """
-
-    line: int = 1
-    first: int = 1
-    inserted: list[int] = field(default_factory=list)
-    starts: list[tuple[int, SectionName]] = field(default_factory=list)
-    entries: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=_ENTRIES_HELD))
-
-    def begin(self, name: SectionName) -> None:
-        self.starts.append((self.line, name))
-
-    def pass_block(self, block: bytes) -> None:
-        """Count the lines of a block of the dump, and note the entries that begin in it."""
-        counted = 0
-        if self.starts and self.starts[-1][1].kind is not SectionKind.DATA:
-            for head in _ENTRY_HEAD.finditer(block):
-                self.line += block.count(b"\n", counted, head.start())
-                counted = head.start()
-                name, kind = (part.decode("utf-8", "replace") for part in head.groups())
-                self.entries.append((self.line, f"{kind} {name}"))
-        self.line += block.count(b"\n", counted)
-
-    def of_dump(self, line: int) -> int:
-        return line - self.first + 1 - sum(ours < line for ours in self.inserted)
-
-    def at(self, line: int) -> str:
-        """Name the section, and the entry, that *line* belongs to."""
-        before = [name for start, name in self.starts if start <= line]
-        if not before:
-            return "the beginning"
-        entries = [entry for start, entry in self.entries if start <= line]
-        with_entry = entries and before[-1].kind is not SectionKind.DATA
-        return f"{before[-1]}: {entries[-1]}" if with_entry else str(before[-1])
-
-
 class Feeder:
     """One load through one psql. `section_begins` is to be called as each section starts."""
 
@@ -118,17 +73,20 @@ class Feeder:
         restrict_key: str | None,
         expected: Sequence[Expected] | None,
         exact: bool = True,
+        facts: Callable[[], Facts] | None = None,
         progress: Progress = SILENT,
     ) -> None:
         """*restrict_key* wraps the whole stream in ``\\restrict`` (None: psql does not know it).
         *expected* are the COPY sections in the dump's order. Where they are not *exact*, other SQL
-        may copy more, and change how many rows it takes; but each of them must be run."""
+        may copy more, and change how many rows it takes; but each of them must be run. *facts*
+        looks at the server for what explains an error."""
         self._child = child
         self._key = restrict_key
         self._expected = expected
         self._exact = exact
+        self._facts = facts
         self._progress = progress
-        self._places = _Places()
+        self._places = Places()
         self._tags = _TagReader(child)
 
     @property
@@ -244,8 +202,10 @@ class Feeder:
         stderr = self._child.stderr_text()
         failure = failure_in(stderr)
         line = failure.line if failure is not None and failure.line else self._places.line
-        where = f"line {self._places.of_dump(line)} of the dump, in {self._places.at(line)}"
-        return restore_failed(failure, stderr, status, where, fallback=fallback)
+        place = self._places.at(line)
+        where = f"line {self._places.of_dump(line)} of the dump, in {place}"
+        known = help_for(failure, place, self._facts) if failure is not None else Help()
+        return restore_failed(failure, stderr, status, where, known, fallback=fallback)
 
 
 def _question(nonce: str) -> bytes:

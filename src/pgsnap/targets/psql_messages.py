@@ -21,34 +21,26 @@ _IN_FAILED_TRANSACTION = "25P02"
 _LOST = "connection to server was lost"
 _PARTS = frozenset({"DETAIL", "HINT", "QUERY", "CONTEXT", "LINE", "LOCATION"})
 
-_HINTS = {
-    "42883": "A dump is loaded with an empty search_path, so a function that names another without"
-    " its schema fails in an index, a constraint or a view. In the source database give the"
-    " function its own path (ALTER FUNCTION ... SET search_path = ...), then commit again.",
-    "42P01": "A dump is loaded with an empty search_path, so a function that names a table without"
-    " its schema fails in an index, a constraint or a view. In the source database give the"
-    " function its own path (ALTER FUNCTION ... SET search_path = ...), then commit again.",
-    "22023": "If a tablespace is missing, make it; `snap cat REV --section globals` shows it. If a"
-    " provider of security labels is not loaded, let the server load it (shared_preload_libraries"
-    " or session_preload_libraries).",
-    "42704": "If a role is missing, --create-roles makes it.",
-    "42501": "Connect as a superuser. Any other role must be a member of every owner in the"
-    " snapshot, and these must be members of the owners of their schemas (docs/roles.md).",
-    "53100": "Free space where the server keeps its data, then run the restore again.",
-    "58P01": "Install the extension's files on the server, then run the restore again.",
-    "0A000": "Install the extension's files on the server, then run the restore again.",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class PsqlFailure:
-    """The error that psql told. *line* counts from 1 in what was fed, 0 if it told none."""
+    """The error that psql told. *line* counts from 1 in what was fed, 0 if it told none;
+    *context* is where the server was at: in a function, say."""
 
     message: str
     detail: str = ""
     hint: str = ""
     sqlstate: str = ""
     line: int = 0
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """Why something failed, and what helps; both may be empty."""
+
+    detail: str = ""
+    hint: str = ""
 
 
 def failure_in(stderr: str) -> PsqlFailure | None:
@@ -84,16 +76,23 @@ def _server_failure(line: re.Match[str], following: list[str]) -> PsqlFailure:
         hint=extra.get("HINT", ""),
         sqlstate=line.group(2),
         line=int(line.group(1)),
+        context=extra.get("CONTEXT", ""),
     )
 
 
 def restore_failed(
-    failure: PsqlFailure | None, stderr: str, status: int | None, where: str, *, fallback: str
+    failure: PsqlFailure | None,
+    stderr: str,
+    status: int | None,
+    where: str,
+    known: Help,
+    *,
+    fallback: str,
 ) -> RestoreFailed:
     """Return the error that tells why psql failed, and at which place (*where*) of the dump.
 
     *failure* is what `failure_in` made of *stderr*; *status* is psql's exit status, None if it
-    had to be killed; *fallback* is the message where psql gave no reason.
+    had to be killed; *known* is what helps; *fallback* is the message where psql gave no reason.
     """
     if failure is None:
         last = stderr.strip().splitlines()[-1:] or ["It said nothing."]
@@ -102,8 +101,8 @@ def restore_failed(
     place = f"At {where}." if failure.line else ""
     return RestoreFailed(
         f"the restore stopped: {failure.message}",
-        detail=f"{place} {failure.detail}".strip(),
-        hint=f"{failure.hint} {_HINTS.get(failure.sqlstate, '')}".strip(),
+        detail=" ".join(filter(None, (place, failure.detail, known.detail))),
+        hint=" ".join(filter(None, (failure.hint, known.hint))),
     )
 
 

@@ -29,6 +29,7 @@ from pgsnap.targets.feeder import (
     is_loading,
     terminate_sessions,
 )
+from pgsnap.targets.load_help import look_up
 from pgsnap.targets.naming import application_name, new_token
 from pgsnap.workflows.table_rows import copied_name
 
@@ -89,6 +90,7 @@ class OneTransaction:
                 if understands_restrict(self._psql.version_num)
                 else None,
                 expected=expected_rows(self._sections),
+                facts=lambda: look_up(self._server),
                 progress=self._progress,
             )
             return feeder.run(self.script(feeder))

@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from pgsnap.dump.volatile import fresh_restrict_key
@@ -32,14 +31,13 @@ from pgsnap.targets.feeder import (
     terminate_sessions,
 )
 from pgsnap.targets.kept import SwapNames, swapped_note
+from pgsnap.targets.load_help import look_up
 from pgsnap.targets.loader import loading_as_stranger
 from pgsnap.targets.naming import application_name, kept_name, new_token, scratch_name
 from pgsnap.targets.preflight import check_replaceable, look_at, refuse, who_am_i
 from pgsnap.targets.properties import (
     PropertyStatement,
-    differences,
     plain_statements,
-    read_applied,
     rehearse,
 )
 from pgsnap.targets.read_only import read_only_meanwhile
@@ -57,7 +55,7 @@ from pgsnap.targets.swap import Rename, SwapReport, swap_aside
 from pgsnap.workflows.kept_notes import drop_kept, note_if_never_made, note_what_is_gone
 from pgsnap.workflows.restore_added import add_left_out
 from pgsnap.workflows.restore_plan import RestorePlan
-from pgsnap.workflows.restore_recount import look_again
+from pgsnap.workflows.restore_recount import look_again, read_back
 from pgsnap.workflows.restore_report import PhaseSeconds, RestoreReport
 from pgsnap.workflows.restore_roles import make_missing_roles
 from pgsnap.workflows.restore_sections import planned_sections
@@ -125,7 +123,12 @@ class _Restore:
                 raise
         # From here on the restore is done: what fails now is told, but fails nothing.
         try:
-            self._look_after()
+            # What needs the database's name first.
+            self.warnings += add_left_out(
+                self.repo, self.snapshot, self.plan, self.server, self.token
+            )
+            told = read_back(self._connect, self.plan)
+            self.warnings += [text for text in told if text not in self.warnings]
             discarded = self._discard_old()
         except (KeyboardInterrupt, Interrupted) as error:
             raise self._interrupted_after() from error
@@ -255,6 +258,8 @@ class _Restore:
                     restrict_key=key,
                     expected=expected_rows(planned_sections(self.repo, self.snapshot, self.plan)),
                     exact=self.snapshot.origin.is_pg_dump,
+                    # A stranger may less than we, and is no superuser on purpose.
+                    facts=(lambda: look_up(server)) if server is self.server else None,
                     progress=self.progress,
                 )
                 blocks = dump_for_psql(
@@ -336,27 +341,6 @@ class _Restore:
             )
             self.is_done = True
             return report
-
-    def _look_after(self) -> None:
-        """Add what needs the database's name, and read back what it is now: a difference is told,
-        not mended."""
-        self.warnings += add_left_out(self.repo, self.snapshot, self.plan, self.server, self.token)
-        if self.plan.properties is None:
-            return
-        try:
-            with self._connect() as session:
-                found = read_applied(session, self.plan.database)
-        except SnapError as error:
-            self.warnings.append(f"the properties could not be read back: {error.message}")
-            return
-        told = set(self.warnings)
-        expected = self.plan.properties
-        if self.plan.options.scratch:
-            expected = replace(expected, comment=found.comment, is_template=False)
-            expected = replace(expected, connection_limit=-1)
-        for text in differences(expected, found):
-            if text not in told:
-                self.warnings.append(text)
 
     def _discard_old(self) -> tuple[str, ...]:
         if not self.plan.options.discard_old:

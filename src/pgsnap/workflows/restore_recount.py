@@ -1,14 +1,19 @@
-"""Is in the loaded database what was sent? Asked once more when nothing is left to run."""
+"""Is in the restored database what was sent? Asked once more when nothing is left to run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from pgsnap.dump.ddl import sequence_values
+from pgsnap.errors import SnapError
 from pgsnap.model import SectionKind, Snapshot
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
 from pgsnap.sessions.base import Session
 from pgsnap.targets.extension_sequences import set_extension_sequences
 from pgsnap.targets.feeder import expected_rows
+from pgsnap.targets.properties import differences, read_applied
 from pgsnap.targets.recount import check_rows, set_back_sequences
 from pgsnap.workflows.restore_plan import RestorePlan
 from pgsnap.workflows.restore_sections import planned_sections
@@ -26,3 +31,19 @@ def look_again(
     text = b"".join(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))
     warnings += set_back_sequences(session, sequence_values(text, snapshot.origin.client_encoding))
     return warnings + set_extension_sequences(session, plan.extension_sequences)
+
+
+def read_back(connect: Callable[[], Session], plan: RestorePlan) -> tuple[str, ...]:
+    """Return in what the database's properties differ from those of the snapshot, now that it has
+    its name; a difference is told, not mended."""
+    if plan.properties is None:
+        return ()
+    try:
+        with connect() as session:
+            found = read_applied(session, plan.database)
+    except SnapError as error:
+        return (f"the properties could not be read back: {error.message}",)
+    expected = plan.properties
+    if plan.options.scratch:
+        expected = replace(expected, comment=found.comment, is_template=False, connection_limit=-1)
+    return tuple(differences(expected, found))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pgsnap.targets.psql_messages import failure_in, restore_failed
+from pgsnap.targets.psql_messages import Help, failure_in, restore_failed
 
 NOISE = """psql:<stdin>:3: NOTICE:  00000: extension exists, skipping
 LOCATION:  CreateExtension, extension.c:1
@@ -64,16 +64,17 @@ def test_a_refused_psql_command_and_a_refused_connection_are_failures() -> None:
     assert found.message.startswith("connection to server failed")
 
 
-def test_an_unqualified_function_gets_the_hint_about_search_path() -> None:
-    text = "psql:<stdin>:9: ERROR:  42883: function f() does not exist\n"
-    error = restore_failed(failure_in(text), text, 3, "line 5 of the dump", fallback="x")
+def test_the_error_has_its_place_and_what_is_known_of_it() -> None:
+    text = "psql:<stdin>:9: ERROR:  42883: function f() does not exist\nHINT:  Cast.\n"
+    known = Help("It is not there.", "Make it.")
+    error = restore_failed(failure_in(text), text, 3, "line 5 of the dump", known, fallback="x")
     assert error.message == "the restore stopped: function f() does not exist"
-    assert "line 5 of the dump" in error.detail
-    assert "search_path" in error.hint
+    assert error.detail == "At line 5 of the dump. It is not there."
+    assert error.hint == "Cast. Make it."
 
 
 def test_a_silent_death_of_psql_is_told_with_its_status() -> None:
-    error = restore_failed(None, "", -9, "line 7", fallback="psql failed")
+    error = restore_failed(None, "", -9, "line 7", Help(), fallback="psql failed")
     assert error.message == "psql failed"
     assert "-9" in error.detail
     assert "line 7" in error.detail

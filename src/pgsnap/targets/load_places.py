@@ -1,0 +1,87 @@
+"""Which section and entry of a dump a line of psql's input belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+
+from pgsnap.model import SectionKind, SectionName
+
+# The head that pg_dump writes before an entry. In a function's body it may be another's; then an
+# error's place is told less well.
+_ENTRY_HEAD = re.compile(
+    rb"^-- (?:Data for )?Name: (.{1,200}?); Type: ([A-Z ]+); Schema: (.{1,200}?); Owner:"
+    rb"|^SET SESSION AUTHORIZATION ([^'\s;][^;\n]*);",
+    re.M,
+)
+_ENTRIES_HELD = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a dump. Names are as the entry's head has them, "" where there is none; *grantor*
+    is the role, as SQL writes it, that the statements of an entry of rights are run as."""
+
+    section: SectionName | None = None
+    type: str = ""
+    name: str = ""
+    schema: str = ""
+    grantor: str = ""
+
+    def __str__(self) -> str:
+        if self.section is None:
+            return "the beginning"
+        return f"{self.section}: {self.type} {self.name}" if self.type else str(self.section)
+
+
+@dataclass(slots=True)
+class Places:
+    """Which line each section began at, to name the section of an error's line.
+
+    *line* is the line of psql's input that comes next, *first* the dump's own first one,
+    *inserted* are lines of ours between the dump's, *entries* the latest entries: psql is never
+    further behind than what the pipe and its own buffers hold.
+    """
+
+    line: int = 1
+    first: int = 1
+    inserted: list[int] = field(default_factory=list)
+    starts: list[tuple[int, SectionName]] = field(default_factory=list)
+    entries: deque[tuple[int, Place]] = field(default_factory=lambda: deque(maxlen=_ENTRIES_HELD))
+
+    def begin(self, name: SectionName) -> None:
+        self.starts.append((self.line, name))
+
+    def pass_block(self, block: bytes) -> None:
+        """Count the lines of a block of the dump, and note the entries that begin in it."""
+        counted = 0
+        if self.starts and self.starts[-1][1].kind is not SectionKind.DATA:
+            for head in _ENTRY_HEAD.finditer(block):
+                self.line += block.count(b"\n", counted, head.start())
+                counted = head.start()
+                self._note(*(part.decode("utf-8", "replace") for part in head.groups(b"")))
+        self.line += block.count(b"\n", counted)
+
+    def _note(self, name: str, kind: str, schema: str, grantor: str) -> None:
+        section = self.starts[-1][1]
+        if not grantor:
+            place = Place(section, kind, name, "" if schema == "-" else schema)
+        elif self.entries:
+            last = self.entries[-1][1]
+            place = Place(last.section, last.type, last.name, last.schema, grantor)
+        else:
+            return
+        self.entries.append((self.line, place))
+
+    def of_dump(self, line: int) -> int:
+        return line - self.first + 1 - sum(ours < line for ours in self.inserted)
+
+    def at(self, line: int) -> Place:
+        """Return the section, and the entry, that *line* belongs to."""
+        before = [name for start, name in self.starts if start <= line]
+        if not before:
+            return Place()
+        entries = [entry for start, entry in self.entries if start <= line]
+        with_entry = entries and before[-1].kind is not SectionKind.DATA
+        return entries[-1] if with_entry else Place(before[-1])

@@ -1,0 +1,115 @@
+"""What cannot be loaded is explained truthfully, with what mends the source database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgsnap.errors import RestoreFailed
+from pgsnap.repository.repository import Repository
+from support.databases import Database, new_name
+from support.restoring import (
+    commit_database,
+    databases_like,
+    new_repository,
+    restore_now,
+    server_of,
+)
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[Repository]:
+    with new_repository(tmp_path / "repo") as opened:
+        yield opened
+
+
+def failure(repo: Repository, database: Database) -> RestoreFailed:
+    """Commit, restore, and return why that failed; the database is as it was."""
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    before = database.dump()
+    with pytest.raises(RestoreFailed) as caught:
+        restore_now(repo, snapshot, server)
+    assert database.dump() == before
+    assert databases_like(database, f"{database.name}%") == [database.name]
+    return caught.value
+
+
+def test_a_generated_column_that_draws_from_a_sequence_is_explained(
+    repo: Repository, database: Database
+) -> None:
+    database.psql(
+        "CREATE SEQUENCE zz_numbers; CREATE FUNCTION numbered() RETURNS text LANGUAGE sql IMMUTABLE"
+        " AS $$ SELECT 'N' || nextval('public.zz_numbers'::regclass) $$;"
+        "CREATE TABLE bill (note text, no text GENERATED ALWAYS AS (public.numbered()) STORED);"
+        "INSERT INTO bill (note) VALUES ('a')"
+    )
+    error = failure(repo, database)
+    assert "public.zz_numbers" in error.message
+    assert "TABLE bill" in error.detail
+    assert "names it in its body" in error.detail
+    assert "search_path" not in error.hint
+
+
+def test_a_grant_of_a_role_that_lost_the_schema_is_explained_and_the_statement_mends_it(
+    repo: Repository, database: Database
+) -> None:
+    owner, middle, reader = new_name("owner"), new_name("middle"), new_name("reader")
+    roles = f"{owner}, {middle}, {reader}"
+    database.psql("".join(f"CREATE ROLE {role};" for role in roles.split(", ")))
+    try:
+        database.psql(
+            "CREATE SCHEMA shop; CREATE TABLE shop.t (a int);"
+            f"ALTER TABLE shop.t OWNER TO {owner}; GRANT USAGE ON SCHEMA shop TO {roles};"
+            f"GRANT SELECT ON shop.t TO {middle} WITH GRANT OPTION;"
+            f"SET SESSION AUTHORIZATION {middle}; GRANT SELECT ON shop.t TO {reader};"
+            f"RESET SESSION AUTHORIZATION; REVOKE USAGE ON SCHEMA shop FROM {middle}"
+        )
+        error = failure(repo, database)
+        assert f"{middle} granted this right, and may not any more" in error.detail
+        statement = f'GRANT USAGE ON SCHEMA "shop" TO {middle};'
+        assert statement in error.hint
+        assert "superuser" not in error.hint
+        database.psql(statement)
+        server = server_of(database)
+        restore_now(repo, commit_database(repo, server), server)
+    finally:
+        for name in databases_like(database, f"{database.name}%"):
+            Database(database.cluster, name).psql(f"DROP OWNED BY {roles}")
+        database.psql(f"DROP ROLE {roles}")
+
+
+def test_a_check_that_reads_another_table_is_explained_and_not_valid_mends_it(
+    repo: Repository, database: Database
+) -> None:
+    database.psql(
+        "CREATE TABLE zone (name text PRIMARY KEY); INSERT INTO zone VALUES ('a');"
+        "CREATE FUNCTION known(text) RETURNS bool LANGUAGE sql STABLE AS"
+        " 'SELECT EXISTS (SELECT FROM public.zone WHERE name = $1)';"
+        "CREATE TABLE place (zone text CONSTRAINT in_zone CHECK (public.known(zone)));"
+        "INSERT INTO place VALUES ('a')"
+    )
+    error = failure(repo, database)
+    assert "data public.place" in error.detail
+    assert "NOT VALID" in error.hint
+    database.psql(
+        "ALTER TABLE place DROP CONSTRAINT in_zone,"
+        " ADD CONSTRAINT in_zone CHECK (public.known(zone)) NOT VALID"
+    )
+    server = server_of(database)
+    restore_now(repo, commit_database(repo, server), server)
+
+
+def test_rows_that_break_a_foreign_key_are_told_to_be_the_source_databases_own(
+    repo: Repository, database: Database
+) -> None:
+    database.psql(
+        "CREATE TABLE parent (id int PRIMARY KEY);"
+        "CREATE TABLE child (id int REFERENCES parent);"
+        "SET session_replication_role = replica; INSERT INTO child VALUES (7)"
+    )
+    error = failure(repo, database)
+    assert "FK CONSTRAINT child" in error.detail
+    assert "own rows break it" in error.detail
