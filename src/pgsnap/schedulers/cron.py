@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from pgsnap.errors import UsageError
+from pgsnap.schedulers.zone import after_gap, is_skipped
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -73,19 +74,33 @@ class CronTime:
         in_month, in_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
         return (in_month or in_week) if self.either_day else (in_month and in_week)
 
-    def last_before(self, moment: datetime) -> datetime | None:
-        """Return the last time at or before *moment*, in its time zone; None for one that never
-        comes."""
-        day = moment.date()
+    def last_before(self, moment: datetime, *, skips_gap: bool = False) -> datetime | None:
+        """Return the last time at or before *moment* by the clocks of its time zone, in UTC; None
+        for one that never comes.
+
+        Of an hour that comes twice the first counts. What falls into an hour that is skipped comes
+        right after it, as cron has it, if it is at a certain time of the day; with *skips_gap*, as
+        systemd has it, not at all.
+        """
+        now = moment.astimezone(UTC)
+        # Where clocks were put back over midnight, tomorrow has begun already.
+        day = moment.date() + timedelta(days=1)
         for _ in range(_DAYS_LOOKED_BACK):
             if self.is_on(day):
                 for hour in sorted(self.hours, reverse=True):
                     for minute in sorted(self.minutes, reverse=True):
-                        found = datetime.combine(day, time(hour, minute, tzinfo=moment.tzinfo))
-                        if found <= moment:
+                        local = datetime.combine(day, time(hour, minute, tzinfo=moment.tzinfo))
+                        found = self._moment(local, skips_gap=skips_gap)
+                        if found is not None and found <= now:
                             return found
             day -= timedelta(days=1)
         return None
+
+    def _moment(self, local: datetime, *, skips_gap: bool) -> datetime | None:
+        if not is_skipped(local):
+            return local.astimezone(UTC)
+        is_wildcard = any(field.startswith("*") for field in self.text.split()[:2])
+        return None if skips_gap or is_wildcard else after_gap(local)
 
 
 def parse_cron(text: str, where: str) -> CronTime:

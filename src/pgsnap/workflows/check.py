@@ -21,6 +21,7 @@ from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.cron import parse_cron
 from pgsnap.schedulers.state import Installed, RunRecord, State
+from pgsnap.schedulers.zone import MachineZone
 from pgsnap.sessions.half_dropped import CANNOT, drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_system_identifier
@@ -337,8 +338,8 @@ def _run(report: CheckReport, job: str, run: RunRecord | None, *, running: bool)
 
 
 def _overdue(report: CheckReport, job: Installed, run: RunRecord | None) -> None:
-    local = (report.now - _RUN_SLACK).astimezone()
-    due = parse_cron(job.when, job.job).last_before(local)
+    local = (report.now - _RUN_SLACK).astimezone(MachineZone())
+    due = parse_cron(job.when, job.job).last_before(local, skips_gap=job.by == "systemd")
     if due is None or due <= datetime.fromisoformat(job.since):
         return
     if run is None or run.start_time < due:

@@ -1,0 +1,46 @@
+"""This machine's time zone, with its changes, and what its clocks make of a time of day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+
+
+class MachineZone(tzinfo):
+    """The zone of this machine's clock at every time, past and coming.
+
+    `datetime.astimezone()` alone gives today's offset, which is wrong beyond the next change.
+    """
+
+    def utcoffset(self, dt: datetime | None) -> timedelta | None:
+        return dt.replace(tzinfo=None).astimezone().utcoffset() if dt is not None else None
+
+    def dst(self, dt: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, dt: datetime | None) -> str | None:
+        return dt.replace(tzinfo=None).astimezone().tzname() if dt is not None else None
+
+    def fromutc(self, dt: datetime) -> datetime:
+        seconds = dt.replace(tzinfo=UTC).timestamp()
+        return datetime.fromtimestamp(seconds).replace(tzinfo=self)  # noqa: DTZ006 - ours
+
+
+def is_skipped(local: datetime) -> bool:
+    """Return whether clocks in its zone never showed *local*: they were put forward over it."""
+    wall = local.replace(tzinfo=None)
+    return local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) != wall
+
+
+def after_gap(skipped: datetime) -> datetime:
+    """Return the moment, in UTC, at which clocks were put forward over *skipped*."""
+    # By the offset before the change it lies behind it, by the one after it lies before it.
+    late = skipped.replace(fold=0).astimezone(UTC)
+    early = skipped.replace(fold=1).astimezone(UTC)
+    before = early.astimezone(skipped.tzinfo).utcoffset()
+    while late - early > timedelta(seconds=1):
+        middle = early + timedelta(seconds=(late - early).total_seconds() // 2)
+        if middle.astimezone(skipped.tzinfo).utcoffset() == before:
+            early = middle
+        else:
+            late = middle
+    return late
