@@ -90,8 +90,14 @@ def test_latest_parents_and_times_are_those_of_the_connected_server(
     assert staging.ok("show", "latest", "--json").json["id"] == theirs
     assert production.ok("show", "@2199-01-01", "--json").json["id"] == mine
     assert production("show", "latest~1").code == 20
+    # Staging's is the newer one.
+    saved = production("restore", "latest").err.partition("Last saved:")[2].splitlines()[0]
+    assert mine[:12] in saved
     production.ok("restore", "latest", "--yes")
     assert production.rows == ["1,2,3"]
+    log = {one["id"]: one["system_identifier"] for one in production.ok("log", "--json").json}
+    assert (log[mine], log[theirs]) == (production.identifier, staging.identifier)
+    assert f"Server: {staging.identifier}" in " ".join(production.ok("log").out.split())
 
 
 def test_another_server_s_snapshot_replaces_a_database_only_where_that_is_said(

@@ -122,6 +122,16 @@ class SnapshotIndex(IndexConnection):
         ]
         return sorted(found, key=lambda row: (not row[2], row[1]), reverse=True)
 
+    def servers_of_some(self, snapshots: Sequence[SnapshotId]) -> dict[SnapshotId, str]:
+        """Return the server of each of *snapshots* that the index knows."""
+        found: dict[SnapshotId, str] = {}
+        for start in range(0, len(snapshots), _LOOKUP_BATCH):
+            batch = snapshots[start : start + _LOOKUP_BATCH]
+            marks = ",".join("?" * len(batch))
+            words = f"SELECT id, server FROM snapshots WHERE id IN ({marks})"
+            found.update(self.query(words, batch))
+        return found
+
     def servers_of(self, database: str) -> list[tuple[SnapshotId, str]]:
         """Return the server of each of a label's snapshots."""
         return [

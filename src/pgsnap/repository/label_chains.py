@@ -31,7 +31,7 @@ class Chain:
 
     *server* is the system identifier that it goes by: that of its newest snapshot, or of the server
     that took it over; empty where none is known. *servers* are those whose snapshots it has, with
-    "" for those of no known server; None: all of the label.
+    "" for those of no known server; None: it is the only chain of the label.
     """
 
     label: str
@@ -116,7 +116,9 @@ class Chains:
         found = []
         for server, group in groups.items():
             _, micros, ahead = max(group, key=lambda row: (not row[2], row[1]))
-            chain = Chain(label, server, tuple(one for one, _, _ in group))
+            # Of one that is alone all are its own, and its name needs no server.
+            servers = tuple(one for one, _, _ in group) if len(groups) > 1 else None
+            chain = Chain(label, server, servers)
             found.append(LatestOf(chain, from_micros(micros, "the index"), ahead))
         return found
 

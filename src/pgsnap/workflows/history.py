@@ -16,12 +16,14 @@ from pgsnap.workflows.verdicts import Drilled, drilled
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """A snapshot, and its last drill, None where there was none."""
+    """A snapshot, its last drill, None where there was none, and the system identifier of the
+    *server* that it was taken from, empty where that is not known."""
 
     snapshot_id: SnapshotId
     snapshot: SnapshotHead
     tags: tuple[str, ...]
     drilled: Drilled | None = None
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,13 @@ def log(repo: Repository, *, database: str | None, limit: int | None = None) -> 
     """Return snapshots, newest first: of one label, or of all."""
     tags = repo.tags.by_snapshot(database)
     drills = drilled(repo)
+    shown = repo.newest(database, limit)
+    servers = repo.index.servers_of_some(shown)
     return [
-        LogEntry(found, snapshot, tuple(tags.get(found, ())), drills.get(found))
-        for found, snapshot in repo.heads(repo.newest(database, limit))
+        LogEntry(
+            found, snapshot, tuple(tags.get(found, ())), drills.get(found), servers.get(found, "")
+        )
+        for found, snapshot in repo.heads(shown)
     ]
 
 

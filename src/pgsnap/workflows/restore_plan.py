@@ -162,7 +162,8 @@ def plan_restore(
         differing = _roles_differ(repo, snapshot, session, needed)
         missing = missing_roles(needed, present, text)
         findings = check_server(session, me) + differing
-        findings += another_server(snapshot, server.endpoint.display(), info)
+        if not options.scratch:
+            findings += another_server(snapshot, server.endpoint.display(), info)
         kept: tuple[KeptDatabase, ...] = ()
         read_only: ReadOnly | None = None
         if live is not None:

@@ -93,7 +93,7 @@ def _own_chain(
 def has_nothing(server: Server, database: str) -> bool:
     """Tell whether nobody made anything in a database; where it cannot be told, not."""
     try:
-        with server.connect(database) as session:
+        with server.without_event_triggers().connect(database) as session:
             return not session.query(f"SELECT 1 FROM ({_ANYTHING}) made LIMIT 1")
     except SourceError:
         return False

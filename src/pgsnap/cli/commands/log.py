@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +23,9 @@ from pgsnap.cli.snapshot_view import (
     when,
 )
 from pgsnap.cli.world import half_dropped_now, open_repository
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.history import LogEntry
 
 EXAMPLES = """
 snap log
@@ -64,12 +68,14 @@ def run(
         label = entry.snapshot.database
         mine = [k for k in replaced if k.database == label and label not in newest]
         found.update(drill_fields(entry.drilled))
+        found["system_identifier"] = entry.server or None
         found["kept"] = [kept_fields(k) for k in mine]
         newest.add(label)
     if not entries and not invocation.json:
         invocation.tell(_nothing(labels, invocation.settings.database))
     now = invocation.now
     lines: list[str] = []
+    divided = _with_several_servers(entries)
     if oneline:
         shown = [(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
         several = len({entry.snapshot.database for entry in entries}) > 1
@@ -78,6 +84,8 @@ def run(
     else:
         for entry in entries:
             mark = [("Tested", drill_words(entry.drilled, now))] if entry.drilled else []
+            if entry.server and entry.snapshot.database in divided:
+                mark.append(("Server", entry.server))
             if ahead := ahead_words(entry.snapshot_id, entry.snapshot.time, now):
                 mark.append(("Clock", ahead))
             lines += log_block(
@@ -99,6 +107,13 @@ def run(
         # Scripts count the lines of standard output.
         for line in kept_lines(replaced, now):
             invocation.tell(line)
+
+
+def _with_several_servers(entries: Sequence[LogEntry]) -> set[str]:
+    """Return the labels whose snapshots were taken from more than one server."""
+    pairs = {(entry.snapshot.database, entry.server) for entry in entries if entry.server}
+    labels = [label for label, _ in pairs]
+    return {label for label in labels if labels.count(label) > 1}
 
 
 def _nothing(labels: list[str], database: str | None) -> str:
