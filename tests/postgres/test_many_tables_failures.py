@@ -14,6 +14,7 @@ from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
+from pgsnap.workflows.doctor import look_at_server
 from support.databases import Database
 
 # Their names take more than is kept of a child's standard error.
@@ -67,5 +68,15 @@ def test_a_server_that_has_no_room_for_the_locks_names_its_setting(binaries: Bin
             database.psql(_MAKE.format(count=TABLES).replace("%s ()", f"%s_{_} ()"))
         with pytest.raises(DumpFailed) as caught:
             read(PostgresSource(server_of(database)))
-    assert re.search("shared memory", caught.value.detail)
+        (locks,) = [step for step in look_at_server(server_of(database)) if step.name == "locks"]
+        advised = re.search(r"max_locks_per_transaction = (\d+)", locks.next)
+        assert advised is not None
+        # What is given at the start beats what ALTER SYSTEM wrote.
+        cluster._settings["max_locks_per_transaction"] = advised[1]
+        cluster.restart()
+        assert cluster.psql("SHOW max_locks_per_transaction") == advised[1]
+        read(PostgresSource(server_of(database)))
+        assert "locks" not in {step.name for step in look_at_server(server_of(database))}
+    assert "shared memory" in caught.value.detail
     assert "raise max_locks_per_transaction" in caught.value.hint
+    assert f"all {2 * TABLES:,} tables at once" in locks.text

@@ -43,8 +43,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"max_locks_per_transaction",
         "pg_dump locks every table at once, and the server has no room for so many locks: raise"
-        " max_locks_per_transaction in postgresql.conf (`snap doctor` says to what) and restart"
-        " the server.",
+        " max_locks_per_transaction in postgresql.conf (twice the number of tables, divided by"
+        " max_connections, is enough) and restart the server.",
     ),
     (
         r"invalid memory alloc request size|out of memory|cannot enlarge string buffer"

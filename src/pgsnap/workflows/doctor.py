@@ -23,6 +23,7 @@ from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.extensions import left_behind, read_members
+from pgsnap.sources.lock_room import lock_room
 from pgsnap.targets.preflight import check_replaceable, check_server, look_at, who_am_i
 from pgsnap.targets.read_only import SETTING as READ_ONLY_SETTING
 from pgsnap.targets.read_only import is_read_only
@@ -251,7 +252,7 @@ def look_at_server(
             words = f"{server.endpoint.display()} answers, PostgreSQL {version // 10000}"
             steps = [Step("server", Health.OK, words), _tools(server)]
             if not databases and not is_dead:
-                steps.append(_rights_to_read(session))
+                steps += [_rights_to_read(session), *_lock_room(session)]
                 steps += _extensions(session)
                 steps += _rights_to_restore(server, session, server.endpoint.database)
             left = _leftovers(server, session)
@@ -264,7 +265,8 @@ def look_at_server(
 def _look_at_database(server: Server, name: str) -> list[Step]:
     try:
         with server.connect(name) as session:
-            steps = [_rights_to_read(session, f" in {name}"), *_extensions(session)]
+            steps = [_rights_to_read(session, f" in {name}"), *_lock_room(session, f" of {name}")]
+            steps += _extensions(session)
             if name != server.maintenance_database():
                 # That one nobody restores over.
                 steps += _rights_to_restore(server, session, name)
@@ -315,6 +317,18 @@ def _rights_to_read(session: Session, where: str = "") -> Step:
         text = f"row security{where} hides rows from the role {name}, so pg_dump will refuse"
         return Step("backup rights", Health.RED, text, f"As a superuser: {grant}")
     return Step("backup rights", Health.OK, f"the role {name} may read everything{where}")
+
+
+def _lock_room(session: Session, where: str = "") -> list[Step]:
+    room = lock_room(session)
+    if not room.is_short:
+        return []
+    text = (
+        f"pg_dump locks all {room.tables:,} tables{where} at once, and the server has room for"
+        f" about {room.locks:,} locks"
+    )
+    way = f"In postgresql.conf: max_locks_per_transaction = {room.advised}; then restart the server"
+    return [Step("locks", Health.WARNING, text, way)]
 
 
 def _rights_to_restore(server: Server, session: Session, database: str) -> list[Step]:
