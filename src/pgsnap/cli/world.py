@@ -349,6 +349,8 @@ def warn_of_dump(invocation: Invocation, source: object) -> None:
     for warning in getattr(source, "warnings", ()):
         # It bears the name already, mostly.
         invocation.warn(f"pg_dump: {warning.removeprefix('pg_dump: ')}")
+    for doubt in getattr(source, "doubts", ()):
+        invocation.warn(f"warning: {doubt}")
     for notice in getattr(source, "notices", ()):
         invocation.warn(notice)
 

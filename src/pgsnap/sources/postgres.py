@@ -15,6 +15,7 @@ from pgsnap.errors import (
     ConnectionFailed,
     DumpIncomplete,
     Interrupted,
+    QueryFailed,
     SnapError,
     SourceError,
 )
@@ -33,6 +34,7 @@ from pgsnap.model import (
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.obstacles import explain
 from pgsnap.sessions.server import Server
+from pgsnap.sources.bare_names import bare_names
 from pgsnap.sources.base import SourceResult
 from pgsnap.sources.extensions import Members, read_members, read_sequences
 from pgsnap.sources.globals_dump import GlobalsDump
@@ -48,7 +50,8 @@ class PostgresSource:
 
     *adjust*, where given, makes of the database's properties what is recorded of them.
     *exclude_table_data* and *only_schemas* are patterns as pg_dump takes them; they are recorded.
-    *warnings* holds what pg_dump wrote to standard error although it succeeded.
+    *warnings* holds what pg_dump wrote to standard error although it succeeded, *doubts* what of
+    the database no restore can make, as far as that is known.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class PostgresSource:
         self._globals_status = "none"
         self._complete = False
         self.warnings: tuple[str, ...] = ()
+        self.doubts: tuple[str, ...] = ()
 
     def open(self) -> Origin:
         """Raises ConnectionFailed, ToolMissing, ToolVersion, QueryFailed."""
@@ -112,6 +116,10 @@ class PostgresSource:
         self._is_superuser = session.query(_IS_SUPERUSER)[0][0] == "t"
         members = Members() if self._is_part else read_members(session)
         self._has_member_sequences = members.have_sequences
+        if not self._is_part:
+            with contextlib.suppress(QueryFailed):
+                found = bare_names(session)
+                self.doubts = tuple(f"{name.text}. {name.way_out}" for name in found)
         tool = self._server.tool("pg_dump", allow_newer=self._allow_newer)
         self._origin = Origin(
             kind=SourceKind.POSTGRES,

@@ -22,6 +22,7 @@ from pgsnap.schedulers.state import Installed
 from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
+from pgsnap.sources.bare_names import bare_names
 from pgsnap.sources.extensions import left_behind, read_members
 from pgsnap.sources.lock_room import lock_room
 from pgsnap.targets.preflight import check_replaceable, check_server, look_at, who_am_i
@@ -277,10 +278,13 @@ def _look_at_database(server: Server, name: str) -> list[Step]:
 
 
 def _extensions(session: Session) -> list[Step]:
-    """Return what no snapshot will hold of the session's database."""
+    """Return what no snapshot will hold of the session's database, and what no restore makes."""
     origin = Origin(SourceKind.POSTGRES, extension_members=read_members(session).left_out)
     way = "Keep what makes it in a script of your own (docs/extensions.md)"
-    return [Step("extensions", Health.WARNING, words, way) for words in left_behind(origin)]
+    steps = [Step("extensions", Health.WARNING, words, way) for words in left_behind(origin)]
+    return steps + [
+        Step("restorable", Health.RED, found.text, found.way_out) for found in bare_names(session)
+    ]
 
 
 def _tools(server: Server) -> Step:

@@ -25,8 +25,10 @@ _EVERYWHERE = frozenset({"plpgsql"})
 class ExtensionPlan:
     """*left_out* are not made by the load; those of them that are *added* come back once the
     database has its name. The rows of the tables *first* are loaded before all others: values of
-    an extension's types may be read only by what its configuration says."""
+    an extension's types may be read only by what its configuration says. *are_there*: the snapshot
+    has extensions at all."""
 
+    are_there: bool = False
     left_out: tuple[BoundExtension, ...] = ()
     added: tuple[BoundExtension, ...] = ()
     first: frozenset[TableName] = frozenset()
@@ -64,7 +66,7 @@ def plan_extensions(
         if place == database:
             added.append(extension)
         findings += _told(extension, place, database, replaces=replaces)
-    plan = ExtensionPlan(tuple(left_out), tuple(added), frozenset(rows - made))
+    plan = ExtensionPlan(bool(extensions), tuple(left_out), tuple(added), frozenset(rows - made))
     return plan, findings
 
 

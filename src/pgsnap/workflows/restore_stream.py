@@ -9,6 +9,7 @@ from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SourceKind
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
 from pgsnap.targets.dumptext import without_unknown_sets
+from pgsnap.targets.event_triggers import quiet_event_triggers
 from pgsnap.targets.requirements import source_major
 from pgsnap.targets.row_order import Table, keep_order, tables_to_keep
 from pgsnap.workflows.restore_plan import RestorePlan
@@ -63,7 +64,8 @@ def dump_for_psql(
         return blocks
     encoding = snapshot.origin.client_encoding
     blocks = leave_out(blocks, name, _left_out(snapshot, plan), encoding, begins=begins)
-    return keep_order(blocks, section, tables_to_keep(sections), empty_tables, encoding)
+    blocks = keep_order(blocks, section, tables_to_keep(sections), empty_tables, encoding)
+    return quiet_event_triggers(blocks, section) if plan.extensions.are_there else blocks
 
 
 def _left_out(snapshot: Snapshot, plan: RestorePlan) -> LeftOut:
