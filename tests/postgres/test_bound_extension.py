@@ -1,4 +1,5 @@
-"""Extensions that can be made in one database of a server only, and rows that must go first."""
+"""Extensions that can be made in one database of a server only, rows that must go first, and event
+triggers that must not fire."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import pytest
 
 from conftest import TEST_SETTINGS
 from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster
+from pgsnap.demo.cluster import Cluster, ClusterError
 from pgsnap.errors import TargetRefused
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
@@ -175,3 +176,29 @@ def test_the_configuration_of_extensions_is_loaded_before_all_other_rows(
     snapshot = commit_database(repo, server)
     restore_now(repo, snapshot, server)
     assert database.psql("SELECT count(*), min(at) FROM aaa.cloud") == "100|b:1"
+
+
+GUARD = """
+CREATE FUNCTION "{name}_guard"() RETURNS event_trigger LANGUAGE plpgsql AS
+'BEGIN RAISE EXCEPTION ''not while I watch''; END';
+CREATE EVENT TRIGGER "{name}_guard" ON ddl_command_end WHEN TAG IN ('CREATE INDEX')
+EXECUTE FUNCTION "{name}_guard"();
+ALTER EVENT TRIGGER "{name}_guard" ENABLE ALWAYS;
+"""
+
+
+def test_event_triggers_that_an_extension_brings_are_quiet_while_it_is_restored(
+    repo: Repository, database: Database
+) -> None:
+    name = add_extension(database.cluster, GUARD)
+    database.psql(
+        "CREATE TABLE item AS SELECT g AS id FROM generate_series(1, 10) g;"
+        f'CREATE INDEX item_id ON item (id); CREATE EXTENSION "{name}"'
+    )
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    restore_now(repo, snapshot, server)
+    found = "SELECT evtenabled FROM pg_event_trigger; SELECT to_regclass('item_id') IS NOT NULL"
+    assert database.psql(found) == "A\nt"
+    with pytest.raises(ClusterError, match="psql failed"):
+        database.psql("CREATE INDEX another ON item (id)")

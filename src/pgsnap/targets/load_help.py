@@ -46,7 +46,8 @@ def help_for(failure: PsqlFailure, place: Place, facts: Callable[[], Facts] | No
     """Return what is known of *failure* at *place*. *facts* are asked for only where they count;
     where they cannot be had, nothing is said that needs them."""
     state = failure.sqlstate
-    if state in ("42883", "42P01"):
+    # A type or a dictionary: the dump's own statements find theirs, a function may not.
+    if state in ("42883", "42P01") or (state == "42704" and failure.context):
         return _undefined(failure)
     if (state, place.type) in (("22023", "SEQUENCE"), ("22003", "SEQUENCE SET")):
         return _narrow_sequence()
@@ -75,9 +76,10 @@ def _undefined(failure: PsqlFailure) -> Help:
     if "." not in found[1]:
         return Help(
             hint="A dump is loaded with an empty search_path, so a function that names another"
-            " function or a table without its schema fails in an index, a constraint or a view. In"
-            " the source database give the function its own path (ALTER FUNCTION ... SET"
-            " search_path = ...), then commit again."
+            " function, a table or a type without its schema fails in an index, a constraint or a"
+            " view. In the source database give the function its own path (ALTER FUNCTION ... SET"
+            " search_path = ...), or, where it belongs to an extension, use a function of your own"
+            " that has one and calls it; then commit again."
         )
     if not failure.context:
         return Help()

@@ -43,6 +43,15 @@ def test_a_name_without_its_schema_points_to_search_path(state: str, message: st
     assert "search_path" in told(state, message).hint
 
 
+def test_what_a_function_alone_does_not_find_points_to_search_path() -> None:
+    message = 'text search dictionary "unaccent" does not exist'
+    inside = told("42704", message, context='SQL function "plain" during inlining')
+    assert "search_path" in inside.hint
+    assert "extension" in inside.hint
+    # A statement of the dump itself that names a type or a role is no such function.
+    assert told("42704", message) == Help()
+
+
 def test_a_name_with_its_schema_points_to_the_body_of_a_function() -> None:
     message = 'relation "public.counter" does not exist'
     inside = told("42P01", message, context='SQL function "f" during startup')
