@@ -19,9 +19,9 @@ from pgsnap.sources.properties import read_properties
 from pgsnap.targets.preflight import look_at
 from pgsnap.workflows.diff import diff, diff_rows
 from pgsnap.workflows.restore_checks import what_goes_back
-from pgsnap.workflows.restore_plan import RestoreOptions
+from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from support.databases import Database, new_name
-from support.restoring import commit_database, new_repository, restore_now, server_of
+from support.restoring import commit_database, commit_file, new_repository, restore_now, server_of
 
 
 @pytest.fixture
@@ -134,3 +134,58 @@ def test_values_that_19_writes_otherwise_are_no_difference(
             assert len(list(rows.changes(None))) == 2
     finally:
         database.cluster.drop_database(name)
+
+
+HARMLESS = """
+CREATE TABLE t (id int PRIMARY KEY, path text DEFAULT 'it''s', "a\\b" int);
+CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT E'a\\\\b' $$;
+CREATE VIEW v AS SELECT E'a\\\\b' AS word FROM t; COMMENT ON TABLE t IS 'it''s';
+INSERT INTO t VALUES (1, E'c:\\\\x', 2), (2, NULL, 3);
+"""
+
+
+def legacy_dump(older: Database, *options: str) -> str:
+    """A dump of a database in which a backslash in a plain literal begins an escape."""
+    older.psql(f'ALTER DATABASE "{older.name}" SET standard_conforming_strings = off')
+    text = older.dump(*options).decode()
+    assert "SET standard_conforming_strings = off;" in text
+    assert "SET escape_string_warning = off;" in text
+    return text
+
+
+def test_a_dump_for_escapes_that_has_none_is_restored(
+    repo: Repository, older: Database, database: Database, tmp_path: Path
+) -> None:
+    older.psql(HARMLESS)
+    snapshot = commit_file(repo, tmp_path / "old.sql", legacy_dump(older))
+    server, name = server_of(database), new_name("legacy")
+    try:
+        plan = plan_restore(repo, snapshot, server, RestoreOptions(to=name))
+        assert plan.refusals == ()
+        assert any("standard_conforming_strings = off" in text for text in plan.warnings)
+        restore_now(repo, snapshot, server, RestoreOptions(to=name))
+        copy = Database(database.cluster, name)
+        assert copy.psql("SELECT path FROM t WHERE id = 1") == "c:\\x"
+        assert copy.psql("SELECT f(), (SELECT word FROM v LIMIT 1)") == "a\\b|a\\b"
+    finally:
+        database.cluster.drop_database(name)
+
+
+@pytest.mark.parametrize("options", [(), ("--inserts",)], ids=["definition", "rows"])
+def test_a_dump_with_escapes_is_refused_with_the_place(
+    repo: Repository,
+    older: Database,
+    database: Database,
+    tmp_path: Path,
+    options: tuple[str, ...],
+) -> None:
+    older.psql(HARMLESS)
+    text = legacy_dump(older, *options)
+    if not options:
+        text = text.replace("DEFAULT 'it''s'::text", "DEFAULT 'it\\'s'::text")
+        assert "it\\'s" in text
+    snapshot = commit_file(repo, tmp_path / "old.sql", text)
+    plan = plan_restore(repo, snapshot, server_of(database), RestoreOptions(to=new_name("no")))
+    (problem,) = plan.refusals
+    assert "standard_conforming_strings = off, which PostgreSQL 19 does not have" in problem.message
+    assert ("data public.t" if options else "pre-data") in problem.detail

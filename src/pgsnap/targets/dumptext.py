@@ -6,6 +6,7 @@ newer pg_dump sets parameters in its preamble that an older server does not know
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from pgsnap.model import SectionKind, SectionName
@@ -15,6 +16,16 @@ RESTRICT_SINCE = {13: 130022, 14: 140019, 15: 150014, 16: 160010, 17: 170006}
 
 PREAMBLE_SETS_SINCE = {b"transaction_timeout": 17}
 """Parameter that pg_dump sets in the preamble -> the first major that knows it."""
+
+STANDARD_STRINGS_SINCE = 19
+"""The first major that takes a backslash in a plain literal for itself, and nothing else."""
+
+BACKSLASHES_OFF = "standard_conforming_strings = off"
+
+_SETS_BACKSLASHES = re.compile(rb"SET standard_conforming_strings = off;")
+_ABOUT_BACKSLASHES = re.compile(
+    rb"SET (?:standard_conforming_strings = off|escape_string_warning = \w+);"
+)
 
 PREAMBLE_BYTES_MAX = 1024 * 1024
 
@@ -32,6 +43,19 @@ def unknown_sets(server_major: int) -> tuple[bytes, ...]:
     return tuple(name for name, since in PREAMBLE_SETS_SINCE.items() if server_major < since)
 
 
+def sets_backslashes(line: bytes) -> bool:
+    """Tell whether this line of a preamble makes a backslash begin an escape."""
+    return _SETS_BACKSLASHES.match(line) is not None
+
+
+def is_left_out(line: bytes, server_major: int) -> bool:
+    """Tell whether a line of a preamble sets what a server of this major does not know. What
+    depends on backslashes being escapes, the plan of a restore has refused."""
+    if server_major >= STANDARD_STRINGS_SINCE and _ABOUT_BACKSLASHES.match(line):
+        return True
+    return any(line.startswith(b"SET " + name + b" ") for name in unknown_sets(server_major))
+
+
 def without_unknown_sets(
     blocks: Iterable[bytes],
     section: Callable[[], SectionName | None],
@@ -41,21 +65,16 @@ def without_unknown_sets(
 
     *section* tells which section the block at hand belongs to; a block never spans two.
     """
-    unknown = unknown_sets(server_major)
     kept = b""
     for block in blocks:
         name = section()
         in_preamble = name is not None and name.kind is SectionKind.PREAMBLE
-        if unknown and in_preamble and len(kept) < PREAMBLE_BYTES_MAX:
+        if in_preamble and len(kept) < PREAMBLE_BYTES_MAX:
             *lines, kept = (kept + block).split(b"\n")
-            whole = b"".join(line + b"\n" for line in lines if not _sets_one_of(line, unknown))
+            whole = b"".join(line + b"\n" for line in lines if not is_left_out(line, server_major))
         else:
             whole, kept = kept + block if kept else block, b""
         if whole:
             yield whole
     if kept:
         yield kept
-
-
-def _sets_one_of(line: bytes, names: tuple[bytes, ...]) -> bool:
-    return any(line.startswith(b"SET " + name + b" ") for name in names)

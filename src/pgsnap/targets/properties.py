@@ -15,6 +15,7 @@ from pgsnap.model import DatabaseProperties, Setting
 from pgsnap.sessions.base import Session, ident, literal, number
 from pgsnap.sessions.catalog import DEFAULT_ACL
 from pgsnap.targets.acl import DATABASE, AclItem, acl_statements, format_acl_item, parse_acl_item
+from pgsnap.targets.dumptext import STANDARD_STRINGS_SINCE
 
 # Parameters whose stored value is a list of names already quoted (GUC_LIST_QUOTE in the server;
 # extensions cannot add to them). Quoted once more they would become one long name.
@@ -29,8 +30,6 @@ LIST_PARAMETERS = frozenset(
     }
 )
 EMPTY_LISTS_SINCE = 190000
-# From then on a backslash in a plain literal is a backslash, and nothing can change it.
-STANDARD_STRINGS_SINCE = 190000
 # A scratch database lets nobody else in; a new one would.
 _OPEN_AGAIN = f"GRANT CONNECT ON DATABASE {DATABASE} TO PUBLIC"
 _LIST_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s,"]+))\s*(,|$)')
@@ -272,7 +271,7 @@ def refused_settings(session: Session, properties: DatabaseProperties) -> tuple[
         for setting in properties.settings
         if ("." not in setting.name and setting.name.lower() not in folded)
         or (
-            session.server_version_num >= STANDARD_STRINGS_SINCE
+            session.server_version_num // 10000 >= STANDARD_STRINGS_SINCE
             and setting.name == "standard_conforming_strings"
             and setting.value not in ("on", "true", "yes", "1")
         )

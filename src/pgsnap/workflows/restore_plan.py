@@ -51,6 +51,7 @@ from pgsnap.workflows.restore_extensions import (
     without_left_out,
 )
 from pgsnap.workflows.restore_sections import sections_to_send
+from pgsnap.workflows.restore_strings import check_strings
 from pgsnap.workflows.retention import safety_tag
 from pgsnap.workflows.server_checks import another_server, check_chain, has_nothing
 from pgsnap.workflows.table_names import extension_sequences, with_rows_of
@@ -207,7 +208,7 @@ def plan_restore(
         )
         findings += check_whole(snapshot, live, partial=options.partial)
         findings += Findings(warnings=tuple(left_behind(snapshot.origin)))
-        findings += check_text(repo, snapshot)
+        findings += check_text(repo, snapshot) + check_strings(repo, snapshot, info.major)
         findings += check_definitions(session, me, snapshot, repo, scratch=options.scratch)
         properties, told = _properties(server, snapshot, live)
         findings += told

@@ -31,6 +31,7 @@ from pgsnap.targets.table_script import TableScript
 from pgsnap.targets.table_swap import beside_name, replaced_name
 from pgsnap.targets.table_ties import Dependents, dependents_of
 from pgsnap.workflows.restore_plan import own_label, target_database
+from pgsnap.workflows.restore_strings import check_strings
 from pgsnap.workflows.server_checks import another_server, check_chain
 from pgsnap.workflows.table_checks import (
     check_dependents,
@@ -187,6 +188,7 @@ def plan_tables(
         needs = read_needs(session, me, database, snapshot_id, made)
         info = read_server(session)
         findings = check_snapshot(session, snapshot) + needs.findings
+        findings += check_strings(repo, snapshot, info.major)
         findings += Findings(tuple(check_rights(session, me, database)))
         for table in tables:
             found = check_parts(snapshot_id, table.parts, table.sections)

@@ -10,7 +10,7 @@ from pgsnap.errors import QueryFailed
 from pgsnap.model import SectionKind, Snapshot, SnapshotId, quote_ident
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident
-from pgsnap.targets.dumptext import unknown_sets
+from pgsnap.targets.dumptext import is_left_out
 from pgsnap.targets.preflight import Findings, Problem
 from pgsnap.targets.table_script import TableScript
 from pgsnap.targets.table_swap import beside_name, rename_all
@@ -49,11 +49,13 @@ def dump_settings(repo: Repository, snapshot: Snapshot, server_major: int) -> st
     text = decode(
         section_text(repo, snapshot, SectionKind.PREAMBLE), snapshot.origin.client_encoding
     )
-    left_out = ("client_encoding", *(name.decode() for name in unknown_sets(server_major)))
     return "".join(
         f"SET LOCAL {line.removeprefix('SET ')}\n"
         for line in text.splitlines()
-        if line.startswith("SET ") and line.endswith(";") and line.split()[1] not in left_out
+        if line.startswith("SET ")
+        and line.endswith(";")
+        and line.split()[1] != "client_encoding"
+        and not is_left_out(line.encode("utf-8", "surrogateescape"), server_major)
     )
 
 

@@ -34,6 +34,17 @@ def test_a_server_that_knows_them_gets_every_byte(size: int) -> None:
     assert filtered(17, size=size) == PREAMBLE + LATER
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_what_servers_do_not_have_any_more_is_left_out_for_them(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = b"SET standard_conforming_strings = off;\nSET escape_string_warning = off;\n"
+    kept = b"SET standard_conforming_strings = on;\n"
+    monkeypatch.setattr(f"{__name__}.PREAMBLE", PREAMBLE + gone + kept)
+    assert filtered(19, size=size) == PREAMBLE.replace(gone, b"") + LATER
+    assert gone in filtered(18, size=size)
+
+
 @pytest.mark.parametrize(
     ("version_num", "knows"),
     [
