@@ -71,6 +71,7 @@ def check_fields(report: CheckReport, code: int, notices: list[str]) -> dict[str
                 "verified": render.json_time(state.verified) if state.verified else None,
                 "drilled": render.json_time(state.drilled) if state.drilled else None,
                 "drill_passed": state.drill_passed,
+                "drill_reason": state.drill_reason or None,
             }
             for state in report.labels
         ],

@@ -82,13 +82,20 @@ def drill_fields(drilled: Drilled | None) -> dict[str, Any]:
     return {
         "drilled": render.json_time(drilled.time) if drilled is not None else None,
         "drill_passed": drilled.passed if drilled is not None else None,
+        "drill_reason": (drilled.reason or None) if drilled is not None else None,
     }
 
 
-def drill_words(drilled: Drilled, now: datetime) -> str:
+def drill_mark(drilled: Drilled, now: datetime) -> str:
     """Return ``drilled 2 days ago``."""
     how = "drilled" if drilled.passed else "drill FAILED"
     return f"{how} {render.ago(drilled.time, now)}"
+
+
+def drill_words(drilled: Drilled, now: datetime) -> str:
+    """Return ``drilled 2 days ago``, or that it failed and why."""
+    words = drill_mark(drilled, now)
+    return f"{words}: {render.plain(drilled.reason)}" if drilled.reason else words
 
 
 def tag_words(tags: Sequence[str]) -> str:
@@ -133,7 +140,7 @@ def log_rows(
     rows = []
     for snapshot_id, snapshot, tags in entries:
         last = (drills or {}).get(snapshot_id)
-        mark = f"[{drill_words(last, now)}]" if last is not None else ""
+        mark = f"[{drill_mark(last, now)}]" if last is not None else ""
         words = " ".join(filter(None, (tag_words(tags), mark, render.first_line(snapshot.message))))
         row = [
             render.short_id(snapshot_id),

@@ -39,6 +39,7 @@ from pgsnap.sources.base import SourceResult
 from pgsnap.sources.extensions import Members, read_members, read_sequences
 from pgsnap.sources.globals_dump import GlobalsDump
 from pgsnap.sources.guarded_dump import GuardedDump
+from pgsnap.sources.hindrances import find_hindrances
 from pgsnap.sources.parts import part_options
 from pgsnap.sources.properties import read_properties, read_server
 
@@ -120,6 +121,9 @@ class PostgresSource:
             with contextlib.suppress(QueryFailed):
                 found = bare_names(session)
                 self.doubts = tuple(f"{name.text}. {name.way_out}" for name in found)
+            # A backup is never refused for what only a restore will miss.
+            with contextlib.suppress(QueryFailed):
+                self.doubts += tuple(f"{h.text}. {h.way}" for h in find_hindrances(session))
         tool = self._server.tool("pg_dump", allow_newer=self._allow_newer)
         self._origin = Origin(
             kind=SourceKind.POSTGRES,

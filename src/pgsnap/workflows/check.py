@@ -179,9 +179,9 @@ def _drill(report: CheckReport, state: LabelState, max_age: timedelta | None) ->
         return
     age = report.now - state.drilled
     if not state.drill_passed:
-        report.add(
-            Level.RED, "drill", f"the last drill of {state.name} failed {span(age)} ago", label
-        )
+        text = f"the last drill of {state.name} failed {span(age)} ago"
+        text += f": {state.drill_reason}" if state.drill_reason else ""
+        report.add(Level.RED, "drill", text, label)
         return
     limit = MAX_DRILL_AGE if max_age is None else max_age
     late = age > limit

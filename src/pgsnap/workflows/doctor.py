@@ -24,6 +24,7 @@ from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.bare_names import bare_names
 from pgsnap.sources.extensions import left_behind, read_members
+from pgsnap.sources.hindrances import find_hindrances
 from pgsnap.sources.lock_room import lock_room
 from pgsnap.targets.preflight import check_replaceable, check_server, look_at, who_am_i
 from pgsnap.targets.read_only import SETTING as READ_ONLY_SETTING
@@ -198,6 +199,7 @@ def _drill(state: LabelState, now: datetime, command: str) -> Step:
     age = now - state.drilled
     if not state.drill_passed:
         text = f"the last drill of {state.name} failed, {span(age)} ago"
+        text += f": {state.drill_reason}" if state.drill_reason else ""
         return Step("drill", Health.RED, text, f"See why: {command} --verbose")
     if age > MAX_DRILL_AGE:
         text = f"the last drill of {state.name} was {span(age)} ago"
@@ -254,7 +256,7 @@ def look_at_server(
             steps = [Step("server", Health.OK, words), _tools(server)]
             if not databases and not is_dead:
                 steps += [_rights_to_read(session), *_lock_room(session)]
-                steps += _extensions(session)
+                steps += [*_extensions(session), *_hindrances(session)]
                 steps += _rights_to_restore(server, session, server.endpoint.database)
             left = _leftovers(server, session)
     except SnapError as error:
@@ -267,7 +269,7 @@ def _look_at_database(server: Server, name: str) -> list[Step]:
     try:
         with server.connect(name) as session:
             steps = [_rights_to_read(session, f" in {name}"), *_lock_room(session, f" of {name}")]
-            steps += _extensions(session)
+            steps += [*_extensions(session), *_hindrances(session)]
             if name != server.maintenance_database():
                 # That one nobody restores over.
                 steps += _rights_to_restore(server, session, name)
@@ -285,6 +287,13 @@ def _extensions(session: Session) -> list[Step]:
     return steps + [
         Step("restorable", Health.RED, found.text, found.way_out) for found in bare_names(session)
     ]
+
+
+def _hindrances(session: Session) -> list[Step]:
+    """Return what makes each snapshot of the session's database impossible to restore."""
+    health = {True: Health.RED, False: Health.WARNING}
+    found = find_hindrances(session)
+    return [Step("restorable", health[one.is_certain], one.text, one.way) for one in found]
 
 
 def _tools(server: Server) -> Step:

@@ -44,6 +44,7 @@ from pgsnap.workflows.drill_report import (
     TableFinding,
     failed,
     passed,
+    reason_of,
     skipped,
     verdict_of,
 )
@@ -55,7 +56,7 @@ from pgsnap.workflows.restore_plan import (
     names_database,
     plan_restore,
 )
-from pgsnap.workflows.verdicts import SERVER_KEY, VERDICT
+from pgsnap.workflows.verdicts import REASON_KEY, SERVER_KEY, VERDICT
 from pgsnap.workflows.verify import verify
 
 ThrowAway = Callable[[int | None], AbstractContextManager[Server]]
@@ -387,6 +388,8 @@ class _Drill:
             "checks": {name: str(status) for name, status in statuses.items()},
             SERVER_KEY: self.snapshot.origin.system_identifier,
         }
+        if not proven:
+            body[REASON_KEY] = reason_of(self.checks)
         note = Note(VERDICT, self.snapshot.database, datetime.now(UTC), self.snapshot_id, body)
         try:
             self.repo.add_note(note)

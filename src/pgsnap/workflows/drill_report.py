@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +33,7 @@ CHECKS: dict[str, str] = {
 OF_COPY = ("contents", "schema", "extensions", "sequences", "large-objects")
 """The checks that compare what was restored with the snapshot."""
 
+_REASON_CHARACTERS = 300
 OF_SNAPSHOT = frozenset({"snapshot", "restore", *OF_COPY, "assertions"})
 """The checks that say something of the snapshot, and not of what is around it."""
 
@@ -153,3 +155,12 @@ def verdict_of(checks: dict[str, Status]) -> bool | None:
     if checks.get("contents") is Status.PASSED:
         return True
     return None
+
+
+def reason_of(checks: Iterable[Check]) -> str:
+    """Return why the snapshot is not fit, in one line: the first of *checks* that says so."""
+    for check in checks:
+        if check.name in OF_SNAPSHOT and check.outcome.status is Status.FAILED:
+            line = f"{check.name}: {' '.join(check.outcome.reason.split())}"
+            return line if len(line) <= _REASON_CHARACTERS else f"{line[:_REASON_CHARACTERS]}…"
+    return ""

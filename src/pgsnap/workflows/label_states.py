@@ -10,7 +10,7 @@ from pgsnap.model import Note, SnapshotId
 from pgsnap.repository.label_chains import Chain, Chains
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.retention import out_of_use
-from pgsnap.workflows.verdicts import SERVER_KEY
+from pgsnap.workflows.verdicts import SERVER_KEY, as_drilled
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class LabelState:
     drill_passed: bool | None = None
     server: str = ""
     name: str = ""
+    drill_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ def _state(
         drills[-1].body.get("passed") is True if drills else None,
         chain.server,
         chain.name,
+        as_drilled(drills[-1]).reason if drills else "",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +14,8 @@ from pgsnap.repository.repository import Repository
 VERDICT = "verdict"
 SERVER_KEY = "system_identifier"
 """In the body of a drill's verdict: the server of its snapshot, which may be dropped later."""
+REASON_KEY = "reason"
+"""In the body of a drill's verdict: why it failed."""
 
 # The verdict of a drill lists its checks, so it is never smaller; that of a verify never is as
 # large. `snap log` reads drills only, though each regular verify leaves a note for every snapshot.
@@ -22,10 +24,11 @@ DRILL_NOTE_BYTES_MIN = 300
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """The last drill of a snapshot."""
+    """The last drill of a snapshot; *reason* is why it failed, "" where that is not known."""
 
     time: datetime
     passed: bool
+    reason: str = ""
 
 
 def drilled(repo: Repository) -> dict[SnapshotId, Drilled]:
@@ -36,8 +39,21 @@ def drilled(repo: Repository) -> dict[SnapshotId, Drilled]:
             continue
         before = found.get(note.snapshot)
         if before is None or before.time < note.time:
-            found[note.snapshot] = Drilled(note.time, note.body.get("passed") is True)
+            found[note.snapshot] = as_drilled(note)
     return found
+
+
+def last_drill(repo: Repository, snapshots: Collection[SnapshotId]) -> Drilled | None:
+    """Return the newest drill of any of *snapshots*. Raises StoreError."""
+    of_these = [one for snapshot, one in drilled(repo).items() if snapshot in snapshots]
+    return max(of_these, key=lambda one: one.time, default=None)
+
+
+def as_drilled(note: Note) -> Drilled:
+    """Return what the verdict of a drill says. Those of the first version have no reason."""
+    reason = note.body.get(REASON_KEY)
+    passed = note.body.get("passed") is True
+    return Drilled(note.time, passed, reason if isinstance(reason, str) and not passed else "")
 
 
 class Proof(enum.IntEnum):

@@ -75,6 +75,7 @@ def run(
     """
     from pgsnap.sources.extensions import left_behind
     from pgsnap.workflows.commit import commit
+    from pgsnap.workflows.verdicts import last_drill
 
     invocation = Invocation.of(ctx)
     if not message.strip():
@@ -103,11 +104,19 @@ def run(
                     skip_unchanged=skip_unchanged,
                     progress=progress,
                 )
+            last = last_drill(repo, frozenset(repo.newest(database)))
         warn_of_dump(invocation, source)
         for words in left_behind(report.snapshot.origin):
             invocation.warn(f"warning: {words}")
         if report.recorded and report.other is not None:
             _tell_of_server(invocation, report.snapshot, report.other)
+        if last is not None and not last.passed:
+            why = f": {render.plain(last.reason)}" if last.reason else ""
+            invocation.warn(
+                f"warning: the last drill of {render.plain(database)} failed"
+                f" {render.ago(last.time, invocation.now)}{why}. What cannot be restored is no"
+                " backup; when that is mended: snap drill"
+            )
         if report.ahead is not None:
             invocation.warn(
                 f"warning: snapshot {render.short_id(report.ahead)} is dated in the future: a clock"

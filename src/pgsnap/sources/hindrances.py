@@ -1,0 +1,72 @@
+"""What makes a database's own dump impossible to load, as far as its catalogs tell.
+
+pg_dump records it without a word, and psql fails on it when it is needed. Works as any role.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pgsnap.sessions.base import Session, ident
+from pgsnap.words import some
+
+_OURS = "n.nspname <> 'information_schema' AND NOT pg_catalog.starts_with(n.nspname, 'pg_')"
+# pg_dump writes such a grant as SET SESSION AUTHORIZATION of who granted it.
+_GRANTORS = f"""
+SELECT DISTINCT pg_catalog.pg_get_userbyid(item.grantor), n.nspname FROM (
+    SELECT relnamespace AS space, relowner AS owner, relacl AS acl FROM pg_catalog.pg_class
+    UNION ALL SELECT c.relnamespace, c.relowner, a.attacl FROM pg_catalog.pg_attribute a
+        JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    UNION ALL SELECT pronamespace, proowner, proacl FROM pg_catalog.pg_proc
+    UNION ALL SELECT typnamespace, typowner, typacl FROM pg_catalog.pg_type
+) o JOIN pg_catalog.pg_namespace n ON n.oid = o.space, pg_catalog.aclexplode(o.acl) item
+WHERE o.acl IS NOT NULL AND item.grantor <> o.owner AND {_OURS}
+    AND NOT pg_catalog.has_schema_privilege(item.grantor, n.oid, 'USAGE') ORDER BY 1, 2
+"""
+_GENERATED = rf"""
+SELECT DISTINCT n.nspname, c.relname, a.attname, p.oid::pg_catalog.regprocedure
+FROM pg_catalog.pg_attrdef d
+JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+    AND a.attgenerated <> ''
+JOIN pg_catalog.pg_class c ON c.oid = d.adrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_depend x ON x.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+    AND x.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND x.objid = d.oid
+JOIN pg_catalog.pg_proc p ON p.oid = x.refobjid
+    AND p.prosrc OPERATOR(pg_catalog.~*) '\mnextval\M' WHERE {_OURS} ORDER BY 1, 2, 3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """Why a snapshot of the database cannot be restored, or (not *is_certain*) may not come back as
+    it was; and what mends it."""
+
+    text: str
+    way: str
+    is_certain: bool = True
+
+
+def find_hindrances(session: Session) -> tuple[Hindrance, ...]:
+    """Look at *session*'s database. Raises QueryFailed, ConnectionFailed."""
+    found = [
+        Hindrance(
+            f"what {role} granted in the schema {schema} cannot be granted again: it has lost USAGE"
+            " on that schema, so no dump of this database can be loaded",
+            f"To mend it: GRANT USAGE ON SCHEMA {ident(schema or '')} TO {ident(role or '')};",
+        )
+        for role, schema in session.query(_GRANTORS)
+    ]
+    columns: dict[str, list[str]] = {}
+    for schema, table, column, function in session.query(_GENERATED):
+        columns.setdefault(function or "", []).append(f"{schema}.{table}.{column}")
+    found += [
+        Hindrance(
+            f"the generated column {some(names)} calls {function}, whose body draws from a"
+            " sequence: a restore fails or makes other values",
+            "To mend it: let a trigger or a default draw the number",
+            is_certain=False,
+        )
+        for function, names in columns.items()
+    ]
+    return tuple(found)

@@ -1,0 +1,115 @@
+"""That a snapshot cannot be restored is told as soon as it can be known: by commit and doctor where
+the catalogs show it, by all that look at snapshots once a drill has failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.commandline import CommandLine
+from support.databases import Database, new_name
+from support.restoring import databases_like
+
+READS_ANOTHER_TABLE = """
+CREATE TABLE zone (name text PRIMARY KEY); INSERT INTO zone VALUES ('a');
+CREATE FUNCTION known(text) RETURNS bool LANGUAGE sql STABLE AS
+    'SELECT EXISTS (SELECT FROM public.zone WHERE name = $1)';
+CREATE TABLE place (zone text CONSTRAINT in_zone CHECK (public.known(zone)));
+INSERT INTO place VALUES ('a')
+"""
+GENERATED = """
+CREATE SEQUENCE zz_numbers; CREATE FUNCTION numbered() RETURNS text LANGUAGE sql IMMUTABLE
+    AS $$ SELECT 'N' || nextval('public.zz_numbers'::regclass) $$;
+CREATE TABLE bill (note text, no text GENERATED ALWAYS AS (public.numbered()) STORED);
+CREATE TABLE fine (id serial, at timestamptz DEFAULT now(),
+    twice int GENERATED ALWAYS AS (2) STORED)
+"""
+
+
+@pytest.fixture
+def roles(database: Database) -> Iterator[tuple[str, str, str]]:
+    names = new_name("owner"), new_name("Middle"), new_name("reader")
+    database.psql("".join(f'CREATE ROLE "{name}";' for name in names))
+    yield names
+    listed = ", ".join(f'"{name}"' for name in names)
+    for name in databases_like(database, f"{database.name}%"):
+        Database(database.cluster, name).psql(f"DROP OWNED BY {listed}")
+    database.psql(f"DROP ROLE {listed}")
+
+
+@pytest.mark.parametrize(
+    "grants",
+    [
+        ("SELECT", "TABLE shop.t"),
+        ("UPDATE (a)", "TABLE shop.t"),
+        ("EXECUTE", "FUNCTION shop.f()"),
+        ("USAGE", "TYPE shop.mood"),
+    ],
+)
+def test_a_grantor_who_lost_the_schema_is_told_by_commit_and_doctor_and_the_statement_mends_it(
+    snap: CommandLine, database: Database, roles: tuple[str, str, str], grants: tuple[str, str]
+) -> None:
+    owner, middle, reader = roles
+    right, what = grants
+    database.psql(
+        "CREATE SCHEMA shop; CREATE TABLE shop.t (a int); CREATE TYPE shop.mood AS ENUM ('x');"
+        "CREATE FUNCTION shop.f() RETURNS int LANGUAGE sql AS 'SELECT 1';"
+        f'ALTER {what} OWNER TO "{owner}"; GRANT USAGE ON SCHEMA shop TO "{owner}", "{middle}";'
+        f'GRANT {right} ON {what} TO "{middle}" WITH GRANT OPTION;'
+        f'SET SESSION AUTHORIZATION "{middle}"; GRANT {right} ON {what} TO "{reader}";'
+        f'RESET SESSION AUTHORIZATION; REVOKE USAGE ON SCHEMA shop FROM "{middle}"'
+    )
+    snap.setenv("DATABASE_URL", database.dsn)
+    snap.ok("init")
+    (notice,) = snap.ok("commit", "-m", "one", "--json").json["notices"]
+    statement = f'GRANT USAGE ON SCHEMA "shop" TO "{middle}";'
+    assert notice.endswith(f"To mend it: {statement}")
+    assert f"what {middle} granted in the schema shop cannot be granted again" in notice
+    (step,) = (s for s in snap("doctor", "--json").json["steps"] if s["name"] == "restorable")
+    assert (step["health"], step["next"]) == ("red", f"To mend it: {statement}")
+    database.psql(statement)
+    assert snap.ok("commit", "-m", "two", "--json").json["notices"] == []
+    assert not any(s["name"] == "restorable" for s in snap("doctor", "--json").json["steps"])
+    snap.ok("restore", "latest", "--yes", "--no-safety-snapshot")
+
+
+def test_a_generated_column_that_draws_from_a_sequence_is_told_by_commit_and_doctor(
+    snap: CommandLine, database: Database
+) -> None:
+    database.psql(GENERATED)
+    snap.setenv("DATABASE_URL", database.dsn)
+    snap.ok("init")
+    (notice,) = snap.ok("commit", "-m", "one", "--json").json["notices"]
+    assert "public.bill.no calls public.numbered(), whose body draws from a sequence" in notice
+    (step,) = (s for s in snap("doctor", "--json").json["steps"] if s["name"] == "restorable")
+    assert step["health"] == "warning"
+
+
+def test_why_a_drill_failed_is_told_by_all_that_look_at_snapshots(
+    snap: CommandLine, database: Database
+) -> None:
+    database.psql(READS_ANOTHER_TABLE)
+    snap.setenv("DATABASE_URL", database.dsn)
+    snap.ok("init")
+    assert snap.ok("commit", "-m", "one", "--json").json["notices"] == []
+    assert snap("drill").code == 65
+    why = "restore: the restore stopped: "
+    (logged,) = snap.ok("log", "--json").json
+    assert logged["drill_reason"].startswith(why)
+    assert "in_zone" in logged["drill_reason"]
+    assert f"drill FAILED just now: {why}" in snap.ok("log").out
+    assert "[drill FAILED just now] one" in snap.ok("log", "--oneline").out
+    assert snap.ok("show", "latest", "--json").json["drill_reason"] == logged["drill_reason"]
+    checked = snap("check", "--json").json
+    assert checked["databases"][0]["drill_reason"] == logged["drill_reason"]
+    assert any(why in finding["text"] for finding in checked["findings"])
+    assert any(why in step["text"] for step in snap("doctor", "--json").json["steps"])
+    (notice,) = snap.ok("commit", "-m", "two", "--json").json["notices"]
+    assert "the last drill of" in notice
+    assert logged["drill_reason"] in notice
+    database.psql("ALTER TABLE place DROP CONSTRAINT in_zone")
+    snap.ok("commit", "-m", "three")
+    snap("drill")
+    assert snap.ok("log", "--json").json[0]["drill_reason"] is None
+    assert snap.ok("commit", "-m", "four", "--json").json["notices"] == []
