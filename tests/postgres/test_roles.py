@@ -21,6 +21,7 @@ from support.pages import sql_blocks
 from support.restoring import (
     LABEL,
     commit_database,
+    commit_file,
     databases_like,
     new_repository,
     restore_now,
@@ -298,3 +299,33 @@ def test_a_setting_that_needs_a_superuser_is_left_out_and_told(
     follow(shop, "restore")
     report = restore_now(repo, snapshot, server_of(shop, user="snap_restore"), RestoreOptions())
     assert any("log_statement" in warning for warning in report.warnings)
+
+
+def test_a_dump_of_a_managed_service_gets_the_roles_that_it_grants_to(
+    tmp_path: Path, database: Database
+) -> None:
+    names = [f"{stem}_{database.name}" for stem in ("anon", "service", "admin")]
+    anon, service, admin = names
+    database.psql(
+        f"CREATE ROLE {anon}; CREATE ROLE {service}; CREATE ROLE {admin}; CREATE TABLE t (a int);"
+        f"GRANT SELECT ON t TO {anon}; ALTER TABLE t ENABLE ROW LEVEL SECURITY;"
+        f"CREATE POLICY p ON t TO {service} USING (true);"
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {admin} GRANT SELECT ON TABLES TO {anon}"
+    )
+    text = database.dump().decode()
+    database.psql(f"DROP OWNED BY {', '.join(names)}; DROP ROLE {', '.join(names)}")
+    copy = f"{database.name}_copy"
+    server = server_of(database)
+    try:
+        with new_repository(tmp_path / "repo") as repo:
+            snapshot = commit_file(repo, tmp_path / "dump.sql", text)
+            with pytest.raises(TargetRefused) as caught:
+                restore_now(repo, snapshot, server, RestoreOptions(to=copy))
+            assert all(name in str(caught.value.message) for name in names)
+            report = restore_now(repo, snapshot, server, RestoreOptions(to=copy, create_roles=True))
+        assert sorted(report.created_roles) == sorted(names)
+        rights = "SELECT count(*) FROM pg_policy WHERE polroles <> '{0}'"
+        assert Database(database.cluster, copy).psql(rights) == "1"
+    finally:
+        database.cluster.drop_database(copy)
+        database.cluster.psql(f"DROP ROLE IF EXISTS {', '.join(names)}")

@@ -34,6 +34,7 @@ from pgsnap.targets.readable import check_doors, check_readable
 from pgsnap.targets.requirements import check_requirements, check_space, needed_bytes
 from pgsnap.targets.role_differences import role_differences
 from pgsnap.targets.roles import MissingRole, missing_roles, needed_roles, server_roles
+from pgsnap.workflows.dump_roles import roles_of_dump
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.restore_checks import (
     check_kept,
@@ -158,6 +159,7 @@ def plan_restore(
         info = read_server(session)
         present = server_roles(session)
         needed = needed_roles(snapshot)
+        needed |= roles_of_dump(repo, snapshot, rights=not options.no_acl)
         # The globals are read only where they are needed: they may be damaged by themselves.
         text = _globals_text(repo, snapshot) if needed - present else ""
         differing = _roles_differ(repo, snapshot, session, needed)
