@@ -139,7 +139,7 @@ def test_values_that_19_writes_otherwise_are_no_difference(
 HARMLESS = """
 CREATE TABLE t (id int PRIMARY KEY, path text DEFAULT 'it''s', "a\\b" int);
 CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT E'a\\\\b' $$;
-CREATE VIEW v AS SELECT E'a\\\\b' AS word FROM t; COMMENT ON TABLE t IS 'it''s';
+CREATE VIEW v AS SELECT f() AS word FROM t; COMMENT ON TABLE t IS 'it''s';
 INSERT INTO t VALUES (1, E'c:\\\\x', 2), (2, NULL, 3);
 """
 
@@ -161,7 +161,7 @@ def test_a_dump_for_escapes_that_has_none_is_restored(
     server, name = server_of(database), new_name("legacy")
     try:
         plan = plan_restore(repo, snapshot, server, RestoreOptions(to=name))
-        assert plan.refusals == ()
+        assert [problem.detail for problem in plan.refusals] == []
         assert any("standard_conforming_strings = off" in text for text in plan.warnings)
         restore_now(repo, snapshot, server, RestoreOptions(to=name))
         copy = Database(database.cluster, name)
