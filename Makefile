@@ -55,6 +55,7 @@ test-long: export SNAP_STEP := 1
 test-long: export SNAP_SHARE := 1
 test-long: export SNAP_MODEL_STEPS := 3000
 test-long: export SNAP_INTERRUPTS := 200
+test-long: export SNAP_SEQUENCES := 300
 test-long: export SNAP_RACED_COMMITS := 200
 test-long: export SNAP_SEED ?= 0
 test-long: test-system

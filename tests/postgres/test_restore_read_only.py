@@ -106,7 +106,7 @@ def test_new_sessions_can_only_read_until_the_swap_and_nothing_of_it_is_left(
 
         report = restore(repo, plan, server, safety=safety_and_write, progress=looks)
     assert looks.writable == dict.fromkeys(
-        ("safety snapshot", "create", "load", "analyze", "swap"), False
+        ("safety snapshot", "create", "load", "analyze", "count", "swap"), False
     )
     assert can_write(shop)
     assert report.kept is not None

@@ -6,7 +6,7 @@ so the restored database never has it; the swap itself takes it back from the re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +15,7 @@ from pgsnap.errors import Interrupted, RestoreFailed, SnapError
 from pgsnap.model import DatabaseProperties, Setting
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.cleaning import clean_up_whole
+from pgsnap.targets.held import Sessions
 from pgsnap.targets.preflight import Findings, LiveDatabase
 
 SETTING = "default_transaction_read_only"
@@ -75,9 +76,7 @@ def check_read_only(session: Session, database: LiveDatabase) -> Findings:
 
 
 @contextmanager
-def read_only_meanwhile(
-    connect: Callable[[], Session], wanted: ReadOnly | None
-) -> Iterator[ReadOnly | None]:
+def read_only_meanwhile(connect: Sessions, wanted: ReadOnly | None) -> Iterator[ReadOnly | None]:
     """Let new sessions of a database only read until the block fails; after a block that
     succeeds, the swap in it has taken that back (`ReadOnly.taken_back`).
 
@@ -103,7 +102,7 @@ def read_only_meanwhile(
         raise
 
 
-def _take_back(connect: Callable[[], Session], wanted: ReadOnly, reason: BaseException) -> None:
+def _take_back(connect: Sessions, wanted: ReadOnly, reason: BaseException) -> None:
     try:
         with connect() as session:
             # By its OID: it may be called otherwise already, with its setting taken back.

@@ -28,6 +28,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.dropping import drop_database
+from pgsnap.targets.held import HeldSession
 from pgsnap.targets.naming import application_name, new_token, scratch_name
 from pgsnap.targets.requirements import source_major
 from pgsnap.targets.subscriptions import drop_subscriptions
@@ -355,12 +356,11 @@ class _Drill:
         connect = partial(server.connect, server.maintenance_database())
 
         def drop() -> None:
-            # In a session of its own: the other may have been lost meanwhile.
-            with connect() as session:
+            with held.session() as session:
                 drop_subscriptions(session, (self.quiet or server).connect, self.name)
                 drop_database(session, self.name, watch=connect, progress=self.progress)
 
-        with connect(application_name(self.token)):
+        with HeldSession(lambda: connect(application_name(self.token))) as held:
             try:
                 yield
             finally:

@@ -22,6 +22,7 @@ from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.dropping import drop_database
 from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
 from pgsnap.targets.feeder import PSQL_ARGUMENTS, Feeder
+from pgsnap.targets.held import HeldSession
 from pgsnap.targets.naming import application_name, scratch_name
 from pgsnap.targets.scratch import create_scratch
 from pgsnap.targets.subscriptions import drop_subscriptions
@@ -45,19 +46,20 @@ def unstable_definitions(
     from being taken for a leftover. Raises what a dump and a load do.
     """
     first, encoding = _definitions(server, database, origin, allow_newer)
-    maintenance = server.maintenance_database()
-    with server.connect(maintenance, application_name(token)) as session:
+    connect = partial(server.connect, server.maintenance_database(), application_name(token))
+    with HeldSession(connect) as held:
         again = f"again_{database}"
 
         def drop() -> None:
-            # In a session of its own: an interrupt may have ended the other.
-            with server.connect(maintenance) as other:
-                drop_subscriptions(other, server.connect, scratch_name(again, token))
-                watch = partial(server.connect, maintenance)
-                drop_database(other, scratch_name(again, token), watch=watch)
+            with held.session() as session:
+                drop_subscriptions(session, server.connect, scratch_name(again, token))
+                drop_database(session, scratch_name(again, token), watch=connect)
 
         try:
-            scratch = create_scratch(session, again, token, origin.properties, snapshot=snapshot)
+            with held.session() as session:
+                scratch = create_scratch(
+                    session, again, token, origin.properties, snapshot=snapshot
+                )
             _load(server, scratch.name, first, encoding, allow_newer)
             second, _ = _definitions(server, scratch.name, origin, allow_newer)
         except BaseException:

@@ -14,6 +14,7 @@ from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.targets.dropping import drop_replaced
+from pgsnap.targets.held import Sessions
 from pgsnap.targets.kept import (
     DISCARDED,
     NEVER_MADE,
@@ -68,9 +69,7 @@ def note_what_is_gone(repo: Repository, session: Session, system_identifier: str
             repo.add_note(note)
 
 
-def note_if_never_made(
-    repo: Repository, connect: Callable[[], Session], swapped: Note | None
-) -> None:
+def note_if_never_made(repo: Repository, connect: Sessions, swapped: Note | None) -> None:
     """After a swap that failed: note that what *swapped* announced did not happen, if the server
     says so."""
     if swapped is None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import Interrupted, QueryFailed, RestoreFailed, SnapError
@@ -30,6 +31,7 @@ from pgsnap.targets.feeder import (
     is_load_idle,
     terminate_sessions,
 )
+from pgsnap.targets.held import HeldSession
 from pgsnap.targets.kept import SwapNames, swapped_note
 from pgsnap.targets.load_help import look_up
 from pgsnap.targets.loader import loading_as_stranger
@@ -109,14 +111,18 @@ class _Restore:
         self.is_done = False
 
     def run(self, safety: Callable[[], SnapshotId] | None) -> RestoreReport:
+        with HeldSession(self._connect) as held:
+            return self._run(held, safety)
+
+    def _run(self, held: HeldSession, safety: Callable[[], SnapshotId] | None) -> RestoreReport:
         # From before the safety snapshot on, so that it has all that was ever written.
-        with read_only_meanwhile(self._connect, self.plan.read_only):
+        with read_only_meanwhile(held.session, self.plan.read_only):
             with self._timed("safety"):
                 if safety is not None and self.plan.live is not None:
                     self.progress.phase("safety snapshot")
                     self.safety_id = safety()
             try:
-                created, loaded, swapped = self._replace()
+                created, loaded, swapped = self._replace(held)
             except KeyboardInterrupt as error:
                 if self.is_done:
                     raise self._interrupted_after() from error
@@ -151,12 +157,12 @@ class _Restore:
         done = f"interrupted, but the restore to {self.plan.database} was done already"
         return Interrupted(done, hint="To take it back: snap undo" if self.plan.live else "")
 
-    def _replace(self) -> tuple[tuple[str, ...], FeedResult, SwapReport]:
+    def _replace(self, held: HeldSession) -> tuple[tuple[str, ...], FeedResult, SwapReport]:
         """Do it, or leave nothing behind."""
         try:
             # This session shows to other restores that the scratch database is in use: until it
             # is swapped, else another one might take it for a leftover in between.
-            with self._connect() as session:
+            with held.session() as session:
                 self._drop_leftovers(session)
                 self._check_unchanged(session)
                 if self.plan.live is not None:
@@ -165,14 +171,15 @@ class _Restore:
                 with self._timed("create"):
                     scratch = self._create(session)
                     statements = self._rehearse(session, scratch)
-                return created, self._fill(session, scratch), self._swap(scratch, statements)
+                loaded = self._fill(session, scratch)
+                return created, loaded, self._swap(held, scratch, statements)
         except QueryFailed as error:
-            clean_up_whole(self._clean_up)
+            clean_up_whole(partial(self._clean_up, held))
             raise RestoreFailed(
                 f"the restore stopped: {error.message}", detail=error.detail, hint=error.hint
             ) from error
         except BaseException:
-            clean_up_whole(self._clean_up)
+            clean_up_whole(partial(self._clean_up, held))
             raise
 
     # -- before the load -----------------------------------------------------------------------
@@ -224,7 +231,7 @@ class _Restore:
     def _fill(self, session: Session, scratch: Scratch) -> FeedResult:
         options = self.plan.options
         if self.snapshot.origin.is_pg_dump or options.as_superuser:
-            loaded = self._load(self.server, scratch)
+            loaded = self._load(self.server, session, scratch)
             # It has event triggers by now, and one on login could refuse us or write.
             quiet = self.server.without_event_triggers()
             self._analyze(quiet, scratch)
@@ -235,12 +242,12 @@ class _Restore:
         if owner not in server_roles(session):
             owner = who_am_i(session).name
         with loading_as_stranger(self.server, session, scratch, owner) as (stranger, hand_over):
-            loaded = self._load(stranger, scratch)
+            loaded = self._load(stranger, session, scratch)
             self._analyze(stranger, scratch)
             hand_over()
         return loaded
 
-    def _load(self, server: Server, scratch: Scratch) -> FeedResult:
+    def _load(self, server: Server, session: Session, scratch: Scratch) -> FeedResult:
         self.progress.phase("load", self.plan.plain_bytes)
         psql = self.plan.psql or self.server.tool("psql")
         key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
@@ -267,18 +274,17 @@ class _Restore:
                     self.snapshot,
                     self.plan,
                     feeder.section_begins,
-                    lambda: self._empty_tables(feeder, scratch),
+                    lambda: self._empty_tables(feeder, session, scratch),
                 )
                 return feeder.run(blocks)
             finally:
                 child.kill()
 
-    def _empty_tables(self, feeder: Feeder, scratch: Scratch) -> frozenset[Table]:
+    def _empty_tables(self, feeder: Feeder, session: Session, scratch: Scratch) -> frozenset[Table]:
         """Return the tables that may be emptied, once psql has made all of them."""
-        with self._connect() as session:
-            feeder.settle(lambda: is_load_idle(session, self.token, scratch.name))
-        with self.server.connect(scratch.name, application_name(self.token)) as session:
-            return empty_tables(session)
+        feeder.settle(lambda: is_load_idle(session, self.token, scratch.name))
+        with self.server.connect(scratch.name, application_name(self.token)) as inside:
+            return empty_tables(inside)
 
     def _analyze(self, server: Server, scratch: Scratch) -> None:
         if not self.plan.options.analyze:
@@ -300,7 +306,9 @@ class _Restore:
 
     # -- the swap ------------------------------------------------------------------------------
 
-    def _swap(self, scratch: Scratch, statements: tuple[PropertyStatement, ...]) -> SwapReport:
+    def _swap(
+        self, held: HeldSession, scratch: Scratch, statements: tuple[PropertyStatement, ...]
+    ) -> SwapReport:
         plan = self.plan
         names = SwapNames(
             live=plan.database, kept=kept_name(plan.database, self.token), scratch=scratch.name
@@ -308,7 +316,7 @@ class _Restore:
         renames = [Rename(oid=scratch.oid, old=names.scratch, new=names.live)]
         self.progress.phase("swap")
         with self._timed("swap"):
-            with self._connect() as session:
+            with held.session() as session:
                 self._check_unchanged(session)
             if plan.live is not None:
                 aside = Rename(oid=plan.live.oid, old=names.live, new=names.kept, aside=True)
@@ -363,16 +371,16 @@ class _Restore:
         maintenance = self.server.maintenance_database()
         return self.server.connect(maintenance, application_name(self.token))
 
-    def _clean_up(self) -> None:
+    def _clean_up(self, held: HeldSession) -> None:
         """Drop the scratch database, by a name that nothing but it can have. Where that fails,
         the next restore does it. After a committed swap there is nothing of that name."""
-        with contextlib.suppress(SnapError), self._connect() as session:
+        with contextlib.suppress(SnapError), held.session() as session:
             terminate_sessions(session, self.token)
             scratch = scratch_name(self.plan.database, self.token)
             drop_subscriptions(session, self.server.without_event_triggers().connect, scratch)
             drop_database(session, scratch, watch=self._connect, progress=self.progress)
             drop_loader(session, self.token)
-        note_if_never_made(self.repo, self._connect, self.note)
+        note_if_never_made(self.repo, held.session, self.note)
 
     @contextlib.contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

@@ -17,6 +17,7 @@ from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.extensions import left_behind
 from pgsnap.sources.properties import read_properties, read_server
+from pgsnap.targets.connections import RESTORE_CONNECTIONS, check_connections
 from pgsnap.targets.kept import KeptDatabase, find_kept
 from pgsnap.targets.preflight import (
     Findings,
@@ -165,6 +166,8 @@ def plan_restore(
         differing = _roles_differ(repo, snapshot, session, needed)
         missing = missing_roles(needed, present, text)
         findings = check_server(session, me) + differing
+        # A drill holds one more.
+        findings += check_connections(session, me, RESTORE_CONNECTIONS + options.scratch)
         if not options.scratch:
             findings += another_server(snapshot, server.endpoint.display(), info)
         kept: tuple[KeptDatabase, ...] = ()

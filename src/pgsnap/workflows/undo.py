@@ -20,6 +20,7 @@ from pgsnap.sessions.base import Session
 from pgsnap.sessions.half_dropped import CANNOT, drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
+from pgsnap.targets.connections import UNDO_CONNECTIONS, check_connections
 from pgsnap.targets.kept import KeptDatabase, SwapNames, check_droppable, find_kept
 from pgsnap.targets.kept import swapped_note as note_of_swap
 from pgsnap.targets.naming import application_name, kept_name, new_token
@@ -120,7 +121,7 @@ def plan_undo(
         kept = _newest(repo, server, session, label)
         live = look_at(session, kept.live)
         me = who_am_i(session)
-        findings = check_server(session, me)
+        findings = check_server(session, me) + check_connections(session, me, UNDO_CONNECTIONS)
         # It is renamed too, so the same rules hold for it.
         database = look_at(session, kept.name)
         if database is not None:

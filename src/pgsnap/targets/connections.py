@@ -1,0 +1,86 @@
+"""Whether there are as many connections as are needed at once, in the middle of the work too."""
+
+from __future__ import annotations
+
+from pgsnap.sessions.base import Session, ident
+from pgsnap.targets.preflight import Findings, Me, Problem
+
+RESTORE_CONNECTIONS = 3
+"""That a restore needs at once: one that is held for the clean-up, and two of psql and who looks
+after it, or of the swap."""
+UNDO_CONNECTIONS = 2
+"""That an undo needs at once, for the swap."""
+
+_OTHERS = (
+    "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a"
+    " WHERE a.datid IS NOT NULL AND a.usesysid IS NOT NULL"
+    # Of others' sessions a plain role does not see what they are.
+    " AND coalesce(a.backend_type, 'client backend') = 'client backend'"
+    " AND a.pid <> pg_catalog.pg_backend_pid()"
+)
+
+
+def check_connections(session: Session, me: Me, needed: int) -> Findings:
+    """Return which limit leaves fewer than *needed* connections to *session*'s database: the
+    server's, the database's or our role's. Of superusers only the server's holds."""
+    problems = [_check_server(session, me, needed)]
+    if not me.is_superuser:
+        problems += [_check_role(session, me, needed), _check_database(session, needed)]
+    return Findings(tuple(problem for problem in problems if problem is not None))
+
+
+def _check_server(session: Session, me: Me, needed: int) -> Problem | None:
+    rows = session.query(
+        "SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN"
+        " ('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
+    )
+    setting = {name: int(value or 0) for name, value in rows}
+    kept_back = 0
+    if not me.is_superuser:
+        kept_back = setting["superuser_reserved_connections"]
+        # Since 16, for the members of a role.
+        if "pg_use_reserved_connections" not in me.memberships:
+            kept_back += setting.get("reserved_connections", 0)
+    most = setting["max_connections"]
+    free = most - kept_back - _count(session, "")
+    if free >= needed:
+        return None
+    return Problem(
+        f"the server has {max(free, 0)} connections left, and {needed} are needed at once",
+        detail=f"max_connections is {most}"
+        + (f", {kept_back} of them kept for others." if kept_back else "."),
+        hint="End sessions that are idle, or raise max_connections.",
+    )
+
+
+def _check_role(session: Session, me: Me, needed: int) -> Problem | None:
+    ((limit,),) = session.query(
+        "SELECT rolconnlimit FROM pg_catalog.pg_roles WHERE rolname = current_user"
+    )
+    used = _count(session, " AND a.usename = current_user")
+    return _limited(f"the role {me.name}", f"ALTER ROLE {ident(me.name)}", limit, used, needed)
+
+
+def _check_database(session: Session, needed: int) -> Problem | None:
+    ((limit, name),) = session.query(
+        "SELECT datconnlimit, datname FROM pg_catalog.pg_database"
+        " WHERE datname = pg_catalog.current_database()"
+    )
+    used = _count(session, " AND a.datname = pg_catalog.current_database()")
+    what = f"the database {name}, from which others are renamed,"
+    return _limited(what, f"ALTER DATABASE {ident(name or '')}", limit, used, needed)
+
+
+def _limited(what: str, alter: str, limit: str | None, used: int, needed: int) -> Problem | None:
+    most = int(limit or -1)
+    if most < 0 or most - used >= needed:
+        return None
+    return Problem(
+        f"{what} has CONNECTION LIMIT {most}, and {needed} are needed at once",
+        detail=f"{used} others are open." if used else "",
+        hint=f"Raise it: {alter} CONNECTION LIMIT {max(needed + used, most)};",
+    )
+
+
+def _count(session: Session, where: str) -> int:
+    return int(session.query(_OTHERS + where)[0][0] or 0)

@@ -1,0 +1,40 @@
+"""The session that is held open for the clean-up: when that is due, there may be no other left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeAlias
+
+from pgsnap.errors import SnapError
+from pgsnap.sessions.base import Session
+
+Sessions: TypeAlias = "Callable[[], AbstractContextManager[Session]]"
+"""Gives a session for a block, and decides what becomes of it afterwards."""
+
+
+class HeldSession:
+    """One session, for as long as the block lasts; one that was lost meanwhile is opened again."""
+
+    def __init__(self, connect: Callable[[], Session]) -> None:
+        """Connect. Raises ConnectionFailed."""
+        self._connect = connect
+        self._session = connect()
+
+    def __enter__(self) -> HeldSession:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._session.close()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Yield it, in no transaction. Raises ConnectionFailed where it was lost and there is no
+        other."""
+        try:
+            # An interrupt may have come in the middle of one.
+            self._session.execute("ROLLBACK")
+        except SnapError:
+            self._session.close()
+            self._session = self._connect()
+        yield self._session
