@@ -9,6 +9,7 @@ import pytest
 
 from pgsnap.errors import RestoreFailed, TargetRefused
 from pgsnap.repository.repository import Repository
+from pgsnap.sessions.server import Server
 from support.databases import Database
 from support.restoring import (
     commit_database,
@@ -232,3 +233,24 @@ def test_a_generated_column_that_draws_where_nobody_sees_it_fails_the_restore(
     with pytest.raises(RestoreFailed, match="draws from a sequence"):
         tables_now(repo, snapshot, server_of(database), "ticket", replace=True)
     assert database.psql("SELECT * FROM ticket") == before
+
+
+def test_a_plan_made_through_psql_says_the_same(repo: Repository, database: Database) -> None:
+    database.psql(
+        "CREATE TABLE t (id serial PRIMARY KEY, \"a\\b'c\" text DEFAULT E'\\\\ \\n''');"
+        " CREATE TABLE checked (id int); CREATE FUNCTION holds(checked) RETURNS bool LANGUAGE sql"
+        " IMMUTABLE AS 'SELECT true'; ALTER TABLE checked ADD CHECK (holds(checked.*));"
+        " COMMENT ON TABLE t IS E'\\\\! false\n\\\\q'"
+    )
+    ours = server_of(database)
+    snapshot = commit_database(repo, ours)
+    theirs = Server(ours.endpoint, ours.runner, client="psql")
+    for name in ("t", "checked"):
+        # But for the random words in which both were tried.
+        one, other = (
+            plan_of_tables(repo, snapshot, server, name, replace=True) for server in (ours, theirs)
+        )
+        assert one.refusals == other.refusals
+        assert bool(one.refusals) is (name == "checked")
+        assert one.rights == other.rights
+    assert tables_now(repo, snapshot, theirs, "t", replace=True).rows == 0
