@@ -176,6 +176,31 @@ def test_a_view_of_a_partition_that_the_snapshot_lacks_forbids_it(
     assert database.dump() == before
 
 
+def test_a_partition_alone_has_not_got_the_triggers_of_the_table_above_it(
+    repo: Repository, database: Database
+) -> None:
+    database.psql(
+        "CREATE TABLE top (id int, k int) PARTITION BY LIST (k);"
+        " CREATE TABLE mid PARTITION OF top FOR VALUES IN (1) PARTITION BY LIST (id);"
+        " CREATE TABLE low PARTITION OF mid FOR VALUES IN (1);"
+        " CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        ' CREATE TRIGGER "above; it" BEFORE INSERT ON top FOR EACH ROW EXECUTE FUNCTION f();'
+        " CREATE TRIGGER here BEFORE INSERT ON mid FOR EACH ROW EXECUTE FUNCTION f();"
+        ' ALTER TABLE low DISABLE TRIGGER "above; it"; ALTER TABLE low DISABLE TRIGGER here'
+    )
+    snapshot = commit_database(repo, server_of(database))
+    again(repo, snapshot, database, "mid")
+    assert database.psql(
+        "SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'low__was'::regclass"
+    ) == "here|D"  # fmt: skip
+    before = lines_of(database.dump())
+    _, report = again(repo, snapshot, database, "top", replace=True)
+    kept = report.tables[0].kept
+    assert kept is not None
+    database.psql(f"DROP TABLE {kept[1]}")
+    assert lines_of(database.dump()) == before
+
+
 def test_a_partition_alone_comes_back_as_a_table_of_its_own(
     repo: Repository, database: Database, events: SnapshotId
 ) -> None:

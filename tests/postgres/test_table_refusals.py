@@ -162,6 +162,26 @@ def test_event_triggers_that_will_run_are_named_by_the_plan(
     assert database.dump() == before
 
 
+def test_an_event_trigger_that_writes_to_the_table_is_named_before_it_is_replaced(
+    repo: Repository, database: Database
+) -> None:
+    database.psql(
+        "CREATE TABLE ddl_log (n serial PRIMARY KEY, tag text); CREATE TABLE ddl (a int);"
+        " CREATE FUNCTION notes() RETURNS event_trigger LANGUAGE plpgsql AS"
+        " $$BEGIN INSERT INTO public.ddl_log (tag) VALUES (tg_tag); END$$;"
+        " CREATE EVENT TRIGGER notes ON ddl_command_end EXECUTE FUNCTION notes()"
+    )
+    snapshot = commit_database(repo, server_of(database))
+    plan = plan_of_tables(repo, snapshot, server_of(database), "ddl_log", replace=True)
+    with pytest.raises(TargetRefused, match=r"notes\(\) names public.ddl_log") as caught:
+        plan.check()
+    assert 'ALTER EVENT TRIGGER "notes" DISABLE;' in caught.value.hint
+    tables_now(repo, snapshot, server_of(database), "ddl", replace=True)
+    database.psql('ALTER EVENT TRIGGER "notes" DISABLE')
+    tables_now(repo, snapshot, server_of(database), "ddl_log", replace=True)
+    assert database.psql("SELECT count(*) FROM ddl_log") == "0"
+
+
 def test_a_check_or_default_that_takes_rows_of_the_table_itself_is_explained(
     repo: Repository, database: Database
 ) -> None:

@@ -31,10 +31,6 @@ STUCK = {
         " FOR EACH ROW EXECUTE FUNCTION ct()",
         "trigger ends on public.a",
     ),
-    "rule": (
-        "CREATE TABLE a (id int); CREATE RULE r AS ON INSERT TO a DO ALSO DELETE FROM b",
-        "rule r on table public.a",
-    ),
     "policy": (
         "CREATE TABLE a (id int); CREATE POLICY p ON a USING (EXISTS (SELECT FROM b))",
         "policy p on table public.a",
@@ -270,6 +266,32 @@ def test_a_publication_that_leaves_the_table_out_is_told_with_what_leaves_it_out
     assert database.psql(published) == "b"
     database.psql(told.partition("afterwards run ")[2].replace(planned[1], kept[1]))
     assert database.psql(published) == ""
+
+
+def test_rules_of_others_that_use_the_table_use_the_restored_one(
+    repo: Repository, database: Database
+) -> None:
+    database.psql(
+        f"{TABLE} SELECT setval('b_id_seq', 1);"
+        ' CREATE VIEW writable AS SELECT v FROM b; CREATE TABLE "An other" (id int);'
+        " CREATE RULE insert_it AS ON INSERT TO writable DO INSTEAD INSERT INTO b (v)"
+        " VALUES (NEW.v); COMMENT ON RULE insert_it ON writable IS 'writes elsewhere';"
+        ' CREATE RULE "tell; all" AS ON DELETE TO "An other" DO ALSO (DELETE FROM b WHERE'
+        " b.id = OLD.id; NOTIFY gone);"
+        ' ALTER TABLE "An other" ENABLE ALWAYS RULE "tell; all";'
+        ' CREATE RULE "own; rule" AS ON DELETE TO b DO ALSO NOTIFY gone'
+    )
+    before = database.dump()
+    snapshot = commit_database(repo, server_of(database))
+    report = tables_now(repo, snapshot, server_of(database), "b", replace=True)
+    kept = report.tables[0].kept
+    assert kept is not None
+    database.psql("INSERT INTO writable VALUES (7)")
+    assert database.psql("SELECT v FROM b ORDER BY 1") == "2\n7"
+    assert database.psql(f"SELECT v FROM {kept[1]}") == "2"
+    database.psql(f"DROP TABLE {kept[1]}; DELETE FROM b WHERE v = 7")
+    database.psql("SELECT setval('b_id_seq', 1)")
+    assert sorted(database.dump().splitlines()) == sorted(before.splitlines())
 
 
 def test_statistics_and_triggers_of_the_live_table_stay_with_it(

@@ -24,17 +24,24 @@ _OF_TABLES = frozenset(
         *(b"ACL", b"COMMENT", b"SECURITY LABEL"),
     )
 )
+# Words of a statement, of which names in quotes may hold anything, keywords and line ends too.
+_WORDS = rb'(?:[^"\n;]|"(?:[^"]|"")*")*?'
+_ANY_NAME = rb'(?:"(?:[^"]|"")+"|[^\s"]+)'
 # The table that a statement of an entry belongs to.
 _BELONGS = re.compile(
     rb"^(?:ALTER (?:FOREIGN )?TABLE (?:ONLY )?"
-    rb"|CREATE (?:UNIQUE )?INDEX [^\n]*? ON (?:ONLY )?"
-    rb"|CREATE (?:CONSTRAINT )?TRIGGER [^\n]*? ON |CREATE POLICY [^\n]*? ON "
-    rb"|CREATE STATISTICS [^\n]*? FROM "
-    rb"|(?:COMMENT|SECURITY LABEL FOR \S+) ON (?:TABLE |COLUMN )"
-    rb"|(?:GRANT|REVOKE) [^\n]*? ON TABLE )" + _TABLE,
+    rb"|CREATE (?:UNIQUE )?INDEX %(name)b ON (?:ONLY )?"
+    rb"|CREATE (?:CONSTRAINT )?TRIGGER %(name)b %(words)b ON |CREATE POLICY %(name)b ON "
+    rb"|(?:COMMENT|SECURITY LABEL FOR %(name)b) ON (?:TABLE |COLUMN )"
+    rb"|(?:GRANT|REVOKE) %(words)b ON TABLE )" % {b"name": _ANY_NAME, b"words": _WORDS} + _TABLE,
     re.M,
 )
-_RULE = re.compile(rb"^CREATE RULE [^;]*?\bON (?:INSERT|UPDATE|DELETE|SELECT) TO " + _TABLE, re.S)
+_RULE = re.compile(
+    rb"^CREATE RULE %b AS\s+ON (?:INSERT|UPDATE|DELETE|SELECT) TO " % _ANY_NAME + _TABLE
+)
+# An expression may hold the word too: the last one counts.
+_STATISTICS = re.compile(rb"^CREATE STATISTICS .* FROM " + _TABLE + rb";", re.S)
+_MADE = re.compile(rb"^CREATE (?:UNLOGGED |FOREIGN )?TABLE " + _TABLE, re.M)
 _PRIMARY_KEY = re.compile(
     rb"^ALTER TABLE (?:ONLY )?" + _TABLE + rb"\s+ADD CONSTRAINT " + _NAME + rb" PRIMARY KEY \("
     rb"((?:[^\"()]|\"(?:[^\"]|\"\")+\")+)\)",
@@ -120,11 +127,15 @@ def ddl_entries(
 def _table_of(
     type_name: bytes, key: tuple[str, str, str], body: bytes, encoding: str
 ) -> tuple[str, str] | None:
-    if type_name in (b"TABLE", b"FOREIGN TABLE"):
-        return key[1], key[2]
     match = None
-    if type_name in _OF_TABLES:
-        match = _BELONGS.search(body) or _RULE.search(body)
+    if type_name in (b"TABLE", b"FOREIGN TABLE"):
+        # The header has spaces for line ends in names.
+        match = _MADE.match(body)
+        if match is None:
+            return key[1], key[2]
+    elif type_name in _OF_TABLES:
+        found = _STATISTICS if type_name == b"STATISTICS" else _BELONGS
+        match = found.search(body) or _RULE.search(body)
     if match is None:
         return None
     return _unquoted(match[1], encoding), _unquoted(match[2], encoding)

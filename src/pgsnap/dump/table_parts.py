@@ -37,6 +37,7 @@ _CREATE_INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX ({_WORD}) ON ")
 _CONSTRAINT = re.compile(rf"\s+ADD CONSTRAINT ({_WORD}) ")
 _ON_SEQUENCE = re.compile(rf"(?:GRANT|REVOKE) [^\n]*? ON SEQUENCE ({_CHAIN}) (?:TO|FROM) ")
 _REFERENCES = re.compile(rf" REFERENCES ({_CHAIN})\(")
+_SEQUENCE_NAME = re.compile(rf"^\s+SEQUENCE NAME ({_CHAIN})$", re.M)
 _OWNER = re.compile(r"^ALTER [A-Z ]+ \S.* OWNER TO .+;$", re.M)
 _TABLES = ("TABLE", "FOREIGN TABLE")
 # What goes into a tablespace, or is stored in a way of its own.
@@ -45,6 +46,12 @@ _AFTER_ROWS = (
     *("CONSTRAINT", "CHECK CONSTRAINT", "INDEX", "TRIGGER", "RULE", "POLICY", "ROW SECURITY"),
     *("STATISTICS", "ACL", "COMMENT", "SECURITY LABEL"),
 )
+
+
+# What has to be told to belong to a table or not.
+_PARTS = frozenset((*_AFTER_ROWS, "DEFAULT", "FK CONSTRAINT")) - {
+    *("ACL", "COMMENT", "SECURITY LABEL"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class Definitions:
 
 def tables_of(definitions: Definitions) -> tuple[TableName, ...]:
     """Return the tables that a dump makes, foreign ones too, in its order."""
-    return tuple((e.schema, e.name) for e in definitions.pre if e.type in _TABLES)
+    return tuple(e.table for e in definitions.pre if e.type in _TABLES and e.table is not None)
 
 
 def table_parts(definitions: Definitions, table: TableName) -> TableParts | None:
@@ -118,11 +125,11 @@ def table_parts(definitions: Definitions, table: TableName) -> TableParts | None
     owned = [e for e in pre if e.type == "SEQUENCE OWNED BY" and _owner_in(e.text) == table]
     identity = [e for e in pre if e.type == "SEQUENCE" and _altered(e.text) == table]
     sequences = [_first_qualified(e.text) for e in owned]
-    sequences += [(e.schema, e.name) for e in identity]
+    sequences += [_sequence_in(e.text) for e in identity]
     of_sequences = [
         e
         for e in pre
-        if e.type == "SEQUENCE" and (e.schema, e.name) in sequences and e not in identity
+        if e.type == "SEQUENCE" and _first_qualified(e.text) in sequences and e not in identity
     ]
     defaults = [e for e in pre if e.type == "DEFAULT" and e.table == table]
     after = [
@@ -130,16 +137,16 @@ def table_parts(definitions: Definitions, table: TableName) -> TableParts | None
         for e in post
         if e.type in _AFTER_ROWS and e.table == table and not _is_of_parents_trigger(e)
     ]
-    statistics = tuple((e.schema, e.name) for e in after if e.type == "STATISTICS")
+    statistics = tuple(_first_qualified(e.text) for e in after if e.type == "STATISTICS")
     indexes = [(table[0], name) for e in after for name in _index_names(e)]
     own = {*sequences, *statistics, *indexes}
     after += [e for e in (*pre, *post) if e not in after and _is_about(e, table, own)]
     keys = [e for e in post if e.type == "FK CONSTRAINT" and e.table == table]
-    attach = [e for e in pre if e.type == "TABLE ATTACH" and (e.schema, e.name) == table]
+    attach = [e for e in pre if e.type == "TABLE ATTACH" and attached(e) == table]
     with_parent = [
         e
         for e in post
-        if (e.type == "INDEX ATTACH" and (e.schema, e.name) in indexes)
+        if (e.type == "INDEX ATTACH" and attached(e) in indexes)
         or (e.table == table and _is_of_parents_trigger(e))
     ]
     return TableParts(
@@ -158,8 +165,14 @@ def table_parts(definitions: Definitions, table: TableName) -> TableParts | None
         indexes=tuple(indexes),
         attach=tuple(e.text for e in attach),
         with_parent=tuple(e.text for e in with_parent),
-        obstacle=_obstacle(made[0]),
+        obstacle=_obstacle(made[0]) or _unclear(definitions, table),
     )
+
+
+def attached(entry: DdlEntry) -> TableName:
+    """Return the table or index that an entry makes a partition of another."""
+    names = qualified_names(entry.text)
+    return names[1] if len(names) > 1 else (entry.schema, entry.name)
 
 
 def with_names(text: str, names: Mapping[TableName, TableName]) -> str:
@@ -254,6 +267,12 @@ def _first_qualified(text: str) -> TableName:
     return "", ""
 
 
+def _sequence_in(text: str) -> TableName:
+    """Return the sequence of an identity column."""
+    match = _SEQUENCE_NAME.search(text)
+    return _first_qualified(match[1]) if match is not None else ("", "")
+
+
 def _owner_in(text: str) -> TableName:
     """Return the table in ``ALTER SEQUENCE s.q OWNED BY s.t.c``."""
     for words in _qualified(text):
@@ -298,6 +317,14 @@ def _obstacle(made: DdlEntry) -> str:
         return "it is a foreign table: its rows are elsewhere"
     if _INHERITS.search(made.text):
         return "it inherits from another table"
+    return ""
+
+
+def _unclear(definitions: Definitions, table: TableName) -> str:
+    """Tell of an entry that may be a part of the table, of which it cannot be said."""
+    for entry in (*definitions.pre, *definitions.post):
+        if entry.type in _PARTS and entry.table is None and table in qualified_names(entry.text):
+            return f"it cannot be told whether {entry.title} belongs to it"
     return ""
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from pgsnap.dump.table_parts import Definitions, TableName, qualified_names
+from pgsnap.dump.table_parts import Definitions, TableName, attached, qualified_names
 
 _INHERITS = re.compile(r"^INHERITS \((.*)\)", re.M)
 
@@ -17,7 +17,7 @@ def partitions_below(
     """Return *tables* and their partitions, at all levels, each with the table it is a partition
     of and behind it; None for those of *tables* that are not below another of them."""
     parents = [
-        (e.table, (e.schema, e.name))
+        (e.table, attached(e))
         for e in definitions.pre
         if e.type == "TABLE ATTACH" and e.table is not None
     ]
@@ -29,12 +29,13 @@ def with_all_below(definitions: Definitions, tables: Iterable[TableName]) -> tup
     a SELECT from one of *tables* returns."""
     parents: list[tuple[TableName, TableName]] = []
     for entry in definitions.pre:
-        child = entry.schema, entry.name
-        if entry.type == "TABLE ATTACH" and entry.table is not None:
-            parents.append((entry.table, child))
+        if entry.table is None:
+            continue
+        if entry.type == "TABLE ATTACH":
+            parents.append((entry.table, attached(entry)))
         elif entry.type in ("TABLE", "FOREIGN TABLE"):
             for match in _INHERITS.finditer(entry.text):
-                parents += ((parent, child) for parent in qualified_names(match[1]))
+                parents += ((parent, entry.table) for parent in qualified_names(match[1]))
     return tuple(_below(parents, tables))
 
 

@@ -22,6 +22,11 @@ from pgsnap.targets.table_swap import (
 )
 
 _GENERATED = re.compile(r" GENERATED ALWAYS AS \(.*\) STORED", re.S)
+_ANY_NAME = r'("(?:[^"]|"")+"|[^\s";]+)'
+_SWITCH = re.compile(
+    rf"ALTER TABLE .* (?:EN|DIS)ABLE (?:ALWAYS |REPLICA )?TRIGGER {_ANY_NAME};", re.S
+)
+_TRIGGER = re.compile(rf"^CREATE (?:CONSTRAINT )?TRIGGER {_ANY_NAME} ", re.M)
 FORGET_DRAWN = "DISCARD SEQUENCES;\n"
 
 
@@ -71,7 +76,9 @@ class TableScript:
         """Yield all that the tables have besides their rows, but for foreign keys."""
         yield sequence_values_sql(dict(self.sequences), self.names)
         yield from self._definitions(parts.after for parts in self.parts)
-        yield from self._definitions(parts.with_parent for parts in self.partitions)
+        yield from self._definitions(
+            tuple(filter(self._is_of_trigger_here, parts.with_parent)) for parts in self.partitions
+        )
         yield from map(as_grantors, self._definitions(parts.rights for parts in self.parts))
         for parts in self.parts:
             yield no_ties_to_live(parts.table, self.names[parts.table], self.tag)
@@ -83,6 +90,17 @@ class TableScript:
     def with_names(self, text: str) -> str:
         """Return SQL of the dump, with the names of what is in the making."""
         return with_names(text, self.names)
+
+    def _is_of_trigger_here(self, text: str) -> bool:
+        """Tell whether a partition has what *text* switches: not a trigger of a table above those
+        that are made."""
+        switch = _SWITCH.match(text)
+        return switch is None or any(
+            made[1] == switch[1]
+            for parts in self.parts
+            for entry in parts.after
+            for made in _TRIGGER.finditer(entry)
+        )
 
     def _definitions(self, texts: Iterable[tuple[str, ...]]) -> Iterator[str]:
         for each in texts:

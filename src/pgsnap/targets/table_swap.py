@@ -172,9 +172,9 @@ def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str
     """Lock the live tables, set each aside under its second name, and let others take their names
     by *into_place*.
 
-    Views that read them and foreign keys that refer to them are made again, and so look at the new
-    tables; a key that does not hold any more fails all of it. Foreign keys of the old tables are
-    dropped: they would hold rows of other tables.
+    Views that read them, rules of others that use them and foreign keys that refer to them are made
+    again, and so look at the new tables; a key that does not hold any more fails all of it. Foreign
+    keys of the old tables are dropped: they would hold rows of other tables.
     """
     if not replaced:
         return into_place
@@ -184,7 +184,7 @@ def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str
     suffix = f"__{replaced[0][1][1].rpartition('__')[2]}"
     return f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE;\n" + do(
         tag,
-        "DECLARE views text[]; keys text[]; drops text[]; own text[]; one text;",
+        "DECLARE views text[]; rules text[]; keys text[]; drops text[]; own text[]; one text;",
         f"""IF EXISTS (SELECT FROM (VALUES {planned}) AS v (now, oid)
       WHERE v.now IS DISTINCT FROM v.oid) THEN
     RAISE EXCEPTION 'snap: a live table is not the one that the plan showed';
@@ -194,9 +194,15 @@ def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str
       ' WITH (' || pg_catalog.array_to_string(v.reloptions, ', ') || ')',
       pg_catalog.pg_get_viewdef(v.oid))) INTO views
     FROM pg_catalog.pg_class t JOIN pg_catalog.pg_depend d ON {REFERS.format(oid="t.oid")}
-    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_type = '1'
     JOIN pg_catalog.pg_class v ON v.oid = r.ev_class AND v.relkind = 'v'
     WHERE t.oid IN ({oids}) AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass;
+  SELECT pg_catalog.array_agg(DISTINCT pg_catalog.regexp_replace(
+      pg_catalog.pg_get_ruledef(r.oid), '^CREATE RULE', 'CREATE OR REPLACE RULE')) INTO rules
+    FROM pg_catalog.pg_class t JOIN pg_catalog.pg_depend d ON {REFERS.format(oid="t.oid")}
+    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_type <> '1'
+    WHERE t.oid IN ({oids}) AND r.ev_class NOT IN ({oids})
+      AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass;
   SELECT pg_catalog.array_agg(pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I',
       k.conrelid::pg_catalog.regclass, k.conname)),
     pg_catalog.array_agg(pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s',
@@ -212,7 +218,7 @@ def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str
   {_renames([(live.name, kept) for live, kept in replaced])}
   {_rename_parts([str(live.oid) for live, _ in replaced], suffix)}
   EXECUTE {literal(into_place)};
-  FOREACH one IN ARRAY coalesce(views || keys, '{{}}') LOOP EXECUTE one; END LOOP;""",
+  FOREACH one IN ARRAY coalesce(views || rules || keys, '{{}}') LOOP EXECUTE one; END LOOP;""",
     )
 
 

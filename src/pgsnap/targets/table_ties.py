@@ -20,7 +20,8 @@ _READ_BYTES_MAX = 256 * 1024 * 1024
 class Dependents:
     """What is tied to a live table besides what belongs to it.
 
-    *foreign_keys* of other tables refer to it, *views* read it: both can be made again.
+    *foreign_keys* of other tables refer to it, *views* (and rules of others) read or write it: both
+    can be made again.
     *stuck* cannot. *columns* of the application's own tables hold its number, or may hold it.
     """
 
@@ -75,8 +76,8 @@ def dependents_of(session: Session, table: LiveTable, replaced: Collection[int] 
 # is out of reach; one that shows whole rows depends on the row type as well, and so is stuck.
 # Publications are looked at by themselves (table_publications).
 _DEPENDS = """
-SELECT DISTINCT coalesce(c.relkind = 'v' AND c.relpersistence <> 't', false),
-  CASE WHEN c.relkind = 'v' AND c.relpersistence <> 't'
+SELECT DISTINCT coalesce((c.relkind = 'v' OR r.ev_type <> '1') AND c.relpersistence <> 't', false),
+  CASE WHEN c.relkind = 'v' AND r.ev_type = '1' AND c.relpersistence <> 't'
     THEN r.ev_class::pg_catalog.regclass::text
     ELSE pg_catalog.pg_describe_object(d.classid, d.objid, 0) END
 FROM pg_catalog.pg_depend d

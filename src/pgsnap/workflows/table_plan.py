@@ -48,7 +48,7 @@ from pgsnap.workflows.table_members import check_members
 from pgsnap.workflows.table_names import check_known, read_definitions, section_text, shown
 from pgsnap.workflows.table_needs import read_needs
 from pgsnap.workflows.table_published import check_published, published_by
-from pgsnap.workflows.table_rehearsal import dump_settings, rehearse
+from pgsnap.workflows.table_rehearsal import check_writing_triggers, dump_settings, rehearse
 from pgsnap.workflows.table_rows import copied_name, sections_of_rows
 
 SequenceValues: TypeAlias = "dict[str, tuple[int, bool]]"
@@ -334,6 +334,7 @@ def _found(
     if table.live is not None:
         problems += check_live(me, table.live, is_whole=is_whole and not is_alone)
         problems += check_dependents(parts.table, table.dependents, check_keys=options.check_keys)
+        problems += check_writing_triggers(session, parts.table)
         told = held_elsewhere(parts.table, table.dependents)
     return Findings(tuple(problems), told) + check_published(
         session,

@@ -3,9 +3,11 @@ not take is known before anything is restored, and told with the server's own re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pgsnap.dump.entries import decode
+from pgsnap.dump.table_parts import TableName
 from pgsnap.errors import QueryFailed
 from pgsnap.model import SectionKind, Snapshot, SnapshotId, quote_ident
 from pgsnap.repository.repository import Repository
@@ -57,6 +59,30 @@ def dump_settings(repo: Repository, snapshot: Snapshot, server_major: int) -> st
         and line.split()[1] != "client_encoding"
         and not is_left_out(line.encode("utf-8", "surrogateescape"), server_major)
     )
+
+
+def check_writing_triggers(session: Session, table: TableName) -> list[Problem]:
+    """Return the event triggers whose function names *table*: they run while it is replaced, when
+    nothing has its name, or what has it is not whole yet."""
+    word = r"(?<![\w$])" + re.escape(table[1]) + r"(?![\w$])"
+    found = session.query(
+        "SELECT e.evtname, p.oid::pg_catalog.regprocedure::text,"
+        " p.prosrc || coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), '')"
+        " FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid"
+        " WHERE e.evtenabled <> 'D'"
+        " AND e.evtevent IN ('ddl_command_start', 'ddl_command_end', 'sql_drop') ORDER BY 1"
+    )
+    return [
+        Problem(
+            f"the event trigger {name}, whose function {function} names {shown(table)}, runs while"
+            " that is replaced",
+            detail="In between nothing has its name: the function would fail, or write elsewhere.",
+            hint="Where it may be off meanwhile:"
+            f" ALTER EVENT TRIGGER {ident(name or '')} DISABLE; and afterwards ENABLE again.",
+        )
+        for name, function, body in found
+        if re.search(word, body or "")
+    ]
 
 
 def _run(session: Session, script: TableScript, settings: str, *, makes_views: bool) -> None:

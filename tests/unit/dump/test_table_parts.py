@@ -11,6 +11,7 @@ from pgsnap.dump.table_parts import (
     Definitions,
     parse_name,
     table_parts,
+    tables_of,
     with_names,
     without_owner,
 )
@@ -112,6 +113,45 @@ def test_what_belongs_below_a_table_comes_behind_it() -> None:
     assert list(partitions_below(definitions, [b, a]).items()) == [(a, None), (b, a)]
     assert with_all_below(definitions, [a]) == (a, b, h)
     assert with_all_below(definitions, [("public", "o,(")]) == (("public", "o,("), h)
+
+
+def test_names_that_hold_the_words_of_a_statement_do_not_mislead() -> None:
+    pre = entry("t", "TABLE", "CREATE TABLE public.t (\n    id integer\n);")
+    texts = {
+        ("RULE", 't "a; b"'): 'CREATE RULE "a; b ON INSERT TO x.y" AS\n    ON DELETE TO public.t DO'
+        " NOTHING;",
+        ("INDEX", "i"): 'CREATE INDEX "i ON x.y" ON public.t USING btree (id);',
+        ("TRIGGER", "t g"): 'CREATE TRIGGER "g ON x.y" BEFORE INSERT OR UPDATE OF "c ON x.y" ON'
+        " public.t FOR EACH ROW EXECUTE FUNCTION public.f();",
+        ("POLICY", "t p"): 'CREATE POLICY "p\nON x.y" ON public.t USING (true);',
+        ("STATISTICS", "s"): "CREATE STATISTICS public.s ON id, (' FROM x.y'::text || id) FROM"
+        " public.t;",
+        ("ACL", "COLUMN t.c"): 'GRANT SELECT("c ON TABLE x.y") ON TABLE public.t TO bob;',
+        ("COMMENT", "COLUMN t.c"): "COMMENT ON COLUMN public.t.\"c ON x.y\" IS 'c';",
+    }
+    post = "".join(entry(name, kind, text) for (kind, name), text in texts.items())
+    definitions = Definitions.read(pre.encode(), post.encode(), "UTF8")
+    parts = table_parts(definitions, ("public", "t"))
+    assert parts is not None
+    assert not parts.obstacle
+    assert sorted((*parts.after, *parts.rights)) == sorted(texts.values())
+    assert parts.indexes == (("public", "i ON x.y"),)
+
+
+def test_a_table_is_known_by_the_name_that_its_statement_has() -> None:
+    pre = entry("a b", "TABLE", 'CREATE UNLOGGED TABLE public."a\nb" (\n    id integer\n);')
+    definitions = Definitions.read(pre.encode(), b"", "UTF8")
+    assert tables_of(definitions) == (("public", "a\nb"),)
+    assert table_parts(definitions, ("public", "a b")) is None
+
+
+def test_what_may_be_a_part_of_a_table_and_is_not_understood_is_an_obstacle() -> None:
+    pre = entry("t", "TABLE", "CREATE TABLE public.t (\n    id integer\n);")
+    post = entry("t r", "RULE", "CREATE RULE r IN A NEW WAY ON public.t DO NOTHING;")
+    definitions = Definitions.read(pre.encode(), post.encode(), "UTF8")
+    parts = table_parts(definitions, ("public", "t"))
+    assert parts is not None
+    assert parts.obstacle == "it cannot be told whether RULE public.t r belongs to it"
 
 
 def test_sequences_with_quotes_in_their_names_are_set() -> None:
