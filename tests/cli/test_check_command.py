@@ -56,6 +56,15 @@ def test_a_young_snapshot_is_green_and_an_old_or_missing_one_red(
     assert snap("check", "--database", "shop").code == 0
 
 
+def test_a_safety_snapshot_hides_no_missing_backup(snap: CommandLine, repository: Path) -> None:
+    with Repository.open(repository) as repo:
+        record(repo, at=NOW, tags=["before-restore/20260101T000000Z-1"])
+        record(repo, database="other", at=NOW, tags=["before-undo/20260101T000000Z-1"])
+    assert "newest snapshot of shop is 3 h old" in snap("check", "--max-age", "2h").out
+    assert "other has no snapshot" in snap("check").out
+    assert "no snapshot of other counts" in snap("doctor").out
+
+
 def test_a_snapshot_of_the_future_hides_no_missing_backup(
     snap: CommandLine, repository: Path
 ) -> None:

@@ -273,3 +273,20 @@ def test_wrong_words_are_refused(
     production, _ = sites
     production.commit("one")
     assert production("database", *arguments).code == code
+
+
+def test_what_a_restore_replaced_on_a_new_server_makes_it_no_server_that_is_committed(
+    sites: tuple[Site, Site],
+) -> None:
+    production, staging = sites
+    mine = production.commit("one")
+    staging.ok("restore", "latest", "--yes")
+    assert staging.rows == ["1,2,3"]
+    # Again, with the safety snapshot of this server there.
+    staging.ok("restore", mine, "--yes", "--discard-old")
+    assert staging.ok("show", "latest", "--json").json["tags"][0].startswith("before-restore/")
+    found = staging.ok("check", "--json").json
+    assert [one["newest"] for one in found["databases"]] == [mine]
+    assert "of this server" in found["line"]
+    staging.commit("two")
+    assert staging("restore", mine, "--yes", "--discard-old").code == 40

@@ -16,6 +16,7 @@ from pgsnap.format.times import from_micros, to_micros
 from pgsnap.model import Note, Snapshot, SnapshotId
 from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.tags import SAFETY_TAGS
 
 CHAIN = "chain"
 DIVIDED, ADOPTED, RETIRED, RENAMED = "divided", "adopted", "retired", "renamed"
@@ -60,6 +61,7 @@ class Chains:
         self._repo = repo
         self.until_us = to_micros((now or datetime.now(UTC)) + CLOCK_SLACK)
         self.damaged: list[str] = []
+        self._safety: dict[str, set[SnapshotId]] = {}
         self._last: dict[str, datetime] = {}
         self._divided: set[str] = set()
         self._adopted: dict[tuple[str, str], str] = {}
@@ -199,6 +201,27 @@ class Chains:
     def latest(self, chain: Chain) -> SnapshotId | None:
         """Return the newest snapshot; one that is dated in the future only where all are."""
         return self.at_or_before(chain, self.until_us) or next(iter(self.snapshots(chain, 1)), None)
+
+    def newest_regular(self, chain: Chain) -> SnapshotId | None:
+        """Return the newest snapshot that no restore or undo took of what it was about to replace;
+        None where there is none. Raises CorruptionError where a tag is damaged."""
+        if chain.label not in self._safety:
+            tags = self._repo.tags.by_snapshot(chain.label)
+            self._safety[chain.label] = {
+                snapshot
+                for snapshot, names in tags.items()
+                if any(name.startswith(SAFETY_TAGS) for name in names)
+            }
+        safety = self._safety[chain.label]
+        return next((one for one in self.newest_first(chain) if one not in safety), None)
+
+    def was_committed(self, chain: Chain) -> bool:
+        """Tell whether a chain is more than what restores took of what they replaced. One of which
+        a tag is damaged counts as more."""
+        try:
+            return self.newest_regular(chain) is not None
+        except CorruptionError:
+            return True
 
     def is_ahead(self, snapshot: SnapshotId) -> bool:
         """Tell whether a snapshot is dated in the future."""

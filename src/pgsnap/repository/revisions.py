@@ -14,7 +14,6 @@ from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import HASH_BYTES, SnapshotId, Tag
 from pgsnap.repository.label_chains import Chain, Chains
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.tags import SAFETY_TAGS
 from pgsnap.words import plural
 
 _STEPS = re.compile(r"(?P<base>.+?)(?P<steps>(?:~[0-9]{0,9})+)", re.DOTALL)
@@ -69,14 +68,9 @@ def newest_regular(repo: Repository, *, database: str | None, choose: Choose | N
     if chain is None:
         raise _unknown("latest", label)
     known = Chains(repo)
-    tags = repo.tags.by_snapshot(chain.label)
-    found = known.newest_first(chain)
-    regular = (
-        snapshot
-        for snapshot in found
-        if not any(tag.startswith(SAFETY_TAGS) for tag in tags.get(snapshot, ()))
-    )
-    return next(regular, found[0])
+    found = known.newest_regular(chain) or known.latest(chain)
+    assert found is not None, "a chain has snapshots"
+    return found
 
 
 def resolve(

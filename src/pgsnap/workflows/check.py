@@ -151,7 +151,8 @@ def check_repository(
 def _age(report: CheckReport, state: LabelState, max_age: timedelta) -> None:
     label = state.database
     if state.time is None:
-        report.add(Level.RED, "snapshot", f"{state.name} has no snapshot", label)
+        but = " but what restores took" if state.server else ""
+        report.add(Level.RED, "snapshot", f"{state.name} has no snapshot{but}", label)
         return
     age = report.now - state.time
     late = age > max_age

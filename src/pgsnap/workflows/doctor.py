@@ -174,7 +174,10 @@ def _drills(repo: Repository) -> list[Note]:
 
 def _age(state: LabelState, now: datetime, way: str) -> Step:
     if state.time is None:
-        return Step("snapshot", Health.RED, f"all of {state.name} are dated in the future", way)
+        text = (
+            f"no snapshot of {state.name} counts: safety snapshots and those of the future do not"
+        )
+        return Step("snapshot", Health.RED, text, way)
     words = f"the newest of {state.name} is {span(now - state.time)} old"
     if now - state.time <= MAX_AGE:
         return Step("snapshot", Health.OK, words)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pgsnap.errors import CorruptionError
 from pgsnap.model import Note, SnapshotId
 from pgsnap.repository.label_chains import Chain, Chains
 from pgsnap.repository.repository import Repository
@@ -15,8 +17,9 @@ from pgsnap.workflows.verdicts import SERVER_KEY, as_drilled
 
 @dataclass(frozen=True, slots=True)
 class LabelState:
-    """How the snapshots of one chain stand. *newest* passes over those dated in the future;
-    *drill_passed* is what the last drill said; *name* is the chain as people name it."""
+    """How the snapshots of one chain stand. *newest* passes over safety snapshots and those dated
+    in the future; *drill_passed* is what the last drill said; *name* is the chain as people name
+    it."""
 
     database: str
     newest: SnapshotId | None = None
@@ -61,6 +64,10 @@ def counted_chains(
     idle = out_of_use(there, now, retire_after)
     active = tuple(one.chain for one in waited if one.chain not in idle)
     own = chains.of_server(label, server)
+    if len(active) > 1:
+        # What a restore took of what it replaced on a new server is no backup of it yet.
+        active = tuple(filter(chains.was_committed, active)) or active
+        own = own if own in active else None
     if own in active:
         active = (own,)
     is_foreign = bool(server and active) and own is None and any(one.server for one in active)
@@ -84,8 +91,13 @@ def states(
 def _state(
     repo: Repository, chains: Chains, chain: Chain, label: str, verdicts: Sequence[Note]
 ) -> LabelState:
-    latest = chains.latest(chain)
-    newest = latest if latest is not None and not chains.is_ahead(latest) else None
+    newest = None
+    # A damaged tag is told elsewhere: then safety snapshots count too.
+    with contextlib.suppress(CorruptionError):
+        newest = chains.latest(chain)
+        newest = chains.newest_regular(chain)
+    if newest is not None and chains.is_ahead(newest):
+        newest = None
     of_chain = [note for note in verdicts if note.database == chain.label]
     if chain.servers is not None:
         servers = dict(repo.index.servers_of(chain.label))

@@ -44,8 +44,9 @@ def check_chain(
     from_server: str | None,
     is_empty: Callable[[], bool],
 ) -> Findings:
-    """Refuse to replace a live *database* whose own snapshots are in the repository with another
-    chain's, unless *from_server* says that this is meant. *is_empty*: there is nothing in it."""
+    """Refuse to replace a live *database* that was committed to the repository with another
+    chain's snapshot, unless *from_server* says that this is meant. *is_empty*: there is nothing in
+    it."""
     chains = Chains(repo)
     warnings = tuple(
         f'note "{name}" is damaged and left out: snapshots of several servers may be taken for'
@@ -56,7 +57,7 @@ def check_chain(
     if from_server is not None or snapshot.origin.system_identifier == info.system_identifier:
         return Findings(warnings=warnings)
     own = _own_chain(repo, chains, theirs, database, info.system_identifier)
-    if own is None or own == theirs or is_empty():
+    if own is None or own == theirs or not chains.was_committed(own) or is_empty():
         return Findings(warnings=warnings)
     newest = chains.latest(own)
     mine = f", the newest is {newest.hex()[:12]}" if newest is not None else ""
