@@ -11,7 +11,8 @@ from pgsnap.errors import RestoreFailed
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.workflows.commit import commit
-from pgsnap.workflows.doctor import Health, look_at_server
+from pgsnap.workflows.doctor import look_at_server
+from pgsnap.workflows.doctor_steps import Health
 from support.databases import Database
 from support.extensions import add_extension
 from support.restoring import LABEL, new_repository, restore_now, server_of

@@ -14,7 +14,8 @@ from pgsnap.sources.postgres import PostgresSource
 from pgsnap.workflows.cat import cat
 from pgsnap.workflows.commit import commit
 from pgsnap.workflows.diff import diff
-from pgsnap.workflows.doctor import Health, look_at_server
+from pgsnap.workflows.doctor import look_at_server
+from pgsnap.workflows.doctor_steps import Health
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from support.databases import Database, is_volatile, new_name
 from support.drilling import checks_of, drill_now, failures

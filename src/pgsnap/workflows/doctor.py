@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import enum
 import os
-import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from pgsnap.errors import CorruptionError, RepositoryLocked, SnapError
 from pgsnap.files.folder import Folder
-from pgsnap.model import Note, Origin, SourceKind
+from pgsnap.model import Origin, SourceKind
 from pgsnap.repository import layout, lock
 from pgsnap.repository.access import closing_command, open_to_others
-from pgsnap.repository.label_chains import Chain, Chains
-from pgsnap.repository.notes import sound_notes
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.state import Installed
 from pgsnap.sessions.base import Session, ident
@@ -30,48 +25,14 @@ from pgsnap.targets.preflight import check_replaceable, check_server, look_at, w
 from pgsnap.targets.read_only import SETTING as READ_ONLY_SETTING
 from pgsnap.targets.read_only import is_read_only
 from pgsnap.targets.scratch import find_leftovers
-from pgsnap.workflows.ages import LOCK_HELD_MAX, MAX_AGE, MAX_DRILL_AGE, span
+from pgsnap.workflows.ages import LOCK_HELD_MAX, span
+from pgsnap.workflows.doctor_snapshots import look_at_snapshots
+from pgsnap.workflows.doctor_steps import Health, Step, in_short
 from pgsnap.workflows.kept_notes import read_kept_notes
-from pgsnap.workflows.label_states import LabelState, counted_chains, states
 from pgsnap.workflows.retention import RETIRE_AFTER
-from pgsnap.workflows.verdicts import DRILL_NOTE_BYTES_MIN, VERDICT
 
 _TOOLS = ("pg_dump", "pg_dumpall", "psql")
 _NAMES_SHOWN = 5
-_SHOWN_MAX = 5
-
-
-class Health(enum.StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    RED = "red"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that was looked at; *next* is what to do about it, "" where there is nothing."""
-
-    name: str
-    health: Health
-    text: str
-    next: str = ""
-
-
-def in_short(steps: Iterable[Step]) -> list[Step]:
-    """Return *steps* with at most five of one name and health; the others are counted in one."""
-    found: dict[tuple[str, Health], list[Step]] = {}
-    for step in steps:
-        found.setdefault((step.name, step.health), []).append(step)
-    short = []
-    for (name, health), group in found.items():
-        short += group[:_SHOWN_MAX]
-        more = len(group) - _SHOWN_MAX
-        if more > 0:
-            way = (
-                "" if health is Health.OK else "Mend those that are named, then again: snap doctor"
-            )
-            short.append(Step(name, health, f"and {more} more", way))
-    return short
 
 
 def look_at_repository(
@@ -92,7 +53,7 @@ def look_at_repository(
         with open_it() as repo:
             steps = [Step("repository", Health.OK, f"{path} is there")]
             steps.append(_access(path, mode))
-            steps += in_short(_snapshots(repo, now, expected, server, retire_after))
+            steps += in_short(look_at_snapshots(repo, now, expected, server, retire_after))
             steps.append(_kept(repo, now, half_dropped))
     except RepositoryLocked as error:
         return [_lock(path, error, now)]
@@ -122,92 +83,6 @@ def _access(path: Path, mode: int | None) -> Step:
             "access", Health.RED, "the folder cannot be written", f"As its owner: chmod u+w {path}"
         )
     return Step("access", Health.OK, "only its owner may enter it, and write")
-
-
-def _snapshots(
-    repo: Repository,
-    now: datetime,
-    expected: Sequence[str],
-    server: Callable[[], str],
-    retire_after: timedelta,
-) -> list[Step]:
-    labels = repo.databases()
-    commit = "snap schedule run commit" if len(expected) > 1 else "snap commit -m now"
-    if not labels:
-        first = commit if len(expected) > 1 else 'snap commit -m "first snapshot"'
-        return [Step("snapshot", Health.RED, "there is no snapshot yet", f"Make one: {first}")]
-    steps = []
-    chains, drills = Chains(repo, now), _drills(repo)
-    is_one = len({*labels, *expected}) == 1
-    # Who is there is asked only where it makes a difference.
-    here = server() if any(map(chains.is_divided, labels)) else ""
-    for label in [*labels, *(name for name in expected if name not in labels)]:
-        counted = counted_chains(
-            chains,
-            label,
-            now,
-            server=here,
-            retire_after=retire_after,
-            is_there=label in expected,
-        )
-        if counted.retired:
-            steps.append(Step("snapshot", Health.OK, f"{label} is retired"))
-        for state in states(repo, chains, counted, label, drills):
-            if counted.retired:
-                continue
-            if not counted.chains:
-                text = f"there is no snapshot of {label} yet"
-                steps.append(Step("snapshot", Health.RED, text, f"Make one: {commit}"))
-                continue
-            # The label is what the user called it: the DSN names the database.
-            which = "" if is_one or label in expected else f", with the DSN of {label}"
-            steps.append(_age(state, now, f"Make one now{which}: {commit}"))
-            drill = "snap drill" if is_one else f"snap drill --database {shlex.quote(label)}"
-            steps.append(_drill(state, now, drill))
-        steps += [step for chain in counted.chains for step in _ahead(repo, chains, chain, now)]
-    return steps
-
-
-def _drills(repo: Repository) -> list[Note]:
-    return [note for _, note in sound_notes(repo.store, VERDICT, bytes_min=DRILL_NOTE_BYTES_MIN)]
-
-
-def _age(state: LabelState, now: datetime, way: str) -> Step:
-    if state.time is None:
-        text = (
-            f"no snapshot of {state.name} counts: safety snapshots and those of the future do not"
-        )
-        return Step("snapshot", Health.RED, text, way)
-    words = f"the newest of {state.name} is {span(now - state.time)} old"
-    if now - state.time <= MAX_AGE:
-        return Step("snapshot", Health.OK, words)
-    way += ". Then let it be made: snap schedule install"
-    return Step("snapshot", Health.RED, words, way)
-
-
-def _ahead(repo: Repository, chains: Chains, chain: Chain, now: datetime) -> Iterator[Step]:
-    for snapshot in chains.snapshots(chain, 1):
-        if chains.is_ahead(snapshot):
-            ahead = span(repo.snapshot(snapshot).time - now)
-            text = f"a snapshot of {chain.name} is dated {ahead} ahead: a clock was wrong"
-            way = f"Where it is not needed: snap forget {snapshot.hex()[:12]}"
-            yield Step("clock", Health.WARNING, text, way)
-
-
-def _drill(state: LabelState, now: datetime, command: str) -> Step:
-    prove = f"Prove that it can be restored: {command}"
-    if state.drilled is None:
-        text = f"no restore of {state.name} was ever tried"
-        return Step("drill", Health.WARNING, text, prove)
-    age = now - state.drilled
-    if not state.drill_passed:
-        text = f"the last drill of {state.name} failed, {span(age)} ago"
-        text += f": {state.drill_reason}" if state.drill_reason else ""
-        return Step("drill", Health.RED, text, f"See why: {command} --verbose")
-    if age > MAX_DRILL_AGE:
-        text = f"the last drill of {state.name} was {span(age)} ago"
-        return Step("drill", Health.WARNING, text, prove)
-    return Step("drill", Health.OK, f"a drill of {state.name} passed {span(age)} ago")
 
 
 def _kept(repo: Repository, now: datetime, half_dropped: Collection[str]) -> Step:

@@ -24,7 +24,7 @@ from pgsnap.errors import CheckRed, SnapError, UsageError
 
 if TYPE_CHECKING:
     from pgsnap.cli.settings import Settings
-    from pgsnap.workflows.doctor import Step
+    from pgsnap.workflows.doctor_steps import Step
 
 EXAMPLES = """
 snap doctor
@@ -55,7 +55,7 @@ def run(
 
 
 def _examine(invocation: Invocation) -> None:
-    from pgsnap.workflows.doctor import Health
+    from pgsnap.workflows.doctor_steps import Health
 
     steps = _steps(invocation)
     todo = [step for step in steps if step.next and step.health is not Health.OK]
@@ -88,6 +88,7 @@ def _steps(invocation: Invocation) -> list[Step]:
     from pgsnap.schedulers.active import active_jobs
     from pgsnap.schedulers.state import State
     from pgsnap.workflows import doctor
+    from pgsnap.workflows.doctor_steps import Health, Step
 
     invocation.wait_briefly()
     settings = invocation.settings
@@ -103,20 +104,20 @@ def _steps(invocation: Invocation) -> list[Step]:
         half_dropped=dead,
     )
     # Who has neither makes both with one command.
-    is_first = settings.config_path is None and stored[0].health is doctor.Health.RED
+    is_first = settings.config_path is None and stored[0].health is Health.RED
     steps = [_config_step(settings, is_first=is_first), *_service_steps(invocation), *stored]
     try:
         server = server_of(settings)
         steps += doctor.look_at_half_dropped(dead, server.endpoint.database)
         steps += doctor.look_at_server(server, unnamed_hint(settings), databases, dead)
     except SnapError as error:
-        steps.append(doctor.Step("server", doctor.Health.RED, error.message, error.hint))
+        steps.append(Step("server", Health.RED, error.message, error.hint))
     if settings.retention is None:
         text = "none in snap.toml, so gc keeps the last 7 and what has a tag"
         hint = "Say what to keep: [retention] in snap.toml"
-        steps.append(doctor.Step("retention", doctor.Health.WARNING, text, hint))
+        steps.append(Step("retention", Health.WARNING, text, hint))
     else:
-        steps.append(doctor.Step("retention", doctor.Health.OK, "snap.toml says what to keep"))
+        steps.append(Step("retention", Health.OK, "snap.toml says what to keep"))
     if settings.config_path is not None:
         installed = State(settings.config_path, invocation.trust).installed()
         steps.append(doctor.look_at_schedule(installed, partial(active_jobs, settings.config_path)))
@@ -156,7 +157,7 @@ def _databases(invocation: Invocation) -> list[str]:
 
 
 def _alerts_step(settings: Settings) -> Step:
-    from pgsnap.workflows.doctor import Health, Step
+    from pgsnap.workflows.doctor_steps import Health, Step
 
     text = "nobody is told when a scheduled run fails"
     hint = "Let somebody know when it fails: [alerts] in snap.toml"
@@ -174,7 +175,7 @@ def _alerts_step(settings: Settings) -> Step:
 
 
 def _config_step(settings: Settings, *, is_first: bool) -> Step:
-    from pgsnap.workflows.doctor import Health, Step
+    from pgsnap.workflows.doctor_steps import Health, Step
 
     path = settings.config_path
     if path is None:
@@ -187,7 +188,7 @@ def _config_step(settings: Settings, *, is_first: bool) -> Step:
 
 def _service_steps(invocation: Invocation) -> list[Step]:
     from pgsnap.services.state import START_COMMAND
-    from pgsnap.workflows.doctor import Health, Step
+    from pgsnap.workflows.doctor_steps import Health, Step
 
     steps = [
         Step(
