@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 # By the numbers of `Level`, which every start would pay for.
 _WORDS = ("ok", "warning", "red")
+# NRPE, which carries the line, cuts it after 1,024 bytes.
+_TEXT_BYTES = 560
+_FIGURES_BYTES = 360
 _NAGIOS = ("OK", "WARNING", "CRITICAL")
 
 
@@ -28,20 +31,42 @@ def line(report: CheckReport, *, nagios: bool = False) -> str:
     level = report.level
     shown = [f for f in worst if f.level] if level else worst
     # A vertical bar begins Nagios' figures.
-    text = render.plain("; ".join(finding.text for finding in shown)).replace("|", "/")
+    texts = [render.plain(finding.text).replace("|", "/") for finding in shown]
     if not nagios:
-        return f"{_WORDS[level]}: {text}"
+        return f"{_WORDS[level]}: {'; '.join(texts)}"
     figures = _figures(report)
+    text = _bounded(texts, "; ", _TEXT_BYTES, "see snap check")
     return f"SNAP {_NAGIOS[level]} - {text}" + (f" | {figures}" if figures else "")
 
 
+def _bounded(parts: list[str], separator: str, size: int, more: str) -> str:
+    """Return as many of *parts* as *size* bytes hold, at least a part of the first, and how many
+    are left out."""
+    shown: list[str] = []
+    for part in parts:
+        if len(separator.join([*shown, part]).encode("utf-8", "replace")) > size:
+            break
+        shown.append(part)
+    left_out = len(parts) - len(shown)
+    if left_out and not shown:
+        shown, left_out = [parts[0].encode("utf-8", "replace")[:size].decode("utf-8", "ignore")], 0
+        return f"{shown[0]}..., {more}"
+    return separator.join(shown) + (f"{separator}{left_out} more, {more}" if left_out else "")
+
+
 def _figures(report: CheckReport) -> str:
+    ages = [
+        (max(0, round((report.now - state.time).total_seconds())), state.name)
+        for state in report.labels
+        if state.time is not None
+    ]
     words = []
-    for state in report.labels:
-        if state.time is not None:
-            name = render.plain(state.name).replace("'", "").replace("=", "")
-            age = max(0, round((report.now - state.time).total_seconds()))
-            words.append(f"'age {name}'={age}s")
+    for age, label in ages:
+        name = render.plain(label).replace("'", "").replace("=", "")
+        words.append(f"'age {name}'={age}s")
+    if len(" ".join(words).encode("utf-8", "replace")) > _FIGURES_BYTES:
+        # Of too many each by itself is of no use, and would be cut somewhere.
+        words = [f"'age oldest'={max(ages)[0]}s", f"databases={len(ages)}"]
     if report.free_bytes is not None:
         words.append(f"free={report.free_bytes}B")
     return " ".join(words)

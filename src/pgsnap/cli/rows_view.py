@@ -159,10 +159,14 @@ def _shown(value: str | None, start: int = 0) -> str:
     if _NUMBER.fullmatch(value) and len(value) <= _CHARACTERS_SHOWN:
         return value
     part = value[start : start + _CHARACTERS_SHOWN]
-    words = render.plain(part).replace("'", "''")
+    words, quote = render.plain(part), "'"
+    if words != part:
+        # As PostgreSQL reads it: a line end and the two characters \n are not the same.
+        words, quote = render.plain(part.replace("\\", "\\\\")), "E'"
+    words = words.replace("'", "''")
     left_out = len(value) - len(part)
     before = "..." if start else ""
     if not left_out:
-        return f"'{words}'"
+        return f"{quote}{words}'"
     after = "..." if start + len(part) < len(value) else ""
-    return f"'{before}{words}{after}' ({render.plural(len(value), 'character')})"
+    return f"{quote}{before}{words}{after}' ({render.plural(len(value), 'character')})"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-from pgsnap.errors import AmbiguousChain, AmbiguousRevision, UnknownRevision, UsageError
+from pgsnap.errors import AmbiguousChain, AmbiguousRevision, UnknownRevision
 from pgsnap.format.times import to_micros
 from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import HASH_BYTES, SnapshotId, Tag
 from pgsnap.repository.label_chains import Chain, Chains
+from pgsnap.repository.moments import is_clock_time, last_moment
 from pgsnap.repository.repository import Repository
 from pgsnap.words import plural
 
@@ -79,9 +78,10 @@ def resolve(
     """Return the snapshot that *text* names.
 
     *text* is a tag (``label/tag`` for another database's), an id or unique prefix, ``latest``,
-    ``@TIME``, each with ``~n`` for its n-th parent. *database* is the label that is meant where
-    the repository holds several; *choose* says which of its chains ``latest`` and ``@TIME`` mean,
-    where it has several. Raises UnknownRevision, AmbiguousRevision, UsageError.
+    ``@TIME`` (a time of day also without the sign), each with ``~n`` for its n-th parent.
+    *database* is the label that is meant where the repository holds several; *choose* says which of
+    its chains ``latest`` and ``@TIME`` mean, where it has several. Raises UnknownRevision,
+    AmbiguousRevision, UsageError.
     """
     match = _STEPS.fullmatch(text)
     base, steps = (match["base"], match["steps"]) if match else (text, "")
@@ -148,8 +148,8 @@ def resolve_forgotten(repo: Repository, text: str) -> SnapshotId:
 def _resolve_base(
     repo: Repository, base: str, database: str | None, choose: Choose | None
 ) -> SnapshotId:
-    if base == "latest" or base.startswith("@"):
-        moment = _last_moment(base) if base.startswith("@") else None
+    if base == "latest" or base.startswith("@") or is_clock_time(base):
+        moment = last_moment(base.removeprefix("@")) if base != "latest" else None
         label = only_label(repo, database)
         chain = chain_of(repo, label, choose)
         if chain is None:
@@ -233,33 +233,6 @@ def only_label(repo: Repository, database: str | None) -> str:
         "the repository holds more than one database",
         detail=f"There are {', '.join(labels[:_CANDIDATES_SHOWN])}.",
         hint="Say which: --database NAME",
-    )
-
-
-def _last_moment(text: str) -> int:
-    """Return the last microsecond that ``@TIME`` names: of the day, minute or second given.
-
-    A time without an offset is in the local time zone of this process, as `date` prints it.
-    """
-    for pattern, span in (
-        ("%Y-%m-%d", timedelta(days=1)),
-        ("%Y-%m-%dT%H:%M", timedelta(minutes=1)),
-        ("%Y-%m-%d %H:%M", timedelta(minutes=1)),
-        ("%Y-%m-%dT%H:%M:%S", timedelta(seconds=1)),
-        ("%Y-%m-%dT%H:%M%z", timedelta(minutes=1)),
-        ("%Y-%m-%dT%H:%M:%S%z", timedelta(seconds=1)),
-    ):
-        try:
-            start = datetime.strptime(text[1:], pattern)  # noqa: DTZ007 - made aware below
-        except ValueError:
-            continue
-        # The end of a local day is not 24 hours after its start where clocks change in it.
-        with contextlib.suppress(OverflowError):
-            end = (start + span).astimezone(UTC) if start.tzinfo is None else start + span
-            return to_micros(end) - 1
-    raise UsageError(
-        f'"{text}" is no time',
-        hint="Write @2026-01-31, @2026-01-31T14:30 or @2026-01-31T14:30:00+02:00.",
     )
 
 

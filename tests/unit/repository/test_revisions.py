@@ -72,6 +72,13 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
         ("@2026-01-03T12:59+01:00", "shop", 1),
         ("@2026-01-03T12:00:00+00:00", "shop", 2),
         ("@2026-01-03T11:59:59+00:00", "shop", 1),
+        ("2026-01-03T12:00:00Z", "shop", 2),
+        ("@2026-01-03T12:00:00Z~1", "shop", 1),
+        ("2026-01-03 13:00:00 +0100", "shop", 2),
+        ("2026-01-03 12:59:59 +0100", "shop", 1),
+        ("2026-01-03T11:59:59.999999Z", "shop", 1),
+        ("2026-01-03T12:00:00.000000Z", "shop", 2),
+        ("@2026-01-03 07:00 -0500", "shop", 2),
     ],
 )
 def test_a_revision_names_the_snapshot_that_is_meant(
@@ -151,7 +158,10 @@ def test_a_time_before_the_first_snapshot_tells_of_which_time_that_is(history: H
     assert history.shop[0].hex()[:12] in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["@", "@yesterday", "@2026-13-01", "@2026-01-02T", "@9999-12-31"])
+@pytest.mark.parametrize(
+    "text",
+    ["@", "@yesterday", "@2026-13-01", "@2026-01-02T", "@2026-01-02T1:1:1+99:00", "@9999-12-31"],
+)
 def test_what_is_no_time_is_a_usage_error_that_shows_the_form(history: History, text: str) -> None:
     with pytest.raises(UsageError) as caught:
         history(text, "shop")

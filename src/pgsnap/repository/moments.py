@@ -1,0 +1,68 @@
+"""Times in revisions: as people write them, and as snap itself prints them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+from pgsnap.errors import UsageError
+from pgsnap.format.times import to_micros
+
+_TIME = re.compile(
+    r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
+    r"(?:[T ](?P<hour>\d{1,2}):(?P<minute>\d{1,2})"
+    r"(?::(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,6}))?)?"
+    r" ?(?P<zone>Z|[+-]\d{2}:?\d{2})?)?",
+    re.ASCII,
+)
+
+
+def is_clock_time(text: str) -> bool:
+    """Return whether *text* is a time of day with its date. No tag has a colon in it."""
+    found = _TIME.fullmatch(text)
+    return found is not None and found["hour"] is not None
+
+
+def last_moment(text: str) -> int:
+    """Return the last microsecond that *text* names: of the day, minute, second or part of a second
+    that is given. Raises UsageError.
+
+    A time without an offset is in the local time zone of this process, as `date` prints it.
+    """
+    found = _TIME.fullmatch(text)
+    try:
+        if found is None:
+            raise ValueError
+        return _last_of(found)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f'"@{text}" is no time',
+            hint="Write @2026-01-31, @2026-01-31T14:30 or @2026-01-31T14:30:00+02:00.",
+        ) from None
+
+
+def _last_of(match: re.Match[str]) -> int:
+    parts = match.groupdict()
+    fraction = parts["fraction"] or ""
+    names = ("year", "month", "day", "hour", "minute", "second")
+    year, month, day, hour, minute, second = (int(parts[name] or 0) for name in names)
+    micros = int(f"{fraction:0<6}")
+    start = datetime(year, month, day, hour, minute, second, micros)  # noqa: DTZ001 - aware below
+    if parts["hour"] is None:
+        span = timedelta(days=1)
+    elif parts["second"] is None:
+        span = timedelta(minutes=1)
+    else:
+        span = timedelta(microseconds=10 ** (6 - len(fraction)))
+    zone = parts["zone"]
+    # The end of a local day is not 24 hours after its start where clocks change in it.
+    end = (start + span).astimezone(UTC) if zone is None else (start + span) - _offset(zone)
+    return to_micros(end.replace(tzinfo=UTC)) - 1
+
+
+def _offset(zone: str) -> timedelta:
+    if zone == "Z":
+        return timedelta()
+    distance = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
+    # Its own bounds are those of time zones.
+    return timezone(-distance if zone[0] == "-" else distance).utcoffset(None)
