@@ -90,6 +90,7 @@ def _property_fields(properties: DatabaseProperties) -> dict[str, Any]:
         ],
         "roles": list(properties.roles),
         "size_bytes": properties.size_bytes,
+        "lacks_public": properties.lacks_public,
     }
 
 

@@ -41,7 +41,8 @@ class DatabaseProperties:
     *acl* is the array of aclitem texts, None for the built-in default. *roles* are those that own
     or are granted something in the database. *lc_collate*, *lc_ctype*, *locale_provider* ("c",
     "i", "b"), *locale* and *icu_rules* are as pg_database names them; None where the server's
-    version has no such column.
+    version has no such column. *lacks_public*: the schema that each new database has was dropped,
+    of which no dump says a word.
     """
 
     name: str
@@ -62,6 +63,7 @@ class DatabaseProperties:
     extensions: tuple[Extension, ...] = ()
     roles: tuple[str, ...] = ()
     size_bytes: int = 0
+    lacks_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)

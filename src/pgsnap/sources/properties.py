@@ -24,6 +24,7 @@ _TIMELINE = "SELECT timeline_id FROM pg_control_checkpoint()"
 _WAL_LSN = """
 SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END
 """
+_PUBLIC = "SELECT 1 FROM pg_namespace WHERE nspname = 'public'"
 _SIZE = "SELECT pg_database_size(current_database())"
 
 _DATABASE = """
@@ -136,6 +137,7 @@ def read_properties(session: Session) -> DatabaseProperties:
         ),
         roles=tuple(text(name) for (name,) in session.query(_ROLES.format(pinned=_pinned()))),
         size_bytes=int(_unless_refused(session, _SIZE) or 0),
+        lacks_public=not session.query(_PUBLIC),
     )
 
 

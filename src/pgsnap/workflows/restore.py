@@ -54,6 +54,7 @@ from pgsnap.targets.scratch import (
 )
 from pgsnap.targets.subscriptions import drop_subscriptions
 from pgsnap.targets.swap import Rename, SwapReport, swap_aside
+from pgsnap.targets.template_parts import drop_template_parts, dropped_parts
 from pgsnap.workflows.kept_notes import drop_kept, note_if_never_made, note_what_is_gone
 from pgsnap.workflows.restore_added import add_left_out
 from pgsnap.workflows.restore_plan import RestorePlan
@@ -208,13 +209,18 @@ class _Restore:
 
     def _create(self, session: Session) -> Scratch:
         self.progress.phase("create")
-        return create_scratch(
+        scratch = create_scratch(
             session,
             self.plan.database,
             self.token,
             self.plan.properties,
             snapshot=self.plan.snapshot_id.hex(),
         )
+        if dropped_parts(self.snapshot.origin):
+            with self.server.connect(scratch.name, application_name(self.token)) as inside:
+                stay = drop_template_parts(inside, self.snapshot.origin)
+            self.warnings += [text for text in stay if text not in self.plan.warnings]
+        return scratch
 
     def _rehearse(self, session: Session, scratch: Scratch) -> tuple[PropertyStatement, ...]:
         """Try owner, privileges and settings now: an hour later is too late to learn of them."""

@@ -35,6 +35,7 @@ from pgsnap.targets.readable import check_doors, check_readable
 from pgsnap.targets.requirements import check_requirements, check_space, needed_bytes
 from pgsnap.targets.role_differences import role_differences
 from pgsnap.targets.roles import MissingRole, missing_roles, needed_roles, server_roles
+from pgsnap.targets.template_parts import check_template_parts
 from pgsnap.workflows.dump_roles import roles_of_dump
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.restore_checks import (
@@ -214,6 +215,7 @@ def plan_restore(
         findings += check_whole(snapshot, live, partial=options.partial)
         findings += Findings(warnings=tuple(left_behind(snapshot.origin)))
         findings += check_text(repo, snapshot) + check_strings(repo, snapshot, info.major)
+        findings += check_template_parts(session, me, snapshot.origin)
         findings += check_definitions(session, me, snapshot, repo, scratch=options.scratch)
         properties, told = _properties(server, snapshot, live)
         findings += told
