@@ -239,14 +239,17 @@ class _Drill:
         if server is None:
             return skipped(self.why_no_server)
         self.progress.phase("dump definitions")
-        endpoint = server.endpoint
         return drill_checks.check_commit(
             self.repo,
             server,
-            endpoint.database if names_database(endpoint) else self.database,
+            self._live_name(server),
             lock_wait_timeout_seconds=self.options.lock_wait_timeout_seconds,
             allow_newer=self.options.allow_newer_client,
         )
+
+    def _live_name(self, server: Server) -> str:
+        named = names_database(server.endpoint)
+        return server.endpoint.database if named else self.database
 
     # -- the snapshot --------------------------------------------------------------------------
 
@@ -329,7 +332,8 @@ class _Drill:
         started = time.monotonic()
         newer, origin = self.options.allow_newer_client, self.snapshot.origin
         left_out = self.plan.extensions.left_out if self.plan is not None else ()
-        copy = Copy(server, self.name, self.token, newer, origin, left_out)
+        live = self._live_name(server) if self.throw_away is None else None
+        copy = Copy(server, self.name, self.token, newer, origin, left_out, live)
         try:
             found = compare(self.repo, self.snapshot_id, copy, self.progress)
         except Interrupted:

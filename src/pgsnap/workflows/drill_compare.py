@@ -37,11 +37,13 @@ from pgsnap.workflows.drill_fixed_point import unstable_definitions
 from pgsnap.workflows.drill_report import (
     Outcome,
     RowFinding,
+    Status,
     TableFinding,
     failed,
     passed,
     skipped,
 )
+from pgsnap.workflows.drill_values import compare_values
 
 if TYPE_CHECKING:
     from pgsnap.chunking.row_difference import RowChange
@@ -66,7 +68,8 @@ class Comparison:
 @dataclass(frozen=True, slots=True)
 class Copy:
     """The database that *origin*'s snapshot was restored to. *token* is that of the drill's own
-    session, which shows that it is in use. The extensions *left_out* cannot be made in it."""
+    session, which shows that it is in use. The extensions *left_out* cannot be made in it. *live*
+    is the database of the same server that the snapshot is of, None where it is not to be read."""
 
     server: Server
     name: str
@@ -74,6 +77,7 @@ class Copy:
     allow_newer: bool
     origin: Origin
     left_out: tuple[BoundExtension, ...] = ()
+    live: str | None = None
 
 
 def compare(
@@ -93,7 +97,11 @@ def compare(
         "sequences": _sequences(report),
         "large-objects": _large_objects(report, why_not),
     }
-    return Comparison(outcomes, tuple(found), not_proven(report, copy.left_out))
+    values = compare_values(copy.server, copy.name, copy.live)
+    if values.rounded and outcomes["contents"].status is Status.PASSED:
+        outcomes["contents"] = values.outcome()
+    notices = (*not_proven(report, copy.left_out), *values.notices)
+    return Comparison(outcomes, tuple(found), notices)
 
 
 def _source(copy: Copy, *options: str) -> PostgresSource:
