@@ -63,7 +63,6 @@ from pgsnap.workflows.verify import verify
 ThrowAway = Callable[[int | None], AbstractContextManager[Server]]
 """Makes a private server of a major version (None: any), for as long as its context is open."""
 
-_TOLD_MAX = 10
 _DRY_RUN = "--dry-run touches no database"
 
 
@@ -255,19 +254,9 @@ class _Drill:
 
     def _verify(self) -> Outcome:
         report = verify(self.repo, snapshots=[self.snapshot_id], data=True, progress=self.progress)
-        hit = [found for found in report.findings if self.snapshot_id in found.snapshots]
-        for other in report.findings:
-            if other not in hit:
-                self.notices.append(f"damaged besides: {other.name} ({other.next} mends it)")
-        if hit:
-            lines = [f"{found.name}: {found.problem} {', '.join(found.sections)}" for found in hit]
-            return failed(
-                f"{plural(len(hit), 'finding')} of damage: {hit[0].name}",
-                *[line.rstrip() for line in lines[:_TOLD_MAX]],
-                hint=f"Run: {hit[0].next}",
-            )
-        whole = f"{plural(report.sections, 'section')} read whole"
-        return passed(f"{whole}, {size(self.snapshot.plain_bytes)} of dump")
+        outcome, besides = drill_checks.judge_verify(report, self.snapshot_id, self.snapshot)
+        self.notices += besides
+        return outcome
 
     def _restore(self, server: Server | None) -> None:
         """Restore, compare, and drop what was made."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pgsnap.errors import QueryFailed, SnapError, ToolVersion
 from pgsnap.limits import ASSERTION_TIMEOUT_SECONDS
-from pgsnap.model import Snapshot
+from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.repository.index_place import is_writable
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Runner
@@ -20,9 +20,11 @@ from pgsnap.targets.requirements import source_major
 from pgsnap.words import plural, size
 from pgsnap.workflows.drill_report import Outcome, failed, passed, skipped
 from pgsnap.workflows.restore_plan import RestorePlan
+from pgsnap.workflows.verify import VerifyReport
 
 _PROGRAMS = ("pg_dump", "pg_dumpall", "psql")
 _TOLD_MAX = 5
+_DAMAGE_MAX = 10
 # As for the server: below this a disk is taken for full.
 _SPACE_MARGIN = 1.1
 _VALUE_CHARACTERS = 80
@@ -117,6 +119,29 @@ def check_space(repo: Repository, plan: RestorePlan | None, why_unknown: str) ->
 
 
 # -- a snapshot ------------------------------------------------------------------------------------
+
+
+def judge_verify(
+    report: VerifyReport, snapshot_id: SnapshotId, snapshot: Snapshot
+) -> tuple[Outcome, list[str]]:
+    """Return what *report* says of the snapshot, and of damage besides."""
+    hit = [found for found in report.findings if snapshot_id in found.snapshots]
+    besides = [
+        f"damaged besides: {other.name} ({other.next} mends it)"
+        for other in report.findings
+        if other not in hit
+    ]
+    if hit:
+        lines = [f"{found.name}: {found.problem} {', '.join(found.sections)}" for found in hit]
+        outcome = failed(
+            f"{plural(len(hit), 'finding')} of damage: {hit[0].name}",
+            *[line.rstrip() for line in lines[:_DAMAGE_MAX]],
+            hint=f"Run: {hit[0].next}",
+        )
+    else:
+        whole = f"{plural(report.sections, 'section')} read whole"
+        outcome = passed(f"{whole}, {size(snapshot.plain_bytes)} of dump")
+    return outcome, besides
 
 
 def check_commit(
