@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _CHARACTERS_SHOWN = 200
+# A backslash that stands before what would make an escape of it. Control characters are shown as
+# escapes, and a line end must not look like the two characters \n.
+_LIKE_AN_ESCAPE = re.compile(r"\\(?=[abfnrtvxuUN\\0-9]|[^\x20-\x7e])")
 _SIGNS = {"removed": "-", "added": "+", "changed": "~"}
 _COLOURS = {"removed": "red", "added": "green", "changed": "yellow"}
 
@@ -159,14 +162,10 @@ def _shown(value: str | None, start: int = 0) -> str:
     if _NUMBER.fullmatch(value) and len(value) <= _CHARACTERS_SHOWN:
         return value
     part = value[start : start + _CHARACTERS_SHOWN]
-    words, quote = render.plain(part), "'"
-    if words != part:
-        # As PostgreSQL reads it: a line end and the two characters \n are not the same.
-        words, quote = render.plain(part.replace("\\", "\\\\")), "E'"
-    words = words.replace("'", "''")
+    words = render.plain(_LIKE_AN_ESCAPE.sub(r"\\\\", part)).replace("'", "''")
     left_out = len(value) - len(part)
     before = "..." if start else ""
     if not left_out:
-        return f"{quote}{words}'"
+        return f"'{words}'"
     after = "..." if start + len(part) < len(value) else ""
-    return f"{quote}{before}{words}{after}' ({render.plural(len(value), 'character')})"
+    return f"'{before}{words}{after}' ({render.plural(len(value), 'character')})"
