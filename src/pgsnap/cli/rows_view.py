@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _CHARACTERS_SHOWN = 200
 # A backslash that stands before what would make an escape of it. Control characters are shown as
 # escapes, and a line end must not look like the two characters \n.
-_LIKE_AN_ESCAPE = re.compile(r"\\(?=[abfnrtvxuUN\\0-9]|[^\x20-\x7e])")
+_LIKE_AN_ESCAPE = re.compile(r"\\(?=[nrtxuU\\]|[^\x20-\x7e])")
 _SIGNS = {"removed": "-", "added": "+", "changed": "~"}
 _COLOURS = {"removed": "red", "added": "green", "changed": "yellow"}
 
