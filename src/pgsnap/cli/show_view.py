@@ -95,18 +95,17 @@ def _property_fields(properties: DatabaseProperties) -> dict[str, Any]:
 
 
 def _section_fields(cost: SectionCost) -> dict[str, Any]:
-    section = cost.section
     return {
-        "name": str(section.name),
-        "kind": str(section.name.kind),
-        "schema": section.name.schema or None,
-        "table": section.name.name or None,
-        "bytes": section.plain_bytes,
-        "rows": section.rows,
-        "lines": section.lines,
+        "name": str(cost.name),
+        "kind": str(cost.name.kind),
+        "schema": cost.name.schema or None,
+        "table": cost.name.name or None,
+        "bytes": cost.plain_bytes,
+        "rows": cost.rows,
+        "lines": cost.lines,
         "stored_bytes": cost.stored_bytes,
         "new_bytes": cost.new_bytes,
-        "digest": section.digest.hex(),
+        "digest": cost.digest.hex(),
     }
 
 
@@ -165,9 +164,9 @@ def _section_table(sections: Sequence[SectionCost]) -> list[str]:
     for cost in sections:
         rows.append(
             (
-                render.plain(str(cost.section.name)),
-                "" if cost.section.rows is None else render.number(cost.section.rows),
-                render.size(cost.section.plain_bytes),
+                render.plain(str(cost.name)),
+                "" if cost.rows is None else render.number(cost.rows),
+                render.size(cost.plain_bytes),
                 render.size(cost.stored_bytes),
                 render.size(cost.new_bytes),
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from blake3 import blake3
+
 from pgsnap.limits import KIB, READ_BYTES
 from pgsnap.model import (
     DumpEvent,
@@ -29,7 +31,8 @@ class SectionWriter:
         self._joined: list[bytes] = []
         self._joined_bytes = 0
         self._section_bytes = 0
-        self._times: Counter[tuple[SectionKind, str, str]] = Counter()
+        self._seen: set[bytes] = set()
+        self._times: Counter[bytes] = Counter()
         self._end = SectionEnd()
         self._tail: list[int] | None = None
 
@@ -46,11 +49,20 @@ class SectionWriter:
     def start(self, kind: SectionKind, schema: str = "", name: str = "") -> None:
         """Close the open section and begin another, with the next free part number."""
         self.close()
-        part = self._times[kind, schema, name]
-        self._times[kind, schema, name] += 1
+        part = self._part(kind, schema, name)
         self.name = SectionName(kind, schema, name, part)
         self._section_bytes = 0
         self._events.append(SectionStart(self.name))
+
+    def _part(self, kind: SectionKind, schema: str, name: str) -> int:
+        # Of 200,000 tables the names would take 50 MB, and hardly one comes twice.
+        key = blake3("\0".join((kind, schema, name)).encode("utf-8", "surrogateescape"))
+        seen = key.digest(16)
+        if seen not in self._seen:
+            self._seen.add(seen)
+            return 0
+        self._times[seen] += 1
+        return self._times[seen]
 
     def head(self, data: bytes) -> None:
         """Add all that stands before the rows of a section of rows."""

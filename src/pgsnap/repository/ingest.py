@@ -50,6 +50,11 @@ _WORKER_NICENESS = 10
 # an older pack would take with it what tells which tables are lost.
 _LIST_DELTA_BYTES_MIN = 8 * KIB
 
+# What a chunk, or a section's end, of a batch takes of our memory beside its bytes.
+_ITEM_BYTES = 1 * KIB
+# A hasher takes 2 kB: that of a section goes when it ends.
+_ENDED = blake3()
+
 _Encoded: TypeAlias = "tuple[ChunkId, Frame | None, bytes]"
 
 
@@ -130,13 +135,14 @@ class Ingest:
             elif isinstance(event, SectionEnd):
                 self._take(batch, section, chunker.finish())
                 section.end, section.digest = event, section.hasher.digest()
+                section.hasher = _ENDED
                 batch.items.append((section, None, 0))
                 section = None
             else:
                 section.hasher.update(event)
                 self._take(batch, section, chunker.feed(event))
-            # A mark costs something too: a dump may be twenty thousand empty tables.
-            if batch.plain_bytes + 64 * len(batch.items) >= BATCH_BYTES:
+            # A section costs memory too: a dump may be two hundred thousand empty tables.
+            if batch.plain_bytes + _ITEM_BYTES * len(batch.items) >= BATCH_BYTES:
                 self._submit(batch)
                 batch = _Batch()
         self._submit(batch)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from pgsnap.dump.copy_text import copied_columns
-from pgsnap.model import Section, SectionKind, SnapshotId
+from pgsnap.format.sections import decode_piece
+from pgsnap.model import ChunkId, Section, SectionKind, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.base import Source
@@ -51,10 +52,18 @@ class TableRows:
         return self.rows.changes(limit)
 
 
-def stored_version(repo: Repository, snapshot_id: SnapshotId) -> Version:
-    """Return a snapshot as a side of a diff. Raises UnknownRevision, CorruptionError."""
+def stored_version(
+    repo: Repository, snapshot_id: SnapshotId, without: Collection[ChunkId] = frozenset()
+) -> Version:
+    """Return a snapshot as a side of a diff; the rows of tables that are listed in the pieces
+    *without* are left out. Raises UnknownRevision, CorruptionError."""
     snapshot = repo.snapshot(snapshot_id)
-    sections = {section.name: section for section in repo.sections(snapshot)}
+    sections = {
+        section.name: section
+        for piece, listed in repo.section_pieces(snapshot)
+        for section in listed
+        if piece not in without or section.name.kind is not SectionKind.DATA
+    }
     return Version(
         snapshot_id,
         snapshot,
@@ -77,19 +86,24 @@ def diff(
     name. Of a source nothing is stored. Raises CorruptionError, and what the source raises.
     """
     started = time.monotonic()
-    before = stored_version(repo, before_id)
     counted: dict[TableName, Counts] = {}
+    shared: set[ChunkId] = set()
     if isinstance(after, bytes):
-        second = stored_version(repo, after)
+        # What lists the same of both: of 200,000 tables nearly all.
+        shared = set(_pieces(repo, before_id)) & set(_pieces(repo, after))
+        before, second = (stored_version(repo, one, shared) for one in (before_id, after))
         keys: dict[TableName, tuple[str, ...]] = {}
-        if any(differing_tables(before, second)):
-            keys = diff_schema.shared_keys(before, second)
+        if differing := set(differing_tables(before, second)):
+            keys = diff_schema.shared_keys(before, second, differing)
         read_bytes = _compare_stored(repo, before, second, keys, counted, progress)
     else:
+        before = stored_version(repo, before_id)
         keys = diff_schema.keys_of(before)
         second, read_bytes = _compare_source(repo, before, after, keys, counted, progress)
     entries = diff_schema.definitions(before, second)
-    tables, unchanged = table_diffs(before, second, counted, keys, entries)
+    unchanged = _add_redefined(repo, shared, before, second, entries)
+    tables, others = table_diffs(before, second, counted, keys, entries)
+    unchanged += others
     return DiffReport(
         before=before,
         after=second,
@@ -105,6 +119,33 @@ def diff(
         read_bytes=read_bytes,
         seconds=time.monotonic() - started,
     )
+
+
+def _pieces(repo: Repository, snapshot_id: SnapshotId) -> Iterator[ChunkId]:
+    return (piece for piece, _ in repo.section_pieces(repo.snapshot(snapshot_id)))
+
+
+def _add_redefined(
+    repo: Repository,
+    shared: Collection[ChunkId],
+    before: Version,
+    after: Version,
+    entries: Sequence[EntryDiff],
+) -> int:
+    """Take the rows of tables that were redefined, and did not change, into both sides. Return how
+    many other tables are listed in the pieces *shared*."""
+    redefined = {entry.table for entry in entries}
+    others = 0
+    for piece in shared:
+        for section in decode_piece(repo.chunks.read(piece)):
+            name = section.name
+            if name.kind is not SectionKind.DATA:
+                continue
+            if (name.schema, name.name) in redefined:
+                before.sections[name] = after.sections[name] = section
+            else:
+                others += not name.part
+    return others
 
 
 def diff_definitions(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pgsnap.dump.ddl import (
     DdlEntry,
@@ -56,18 +56,24 @@ def respelled_columns(version: Version) -> Mapping[TableName, frozenset[str]]:
     return columns_of_type(text, version.origin.client_encoding, "pg_lsn")
 
 
-def keys_of(version: Version) -> dict[TableName, tuple[str, ...]]:
-    """Return the primary keys of one side, as its own definitions name them."""
+def keys_of(
+    version: Version, tables: Collection[TableName] | None = None
+) -> dict[TableName, tuple[str, ...]]:
+    """Return the primary keys of one side, as its own definitions name them: of *tables*, None for
+    all."""
     text = _text(version, SectionKind.POST_DATA)
-    return dict(primary_keys(text, version.origin.client_encoding))
+    found = primary_keys(text, version.origin.client_encoding)
+    return {t: key for t, key in found.items() if tables is None or t in tables}
 
 
-def shared_keys(before: Version, after: Version) -> dict[TableName, tuple[str, ...]]:
-    """Return the primary keys that are the same on both sides."""
-    keys = keys_of(before)
+def shared_keys(
+    before: Version, after: Version, tables: Collection[TableName] | None = None
+) -> dict[TableName, tuple[str, ...]]:
+    """Return the primary keys that are the same on both sides, as `keys_of`."""
+    keys = keys_of(before, tables)
     if before.digest(SectionKind.POST_DATA) == after.digest(SectionKind.POST_DATA):
         return keys
-    others = keys_of(after)
+    others = keys_of(after, tables)
     return {table: key for table, key in keys.items() if others.get(table) == key}
 
 

@@ -11,9 +11,10 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Self
 
 from pgsnap.errors import StoreFull
-from pgsnap.model import Section, SectionName, Snapshot
+from pgsnap.model import ChunkId, Digest, Section, SectionName, Snapshot
 from pgsnap.repository.recipes import nodes
 from pgsnap.repository.repository import Repository
 
@@ -34,31 +35,59 @@ _NEW = f"{_STORED} WHERE id NOT IN had"
 
 @dataclass(frozen=True, slots=True)
 class SectionCost:
-    """A section, and what its chunks take in the packs.
+    """A section (without its recipe), and what its chunks take in the packs.
 
     *stored_bytes* counts each of its chunks once, whoever else needs it; *new_bytes* only those
     that the parent snapshot's same section does not have. A chunk that is missing takes nothing.
     """
 
-    section: Section
+    name: SectionName
+    plain_bytes: int
+    rows: int | None
+    lines: int
+    digest: Digest
     stored_bytes: int
     new_bytes: int
+
+    @classmethod
+    def of(cls, section: Section, stored_bytes: int, new_bytes: int) -> Self:
+        return cls(
+            section.name,
+            section.plain_bytes,
+            section.rows,
+            section.lines,
+            section.digest,
+            stored_bytes,
+            new_bytes,
+        )
 
 
 def section_costs(repo: Repository, snapshot: Snapshot) -> Iterator[SectionCost]:
     """Yield what each section of *snapshot* takes. Raises CorruptionError, StoreFull."""
+    own = set(_pieces(repo, snapshot))
     parents: dict[SectionName, Section] = {}
+    # A piece of the list of sections that both have lists nothing new.
+    shared: set[ChunkId] = set()
     if snapshot.parent is not None and repo.has_snapshot(snapshot.parent):
-        parent = repo.snapshot(snapshot.parent)
-        parents = {section.name: section for section in repo.sections(parent)}
+        for piece, sections in repo.section_pieces(repo.snapshot(snapshot.parent)):
+            if piece in own:
+                shared.add(piece)
+            else:
+                parents.update((section.name, section) for section in sections)
     # Without a name: a file of its own that is gone when it is closed.
     with contextlib.closing(sqlite3.connect("", isolation_level=None)) as scratch:
         for statement in _TABLES:
             scratch.execute(statement)
-        for section in repo.sections(snapshot):
-            with _errors():
-                cost = _cost(repo, scratch, section, parents.get(section.name))
-            yield cost
+        for piece, sections in repo.section_pieces(snapshot):
+            for section in sections:
+                before = section if piece in shared else parents.get(section.name)
+                with _errors():
+                    cost = _cost(repo, scratch, section, before)
+                yield cost
+
+
+def _pieces(repo: Repository, snapshot: Snapshot) -> Iterator[ChunkId]:
+    return (piece for piece, _ in repo.section_pieces(snapshot))
 
 
 def _cost(
@@ -72,14 +101,14 @@ def _cost(
         )
     ((stored,),) = scratch.execute(_STORED)
     if before is None:
-        return SectionCost(section, stored, stored)
+        return SectionCost.of(section, stored, stored)
     if before.segments == section.segments:
-        return SectionCost(section, stored, 0)
+        return SectionCost.of(section, stored, 0)
     scratch.execute("DELETE FROM had")
     for batch in _batches(repo, before):
         scratch.executemany("INSERT OR IGNORE INTO had VALUES (?)", ((c,) for c in batch))
     ((new,),) = scratch.execute(_NEW)
-    return SectionCost(section, stored, new)
+    return SectionCost.of(section, stored, new)
 
 
 def _batches(repo: Repository, section: Section) -> Iterator[list[bytes]]:

@@ -157,7 +157,7 @@ def test_show_tells_what_each_section_costs_and_what_is_new_of_it(repo: Reposito
     stays, changes = rows(3000, seed=1), rows(3000, seed=2)
     record(repo, dump(table("p", "stays", stays), table("p", "changes", changes)))
     second = record(repo, dump(table("p", "stays", stays), table("p", "changes", changes[:-1])))
-    costs = {cost.section.name.name: cost for cost in show(repo, second.snapshot_id).sections}
+    costs = {cost.name.name: cost for cost in show(repo, second.snapshot_id).sections}
     assert costs["stays"].stored_bytes > 0
     assert costs["stays"].new_bytes == 0
     assert 0 < costs["changes"].new_bytes <= costs["changes"].stored_bytes

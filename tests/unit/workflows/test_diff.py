@@ -166,3 +166,23 @@ def test_steps_give_back_both_lists_and_find_what_they_share(
 
 def is_common(step: Step) -> bool:
     return step.before is not None and step.after is not None
+
+
+def test_what_both_sides_list_alike_is_counted_and_what_was_redefined_of_it_is_told(
+    tmp_path: Path,
+) -> None:
+    def version(number: int, column: str) -> Dump:
+        tables = [table("public", f"t{one:04}", rows(1, seed=one)) for one in range(3_000)]
+        tables[7] = table("public", "t0007", rows(1 + number, seed=7))
+        head = "--\n-- Name: t2345; Type: TABLE; Schema: public; Owner: bob\n--\n\n"
+        parts = list(dump(*tables).parts)
+        create = f"{head}CREATE TABLE public.t2345 (\n    {column} integer\n);\n\n\n"
+        parts[1] = text(SectionKind.PRE_DATA, create.encode())
+        return Dump(tuple(parts))
+
+    for report in both_ways(tmp_path / "backups", version(0, "a"), version(1, "b")):
+        assert [(one.table[1], one.added, one.schema_changed) for one in report.tables] == [
+            ("t0007", 1, False),
+            ("t2345", 0, True),
+        ]
+        assert report.unchanged_tables == 2_998

@@ -37,14 +37,16 @@ def test_each_chunk_counts_once_and_is_new_where_the_parents_section_lacks_it(
         assert snapshot.parent is not None
         before = {s.name: s for s in repo.sections(repo.snapshot(snapshot.parent))}
         found = list(section_costs.section_costs(repo, snapshot))
-        assert [cost.section for cost in found] == list(repo.sections(snapshot))
-        for cost in found:
-            mine = chunks_of(repo, cost.section)
+        sections = list(repo.sections(snapshot))
+        told = [(one.name, one.plain_bytes, one.rows, one.lines, one.digest) for one in found]
+        assert told == [(s.name, s.plain_bytes, s.rows, s.lines, s.digest) for s in sections]
+        for section, cost in zip(sections, found, strict=True):
+            mine = chunks_of(repo, section)
             sizes = repo.index.frame_sizes(list(mine))
-            had = chunks_of(repo, before.get(cost.section.name))
+            had = chunks_of(repo, before.get(cost.name))
             assert cost.stored_bytes == sum(sizes.values())
             assert cost.new_bytes == sum(sizes[chunk] for chunk in mine - had)
-        by_name = {cost.section.name.name: cost for cost in found}
+        by_name = {cost.name.name: cost for cost in found}
         assert by_name["same"].new_bytes == 0
         assert 0 < by_name["t"].new_bytes < by_name["t"].stored_bytes
         assert by_name["more"].new_bytes == by_name["more"].stored_bytes
