@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import psycopg
@@ -186,7 +187,6 @@ def test_a_kept_database_that_replication_reads_from_is_not_dropped(
 def test_the_hint_about_a_slot_that_a_process_holds_names_the_process(
     snap: CommandLine, shop: Database
 ) -> None:
-    """As PostgreSQL 19 makes one itself while it runs REPACK (CONCURRENTLY)."""
     with psycopg.connect(shop.dsn, autocommit=True) as session:
         process = session.info.backend_pid
         make = "SELECT pg_create_logical_replication_slot(%s, 'pgoutput', true)"
@@ -195,12 +195,6 @@ def test_the_hint_about_a_slot_that_a_process_holds_names_the_process(
         assert result.code == 40
         assert f"SELECT pg_terminate_backend({process});" in result.err
         assert "pg_drop_replication_slot" not in result.err
-        session.execute("SELECT pg_drop_replication_slot('mine')")
-        session.execute(make, [f"pg_repack_{process}"])
-        result = snap("undo", "--yes")
-        assert result.code == 40
-        assert "REPACK (CONCURRENTLY)" in result.err
-        assert f"SELECT pg_cancel_backend({process});" in result.err
 
 
 def test_snap_killed_while_a_database_is_dropped_leaves_the_drop_to_the_server(
@@ -219,3 +213,53 @@ def test_snap_killed_while_a_database_is_dropped_leaves_the_drop_to_the_server(
     # What was not noted is noted by the next restore.
     snap.ok("restore", "one", "--yes")
     assert len(snap.ok("log", "--json").json[0]["kept"]) == 1
+
+
+def test_who_repacks_a_table_is_named_and_can_be_cancelled(
+    snap: CommandLine, shop: Database
+) -> None:
+    """The slot that the server makes for it cannot be dropped, nor the database meanwhile."""
+    if shop.cluster.major < 19:
+        pytest.skip("PostgreSQL 19 brought REPACK (CONCURRENTLY): run pytest with --pg-major 19")
+    (name,) = kept(shop)
+    for database, command in (
+        (shop.name, ("restore", "one", "--yes", "--discard-old")),
+        (shop.name, ("undo", "--yes")),
+        (name, ("undo", "--discard", "--yes")),
+    ):
+        with repacking(Database(shop.cluster, database)) as process:
+            result = snap(*command)
+            assert result.code == 40
+            assert f"process {process} runs REPACK (CONCURRENTLY)" in result.err
+            assert "pg_drop_replication_slot" not in result.err
+            cancel = f"SELECT pg_cancel_backend({process});"
+            assert cancel in result.err
+            shop.cluster.psql(cancel)
+    snap.ok("undo", "--yes")
+
+
+@contextmanager
+def repacking(database: Database) -> Iterator[int]:
+    """Let REPACK (CONCURRENTLY) run until it is cancelled. Yields its process."""
+    database.psql("CREATE TABLE r (a int PRIMARY KEY); INSERT INTO r SELECT generate_series(1, 9)")
+
+    def repack(session: psycopg.Connection) -> None:
+        with suppress(psycopg.errors.QueryCanceled):
+            session.execute("REPACK (CONCURRENTLY) r")
+
+    with (
+        psycopg.connect(database.dsn, autocommit=True) as session,
+        # It waits for whoever has read the table.
+        psycopg.connect(database.dsn) as reader,
+    ):
+        reader.execute("SELECT FROM r")
+        thread = threading.Thread(target=repack, args=(session,))
+        thread.start()
+        slots = "SELECT 1 FROM pg_replication_slots WHERE slot_name LIKE 'pg\\_repack\\_%'"
+        deadline = time.monotonic() + 30
+        while not database.cluster.psql(slots):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield session.info.backend_pid
+        thread.join()
+    database.psql("DROP TABLE r")

@@ -157,7 +157,12 @@ def test_log_check_and_doctor_call_it_what_it_is_and_name_the_command_that_drops
     assert (step["health"], kept in step["text"]) == ("warning", True)
     assert command in step["next"]
     database.cluster.psql(command)
+    # Somebody else's is none of its business.
+    stranger = new_name()
+    database.cluster.create_database(stranger)
+    half_drop(database.cluster, stranger)
     assert "half-dropped" not in shop("check", "--json").out + shop("doctor").out
+    database.cluster.drop_database(stranger)
 
 
 def test_check_and_doctor_are_red_where_the_live_database_is_half_dropped(

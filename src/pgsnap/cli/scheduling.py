@@ -211,7 +211,7 @@ def _steps(
         return [Step(argv, environ)]
     found = []
     server = server_of(invocation.settings)
-    for name in half_dropped_databases(server):
+    for name in half_dropped_databases(server, every=True):
         say(
             f"snap: warning: the database {name} is half-dropped and left out: {drop_command(name)}"
         )

@@ -168,15 +168,16 @@ def server_of(settings: Settings) -> Server:
     return Server(endpoint(settings), LocalRunner(*settings.bindirs), client=settings.client)
 
 
-def half_dropped_now(settings: Settings) -> tuple[str, ...]:
-    """Return the half-dropped databases of the server; none where it does not answer at once."""
+def half_dropped_now(settings: Settings, *, every: bool) -> tuple[str, ...]:
+    """Return the half-dropped databases of the server, or those that concern the one of the DSN;
+    none where it does not answer at once."""
     from pgsnap.workflows.server_databases import half_dropped_databases
 
     try:
         server = server_of(settings)
     except SnapError:
         return ()
-    return half_dropped_databases(server.at(server.endpoint.hasty(_ASKED_SECONDS)))
+    return half_dropped_databases(server.at(server.endpoint.hasty(_ASKED_SECONDS)), every=every)
 
 
 def database_of_dsn(settings: Settings) -> str | None:

@@ -45,6 +45,11 @@ def token_of(name: str, pattern: str) -> str | None:
     return found.group(1) if found else None
 
 
+def is_made_of(name: str, live: str) -> bool:
+    """Tell whether *name* is that of a scratch or kept database of *live*."""
+    return name.startswith(f"{_prefix(live)}__snap_")
+
+
 def _prefix(name: str) -> str:
     encoded = name.encode("utf-8", "surrogateescape")
     if len(encoded) <= SCRATCH_PREFIX_BYTES:

@@ -239,33 +239,36 @@ def check_slots(session: Session, database: LiveDatabase, detail: str) -> Findin
     """Return what logical replication slots read from *database*; *detail* says what would become
     of them."""
     rows = session.query(
-        "SELECT slot_name, temporary, active_pid FROM pg_catalog.pg_replication_slots"
-        f" WHERE database = {literal(database.name)} ORDER BY 1"
+        "SELECT s.slot_name, s.temporary, s.active_pid, a.leader_pid"
+        " FROM pg_catalog.pg_replication_slots s"
+        " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = s.active_pid"
+        f" WHERE s.database = {literal(database.name)} ORDER BY 1"
     )
     if not rows:
         return Findings()
+    names = ", ".join(name or "" for name, *_ in rows)
+    # A worker's leader is who is meant.
+    ways = [_freed(name or "", kind == "t", leader or pid) for name, kind, pid, leader in rows]
     return Findings(
         (
             Problem(
-                "logical replication slots read from the database:"
-                f" {', '.join(name or '' for name, _, _ in rows)}",
+                f"logical replication slots read from the database: {names}",
                 detail=detail,
-                hint=" ".join(
-                    _freed(name or "", is_temporary, pid) for name, is_temporary, pid in rows
-                ),
+                hint=" ".join(ways),
             ),
         )
     )
 
 
-def _freed(slot: str, temporary: str | None, pid: str | None) -> str:
+def _freed(slot: str, is_temporary: bool, pid: str | None) -> str:
     """Return what takes a slot away: nobody can drop one that another process holds."""
-    if pid is not None and slot == f"pg_repack_{pid}":
+    if pid is not None and is_temporary and slot.startswith("pg_repack_"):
+        # The server's own, since 19; what runs it may be at work for hours.
         return (
             f"The process {pid} runs REPACK (CONCURRENTLY): wait for it, or cancel it:"
             f" SELECT pg_cancel_backend({pid});"
         )
-    if pid is not None and temporary == "t":
+    if pid is not None and is_temporary:
         return f"The slot {slot} ends with its session: SELECT pg_terminate_backend({pid});"
     reader = f"Stop its reader (process {pid}), then: " if pid is not None else ""
     return f"{reader}SELECT pg_drop_replication_slot({literal(slot)});"

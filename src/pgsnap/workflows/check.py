@@ -255,7 +255,7 @@ def ask_databases(find_server: Callable[[], Server], *, every: bool) -> Asked:
         text = f"the database server cannot be asked: {error.message}"
         return Asked((), (Finding(Level.RED, "database", text),))
     silent, waits, identifier = [], [], ""
-    dead = half_dropped_databases(server)
+    dead = half_dropped_databases(server, every=every)
     for each in names:
         if each in dead:
             continue

@@ -7,6 +7,7 @@ from pgsnap.errors import ConnectionFailed, SnapError
 from pgsnap.sessions.failures import was_never_reached
 from pgsnap.sessions.half_dropped import CONNECTION_LIMIT, half_dropped
 from pgsnap.sessions.server import Server
+from pgsnap.targets.naming import is_made_of
 
 
 def committed_databases(server: Server) -> list[str]:
@@ -24,12 +25,15 @@ def committed_databases(server: Server) -> list[str]:
     return [row[0] for row in rows if row[0]]
 
 
-def half_dropped_databases(server: Server) -> tuple[str, ...]:
-    """Return the half-dropped databases of *server*; none where nobody can be asked."""
+def half_dropped_databases(server: Server, *, every: bool) -> tuple[str, ...]:
+    """Return the half-dropped databases of *server*: *every* one, or what concerns the endpoint's
+    own, it and what restores made of it. None where nobody can be asked."""
+    own = server.endpoint.database
     for find in (server.maintenance_database, lambda: server.endpoint.database):
         try:
             with server.connect(find(), "snap check") as session:
-                return half_dropped(session)
+                found = half_dropped(session)
+                return tuple(n for n in found if every or n == own or is_made_of(n, own))
         except ConnectionFailed as error:
             if was_never_reached(error):
                 break

@@ -93,7 +93,7 @@ def _steps(invocation: Invocation) -> list[Step]:
     invocation.wait_briefly()
     settings = invocation.settings
     databases = _databases(invocation)
-    dead = half_dropped_now(settings)
+    dead = half_dropped_now(settings, every=bool(databases))
     stored = doctor.look_at_repository(
         settings.repository,
         lambda: open_repository(invocation, warn_of_access=False),

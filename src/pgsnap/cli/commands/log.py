@@ -59,7 +59,7 @@ def run(
         replaced = kept(
             repo,
             database=invocation.settings.database,
-            half_dropped=lambda: half_dropped_now(invocation.settings),
+            half_dropped=lambda: half_dropped_now(invocation.settings, every=True),
         )
         labels = [] if entries else repo.databases()
     fields = [snapshot_fields(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
