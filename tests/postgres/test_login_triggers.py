@@ -59,7 +59,8 @@ def quietly(database: Database, sql: str) -> str:
     import psycopg
 
     with psycopg.connect(database.dsn, options="-c event_triggers=off") as session:
-        row = session.execute(sql.encode()).fetchone()
+        found = session.execute(sql.encode())
+        row = found.fetchone() if found.description else None
     return str(row[0]) if row else ""
 
 
@@ -136,5 +137,10 @@ def test_the_role_that_cannot_turn_triggers_off_is_told_what_keeps_it_out(
         assert "an event trigger on login" in result.err, command
         assert "nobody logs in here" in result.err, command
         assert "idle connections" not in result.err, command
+    grant = f'GRANT SET ON PARAMETER event_triggers TO "{role}";'
+    assert grant in result.err
+    quietly(database, grant)
+    snap.ok("commit", "-m", "two")
+    quietly(database, f'REVOKE SET ON PARAMETER event_triggers FROM "{role}"')
     snap.ok("undo", "--yes", "--no-safety-snapshot")
     assert database.psql("SELECT a FROM t") == "1"

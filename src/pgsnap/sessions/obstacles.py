@@ -61,13 +61,13 @@ def find_obstacle(session: Session, database: str) -> Obstacle | None:
     return None
 
 
-def has_login_triggers(session: Session, database: str) -> bool:
-    """Tell whether a database has event triggers on login, which came in PostgreSQL 17."""
-    return bool(
+def _has_login_triggers(session: Session, database: str) -> bool:
+    """Tell whether a database has event triggers on login that our role may not turn off."""
+    return session.server_version_num >= 170000 and bool(
         session.query(
-            "SELECT 1 FROM pg_catalog.pg_database d"
-            f" WHERE d.datname = {literal(database)} AND (pg_catalog.to_jsonb(d)"
-            " OPERATOR(pg_catalog.->>) 'dathasloginevt') = 'true'"
+            "SELECT 1 FROM pg_catalog.pg_database"
+            f" WHERE datname = {literal(database)} AND dathasloginevt"
+            " AND NOT pg_catalog.has_parameter_privilege('event_triggers', 'SET')"
         )
     )
 
@@ -78,10 +78,12 @@ def explain(error: ConnectionFailed, server: Server, database: str) -> None:
     with contextlib.suppress(SourceError):
         with server.connect(server.maintenance_database()) as session:
             found = find_obstacle(session, database)
-            if found is None and has_login_triggers(session, database):
+            if found is None and _has_login_triggers(session, database):
+                ((me,),) = session.query("SELECT current_user")
                 found = Obstacle(
                     f"an event trigger on login keeps us out of the database {database}",
-                    "Connect as a superuser: snap turns such triggers off where the role may.",
+                    "Connect as a superuser, or let the role turn such triggers off:"
+                    f" GRANT SET ON PARAMETER event_triggers TO {ident(me or '')};",
                 )
         if found is not None:
             error.message, error.hint = found.message, found.hint

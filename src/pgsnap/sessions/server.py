@@ -38,6 +38,7 @@ class Server:
             self._options = (*PINS, ("lock_timeout", str(milliseconds)))
         self._version_num: int | None = None
         self._maintenance: str | None = None
+        self._may_silence: bool | None = None
 
     def at(self, endpoint: Endpoint) -> Server:
         """Return the same server and way to it, seen by another *endpoint*."""
@@ -51,22 +52,33 @@ class Server:
         """Return the same server with all event triggers off for what connects, as far as our role
         may do that: one on login may write, or refuse us. The endpoint's own database is not asked,
         but where no other lets us in. Raises ConnectionFailed where there is no server."""
-        made = self.at(self.endpoint)
-        made._options = (*made._options, ("event_triggers", "off"))
-        try:
-            with self.connect(self.maintenance_database()) as session:
-                # It came with those on login, in 17.
-                is_ours = session.server_version_num >= 170000 and bool(
-                    session.query(
-                        "SELECT 1 WHERE pg_catalog.has_parameter_privilege('event_triggers', 'SET')"
-                    )
-                )
-        except ConnectionFailed as error:
-            if was_never_reached(error):
-                error.message = f"cannot connect to {self.endpoint.display()}"
-                raise
-            is_ours = made._is_let_in()
-        return made if is_ours else self
+        quiet = self.at(self.endpoint)
+        quiet._options = (*self._options, ("event_triggers", "off"))
+        quiet._may_silence = False
+        if self._may_silence is None:
+            try:
+                with self._neighbour() as session:
+                    self._may_silence = _may_silence(session)
+            except ConnectionFailed as error:
+                if was_never_reached(error):
+                    error.message = f"cannot connect to {self.endpoint.display()}"
+                    raise
+                self._may_silence = quiet._is_let_in()
+        return quiet if self._may_silence else self
+
+    def _neighbour(self) -> Session:
+        """Return a session to a database that is not the endpoint's. Raises ConnectionFailed."""
+        first, second = ("postgres", "template1")
+        if self.endpoint.database != first:
+            try:
+                session = self.connect(first)
+            except ConnectionFailed as error:
+                if was_never_reached(error):
+                    raise
+            else:
+                self._maintenance = first
+                return session
+        return self.connect(second)
 
     def _is_let_in(self) -> bool:
         try:
@@ -182,3 +194,10 @@ class Server:
                 " AND a.usename = current_user AND a.pid <> pg_catalog.pg_backend_pid()"
             )
         return len(rows)
+
+
+def _may_silence(session: Session) -> bool:
+    # PostgreSQL 17 brought the setting, and with it triggers on login.
+    return session.server_version_num >= 170000 and bool(
+        session.query("SELECT 1 WHERE pg_catalog.has_parameter_privilege('event_triggers', 'SET')")
+    )

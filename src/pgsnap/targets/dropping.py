@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from pgsnap.errors import ConnectionFailed, SnapError, SourceError
+from pgsnap.errors import ConnectionFailed, QueryFailed, SnapError, SourceError
 from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import drop_command, half_dropped
@@ -21,6 +21,7 @@ from pgsnap.sessions.half_dropped import drop_command, half_dropped
 _TELL_AFTER_SECONDS = 3.0
 _TELL_EVERY_SECONDS = 5.0
 _BARRIER = "ProcSignalBarrier"
+_NO_RIGHT = "42501"
 # "still waiting for backend with PID 2044 to accept ProcSignalBarrier", in any language.
 _PROCESS = re.compile(r"(\d+)")
 
@@ -188,6 +189,8 @@ def _described(watching: Session, process: str) -> str:
 
 def _explain(error: SnapError, name: str, watch: Callable[[], Session] | None) -> None:
     """Say in the error's hint what is left, where that is known."""
+    if isinstance(error, QueryFailed) and error.sqlstate == _NO_RIGHT:
+        error.hint = "Connect as its owner or as a superuser."
     if watch is None:
         return
     with contextlib.suppress(SnapError), watch() as session:

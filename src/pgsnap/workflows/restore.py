@@ -156,7 +156,9 @@ class _Restore:
 
     def _interrupted_after(self) -> Interrupted:
         done = f"interrupted, but the restore to {self.plan.database} was done already"
-        return Interrupted(done, hint="To take it back: snap undo" if self.plan.live else "")
+        live = self.plan.live
+        back = live is not None and not live.is_half_dropped
+        return Interrupted(done, hint="To take it back: snap undo" if back else "")
 
     def _replace(self, held: HeldSession) -> tuple[tuple[str, ...], FeedResult, SwapReport]:
         """Do it, or leave nothing behind."""

@@ -276,7 +276,7 @@ def discard(
             raise RestoreFailed(
                 f"the kept database {kept.name} cannot be dropped",
                 detail=f"{error.message}. {error.detail}".strip(),
-                hint=error.hint or "Connect as its owner or as a superuser.",
+                hint=error.hint,
             ) from error
     return DiscardReport(database=kept.live, name=kept.name, size_bytes=kept.size_bytes)
 
