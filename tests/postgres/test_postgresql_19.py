@@ -11,7 +11,7 @@ import pytest
 from contract.source_contract import read
 from pgsnap.demo.binaries import find_all
 from pgsnap.demo.cluster import Cluster
-from pgsnap.errors import DumpFailed
+from pgsnap.errors import DumpFailed, RestoreFailed
 from pgsnap.model import Setting
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
@@ -189,3 +189,42 @@ def test_a_dump_with_escapes_is_refused_with_the_place(
     (problem,) = plan.refusals
     assert "standard_conforming_strings = off, which PostgreSQL 19 does not have" in problem.message
     assert ("data public.t" if options else "pre-data") in problem.detail
+
+
+def test_rows_that_name_the_database_itself_are_told_with_what_puts_them_right(
+    repo: Repository, database: Database
+) -> None:
+    name = database.name
+    database.psql(
+        'CREATE TABLE "The; places" (id int PRIMARY KEY, "In" regdatabase);'
+        f"INSERT INTO \"The; places\" VALUES (1, '{name}'), (2, 'postgres'), (3, NULL)"
+    )
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    rows = 'SELECT id, "In" FROM "The; places" ORDER BY id'
+    before = database.psql(rows)
+    (told,) = [text for text in plan_restore(repo, snapshot, server, RestoreOptions()).warnings
+               if "regdatabase" in text]  # fmt: skip
+    restore_now(repo, snapshot, server)
+    assert f"{name}__snap_kept_" in database.psql(rows)
+    database.psql(told.partition("afterwards run ")[2])
+    assert database.psql(rows) == before
+    copy = plan_restore(repo, snapshot, server, RestoreOptions(to=new_name("copy")))
+    assert not any("regdatabase" in text for text in copy.warnings)
+
+
+def test_a_row_that_names_a_database_that_is_not_there_stops_the_load_and_says_which(
+    repo: Repository, database: Database
+) -> None:
+    database.psql(
+        "CREATE DATABASE gone_soon; CREATE TABLE t (db regdatabase); INSERT INTO t VALUES"
+        " ('gone_soon')"
+    )
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    database.psql("DROP DATABASE gone_soon")
+    with pytest.raises(RestoreFailed) as caught:
+        restore_now(repo, snapshot, server, RestoreOptions(to=new_name("no")))
+    assert 'database "gone_soon" does not exist' in caught.value.message
+    assert "column db" in caught.value.detail
+    assert "role" not in caught.value.hint

@@ -36,6 +36,7 @@ from pgsnap.targets.requirements import check_requirements, check_space, needed_
 from pgsnap.targets.role_differences import role_differences
 from pgsnap.targets.roles import MissingRole, missing_roles, needed_roles, server_roles
 from pgsnap.targets.template_parts import check_template_parts
+from pgsnap.workflows.database_columns import check_database_columns
 from pgsnap.workflows.dump_roles import roles_of_dump
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.restore_checks import (
@@ -198,6 +199,7 @@ def plan_restore(
                 is_empty=lambda: has_nothing(server, database),
             )
             findings += what_goes_back(session, snapshot, live) + lost_labels(session, live)
+            findings += check_database_columns(repo, snapshot, live.name)
             if (tag := safety_tag(repo, snapshot_id, snapshot.database)) is not None:
                 replaced = f"this snapshot is what an earlier restore replaced ({tag})"
                 findings += Findings(warnings=(replaced,))
