@@ -13,8 +13,8 @@ from contract.source_contract import put_together, read, read_opened
 from pgsnap.errors import TablesChanged
 from pgsnap.limits import DUMP_ATTEMPTS
 from pgsnap.repository.repository import Repository
-from pgsnap.runners.base import Child, Tool
 from pgsnap.runners.local import LocalRunner
+from pgsnap.runners.process import LocalChild
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import ClientKind, Server
 from pgsnap.sources.postgres import PostgresSource
@@ -106,29 +106,29 @@ def test_a_dump_is_of_one_moment_whatever_commits_before_its_locks(
     assert got in (before, database.dump())
 
 
-class Counting(Server):
-    """A server that counts how often pg_dump was started on it."""
+class Counting(LocalRunner):
+    """A runner that notes which programs it started."""
 
-    starts: list[str]
+    def __init__(self, bindir: Path) -> None:
+        super().__init__(bindir)
+        self.starts: list[str] = []
 
-    def start_tool(self, tool: str | Tool, args: Sequence[str], **more: Any) -> Child:
-        name = tool if isinstance(tool, str) else tool.name
-        self.starts.append(name)
-        return super().start_tool(tool, args, **more)
+    def start(self, argv: Sequence[str], **more: Any) -> LocalChild:
+        self.starts.append(Path(argv[0]).name)
+        return super().start(argv, **more)
 
 
-def counting(database: Database, user: str | None = None) -> Counting:
-    server = server_of(database, user=user)
-    made = Counting(server.endpoint, server.runner)
-    made.starts = []
-    return made
+def counting(database: Database, user: str | None = None) -> tuple[Server, list[str]]:
+    """Return the server, and what is started on it."""
+    runner = Counting(database.cluster.binaries.bindir)
+    return Server(server_of(database, user=user).endpoint, runner), runner.starts
 
 
 def test_tables_that_change_at_every_attempt_are_named_and_nothing_is_passed_on(
     database: Database,
 ) -> None:
     database.psql(TABLES)
-    server = counting(database)
+    server, starts = counting(database)
     source = PostgresSource(server)
     source.open()
     with (
@@ -138,7 +138,7 @@ def test_tables_that_change_at_every_attempt_are_named_and_nothing_is_passed_on(
         next(source.events())
     source.abandon()
     assert "public.l" in caught.value.message
-    assert server.starts == ["pg_dump"] * DUMP_ATTEMPTS
+    assert starts == ["pg_dump"] * DUMP_ATTEMPTS
     left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'snap%'"
     deadline = time.monotonic() + 10
     # Backends end a moment after their clients.
@@ -149,11 +149,11 @@ def test_tables_that_change_at_every_attempt_are_named_and_nothing_is_passed_on(
 def test_a_large_dump_begins_anew_before_anything_of_it_is_passed_on(database: Database) -> None:
     database.psql(TABLES)
     database.psql(f"INSERT INTO one.t SELECT i FROM generate_series(1, {LARGE}) i")
-    server = counting(database)
+    server, starts = counting(database)
     with ddl_in_the_gap(server_of(database), CHANGES["a table is emptied and filled again"]):
         got = dumped(PostgresSource(server, with_globals=False))
     assert got == database.dump()
-    assert server.starts == ["pg_dump"] * 2
+    assert starts == ["pg_dump"] * 2
 
 
 def test_a_table_of_an_extension_is_locked_late_and_known_at_the_end(database: Database) -> None:
@@ -180,11 +180,11 @@ def test_what_a_dump_holds_no_rows_of_is_no_reason_to_begin_anew(
     database: Database, change: str
 ) -> None:
     database.psql(TABLES)
-    server = counting(database)
+    server, starts = counting(database)
     with ddl_in_the_gap(server_of(database), CHANGES[change]) as done:
         read(PostgresSource(server, with_globals=False))
     assert done
-    assert server.starts == ["pg_dump"]
+    assert starts == ["pg_dump"]
 
 
 @pytest.mark.parametrize("rows", [10, LARGE])
@@ -198,14 +198,14 @@ def test_tables_that_are_left_out_may_change_all_the_time(
 ) -> None:
     database.psql(TABLES)
     database.psql(f"INSERT INTO one.t SELECT i FROM generate_series(1, {rows}) i")
-    server = counting(database)
+    server, starts = counting(database)
     emptied = CHANGES["a table is emptied and filled again"]
     with ddl_in_the_gap(server_of(database), *[emptied] * 9) as done:
         sections, _ = read(PostgresSource(server, with_globals=False, **part))
     assert len(done) == ("exclude_table_data" in part)
     lines = {(name.schema, name.name): text.count(b"\n") for name, text in sections.items()}
     assert lines["one", "t"] >= rows
-    assert server.starts == ["pg_dump"]
+    assert starts == ["pg_dump"]
 
 
 @pytest.mark.parametrize("rows", [10, LARGE])
@@ -215,7 +215,7 @@ def test_a_table_that_changes_beside_one_that_is_left_out_is_seen(
     """Of a large dump it is known at its end only; then nothing of it counts."""
     database.psql(TABLES)
     database.psql(f"INSERT INTO one.t SELECT i FROM generate_series(1, {rows}) i")
-    source = PostgresSource(counting(database), with_globals=False, exclude_table_data=("p*",))
+    source = PostgresSource(server_of(database), with_globals=False, exclude_table_data=("p*",))
     with ddl_in_the_gap(server_of(database), CHANGES["a column's type is altered"]) as done:
         if rows > 10:
             with pytest.raises(TablesChanged, match=r"public\.l$"):
@@ -231,10 +231,10 @@ def test_a_role_that_may_have_one_connection_is_told_at_the_end(database: Databa
     database.psql(TABLES)
     database.psql("CREATE ROLE alone LOGIN CONNECTION LIMIT 1; GRANT pg_read_all_data TO alone")
     try:
-        server = counting(database, "alone")
+        server, starts = counting(database, "alone")
         before = database.dump()
         assert dumped(PostgresSource(server, with_globals=False)) == before
-        assert server.starts == ["pg_dump"] * 2
+        assert starts == ["pg_dump"] * 2
         source = PostgresSource(server, with_globals=False)
         with (
             ddl_in_the_gap(server_of(database), CHANGES["a column's type is altered"]),
