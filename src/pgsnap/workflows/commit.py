@@ -38,7 +38,8 @@ class CommitReport:
     differ. *recorded* is false where an unchanged database was to be skipped; then *snapshot_id*
     names the parent. *tags_refused* were taken by another process meanwhile. *other* is the newest
     snapshot of the label, where that is of another server, and so of another chain; *ahead* is one
-    of this chain that is dated in the future.
+    of this chain that is dated in the future. *is_of_unknown_server*: the label has several chains,
+    and the server did not say which it is.
     """
 
     snapshot_id: SnapshotId
@@ -52,6 +53,7 @@ class CommitReport:
     seconds: float
     other: Snapshot | None = None
     ahead: SnapshotId | None = None
+    is_of_unknown_server: bool = False
 
 
 def commit(
@@ -167,6 +169,7 @@ def commit(
         seconds=time.monotonic() - started,
         other=place.other,
         ahead=place.ahead,
+        is_of_unknown_server=place.is_doubtful,
     )
 
 
@@ -178,6 +181,7 @@ class _Place:
     parent: Snapshot | None
     other: Snapshot | None
     ahead: SnapshotId | None
+    is_doubtful: bool
 
 
 def _place(
@@ -211,6 +215,9 @@ def _place(
         repo.snapshot(parent_id) if parent_id is not None else None,
         repo.snapshot(other_id) if other_id is not None else None,
         ahead,
+        origin.kind is SourceKind.POSTGRES
+        and not origin.system_identifier
+        and len(chains.of_label(database)) > 1,
     )
 
 

@@ -108,6 +108,19 @@ def test_what_has_no_server_belongs_to_the_newest_chain(repo: Repository) -> Non
     assert (third.snapshot.parent, third.other) == (second.snapshot_id, None)
 
 
+def test_a_server_that_does_not_say_which_it_is_is_told_of_where_there_are_several(
+    repo: Repository,
+) -> None:
+    nameless = replace(ORIGIN, kind=SourceKind.POSTGRES, server=ServerInfo(150018, "15.18"))
+    of(repo, "1")
+    assert not record(repo, replace(shop(500), origin=nameless)).is_of_unknown_server
+    newest = of(repo, "2")
+    made = record(repo, replace(shop(501), origin=nameless))
+    assert made.is_of_unknown_server
+    assert made.snapshot.parent == newest.snapshot_id
+    assert not of(repo, "").is_of_unknown_server
+
+
 def test_a_reindex_and_a_new_index_know_the_same_chains(repo: Repository) -> None:
     of(repo, "1")
     of(repo, "2")

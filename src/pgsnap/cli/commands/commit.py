@@ -16,7 +16,6 @@ from pgsnap.cli.world import commit_source, open_repository, warn_of_dump
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
-    from pgsnap.model import Snapshot
     from pgsnap.workflows.commit import CommitReport
 
 EXAMPLES = """
@@ -108,21 +107,13 @@ def run(
         warn_of_dump(invocation, source)
         for words in left_behind(report.snapshot.origin):
             invocation.warn(f"warning: {words}")
-        if report.recorded and report.other is not None:
-            _tell_of_server(invocation, report.snapshot, report.other)
+        _tell_of_chain(invocation, report)
         if last is not None and not last.passed:
             why = f": {render.plain(last.reason)}" if last.reason else ""
             invocation.warn(
                 f"warning: the last drill of {render.plain(database)} failed"
                 f" {render.ago(last.time, invocation.now)}{why}. What cannot be restored is no"
                 " backup; when that is mended: snap drill"
-            )
-        if report.ahead is not None:
-            invocation.warn(
-                f"warning: snapshot {render.short_id(report.ahead)} is dated in the future: a clock"
-                " was wrong. This one is dated by the clock as it is; `latest` means the newest"
-                " that is not of the future. If that snapshot is not needed: snap forget"
-                f" {render.short_id(report.ahead)}"
             )
         for refused in report.tags_refused:
             invocation.warn(
@@ -143,18 +134,33 @@ def run(
         invocation.emit(fields, _lines(report))
 
 
-def _tell_of_server(invocation: Invocation, made: Snapshot, other: Snapshot) -> None:
-    """Say that the label has snapshots of another server, and what that means."""
-    label, place = made.database, other.origin.host or "an unknown address"
-    there = f"{label}@{other.origin.system_identifier}"
-    invocation.warn(
-        f"warning: this is another server (system identifier {made.origin.system_identifier}) than"
-        f" that of the newest snapshot of {render.plain(label)} before"
-        f" ({other.origin.system_identifier}, {render.plain(place)}). Each has a chain of its own:"
-        " latest, parents, retention and check go by the server that is connected to. If the other"
-        f" one is gone for good: snap database adopt {render.plain(there)}. If both are in use,"
-        " give them labels of their own: --database NAME"
-    )
+def _tell_of_chain(invocation: Invocation, report: CommitReport) -> None:
+    """Say what is odd about where the snapshot stands among those of its label."""
+    label = render.plain(report.snapshot.database)
+    if report.recorded and report.other is not None:
+        other, here = report.other.origin, report.snapshot.origin.system_identifier
+        place = render.plain(other.host or "an unknown address")
+        there = f"{label}@{other.system_identifier}"
+        invocation.warn(
+            f"warning: this is another server (system identifier {here}) than that of the newest"
+            f" snapshot of {label} before ({other.system_identifier}, {place}). Each has a chain of"
+            " its own: latest, parents, retention and check go by the server that is connected to."
+            f" If the other one is gone for good: snap database adopt {there}. If both are in use,"
+            " give them labels of their own: --database NAME"
+        )
+    if report.is_of_unknown_server:
+        invocation.warn(
+            f"warning: this server does not tell which one it is, and {label} has snapshots of"
+            " several: this one stands with those of the newest. Let the role call"
+            " pg_control_system(), or give it a label of its own: --database NAME"
+        )
+    if report.ahead is not None:
+        short = render.short_id(report.ahead)
+        invocation.warn(
+            f"warning: snapshot {short} is dated in the future: a clock was wrong. This one is"
+            " dated by the clock as it is; `latest` means the newest that is not of the future. If"
+            f" that snapshot is not needed: snap forget {short}"
+        )
 
 
 def _lines(report: CommitReport) -> list[str]:
