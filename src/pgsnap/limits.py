@@ -59,8 +59,30 @@ DELTA_LONG_STEPS = 2
 # A delta chain is followed at most this far, whatever a stored depth says.
 DELTA_DEPTH_MAX = 64
 
-# No stored record is larger; a larger one is damage, not data.
-RECORD_BYTES_MAX = 64 * MIB
+# No small object (config, manifest, tag, note) is larger; a larger one is damage, not data, and is
+# not read. A manifest names some 100,000 roles in it.
+RECORD_BYTES_MAX = 16 * MIB
+# What a reader takes for a pack's table: four times what a writer makes of it.
+PACK_FRAMES_READ_MAX = 4 * PACK_FRAMES_MAX
+PACK_TABLE_BYTES_MAX = PACK_FRAMES_READ_MAX * 128
+# More than a config may ask a writer to hold.
+PACK_BYTES_MAX = 256 * MIB
+# No list of chunks is longer: a node of 1,024 entries with sketches takes 82 kB.
+NODE_BYTES_MAX = 256 * KIB
+# A piece of a section table has 64 KiB and a section, whose name may be long.
+PIECE_BYTES_MAX = 1 * MIB
+# No snapshot holds more: eight of PostgreSQL's largest tables.
+SNAPSHOT_BYTES_MAX = 256 * 1024 * 1024 * MIB
+# Nor more sections; pg_dump needs some 8 kB of memory for each table, a reader 1 kB.
+SECTIONS_MAX = 1_000_000
+# A recipe has this many chunks, or chunks of this size on average: else who reads it would work
+# without end for next to nothing. Writers make none of less than CHUNK_BYTES_MIN but the last.
+RECIPE_CHUNKS_FREE = 4096
+RECIPE_CHUNK_BYTES_LEAST = 256
+# What is read whole (definitions, never rows): those of 500,000 tables.
+WHOLE_TEXT_BYTES_MAX = 1024 * MIB
+# Lines that are taken out of a dump's text: four, and some of its roles'.
+VOLATILE_LINES_MAX = 1000
 # A frame never expands to more than this: a longer one is damage, not data.
 PLAIN_BYTES_MAX = 16 * MIB
 

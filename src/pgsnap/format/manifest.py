@@ -23,6 +23,13 @@ from pgsnap.format.recipe import decode_root, encode_root
 from pgsnap.format.record import RecordReader, RecordWriter, too_new
 from pgsnap.format.sections import decode_name, encode_name
 from pgsnap.format.times import from_micros, to_micros
+from pgsnap.limits import (
+    KIB,
+    MESSAGE_BYTES_MAX,
+    SECTIONS_MAX,
+    SNAPSHOT_BYTES_MAX,
+    VOLATILE_LINES_MAX,
+)
 from pgsnap.model import HASH_BYTES, Snapshot, SnapshotHead, SnapshotId, VolatileKind, VolatileLine
 
 (
@@ -100,13 +107,13 @@ def decode_manifest(data: bytes, expected: SnapshotId | None = None) -> Snapshot
     return Snapshot(
         **_head_fields(record, what),
         globals_root=record.optional(GLOBALS_ROOT, length=HASH_BYTES),
-        section_count=record.integer(SECTION_COUNT),
+        section_count=record.count(SECTION_COUNT, most=SECTIONS_MAX),
         origin=decode_origin(record.raw(ORIGIN), what),
-        volatile=tuple(_decode_volatile(value, what) for value in record.all(VOLATILE)),
+        volatile=_decode_all_volatile(record.all(VOLATILE), what),
         wished_tags=tuple(
             value.decode("utf-8", "surrogateescape") for value in record.all(WISHED_TAG)
         ),
-        creator=record.text(CREATOR, ""),
+        creator=record.plain_text(CREATOR, "", most=MESSAGE_BYTES_MAX),
         extension_sequences_root=record.optional(EXTENSION_SEQUENCES_ROOT, length=HASH_BYTES),
         statistics_root=record.optional(STATISTICS_ROOT, length=HASH_BYTES),
     )
@@ -133,17 +140,17 @@ def decode_server(data: bytes) -> str:
 
 def _head_fields(record: RecordReader, what: str) -> dict[str, Any]:
     return {
-        "database": record.text(DATABASE),
+        "database": record.plain_text(DATABASE, most=MESSAGE_BYTES_MAX),
         "time": from_micros(record.integer(TIME), what),
-        "message": record.text(MESSAGE),
+        "message": record.plain_text(MESSAGE, most=MESSAGE_BYTES_MAX),
         "parent": record.optional(PARENT, length=HASH_BYTES),
         "root": record.raw(ROOT, length=HASH_BYTES),
         "sections_recipe": decode_root(record.raw(SECTIONS_RECIPE), what),
-        "table_count": record.integer(TABLE_COUNT),
-        "plain_bytes": record.integer(PLAIN_BYTES),
-        "rows": record.integer(ROWS),
-        "stored_bytes": record.integer(STORED_BYTES, 0),
-        "duration_ms": record.integer(DURATION_MS, 0),
+        "table_count": record.count(TABLE_COUNT, most=SECTIONS_MAX),
+        "plain_bytes": record.count(PLAIN_BYTES, most=SNAPSHOT_BYTES_MAX),
+        "rows": record.count(ROWS, most=SNAPSHOT_BYTES_MAX),
+        "stored_bytes": record.count(STORED_BYTES, 0),
+        "duration_ms": record.count(DURATION_MS, 0),
     }
 
 
@@ -156,6 +163,12 @@ def _encode_volatile(line: VolatileLine) -> bytes:
     return record.to_bytes()
 
 
+def _decode_all_volatile(values: list[bytes], what: str) -> tuple[VolatileLine, ...]:
+    if len(values) > VOLATILE_LINES_MAX or max(map(len, values), default=0) > 64 * KIB:
+        raise CorruptionError(f"{what} is damaged", detail="Its volatile lines make no sense.")
+    return tuple(_decode_volatile(value, what) for value in values)
+
+
 @lru_cache(maxsize=1000)
 def _decode_volatile(data: bytes, what: str) -> VolatileLine:
     record = RecordReader(data, what=what, known=range(VOLATILE_SECTION, VOLATILE_TEXT + 1))
@@ -166,7 +179,7 @@ def _decode_volatile(data: bytes, what: str) -> VolatileLine:
         raise too_new(what, f'It has a volatile line of the kind "{text}".') from None
     return VolatileLine(
         decode_name(record.raw(VOLATILE_SECTION), what),
-        record.integer(VOLATILE_OFFSET),
+        record.count(VOLATILE_OFFSET, most=SNAPSHOT_BYTES_MAX),
         kind,
         record.raw(VOLATILE_TEXT),
     )

@@ -10,7 +10,7 @@ from blake3 import blake3
 from pgsnap.errors import CorruptionError
 from pgsnap.format.envelope import HEAD, ObjectKind, check_head, checksum, head
 from pgsnap.format.record import RecordReader, RecordWriter, too_new
-from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.limits import PACK_FRAMES_READ_MAX, PACK_TABLE_BYTES_MAX, PLAIN_BYTES_MAX
 from pgsnap.model import HASH_BYTES, ChunkId, ChunkKind, Cipher, Codec, Frame, Location, PackId
 
 TRAILER = struct.Struct("<I16s8s")
@@ -78,7 +78,7 @@ def decode_table(table: bytes, pack: PackId, what: str) -> list[Location]:
     """Return the locations that a pack's table describes. Raises CorruptionError, FormatTooNew."""
     record = RecordReader(table, what=what, known=_KNOWN)
     count = record.integer(COUNT)
-    if not 0 <= count <= RECORD_BYTES_MAX // HASH_BYTES:
+    if not 0 <= count <= PACK_FRAMES_READ_MAX:
         raise CorruptionError(f"{what} is damaged", detail=f"It claims {count} frames.")
     chunks = record.raw(CHUNKS, length=count * HASH_BYTES)
     frame_bytes = struct.unpack(f"<{count}I", record.raw(FRAME_BYTES, length=count * 4))
@@ -114,6 +114,19 @@ def decode_table(table: bytes, pack: PackId, what: str) -> list[Location]:
     return locations
 
 
+def _check_frames(locations: Sequence[Location], what: str) -> None:
+    """Raise CorruptionError for frames that would cost their reader time or memory for nothing, or
+    cannot be read."""
+    for location in locations:
+        frame = location.frame
+        if not (
+            0 < frame.frame_bytes <= PLAIN_BYTES_MAX and 0 < frame.chunk_bytes <= PLAIN_BYTES_MAX
+        ):
+            raise CorruptionError(f"{what} is damaged", detail="A frame's size makes no sense.")
+        if (frame.base is None) != (frame.codec is not Codec.ZSTD_DELTA):
+            raise CorruptionError(f"{what} is damaged", detail="A frame lacks its base.")
+
+
 def _base(bases: bytes, number: int) -> ChunkId | None:
     return bases[(number - 1) * HASH_BYTES : number * HASH_BYTES] if number else None
 
@@ -128,7 +141,7 @@ def read_table(pack: PackId, pack_bytes: int, get: Callable[[int, int], bytes]) 
         raise CorruptionError(f"{what} is damaged", detail=f"It has only {pack_bytes} bytes.")
     table_bytes, table_checksum, mark = TRAILER.unpack(get(pack_bytes - TRAILER.size, TRAILER.size))
     start = pack_bytes - TRAILER.size - table_bytes
-    if mark != END_MARK or start < HEAD.size:
+    if mark != END_MARK or start < HEAD.size or table_bytes > PACK_TABLE_BYTES_MAX:
         raise CorruptionError(f"{what} is damaged", detail="Its end mark is missing.")
     table = get(start, table_bytes)
     # The checksum first: a flipped version byte is damage, not a newer format.
@@ -137,6 +150,7 @@ def read_table(pack: PackId, pack_bytes: int, get: Callable[[int, int], bytes]) 
         raise CorruptionError(f"{what} is damaged", detail="Its table's checksum does not match.")
     check_head(ObjectKind.PACK, start_of_pack, what)
     locations = decode_table(table, pack, what)
+    _check_frames(locations, what)
     end = locations[-1].offset + locations[-1].frame.frame_bytes if locations else HEAD.size
     if end != start:
         raise CorruptionError(f"{what} is damaged", detail="Its frames do not fill it.")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 import struct
 from collections.abc import Sequence
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.record import IGNORABLE, RecordReader, RecordWriter
 from pgsnap.limits import (
+    NODE_BYTES_MAX,
     RECIPE_ENTRIES_AVG,
     RECIPE_ENTRIES_MAX,
     RECIPE_ENTRIES_MIN,
     RECIPE_LEVELS_MAX,
+    SNAPSHOT_BYTES_MAX,
 )
 from pgsnap.model import HASH_BYTES, ChunkId, RecipeEntry, RecipeRoot
 
@@ -56,11 +59,16 @@ def encode_node(level: int, entries: Sequence[RecipeEntry]) -> bytes:
 
 def decode_node(data: bytes, level: int) -> list[RecipeEntry]:
     """Return the entries of a node that must be at *level*."""
-    record = RecordReader(data, what="a recipe node", known=_KNOWN)
+    record = _node(data)
     chunks = _chunks(record, level)
     count = len(chunks) // HASH_BYTES
     plain_bytes = struct.unpack(f"<{count}Q", record.raw(PLAIN_BYTES, length=count * 8))
     lines = struct.unpack(f"<{count}Q", record.raw(LINES, length=count * 8))
+    # An empty chunk would cost those who read it something, and nobody makes one.
+    if min(plain_bytes) < 1 or any(map(operator.gt, lines, plain_bytes)):
+        raise CorruptionError("a recipe node is damaged", detail="Its sizes make no sense.")
+    if sum(plain_bytes) > SNAPSHOT_BYTES_MAX:
+        raise CorruptionError("a recipe node is damaged", detail="It claims too many bytes.")
     sketches = record.optional(SKETCHES) or b""
     width = len(sketches) // count
     if width * count != len(sketches):
@@ -78,13 +86,21 @@ def decode_node(data: bytes, level: int) -> list[RecipeEntry]:
 
 def decode_children(data: bytes, level: int) -> bytes:
     """Return the ids of a node's children, one after another: much faster than `decode_node`."""
-    return _chunks(RecordReader(data, what="a recipe node", known=_KNOWN), level)
+    return _chunks(_node(data), level)
+
+
+def _node(data: bytes) -> RecordReader:
+    if len(data) > NODE_BYTES_MAX:
+        raise CorruptionError("a recipe node is damaged", detail=f"It has {len(data)} bytes.")
+    return RecordReader(data, what="a recipe node", known=_KNOWN)
 
 
 def _chunks(record: RecordReader, level: int) -> bytes:
     chunks = record.raw(CHUNKS)
     if record.integer(LEVEL) != level or len(chunks) % HASH_BYTES or not chunks:
         raise CorruptionError("a recipe node is damaged", detail="It is not of the level expected.")
+    if len(chunks) > RECIPE_ENTRIES_MAX * HASH_BYTES:
+        raise CorruptionError("a recipe node is damaged", detail="It has too many entries.")
     return chunks
 
 
@@ -117,4 +133,8 @@ def decode_root(data: bytes, what: str) -> RecipeRoot:
 def _root(chunk: ChunkId | None, level: int, plain_bytes: int, lines: int, what: str) -> RecipeRoot:
     if not 0 <= level <= RECIPE_LEVELS_MAX:
         raise CorruptionError(f"{what} is damaged", detail=f"A recipe has {level} levels.")
+    if not 0 <= lines <= plain_bytes <= SNAPSHOT_BYTES_MAX:
+        raise CorruptionError(f"{what} is damaged", detail="A recipe's sizes make no sense.")
+    if (chunk is None) != (plain_bytes == 0) or (chunk is None and level):
+        raise CorruptionError(f"{what} is damaged", detail="A recipe of nothing lists something.")
     return RecipeRoot(chunk, level, plain_bytes, lines)

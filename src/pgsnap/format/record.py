@@ -16,6 +16,8 @@ FIELD = struct.Struct("<HI")
 IGNORABLE = 0x8000
 _NUMBER = IGNORABLE - 1
 
+COUNT_MAX = 2**63 - 1
+
 _I64 = struct.Struct("<q")
 
 
@@ -118,3 +120,18 @@ class RecordReader:
         if len(value) != _I64.size:
             value = self.raw(number, length=_I64.size)
         return int(_I64.unpack(value)[0])
+
+    def count(self, number: int, default: int | None = None, *, most: int = COUNT_MAX) -> int:
+        """Return an integer that counts something: from 0 to *most*."""
+        value = self.integer(number, default)
+        if not 0 <= value <= most:
+            raise self._damaged(f"field {number} is {value}")
+        return value
+
+    def plain_text(self, number: int, default: str | None = None, *, most: int) -> str:
+        """Return a text as PostgreSQL or a person may have written it: without NUL, and of at most
+        *most* bytes."""
+        value = self.text(number, default)
+        if "\0" in value or len(value.encode("utf-8", "surrogateescape")) > most:
+            raise self._damaged(f"field {number} is no text of at most {most} bytes")
+        return value

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 from blake3 import blake3
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import decode_root, encode_root
 from pgsnap.format.record import RecordReader, RecordWriter, too_new
-from pgsnap.limits import SECTION_TABLE_PIECE_BYTES
+from pgsnap.limits import HELD_BYTES_MAX, KIB, SECTION_TABLE_PIECE_BYTES, SNAPSHOT_BYTES_MAX
 from pgsnap.model import (
     HASH_BYTES,
     OUTSIDE_ROOT,
@@ -31,8 +32,22 @@ _KNOWN = range(NAME, TAIL_BYTES + 1)
 _LENGTH = struct.Struct("<I")
 _ROOT = b"snap root 1\n"
 _STATISTICS_ROOT = b"snap statistics root 1\n"
-# Most sections of a snapshot are those of the one before: what was decoded last is kept.
-_remembered = lru_cache(maxsize=10_000)
+_Key = TypeVar("_Key", bytes, SectionName)
+_Value = TypeVar("_Value")
+_NAME_BYTES_MAX = 8 * KIB
+# What is larger is not kept: it would be a stranger's.
+_REMEMBERED_BYTES_MAX = 1 * KIB
+
+
+def _remembered(decode: Callable[[_Key], _Value]) -> Callable[[_Key], _Value]:
+    """Keep what was decoded last: most sections of a snapshot are those of the one before."""
+    kept = lru_cache(maxsize=10_000)(decode)
+
+    def call(key: _Key) -> _Value:
+        size = len(key) if isinstance(key, bytes) else len(key.schema) + len(key.name)
+        return kept(key) if size <= _REMEMBERED_BYTES_MAX else decode(key)
+
+    return call
 
 
 @_remembered
@@ -48,16 +63,15 @@ def encode_name(name: SectionName) -> bytes:
     return record.to_bytes()
 
 
-@_remembered
 def decode_name(data: bytes, what: str) -> SectionName:
     record = RecordReader(data, what=what, known=range(NAME_KIND, NAME_PART + 1))
     kind = record.text(NAME_KIND)
     try:
         return SectionName(
             SectionKind(kind),
-            record.text(NAME_SCHEMA, ""),
-            record.text(NAME_NAME, ""),
-            record.integer(NAME_PART, 0),
+            record.plain_text(NAME_SCHEMA, "", most=_NAME_BYTES_MAX),
+            record.plain_text(NAME_NAME, "", most=_NAME_BYTES_MAX),
+            record.count(NAME_PART, 0),
         )
     except ValueError:
         raise too_new(what, f'It has a section of the kind "{kind}".') from None
@@ -85,15 +99,17 @@ def decode_section(data: bytes) -> Section:
     what = "a section table"
     record = RecordReader(data, what=what, known=_KNOWN)
     rows = record.optional(ROWS)
+    plain_bytes = record.count(PLAIN_BYTES, most=SNAPSHOT_BYTES_MAX)
     return Section(
         name=decode_name(record.raw(NAME), what),
-        plain_bytes=record.integer(PLAIN_BYTES),
-        lines=record.integer(LINES),
+        plain_bytes=plain_bytes,
+        lines=record.count(LINES, most=plain_bytes),
         digest=record.raw(DIGEST, length=HASH_BYTES),
         segments=tuple(Segment(decode_root(value, what)) for value in record.all(SEGMENT)),
-        rows=None if rows is None else record.integer(ROWS),
-        head_bytes=record.integer(HEAD_BYTES, 0),
-        tail_bytes=record.integer(TAIL_BYTES, 0),
+        rows=None if rows is None else record.count(ROWS, most=plain_bytes),
+        # A COPY statement and its comment, which their readers hold.
+        head_bytes=record.count(HEAD_BYTES, 0, most=min(plain_bytes, 16 * HELD_BYTES_MAX)),
+        tail_bytes=record.count(TAIL_BYTES, 0, most=plain_bytes),
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import re
 
 from blake3 import blake3
 
 from pgsnap.errors import CorruptionError
+from pgsnap.format.by_name import load_json
 from pgsnap.format.envelope import ObjectKind, unwrap, wrap
 from pgsnap.format.origin import canonical_json
 from pgsnap.format.record import RecordReader, RecordWriter
 from pgsnap.format.times import from_micros, to_micros
-from pgsnap.limits import PLAIN_BYTES_MAX
+from pgsnap.limits import MESSAGE_BYTES_MAX, PACK_BYTES_MAX, PLAIN_BYTES_MAX
 from pgsnap.model import HASH_BYTES, ChunkerParams, Note, RepositoryConfig, Tag
 
 (
@@ -27,6 +28,9 @@ from pgsnap.model import HASH_BYTES, ChunkerParams, Note, RepositoryConfig, Tag
 TAG_DATABASE, TAG_NAME, TAG_SNAPSHOT, TAG_TIME = range(1, 5)
 
 NOTE_KIND, NOTE_DATABASE, NOTE_TIME, NOTE_SNAPSHOT, NOTE_BODY = range(1, 6)
+
+
+_REPOSITORY_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
 def encode_config(config: RepositoryConfig) -> bytes:
@@ -50,14 +54,20 @@ def decode_config(data: bytes) -> RepositoryConfig:
         record.integer(CONFIG_CHUNK_AVG),
         record.integer(CONFIG_CHUNK_MAX),
     )
-    if not 0 < chunker.min_bytes < chunker.avg_bytes < chunker.max_bytes <= PLAIN_BYTES_MAX:
+    least, mean, most = chunker.min_bytes, chunker.avg_bytes, chunker.max_bytes
+    if not 0 < least < mean < most <= PLAIN_BYTES_MAX or most - least < 2 * (mean - least):
         raise CorruptionError(f"{what} is damaged", detail="Its chunk sizes make no sense.")
+    pack_bytes = record.count(CONFIG_PACK_BYTES, most=PACK_BYTES_MAX)
+    repository_id = record.text(CONFIG_ID)
+    # Part of a file's name: that of the index in the user's cache folder.
+    if not _REPOSITORY_ID.fullmatch(repository_id):
+        raise CorruptionError(f"{what} is damaged", detail="Its identity makes no sense.")
     return RepositoryConfig(
-        repository_id=record.text(CONFIG_ID),
+        repository_id=repository_id,
         created=from_micros(record.integer(CONFIG_CREATED), what),
         chunker=chunker,
-        pack_bytes=record.integer(CONFIG_PACK_BYTES),
-        zstd_level=record.integer(CONFIG_ZSTD_LEVEL, 3),
+        pack_bytes=pack_bytes,
+        zstd_level=record.count(CONFIG_ZSTD_LEVEL, 3, most=22),
     )
 
 
@@ -74,8 +84,8 @@ def decode_tag(data: bytes, what: str) -> Tag:
     payload = unwrap(ObjectKind.TAG, data, what)
     record = RecordReader(payload, what=what, known=range(TAG_DATABASE, TAG_TIME + 1))
     return Tag(
-        record.text(TAG_DATABASE),
-        record.text(TAG_NAME),
+        record.plain_text(TAG_DATABASE, most=MESSAGE_BYTES_MAX),
+        record.plain_text(TAG_NAME, most=MESSAGE_BYTES_MAX),
         record.raw(TAG_SNAPSHOT, length=HASH_BYTES),
         from_micros(record.integer(TAG_TIME), what),
     )
@@ -100,14 +110,14 @@ def decode_note(data: bytes, what: str) -> Note:
     payload = unwrap(ObjectKind.NOTE, data, what)
     record = RecordReader(payload, what=what, known=range(NOTE_KIND, NOTE_BODY + 1))
     try:
-        body = json.loads(record.raw(NOTE_BODY))
-    except (ValueError, RecursionError) as error:
+        body = load_json(record.raw(NOTE_BODY))
+    except ValueError as error:
         raise CorruptionError(f"{what} is damaged", detail=f"Its body: {error}.") from None
     if not isinstance(body, dict):
         raise CorruptionError(f"{what} is damaged", detail="Its body is no JSON object.")
     return Note(
-        record.text(NOTE_KIND),
-        record.text(NOTE_DATABASE),
+        record.plain_text(NOTE_KIND, most=MESSAGE_BYTES_MAX),
+        record.plain_text(NOTE_DATABASE, most=MESSAGE_BYTES_MAX),
         from_micros(record.integer(NOTE_TIME), what),
         record.optional(NOTE_SNAPSHOT, length=HASH_BYTES),
         body,

@@ -8,6 +8,8 @@ from pgsnap.errors import CorruptionError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST = (datetime(1, 1, 3, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST = (datetime(9999, 12, 29, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 def to_micros(time: datetime) -> int:
@@ -15,7 +17,7 @@ def to_micros(time: datetime) -> int:
 
 
 def from_micros(micros: int, what: str) -> datetime:
-    try:
-        return _EPOCH + timedelta(microseconds=micros)
-    except OverflowError:
-        raise CorruptionError(f"{what} is damaged", detail="Its time is out of range.") from None
+    # A day of room at either end: in a time zone of its reader it must be a time still.
+    if not _FIRST <= micros <= _LAST:
+        raise CorruptionError(f"{what} is damaged", detail="Its time is out of range.")
+    return _EPOCH + timedelta(microseconds=micros)

@@ -9,7 +9,8 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,18 +24,36 @@ FILE_BYTES_MAX = 8 * MIB
 FILES_MAX = 8
 
 # A line has at most some 100 values of 1,000 characters.
-_LINE_BYTES_MAX = 1 * MIB
+_LINE_BYTES_MAX = 256 * 1024
 _BLOCK_BYTES = 1 * MIB
 # What a line that no run wrote is taken for: unreadable.
 _TOO_LONG = b"{"
+# What is held of the log, the newest of it: all of one that snap wrote, nearly always.
+_HELD_BYTES_MAX = 48 * MIB
+_HELD_LINES_MAX = 150_000
+
+
+class Entries:
+    """Entries of a log, oldest first, each made as it is asked for."""
+
+    def __init__(self, lines: Sequence[bytes]) -> None:
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (json.loads(line) for line in self._lines)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntries:
-    """The entries of a log, oldest first; *unreadable* counts lines that are none."""
+    """The entries of a log, oldest first; *unreadable* counts lines that are none, *left_out* older
+    ones, where there are too many."""
 
-    entries: tuple[dict[str, Any], ...]
+    entries: Entries
     unreadable: int
+    left_out: int = 0
 
 
 def append(repository: Folder, entry: dict[str, Any], *, bytes_max: int = FILE_BYTES_MAX) -> None:
@@ -53,22 +72,32 @@ def append(repository: Folder, entry: dict[str, Any], *, bytes_max: int = FILE_B
 
 def read(repository: Folder, since: datetime | None = None) -> AuditEntries:
     """Return what was logged at or after *since*. Raises OSError, UntrustedPath."""
-    found: list[tuple[datetime, dict[str, Any]]] = []
-    unreadable = 0
+    found: deque[tuple[datetime, bytes]] = deque()
+    unreadable = left_out = held = 0
     for number in range(FILES_MAX - 1, -1, -1):
         for line in _lines(repository, _name(number)):
-            try:
-                entry = json.loads(line)
-                time = datetime.fromisoformat(entry["time"])
-                wanted = since is None or time >= since
-            except (ValueError, KeyError, TypeError, RecursionError):
+            time = _time(line)
+            if time is None:
                 unreadable += 1
-                continue
-            if wanted:
-                found.append((time, entry))
+            elif since is None or time >= since:
+                found.append((time, line))
+                held += len(line)
+            while held > _HELD_BYTES_MAX or len(found) > _HELD_LINES_MAX:
+                held -= len(found.popleft()[1])
+                left_out += 1
     # A run stands in the log when it ends.
-    found.sort(key=lambda one: one[0])
-    return AuditEntries(tuple(entry for _, entry in found), unreadable)
+    lines = [line for _, line in sorted(found, key=lambda one: one[0])]
+    return AuditEntries(Entries(lines), unreadable, left_out)
+
+
+def _time(line: bytes) -> datetime | None:
+    """Return when a run began, None for a line that no run wrote."""
+    try:
+        entry = json.loads(line)
+        time = datetime.fromisoformat(entry["time"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return time if time.tzinfo is not None and isinstance(entry, dict) else None
 
 
 def _lines(repository: Folder, name: str) -> Iterator[bytes]:
@@ -79,11 +108,12 @@ def _lines(repository: Folder, name: str) -> Iterator[bytes]:
     except FileNotFoundError:
         return
     try:
-        left, kept = 2 * FILE_BYTES_MAX, b""
+        left, kept = FILE_BYTES_MAX + _LINE_BYTES_MAX, b""
         while left > 0 and (block := os.read(file, min(_BLOCK_BYTES, left))):
             left -= len(block)
             *lines, kept = (kept + block).split(b"\n")
-            yield from filter(None, lines)
+            for line in filter(None, lines):
+                yield line if len(line) <= _LINE_BYTES_MAX else _TOO_LONG
             if len(kept) > _LINE_BYTES_MAX:
                 yield _TOO_LONG
                 kept = b""

@@ -14,6 +14,7 @@ from pgsnap.errors import (
     StoreError,
 )
 from pgsnap.format.small import decode_config
+from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import ChunkerParams, RepositoryConfig
 from pgsnap.repository import layout
 from pgsnap.stores.local import LocalStore
@@ -36,7 +37,7 @@ def read_config(path: Path, store: LocalStore) -> RepositoryConfig:
     """Return the config of the repository in *path*, or raise what is wrong with it."""
     mend = f"Mend it: snap repair --repo {path}, and --from PATH where there is a copy."
     try:
-        return decode_config(store.get(layout.CONFIG))
+        return decode_config(store.get(layout.CONFIG, bytes_max=RECORD_BYTES_MAX))
     except CorruptionError as error:
         error.hint = mend
         raise

@@ -83,7 +83,11 @@ class DeltaEncoder:
             return None
         base, rank = chosen
         try:
-            return base, rank, compress(plain, self._level, self._chunks.read(base, bases))[1]
+            return (
+                base,
+                rank,
+                compress(plain, self._level, self._chunks.read(base, chains=bases))[1],
+            )
         except SnapError:
             # What is damaged is found by `snap verify`; new snapshots just do not build on it.
             return None

@@ -239,6 +239,14 @@ class Index(SnapshotIndex):
             sizes.setdefault(chunk, size)
         return sizes
 
+    def chunk_sizes(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, set[int]]:
+        """Return what the packs say of the sizes of *chunks*: one each, where all are sound."""
+        sizes: dict[ChunkId, set[int]] = {}
+        select = "SELECT DISTINCT chunks.id, chunk_bytes FROM chunks"
+        for chunk, size in self._by_chunk(select, chunks):
+            sizes.setdefault(chunk, set()).add(size)
+        return sizes
+
     def frames_of(self, pack: PackId) -> list[Location]:
         """Return the frames that the index knows of a pack, in order. Reads the whole table."""
         rows = self.query(f"{_LOCATIONS} WHERE packs.id = ?", (pack,))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pgsnap.errors import CorruptionError, UnknownRevision
 from pgsnap.format.manifest import snapshot_id
+from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.index import Index
@@ -32,7 +33,7 @@ def sound_manifest(store: Store, snapshot: SnapshotId, data: bytes | None) -> by
         raise UnknownRevision(f'no snapshot is named "{name}"')
     if snapshot_id(data) != snapshot:
         # The index is damaged, the truth need not be.
-        data = store.get(layout.snapshot_name(snapshot))
+        data = store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
         if snapshot_id(data) != snapshot:
             detail = "Its bytes do not hash to its name."
             raise CorruptionError(f"snapshot {name} is damaged", detail=detail)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.small import decode_note, note_id
+from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import Note
 from pgsnap.repository import layout
 from pgsnap.stores.base import Store
@@ -31,7 +32,7 @@ def sound_notes(
         if name is None or name in known or info.object_bytes < bytes_min:
             continue
         try:
-            data = store.get(info.name)
+            data = store.get(info.name, bytes_max=RECORD_BYTES_MAX)
             if note_id(data) != name:
                 told.append(info.name)
                 continue
@@ -50,7 +51,9 @@ def all_notes(store: Store, kind: str, database: str | None = None) -> list[Note
     found = []
     for info in store.list(f"{layout.NOTES}{kind}/"):
         name = layout.hash_of(info.name)
-        data = store.get(info.name)
+        if name is None and info.object_bytes > RECORD_BYTES_MAX:
+            continue
+        data = store.get(info.name, bytes_max=RECORD_BYTES_MAX)
         if name is None and not data.startswith(b"\x89snapN"):
             continue
         if name != note_id(data):

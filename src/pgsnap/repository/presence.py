@@ -8,7 +8,7 @@ from pgsnap.errors import CorruptionError
 from pgsnap.model import Section
 from pgsnap.repository.chunks import ChunkReader
 from pgsnap.repository.index import Index
-from pgsnap.repository.recipes import nodes
+from pgsnap.repository.recipes import check_count, nodes
 
 _CHUNKS_AT_ONCE = 10_000
 
@@ -16,6 +16,8 @@ _CHUNKS_AT_ONCE = 10_000
 def check_present(section: Section, index: Index, reader: ChunkReader) -> None:
     """Raise CorruptionError unless every chunk of *section* has a frame in a pack that is there, in
     its full size. Reads recipes, not data."""
+    for segment in section.segments:
+        check_count(segment.recipe, reader.read)
     chunks = chain.from_iterable(nodes(segment.recipe, reader.read) for segment in section.segments)
     count = missing = 0
     # A TiB in one table is four million chunks: never all of them at once.

@@ -11,6 +11,7 @@ from pgsnap.errors import CorruptionError, ObjectNotFound, StoreError
 from pgsnap.files.folder import Folder, sync_folder
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.manifest import decode_manifest, snapshot_id
+from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.progress import Progress
 from pgsnap.repository import forgetting, layout, lock
 from pgsnap.repository.config import read_config
@@ -100,7 +101,7 @@ def _fill(store: LocalStore, index: Index, progress: Progress) -> Rebuilt:
             snapshot = layout.hash_of(info.name)
             if snapshot is None:
                 continue
-            data = store.get(info.name)
+            data = store.get(info.name, bytes_max=RECORD_BYTES_MAX)
             found = decode_manifest(data, snapshot)
             index.add_snapshot(snapshot, found, data)
             result.snapshots += 1

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import decode_node, encode_node, ends_node
-from pgsnap.limits import RECIPE_LEVELS_MAX
+from pgsnap.limits import RECIPE_CHUNK_BYTES_LEAST, RECIPE_CHUNKS_FREE, RECIPE_LEVELS_MAX
 from pgsnap.model import EMPTY_RECIPE, ChunkId, RecipeEntry, RecipeRoot
+
+# Some 150 bytes each. A TiB of distinct data has 16,000 nodes.
+_SEEN_MAX = 100_000
 
 
 class RecipeBuilder:
@@ -64,13 +67,53 @@ class RecipeBuilder:
 def walk(root: RecipeRoot, read_node: Callable[[ChunkId], bytes]) -> Iterator[RecipeEntry]:
     """Yield the data chunks under *root*, in order; *read_node* returns a chunk's plaintext.
 
-    Raises CorruptionError where the sizes of a node's children do not add up.
+    Raises CorruptionError where the sizes of a node's children do not add up, and where there are
+    so many chunks that they would be tiny: nobody stores such a list, but one node that lists
+    itself often would keep its reader busy for years.
     """
     if root.chunk is None:
         return
     if root.level > RECIPE_LEVELS_MAX:
         raise CorruptionError("a recipe is damaged", detail=f"It has {root.level} levels.")
-    yield from _walk(RecipeEntry(root.chunk, root.plain_bytes, root.lines), root.level, read_node)
+    most = chunks_most(root.plain_bytes)
+    top = RecipeEntry(root.chunk, root.plain_bytes, root.lines)
+    for number, entry in enumerate(_walk(top, root.level, read_node)):
+        if number >= most:
+            raise CorruptionError(
+                "a recipe is damaged",
+                detail=f"It lists more than {most} chunks for {root.plain_bytes} bytes.",
+            )
+        yield entry
+
+
+def check_count(root: RecipeRoot, read_node: Callable[[ChunkId], bytes]) -> None:
+    """Raise CorruptionError as `walk` does where there are too many chunks, without going through
+    them: what a node lists is counted once, however often the tree has the node."""
+    counts: dict[tuple[ChunkId, int], int] = {}
+
+    def count(chunk: ChunkId, level: int) -> int:
+        if level == 0:
+            return 1
+        if (chunk, level) not in counts:
+            if len(counts) >= _SEEN_MAX:
+                counts.clear()
+            children = decode_node(read_node(chunk), level)
+            counts[chunk, level] = sum(count(child.chunk, level - 1) for child in children)
+        return counts[chunk, level]
+
+    # Short ones may have chunks of any size.
+    if root.chunk is not None and root.level > 1:
+        found, most = count(root.chunk, root.level), chunks_most(root.plain_bytes)
+        if found > most:
+            raise CorruptionError(
+                "a recipe is damaged",
+                detail=f"It lists {found} chunks for {root.plain_bytes} bytes.",
+            )
+
+
+def chunks_most(plain_bytes: int) -> int:
+    """Return how many chunks a recipe of so many bytes has at most."""
+    return RECIPE_CHUNKS_FREE + plain_bytes // RECIPE_CHUNK_BYTES_LEAST
 
 
 def _walk(
@@ -82,6 +125,9 @@ def _walk(
     children = decode_node(read_node(entry.chunk), level)
     if sum(child.plain_bytes for child in children) != entry.plain_bytes:
         raise CorruptionError("a recipe is damaged", detail="The sizes in a node do not add up.")
+    if level == 1:
+        yield from children
+        return
     for child in children:
         yield from _walk(child, level - 1, read_node)
 
@@ -104,13 +150,18 @@ def node_at(
 
 
 def nodes(root: RecipeRoot, read_node: Callable[[ChunkId], bytes]) -> Iterator[ChunkId]:
-    """Yield every chunk of the tree, nodes too, parents first."""
+    """Yield every chunk of the tree, nodes too, parents first. What a node lists comes once,
+    however often the tree has the node (of a very large tree, once in a while)."""
     if root.chunk is None:
         return
     pending = [(root.chunk, root.level)]
+    seen: set[tuple[ChunkId, int]] = set()
     while pending:
         chunk, level = pending.pop()
         yield chunk
-        if level:
+        if level and (chunk, level) not in seen:
+            if len(seen) >= _SEEN_MAX:
+                seen.clear()
+            seen.add((chunk, level))
             children = decode_node(read_node(chunk), level)
             pending.extend((child.chunk, level - 1) for child in reversed(children))

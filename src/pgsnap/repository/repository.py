@@ -23,6 +23,7 @@ from pgsnap.errors import (
     StoreError,
     StoreFull,
     TagExists,
+    UsageError,
 )
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest, snapshot_id
@@ -216,7 +217,9 @@ class Repository:
         self.store.settle(layout.snapshot_name(snapshot) for snapshot in stored ^ indexed)
         for snapshot in stored - indexed:
             with contextlib.suppress(CorruptionError, ObjectNotFound):
-                data = self.store.get(layout.snapshot_name(snapshot))
+                data = self.store.get(
+                    layout.snapshot_name(snapshot), bytes_max=limits.RECORD_BYTES_MAX
+                )
                 found = decode_manifest(data, snapshot)
                 new.append((found.time, snapshot, data))
                 parents.add(found.parent)
@@ -247,7 +250,8 @@ class Repository:
         given = []
         for wish in snapshot.wished_tags if with_tags else ():
             tag = Tag(snapshot.database, wish.removeprefix("+"), new, snapshot.time)
-            with contextlib.suppress(TagExists, CorruptionError):
+            # A wish that no commit would have had is a stranger's.
+            with contextlib.suppress(TagExists, CorruptionError, UsageError):
                 there = self.tags.get(tag.database, tag.name) if is_late else None
                 if there is None or there.time <= tag.time:
                     self.tags.set(tag, force=wish.startswith("+"))
@@ -322,10 +326,17 @@ class Repository:
             yield from sections
 
     def section_pieces(self, snapshot: Snapshot) -> Iterator[tuple[ChunkId, Iterator[Section]]]:
-        """Yield the pieces of *snapshot*'s section table, each with its sections."""
+        """Yield the pieces of *snapshot*'s section table, each with its sections. Raises
+        CorruptionError, also where a piece comes twice: no two sections have one name."""
         self.catch_up_packs()
+        seen: set[ChunkId] = set()
         for piece in walk(snapshot.sections_recipe, self.chunks.read):
-            yield piece.chunk, decode_piece(self.chunks.read(piece.chunk))
+            if piece.chunk in seen or piece.plain_bytes > limits.PIECE_BYTES_MAX:
+                raise CorruptionError(
+                    "a section table is damaged", detail="It lists what no writer lists."
+                )
+            seen.add(piece.chunk)
+            yield piece.chunk, decode_piece(self.chunks.read(piece.chunk, piece.plain_bytes))
 
     def check_present(
         self, snapshot: Snapshot, only: Collection[SectionName] | None = None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 
 from blake3 import blake3
 
 from pgsnap.dump.volatile import put_back
 from pgsnap.errors import CorruptionError
-from pgsnap.model import ChunkId, Section, SectionKind, SectionName, Snapshot
+from pgsnap.limits import WHOLE_TEXT_BYTES_MAX
+from pgsnap.model import ChunkId, Section, SectionKind, SectionName, Snapshot, VolatileLine
 from pgsnap.repository.recipes import walk
 from pgsnap.repository.repository import Repository
 
@@ -50,12 +51,15 @@ def snapshot_stream(
     if also:
         chosen.sort(key=lambda section: section.name.kind is SectionKind.TRAILER)
     chosen = with_rows_first(chosen, first)
+    volatile: dict[SectionName, list[VolatileLine]] = {}
+    for line in snapshot.volatile:
+        volatile.setdefault(line.section, []).append(line)
     # Closed here, not as it is deleted: an interrupt is swallowed there, and comes late.
     with closing(_section_parts(repo, chosen)) as parts:
         for section in chosen:
             if on_section is not None:
                 on_section(section)
-            lines = [line for line in snapshot.volatile if line.section == section.name]
+            lines = volatile.get(section.name, [])
             blocks = _one_section(section, parts)
             yield from put_back(section.name, blocks, lines, restrict_key) if lines else blocks
 
@@ -80,18 +84,36 @@ def with_rows_first(
     ]
 
 
+def whole_text(blocks: Iterable[bytes]) -> bytes:
+    """Return what *blocks* give, as one text: for definitions, not for rows. Raises CorruptionError
+    for more than any dump has of them."""
+    parts, size = [], 0
+    for block in blocks:
+        size += len(block)
+        if size > WHOLE_TEXT_BYTES_MAX:
+            raise CorruptionError("the definitions of a snapshot are too large to be its own")
+        parts.append(block)
+    return b"".join(parts)
+
+
 def _section_parts(repo: Repository, chosen: list[Section]) -> Generator[tuple[bool, bytes]]:
     """Yield the chunks of all *chosen* sections, read ahead across their ends: (False, chunk),
     and (True, b"") at each section's end."""
 
     def wanted() -> Iterator[tuple[bool, ChunkId | None, int]]:
         for section in chosen:
+            sizes = [segment.recipe.plain_bytes for segment in section.segments]
+            if sum(sizes) != section.plain_bytes:
+                raise CorruptionError(
+                    f"section {section.name} is damaged",
+                    detail="The sizes of its segments do not add up.",
+                )
             for segment in section.segments:
                 for entry in walk(segment.recipe, repo.chunks.read):
                     yield False, entry.chunk, entry.plain_bytes
             yield True, None, 0
 
-    return repo.chunks.read_ahead(wanted())
+    return repo.chunks.read_ahead(wanted(), exact=True)
 
 
 def _one_section(section: Section, parts: Iterator[tuple[bool, bytes]]) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreChanged, TagExists, UnknownRevision
 from pgsnap.format.small import decode_tag, encode_tag
+from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import SnapshotId, Tag
 from pgsnap.repository import layout
 from pgsnap.stores.base import Store
@@ -75,7 +76,7 @@ class Tags:
         if not layout.is_word(database) or not layout.is_word(name):
             return None
         try:
-            return self._store.get(layout.tag_name(database, name))
+            return self._store.get(layout.tag_name(database, name), bytes_max=RECORD_BYTES_MAX)
         except ObjectNotFound:
             return None
 
@@ -89,7 +90,7 @@ class Tags:
                 # A stray file.
                 continue
             try:
-                data = self._store.get(info.name)
+                data = self._store.get(info.name, bytes_max=RECORD_BYTES_MAX)
             except ObjectNotFound:
                 continue
             yield self._decode(data, layout.decode_word(words[1]), layout.decode_word(words[-1]))

@@ -10,7 +10,7 @@ from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import CorruptionError, UnknownRevision, UnusableInput
 from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import WITH_SEQUENCES, snapshot_stream
+from pgsnap.repository.stream import WITH_SEQUENCES, snapshot_stream, whole_text
 
 # A row, and a statement, that were cut must not count as whole ones: a row with more columns than a
 # table may have, operators with nothing between them and the end.
@@ -123,7 +123,7 @@ def _sections(
     )
     # Latin-1 has a character for each byte, and no token ends inside a character of a server's
     # encoding.
-    yield without_verifiers(b"".join(stream).decode("latin-1")).encode("latin-1")
+    yield without_verifiers(whole_text(stream).decode("latin-1")).encode("latin-1")
 
 
 def _named(found: list[Section], words: Sequence[str]) -> list[SectionName]:

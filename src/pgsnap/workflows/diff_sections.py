@@ -12,6 +12,7 @@ from pgsnap.model import ChunkId, RecipeEntry, Section
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.recipes import walk
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.stream import whole_text
 from pgsnap.workflows.recipe_steps import Placed, Step, steps
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def chunks_of(repo: Repository, section: Section | None) -> Iterator[RecipeEntry
 
 def read_section(repo: Repository, section: Section) -> bytes:
     """Return a section as a whole: for definitions, not for rows."""
-    return b"".join(repo.chunks.read(entry.chunk) for entry in chunks_of(repo, section))
+    entries = chunks_of(repo, section)
+    return whole_text(repo.chunks.read(entry.chunk, entry.plain_bytes) for entry in entries)
 
 
 def read_head(repo: Repository, section: Section) -> bytes:
@@ -42,7 +44,7 @@ def read_head(repo: Repository, section: Section) -> bytes:
     for entry in chunks_of(repo, section):
         if len(head) >= section.head_bytes:
             break
-        head += repo.chunks.read(entry.chunk)
+        head += repo.chunks.read(entry.chunk, entry.plain_bytes)
     return head[: section.head_bytes]
 
 
@@ -91,7 +93,8 @@ class SectionPair:
         passed: deque[Step] = deque(maxlen=_CHUNKS_OF_A_ROW)
         in_difference = False
         for step, data in self._repo.chunks.read_ahead(
-            self._wanted(steps(chunks_of(self._repo, before), chunks_of(self._repo, after)))
+            self._wanted(steps(chunks_of(self._repo, before), chunks_of(self._repo, after))),
+            exact=True,
         ):
             if data:
                 if not in_difference:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from pgsnap.errors import CorruptionError, StoreFull
 from pgsnap.format.manifest import decode_manifest
 from pgsnap.format.manifest import snapshot_id as id_of
+from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import RecipeRoot, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
@@ -317,7 +318,7 @@ def _roots(
         if snapshot in expired:
             continue
         try:
-            data = repo.store.get(info.name)
+            data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
             known = tables.get(snapshot)
             if known is None or id_of(data) != snapshot:
                 known = decode_manifest(data, snapshot).sections_recipe

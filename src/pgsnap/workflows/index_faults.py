@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pgsnap.errors import CorruptionError, StoreError
 from pgsnap.format.manifest import decode_manifest, decode_server, snapshot_id
 from pgsnap.format.times import to_micros
+from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import SnapshotHead, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.index_snapshots import SnapshotColumns, label_bytes, snapshot_columns
@@ -27,7 +28,7 @@ def mend_snapshot_rows(
         if whole.get(snapshot) == columns and snapshot_id(manifest) == snapshot:
             continue
         try:
-            stored = repo.store.get(layout.snapshot_name(snapshot))
+            stored = repo.store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
             truth = decode_manifest(stored, snapshot)
         except (CorruptionError, StoreError):
             # Told already: its manifest is damaged.

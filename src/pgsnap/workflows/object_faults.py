@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.manifest import decode_head, decode_manifest, snapshot_id
 from pgsnap.format.small import decode_note, decode_tag, note_id
+from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import SnapshotHead, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.index_snapshots import SnapshotColumns
@@ -43,7 +44,7 @@ def manifest_faults(
     children: dict[SnapshotId, SnapshotId] = {}
     for info in repo.store.list(layout.SNAPSHOTS):
         try:
-            data = repo.store.get(info.name)
+            data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
         except ObjectNotFound:
             continue
         except CorruptionError:
@@ -123,7 +124,7 @@ def note_faults(repo: Repository) -> Iterator[Fault]:
     for info in repo.store.list(layout.NOTES):
         name = layout.hash_of(info.name)
         try:
-            data = repo.store.get(info.name)
+            data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
         except ObjectNotFound:
             continue
         except CorruptionError:
@@ -151,7 +152,7 @@ def tag_faults(repo: Repository, whole: Collection[SnapshotId] = frozenset()) ->
             continue
         data = b""
         try:
-            data = repo.store.get(info.name)
+            data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
             tag = decode_tag(data, "a tag")
         except ObjectNotFound:
             continue
@@ -169,7 +170,7 @@ def tag_faults(repo: Repository, whole: Collection[SnapshotId] = frozenset()) ->
 def is_stored(repo: Repository, snapshot: SnapshotId) -> bool:
     """Tell whether the manifest in the store is whole."""
     try:
-        data = repo.store.get(layout.snapshot_name(snapshot))
+        data = repo.store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
     except (ObjectNotFound, CorruptionError):
         return False
     return snapshot_id(data) == snapshot

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.manifest import decode_manifest, snapshot_id
 from pgsnap.format.small import decode_note, decode_tag, note_id
+from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.losses import accepted_losses
@@ -192,7 +193,7 @@ class ObjectMender:
     def _aside(self, prefix: str) -> Iterator[tuple[bytes, str]]:
         for info in list(self._repo.store.list(layout.DAMAGED + prefix)):
             try:
-                data = self._repo.store.get(info.name)
+                data = self._repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
             except CorruptionError:
                 continue
             yield data, info.name
@@ -201,7 +202,7 @@ class ObjectMender:
         if self._other is None:
             return None
         try:
-            return self._other.store.get(name)
+            return self._other.store.get(name, bytes_max=RECORD_BYTES_MAX)
         except (ObjectNotFound, CorruptionError):
             return None
 

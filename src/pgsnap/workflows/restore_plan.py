@@ -9,7 +9,7 @@ from pgsnap.errors import CorruptionError, StoreError, TargetExists, UsageError
 from pgsnap.model import DatabaseProperties, SectionKind, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.label_chains import Chains
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
+from pgsnap.repository.stream import snapshot_stream, whole_text
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
@@ -371,7 +371,7 @@ def _roles_differ(
 def _globals_text(repo: Repository, snapshot: Snapshot) -> str:
     names = [s.name for s in repo.sections(snapshot) if s.name.kind is SectionKind.GLOBALS]
     blocks = snapshot_stream(repo, snapshot, restrict_key=None, sections=names)
-    return b"".join(blocks).decode("utf-8", "surrogateescape")
+    return whole_text(blocks).decode("utf-8", "surrogateescape")
 
 
 def _properties(

@@ -9,7 +9,7 @@ from pgsnap.dump.ddl import sequence_values
 from pgsnap.errors import SnapError
 from pgsnap.model import SectionKind, Snapshot
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
+from pgsnap.repository.stream import snapshot_stream, whole_text
 from pgsnap.sessions.base import Session
 from pgsnap.targets.extension_sequences import set_extension_sequences
 from pgsnap.targets.feeder import expected_rows
@@ -28,7 +28,7 @@ def look_again(
     sections = planned_sections(repo, snapshot, plan)
     warnings = check_rows(session, expected_rows(sections))
     names = [s.name for s in sections if s.name.kind is SectionKind.SEQUENCES]
-    text = b"".join(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))
+    text = whole_text(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))
     warnings += set_back_sequences(session, sequence_values(text, snapshot.origin.client_encoding))
     return warnings + set_extension_sequences(session, plan.extension_sequences)
 

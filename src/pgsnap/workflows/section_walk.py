@@ -18,6 +18,7 @@ from pgsnap.limits import MIB
 from pgsnap.model import (
     ChunkId,
     PackId,
+    RecipeEntry,
     RecipeRoot,
     Section,
     SectionKind,
@@ -27,7 +28,7 @@ from pgsnap.model import (
     SnapshotId,
 )
 from pgsnap.progress import SILENT, Progress
-from pgsnap.repository.recipes import walk
+from pgsnap.repository.recipes import chunks_most, walk
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.findings import REPAIR, REPAIR_FROM, Finding
 
@@ -35,6 +36,7 @@ from pgsnap.workflows.findings import REPAIR, REPAIR_FROM, Finding
 _REMEMBERED_MAX = 500_000
 _SNAPSHOTS_AT_ONCE = 256
 _LISTS_BYTES_AT_ONCE = 2 * MIB
+_OTHER_SIZE = "Its recipe gives a chunk another size than its pack does."
 _OTHER_TEXT = "Its chunks are sound, but together they are another text."
 LIST_OF_SECTIONS = "(list of sections)"
 
@@ -48,6 +50,7 @@ class _Found:
     lost: set[ChunkId] = field(default_factory=set)
     packs: set[PackId] = field(default_factory=set)
     problem: str = ""
+    visited: set[tuple[ChunkId, int, tuple[int, int]]] = field(default_factory=set)
     snapshots: list[SnapshotId] = field(default_factory=list)
 
     @property
@@ -83,6 +86,8 @@ class SectionWalk:
         self.was_stopped = False
         self._progress = progress
         self._whole: set[ChunkId] = set()
+        # How many chunks a node lists, with all below it, and its size and lines.
+        self._counts: dict[tuple[ChunkId, int, int], int] = {}
         self._same: set[bytes] = set()
         # Lists of sections that were read ahead.
         self._pieces: dict[ChunkId, bytes] = {}
@@ -196,13 +201,22 @@ class SectionWalk:
             return
         if root.level == 0:
             self._are_sound([root.chunk], found)
-        else:
-            self._node(root.chunk, root.level, (root.plain_bytes, root.lines), found)
+            self._have_sizes([RecipeEntry(root.chunk, root.plain_bytes, root.lines)], found)
+            return
+        total = root.plain_bytes, root.lines
+        self._node(root.chunk, root.level, total, found)
+        chunks = self._counts.get((root.chunk, *total), 0)
+        if chunks > chunks_most(root.plain_bytes):
+            found.problem = f"Its recipe lists {chunks} chunks for {root.plain_bytes} bytes."
 
     def _node(self, chunk: ChunkId, level: int, total: tuple[int, int], found: _Found) -> bool:
         """Tell whether everything under a recipe node is in sound packs."""
-        if chunk in self._whole:
+        if chunk in self._whole and (chunk, *total) in self._counts:
             return True
+        # Else a node that is listed often would be looked at as often, and what it lists too.
+        if (chunk, level, total) in found.visited:
+            return False
+        found.visited.add((chunk, level, total))
         whole = self._are_sound([chunk], found)
         try:
             children = decode_node(self._repo.chunks.read(chunk), level)
@@ -213,15 +227,31 @@ class SectionWalk:
         if sums != total:
             found.problem = "The sizes in its recipe do not add up."
             whole = False
+        count = len(children)
         if level == 1:
             whole &= self._are_sound([child.chunk for child in children], found)
+            whole &= self._have_sizes(children, found)
         else:
+            count = 0
             for child in children:
                 below = (child.plain_bytes, child.lines)
                 whole &= self._node(child.chunk, level - 1, below, found)
-        if whole:
-            self._remember(self._whole, chunk)
+                count += self._counts.get((child.chunk, *below), 0)
+        if len(self._counts) < _REMEMBERED_MAX:
+            self._counts[chunk, *total] = count
+            if whole:
+                self._remember(self._whole, chunk)
         return whole
+
+    def _have_sizes(self, entries: Sequence[RecipeEntry], found: _Found) -> bool:
+        """Tell whether chunks have the sizes that a recipe gives them."""
+        sizes = self._repo.index.chunk_sizes(list({entry.chunk for entry in entries}))
+        for entry in entries:
+            of_packs = sizes.get(entry.chunk)
+            if of_packs is not None and entry.plain_bytes not in of_packs:
+                found.problem = _OTHER_SIZE
+                return False
+        return True
 
     def _are_sound(self, chunks: Sequence[ChunkId], found: _Found) -> bool:
         unseen = set(chunks) - self._whole
@@ -272,7 +302,7 @@ class SectionWalk:
                 yield section, None, 0
 
         hasher = blake3()
-        for end, data in self._repo.chunks.read_ahead(wanted()):
+        for end, data in self._repo.chunks.read_ahead(wanted(), exact=True):
             if self._is_over():
                 self.was_stopped = True
                 return

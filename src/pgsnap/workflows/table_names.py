@@ -11,7 +11,7 @@ from pgsnap.dump.table_tree import with_all_below
 from pgsnap.errors import UnknownRevision, UsageError
 from pgsnap.model import SectionKind, Snapshot, SnapshotId, quote_ident
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
+from pgsnap.repository.stream import snapshot_stream, whole_text
 
 
 def shown(table: TableName) -> str:
@@ -35,7 +35,7 @@ def by_a_copy(snapshot_id: SnapshotId, table: TableName) -> str:
 def section_text(repo: Repository, snapshot: Snapshot, kind: SectionKind) -> bytes:
     """Return the sections of one kind, one after another."""
     names = [s.name for s in repo.sections(snapshot) if s.name.kind is kind]
-    return b"".join(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))
+    return whole_text(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))
 
 
 def extension_sequences(repo: Repository, snapshot: Snapshot) -> dict[str, tuple[int, bool]]:

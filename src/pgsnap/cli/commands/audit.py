@@ -54,10 +54,19 @@ def run(
         raise StoreError("cannot read the audit log", detail=f"{error.strerror}.") from error
     if found.unreadable:
         invocation.warn(f"warning: {render.plural(found.unreadable, 'line')} cannot be read")
+    if found.left_out:
+        invocation.warn(f"warning: {found.left_out} older runs are not shown: the log is too large")
     if not found.entries and not invocation.json:
         invocation.tell("nothing was logged")
-    rows = [_row(entry) for entry in found.entries]
-    invocation.emit(list(found.entries), render.columns(rows))
+    if invocation.json:
+        # As one list, but never held as one.
+        invocation.terminal.write("[")
+        for number, entry in enumerate(found.entries):
+            item = render.json_text(entry).replace("\n", "\n  ")
+            invocation.terminal.write(("," if number else "") + "\n  " + item)
+        invocation.terminal.write("\n]\n" if found.entries else "]\n")
+        return
+    invocation.emit([], render.columns([_row(entry) for entry in found.entries]))
 
 
 def _row(entry: dict[str, Any]) -> list[str]:
