@@ -27,7 +27,7 @@ from support.databases import Database
 from support.disk import KillAt
 from support.repositories import in_child
 from support.restore_steps import backends_gone, watched_restore
-from support.restoring import commit_database, new_repository, server_of
+from support.restoring import commit_database, commit_file, new_repository, server_of
 
 SHOP = r"""
 CREATE SCHEMA shop;
@@ -333,3 +333,22 @@ def test_who_owns_database_and_tables_needs_no_more_rights(
     assert restore_tables(repo, plan, server).rows == 1
     assert database.psql("SELECT count(*) FROM t") == "1"
     assert definition(database, "t").count(f"OWNER TO {role}") == 2
+
+
+@pytest.mark.parametrize("option", ["--use-set-session-authorization", "--no-owner"])
+def test_tables_of_other_ways_to_dump_have_the_owner_that_the_dump_says(
+    repo: Repository, database: Database, tmp_path: Path, option: str
+) -> None:
+    role = f"owner_{database.name}"
+    database.psql(
+        f"CREATE ROLE {role}; GRANT CREATE ON SCHEMA public TO {role};"
+        ' CREATE TABLE "a\nb" (n serial PRIMARY KEY); INSERT INTO "a\nb" VALUES (1);'
+        f' ALTER TABLE "a\nb" OWNER TO {role}'
+    )
+    snapshot = commit_file(repo, tmp_path / "dump.sql", database.dump(option).decode())
+    assert again(repo, snapshot, database, '"a\nb"', replace=True).rows == 1
+    owners = database.psql(
+        "SELECT DISTINCT relowner::regrole FROM pg_class WHERE relname IN"
+        " (E'a\\nb', E'a\\nb_pkey', E'a\\nb_n_seq')"
+    )
+    assert owners == (role if option != "--no-owner" else "postgres")

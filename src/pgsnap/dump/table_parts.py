@@ -39,6 +39,7 @@ _ON_SEQUENCE = re.compile(rf"(?:GRANT|REVOKE) [^\n]*? ON SEQUENCE ({_CHAIN}) (?:
 _REFERENCES = re.compile(rf" REFERENCES ({_CHAIN})\(")
 _SEQUENCE_NAME = re.compile(rf"^\s+SEQUENCE NAME ({_CHAIN})$", re.M)
 _OWNER = re.compile(r"^ALTER [A-Z ]+ \S.* OWNER TO .+;$", re.M)
+_OWNED = re.compile(rf" OWNER TO {_WORD};\s*\Z")
 _TABLES = ("TABLE", "FOREIGN TABLE")
 # What goes into a tablespace, or is stored in a way of its own.
 _PLACED = ("TABLE", "INDEX", "CONSTRAINT")
@@ -224,11 +225,11 @@ def without_owner(text: str) -> str:
 def _owner_by_session(made: DdlEntry) -> tuple[str, ...]:
     """Return what gives a table to its owner where the dump makes it in a session of the owner's
     (--use-set-session-authorization) instead of saying so behind it."""
-    if not made.owner or without_owner(made.text) != made.text:
+    if not made.owner or made.table is None or _OWNED.search(made.text) is not None:
         return ()
     kind = "FOREIGN TABLE" if made.type == "FOREIGN TABLE" else "TABLE"
     owner = '"' + made.owner.replace('"', '""') + '"'
-    return (f"ALTER {kind} {quoted((made.schema, made.name))} OWNER TO {owner};",)
+    return (f"ALTER {kind} {quoted(made.table)} OWNER TO {owner};",)
 
 
 def _in_place(entry: DdlEntry) -> str:

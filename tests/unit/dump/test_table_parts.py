@@ -145,6 +145,19 @@ def test_a_table_is_known_by_the_name_that_its_statement_has() -> None:
     assert table_parts(definitions, ("public", "a b")) is None
 
 
+def test_a_table_made_in_a_session_of_its_owner_s_is_given_to_that_owner() -> None:
+    made = "CREATE TABLE public.t (\n    id integer\n);"
+    pre = f"SET SESSION AUTHORIZATION 'bob';\n\n{entry('t', 'TABLE', made)}"
+    parts = table_parts(Definitions.read(pre.encode(), b"", "UTF8"), ("public", "t"))
+    assert parts is not None
+    assert parts.before == (made, 'ALTER TABLE "public"."t" OWNER TO "bob";')
+    said = f'{made}\n\n\nALTER TABLE public.t OWNER TO "the \nowner";'
+    pre = entry("t", "TABLE", said)
+    parts = table_parts(Definitions.read(pre.encode(), b"", "UTF8"), ("public", "t"))
+    assert parts is not None
+    assert parts.before == (said,)
+
+
 def test_what_may_be_a_part_of_a_table_and_is_not_understood_is_an_obstacle() -> None:
     pre = entry("t", "TABLE", "CREATE TABLE public.t (\n    id integer\n);")
     post = entry("t r", "RULE", "CREATE RULE r IN A NEW WAY ON public.t DO NOTHING;")
