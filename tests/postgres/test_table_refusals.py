@@ -13,6 +13,7 @@ from pgsnap.sessions.server import Server
 from support.databases import Database
 from support.restoring import (
     commit_database,
+    commit_file,
     new_repository,
     plan_of_tables,
     server_of,
@@ -274,3 +275,17 @@ def test_a_plan_made_through_psql_says_the_same(repo: Repository, database: Data
         assert bool(one.refusals) is (name == "checked")
         assert one.rights == other.rights
     assert tables_now(repo, snapshot, theirs, "t", replace=True).rows == 0
+
+
+def test_a_plan_runs_nothing_that_could_stay(
+    repo: Repository, database: Database, tmp_path: Path
+) -> None:
+    database.psql("CREATE TABLE t (a int); CREATE TABLE dear (a int)")
+    text = database.dump().decode()
+    forged = text.replace(
+        "ALTER TABLE public.t OWNER", "COMMIT; DROP TABLE public.dear; ALTER TABLE public.t OWNER"
+    )
+    assert forged != text
+    snapshot = commit_file(repo, tmp_path / "forged.sql", forged)
+    error = refused(repo, database, snapshot, "t")
+    assert "what pg_dump does not write there: COMMIT" in error.message

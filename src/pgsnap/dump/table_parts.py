@@ -91,6 +91,13 @@ class TableParts:
         """Return the names of all that has one of its own, with *staging*'s schema for each."""
         return {name: (staging[name[0]], name[1]) for name in self._names()}
 
+    def texts(self) -> tuple[str, ...]:
+        """Return all that runs."""
+        return (
+            *(*self.first, *self.before, *self.attach, *self.after, *self.with_parent),
+            *(*self.rights, *self.foreign_keys),
+        )
+
     def _names(self) -> tuple[TableName, ...]:
         return (self.table, *self.sequences, *self.statistics, *self.indexes)
 

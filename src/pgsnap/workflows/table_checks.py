@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pgsnap.dump.table_parts import TableName, TableParts, quoted
+from pgsnap.dump.table_statements import foreign_statement
 from pgsnap.model import Section, Snapshot, SnapshotId, quote_ident
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.live_table import LiveTable, look_at_table
@@ -37,6 +38,11 @@ def check_parts(
     reasons = []
     if parts.obstacle:
         reasons.append(f"{name} cannot be restored alone: {parts.obstacle}")
+    if word := foreign_statement(parts.texts()):
+        reasons.append(
+            f"{name} cannot be restored alone: its definitions hold what pg_dump does not write"
+            f" there: {word}"
+        )
     if any(section.rows is None for section in sections):
         reasons.append(f"the rows of {name} are not written as COPY, so they cannot be counted")
     return [Problem(reason, hint=by_a_copy(snapshot_id, parts.table)) for reason in reasons]

@@ -19,6 +19,13 @@ from pgsnap.targets.table_swap import beside_name, rename_all
 from pgsnap.workflows.table_names import by_a_copy, section_text, shown
 
 _UNDEFINED_FUNCTION = "42883"
+# Those of pg_dump's that change what definitions mean, or whether they are taken. Not the encoding:
+# the session has its own.
+_SETTING = re.compile(
+    r"^SET (xmloption|check_function_bodies|client_min_messages|row_security|transaction_timeout"
+    r"|(?:statement|lock|idle_in_transaction_session)_timeout) = ('?\w+'?);$",
+    re.M,
+)
 
 
 def rehearse(
@@ -51,13 +58,10 @@ def dump_settings(repo: Repository, snapshot: Snapshot, server_major: int) -> st
     text = decode(
         section_text(repo, snapshot, SectionKind.PREAMBLE), snapshot.origin.client_encoding
     )
-    return "".join(
-        f"SET LOCAL {line.removeprefix('SET ')}\n"
-        for line in text.splitlines()
-        if line.startswith("SET ")
-        and line.endswith(";")
-        and line.split()[1] != "client_encoding"
-        and not is_left_out(line.encode("utf-8", "surrogateescape"), server_major)
+    return "SET LOCAL standard_conforming_strings = on;\n" + "".join(
+        f"SET LOCAL {found[1]} = {found[2]};\n"
+        for found in _SETTING.finditer(text)
+        if not is_left_out(found[0].encode("utf-8", "surrogateescape"), server_major)
     )
 
 
