@@ -13,20 +13,9 @@ from pgsnap.demo import binaries as pg_binaries
 from pgsnap.demo.binaries import Binaries
 from pgsnap.demo.cluster import Cluster
 from pgsnap.errors import ToolMissing
-from support.databases import Database, new_name
+from support.databases import TEST_SETTINGS, Database, new_name
 from support.seeds import SEED
 from support.temporary import use_temporary_folder
-
-# Small, because several test processes each have a server; logical, so that tests may make slots.
-TEST_SETTINGS = {
-    "shared_buffers": "32MB",
-    "max_connections": "40",
-    "wal_level": "logical",
-    "max_prepared_transactions": "4",
-    "log_statement": "none",
-    # Loading the compiler costs a new session more than it ever saves here.
-    "jit": "off",
-}
 
 
 def pytest_configure(config: pytest.Config) -> None:

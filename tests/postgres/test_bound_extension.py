@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TEST_SETTINGS
 from pgsnap.demo.binaries import Binaries
 from pgsnap.demo.cluster import Cluster, ClusterError
 from pgsnap.errors import TargetRefused
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from pgsnap.workflows.verdicts import drilled
-from support.databases import Database, new_name
+from support.databases import TEST_SETTINGS, Database, new_name
 from support.drilling import checks_of, drill_now
 from support.extensions import add_extension
 from support.restoring import (

@@ -15,6 +15,17 @@ PINNED_OPTIONS = (
     "-c extra_float_digits=3 -c bytea_output=hex"
 )
 
+# Small, because several test processes each have a server; logical, so that tests may make slots.
+TEST_SETTINGS = {
+    "shared_buffers": "32MB",
+    "max_connections": "40",
+    "wal_level": "logical",
+    "max_prepared_transactions": "4",
+    "log_statement": "none",
+    # Loading the compiler costs a new session more than it ever saves here.
+    "jit": "off",
+}
+
 _serial = itertools.count(1)
 
 

@@ -31,11 +31,15 @@ def add_extension(
     name = name or new_name("ext")
     folders = {path.parent for path in installation(cluster).rglob("plpgsql.control")}
     assert folders, "the cluster has an installation of its own"
+    control = f"default_version = '{version}'\nrelocatable = false\n"
     for folder in folders:
-        (folder / f"{name}.control").write_text(
-            f"default_version = '{version}'\nrelocatable = false\n"
-        )
-        (folder / f"{name}--{version}.sql").write_text(sql.replace("{name}", name))
+        for file, text in (
+            (f"{name}.control", control),
+            (f"{name}--{version}.sql", sql.replace("{name}", name)),
+        ):
+            # What is there may be a link to the installation's own.
+            (folder / file).unlink(missing_ok=True)
+            (folder / file).write_text(text)
     return name
 
 
