@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pgsnap.demo.binaries import Binaries
 from pgsnap.demo.cluster import Cluster
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.local import LocalRunner
@@ -18,6 +19,7 @@ from support.databases import Database, new_name
 from support.restoring import commit_database, new_repository, restore_now
 
 # Every value differs from the default, and shows in the text of ALL_TYPES where it is let.
+STRINGS = "standard_conforming_strings"
 SETTINGS = {
     "TimeZone": "'Asia/Kathmandu'",
     "DateStyle": "'SQL, DMY'",
@@ -25,7 +27,7 @@ SETTINGS = {
     "bytea_output": "escape",
     "extra_float_digits": "0",
     "lc_monetary": "'POSIX'",
-    "standard_conforming_strings": "off",
+    STRINGS: "off",
     "quote_all_identifiers": "on",
     "client_encoding": "LATIN1",
     "xmlbinary": "hex",
@@ -48,6 +50,13 @@ CREATE VIEW later AS SELECT at + interval '1 day 2 hours' AS moment, E'a\\b' AS 
     TIMESTAMPTZ '2026-01-01 00:00+00' AS year, 0.1::float8 AS f FROM everything;
 CREATE FUNCTION f() RETURNS text LANGUAGE sql SET DateStyle = 'German' AS $$ SELECT 'x\y' $$;
 """
+
+
+@pytest.fixture(autouse=True)
+def known_settings(binaries: Binaries, monkeypatch: pytest.MonkeyPatch) -> None:
+    if binaries.major >= 19:
+        # It can be set to nothing but its default there.
+        monkeypatch.delitem(SETTINGS, STRINGS)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
-SELECT :major >= 15 AS has_15 \gset
+SELECT :major >= 15 AS has_15, :major >= 19 AS has_19 \gset
 SELECT count(*) FILTER (WHERE name = 'pgsnap_demo') > 0 AS has_pgsnap_demo,
        count(*) FILTER (WHERE name = 'hstore') > 0 AS has_hstore,
        count(*) FILTER (WHERE name = 'citext') > 0 AS has_citext
@@ -231,6 +231,13 @@ CREATE EVENT TRIGGER sample_ddl ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 
     EXECUTE FUNCTION corners.note_ddl();
 COMMENT ON EVENT TRIGGER sample_ddl IS 'Says what was made.';
 CREATE PUBLICATION sample_news FOR TABLE corners.people, corners.teams WITH (publish = 'insert, update');
+\if :has_19
+    -- Insertions only: others would need a replica identity of every table.
+    CREATE PUBLICATION sample_rest FOR ALL TABLES EXCEPT (TABLE corners.people, corners.log) WITH (publish = 'insert');
+    CREATE PUBLICATION sample_numbers FOR ALL SEQUENCES;
+    CREATE TABLE corners.databases (id int PRIMARY KEY, db regdatabase);
+    INSERT INTO corners.databases VALUES (1, 'postgres'), (2, NULL);
+\endif
 CREATE FOREIGN DATA WRAPPER nothing OPTIONS (debug 'true');
 CREATE SERVER elsewhere TYPE 'none' VERSION '1' FOREIGN DATA WRAPPER nothing OPTIONS (host 'example.org');
 CREATE USER MAPPING FOR snap_demo_app SERVER elsewhere OPTIONS (login 'app');
