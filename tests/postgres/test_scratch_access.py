@@ -9,6 +9,8 @@ import psycopg
 import pytest
 
 from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session
+from pgsnap.targets import scratch
 from pgsnap.targets.naming import application_name
 from pgsnap.targets.scratch import create_scratch
 from pgsnap.workflows.restore import restore
@@ -54,9 +56,9 @@ class Intruder:
         self.refused: list[str] = []
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
-        for scratch in databases_like(self._shop, f"{self._shop.name}\\_\\_snap\\_%"):
-            if "kept" not in scratch:
-                dsn = self._shop.cluster.dsn(scratch, user=NOBODY)
+        for found in databases_like(self._shop, f"{self._shop.name}\\_\\_snap\\_%"):
+            if "kept" not in found:
+                dsn = self._shop.cluster.dsn(found, user=NOBODY)
                 with pytest.raises(psycopg.OperationalError, match="permission denied"):
                     psycopg.connect(dsn).close()
                 self.refused.append(name)
@@ -88,7 +90,7 @@ def test_nobody_else_gets_into_a_database_that_is_being_filled(
     intruder = Intruder(shop)
     plan = plan_restore(repo, snapshot, server, RestoreOptions())
     report = restore(repo, plan, server, progress=intruder)
-    assert intruder.refused == ["load", "analyze", "swap"]
+    assert intruder.refused == ["load", "analyze", "count", "swap"]
     assert report.warnings == ()
     assert connects(shop, NOBODY) is (acl == "default")
     assert connects(shop, MEMBER)
@@ -97,6 +99,28 @@ def test_nobody_else_gets_into_a_database_that_is_being_filled(
     assert first.origin.properties is not None
     assert again.origin.properties is not None
     assert again.origin.properties.acl == first.origin.properties.acl
+
+
+def test_nobody_slips_in_between_its_making_and_its_closing(
+    repo: Repository, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = server_of(shop, user=MEMBER)
+    snapshot = commit_database(repo, server)
+    refused = []
+
+    def look_in(session: Session, owner: str) -> bool:
+        for name in databases_like(shop, f"{shop.name}\\_\\_snap\\_%"):
+            with pytest.raises(psycopg.OperationalError) as caught:
+                psycopg.connect(shop.cluster.dsn(name, user=NOBODY)).close()
+            refused.append(str(caught.value))
+        return keeps_access(session, owner)
+
+    keeps_access = scratch._keeps_access
+    monkeypatch.setattr(scratch, "_keeps_access", look_in)
+    restore(repo, plan_restore(repo, snapshot, server, RestoreOptions()), server)
+    assert len(refused) == 1
+    limit = f"SELECT datconnlimit FROM pg_database WHERE datname = '{shop.name}'"
+    assert shop.psql(limit) == "-1"
 
 
 def test_a_new_database_of_which_nothing_is_known_is_open_as_any_other(

@@ -153,7 +153,8 @@ def _living(folder: Folder, own: str) -> list[tuple[bool, Holder | None]]:
             holder = _read(folder.read(entry.name, _BYTES_MAX))
         except FileNotFoundError:
             continue
-        if age > STALE_SECONDS or (holder is not None and _is_dead(holder)):
+        # One from far in the future is of a time when the file server's clock was wrong.
+        if abs(age) > STALE_SECONDS or (holder is not None and _is_dead(holder)):
             folder.unlink(entry.name, missing_ok=True)
         else:
             found.append((leased[1] == "alone", holder))

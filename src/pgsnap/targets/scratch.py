@@ -100,8 +100,10 @@ def create_scratch(
         f"SELECT 1 FROM pg_catalog.pg_tablespace WHERE spcname = {literal(tablespace)}"
     ):
         tablespace = None
+    statement = create_statement(name, properties, session.server_version_num, tablespace)
     try:
-        session.execute(create_statement(name, properties, session.server_version_num, tablespace))
+        # Until it is closed: whoever got in before would stay in.
+        session.execute(f"{statement} CONNECTION LIMIT 0")
     except QueryFailed as error:
         raise TargetRefused(
             "the server cannot make a database for this snapshot",
@@ -112,6 +114,7 @@ def create_scratch(
         # Half-loaded, it is nobody else's business; and up to PostgreSQL 14 everybody may make
         # objects in its schema public, which its owner would then run.
         session.execute(f"REVOKE CONNECT ON DATABASE {ident(name)} FROM PUBLIC")
+    session.execute(f"ALTER DATABASE {ident(name)} CONNECTION LIMIT -1")
     rows = session.query(f"SELECT oid FROM pg_catalog.pg_database WHERE datname = {literal(name)}")
     if not rows or rows[0][0] is None:
         raise RestoreFailed("the scratch database vanished", detail=f"It was called {name}.")

@@ -73,6 +73,15 @@ def test_the_lease_of_another_host_counts_until_its_heartbeat_is_old(tmp_path: P
     assert not path.exists()
 
 
+def test_a_lease_from_a_time_when_the_clock_was_wrong_holds_nobody_up(tmp_path: Path) -> None:
+    path = foreign(tmp_path, age_seconds=-10 * 365 * 86400)
+    assert try_to_hold(tmp_path, alone=True) == 0
+    assert not path.exists()
+    # A clock that is a little behind is no reason.
+    foreign(tmp_path, age_seconds=-60)
+    assert try_to_hold(tmp_path, alone=True) == 7
+
+
 def test_a_holder_keeps_its_lease_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.02)
     with lease.hold(Folder(tmp_path), alone=False, timeout_seconds=0):
