@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pgsnap.files.folder import Folder
 from pgsnap.repository.lock import shared
 from pgsnap.repository.repository import Repository
 from support.collecting import check_versions, commit_versions
@@ -63,7 +64,7 @@ def test_gc_takes_the_policy_and_the_grace_of_snap_toml(
 def test_gc_ends_with_its_own_exit_code_where_the_repository_is_in_use(
     snap: CommandLine, repository: Path
 ) -> None:
-    with shared(repository / "lock", 1.0):
+    with shared(Folder(repository), 1.0):
         result = snap("--json", "--lock-timeout", "0s", "gc")
         assert result.code == 11
         assert snap("gc", "--dry-run").code == 0
