@@ -11,6 +11,7 @@ from pgsnap.demo.binaries import Binaries
 from pgsnap.demo.cluster import Cluster
 from support import documentation
 from support.commandline import CommandLine, Result
+from support.damaging import flip
 from support.databases import Database, new_name
 
 
@@ -290,3 +291,15 @@ def test_what_a_restore_replaced_on_a_new_server_makes_it_no_server_that_is_comm
     assert "of this server" in found["line"]
     staging.commit("two")
     assert staging("restore", mine, "--yes", "--discard-old").code == 40
+
+
+def test_a_damaged_note_of_servers_is_told_by_plan_and_check(sites: tuple[Site, Site]) -> None:
+    production, staging = sites
+    production.commit("one")
+    staging.commit("two")
+    [note] = (production.snap.work / "database" / "backups" / "notes" / "chain").iterdir()
+    flip(note, 30)
+    for told in (production("restore", "latest").err, production("check").out):
+        assert f"notes/chain/{note.name}" in told
+    assert production("gc").code == 60
+    assert production("verify").code == 60

@@ -82,6 +82,8 @@ class Chains:
         elif act == ADOPTED:
             self._adopted.pop((label, into), None)
             self._adopted[label, server] = into
+            # What was not waited for is part of what is.
+            self._retired.pop((label, server), None)
         elif act == RETIRED:
             self._retired[label, server if note.body.get("server") is not None else None] = (
                 note.time

@@ -204,9 +204,8 @@ def _place(
     if own is not None:
         # Another commit may have begun later and ended sooner: it is newer than this one.
         parent_id = chains.at_or_before(own, to_micros(moment) - (not is_dated))
-        newest = next(iter(chains.snapshots(own, 1)))
         if not is_dated:
-            ahead = newest if chains.is_ahead(newest) else None
+            ahead = next(filter(chains.is_ahead, chains.snapshots(own, 1)), None)
             # All are dated in the future: the order in which they were made still holds.
             parent_id = parent_id or ahead
     other_id = chains.latest(another) if another is not None else None

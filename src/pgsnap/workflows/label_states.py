@@ -56,7 +56,8 @@ def counted_chains(
     there = chains.latest_of_label(label)
     if not there and (former := chains.former_name(label)) is not None:
         # What was recorded under the old name is young enough until it is not.
-        return Counted(tuple(chains.of_label(former)))
+        own = chains.of_server(former, server)
+        return Counted(tuple(chains.of_label(former)) if own is None else (own,))
     if is_there and chains.renamed_to(label) is not None:
         # Another one bears the name now: none of these are of it.
         return Counted(())

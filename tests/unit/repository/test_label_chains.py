@@ -207,6 +207,16 @@ def test_a_server_is_adopted_through_another_one_and_never_in_a_circle(repo: Rep
         adopt(repo, "shop", "")
 
 
+def test_a_retired_server_that_is_adopted_does_not_retire_the_other(repo: Repository) -> None:
+    of(repo, "1")
+    of(repo, "2")
+    retire(repo, "shop@1")
+    adopt(repo, "shop@1", "2")
+    of(repo, "3")
+    found = {one.chain.server: one.retired for one in list_databases(repo, None, NOW)}
+    assert found == {"3": None, "2": None}
+
+
 def test_a_chain_is_named_by_a_few_digits(repo: Repository) -> None:
     of(repo, "7301")
     of(repo, "7302")
