@@ -8,7 +8,7 @@ partition (another database gives its values other numbers), else with
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Mapping
 from contextlib import closing
 
 from pgsnap.dump.entries import ENTRY, decode, parse_entry
@@ -28,11 +28,14 @@ def sections_of_rows(
     """Return for each table the sections that hold its rows, in the dump's order."""
     parents = {entry.table for entry in definitions.pre if entry.type == "TABLE ATTACH"}
     found: dict[TableName, list[Section]] = {}
+    below: dict[TableName, dict[TableName, list[TableName]]] = {}
     for section in repo.sections(snapshot):
         if section.name.kind is SectionKind.DATA:
             table = copied_name(section)
             if table in parents:
-                table = _in_header(repo, snapshot, definitions, section)
+                if table not in below:
+                    below[table] = _below_as_shown(definitions, table)
+                table = _in_header(repo, snapshot, section, below[table])
             found.setdefault(table, []).append(section)
     return found
 
@@ -63,10 +66,21 @@ def by_way_of_others(
     return Findings(warnings=tuple(sorted(found)))
 
 
+def _below_as_shown(definitions: Definitions, root: TableName) -> dict[TableName, list[TableName]]:
+    """Return *root* and its partitions by their names in headers."""
+    found: dict[TableName, list[TableName]] = {}
+    for name in partitions_below(definitions, [root]):
+        found.setdefault(_as_shown(name), []).append(name)
+    return found
+
+
 def _in_header(
-    repo: Repository, snapshot: Snapshot, definitions: Definitions, section: Section
+    repo: Repository,
+    snapshot: Snapshot,
+    section: Section,
+    below: Mapping[TableName, list[TableName]],
 ) -> TableName:
-    """Return the table whose rows the entry's header says these are."""
+    """Return which of *below* the entry's header says these rows are of."""
     root = copied_name(section)
     encoding = snapshot.origin.client_encoding
     match = ENTRY.search(_head(repo, snapshot, section))
@@ -74,14 +88,14 @@ def _in_header(
         return root
     entry = parse_entry(match)
     header = decode(entry.schema, encoding), decode(entry.name, encoding)
-    below = [name for name in partitions_below(definitions, [root]) if _as_shown(name) == header]
-    if len(below) != 1:
+    found = below.get(header, [])
+    if len(found) != 1:
         raise CorruptionError(
             f"no partition of {'.'.join(root)} is the one whose rows are in {section.name}",
             detail=f"The dump says that they are those of {'.'.join(header)}.",
             hint="Look for damage: snap verify --data",
         )
-    return below[0]
+    return found[0]
 
 
 def _head(repo: Repository, snapshot: Snapshot, section: Section) -> bytes:
