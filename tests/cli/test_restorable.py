@@ -105,6 +105,8 @@ def test_why_a_drill_failed_is_told_by_all_that_look_at_snapshots(
     assert checked["databases"][0]["drill_reason"] == logged["drill_reason"]
     assert any(why in finding["text"] for finding in checked["findings"])
     assert any(why in step["text"] for step in snap("doctor", "--json").json["steps"])
+    shown = snap("restore", "latest")
+    assert "the last drill of this snapshot failed: " + why in shown.out + shown.err
     (notice,) = snap.ok("commit", "-m", "two", "--json").json["notices"]
     assert "the last drill of" in notice
     assert logged["drill_reason"] in notice

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pgsnap.model import Snapshot
+from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.repository.index_place import is_writable
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident, literal
@@ -14,6 +14,7 @@ from pgsnap.sources.parts import left_out
 from pgsnap.targets.kept import KeptDatabase, check_droppable, unknown_kept
 from pgsnap.targets.preflight import Findings, LiveDatabase, Problem
 from pgsnap.targets.properties import differences, read_applied, refused_settings
+from pgsnap.workflows.verdicts import drilled
 
 
 def check_kept(
@@ -146,3 +147,12 @@ def check_whole(snapshot: Snapshot, live: LiveDatabase | None, *, partial: bool)
             ),
         )
     )
+
+
+def check_drilled(repo: Repository, snapshot_id: SnapshotId) -> Findings:
+    """Tell that a drill of the snapshot failed, before it is tried in earnest."""
+    last = drilled(repo).get(snapshot_id)
+    if last is None or last.passed:
+        return Findings()
+    words = f": {last.reason}" if last.reason else ""
+    return Findings(warnings=(f"the last drill of this snapshot failed{words}",))

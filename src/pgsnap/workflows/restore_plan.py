@@ -40,6 +40,7 @@ from pgsnap.workflows.database_columns import check_database_columns
 from pgsnap.workflows.dump_roles import roles_of_dump
 from pgsnap.workflows.kept_notes import read_kept_notes
 from pgsnap.workflows.restore_checks import (
+    check_drilled,
     check_kept,
     check_repository,
     check_whole,
@@ -217,6 +218,8 @@ def plan_restore(
         findings += check_whole(snapshot, live, partial=options.partial)
         findings += Findings(warnings=tuple(left_behind(snapshot.origin)))
         findings += check_text(repo, snapshot) + check_strings(repo, snapshot, info.major)
+        if not options.scratch:
+            findings += check_drilled(repo, snapshot_id)
         findings += check_template_parts(session, me, snapshot.origin)
         findings += check_definitions(session, me, snapshot, repo, scratch=options.scratch)
         properties, told = _properties(server, snapshot, live)
