@@ -193,7 +193,7 @@ class GuardedDump:
                 events = iter(known)
                 tables = [table for table in tables if table in _tables_of(known)]
         if not tables:
-            self._before = self._held.unlocked_tables()
+            self._before = self._held.unlocked_tables
             self._release()
         return events, tables
 

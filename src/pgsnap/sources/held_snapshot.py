@@ -39,7 +39,7 @@ WHERE c.relkind IN ('r', 'p') AND c.oid >= {_FIRST_USER_OID} AND c.relpersistenc
 """
 # Catalogs are read as of the snapshot; the functions look at what is committed by now. What was
 # dropped meanwhile has no identity and no file.
-_NOW = "pg_identify_object('pg_class'::regclass, {relation}, {column}) AS {alias}"
+_NOW = "pg_identify_object('pg_class'::regclass, {relation}, 0) AS relation"
 _MOVED = "relation.identity IS DISTINCT FROM format('%I.%I', n.nspname, c.relname)"
 _CHANGED = f"""
 WITH held AS MATERIALIZED ({{held}})
@@ -48,22 +48,31 @@ SELECT coalesce(n.nspname, (parse_ident(relation.identity))[1]),
 FROM held
 LEFT JOIN pg_class c ON c.oid = held.oid
 LEFT JOIN pg_namespace n ON n.oid = c.relnamespace,
-     {_NOW.format(relation="held.oid", column=0, alias="relation")}
+     {_NOW.format(relation="held.oid")}
 WHERE c.oid IS NULL
    OR {_MOVED}
    OR c.relkind = 'r' AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)
-   OR c.relkind = 'r' AND EXISTS (
-        SELECT FROM pg_attribute a,
-             {_NOW.format(relation="a.attrelid", column="a.attnum", alias="attribute")}
-        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-          AND attribute.identity IS DISTINCT FROM
-              format('%I.%I.%I', n.nspname, c.relname, a.attname))
 ORDER BY 1, 2
+"""
+# Of the columns no function tells the names of now at a bearable price: they are read twice, and as
+# one value, because there may be two hundred thousand tables.
+_COLUMNS = f"""
+SELECT string_agg(each.oid || ' ' || each.hash, ',' ORDER BY each.oid)
+FROM (
+    SELECT a.attrelid AS oid, bit_xor(hashtextextended(a.attnum || ' ' || a.attname, 0)) AS hash
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.oid >= {_FIRST_USER_OID}
+      AND a.attnum > 0 AND NOT a.attisdropped
+    GROUP BY a.attrelid) each
+"""
+_NAMES = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid IN ({oids}) ORDER BY 1, 2
 """
 _GONE = f"""
 SELECT n.nspname, c.relname
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
-     {_NOW.format(relation="c.oid", column=0, alias="relation")}
+     {_NOW.format(relation="c.oid")}
 WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
   AND c.relpersistence <> 't' AND {_MOVED}
 ORDER BY 1, 2
@@ -97,6 +106,8 @@ class HeldSnapshot:
     def __init__(self, session: Session) -> None:
         """Take the snapshot. Raises QueryFailed, ConnectionFailed."""
         self._session = session
+        # What tells the tables apart that pg_dump locks no sooner than it reads their rows.
+        self.unlocked_tables: dict[TableName, str] = {}
         self.name = self._take()
 
     def renew(self) -> None:
@@ -110,18 +121,33 @@ class HeldSnapshot:
     def changed(self, application: str) -> Changed:
         """Return what was changed before the pg_dump of that *application* name had its locks.
 
-        Each snapshot can be asked once: within a transaction the second answer may be stale.
+        It is asked once, and ends the snapshot: within a transaction the second answer may be
+        stale.
         """
         pids = ", ".join(
             row[0] or ""
             for row in self._session.query(_BACKENDS.format(application=literal(application)))
         )
+        found: list[TableName] | None = None
         if pids:
             found = self._names(_CHANGED.format(held=_LOCKED.format(pids=pids)))
             # Its locks go all at once, at its end.
-            if self._session.query(_HOLDS_LOCKS.format(pids=pids)):
-                return Changed(found, True)
-        return Changed(self._names(_CHANGED.format(held=_ALL)), False)
+            if not self._holds_locks(pids):
+                found = None
+        are_locked = found is not None
+        if found is None:
+            found = self._names(_CHANGED.format(held=_ALL))
+        self.unlocked_tables = signatures(self._session, _CONFIGURATION)
+        before = self._columns()
+        self._session.execute("ROLLBACK")
+        others = _differing(before, self._columns())
+        if others and are_locked:
+            locked = {row[0] for row in self._session.query(_LOCKED.format(pids=pids))}
+            are_locked = self._holds_locks(pids)
+            others = [oid for oid in others if oid in locked or not are_locked]
+        if others:
+            found += self._names(_NAMES.format(oids=", ".join(others)))
+        return Changed(list(dict.fromkeys(found)), are_locked)
 
     def gone(self) -> list[TableName]:
         """Return what pg_dump looks for in vain: dropped since, or under another name now."""
@@ -131,15 +157,28 @@ class HeldSnapshot:
         """Return for each table what is another when `changed` would tell of it."""
         return signatures(self._session, _EVERY)
 
-    def unlocked_tables(self) -> dict[TableName, str]:
-        """Return the same for those that pg_dump locks no sooner than it reads their rows."""
-        return signatures(self._session, _CONFIGURATION)
-
     def close(self) -> None:
         self._session.close()
 
+    def _holds_locks(self, pids: str) -> bool:
+        return bool(self._session.query(_HOLDS_LOCKS.format(pids=pids)))
+
+    def _columns(self) -> str:
+        return self._session.query(_COLUMNS)[0][0] or ""
+
     def _names(self, sql: str) -> list[TableName]:
         return [(row[0] or "", row[1] or "") for row in self._session.query(sql)]
+
+
+def _differing(before: str, after: str) -> list[str]:
+    """Return the tables that are in both, each with its number before its columns, and differ."""
+    if before == after:
+        return []
+    then, now = (
+        dict(each.split(" ", 1) for each in text.split(",")) if text else {}
+        for text in (before, after)
+    )
+    return [oid for oid, columns in then.items() if now.get(oid, columns) != columns]
 
 
 def signatures(session: Session, which: str = _EVERY) -> dict[TableName, str]:
