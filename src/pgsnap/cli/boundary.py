@@ -17,6 +17,7 @@ from pgsnap.cli.invocation import Invocation, wants_json
 from pgsnap.cli.redact import redact
 from pgsnap.cli.terminal import OutputClosed, Terminal
 from pgsnap.errors import BUG_EXIT_CODE, ConnectionFailed, Interrupted, SnapError, StoreFull
+from pgsnap.files.folder import NO_ROOM
 
 _PROGRAM_NAMES = ("snap", "pgsnap")
 
@@ -133,7 +134,7 @@ def error_lines(fields: dict[str, Any], *, colour: bool = False) -> list[str]:
 
 def _os_error(error: OSError) -> SnapError | None:
     """Return the operating system's refusal as an error, or None for one that is our own fault."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_ROOM:
         kind: type[SnapError] = StoreFull
     elif error.errno in _REFUSALS:
         kind = SnapError

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
+from pgsnap.errors import UntrustedPath
 from pgsnap.files.trust import (
     ONLY_OURS,
     Trust,
@@ -221,7 +222,8 @@ class Folder:
                 file = os.open(last, _LOOK_FLAGS | self._no_follow(self._prefix + name), dir_fd=at)
             try:
                 if stat.S_ISREG(os.fstat(file).st_mode):
-                    Path(f"/proc/self/fd/{file}").chmod(FILE_MODE)
+                    with contextlib.suppress(PermissionError):
+                        Path(f"/proc/self/fd/{file}").chmod(FILE_MODE)
             finally:
                 os.close(file)
         return found
@@ -234,6 +236,14 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
+
+    def folds_case(self, name: str) -> bool:
+        """Tell whether the file system takes names that differ in case only for one, by a file
+        *name* that is there."""
+        try:
+            return os.path.samestat(self.status(name), self.status(name.swapcase()))
+        except (OSError, UntrustedPath):
+            return False
 
     def entries(self, name: str = "") -> list[Entry]:
         """Return what lies in a folder, by name. What goes meanwhile is left out."""
@@ -299,7 +309,9 @@ class Folder:
             os.chmod(part, FOLDER_MODE, dir_fd=at)
             folder = self._step(at, part, full)
         try:
-            os.fchmod(folder, FOLDER_MODE)
+            # Some file systems (FAT) have no modes.
+            with contextlib.suppress(PermissionError):
+                os.fchmod(folder, FOLDER_MODE)
         finally:
             os.close(folder)
         os.fsync(at)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import stat
 from pathlib import Path
+
+from pgsnap.repository.index_place import MOUNTS, file_system_of
+
+_WITHOUT_MODES = frozenset({"vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "fuse.exfat"})
 
 
 def open_to_others(path: Path) -> int | None:
@@ -17,6 +22,9 @@ def open_to_others(path: Path) -> int | None:
     return None
 
 
-def closing_command(path: Path) -> str:
-    """Return the command that shuts others out."""
+def closing_command(path: Path, mounts: Path = MOUNTS) -> str:
+    """Return the command that shuts others out, or what to do where files have no modes."""
+    if file_system_of(path, mounts) in _WITHOUT_MODES:
+        # All its files have the owner and the mode that it was mounted with.
+        return f"mount its file system with -o uid={os.geteuid()},umask=077"
     return f"chmod -R go= {shlex.quote(str(path))}"

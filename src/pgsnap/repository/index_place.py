@@ -34,7 +34,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 """Types of /proc/self/mountinfo whose files other hosts may have open too."""
 
 _PROBE = ".probe"
-_MOUNTS = Path("/proc/self/mountinfo")
+MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
@@ -44,7 +44,7 @@ def index_path(
     index_folder: Path | None,
     *,
     writable: bool,
-    mounts: Path = _MOUNTS,
+    mounts: Path = MOUNTS,
 ) -> Path | None:
     """Return the index's file: in the repository where that is *writable* and on this host, else
     in *index_folder*; where that cannot be written either, in the repository after all, or None
@@ -62,14 +62,20 @@ def index_path(
     return file if is_writable(index_folder) else inside
 
 
-def is_on_network(folder: Path, mounts: Path = _MOUNTS) -> bool:
-    """Tell whether *folder* lies on a network file system, by the kernel's list of mounts (its
-    format: proc_pid_mountinfo(5)). Where there is none (no Linux), it is taken for a local one."""
+def is_on_network(folder: Path, mounts: Path = MOUNTS) -> bool:
+    """Tell whether *folder* lies on a network file system. Where nobody knows (no Linux), it is
+    taken for a local one."""
+    return file_system_of(folder, mounts) in NETWORK_FILE_SYSTEMS
+
+
+def file_system_of(folder: Path, mounts: Path = MOUNTS) -> str:
+    """Return the type of the file system that *folder* lies on, by the kernel's list of mounts (its
+    format: proc_pid_mountinfo(5)); "" where there is none."""
     try:
         lines = mounts.read_bytes().splitlines()
         place = os.fsencode(folder.resolve())
     except OSError:
-        return False
+        return ""
     best, kind = b"", ""
     for line in lines:
         before, separator, after = line.partition(b" - ")
@@ -80,7 +86,7 @@ def is_on_network(folder: Path, mounts: Path = _MOUNTS) -> bool:
         # Of mounts on one folder the last one hides those before.
         if (place + b"/").startswith(point + b"/") and len(point) >= len(best):
             best, kind = point, os.fsdecode(after.split(b" ")[0])
-    return kind in NETWORK_FILE_SYSTEMS
+    return kind
 
 
 def open_index(path: Path | None, trust: Trust = ONLY_OURS) -> Index:

@@ -68,7 +68,7 @@ class Repository:
         self.store = store
         self.config = config
         self.index = index
-        self.tags = Tags(store)
+        self.tags = Tags(store, folds_case=store.folder.folds_case(layout.CONFIG))
         self.chunks = ChunkReader(store, index)
         self._resources = contextlib.ExitStack()
         self._held = lock.Held()

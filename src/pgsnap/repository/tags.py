@@ -18,8 +18,10 @@ SAFETY_TAGS = ("before-restore/", "before-undo/")
 class Tags:
     """The tags of a repository. A name is unique within a database's label."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, folds_case: bool = False) -> None:
+        """*folds_case*: the store takes names that differ in case only for one."""
         self._store = store
+        self._folds_case = folds_case
 
     def all(self, database: str | None = None) -> list[Tag]:
         """Return the tags, of one label or of all, ordered by label and name."""
@@ -33,13 +35,40 @@ class Tags:
         return found
 
     def get(self, database: str, name: str) -> Tag | None:
+        """Return a tag, None where there is none. Raises CorruptionError."""
         data = self._data(database, name)
         return None if data is None else self._decode(data, database, name)
 
+    def check_case(self, database: str, name: str) -> None:
+        """Raise TagExists where the store would take this tag, or its label, for another one."""
+        other = self._other(database, name)
+        if other is not None:
+            raise TagExists(
+                f'tag "{name}" of database "{database}" would take the place of tag "{other[1]}" of'
+                f' database "{other[0]}"',
+                detail="The repository's file system does not tell upper from lower case.",
+                hint="Choose a name that differs in more than its case.",
+            )
+
+    def _other(self, database: str, name: str) -> tuple[str, str] | None:
+        """Return the tag, of another name, whose file or folder this one would have."""
+        if not self._folds_case:
+            return None
+        wanted = layout.tag_name(database, name).split("/")
+        for info in self._store.list(layout.TAGS):
+            words = info.name.split("/")
+            if len(words) != 3 or (words[:2] == wanted[:2] and words[2] == wanted[2]):
+                continue
+            same_label = words[1].lower() == wanted[1].lower()
+            if same_label and (words[1] != wanted[1] or words[2].lower() == wanted[2].lower()):
+                return layout.decode_word(words[1]), layout.decode_word(words[2])
+        return None
+
     def set(self, tag: Tag, *, force: bool = False) -> Tag | None:
         """Set a tag and return what it was before. Raises TagExists unless *force*, or unless it
-        is set to this snapshot already."""
+        is set to this snapshot already; and, also with *force*, as `check_case` does."""
         name = layout.tag_name(tag.database, layout.check_tag(tag.name))
+        self.check_case(tag.database, tag.name)
         found = self._data(tag.database, tag.name)
         before = None if found is None else self._before(found, tag, force=force)
         if before is not None:
@@ -74,6 +103,9 @@ class Tags:
 
     def _data(self, database: str, name: str) -> bytes | None:
         if not layout.is_word(database) or not layout.is_word(name):
+            return None
+        if self._other(database, name) is not None:
+            # What lies there under this name is another tag.
             return None
         try:
             return self._store.get(layout.tag_name(database, name), bytes_max=RECORD_BYTES_MAX)

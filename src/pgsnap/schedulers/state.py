@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgsnap.errors import StoreError
-from pgsnap.files.folder import Folder
+from pgsnap.errors import StoreError, StoreFull
+from pgsnap.files.folder import NO_ROOM, Folder
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.schedulers.environment import ENVIRONMENT_FILE
 
@@ -202,7 +202,7 @@ class State:
         try:
             yield
         except OSError as error:
-            raise StoreError(
+            raise (StoreFull if error.errno in NO_ROOM else StoreError)(
                 f'cannot write to "{self.folder}"',
                 detail=f"{error.strerror}. Records of scheduled runs are kept there.",
             ) from error

@@ -59,7 +59,8 @@ class LocalStore:
             self._make_root()
             self._make_folder(TEMPORARY)
             # It may have been there, and open to others.
-            self.root.chmod(FOLDER_MODE)
+            with contextlib.suppress(PermissionError):
+                self.root.chmod(FOLDER_MODE)
         except OSError as error:
             raise (StoreFull if error.errno in NO_ROOM else StoreError)(
                 f'cannot make the folder "{self.root}"',
@@ -250,7 +251,8 @@ class LocalStore:
         for path in reversed(missing):
             with contextlib.suppress(FileExistsError):
                 path.mkdir(mode=FOLDER_MODE)
-                path.chmod(FOLDER_MODE)
+                with contextlib.suppress(PermissionError):
+                    path.chmod(FOLDER_MODE)
             sync_folder(path.parent)
 
     def _make_folder(self, name: str) -> None:

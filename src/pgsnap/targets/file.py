@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pgsnap.errors import StoreError, StoreFull, UsageError
-from pgsnap.files.folder import sync_folder
+from pgsnap.files.folder import NO_ROOM, sync_folder
 from pgsnap.limits import ZSTD_LEVEL
 
 FILE_MODE = 0o600
@@ -206,7 +206,7 @@ def _errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         words = f"{error.strerror or error}."
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in NO_ROOM:
             raise StoreFull(
                 f'there is no room for "{path}"',
                 detail=words,

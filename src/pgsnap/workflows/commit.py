@@ -244,6 +244,7 @@ def _check(
         )
     for tag in tags:
         layout.check_tag(tag)
+        repo.tags.check_case(database, tag)
         found = repo.tags.get(database, tag)
         if found is not None and not force_tags:
             raise tag_exists(found)
