@@ -100,7 +100,7 @@ def commit(
     except BaseException:
         source.abandon()
         raise
-    place = _place(repo, database, result.origin, moment, began, is_dated=at is not None)
+    place = _place(repo, database, result.origin, moment, is_dated=at is not None)
     parent_id, parent = place.parent_id, place.parent
     root = sections.root()
     globals_root = sections.outside_root(SectionKind.GLOBALS)
@@ -189,13 +189,12 @@ def _place(
     database: str,
     origin: Origin,
     moment: datetime,
-    began: datetime,
     *,
     is_dated: bool,
 ) -> _Place:
     """Return the place of a snapshot of *moment* in the chain of its server, which begins with it
     where there is none."""
-    chains = Chains(repo, began)
+    chains = Chains(repo)
     own, another = chains.before_commit(database, origin.system_identifier)
     if own is None and (former := chains.former_name(database)) is not None:
         # It bears this name since now, and goes on where it was.
