@@ -148,15 +148,17 @@ USED = {
         "CREATE EXTENSION debversion; CREATE EXTENSION pgmp; CREATE EXTENSION hstore;"
         "CREATE EXTENSION ltree; CREATE EXTENSION citext; CREATE EXTENSION cube;"
         "CREATE EXTENSION isn; CREATE EXTENSION pg_trgm; CREATE EXTENSION bloom;"
+        "CREATE EXTENSION btree_gist; CREATE EXTENSION intarray;"
         "CREATE TABLE v (id int PRIMARY KEY, h hll, ip ip4r, p prefix_range, s semver, u unit,"
-        " d debversion, m mpz, k hstore, l ltree, c citext, cu cube, i isbn, t text);"
+        " d debversion, m mpz, k hstore, l ltree, c citext, cu cube, i isbn, t text, n int[]);"
         "INSERT INTO v SELECT g, hll_add(hll_empty(), hll_hash_integer(g)), ('10.0.0.' || g)::ip4r,"
         " ('12' || g)::prefix_range, ('1.2.' || g)::semver, (g || ' m/s')::unit, '1.0-' || g,"
         " g::mpz, hstore('a', g::text), ('a.b' || g)::ltree, 'A' || g, cube(g / 7.0, g / 3.0),"
-        " '978-0-393-04002-9'::isbn, 'hello ' || g FROM generate_series(1, 100) g;"
+        " '978-0-393-04002-9'::isbn, 'hello ' || g, ARRAY[g, g + 1] FROM generate_series(1, 100) g;"
         "CREATE INDEX ON v USING gin (t gin_trgm_ops); CREATE INDEX ON v USING bloom (id);"
         "CREATE INDEX ON v (q3c_ang2ipix(id, 1.0)); CREATE INDEX ON v USING gist (p);"
-        "CREATE INDEX ON v USING gist (l)",
+        "CREATE INDEX ON v USING gist (l); CREATE INDEX ON v USING gist (id);"
+        "CREATE INDEX ON v USING gin (n gin__int_ops)",
         "SELECT md5(string_agg(v::text, '' ORDER BY id)) FROM v; SELECT count(*) FROM pg_indexes"
         " WHERE tablename = 'v'",
     ),

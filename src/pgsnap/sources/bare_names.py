@@ -23,7 +23,7 @@ _FIRST_USER_OID = 16384
 # A function whose body was parsed when it was made (since 14) finds all that it names.
 _USED = f"""
 SELECT p.oid, p.oid::pg_catalog.regprocedure, e.extname,
-       pg_catalog.pg_describe_object(d.classid, d.objid, 0)
+       pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
 FROM pg_catalog.pg_depend d
 JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang
@@ -31,7 +31,9 @@ LEFT JOIN pg_catalog.pg_class c
     ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.objid
 LEFT JOIN pg_catalog.pg_attrdef g
     ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND g.oid = d.objid
-LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = g.adrelid AND a.attnum = g.adnum
+-- Up to 14 it is the column itself that needs what its expression names.
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = coalesce(g.adrelid, c.oid)
+    AND a.attnum = coalesce(g.adnum, d.objsubid)
 LEFT JOIN pg_catalog.pg_rewrite r
     ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.oid = d.objid
 LEFT JOIN pg_catalog.pg_class v ON v.oid = r.ev_class

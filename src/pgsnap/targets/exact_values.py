@@ -17,8 +17,9 @@ from pgsnap.sessions.base import Session, ident, literal
 
 _LOCK_TIMEOUT = "3s"
 
-# An array and a domain are looked through to the type of what is in them. Tables that belong to an
-# extension have no values of the user's, and partitions stand for their roots.
+# An array and a domain are looked through to the type of what is in them (since 18 the array's own
+# type belongs to the extension too). Tables that belong to an extension have no values of the
+# user's, and partitions stand for their roots.
 _COLUMNS = """
 WITH RECURSIVE through(oid, top, is_array) AS (
     SELECT t.oid, t.oid, false FROM pg_catalog.pg_type t
@@ -35,6 +36,7 @@ JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind = 'r' AND c.relpe
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN through h ON h.top = a.atttypid
 JOIN pg_catalog.pg_type t ON t.oid = h.oid AND t.typtype = 'b'
+    AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
 JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
 JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
     AND d.objid = t.oid AND d.deptype = 'e'
