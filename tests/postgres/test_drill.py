@@ -235,7 +235,7 @@ def test_a_sequence_that_moved_while_it_was_loaded_stands_where_it_stood(
     server = server_of(database)
     report = drill_now(repo, commit_database(repo, server), server, folder)
     assert failures(report) == {}
-    assert "(from 42 to 41)" in str(checks_of(report)["restore"].outcome.details)
+    assert "(from 41 to 42)" in str(checks_of(report)["restore"].outcome.details)
 
 
 def test_a_function_with_an_unqualified_name_in_an_index_fails_the_restore_and_is_named(

@@ -161,7 +161,7 @@ def test_a_sequence_that_a_view_moves_as_it_is_filled_is_set_back_and_told(
     server = server_of(database)
     snapshot = commit_database(repo, server)
     (warning,) = restore_now(repo, snapshot, server).warnings
-    assert warning.endswith('set back: public."Ser.ies" (from 2 to 1)')
+    assert warning.endswith('set back: public."Ser.ies" (from 1 to 2)')
     assert database.psql('SELECT last_value, is_called FROM "Ser.ies"') == "1|t"
     assert database.psql("SELECT last_value, is_called FROM untouched") == "1|f"
 
@@ -190,15 +190,15 @@ def test_partitions_whose_rows_went_in_through_their_root_are_counted_together(
         restore_now(repo, snapshot, server, RestoreOptions(discard_old=True))
 
 
-def test_a_table_that_its_owner_may_not_read_is_told_as_not_counted(
-    repo: Repository, database: Database
-) -> None:
+def test_what_its_owner_may_not_read_or_set_is_told(repo: Repository, database: Database) -> None:
     role = new_name("restorer")
     database.psql(
         f"CREATE ROLE {role} LOGIN CREATEDB; ALTER SCHEMA public OWNER TO {role};"
         f' ALTER DATABASE "{database.name}" OWNER TO {role}; SET ROLE {role};'
         f" CREATE TABLE hidden (a int); CREATE TABLE own (a serial);"
-        f" INSERT INTO hidden VALUES (1); REVOKE SELECT ON hidden FROM {role}"
+        f" INSERT INTO hidden VALUES (1); REVOKE SELECT ON hidden FROM {role};"
+        f" CREATE SEQUENCE drawn; REVOKE UPDATE ON SEQUENCE drawn FROM {role};"
+        " CREATE MATERIALIZED VIEW draws AS SELECT nextval('drawn') AS number"
     )
     try:
         snapshot = commit_database(repo, server_of(database))
@@ -206,6 +206,7 @@ def test_a_table_that_its_owner_may_not_read_is_told_as_not_counted(
         warnings = restore_now(repo, snapshot, server).warnings
         assert any("not counted once more" in text for text in warnings)
         assert any("public.hidden" in text and "own" not in text for text in warnings)
+        assert any(text.endswith("right to: public.drawn (from 1 to 2)") for text in warnings)
     finally:
         for name in databases_like(database, f"{database.name}%"):
             Database(database.cluster, name).psql(f"DROP OWNED BY {role}")

@@ -64,6 +64,7 @@ def set_back_sequences(session: Session, values: Mapping[str, SequenceValue]) ->
     """Set every sequence to its value in *values*, whose names are as the dump writes them, where
     it stands elsewhere. Returns what was done, and what could not be looked at, as warnings."""
     moved: list[str] = []
+    stuck: list[str] = []
     unseen: list[str] = []
     names = iter(values)
     while batch := list(islice(names, _BATCH)):
@@ -81,9 +82,21 @@ def set_back_sequences(session: Session, values: Mapping[str, SequenceValue]) ->
             if value == values[name]:
                 continue
             last, called = values[name]
-            session.query(f"SELECT pg_catalog.setval({literal(name)}, {last}, {called})")
-            moved.append(f"{name} (from {value[0]} to {last})")
+            change = f"{name} (from {last} to {value[0]})"
+            try:
+                session.query(f"SELECT pg_catalog.setval({literal(name)}, {last}, {called})")
+            except QueryFailed as error:
+                if error.sqlstate != _NO_RIGHT:
+                    raise
+                stuck.append(change)
+            else:
+                moved.append(change)
     warnings = []
+    if stuck:
+        warnings.append(
+            "moved while definitions were loaded, and not set back, for want of the right to:"
+            f" {some(stuck)}"
+        )
     if moved:
         warnings.append(f"moved while definitions were loaded, and set back: {some(moved)}")
     if unseen:
