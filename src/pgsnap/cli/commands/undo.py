@@ -10,6 +10,7 @@ from pgsnap.cli.invocation import Invocation
 from pgsnap.cli.options import AllowNewerClient, IKnow, Stop, Yes
 from pgsnap.cli.stopping import ServicesAside, check_protected, warn_of_stopped
 from pgsnap.cli.world import label_of, open_repository, server_of
+from pgsnap.errors import TargetRefused
 
 EXAMPLES = """
 snap undo
@@ -119,9 +120,13 @@ def _discard(invocation: Invocation, *, yes: bool, i_know: bool) -> None:
     server = server_of(invocation.settings)
     with open_repository(invocation) as repo:
         label = label_of(invocation, repo)
-        plan = plan_discard(repo, server, label)
-        plan.check()
+        try:
+            plan = plan_discard(repo, server, label)
+        except TargetRefused:
+            check_protected(invocation, label, i_know=i_know)
+            raise
         check_protected(invocation, plan.kept.live, i_know=i_know)
+        plan.check()
         if not yes:
             invocation.propose(discard_plan_lines(plan.kept, invocation.now))
             invocation.confirm(f"Drop {plan.kept.name}?")
