@@ -29,6 +29,7 @@ COMMANDS = {
     "services": (*RESTORE, "--discard-old"),
     "table": (*RESTORE, "--table", "orders", "--replace"),
     "undo": ("undo", "--yes"),
+    "discard": ("undo", "--discard", "--yes"),
     "drill": ("drill", "old"),
     "verify": ("verify", "--data"),
     "repair": ("repair",),
@@ -69,6 +70,9 @@ def prepare_again(shop: Shop, command: str) -> None:
     if command == "gc":
         shop.ok("commit", "-m", "to be dropped")
         shop.database.psql("UPDATE orders SET pad = md5(pad) || md5(state) WHERE id % 3 = 0")
+    elif command == "discard":
+        # It may have been dropped, or not.
+        shop.ok(*RESTORE, "--discard-old")
     elif command == "import":
         # A run that was whole leaves nothing to import.
         shop.run("forget", "latest", "--database", "other")
@@ -105,6 +109,8 @@ def test_a_command_that_is_interrupted_ends_as_documented(shop: Shop, command: s
         assert "Exception ignored" not in err, told
         backends_gone(shop.database)
         assert shop.leftovers() == [], told
+        half_dropped = "SELECT datname FROM pg_database WHERE datconnlimit = -2"
+        assert shop.database.cluster.psql(half_dropped) == "", told
         check_service_runs(shop)
     assert shop.temporary_files() == []
     assert shop.cat_lines("old") == shop.old
