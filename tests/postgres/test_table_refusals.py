@@ -123,6 +123,32 @@ def test_an_event_trigger_that_freezes_definitions_is_named_and_its_switch(
     assert tables_now(repo, snapshot, server_of(database), "t").rows == 1
 
 
+def test_a_role_that_may_not_turn_event_triggers_off_is_told_of_them_and_of_rights(
+    repo: Repository, database: Database
+) -> None:
+    role, other = f"app_{database.name}", f"other_{database.name}"
+    database.psql(
+        f"CREATE ROLE {role} LOGIN; CREATE ROLE {other};"
+        f" GRANT CREATE ON SCHEMA public TO {role}, {other}; CREATE TABLE theirs (a int);"
+        f" ALTER TABLE theirs OWNER TO {other}"
+    )
+    database.cluster.psql(f'ALTER DATABASE "{database.name}" OWNER TO {role}')
+    database.psql("CREATE TABLE t (a int)", user=role)
+    snapshot = commit_database(repo, server_of(database))
+    server = server_of(database, user=role)
+    with pytest.raises(TargetRefused, match=r"must be .*member of role|must be able to SET") as no:
+        tables_now(repo, snapshot, server, "theirs")
+    assert no.value.hint.startswith("Connect as a superuser")
+    database.psql(
+        "CREATE FUNCTION stop_ddl() RETURNS event_trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'frozen'; END$$;"
+        " CREATE EVENT TRIGGER halt ON ddl_command_start EXECUTE FUNCTION stop_ddl()"
+    )
+    with pytest.raises(TargetRefused, match="cannot be made in this database: frozen") as caught:
+        tables_now(repo, snapshot, server, "t")
+    assert "One of its event triggers may say so: halt." in caught.value.detail
+
+
 @pytest.mark.parametrize("tag", ["CREATE TABLE", "ALTER INDEX", "CREATE VIEW", "DROP SCHEMA"])
 def test_an_event_trigger_that_forbids_one_kind_of_change_is_met_in_the_plan(
     repo: Repository, database: Database, tag: str

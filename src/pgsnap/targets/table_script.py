@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pgsnap.dump.rights import Right, as_grantors
-from pgsnap.dump.table_parts import TableName, TableParts, with_names
+from pgsnap.dump.table_parts import TableName, TableParts
 from pgsnap.targets.table_blocks import do
 from pgsnap.targets.table_rights import note_oids, same_rights, without_default_privileges
 from pgsnap.targets.table_swap import (
@@ -86,10 +86,6 @@ class TableScript:
     def proof_of_rights(self) -> str:
         """Return what fails unless the rights are the snapshot's: the last before COMMIT."""
         return same_rights(self.rights, self.names, self.tag)
-
-    def with_names(self, text: str) -> str:
-        """Return SQL of the dump, with the names of what is in the making."""
-        return with_names(text, self.names)
 
     def _is_of_trigger_here(self, text: str) -> bool:
         """Tell whether a partition has what *text* switches: not a trigger of a table above those

@@ -19,6 +19,11 @@ from pgsnap.targets.table_swap import beside_name, rename_all
 from pgsnap.workflows.table_names import by_a_copy, section_text, shown
 
 _UNDEFINED_FUNCTION = "42883"
+_NOT_ALLOWED = "42501"
+# Errors that a function raises itself.
+_RAISED = "P0"
+# Too few resources, a lock that did not come, an end from outside, a serialization failure.
+_BUSY = ("53", "55", "57", "40")
 # Those of pg_dump's that change what definitions mean, or whether they are taken. Not the encoding:
 # the session has its own.
 _SETTING = re.compile(
@@ -45,7 +50,7 @@ def rehearse(
         are_triggers = bool(triggers) and _is_made_without_them(session, script, settings)
         if are_triggers:
             return Findings((_forbidden(error, triggers),))
-        return Findings((_not_made(script, error, snapshot_id),))
+        return Findings((_not_made(script, error, snapshot_id, triggers),))
     if not triggers:
         return Findings()
     also = f"event triggers of the database run as tables are made: {', '.join(triggers)}"
@@ -147,7 +152,9 @@ def _forbidden(error: QueryFailed, triggers: tuple[str, ...]) -> Problem:
     )
 
 
-def _not_made(script: TableScript, error: QueryFailed, snapshot_id: SnapshotId) -> Problem:
+def _not_made(
+    script: TableScript, error: QueryFailed, snapshot_id: SnapshotId, triggers: tuple[str, ...]
+) -> Problem:
     """Return the server's reason, with the names that the tables have in the dump."""
     names = [parts.table for parts in script.parts]
     message, detail = (_by_true_names(script, text) for text in (error.message, error.detail))
@@ -156,12 +163,25 @@ def _not_made(script: TableScript, error: QueryFailed, snapshot_id: SnapshotId) 
             "A check, default, index or policy of it takes the table's own row type, and the"
             f" function is for the rows of the one that is there. {detail}"
         ).strip()
+    elif error.sqlstate[:2] == _RAISED and triggers:
+        detail = f"One of its event triggers may say so: {', '.join(triggers)}. {detail}".strip()
     which = shown(names[0]) if len(names) == 1 else f"{shown(names[0])} and the tables with it"
     return Problem(
         f"{which} cannot be made in this database: {message}",
         detail=detail,
-        hint=by_a_copy(snapshot_id, names[0]),
+        hint=_hint(error, snapshot_id, names[0]),
     )
+
+
+def _hint(error: QueryFailed, snapshot_id: SnapshotId, table: TableName) -> str:
+    """Return the way out, which may be what a function that raised the error says itself."""
+    if error.sqlstate[:2] == _RAISED and error.hint:
+        return error.hint
+    if error.sqlstate == _NOT_ALLOWED:
+        return "Connect as a superuser, or as a member of those who own the table and grant on it."
+    if error.sqlstate[:2] in _BUSY:
+        return "Try again when the server has what it lacks now."
+    return by_a_copy(snapshot_id, table)
 
 
 def _by_true_names(script: TableScript, text: str) -> str:
