@@ -86,7 +86,8 @@ def time_in_name(name: str, zone: tzinfo | None) -> NameTime | Doubt | None:
     hour = _HOUR_ALONE.match(rest) if match["hour"] is None else None
     if hour is not None:
         return Doubt("an hour may follow its date", f"*{_codes(match)}{hour[1]}%H*")
-    if half := _HALF_OF_DAY.match(rest):
+    half = _HALF_OF_DAY.match(rest) if match["hour"] is not None else None
+    if half is not None:
         codes = _codes(match).replace("%H", "%I")
         return Doubt("its clock has twelve hours", f"*{codes}{half[0][:-2]}%p*")
     if word := _ZONE_WORD.match(rest):

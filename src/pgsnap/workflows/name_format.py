@@ -35,15 +35,22 @@ class NameFormat:
         self.text = text
         found: list[str] = []
         pattern = ""
-        for part in re.findall(r"%.?|\*|[^%*]+", text, re.S):
+        parts = re.findall(r"%%|%.?|\*|[^%*]+", text, re.S)
+        for before, part, after in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
             if part == "*":
                 # No number is cut by it.
-                pattern += r"(?:(?<=\d)(?!\d))?.*(?:(?<!\d)(?=\d))?" if pattern else r".*(?<!\d)"
+                pattern += r"(?!\d)" if _is_code(before) else ""
+                pattern += r".*"
+                pattern += r"(?<!\d)" if _is_code(after) else ""
             elif not part.startswith("%") or part == "%%":
                 pattern += re.escape(part.replace("%%", "%"))
             elif part[1:] in _CODES and part[1:] not in found:
                 found.append(part[1:])
-                pattern += f"(?P<{part[1:]}>{_CODES[part[1:]]})"
+                form = _CODES[part[1:]]
+                if _is_code(before) or _is_code(after):
+                    # Without anything between them only their lengths tell them apart.
+                    form = form.replace("{1,2}", "{2}")
+                pattern += f"(?P<{part[1:]}>{form})"
             else:
                 raise _bad(text, f'"{part}" cannot stand there.')
         self._pattern = re.compile(pattern, re.I | re.S)
@@ -68,6 +75,10 @@ class NameFormat:
             return Doubt("it is no time")
         has_clock = parts.get("H") is not None or parts.get("I") is not None
         return at_zone(local, offset, zone, has_clock=has_clock)
+
+
+def _is_code(part: str) -> bool:
+    return part.startswith("%") and part != "%%"
 
 
 def _local(parts: dict[str, str | None]) -> datetime | None:

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pgsnap.errors import UsageError
 from pgsnap.workflows.backup_names import (
@@ -122,6 +124,8 @@ def test_a_time_in_the_hour_that_was_skipped_is_refused() -> None:
         ("*_%Y%m%d_%H%M%S%z", "a_20260131_020305+02:00.dump", (2026, 1, 31, 0, 3, 5)),
         ("100%%_%Y%m%d*", "100%_20260131_77.sql", (2026, 1, 31)),
         ("*%Y%m%d*", "a_120260131.sql", None),
+        ("*%Y%m%d*", "20240101_shop01_020305.sql", (2024, 1, 1)),
+        ("db*%Y-%m-%d*2", "db1-2026-01-31-2.sql", (2026, 1, 31)),
         ("shop_%Y%m%d", "shop_20260131_02.sql", None),
     ],
 )
@@ -140,6 +144,23 @@ def test_a_pattern_reads_a_name_whole(
 def test_a_pattern_that_names_no_date_is_refused(pattern: str) -> None:
     with pytest.raises(UsageError, match="--name-format"):
         NameFormat(pattern)
+
+
+BITS = st.sampled_from(
+    [
+        *("2026", "01", "31", "20260131", "020305", "-", "_", ".", "T", " ", "Z", "UTC", "+0200"),
+        *("-0001", "+05:30", "am", "PM", "CEST", "shop", "v2", ":", "9", "000", "é", ".sql", "@"),
+    ]
+)
+
+
+@given(st.lists(BITS, max_size=9).map("".join))
+def test_any_name_is_read_or_doubted_and_no_number_beside_a_time_is_passed_over(name: str) -> None:
+    found = time_in_name(name, UTC)
+    assert found is None or isinstance(found, Doubt | NameTime)
+    if isinstance(found, NameTime):
+        # However the time is written, the same name with a number behind it is in doubt.
+        assert isinstance(time_in_name(f"{name}_7", UTC), Doubt)
 
 
 def test_an_exported_name_is_read_back_as_the_same_second() -> None:
