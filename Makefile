@@ -57,9 +57,11 @@ test-long: export SNAP_MODEL_STEPS := 3000
 test-long: export SNAP_INTERRUPTS := 200
 test-long: export SNAP_SEQUENCES := 300
 test-long: export SNAP_RACED_COMMITS := 200
+test-long: export SNAP_FUZZ_INPUTS := 10000000
 test-long: export SNAP_SEED ?= 0
 test-long: test-system
 	$(PYTEST) tests/unit/repository/test_next_snapshot.py tests/postgres/test_dump_race_stress.py
+	$(PYTEST) -n 2 --timeout 0 tests/property/test_stored_bytes_fuzzed.py
 
 test-all-versions: $(STAMP)
 	$(BIN)/python -m pgsnap.demo.installing $(WHEELS)

@@ -57,6 +57,7 @@ from pgsnap.workflows.restore_plan import (
     names_database,
     plan_restore,
 )
+from pgsnap.workflows.trust import snapshot_to_run
 from pgsnap.workflows.verdicts import REASON_KEY, SERVER_KEY, VERDICT
 from pgsnap.workflows.verify import verify
 
@@ -112,7 +113,7 @@ class _Drill:
     ) -> None:
         self.repo = repo
         self.snapshot_id = snapshot_id
-        self.snapshot: Snapshot = repo.snapshot(snapshot_id)
+        self.snapshot: Snapshot = snapshot_to_run(repo, snapshot_id)
         self.live = server
         self.options = options
         self.throw_away = throw_away

@@ -63,6 +63,7 @@ from pgsnap.workflows.restore_report import PhaseSeconds, RestoreReport
 from pgsnap.workflows.restore_roles import make_missing_roles
 from pgsnap.workflows.restore_sections import planned_sections
 from pgsnap.workflows.restore_stream import dump_for_psql
+from pgsnap.workflows.trust import snapshot_to_run
 
 
 def restore(
@@ -81,7 +82,7 @@ def restore(
     database is as it was, and the scratch database is gone (or is dropped by the next restore).
     """
     plan.check()
-    snapshot = repo.snapshot(plan.snapshot_id)
+    snapshot = snapshot_to_run(repo, plan.snapshot_id)
     repo.check_present(snapshot)
     return _Restore(repo, plan, server, snapshot, aside, progress).run(safety)
 

@@ -61,7 +61,7 @@ from pgsnap.workflows.retention import safety_tag
 from pgsnap.workflows.server_checks import another_server, check_chain, has_nothing
 from pgsnap.workflows.table_names import extension_sequences, with_rows_of
 from pgsnap.workflows.table_rows import by_way_of_others
-from pgsnap.workflows.trust import check_text, check_trust
+from pgsnap.workflows.trust import check_text, check_trust, snapshot_to_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def plan_restore(
             "--read-only is about the database that is replaced, and --to replaces none"
         )
     _check_clone(options)
-    snapshot = repo.snapshot(snapshot_id)
+    snapshot = snapshot_to_run(repo, snapshot_id)
     options = replace(options, tables=with_rows_of(repo, snapshot, options.tables))
     renamed_to = Chains(repo).renamed_to(snapshot.database)
     database = target_database(snapshot, server.endpoint, options.to, renamed_to)

@@ -19,6 +19,7 @@ from pgsnap.targets.table_swap import LOCK_SECONDS
 from pgsnap.targets.transactions import transaction_of, was_committed
 from pgsnap.workflows.one_transaction import DONE, OneTransaction
 from pgsnap.workflows.rows_plan import RowsOfTable, RowsPlan
+from pgsnap.workflows.trust import snapshot_to_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class _Load(OneTransaction):
         self, repo: Repository, plan: RowsPlan, server: Server, progress: Progress
     ) -> None:
         sections = [section for table in plan.tables for section in table.sections]
-        snapshot = repo.snapshot(plan.snapshot_id)
+        snapshot = snapshot_to_run(repo, plan.snapshot_id)
         super().__init__(
             repo, snapshot, server, plan.database, plan.psql, plan.server, sections, progress
         )

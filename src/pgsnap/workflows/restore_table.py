@@ -36,6 +36,7 @@ from pgsnap.targets.table_ties import means_none_of
 from pgsnap.workflows.one_transaction import DONE, OneTransaction
 from pgsnap.workflows.table_plan import TablesPlan, script_of
 from pgsnap.workflows.table_rows import copied_name
+from pgsnap.workflows.trust import snapshot_to_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class _Load(OneTransaction):
     ) -> None:
         """*go_aside* is called when nothing but the swap is left to do."""
         sections = [section for table in plan.tables for section in table.sections]
-        snapshot = repo.snapshot(plan.snapshot_id)
+        snapshot = snapshot_to_run(repo, plan.snapshot_id)
         super().__init__(
             repo, snapshot, server, plan.database, plan.psql, plan.server, sections, progress
         )

@@ -50,6 +50,7 @@ from pgsnap.workflows.table_needs import read_needs
 from pgsnap.workflows.table_published import check_published, published_by
 from pgsnap.workflows.table_rehearsal import check_writing_triggers, dump_settings, rehearse
 from pgsnap.workflows.table_rows import copied_name, sections_of_rows
+from pgsnap.workflows.trust import snapshot_to_run
 
 SequenceValues: TypeAlias = "dict[str, tuple[int, bool]]"
 
@@ -167,7 +168,7 @@ def plan_tables(
     Raises UsageError, UnknownRevision for a table that the snapshot does not have, ToolMissing,
     ToolVersion, ConnectionFailed. All else that forbids it is in the plan's refusals.
     """
-    snapshot = repo.snapshot(snapshot_id)
+    snapshot = snapshot_to_run(repo, snapshot_id)
     renamed_to = Chains(repo).renamed_to(snapshot.database)
     database = target_database(snapshot, server.endpoint, None, renamed_to)
     definitions = read_definitions(repo, snapshot)

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from pgsnap.model import DatabaseProperties, SectionKind, Snapshot, SourceKind
+from pgsnap.dump.entries import DUMP_BEGIN, DUMP_END, ENTRY
+from pgsnap.model import (
+    OUTSIDE_ROOT,
+    DatabaseProperties,
+    SectionKind,
+    SectionName,
+    Snapshot,
+    SnapshotId,
+    SourceKind,
+)
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
 from pgsnap.sessions.base import Session, ident, literal
@@ -12,7 +22,47 @@ from pgsnap.targets.preflight import Findings, Me, Problem
 
 # What `pg_dump -c` writes before the first entry; a dump without -c has a comment there.
 _DROPS = re.compile(rb"\s*(DROP [^;]*|ALTER TABLE [^;]* DROP [^;]*);")
+_BEGIN_BYTES = 64 * 1024
 _BODY = (SectionKind.PRE_DATA, SectionKind.DATA, SectionKind.POST_DATA)
+
+
+def snapshot_to_run(repo: Repository, snapshot_id: SnapshotId) -> Snapshot:
+    """Return a snapshot whose text is about to be run. Whoever wrote the repository may have
+    written that it is pg_dump's: that is believed only where its text has pg_dump's first lines
+    and its end mark, and its first definitions stand under a header, as of a file that is
+    committed. Raises UnknownRevision, CorruptionError, StoreError."""
+    snapshot = repo.snapshot(snapshot_id)
+    if snapshot.origin.is_pg_dump and not _is_like_pg_dump(repo, snapshot):
+        return replace(snapshot, origin=replace(snapshot.origin, is_pg_dump=False))
+    return snapshot
+
+
+def _is_like_pg_dump(repo: Repository, snapshot: Snapshot) -> bool:
+    first: dict[SectionKind, SectionName] = {}
+    begins = None
+    for section in repo.sections(snapshot):
+        first.setdefault(section.name.kind, section.name)
+        if section.name.kind not in OUTSIDE_ROOT:
+            begins = begins or section.name
+    if begins is None or begins.kind is not SectionKind.PREAMBLE:
+        return False
+    if not DUMP_BEGIN.match(_begin(repo, snapshot, begins)):
+        return False
+    trailer, definitions = first.get(SectionKind.TRAILER), first.get(SectionKind.PRE_DATA)
+    if trailer is None or not DUMP_END.search(_begin(repo, snapshot, trailer)):
+        return False
+    # What `pg_dump -c` writes before its first entry stands at their head.
+    return definitions is None or bool(ENTRY.search(_begin(repo, snapshot, definitions)))
+
+
+def _begin(repo: Repository, snapshot: Snapshot, name: SectionName) -> bytes:
+    """Return the first bytes of a section: a chunk of it."""
+    begin = b""
+    for block in snapshot_stream(repo, snapshot, restrict_key=None, sections=[name]):
+        begin += block
+        if len(begin) >= _BEGIN_BYTES:
+            break
+    return begin
 
 
 def check_text(repo: Repository, snapshot: Snapshot) -> Findings:

@@ -1,0 +1,118 @@
+"""Every parser of stored bytes on bytes that nobody stored: a documented error, or a value.
+
+The stored examples are changed by bytes, by fields and by sizes, and get right checksums again, so
+that what lies behind these is reached. SNAP_FUZZ_INPUTS says how many are tried.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+from collections.abc import Callable
+
+import pytest
+
+from pgsnap.errors import CorruptionError, FormatTooNew
+from pgsnap.format.envelope import CHECKSUM_BYTES, HEAD, ObjectKind, checksum, head, wrap
+from pgsnap.format.manifest import decode_manifest
+from pgsnap.format.origin import decode_origin, encode_origin
+from pgsnap.format.pack import END_MARK, TRAILER, decode_table, read_table
+from pgsnap.format.recipe import decode_children, decode_node, decode_root
+from pgsnap.format.sections import decode_piece
+from pgsnap.format.small import decode_config, decode_note, decode_tag
+from support.examples import ORIGIN, stored
+from support.seeds import SEED
+
+INPUTS = int(os.environ.get("SNAP_FUZZ_INPUTS", "300000"))
+GROWTH_MIB_MAX = 64
+INTERESTING = [0, 1, 2, 0x7F, 0x80, 0xFF, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1]
+WORDS = [b'"', b"\\", b"{", b"}", b"[", b"null", b"-1", b"1e999", b"NaN", b"true", b'"\\u0000"']
+
+
+def _enveloped(kind: ObjectKind, decode: Callable[[bytes], object]) -> Callable[[bytes], object]:
+    """Return a decoder of the record inside, around which the envelope is whole."""
+    return lambda record: decode(wrap(kind, record))
+
+
+def _read_pack(data: bytes) -> object:
+    """Read a pack whose table is *data* and whose checksum is right."""
+    start = head(ObjectKind.PACK)
+    trailer = TRAILER.pack(len(data), checksum(start, data), END_MARK)
+    frames = stored("pack")[len(start) : -TRAILER.size - len(_table())]
+    whole = start + frames + data + trailer
+    return read_table(bytes(32), len(whole), lambda at, size: whole[at : at + size])
+
+
+def _inside(name: str) -> bytes:
+    return stored(name)[HEAD.size : -CHECKSUM_BYTES]
+
+
+def _table() -> bytes:
+    data = stored("pack")
+    size = TRAILER.unpack(data[-TRAILER.size :])[0]
+    return data[-TRAILER.size - size : -TRAILER.size]
+
+
+PARSERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
+    "config": (_inside("config"), _enveloped(ObjectKind.CONFIG, decode_config)),
+    "manifest": (_inside("manifest"), _enveloped(ObjectKind.MANIFEST, decode_manifest)),
+    "tag": (_inside("tag"), _enveloped(ObjectKind.TAG, lambda data: decode_tag(data, "a tag"))),
+    "note": (_inside("note"), _enveloped(ObjectKind.NOTE, lambda data: decode_note(data, "it"))),
+    "origin": (encode_origin(ORIGIN), lambda data: decode_origin(data, "it")),
+    "recipe root": (stored("recipe-root"), lambda data: decode_root(data, "it")),
+    "recipe node": (stored("recipe-node"), lambda data: decode_node(data, 2)),
+    "children": (stored("recipe-node"), lambda data: decode_children(data, 2)),
+    "section table": (stored("section"), lambda data: list(decode_piece(data))),
+    "pack table": (_table(), lambda data: decode_table(data, bytes(32), "it")),
+    "pack": (_table(), _read_pack),
+    "envelope": (stored("manifest"), decode_manifest),
+}
+
+
+def changed(chance: random.Random, data: bytes) -> bytes:
+    """Return *data* with a few changes."""
+    found = bytearray(data)
+    for _ in range(chance.choice((1, 1, 1, 2, 5))):
+        at = chance.randrange(len(found) + 1)
+        kind = chance.randrange(7)
+        if kind == 0 and found:
+            found[at % len(found)] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            del found[at : at + chance.choice((1, 4, 8, 40))]
+        elif kind == 2:
+            found[at:at] = chance.randbytes(chance.choice((1, 2, 6, 33)))
+        elif kind == 3:
+            found[at:at] = found[at : at + chance.choice((6, 20, 100))]
+        elif kind == 4:
+            value = chance.choice(INTERESTING)
+            size = chance.choice([size for size in (1, 2, 4, 8) if value < 256**size])
+            found[at : at + size] = value.to_bytes(size, "little")
+        elif kind == 5:
+            found[at : at + chance.choice((0, 1, 4))] = chance.choice(WORDS)
+        else:
+            del found[at:]
+    return bytes(found)
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_bytes_that_nobody_stored_give_a_documented_error_or_a_value(name: str) -> None:
+    data, parse = PARSERS[name]
+    parse(data)
+    chance = random.Random(f"{SEED} {name}")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    parsed = refused = 0
+    for _ in range(max(INPUTS // len(PARSERS), 1)):
+        made = changed(chance, data)
+        try:
+            parse(made)
+            parsed += 1
+        except (CorruptionError, FormatTooNew):
+            refused += 1
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            pytest.fail(f"{type(error).__name__}: {error} of {made.hex()}")
+    # Both sides of every check are reached.
+    assert refused
+    assert parsed or name == "envelope"
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < GROWTH_MIB_MAX * 1024
