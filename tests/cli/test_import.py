@@ -202,6 +202,7 @@ def test_a_name_whose_time_is_not_certain_is_refused_with_what_reads_it(
 ABOVE = b"pg_dump: warning: there are circular foreign-key constraints on this table:\n"
 WRAPPED = {
     "messages above": (ABOVE + b"pg_dump: detail: t\n\n" + dump(1, 2, 3), "2 lines above"),
+    "comments above": (b"-- nightly, by pg_dump: all of it\n" + dump(1, 2, 3), "1 lines above"),
     "padded gzip": (gzip.compress(dump(1, 2, 3)) + bytes(2_000_000), ""),
     "gzip in gzip": (gzip.compress(gzip.compress(dump(1, 2, 3))), ""),
     "gzip in zstd": (zstandard.ZstdCompressor().compress(gzip.compress(dump(1, 2, 3))), ""),

@@ -16,7 +16,7 @@ _MESSAGE = re.compile(
     rb"\s*(?:(?:\S*/)?pg_dump(?:\.exe)?: .*|Password(?: for user .*)?: ?|--.*)?\Z"
 )
 # Those of `pg_dump --verbose` go on to the dump's end, in the middle of its lines.
-_GOES_ON = re.compile(rb"\s*(?:\S*/)?pg_dump(?:\.exe)?: (?!warning|detail|hint)", re.M)
+_GOES_ON = re.compile(rb"^\s*(?:\S*/)?pg_dump(?:\.exe)?: (?!warning|detail|hint)", re.M)
 
 
 def without_messages(blocks: Iterator[bytes], name: str, notices: list[str]) -> Iterator[bytes]:
