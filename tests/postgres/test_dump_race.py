@@ -124,6 +124,13 @@ def counting(database: Database, user: str | None = None) -> tuple[Server, list[
     return Server(server_of(database, user=user).endpoint, runner), runner.starts
 
 
+def wait_until_gone(database: Database, which: str) -> None:
+    """Backends end a moment after their clients."""
+    deadline = time.monotonic() + 10
+    while database.psql(f"SELECT count(*) FROM pg_stat_activity WHERE {which}") != "0":
+        assert time.monotonic() < deadline
+
+
 def test_tables_that_change_at_every_attempt_are_named_and_nothing_is_passed_on(
     database: Database,
 ) -> None:
@@ -139,11 +146,7 @@ def test_tables_that_change_at_every_attempt_are_named_and_nothing_is_passed_on(
     source.abandon()
     assert "public.l" in caught.value.message
     assert starts == ["pg_dump"] * DUMP_ATTEMPTS
-    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'snap%'"
-    deadline = time.monotonic() + 10
-    # Backends end a moment after their clients.
-    while database.psql(left) != "0":
-        assert time.monotonic() < deadline
+    wait_until_gone(database, "application_name LIKE 'snap%'")
 
 
 def test_a_large_dump_begins_anew_before_anything_of_it_is_passed_on(database: Database) -> None:
@@ -235,6 +238,7 @@ def test_a_role_that_may_have_one_connection_is_told_at_the_end(database: Databa
         before = database.dump()
         assert dumped(PostgresSource(server, with_globals=False)) == before
         assert starts == ["pg_dump"] * 2
+        wait_until_gone(database, "usename = 'alone'")
         source = PostgresSource(server, with_globals=False)
         with (
             ddl_in_the_gap(server_of(database), CHANGES["a column's type is altered"]),
@@ -242,6 +246,7 @@ def test_a_role_that_may_have_one_connection_is_told_at_the_end(database: Databa
         ):
             dumped(source)
         assert "public.l" in caught.value.message
+        wait_until_gone(database, "usename = 'alone'")
         assert dumped_again(source) == database.dump()
     finally:
         database.psql("DROP OWNED BY alone; DROP ROLE alone")

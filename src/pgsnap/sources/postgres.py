@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -43,6 +44,8 @@ from pgsnap.sources.hindrances import find_hindrances
 from pgsnap.sources.parts import part_options
 from pgsnap.sources.properties import read_properties, read_server
 
+# A role may have one connection only, and the one before may take a moment to be gone.
+_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4)
 _IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
@@ -204,11 +207,15 @@ class PostgresSource:
                 self._server.terminate(self._application)
 
     def _connect(self) -> Session:
-        try:
-            return self._server.connect(self._database)
-        except ConnectionFailed as error:
-            explain(error, self._server, self._database)
-            raise
+        for pause in (*_PAUSES_SECONDS, None):
+            try:
+                return self._server.connect(self._database)
+            except ConnectionFailed as error:
+                if pause is None:
+                    explain(error, self._server, self._database)
+                    raise
+            time.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
 
     def _place(self, host: str) -> str:
         """Return where the database was, for whoever reads the snapshot later."""
