@@ -35,6 +35,7 @@ help:
 	@echo 'make lint               ruff and mypy'
 	@echo 'make format             let ruff lay out the code'
 	@echo 'make bench              all benchmarks; make bench-commit, bench-read, bench-memory, bench-chunking run one;'
+	@echo '                        make bench-many: 20,000 snapshots; make bench-tables: 200,000 tables;'
 	@echo '                        make bench-storage, which is not part of it, stores 30 versions of 520 MB'
 	@echo 'make clean              remove what make has made'
 
