@@ -13,7 +13,7 @@ from pgsnap.repository.index_connection import IndexConnection, IndexDamaged
 
 # Some tenths of a second: SQLite lets Python's other threads run before each row.
 LONG = """
-WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 300000)
+WITH RECURSIVE numbers (n) AS (SELECT began() UNION ALL SELECT n + 1 FROM numbers WHERE n < 300000)
 SELECT n FROM numbers
 """
 
@@ -24,13 +24,15 @@ def test_it_is_not_closed_in_the_middle_of_a_query(tmp_path: Path) -> None:
         found: list[object] = []
         began = threading.Event()
 
-        def look(
-            connection: IndexConnection = connection,
-            found: list[object] = found,
-            began: threading.Event = began,
-        ) -> None:
+        def begin(began: threading.Event = began) -> int:
             began.set()
+            return 1
+
+        def look(connection: IndexConnection = connection, found: list[object] = found) -> None:
             found += connection.query(LONG)
+
+        with connection.transaction() as inner:
+            inner.create_function("began", 0, begin)
 
         thread = threading.Thread(target=look)
         thread.start()
