@@ -16,6 +16,7 @@ from pgsnap.errors import SnapError
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore import restore
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
+from pgsnap.workflows.restore_table import restore_tables
 from pgsnap.workflows.undo import plan_undo, undo
 from support.databases import Database, new_name
 from support.drilling import drill_now, failures
@@ -24,7 +25,9 @@ from support.restoring import (
     commit_database,
     databases_like,
     new_repository,
+    plan_of_tables,
     server_of,
+    tables_now,
 )
 
 
@@ -50,6 +53,14 @@ def owned(database: Database) -> str:
         f"CREATE TABLE t (a int); INSERT INTO t VALUES (1); ALTER TABLE t OWNER TO {role}"
     )
     return role
+
+
+def wait_until_gone(database: Database, role: str) -> None:
+    """Backends end a moment after their clients, and count until then."""
+    deadline = time.monotonic() + 10
+    mine = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'"
+    while database.psql(mine) != "0":
+        assert time.monotonic() < deadline
 
 
 def refusals(repo: Repository, snapshot: bytes, database: Database, user: str) -> list[str]:
@@ -95,6 +106,55 @@ def test_a_drill_works_with_as_many_connections_as_its_plan_asks_for(
     database.psql(f"ALTER ROLE {role} CONNECTION LIMIT 4")
     assert failures(drill_now(repo, snapshot, server, tmp_path)) == {}
     assert databases_like(database, f"{database.name}\\_\\_snap\\_%") == []
+
+
+def test_a_restore_of_a_table_works_with_as_many_connections_as_its_plan_asks_for(
+    repo: Repository, database: Database
+) -> None:
+    role = owned(database)
+    server = server_of(database, user=role)
+    snapshot = commit_database(repo, server)
+    database.psql(f"ALTER ROLE {role} CONNECTION LIMIT 1")
+    wait_until_gone(database, role)
+    [problem] = plan_of_tables(repo, snapshot, server, "t", replace=True).refusals
+    assert "CONNECTION LIMIT 1, and 2 are needed" in problem.message
+    assert f'ALTER ROLE "{role}" CONNECTION LIMIT 2;' in problem.hint
+    database.psql(f"ALTER ROLE {role} CONNECTION LIMIT 2")
+    # Of its own database it needs one.
+    database.psql(f"ALTER DATABASE {database.name} CONNECTION LIMIT 1")
+    plan = plan_of_tables(repo, snapshot, server, "t", replace=True)
+    assert plan.refusals == ()
+    report = restore_tables(repo, plan, server, safety=lambda: commit_database(repo, server))
+    assert report.rows == 1
+    assert report.safety is not None
+
+
+def test_a_restore_of_a_table_of_the_database_that_it_is_looked_after_from_needs_two_of_it(
+    repo: Repository, own: Database
+) -> None:
+    role = new_name("owner")
+    postgres = Database(own.cluster, "postgres")
+    postgres.psql(
+        f"CREATE ROLE {role} LOGIN; GRANT CREATE ON DATABASE postgres TO {role};"
+        f"CREATE SCHEMA own AUTHORIZATION {role}; CREATE TABLE own.t AS SELECT 1 AS a;"
+        f"ALTER TABLE own.t OWNER TO {role}"
+    )
+    server = server_of(postgres, user=role)
+    snapshot = commit_database(repo, server)
+    postgres.psql("ALTER DATABASE postgres CONNECTION LIMIT 1")
+    wait_until_gone(own, role)
+    [problem] = plan_of_tables(repo, snapshot, server, "own.t").refusals
+    assert problem.hint.endswith('ALTER DATABASE "postgres" CONNECTION LIMIT 2;')
+    postgres.psql("ALTER DATABASE postgres CONNECTION LIMIT 2")
+    assert tables_now(repo, snapshot, server, "own.t").rows == 1
+    # The server's own limit, of which the plan has one itself.
+    most = int(own.psql("SHOW max_connections"))
+    reserved = int(own.psql("SHOW superuser_reserved_connections"))
+    postgres.psql("ALTER DATABASE postgres CONNECTION LIMIT -1")
+    wait_until_gone(own, role)
+    with taken(own, most - reserved - 1):
+        [problem] = plan_of_tables(repo, snapshot, server, "own.t", replace=True).refusals
+    assert "the server has 1 connections left, and 2 are needed" in problem.message
 
 
 def test_a_database_and_a_server_with_too_few_connections_are_told_in_the_plan(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pgsnap.sessions.base import Session, ident
+from collections.abc import Mapping
+
+from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.preflight import Findings, Me, Problem
 
 RESTORE_CONNECTIONS = 3
@@ -10,6 +12,8 @@ RESTORE_CONNECTIONS = 3
 after it, or of the swap."""
 UNDO_CONNECTIONS = 2
 """That an undo needs at once, for the swap."""
+TABLE_CONNECTIONS = 2
+"""That a restore of single tables needs at once: psql's, and one that looks after it."""
 
 _OTHERS = (
     "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a"
@@ -21,11 +25,29 @@ _OTHERS = (
 
 
 def check_connections(session: Session, me: Me, needed: int) -> Findings:
-    """Return which limit leaves fewer than *needed* connections to *session*'s database: the
-    server's, the database's or our role's. Of superusers only the server's holds."""
+    """Return which limit leaves fewer than *needed* connections to *session*'s database, from
+    which others are renamed: the server's, the database's or our role's. Of superusers only the
+    server's holds."""
+    ((name,),) = session.query("SELECT pg_catalog.current_database()")
+    return _check(session, me, needed, {name or "": needed}, ", from which others are renamed,")
+
+
+def check_table_connections(session: Session, me: Me, database: str) -> Findings:
+    """Return which limit leaves too few connections for a restore of single tables of *database*,
+    to which *session* is: one to it, as this one, and one to the database postgres."""
+    both = {database: TABLE_CONNECTIONS} if database == "postgres" else {}
+    return _check(session, me, TABLE_CONNECTIONS, both, "")
+
+
+def _check(
+    session: Session, me: Me, needed: int, databases: Mapping[str, int], what_for: str
+) -> Findings:
     problems = [_check_server(session, me, needed)]
     if not me.is_superuser:
-        problems += [_check_role(session, me, needed), _check_database(session, needed)]
+        problems.append(_check_role(session, me, needed))
+        problems += [
+            _check_database(session, name, what_for, each) for name, each in databases.items()
+        ]
     return Findings(tuple(problem for problem in problems if problem is not None))
 
 
@@ -46,7 +68,7 @@ def _check_server(session: Session, me: Me, needed: int) -> Problem | None:
     if free >= needed:
         return None
     return Problem(
-        f"the server has {max(free, 0)} connections left, and {needed} are needed at once",
+        f"the server has {max(free, 0)} connections left, and {_are(needed)} needed at once",
         detail=f"max_connections is {most}"
         + (f", {kept_back} of them kept for others." if kept_back else "."),
         hint="End sessions that are idle, or raise max_connections.",
@@ -61,14 +83,14 @@ def _check_role(session: Session, me: Me, needed: int) -> Problem | None:
     return _limited(f"the role {me.name}", f"ALTER ROLE {ident(me.name)}", limit, used, needed)
 
 
-def _check_database(session: Session, needed: int) -> Problem | None:
-    ((limit, name),) = session.query(
-        "SELECT datconnlimit, datname FROM pg_catalog.pg_database"
-        " WHERE datname = pg_catalog.current_database()"
+def _check_database(session: Session, name: str, what_for: str, needed: int) -> Problem | None:
+    is_it = f" OPERATOR(pg_catalog.=) {literal(name)}"
+    ((limit,),) = session.query(
+        f"SELECT datconnlimit FROM pg_catalog.pg_database WHERE datname{is_it}"
     )
-    used = _count(session, " AND a.datname = pg_catalog.current_database()")
-    what = f"the database {name}, from which others are renamed,"
-    return _limited(what, f"ALTER DATABASE {ident(name or '')}", limit, used, needed)
+    used = _count(session, f" AND a.datname{is_it}")
+    what = f"the database {name}{what_for}"
+    return _limited(what, f"ALTER DATABASE {ident(name)}", limit, used, needed)
 
 
 def _limited(what: str, alter: str, limit: str | None, used: int, needed: int) -> Problem | None:
@@ -76,10 +98,14 @@ def _limited(what: str, alter: str, limit: str | None, used: int, needed: int) -
     if most < 0 or most - used >= needed:
         return None
     return Problem(
-        f"{what} has CONNECTION LIMIT {most}, and {needed} are needed at once",
+        f"{what} has CONNECTION LIMIT {most}, and {_are(needed)} needed at once",
         detail=f"{used} others are open." if used else "",
         hint=f"Raise it: {alter} CONNECTION LIMIT {max(needed + used, most)};",
     )
+
+
+def _are(number: int) -> str:
+    return f"{number} is" if number == 1 else f"{number} are"
 
 
 def _count(session: Session, where: str) -> int:

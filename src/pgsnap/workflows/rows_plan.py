@@ -18,6 +18,7 @@ from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
+from pgsnap.targets.connections import check_table_connections
 from pgsnap.targets.extension_tables import (
     configuration_of,
     count_rows,
@@ -108,6 +109,7 @@ def plan_rows(
         info = read_server(session)
         findings = check_snapshot(session, snapshot)
         findings += Findings(tuple(check_read_only_default(session, me, database)))
+        findings += check_table_connections(session, me, database)
         live = {name: look_at_table(session, name) for name in options.tables}
         tables = []
         for name in (name for name in sections if name in live):

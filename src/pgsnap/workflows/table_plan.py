@@ -24,6 +24,7 @@ from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
+from pgsnap.targets.connections import check_table_connections
 from pgsnap.targets.live_table import LiveTable, live_partitions, look_at_table
 from pgsnap.targets.naming import new_token
 from pgsnap.targets.preflight import Findings, Me, Problem, refuse, who_am_i
@@ -191,6 +192,7 @@ def plan_tables(
         findings = check_snapshot(session, snapshot) + needs.findings
         findings += check_strings(repo, snapshot, info.major)
         findings += Findings(tuple(check_rights(session, me, database)))
+        findings += check_table_connections(session, me, database)
         for table in tables:
             found = check_parts(snapshot_id, table.parts, table.sections)
             findings += Findings(tuple(found))
