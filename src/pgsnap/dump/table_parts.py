@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     re.S,
 )
 _INHERITS = re.compile(r"^INHERITS \(", re.M)
+_PARTITIONED = re.compile(r"^PARTITION BY (?:RANGE|LIST|HASH) \(", re.M)
 # What a comment may be on, besides tables and columns: the first two names tell.
 _COMMENT_ON_PART = re.compile(
     rf"COMMENT ON (?:CONSTRAINT|TRIGGER|POLICY|RULE) {_WORD} ON ({_CHAIN}) IS "
@@ -82,6 +83,10 @@ class TableParts:
     attach: tuple[str, ...] = ()
     with_parent: tuple[str, ...] = ()
     obstacle: str = ""
+
+    def holds_rows(self) -> bool:
+        """Tell whether it has rows of its own: a partitioned table has none."""
+        return not any(_PARTITIONED.search(text) for text in self.before)
 
     def schemas(self) -> dict[str, None]:
         """Return the schemas of all that has a name of its own, the table's first."""

@@ -48,6 +48,21 @@ def check_parts(
     return [Problem(reason, hint=by_a_copy(snapshot_id, parts.table)) for reason in reasons]
 
 
+def check_left_out(parts: TableParts, sections: Iterable[Section]) -> list[Problem]:
+    """Return that a table would be made empty because the dump left its rows out: of one that had
+    none a dump has a section all the same."""
+    if any(True for _ in sections) or parts.obstacle or not parts.holds_rows():
+        return []
+    return [
+        Problem(
+            f"the snapshot was made without the rows of {shown(parts.table)}",
+            detail="It would be made empty.",
+            hint="Take it from a snapshot that has them. Beside the live one (leave out --replace)"
+            " it is made without rows.",
+        )
+    ]
+
+
 def partition_alone(snapshot_id: SnapshotId, table: TableName) -> Problem:
     """Return why a partition does not take the place of another."""
     return Problem(

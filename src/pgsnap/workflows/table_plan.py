@@ -17,7 +17,7 @@ from pgsnap.dump.table_parts import (
     tables_of,
 )
 from pgsnap.dump.table_tree import below_of, partitions_below, with_all_below
-from pgsnap.model import Section, SectionKind, ServerInfo, Snapshot, SnapshotId
+from pgsnap.model import Section, SectionKind, ServerInfo, SnapshotId
 from pgsnap.repository.label_chains import Chains
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Tool
@@ -36,6 +36,7 @@ from pgsnap.workflows.restore_strings import check_strings
 from pgsnap.workflows.server_checks import another_server, check_chain
 from pgsnap.workflows.table_checks import (
     check_dependents,
+    check_left_out,
     check_live,
     check_parts,
     check_place,
@@ -229,7 +230,7 @@ def plan_tables(
         options=options,
         tables=tables,
         aside=aside,
-        warnings=findings.warnings + tuple(_told(definitions, snapshot, tables, options)),
+        warnings=findings.warnings + tuple(_told(definitions, tables, options)),
         refusals=findings.problems,
         psql=psql,
         sequences=sequences,
@@ -333,6 +334,8 @@ def _found(
     is_alone = is_whole and bool(parts.attach)
     if options.replace and is_alone:
         problems.append(partition_alone(snapshot_id, parts.table))
+    if options.replace:
+        problems += check_left_out(parts, table.sections)
     told: tuple[str, ...] = ()
     if table.live is not None:
         problems += check_live(me, table.live, is_whole=is_whole and not is_alone)
@@ -352,7 +355,6 @@ def _found(
 
 def _told(
     definitions: Definitions,
-    snapshot: Snapshot,
     tables: Sequence[TablePlan],
     options: TableOptions,
 ) -> Iterator[str]:
@@ -363,8 +365,8 @@ def _told(
     made = {table.parts.table for table in tables}
     for table in tables:
         name = shown(table.parts.table)
-        if snapshot.origin.excluded_table_data and not table.sections:
-            yield f"the snapshot may have been made without the rows of {name}"
+        if not options.replace and check_left_out(table.parts, table.sections):
+            yield f"the snapshot was made without the rows of {name}: it is made empty"
         if table.parts.attach and table.parent is None:
             yield f"{name} is a partition: what is made of it is a table of its own"
     heirs = [name for name in with_all_below(definitions, made) if name not in made]
