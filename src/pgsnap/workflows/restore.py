@@ -20,6 +20,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
+from pgsnap.targets.analyzing import analyze
 from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.dropping import drop_database
 from pgsnap.targets.dumptext import understands_restrict
@@ -299,11 +300,9 @@ class _Restore:
         if not self.plan.options.analyze:
             return
         self.progress.phase("analyze")
-        with (
-            self._timed("analyze"),
-            server.connect(scratch.name, application_name(self.token)) as session,
-        ):
-            session.execute("ANALYZE")
+        ours = application_name(self.token)
+        with self._timed("analyze"), server.connect(scratch.name, ours) as session:
+            self.warnings += analyze(session)
 
     def _look_again(self, server: Server, scratch: Scratch) -> None:
         """Nothing is left to run: what is there now is what will be there."""
