@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pgsnap.errors import RestoreFailed, SourceError, TargetRefused
+from pgsnap.format.manifest import encode_manifest, snapshot_id
+from pgsnap.model import SnapshotId
+from pgsnap.repository.layout import snapshot_name
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore_plan import RestoreOptions
 from support.databases import Database
@@ -44,6 +48,43 @@ def test_foreign_sql_is_refused_without_trust(
     with pytest.raises(TargetRefused, match="pg_dump did not write") as caught:
         restore_now(repo, snapshot, server_of(shop, tcp=True))
     assert "--trust-sql" in caught.value.hint
+
+
+def claimed_to_be_pg_dumps(repo: Repository, path: Path, text: str) -> SnapshotId:
+    """Commit SQL of somebody's own, and write a manifest that says that pg_dump wrote it."""
+    honest = commit_file(repo, path, text)
+    snapshot = repo.snapshot(honest)
+    assert not snapshot.origin.is_pg_dump
+    origin = replace(snapshot.origin, is_pg_dump=True, tool="pg_dump (PostgreSQL) 17.6")
+    data = encode_manifest(replace(snapshot, origin=origin, message="by a stranger"))
+    file = repo.path / snapshot_name(snapshot_id(data))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+    return snapshot_id(data)
+
+
+@pytest.mark.parametrize("ends", ["", "--\n-- PostgreSQL database dump complete\n--\n\n"])
+def test_a_manifest_that_claims_to_be_pg_dumps_makes_no_sql_trusted(
+    repo: Repository, shop: Database, tmp_path: Path, ends: str
+) -> None:
+    text = (
+        "CREATE TABLE who AS SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb AS may"
+        f" FROM pg_roles WHERE rolname = session_user;\n{ends}"
+    )
+    snapshot = claimed_to_be_pg_dumps(repo, tmp_path / "x.sql", text)
+    with Repository.open(repo.path) as opened:
+        server = server_of(shop, tcp=True)
+        with pytest.raises(TargetRefused, match="pg_dump did not write") as caught:
+            restore_now(opened, snapshot, server)
+        assert "--trust-sql" in caught.value.hint
+        assert shop.psql("SELECT count(*) FROM precious") == "0"
+        restore_now(opened, snapshot, server, TRUST)
+        name, may = shop.psql("SELECT rolname, may FROM who").split("|")
+        assert name.startswith("snap_load_")
+        assert may == "f"
+        assert shop.psql("SELECT tableowner FROM pg_tables WHERE tablename = 'who'") == (
+            f"owns_{shop.name}"
+        )
 
 
 def test_trusted_sql_is_restored_and_belongs_to_the_databases_owner(
