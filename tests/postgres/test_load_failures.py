@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from pgsnap.errors import RestoreFailed
 from pgsnap.repository.repository import Repository
+from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from support.databases import Database, new_name
 from support.restoring import (
     commit_database,
@@ -37,14 +39,79 @@ def failure(repo: Repository, database: Database) -> RestoreFailed:
     return caught.value
 
 
-def test_a_generated_column_that_draws_from_a_sequence_is_explained(
+DRAWN = (
+    "CREATE SEQUENCE {sequence}; CREATE FUNCTION numbered({arguments}) RETURNS text LANGUAGE"
+    " {language} AS $$ {body} $$;"
+    "CREATE TABLE bill (note text, no text GENERATED ALWAYS AS (public.numbered({values}))"
+    " STORED); INSERT INTO bill (note) VALUES ('a')"
+)
+IN_SQL = "SELECT 'N' || nextval('public.{sequence}'::regclass)"
+IN_PLPGSQL = "BEGIN RETURN 'N' || nextval('public.{sequence}'::regclass); END"
+
+
+@pytest.mark.parametrize(
+    ("sequence", "language", "takes_a_column", "is_certain"),
+    [
+        ("zz_numbers", "sql IMMUTABLE", False, True),
+        ("zz_numbers", "sql IMMUTABLE", True, True),
+        ("aa_numbers", "sql IMMUTABLE", True, False),
+        ("zz_numbers", "sql IMMUTABLE SET search_path = public", True, False),
+        ("zz_numbers", "sql IMMUTABLE SECURITY DEFINER", True, False),
+        ("zz_numbers", "plpgsql IMMUTABLE", True, False),
+    ],
+)
+def test_a_generated_column_that_draws_from_a_sequence_is_told_in_the_plan(
+    repo: Repository,
+    database: Database,
+    sequence: str,
+    language: str,
+    takes_a_column: bool,
+    is_certain: bool,
+) -> None:
+    body = (IN_PLPGSQL if language.startswith("plpgsql") else IN_SQL).format(sequence=sequence)
+    database.psql(
+        DRAWN.format(
+            sequence=sequence,
+            language=language,
+            body=body,
+            arguments="text" if takes_a_column else "",
+            values="note" if takes_a_column else "",
+        )
+    )
+    server = server_of(database)
+    plan = plan_restore(repo, commit_database(repo, server), server, RestoreOptions())
+    told = [warning for warning in plan.warnings if "public.bill.no" in warning]
+    if is_certain:
+        [problem] = plan.refusals
+        assert problem.message == "the generated column public.bill.no cannot be made again"
+        assert f"public.{sequence}" in problem.detail
+        assert told == []
+    else:
+        assert plan.refusals == ()
+        [warning] = told
+        assert "calls public.numbered" in warning
+    # It is as psql finds it.
+    copy = Database(database.cluster, f"{database.name}_copy")
+    database.cluster.create_database(copy.name)
+    fails = pytest.raises(AssertionError, match=f"public.{sequence}")
+    try:
+        with fails if is_certain else nullcontext():
+            copy.restore(database.dump())
+    finally:
+        database.cluster.drop_database(copy.name)
+
+
+def test_a_generated_column_whose_function_cannot_be_looked_into_is_explained(
     repo: Repository, database: Database
 ) -> None:
     database.psql(
-        "CREATE SEQUENCE zz_numbers; CREATE FUNCTION numbered() RETURNS text LANGUAGE sql IMMUTABLE"
-        " AS $$ SELECT 'N' || nextval('public.zz_numbers'::regclass) $$;"
-        "CREATE TABLE bill (note text, no text GENERATED ALWAYS AS (public.numbered()) STORED);"
-        "INSERT INTO bill (note) VALUES ('a')"
+        DRAWN.format(
+            sequence="zz_numbers",
+            language="plpgsql IMMUTABLE",
+            body=IN_PLPGSQL.format(sequence="zz_numbers"),
+            arguments="",
+            values="",
+        )
     )
     error = failure(repo, database)
     assert "public.zz_numbers" in error.message

@@ -5,9 +5,10 @@ Changes nothing on the server: whether we may make event triggers is tried and r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pgsnap.dump.drawing import GENERATED, DrawnColumn, drawn_columns
 from pgsnap.dump.entries import decode
 from pgsnap.dump.entry_stream import entries
 from pgsnap.errors import QueryFailed
@@ -60,7 +61,8 @@ def check_definitions(
     if not snapshot.origin.is_pg_dump:
         return Findings()
     found = read_definitions(repo, snapshot)
-    findings = _check_event_triggers(session, me, found.event_triggers)
+    findings = _check_drawn(_read_drawn(repo, snapshot))
+    findings += _check_event_triggers(session, me, found.event_triggers)
     findings += _check_subscribers(session, me, found.subscriptions)
     if found.subscriptions and not scratch:
         findings += Findings(
@@ -78,6 +80,49 @@ def check_definitions(
             )
         )
     return findings
+
+
+def _read_drawn(repo: Repository, snapshot: Snapshot) -> tuple[DrawnColumn, ...]:
+    names = [s.name for s in repo.sections(snapshot) if s.name.kind is SectionKind.PRE_DATA]
+
+    def blocks() -> Iterator[bytes]:
+        return snapshot_stream(repo, snapshot, restrict_key=None, sections=names)
+
+    # Most dumps have no such columns, and looking for a word is much cheaper than their entries.
+    before = b""
+    for block in blocks():
+        if GENERATED in before + block:
+            return drawn_columns(entries(blocks()), snapshot.origin.client_encoding)
+        before = block[-len(GENERATED) :]
+    return ()
+
+
+def _check_drawn(columns: Sequence[DrawnColumn]) -> Findings:
+    """Return which of *columns* make a load fail, and which may get other values by it."""
+    later = {c.column: c for c in columns if c.later}
+    problems = tuple(
+        Problem(
+            f"the generated column {name} cannot be made again",
+            detail=f"It calls {each.function}, which draws from the sequence {each.later}, and the"
+            " dump makes that one later than the table: psql fails on it, too.",
+            hint="In the source database let a trigger or a default draw the number, then commit"
+            " again. To load this one by hand: snap cat REV, with the sequence made before the"
+            " table.",
+        )
+        for name, each in later.items()
+    )
+    others: dict[str, list[str]] = {}
+    for each in columns:
+        if each.column not in later:
+            others.setdefault(each.function, []).append(each.column)
+    return Findings(
+        problems,
+        tuple(
+            f"the generated column {some(names)} calls {function}, whose body draws from a"
+            " sequence: it may get other values than it had, or the load fails"
+            for function, names in others.items()
+        ),
+    )
 
 
 def _check_event_triggers(session: Session, me: Me, names: Sequence[str]) -> Findings:
