@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from pgsnap.errors import RestoreFailed
+from pgsnap.errors import DumpFailed, RestoreFailed
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.workflows.commit import commit
@@ -89,6 +91,38 @@ def test_what_a_restore_can_make_is_in_no_doubt(
     made = commit(repo, source, database=LABEL, message=use)
     assert source.doubts == ()
     restore_now(repo, made.snapshot_id, server_of(database))
+
+
+def test_a_table_that_somebody_holds_is_not_waited_for(
+    repo: Repository, database: Database
+) -> None:
+    database.psql(
+        "CREATE TABLE word (text text); CREATE TABLE held (text text);"
+        "CREATE FUNCTION reads(text) RETURNS text LANGUAGE sql IMMUTABLE"
+        " AS 'SELECT max(text) FROM public.held'; CREATE INDEX ON word (reads(text))"
+    )
+    source = PostgresSource(server_of(database), lock_wait_timeout_seconds=0.1)
+    done: list[object] = []
+
+    def run() -> None:
+        try:
+            done.append(commit(repo, source, database=LABEL, message="x"))
+        except DumpFailed as error:
+            done.append(error)
+
+    with psycopg.connect(database.dsn) as other:
+        other.execute("LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
+        committing = threading.Thread(target=run, daemon=True)
+        committing.start()
+        committing.join(60)
+        still_waits = committing.is_alive()
+    committing.join()
+    assert not still_waits
+    # Why it failed is for pg_dump to say; of the function nothing is known.
+    (error,) = done
+    assert isinstance(error, DumpFailed)
+    assert "held" in error.detail
+    assert source.doubts == ()
 
 
 def test_of_an_extension_s_function_the_way_out_is_one_of_your_own(

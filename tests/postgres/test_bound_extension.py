@@ -14,6 +14,7 @@ from pgsnap.errors import TargetRefused
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from pgsnap.workflows.verdicts import drilled
+from support.damaging import PLACES, flip
 from support.databases import TEST_SETTINGS, Database, new_name
 from support.drilling import checks_of, drill_now
 from support.extensions import add_extension
@@ -99,6 +100,23 @@ def test_it_is_added_with_its_rows_and_rights_once_the_database_has_its_name(
     assert app.psql(f"SELECT {rights}, has_table_privilege('planner', 'cron.job', 'SELECT')") == (
         "t|t"
     )
+
+
+def test_where_its_rows_are_damaged_the_restore_is_done_and_says_so(
+    repo: Repository, app: Database, tmp_path: Path
+) -> None:
+    commit_database(repo, server_of(app))
+    packs = tmp_path / "repo" / PLACES["pack"]
+    before = set(packs.rglob("*"))
+    app.psql("INSERT INTO cron.job (command) SELECT md5(g::text) FROM generate_series(1, 20000) g")
+    snapshot = commit_database(repo, server_of(app))
+    # By far the largest part of the new pack, which the load itself does not read.
+    (pack,) = (file for file in set(packs.rglob("*")) - before if file.is_file())
+    flip(pack, pack.stat().st_size // 2)
+    app.psql("DELETE FROM item")
+    (warning,) = restore_now(repo, snapshot, server_of(app)).warnings
+    assert "the extension pg_cron could not be added" in warning
+    assert app.psql("SELECT count(*) FROM item") == "10"
 
 
 def test_a_drill_proves_all_else_and_says_what_it_could_not_restore(

@@ -18,6 +18,7 @@ from pgsnap.runners.process import LocalChild
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import ClientKind, Server
+from pgsnap.sources.postgres import PostgresSource
 from support.databases import Database, new_name
 
 CLIENTS: list[ClientKind] = ["psycopg", "psql"]
@@ -256,3 +257,14 @@ def test_a_psql_that_is_killed_is_a_lost_connection(database: Database) -> None:
         session._child.kill()  # type: ignore[attr-defined]
         with pytest.raises(ConnectionFailed, match="was lost"):
             session.query("SELECT 1")
+
+
+def test_a_wrong_password_is_not_tried_again_and_again(own_cluster: Cluster) -> None:
+    right = own_cluster.dsn("app", tcp=True)
+    wrong = Endpoint.parse(right.replace(own_cluster.password, "Geheim-77"), {})
+    source = PostgresSource(Server(wrong, LocalRunner(own_cluster.binaries.bindir)))
+    with pytest.raises(ConnectionFailed):
+        source.open()
+    # Once for each database that might let us in, and once to see whether a setting was the reason.
+    refusals = own_cluster.log_path.read_text().count("password authentication failed")
+    assert 1 <= refusals <= 4

@@ -15,6 +15,7 @@ from pgsnap.workflows.commit import commit
 from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from support.databases import Database
 from support.drilling import drill_now, failures
+from support.extensions import add_extension
 from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
 
 LEFT = (
@@ -54,6 +55,19 @@ def test_what_had_been_dropped_does_not_come_back(
     copy = Database(database.cluster, f"{database.name}_part")
     assert copy.psql(LEFT) == "plpgsql\npublic"
     database.cluster.drop_database(copy.name)
+
+
+def test_with_an_extension_a_database_without_plpgsql_comes_back(
+    repo: Repository, database: Database
+) -> None:
+    name = add_extension(database.cluster, "CREATE TABLE kept_by_it (a int);")
+    database.psql(
+        f'DROP EXTENSION plpgsql; CREATE EXTENSION "{name}";'
+        " CREATE TABLE t AS SELECT 1 AS a; CREATE INDEX ON t (a)"
+    )
+    server = server_of(database)
+    assert restore_now(repo, commit_database(repo, server), server).warnings == ()
+    assert database.psql(LEFT) == f"{name}\npublic"
 
 
 def test_who_may_not_drop_them_is_told_so_in_the_plan(

@@ -52,9 +52,6 @@ class Server:
         """Return the same server with all event triggers off for what connects, as far as our role
         may do that: one on login may write, or refuse us. The endpoint's own database is not asked,
         but where no other lets us in. Raises ConnectionFailed where there is no server."""
-        quiet = self.at(self.endpoint)
-        quiet._options = (*self._options, ("event_triggers", "off"))
-        quiet._may_silence = False
         if self._may_silence is None:
             try:
                 with self._neighbour() as session:
@@ -63,8 +60,16 @@ class Server:
                 if was_never_reached(error):
                     error.message = f"cannot connect to {self.endpoint.display()}"
                     raise
+                quiet = self._quiet()
                 self._may_silence = quiet._is_let_in()
-        return quiet if self._may_silence else self
+                self._version_num = self._version_num or quiet._version_num
+        return self._quiet() if self._may_silence else self
+
+    def _quiet(self) -> Server:
+        made = self.at(self.endpoint)
+        made._options = (*self._options, ("event_triggers", "off"))
+        made._may_silence = False
+        return made
 
     def _neighbour(self) -> Session:
         """Return a session to a database that is not the endpoint's. Raises ConnectionFailed."""
@@ -86,6 +91,11 @@ class Server:
         except ConnectionFailed:
             return False
         return True
+
+    @property
+    def has_let_us_in(self) -> bool:
+        """Whether there was a session of ours already, in whatever database."""
+        return self._version_num is not None
 
     def connect(self, database: str | None = None, application_name: str = "snap") -> Session:
         """Return a new session to *database* (None: the endpoint's). Raises ConnectionFailed."""

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from pgsnap.errors import QueryFailed
-from pgsnap.sessions.base import Session
+from pgsnap.sessions.base import Session, literal
 from pgsnap.words import some
 
 # Who may not use a function or a schema is told so where it matters.
 _NO_RIGHT = "42501"
+# The server locks the tables that a function names. Who waits for one is not worth a commit's time.
+_LOCKED, _LOCK_TIMEOUT = "55P03", "3s"
 _CHECKED_MAX = 500
 _FIRST_USER_OID = 16384
 
@@ -69,7 +71,14 @@ def bare_names(session: Session) -> list[BareName]:
     rows = [tuple(value or "" for value in row) for row in session.query(_USED)]
     found = []
     for (oid, function, extension), group in groupby(rows, key=lambda row: row[:3]):
-        if why := _why_not(session, oid):
+        try:
+            why = _why_not(session, oid)
+        except QueryFailed as error:
+            if error.sqlstate != _LOCKED:
+                raise
+            # Where one is locked others are, and each would be waited for as long.
+            break
+        if why:
             users = some([row[3] for row in group])
             words = (
                 f"a restore will fail at {users}: its function {function} finds what it names by"
@@ -80,10 +89,16 @@ def bare_names(session: Session) -> list[BareName]:
 
 
 def _why_not(session: Session, oid: str) -> str:
-    """Return why the server would not let this function be made here, "" where it would."""
+    """Return why the server would not let this function be made here, "" where it would. Raises
+    QueryFailed where a table that it names is locked."""
     try:
-        session.query(f"SELECT pg_catalog.fmgr_sql_validator({oid})")
+        session.query(
+            f"SET LOCAL lock_timeout = {literal(_LOCK_TIMEOUT)};"
+            f" SELECT pg_catalog.fmgr_sql_validator({oid})"
+        )
     except QueryFailed as error:
+        if error.sqlstate == _LOCKED:
+            raise
         return "" if error.sqlstate == _NO_RIGHT else error.message
     return ""
 

@@ -211,6 +211,9 @@ class PostgresSource:
             try:
                 return self._server.connect(self._database)
             except ConnectionFailed as error:
+                if not self._server.has_let_us_in:
+                    # Some servers lock a role out for a few wrong passwords.
+                    raise
                 if pause is None:
                     explain(error, self._server, self._database)
                     raise

@@ -26,6 +26,11 @@ def dropped_parts(origin: Origin) -> tuple[str, ...]:
     return tuple(part for part, is_gone in lacks.items() if is_gone)
 
 
+def lacks_plpgsql(origin: Origin) -> bool:
+    """Tell whether the new database of a restore has no plpgsql while it is loaded."""
+    return _PLPGSQL in dropped_parts(origin)
+
+
 def check_template_parts(session: Session, me: Me, origin: Origin) -> Findings:
     """Tell what comes back although it had been dropped: not everybody may drop it again."""
     if me.is_superuser:

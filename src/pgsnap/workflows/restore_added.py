@@ -8,7 +8,7 @@ from pgsnap.dump.bound_extension import BoundExtension
 from pgsnap.dump.entries import decode
 from pgsnap.dump.entry_stream import entries
 from pgsnap.dump.volatile import fresh_restrict_key
-from pgsnap.errors import RestoreFailed, SourceError
+from pgsnap.errors import CorruptionError, RestoreFailed, SourceError, StoreError
 from pgsnap.model import Section, SectionKind, SectionName, Snapshot
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
@@ -33,7 +33,7 @@ def add_left_out(
     for extension in plan.extensions.added:
         try:
             _add(repo, snapshot, plan, server, token, extension)
-        except (RestoreFailed, SourceError) as error:
+        except (RestoreFailed, SourceError, StoreError, CorruptionError) as error:
             rows = " ".join(f"--section 'data {'.'.join(table)}'" for table in extension.tables)
             warnings.append(
                 f"the extension {extension.name} could not be added: {error.message}."

@@ -12,6 +12,7 @@ from pgsnap.targets.dumptext import without_unknown_sets
 from pgsnap.targets.event_triggers import quiet_event_triggers
 from pgsnap.targets.requirements import source_major
 from pgsnap.targets.row_order import Table, keep_order, tables_to_keep
+from pgsnap.targets.template_parts import lacks_plpgsql
 from pgsnap.workflows.restore_plan import RestorePlan
 from pgsnap.workflows.restore_sections import planned_sections
 
@@ -65,7 +66,10 @@ def dump_for_psql(
     encoding = snapshot.origin.client_encoding
     blocks = leave_out(blocks, name, _left_out(snapshot, plan), encoding, begins=begins)
     blocks = keep_order(blocks, section, tables_to_keep(sections), empty_tables, encoding)
-    return quiet_event_triggers(blocks, section) if plan.extensions.are_there else blocks
+    # What makes them quiet is written in plpgsql.
+    if plan.extensions.are_there and not lacks_plpgsql(snapshot.origin):
+        return quiet_event_triggers(blocks, section)
+    return blocks
 
 
 def _left_out(snapshot: Snapshot, plan: RestorePlan) -> LeftOut:
