@@ -14,6 +14,7 @@ from pgsnap.model import SnapshotId
 from pgsnap.repository.layout import snapshot_name
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore_plan import RestoreOptions
+from pgsnap.workflows.rows_plan import RowsOptions, plan_rows
 from support.databases import Database
 from support.restoring import commit_file, databases_like, new_repository, restore_now, server_of
 
@@ -77,6 +78,8 @@ def test_a_manifest_that_claims_to_be_pg_dumps_makes_no_sql_trusted(
         with pytest.raises(TargetRefused, match="pg_dump did not write") as caught:
             restore_now(opened, snapshot, server)
         assert "--trust-sql" in caught.value.hint
+        rows = plan_rows(opened, snapshot, server, RowsOptions((("public", "precious"),)))
+        assert any("pg_dump did not write" in problem.message for problem in rows.refusals)
         assert shop.psql("SELECT count(*) FROM precious") == "0"
         restore_now(opened, snapshot, server, TRUST)
         name, may = shop.psql("SELECT rolname, may FROM who").split("|")

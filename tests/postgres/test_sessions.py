@@ -268,3 +268,22 @@ def test_a_wrong_password_is_not_tried_again_and_again(own_cluster: Cluster) -> 
     # Once for each database that might let us in, and once to see whether a setting was the reason.
     refusals = own_cluster.log_path.read_text().count("password authentication failed")
     assert 1 <= refusals <= 4
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_an_address_where_nobody_listens_does_not_hide_the_answer_of_another(
+    own_cluster: Cluster, tmp_path: Path, client: ClientKind
+) -> None:
+    own_cluster.create_database("app")
+    own_cluster.psql(
+        "CREATE ROLE plain LOGIN; REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC"
+    )
+    # As localhost is, where the server listens on one of its two addresses.
+    words = dict(Endpoint.parse(own_cluster.dsn("app"), {}).keywords)
+    folder, port = words["host"], words["port"]
+    dsn = f"host={tmp_path},{folder} port={port},{port} user=plain dbname=app"
+    server = server_of(own_cluster, dsn, client)
+    server.without_event_triggers().connect().close()
+    source = PostgresSource(server)
+    source.open()
+    source.abandon()

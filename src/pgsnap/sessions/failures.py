@@ -127,8 +127,9 @@ def is_answer(error: ConnectionFailed) -> bool:
 
 
 def was_never_reached(error: ConnectionFailed) -> bool:
-    """Return whether there was no server to say anything: nothing else is to be tried there."""
-    return re.search(_NO_SERVER, error.detail) is not None
+    """Return whether there was no server to say anything: nothing else is to be tried there. Of
+    several addresses (localhost has two) one that answers is enough."""
+    return not is_answer(error) and re.search(_NO_SERVER, error.detail) is not None
 
 
 def connection_lost(text: str, endpoint: Endpoint) -> ConnectionFailed:

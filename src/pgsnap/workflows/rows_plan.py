@@ -34,6 +34,7 @@ from pgsnap.workflows.table_checks import check_snapshot
 from pgsnap.workflows.table_names import section_text, shown
 from pgsnap.workflows.table_needs import check_read_only_default
 from pgsnap.workflows.table_rows import rows_by_table
+from pgsnap.workflows.trust import snapshot_to_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def plan_rows(
     Raises UsageError, ToolMissing, ToolVersion, ConnectionFailed. All else that forbids it is in
     the plan's refusals.
     """
-    snapshot = repo.snapshot(snapshot_id)
+    snapshot = snapshot_to_run(repo, snapshot_id)
     renamed_to = Chains(repo).renamed_to(snapshot.database)
     database = target_database(snapshot, server.endpoint, None, renamed_to)
     sections = rows_by_table(repo, snapshot)
