@@ -49,6 +49,7 @@ from pgsnap.workflows.table_checks import (
 from pgsnap.workflows.table_members import check_members
 from pgsnap.workflows.table_names import check_known, read_definitions, section_text, shown
 from pgsnap.workflows.table_needs import read_needs
+from pgsnap.workflows.table_opened import opened
 from pgsnap.workflows.table_published import check_published, published_by
 from pgsnap.workflows.table_rehearsal import check_writing_triggers, dump_settings, rehearse
 from pgsnap.workflows.table_rows import copied_name, sections_of_rows
@@ -211,6 +212,7 @@ def plan_tables(
         for left in aside:
             found = check_live(me, left.live, is_whole=False)
             findings += Findings((*found, *check_set_aside(left.live, left.dependents)))
+        findings += Findings(warnings=tuple(opened(session, made, needs.rights)))
         findings += another_server(snapshot, server.endpoint.display(), info)
         if any(table.live is not None for table in tables):
             findings += check_chain(
