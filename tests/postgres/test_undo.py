@@ -23,6 +23,7 @@ from support.restoring import (
     new_repository,
     restore_now,
     server_of,
+    tables_now,
 )
 
 
@@ -213,3 +214,20 @@ def test_a_swap_that_a_signal_left_in_doubt_is_asked_of_the_server(
     with pytest.raises(Interrupted, match="renamed already"):
         restore(repo, plan_restore(repo, snapshot, server, RestoreOptions()), server)
     assert value(shop) == "1"
+
+
+def test_tables_that_were_restored_by_themselves_since_are_told_before_the_whole_is_undone(
+    repo: Repository, shop: Database
+) -> None:
+    server = server_of(shop)
+    shop.psql("CREATE TABLE x__replaced_2099 (); CREATE TABLE x__replaced_99999999_999999_999 ()")
+    snapshot = commit_database(repo, server)
+    tables_now(repo, snapshot, server, "t", replace=True)
+    before = commit_database(repo, server)
+    restore_now(repo, before, server)
+    assert plan_undo(repo, server, LABEL, with_safety=True).warnings == ()
+    tables_now(repo, snapshot, server, "t", replace=True)
+    later = shop.psql("SELECT max(relname) FROM pg_class WHERE relname LIKE 't\\_\\_replaced%'")
+    (told,) = plan_undo(repo, server, LABEL, with_safety=True).warnings
+    assert told.startswith("tables were restored by themselves since then")
+    assert told.endswith(f"still there, as public.{later.strip()}")

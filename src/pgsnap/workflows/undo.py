@@ -45,6 +45,7 @@ from pgsnap.workflows.kept_notes import (
     read_kept_notes,
 )
 from pgsnap.workflows.restore_plan import names_database
+from pgsnap.workflows.undo_tables import tables_replaced_since
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,9 @@ def plan_undo(
             findings += check_read_only(session, live)
             if with_safety:
                 findings += check_readable(server, session, live)
+                if not findings.problems:
+                    found = tables_replaced_since(server, live.name, kept.since)
+                    findings += Findings(warnings=found)
         warnings = findings.warnings + read_kept_notes(repo, label).warnings
         if live is None:
             warnings += (f"there is no database {kept.live} now; nothing will be replaced",)
