@@ -14,7 +14,8 @@ from pgsnap.targets.naming import application_name, new_token, scratch_name
 from pgsnap.targets.properties import differences, read_applied, rehearse
 from pgsnap.targets.roles import server_roles
 from pgsnap.targets.scratch import create_scratch, drop_leftovers
-from support.databases import Database
+from pgsnap.workflows.restore_plan import RestoreOptions
+from support.databases import Database, new_name
 from support.restoring import (
     commit_database,
     databases_like,
@@ -122,3 +123,24 @@ def test_leftovers_of_a_dead_restore_are_dropped_and_those_of_a_living_one_stay(
         for token in (alive, theirs):
             drop_database(session, scratch_name(database.name, token))
     assert databases_like(database, f"{database.name}\\_\\_snap%") == []
+
+
+@pytest.mark.parametrize("is_ours", [False, True])
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_copy_without_rights_lets_nobody_in_who_was_not_let_in(
+    shop: Database, tmp_path: Path, is_ours: bool, is_closed: bool
+) -> None:
+    server, copy = server_of(shop), Database(shop.cluster, new_name("copy"))
+    if not is_closed:
+        shop.psql(f"GRANT CONNECT ON DATABASE {quoted(shop.name)} TO PUBLIC")
+    with new_repository(tmp_path / "repo") as repo:
+        snapshot = commit_database(repo, server)
+        options = RestoreOptions(to=copy.name, no_acl=True, no_owner=is_ours)
+        assert restore_now(repo, snapshot, server, options).warnings == ()
+    try:
+        asks = "SELECT has_database_privilege({}, current_database(), 'CONNECT, TEMP, CREATE')"
+        granter, owner = (copy.psql(asks.format(f"'{role}'")) for role in (ROLES[2], ROLES[0]))
+        assert granter.strip() == ("f" if is_closed else "t")
+        assert owner.strip() == ("f" if is_closed and is_ours else "t")
+    finally:
+        shop.cluster.drop_database(copy.name)

@@ -14,7 +14,14 @@ from pgsnap.errors import QueryFailed, TargetRefused
 from pgsnap.model import DatabaseProperties, Setting
 from pgsnap.sessions.base import Session, ident, literal, number
 from pgsnap.sessions.catalog import DEFAULT_ACL
-from pgsnap.targets.acl import DATABASE, AclItem, acl_statements, format_acl_item, parse_acl_item
+from pgsnap.targets.acl import (
+    DATABASE,
+    PRIVILEGES,
+    AclItem,
+    acl_statements,
+    format_acl_item,
+    parse_acl_item,
+)
 from pgsnap.targets.dumptext import STANDARD_STRINGS_SINCE
 
 # Parameters whose stored value is a list of names already quoted (GUC_LIST_QUOTE in the server;
@@ -276,6 +283,16 @@ def refused_settings(session: Session, properties: DatabaseProperties) -> tuple[
             and setting.value not in ("on", "true", "yes", "1")
         )
     )
+
+
+def without_grants(properties: DatabaseProperties) -> DatabaseProperties:
+    """Return *properties* for a copy without rights: nobody is let in by it whom the database did
+    not let in, so one that was closed to PUBLIC is the owner's alone."""
+    items = [parse_acl_item(text) for text in properties.acl or ()]
+    if properties.acl is None or any("c" in i.privileges for i in items if not i.grantee):
+        return replace(properties, acl=None)
+    own = AclItem(properties.owner, properties.owner, frozenset(PRIVILEGES), frozenset())
+    return replace(properties, acl=(format_acl_item(own),))
 
 
 def _acl_set(properties: DatabaseProperties) -> frozenset[AclItem]:

@@ -30,6 +30,7 @@ from pgsnap.targets.preflight import (
     refuse,
     who_am_i,
 )
+from pgsnap.targets.properties import without_grants
 from pgsnap.targets.read_only import ReadOnly, check_read_only, plan_read_only
 from pgsnap.targets.readable import check_doors, check_readable
 from pgsnap.targets.requirements import check_requirements, check_space, needed_bytes
@@ -298,7 +299,7 @@ def _as_clone(snapshot: Snapshot, options: RestoreOptions, me: Me) -> Snapshot:
     if properties is not None and options.no_owner:
         properties = replace(properties, owner=me.name)
     if properties is not None and options.no_acl:
-        properties = replace(properties, acl=None)
+        properties = without_grants(properties)
     if properties is not None and options.no_owner and options.no_acl:
         settings = tuple(setting for setting in properties.settings if setting.role is None)
         properties = replace(properties, roles=(), settings=settings)
