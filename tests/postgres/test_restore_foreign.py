@@ -172,19 +172,20 @@ def test_sql_that_ends_in_the_middle_never_counts_as_restored(
 def test_statements_that_psql_leaves_out_never_count_as_run(
     repo: Repository, shop: Database, tmp_path: Path
 ) -> None:
-    """psql 16 to 18 take what follows an empty statement for rows; 14 and 15 do not."""
+    """psql of some minor releases takes what follows an empty statement for rows, since 15.19,
+    16.15, 17.11 and 18.6; others do not. Whichever this one is, it runs all or is found out."""
     text = (
         "CREATE TABLE t (a int);\nCOPY t FROM stdin;\n1\n\\.\n;\nINSERT INTO t VALUES (2);\n"
         "COPY t FROM stdin;\n3\n\\.\n"
     )
     snapshot = commit_file(repo, tmp_path / "x.sql", text)
     server = server_of(shop, tcp=True)
-    if server.tool("psql").major in (16, 17, 18):
-        with pytest.raises(RestoreFailed, match="1 COPY statements of 2"):
-            restore_now(repo, snapshot, server, TRUST)
+    try:
+        restore_now(repo, snapshot, server, TRUST)
+    except RestoreFailed as error:
+        assert error.message == "psql ran 1 COPY statements of 2"
         assert shop.psql("SELECT count(*) FROM precious") == "0"
     else:
-        restore_now(repo, snapshot, server, TRUST)
         assert shop.psql("SELECT sum(a) FROM t") == "6"
 
 

@@ -107,8 +107,8 @@ class Feeder:
         nonce = secrets.token_hex(16)
         settled = self._tags.expect(nonce)
         self._places.inserted.append(self._places.line)
-        # Without the semicolon before it: psql 16 to 18 take what follows an empty statement for
-        # rows, once there has been a COPY.
+        # Without the semicolon before it: psql since 15.19, 16.15, 17.11 and 18.6 takes what follows
+        # an empty statement for rows, once there has been a COPY.
         self._send(_question(nonce))
         next_look = time.monotonic() + _STUCK_POLL_SECONDS
         while not settled.wait(_SETTLE_POLL_SECONDS):
@@ -174,8 +174,9 @@ class Feeder:
         elif self._expected is not None and len(self._tags.counts) < len(self._expected):
             raise RestoreFailed(
                 f"psql ran {len(self._tags.counts)} COPY statements of {len(self._expected)}",
-                detail="psql 16 to 18 take what follows an empty statement for rows, up to the end"
-                " of the next rows, and leave it out without an error.",
+                detail="Some psql (since 15.19, 16.15, 17.11 and 18.6) take what follows an empty"
+                " statement for rows, up to the end of the next rows, and leave it out without an"
+                " error.",
                 hint="Take statements that are nothing but a semicolon out of the SQL, then commit"
                 " it again.",
             )
