@@ -180,10 +180,13 @@ def test_statements_that_psql_leaves_out_never_count_as_run(
     )
     snapshot = commit_file(repo, tmp_path / "x.sql", text)
     server = server_of(shop, tcp=True)
+    refused = ""
     try:
         restore_now(repo, snapshot, server, TRUST)
     except RestoreFailed as error:
-        assert error.message == "psql ran 1 COPY statements of 2"
+        refused = error.message
+    if refused:
+        assert refused == "psql ran 1 COPY statements of 2"
         assert shop.psql("SELECT count(*) FROM precious") == "0"
     else:
         assert shop.psql("SELECT sum(a) FROM t") == "6"

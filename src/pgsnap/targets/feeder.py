@@ -107,8 +107,8 @@ class Feeder:
         nonce = secrets.token_hex(16)
         settled = self._tags.expect(nonce)
         self._places.inserted.append(self._places.line)
-        # Without the semicolon before it: psql since 15.19, 16.15, 17.11 and 18.6 takes what follows
-        # an empty statement for rows, once there has been a COPY.
+        # Without the semicolon before it: psql (since 15.19, 16.15, 17.11 and 18.6) takes what
+        # follows an empty statement for rows, once there has been a COPY.
         self._send(_question(nonce))
         next_look = time.monotonic() + _STUCK_POLL_SECONDS
         while not settled.wait(_SETTLE_POLL_SECONDS):
