@@ -14,10 +14,11 @@ import psycopg
 import pytest
 
 from pgsnap.demo.cluster import Cluster
+from pgsnap.targets.dropping import _Drop, drop_database
 from support.commandline import CommandLine
 from support.databases import Database, new_name
 from support.dropping import connection_limit, drops_hang, locked_name, wait_for_drop
-from support.restoring import databases_like
+from support.restoring import databases_like, server_of
 
 
 @pytest.fixture
@@ -86,6 +87,33 @@ def test_a_signal_while_a_kept_database_is_dropped_waits_for_the_end(
     assert kept(shop) == []
     assert f"process {process}" in err or event != "Lock"
     assert "kept:" not in snap.ok("log").out
+
+
+def test_a_signal_before_the_drop_has_begun_drops_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes at the one moment that no signal from outside meets: as the thread is made."""
+    name = new_name("victim")
+    database.cluster.create_database(name)
+    met: list[BaseException] = []
+
+    def interrupted(_: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    def drop() -> None:
+        try:
+            with server_of(database).connect() as session:
+                drop_database(session, name)
+        except KeyboardInterrupt as stop:
+            met.append(stop)
+
+    dropping = threading.Thread(target=drop, daemon=True)
+    monkeypatch.setattr(_Drop, "start", interrupted)
+    dropping.start()
+    dropping.join(20)
+    assert len(met) == 1
+    assert databases_like(database, name) == [name]
+    database.cluster.drop_database(name)
 
 
 def test_a_drop_that_hangs_is_told_with_the_process_that_is_waited_for(

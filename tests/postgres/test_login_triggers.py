@@ -95,7 +95,7 @@ def test_a_database_that_lets_nobody_in_is_replaced_and_put_back(
     assert failures(drill_now(repo, locked, server.without_event_triggers(), tmp_path)) == {}
 
 
-def test_neither_commit_nor_diff_nor_the_safety_snapshot_is_seen_by_a_trigger(
+def test_neither_commit_nor_diff_nor_doctor_nor_the_safety_snapshot_is_seen_by_a_trigger(
     snap: CommandLine, database: Database
 ) -> None:
     database.psql(LOGINS)
@@ -105,6 +105,7 @@ def test_neither_commit_nor_diff_nor_the_safety_snapshot_is_seen_by_a_trigger(
     before = quietly(database, "SELECT count(*) FROM logins")
     snap.ok("commit", "-m", "one", "--tag", "one")
     assert snap("diff", "one", "--exit-code").code == 0
+    snap("doctor")
     assert quietly(database, "SELECT count(*) FROM logins") == before
     safety = snap.ok("restore", "one", "--yes", "--json").json["safety_snapshot"]
     snap.ok("undo", "--yes")

@@ -63,6 +63,23 @@ def test_what_keeps_the_live_database_from_being_recorded_is_named_and_undo_goes
     assert shop.psql("SELECT a FROM t") == "1"
 
 
+def test_a_dump_from_a_file_replaces_a_database_that_lets_nobody_in(
+    snap: CommandLine, shop: Database, tmp_path: Path
+) -> None:
+    dump = tmp_path / "shop.sql"
+    dump.write_bytes(shop.dump())
+    snap.ok("commit", "-m", "file", "--file", str(dump), "--database", "file", "--tag", "file")
+    alter(shop, "CONNECTION LIMIT 0")
+    wanted = ("restore", "file/file", "--yes", "--discard-old")
+    assert "CONNECTION LIMIT 0" in snap(*wanted).err
+    refused = snap(*wanted, "--no-safety-snapshot")
+    assert "--from-server file@" in refused.err
+    assert "database adopt" not in refused.err
+    result = snap.ok(*wanted, "--no-safety-snapshot", "--from-server", "file@")
+    assert "nothing is known of encoding, locale and owner" in result.err
+    assert shop.psql("SELECT a FROM t") == "1"
+
+
 def test_a_revoked_right_to_connect_is_named_with_its_grant(
     snap: CommandLine, shop: Database
 ) -> None:

@@ -73,17 +73,19 @@ def drop_replaced(
 
 
 class _Drop(threading.Thread):
-    """Runs the statement, where no signal cancels it."""
+    """Runs the statement once it is told to *go*, where no signal cancels it."""
 
     def __init__(self, session: Session, sql: str) -> None:
         super().__init__(name="drop", daemon=True)
         self._session = session
         self._sql = sql
         self.error: SnapError | None = ConnectionFailed("the DROP ended without an answer")
+        self.go = threading.Event()
         # Up to Python 3.12 a thread whose `join` was interrupted counts as ended.
         self.ended = threading.Event()
 
     def run(self) -> None:
+        self.go.wait()
         try:
             self._session.execute(self._sql)
             self.error = None
@@ -95,19 +97,18 @@ class _Drop(threading.Thread):
 
 def _run(job: _Drop, teller: _Teller) -> KeyboardInterrupt | None:
     """Run *job* to its end; return the last interrupt that came meanwhile."""
+    # An interrupt may come before the thread is there: then nothing is dropped.
+    job.start()
     stop: KeyboardInterrupt | None = None
-    try:
-        job.start()
-        _wait(job, teller)
-    except KeyboardInterrupt as signal:
-        stop = signal
-    while not job.ended.is_set():
+    while True:
         try:
-            teller.tell(interrupted=stop is not None)
+            job.go.set()
+            if stop is not None and not job.ended.is_set():
+                teller.tell(interrupted=True)
             _wait(job, teller)
+            return stop
         except KeyboardInterrupt as signal:
             stop = signal
-    return stop
 
 
 def _wait(job: _Drop, teller: _Teller) -> None:

@@ -128,6 +128,8 @@ def look_at_server(
     Nobody can enter those that are *half_dropped*."""
     is_dead = server.endpoint.database in half_dropped
     try:
+        # A trigger on login may write into what is only to be looked at.
+        server = server.without_event_triggers()
         with server.connect(server.maintenance_database() if is_dead else None) as session:
             version = session.server_version_num
             words = f"{server.endpoint.display()} answers, PostgreSQL {version // 10000}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from pgsnap.errors import CorruptionError, StoreError, TargetExists, UsageError
+from pgsnap.errors import ConnectionFailed, CorruptionError, StoreError, TargetExists, UsageError
 from pgsnap.model import DatabaseProperties, SectionKind, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.label_chains import Chains
 from pgsnap.repository.repository import Repository
@@ -384,9 +385,13 @@ def _properties(
     """The snapshot's own properties, else those of the database that is replaced."""
     if snapshot.origin.properties is not None:
         return snapshot.origin.properties, Findings()
-    if live is None or live.is_half_dropped or not live.allows_connections:
-        return None, Findings(
-            warnings=("nothing is known of encoding, locale and owner: the server's defaults hold",)
-        )
-    with server.without_event_triggers().connect(live.name) as session:
-        return read_properties(session), Findings()
+    if live is not None and not live.is_half_dropped and live.allows_connections:
+        # Where it lets us in: what keeps us out is a reason to replace it.
+        with (
+            suppress(ConnectionFailed),
+            server.without_event_triggers().connect(live.name) as session,
+        ):
+            return read_properties(session), Findings()
+    return None, Findings(
+        warnings=("nothing is known of encoding, locale and owner: the server's defaults hold",)
+    )
