@@ -73,7 +73,7 @@ def test_a_command_that_met_a_lock_is_logged(snap: CommandLine) -> None:
     with Repository.open(path, alone=True):
         for command in ("gc", "reindex"):
             assert snap(command, "--lock-timeout", "0s").code == 11
-        assert "is locked since" in snap("check", "--lock-timeout", "0s").out
+        assert "has been locked for" in snap("check", "--lock-timeout", "0s").out
     logged = [(one["command"], one["exit_code"]) for one in snap.ok("audit", "--json").json]
     assert logged[1:] == [("gc", 11), ("reindex", 11)]
 

@@ -173,7 +173,7 @@ def test_names_of_one_file_and_copies_of_one_dump_are_one_snapshot(
         f"2026-01-0{day}T02:00:00Z" for day in (1, 2, 3)
     ]
     assert done["imported"] == 3
-    assert any("1 copies" in notice for notice in done["notices"])
+    assert any("1 copy of" in notice for notice in done["notices"])
 
 
 def test_a_name_whose_time_is_not_certain_is_refused_with_what_reads_it(
@@ -202,7 +202,7 @@ def test_a_name_whose_time_is_not_certain_is_refused_with_what_reads_it(
 ABOVE = b"pg_dump: warning: there are circular foreign-key constraints on this table:\n"
 WRAPPED = {
     "messages above": (ABOVE + b"pg_dump: detail: t\n\n" + dump(1, 2, 3), "2 lines above"),
-    "comments above": (b"-- nightly, by pg_dump: all of it\n" + dump(1, 2, 3), "1 lines above"),
+    "comments above": (b"-- nightly, by pg_dump: all of it\n" + dump(1, 2, 3), "1 line above"),
     "padded gzip": (gzip.compress(dump(1, 2, 3)) + bytes(2_000_000), ""),
     "gzip in gzip": (gzip.compress(gzip.compress(dump(1, 2, 3))), ""),
     "gzip in zstd": (zstandard.ZstdCompressor().compress(gzip.compress(dump(1, 2, 3))), ""),

@@ -91,7 +91,7 @@ def test_a_restore_of_what_a_restore_replaced_says_so(
     shop.ok("undo", "--discard", "--yes")
     # The newest snapshot is now the one that the restore took of what it replaced.
     again = shop.ok("restore", "latest", "--yes")
-    assert "what an earlier restore replaced (before-restore/" in again.err
+    assert "what an earlier restore or undo replaced (before-restore/" in again.err
     assert rows(database) == "3"
 
 

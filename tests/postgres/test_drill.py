@@ -375,6 +375,16 @@ def test_the_schema_public_by_itself_comes_back_and_passes(
     assert failures(report) == {}
 
 
+def test_a_language_that_was_made_anew_as_by_pg_upgrade_comes_back_and_passes(
+    repo: Repository, database: Database, folder: Path
+) -> None:
+    database.psql("DROP EXTENSION plpgsql; CREATE EXTENSION plpgsql; CREATE TABLE t (id int)")
+    assert b"EXTENSION IF NOT EXISTS plpgsql" in database.dump()
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    assert failures(drill_now(repo, snapshot, server, folder)) == {}
+
+
 def test_a_drill_that_was_killed_leaves_what_the_next_restore_drops(
     repo: Repository, database: Database
 ) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pgsnap.workflows.undo import DiscardReport, UndoPlan, UndoReport
 
 
-_DEAD_WORDS = f"{CANNOT}, drop it: `snap undo --discard`"
+_NO_SAFETY = "no safety snapshot: what is there now is only in the kept database"
+_DEAD_WORDS = "it cannot be put back, `snap undo --discard` drops it"
 
 
 def restore_plan_lines(
@@ -90,7 +91,7 @@ def _last_words(last: LogEntry | None, now: datetime) -> str:
 
 def _safety_words(last: LogEntry | None, live: LiveDatabase, *, with_safety: bool) -> str:
     if not with_safety:
-        return "no safety snapshot: what is there now is only in the kept database"
+        return _NO_SAFETY
     words = "a safety snapshot of what is there now"
     if last is not None:
         taken = render.seconds(last.snapshot.duration_ms / 1000)
@@ -175,7 +176,7 @@ def _now_kept(name: str | None, *, is_half_dropped: bool) -> list[str]:
         return []
     if is_half_dropped:
         return [
-            f"what is left of the replaced database is called {render.plain(name)};",
+            f"what is left of the replaced database is called {render.plain(name)}:",
             _DEAD_WORDS,
         ]
     return [
@@ -199,8 +200,8 @@ def undo_plan_lines(
             facts.append(("Renames", f"what is left of it; {_DEAD_WORDS}"))
         else:
             facts.append(("Keeps", "the replaced database: the next undo puts it back"))
-        safety = "a safety snapshot of what is there now" if with_safety else "no safety snapshot"
-        facts.append(("First", safety))
+            safety = "a safety snapshot of what is there now" if with_safety else _NO_SAFETY
+            facts.append(("First", safety))
         if services:
             facts.append(("Stops", _services_words(services)))
     facts += [("Note", render.plain(warning)) for warning in plan.warnings]

@@ -55,8 +55,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"invalid database",
-        "It is half-dropped: a DROP DATABASE of it was cut short. Put back a kept one (snap undo)"
-        " or a snapshot (snap restore).",
+        "It is half-dropped: a DROP DATABASE of it was cut short. Put back a kept one (snap undo"
+        " --no-safety-snapshot) or a snapshot (snap restore REV --no-safety-snapshot).",
     ),
     (
         r"not currently accepting connections",

@@ -38,7 +38,8 @@ def find_obstacle(session: Session, database: str) -> Obstacle | None:
         return Obstacle(
             f"the database {database} is half-dropped",
             "A DROP DATABASE of it was cut short, and nobody can read it any more. Put back a kept"
-            f" one (snap undo) or a snapshot (snap restore), or drop it: {drop_command(database)}",
+            " one (snap undo --no-safety-snapshot) or a snapshot (snap restore REV"
+            f" --no-safety-snapshot), or drop it: {drop_command(database)}",
         )
     if is_open != "t":
         return Obstacle(

@@ -49,7 +49,8 @@ def _begin(head: bytes, name: str, notices: list[str]) -> bytes:
     strange = next((line for line in lines if not _MESSAGE.match(line)), None)
     if strange is None:
         count = len([line for line in lines if line.strip()])
-        notices.append(f"{name}: {count} lines above the dump are no part of it, and were left out")
+        above_it = "1 line" if count == 1 else f"{count} lines"
+        notices.append(f"{name}: left out {above_it} above the dump, no part of it")
         return head[found.start() :]
     last = next(line.strip() for line in reversed(lines) if not _MESSAGE.match(line))
     if last.endswith(b";") or last.startswith(b"\\"):

@@ -7,7 +7,7 @@ are rehearsed on the scratch database before anything is loaded, and applied by 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pgsnap.errors import QueryFailed, TargetRefused
@@ -224,13 +224,7 @@ def differences(expected: DatabaseProperties, actual: DatabaseProperties) -> tup
         want = "default" if expected.acl is None else ", ".join(sorted(expected.acl))
         have = "default" if actual.acl is None else ", ".join(sorted(actual.acl))
         found.append(f"the privileges are {have}, not {want}")
-    order = {setting: (setting.role or "", setting.name) for setting in _settings(expected)}
-    wanted, there = _settings(expected), _settings(actual)
-    for setting in sorted(wanted - there, key=lambda s: order[s]):
-        whom = f" for role {setting.role}" if setting.role else ""
-        found.append(f"the setting {setting.name} = {setting.value}{whom} is missing")
-    for setting in there - wanted:
-        found.append(f"there is a setting {setting.name} = {setting.value} too many")
+    found += _other_settings(expected, actual)
     if expected.comment != actual.comment:
         found.append("the comment differs")
     if expected.connection_limit != actual.connection_limit:
@@ -238,6 +232,22 @@ def differences(expected: DatabaseProperties, actual: DatabaseProperties) -> tup
     if expected.is_template != actual.is_template:
         found.append("it is a template" if actual.is_template else "it is no template")
     return tuple(found)
+
+
+def _other_settings(expected: DatabaseProperties, actual: DatabaseProperties) -> Iterator[str]:
+    wanted, there = (
+        {(setting.role or "", setting.name): setting.value for setting in _settings(one)}
+        for one in (expected, actual)
+    )
+    for role, name in sorted(wanted.keys() | there.keys()):
+        want, have = wanted.get((role, name)), there.get((role, name))
+        whom = f" for role {role}" if role else ""
+        if want is None:
+            yield f"there is a setting {name} = {have}{whom} too many"
+        elif have is None:
+            yield f"the setting {name} = {want}{whom} is missing"
+        elif have != want:
+            yield f"the setting {name}{whom} is {have}, not {want}"
 
 
 def _expected(properties: DatabaseProperties, roles: frozenset[str]) -> DatabaseProperties:

@@ -8,7 +8,7 @@ from pgsnap.sessions.obstacles import explain, find_obstacle
 from pgsnap.sessions.server import Server
 from pgsnap.targets.preflight import Findings, LiveDatabase, Problem
 
-_WITHOUT = "Or go on without recording what is there now: --no-safety-snapshot"
+_WITHOUT = "without recording what is there now: --no-safety-snapshot."
 
 
 def check_readable(server: Server, session: Session, database: LiveDatabase) -> Findings:
@@ -30,7 +30,7 @@ def check_readable(server: Server, session: Session, database: LiveDatabase) -> 
             Problem(
                 f"no safety snapshot can be made: {message}",
                 detail=detail,
-                hint=f"{hint} {_WITHOUT}.".strip(),
+                hint=f"{hint} Or go on {_WITHOUT}" if hint else f"Go on {_WITHOUT}",
             ),
         )
     )

@@ -151,8 +151,9 @@ def check_repository(
 def _age(report: CheckReport, state: LabelState, max_age: timedelta) -> None:
     label = state.database
     if state.time is None:
-        but = " but what restores took" if state.server else ""
-        report.add(Level.RED, "snapshot", f"{state.name} has no snapshot{but}", label)
+        text = f"{state.name} has no snapshot"
+        text += " that counts: safety ones and those of the future do not" if state.server else ""
+        report.add(Level.RED, "snapshot", text, label)
         return
     age = report.now - state.time
     late = age > max_age
@@ -231,7 +232,7 @@ def check_closed(report: CheckReport, path: Path, error: SnapError) -> None:
         since = lock.held_since(Folder(path))
         age = report.now - since if since is not None else timedelta()
         level = Level.RED if age > LOCK_HELD_MAX else Level.WARNING
-        text = f"the repository is locked since {span(age)}, so nothing in it was looked at"
+        text = f"the repository has been locked for {span(age)}, so nothing in it was looked at"
     report.add(level, "lock" if isinstance(error, RepositoryLocked) else "repository", text)
 
 
@@ -280,13 +281,15 @@ def check_half_dropped(report: CheckReport, asked: Asked) -> None:
     labels = {state.database for state in report.labels if state.newest is not None}
     lives = {kept.live for kept in report.kept if kept.name not in asked.half_dropped}
     for name in asked.half_dropped:
-        command = drop_command(name)
+        # Lines of a check are joined by semicolons.
+        command = drop_command(name).rstrip(";")
         if name in {kept.name for kept in report.kept}:
             text = f"the kept database {name} is {CANNOT} ({command})"
             report.add(Level.WARNING, "kept", text, name)
         elif name in asked.databases or name in labels:
-            way = "snap undo --no-safety-snapshot" if name in lives else "snap restore"
-            text = f"database {name} is half-dropped, nobody can enter it: {way}, or {command}"
+            way = "snap undo" if name in lives else "snap restore REV"
+            text = f"database {name} is half-dropped, nobody can enter it:"
+            text += f" {way} --no-safety-snapshot, or {command}"
             report.add(Level.RED, "database", text, name)
         else:
             text = f"database {name} is half-dropped, and not committed ({command})"

@@ -19,6 +19,10 @@ _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
 _SEQUENCES = (SectionKind.SEQUENCES, SectionKind.EXTENSION_SEQUENCES)
 # Neither schema nor rows; snap 0.1 took them for post-data.
 _STATISTICS = frozenset({"STATISTICS DATA", "EXTENDED STATISTICS DATA"})
+# pg_dump writes the language of every database only where it was made anew, as pg_upgrade does; a
+# restored database has that of template0.
+_LANGUAGE = "plpgsql"
+_OF_LANGUAGE = {("EXTENSION", "", _LANGUAGE), ("COMMENT", "", f"EXTENSION {_LANGUAGE}")}
 
 
 def definitions(before: Version, after: Version) -> list[EntryDiff]:
@@ -38,7 +42,14 @@ def definitions(before: Version, after: Version) -> list[EntryDiff]:
             for key, entry in old.items()
             if key not in new
         ]
+    if _has_language(before) and _has_language(after):
+        found = [e for e in found if e.key not in _OF_LANGUAGE or None not in (e.before, e.after)]
     return found
+
+
+def _has_language(version: Version) -> bool:
+    properties = version.origin.properties
+    return properties is not None and any(e.name == _LANGUAGE for e in properties.extensions)
 
 
 def _entries(version: Version, kind: SectionKind) -> dict[tuple[str, str, str, int], DdlEntry]:

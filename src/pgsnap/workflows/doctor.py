@@ -105,8 +105,9 @@ def look_at_half_dropped(names: Iterable[str], live: str) -> list[Step]:
     for name in names:
         if name == live:
             text = f"the database {name} is half-dropped: nobody can enter it"
-            way = "Put back the kept one (snap undo --no-safety-snapshot), or a snapshot: snap log"
-            steps.append(Step("database", Health.RED, text, f"{way}, snap restore"))
+            way = "Put back the kept one, if there is one (snap undo --no-safety-snapshot), else a"
+            way += " snapshot (snap restore REV --no-safety-snapshot)"
+            steps.append(Step("database", Health.RED, text, way))
         else:
             way = f"Drop it in psql: {drop_command(name)}"
             text = f"half-dropped: cannot be put back: {name}"

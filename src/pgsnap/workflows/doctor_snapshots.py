@@ -90,7 +90,7 @@ def _ahead(repo: Repository, chains: Chains, chain: Chain, now: datetime) -> Ite
 def _drill(state: LabelState, now: datetime, command: str) -> Step:
     prove = f"Prove that it can be restored: {command}"
     if state.drilled is None:
-        text = f"no restore of {state.name} was ever tried"
+        text = f"{state.name} never had a drill"
         return Step("drill", Health.WARNING, text, prove)
     age = now - state.drilled
     if not state.drill_passed:

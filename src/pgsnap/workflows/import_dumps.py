@@ -92,7 +92,8 @@ def plan_import(paths: Sequence[Path], dating: Dating, *, skip_bad: bool = False
     once = without_copies(files)
     if len(once) < len(files):
         count = len(files) - len(once)
-        warnings.append(f"{count} copies of the same dumps, of the same times, were left alone")
+        copies = "1 copy" if count == 1 else f"{count} copies"
+        warnings.append(f"left alone {copies} of the same dumps, of the same times")
     stems = Counter(words_before_time(file.path.name) for file in once)
     if len(stems) > 1:
         names_shown = ", ".join(

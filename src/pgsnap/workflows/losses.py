@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, UnknownRevision, UsageError
 from pgsnap.format.manifest import decode_manifest
+from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.repository.losses import accept_loss
 from pgsnap.repository.repository import Repository
@@ -33,10 +34,13 @@ def vanished(repo: Repository, text: str) -> SnapshotId:
     found = {fault.snapshot for fault in manifest_faults(repo) if fault.snapshot is not None}
     found |= repo.forgotten().keys()
     matching = [one for one in found if one.hex().startswith(text.lower())]
-    if len(matching) != 1 or len(text) < 4:
+    if len(matching) != 1 or len(text) < ID_PREFIX_MIN:
+        why = "More than one begins so." if len(matching) > 1 else ""
+        if len(text) < ID_PREFIX_MIN:
+            why = f"An id is written with {ID_PREFIX_MIN} digits at least."
         raise UnknownRevision(
             f'no snapshot that lost something is named "{text}"',
-            detail="More than one begins so." if matching else "",
+            detail=why,
             hint="See what is damaged: snap verify",
         )
     return matching[0]

@@ -22,10 +22,7 @@ def check_kept(
 ) -> Findings:
     """Tell of databases that are kept already: no third copy is made unasked. One that is
     half-dropped is no copy, and neither is a half-dropped live one."""
-    warnings = tuple(
-        f"the database {name} looks like a kept one, but no note of this repository names it"
-        for name in unknown_kept(session, [database.name for database in kept])
-    )
+    warnings: tuple[str, ...] = ()
     for dead in kept:
         if dead.is_half_dropped and not discard_old:
             warnings += (
@@ -42,6 +39,10 @@ def check_kept(
                 for good in whole
             ),
         )
+    warnings += tuple(
+        f"the database {name} looks like a kept one, but no note of this repository names it"
+        for name in unknown_kept(session, [database.name for database in kept])
+    )
     if not whole or discard_old or live.is_half_dropped:
         return Findings(warnings=warnings)
     names = ", ".join(database.name for database in whole)

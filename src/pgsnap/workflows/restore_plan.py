@@ -170,14 +170,20 @@ def plan_restore(
         text = _globals_text(repo, snapshot) if needed - present else ""
         differing = _roles_differ(repo, snapshot, session, needed)
         missing = missing_roles(needed, present, text)
-        findings = check_server(session, me) + differing
+        # What is said of the snapshot itself comes first, as it weighs most; of roles later.
+        findings = check_server(session, me)
+        if not options.scratch:
+            findings += check_drilled(repo, snapshot_id)
+            findings += another_server(snapshot, server.endpoint.display(), info)
+        findings += check_whole(snapshot, live, partial=options.partial)
         # A drill holds one more.
         findings += check_connections(session, me, RESTORE_CONNECTIONS + options.scratch)
-        if not options.scratch:
-            findings += another_server(snapshot, server.endpoint.display(), info)
         kept: tuple[KeptDatabase, ...] = ()
         read_only: ReadOnly | None = None
         if live is not None:
+            if (tag := safety_tag(repo, snapshot_id, snapshot.database)) is not None:
+                replaced = f"this snapshot is what an earlier restore or undo replaced ({tag})"
+                findings += Findings(warnings=(replaced,))
             notes = read_kept_notes(repo)
             kept = find_kept(session, notes.swapped, info.system_identifier, live.name)
             findings += Findings(warnings=notes.warnings)
@@ -203,9 +209,6 @@ def plan_restore(
             )
             findings += what_goes_back(session, snapshot, live) + lost_labels(session, live)
             findings += check_database_columns(repo, snapshot, live.name)
-            if (tag := safety_tag(repo, snapshot_id, snapshot.database)) is not None:
-                replaced = f"this snapshot is what an earlier restore replaced ({tag})"
-                findings += Findings(warnings=(replaced,))
         extensions, told = plan_extensions(
             repo, snapshot, session, database, replaces=live is not None
         )
@@ -217,11 +220,8 @@ def plan_restore(
             create_roles=options.create_roles,
             psql=psql,
         )
-        findings += check_whole(snapshot, live, partial=options.partial)
-        findings += Findings(warnings=tuple(left_behind(snapshot.origin)))
+        findings += differing + Findings(warnings=tuple(left_behind(snapshot.origin)))
         findings += check_text(repo, snapshot) + check_strings(repo, snapshot, info.major)
-        if not options.scratch:
-            findings += check_drilled(repo, snapshot_id)
         findings += check_template_parts(session, me, snapshot.origin)
         findings += check_definitions(session, me, snapshot, repo, scratch=options.scratch)
         properties, told = _properties(server, snapshot, live)

@@ -363,7 +363,8 @@ def _told(
     """Yield what should be known of the rows and keys that come back, and of those that do not."""
     keys = sum(len(table.parts.foreign_keys) for table in tables)
     if keys and not options.replace:
-        yield f"{keys} foreign keys are left out: a copy beside must not hold other tables' rows"
+        words = "1 foreign key is" if keys == 1 else f"{keys} foreign keys are"
+        yield f"{words} left out: a copy beside must not hold other tables' rows"
     made = {table.parts.table for table in tables}
     for table in tables:
         name = shown(table.parts.table)

@@ -102,6 +102,16 @@ def test_every_difference_is_told() -> None:
     assert differences(other, other) == ()
 
 
+def test_a_setting_that_has_another_value_is_told_once() -> None:
+    was = replace(SHOP, settings=(Setting("work_mem", "1MB"), Setting("jit", "off", "boss")))
+    now = replace(SHOP, settings=(Setting("work_mem", "2MB"), Setting("geqo", "off")))
+    assert differences(was, now) == (
+        "there is a setting geqo = off too many",
+        "the setting work_mem is 2MB, not 1MB",
+        "the setting jit = off for role boss is missing",
+    )
+
+
 def test_the_order_of_privileges_and_of_their_letters_makes_no_difference() -> None:
     one = replace(SHOP, acl=("=Tc/boss", "a=c/boss"))
     assert differences(one, replace(SHOP, acl=("a=c/boss", "=cT/boss"))) == ()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgsnap.errors import UsageError
@@ -154,6 +154,7 @@ BITS = st.sampled_from(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(BITS, max_size=9).map("".join))
 def test_any_name_is_read_or_doubted_and_no_number_beside_a_time_is_passed_over(name: str) -> None:
     found = time_in_name(name, UTC)
