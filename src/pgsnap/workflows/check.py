@@ -281,15 +281,14 @@ def check_half_dropped(report: CheckReport, asked: Asked) -> None:
     labels = {state.database for state in report.labels if state.newest is not None}
     lives = {kept.live for kept in report.kept if kept.name not in asked.half_dropped}
     for name in asked.half_dropped:
-        # Lines of a check are joined by semicolons.
-        command = drop_command(name).rstrip(";")
+        command = drop_command(name)
         if name in {kept.name for kept in report.kept}:
             text = f"the kept database {name} is {CANNOT} ({command})"
             report.add(Level.WARNING, "kept", text, name)
         elif name in asked.databases or name in labels:
             way = "snap undo" if name in lives else "snap restore REV"
             text = f"database {name} is half-dropped, nobody can enter it:"
-            text += f" {way} --no-safety-snapshot, or {command}"
+            text += f" {way} --no-safety-snapshot (or {command})"
             report.add(Level.RED, "database", text, name)
         else:
             text = f"database {name} is half-dropped, and not committed ({command})"

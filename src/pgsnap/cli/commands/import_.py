@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 snap import /srv/backups --database shop
 snap import backup_20260131_020000.sql.gz --database shop --timezone UTC
+snap import /srv/backups --database shop --name-format 'shop_%d-%m-%Y_%H%M*'
 snap import old.sql.gz --database shop --use-mtime --tag first-ever
 """
 
