@@ -380,8 +380,7 @@ def test_a_language_that_was_made_anew_as_by_pg_upgrade_comes_back_and_passes(
 ) -> None:
     database.psql("DROP EXTENSION plpgsql; CREATE EXTENSION plpgsql; CREATE TABLE t (id int)")
     assert b"EXTENSION IF NOT EXISTS plpgsql" in database.dump()
-    server = server_of(database)
-    snapshot = commit_database(repo, server)
+    snapshot = commit_database(repo, server := server_of(database))
     assert failures(drill_now(repo, snapshot, server, folder)) == {}
 
 
