@@ -155,3 +155,20 @@ def test_log_shows_them_below_the_snapshots(
     assert [len(entry["kept"]) for entry in entries] == [1, 0]
     assert entries[0]["kept"][0]["name"] == found
     assert entries[0]["kept"][0]["bytes"] > 1_000_000
+
+
+def test_a_plan_names_an_unknown_kept_database_of_its_own_alone(
+    repo: Repository, shop: Database
+) -> None:
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    own, other = (f"{name}__snap_kept_0123456789" for name in (shop.name, "other"))
+    for name in (own, other):
+        shop.cluster.create_database(name)
+    try:
+        told = " ".join(plan_restore(repo, snapshot, server, RestoreOptions()).warnings)
+    finally:
+        for name in (own, other):
+            shop.cluster.drop_database(name)
+    assert own in told
+    assert other not in told

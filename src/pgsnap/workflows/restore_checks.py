@@ -12,6 +12,7 @@ from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import CANNOT, drop_command
 from pgsnap.sources.parts import left_out
 from pgsnap.targets.kept import KeptDatabase, check_droppable, unknown_kept
+from pgsnap.targets.naming import is_made_of
 from pgsnap.targets.preflight import Findings, LiveDatabase, Problem
 from pgsnap.targets.properties import differences, read_applied, refused_settings
 from pgsnap.workflows.verdicts import drilled
@@ -42,6 +43,7 @@ def check_kept(
     warnings += tuple(
         f"the database {name} looks like a kept one, but no note of this repository names it"
         for name in unknown_kept(session, [database.name for database in kept])
+        if is_made_of(name, live.name)
     )
     if not whole or discard_old or live.is_half_dropped:
         return Findings(warnings=warnings)
