@@ -10,6 +10,8 @@ import pytest
 
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
+from pgsnap.workflows.restore import restore
+from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
 from support.databases import Database
 from support.drilling import drill_now, failures
 from support.extensions import add_extension
@@ -82,6 +84,28 @@ def test_where_the_live_values_changed_rounded_ones_are_not_proven(
     (notice,) = report.notices
     assert "public.star.at (half)" in notice
     assert "may print less than they hold" in notice
+
+
+def test_where_the_live_values_changed_the_kept_database_of_the_snapshot_is_asked(
+    repo: Repository, database: Database, tmp_path: Path
+) -> None:
+    filled(database, HALF, LARGE)
+    server = server_of(database)
+    first = commit_database(repo, server)
+    database.psql("DELETE FROM star WHERE id = 9")
+    plan = plan_restore(repo, first, server, RestoreOptions())
+    report = restore(repo, plan, server, safety=lambda: commit_database(repo, server))
+    assert report.safety is not None
+    # What it holds is in the kept database alone; the live one has what the first one lost.
+    drilled = drill_now(repo, report.safety, server, tmp_path)
+    reason = failures(drilled)["contents"]
+    for column in ("at", "places", "again"):
+        assert f"public.star.{column} (half)" in reason
+    assert drilled.notices == ()
+    # It says nothing of another snapshot.
+    database.psql("DELETE FROM star WHERE id = 8")
+    again = drill_now(repo, first, server, tmp_path)
+    assert again.passed
 
 
 def test_a_type_without_a_binary_form_is_proven_by_what_it_prints_or_not_at_all(

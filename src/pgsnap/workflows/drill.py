@@ -50,6 +50,7 @@ from pgsnap.workflows.drill_report import (
     verdict_of,
 )
 from pgsnap.workflows.drill_runbook import Runbook, check_runbook
+from pgsnap.workflows.drill_values import original_databases
 from pgsnap.workflows.restore import restore
 from pgsnap.workflows.restore_plan import (
     RestoreOptions,
@@ -322,8 +323,11 @@ class _Drill:
         started = time.monotonic()
         newer, origin = self.options.allow_newer_client, self.snapshot.origin
         left_out = self.plan.extensions.left_out if self.plan is not None else ()
-        live = self._live_name(server) if self.throw_away is None else None
-        copy = Copy(server, self.name, self.token, newer, origin, left_out, live)
+        originals: tuple[str, ...] = ()
+        if self.throw_away is None:
+            live = self._live_name(server)
+            originals = original_databases(self.repo, server, self.snapshot_id, live)
+        copy = Copy(server, self.name, self.token, newer, origin, left_out, originals)
         try:
             found = compare(self.repo, self.snapshot_id, copy, self.progress)
         except Interrupted:

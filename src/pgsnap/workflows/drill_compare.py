@@ -68,8 +68,9 @@ class Comparison:
 @dataclass(frozen=True, slots=True)
 class Copy:
     """The database that *origin*'s snapshot was restored to. *token* is that of the drill's own
-    session, which shows that it is in use. The extensions *left_out* cannot be made in it. *live*
-    is the database of the same server that the snapshot is of, None where it is not to be read."""
+    session, which shows that it is in use. The extensions *left_out* cannot be made in it.
+    *originals* are the databases of the same server that hold, or held, what the snapshot has;
+    none where they are not to be read."""
 
     server: Server
     name: str
@@ -77,7 +78,7 @@ class Copy:
     allow_newer: bool
     origin: Origin
     left_out: tuple[BoundExtension, ...] = ()
-    live: str | None = None
+    originals: tuple[str, ...] = ()
 
 
 def compare(
@@ -97,7 +98,7 @@ def compare(
         "sequences": _sequences(report),
         "large-objects": _large_objects(report, why_not),
     }
-    values = compare_values(copy.server, copy.name, copy.live)
+    values = compare_values(copy.server, copy.name, copy.originals)
     if values.rounded and outcomes["contents"].status is Status.PASSED:
         outcomes["contents"] = values.outcome()
     notices = (*not_proven(report, copy.left_out), *values.notices)
