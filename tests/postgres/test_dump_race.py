@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contract.source_contract import put_together, read, read_opened
+from contract.source_contract import read
 from pgsnap.errors import TablesChanged
 from pgsnap.limits import DUMP_ATTEMPTS
 from pgsnap.repository.repository import Repository
@@ -19,59 +19,11 @@ from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import ClientKind, Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.workflows.commit import commit
-from support.databases import Database, is_volatile
-from support.racing import GATE, ddl_in_the_gap
-
-TABLES = (
-    GATE
-    + """
-CREATE TABLE l (id int PRIMARY KEY, v int, w text);
-INSERT INTO l SELECT i, i, 'w' || i FROM generate_series(1, 1000) i;
-CREATE TABLE other (id int PRIMARY KEY, v int, w text);
-INSERT INTO other SELECT i, -i, 'o' || i FROM generate_series(1, 50) i;
-CREATE MATERIALIZED VIEW m AS SELECT id, w FROM l;
-CREATE TABLE p (id int, v int) PARTITION BY RANGE (id);
-CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (1) TO (500);
-CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (500) TO (1001);
-INSERT INTO p SELECT i, i FROM generate_series(1, 1000) i;
-CREATE TABLE p3 (id int, v int); INSERT INTO p3 SELECT i, i FROM generate_series(1001, 1100) i;
-CREATE SCHEMA one; CREATE TABLE one.t (id int); INSERT INTO one.t SELECT generate_series(1, 10);
-CREATE SCHEMA two; CREATE TABLE two.t (id int, x int); INSERT INTO two.t SELECT i, 5
-    FROM generate_series(1, 20) i;
-"""
-)
+from support.databases import Database
+from support.racing import CHANGES, TABLES, ddl_in_the_gap, dumped, dumped_again
 
 # Rows that pg_dump cannot have written to its end before anybody reads them.
 LARGE = 1_000_000
-
-CHANGES = {
-    "a column's type is altered": "ALTER TABLE public.l ALTER v TYPE bigint",
-    "a table is emptied and filled again": "BEGIN; TRUNCATE public.l;"
-    " INSERT INTO public.l SELECT i, 2 * i, 'new' FROM generate_series(1, 700) i; COMMIT",
-    "a table becomes unlogged": "ALTER TABLE public.l SET UNLOGGED",
-    "a table is dropped and made again": "BEGIN; DROP TABLE public.l CASCADE;"
-    " CREATE TABLE public.l AS SELECT i AS id FROM generate_series(1, 300) i; COMMIT",
-    "a table is dropped": "DROP TABLE public.other",
-    "a table takes the name of another": "BEGIN; ALTER TABLE public.l RENAME TO l_old;"
-    " ALTER TABLE public.other RENAME TO l; COMMIT",
-    "schemas change places": "BEGIN; ALTER SCHEMA one RENAME TO three;"
-    " ALTER SCHEMA two RENAME TO one; ALTER SCHEMA three RENAME TO two; COMMIT",
-    "a column is dropped and added again": "ALTER TABLE public.other DROP v, ADD v int DEFAULT 7",
-    "columns change places": "BEGIN; ALTER TABLE public.other RENAME v TO x;"
-    " ALTER TABLE public.other RENAME w TO v; ALTER TABLE public.other RENAME x TO w; COMMIT",
-    "a partition is attached": "ALTER TABLE public.p ATTACH PARTITION public.p3"
-    " FOR VALUES FROM (1001) TO (1101)",
-    "a partition is detached": "ALTER TABLE public.p DETACH PARTITION public.p2",
-    "a partition is emptied and detached": "BEGIN; ALTER TABLE public.p DETACH PARTITION public.p2;"
-    " TRUNCATE public.p2; INSERT INTO public.p2 VALUES (1, 1); COMMIT",
-    "a partition moves to a new parent": "BEGIN; ALTER TABLE public.p DETACH PARTITION public.p1;"
-    " DROP TABLE public.p; CREATE TABLE public.p (id int, v int) PARTITION BY RANGE (id);"
-    " ALTER TABLE public.p ATTACH PARTITION public.p1 FOR VALUES FROM (1) TO (500); COMMIT",
-    "a table is clustered": "CLUSTER public.l USING l_pkey",
-    "a table is vacuumed whole": "VACUUM FULL public.l",
-    "a materialized view is refreshed": "REFRESH MATERIALIZED VIEW public.m",
-    "a materialized view is emptied": "REFRESH MATERIALIZED VIEW public.m WITH NO DATA",
-}
 
 
 def server_of(
@@ -80,16 +32,6 @@ def server_of(
     runner = LocalRunner(database.cluster.binaries.bindir)
     dsn = database.cluster.dsn(database.name, user=user)
     return Server(Endpoint.parse(dsn, {}), runner, client=client)
-
-
-def dumped(source: PostgresSource) -> bytes:
-    source.open()
-    return dumped_again(source)
-
-
-def dumped_again(source: PostgresSource) -> bytes:
-    text = put_together(*read_opened(source))
-    return b"".join(line for line in text.splitlines(keepends=True) if not is_volatile(line))
 
 
 @pytest.mark.parametrize("client", ["psycopg", "psql"])
