@@ -175,7 +175,9 @@ def test_a_password_that_is_in_use_is_in_no_output_file_or_argument(
             *(("schedule", "run", "commit"), ("schedule", "run", "commit", "--all-databases")),
         ):
             result = snap(*command)
-            assert result.code in (0, 4), result.err
+            # Other tests' databases on this server may be closed to the role.
+            closed = "--all-databases" in command and "may not connect" in result.err
+            assert result.code in (0, 4) or (closed and result.code == 30), result.err
             shown += result.out + result.err
         snap.setenv("DATABASE_URL", dsn.replace(database.name, "gone"))
         for command in (("commit", "-m", "x", "-v"), ("schedule", "run", "commit"), ("doctor",)):
