@@ -91,6 +91,8 @@ class SectionWalk:
         self._same: set[bytes] = set()
         # Lists of sections that were read ahead.
         self._pieces: dict[ChunkId, bytes] = {}
+        # Chunks of single ones among them that have the sizes that they are listed with.
+        self._sized: set[tuple[ChunkId, int]] = set()
         self._found: dict[_Key, _Found] = {}
         self.hits: dict[PackId, Hits] = {}
         self.sections = 0
@@ -114,20 +116,24 @@ class SectionWalk:
         for snapshot_id, snapshot in snapshots:
             self.check(snapshot_id, snapshot)
         self._pieces.clear()
+        self._sized.clear()
 
     def _look_ahead(self, lists: Sequence[RecipeRoot]) -> None:
         """Read lists of sections, and find out what of them and of the sections in them is sound.
         What is not is left to `check`."""
         pieces = {root.chunk: root.plain_bytes for root in lists if root.level == 0}
         wanted = [(chunk, chunk, size) for chunk, size in pieces.items() if chunk is not None]
-        single: set[ChunkId] = set()
+        single = {(chunk, size) for chunk, _, size in wanted}
         with contextlib.suppress(CorruptionError, ObjectNotFound):
             for chunk, data in self._repo.chunks.read_ahead(wanted):
                 self._pieces[chunk] = data
-                single.add(chunk)
-                roots = decode_roots(data)
-                single.update(r.chunk for r in roots if r.chunk is not None and r.level == 0)
-        for chunk in self._repo.index.known(list(single - self._whole)):
+                for root in decode_roots(data):
+                    if root.chunk is not None and root.level == 0:
+                        single.add((root.chunk, root.plain_bytes))
+        chunks = {chunk for chunk, _ in single}
+        sizes = self._repo.index.chunk_sizes(list(chunks))
+        self._sized = {one for one in single if one[1] in sizes.get(one[0], ())}
+        for chunk in self._repo.index.known(list(chunks - self._whole)):
             self._remember(self._whole, chunk)
 
     def _sections(self, snapshot: Snapshot) -> Iterator[Section]:
@@ -245,8 +251,11 @@ class SectionWalk:
 
     def _have_sizes(self, entries: Sequence[RecipeEntry], found: _Found) -> bool:
         """Tell whether chunks have the sizes that a recipe gives them."""
-        sizes = self._repo.index.chunk_sizes(list({entry.chunk for entry in entries}))
-        for entry in entries:
+        doubtful = [one for one in entries if (one.chunk, one.plain_bytes) not in self._sized]
+        if not doubtful:
+            return True
+        sizes = self._repo.index.chunk_sizes(list({entry.chunk for entry in doubtful}))
+        for entry in doubtful:
             of_packs = sizes.get(entry.chunk)
             if of_packs is not None and entry.plain_bytes not in of_packs:
                 found.problem = _OTHER_SIZE
