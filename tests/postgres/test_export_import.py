@@ -11,6 +11,7 @@ import pytest
 
 from pgsnap.model import SectionKind
 from pgsnap.repository.repository import Repository
+from pgsnap.workflows.dump_files import Dating
 from pgsnap.workflows.export import export
 from pgsnap.workflows.import_dumps import import_dumps, plan_import
 from pgsnap.workflows.restore_plan import RestoreOptions
@@ -93,7 +94,7 @@ def test_an_exported_file_comes_back_as_the_same_contents_and_restores(
     folder = tmp_path / "backups"
     folder.mkdir()
     export(repo, snapshot, folder, zone=UTC)
-    plan = plan_import([folder], zone=UTC)
+    plan = plan_import([folder], Dating(UTC))
     [done] = import_dumps(repo, plan.files, database="old")
     assert done.report is not None
     original = repo.snapshot(snapshot)
