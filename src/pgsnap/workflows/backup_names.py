@@ -15,13 +15,14 @@ _CLOCK = (
     r"(?P<hour>\d{2})(?P<colon>[-_.:h]?)(?P<minute>\d{2})(?:(?:(?P=colon)|m)(?P<second>\d{2})s?"
     r"(?:[.,](?P<fraction>\d{1,9})|[-_](?P<after_dash>\d{3,9})(?=Z))?)?"
 )
-OFFSET = r"[-_. ]?(?:UTC|GMT|Z)(?![A-Za-z])|[_ ]?[+-]\d{2}:?\d{2}|[_ ]?\+\d{2}"
+_UTC = r"(?:[-_. ]?(?i:UTC|GMT)|[-_ ]?[Zz])(?![A-Za-z\d]|[-_ ]?[+-]\d)"
+OFFSET = rf"{_UTC}|[_ ]?[+-]\d{{2}}:?\d{{2}}|[_ ]?\+\d{{2}}"
 """A zone, as it stands behind a time."""
 
 _TIME = re.compile(rf"(?<!\d){_DATE}(?:[-_.T @]{{0,2}}{_CLOCK}(?P<offset>{OFFSET})?)?(?!\d)")
 _DATE_ONLY = re.compile(rf"(?<!\d){_DATE}(?!\d)")
 _DAY_FIRST = re.compile(
-    r"(?<!\d)\d{1,2}(?P<dash>[-_.])\d{1,2}(?P=dash)\d{4}(?P<between>[-_.T @]{0,2})"
+    r"(?<!\d)\d{1,2}(?P<dash>[-_.])\d{1,2}(?P=dash)(?P<year>\d{4})(?P<between>[-_.T @]{0,2})"
     r"(?:\d{2}(?P<colon>[-_.:h]?)\d{2}(?P<second>(?P=colon)\d{2})?)?(?!\d)"
 )
 _CLOCK_FIRST = re.compile(
@@ -31,10 +32,33 @@ _CLOCK_FIRST = re.compile(
 _HOUR_ALONE = re.compile(r"([-_.T @])(?:[01]\d|2[0-3])(?=\.[a-z]|\Z)")
 # A number of its own; those of "v2" and "pg15" belong to a word.
 _NUMBER = re.compile(r"(?<![A-Za-z\d])\d")
-_HALF_OF_DAY = re.compile(r"[-_. ]?[ap]m(?![a-z])", re.I)
-_ZONE_WORD = re.compile(
-    r"[-_. ]?(?:[CEW]ES?T|MES?Z|MSK|BST|IST|JST|KST|HKT|SGT|[ACEMP][DS]T|AE[DS]T|NZ[DS]T)"
-    r"(?![A-Za-z])"
+_UTC_WORD = re.compile(_UTC)
+_HALF_OF_DAY = re.compile(r"(?P<between>[-_. ]?)[ap](?:m(?![a-z])|\.m\b\.?)", re.I)
+_WORD = re.compile(r"[-_. ]?(?P<word>[A-Za-z]{1,5})(?![A-Za-z])")
+# Of the time zone database and of PostgreSQL's own list, but for those that are English words.
+_ZONE_WORDS = (
+    " UTC GMT Z "
+    "ACDT ACST ACWST ADT AEDT AEST AFT AKDT AKST ALMT AMST AMT ANAT AQTT ARST AST AWDT AWST AZOST "
+    "AZOT AZT BDT BNT BRST BRT BST BTT CAT CCT CDT CEST CET CETDST CHADT CHAST CHST CLST CLT CST "
+    "DAVT DDUT EASST EAT EDT EEST EET EGST EGT EST FET FJT FKST FKT FNT GALT GAMT GET GILT GST "
+    "GYT HDT HKT HOVT HST ICT IDT IOT IRDT IRKT IRST IST JST KDT KGT KRAT KST LHDT LHST LKT MAGT "
+    "MART MAWT MDT MEST MESZ MET MEZ MHT MMT MSD MSK MST MVT MYT NDT NFT NOVT NPT NST NZDT NZST "
+    "OMST PDT PETT PGT PHT PKST PKT PMDT PMST PONT PST PYST PYT SAST SBT SGT SST TAHT TFT TJT TKT "
+    "TMT TRT TVT ULAT UYST UYT UZT VLAT VOLT VUT WAST WAT WEST WET WFT WGST WGT WIB WIT WITA YAKT "
+    "YAPT YEKT "
+)
+_ZONE_NAME = re.compile(
+    r"[-_. ]?(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific)"
+    r"[-_.][A-Za-z_]+"
+)
+# "Jan_12_2024-03-04": the day and the year of a date in words, which was not read.
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_DATE_IN_WORDS = re.compile(
+    rf"(?<![A-Za-z\d])(?:\d{{1,2}}[-_. ]?{_MONTH}|{_MONTH}[-_., ]{{0,2}}\d{{1,2}})[-_., ]{{0,2}}\Z",
+    re.I,
 )
 # Other numbers of eight digits are no dates of dumps.
 _YEARS = range(1996, 2200)
@@ -68,7 +92,8 @@ def time_in_name(name: str, zone: tzinfo | None) -> NameTime | Doubt | None:
 
     A date alone means its first moment. A time without an offset is one of *zone* (None: here).
     """
-    if day_first := _DAY_FIRST.search(name):
+    day_first = _DAY_FIRST.search(name)
+    if day_first is not None and int(day_first["year"]) in _YEARS:
         return Doubt("its date begins with the day or the month", _day_first_pattern(day_first))
     dates = _dates(name)
     if not dates:
@@ -86,18 +111,34 @@ def time_in_name(name: str, zone: tzinfo | None) -> NameTime | Doubt | None:
     hour = _HOUR_ALONE.match(rest) if match["hour"] is None else None
     if hour is not None:
         return Doubt("an hour may follow its date", f"*{_codes(match)}{hour[1]}%H*")
+    if _DATE_IN_WORDS.search(before):
+        return Doubt("a day and a month in words stand before its date", pattern)
     half = _HALF_OF_DAY.match(rest) if match["hour"] is not None else None
     if half is not None:
         codes = _codes(match).replace("%H", "%I")
-        return Doubt("its clock has twelve hours", f"*{codes}{half[0][:-2]}%p*")
-    if word := _ZONE_WORD.match(rest):
-        zoned = f"*{_codes(match)}{word[0]}*"
-        return Doubt("its time zone is a word that has several meanings", zoned)
+        return Doubt("its clock has twelve hours", f"*{codes}{half['between']}%p*")
+    offset = match["offset"]
+    if match["hour"] is None and (utc := _UTC_WORD.match(rest)):
+        offset, rest = utc[0], rest[utc.end() :]
+    elif offset is None and (doubt := _zone_in_words(match, rest)):
+        return doubt
     if _NUMBER.search(rest):
         return Doubt("a number follows that is no part of a time", pattern)
     local = _local(match)
     assert local is not None, "a date that is none was left out"
-    return at_zone(local, match["offset"], zone, has_clock=match["hour"] is not None)
+    return at_zone(local, offset, zone, has_clock=match["hour"] is not None)
+
+
+def _zone_in_words(match: re.Match[str], rest: str) -> Doubt | None:
+    """Return a doubt where *rest*, behind a time, begins with a time zone that is no offset."""
+    word = _WORD.match(rest)
+    if word and f" {word['word'].upper()} " in _ZONE_WORDS:
+        why = "its time zone is a word that has several meanings, or is not understood whole"
+        return Doubt(why, f"*{_codes(match)}{word[0]}*")
+    if name := _ZONE_NAME.match(rest):
+        # The zone of all names can be given.
+        return Doubt("a time zone stands in it by name", f"*{_codes(match)}{name[0]}*")
+    return None
 
 
 def at_zone(

@@ -17,7 +17,7 @@ _CODES = {
     "d": r"\d{1,2}",
     "H": r"\d{1,2}",
     "I": r"\d{1,2}",
-    "p": r"am|pm",
+    "p": r"[ap](?:m|\.m\.?)",
     "M": r"\d{2}",
     "S": r"\d{2}",
     "f": r"\d{1,9}",
@@ -90,7 +90,7 @@ def _local(parts: dict[str, str | None]) -> datetime | None:
     if parts.get("I") is not None:
         if not 1 <= number("I") <= 12:
             return None
-        hour = number("I") % 12 + (12 if (parts.get("p") or "").lower() == "pm" else 0)
+        hour = number("I") % 12 + (12 if (parts.get("p") or "")[:1] in ("p", "P") else 0)
     try:
         return datetime(  # noqa: DTZ001 - made aware by at_zone
             number("Y") or 2000 + number("y"),

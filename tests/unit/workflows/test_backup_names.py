@@ -49,6 +49,9 @@ def found_in(name: str, zone: ZoneInfo | None = None) -> datetime | None:
         ("shop_2026-01-31T02:03:05.000Z.sql", (2026, 1, 31, 2, 3, 5)),
         ("shop_2026-01-31T02-03-05-000Z.sql", (2026, 1, 31, 2, 3, 5)),
         ("shop_2026-01-31T02:03:05.123456+00:00.sql", (2026, 1, 31, 2, 3, 5, 123456)),
+        ("shop_2026-01-31T02:03:05 +0100 CET.sql", (2026, 1, 31, 1, 3, 5)),
+        ("jan_2026-01-31_daily.sql", (2026, 1, 31)),
+        ("shop_20260131_020305_PROD.sql", (2026, 1, 31, 2, 3, 5)),
         ("shop_20260131_020305_v2_full.sql", (2026, 1, 31, 2, 3, 5)),
         ("pg15_db-01_2026-01-31.sql", (2026, 1, 31)),
         ("backup_1767225600.sql.gz", None),
@@ -81,6 +84,20 @@ def test_the_time_that_stands_in_a_name_is_found(
         ("shop_20260131_020305_CEST.sql", (2026, 1, 31, 2, 3, 5)),
         ("shop_20260131_020305EST.sql", (2026, 1, 31, 2, 3, 5)),
         ("shop_2026-01-01_2026-01-31.sql", (2026, 1, 31)),
+        ("shop_20260131_020305_est.sql", (2026, 1, 31, 2, 3, 5)),
+        ("shop_20260131_020305 NST.sql", (2026, 1, 31, 2, 3, 5)),
+        ("shop_20260131T020305WIB.sql", (2026, 1, 31, 2, 3, 5)),
+        ("shop_20260131_020305_UYT.sql", (2026, 1, 31, 2, 3, 5)),
+        ("shop_20260131_020305_UTC2.sql", (2026, 1, 31, 2, 3, 5)),
+        ("shop_20260131_020305_gmt+1.sql", (2026, 1, 31, 2, 3, 5)),
+        ("shop_20260131_CET.sql", (2026, 1, 31)),
+        ("shop_20260131_020305_Europe-Oslo.sql", (2026, 1, 31, 2, 3, 5)),
+        ("shop_2026-01-31_America_New_York.sql", (2026, 1, 31)),
+        ("shop_2026-01-31 02:03:05 p.m..sql", (2026, 1, 31, 14, 3, 5)),
+        ("shop_20260131_0203p.m.sql", (2026, 1, 31, 14, 3)),
+        ("Sat_Jan_12_2026-01-31.sql", (2026, 1, 31)),
+        ("12-march-2026-01-31.sql", (2026, 1, 31)),
+        ("2026-01-31-1705028645.sql", (2026, 1, 31)),
     ],
 )
 def test_a_name_that_is_not_understood_whole_is_refused_with_a_pattern_that_reads_it(
@@ -93,10 +110,17 @@ def test_a_name_that_is_not_understood_whole_is_refused_with_a_pattern_that_read
     assert read.time == datetime(*meant, tzinfo=UTC)  # type: ignore[misc,arg-type]
 
 
-@pytest.mark.parametrize("word", ["Z", "UTC", "_UTC", " GMT", "-UTC", "+0000", "-0000", "+00:00"])
+@pytest.mark.parametrize(
+    "word", ["Z", "UTC", "_UTC", " GMT", "-UTC", "+0000", "-0000", "+00:00", "z", "_utc", " Gmt"]
+)
 def test_a_zone_behind_a_time_beats_the_zone_of_the_names(word: str) -> None:
     for time in ("20260731_020000", "2026-07-31T02:00:00", "2026-07-31T02:00:00.000"):
         assert found_in(f"shop_{time}{word}.sql", OSLO) == datetime(2026, 7, 31, 2, 0, tzinfo=UTC)
+
+
+def test_a_word_for_utc_behind_a_date_alone_counts_too() -> None:
+    for word in ("Z", "_UTC", " gmt"):
+        assert found_in(f"shop_2026-07-31{word}.sql", OSLO) == datetime(2026, 7, 31, tzinfo=UTC)
 
 
 def test_a_time_without_an_offset_is_one_of_the_zone() -> None:
@@ -149,7 +173,25 @@ def test_a_pattern_that_names_no_date_is_refused(pattern: str) -> None:
 BITS = st.sampled_from(
     [
         *("2026", "01", "31", "20260131", "020305", "-", "_", ".", "T", " ", "Z", "UTC", "+0200"),
-        *("-0001", "+05:30", "am", "PM", "CEST", "shop", "v2", ":", "9", "000", "é", ".sql", "@"),
+        *(
+            "-0001",
+            "+05:30",
+            "am",
+            "PM",
+            "p.m.",
+            "CEST",
+            "utc",
+            "Europe-Oslo",
+            "Jan",
+            "shop",
+            "v2",
+            ":",
+            "9",
+            "000",
+            "é",
+            ".sql",
+            "@",
+        ),
     ]
 )
 
