@@ -37,6 +37,12 @@ MISWRITTEN = [
     f"postgresql://h:99999{MARK}/d",
     f"host=h dbname=postgresql://u:{MARK}@h/d",
     f"host=h port={MARK} dbname=d",
+    f"host=u:{MARK}@h dbname=d",
+    f"host=a,{MARK}/x@h dbname=d",
+    f"host=@u:{MARK}@h dbname=d",
+    f"hostaddr={MARK}@127.0.0.1 dbname=d",
+    f"host=h dbname='user=u password={MARK}'",
+    f"host=h user='u password={MARK} dbname=d'",
     f"host=h password='{MARK}",
     f"host=h password=a {MARK}",
     f"{MARK}",
@@ -89,6 +95,40 @@ def test_a_password_that_passes_for_something_else_is_not_shown(
     refused = snap("commit", "-m", "x", "--json").error
     assert refused["exit_code"] == 2
     assert refused["hint"]
+    assert_nowhere(snap, shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PGHOST", f"u:{MARK}@h"),
+        ("PGHOST", f"postgresql://u:{MARK}@h/d"),
+        ("PGHOSTADDR", f"{MARK}@h"),
+        ("PGPORT", MARK),
+        ("PGDATABASE", f"host=h password={MARK}"),
+        ("PGDATABASE", f"postgresql://u:{MARK}@h/d"),
+        ("PGUSER", f"u password = '{MARK}'"),
+    ],
+)
+def test_a_password_in_another_variable_is_not_shown(
+    snap: CommandLine, name: str, value: str
+) -> None:
+    snap.ok("init")
+    snap.setenv(name, value)
+    if name == "PGHOSTADDR":
+        # Without a host libpq would not need it.
+        snap.setenv("PGHOST", "h")
+    shown = ""
+    for command in (
+        ("commit", "-m", "x", "-v"),
+        ("doctor",),
+        ("check",),
+        ("schedule", "run", "commit"),
+    ):
+        result = snap(*command)
+        shown += result.out + result.err
+        assert result.code != 70, result.err
+    assert snap("commit", "-m", "x", "--json").error["exit_code"] == 2
     assert_nowhere(snap, shown)
 
 

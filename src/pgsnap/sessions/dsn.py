@@ -22,6 +22,8 @@ _ENCODE_HINT = (
 _URI = re.compile(r"postgres(?:ql)?://")
 _DSN = "the DSN"
 _SHOWN = ("user", "host", "hostaddr", "port", "dbname")
+# A URI, or keywords with a password.
+_WHOLE_DSN = re.compile(r"://|\bpassword\s*=", re.I)
 _PORT_MAX = 65535
 # Names, also of other scripts, and addresses.
 _HOST = re.compile(r"[\w.:%-]*")
@@ -66,12 +68,29 @@ def refuse_misplaced(words: Mapping[str, str], where: str) -> None:
             hint=_ENCODE_HINT if in_dsn else "Correct PGPORT, or port in the service file.",
         )
     for key in _SHOWN:
-        if "://" in words.get(key, ""):
+        if _WHOLE_DSN.search(words.get(key, "")):
             raise UsageError(
-                f'"{key}" in {where} holds a whole URI',
+                f'"{key}" in {where} holds a whole DSN',
                 detail="libpq would take it for a name.",
-                hint="Give the URI alone: as --dsn, or in DATABASE_URL.",
+                hint="Give the DSN alone: as --dsn, or in DATABASE_URL.",
             )
+    for key in ("host", "hostaddr"):
+        if not all(map(_is_host, words.get(key, "").split(","))):
+            raise UsageError(
+                f'"{key}" in {where} holds characters that no host has',
+                detail="They may be a part of a password.",
+                hint="Write user, password and host apart: 'user=... password=... host=...'.",
+            )
+
+
+def _is_host(text: str) -> bool:
+    """Tell whether *text* can be a host: a name, an address, or a folder or name of a socket."""
+    text = text.strip()
+    return (
+        text.startswith("/")
+        or (text[:1] == "@" and "@" not in text[1:])
+        or bool(_HOST.fullmatch(text))
+    )
 
 
 def _is_port(text: str) -> bool:
