@@ -11,7 +11,7 @@ WHEELS := 14 15 16 17 18
 MAJORS := $(WHEELS) 19
 # What differs between majors: the text of dumps, the catalogs, the clients, CREATE DATABASE.
 VERSION_TESTS := $(addprefix tests/postgres/test_,$(addsuffix .py,versions client_gate settings_text \
-	odd_databases dump_race dump_race_stress many_tables_failures postgresql_19 restore restore_table restore_partitions undo sessions sources_properties properties_applied \
+	odd_databases dump_race dump_race_stress many_tables_failures postgresql_19 restore restore_table restore_partitions undo sessions sources sources_properties properties_applied \
 	login_triggers drill globals_dump))
 PYTEST := $(BIN)/python -m pytest
 export PIP_ROOT_USER_ACTION := ignore

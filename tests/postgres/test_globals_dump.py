@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +12,27 @@ import pytest
 from contract.source_contract import read
 from pgsnap.errors import Interrupted
 from pgsnap.model import SectionKind
-from pgsnap.runners.base import Child, Tool
 from pgsnap.runners.local import LocalRunner
+from pgsnap.runners.process import LocalChild
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from support.databases import Database
+
+
+class OtherDumpall(LocalRunner):
+    """Runs *program* instead of pg_dumpall; *children* are those that ran."""
+
+    def __init__(self, bindir: Path, program: Sequence[str]) -> None:
+        super().__init__(bindir)
+        self.program = program
+        self.children: list[LocalChild] = []
+
+    def start(self, argv: Sequence[str], **more: Any) -> LocalChild:
+        if Path(argv[0]).name != "pg_dumpall":
+            return super().start(argv, **more)
+        self.children.append(super().start(self.program))
+        return self.children[-1]
 
 
 def server_of(database: Database, user: str | None = None) -> Server:
@@ -24,24 +40,9 @@ def server_of(database: Database, user: str | None = None) -> Server:
     return Server(Endpoint.parse(dsn, {}), LocalRunner(database.cluster.binaries.bindir))
 
 
-class OtherDumpall(Server):
-    """A server whose pg_dumpall is *program*; *children* are those that ran."""
-
-    program: Sequence[str]
-    children: list[Child]
-
-    def start_tool(self, tool: str | Tool, args: Sequence[str], **more: Any) -> Child:
-        if isinstance(tool, Tool) and tool.name == "pg_dumpall":
-            self.children.append(self.runner.start(self.program))
-            return self.children[-1]
-        return super().start_tool(tool, args, **more)
-
-
-def with_dumpall(database: Database, *program: str) -> OtherDumpall:
-    server = server_of(database)
-    made = OtherDumpall(server.endpoint, server.runner)
-    made.program, made.children = program, []
-    return made
+def with_dumpall(database: Database, *program: str) -> tuple[Server, OtherDumpall]:
+    runner = OtherDumpall(database.cluster.binaries.bindir, program)
+    return Server(server_of(database).endpoint, runner), runner
 
 
 def test_a_role_that_may_have_one_connection_gets_its_dump_and_the_roles(
@@ -59,25 +60,25 @@ def test_a_role_that_may_have_one_connection_gets_its_dump_and_the_roles(
 
 
 def test_a_pg_dumpall_that_fails_is_tried_once_more_and_then_told(database: Database) -> None:
-    server = with_dumpall(database, "sh", "-c", "echo no such right >&2; exit 1")
+    server, runner = with_dumpall(database, "sh", "-c", "echo no such right >&2; exit 1")
     sections, result = read(PostgresSource(server))
     assert result.origin.globals_status == "none: pg_dumpall failed: no such right"
-    assert len(server.children) == 2
+    assert len(runner.children) == 2
     assert all(name.kind is not SectionKind.GLOBALS for name in sections)
 
 
 def test_an_abandoned_dump_leaves_no_pg_dumpall_behind(database: Database) -> None:
-    server = with_dumpall(database, "sleep", "600")
+    server, runner = with_dumpall(database, "sleep", "600")
     source = PostgresSource(server)
     source.open()
     events = source.events()
     next(events)
     next(events)
     deadline = time.monotonic() + 30
-    while not server.children and time.monotonic() < deadline:
+    while not runner.children and time.monotonic() < deadline:
         time.sleep(0.01)
     source.abandon()
-    (child,) = server.children
+    (child,) = runner.children
     assert child.wait(timeout=30) < 0
     with pytest.raises(Interrupted):
         list(events)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from contract.source_contract import SourceContract, put_together, read
 from pgsnap.errors import ConnectionFailed, DumpFailed, DumpIncomplete, Interrupted
 from pgsnap.model import SectionKind, SourceKind
-from pgsnap.runners.base import Child, Tool
 from pgsnap.runners.local import LocalRunner
 from pgsnap.runners.process import LocalChild
 from pgsnap.sessions.endpoint import Endpoint
@@ -29,37 +28,17 @@ CREATE TABLE u (id int); INSERT INTO u VALUES (1);
 """
 
 
-def server_of(database: Database, user: str | None = None) -> Server:
+def server_of(
+    database: Database, user: str | None = None, runner: type[LocalRunner] = LocalRunner
+) -> Server:
     dsn = database.dsn if user is None else database.cluster.dsn(database.name, user=user)
-    return Server(Endpoint.parse(dsn, {}), LocalRunner(database.cluster.binaries.bindir))
+    return Server(Endpoint.parse(dsn, {}), runner(database.cluster.binaries.bindir))
 
 
 @pytest.fixture
 def filled(database: Database) -> Database:
     database.psql(TABLES)
     return database
-
-
-class CutServer(Server):
-    """A server whose tools die after their first block of output."""
-
-    child_class: type[LocalChild]
-
-    def start_tool(
-        self,
-        tool: str | Tool,
-        args: Sequence[str],
-        *,
-        database: str | None = None,
-        stdin: bool = False,
-        application_name: str = "snap",
-    ) -> Child:
-        child = super().start_tool(
-            tool, args, database=database, stdin=stdin, application_name=application_name
-        )
-        assert isinstance(child, LocalChild)
-        child.__class__ = self.child_class
-        return child
 
 
 class ShortLived(LocalChild):
@@ -71,7 +50,15 @@ class ShortLived(LocalChild):
         return count
 
 
-CutServer.child_class = ShortLived
+class Cutting(LocalRunner):
+    """Its tools die after their first block of output."""
+
+    child_class: type[LocalChild] = ShortLived
+
+    def start(self, *args: Any, **more: Any) -> LocalChild:
+        child = super().start(*args, **more)
+        child.__class__ = self.child_class
+        return child
 
 
 class TestPostgresSource(SourceContract):
@@ -90,8 +77,7 @@ class TestPostgresSource(SourceContract):
 
     @pytest.fixture
     def cut_source(self, filled: Database) -> Source:
-        server = server_of(filled)
-        return PostgresSource(CutServer(server.endpoint, server.runner))
+        return PostgresSource(server_of(filled, runner=Cutting))
 
 
 class Chatty(LocalChild):
@@ -111,15 +97,14 @@ class Chatty(LocalChild):
         return 0
 
 
-class ChattyServer(CutServer):
-    """A server whose pg_dump is such a wrapper."""
+class Wrapping(Cutting):
+    """Its tools are such wrappers."""
 
     child_class = Chatty
 
 
 def test_what_does_not_begin_as_a_dump_is_none_whatever_the_exit_status(filled: Database) -> None:
-    server = server_of(filled)
-    source = PostgresSource(ChattyServer(server.endpoint, server.runner), with_globals=False)
+    source = PostgresSource(server_of(filled, runner=Wrapping), with_globals=False)
     source.open()
     assert list(source.events())
     with pytest.raises(DumpIncomplete, match="does not begin as a dump"):
@@ -200,9 +185,8 @@ def test_a_locked_table_and_who_holds_it_are_named(filled: Database) -> None:
 
 
 def test_a_pg_dump_killed_in_the_middle_is_no_dump(filled: Database) -> None:
-    server = server_of(filled)
     with pytest.raises(DumpFailed, match="killed by signal 9"):
-        read(PostgresSource(CutServer(server.endpoint, server.runner)))
+        read(PostgresSource(server_of(filled, runner=Cutting)))
 
 
 def test_an_ended_backend_is_no_dump(filled: Database) -> None:
