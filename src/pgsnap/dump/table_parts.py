@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     re.S,
 )
 _INHERITS = re.compile(r"^INHERITS \(", re.M)
-_PARTITIONED = re.compile(r"^PARTITION BY (?:RANGE|LIST|HASH) \(", re.M)
+_PARTITIONED = re.compile(r"^PARTITION BY (RANGE|LIST|HASH) \(", re.M)
 # What a comment may be on, besides tables and columns: the first two names tell.
 _COMMENT_ON_PART = re.compile(
     rf"COMMENT ON (?:CONSTRAINT|TRIGGER|POLICY|RULE) {_WORD} ON ({_CHAIN}) IS "
@@ -87,6 +87,10 @@ class TableParts:
     def holds_rows(self) -> bool:
         """Tell whether it has rows of its own: a partitioned table has none."""
         return not any(_PARTITIONED.search(text) for text in self.before)
+
+    def is_partitioned_by_hash(self) -> bool:
+        found = map(_PARTITIONED.search, self.before)
+        return any(match is not None and match[1] == "HASH" for match in found)
 
     def schemas(self) -> dict[str, None]:
         """Return the schemas of all that has a name of its own, the table's first."""

@@ -58,7 +58,7 @@ def help_for(failure: PsqlFailure, place: Place, facts: Callable[[], Facts] | No
     if state in ("58P01", "0A000"):
         return _not_installed(state, place)
     if state[:2] == "23":
-        return _broken_rule(state, place)
+        return _broken_rule(failure, place)
     if state not in ("42501", "42704") or facts is None:
         return Help()
     with suppress(SnapError):
@@ -111,11 +111,19 @@ def _not_installed(state: str, place: Place) -> Help:
     return Help()
 
 
-def _broken_rule(state: str, place: Place) -> Help:
+def _broken_rule(failure: PsqlFailure, place: Place) -> Help:
     """Rows that the source database held nevertheless."""
     if place.section is not None and place.section.kind is SectionKind.DATA:
-        if state != "23514":
+        if failure.sqlstate != "23514":
             return Help()
+        # A check constraint is named behind its table; what a partition is for has no name.
+        if _QUOTED.findall(failure.message) == [place.section.name]:
+            return Help(
+                detail="What is hashed or compared to find a row's partition comes out otherwise"
+                " on this server: it depends on its version, its locales or an extension.",
+                hint="Let the partitioned table find the partition: pg_dump"
+                " --load-via-partition-root | snap commit --file - and restore that snapshot.",
+            )
         return Help(
             detail="The row was let in once. A check may look at its own row alone: other tables"
             " are loaded one after another, and time goes on.",

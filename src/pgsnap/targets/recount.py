@@ -15,6 +15,7 @@ from typing import TypeAlias
 from pgsnap.errors import QueryFailed, RestoreFailed
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.feeder import Expected
+from pgsnap.targets.hashed_rows import chosen_anew
 from pgsnap.words import plural, some
 
 Table: TypeAlias = "tuple[str, str]"
@@ -135,6 +136,7 @@ def _groups(
     for each in expected:
         wanted[each.section.schema, each.section.name] += each.rows
     through = {roots[table] for table in wanted if kinds.get(table) == "p"}
+    through |= set(chosen_anew(session).values())
     by_tree: dict[Table, int] = defaultdict(int)
     for table, count in wanted.items():
         if roots.get(table) in through:

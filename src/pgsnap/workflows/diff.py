@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -78,12 +78,15 @@ def diff(
     before_id: SnapshotId,
     after: SnapshotId | Source,
     *,
+    together: Mapping[TableName, TableName] | None = None,
     progress: Progress = SILENT,
 ) -> DiffReport:
     """Compare a snapshot with another, or with the dump that a source yields.
 
-    Of two snapshots, nothing is read that both have: sections with one digest, chunks with one
-    name. Of a source nothing is stored. Raises CorruptionError, and what the source raises.
+    *together* are tables of a source whose rows may change places among all that have the same
+    second name. Of two snapshots, nothing is read that both have: sections with one digest, chunks
+    with one name. Of a source nothing is stored. Raises CorruptionError, and what the source
+    raises.
     """
     started = time.monotonic()
     counted: dict[TableName, Counts] = {}
@@ -99,7 +102,9 @@ def diff(
     else:
         before = stored_version(repo, before_id)
         keys = diff_schema.keys_of(before)
-        second, read_bytes = _compare_source(repo, before, after, keys, counted, progress)
+        second, read_bytes = _compare_source(
+            repo, before, after, keys, counted, together or {}, progress
+        )
     entries = diff_schema.definitions(before, second)
     unchanged = _add_redefined(repo, shared, before, second, entries)
     tables, others = table_diffs(before, second, counted, keys, entries)
@@ -256,17 +261,27 @@ def _compare_source(
     source: Source,
     keys: dict[TableName, tuple[str, ...]],
     counted: dict[TableName, Counts],
+    together: Mapping[TableName, TableName],
     progress: Progress,
 ) -> tuple[Version, int]:
     old = before.tables
     respelled = diff_schema.respelled_columns(before)
     open_now: dict[TableName, RowDifference] = {}
+    open_trees: dict[TableName, RowDifference] = {}
+
+    def open_tree(root: TableName) -> RowDifference:
+        if root not in open_trees:
+            parts = [s for table in old if together.get(table) == root for s in old[table]]
+            open_trees[root] = _row_difference((parts, []), (None, None), (), frozenset())
+        return open_trees[root]
 
     def open_rows(table: TableName, names: tuple[str, ...] | None) -> RowDifference | None:
         if table in open_now:
             return open_now[table]
         if table not in old:
             return None
+        if table in together:
+            return open_tree(together[table])
         # The tables before this one are done, unless another part of one may come.
         _count({each: rows for each, rows in open_now.items() if len(old[each]) == 1}, counted)
         for each in counted:
@@ -279,8 +294,11 @@ def _compare_source(
     try:
         version, read_bytes = read_source(repo, before, source, open_rows, progress)
         _count(open_now, counted)
+        trees: dict[TableName, Counts] = {}
+        _count(open_trees, trees)
+        counted |= {table: trees[root] for table, root in together.items() if root in trees}
     finally:
-        for rows in open_now.values():
+        for rows in (*open_now.values(), *open_trees.values()):
             rows.close()
     return version, read_bytes
 

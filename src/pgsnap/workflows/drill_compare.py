@@ -28,6 +28,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
+from pgsnap.targets.hashed_rows import chosen_anew
 from pgsnap.targets.requirements import source_major
 from pgsnap.words import plural, size
 from pgsnap.workflows.diff import diff, diff_rows
@@ -86,8 +87,11 @@ def compare(
 ) -> Comparison:
     """Dump *copy* and compare it with the snapshot. Nothing is stored. Raises what a dump does,
     and CorruptionError."""
+    with copy.server.connect(copy.name) as session:
+        together = chosen_anew(session)
     report = without_left_out(
-        diff(repo, snapshot_id, _source(copy), progress=progress), copy.left_out
+        diff(repo, snapshot_id, _source(copy), together=together, progress=progress),
+        copy.left_out,
     )
     found = _tables(repo, snapshot_id, copy, report)
     why_not = _not_comparable(report, copy.server)

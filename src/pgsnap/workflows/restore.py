@@ -45,7 +45,6 @@ from pgsnap.targets.properties import (
 )
 from pgsnap.targets.read_only import read_only_meanwhile
 from pgsnap.targets.roles import server_roles
-from pgsnap.targets.row_order import Table, empty_tables
 from pgsnap.targets.scratch import (
     Scratch,
     create_scratch,
@@ -63,7 +62,7 @@ from pgsnap.workflows.restore_recount import look_again, read_back
 from pgsnap.workflows.restore_report import PhaseSeconds, RestoreReport
 from pgsnap.workflows.restore_roles import make_missing_roles
 from pgsnap.workflows.restore_sections import planned_sections
-from pgsnap.workflows.restore_stream import dump_for_psql
+from pgsnap.workflows.restore_stream import TablesMade, dump_for_psql
 from pgsnap.workflows.trust import snapshot_to_run
 
 
@@ -284,17 +283,17 @@ class _Restore:
                     self.snapshot,
                     self.plan,
                     feeder.section_begins,
-                    lambda: self._empty_tables(feeder, session, scratch),
+                    lambda: self._tables_made(feeder, session, scratch),
                 )
                 return feeder.run(blocks)
             finally:
                 child.kill()
 
-    def _empty_tables(self, feeder: Feeder, session: Session, scratch: Scratch) -> frozenset[Table]:
-        """Return the tables that may be emptied, once psql has made all of them."""
+    def _tables_made(self, feeder: Feeder, session: Session, scratch: Scratch) -> TablesMade:
+        """Return what is to be known of the tables, once psql has made all of them."""
         feeder.settle(lambda: is_load_idle(session, self.token, scratch.name))
         with self.server.connect(scratch.name, application_name(self.token)) as inside:
-            return empty_tables(inside)
+            return TablesMade.read(inside)
 
     def _analyze(self, server: Server, scratch: Scratch) -> None:
         if not self.plan.options.analyze:

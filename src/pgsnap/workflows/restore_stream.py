@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 
 from pgsnap.dump.entry_filter import LeftOut, leave_out
 from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SourceKind
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.stream import snapshot_stream
+from pgsnap.sessions.base import Session
 from pgsnap.targets.dumptext import without_unknown_sets
 from pgsnap.targets.event_triggers import quiet_event_triggers
+from pgsnap.targets.hashed_rows import by_way_of_roots, chosen_anew
 from pgsnap.targets.requirements import source_major
-from pgsnap.targets.row_order import Table, keep_order, tables_to_keep
+from pgsnap.targets.row_order import Table, empty_tables, keep_order, tables_to_keep
 from pgsnap.targets.template_parts import lacks_plpgsql
 from pgsnap.workflows.restore_plan import RestorePlan
 from pgsnap.workflows.restore_sections import planned_sections
+
+
+@dataclass(frozen=True, slots=True)
+class TablesMade:
+    """The tables that psql has made: which may be emptied before their rows come, and whose rows
+    go to the topmost of its tables."""
+
+    empty: frozenset[Table]
+    roots: Mapping[Table, Table]
+
+    @classmethod
+    def read(cls, session: Session) -> TablesMade:
+        """Look into *session*'s database."""
+        roots = chosen_anew(session)
+        # Rows of others may be there already.
+        return cls(empty_tables(session) - roots.keys(), roots)
 
 
 def dump_for_psql(
@@ -22,10 +42,10 @@ def dump_for_psql(
     snapshot: Snapshot,
     plan: RestorePlan,
     section_begins: Callable[[SectionName], None],
-    empty_tables: Callable[[], frozenset[Table]],
+    tables_made: Callable[[], TablesMade],
 ) -> Iterator[bytes]:
     """Yield what psql is to run. *section_begins* is told each section before its first block;
-    *empty_tables* is asked once, after all tables were made, which of them are empty.
+    *tables_made* is called once at most, after all tables were made and before any rows.
 
     Raises CorruptionError.
     """
@@ -65,7 +85,10 @@ def dump_for_psql(
         return blocks
     encoding = snapshot.origin.client_encoding
     blocks = leave_out(blocks, name, _left_out(snapshot, plan), encoding, begins=begins)
-    blocks = keep_order(blocks, section, tables_to_keep(sections), empty_tables, encoding)
+    made = cache(tables_made)
+    blocks = by_way_of_roots(blocks, section, lambda: made().roots, encoding)
+    wanted = tables_to_keep(sections)
+    blocks = keep_order(blocks, section, wanted, lambda: made().empty, encoding)
     # What makes them quiet is written in plpgsql.
     if plan.extensions.are_there and not lacks_plpgsql(snapshot.origin):
         return quiet_event_triggers(blocks, section)

@@ -142,15 +142,17 @@ class TablesPlan:
         return any(table.kept is not None for table in self.tables)
 
     def into(self, table: TablePlan, section: Section) -> TableName:
-        """Return the table of this restore that *table*'s rows in *section* are given to: where
-        the dump gives them to the topmost table, the topmost one here finds the partition."""
-        if copied_name(section) == table.parts.table:
-            return table.parts.table
+        """Return the table of this restore that *table*'s rows in *section* are given to: the
+        topmost one here, which finds the partition, where the dump gives them to the topmost one
+        or a hash chooses, which may be of numbers that this database gave anew."""
         parents = {t.parts.table: t.parent for t in self.tables}
+        by_hash = {t.parts.table for t in self.tables if t.parts.is_partitioned_by_hash()}
         top = table.parts.table
+        is_chosen = copied_name(section) != top
         while (parent := parents[top]) is not None:
             top = parent
-        return top
+            is_chosen = is_chosen or top in by_hash
+        return top if is_chosen else table.parts.table
 
     def partitions(self, table: TablePlan) -> tuple[TablePlan, ...]:
         """Return the partitions of *table*, at all levels."""

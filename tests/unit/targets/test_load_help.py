@@ -130,3 +130,19 @@ def test_a_line_is_of_its_entry_and_of_the_grantor_before_it() -> None:
     assert str(places.at(6)) == "post-data: ACL TABLE t"
     assert places.at(10) == Place(POST, "EVENT TRIGGER", "z")
     assert str(Places().at(1)) == "the beginning"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'new row for relation "t" violates partition constraint',
+        "neue Zeile für Relation »t« verletzt Partitions-Constraint",
+        "новая строка в отношении «t» нарушает ограничение секции",
+    ],
+)
+def test_a_row_that_another_partition_would_take_points_to_the_partitioned_table(
+    message: str,
+) -> None:
+    assert "--load-via-partition-root" in told("23514", message, Place(DATA)).hint
+    by_a_check = 'new row for relation "t" violates check constraint "positive"'
+    assert "--load-via-partition-root" not in told("23514", by_a_check, Place(DATA)).hint

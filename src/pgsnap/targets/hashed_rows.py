@@ -1,0 +1,116 @@
+"""Rows of partitions that a hash chooses, where it is of numbers that every database gives anew.
+
+The values of an enum, and tables and types named by a column (regclass, regtype), are stored as
+numbers (OIDs), and hashed as such. In another database the same row belongs to another partition.
+Where the key is an enum, pg_dump gives all rows to the topmost table, which finds the partition
+anew. Where an enum is inside an array, a row or a range it does not, and the server refuses rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from pgsnap.dump.entries import encode
+from pgsnap.model import Section, SectionKind
+from pgsnap.sessions.base import Session, ident
+
+Table: TypeAlias = "tuple[str, str]"
+"""Schema and name."""
+
+_BY_HASH = b"\nPARTITION BY HASH ("
+_NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.;()"]+)'
+_COPY = re.compile(rb"^COPY %b\.%b (?=\(|FROM stdin;$)" % (_NAME, _NAME), re.M)
+# Of a key that is an expression its type is in no catalog: it is taken for one with numbers where
+# the operator class is for any array, row, range or multirange.
+_CHOSEN_ANEW = """
+WITH RECURSIVE key (tree, type) AS (
+  SELECT p.partrelid, a.atttypid FROM pg_catalog.pg_partitioned_table p
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid
+    AND a.attnum = ANY (p.partattrs::pg_catalog.int2[])
+  WHERE p.partstrat = 'h'
+  UNION
+  SELECT k.tree, inner_type.oid FROM key k JOIN pg_catalog.pg_type y ON y.oid = k.type,
+  LATERAL (
+    SELECT y.typbasetype WHERE y.typtype = 'd'
+    UNION ALL SELECT y.typelem WHERE y.typelem <> 0
+    UNION ALL SELECT g.rngsubtype FROM pg_catalog.pg_range g
+      WHERE y.oid IN (g.rngtypid, g.rngmultitypid)
+    UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a
+      WHERE a.attrelid = y.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+  ) AS inner_type (oid)
+), tree (oid) AS (
+  SELECT k.tree FROM key k JOIN pg_catalog.pg_type y ON y.oid = k.type
+  WHERE y.typtype = 'e'
+    OR y.typnamespace = 'pg_catalog'::pg_catalog.regnamespace AND y.typname ~ '^reg[a-z]+$'
+  UNION
+  SELECT p.partrelid FROM pg_catalog.pg_partitioned_table p
+  WHERE p.partstrat = 'h' AND EXISTS (
+    SELECT FROM ROWS FROM (pg_catalog.unnest(p.partattrs::pg_catalog.int2[]),
+      pg_catalog.unnest(p.partclass::pg_catalog.oid[])) AS part (attribute, class)
+    JOIN pg_catalog.pg_opclass o ON o.oid = part.class
+    WHERE part.attribute = 0 AND o.opcintype = ANY (
+      '{anyarray,record,anyrange,anymultirange}'::pg_catalog.regtype[]))
+)
+SELECT DISTINCT n.nspname, c.relname, rn.nspname, r.relname
+FROM tree, LATERAL pg_catalog.pg_partition_tree(tree.oid) leaf
+JOIN pg_catalog.pg_class c ON c.oid = leaf.relid AND c.relkind = 'r'
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_class r ON r.oid = pg_catalog.pg_partition_root(c.oid)
+JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
+"""
+
+
+def chosen_anew(session: Session) -> dict[Table, Table]:
+    """Return the tables of *session*'s database whose rows may belong to others of its tables in
+    another database, each with the topmost one, which finds the right one."""
+    return {
+        (schema or "", name or ""): (root_schema or "", root or "")
+        for schema, name, root_schema, root in session.query(_CHOSEN_ANEW)
+    }
+
+
+def by_way_of_roots(
+    blocks: Iterable[bytes],
+    section: Callable[[], Section | None],
+    ready: Callable[[], Mapping[Table, Table]],
+    encoding: str,
+) -> Iterator[bytes]:
+    """Yield the *blocks* of a dump so that rows which may belong to another partition are given to
+    the topmost table.
+
+    *section* tells which section the block at hand belongs to; a block never spans two. *ready*
+    is asked once, before the first rows of a dump that has partitions chosen by a hash: it returns
+    whose rows go to which table instead. *encoding* is that of the dump.
+    """
+    current: Section | None = None
+    roots: Mapping[Table, Table] | None = None
+    has_hashes = False
+    head, rest = b"", b""
+    root: Table | None = None
+    for block in blocks:
+        found = section()
+        if found is not current:
+            current, root, head, rest = found, None, b"", b""
+            if has_hashes and found is not None and found.name.kind is SectionKind.DATA:
+                if roots is None:
+                    roots = ready()
+                root = roots.get((found.name.schema, found.name.name))
+        if current is not None and current.name.kind is SectionKind.PRE_DATA and not has_hashes:
+            has_hashes = _BY_HASH in rest + block
+            rest = block[-len(_BY_HASH) :]
+        if current is None or root is None:
+            yield block
+            continue
+        head += block
+        if len(head) >= current.head_bytes:
+            end = current.head_bytes
+            yield _given_to(root, head[:end], encoding) + head[end:]
+            root = None
+
+
+def _given_to(table: Table, head: bytes, encoding: str) -> bytes:
+    """Return what stands before rows, its COPY statement with the name of *table*."""
+    copy = encode(f"COPY {ident(table[0])}.{ident(table[1])} ", encoding)
+    return _COPY.sub(lambda _: copy, head, count=1)
