@@ -61,11 +61,11 @@ test-long: export SNAP_RACED_COMMITS := 200
 test-long: export SNAP_FUZZ_INPUTS := 10000000
 test-long: export SNAP_SEED ?= 0
 test-long: test-system
-	$(PYTEST) tests/unit/repository/test_next_snapshot.py tests/postgres/test_dump_race_stress.py
+	$(PYTEST) tests/unit/repository/chunks/test_ingest_next_snapshot.py tests/postgres/test_dump_race_stress.py
 	$(PYTEST) -n 2 --timeout 0 tests/property/test_stored_bytes_fuzzed.py
 
 test-all-versions: $(STAMP)
-	$(BIN)/python -m pgsnap.demo.installing $(WHEELS)
+	$(BIN)/python -m pgsnap.cluster.installing $(WHEELS)
 	@for major in $(MAJORS); do \
 		$(PYTEST) -n 2 -rs -m 'not system' --pg-major $$major $(VERSION_TESTS) || exit 1; \
 	done
@@ -85,7 +85,7 @@ bench-%: $(STAMP) postgresql
 	$(BIN)/python benchmarks/bench_$*.py
 
 postgresql: $(STAMP)
-	@$(BIN)/python -m pgsnap.demo.installing
+	@$(BIN)/python -m pgsnap.cluster.installing
 
 $(STAMP): pyproject.toml
 	@[ -n '$(PYTHON)' ] || { echo 'make: needs Python 3.11 or newer: run `apt-get install python3` as root' >&2; exit 1; }

@@ -40,13 +40,13 @@ from pgsnap.model import (
     Segment,
 )
 from pgsnap.repository import layout
+from pgsnap.repository.chunks.packs import PackWriter
+from pgsnap.repository.chunks.recipes import RecipeBuilder
 from pgsnap.repository.config import read_config
-from pgsnap.repository.packs import PackWriter
-from pgsnap.repository.recipes import RecipeBuilder
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.file import FileSource
 from pgsnap.stores.local import LocalStore
-from pgsnap.workflows.commit import commit
+from pgsnap.workflows.commit.commit import commit
 
 SNAPSHOTS = 7
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from measure import Command, Measurement, run
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.file import FileSource
-from pgsnap.workflows.commit import commit
+from pgsnap.workflows.commit.commit import commit
 
 DATABASES = 10
 TAG_EVERY = 10

@@ -23,7 +23,7 @@ from data import SEED, Loaded, load, load_large_row
 from measure import Command
 
 if TYPE_CHECKING:
-    from pgsnap.demo.cluster import Cluster
+    from pgsnap.cluster.cluster import Cluster
 
 SERVER_TOOLS = ("pg_dump", "psql", "createdb", "dropdb")
 
@@ -203,8 +203,8 @@ def private(under: Path, settings: Mapping[str, str] | None = None) -> Iterator[
 
     With *settings*: with these, and without fsync.
     """
-    from pgsnap.demo import binaries
-    from pgsnap.demo.cluster import Cluster
+    from pgsnap.cluster import binaries
+    from pgsnap.cluster.cluster import Cluster
 
     found = binaries.find()
     with Cluster(found, fsync=settings is None, settings=settings, under=under) as cluster:

@@ -1,4 +1,4 @@
--- The schema of index.sqlite, as src/pgsnap/repository/migrations.py builds it; a test compares the
+-- The schema of index.sqlite, as src/pgsnap/repository/index/migrations.py builds it; a test compares the
 -- two. The index is derived: it can be deleted at any time, and is rebuilt from the repository.
 -- PRAGMA application_id is "snap" once the index has held every snapshot of the store.
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgsnap.demo import binaries as pg_binaries
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster import binaries as pg_binaries
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import ToolMissing
-from support.databases import TEST_SETTINGS, Database, new_name
-from support.seeds import SEED
-from support.temporary import use_temporary_folder
+from support.running.seeds import SEED
+from support.running.temporary import use_temporary_folder
+from support.servers.databases import TEST_SETTINGS, Database, new_name
 
 
 def pytest_configure(config: pytest.Config) -> None:

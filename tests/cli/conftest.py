@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
-from support.commandline import CommandLine
-from support.databases import Database, new_name
+from pgsnap.cluster.cluster import Cluster
+from support.running.commandline import CommandLine
+from support.servers.databases import Database, new_name
 
 
 @pytest.fixture

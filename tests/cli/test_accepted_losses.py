@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pgsnap.repository.repository import Repository
-from support import documentation
-from support.commandline import CommandLine
-from support.dumps import shop, texts
-from support.repositories import record
+from support.documents import documentation
+from support.dumps.scripted import shop, texts
+from support.repositories.made import record
+from support.running.commandline import CommandLine
 
 NOW = datetime.now(UTC)
 

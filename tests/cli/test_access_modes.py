@@ -7,8 +7,8 @@ import stat
 
 import pytest
 
-from support.commandline import CommandLine
-from support.databases import Database
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 
 @pytest.mark.parametrize("umask", [0, 0o777])

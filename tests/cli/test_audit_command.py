@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pgsnap.repository.repository import Repository
-from support import documentation
-from support.commandline import CommandLine
-from support.databases import Database
+from support.documents import documentation
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 
 def test_each_command_that_writes_or_reads_out_leaves_one_line(

@@ -18,7 +18,7 @@ import pytest
 from pgsnap import errors
 from pgsnap.cli import app
 from pgsnap.errors import EXIT_CODES, SnapError
-from support.commandline import SOURCE, CommandLine
+from support.running.commandline import SOURCE, CommandLine
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

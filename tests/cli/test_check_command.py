@@ -14,11 +14,11 @@ import pytest
 from pgsnap.model import Note
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.state import Installed, RunRecord, State
-from support import documentation
-from support.commandline import CommandLine
-from support.databases import Database
-from support.listener import Listener
-from support.repositories import record
+from support.documents import documentation
+from support.repositories.made import record
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
+from support.servers.listener import Listener
 
 NOW = datetime.now(UTC)
 

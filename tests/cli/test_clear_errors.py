@@ -12,10 +12,10 @@ import pytest
 
 from pgsnap.format.envelope import CHECKSUM_BYTES, checksum
 from pgsnap.repository.repository import Repository
-from support.commandline import CommandLine
-from support.databases import Database
-from support.dumps import Dump, dump, rows, shop, table
-from support.repositories import UNPRIVILEGED, in_child, make_read_only, make_writable
+from support.dumps.scripted import Dump, dump, rows, shop, table
+from support.repositories.made import UNPRIVILEGED, in_child, make_read_only, make_writable
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 
 def text_of(scripted: Dump) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support.commandline import CommandLine
+from support.running.commandline import CommandLine
 
 
 def test_the_tour_proves_what_it_shows_and_leaves_nothing(snap: CommandLine) -> None:

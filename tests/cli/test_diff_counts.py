@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from support import documentation
-from support.commandline import CommandLine
-from support.databases import Database
+from support.documents import documentation
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 SCHEMA = """
 CREATE TABLE keyed (id integer PRIMARY KEY, status text, note text);

@@ -8,12 +8,12 @@ import click
 import pytest
 
 from pgsnap.cli.app import GLOBAL_PANEL, command
-from pgsnap.cli.config_file import KEYS, LATER_TABLES
+from pgsnap.cli.config.file import KEYS, LATER_TABLES
 from pgsnap.errors import EXIT_CODES
-from pgsnap.workflows.drill_runbook import commands_in
-from support import documentation
-from support.commandline import CommandLine
-from support.databases import Database
+from pgsnap.workflows.drill.runbook import commands_in
+from support.documents import documentation
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 COMMANDS = command().commands
 

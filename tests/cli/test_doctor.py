@@ -10,9 +10,9 @@ import pytest
 from pgsnap.repository.repository import Repository
 from pgsnap.services.commands import own_service
 from pgsnap.services.state import StateFile
-from support import documentation
-from support.commandline import CommandLine
-from support.databases import Database
+from support.documents import documentation
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 FULL = """
 [retention]

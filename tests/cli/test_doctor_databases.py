@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from support.commandline import CommandLine
-from support.databases import Database
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 
 def test_every_database_that_a_schedule_commits_is_looked_at_and_the_output_is_bounded(

@@ -9,12 +9,12 @@ import stat
 import time
 from pathlib import Path
 
-from pgsnap.workflows.verdicts import DRILL_NOTE_BYTES_MIN
-from support import documentation
-from support.commandline import CommandLine
-from support.databases import Database
-from support.drilling import MISCHIEF
-from support.restoring import databases_like
+from pgsnap.workflows.notes.verdicts import DRILL_NOTE_BYTES_MIN
+from support.documents import documentation
+from support.restoring.clients import databases_like
+from support.restoring.drilling import MISCHIEF
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 CHECKS = Path(__file__).resolve().parents[2] / "database" / "checks"
 REPORT = "rollback-test-report.json"

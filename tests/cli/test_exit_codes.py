@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.commandline import CommandLine
-from support.databases import Database
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 DUMP = b"""--
 -- PostgreSQL database dump

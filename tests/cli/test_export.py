@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from support.commandline import CommandLine
+from support.running.commandline import CommandLine
 
 DUMP = """--
 -- PostgreSQL database dump

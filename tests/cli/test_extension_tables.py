@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from support import documentation
-from support.commandline import CommandLine
-from support.databases import Database, new_name
+from support.documents import documentation
+from support.running.commandline import CommandLine
+from support.servers.databases import Database, new_name
 
 # An extension's tables as CREATE EXTENSION would leave them: configuration, of which a dump has the
 # rows that the extension did not bring itself, and one that is not.

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pgsnap.repository.repository import Repository
-from support.commandline import CommandLine
-from support.dumps import shop
-from support.repositories import UNPRIVILEGED, make, record
+from support.dumps.scripted import shop
+from support.repositories.made import UNPRIVILEGED, make, record
+from support.running.commandline import CommandLine
 
 TOP = (
     *("config", "packs", "snapshots", "tags", "notes", "tmp", "damaged", "leases", "cas.leases"),

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.cli.config_file import load_config
-from pgsnap.cli.retention_options import chosen_grace, chosen_policy
-from pgsnap.cli.retention_table import RETENTION_KEYS
-from pgsnap.cli.settings import GlobalOptions, load_settings
+from pgsnap.cli.commands.retention_options import chosen_grace, chosen_policy
+from pgsnap.cli.config.file import load_config
+from pgsnap.cli.config.retention import RETENTION_KEYS
+from pgsnap.cli.config.settings import GlobalOptions, load_settings
 from pgsnap.errors import UsageError
 from pgsnap.model import Note
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.retention import DEFAULT_POLICY, Policy
-from support import documentation
-from support.commandline import CommandLine
-from support.dumps import shop
-from support.repositories import day, record
+from pgsnap.workflows.retention.policy import DEFAULT_POLICY, Policy
+from support.documents import documentation
+from support.dumps.scripted import shop
+from support.repositories.made import day, record
+from support.running.commandline import CommandLine
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from pgsnap.files.folder import Folder
 from pgsnap.repository.lock import shared
 from pgsnap.repository.repository import Repository
-from support.collecting import check_versions, commit_versions
-from support.commandline import CommandLine
-from support.repositories import make
+from support.repositories.collecting import check_versions, commit_versions
+from support.repositories.made import make
+from support.running.commandline import CommandLine
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from pgsnap import __version__
 from pgsnap.cli.app import command
-from support.commandline import SOURCE, CommandLine
+from support.running.commandline import SOURCE, CommandLine
 
 
 def test_global_options_work_before_and_after_the_command(snap: CommandLine) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.cli.config_file import load_config
-from support.commandline import SOURCE, CommandLine
-from support.dump_texts import plain_dump
+from pgsnap.cli.config.file import load_config
+from support.dumps.texts import plain_dump
+from support.running.commandline import SOURCE, CommandLine
 
 
 def write_dump(folder: Path, *rows: str) -> str:

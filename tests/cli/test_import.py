@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from support import documentation
-from support.commandline import CommandLine
-from support.databases import Database
-from support.dump_texts import plain_dump as dump
+from support.documents import documentation
+from support.dumps.texts import plain_dump as dump
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.commandline import CommandLine
+from support.running.commandline import CommandLine
 
 
 @pytest.mark.parametrize("inside", ["/proc", "a-file"])

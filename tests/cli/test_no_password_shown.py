@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
-from support.commandline import CommandLine
-from support.databases import Database
-from support.listener import Listener
+from pgsnap.cluster.cluster import Cluster
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
+from support.servers.listener import Listener
 
 MARK = "Zq7Xw"
 

@@ -9,10 +9,10 @@ import pytest
 
 from pgsnap.repository.access import closing_command
 from pgsnap.repository.repository import Repository
-from support.commandline import CommandLine
-from support.dumps import shop
-from support.folding import fold_case
-from support.repositories import day, make, record
+from support.dumps.scripted import shop
+from support.faults.folding import fold_case
+from support.repositories.made import day, make, record
+from support.running.commandline import CommandLine
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from support import documentation
-from support.commandline import CommandLine
-from support.damaging import DUMPS, flip
+from support.documents import documentation
+from support.faults.damaging import DUMPS, flip
+from support.running.commandline import CommandLine
 
 
 def test_the_index_is_made_anew_and_what_is_left_out_is_named(snap: CommandLine) -> None:

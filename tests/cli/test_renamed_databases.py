@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.repository.repository import Repository
-from support.commandline import CommandLine
-from support.databases import Database
-from support.repositories import record
+from support.repositories.made import record
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 NOW = datetime.now(UTC)
 

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from support import documentation
-from support.commandline import CommandLine
-from support.damaging import DUMPS, flip
+from support.documents import documentation
+from support.faults.damaging import DUMPS, flip
+from support.running.commandline import CommandLine
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.commandline import CommandLine
-from support.databases import Database, new_name
-from support.restoring import databases_like
+from support.restoring.clients import databases_like
+from support.running.commandline import CommandLine
+from support.servers.databases import Database, new_name
 
 READS_ANOTHER_TABLE = """
 CREATE TABLE zone (name text PRIMARY KEY); INSERT INTO zone VALUES ('a');

@@ -10,10 +10,10 @@ from datetime import timedelta
 import pytest
 
 from pgsnap.repository.repository import Repository
-from support.commandline import SOURCE, CommandLine
-from support.databases import Database
-from support.restoring import databases_like
-from support.terminals import answered
+from support.restoring.clients import databases_like
+from support.running.commandline import SOURCE, CommandLine
+from support.running.terminals import answered
+from support.servers.databases import Database
 
 
 @pytest.fixture

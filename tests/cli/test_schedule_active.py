@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from pgsnap.schedulers.crontab import active_jobs
-from support.commandline import CommandLine
+from support.running.commandline import CommandLine
 
 CRONTAB = """#!/bin/sh
 case "$1" in

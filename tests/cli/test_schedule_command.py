@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from pgsnap.schedulers.state import State
-from support import documentation
-from support.commandline import CommandLine
-from support.databases import Database, new_name
-from support.listener import Listener
+from support.documents import documentation
+from support.running.commandline import CommandLine
+from support.servers.databases import Database, new_name
+from support.servers.listener import Listener
 
 # A crontab of its own, so that no test touches that of the user.
 CRONTAB = """#!/bin/sh

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from pgsnap.format import envelope
-from support.commandline import CommandLine
-from support.stored_repositories import FOLDER, queue, text_of
+from support.repositories.stored import FOLDER, queue, text_of
+from support.running.commandline import CommandLine
 
 HOME = FOLDER / "v2-extensions" / "repository"
 SET = "SELECT pg_catalog.setval('queue.batch_id_seq', 42, true);"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster
-from support import documentation
-from support.commandline import CommandLine, Result
-from support.damaging import flip
-from support.databases import Database, new_name
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster
+from support.documents import documentation
+from support.faults.damaging import flip
+from support.running.commandline import CommandLine, Result
+from support.servers.databases import Database, new_name
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from support import documentation
-from support.commandline import CommandLine
-from support.databases import Database
-from support.installed import SNAP
-from support.restoring import databases_like
+from support.documents import documentation
+from support.restoring.clients import databases_like
+from support.running.commandline import CommandLine
+from support.running.installed import SNAP
+from support.servers.databases import Database
 
 
 @pytest.fixture

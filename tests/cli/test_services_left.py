@@ -8,8 +8,8 @@ import pytest
 
 from pgsnap.services.commands import own_service
 from pgsnap.services.state import StateFile
-from support.commandline import CommandLine
-from support.databases import Database
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 APP = """
 [services.app]

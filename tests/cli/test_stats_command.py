@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pgsnap.cli.stats_view import BLOCKS, Bars
-from support import documentation
-from support.commandline import CommandLine
-from support.damaging import DUMPS, HEAD, TAIL, entry
+from pgsnap.cli.views.stats import BLOCKS, Bars
+from support.documents import documentation
+from support.faults.damaging import DUMPS, HEAD, TAIL, entry
+from support.running.commandline import CommandLine
 
 
 @pytest.fixture

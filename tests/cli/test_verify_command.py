@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from support import documentation
-from support.commandline import CommandLine
-from support.damaging import DUMPS, flip
+from support.documents import documentation
+from support.faults.damaging import DUMPS, flip
+from support.running.commandline import CommandLine
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pgsnap.maintenance.repair.repair import repair
+from pgsnap.maintenance.verify.verify import verify
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.repair import repair
-from pgsnap.workflows.tagging import list_tags
-from pgsnap.workflows.verify import verify
-from support.dumps import shop, texts
-from support.repositories import make, record
+from pgsnap.workflows.history.tag import list_tags
+from support.dumps.scripted import shop, texts
+from support.repositories.made import make, record
 
 SECTOR = 4096
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from pgsnap.maintenance.verify.section_walk import LIST_OF_SECTIONS
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.section_walk import LIST_OF_SECTIONS
-from support import documentation
-from support.commandline import CommandLine, Result
-from support.damaging import DAMAGES, DUMPS, Sound, make_sound, objects
+from support.documents import documentation
+from support.faults.damaging import DAMAGES, DUMPS, Sound, make_sound, objects
+from support.running.commandline import CommandLine, Result
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "failures.md"
 TABLE = next(documentation.tables(PAGE.read_text("utf-8"), "damage"))

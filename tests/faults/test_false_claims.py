@@ -18,7 +18,7 @@ from pgsnap.format.origin import encode_origin
 from pgsnap.format.sections import encode_section
 from pgsnap.model import ChunkKind, RecipeEntry, RecipeRoot
 from pgsnap.repository.layout import pack_name
-from support.hostile import MIB, Hostile, run_measured
+from support.faults.hostile import MIB, Hostile, run_measured
 
 # What Python, the modules and the buffers of a sound repository take is some 100 MiB.
 PEAK_MIB_MAX = 256

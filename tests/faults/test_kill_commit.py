@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support.kills import effects_of_a_commit, kill_a_growing_history, kill_commits, made
-from support.seeds import SEED
+from support.faults.kills import effects_of_a_commit, kill_a_growing_history, kill_commits, made
+from support.running.seeds import SEED
 
 
 @pytest.fixture

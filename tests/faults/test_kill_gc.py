@@ -9,15 +9,21 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import StoreFull
+from pgsnap.maintenance.verify.verify import verify
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.gc import gc
-from pgsnap.workflows.retention import Policy
-from pgsnap.workflows.verify import verify
-from support.collecting import AT_ONCE, check_versions, collect, commit_versions, version
-from support.disk import KillAt, watched
-from support.dumps import shop, texts
-from support.repositories import day, in_child, make, record
-from support.stores import FailingStore, use_store
+from pgsnap.workflows.retention.gc import gc
+from pgsnap.workflows.retention.policy import Policy
+from support.dumps.scripted import shop, texts
+from support.faults.disk import KillAt, watched
+from support.repositories.collecting import (
+    AT_ONCE,
+    check_versions,
+    collect,
+    commit_versions,
+    version,
+)
+from support.repositories.made import day, in_child, make, record
+from support.repositories.stores import FailingStore, use_store
 
 PACK_BYTES = 30_000
 KEPT = {6, 7}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pgsnap.model import SnapshotId
-from support.databases import Database
-from support.restore_steps import (
+from support.restoring.clients import commit_database, databases_like, new_repository, server_of
+from support.restoring.steps import (
     SCRATCH_OR_KEPT,
     KillAfterSwap,
     backends_gone,
@@ -20,8 +20,8 @@ from support.restore_steps import (
     restore_in_child,
     steps_of_a_restore,
 )
-from support.restoring import commit_database, databases_like, new_repository, server_of
-from support.seeds import SEED
+from support.running.seeds import SEED
+from support.servers.databases import Database
 
 
 @pytest.fixture

@@ -13,17 +13,17 @@ from unittest import mock
 import pytest
 
 from pgsnap.files.folder import Folder
+from pgsnap.maintenance.verify.verify import verify
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.verify import verify
-from support.collecting import collect
-from support.disk import Log, read_log, watched
-from support.dumps import shop
-from support.power import Disk
-from support.power_cuts import REPOSITORY, History, check_cut, cut_power
-from support.repositories import day, in_child, record
-from support.seeds import SEED
-from support.store_world import World
+from support.dumps.scripted import shop
+from support.faults.disk import Log, read_log, watched
+from support.faults.power import Disk
+from support.faults.power_cuts import REPOSITORY, History, check_cut, cut_power
+from support.repositories.collecting import collect
+from support.repositories.made import day, in_child, record
+from support.running.seeds import SEED
+from support.store_model.world import World
 
 
 def test_a_power_cut_at_any_effect_loses_no_snapshot_that_was_committed(tmp_path: Path) -> None:

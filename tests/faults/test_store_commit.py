@@ -18,10 +18,10 @@ from pgsnap.errors import (
 )
 from pgsnap.model import Origin, SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.commit import commit
-from support.dumps import Dump, ScriptedSource, dump, rows, shop, table, texts
-from support.repositories import make, record
-from support.stores import FailingStore, RecordingStore, use_store
+from pgsnap.workflows.commit.commit import commit
+from support.dumps.scripted import Dump, ScriptedSource, dump, rows, shop, table, texts
+from support.repositories.made import make, record
+from support.repositories.stores import FailingStore, RecordingStore, use_store
 
 FIRST = shop(300)
 SECOND = dump(

@@ -11,9 +11,9 @@ import pytest
 
 from pgsnap.errors import StoreFull
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.history import log
-from support.dumps import shop, texts
-from support.repositories import make, record
+from pgsnap.workflows.history.log import log
+from support.dumps.scripted import shop, texts
+from support.repositories.made import make, record
 
 pytestmark = pytest.mark.system
 

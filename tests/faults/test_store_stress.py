@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import UnknownRevision
+from pgsnap.repository.chunks.stream import snapshot_stream
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
-from support.commandline import CommandLine
-from support.dumps import Dump, texts
-from support.repositories import in_child, record
-from support.store_states import CHANGES, dump_of, first_state
-from support.store_world import make_small
+from support.dumps.scripted import Dump, texts
+from support.repositories.made import in_child, record
+from support.running.commandline import CommandLine
+from support.store_model.states import CHANGES, dump_of, first_state
+from support.store_model.world import make_small
 
 SECONDS = 3.0
 KEPT = 2

@@ -19,8 +19,8 @@ from pgsnap.format.manifest import decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.record import IGNORABLE, RecordWriter
 from pgsnap.format.small import note_id
 from pgsnap.model import Codec
-from support import examples
-from support.examples import EXAMPLES, FOLDER, payload, record_fields, stored
+from support.documents import examples
+from support.documents.examples import EXAMPLES, FOLDER, payload, record_fields, stored
 
 IGNORABLE_FIELD = struct.pack("<HI", 0x7FF0 | IGNORABLE, 3) + b"new"
 CRITICAL_FIELD = struct.pack("<HI", 0x7FF0, 3) + b"new"

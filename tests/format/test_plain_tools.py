@@ -11,9 +11,9 @@ import pytest
 
 from pgsnap.model import SectionKind, SnapshotId
 from pgsnap.repository.repository import Repository
-from support.dumps import dump, rows, table, texts
-from support.repositories import day, make, record
-from support.runbooks import blocks, provide_zstd
+from support.documents.runbooks import blocks, provide_zstd
+from support.dumps.scripted import dump, rows, table, texts
+from support.repositories.made import day, make, record
 
 PAGE = Path(__file__).parents[2] / "docs" / "rollback.md"
 VERSIONS = 8

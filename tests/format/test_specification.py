@@ -25,7 +25,7 @@ from pgsnap.model import (
     VolatileKind,
 )
 from pgsnap.repository import layout
-from support import examples, spec
+from support.documents import examples, spec
 
 FIELDS: dict[str, tuple[list[spec.Row], dict[str, int]]] = {
     "pack": (

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
+from pgsnap.maintenance.verify.verify import verify
+from pgsnap.repository.chunks.stream import snapshot_stream
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
-from pgsnap.workflows.cat import cat
-from pgsnap.workflows.history import log, show
-from pgsnap.workflows.verify import verify
-from support.dumps import shop, texts
-from support.repositories import record
-from support.stored_repositories import FOLDER, KEY, queue, text_of
+from pgsnap.workflows.history.cat import cat
+from pgsnap.workflows.history.log import log, show
+from support.dumps.scripted import shop, texts
+from support.repositories.made import record
+from support.repositories.stored import FOLDER, KEY, queue, text_of
 
 VERSIONS = ["v1-plain", "v2-extensions"]
 

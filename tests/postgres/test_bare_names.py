@@ -12,12 +12,12 @@ import pytest
 from pgsnap.errors import DumpFailed, RestoreFailed
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.workflows.commit import commit
-from pgsnap.workflows.doctor import look_at_server
-from pgsnap.workflows.doctor_steps import Health
-from support.databases import Database
-from support.extensions import add_extension
-from support.restoring import LABEL, new_repository, restore_now, server_of
+from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.watch.doctor import look_at_server
+from pgsnap.workflows.watch.doctor_steps import Health
+from support.restoring.clients import LABEL, new_repository, restore_now, server_of
+from support.servers.databases import Database
+from support.servers.extensions import add_extension
 
 START = """
 CREATE TABLE word (id int PRIMARY KEY, text text);

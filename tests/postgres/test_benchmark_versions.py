@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MEGABYTES = 0.1

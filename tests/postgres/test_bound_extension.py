@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster, ClusterError
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster, ClusterError
 from pgsnap.errors import TargetRefused
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from pgsnap.workflows.verdicts import drilled
-from support.damaging import PLACES, flip
-from support.databases import TEST_SETTINGS, Database, new_name
-from support.drilling import checks_of, drill_now
-from support.extensions import add_extension
-from support.restoring import (
+from pgsnap.workflows.notes.verdicts import drilled
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from support.faults.damaging import PLACES, flip
+from support.restoring.clients import (
     commit_database,
     databases_like,
     new_repository,
     restore_now,
     server_of,
 )
+from support.restoring.drilling import checks_of, drill_now
+from support.servers.databases import TEST_SETTINGS, Database, new_name
+from support.servers.extensions import add_extension
 
 # What the real one's script does, without its worker.
 CRON = """

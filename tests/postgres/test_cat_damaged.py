@@ -11,13 +11,14 @@ import pytest
 
 from pgsnap.errors import CorruptionError
 from pgsnap.model import Location
-from pgsnap.repository import chunks, layout
-from pgsnap.repository.recipes import walk
+from pgsnap.repository import layout
+from pgsnap.repository.chunks import chunks
+from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.cat import cat
-from support.damaging import HEAD, TAIL, flip
-from support.databases import Database
-from support.restoring import commit_file, new_repository
+from pgsnap.workflows.history.cat import cat
+from support.faults.damaging import HEAD, TAIL, flip
+from support.restoring.clients import commit_file, new_repository
+from support.servers.databases import Database
 
 
 def words(seed: int) -> str:

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.binaries import MAJORS, find_all
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.binaries import MAJORS, find_all
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import ToolVersion
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.targets.dumptext import PREAMBLE_SETS_SINCE, unknown_sets
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database
-from support.restoring import new_repository
-from support.round_trips import round_trip
-from support.spec import tables
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from support.documents.spec import tables
+from support.dumps.round_trips import round_trip
+from support.restoring.clients import new_repository
+from support.servers.databases import Database
 
 TOOLS = ("pg_dump", "pg_dumpall", "psql")
 

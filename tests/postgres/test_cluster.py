@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo import keeper
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster, ClusterError
-from pgsnap.demo.serveruser import ServerUser, reachable_folder
-from support.databases import Database
+from pgsnap.cluster import keeper
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster, ClusterError
+from pgsnap.cluster.serveruser import ServerUser, reachable_folder
+from support.servers.databases import Database
 
 OWNER = """
 import sys
 from pathlib import Path
-from pgsnap.demo.binaries import examine
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.binaries import examine
+from pgsnap.cluster.cluster import Cluster
 with Cluster(examine(Path(sys.argv[1])), fsync=False) as cluster:
     print(cluster.folder, cluster.pid, flush=True)
     sys.stdin.read()

@@ -11,16 +11,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import SnapError
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.restore import restore
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from pgsnap.workflows.restore_table import restore_tables
-from pgsnap.workflows.undo import plan_undo, undo
-from support.databases import Database, new_name
-from support.drilling import drill_now, failures
-from support.restoring import (
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from pgsnap.workflows.restore.restore import restore
+from pgsnap.workflows.restore_tables.restore import restore_tables
+from pgsnap.workflows.undo.undo import plan_undo, undo
+from support.restoring.clients import (
     LABEL,
     commit_database,
     databases_like,
@@ -29,6 +27,8 @@ from support.restoring import (
     server_of,
     tables_now,
 )
+from support.restoring.drilling import drill_now, failures
+from support.servers.databases import Database, new_name
 
 
 @pytest.fixture

@@ -9,24 +9,22 @@ from typing import Any
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.targets.dropping import drop_database
 from pgsnap.targets.naming import new_token, scratch_name
-from pgsnap.targets.scratch import drop_leftovers
-from pgsnap.workflows.commit import commit
-from pgsnap.workflows.drill_report import CHECKS, OF_COPY, Status
-from pgsnap.workflows.restore_plan import RestoreOptions
-from pgsnap.workflows.verdicts import Proof, drilled, proofs
-from support.damaging import flip
-from support.databases import Database, new_name
-from support.drilling import MISCHIEF, checks_of, drill_now, failures, of_status
-from support.restoring import (
+from pgsnap.targets.swap.dropping import drop_database
+from pgsnap.targets.swap.scratch import drop_leftovers
+from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.drill.report import CHECKS, OF_COPY, Status
+from pgsnap.workflows.notes.verdicts import Proof, drilled, proofs
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.faults.damaging import flip
+from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
@@ -34,6 +32,8 @@ from support.restoring import (
     restore_now,
     server_of,
 )
+from support.restoring.drilling import MISCHIEF, checks_of, drill_now, failures, of_status
+from support.servers.databases import Database, new_name
 
 RUNBOOK = "Back to the last state:\n\n    snap restore latest --yes\n"
 

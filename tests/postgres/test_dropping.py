@@ -13,12 +13,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgsnap.demo.cluster import Cluster
-from pgsnap.targets.dropping import _Drop, drop_database
-from support.commandline import CommandLine
-from support.databases import Database, new_name
-from support.dropping import connection_limit, drops_hang, locked_name, wait_for_drop
-from support.restoring import databases_like, server_of
+from pgsnap.cluster.cluster import Cluster
+from pgsnap.targets.swap.dropping import _Drop, drop_database
+from support.restoring.clients import databases_like, server_of
+from support.restoring.dropping import connection_limit, drops_hang, locked_name, wait_for_drop
+from support.running.commandline import CommandLine
+from support.servers.databases import Database, new_name
 
 
 @pytest.fixture

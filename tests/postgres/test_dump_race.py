@@ -18,9 +18,9 @@ from pgsnap.runners.process import LocalChild
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import ClientKind, Server
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.workflows.commit import commit
-from support.databases import Database
-from support.racing import CHANGES, TABLES, ddl_in_the_gap, dumped, dumped_again
+from pgsnap.workflows.commit.commit import commit
+from support.faults.racing import CHANGES, TABLES, ddl_in_the_gap, dumped, dumped_again
+from support.servers.databases import Database
 
 # Rows that pg_dump cannot have written to its end before anybody reads them.
 LARGE = 1_000_000

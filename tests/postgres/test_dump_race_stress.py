@@ -14,9 +14,9 @@ from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.workflows.commit import commit
-from support.databases import Database
-from support.seeds import SEED
+from pgsnap.workflows.commit.commit import commit
+from support.running.seeds import SEED
+from support.servers.databases import Database
 
 COMMITS = int(os.environ.get("SNAP_RACED_COMMITS", "8"))
 TABLES = 6

@@ -13,10 +13,8 @@ from pgsnap.repository.repository import Repository
 from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
-from pgsnap.workflows.restore_plan import RestoreOptions
-from support.databases import Database, new_name
-from support.drilling import drill_now, failures
-from support.restoring import (
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
@@ -24,6 +22,8 @@ from support.restoring import (
     restore_now,
     server_of,
 )
+from support.restoring.drilling import drill_now, failures
+from support.servers.databases import Database, new_name
 
 AUDITED = """
 CREATE TABLE audit (number serial PRIMARY KEY, tag text);

@@ -10,12 +10,12 @@ import pytest
 
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
-from pgsnap.workflows.restore import restore
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database
-from support.drilling import drill_now, failures
-from support.extensions import add_extension
-from support.restoring import commit_database, new_repository, server_of
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from pgsnap.workflows.restore.restore import restore
+from support.restoring.clients import commit_database, new_repository, server_of
+from support.restoring.drilling import drill_now, failures
+from support.servers.databases import Database
+from support.servers.extensions import add_extension
 
 # Eight bytes, of which the last four are printed.
 HALF = """

@@ -11,12 +11,12 @@ import pytest
 
 from pgsnap.model import SectionKind
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.dump_files import Dating
-from pgsnap.workflows.export import export
-from pgsnap.workflows.import_dumps import import_dumps, plan_import
-from pgsnap.workflows.restore_plan import RestoreOptions
-from support.databases import Database, new_name
-from support.restoring import commit_database, new_repository, restore_now, server_of
+from pgsnap.workflows.commit.dump_files import Dating
+from pgsnap.workflows.commit.import_dumps import import_dumps, plan_import
+from pgsnap.workflows.history.export import export
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.servers.databases import Database, new_name
 
 READERS = {".sql": "cat", ".sql.gz": "gunzip -c", ".sql.zst": "zstd -dc"}
 

@@ -11,16 +11,16 @@ from pgsnap.model import SectionKind
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import ident
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.workflows.cat import cat
-from pgsnap.workflows.commit import commit
-from pgsnap.workflows.diff import diff
-from pgsnap.workflows.doctor import look_at_server
-from pgsnap.workflows.doctor_steps import Health
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database, is_volatile, new_name
-from support.drilling import checks_of, drill_now, failures
-from support.extensions import QUEUE, add_extension
-from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
+from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.diff.diff import diff
+from pgsnap.workflows.history.cat import cat
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from pgsnap.workflows.watch.doctor import look_at_server
+from pgsnap.workflows.watch.doctor_steps import Health
+from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.restoring.drilling import checks_of, drill_now, failures
+from support.servers.databases import Database, is_volatile, new_name
+from support.servers.extensions import QUEUE, add_extension
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import RestoreError, SnapError, TargetRefused, UnusableInput
+from pgsnap.repository.chunks.stream import snapshot_stream
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
-from pgsnap.workflows.restore_plan import RestoreOptions
-from support.databases import Database
-from support.old_dump import NINE
-from support.restoring import (
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.dumps.old_dump import NINE
+from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
@@ -22,6 +21,7 @@ from support.restoring import (
     restore_now,
     server_of,
 )
+from support.servers.databases import Database
 
 TRUST = RestoreOptions(trust_sql=True, discard_old=True)
 ROLES = "SELECT json_agg(to_json(a) ORDER BY a.oid) FROM pg_authid a WHERE rolname !~ '^snap_load_'"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.restore_plan import RestoreOptions
-from support.databases import Database, new_name
-from support.drilling import drill_now, failures
-from support.restoring import commit_database, new_repository, restore_now, server_of
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.restoring.drilling import drill_now, failures
+from support.servers.databases import Database, new_name
 
 # Nothing can be asked of a wrapper that has no handler: whoever reads these tables fails.
 TABLES = """

@@ -17,7 +17,7 @@ from pgsnap.runners.process import LocalChild
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
-from support.databases import Database
+from support.servers.databases import Database
 
 
 class OtherDumpall(LocalRunner):

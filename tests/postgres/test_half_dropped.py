@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
-from support.commandline import CommandLine, Result
-from support.databases import Database, new_name
-from support.dropping import connection_limit, half_drop
-from support.restoring import databases_like
+from pgsnap.cluster.cluster import Cluster
+from support.restoring.clients import databases_like
+from support.restoring.dropping import connection_limit, half_drop
+from support.running.commandline import CommandLine, Result
+from support.servers.databases import Database, new_name
 
 
 @pytest.fixture

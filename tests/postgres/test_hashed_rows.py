@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.restore_plan import RestoreOptions
-from support.databases import Database, new_name
-from support.drilling import drill_now, failures
-from support.restoring import (
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.restoring.clients import (
     commit_database,
     new_repository,
     restore_now,
     server_of,
     tables_now,
 )
+from support.restoring.drilling import drill_now, failures
+from support.servers.databases import Database, new_name
 
 LABELS = ", ".join(f"'v{number}'" for number in range(24))
 # What is hashed: a type, made of the enum e, and the value of it that the enum's value v gives.

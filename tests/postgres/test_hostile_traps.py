@@ -12,10 +12,9 @@ import pytest
 
 from pgsnap.errors import RestoreFailed, TargetRefused
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.diff import diff
-from pgsnap.workflows.restore_plan import RestoreOptions
-from support.databases import Database
-from support.restoring import (
+from pgsnap.workflows.diff.diff import diff
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
@@ -23,6 +22,7 @@ from support.restoring import (
     restore_now,
     server_of,
 )
+from support.servers.databases import Database
 
 NOTE = """
 CREATE TABLE public.ran (who text, what text);

@@ -10,15 +10,15 @@ import pytest
 from pgsnap.errors import RestoreFailed
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
-from pgsnap.targets import swap as swapping
-from pgsnap.workflows import restore as restoring
-from pgsnap.workflows.history import kept
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from pgsnap.workflows.undo import discard, plan_undo, undo
-from support.commandline import CommandLine
-from support.damaging import flip
-from support.databases import Database
-from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
+from pgsnap.targets.swap import swap as swapping
+from pgsnap.workflows.history.log import kept
+from pgsnap.workflows.restore import restore as restoring
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from pgsnap.workflows.undo.undo import discard, plan_undo, undo
+from support.faults.damaging import flip
+from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
-from support.commandline import CommandLine
-from support.databases import Database, is_volatile, new_name
+from pgsnap.cluster.cluster import Cluster
+from support.running.commandline import CommandLine
+from support.servers.databases import Database, is_volatile, new_name
 
 MADE = ""
 GONE = "was_here"

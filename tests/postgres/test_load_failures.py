@@ -10,15 +10,15 @@ import pytest
 
 from pgsnap.errors import RestoreFailed
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database, new_name
-from support.restoring import (
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from support.restoring.clients import (
     commit_database,
     databases_like,
     new_repository,
     restore_now,
     server_of,
 )
+from support.servers.databases import Database, new_name
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import TargetRefused
 from pgsnap.repository.repository import Repository
-from pgsnap.targets.locales import has_locale
+from pgsnap.targets.checks.locales import has_locale
 from pgsnap.targets.naming import new_token
-from pgsnap.targets.scratch import create_scratch
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database
-from support.drilling import drill_now, failures
-from support.restoring import commit_database, new_repository, restore_now, server_of
+from pgsnap.targets.swap.scratch import create_scratch
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.restoring.drilling import drill_now, failures
+from support.servers.databases import Database
 
 LOCALE = "C.UTF-8"
 

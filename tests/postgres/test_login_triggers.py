@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.binaries import Binaries
+from pgsnap.cluster.binaries import Binaries
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.drill_report import Status
-from pgsnap.workflows.undo import plan_undo, undo
-from support.commandline import CommandLine
-from support.databases import Database, new_name
-from support.drilling import checks_of, drill_now, failures
-from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
+from pgsnap.workflows.drill.report import Status
+from pgsnap.workflows.undo.undo import plan_undo, undo
+from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.restoring.drilling import checks_of, drill_now, failures
+from support.running.commandline import CommandLine
+from support.servers.databases import Database, new_name
 
 LOGINS = """
 CREATE TABLE logins (number serial, at timestamptz DEFAULT now());

@@ -12,11 +12,11 @@ from pgsnap.errors import Interrupted, RestoreFailed
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.process import LocalChild
 from pgsnap.targets.naming import application_name, new_token
-from pgsnap.targets.transactions import transaction_of, was_committed
-from pgsnap.workflows.restore_rows import restore_rows
-from pgsnap.workflows.rows_plan import RowsOptions, plan_rows
-from support.databases import Database
-from support.restoring import commit_database, new_repository, server_of
+from pgsnap.targets.swap.transactions import transaction_of, was_committed
+from pgsnap.workflows.restore_tables.restore_rows import restore_rows
+from pgsnap.workflows.restore_tables.rows_plan import RowsOptions, plan_rows
+from support.restoring.clients import commit_database, new_repository, server_of
+from support.servers.databases import Database
 
 
 @pytest.mark.parametrize("ends", ["commit", "rollback"])

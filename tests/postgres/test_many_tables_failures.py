@@ -7,15 +7,15 @@ import re
 import pytest
 
 from contract.source_contract import read
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import DumpFailed
 from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.workflows.doctor import look_at_server
-from support.databases import Database
+from pgsnap.workflows.watch.doctor import look_at_server
+from support.servers.databases import Database
 
 # Their names take more than is kept of a child's standard error.
 TABLES = 2500

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.restore_plan import RestoreOptions
-from pgsnap.workflows.restore_table import restore_tables
-from pgsnap.workflows.table_names import parse_tables
-from pgsnap.workflows.table_plan import TableOptions, plan_tables
-from support.databases import Database
-from support.drilling import drill_now, failures
-from support.restoring import commit_database, new_repository, restore_now, server_of
+from pgsnap.workflows.contents.table_names import parse_tables
+from pgsnap.workflows.restore.plan import RestoreOptions
+from pgsnap.workflows.restore_tables.plan import TableOptions, plan_tables
+from pgsnap.workflows.restore_tables.restore import restore_tables
+from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.restoring.drilling import drill_now, failures
+from support.servers.databases import Database
 
 CASES = {
     "an identity sequence with the bounds of a bigint": (

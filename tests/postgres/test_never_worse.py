@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from support.commandline import CommandLine
-from support.databases import Database
-from support.seeds import SEED
-from support.worse import let_loose
+from support.restoring.worse import let_loose
+from support.running.commandline import CommandLine
+from support.running.seeds import SEED
+from support.servers.databases import Database
 
 SEQUENCES = int(os.environ.get("SNAP_SEQUENCES", "8"))
 

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import DumpFailed, RestoreFailed, TargetRefused, UsageError
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.revisions import resolve
+from pgsnap.repository.snapshots.revisions import resolve
 from pgsnap.sessions.base import ident
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.workflows.commit import commit
-from pgsnap.workflows.restore_plan import RestoreOptions
-from support.databases import Database, new_name
-from support.restoring import (
+from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.dumps.round_trips import round_trip
+from support.restoring.clients import (
     commit_database,
     databases_like,
     new_repository,
     restore_now,
     server_of,
 )
-from support.round_trips import round_trip
+from support.servers.databases import Database, new_name
 
 LINES_LIKE_A_DUMP = r"""
 CREATE TABLE traps (id int, line text);

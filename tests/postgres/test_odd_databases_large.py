@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.repository.repository import Repository
-from support.commandline import SOURCE
-from support.databases import Database
-from support.restoring import new_repository
-from support.round_trips import round_trip
+from support.dumps.round_trips import round_trip
+from support.restoring.clients import new_repository
+from support.running.commandline import SOURCE
+from support.servers.databases import Database
 
 MEMORY_BYTES_MAX = 256 * 1024 * 1024
 MIB = 1024 * 1024

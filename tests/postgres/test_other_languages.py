@@ -9,25 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo import binaries as pg_binaries
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster, ClusterError
+from pgsnap.cluster import binaries as pg_binaries
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster, ClusterError
 from pgsnap.errors import ConnectionFailed, DumpFailed, QueryFailed, RestoreFailed, ToolMissing
 from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import ClientKind, Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.naming import new_token
-from pgsnap.targets.swap import Rename, database_oid, swap
-from pgsnap.workflows.restore_plan import RestoreOptions
-from support.databases import Database, new_name
-from support.languages import LANGUAGES, speak, translated_cluster
-from support.restoring import (
-    commit_database,
-    commit_file,
-    new_repository,
-    restore_now,
-)
+from pgsnap.targets.swap.swap import Rename, database_oid, swap
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.restoring.clients import commit_database, commit_file, new_repository, restore_now
+from support.servers.databases import Database, new_name
+from support.servers.languages import LANGUAGES, speak, translated_cluster
 
 ENGLISH = ("does not exist", "already exists", "division", "denied", "being accessed")
 

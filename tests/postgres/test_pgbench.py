@@ -14,9 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgsnap.workflows.restore_plan import RestoreOptions
-from support.databases import Database, new_name
-from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.servers.databases import Database, new_name
 
 # Each transaction of pgbench moves an amount in all three and notes it in the fourth.
 SUMS = (

@@ -9,19 +9,25 @@ from pathlib import Path
 import pytest
 
 from contract.source_contract import read
-from pgsnap.demo.binaries import find_all
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.binaries import find_all
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import DumpFailed, RestoreFailed
 from pgsnap.model import Setting
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.sources.properties import read_properties
-from pgsnap.targets.preflight import look_at
-from pgsnap.workflows.diff import diff, diff_rows
-from pgsnap.workflows.restore_checks import what_goes_back
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database, new_name
-from support.restoring import commit_database, commit_file, new_repository, restore_now, server_of
+from pgsnap.targets.checks.preflight import look_at
+from pgsnap.workflows.diff.diff import diff, diff_rows
+from pgsnap.workflows.restore.checks import what_goes_back
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from support.restoring.clients import (
+    commit_database,
+    commit_file,
+    new_repository,
+    restore_now,
+    server_of,
+)
+from support.servers.databases import Database, new_name
 
 
 @pytest.fixture

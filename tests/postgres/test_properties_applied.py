@@ -9,20 +9,20 @@ import pytest
 
 from pgsnap.sessions.base import Session
 from pgsnap.sources.properties import read_properties
-from pgsnap.targets.dropping import drop_database
+from pgsnap.targets.checks.roles import server_roles
 from pgsnap.targets.naming import application_name, new_token, scratch_name
-from pgsnap.targets.properties import differences, read_applied, rehearse
-from pgsnap.targets.roles import server_roles
-from pgsnap.targets.scratch import create_scratch, drop_leftovers
-from pgsnap.workflows.restore_plan import RestoreOptions
-from support.databases import Database, new_name
-from support.restoring import (
+from pgsnap.targets.properties.properties import differences, read_applied, rehearse
+from pgsnap.targets.swap.dropping import drop_database
+from pgsnap.targets.swap.scratch import create_scratch, drop_leftovers
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.restoring.clients import (
     commit_database,
     databases_like,
     new_repository,
     restore_now,
     server_of,
 )
+from support.servers.databases import Database, new_name
 
 ROLES = ('Own "er', "a=b/c", "granter")
 

@@ -11,11 +11,10 @@ import pytest
 from pgsnap.errors import RestoreFailed, TargetExists, TargetRefused, UsageError
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.properties import read_properties
-from pgsnap.targets.kept import SWAPPED
-from pgsnap.workflows.restore import restore
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database
-from support.restoring import (
+from pgsnap.targets.swap.kept import SWAPPED
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from pgsnap.workflows.restore.restore import restore
+from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
@@ -23,6 +22,7 @@ from support.restoring import (
     restore_now,
     server_of,
 )
+from support.servers.databases import Database
 
 TWO_TABLES = """
 CREATE TABLE orders (id int PRIMARY KEY, note text);

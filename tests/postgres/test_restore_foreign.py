@@ -13,10 +13,16 @@ from pgsnap.format.manifest import encode_manifest, snapshot_id
 from pgsnap.model import SnapshotId
 from pgsnap.repository.layout import snapshot_name
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.restore_plan import RestoreOptions
-from pgsnap.workflows.rows_plan import RowsOptions, plan_rows
-from support.databases import Database
-from support.restoring import commit_file, databases_like, new_repository, restore_now, server_of
+from pgsnap.workflows.restore.plan import RestoreOptions
+from pgsnap.workflows.restore_tables.rows_plan import RowsOptions, plan_rows
+from support.restoring.clients import (
+    commit_file,
+    databases_like,
+    new_repository,
+    restore_now,
+    server_of,
+)
+from support.servers.databases import Database
 
 TRUST = RestoreOptions(trust_sql=True)
 

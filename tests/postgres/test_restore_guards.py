@@ -11,17 +11,17 @@ import pytest
 from pgsnap.errors import RestoreFailed, TargetRefused
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
-from pgsnap.targets.scratch import Leftover, find_leftovers
-from pgsnap.workflows.restore import restore
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database
-from support.restoring import (
+from pgsnap.targets.swap.scratch import Leftover, find_leftovers
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from pgsnap.workflows.restore.restore import restore
+from support.restoring.clients import (
     commit_database,
     databases_like,
     new_repository,
     restore_now,
     server_of,
 )
+from support.servers.databases import Database
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_repository_that_cannot_be_written_is_told_before_anything_is_loaded(
     server = server_of(shop)
     snapshot = commit_database(repo, server)
     # Root may write everywhere, so the folder only says that it cannot be.
-    monkeypatch.setattr("pgsnap.workflows.restore_checks.is_writable", lambda path: False)
+    monkeypatch.setattr("pgsnap.workflows.restore.checks.is_writable", lambda path: False)
     with pytest.raises(TargetRefused, match="cannot be written"):
         restore_now(repo, snapshot, server)
     report = restore_now(repo, snapshot, server, RestoreOptions(to=f"{shop.name}_new"))
@@ -99,8 +99,8 @@ def test_a_filled_scratch_database_is_no_leftover_until_it_is_swapped(
 def test_a_function_that_misleads_psql_fails_the_restore_instead_of_hanging_it(
     repo: Repository, shop: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pgsnap.targets.feeder._STUCK_POLL_SECONDS", 0.5)
-    monkeypatch.setattr("pgsnap.targets.feeder.STUCK_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr("pgsnap.targets.load.feeder._STUCK_POLL_SECONDS", 0.5)
+    monkeypatch.setattr("pgsnap.targets.load.feeder.STUCK_AFTER_SECONDS", 1.0)
     shop.psql(
         "CREATE TABLE spans (begin int); CREATE FUNCTION firsts() RETURNS SETOF int"
         ' LANGUAGE sql BEGIN ATOMIC SELECT "begin" FROM spans; END;'

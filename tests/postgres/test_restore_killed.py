@@ -22,10 +22,9 @@ import pgsnap
 from pgsnap.errors import CorruptionError, RestoreFailed
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.restore_plan import RestoreOptions
-from pgsnap.workflows.undo import kept_databases, plan_undo, undo
-from support.databases import Database
-from support.restoring import (
+from pgsnap.workflows.restore.plan import RestoreOptions
+from pgsnap.workflows.undo.undo import kept_databases, plan_undo, undo
+from support.restoring.clients import (
     LABEL,
     commit_database,
     databases_like,
@@ -33,9 +32,10 @@ from support.restoring import (
     restore_now,
     server_of,
 )
-from support.seeds import SEED
+from support.running.seeds import SEED
+from support.servers.databases import Database
 
-DRIVER = Path(__file__).parent.parent / "support" / "restore_driver.py"
+DRIVER = Path(__file__).parent.parent / "support" / "restoring" / "driver.py"
 ROWS = 30_000
 STATE = "SELECT count(*), sum(id), max(state) FROM orders"
 OLD, NEW = f"{ROWS}|{ROWS * (ROWS + 1) // 2}|old", f"{ROWS}|{ROWS * (ROWS + 1) // 2}|new"
@@ -196,7 +196,7 @@ def test_a_kill_right_after_the_swap_leaves_an_undo(scene: Scene) -> None:
 def test_a_server_that_crashes_in_mid_load_keeps_its_live_database(
     own_cluster: object, tmp_path: Path
 ) -> None:
-    from pgsnap.demo.cluster import Cluster
+    from pgsnap.cluster.cluster import Cluster
 
     assert isinstance(own_cluster, Cluster)
     own_cluster.create_database("app")

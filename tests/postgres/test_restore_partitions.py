@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.cli.table_view import tables_fields, tables_lines, tables_plan_lines
+from pgsnap.cli.views.tables import tables_fields, tables_lines, tables_plan_lines
 from pgsnap.errors import TargetRefused
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.restore_plan import RestoreOptions
-from pgsnap.workflows.restore_table import TablesReport, restore_tables
-from pgsnap.workflows.table_names import parse_tables
-from pgsnap.workflows.table_plan import TableOptions, TablesPlan, plan_tables
-from support.databases import Database
-from support.restoring import commit_database, new_repository, restore_now, server_of
+from pgsnap.workflows.contents.table_names import parse_tables
+from pgsnap.workflows.restore.plan import RestoreOptions
+from pgsnap.workflows.restore_tables.plan import TableOptions, TablesPlan, plan_tables
+from pgsnap.workflows.restore_tables.restore import TablesReport, restore_tables
+from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.servers.databases import Database
 
 # Names as long as those of real partitions: with an ending they have to be cut.
 EVENTS = r"""

@@ -12,13 +12,13 @@ import pytest
 from pgsnap.errors import RestoreFailed, UsageError
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.restore import restore
-from pgsnap.workflows.restore_plan import RestoreOptions, RestorePlan, plan_restore
-from pgsnap.workflows.safety import safety_commit
-from pgsnap.workflows.undo import plan_undo, undo
-from support.databases import Database
-from support.repositories import in_child
-from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
+from pgsnap.workflows.commit.safety_snapshot import safety_commit
+from pgsnap.workflows.restore.plan import RestoreOptions, RestorePlan, plan_restore
+from pgsnap.workflows.restore.restore import restore
+from pgsnap.workflows.undo.undo import plan_undo, undo
+from support.repositories.made import in_child
+from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.servers.databases import Database
 
 READ_ONLY = RestoreOptions(read_only=True)
 SETTING = "default_transaction_read_only"

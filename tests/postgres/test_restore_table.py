@@ -15,22 +15,22 @@ from unittest import mock
 import psycopg
 import pytest
 
-from pgsnap.demo.cluster import ClusterError
-from pgsnap.dump.table_parts import quoted, tables_of
-from pgsnap.dump.table_tree import partitions_below
+from pgsnap.cluster.cluster import ClusterError
+from pgsnap.dump.definitions.table_parts import quoted, tables_of
+from pgsnap.dump.definitions.table_tree import partitions_below
 from pgsnap.errors import Interrupted, RestoreFailed, TargetRefused, UnknownRevision
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.process import LocalChild
-from pgsnap.targets.feeder import Feeder
-from pgsnap.workflows.restore_table import TablesReport, restore_tables
-from pgsnap.workflows.table_names import parse_tables, read_definitions
-from pgsnap.workflows.table_plan import TableOptions, plan_tables
-from support.databases import Database
-from support.disk import KillAt
-from support.repositories import in_child
-from support.restore_steps import backends_gone, watched_restore
-from support.restoring import commit_database, commit_file, new_repository, server_of
+from pgsnap.targets.load.feeder import Feeder
+from pgsnap.workflows.contents.table_names import parse_tables, read_definitions
+from pgsnap.workflows.restore_tables.plan import TableOptions, plan_tables
+from pgsnap.workflows.restore_tables.restore import TablesReport, restore_tables
+from support.faults.disk import KillAt
+from support.repositories.made import in_child
+from support.restoring.clients import commit_database, commit_file, new_repository, server_of
+from support.restoring.steps import backends_gone, watched_restore
+from support.servers.databases import Database
 
 SHOP = r"""
 CREATE SCHEMA shop;

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import EXIT_CODES
-from support.commandline import CommandLine
-from support.databases import Database
-from support.restoring import databases_like
-from support.seeds import SEED
+from support.restoring.clients import databases_like
+from support.running.commandline import CommandLine
+from support.running.seeds import SEED
+from support.servers.databases import Database
 
 
 @pytest.fixture

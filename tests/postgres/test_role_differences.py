@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database
-from support.restoring import commit_database, new_repository, restore_now, server_of
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.servers.databases import Database
 
 
 def test_roles_that_are_not_as_they_were_are_told_and_stay(

@@ -12,13 +12,12 @@ import pytest
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import ConnectionFailed, DumpFailed, RestoreFailed, TargetRefused
 from pgsnap.model import SectionKind
+from pgsnap.repository.chunks.stream import snapshot_stream
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
-from pgsnap.workflows.restore_plan import RestoreOptions
-from pgsnap.workflows.undo import discard, plan_undo, undo
-from support.databases import Database
-from support.pages import sql_blocks
-from support.restoring import (
+from pgsnap.workflows.restore.plan import RestoreOptions
+from pgsnap.workflows.undo.undo import discard, plan_undo, undo
+from support.documents.pages import sql_blocks
+from support.restoring.clients import (
     LABEL,
     commit_database,
     commit_file,
@@ -27,6 +26,7 @@ from support.restoring import (
     restore_now,
     server_of,
 )
+from support.servers.databases import Database
 
 BLOCKS = sql_blocks("roles.md")
 ROLES = ("snap_backup", "snap_restore", "shop_app", "shop_owner")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.workflows.commit import commit
-from support.databases import Database
-from support.restoring import commit_database, new_repository, restore_now, server_of
+from pgsnap.workflows.commit.commit import commit
+from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.servers.databases import Database
 
 # Rows of very different lengths: short ones fit into room that long ones left on earlier pages.
 # CREATE TABLE AS fills no gaps, so these tables begin in order.

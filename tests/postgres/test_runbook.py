@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster
-from support.commandline import SOURCE, CommandLine
-from support.runbooks import Reader, provide_zstd
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster
+from support.documents.runbooks import Reader, provide_zstd
+from support.running.commandline import SOURCE, CommandLine
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.demo import sample
-from pgsnap.demo.cluster import Cluster
-from support.databases import Database, new_name
+from support.servers.databases import Database, new_name
 
 
 @pytest.fixture

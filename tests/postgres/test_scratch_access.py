@@ -10,19 +10,19 @@ import pytest
 
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
-from pgsnap.targets import scratch
 from pgsnap.targets.naming import application_name
-from pgsnap.targets.scratch import create_scratch
-from pgsnap.workflows.restore import restore
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database
-from support.restoring import (
+from pgsnap.targets.swap import scratch
+from pgsnap.targets.swap.scratch import create_scratch
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from pgsnap.workflows.restore.restore import restore
+from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
     new_repository,
     server_of,
 )
+from support.servers.databases import Database
 
 NOBODY = "scratch_nobody"
 MEMBER = "scratch_member"

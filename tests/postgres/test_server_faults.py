@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import SnapError
 from pgsnap.model import SnapshotId
 from pgsnap.progress import SILENT
@@ -18,14 +18,20 @@ from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.workflows.commit import commit
-from pgsnap.workflows.restore import restore
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database
-from support.proxy import proxy
-from support.restore_steps import SCRATCH_OR_KEPT, backends_gone, heal
-from support.restoring import LABEL, commit_database, databases_like, new_repository, server_of
-from support.seeds import SEED
+from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from pgsnap.workflows.restore.restore import restore
+from support.faults.proxy import proxy
+from support.restoring.clients import (
+    LABEL,
+    commit_database,
+    databases_like,
+    new_repository,
+    server_of,
+)
+from support.restoring.steps import SCRATCH_OR_KEPT, backends_gone, heal
+from support.running.seeds import SEED
+from support.servers.databases import Database
 
 
 def fill(database: Database) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contract.session_contract import SessionContract
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import ConnectionFailed, ToolVersion
 from pgsnap.runners.base import Tool
 from pgsnap.runners.local import LocalRunner
@@ -19,7 +19,7 @@ from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import ClientKind, Server
 from pgsnap.sources.postgres import PostgresSource
-from support.databases import Database, new_name
+from support.servers.databases import Database, new_name
 
 CLIENTS: list[ClientKind] = ["psycopg", "psql"]
 AWKWARD_NAMES = ["-x", "a b'c\"d\\e", "postgresql://x", "dbname=postgres", "ä.é;--", " x"]

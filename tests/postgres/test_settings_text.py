@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
-from pgsnap.workflows.restore_plan import RestoreOptions
-from support.databases import Database, new_name
-from support.restoring import commit_database, new_repository, restore_now
+from pgsnap.workflows.restore.plan import RestoreOptions
+from support.restoring.clients import commit_database, new_repository, restore_now
+from support.servers.databases import Database, new_name
 
 # Every value differs from the default, and shows in the text of ALL_TYPES where it is let.
 STRINGS = "standard_conforming_strings"

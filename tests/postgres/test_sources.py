@@ -18,7 +18,7 @@ from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.sources.base import Source
 from pgsnap.sources.postgres import PostgresSource
-from support.databases import Database, is_volatile
+from support.servers.databases import Database, is_volatile
 
 TABLES = """
 CREATE TABLE t (id int PRIMARY KEY, at timestamptz, data bytea, n float8);

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.model import Setting
 from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import ClientKind, Server
 from pgsnap.sources.properties import read_properties, read_server
-from support.databases import Database
+from support.servers.databases import Database
 
 
 def server_of(database: Database, client: ClientKind = "psycopg", user: str = "") -> Server:

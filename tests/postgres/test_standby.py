@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.sources.postgres import PostgresSource
-from support.databases import Database, new_name
-from support.racing import CHANGES, TABLES, ddl_in_the_gap, dumped
-from support.restoring import server_of
-from support.standby import Standby
+from support.faults.racing import CHANGES, TABLES, ddl_in_the_gap, dumped
+from support.restoring.clients import server_of
+from support.servers.databases import Database, new_name
+from support.servers.standby import Standby
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import RestoreFailed, TargetRefused
 from pgsnap.repository.repository import Repository
 from pgsnap.targets.naming import new_token, scratch_name
-from pgsnap.targets.scratch import drop_leftovers
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from pgsnap.workflows.undo import discard, plan_undo, undo
-from support.databases import Database, new_name
-from support.drilling import checks_of, drill_now, failures
-from support.restoring import (
+from pgsnap.targets.swap.scratch import drop_leftovers
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from pgsnap.workflows.undo.undo import discard, plan_undo, undo
+from support.restoring.clients import (
     LABEL,
     commit_database,
     databases_like,
@@ -25,6 +23,8 @@ from support.restoring import (
     restore_now,
     server_of,
 )
+from support.restoring.drilling import checks_of, drill_now, failures
+from support.servers.databases import Database, new_name
 
 # The drill has to make definitions once more, in a second scratch database.
 SUBSCRIBED = """

@@ -13,9 +13,9 @@ from pgsnap.sessions.base import Session
 from pgsnap.sessions.psycopg_session import PsycopgSession
 from pgsnap.sessions.server import Server
 from pgsnap.targets.naming import new_token
-from pgsnap.targets.swap import Rename, database_oid, end_backends, swap
-from support.databases import Database
-from support.restoring import Hammer, server_of
+from pgsnap.targets.swap.swap import Rename, database_oid, end_backends, swap
+from support.restoring.clients import Hammer, server_of
+from support.servers.databases import Database
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_a_signal_that_comes_too_late_says_that_the_swap_is_done(
             end_backends(session, oids)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pgsnap.targets.swap.end_backends", late)
+    monkeypatch.setattr("pgsnap.targets.swap.swap.end_backends", late)
     # A client that is there: without its end there is no swap, so it is not over too soon.
     with psycopg.connect(live.dsn), pytest.raises(Interrupted, match="already") as caught:
         swap(server, planned, (), token=new_token())
@@ -181,7 +181,7 @@ def test_a_commit_that_waits_for_a_standby_for_ever_ends_in_time(
     live, other = pair
     server = server_of(live)
     planned = renames(server, live, other)
-    monkeypatch.setattr("pgsnap.targets.swap.SWAP_TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr("pgsnap.targets.swap.swap.SWAP_TIMEOUT_SECONDS", 2.0)
     live.cluster.psql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     live.cluster.psql("SELECT pg_reload_conf()")
     try:

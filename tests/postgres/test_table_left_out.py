@@ -11,9 +11,8 @@ from pgsnap.errors import TargetRefused
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.workflows.commit import commit
-from support.databases import Database
-from support.restoring import (
+from pgsnap.workflows.commit.commit import commit
+from support.restoring.clients import (
     LABEL,
     commit_file,
     new_repository,
@@ -21,6 +20,7 @@ from support.restoring import (
     server_of,
     tables_now,
 )
+from support.servers.databases import Database
 
 TABLES = """
 CREATE TABLE log (line text); INSERT INTO log VALUES ('kept');

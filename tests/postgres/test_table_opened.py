@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pgsnap.repository.repository import Repository
-from support.databases import Database, new_name
-from support.restoring import commit_database, new_repository, plan_of_tables, server_of
+from support.restoring.clients import commit_database, new_repository, plan_of_tables, server_of
+from support.servers.databases import Database, new_name
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import pytest
 from pgsnap.errors import RestoreFailed, TargetRefused
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
-from support.databases import Database
-from support.restoring import (
+from support.restoring.clients import (
     commit_database,
     commit_file,
     new_repository,
@@ -19,6 +18,7 @@ from support.restoring import (
     server_of,
     tables_now,
 )
+from support.servers.databases import Database
 
 
 @pytest.fixture

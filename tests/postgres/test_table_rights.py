@@ -10,14 +10,14 @@ import pytest
 
 from pgsnap.errors import TargetRefused
 from pgsnap.repository.repository import Repository
-from support.databases import Database
-from support.restoring import (
+from support.restoring.clients import (
     commit_database,
     new_repository,
     plan_of_tables,
     server_of,
     tables_now,
 )
+from support.servers.databases import Database
 
 # Every right on the tables of a schema, their columns and their sequences, by the names that
 # they had before a restore.

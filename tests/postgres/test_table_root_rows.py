@@ -10,9 +10,8 @@ import pytest
 
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database
-from support.restoring import (
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from support.restoring.clients import (
     commit_database,
     commit_file,
     new_repository,
@@ -21,6 +20,7 @@ from support.restoring import (
     server_of,
     tables_now,
 )
+from support.servers.databases import Database
 
 # PostgreSQL hashes the number of an enum's value, which another database gives anew.
 BY_ENUM = r"""

@@ -9,15 +9,15 @@ import pytest
 
 from pgsnap.errors import RestoreFailed, TargetRefused
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.table_plan import TablesPlan
-from support.databases import Database
-from support.restoring import (
+from pgsnap.workflows.restore_tables.plan import TablesPlan
+from support.restoring.clients import (
     commit_database,
     new_repository,
     plan_of_tables,
     server_of,
     tables_now,
 )
+from support.servers.databases import Database
 
 TABLE = "CREATE TABLE b (id serial PRIMARY KEY, v int); INSERT INTO b VALUES (1, 2);"
 TRIGGER = (

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.workflows.commit import commit
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database
-from support.drilling import drill_now, failures
-from support.extensions import add_extension
-from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
+from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.restoring.drilling import drill_now, failures
+from support.servers.databases import Database
+from support.servers.extensions import add_extension
 
 LEFT = (
     "SELECT nspname FROM pg_namespace WHERE nspname = 'public'"

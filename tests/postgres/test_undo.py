@@ -11,12 +11,11 @@ import pytest
 
 from pgsnap.errors import Interrupted, RestoreFailed, TargetRefused
 from pgsnap.repository.repository import Repository
-from pgsnap.targets import swap as swapping
-from pgsnap.workflows.restore import _Restore, restore
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from pgsnap.workflows.undo import discard, kept_databases, plan_undo, undo
-from support.databases import Database
-from support.restoring import (
+from pgsnap.targets.swap import swap as swapping
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from pgsnap.workflows.restore.restore import _Restore, restore
+from pgsnap.workflows.undo.undo import discard, kept_databases, plan_undo, undo
+from support.restoring.clients import (
     LABEL,
     commit_database,
     databases_like,
@@ -25,6 +24,7 @@ from support.restoring import (
     server_of,
     tables_now,
 )
+from support.servers.databases import Database
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_a_signal_right_behind_the_swap_says_that_it_is_done_already(
             restore(repo, plan, server)
     discard(repo, server, LABEL)
     with monkeypatch.context() as patch:
-        patch.setattr("pgsnap.workflows.undo.note_end", interrupted)
+        patch.setattr("pgsnap.workflows.undo.undo.note_end", interrupted)
         with pytest.raises(Interrupted, match="renamed already"):
             undo(repo, plan_undo(repo, server, LABEL), server)
     assert value(shop) == "2"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.commandline import CommandLine
-from support.databases import Database, new_name
+from support.running.commandline import CommandLine
+from support.servers.databases import Database, new_name
 
 
 @pytest.fixture

@@ -9,27 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.binaries import MAJORS, find_all
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.binaries import MAJORS, find_all
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.dump.entries import ENTRY, entry_kind, parse_entry
 from pgsnap.errors import TargetRefused
 from pgsnap.model import SectionKind, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.sources.properties import read_properties
-from pgsnap.workflows.cat import cat
-from pgsnap.workflows.commit import commit
-from pgsnap.workflows.diff import diff
-from pgsnap.workflows.restore_plan import RestoreOptions, plan_restore
-from support.databases import Database, is_volatile, new_name
-from support.restoring import LABEL, commit_database, new_repository, restore_now, server_of
-from support.round_trips import (
+from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.diff.diff import diff
+from pgsnap.workflows.history.cat import cat
+from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from support.dumps.round_trips import (
     assert_fixed_point,
     assert_same_rows,
     part_names,
     round_trip,
     sections_of,
 )
+from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.servers.databases import Database, is_volatile, new_name
 
 
 @pytest.fixture

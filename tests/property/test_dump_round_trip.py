@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsnap.errors import SnapError
-from support.dump_texts import HEAD, TAIL, entry, names, read, rows, together
+from support.dumps.texts import HEAD, TAIL, entry, names, read, rows, together
 
 # What could mislead a lexer, and plain words between it.
 TOKENS = st.sampled_from(

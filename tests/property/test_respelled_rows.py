@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgsnap.chunking import respelled_rows
-from pgsnap.chunking.respelled_rows import RespelledRows
-from pgsnap.chunking.row_sets import Key
+from pgsnap.rows import respelled as respelled_rows
+from pgsnap.rows.respelled import RespelledRows
+from pgsnap.rows.sets import Key
 
 KEY = Key([0], 3)
 LSN = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1) | st.integers(0, 300))

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsnap.errors import UsageError
-from pgsnap.workflows.retention import Candidate, Decision, Policy, judge
-from support.retention import NOW, candidate
+from pgsnap.workflows.retention.policy import Candidate, Decision, Policy, judge
+from support.repositories.retention import NOW, candidate
 
 # A week around the end of summer time, years around it, and a little of the future.
 _NEAR = st.integers(-10 * 24 * 60, 60).map(lambda minutes: NOW + timedelta(minutes=minutes))

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgsnap.chunking import row_difference, row_spill
-from pgsnap.chunking.row_difference import RowChange, RowDifference
-from pgsnap.chunking.row_sets import Key
+from pgsnap.rows import difference as row_difference
+from pgsnap.rows import spill as row_spill
+from pgsnap.rows.difference import RowChange, RowDifference
+from pgsnap.rows.sets import Key
 
 KEY = Key([0], 2)
 ROW = st.tuples(st.integers(0, 30), st.sampled_from(["", "x", r"\N", r"a\tb", "é" * 40, "y" * 70]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import Phase, settings
 
-from support.store_rules import StoreRules
+from support.store_model.rules import StoreRules
 
 TestStore = StoreRules.TestCase
 TestStore.settings = settings(

@@ -21,8 +21,8 @@ from pgsnap.format.pack import END_MARK, TRAILER, decode_table, read_table
 from pgsnap.format.recipe import decode_children, decode_node, decode_root
 from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import decode_config, decode_note, decode_tag
-from support.examples import ORIGIN, stored
-from support.seeds import SEED
+from support.documents.examples import ORIGIN, stored
+from support.running.seeds import SEED
 
 INPUTS = int(os.environ.get("SNAP_FUZZ_INPUTS", "300000"))
 GROWTH_MIB_MAX = 64

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgsnap.model import SectionKind, SectionName, VolatileKind, VolatileLine
+from pgsnap.repository.chunks.stream import snapshot_stream
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.stream import snapshot_stream
-from support.dumps import Dump, Part, ScriptedSource, rows, text
-from support.repositories import make, record
+from support.dumps.scripted import Dump, Part, ScriptedSource, rows, text
+from support.repositories.made import make, record
 
 
 @st.composite
@@ -58,7 +58,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 def test_a_dump_comes_back_byte_for_byte_with_fresh_keys(
     repo: Repository, stream: tuple[Dump, bytes], block_bytes: int
 ) -> None:
-    from pgsnap.workflows.commit import commit
+    from pgsnap.workflows.commit.commit import commit
 
     dumped, whole = stream
     source = ScriptedSource(dumped, block_bytes=max(block_bytes, 500))

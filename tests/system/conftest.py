@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.binaries import Binaries
-from support.containers import Container, Podman
-from support.databases import Database
-from support.installed import Shop
-from support.restore_steps import SCRATCH_OR_KEPT
-from support.restoring import databases_like
+from pgsnap.cluster.binaries import Binaries
+from support.restoring.clients import databases_like
+from support.restoring.steps import SCRATCH_OR_KEPT
+from support.running.installed import Shop
+from support.servers.containers import Container, Podman
+from support.servers.databases import Database
 
 
 @pytest.fixture

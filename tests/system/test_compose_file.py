@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.containers import IMAGE, Container, Podman, podman_compose, run_snap
+from support.servers.containers import IMAGE, Container, Podman, podman_compose, run_snap
 
 pytestmark = [pytest.mark.system]
 

@@ -24,7 +24,7 @@ from pgsnap.runners.engines import find_container
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.contained import endpoint_inside
 from pgsnap.sessions.server import Server
-from support.containers import Container, Podman
+from support.servers.containers import Container, Podman
 
 pytestmark = [pytest.mark.system]
 

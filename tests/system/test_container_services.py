@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.containers import IMAGE, Podman, run_snap, snap
+from support.servers.containers import IMAGE, Podman, run_snap, snap
 
 pytestmark = [pytest.mark.system]
 

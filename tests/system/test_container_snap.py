@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from support.commandline import Result
-from support.containers import IMAGE, Container, Podman, podman_compose, run_snap, snap
+from support.running.commandline import Result
+from support.servers.containers import IMAGE, Container, Podman, podman_compose, run_snap, snap
 
 pytestmark = [pytest.mark.system]
 

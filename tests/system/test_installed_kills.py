@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from support.installed import Shop, gone, interrupt, wait_until_it_listens
-from support.restore_steps import backends_gone
+from support.restoring.steps import backends_gone
+from support.running.installed import Shop, gone, interrupt, wait_until_it_listens
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from support.kills import effects_of_a_commit, kill_a_growing_history, kill_commits, made
-from support.power_cuts import cut_power
-from support.seeds import SEED
+from support.faults.kills import effects_of_a_commit, kill_a_growing_history, kill_commits, made
+from support.faults.power_cuts import cut_power
+from support.running.seeds import SEED
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1800)]
 

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from support.installed import Shop, gone, interrupt, wait_until_it_listens
-from support.restore_steps import backends_gone
-from support.seeds import SEED
+from support.restoring.steps import backends_gone
+from support.running.installed import Shop, gone, interrupt, wait_until_it_listens
+from support.running.seeds import SEED
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from support.databases import Database
-from support.installed import SNAP
-from support.listener import Listener
+from support.running.installed import SNAP
+from support.servers.databases import Database
+from support.servers.listener import Listener
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.demo.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import RestoreFailed
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
-from pgsnap.workflows.cat import cat
-from pgsnap.workflows.commit import commit
-from pgsnap.workflows.diff import diff
-from support.databases import TEST_SETTINGS, Database, is_volatile, new_name
-from support.debian import debian_server, install_extensions
-from support.drilling import drill_now, failures
-from support.restoring import LABEL, new_repository, restore_now, server_of
-from support.used_extensions import PACKAGES, USED
+from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.diff.diff import diff
+from pgsnap.workflows.history.cat import cat
+from support.restoring.clients import LABEL, new_repository, restore_now, server_of
+from support.restoring.drilling import drill_now, failures
+from support.servers.databases import TEST_SETTINGS, Database, is_volatile, new_name
+from support.servers.debian import debian_server, install_extensions
+from support.servers.used_extensions import PACKAGES, USED
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from support.booted import SYSTEMD, UNITS, CannotBoot, Systemd
-from support.commandline import SOURCE
-from support.databases import Database
-from support.installed import SNAP
+from support.running.commandline import SOURCE
+from support.running.installed import SNAP
+from support.servers.booted import SYSTEMD, UNITS, CannotBoot, Systemd
+from support.servers.databases import Database
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from support.seeds import SEED
-from support.store_rules import StoreRules
+from support.running.seeds import SEED
+from support.store_model.rules import StoreRules
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(0)]
 

@@ -12,7 +12,7 @@ import pytest
 
 from pgsnap.files.folder import Folder
 from pgsnap.stores import lease
-from support.commandline import SOURCE
+from support.running.commandline import SOURCE
 
 pytestmark = [
     pytest.mark.system,

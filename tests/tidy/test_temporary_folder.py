@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from support import temporary
+from support.running import temporary
 
 # A test run in small: what it leaves in its folder, a reader cannot simply remove.
 RUN = """
 import os, sys, tempfile
 from pathlib import Path
-from support import temporary
+from support.running import temporary
 temporary.MEMORY = Path(sys.argv[1])
 temporary.in_memory = lambda: True
 remove = temporary.use_temporary_folder()

@@ -14,8 +14,8 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from pgsnap import __version__
 from pgsnap.cli import commands
-from pgsnap.cli.invocation import Invocation, wants_json
-from pgsnap.cli.redact import without_uri
+from pgsnap.cli.text.redact import without_uri
+from pgsnap.cli.wiring.invocation import Invocation, wants_json
 from pgsnap.errors import Interrupted, UsageError
 
 GLOBAL_PANEL = "Global options"

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pgsnap import __version__
-from pgsnap.cli import render
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.redact import redact
+from pgsnap.cli.text import render
+from pgsnap.cli.text.redact import redact
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import FormatTooNew, Interrupted, SnapError
 from pgsnap.files.folder import Folder
 from pgsnap.repository import audit_log
@@ -96,7 +96,7 @@ def _database(invocation: Invocation, result: dict[str, Any], code: int) -> str 
         if code == Interrupted.exit_code and "psycopg" not in sys.modules:
             # Where its import was cut it cannot be imported any more.
             return None
-        from pgsnap.cli.world import database_of_dsn
+        from pgsnap.cli.wiring.connect import database_of_dsn
 
         return database_of_dsn(invocation.settings)
     except SnapError:

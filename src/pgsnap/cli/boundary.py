@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from pgsnap import __version__
-from pgsnap.cli import render
+from pgsnap.cli.console.terminal import OutputClosed, Terminal
 from pgsnap.cli.interruption import Terminated
-from pgsnap.cli.invocation import Invocation, wants_json
-from pgsnap.cli.redact import redact
-from pgsnap.cli.terminal import OutputClosed, Terminal
+from pgsnap.cli.text import render
+from pgsnap.cli.text.redact import redact
+from pgsnap.cli.wiring.invocation import Invocation, wants_json
 from pgsnap.errors import BUG_EXIT_CODE, ConnectionFailed, Interrupted, SnapError, StoreFull
 from pgsnap.files.folder import NO_ROOM
 
@@ -68,7 +68,7 @@ def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
         terminal.abandon_output()
         return SnapError.exit_code
     except ConnectionFailed as error:
-        from pgsnap.cli.world import unnamed_hint
+        from pgsnap.cli.wiring.connect import unnamed_hint
 
         error.hint = unnamed_hint(invocation.settings) or error.hint
         return _tell(invocation, error)

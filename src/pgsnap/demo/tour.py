@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.demo import sample
-from pgsnap.demo.binaries import Binaries
-from pgsnap.demo.cluster import Cluster
 from pgsnap.errors import SnapError
 
 DATABASE = "shop"

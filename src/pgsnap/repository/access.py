@@ -8,7 +8,7 @@ import shlex
 import stat
 from pathlib import Path
 
-from pgsnap.repository.index_place import MOUNTS, file_system_of
+from pgsnap.repository.index.place import MOUNTS, file_system_of
 
 _WITHOUT_MODES = frozenset({"vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "fuse.exfat"})
 

@@ -40,18 +40,19 @@ from pgsnap.model import (
     SnapshotId,
     Tag,
 )
-from pgsnap.repository import forgetting, layout, lock
-from pgsnap.repository.chunks import ChunkReader
+from pgsnap.repository import layout, lock
+from pgsnap.repository.chunks.chunks import ChunkReader
+from pgsnap.repository.chunks.inspection import add_tables, pack_tables
+from pgsnap.repository.chunks.presence import check_present
+from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.config import new_config, read_config
-from pgsnap.repository.index import Index
-from pgsnap.repository.index_connection import IndexDamaged
-from pgsnap.repository.index_place import index_path, is_on_network, is_writable, open_index
-from pgsnap.repository.inspection import add_tables, pack_tables
-from pgsnap.repository.manifests import known_manifests, sound_manifest
-from pgsnap.repository.notes import all_notes
-from pgsnap.repository.presence import check_present
-from pgsnap.repository.recipes import walk
-from pgsnap.repository.tags import Tags
+from pgsnap.repository.index.connection import IndexDamaged
+from pgsnap.repository.index.index import Index
+from pgsnap.repository.index.place import index_path, is_on_network, is_writable, open_index
+from pgsnap.repository.snapshots import forgetting
+from pgsnap.repository.snapshots.manifests import known_manifests, sound_manifest
+from pgsnap.repository.snapshots.notes import all_notes
+from pgsnap.repository.snapshots.tags import Tags
 from pgsnap.stores.local import LocalStore
 
 

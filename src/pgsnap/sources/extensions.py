@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from pgsnap.dump.extension_sequences import SequenceValue
+from pgsnap.dump.definitions.extension_sequences import SequenceValue
 from pgsnap.errors import QueryFailed
 from pgsnap.model import ExtensionMember, Origin, quote_ident
 from pgsnap.sessions.base import Row, Session, ident, literal

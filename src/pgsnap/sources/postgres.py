@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from pgsnap.dump.extension_sequences import sequences_text
+from pgsnap.dump.definitions.extension_sequences import sequences_text
 from pgsnap.dump.globals import GlobalsReader
 from pgsnap.errors import (
     ConnectionFailed,
@@ -39,8 +39,8 @@ from pgsnap.sources.bare_names import bare_names
 from pgsnap.sources.base import SourceResult
 from pgsnap.sources.extensions import Members, read_members, read_sequences
 from pgsnap.sources.globals_dump import GlobalsDump
-from pgsnap.sources.guarded_dump import GuardedDump
-from pgsnap.sources.hindrances import find_hindrances
+from pgsnap.sources.guarded.dump import GuardedDump
+from pgsnap.sources.guarded.hindrances import find_hindrances
 from pgsnap.sources.parts import part_options
 from pgsnap.sources.properties import read_properties, read_server
 

@@ -11,7 +11,7 @@ import zstandard
 from pgsnap.codecs.zstd import compress, decompress, decompress_chain
 from pgsnap.errors import CorruptionError
 from pgsnap.model import Codec
-from support.examples import BASE_TEXT, DEEP_TEXT, DELTA_TEXT, delta_frame
+from support.documents.examples import BASE_TEXT, DEEP_TEXT, DELTA_TEXT, delta_frame
 
 TEXT = b"one row after another\n" * 3000
 NOISE = random.Random(3).randbytes(70_000)

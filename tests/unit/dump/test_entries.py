@@ -6,7 +6,7 @@ import pytest
 
 from pgsnap.dump.entries import ENTRY, Entry, copied_table, decode, entry_kind, parse_entry
 from pgsnap.model import SectionKind
-from support.dump_texts import HEAD, TAIL, entry, names, read, rows
+from support.dumps.texts import HEAD, TAIL, entry, names, read, rows
 
 PRE, DATA, POST = SectionKind.PRE_DATA, SectionKind.DATA, SectionKind.POST_DATA
 SEQUENCES, LARGE = SectionKind.SEQUENCES, SectionKind.LARGE_OBJECTS

@@ -7,7 +7,7 @@ import pytest
 from pgsnap.dump.globals import GlobalsReader
 from pgsnap.errors import DumpIncomplete, UnusableInput
 from pgsnap.model import SectionKind, SectionName, VolatileKind
-from support.dump_texts import DUMPS, collect, pieces, together
+from support.dumps.texts import DUMPS, collect, pieces, together
 
 TEXT = (DUMPS / "globals_15.sql").read_bytes()
 KEY = TEXT.split(b"\\restrict ")[1].split()[0].decode()

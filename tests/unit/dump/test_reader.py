@@ -9,7 +9,7 @@ import pytest
 from pgsnap.dump.reader import DumpReader
 from pgsnap.errors import DumpIncomplete, UnusableInput
 from pgsnap.model import SectionKind, SectionName
-from support.dump_texts import (
+from support.dumps.texts import (  # fmt: skip
     DUMPS,
     HEAD,
     TAIL,
@@ -20,7 +20,7 @@ from support.dump_texts import (
     row_count,
     rows,
     together,
-)  # fmt: skip
+)
 
 TABLES = [
     ("a.b", "c", 3), ("public", "a", 1), ("public", "fk", 0), ("public", "generated", 1),

@@ -7,7 +7,7 @@ import pytest
 from pgsnap.dump.volatile import fresh_restrict_key, put_back, volatile_kind
 from pgsnap.errors import CorruptionError
 from pgsnap.model import SectionKind, SectionName, VolatileKind, VolatileLine
-from support.dump_texts import HEAD, KEY, TAIL, read, together
+from support.dumps.texts import HEAD, KEY, TAIL, read, together
 
 NAME = SectionName(SectionKind.PREAMBLE)
 VERSION_LINE = b"-- Dumped by pg_dump version 15.18\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pgsnap.files.folder import Folder
 from pgsnap.repository import audit_log
-from support.repositories import in_child
+from support.repositories.made import in_child
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ from pgsnap.errors import RepositoryLocked, StoreError, UntrustedPath
 from pgsnap.files.folder import Folder
 from pgsnap.repository import lock
 from pgsnap.repository.repository import Repository
-from support.repositories import make, record
+from support.repositories.made import make, record
 
 HOLD = """
 import sys

@@ -19,9 +19,9 @@ from pgsnap.errors import ConnectionFailed, ToolMissing
 from pgsnap.runners.compose import find_service
 from pgsnap.runners.container import ContainerRunner
 from pgsnap.runners.engines import find_container
-from support.commandline import SOURCE
-from support.engines import Engines
-from support.restore_steps import is_alive
+from support.restoring.steps import is_alive
+from support.running.commandline import SOURCE
+from support.servers.engines import Engines
 
 OWNER = """
 import sys, time

@@ -16,8 +16,8 @@ from pgsnap.files.folder import Folder
 from pgsnap.repository import lock
 from pgsnap.repository.repository import Repository
 from pgsnap.stores import lease
-from support.dumps import shop, texts
-from support.repositories import in_child, make, record
+from support.dumps.scripted import shop, texts
+from support.repositories.made import in_child, make, record
 
 
 def try_to_hold(folder: Path, *, alone: bool) -> int:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.duration import parse_timedelta
-from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.text import render
+from pgsnap.cli.text.duration import parse_timedelta
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import StoreError, UsageError
 
 EXAMPLES = """

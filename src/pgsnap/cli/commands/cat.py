@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.options import Revision, WithExtensionSequences
-from pgsnap.cli.world import open_repository, resolve
+from pgsnap.cli.commands.options import Revision, WithExtensionSequences
+from pgsnap.cli.wiring.connect import open_repository, resolve
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
 
 EXAMPLES = """
@@ -41,7 +41,7 @@ def run(
     Globals (roles, tablespaces) only with --section globals. Damage met later ends the output
     with a statement that fails, and exit code 60: use `set -o pipefail` and ON_ERROR_STOP.
     """
-    from pgsnap.workflows.cat import cat
+    from pgsnap.workflows.history.cat import cat
 
     invocation = Invocation.of(ctx)
     if invocation.json:

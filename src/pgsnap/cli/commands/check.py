@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgsnap.cli import check_view
-from pgsnap.cli.duration import parse_timedelta
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.redact import redact
-from pgsnap.cli.retention_options import chosen_retire_after
-from pgsnap.cli.stopping import left_stopped
-from pgsnap.cli.world import database_of_dsn, open_repository, server_of
+from pgsnap.cli.commands.retention_options import chosen_retire_after
+from pgsnap.cli.text.duration import parse_timedelta
+from pgsnap.cli.text.redact import redact
+from pgsnap.cli.views import check as check_view
+from pgsnap.cli.wiring.connect import database_of_dsn, open_repository, server_of
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.stopping import left_stopped
 from pgsnap.errors import SnapError
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.check import CheckReport
+    from pgsnap.workflows.watch.check import CheckReport
 
 EXAMPLES = """
 snap check
@@ -98,7 +98,7 @@ def _looked_at(
 ) -> CheckReport:
     from pgsnap.schedulers.state import State
     from pgsnap.services.state import START_COMMAND
-    from pgsnap.workflows import ages, check
+    from pgsnap.workflows.watch import ages, check
 
     invocation.wait_briefly()
     settings = invocation.settings
@@ -147,8 +147,8 @@ def _notify(invocation: Invocation, report: CheckReport) -> None:
     if settings.alerts is None or settings.config_path is None:
         return
     from pgsnap.schedulers.state import State
-    from pgsnap.workflows.check import Level
-    from pgsnap.workflows.scheduled import tell_of_check
+    from pgsnap.workflows.watch.check import Level
+    from pgsnap.workflows.watch.scheduled import tell_of_check
 
     try:
         alerts = settings.alerts.resolved()

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.duration import parse_duration
-from pgsnap.cli.hooks import hooks
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.options import AllowNewerClient
-from pgsnap.cli.snapshot_view import snapshot_fields, summary_line
-from pgsnap.cli.world import commit_source, open_repository, warn_of_dump
+from pgsnap.cli.commands.options import AllowNewerClient
+from pgsnap.cli.text import render
+from pgsnap.cli.text.duration import parse_duration
+from pgsnap.cli.views.snapshot import snapshot_fields, summary_line
+from pgsnap.cli.wiring.connect import commit_source, open_repository, warn_of_dump
+from pgsnap.cli.wiring.hooks import hooks
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.commit import CommitReport
+    from pgsnap.workflows.commit.commit import CommitReport
 
 EXAMPLES = """
 snap commit -m "before the migration" --tag pre-migration
@@ -73,8 +73,8 @@ def run(
     Nothing is recorded unless the dump is whole. An unchanged database adds next to nothing.
     """
     from pgsnap.sources.extensions import left_behind
-    from pgsnap.workflows.commit import commit
-    from pgsnap.workflows.verdicts import last_drill
+    from pgsnap.workflows.commit.commit import commit
+    from pgsnap.workflows.notes.verdicts import last_drill
 
     invocation = Invocation.of(ctx)
     if not message.strip():

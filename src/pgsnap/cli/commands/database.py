@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.world import identifier_of, open_repository, server_of
+from pgsnap.cli.text import render
+from pgsnap.cli.wiring.connect import identifier_of, open_repository, server_of
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.databases import DatabaseEntry
+    from pgsnap.workflows.history.databases import DatabaseEntry
 
 EXAMPLES = """
 snap database list
@@ -73,7 +73,7 @@ def run(
 
 
 def _list(invocation: Invocation, label: str | None) -> None:
-    from pgsnap.workflows.databases import list_databases
+    from pgsnap.workflows.history.databases import list_databases
 
     with open_repository(invocation) as repo:
         entries = list_databases(repo, label, invocation.now)
@@ -115,7 +115,7 @@ def _fields(entry: DatabaseEntry) -> dict[str, Any]:
 
 
 def _adopt(invocation: Invocation, name: str) -> None:
-    from pgsnap.workflows.databases import adopt
+    from pgsnap.workflows.history.databases import adopt
 
     here = identifier_of(server_of(invocation.settings))
     with open_repository(invocation) as repo:
@@ -131,7 +131,7 @@ def _adopt(invocation: Invocation, name: str) -> None:
 
 
 def _retire(invocation: Invocation, name: str) -> None:
-    from pgsnap.workflows.databases import retire
+    from pgsnap.workflows.history.databases import retire
 
     with open_repository(invocation) as repo:
         label, server = retire(repo, name)
@@ -141,7 +141,7 @@ def _retire(invocation: Invocation, name: str) -> None:
 
 
 def _rename(invocation: Invocation, old: str, new: str) -> None:
-    from pgsnap.workflows.databases import rename
+    from pgsnap.workflows.history.databases import rename
 
     with open_repository(invocation) as repo:
         rename(repo, old, new)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.wiring.invocation import Invocation
 
 EXAMPLES = """
 snap demo
@@ -32,7 +32,8 @@ def run(
     It makes a private server and a sample database in a temporary folder, and removes them at the
     end. Nothing of yours is touched.
     """
-    from pgsnap.demo import binaries, installing, tour
+    from pgsnap.cluster import binaries, installing
+    from pgsnap.demo import tour
 
     invocation = Invocation.of(ctx)
     found = installing.ensure(say=invocation.tell) if install else binaries.find()

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgsnap.cli import diff_view, render, rows_view
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.options import AllowNewerClient
-from pgsnap.cli.world import diff_source, open_repository, resolve, warn_of_dump
+from pgsnap.cli.commands.options import AllowNewerClient
+from pgsnap.cli.text import render
+from pgsnap.cli.views import diff as diff_view
+from pgsnap.cli.views import rows as rows_view
+from pgsnap.cli.wiring.connect import diff_source, open_repository, resolve, warn_of_dump
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ def _show(
     after: SnapshotId | Source,
     name: str,
 ) -> bool:
-    from pgsnap.workflows.diff import diff
+    from pgsnap.workflows.diff.diff import diff
 
     with invocation.progress() as progress:
         report = diff(repo, before, after, progress=progress)
@@ -148,7 +150,7 @@ def _show_schema(
     after: SnapshotId | Source,
     name: str,
 ) -> bool:
-    from pgsnap.workflows.diff import diff_definitions
+    from pgsnap.workflows.diff.diff import diff_definitions
 
     with invocation.progress() as progress:
         first, second, changes = diff_definitions(repo, before, after, progress)
@@ -173,7 +175,7 @@ def _show_rows(
     name: str,
 ) -> bool:
     """Write the rows one by one: they may be more than memory holds."""
-    from pgsnap.workflows.diff import diff_rows
+    from pgsnap.workflows.diff.diff import diff_rows
 
     terminal = invocation.terminal
     with ExitStack() as stack:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.retention_options import chosen_retire_after
-from pgsnap.cli.stopping import ServicesAside, left_stopped, service_fields
-from pgsnap.cli.world import (
+from pgsnap.cli.commands.retention_options import chosen_retire_after
+from pgsnap.cli.text import render
+from pgsnap.cli.wiring.connect import (
     database_of_dsn,
     half_dropped_now,
     identifier_of,
@@ -20,11 +18,13 @@ from pgsnap.cli.world import (
     server_of,
     unnamed_hint,
 )
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.stopping import ServicesAside, left_stopped, service_fields
 from pgsnap.errors import CheckRed, SnapError, UsageError
 
 if TYPE_CHECKING:
-    from pgsnap.cli.settings import Settings
-    from pgsnap.workflows.doctor_steps import Step
+    from pgsnap.cli.config.settings import Settings
+    from pgsnap.workflows.watch.doctor_steps import Step
 
 EXAMPLES = """
 snap doctor
@@ -55,7 +55,7 @@ def run(
 
 
 def _examine(invocation: Invocation) -> None:
-    from pgsnap.workflows.doctor_steps import Health
+    from pgsnap.workflows.watch.doctor_steps import Health
 
     steps = _steps(invocation)
     todo = [step for step in steps if step.next and step.health is not Health.OK]
@@ -87,8 +87,8 @@ def _examine(invocation: Invocation) -> None:
 def _steps(invocation: Invocation) -> list[Step]:
     from pgsnap.schedulers.active import active_jobs
     from pgsnap.schedulers.state import State
-    from pgsnap.workflows import doctor
-    from pgsnap.workflows.doctor_steps import Health, Step
+    from pgsnap.workflows.watch import doctor
+    from pgsnap.workflows.watch.doctor_steps import Health, Step
 
     invocation.wait_briefly()
     settings = invocation.settings
@@ -145,7 +145,7 @@ def _identifier(settings: Settings) -> str:
 def _databases(invocation: Invocation) -> list[str]:
     """Return the databases of the server where snap.toml lets all of them be committed; none where
     it does not, or where nobody can be asked (the step about the server tells)."""
-    from pgsnap.workflows.server_databases import committed_databases
+    from pgsnap.workflows.watch.server_databases import committed_databases
 
     schedule = invocation.settings.schedule
     if schedule is None or not schedule.all_databases or invocation.given.database is not None:
@@ -157,7 +157,7 @@ def _databases(invocation: Invocation) -> list[str]:
 
 
 def _alerts_step(settings: Settings) -> Step:
-    from pgsnap.workflows.doctor_steps import Health, Step
+    from pgsnap.workflows.watch.doctor_steps import Health, Step
 
     text = "nobody is told when a scheduled run fails"
     hint = "Let somebody know when it fails: [alerts] in snap.toml"
@@ -175,7 +175,7 @@ def _alerts_step(settings: Settings) -> Step:
 
 
 def _config_step(settings: Settings, *, is_first: bool) -> Step:
-    from pgsnap.workflows.doctor_steps import Health, Step
+    from pgsnap.workflows.watch.doctor_steps import Health, Step
 
     path = settings.config_path
     if path is None:
@@ -188,7 +188,7 @@ def _config_step(settings: Settings, *, is_first: bool) -> Step:
 
 def _service_steps(invocation: Invocation) -> list[Step]:
     from pgsnap.services.state import START_COMMAND
-    from pgsnap.workflows.doctor_steps import Health, Step
+    from pgsnap.workflows.watch.doctor_steps import Health, Step
 
     steps = [
         Step(

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.config_file import absolute_path
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.options import AllowNewerClient
-from pgsnap.cli.world import open_repository, resolve, server_of
+from pgsnap.cli.commands.options import AllowNewerClient
+from pgsnap.cli.config.file import absolute_path
+from pgsnap.cli.text import render
+from pgsnap.cli.wiring.connect import open_repository, resolve, server_of
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import DrillFailed, UsageError
 
 if TYPE_CHECKING:
-    from pgsnap.cli.settings import Settings
-    from pgsnap.workflows.drill_runbook import Grammar, Runbook
+    from pgsnap.cli.config.settings import Settings
+    from pgsnap.workflows.drill.runbook import Grammar, Runbook
 
 REPORT_NAME = "rollback-test-report.json"
 CHECKS_FOLDER = Path("database") / "checks"
@@ -71,8 +71,8 @@ def run(
     The live database is only read. The scratch database is dropped afterwards. Each check passes,
     fails or is skipped, with its reason; exit code 65 where one fails.
     """
-    from pgsnap.cli.drill_view import drill_fields, drill_lines
-    from pgsnap.workflows.drill import DrillOptions, drill
+    from pgsnap.cli.views.drill import drill_fields, drill_lines
+    from pgsnap.workflows.drill.drill import DrillOptions, drill
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings
@@ -87,7 +87,7 @@ def run(
     )
     make = None
     if throw_away:
-        from pgsnap.cli.throw_away import private_server
+        from pgsnap.cli.wiring.throw_away import private_server
 
         make = private_server
     server = server_of(settings)
@@ -153,7 +153,7 @@ def _trusted() -> frozenset[int]:
 
 
 def _runbook(settings: Settings) -> Runbook:
-    from pgsnap.workflows.drill_runbook import Runbook
+    from pgsnap.workflows.drill.runbook import Runbook
 
     if settings.runbook is not None:
         return Runbook(settings.runbook, is_required=True, grammar=_grammar())
@@ -165,7 +165,7 @@ def _grammar() -> Grammar:
     import click
 
     from pgsnap.cli.app import command
-    from pgsnap.workflows.drill_runbook import Grammar
+    from pgsnap.workflows.drill.runbook import Grammar
 
     group = command()
     options = [param for param in group.params if isinstance(param, click.Option)]

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.options import Revision, WithExtensionSequences
-from pgsnap.cli.timezone import parse_zone
-from pgsnap.cli.world import open_repository, resolve
+from pgsnap.cli.commands.options import Revision, WithExtensionSequences
+from pgsnap.cli.text import render
+from pgsnap.cli.text.timezone import parse_zone
+from pgsnap.cli.wiring.connect import open_repository, resolve
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
 
 EXAMPLES = """
@@ -47,7 +47,7 @@ def run(
     backup_YYYYMMDD_HHMMSS.sql.gz, after the snapshot's time. Only its owner may read it. Unless
     all of it is written, there is no file.
     """
-    from pgsnap.workflows.export import export
+    from pgsnap.workflows.history.export import export
 
     invocation = Invocation.of(ctx)
     if file == "-":

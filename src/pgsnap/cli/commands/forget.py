@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.forgotten_view import forgotten_fields, until_words
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.retention_options import chosen_grace
-from pgsnap.cli.world import open_repository, resolve
+from pgsnap.cli.commands.retention_options import chosen_grace
+from pgsnap.cli.text import render
+from pgsnap.cli.views.forgotten import forgotten_fields, until_words
+from pgsnap.cli.wiring.connect import open_repository, resolve
+from pgsnap.cli.wiring.invocation import Invocation
 
 EXAMPLES = """
 snap forget 862cb3
@@ -38,7 +38,7 @@ def run(
 
     Until the grace period is over (7 days, or as snap.toml says) `snap unforget` brings them back.
     """
-    from pgsnap.workflows.forgetting import forget
+    from pgsnap.workflows.retention.forget import forget
 
     invocation = Invocation.of(ctx)
     grace = chosen_grace(invocation.settings)

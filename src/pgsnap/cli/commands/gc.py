@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli import gc_view
-from pgsnap.cli.hooks import hooks
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.retention_options import (
+from pgsnap.cli.commands.retention_options import (
     Grace,
     KeepDaily,
     KeepHourly,
@@ -23,7 +20,10 @@ from pgsnap.cli.retention_options import (
     chosen_grace,
     chosen_policy,
 )
-from pgsnap.cli.world import open_repository
+from pgsnap.cli.views import gc as gc_view
+from pgsnap.cli.wiring.connect import open_repository
+from pgsnap.cli.wiring.hooks import hooks
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import StoreFull
 
 EXAMPLES = """
@@ -59,7 +59,7 @@ def run(
     policy is that of the --keep options, else of snap.toml, else the newest 7 and what has a tag.
     Commits wait meanwhile. PostgreSQL is never touched.
     """
-    from pgsnap.workflows.gc import gc
+    from pgsnap.workflows.retention.gc import gc
 
     invocation = Invocation.of(ctx)
     policy = chosen_policy(

@@ -7,8 +7,8 @@ from typing import Annotated
 import click
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.invocation import Invocation
+from pgsnap.cli.text import render
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import EXIT_CODES, UsageError
 
 EXAMPLES = """

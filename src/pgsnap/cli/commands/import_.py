@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.timezone import parse_zone
-from pgsnap.cli.world import archive_reader, label_of_dump, open_repository
+from pgsnap.cli.text import render
+from pgsnap.cli.text.timezone import parse_zone
+from pgsnap.cli.wiring.connect import archive_reader, label_of_dump, open_repository
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import SnapError, UnusableInput
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.import_dumps import ImportedFile, UndatedFile
+    from pgsnap.workflows.commit.import_dumps import ImportedFile, UndatedFile
 
 EXAMPLES = """
 snap import /srv/backups --database shop
@@ -63,9 +63,9 @@ def run(
     comes first. What was imported before is left alone, so an interrupted import goes on when it
     is run again.
     """
-    from pgsnap.workflows.dump_files import Dating
-    from pgsnap.workflows.import_dumps import import_dumps, plan_import
-    from pgsnap.workflows.name_format import NameFormat
+    from pgsnap.workflows.commit.dump_files import Dating
+    from pgsnap.workflows.commit.import_dumps import import_dumps, plan_import
+    from pgsnap.workflows.commit.name_format import NameFormat
 
     invocation = Invocation.of(ctx)
     database = label_of_dump(invocation.settings)

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli.compose_file import find_compose_file, postgres_services
-from pgsnap.cli.config_file import FILE_NAME, absolute_path
-from pgsnap.cli.config_template import config_template
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.settings import DEFAULT_REPOSITORY
+from pgsnap.cli.config.compose_file import find_compose_file, postgres_services
+from pgsnap.cli.config.file import FILE_NAME, absolute_path
+from pgsnap.cli.config.settings import DEFAULT_REPOSITORY
+from pgsnap.cli.config.template import config_template
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
 
 EXAMPLES = """

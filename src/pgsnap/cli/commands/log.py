@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.forgotten_view import forgotten_fields, until_words
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.retention_options import chosen_grace
-from pgsnap.cli.snapshot_view import (
+from pgsnap.cli.commands.retention_options import chosen_grace
+from pgsnap.cli.text import render
+from pgsnap.cli.views.forgotten import forgotten_fields, until_words
+from pgsnap.cli.views.snapshot import (
     ahead_words,
     drill_fields,
     drill_words,
@@ -22,10 +21,11 @@ from pgsnap.cli.snapshot_view import (
     snapshot_fields,
     when,
 )
-from pgsnap.cli.world import half_dropped_now, open_repository
+from pgsnap.cli.wiring.connect import half_dropped_now, open_repository
+from pgsnap.cli.wiring.invocation import Invocation
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.history import LogEntry
+    from pgsnap.workflows.history.log import LogEntry
 
 EXAMPLES = """
 snap log
@@ -48,7 +48,7 @@ def run(
     ] = False,
 ) -> None:
     """List the snapshots, newest first."""
-    from pgsnap.workflows.history import kept, log
+    from pgsnap.workflows.history.log import kept, log
 
     invocation = Invocation.of(ctx)
     if forgotten:
@@ -124,7 +124,7 @@ def _nothing(labels: list[str], database: str | None) -> str:
 
 
 def _forgotten(invocation: Invocation, limit: int | None, *, oneline: bool) -> None:
-    from pgsnap.workflows.forgetting import list_forgotten
+    from pgsnap.workflows.retention.forget import list_forgotten
 
     grace = chosen_grace(invocation.settings)
     with open_repository(invocation) as repo:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.world import cache_folder
+from pgsnap.cli.text import render
+from pgsnap.cli.wiring.connect import cache_folder
+from pgsnap.cli.wiring.invocation import Invocation
 
 EXAMPLES = """
 snap reindex
@@ -19,7 +19,7 @@ def run(ctx: typer.Context) -> None:
     Nothing is lost with the index, so this is safe at any time; nobody else may use the repository
     meanwhile. What is not sound is left out and named.
     """
-    from pgsnap.workflows.reindex import reindex
+    from pgsnap.maintenance.reindex import reindex
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings

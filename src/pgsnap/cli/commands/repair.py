@@ -7,22 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.config_file import absolute_path
-from pgsnap.cli.damage_view import (
-    finding_fields,
-    finding_lines,
-    loss_fields,
-    loss_lines,
-    way_out,
-)
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.options import Yes
-from pgsnap.cli.world import cache_folder, open_repository, resolve
+from pgsnap.cli.commands.options import Yes
+from pgsnap.cli.config.file import absolute_path
+from pgsnap.cli.text import render
+from pgsnap.cli.views.damage import finding_fields, finding_lines, loss_fields, loss_lines, way_out
+from pgsnap.cli.wiring.connect import cache_folder, open_repository, resolve
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import CorruptionError, UnknownRevision, UsageError
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.repair import RepairReport
+    from pgsnap.maintenance.repair.repair import RepairReport
 
 EXAMPLES = """
 snap repair
@@ -58,7 +52,7 @@ def run(
     Damaged files are put aside in damaged/, never deleted. Every byte is read. Exit code 60 where
     something stays lost; it is named.
     """
-    from pgsnap.workflows.repair import repair
+    from pgsnap.maintenance.repair.repair import repair
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings
@@ -107,7 +101,7 @@ def run(
 
 def _accept(invocation: Invocation, words: list[str], *, yes: bool) -> None:
     """Show what is lost, and note that it is given up."""
-    from pgsnap.workflows.losses import accept, find_losses, vanished
+    from pgsnap.maintenance.repair.losses import accept, find_losses, vanished
 
     with open_repository(invocation, alone=True) as repo:
         chosen = []

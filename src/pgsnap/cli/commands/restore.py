@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli.hooks import hooks
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.options import AllowNewerClient, IKnow, Revision, Stop, Yes
-from pgsnap.cli.restoring import Restoring
-from pgsnap.cli.stopping import ServicesAside, warn_of_stopped
-from pgsnap.cli.world import check_of_server, open_repository, resolve, server_of
+from pgsnap.cli.commands.options import AllowNewerClient, IKnow, Revision, Stop, Yes
+from pgsnap.cli.wiring.connect import check_of_server, open_repository, resolve, server_of
+from pgsnap.cli.wiring.hooks import hooks
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.restoring import Restoring
+from pgsnap.cli.wiring.stopping import ServicesAside, warn_of_stopped
 from pgsnap.errors import UsageError
 
 EXAMPLES = """
@@ -119,7 +119,7 @@ def run(
     the live one, which is kept: `snap undo` puts it back. A restore that fails or is killed leaves
     the live database as it was.
     """
-    from pgsnap.workflows.restore_plan import RestoreOptions
+    from pgsnap.workflows.restore.plan import RestoreOptions
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings

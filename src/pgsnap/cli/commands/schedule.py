@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.schedule_table import JOBS
-from pgsnap.cli.scheduling import (
+from pgsnap.cli.config.schedule import JOBS
+from pgsnap.cli.text import render
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.scheduling import (
     check_job,
     config_of,
     run_scheduled,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.options import Revision
-from pgsnap.cli.show_view import show_fields, show_lines
-from pgsnap.cli.world import open_repository, resolve
+from pgsnap.cli.commands.options import Revision
+from pgsnap.cli.views.show import show_fields, show_lines
+from pgsnap.cli.wiring.connect import open_repository, resolve
+from pgsnap.cli.wiring.invocation import Invocation
 
 EXAMPLES = """
 snap show latest
@@ -22,7 +22,7 @@ def run(ctx: typer.Context, revision: Revision) -> None:
     A section is a part of the dump: the definitions, or the rows of one table.
     REV is a tag, an id or 4 or more characters of it, latest, latest~2, TAG~1, or @2026-01-02.
     """
-    from pgsnap.workflows.history import show
+    from pgsnap.workflows.history.log import show
 
     invocation = Invocation.of(ctx)
     with open_repository(invocation) as repo:

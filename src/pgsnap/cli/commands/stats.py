@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli import stats_view
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.world import label_of, open_repository, resolve
+from pgsnap.cli.views import stats as stats_view
+from pgsnap.cli.wiring.connect import label_of, open_repository, resolve
+from pgsnap.cli.wiring.invocation import Invocation
 
 EXAMPLES = """
 snap stats
@@ -35,7 +35,7 @@ def run(
     Beside each snapshot stands what dropping it alone would free. --by-table says which table of
     a database costs the space, over all its snapshots or in REV.
     """
-    from pgsnap.workflows.stats import stats, stats_by_table
+    from pgsnap.workflows.history.stats import stats, stats_by_table
 
     invocation = Invocation.of(ctx)
     with open_repository(invocation) as repo, invocation.progress() as progress:

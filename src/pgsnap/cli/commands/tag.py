@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.world import label_of, open_repository, resolve
+from pgsnap.cli.text import render
+from pgsnap.cli.wiring.connect import label_of, open_repository, resolve
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
 from pgsnap.model import Tag
 
@@ -54,7 +54,7 @@ def run(
 
 
 def _list(invocation: Invocation) -> None:
-    from pgsnap.workflows.tagging import list_tags
+    from pgsnap.workflows.history.tag import list_tags
 
     with open_repository(invocation) as repo:
         tags = list_tags(repo, database=invocation.settings.database)
@@ -73,7 +73,7 @@ def _list(invocation: Invocation) -> None:
 
 
 def _set(invocation: Invocation, name: str, revision: str, *, force: bool) -> None:
-    from pgsnap.workflows.tagging import set_tag
+    from pgsnap.workflows.history.tag import set_tag
 
     with open_repository(invocation) as repo:
         snapshot_id = resolve(invocation, repo, revision)
@@ -88,7 +88,7 @@ def _set(invocation: Invocation, name: str, revision: str, *, force: bool) -> No
 
 
 def _delete(invocation: Invocation, name: str) -> None:
-    from pgsnap.workflows.tagging import delete_tag
+    from pgsnap.workflows.history.tag import delete_tag
 
     with open_repository(invocation) as repo:
         done = delete_tag(repo, name, database=label_of(invocation, repo))

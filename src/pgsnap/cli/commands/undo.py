@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.options import AllowNewerClient, IKnow, Stop, Yes
-from pgsnap.cli.stopping import ServicesAside, check_protected, warn_of_stopped
-from pgsnap.cli.world import label_of, open_repository, server_of
+from pgsnap.cli.commands.options import AllowNewerClient, IKnow, Stop, Yes
+from pgsnap.cli.wiring.connect import label_of, open_repository, server_of
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
 from pgsnap.errors import TargetRefused
 
 EXAMPLES = """
@@ -61,9 +61,9 @@ def _undo(
     yes: bool,
     i_know: bool,
 ) -> None:
-    from pgsnap.cli.restore_view import undo_fields, undo_lines, undo_plan_lines
-    from pgsnap.workflows.safety import safety_commit
-    from pgsnap.workflows.undo import plan_undo, undo
+    from pgsnap.cli.views.restore import undo_fields, undo_lines, undo_plan_lines
+    from pgsnap.workflows.commit.safety_snapshot import safety_commit
+    from pgsnap.workflows.undo.undo import plan_undo, undo
 
     settings = invocation.settings
     server = server_of(settings)
@@ -114,8 +114,8 @@ def _undo(
 
 
 def _discard(invocation: Invocation, *, yes: bool, i_know: bool) -> None:
-    from pgsnap.cli.restore_view import discard_fields, discard_lines, discard_plan_lines
-    from pgsnap.workflows.undo import discard, plan_discard
+    from pgsnap.cli.views.restore import discard_fields, discard_lines, discard_plan_lines
+    from pgsnap.workflows.undo.undo import discard, plan_discard
 
     server = server_of(invocation.settings)
     with open_repository(invocation) as repo:

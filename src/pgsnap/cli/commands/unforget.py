@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.forgotten_view import until_words
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.retention_options import chosen_grace
-from pgsnap.cli.snapshot_view import snapshot_fields, summary_line
-from pgsnap.cli.world import open_repository
+from pgsnap.cli.commands.retention_options import chosen_grace
+from pgsnap.cli.text import render
+from pgsnap.cli.views.forgotten import until_words
+from pgsnap.cli.views.snapshot import snapshot_fields, summary_line
+from pgsnap.cli.wiring.connect import open_repository
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UnknownRevision
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def run(
     ],
 ) -> None:
     """Bring a forgotten snapshot back, as long as no gc dropped it."""
-    from pgsnap.repository.revisions import resolve_forgotten
-    from pgsnap.workflows.forgetting import unforget
+    from pgsnap.repository.snapshots.revisions import resolve_forgotten
+    from pgsnap.workflows.retention.forget import unforget
 
     invocation = Invocation.of(ctx)
     with open_repository(invocation) as repo:

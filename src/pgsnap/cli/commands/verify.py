@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgsnap.cli import render
-from pgsnap.cli.damage_view import finding_fields, finding_lines, way_out
-from pgsnap.cli.duration import parse_duration
-from pgsnap.cli.invocation import Invocation
-from pgsnap.cli.sample_size import parse_sample
-from pgsnap.cli.world import open_repository, resolve
+from pgsnap.cli.text import render
+from pgsnap.cli.text.duration import parse_duration
+from pgsnap.cli.text.sample_size import parse_sample
+from pgsnap.cli.views.damage import finding_fields, finding_lines, way_out
+from pgsnap.cli.wiring.connect import open_repository, resolve
+from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import CorruptionError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pgsnap.workflows.verify import VerifyReport
+    from pgsnap.maintenance.verify.verify import VerifyReport
 
 EXAMPLES = """
 snap verify
@@ -62,7 +62,7 @@ def run(
     are there and fit together, not every byte of them. Exit code 60 where anything is damaged.
     Regular runs with --sample 10% read everything within ten of them.
     """
-    from pgsnap.workflows.verify import verify
+    from pgsnap.maintenance.verify.verify import verify
 
     invocation = Invocation.of(ctx)
     size = parse_sample(sample) if sample is not None else None

@@ -1,0 +1,1 @@
+"""snap.toml and settings."""

@@ -1,0 +1,63 @@
+"""Where PostgreSQL runs when it runs in a container: --container, --compose and their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgsnap.cli.config.file import ConfigFile
+from pgsnap.errors import UsageError
+
+ENGINE_VARIABLE = "SNAP_CONTAINER_ENGINE"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A container by its name (or id), or by the compose service that it is of: one of the two.
+
+    *folder* is where a compose client looks for its file, unless *file* names it. *engine* is
+    "docker", "podman", or None for the one that has the container. *user* is whom tools run as.
+    """
+
+    container: str | None
+    service: str | None
+    folder: Path
+    file: Path | None
+    engine: str | None
+    user: str | None
+
+
+def find_place(
+    container: str | None,
+    service: str | None,
+    environ: Mapping[str, str],
+    folder: Path,
+    config: ConfigFile,
+) -> Place | None:
+    """Return what --container (*container*) or --compose (*service*) name, else what snap.toml
+    names, else None. Raises UsageError."""
+    for option, value in (("--container", container), ("--compose", service)):
+        if value is not None and not value.strip():
+            raise UsageError(f"{option} is empty")
+    named = "--container and --compose"
+    is_from_file = container is None and service is None
+    if is_from_file:
+        container, service = config.container, config.compose
+        named = f'"container" and "compose" in {config.path}'
+        folder = config.path.parent
+    if container is not None and service is not None:
+        raise UsageError(f"{named} exclude each other", hint="Keep the one that is meant.")
+    if container is None and service is None:
+        return None
+    engine = environ.get(ENGINE_VARIABLE) or config.engine
+    if engine not in (None, "docker", "podman"):
+        raise UsageError(f'{ENGINE_VARIABLE} must be "docker" or "podman"')
+    return Place(
+        container=container,
+        service=service,
+        folder=folder,
+        file=config.compose_file,
+        engine=engine,
+        user=config.container_user,
+    )

@@ -1,0 +1,160 @@
+"""How a workflow's progress is shown: a bar on a terminal, else one plain line at the end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pgsnap.cli.text import render
+
+if TYPE_CHECKING:
+    from pgsnap.cli.wiring.invocation import Invocation
+
+
+class Display(Protocol):
+    """A `Progress` that ends: `finish` after success, then `close` in any case."""
+
+    def phase(self, name: str, total_bytes: int | None = None) -> None: ...
+    def advance(self, plain_bytes: int, detail: str = "") -> None: ...
+    def say(self, line: str) -> None: ...
+    def finish(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def display(invocation: Invocation) -> Display:
+    """Return the display that fits: a bar only where somebody watches."""
+    watched = invocation.terminal.stderr_is_terminal and not invocation.json
+    if watched and invocation.given.progress and not invocation.quiet:
+        return BarDisplay(invocation)
+    return LineDisplay(invocation)
+
+
+class LineDisplay:
+    """News as they come, and one line with size, time and rate of each phase at the end."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        self._phases: list[_Phase] = []
+
+    def phase(self, name: str, total_bytes: int | None = None) -> None:
+        self._end_phase()
+        self._phases.append(_Phase(name, time.monotonic()))
+        if self._invocation.verbose:
+            size = f" ({render.size(total_bytes)})" if total_bytes else ""
+            self._invocation.tell(f"{name}{size}")
+
+    def advance(self, plain_bytes: int, detail: str = "") -> None:
+        if not self._phases:
+            self.phase("done")
+        self._phases[-1].plain_bytes += plain_bytes
+
+    def say(self, line: str) -> None:
+        self._invocation.tell(line)
+
+    def finish(self) -> None:
+        self._end_phase()
+        words = [phase.words() for phase in self._phases if phase.plain_bytes]
+        # With --json the result has the figures.
+        if words and not self._invocation.json:
+            self._invocation.tell("; ".join(words))
+
+    def close(self) -> None:
+        pass
+
+    def _end_phase(self) -> None:
+        if self._phases and not self._phases[-1].seconds:
+            self._phases[-1].seconds = time.monotonic() - self._phases[-1].started
+
+
+@dataclass(slots=True)
+class _Phase:
+    name: str
+    started: float
+    plain_bytes: int = 0
+    seconds: float = 0.0
+
+    def words(self) -> str:
+        rate = render.rate(self.plain_bytes, self.seconds)
+        spent = render.seconds(self.seconds)
+        return f"{self.name}: {render.size(self.plain_bytes)} in {spent} ({rate})"
+
+
+class BarDisplay:
+    """A bar with rate, size and time left; a pulse where the size is not known."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._invocation = invocation
+        console = Console(
+            file=invocation.terminal.stderr,
+            no_color=not invocation.terminal.stderr_colour,
+            highlight=False,
+        )
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[figures]}", markup=False),
+            TextColumn("{task.fields[detail]}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._console: Any = console
+        self._task: Any = None
+        self._total: int | None = None
+        self._bytes = 0
+        self._phase_started = 0.0
+        invocation.above_bar = self._print
+        self._bar.start()
+
+    def phase(self, name: str, total_bytes: int | None = None) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._bytes = 0
+        self._total = total_bytes or None
+        self._phase_started = time.monotonic()
+        self._task = self._bar.add_task(name, total=self._total, figures="", detail="")
+
+    def advance(self, plain_bytes: int, detail: str = "") -> None:
+        if self._task is None:
+            self.phase("")
+        self._bytes += plain_bytes
+        taken = time.monotonic() - self._phase_started
+        self._bar.update(
+            self._task,
+            completed=self._bytes,
+            figures=figures(self._bytes, self._total, taken),
+            detail=render.plain(detail)[:40],
+        )
+
+    def say(self, line: str) -> None:
+        self._invocation.tell(line)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._bar.stop()
+        self._invocation.above_bar = None
+
+
+def figures(done: int, total: int | None, taken: float) -> str:
+    """Return what stands beside the bar: ``98.3 MB of 1.2 GB  46.8 MB/s  24 s left``.
+
+    The total is an estimate, so nothing is said about the time left once it is passed, nor in the
+    first second.
+    """
+    words = render.size(done) + (f" of {render.size(total)}" if total and total >= done else "")
+    if taken >= 1 and done:
+        words += f"  {render.rate(done, taken)}"
+        if total and total > done:
+            left = (total - done) * taken / done
+            words += (
+                f"  {render.seconds(max(round(left), 10))} left" if left >= 10 else "  seconds left"
+            )
+    return words

@@ -1,0 +1,1 @@
+"""What is printed: pages, lines and JSON."""

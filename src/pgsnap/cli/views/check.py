@@ -1,0 +1,144 @@
+"""A check as one line, as Nagios reads it, and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pgsnap.cli.text import render
+from pgsnap.errors import CheckRed
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.watch.check import CheckReport
+
+# By the numbers of `Level`, which every start would pay for.
+_WORDS = ("ok", "warning", "red")
+# NRPE, which carries the line, cuts it after 1,024 bytes.
+_TEXT_BYTES = 560
+_FIGURES_BYTES = 360
+_NAGIOS = ("OK", "WARNING", "CRITICAL")
+
+
+def exit_code(report: CheckReport, *, nagios: bool) -> int:
+    """Return 0 or 4; with *nagios* 0, 1 or 2."""
+    if nagios:
+        return int(report.level)
+    return CheckRed.exit_code if report.level == len(_WORDS) - 1 else 0
+
+
+def line(report: CheckReport, *, nagios: bool = False) -> str:
+    """Return the worst first: what is red, then what is to be warned of, or that all is well."""
+    worst = sorted(report.findings, key=lambda finding: -finding.level)
+    level = report.level
+    shown = [f for f in worst if f.level] if level else worst
+    # A vertical bar begins Nagios' figures.
+    texts = [render.plain(finding.text).replace("|", "/") for finding in shown]
+    if not nagios:
+        return f"{_WORDS[level]}: {'; '.join(texts)}"
+    figures = _figures(report)
+    text = _bounded(texts, "; ", _TEXT_BYTES, "see snap check")
+    return f"SNAP {_NAGIOS[level]} - {text}" + (f" | {figures}" if figures else "")
+
+
+def _bounded(parts: list[str], separator: str, size: int, more: str) -> str:
+    """Return as many of *parts* as *size* bytes hold, at least a part of the first, and how many
+    are left out."""
+    shown: list[str] = []
+    for part in parts:
+        if len(separator.join([*shown, part]).encode("utf-8", "replace")) > size:
+            break
+        shown.append(part)
+    left_out = len(parts) - len(shown)
+    if left_out and not shown:
+        shown, left_out = [parts[0].encode("utf-8", "replace")[:size].decode("utf-8", "ignore")], 0
+        return f"{shown[0]}..., {more}"
+    return separator.join(shown) + (f"{separator}{left_out} more, {more}" if left_out else "")
+
+
+def _figures(report: CheckReport) -> str:
+    ages = [
+        (max(0, round((report.now - state.time).total_seconds())), state.name)
+        for state in report.labels
+        if state.time is not None
+    ]
+    words = []
+    for age, label in ages:
+        name = render.plain(label).replace("'", "").replace("=", "")
+        words.append(f"'age {name}'={age}s")
+    if len(" ".join(words).encode("utf-8", "replace")) > _FIGURES_BYTES:
+        # Of too many each by itself is of no use, and would be cut somewhere.
+        words = [f"'age oldest'={max(ages)[0]}s", f"databases={len(ages)}"]
+    if report.free_bytes is not None:
+        words.append(f"free={report.free_bytes}B")
+    return " ".join(words)
+
+
+def check_fields(report: CheckReport, code: int, notices: list[str]) -> dict[str, Any]:
+    """Return what --json tells."""
+    waits = report.lock_waits
+    return {
+        "status": _WORDS[report.level],
+        "exit_code": code,
+        "line": line(report),
+        "time": render.json_time(report.now),
+        "findings": [
+            {"level": _WORDS[f.level], "what": f.what, "database": f.database, "text": f.text}
+            for f in report.findings
+        ],
+        "databases": [
+            {
+                "database": state.database,
+                "system_identifier": state.server or None,
+                "newest": state.newest.hex() if state.newest is not None else None,
+                "snapshot_time": render.json_time(state.time) if state.time else None,
+                "age_seconds": round((report.now - state.time).total_seconds())
+                if state.time
+                else None,
+                "verified": render.json_time(state.verified) if state.verified else None,
+                "drilled": render.json_time(state.drilled) if state.drilled else None,
+                "drill_passed": state.drill_passed,
+                "drill_reason": state.drill_reason or None,
+            }
+            for state in report.labels
+        ],
+        "kept": [
+            {
+                "database": kept.label,
+                "name": kept.name,
+                "since": render.json_time(kept.since),
+                "bytes": kept.size_bytes,
+                "half_dropped": kept.name in report.half_dropped,
+            }
+            for kept in report.kept
+        ],
+        "runs": [
+            {
+                "job": run.job,
+                "started": run.started,
+                "finished": run.finished,
+                "exit_code": run.exit_code,
+                "seconds": run.seconds,
+                "error": run.error,
+                "last_success": run.last_success,
+            }
+            for run in report.runs
+        ],
+        "lock_waits": waits.sessions if waits is not None else None,
+        "longest_lock_wait_seconds": round(waits.longest_seconds, 1) if waits is not None else None,
+        "free_bytes": report.free_bytes,
+        "notices": notices,
+    }
+
+
+def news(report: CheckReport) -> list[str]:
+    """Return what is no alarm, but good to know: kept databases, and who waits for locks."""
+    lines = []
+    for kept in report.kept:
+        size = f", {render.size(kept.size_bytes)}" if kept.size_bytes is not None else ""
+        since = render.ago(kept.since, report.now)
+        lines.append(f"kept: {kept.name} (was {kept.live}{size}), replaced {since}")
+    waits = report.lock_waits
+    if waits is not None and waits.sessions:
+        longest = render.seconds(waits.longest_seconds)
+        sessions = render.plural(waits.sessions, "session")
+        lines.append(f"{sessions} of the database wait for locks, the longest for {longest}")
+    return lines

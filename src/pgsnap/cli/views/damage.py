@@ -1,0 +1,92 @@
+"""How damage is shown: findings of verify and repair, as JSON and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pgsnap.cli.text import render
+from pgsnap.cli.views.snapshot import when
+from pgsnap.maintenance.verify.findings import REPAIR_FROM, accept_command
+
+if TYPE_CHECKING:
+    from pgsnap.maintenance.repair.losses import Loss
+    from pgsnap.maintenance.verify.findings import Finding
+
+_SHOWN = 8
+
+
+def finding_fields(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "name": finding.name,
+        "problem": finding.problem,
+        "snapshots": [snapshot.hex() for snapshot in finding.snapshots],
+        "sections": list(finding.sections),
+        "next": finding.next,
+    }
+
+
+def finding_lines(finding: Finding, *, colour: bool) -> list[str]:
+    """Return a finding as one line and what it hits, indented."""
+    mark = render.style("damaged:", "red", colour)
+    lines = [f"{mark} {finding.kind} {render.plain(finding.name)}"]
+    pairs = [("problem", render.plain(finding.problem))]
+    if finding.snapshots:
+        pairs.append(("snapshots", _some([render.short_id(s) for s in finding.snapshots])))
+    if finding.sections:
+        pairs.append(("sections", _some([render.plain(name) for name in finding.sections])))
+    pairs.append(("next", finding.next))
+    return lines + render.pairs(pairs, "    ")
+
+
+def way_out(findings: Sequence[Finding], *, has_copy: bool) -> str:
+    """Return what to do about what only a copy mends: get it from there, or give it up, so that gc
+    goes on."""
+    hit = list(
+        dict.fromkeys(
+            snapshot
+            for finding in findings
+            if finding.kind in ("section", "snapshot") and finding.next == REPAIR_FROM
+            for snapshot in finding.snapshots
+        )
+    )
+    if not hit:
+        return ""
+    given_up = accept_command(hit)
+    first = "" if has_copy else "Mend it from a copy: snap repair --from PATH. "
+    return f"{first}Where there is none, give up what is lost, so that gc goes on: {given_up}"
+
+
+def loss_lines(losses: Sequence[Loss], now: datetime) -> list[str]:
+    """Return what each snapshot lost."""
+    lines = []
+    for loss in losses:
+        lines.append(f"lost of snapshot {render.short_id(loss.snapshot_id)}:")
+        pairs = []
+        if loss.snapshot is not None:
+            words = f"{render.plain(loss.snapshot.database)}, {when(loss.snapshot.time, now)}"
+            pairs.append(("snapshot", f"{words}\n{render.first_line(loss.snapshot.message)}"))
+        if loss.is_gone:
+            pairs.append(("manifest", "gone, so all of it is lost"))
+        if loss.sections:
+            pairs.append(("sections", _some([render.plain(name) for name in loss.sections])))
+        lines += render.pairs(pairs, "    ")
+    return lines
+
+
+def loss_fields(loss: Loss) -> dict[str, Any]:
+    snapshot = loss.snapshot
+    return {
+        "id": loss.snapshot_id.hex(),
+        "database": snapshot.database if snapshot is not None else None,
+        "time": render.json_time(snapshot.time) if snapshot is not None else None,
+        "manifest_gone": loss.is_gone,
+        "sections": list(loss.sections),
+    }
+
+
+def _some(words: Sequence[str]) -> str:
+    more = len(words) - _SHOWN
+    return ", ".join(words[:_SHOWN]) + (f" and {render.number(more)} more" if more > 0 else "")

@@ -1,0 +1,130 @@
+"""What a drill found: lines for people, and the JSON report with its stable fields."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pgsnap import __version__
+from pgsnap.cli.text import render
+from pgsnap.cli.text.redact import redact
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.drill.report import Check, DrillReport, TableFinding
+
+_COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
+
+
+def drill_fields(report: DrillReport) -> dict[str, Any]:
+    """Return the report as it is written to its file and shown with --json."""
+    from pgsnap.workflows.drill.report import REPORT_SCHEMA
+
+    recovery = report.recovery
+    rate = None
+    if recovery is not None:
+        rate = round(recovery.plain_bytes / max(recovery.seconds, 0.001))
+    return {
+        "schema_version": REPORT_SCHEMA,
+        "snap": __version__,
+        "passed": report.passed,
+        "dry_run": report.dry_run,
+        "started": render.json_time(report.started.replace(microsecond=0)),
+        "finished": render.json_time(
+            (report.started + timedelta(seconds=report.seconds)).replace(microsecond=0)
+        ),
+        "seconds": round(report.seconds, 3),
+        "database": report.snapshot.database,
+        "snapshot": report.snapshot_id.hex(),
+        "snapshot_time": render.json_time(report.snapshot.time),
+        "place": report.place,
+        "host": report.host or None,
+        "server_version": report.server_version or None,
+        "recovery_seconds": round(recovery.seconds, 3) if recovery is not None else None,
+        "recovery_bytes": recovery.plain_bytes if recovery is not None else None,
+        "recovery_rows": recovery.rows if recovery is not None else None,
+        "recovery_bytes_per_second": rate,
+        "checks": [_check_fields(check) for check in report.checks],
+        "tables": [_table_fields(table) for table in report.tables],
+        "notices": [redact(notice) for notice in report.notices],
+    }
+
+
+def _check_fields(check: Check) -> dict[str, Any]:
+    outcome = check.outcome
+    return {
+        "name": check.name,
+        "title": check.title,
+        "status": str(outcome.status),
+        "reason": redact(outcome.reason),
+        "details": [redact(line) for line in outcome.details],
+        "hint": redact(outcome.hint),
+        "seconds": round(check.seconds, 3),
+    }
+
+
+def _table_fields(table: TableFinding) -> dict[str, Any]:
+    return {
+        "table": table.table,
+        "rows_snapshot": table.rows_snapshot,
+        "rows_restored": table.rows_restored,
+        "removed": table.removed,
+        "added": table.added,
+        "changed": table.changed,
+        "rows": [
+            {
+                "change": row.change,
+                "key": [{"column": name, "value": value} for name, value in row.key.items()],
+                "columns": list(row.columns),
+                "text": row.text,
+            }
+            for row in table.rows
+        ],
+    }
+
+
+def drill_lines(report: DrillReport, *, verbose: bool, colour: bool) -> list[str]:
+    """Return a line for each check, below a failed one what was found; with *verbose* below each,
+    and its time."""
+    lines = []
+    for check in report.checks:
+        lines += _check_lines(check, verbose=verbose, colour=colour)
+    lines += [f"note: {render.plain(redact(notice))}" for notice in report.notices]
+    recovery = report.recovery
+    if recovery is not None:
+        lines.append(
+            f"time to recover: {render.seconds(recovery.seconds)}"
+            f" ({render.size(recovery.plain_bytes)},"
+            f" {render.rate(recovery.plain_bytes, recovery.seconds)})"
+        )
+        if verbose:
+            spent = (f"{name} {render.seconds(time)}" for name, time in recovery.phases.items())
+            lines.append(f"  {', '.join(spent)}")
+    counts = [
+        f"{sum(check.outcome.status == status for check in report.checks)} {status}"
+        for status in ("passed", "failed", "skipped")
+    ]
+    verdict = "drill passed" if report.passed else "drill FAILED"
+    if report.dry_run:
+        verdict = "dry run" if report.passed else "dry run FAILED"
+    lines.append(
+        f"{verdict}  {render.short_id(report.snapshot_id)}"
+        f"  {render.plain(report.snapshot.database)}  {', '.join(counts)}"
+        f"  {render.seconds(report.seconds)}"
+    )
+    return lines
+
+
+def _check_lines(check: Check, *, verbose: bool, colour: bool) -> list[str]:
+    outcome = check.outcome
+    status = str(outcome.status)
+    mark = render.style(f"{status:<7}", _COLOURS[status], colour)
+    words = render.plain(redact(outcome.reason))
+    took = f" [{render.seconds(check.seconds)}]" if verbose else ""
+    lines = [f"{mark}  {check.title}: {words}{took}"]
+    if verbose or status == "failed":
+        for detail in outcome.details:
+            shown = render.plain(redact(detail), keep_lines=True).splitlines()
+            lines += [f"           {line}" for line in shown]
+        if outcome.hint and status == "failed":
+            lines.append(f"           HINT:  {render.plain(redact(outcome.hint))}")
+    return lines

@@ -1,0 +1,131 @@
+"""How a garbage collection is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pgsnap.cli.text import render
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.retention.gc import ExpiredSnapshot, GcReport
+    from pgsnap.workflows.retention.policy import Decision, Policy
+
+
+def gc_lines(report: GcReport, *, colour: bool) -> list[str]:
+    """Return the snapshots with the reasons, only those that go unless it is a dry run; then what
+    is freed."""
+    shown = [one for one in report.decisions if report.dry_run or not one.keep]
+    rows = [_row(one, colour) for one in shown]
+    rows += [_expired_row(one, report, colour) for one in report.expired if _is_other(one, shown)]
+    lines = render.columns(rows)
+    if len({one.snapshot.database for one in report.decisions}) == 1:
+        # Of one database nobody needs to be told which.
+        lines = render.columns([[*row[:2], *row[3:]] for row in rows])
+    if lines:
+        lines.append("")
+    return [*lines, _summary(report)]
+
+
+def _row(one: Decision, colour: bool) -> list[str]:
+    return [
+        "keep" if one.keep else render.style("drop", "yellow", colour),
+        render.short_id(one.snapshot_id),
+        render.plain(one.snapshot.database),
+        render.clock(one.snapshot.time),
+        render.plain(", ".join(one.reasons)),
+    ]
+
+
+def _expired_row(one: ExpiredSnapshot, report: GcReport, colour: bool) -> list[str]:
+    return [
+        render.style("free", "red", colour),
+        render.short_id(one.snapshot_id),
+        render.plain(one.snapshot.database),
+        render.clock(one.snapshot.time),
+        f"forgotten {one.since.astimezone():%Y-%m-%d %H:%M}, the grace period is over",
+    ]
+
+
+def _is_other(one: ExpiredSnapshot, shown: Sequence[Decision]) -> bool:
+    return all(one.snapshot_id != decision.snapshot_id for decision in shown)
+
+
+def _summary(report: GcReport) -> str:
+    kept = sum(decision.keep for decision in report.decisions)
+    dropped = len(report.decisions) - kept
+    freed = render.size(report.freed_bytes)
+    words = [f"{kept} kept", f"{dropped} dropped"]
+    if report.waiting:
+        words.append(f"{report.waiting} can be brought back")
+    if report.dry_run:
+        words.append(f"about {freed} would be freed of {render.size(report.bytes_before)}")
+    else:
+        words.append(f"{freed} freed, {render.size(report.bytes_after)} left")
+    words.append(render.seconds(report.seconds))
+    return "  ".join(words)
+
+
+def hint(report: GcReport) -> str:
+    """Return what to say about what can still be brought back; nothing where that is nothing."""
+    if report.dry_run or not report.waiting or report.waiting_until is None:
+        return ""
+    until = render.clock(report.waiting_until)
+    return (
+        f"{render.plural(report.waiting, 'forgotten snapshot')} can be brought back with "
+        f"snap unforget, the first of them until {until}; to free them at once: snap gc --grace 0s"
+    )
+
+
+def unreadable_words(report: GcReport) -> str:
+    """Return what to say about packs that were left alone."""
+    names = ", ".join(render.plain(name) for name in report.unreadable[:3])
+    more = len(report.unreadable) - 3
+    packs = render.plural(len(report.unreadable), "damaged pack")
+    rest = f" and {more} more" if more > 0 else ""
+    return f"{packs} left alone: {names}{rest}; see snap verify"
+
+
+def gc_fields(
+    report: GcReport, policy: Policy, grace: timedelta, notices: list[str]
+) -> dict[str, Any]:
+    """Return what --json tells about a garbage collection."""
+    return {
+        "dry_run": report.dry_run,
+        "policy": policy.words(),
+        "grace_seconds": grace.total_seconds(),
+        "kept": [_decision(one) for one in report.decisions if one.keep],
+        "dropped": [_decision(one) for one in report.decisions if not one.keep],
+        "expired": [
+            {
+                "id": one.snapshot_id.hex(),
+                "database": one.snapshot.database,
+                "time": render.json_time(one.snapshot.time),
+                "since": render.json_time(one.since),
+            }
+            for one in report.expired
+        ],
+        "waiting": report.waiting,
+        "waiting_until": render.json_time(report.waiting_until) if report.waiting_until else None,
+        "bytes_before": report.bytes_before,
+        "bytes_after": report.bytes_after,
+        "freed_bytes": report.freed_bytes,
+        "packs_deleted": report.packs_deleted,
+        "packs_rewritten": report.packs_rewritten,
+        "chunks_reencoded": report.chunks_reencoded,
+        "unreadable_packs": list(report.unreadable),
+        "complete": report.full is None,
+        "seconds": round(report.seconds, 3),
+        "notices": notices,
+    }
+
+
+def _decision(one: Decision) -> dict[str, Any]:
+    return {
+        "id": one.snapshot_id.hex(),
+        "database": one.snapshot.database,
+        "time": render.json_time(one.snapshot.time),
+        "tags": list(one.tags),
+        "reasons": list(one.reasons),
+    }

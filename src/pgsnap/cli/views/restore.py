@@ -1,0 +1,251 @@
+"""What a restore or undo would do, for people to agree to; and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pgsnap.cli.text import render
+from pgsnap.cli.views.snapshot import server_words, snapshot_words
+from pgsnap.model import Snapshot
+from pgsnap.sessions.half_dropped import CANNOT
+from pgsnap.words import some
+
+if TYPE_CHECKING:
+    from pgsnap.targets.checks.preflight import LiveDatabase
+    from pgsnap.targets.swap.kept import KeptDatabase
+    from pgsnap.workflows.history.log import LogEntry
+    from pgsnap.workflows.restore.plan import RestorePlan
+    from pgsnap.workflows.restore.report import RestoreReport
+    from pgsnap.workflows.undo.undo import DiscardReport, UndoPlan, UndoReport
+
+
+_NO_SAFETY = "no safety snapshot: what is there now is only in the kept database"
+_DEAD_WORDS = "it cannot be put back, `snap undo --discard` drops it"
+
+
+def restore_plan_lines(
+    plan: RestorePlan,
+    snapshot: Snapshot,
+    *,
+    last: LogEntry | None,
+    with_safety: bool,
+    services: Sequence[str] = (),
+    now: datetime,
+) -> list[str]:
+    """Return the plan of a restore; *last* is the newest snapshot of the same database."""
+    facts = [
+        ("Snapshot", snapshot_words(plan.snapshot_id, snapshot, now)),
+        (
+            "Contents",
+            f"{render.size(plan.plain_bytes)} in {render.plural(plan.table_count, 'table')}, "
+            f"{render.plural(plan.rows, 'row')}",
+        ),
+        ("Server", server_words(plan.host, plan.server.version)),
+    ]
+    if plan.live is None:
+        facts.append(("Makes", f"the new database {render.plain(plan.database)}"))
+    else:
+        facts.append(("Replaces", _live_words(plan.live)))
+        facts.append(("Last saved", _last_words(last, now)))
+        if plan.live.is_half_dropped:
+            facts.append(("Renames", f"what is left of it; {_DEAD_WORDS}"))
+        else:
+            facts.append(("Keeps", "the replaced database, until `snap undo --discard`"))
+            facts.append(("First", _safety_words(last, plan.live, with_safety=with_safety)))
+        if services:
+            facts.append(("Stops", _services_words(services)))
+        if plan.read_only is not None:
+            facts.append(("Meanwhile", _read_only_words(plan.live)))
+    free = render.size(plan.free_bytes) if plan.free_bytes is not None else "unknown"
+    facts.append(("Space", f"needs about {render.size(plan.needed_bytes)}, free: {free}"))
+    if plan.kept and plan.options.discard_old:
+        facts.append(("Then drops", "\n".join(_kept_words(kept, now) for kept in plan.kept)))
+    if plan.extension_sequences:
+        words = f"{some(list(plan.extension_sequences))}: pg_dump leaves these sequences out"
+        facts.append(("Sets", render.plain(words)))
+    facts += _role_facts(plan)
+    facts += [("Note", render.plain(warning)) for warning in plan.warnings]
+    return ["This restore:", *render.pairs(facts, "  "), ""]
+
+
+def _services_words(services: Sequence[str]) -> str:
+    names = ", ".join(map(render.plain, services))
+    return f"{names} while the databases change names, and starts them again"
+
+
+def _live_words(live: LiveDatabase) -> str:
+    known = render.size(live.size_bytes) if live.size_bytes is not None else "size unknown"
+    clients = render.plural(live.clients, "client")
+    state = "half-dropped" if live.is_half_dropped else f"{known}, {clients} connected"
+    return f"the database {render.plain(live.name)} ({state})"
+
+
+def _last_words(last: LogEntry | None, now: datetime) -> str:
+    if last is None:
+        return "never"
+    return f"{render.ago(last.snapshot.time, now)}, snapshot {render.short_id(last.snapshot_id)}"
+
+
+def _safety_words(last: LogEntry | None, live: LiveDatabase, *, with_safety: bool) -> str:
+    if not with_safety:
+        return _NO_SAFETY
+    words = "a safety snapshot of what is there now"
+    if last is not None:
+        taken = render.seconds(last.snapshot.duration_ms / 1000)
+        words += f"\n(the last one took {taken} and {render.size(last.snapshot.stored_bytes)})"
+    elif live.size_bytes is not None:
+        words += f"\n(the first one: it reads all {render.size(live.size_bytes)})"
+    return words + "\nWhat is written after it is only in the kept database."
+
+
+def _read_only_words(live: LiveDatabase) -> str:
+    words = f"new sessions of {render.plain(live.name)} can only read (transactions are read-only)"
+    if live.clients:
+        words += f"\n{render.plural(live.clients, 'client')} connected now may write until the swap"
+    return words
+
+
+def _role_facts(plan: RestorePlan) -> list[tuple[str, str]]:
+    if not plan.missing_roles:
+        return []
+    if plan.options.create_roles:
+        title, end = "Makes roles", ""
+    else:
+        title, end = "Roles missing", "\nMake them, or let the restore do it: --create-roles"
+    commands = [render.plain(line) for role in plan.missing_roles for line in role.shown]
+    return [(title, "\n".join(commands) + end)]
+
+
+def _kept_words(kept: KeptDatabase, now: datetime) -> str:
+    known = render.size(kept.size_bytes) if kept.size_bytes is not None else "size unknown"
+    if kept.is_half_dropped:
+        known = CANNOT
+    return (
+        f"{render.plain(kept.name)} ({known}; replaced {render.ago(kept.since, now)} "
+        f"by {render.plain(kept.action)})"
+    )
+
+
+def restore_fields(report: RestoreReport, notices: Sequence[str]) -> dict[str, Any]:
+    """Return what --json tells about a restore that was done."""
+    return {
+        "snapshot": report.snapshot_id.hex(),
+        "database": report.database,
+        "kept": report.kept,
+        "kept_half_dropped": report.kept_is_half_dropped,
+        "safety_snapshot": report.safety.hex() if report.safety else None,
+        "rows": report.rows,
+        "bytes": report.plain_bytes,
+        "seconds": {phase: round(spent, 3) for phase, spent in asdict(report.seconds).items()},
+        "unreachable_seconds": round(report.unreachable_seconds, 3),
+        "created_roles": list(report.created_roles),
+        "discarded": list(report.discarded),
+        "warnings": list(report.warnings),
+        "notices": list(notices),
+    }
+
+
+def restore_lines(report: RestoreReport) -> list[str]:
+    """Return what was done, and how to take it back."""
+    spent = report.seconds
+    total = spent.safety + spent.create + spent.load + spent.analyze + spent.swap
+    lines = []
+    if report.safety is not None:
+        lines.append(f"safety snapshot {render.short_id(report.safety)}")
+    if report.created_roles:
+        lines.append(f"made roles {', '.join(map(render.plain, report.created_roles))}")
+    lines += [f"dropped {render.plain(name)}" for name in report.discarded]
+    lines.append(
+        f"load {render.seconds(spent.load)}, analyze {render.seconds(spent.analyze)}"
+        + (f", unreachable for {render.seconds(report.unreachable_seconds)}" if report.kept else "")
+    )
+    lines += _now_kept(report.kept, is_half_dropped=report.kept_is_half_dropped)
+    lines.append(
+        f"restored {render.short_id(report.snapshot_id)} to {render.plain(report.database)}  "
+        f"{render.plural(report.rows, 'row')}  {render.size(report.plain_bytes)}  "
+        f"{render.seconds(total)}"
+    )
+    return lines
+
+
+def _now_kept(name: str | None, *, is_half_dropped: bool) -> list[str]:
+    if name is None:
+        return []
+    if is_half_dropped:
+        return [
+            f"what is left of the replaced database is called {render.plain(name)}:",
+            _DEAD_WORDS,
+        ]
+    return [
+        f"the replaced database is kept as {render.plain(name)}:",
+        "`snap undo` puts it back, `snap undo --discard` drops it",
+    ]
+
+
+def undo_plan_lines(
+    plan: UndoPlan, *, with_safety: bool, services: Sequence[str] = (), now: datetime
+) -> list[str]:
+    """Return the plan of an undo."""
+    facts = [
+        ("Server", server_words(plan.host, plan.server.version)),
+        ("Puts back", _kept_words(plan.kept, now)),
+        ("As", f"the database {render.plain(plan.kept.live)}"),
+    ]
+    if plan.live is not None:
+        facts.append(("Replaces", _live_words(plan.live)))
+        if plan.live.is_half_dropped:
+            facts.append(("Renames", f"what is left of it; {_DEAD_WORDS}"))
+        else:
+            facts.append(("Keeps", "the replaced database: the next undo puts it back"))
+            safety = "a safety snapshot of what is there now" if with_safety else _NO_SAFETY
+            facts.append(("First", safety))
+        if services:
+            facts.append(("Stops", _services_words(services)))
+    facts += [("Note", render.plain(warning)) for warning in plan.warnings]
+    return ["This undo:", *render.pairs(facts, "  "), ""]
+
+
+def undo_fields(report: UndoReport, notices: Sequence[str]) -> dict[str, Any]:
+    """Return what --json tells about an undo that was done."""
+    return {
+        "database": report.database,
+        "kept": report.kept,
+        "kept_half_dropped": report.kept_is_half_dropped,
+        "safety_snapshot": report.safety.hex() if report.safety else None,
+        "seconds": round(report.seconds, 3),
+        "unreachable_seconds": round(report.unreachable_seconds, 3),
+        "notices": list(notices),
+    }
+
+
+def undo_lines(report: UndoReport) -> list[str]:
+    """Return what was done, and how to take it back."""
+    lines = []
+    if report.safety is not None:
+        lines.append(f"safety snapshot {render.short_id(report.safety)}")
+    lines += _now_kept(report.kept, is_half_dropped=report.kept_is_half_dropped)
+    lines.append(f"put back {render.plain(report.database)}  {render.seconds(report.seconds)}")
+    return lines
+
+
+def discard_plan_lines(kept: KeptDatabase, now: datetime) -> list[str]:
+    """Return what a discard drops."""
+    return [f"This drops for good: {_kept_words(kept, now)}"]
+
+
+def discard_fields(report: DiscardReport, notices: Sequence[str]) -> dict[str, Any]:
+    """Return what --json tells about a kept database that was dropped."""
+    return {
+        "database": report.database,
+        "discarded": report.name,
+        "bytes": report.size_bytes,
+        "notices": list(notices),
+    }
+
+
+def discard_lines(report: DiscardReport) -> list[str]:
+    known = f", {render.size(report.size_bytes)} freed" if report.size_bytes is not None else ""
+    return [f"dropped {render.plain(report.name)}{known}"]

@@ -1,0 +1,185 @@
+"""How a snapshot is shown: JSON fields, lines of `log`, the page of `show`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pgsnap.cli.text import render
+from pgsnap.sessions.half_dropped import CANNOT, drop_command
+
+if TYPE_CHECKING:
+    from pgsnap.model import SnapshotHead, SnapshotId
+    from pgsnap.workflows.history.log import KeptEntry
+    from pgsnap.workflows.notes.verdicts import Drilled
+
+
+def snapshot_fields(
+    snapshot_id: SnapshotId, snapshot: SnapshotHead, tags: Sequence[str]
+) -> dict[str, Any]:
+    """Return what --json tells about a snapshot, the same in every command."""
+    return {
+        "id": snapshot_id.hex(),
+        "database": snapshot.database,
+        "tags": list(tags),
+        "time": render.json_time(snapshot.time),
+        "message": snapshot.message,
+        "parent": snapshot.parent.hex() if snapshot.parent else None,
+        "root": snapshot.root.hex(),
+        "tables": snapshot.table_count,
+        "rows": snapshot.rows,
+        "bytes": snapshot.plain_bytes,
+        "new_bytes": snapshot.stored_bytes,
+        "duration_ms": snapshot.duration_ms,
+    }
+
+
+def summary_line(snapshot_id: SnapshotId, snapshot: SnapshotHead) -> str:
+    """Return the last line of a commit: id, database, tables, bytes, new bytes, time."""
+    return "  ".join(
+        (
+            render.short_id(snapshot_id),
+            render.plain(snapshot.database),
+            render.plural(snapshot.table_count, "table"),
+            render.size(snapshot.plain_bytes),
+            f"{render.size(snapshot.stored_bytes)} new",
+            render.seconds(snapshot.duration_ms / 1000),
+        )
+    )
+
+
+def ahead_words(snapshot_id: SnapshotId, time: datetime, now: datetime) -> str:
+    """Return what to do about a snapshot that is dated in the future, "" where it is not."""
+    from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK
+
+    if time <= now + CLOCK_SLACK:
+        return ""
+    return (
+        "it is dated in the future: a clock was wrong. `latest` passes over it; where it is not"
+        f" needed: snap forget {render.short_id(snapshot_id)}"
+    )
+
+
+def when(moment: datetime, now: datetime) -> str:
+    """Return a time both ways: ``2026-01-02 14:30:05 +0100 (3 hours ago)``."""
+    return f"{render.clock(moment)} ({render.ago(moment, now)})"
+
+
+def snapshot_words(snapshot_id: SnapshotId, snapshot: SnapshotHead, now: datetime) -> str:
+    """Return which snapshot a plan is about: id, database and time, and below its message."""
+    head = f"{render.short_id(snapshot_id)} of {render.plain(snapshot.database)}"
+    return f"{head}, {when(snapshot.time, now)}\n{render.first_line(snapshot.message)}"
+
+
+def server_words(host: str, version: str) -> str:
+    """Return where a plan is carried out; *version* without what a distribution adds to it."""
+    return f"{render.plain(host)}, PostgreSQL {render.plain(version.partition(' (')[0])}"
+
+
+def drill_fields(drilled: Drilled | None) -> dict[str, Any]:
+    """Return what --json tells about the last drill of a snapshot."""
+    return {
+        "drilled": render.json_time(drilled.time) if drilled is not None else None,
+        "drill_passed": drilled.passed if drilled is not None else None,
+        "drill_reason": (drilled.reason or None) if drilled is not None else None,
+    }
+
+
+def drill_mark(drilled: Drilled, now: datetime) -> str:
+    """Return ``drilled 2 days ago``."""
+    how = "drilled" if drilled.passed else "drill FAILED"
+    return f"{how} {render.ago(drilled.time, now)}"
+
+
+def drill_words(drilled: Drilled, now: datetime) -> str:
+    """Return ``drilled 2 days ago``, or that it failed and why."""
+    words = drill_mark(drilled, now)
+    return f"{words}: {render.plain(drilled.reason)}" if drilled.reason else words
+
+
+def tag_words(tags: Sequence[str]) -> str:
+    """Return ``(pre-migration, v2)``, or nothing without tags."""
+    return f"({', '.join(render.plain(tag) for tag in tags)})" if tags else ""
+
+
+def log_block(
+    snapshot_id: SnapshotId,
+    snapshot: SnapshotHead,
+    tags: Sequence[str],
+    *,
+    now: datetime,
+    colour: bool,
+    more: Sequence[tuple[str, str]] = (),
+) -> list[str]:
+    """Return one entry of `snap log`; *more* facts come last."""
+    title = render.style(f"snapshot {render.short_id(snapshot_id)}", "yellow", colour)
+    if tags:
+        title += " " + render.style(tag_words(tags), "green", colour)
+    contents = (
+        f"{render.size(snapshot.plain_bytes)} in {render.plural(snapshot.table_count, 'table')}, "
+        f"{render.plural(snapshot.rows, 'row')}; {render.size(snapshot.stored_bytes)} new"
+    )
+    facts = [
+        ("Database", render.plain(snapshot.database)),
+        ("Date", when(snapshot.time, now)),
+        ("Size", contents),
+        *more,
+    ]
+    return [title, *render.pairs(facts), "", *render.indented(snapshot.message), ""]
+
+
+def log_rows(
+    entries: Sequence[tuple[SnapshotId, SnapshotHead, Sequence[str]]],
+    *,
+    now: datetime,
+    several_databases: bool,
+    drills: Mapping[SnapshotId, Drilled] | None = None,
+) -> list[str]:
+    """Return the lines of `snap log --oneline`."""
+    rows = []
+    for snapshot_id, snapshot, tags in entries:
+        last = (drills or {}).get(snapshot_id)
+        mark = f"[{drill_mark(last, now)}]" if last is not None else ""
+        words = " ".join(filter(None, (tag_words(tags), mark, render.first_line(snapshot.message))))
+        row = [
+            render.short_id(snapshot_id),
+            render.plain(snapshot.database),
+            render.ago(snapshot.time, now),
+            render.size(snapshot.plain_bytes),
+            f"+{render.size(snapshot.stored_bytes)}",
+            words,
+        ]
+        rows.append(row if several_databases else row[:1] + row[2:])
+    first = 3 if several_databases else 2
+    return render.columns(rows, right=frozenset({first, first + 1}))
+
+
+def kept_fields(kept: KeptEntry) -> dict[str, Any]:
+    """Return what --json tells about a database that a restore or undo replaced."""
+    return {
+        "name": kept.name,
+        "live": kept.live,
+        "since": render.json_time(kept.since),
+        "action": kept.action,
+        "bytes": kept.size_bytes,
+        "half_dropped": kept.is_half_dropped,
+    }
+
+
+def kept_lines(kept: Sequence[KeptEntry], now: datetime) -> list[str]:
+    """Return for each kept database its name, age and size, and what to do with the last one."""
+    lines = []
+    for one in kept:
+        words = [f"kept: {render.plain(one.name)}", f"replaced {render.ago(one.since, now)}"]
+        if one.size_bytes is not None:
+            words.append(render.size(one.size_bytes))
+        if one.is_half_dropped:
+            words.append(CANNOT)
+        lines.append("  ".join(words))
+        if one.is_half_dropped:
+            lines.append(f"      drop: {render.plain(drop_command(one.name))}")
+        # Both commands are about the last one.
+        elif one.live not in {other.live for other in kept[: kept.index(one)]}:
+            lines.append("      put back: snap undo  drop: snap undo --discard")
+    return lines

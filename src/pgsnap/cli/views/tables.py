@@ -1,0 +1,125 @@
+"""What a restore of single tables would do, for people to agree to; and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pgsnap.cli.text import render
+from pgsnap.cli.views.snapshot import server_words, snapshot_words
+from pgsnap.model import Snapshot, quote_ident
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.restore_tables.plan import TablePlan, TablesPlan
+    from pgsnap.workflows.restore_tables.restore import TablesReport
+
+
+def _name(table: tuple[str, str]) -> str:
+    return render.plain(".".join(map(quote_ident, table)))
+
+
+def tables_plan_lines(
+    plan: TablesPlan,
+    snapshot: Snapshot,
+    *,
+    with_safety: bool,
+    services: Sequence[str],
+    now: datetime,
+) -> list[str]:
+    """Return the plan of a restore of tables."""
+    facts = [
+        ("Snapshot", snapshot_words(plan.snapshot_id, snapshot, now)),
+        ("Server", server_words(plan.host, plan.server.version)),
+        ("Database", render.plain(plan.database)),
+    ]
+    for table in plan.tables:
+        if table.parent is None:
+            facts += _table_facts(table, plan.partitions(table))
+    if plan.aside:
+        names = ", ".join(_name(left.kept) for left in plan.aside)
+        facts.append(("Keeps", f"partitions that the snapshot lacks, as {names}"))
+    if plan.replaces:
+        first = "a safety snapshot of what is there now" if with_safety else "no safety snapshot"
+        facts.append(("First", first))
+        if services:
+            facts.append(("Stops", ", ".join(map(render.plain, services))))
+    facts += [("Note", render.plain(warning)) for warning in plan.warnings]
+    return ["This restore, in one transaction:", *render.pairs(facts, "  "), ""]
+
+
+def _table_facts(table: TablePlan, partitions: Sequence[TablePlan]) -> list[tuple[str, str]]:
+    whole = (table, *partitions)
+    rows, size = sum(t.rows for t in whole), sum(t.plain_bytes for t in whole)
+    words = f"{render.plural(rows, 'row')}, {render.size(size)}"
+    if partitions:
+        words += f", {render.plural(len(partitions), 'partition')}"
+    facts = [("Makes", f"{_name(table.target)} ({words})")]
+    if table.live is not None and table.kept is not None:
+        size = sum(t.live.size_bytes for t in whole if t.live is not None)
+        facts.append(("Replaces", f"{_name(table.live.name)} ({render.size(size)} with indexes)"))
+        facts.append(("Keeps", f"the replaced table, as {_name(table.kept)}"))
+    views = dict.fromkeys(view for t in whole for view in t.dependents.views)
+    if views:
+        facts.append(("Makes again", ", ".join(map(render.plain, views))))
+    keys = [key for t in whole for key in t.dependents.foreign_keys]
+    if keys:
+        names = ", ".join(map(render.plain, keys))
+        facts.append(("Checks", f"that these keys still hold: {names}"))
+    return facts
+
+
+def tables_fields(report: TablesReport, notices: Sequence[str]) -> dict[str, Any]:
+    """Return what --json tells about tables that were restored."""
+    return {
+        "snapshot": report.snapshot_id.hex(),
+        "database": report.database,
+        "tables": [
+            {
+                "table": _name(table.table),
+                "restored_as": _name(table.target),
+                "kept": _name(table.kept) if table.kept is not None else None,
+                "rows": table.rows,
+                "bytes": table.plain_bytes,
+            }
+            for table in report.tables
+        ],
+        "set_aside": [
+            {"table": _name(live), "kept": _name(kept)} for live, kept in report.set_aside
+        ],
+        "safety_snapshot": report.safety.hex() if report.safety else None,
+        "rows": report.rows,
+        "bytes": report.plain_bytes,
+        "seconds": round(report.seconds, 3),
+        "notices": list(notices),
+    }
+
+
+def tables_lines(report: TablesReport) -> list[str]:
+    """Return what was done, and how to drop what was kept."""
+    lines = []
+    if report.safety is not None:
+        lines.append(f"safety snapshot {render.short_id(report.safety)}")
+    for live, kept_as in report.set_aside:
+        lines.append(
+            f"the partition {_name(live)}, which the snapshot lacks, is kept as {_name(kept_as)}"
+        )
+    for table in report.tables:
+        if table.parent is not None:
+            continue
+        if table.kept is not None:
+            kept = _name(table.kept)
+            lines.append(f"the replaced table is kept as {kept}")
+            lines.append(f"when it is not needed any more: DROP TABLE {kept};")
+        whole = (table, *report.partitions(table))
+        words = render.plural(sum(t.rows for t in whole), "row")
+        if len(whole) > 1:
+            words += f" in {render.plural(len(whole) - 1, 'partition')}"
+        lines.append(f"made {_name(table.target)}  {words}")
+    count = sum(table.parent is None for table in report.tables)
+    lines.append(
+        f"restored {render.plural(count, 'table')} of "
+        f"{render.short_id(report.snapshot_id)} in {render.plain(report.database)}  "
+        f"{render.size(report.plain_bytes)}  {render.seconds(report.seconds)}"
+    )
+    return lines

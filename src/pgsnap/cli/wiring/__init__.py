@@ -1,0 +1,1 @@
+"""What connects settings with rooms."""

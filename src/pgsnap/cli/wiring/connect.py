@@ -1,0 +1,400 @@
+"""From settings to the objects that workflows take: repository, server, source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pgsnap.cli.config.place import Place
+from pgsnap.cli.config.settings import Settings
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.errors import (
+    AmbiguousChain,
+    AmbiguousRevision,
+    RepositoryLocked,
+    RepositoryNotFound,
+    SnapError,
+    SourceError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from pgsnap.model import Origin, SnapshotId
+    from pgsnap.repository.repository import Repository
+    from pgsnap.repository.snapshots.label_chains import Chain
+    from pgsnap.runners.base import Child
+    from pgsnap.runners.engines import Container
+    from pgsnap.sessions.endpoint import Endpoint
+    from pgsnap.sessions.server import Server
+    from pgsnap.sources.file import ArchiveReader, FileSource
+    from pgsnap.sources.postgres import PostgresSource
+
+T = TypeVar("T")
+
+# Whoever waits for longer is told.
+_SILENT_WAIT_SECONDS = 1.0
+# What a server says that is asked by the way must come soon, or not at all.
+_ASKED_SECONDS = 2
+
+
+def open_repository(
+    invocation: Invocation, *, alone: bool = False, warn_of_access: bool = True
+) -> Repository:
+    """Return the repository of the settings, open; a context manager. *alone*: by nobody else.
+    A folder that others may enter is warned of, and that another process must be waited for."""
+    settings = invocation.settings
+    waits = settings.lock_timeout
+    try:
+        try:
+            repo = _opened(invocation, min(waits, _SILENT_WAIT_SECONDS), alone=alone)
+        except RepositoryLocked as error:
+            if waits <= _SILENT_WAIT_SECONDS:
+                raise
+            invocation.tell(f"waiting for the repository. {error.detail}")
+            repo = _opened(invocation, waits - _SILENT_WAIT_SECONDS, alone=alone)
+    except RepositoryLocked:
+        # What was tried belongs into the audit log.
+        invocation.opened = settings.repository
+        raise
+    except RepositoryNotFound as error:
+        error.detail = f"{error.detail} The place comes from {settings.repository_from}.".strip()
+        raise
+    invocation.opened = settings.repository
+    if warn_of_access:
+        _warn_of_access(invocation, settings.repository)
+    return repo
+
+
+def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool) -> Repository:
+    from pgsnap.repository.repository import Repository
+
+    return Repository.open(
+        invocation.settings.repository,
+        lock_timeout_seconds=lock_timeout_seconds,
+        index_folder=cache_folder(),
+        alone=alone,
+        trust=invocation.trust,
+    )
+
+
+def _warn_of_access(invocation: Invocation, path: Path) -> None:
+    """Warn where others than the owner may enter the repository: it holds whole databases."""
+    from pgsnap.repository.access import closing_command, open_to_others
+
+    mode = open_to_others(path)
+    # Read-only media have no better modes to offer.
+    if mode is not None and os.access(path, os.W_OK):
+        invocation.warn(
+            f"warning: others may enter the repository (mode {mode:04o}); "
+            f"close it: {closing_command(path)}"
+        )
+
+
+def cache_folder() -> Path | None:
+    """Return where the index of a repository on read-only media goes."""
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(named) if named else Path("~/.cache").expanduser()) / "pgsnap"
+    except RuntimeError:
+        return None
+
+
+def endpoint(settings: Settings, container: Container | None = None) -> Endpoint:
+    """Return the server and database of the settings, as seen from *container* (None: from this
+    host). Raises UsageError."""
+    from pgsnap.sessions.contained import endpoint_inside
+    from pgsnap.sessions.endpoint import Endpoint
+
+    try:
+        if container is None:
+            return Endpoint.parse(settings.dsn, os.environ)
+        return endpoint_inside(settings.dsn, os.environ, container.environment, container.name)
+    except UsageError as error:
+        error.detail = f"{error.detail} It comes from {settings.dsn_from}.".strip()
+        raise
+
+
+def container_of(place: Place) -> Container:
+    """Return the container that *place* means. Raises ToolMissing, ConnectionFailed."""
+    from pgsnap.runners.compose import find_service
+    from pgsnap.runners.engines import find_container
+
+    if place.service is not None:
+        return find_service(
+            place.service, file=place.file, folder=place.folder, engine=place.engine
+        )
+    assert place.container is not None, "one of the two is named"
+    return find_container(place.container, place.engine)
+
+
+def unnamed_hint(settings: Settings) -> str:
+    """Return what to do about a server that did not answer where nothing names one; "" where
+    something does."""
+    if settings.dsn is not None or settings.place is not None:
+        return ""
+    if any(os.environ.get(name) for name in ("PGHOST", "PGDATABASE", "PGSERVICE", "PGUSER")):
+        return ""
+    return "Name the database: export DATABASE_URL=postgresql://user@host/database"
+
+
+def _check_bindir(settings: Settings) -> None:
+    for folder in settings.bindirs:
+        if any((folder / name).exists() for name in ("pg_dump", "psql")):
+            continue
+        raise UsageError(
+            f'"{folder}" does not hold PostgreSQL\'s programs',
+            detail=f"{settings.bindirs_from} names it.",
+            hint="Name the folder of pg_dump and psql, such as /usr/lib/postgresql/15/bin, or take"
+            f" {settings.bindirs_from} away.",
+        )
+
+
+def server_of(settings: Settings) -> Server:
+    """Return the server of the settings, not connected yet. Raises UsageError; where it is in a
+    container, ToolMissing and ConnectionFailed too."""
+    from pgsnap.runners.local import LocalRunner
+    from pgsnap.sessions.server import Server
+
+    if settings.place is not None:
+        from pgsnap.runners.container import ContainerRunner
+
+        container = container_of(settings.place)
+        runner = ContainerRunner(container, user=settings.place.user)
+        # psql, where the server is: no port leads there.
+        return Server(endpoint(settings, container), runner, client="psql")
+    _check_bindir(settings)
+    return Server(endpoint(settings), LocalRunner(*settings.bindirs), client=settings.client)
+
+
+def half_dropped_now(settings: Settings, *, every: bool) -> tuple[str, ...]:
+    """Return the half-dropped databases of the server, or those that concern the one of the DSN;
+    none where it does not answer at once."""
+    from pgsnap.workflows.watch.server_databases import half_dropped_databases
+
+    try:
+        server = server_of(settings)
+    except SnapError:
+        return ()
+    return half_dropped_databases(server.at(server.endpoint.hasty(_ASKED_SECONDS)), every=every)
+
+
+def database_of_dsn(settings: Settings) -> str | None:
+    """Return the database that the settings or the environment name, None where they name none."""
+    if settings.place is not None:
+        try:
+            return endpoint(settings, container_of(settings.place)).database
+        except SourceError:
+            # It does not run: then it names no database.
+            return None
+    if (
+        settings.dsn is None
+        and not os.environ.get("PGDATABASE")
+        and not os.environ.get("PGSERVICE")
+    ):
+        return None
+    return endpoint(settings).database
+
+
+def resolve(
+    invocation: Invocation,
+    repo: Repository,
+    revision: str | None,
+    *,
+    from_server: str | None = None,
+) -> SnapshotId:
+    """Return the snapshot that *revision* means, None: the newest that is no safety snapshot. Where
+    the repository holds several databases, it is of the one that --database, snap.toml or the DSN
+    names; where a label has snapshots of several servers, of the one *from_server* (LABEL@ID), else
+    of the one that is connected to. Raises RevisionError."""
+    from pgsnap.repository.snapshots import revisions
+    from pgsnap.repository.snapshots.label_chains import Chains
+
+    choose = chooser(invocation, repo)
+    settings = invocation.settings
+    named = Chains(repo).named(from_server) if from_server is not None else None
+
+    def ask(label: str | None) -> SnapshotId:
+        if named is not None:
+            return revisions.resolve(
+                repo, revision or "latest", database=named.label, choose=lambda _: named
+            )
+        if revision is None:
+            return revisions.newest_regular(repo, database=label, choose=choose)
+        return revisions.resolve(repo, revision, database=label, choose=choose)
+
+    found = _for_database(settings, ask)
+    invocation.resolved.append(found.hex())
+    return found
+
+
+def check_of_server(repo: Repository, snapshot_id: SnapshotId, from_server: str | None) -> None:
+    """Raise UsageError where a tag or id names a snapshot of another server than *from_server*."""
+    from pgsnap.repository.snapshots.label_chains import Chains
+
+    if from_server is None:
+        return
+    chains = Chains(repo)
+    named, found = chains.named(from_server), chains.of_snapshot(repo.snapshot(snapshot_id))
+    if (named.label, named.server) != (found.label, found.server):
+        raise UsageError(
+            f"snapshot {snapshot_id.hex()[:12]} is not of {from_server}",
+            detail=f"It is of {found.label}@{found.server or 'an unknown server'}.",
+        )
+
+
+def chooser(invocation: Invocation, repo: Repository) -> Callable[[Sequence[Chain]], Chain]:
+    """Return what chooses among the chains of a label that of the server which the settings name.
+    It is asked only where there are several."""
+    from pgsnap.repository.snapshots.label_chains import Chains
+    from pgsnap.repository.snapshots.revisions import ambiguous_chain
+
+    def choose(chains: Sequence[Chain]) -> Chain:
+        try:
+            identifier = identifier_of(server_of(invocation.settings))
+        except SourceError as error:
+            why = f"Which one is meant could not be asked: {error.message}."
+            raise ambiguous_chain(repo, chains, why) from None
+        own = Chains(repo).of_server(chains[0].label, identifier)
+        if own is None:
+            raise ambiguous_chain(repo, chains, "None is of the server that is connected to.")
+        return own
+
+    return choose
+
+
+def identifier_of(server: Server) -> str:
+    """Return the system identifier of *server*, "" where it does not tell. Raises SourceError."""
+    from pgsnap.sources.properties import read_system_identifier
+
+    with server.connect(server.maintenance_database()) as session:
+        return read_system_identifier(session)
+
+
+def label_of(invocation: Invocation, repo: Repository) -> str:
+    """Return the label that is meant, chosen as in `resolve`. Raises RevisionError."""
+    from pgsnap.repository.snapshots import revisions
+
+    return _for_database(invocation.settings, lambda name: revisions.only_label(repo, name))
+
+
+def _for_database(settings: Settings, ask: Callable[[str | None], T]) -> T:
+    try:
+        return ask(settings.database)
+    except AmbiguousChain:
+        # The database is clear, the server is not.
+        raise
+    except AmbiguousRevision:
+        # The DSN is read only when it is needed: reading it takes longer than the rest.
+        if settings.database is not None or (named := database_of_dsn(settings)) is None:
+            raise
+        return ask(named)
+
+
+def commit_source(
+    invocation: Invocation,
+    file: str | None,
+    *,
+    lock_wait_timeout: float,
+    allow_newer_client: bool,
+    exclude_table_data: tuple[str, ...] = (),
+    only_schemas: tuple[str, ...] = (),
+) -> tuple[PostgresSource | FileSource, str]:
+    """Return where the dump comes from, and the label of its snapshot. Raises UsageError."""
+    settings = invocation.settings
+    if file is not None:
+        if exclude_table_data or only_schemas:
+            raise UsageError(
+                "--exclude-table-data and --schema tell pg_dump what to leave out, and the file"
+                " is dumped already"
+            )
+        return _file_source(invocation, file), label_of_dump(settings)
+    from pgsnap.sources.postgres import PostgresSource
+
+    found = server_of(settings)
+    source = PostgresSource(
+        found,
+        lock_wait_timeout_seconds=lock_wait_timeout,
+        allow_newer_client=allow_newer_client,
+        exclude_table_data=exclude_table_data,
+        only_schemas=only_schemas,
+    )
+    return source, settings.database or found.endpoint.database
+
+
+def diff_source(
+    invocation: Invocation, file: str | None, *, like: Origin, allow_newer_client: bool
+) -> tuple[PostgresSource | FileSource, str]:
+    """Return what a snapshot is compared with, where it is no snapshot, and what it is called: the
+    same part of the database as *like* is of. Raises UsageError."""
+    if file is not None:
+        return _file_source(invocation, file), file
+    from pgsnap.sources.postgres import PostgresSource
+
+    settings = invocation.settings
+    found = server_of(settings)
+    source = PostgresSource(
+        found,
+        lock_wait_timeout_seconds=settings.lock_wait_timeout,
+        allow_newer_client=allow_newer_client or settings.allow_newer_client,
+        exclude_table_data=like.excluded_table_data,
+        only_schemas=like.only_schemas,
+    )
+    return source, found.endpoint.database
+
+
+def warn_of_dump(invocation: Invocation, source: object) -> None:
+    """Pass on what pg_dump complained about, where *source* was read through it, and what a file
+    was read without."""
+    for warning in getattr(source, "warnings", ()):
+        # It bears the name already, mostly.
+        invocation.warn(f"pg_dump: {warning.removeprefix('pg_dump: ')}")
+    for doubt in getattr(source, "doubts", ()):
+        invocation.warn(f"warning: {doubt}")
+    for notice in getattr(source, "notices", ()):
+        invocation.warn(notice)
+
+
+def _file_source(invocation: Invocation, file: str) -> FileSource:
+    from pgsnap.sources.file import FileSource
+
+    if file != "-":
+        return FileSource(Path(file), archives=archive_reader(invocation.settings))
+    if invocation.terminal.stdin_is_terminal:
+        raise UsageError(
+            "standard input is a terminal, no dump comes from it",
+            hint='Pipe one into it: pg_dump ... | snap commit -m "..." --file -',
+        )
+    return FileSource(stream=invocation.terminal.stdin_bytes)
+
+
+def archive_reader(settings: Settings) -> ArchiveReader | None:
+    """Return what runs pg_restore on archives, on this host; None where it is not installed."""
+    from pgsnap.errors import ToolMissing
+    from pgsnap.runners.local import LocalRunner
+    from pgsnap.sessions.endpoint import TOOL_ENVIRONMENT
+
+    runner = LocalRunner(*settings.bindirs)
+
+    def read(path: Path) -> Child:
+        program = runner.find("pg_restore").path
+        return runner.start([program, "--file=-", str(path)], env=TOOL_ENVIRONMENT)
+
+    try:
+        runner.find("pg_restore")
+    except ToolMissing:
+        return None
+    return read
+
+
+def label_of_dump(settings: Settings) -> str:
+    """Return the label of a dump in a file: that of the settings, else the DSN's database. Raises
+    UsageError."""
+    named = settings.database or database_of_dsn(settings)
+    if named is None:
+        raise UsageError(
+            "a dump does not say of which database it is",
+            hint="Name it with --database NAME, or set database in snap.toml.",
+        )
+    return named

@@ -1,0 +1,49 @@
+"""Hooks around a command: before it, where they may stop it, and after it, with its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.errors import SnapError
+
+
+@contextmanager
+def hooks(invocation: Invocation, command: str, **facts: Any) -> Iterator[None]:
+    """Run the hooks of snap.toml around the block, *facts* being what they are told of it.
+
+    Raises HookFailed when the one before it fails; then the block does not run. One after it that
+    fails is warned of: what was done is done.
+    """
+    settings = invocation.settings
+    before, after = (settings.hooks.get(f"{when}_{command}") for when in ("before", "after"))
+    folder = str(settings.folder)
+    told = {"command": command, "repository": str(settings.repository), **facts}
+    if before is not None:
+        from pgsnap.services.hooks import run_hook
+
+        run_hook(f"before_{command}", before, folder, told)
+    try:
+        yield
+    except BaseException as error:
+        words = {"kind": getattr(error, "kind", "interrupted"), "message": str(error)}
+        _after(invocation, command, after, folder, {**told, "ok": False, "error": words})
+        raise
+    result = invocation.result
+    _after(invocation, command, after, folder, {**told, "ok": True, "result": result})
+
+
+def _after(
+    invocation: Invocation, command: str, line: str | None, folder: str, facts: dict[str, Any]
+) -> None:
+    if line is None:
+        return
+    from pgsnap.services.hooks import run_hook
+
+    try:
+        run_hook(f"after_{command}", line, folder, facts)
+    except SnapError as error:
+        # The result was written already, with --json too: there are no notices left to join.
+        invocation.terminal.note(f"warning: {error.message}: {error.detail}".rstrip(": "))

@@ -1,0 +1,91 @@
+"""Services around a swap: those of snap.toml and of --stop, and those left stopped before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from pgsnap.cli.config.services import ServicesTable
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.errors import TargetRefused
+
+if TYPE_CHECKING:
+    from pgsnap.services.running import Started
+    from pgsnap.services.state import Stopped
+
+
+class ServicesAside:
+    """The services of one run: `aside` is the block in which they are stopped."""
+
+    def __init__(self, invocation: Invocation, also: tuple[str, ...]) -> None:
+        """Raises UsageError for a service that nothing here can stop."""
+        from pgsnap.services.stopping import Outcome
+
+        settings = invocation.settings
+        table = settings.services or ServicesTable(settings.folder)
+        compose_file = settings.place.file if settings.place is not None else None
+        self._invocation = invocation
+        self.services = table.resolved(also, compose_file)
+        self.outcome = Outcome()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(service.name for service in self.services)
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Return the block. Raises ServiceFailed when it begins."""
+        from pgsnap.services.state import state_folder
+        from pgsnap.services.stopping import stopped
+
+        folder = state_folder(os.environ)
+        return stopped(self.services, folder, self.outcome, self._invocation.tell)
+
+    def fields(self) -> list[dict[str, Any]]:
+        """Return what --json tells of them."""
+        return service_fields(self.outcome.started)
+
+
+def service_fields(started: Iterable[Started]) -> list[dict[str, Any]]:
+    """Return what --json tells of services that were to be started."""
+    return [
+        {
+            "name": one.name,
+            "started": one.is_started,
+            "healthy": one.is_healthy,
+            "seconds": round(one.seconds, 3),
+            "detail": one.detail,
+        }
+        for one in started
+    ]
+
+
+def left_stopped() -> tuple[Stopped, ...]:
+    """Return the services that a run which was killed with its supervisor may have left stopped."""
+    from pgsnap.services.state import find_stopped, state_folder
+
+    return tuple(found for found in find_stopped(state_folder(os.environ)) if not found.is_watched)
+
+
+def warn_of_stopped(invocation: Invocation) -> None:
+    """Warn of services that were left stopped, with the command that starts them."""
+    from pgsnap.services.state import START_COMMAND
+
+    for found in left_stopped():
+        names = ", ".join(found.names)
+        invocation.warn(
+            f"warning: services were left stopped by an earlier run: {names}; "
+            f"start them: {START_COMMAND}"
+        )
+
+
+def check_protected(invocation: Invocation, database: str, *, i_know: bool) -> None:
+    """Raise TargetRefused where snap.toml protects the database and --i-know is missing."""
+    if not invocation.settings.protected or i_know:
+        return
+    raise TargetRefused(
+        f"the database {database} is protected",
+        detail=f'"protected = true" stands in {invocation.settings.config_path}.',
+        hint="If you mean it, run the same command with --i-know.",
+    )

@@ -1,0 +1,1 @@
+"""What the definitions in a dump say: tables, rights, roles, sequences."""

@@ -1,0 +1,42 @@
+"""COPY's text format: the columns that a COPY statement names, the values of a row."""
+
+from __future__ import annotations
+
+import re
+
+from pgsnap.dump.definitions.ddl import identifiers
+
+_COPY = re.compile(
+    rb"^COPY (?:[^\s(\"]|\"(?:[^\"]|\"\")+\")+ \(((?:[^()\"]|\"(?:[^\"]|\"\")+\")*)\)"
+    rb" FROM stdin;\s*\Z",
+    re.M,
+)
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.S)
+_LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+
+
+def copied_columns(head: bytes, encoding: str) -> tuple[str, ...] | None:
+    """Return the columns that the COPY statement at the end of *head* names, None where it is not
+    one of pg_dump's (which are in text format and name their columns)."""
+    match = _COPY.search(head)
+    return identifiers(match[1], encoding) if match is not None else None
+
+
+def values(row: bytes) -> list[bytes | None]:
+    """Return the fields of a row (without its line end), NULL as None."""
+    return [_value(field) for field in row.split(b"\t")]
+
+
+def _value(field: bytes) -> bytes | None:
+    if field == rb"\N":
+        return None
+    return _ESCAPE.sub(_unescaped, field) if b"\\" in field else field
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    word = match[1]
+    if word[:1].isdigit() and word[:1] < b"8":
+        return bytes([int(word, 8) & 0xFF])
+    if word[:1] == b"x" and len(word) > 1:
+        return bytes([int(word[1:], 16)])
+    return _LETTERS.get(word, word)

@@ -1,0 +1,250 @@
+"""Leaves entries of a dump, or the statements that set owners, out of its text on the fly, and puts
+subscriptions and event triggers behind everything else.
+
+pg_dump writes the owner of an object as the last statement of its entry, and rights as entries of
+their own. So nothing in a function's body or in a row can pass for either.
+
+It writes event triggers before it has filled materialized views: there they would fire, log what
+nobody did in the source database, or forbid it. So they are made last. Nothing needs them but their
+own comments and labels, which go with them; no statement about event triggers fires any. A
+subscription may make the server keep dead rows (since 19), so it is not there longer than it must.
+And where a partition's trigger is disabled, pg_dump may say so before the trigger is made above it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from pgsnap.dump.definitions.bound_extension import BoundExtension
+from pgsnap.dump.definitions.ddl import GRANTOR
+from pgsnap.dump.definitions.mending import wide_identity, wide_values
+from pgsnap.dump.definitions.table_parts import TableName, foreign_key_ends, without_owner
+from pgsnap.dump.entries import ENTRY, Entry, decode, encode, parse_entry
+from pgsnap.dump.lexer import Lexer, Piece
+from pgsnap.model import SectionKind, SectionName
+
+_RIGHTS = (b"ACL", b"DEFAULT ACL", b"ACL LANGUAGE")
+_DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
+# Statistics stand between the parts of a section, wherever pg_dump wrote them.
+_BEFORE_LAST = (SectionKind.POST_DATA, SectionKind.STATISTICS)
+_NO_ENTRY = Entry(b"", b"", b"", b"")
+_MAKES_PUBLIC = re.compile(rb"^CREATE SCHEMA (?=public;)", re.M)
+# In the order in which they are made: event triggers see subscriptions too.
+_LAST_TYPES = (b"SUBSCRIPTION", b"EVENT TRIGGER")
+_MAKES_TRIGGER = re.compile(rb"(?:\s++|--[^\n]*+\n)*CREATE ")
+_KEEPS_DEAD_ROWS = re.compile(rb", retain_dead_tuples = true(?=[^\n]*\);\n)")
+_NOTES = (b"COMMENT", b"SECURITY LABEL")
+_AUTHORIZATION = b"SET SESSION AUTHORIZATION "
+_LARGE_OBJECT_OWNER = re.compile(rb"^ALTER LARGE OBJECT \d+ OWNER TO .*;\r?(?:\n|\Z)", re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a restore leaves out of the definitions: *owners*, *rights*, of foreign keys all but
+    those between the tables *keys_between* (None: keeps all), and the making of the schema
+    *public* where it is there already: `pg_dump --schema` makes it, and so does template0; and of
+    subscriptions, *dead_rows*, that they keep them: the server makes a slot for that, whatever the
+    database is; and all that belongs to *extensions*."""
+
+    owners: bool = False
+    rights: bool = False
+    keys_between: frozenset[TableName] | None = None
+    public: bool = False
+    dead_rows: bool = False
+    extensions: tuple[BoundExtension, ...] = ()
+
+    def __bool__(self) -> bool:
+        return (
+            self.owners
+            or self.rights
+            or self.public
+            or self.keys_between is not None
+            or bool(self.extensions)
+        )
+
+
+def leave_out(
+    blocks: Iterable[bytes],
+    section: Callable[[], SectionName | None],
+    what: LeftOut,
+    encoding: str,
+    *,
+    begins: Callable[[], None] = lambda: None,
+) -> Iterator[bytes]:
+    """Yield *blocks* without *what*, some entries last. *section* tells which section the block
+    at hand belongs to; a block never spans two. *begins* is called before the first block of a
+    section is yielded: what was held back of the one before has gone out by then."""
+    current: SectionName | None = None
+    running: _Filter | None = None
+    last = _Last()
+    for block in blocks:
+        found = section()
+        if found != current:
+            if running is not None:
+                yield from running.finish()
+            if found is None or found.kind not in _BEFORE_LAST:
+                yield from last.release()
+            current, running = found, _filter_of(found, what, encoding, last)
+            begins()
+        if running is None:
+            yield block
+        else:
+            yield from running.feed(block)
+    if running is not None:
+        yield from running.finish()
+    yield from last.release()
+
+
+class _Last:
+    """What is held back until everything else was made."""
+
+    def __init__(self) -> None:
+        self.changes_role = False
+        self._held: list[tuple[int, bytes, bytes]] = []
+
+    def hold(self, rank: int, owner: bytes, text: bytes) -> None:
+        """Hold *text* back, to be sent behind all of a lower *rank*."""
+        self._held.append((rank, owner, text))
+
+    def release(self) -> Iterator[bytes]:
+        for _, owner, text in sorted(self._held, key=lambda held: held[0]):
+            # A dump with --use-set-session-authorization names no owner behind what it makes.
+            if self.changes_role and owner:
+                yield _AUTHORIZATION + b'"' + owner.replace(b'"', b'""') + b'";\n'
+            yield text
+        self._held.clear()
+
+
+class _Filter:
+    """Cuts a section of definitions into entries, and passes on what is left of each."""
+
+    def __init__(self, what: LeftOut, encoding: str, last: _Last) -> None:
+        self._what = what
+        self._encoding = encoding
+        self._lexer = Lexer()
+        self._entry = _NO_ENTRY
+        self._type = b""
+        self._parts: list[bytes] = []
+        self._last = last
+
+    def feed(self, block: bytes) -> Iterator[bytes]:
+        yield from self._take(self._lexer.feed(block))
+
+    def finish(self) -> Iterator[bytes]:
+        yield from self._take(self._lexer.finish())
+        yield self._left()
+
+    def _take(self, pieces: Iterable[tuple[Piece, bytes]]) -> Iterator[bytes]:
+        for piece, data in pieces:
+            header = ENTRY.search(data) if piece is Piece.COMMENT else None
+            if header is not None:
+                yield self._left()
+                self._parts = []
+                self._entry = parse_entry(header)
+                self._type = self._entry.type
+            elif piece is Piece.SETTING and not (self._type == b"ACL" and GRANTOR.match(data)):
+                # It is for the entries that follow, and stands behind the owner of this one.
+                yield self._left()
+                if data.startswith(_AUTHORIZATION):
+                    self._last.changes_role = True
+                self._parts, self._type = [], b""
+            self._parts.append(data)
+
+    def _left(self) -> bytes:
+        text = b"".join(self._parts)
+        if self._what.extensions and self._type and self._is_of_extension():
+            # What follows stays on its line of the dump.
+            return b"\n" * text.count(b"\n")
+        if self._type == b"SEQUENCE":
+            text = wide_identity(text)
+        elif self._type == b"SEQUENCE SET":
+            text = wide_values(text)
+        if self._what.public and self._type == b"SCHEMA":
+            text = _MAKES_PUBLIC.sub(b"CREATE SCHEMA IF NOT EXISTS ", text, count=1)
+        if self._what.rights and self._type in _RIGHTS:
+            return b""
+        if self._what.keys_between is not None and self._type == b"FK CONSTRAINT":
+            ends = foreign_key_ends(decode(text, self._encoding))
+            if not _are_in(ends, self._what.keys_between):
+                return b""
+        if self._what.owners and self._type:
+            left = without_owner(decode(text, self._encoding))
+            text = encode(left.rstrip() + "\n\n\n", self._encoding)
+        rank = self._rank(text)
+        if rank is None:
+            return text
+        if self._what.dead_rows:
+            text = _KEEPS_DEAD_ROWS.sub(b"", text, count=1)
+        self._last.hold(rank, self._entry.owner, text)
+        # What follows stays on its line of the dump.
+        return b"\n" * text.count(b"\n")
+
+    def _is_of_extension(self) -> bool:
+        name, kind, schema = (decode(part, self._encoding) for part in self._entry[:3])
+        return any(extension.owns(kind, schema, name) for extension in self._what.extensions)
+
+    def _rank(self, text: bytes) -> int | None:
+        """Return where the entry stands among those that come last, None for all others."""
+        if self._type == b"TRIGGER":
+            return None if _MAKES_TRIGGER.match(text) else 0
+        for rank, made in enumerate(_LAST_TYPES, 1):
+            if self._type == made:
+                return rank
+            if self._type in _NOTES and self._entry.name.startswith(made + b" "):
+                return rank
+        return None
+
+
+class _Lines(_Filter):
+    """A section of which no line means more than itself."""
+
+    def __init__(self, what: LeftOut, encoding: str, last: _Last) -> None:
+        super().__init__(what, encoding, last)
+        self._rest = b""
+
+    def feed(self, block: bytes) -> Iterator[bytes]:
+        lines, end, self._rest = (self._rest + block).rpartition(b"\n")
+        if left := self._changed(lines + end):
+            yield left
+
+    def finish(self) -> Iterator[bytes]:
+        yield self._changed(self._rest)
+
+    def _changed(self, lines: bytes) -> bytes:
+        """Return what psql gets in place of *lines*."""
+        raise NotImplementedError
+
+
+class _LargeObjects(_Lines):
+    """The section of large objects: their bytes are too many to hold, and are in hex."""
+
+    def _changed(self, lines: bytes) -> bytes:
+        return _LARGE_OBJECT_OWNER.sub(b"", lines)
+
+
+class _Sequences(_Lines):
+    """The section of the sequences' values."""
+
+    def _changed(self, lines: bytes) -> bytes:
+        return wide_values(lines)
+
+
+def _filter_of(
+    section: SectionName | None, what: LeftOut, encoding: str, last: _Last
+) -> _Filter | None:
+    if section is not None and section.kind in _DEFINITIONS:
+        return _Filter(what, encoding, last)
+    if section is not None and section.kind is SectionKind.SEQUENCES:
+        # Entry by entry only where some are to be left out: there may be very many.
+        if what.extensions:
+            return _Filter(replace(what, owners=False), encoding, last)
+        return _Sequences(what, encoding, last)
+    if section is not None and section.kind is SectionKind.LARGE_OBJECTS and what.owners:
+        return _LargeObjects(what, encoding, last)
+    return None
+
+
+def _are_in(ends: Collection[TableName], tables: frozenset[TableName]) -> bool:
+    return len(ends) == 2 and tables.issuperset(ends)

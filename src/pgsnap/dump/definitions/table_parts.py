@@ -1,0 +1,353 @@
+"""One table's part of a dump: its definitions, told from all others, and under other names.
+
+pg_dump writes every name with its schema, in definitions and in ``nextval('…'::regclass)``. So a
+table, its sequences and statistics take other names where their qualified names are replaced, and
+nowhere else: not in strings, not in comments' texts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pgsnap.dump.definitions.ddl import DdlEntry, ddl_entries
+
+TableName: TypeAlias = "tuple[str, str]"
+"""Schema and name; of a sequence or of statistics, too."""
+
+_WORD = r'(?:"(?:[^"]|"")+"|[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*)'
+_CHAIN = rf"{_WORD}(?:\.{_WORD})*"
+_TOKEN = re.compile(
+    r"(?P<escaped>(?<![A-Za-z0-9_$])[eE]'(?:[^'\\]|\\.|'')*')"
+    r"|(?P<text>'(?:[^']|'')*')(?P<cast>::(?:pg_catalog\.)?regclass\b)?"
+    rf"|(?P<chain>{_CHAIN})",
+    re.S,
+)
+_INHERITS = re.compile(r"^INHERITS \(", re.M)
+_PARTITIONED = re.compile(r"^PARTITION BY (RANGE|LIST|HASH) \(", re.M)
+# What a comment may be on, besides tables and columns: the first two names tell.
+_COMMENT_ON_PART = re.compile(
+    rf"COMMENT ON (?:CONSTRAINT|TRIGGER|POLICY|RULE) {_WORD} ON ({_CHAIN}) IS "
+)
+_ABOUT_OWN = re.compile(
+    rf"(?:COMMENT|SECURITY LABEL FOR {_WORD}) ON (?:INDEX|SEQUENCE|STATISTICS) ({_CHAIN}) IS "
+)
+_CREATE_INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX ({_WORD}) ON ")
+_CONSTRAINT = re.compile(rf"\s+ADD CONSTRAINT ({_WORD}) ")
+_ON_SEQUENCE = re.compile(rf"(?:GRANT|REVOKE) [^\n]*? ON SEQUENCE ({_CHAIN}) (?:TO|FROM) ")
+_REFERENCES = re.compile(rf" REFERENCES ({_CHAIN})\(")
+_SEQUENCE_NAME = re.compile(rf"^\s+SEQUENCE NAME ({_CHAIN})$", re.M)
+_OWNER = re.compile(r"^ALTER [A-Z ]+ \S.* OWNER TO .+;$", re.M)
+_OWNED = re.compile(rf" OWNER TO {_WORD};\s*\Z")
+_TABLES = ("TABLE", "FOREIGN TABLE")
+# What goes into a tablespace, or is stored in a way of its own.
+_PLACED = ("TABLE", "INDEX", "CONSTRAINT")
+_AFTER_ROWS = (
+    *("CONSTRAINT", "CHECK CONSTRAINT", "INDEX", "TRIGGER", "RULE", "POLICY", "ROW SECURITY"),
+    *("STATISTICS", "ACL", "COMMENT", "SECURITY LABEL"),
+)
+
+
+# What has to be told to belong to a table or not.
+_PARTS = frozenset((*_AFTER_ROWS, "DEFAULT", "FK CONSTRAINT")) - {
+    *("ACL", "COMMENT", "SECURITY LABEL"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TableParts:
+    """The definitions of one table, in the order in which they are to run.
+
+    *first* come the sequences of its own, which other tables of the restore may draw from, *before*
+    the rows stand the table itself and its defaults, *after* them indexes,
+    constraints, triggers, policies, comments and labels; *rights* are GRANTs and REVOKEs,
+    *foreign_keys* its own. *owner* is "" where the dump does not say.
+    *sequences* are those that belong to its columns, *statistics* its extended ones, *indexes*
+    those of constraints too. A partition's *attach* makes it one, and *with_parent* is what else
+    it has only as such; both are empty for other tables. *obstacle* says why it cannot be made
+    without other tables, "" where it can.
+    """
+
+    table: TableName
+    first: tuple[str, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    rights: tuple[str, ...]
+    owner: str
+    foreign_keys: tuple[str, ...]
+    sequences: tuple[TableName, ...]
+    statistics: tuple[TableName, ...]
+    indexes: tuple[TableName, ...]
+    attach: tuple[str, ...] = ()
+    with_parent: tuple[str, ...] = ()
+    obstacle: str = ""
+
+    def holds_rows(self) -> bool:
+        """Tell whether it has rows of its own: a partitioned table has none."""
+        return not any(_PARTITIONED.search(text) for text in self.before)
+
+    def is_partitioned_by_hash(self) -> bool:
+        found = map(_PARTITIONED.search, self.before)
+        return any(match is not None and match[1] == "HASH" for match in found)
+
+    def schemas(self) -> dict[str, None]:
+        """Return the schemas of all that has a name of its own, the table's first."""
+        return dict.fromkeys(name[0] for name in self._names())
+
+    def names_in(self, staging: Mapping[str, str]) -> dict[TableName, TableName]:
+        """Return the names of all that has one of its own, with *staging*'s schema for each."""
+        return {name: (staging[name[0]], name[1]) for name in self._names()}
+
+    def texts(self) -> tuple[str, ...]:
+        """Return all that runs."""
+        return (
+            *(*self.first, *self.before, *self.attach, *self.after, *self.with_parent),
+            *(*self.rights, *self.foreign_keys),
+        )
+
+    def _names(self) -> tuple[TableName, ...]:
+        return (self.table, *self.sequences, *self.statistics, *self.indexes)
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """The entries of a dump that define something: those before the rows, and those after."""
+
+    pre: tuple[DdlEntry, ...]
+    post: tuple[DdlEntry, ...]
+
+    @classmethod
+    def read(cls, pre_data: bytes, post_data: bytes, encoding: str) -> Definitions:
+        """Return the entries of the sections of definitions."""
+        places: dict[bytes, bytes] = {}
+        return cls(
+            tuple(ddl_entries(pre_data, encoding, places).values()),
+            tuple(ddl_entries(post_data, encoding, places).values()),
+        )
+
+
+def tables_of(definitions: Definitions) -> tuple[TableName, ...]:
+    """Return the tables that a dump makes, foreign ones too, in its order."""
+    return tuple(e.table for e in definitions.pre if e.type in _TABLES and e.table is not None)
+
+
+def table_parts(definitions: Definitions, table: TableName) -> TableParts | None:
+    """Return what *definitions* say about *table*, None where it is not in them."""
+    pre, post = definitions.pre, definitions.post
+    made = [e for e in pre if e.type in _TABLES and e.table == table]
+    if not made:
+        return None
+    owned = [e for e in pre if e.type == "SEQUENCE OWNED BY" and _owner_in(e.text) == table]
+    identity = [e for e in pre if e.type == "SEQUENCE" and _altered(e.text) == table]
+    sequences = [_first_qualified(e.text) for e in owned]
+    sequences += [_sequence_in(e.text) for e in identity]
+    of_sequences = [
+        e
+        for e in pre
+        if e.type == "SEQUENCE" and _first_qualified(e.text) in sequences and e not in identity
+    ]
+    defaults = [e for e in pre if e.type == "DEFAULT" and e.table == table]
+    after = [
+        e
+        for e in post
+        if e.type in _AFTER_ROWS and e.table == table and not _is_of_parents_trigger(e)
+    ]
+    statistics = tuple(_first_qualified(e.text) for e in after if e.type == "STATISTICS")
+    indexes = [(table[0], name) for e in after for name in _index_names(e)]
+    own = {*sequences, *statistics, *indexes}
+    after += [e for e in (*pre, *post) if e not in after and _is_about(e, table, own)]
+    keys = [e for e in post if e.type == "FK CONSTRAINT" and e.table == table]
+    attach = [e for e in pre if e.type == "TABLE ATTACH" and attached(e) == table]
+    with_parent = [
+        e
+        for e in post
+        if (e.type == "INDEX ATTACH" and attached(e) in indexes)
+        or (e.table == table and _is_of_parents_trigger(e))
+    ]
+    return TableParts(
+        table=table,
+        first=tuple(e.text for e in of_sequences),
+        before=(
+            *map(_in_place, (*made, *owned, *identity, *defaults)),
+            *_owner_by_session(made[0]),
+        ),
+        after=tuple(_in_place(e) for e in after if e.type != "ACL"),
+        rights=tuple(e.text for e in after if e.type == "ACL"),
+        owner=made[0].owner,
+        foreign_keys=tuple(e.text for e in keys),
+        sequences=tuple(sequences),
+        statistics=statistics,
+        indexes=tuple(indexes),
+        attach=tuple(e.text for e in attach),
+        with_parent=tuple(e.text for e in with_parent),
+        obstacle=_obstacle(made[0]) or _unclear(definitions, table),
+    )
+
+
+def attached(entry: DdlEntry) -> TableName:
+    """Return the table or index that an entry makes a partition of another."""
+    names = qualified_names(entry.text)
+    return names[1] if len(names) > 1 else (entry.schema, entry.name)
+
+
+def with_names(text: str, names: Mapping[TableName, TableName]) -> str:
+    """Return *text* with the qualified names *names* replaced, each wherever it is a name."""
+
+    def replaced(match: re.Match[str]) -> str:
+        if match["chain"]:
+            return _renamed(match["chain"], names)
+        if match["text"] and match["cast"]:
+            inner = match["text"][1:-1].replace("''", "'")
+            return "'" + _renamed(inner, names).replace("'", "''") + "'" + match["cast"]
+        return match[0]
+
+    return _TOKEN.sub(replaced, text)
+
+
+def quoted(name: TableName) -> str:
+    """Return a qualified name as SQL, always in quotes."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name)
+
+
+def parse_name(text: str) -> TableName | None:
+    """Return the table that a user means by ``schema.table`` or ``table`` (then in public), with
+    PostgreSQL's rules of quotes and case; None where it is no name."""
+    if re.fullmatch(_CHAIN, text) is None:
+        return None
+    words = [
+        word if raw.startswith('"') else word.lower()
+        for raw, word in zip(re.findall(_WORD, text), _words(text), strict=True)
+    ]
+    if len(words) > 2:
+        return None
+    return (words[0], words[1]) if len(words) == 2 else ("public", words[0])
+
+
+def qualified_names(text: str) -> list[TableName]:
+    """Return the qualified names in SQL, wherever they are names."""
+    return [(words[0], words[1]) for words in _qualified(text)]
+
+
+def without_owner(text: str) -> str:
+    """Return the text of an entry without the ``ALTER … OWNER TO`` at its end."""
+    last = text.rstrip().rpartition("\n")[2]
+    if _OWNER.fullmatch(last) is None:
+        return text
+    return text.rstrip().removesuffix(last)
+
+
+def _owner_by_session(made: DdlEntry) -> tuple[str, ...]:
+    """Return what gives a table to its owner where the dump makes it in a session of the owner's
+    (--use-set-session-authorization) instead of saying so behind it."""
+    if not made.owner or made.table is None or _OWNED.search(made.text) is not None:
+        return ()
+    kind = "FOREIGN TABLE" if made.type == "FOREIGN TABLE" else "TABLE"
+    owner = '"' + made.owner.replace('"', '""') + '"'
+    return (f"ALTER {kind} {quoted(made.table)} OWNER TO {owner};",)
+
+
+def _in_place(entry: DdlEntry) -> str:
+    """Return the text of an entry behind what says where it goes."""
+    if not entry.place or entry.type not in _PLACED:
+        return entry.text
+    return f"{entry.place}\n{entry.text}"
+
+
+def _renamed(chain: str, names: Mapping[TableName, TableName]) -> str:
+    words = _words(chain)
+    new = names.get((words[0], words[1])) if len(words) > 1 else None
+    if new is None:
+        return chain
+    rest = re.findall(_WORD, chain)[2:]
+    return ".".join((quoted(new), *rest))
+
+
+def _words(chain: str) -> list[str]:
+    return [
+        word[1:-1].replace('""', '"') if word.startswith('"') else word
+        for word in re.findall(_WORD, chain)
+    ]
+
+
+def _qualified(text: str) -> Iterator[list[str]]:
+    for match in _TOKEN.finditer(text):
+        words = _words(match["chain"]) if match["chain"] else []
+        if len(words) > 1:
+            yield words
+
+
+def _first_qualified(text: str) -> TableName:
+    for words in _qualified(text):
+        return words[0], words[1]
+    return "", ""
+
+
+def _sequence_in(text: str) -> TableName:
+    """Return the sequence of an identity column."""
+    match = _SEQUENCE_NAME.search(text)
+    return _first_qualified(match[1]) if match is not None else ("", "")
+
+
+def _owner_in(text: str) -> TableName:
+    """Return the table in ``ALTER SEQUENCE s.q OWNED BY s.t.c``."""
+    for words in _qualified(text):
+        if len(words) == 3:
+            return words[0], words[1]
+    return "", ""
+
+
+def _altered(text: str) -> TableName:
+    return _first_qualified(text) if text.startswith("ALTER TABLE ") else ("", "")
+
+
+def _index_names(entry: DdlEntry) -> Iterator[str]:
+    pattern = {"INDEX": _CREATE_INDEX, "CONSTRAINT": _CONSTRAINT}.get(entry.type)
+    match = pattern.search(entry.text) if pattern is not None else None
+    if match is not None:
+        yield _words(match[1])[0]
+
+
+def _is_about(entry: DdlEntry, table: TableName, own: set[TableName]) -> bool:
+    """Tell whether a comment, label or right is about a part of the table."""
+    if entry.type == "ACL":
+        match = _ON_SEQUENCE.match(entry.text)
+        return match is not None and _first_qualified(match[1]) in own
+    if entry.type not in ("COMMENT", "SECURITY LABEL"):
+        return False
+    if entry.table == table:
+        return True
+    if (match := _COMMENT_ON_PART.match(entry.text)) is not None:
+        return _first_qualified(match[1]) == table
+    match = _ABOUT_OWN.match(entry.text)
+    return match is not None and _first_qualified(match[1]) in own
+
+
+def _is_of_parents_trigger(entry: DdlEntry) -> bool:
+    """Tell whether a partition's entry only switches a trigger that it has from its parent."""
+    return entry.type == "TRIGGER" and entry.text.startswith("ALTER TABLE ")
+
+
+def _obstacle(made: DdlEntry) -> str:
+    if made.type == "FOREIGN TABLE":
+        return "it is a foreign table: its rows are elsewhere"
+    if _INHERITS.search(made.text):
+        return "it inherits from another table"
+    return ""
+
+
+def _unclear(definitions: Definitions, table: TableName) -> str:
+    """Tell of an entry that may be a part of the table, of which it cannot be said."""
+    for entry in (*definitions.pre, *definitions.post):
+        if entry.type in _PARTS and entry.table is None and table in qualified_names(entry.text):
+            return f"it cannot be told whether {entry.title} belongs to it"
+    return ""
+
+
+def foreign_key_ends(text: str) -> tuple[TableName, ...]:
+    """Return the table of a foreign key and the one that it refers to."""
+    match = _REFERENCES.search(text)
+    if match is None:
+        return ()
+    return _first_qualified(text[text.index("ALTER TABLE ") :]), _first_qualified(match[1])

@@ -1,0 +1,77 @@
+"""The statements in the definitions of a table, and whether each is one that pg_dump writes there.
+
+Definitions are tried before anybody has agreed to anything, in a transaction that is rolled back.
+So nothing may be among them that ends it, or that runs a query.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from pgsnap.dump.definitions.statements import Kind, Token, statements
+
+_ALLOWED = re.compile(
+    r"(?:CREATE (?:UNLOGGED |FOREIGN )?TABLE|CREATE (?:UNLOGGED )?SEQUENCE|CREATE (?:UNIQUE )?INDEX"
+    r"|CREATE (?:CONSTRAINT )?TRIGGER|CREATE (?:RULE|POLICY|STATISTICS)"
+    r"|ALTER (?:FOREIGN )?TABLE|ALTER (?:SEQUENCE|INDEX|STATISTICS)"
+    r"|COMMENT ON|SECURITY LABEL|GRANT|REVOKE|RESET SESSION AUTHORIZATION"
+    r"|SET (?:SESSION AUTHORIZATION|default_tablespace|default_table_access_method)) "
+)
+
+
+class _Statement(NamedTuple):
+    """A statement: its text, its words outside of parentheses in capitals, and whether it is whole
+    and without what pg_dump writes in no definition of a table."""
+
+    text: str
+    words: tuple[str, ...]
+    is_plain: bool
+
+
+def foreign_statement(texts: Iterable[str]) -> str:
+    """Return the beginning of the first statement in *texts* that pg_dump does not write for a
+    table; "" where there is none."""
+    for text in texts:
+        for statement in _statements(text):
+            words = " ".join(statement.text.removesuffix(";").split())
+            is_known = statement.is_plain and _ALLOWED.match(f"{words} ")
+            if not is_known or _runs_query(statement.words):
+                return words[:60]
+    return ""
+
+
+def _runs_query(words: tuple[str, ...]) -> bool:
+    """Tell whether this is CREATE TABLE … AS."""
+    return words[:1] == ("CREATE",) and "TABLE" in words[:3] and "AS" in words
+
+
+def _statements(text: str) -> Iterator[_Statement]:
+    """Yield each statement; a semicolon in parentheses, as a rule's actions have, ends none."""
+    depth = 0
+    parts: list[str] = []
+    words: list[str] = []
+    is_plain = True
+    for token in chain.from_iterable(statements(text)):
+        parts.append(token.text)
+        is_plain = is_plain and not _is_odd(token)
+        if token.kind is Kind.WORD and depth == 0:
+            words.append(token.text.upper())
+        elif token.kind is Kind.OTHER and token.text in "([":
+            depth += 1
+        elif token.kind is Kind.OTHER and token.text in ")]":
+            depth -= 1
+        elif token == (Kind.OTHER, ";") and depth <= 0:
+            yield _Statement("".join(parts).strip(), tuple(words), is_plain)
+            depth, parts, words, is_plain = 0, [], [], True
+    if rest := "".join(parts).strip():
+        yield _Statement(rest, tuple(words), is_plain=False)
+
+
+def _is_odd(token: Token) -> bool:
+    """Tell of what might be read in two ways: comments, psql's commands, quotes without a pair."""
+    if token.kind is Kind.SPACE:
+        return not token.text.isspace()
+    return token.kind is Kind.OTHER and token.text in "\\$'\""

@@ -1,0 +1,1 @@
+"""Garbage collection: marked, swept, encoded again."""

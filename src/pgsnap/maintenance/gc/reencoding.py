@@ -1,0 +1,262 @@
+"""Letting go of bases that are kept alive for nothing, by encoding anew what needs them.
+
+A *family* is all chunks that are read through the same plain frame. Some are *carried*: no snapshot
+needs them, only other chunks of the family. What they take is not all waste: were a family's first
+chunk let go of, an heir would have to be stored plain in its place. So the waste is what is carried
+less what the others would grow by (docs/decisions/gc.md). Where all waste together is too much, the
+families that waste most are freed of all that is carried: a chunk whose base is carried is stored
+against the nearest base of its chain that is live; where there is none, the longest such chunk of
+the family is the heir, and the others are stored against it.
+
+A new rank is the base's plus one, which is no more than the old one; so whatever stands on such a
+chunk still has a greater rank.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pgsnap.codecs.zstd import decompress
+from pgsnap.errors import CorruptionError
+from pgsnap.maintenance.gc.marking import Choice
+from pgsnap.model import ChunkId, ChunkKind, Frame
+from pgsnap.progress import Progress
+from pgsnap.repository.chunks.deltas import DeltaEncoder
+from pgsnap.repository.chunks.packs import PackWriter
+from pgsnap.repository.index.frame_table import FRAME_COST, NOBODY, PART, Array, FrameTable
+from pgsnap.repository.repository import Repository
+
+WASTE_MAX = 0.02
+"""Of all that is needed. Above it families are freed, the most wasteful first."""
+
+_IDS_AT_ONCE = 1_000
+_FRAMES_AT_ONCE = 50_000
+# Of the family's plain chunk: two chunks that are versions of it are together twice as long.
+_ALIKE_FROM = 1.4
+
+
+@dataclass(frozen=True, slots=True)
+class ReencodePlan:
+    """Chunks to encode anew, bases before what stands on them.
+
+    By place: the *chunks*' numbers and *kinds*, their new *bases* (NOBODY: plain) and *ranks*, and
+    about what they take then (*new_bytes*). *let_go* are the carried chunks that nothing needs
+    after that.
+    """
+
+    chunks: Array
+    kinds: Array
+    bases: Array
+    ranks: Array
+    new_bytes: Array
+    let_go: Array
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+
+def plan_reencoding(table: FrameTable, choice: Choice) -> ReencodePlan:
+    """Return what to encode anew, so that no more than WASTE_MAX is wasted."""
+    import numpy as np
+
+    family, nearest, gap = _chains(choice)
+    carried = np.flatnonzero(choice.carried())
+    tops = np.flatnonzero(choice.is_live & (choice.rank > 0))
+    tops = tops[~choice.is_live[choice.bases(tops)]]
+    # Only families with something carried count; they get numbers of their own.
+    roots, of_carried = np.unique(family[carried], return_inverse=True)
+    dead = np.bincount(of_carried, weights=_cost(choice, carried), minlength=len(roots))
+    of_tops = np.searchsorted(roots, family[tops])
+    length = table.chunk_bytes[tops].astype(np.int64)
+    # By place in *tops*: those without a live base, the longest of each family first.
+    orphans = np.flatnonzero(nearest[tops] == NOBODY)
+    order = np.lexsort((choice.rank[tops[orphans]], -length[orphans], of_tops[orphans]))
+    orphans = orphans[order]
+    first = np.ones(len(orphans), bool)
+    first[1:] = of_tops[orphans][1:] != of_tops[orphans][:-1]
+    heirs, adopted = orphans[first], orphans[~first]
+    heir = np.full(len(roots), NOBODY, np.int64)
+    heir[of_tops[heirs]] = heirs
+
+    # Plain, a chunk takes what the family's plain one does, for its size.
+    own = _cost(choice, tops)
+    of_roots = roots[of_tops]
+    length_of_roots = np.maximum(table.chunk_bytes[of_roots].astype(np.int64), 1)
+    plain = np.maximum(_cost(choice, of_roots) * (length / length_of_roots), own).astype(np.int64)
+    bases = nearest[tops].astype(np.int64)
+    heir_of_adopted = heir[of_tops[adopted]]
+    bases[adopted] = tops[heir_of_adopted]
+    new_bytes = own + gap[tops]
+    new_bytes[adopted] += gap[bases[adopted]]
+    new_bytes = np.minimum(new_bytes, plain)
+    new_bytes[heirs] = plain[heirs]
+    # Of a chunk that was split in two the halves are not alike.
+    both = length[adopted] + length[heir_of_adopted]
+    halves = adopted[both < _ALIKE_FROM * length_of_roots[adopted]]
+    new_bytes[halves] = plain[halves]
+    growth = np.bincount(of_tops, weights=new_bytes - own, minlength=len(roots))
+    total, needed = _totals(choice, family, roots)
+    wasteful = _most_wasteful(dead - growth, total, WASTE_MAX * needed)
+
+    chosen = np.flatnonzero(wasteful[of_tops])
+    chunks, bases, new_bytes = tops[chosen], bases[chosen], new_bytes[chosen]
+    ranks = _new_ranks(choice, chunks, bases)
+    order = np.argsort(ranks, kind="stable")
+    chunks = chunks[order]
+    return ReencodePlan(
+        chunks,
+        table.kind[choice.frame[chunks]],
+        bases[order],
+        ranks[order],
+        new_bytes[order],
+        carried[wasteful[of_carried]],
+    )
+
+
+def _cost(choice: Choice, chunks: Array) -> Array:
+    """Return what the frames of *chunks* take, all in all."""
+    return choice.frame_bytes(chunks).astype("int64") + FRAME_COST
+
+
+def _totals(choice: Choice, family: Array, roots: Array) -> tuple[Array, int]:
+    """Return what is needed of each of the families *roots*, and of all there are."""
+    import numpy as np
+
+    total = np.zeros(len(roots))
+    everything = 0
+    for start in range(0, len(family), PART):
+        needed = np.flatnonzero(choice.is_needed[start : start + PART]) + start
+        cost = _cost(choice, needed)
+        everything += int(cost.sum())
+        places = np.searchsorted(roots, family[needed])
+        places[places == len(roots)] = 0
+        inside = roots[places] == family[needed] if len(roots) else np.zeros(len(needed), bool)
+        total += np.bincount(places[inside], weights=cost[inside], minlength=len(roots))
+    return total, everything
+
+
+def _most_wasteful(waste: Array, total: Array, allowed: float) -> Array:
+    """Return which families to free, the largest shares first, until *allowed* waste is left."""
+    import numpy as np
+
+    order = np.flatnonzero(waste > 0)
+    order = order[np.argsort(waste[order] / total[order], kind="stable")[::-1]]
+    # What is still wasted when a family's turn comes.
+    still = waste[order].sum() - np.cumsum(waste[order]) + waste[order]
+    chosen = np.zeros(len(waste), bool)
+    chosen[order[still > allowed]] = True
+    return chosen
+
+
+def _chains(choice: Choice) -> tuple[Array, Array, Array]:
+    """Return for each chunk that is needed its family (the number of its plain chunk), the nearest
+    live base of its chain (NOBODY without), and the bytes of the carried deltas up to there."""
+    import numpy as np
+
+    count = len(choice.rank)
+    family = np.arange(count, dtype=np.int32)
+    nearest = np.full(count, NOBODY, np.int32)
+    # At most 64 frames of 16 MiB.
+    gap = np.zeros(count, np.int32)
+    for rank in range(1, int(choice.rank[choice.is_needed].max(initial=0)) + 1):
+        some = np.flatnonzero(choice.is_needed & (choice.rank == rank))
+        bases = choice.bases(some)
+        family[some] = family[bases]
+        live = choice.is_live[bases]
+        nearest[some] = np.where(live, bases, nearest[bases])
+        # What a plain base takes is no detour: its heir takes as much.
+        own = np.where(choice.rank[bases] > 0, _cost(choice, bases), 0)
+        gap[some] = np.where(live, 0, gap[bases] + own)
+    return family, nearest, gap
+
+
+def _new_ranks(choice: Choice, chunks: Array, bases: Array) -> Array:
+    """Return the new ranks of *chunks*: one more than their bases will have."""
+    import numpy as np
+
+    rank = choice.rank.copy()
+    # A base's own new rank must be known first: it had the smaller one, but an heir has none.
+    for place in np.lexsort((choice.rank[chunks], bases != NOBODY)).tolist():
+        base = bases[place]
+        rank[chunks[place]] = 0 if base == NOBODY else rank[base] + 1
+    return rank[chunks]
+
+
+def reencode(repo: Repository, plan: ReencodePlan, table: FrameTable, progress: Progress) -> None:
+    """Store the new frames of *plan*, which was made of *table*; durable and indexed on return.
+
+    The old frames stay. Raises CorruptionError where a chunk is damaged, StoreFull.
+    """
+    encoder = DeltaEncoder(repo.index, repo.chunks, repo.config.zstd_level)
+
+    def encoded(step: _Step, plain: bytes) -> tuple[Frame, bytes]:
+        frame, packed = encoder.encode_against(step.chunk, plain, step.kind, step.base, step.rank)
+        prefix = None if frame.base is None else repo.chunks.read(frame.base)
+        # What is deleted soon must come back from what is written now.
+        if decompress(frame.codec, packed, len(plain), prefix) != plain:
+            raise CorruptionError(f"the new frame of chunk {step.chunk.hex()[:12]} is wrong")
+        return frame, packed
+
+    workers = os.cpu_count() or 2
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-encode")
+    packs = PackWriter(
+        repo.store,
+        repo.index,
+        repo.config.pack_bytes,
+        lambda frames: None,
+        frames_at_once=_FRAMES_AT_ONCE,
+    )
+    under_way: deque[Future[tuple[Frame, bytes]]] = deque()
+
+    def collect() -> None:
+        frame, packed = under_way.popleft().result()
+        packs.add(frame, packed)
+        progress.advance(frame.frame_bytes)
+
+    wanted = ((step, step.chunk, step.chunk_bytes) for step in _steps(plan, table))
+    try:
+        for step, plain in repo.chunks.read_ahead(wanted):
+            if len(under_way) >= 3 * workers:
+                collect()
+            under_way.append(pool.submit(encoded, step, plain))
+        while under_way:
+            collect()
+        packs.finish()
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        packs.abandon()
+        raise
+    pool.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A chunk that is to be encoded anew."""
+
+    chunk: ChunkId
+    kind: ChunkKind
+    chunk_bytes: int
+    base: ChunkId | None
+    rank: int
+
+
+def _steps(plan: ReencodePlan, table: FrameTable) -> Iterator[_Step]:
+    """Yield the plan with ids, some at a time."""
+    for start in range(0, len(plan), _IDS_AT_ONCE):
+        part = slice(start, start + _IDS_AT_ONCE)
+        numbers, bases = plan.chunks[part].tolist(), plan.bases[part].tolist()
+        base_ids = iter(table.ids([base for base in bases if base != NOBODY]))
+        for chunk, kind, size, base, rank in zip(
+            table.ids(numbers),
+            plan.kinds[part].tolist(),
+            table.chunk_bytes[numbers].tolist(),
+            bases,
+            plan.ranks[part].tolist(),
+            strict=True,
+        ):
+            base_id = None if base == NOBODY else next(base_ids)
+            yield _Step(chunk, ChunkKind(kind), size, base_id, rank)

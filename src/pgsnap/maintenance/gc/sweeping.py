@@ -1,0 +1,355 @@
+"""Sweeping: packs that nothing needs are deleted, wasteful and small ones are written anew.
+
+Nothing is deleted before all that is needed of it is durable in another pack and indexed. So a
+sweep can be killed at any moment and begun again: what it wrote twice, the next one drops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from blake3 import blake3
+
+from pgsnap.errors import CorruptionError, StoreFull
+from pgsnap.format.pack import read_table
+from pgsnap.limits import MIB, PACK_FRAMES_MAX
+from pgsnap.maintenance.gc.marking import VERIFY_FIRST
+from pgsnap.model import ChunkId, Frame, Location, PackId
+from pgsnap.progress import Progress
+from pgsnap.repository import layout
+from pgsnap.repository.chunks.inspection import find_table
+from pgsnap.repository.chunks.packs import PackWriter
+from pgsnap.repository.index.frame_table import NOBODY, PART, Array, FrameTable
+from pgsnap.repository.repository import Repository
+from pgsnap.stores.base import ObjectInfo
+
+UNUSED_MAX = 0.02
+"""Of all packs' bytes. Above it packs are written anew, the most wasteful first."""
+SMALL_PACK = 0.25
+"""Of the config's pack size. Below it packs are put together, when a full one comes of it."""
+SMALL_PACKS_MAX = 50
+"""Or when there are so many of them."""
+
+# Of a pack's table: 32 bytes of id, 16 of numbers, and its share of the bases.
+_ROW_BYTES = 50
+_BATCH_BYTES = 2 * MIB
+# A pack that is no larger is read as a whole: that is every pack of this version.
+_READ_WHOLE_MAX = 32 * MIB
+_READ_AT_ONCE = 2
+# Each forgetting of dead packs reads the index's table of chunks once, and rewrites most of it.
+_DELETED_AT_ONCE = 10_000
+# What was moved is kept for so long; on a full disk it is let go of at once.
+_MOVED_BYTES_MAX = 256 * MIB
+_FRAMES_AT_ONCE = 50_000
+# Compacting writes the whole index.
+_COMPACTED_FROM = 0.1
+# Where that is nothing: 4 MiB.
+_FEW_PAGES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """Packs by their numbers in the index: to be deleted as they are (*dead*), and to be written
+    anew (*rewritten*, in this order). *freed_bytes* is what both free, about."""
+
+    dead: tuple[int, ...]
+    rewritten: tuple[int, ...]
+    kept_bytes: int
+    freed_bytes: int
+
+
+@dataclass(slots=True)
+class Swept:
+    """What was done so far."""
+
+    packs_deleted: int = 0
+    packs_rewritten: int = 0
+
+
+def plan_sweep(table: FrameTable, kept: Array, pack_bytes: int) -> SweepPlan:
+    """Return what to do with the packs of *table*, of whose frames those marked *kept* stay."""
+    import numpy as np
+
+    numbers = np.array(sorted(table.packs), np.int32)
+    if not len(numbers):
+        return SweepPlan((), (), 0, 0)
+    sizes = np.array([table.packs[number][1] for number in numbers.tolist()], np.int64)
+    used, unused, frames = _pack_sums(table, kept, numbers)
+    is_dead = used == 0
+    is_small = ~is_dead & (used < pack_bytes * SMALL_PACK) & (frames < PACK_FRAMES_MAX * SMALL_PACK)
+    many = (
+        int(is_small.sum()) >= SMALL_PACKS_MAX
+        or int(used[is_small].sum()) >= pack_bytes
+        or int(frames[is_small].sum()) >= PACK_FRAMES_MAX
+    )
+    is_rewritten = is_small & many & (int(is_small.sum()) > 1)
+
+    left = ~is_dead & ~is_rewritten & (unused > 0)
+    order = np.flatnonzero(left)
+    order = order[np.argsort(unused[order] / sizes[order], kind="stable")[::-1]]
+    allowed = UNUSED_MAX * int(used.sum())
+    # What is still unused when a pack's turn comes.
+    still = int(unused[order].sum()) - np.cumsum(unused[order]) + unused[order]
+    is_rewritten[order[still > allowed]] = True
+    # The least needed first: on a full disk these need the least room.
+    rewritten = np.flatnonzero(is_rewritten)
+    rewritten = rewritten[np.argsort(used[rewritten] / sizes[rewritten], kind="stable")]
+    return SweepPlan(
+        tuple(numbers[is_dead].tolist()),
+        tuple(numbers[rewritten].tolist()),
+        int(used[rewritten].sum()),
+        int(sizes[is_dead].sum() + unused[rewritten].sum()),
+    )
+
+
+def _pack_sums(table: FrameTable, kept: Array, numbers: Array) -> tuple[Array, Array, Array]:
+    """Return for each of the packs *numbers* the bytes of its frames that stay, of those that do
+    not, and how many stay."""
+    import numpy as np
+
+    used, unused, frames = (np.zeros(len(numbers), np.int64) for _ in range(3))
+    for start in range(0, len(table), PART):
+        part = slice(start, start + PART)
+        packs, stays = table.pack[part], kept[part]
+        places: Array = np.searchsorted(numbers, packs)
+        # Rows of a pack that is not there are none of these.
+        places[places == len(numbers)] = 0
+        inside = numbers[places] == packs
+        cost = table.frame_bytes[part].astype(np.int64) + _ROW_BYTES
+        for sums, which in ((used, inside & stays), (unused, inside & ~stays)):
+            sums += np.bincount(places[which], cost[which], len(numbers)).astype(np.int64)
+        frames += np.bincount(places[inside & stays], minlength=len(numbers))
+    return used, unused, frames
+
+
+def delete_packs(repo: Repository, table: FrameTable, packs: Sequence[int], swept: Swept) -> None:
+    """Delete packs, by their numbers in *table*; their files last."""
+    for start in range(0, len(packs), _DELETED_AT_ONCE):
+        names = [table.packs[number][0] for number in packs[start : start + _DELETED_AT_ONCE]]
+        repo.check_lock()
+        _drop(repo, names)
+        swept.packs_deleted += len(names)
+
+
+def _drop(
+    repo: Repository, packs: Sequence[PackId], frames: Sequence[tuple[ChunkId, PackId]] = ()
+) -> None:
+    """Forget packs, then delete their files; *frames* are theirs, where they are known."""
+    try:
+        repo.index.drop_packs(packs, frames)
+        is_dropped = True
+    except StoreFull:
+        # The index has no room even to get smaller. It finds out by itself what is gone when it is
+        # opened, so the files may go first here.
+        is_dropped = False
+    repo.store.delete(*map(layout.pack_name, packs))
+    if not is_dropped:
+        repo.index.drop_packs(packs, frames)
+
+
+def rewrite_packs(
+    repo: Repository,
+    table: FrameTable,
+    kept: Array,
+    packs: Sequence[int],
+    swept: Swept,
+    progress: Progress,
+) -> None:
+    """Write anew the *packs*, without what is not *kept*, and delete each as soon as its frames
+    are elsewhere. Raises CorruptionError where a frame is damaged, StoreFull."""
+    import numpy as np
+
+    frames = np.flatnonzero(kept & np.isin(table.pack, packs))
+    frames = frames[np.argsort(table.pack[frames], kind="stable")]
+    numbers = np.array(packs, np.int32)
+    first = np.searchsorted(table.pack[frames], numbers).tolist()
+    last = np.searchsorted(table.pack[frames], numbers, "right").tolist()
+    mover = _Mover(repo, swept)
+    pool = ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="snap-move")
+    under_way: deque[Future[_OldPack]] = deque()
+
+    def collect() -> None:
+        old = under_way.popleft().result()
+        for moved in old.frames:
+            mover.move(moved)
+            progress.advance(sum(frame.frame_bytes for frame, _ in moved))
+        mover.end(old)
+
+    try:
+        for place, number in enumerate(packs):
+            offsets = set(table.offset[frames[first[place] : last[place]]].tolist())
+            if len(under_way) >= _READ_AT_ONCE:
+                collect()
+            under_way.append(pool.submit(_read_pack, repo, *table.packs[number], offsets))
+        while under_way:
+            collect()
+        mover.finish()
+    except StoreFull:
+        pool.shutdown(wait=True, cancel_futures=True)
+        mover.abandon()
+        mover.delete_moved()
+        raise
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        mover.abandon()
+        raise
+    pool.shutdown()
+
+
+_Moved: TypeAlias = "list[tuple[Frame, bytes | memoryview]]"
+
+
+@dataclass(frozen=True, slots=True)
+class _OldPack:
+    """A pack that is written anew: its id, its *chunks*, and the kept *frames*, some at a time."""
+
+    pack: PackId
+    chunks: Sequence[ChunkId]
+    frames: Iterable[_Moved]
+
+
+class _Mover:
+    """Writes frames to new packs, and deletes the old ones that hold nothing else any more."""
+
+    def __init__(self, repo: Repository, swept: Swept) -> None:
+        self._repo = repo
+        self._swept = swept
+        self._packs = PackWriter(
+            repo.store,
+            repo.index,
+            repo.config.pack_bytes,
+            self._count_as_durable,
+            frames_at_once=_FRAMES_AT_ONCE,
+        )
+        self._moved = 0
+        self._durable = 0
+        # Old packs, and how many frames must be durable before one may go.
+        self._waiting: deque[tuple[int, _OldPack]] = deque()
+        self._waiting_frames = 0
+        self._moved_bytes = 0
+
+    def _count_as_durable(self, frames: list[Frame]) -> None:
+        self._durable += len(frames)
+
+    def move(self, frames: _Moved) -> None:
+        for frame, data in frames:
+            self._packs.add(frame, data)
+            self._moved_bytes += frame.frame_bytes
+        self._moved += len(frames)
+
+    def end(self, old: _OldPack) -> None:
+        """Hear that all frames of an old pack were moved."""
+        self._waiting.append((self._moved, replace(old, frames=())))
+        self._waiting_frames += len(old.chunks)
+        if self._moved_bytes >= _MOVED_BYTES_MAX or self._waiting_frames >= 2 * _FRAMES_AT_ONCE:
+            self.delete_moved()
+
+    def finish(self) -> None:
+        self._packs.finish()
+        self.delete_moved()
+
+    def abandon(self) -> None:
+        self._packs.abandon()
+
+    def delete_moved(self) -> None:
+        """Delete the old packs whose frames are all durable elsewhere, and indexed."""
+        self._packs.index_written()
+        done = []
+        frames: list[tuple[ChunkId, PackId]] = []
+        self._moved_bytes = self._waiting_frames = 0
+        while self._waiting and self._waiting[0][0] <= self._durable:
+            old = self._waiting.popleft()[1]
+            # Frames that come together as they were make the same pack.
+            if old.pack not in self._packs.written:
+                done.append(old.pack)
+                frames += ((chunk, old.pack) for chunk in old.chunks)
+        if done:
+            self._repo.check_lock()
+            _drop(self._repo, done, frames)
+            self._swept.packs_rewritten += len(done)
+
+
+def _read_pack(repo: Repository, pack: PackId, size: int, offsets: Collection[int]) -> _OldPack:
+    """Return the frames at *offsets* of a pack, which is hashed: no damage is copied."""
+    name = layout.pack_name(pack)
+    data = b""
+    if size <= _READ_WHOLE_MAX:
+        # A bad sector need not be in what is moved, nor need any other damage.
+        with contextlib.suppress(CorruptionError):
+            data = repo.store.get(name, 0, size)
+    is_whole = blake3(data).digest() == pack
+    if is_whole:
+        locations = read_table(pack, size, lambda start, length: data[start : start + length])
+    else:
+        locations, _ = find_table(repo.store, pack, ObjectInfo(name, size))
+    wanted = [location for location in locations if location.offset in offsets]
+    if len(wanted) != len(offsets):
+        raise CorruptionError(
+            f"the index is wrong about pack {pack.hex()[:12]}", hint="Build it anew: snap reindex"
+        )
+    chunks = [location.frame.chunk for location in locations]
+    if not is_whole:
+        return _OldPack(pack, chunks, (_read_frames(repo, some) for some in _batches(wanted)))
+    view = memoryview(data)
+    return _OldPack(
+        pack, chunks, [[(x.frame, view[x.offset : x.offset + x.frame.frame_bytes]) for x in wanted]]
+    )
+
+
+def _batches(wanted: Iterable[Location]) -> Iterator[list[Location]]:
+    batch: list[Location] = []
+    batch_bytes = 0
+    for location in wanted:
+        if batch and batch_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, batch_bytes = [], 0
+        batch.append(location)
+        batch_bytes += location.frame.frame_bytes
+    yield batch
+
+
+def _read_frames(repo: Repository, batch: Sequence[Location]) -> _Moved:
+    """Return frames with their bytes, each decoded and hashed."""
+    found: _Moved = []
+    for location in batch:
+        name = layout.pack_name(location.pack)
+        data = repo.store.get(name, location.offset, location.frame.frame_bytes)
+        try:
+            repo.chunks.check_frame(location, data)
+        except CorruptionError as error:
+            raise CorruptionError(
+                f"chunk {location.frame.chunk.hex()[:12]} is damaged",
+                detail=f"{error.message[:1].upper()}{error.message[1:]}. Its pack stays as it is.",
+                hint=VERIFY_FIRST.replace("snap verify", "snap verify --data"),
+            ) from error
+        found.append((location.frame, data))
+    return found
+
+
+def kept_frames(table: FrameTable, frames: Array, is_needed: Array) -> Array:
+    """Return which frames of *table* stay: of each needed chunk the chosen one."""
+    import numpy as np
+
+    kept = np.zeros(len(table), bool)
+    chosen = frames[is_needed]
+    kept[chosen[chosen != NOBODY]] = True
+    return kept
+
+
+def compact_index(repo: Repository, dropped_share: float) -> None:
+    """Let the index shrink where that pays: where much of it is unused, or *dropped_share* of its
+    rows were dropped, which leaves its pages half empty. Nothing on a full disk."""
+    index = repo.index
+    with contextlib.suppress(StoreFull):
+        ((pages,),) = index.query("PRAGMA page_count")
+        ((unused,),) = index.query("PRAGMA freelist_count")
+        share = max(unused / max(pages, 1), dropped_share)
+        if share >= _COMPACTED_FROM or (dropped_share > 0 and pages <= _FEW_PAGES):
+            index.compact()
+        else:
+            index.query("PRAGMA wal_checkpoint(TRUNCATE)")

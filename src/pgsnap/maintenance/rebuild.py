@@ -1,0 +1,167 @@
+"""Building the index anew, beside the old one, which it then replaces."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgsnap.errors import CorruptionError, ObjectNotFound, StoreError
+from pgsnap.files.folder import Folder, sync_folder
+from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.format.manifest import decode_manifest, snapshot_id
+from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.progress import Progress
+from pgsnap.repository import layout, lock
+from pgsnap.repository.chunks.inspection import add_tables, pack_tables
+from pgsnap.repository.config import read_config
+from pgsnap.repository.index.index import Index
+from pgsnap.repository.index.place import index_path, is_writable
+from pgsnap.repository.snapshots import forgetting
+from pgsnap.stores.base import ObjectInfo
+from pgsnap.stores.local import LocalStore
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What the new index holds. *left_out* are objects that are not sound, and why."""
+
+    packs: int = 0
+    chunks: int = 0
+    snapshots: int = 0
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+def rebuild_index(
+    path: Path,
+    *,
+    lock_timeout_seconds: float,
+    index_folder: Path | None,
+    progress: Progress,
+    trust: Trust = ONLY_OURS,
+) -> Rebuilt:
+    """Build the index of the repository in *path* from its packs, manifests and notes alone.
+
+    Holds the repository alone. The old index is replaced in one step at the end; what it alone
+    knew (marks of damage, sound copies of damaged manifests) is kept. Raises RepositoryLocked,
+    StoreError.
+    """
+    store = LocalStore(path, trust)
+    config = read_config(path, store)
+    layout.refuse_links(store.folder)
+    file = index_path(path, config.repository_id, index_folder, writable=is_writable(path))
+    if file is None:
+        raise StoreError(
+            "the index cannot be written",
+            detail="Neither the repository's folder nor the user's cache folder can be.",
+            hint="On read-only media nothing need be done: the index is built in memory each time.",
+        )
+    with lock.exclusive(store.folder, lock_timeout_seconds):
+        folder = Folder(file.parent, trust)
+        new = file.with_name(f"{file.name}.new")
+        _remove(folder, new)
+        index = Index(new, trust)
+        try:
+            index.belong_to(config.repository_id)
+            result = _fill(store, index, progress)
+            _take_over(folder, file, index, store)
+            index.set_complete()
+        except BaseException:
+            index.close()
+            _remove(folder, new)
+            raise
+        index.close()
+        # Its last connection is closed, so all of it is in the one file.
+        folder.rename(new.name, file.name)
+        sync_folder(file.parent)
+    return result
+
+
+def _fill(store: LocalStore, index: Index, progress: Progress) -> Rebuilt:
+    result = Rebuilt()
+    left_out: list[tuple[str, str]] = []
+    progress.phase("index packs")
+    infos = list(store.list(layout.PACKS))
+    # The next commit takes what the index knows for durable.
+    store.settle(info.name for info in infos)
+    packs = (
+        (pack, info)
+        for info in infos
+        if (pack := layout.hash_of(info.name)) is not None and info.name == layout.pack_name(pack)
+    )
+    for tables in pack_tables(store, packs, left_out):
+        add_tables(index, tables)
+        result.packs += len(tables)
+        result.chunks += sum(len(one.locations) for one in tables)
+        size = sum(one.info.object_bytes for one in tables)
+        progress.advance(size, tables[-1].info.name)
+    progress.phase("index snapshots")
+    for info in store.list(layout.SNAPSHOTS):
+        with _noted(left_out, info):
+            snapshot = layout.hash_of(info.name)
+            if snapshot is None:
+                continue
+            data = store.get(info.name, bytes_max=RECORD_BYTES_MAX)
+            found = decode_manifest(data, snapshot)
+            index.add_snapshot(snapshot, found, data)
+            result.snapshots += 1
+    forgetting.catch_up(store, index)
+    result.left_out = tuple(left_out)
+    return result
+
+
+@contextlib.contextmanager
+def _noted(left_out: list[tuple[str, str]], info: ObjectInfo) -> Iterator[None]:
+    try:
+        yield
+    except (CorruptionError, ObjectNotFound) as error:
+        left_out.append((info.name, error.detail or f"{error.message}."))
+
+
+def _take_over(folder: Folder, file: Path, new: Index, store: LocalStore) -> None:
+    """Take over from the old index what it alone knows: marks of damage, and what it read of
+    manifests and notes that are damaged in the store. Nothing remains beside its file: SQLite
+    would apply an old log to the new one."""
+    if not file.exists():
+        return
+    packs = new.packs()
+    try:
+        old = Index(file, folder.trust)
+    except (CorruptionError, StoreError):
+        # It put itself aside, or cannot even be opened.
+        _remove(folder, file)
+        return
+    try:
+        for pack, offset, readable in old.damaged():
+            if pack in packs:
+                new.mark_damaged(pack, [offset], readable=readable)
+        _keep_manifests(old, new, store)
+        forgetting.take_over(old, new, store)
+        old.retire()
+    except CorruptionError:
+        pass
+    finally:
+        old.close()
+    for suffix in ("-wal", "-shm"):
+        folder.unlink(file.name + suffix, missing_ok=True)
+
+
+def _keep_manifests(old: Index, new: Index, store: LocalStore) -> None:
+    """Let a repair find the manifests that lie damaged in the store: the old index may have the
+    only sound copies. Those that were deleted are forgotten."""
+    known = new.snapshot_ids()
+    for info in store.list(layout.SNAPSHOTS):
+        snapshot = layout.hash_of(info.name)
+        if snapshot is None or snapshot in known:
+            continue
+        for data in (old.manifest(snapshot), old.lost_snapshots().get(snapshot)):
+            if data is not None and snapshot_id(data) == snapshot:
+                found = decode_manifest(data, snapshot)
+                new.add_snapshot(snapshot, found, data)
+                break
+
+
+def _remove(folder: Folder, file: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        folder.unlink(file.name + suffix, missing_ok=True)

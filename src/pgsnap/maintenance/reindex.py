@@ -1,0 +1,49 @@
+"""Reindex: the index, all of it, made anew from packs, manifests and notes alone."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgsnap import limits
+from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.maintenance.rebuild import rebuild_index
+from pgsnap.progress import SILENT, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class ReindexReport:
+    """What the new index holds. *left_out* names objects that are not sound, and says why."""
+
+    packs: int
+    chunks: int
+    snapshots: int
+    left_out: tuple[tuple[str, str], ...]
+    seconds: float
+
+
+def reindex(
+    path: Path,
+    *,
+    lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
+    index_folder: Path | None = None,
+    progress: Progress = SILENT,
+    trust: Trust = ONLY_OURS,
+) -> ReindexReport:
+    """Make the index of the repository in *path* anew. Nobody else may have it open meanwhile.
+
+    Tags are read from the store each time, so they are not in it. Raises RepositoryLocked,
+    RepositoryError, StoreError.
+    """
+    started = time.monotonic()
+    made = rebuild_index(
+        path,
+        lock_timeout_seconds=lock_timeout_seconds,
+        index_folder=index_folder,
+        progress=progress,
+        trust=trust,
+    )
+    return ReindexReport(
+        made.packs, made.chunks, made.snapshots, made.left_out, time.monotonic() - started
+    )

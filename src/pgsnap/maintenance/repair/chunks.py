@@ -1,0 +1,196 @@
+"""Saving chunks: from what damaged packs still hold, and from another repository."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from blake3 import blake3
+
+from pgsnap.codecs.zstd import compress
+from pgsnap.errors import CorruptionError
+from pgsnap.format.recipe import decode_node
+from pgsnap.format.sections import decode_piece
+from pgsnap.limits import PACK_BYTES, PLAIN_BYTES_MAX
+from pgsnap.maintenance.repair.salvage import Gaps, salvage
+from pgsnap.model import ChunkId, ChunkKind, Cipher, Frame, Location, RecipeRoot, Snapshot
+from pgsnap.repository import layout
+from pgsnap.repository.chunks.inspection import find_table
+from pgsnap.repository.chunks.packs import PackWriter
+from pgsnap.repository.chunks.recipes import walk
+from pgsnap.repository.repository import Repository
+from pgsnap.stores.base import ObjectInfo, Store
+
+# A damaged file is looked through this far: a pack is not larger.
+_FILE_BYTES_MAX = 2 * (PACK_BYTES + PLAIN_BYTES_MAX)
+_REMEMBERED_MAX = 500_000
+# Recipe nodes among them are held, of up to 80 kB each.
+_WRITTEN_MAX = 256
+# What a disk gives or does not give at once.
+_SECTOR_BYTES = 4096
+
+
+class ChunkMender:
+    """Writes chunks that are in no sound pack into new ones. Not for several threads."""
+
+    def __init__(self, repo: Repository, other: Repository | None) -> None:
+        self._repo = repo
+        self._other = other
+        self._writer = self._new_writer()
+        # Written, and perhaps not indexed yet; recipe nodes among them are kept.
+        self._written: dict[ChunkId, bytes] = {}
+        self._gaps = Gaps()
+        self._whole: set[ChunkId] = set()
+        self.salvaged = 0
+        self.fetched = 0
+
+    def finish(self) -> None:
+        """Return when all that was saved is durable and indexed."""
+        self._writer.finish()
+
+    def abandon(self) -> None:
+        self._writer.abandon()
+
+    def _new_writer(self) -> PackWriter:
+        repo = self._repo
+        return PackWriter(repo.store, repo.index, repo.config.pack_bytes, lambda _: None)
+
+    # -- from damaged packs -------------------------------------------------------------------
+
+    def from_file(self, info: ObjectInfo, listed: list[Location]) -> str | None:
+        """Save what a file that was put aside holds, and return the name of the pack that it is,
+        where it is a whole one."""
+        store = self._repo.store
+        data = _what_can_be_read(store, info)
+        try:
+            table, size = find_table(store, b"", info)
+        except CorruptionError:
+            table, size = [], 0
+        whole = data[:size]
+        pack = blake3(whole).digest()
+        if table and len(whole) == size and self._are_whole(data, table):
+            name = layout.pack_name(pack)
+            if pack not in self._repo.index.packs():
+                store.put(name, whole)
+                located = [Location(pack, found.offset, found.frame) for found in table]
+                self._repo.index.add_pack(pack, size, located)
+                return name
+            return None
+        for frame, packed in salvage(data, table or listed, self._repo.chunks, self._gaps):
+            if not self._is_known(frame.chunk):
+                self._write(frame, packed, b"")
+                self.salvaged += 1
+        return None
+
+    def _are_whole(self, data: bytes, table: list[Location]) -> bool:
+        for location in table:
+            packed = data[location.offset : location.offset + location.frame.frame_bytes]
+            try:
+                self._repo.chunks.check_frame(location, packed)
+            except CorruptionError:
+                return False
+        return True
+
+    def flush(self) -> None:
+        """Let the index know all that was saved so far."""
+        self._writer.finish()
+        self._writer = self._new_writer()
+        self._written.clear()
+
+    # -- for snapshots ------------------------------------------------------------------------
+
+    def mend(self, snapshot: Snapshot) -> None:
+        """Fetch every chunk of a snapshot that is in no sound pack, as far as there is one."""
+        self._tree(snapshot.sections_recipe, ChunkKind.SECTIONS)
+        try:
+            for piece in walk(snapshot.sections_recipe, self._read):
+                for section in decode_piece(self._read(piece.chunk)):
+                    for segment in section.segments:
+                        self._tree(segment.recipe, ChunkKind.DATA)
+        except CorruptionError:
+            # Its list of sections is lost: nobody knows what else it needs.
+            return
+
+    def _tree(self, root: RecipeRoot, kind: ChunkKind) -> None:
+        if root.chunk is None:
+            return
+        if root.level:
+            self._node(root.chunk, root.level, kind)
+        else:
+            self._ensure([(root.chunk, root.plain_bytes)], kind)
+
+    def _node(self, chunk: ChunkId, level: int, kind: ChunkKind) -> bool:
+        if chunk in self._whole:
+            return True
+        whole = self._ensure([(chunk, None)], ChunkKind.RECIPE)
+        try:
+            children = decode_node(self._read(chunk), level)
+        except CorruptionError:
+            return False
+        if level == 1:
+            whole &= self._ensure([(child.chunk, child.plain_bytes) for child in children], kind)
+        else:
+            for child in children:
+                whole &= self._node(child.chunk, level - 1, kind)
+        if whole and len(self._whole) < _REMEMBERED_MAX:
+            self._whole.add(chunk)
+        return whole
+
+    def _ensure(self, chunks: Sequence[tuple[ChunkId, int | None]], kind: ChunkKind) -> bool:
+        """Fetch those of *chunks*, each with its size where that is known, that are not in a
+        sound pack; tell whether all are now."""
+        sizes = dict(chunks)
+        known = self._repo.index.known(list(sizes))
+        lost = 0
+        for chunk, size in sizes.items():
+            if chunk in known or chunk in self._written:
+                continue
+            if not self._fetch(chunk, size, kind):
+                lost += 1
+        return not lost
+
+    def _fetch(self, chunk: ChunkId, size: int | None, kind: ChunkKind) -> bool:
+        """Store a chunk again from where it can be had; tell whether it could."""
+        plain = self._gaps.find(chunk, size)
+        if plain is not None:
+            self.salvaged += 1
+        elif self._other is None:
+            return False
+        else:
+            try:
+                plain = self._other.chunks.read(chunk)
+            except CorruptionError:
+                return False
+            self.fetched += 1
+        codec, packed = compress(plain, self._repo.config.zstd_level)
+        frame = Frame(chunk, kind, codec, Cipher.NONE, 0, None, len(packed), len(plain))
+        self._write(frame, packed, b"" if kind is ChunkKind.DATA else plain)
+        return True
+
+    def _write(self, frame: Frame, packed: bytes, plain: bytes) -> None:
+        self._writer.add(frame, packed)
+        self._written[frame.chunk] = plain
+        if len(self._written) >= _WRITTEN_MAX:
+            self.flush()
+
+    def _is_known(self, chunk: ChunkId) -> bool:
+        return chunk in self._written or bool(self._repo.index.known([chunk]))
+
+    def _read(self, chunk: ChunkId) -> bytes:
+        return self._written.get(chunk) or self._repo.chunks.read(chunk)
+
+
+def _what_can_be_read(store: Store, info: ObjectInfo) -> bytes:
+    """Return the bytes of a file, with zeros where its disk gives none."""
+    size = min(info.object_bytes, _FILE_BYTES_MAX)
+    try:
+        return store.get(info.name, 0, size)
+    except CorruptionError:
+        pass
+    parts = []
+    for start in range(0, size, _SECTOR_BYTES):
+        length = min(_SECTOR_BYTES, size - start)
+        try:
+            parts.append(store.get(info.name, start, length))
+        except CorruptionError:
+            parts.append(bytes(length))
+    return b"".join(parts)

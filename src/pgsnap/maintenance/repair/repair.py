@@ -1,0 +1,265 @@
+"""Repair: what is damaged or missing is mended from what is left of it, and from another copy.
+
+Nothing is deleted: damaged files go to ``damaged/``, and what they still hold is saved into new
+packs. It can be killed at any moment and run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgsnap import limits
+from pgsnap.errors import CorruptionError, NotARepository, SnapError, StoreError, UsageError
+from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.format.small import encode_config
+from pgsnap.maintenance.repair.chunks import ChunkMender
+from pgsnap.maintenance.repair.objects import Mended, ObjectMender, put_aside
+from pgsnap.maintenance.verify.findings import Finding
+from pgsnap.maintenance.verify.section_walk import SectionWalk
+from pgsnap.model import Location, RepositoryConfig, Snapshot, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository import layout, lock
+from pgsnap.repository.chunks.inspection import (
+    PackState,
+    begins_as_pack,
+    inspect_packs,
+    mend_rows,
+    rows_of,
+)
+from pgsnap.repository.config import new_config, read_config
+from pgsnap.repository.index.index import Index
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.losses import accepted_losses
+from pgsnap.stores.local import LocalStore
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What was mended, what stays lost, which files were put aside."""
+
+    mended: tuple[Mended, ...]
+    lost: tuple[Finding, ...]
+    put_aside: tuple[str, ...]
+    salvaged_chunks: int
+    fetched_chunks: int
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+def repair(
+    path: Path,
+    *,
+    source: Path | None = None,
+    lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
+    index_folder: Path | None = None,
+    progress: Progress = SILENT,
+    trust: Trust = ONLY_OURS,
+) -> RepairReport:
+    """Mend the repository in *path*, where *source* is given also from the repository there.
+
+    Every byte is read. Nobody else may have the repository open meanwhile. Raises RepositoryLocked,
+    RepositoryError, StoreError, UsageError.
+    """
+    started = time.monotonic()
+    mended: list[Mended] = []
+    warnings: list[str] = []
+    with contextlib.ExitStack() as stack:
+        other = None
+        if source is not None:
+            if source.exists() and path.exists() and source.samefile(path):
+                raise UsageError("a repository cannot be repaired from itself")
+            other = stack.enter_context(
+                Repository.open(
+                    source,
+                    lock_timeout_seconds=lock_timeout_seconds,
+                    index_folder=index_folder,
+                    trust=trust,
+                )
+            )
+            other.catch_up_packs()
+        _mend_config(LocalStore(path, trust), other, lock_timeout_seconds, mended, warnings)
+        repo = stack.enter_context(
+            Repository.open(
+                path,
+                lock_timeout_seconds=lock_timeout_seconds,
+                index_folder=index_folder,
+                alone=True,
+                trust=trust,
+            )
+        )
+        objects = ObjectMender(repo, other, mended)
+        chunks = ChunkMender(repo, other)
+        try:
+            moved = _mend_packs(repo, chunks, mended, progress)
+            # Notes tell which manifests are missed: not those that a gc dropped.
+            objects.notes()
+            objects.manifests()
+            objects.tags()
+            progress.phase("mend chunks")
+            for snapshot in repo.newest(None, also_forgotten=True):
+                with contextlib.suppress(CorruptionError):
+                    chunks.mend(repo.snapshot(snapshot))
+            chunks.finish()
+        except BaseException:
+            chunks.abandon()
+            raise
+        lost = [*objects.lost, *_lost_sections(repo, progress)]
+        return RepairReport(
+            tuple(mended),
+            tuple(lost),
+            (*moved, *objects.put_aside),
+            chunks.salvaged,
+            chunks.fetched,
+            (*warnings, *objects.warnings),
+            time.monotonic() - started,
+        )
+
+
+def _mend_packs(
+    repo: Repository, chunks: ChunkMender, mended: list[Mended], progress: Progress
+) -> list[str]:
+    """Put unsound packs aside and save what they hold. Return the names that they have now."""
+    store, index = repo.store, repo.index
+    infos = [
+        info
+        for info in store.list(layout.PACKS)
+        if layout.hash_of(info.name) is not None or begins_as_pack(store, info)
+    ]
+    # Where frames lie in a pack whose table is gone is known to the index only until it catches up.
+    sizes = index.packs()
+    listed: dict[str, list[Location]] = {}
+    for info in infos:
+        pack = layout.hash_of(info.name)
+        if pack in sizes and sizes[pack] != info.object_bytes:
+            listed[info.name] = index.frames_of(pack)
+    repo.catch_up_packs()
+    progress.phase("read packs", sum(info.object_bytes for info in infos))
+    unsound = []
+    for state in inspect_packs(store, infos, repo.chunks):
+        progress.advance(state.info.object_bytes, state.info.name)
+        if state.problem:
+            unsound.append(state)
+        elif state.pack is not None:
+            if mend_rows(index, state, rows_of(index, [state])):
+                mended.append(Mended("index", state.info.name, "its rows were made anew"))
+            index.clear_damaged(state.pack)
+    moved: list[tuple[PackState, str]] = []
+    rows: dict[str, list[Location]] = {}
+    try:
+        for state in unsound:
+            known = listed.get(state.info.name) or state.locations
+            if not known and state.pack is not None:
+                known = index.frames_of(state.pack)
+            name = put_aside(store, state.info.name)
+            rows[name] = known
+            moved.append((state, name))
+            if state.pack is not None and state.info.name == layout.pack_name(state.pack):
+                index.drop_pack(state.pack)
+        for info in list(store.list(f"{layout.DAMAGED}{layout.PACKS}")):
+            before = chunks.salvaged
+            pack_name = chunks.from_file(info, rows.get(info.name, []))
+            if pack_name is not None:
+                mended.append(Mended("pack", pack_name, f"it was whole in {info.name}"))
+            elif chunks.salvaged > before:
+                count = chunks.salvaged - before
+                mended.append(Mended("pack", info.name, f"{count} chunks of it were saved"))
+        chunks.flush()
+    except BaseException:
+        _move_back(repo, moved, rows)
+        raise
+    return [name for _, name in moved]
+
+
+def _move_back(
+    repo: Repository, moved: list[tuple[PackState, str]], rows: dict[str, list[Location]]
+) -> None:
+    """Let what could be read before be read again: there was no room, or no time, to save it
+    elsewhere, and where frames lie in a pack without a table nothing but the index knows."""
+    for state, name in moved:
+        # Those that were mended already have a file of their name again.
+        with contextlib.suppress(StoreError):
+            repo.store.move(name, state.info.name)
+            if state.pack is None or state.info.name != layout.pack_name(state.pack):
+                continue
+            repo.index.add_pack(state.pack, state.info.object_bytes, rows[name])
+            for location in rows[name]:
+                readable = location.offset not in state.bad
+                repo.index.mark_damaged(state.pack, [location.offset], readable=readable)
+
+
+def _lost_sections(repo: Repository, progress: Progress) -> Iterator[Finding]:
+    """Yield what cannot be read in the snapshots that there are."""
+    progress.phase("look at what is left")
+    walk = SectionWalk(repo)
+    walk.check_all(_readable(repo))
+    accepted = accepted_losses(repo).keys()
+    yield from (found for found in walk.findings() if not accepted >= set(found.snapshots))
+
+
+def _readable(repo: Repository) -> Iterator[tuple[SnapshotId, Snapshot]]:
+    for snapshot in repo.newest(None, also_forgotten=True):
+        with contextlib.suppress(CorruptionError):
+            yield snapshot, repo.snapshot(snapshot)
+
+
+def _mend_config(
+    store: LocalStore,
+    other: Repository | None,
+    lock_timeout_seconds: float,
+    mended: list[Mended],
+    warnings: list[str],
+) -> None:
+    """Write a config where it is damaged or gone and the folder is a repository's."""
+    try:
+        read_config(store.root, store)
+        return
+    except (CorruptionError, NotARepository):
+        if not (any(store.list(layout.SNAPSHOTS)) or any(store.list(layout.PACKS))):
+            raise
+    with lock.exclusive(store.folder, lock_timeout_seconds):
+        config, how = _config_of(other, store)
+        owner = _owner(store)
+        if config is None:
+            config = new_config(owner or secrets.token_hex(16))
+            how = "made anew, with the sizes that snap uses by default"
+            warnings.append(
+                "the config was made anew: if the repository was made with other chunk sizes, the "
+                "next commit stores more than it would have; nothing stored is affected"
+            )
+            if owner is None:
+                warnings.append("the repository has a new identity")
+        with contextlib.suppress(StoreError):
+            put_aside(store, layout.CONFIG)
+        store.create(layout.CONFIG, encode_config(config))
+    mended.append(Mended("config", layout.CONFIG, how))
+
+
+def _config_of(other: Repository | None, store: LocalStore) -> tuple[RepositoryConfig | None, str]:
+    """Return the config of the other repository, if that is a copy of this one."""
+    if other is None:
+        return None, ""
+    ours = {info.name for info in store.list(layout.SNAPSHOTS)}
+    if any(info.name in ours for info in other.store.list(layout.SNAPSHOTS)):
+        return other.config, f"taken from {other.path}"
+    return None, ""
+
+
+def _owner(store: LocalStore) -> str | None:
+    """Return the repository's id as the index knows it."""
+    if not store.folder.exists(layout.INDEX_FILE):
+        return None
+    try:
+        index = Index(store.root / layout.INDEX_FILE, store.folder.trust)
+    except SnapError:
+        return None
+    try:
+        return index.owner
+    except SnapError:
+        return None
+    finally:
+        index.close()

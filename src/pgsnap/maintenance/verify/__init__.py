@@ -1,0 +1,1 @@
+"""Verify: is everything there, and is every byte what was stored?"""

@@ -1,0 +1,38 @@
+"""Rows of the index that are not what the store says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pgsnap.errors import CorruptionError, StoreError
+from pgsnap.format.manifest import decode_manifest, decode_server, snapshot_id
+from pgsnap.format.times import to_micros
+from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.model import SnapshotHead, SnapshotId
+from pgsnap.repository import layout
+from pgsnap.repository.index.snapshots import SnapshotColumns, label_bytes, snapshot_columns
+from pgsnap.repository.repository import Repository
+
+
+def columns_of(head: SnapshotHead, data: bytes) -> SnapshotColumns:
+    """Return what `snapshot_columns` does, of a manifest *data* and its *head*."""
+    return label_bytes(head.database), to_micros(head.time), decode_server(data)
+
+
+def mend_snapshot_rows(
+    repo: Repository, whole: Mapping[SnapshotId, SnapshotColumns]
+) -> Iterator[SnapshotId]:
+    """Make the index's rows of snapshots as their manifests in the store have them; yield those
+    that were not. *whole* are the rows of those whose manifests in the store are sound."""
+    for snapshot, columns, manifest in repo.index.snapshot_rows():
+        if whole.get(snapshot) == columns and snapshot_id(manifest) == snapshot:
+            continue
+        try:
+            stored = repo.store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
+            truth = decode_manifest(stored, snapshot)
+        except (CorruptionError, StoreError):
+            # Told already: its manifest is damaged.
+            continue
+        if (columns, manifest) != (snapshot_columns(truth), stored):
+            repo.index.add_snapshot(snapshot, truth, stored)
+            yield snapshot

@@ -1,0 +1,210 @@
+"""Manifests, tags and notes that are not what they were, and where their bytes belong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from pgsnap.errors import CorruptionError, ObjectNotFound
+from pgsnap.format.manifest import decode_head, decode_manifest, snapshot_id
+from pgsnap.format.small import decode_note, decode_tag, note_id
+from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.maintenance.verify.index_faults import columns_of
+from pgsnap.model import SnapshotHead, SnapshotId
+from pgsnap.repository import layout
+from pgsnap.repository.index.snapshots import SnapshotColumns
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.losses import accepted_losses
+from pgsnap.repository.snapshots.notes import sound_notes
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An object that is damaged, misplaced or missing (*data* is None).
+
+    *belongs* is the name under which its bytes, which are whole, should lie. *snapshot* is the
+    one that it is, or that a tag names.
+    """
+
+    name: str
+    problem: str
+    data: bytes | None
+    belongs: str | None = None
+    snapshot: SnapshotId | None = None
+
+
+def manifest_faults(
+    repo: Repository, whole: dict[SnapshotId, SnapshotColumns] | None = None
+) -> Iterator[Fault]:
+    """Yield the manifests that are wrong, then those that are missing. The others are added to
+    *whole*, each with the row that the index should have of it."""
+    whole = {} if whole is None else whole
+    there: set[SnapshotId] = set()
+    children: dict[SnapshotId, SnapshotId] = {}
+    for info in repo.store.list(layout.SNAPSHOTS):
+        try:
+            data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
+        except ObjectNotFound:
+            continue
+        except CorruptionError:
+            # A bad sector.
+            data = b""
+        name = layout.hash_of(info.name)
+        if name is None and not data.startswith(b"\x89snapM"):
+            continue
+        content = snapshot_id(data)
+        if name == content and (head := _head(data, content)) is not None:
+            whole[content] = columns_of(head, data)
+            if head.parent is not None:
+                children[head.parent] = content
+        elif name != content and _is_manifest(data):
+            problem = "It is the manifest of another snapshot."
+            yield Fault(info.name, problem, data, layout.snapshot_name(content), name)
+        else:
+            problem = "Its bytes are damaged: they do not hash to its name."
+            yield Fault(info.name, problem, data, None, name)
+        if name is not None:
+            # What is wrong with it is told already.
+            there.add(name)
+    wanted = {
+        parent: f"It is the parent of snapshot {child.hex()[:12]}"
+        for parent, child in children.items()
+        if parent not in there
+    }
+    for lost in repo.index.lost_snapshots():
+        wanted[lost] = "The index knew it"
+    yield from _missing(repo, wanted, there)
+
+
+def _missing(
+    repo: Repository, wanted: dict[SnapshotId, str], there: set[SnapshotId]
+) -> Iterator[Fault]:
+    gone = given_up(repo) | there | accepted_losses(repo).keys()
+    for snapshot in forgotten(repo):
+        gone.add(snapshot)
+    for snapshot, why in wanted.items():
+        if snapshot not in gone:
+            name = layout.snapshot_name(snapshot)
+            yield Fault(name, f"{why}, but it is gone.", None, None, snapshot)
+
+
+def given_up(repo: Repository) -> set[SnapshotId]:
+    """Return the snapshots whose damaged manifests a repair could not mend and put aside."""
+    names = (info.name for info in repo.store.list(f"{layout.DAMAGED}{layout.SNAPSHOTS}"))
+    return {found for name in names if (found := layout.hash_of(name.split("~")[0])) is not None}
+
+
+def forgotten(repo: Repository) -> set[SnapshotId]:
+    """Return the snapshots that were deleted on purpose, as far as sound notes tell."""
+    notes = [
+        note for kind in ("forgotten", "unforgotten") for _, note in sound_notes(repo.store, kind)
+    ]
+    gone: set[SnapshotId] = set()
+    for note in sorted(notes, key=lambda note: note.time):
+        if note.snapshot is not None:
+            (gone.add if note.kind == "forgotten" else gone.discard)(note.snapshot)
+    return gone
+
+
+def lost_while_forgotten(repo: Repository) -> Iterator[tuple[SnapshotId, bytes]]:
+    """Yield the forgotten snapshots whose manifests vanished though no gc dropped them, as far as
+    can be told: all that they need is still there. Each comes with its manifest."""
+    lost = repo.index.lost_snapshots()
+    for snapshot in sorted(lost.keys() & forgotten(repo)):
+        data = kept_manifest(repo, snapshot)
+        if data is not None and not is_stored(repo, snapshot):
+            with contextlib.suppress(CorruptionError):
+                repo.check_present(decode_manifest(data, snapshot))
+                yield snapshot, data
+
+
+def note_faults(repo: Repository) -> Iterator[Fault]:
+    """Yield the notes that are wrong. One that was deleted leaves no trace."""
+    for info in repo.store.list(layout.NOTES):
+        name = layout.hash_of(info.name)
+        try:
+            data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
+        except ObjectNotFound:
+            continue
+        except CorruptionError:
+            # A bad sector.
+            data = b""
+        if name is None and not data.startswith(b"\x89snapN"):
+            continue
+        try:
+            note = decode_note(data, "a note")
+        except CorruptionError as error:
+            yield Fault(info.name, error.detail or f"{error.message}.", data)
+            continue
+        belongs = layout.note_name(note.kind, note_id(data))
+        if belongs != info.name:
+            problem = "It is another note, or lies in the wrong place."
+            yield Fault(info.name, problem, data, belongs, note.snapshot)
+
+
+def tag_faults(repo: Repository, whole: Collection[SnapshotId] = frozenset()) -> Iterator[Fault]:
+    """Yield the tags that are wrong. One that was deleted leaves no trace. Of the snapshots *whole*
+    it is known that their manifests are."""
+    for info in repo.store.list(layout.TAGS):
+        words = info.name.split("/")
+        if len(words) != 3 or words[-1].startswith("."):
+            continue
+        data = b""
+        try:
+            data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
+            tag = decode_tag(data, "a tag")
+        except ObjectNotFound:
+            continue
+        except CorruptionError as error:
+            yield Fault(info.name, error.detail or f"{error.message}.", data)
+            continue
+        belongs = layout.tag_name(tag.database, tag.name)
+        if belongs != info.name:
+            yield Fault(info.name, "Its object is another tag's.", data, belongs, tag.snapshot)
+        elif tag.snapshot not in whole and not is_stored(repo, tag.snapshot):
+            problem = f"It names snapshot {tag.snapshot.hex()[:12]}, which is not there."
+            yield Fault(info.name, problem, data, None, tag.snapshot)
+
+
+def is_stored(repo: Repository, snapshot: SnapshotId) -> bool:
+    """Tell whether the manifest in the store is whole."""
+    try:
+        data = repo.store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
+    except (ObjectNotFound, CorruptionError):
+        return False
+    return snapshot_id(data) == snapshot
+
+
+def kept_manifest(repo: Repository, snapshot: SnapshotId) -> bytes | None:
+    """Return a manifest that the index has whole, also of a snapshot that is gone."""
+    for data in (repo.index.manifest(snapshot), repo.index.lost_snapshots().get(snapshot)):
+        if data is not None and snapshot_id(data) == snapshot:
+            return data
+    return None
+
+
+def _head(data: bytes, content: SnapshotId) -> SnapshotHead | None:
+    """Return the head of a manifest whose hash is *content*, None where it is none."""
+    try:
+        return decode_head(data, content)
+    except CorruptionError:
+        return None
+
+
+def is_any_left(repo: Repository, manifest: bytes) -> bool:
+    """Tell whether at least the list of sections is there of the snapshot of this *manifest*."""
+    try:
+        for _ in repo.sections(decode_manifest(manifest)):
+            pass
+    except CorruptionError:
+        return False
+    return True
+
+
+def _is_manifest(data: bytes) -> bool:
+    try:
+        decode_manifest(data)
+    except CorruptionError:
+        return False
+    return True

@@ -1,0 +1,382 @@
+"""Walking the sections of snapshots: is every chunk there, do the sizes add up, do digests agree?
+
+Memory is bounded: what was found whole is remembered up to a limit, and looked at again beyond.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from blake3 import blake3
+
+from pgsnap.errors import CorruptionError, ObjectNotFound
+from pgsnap.format.recipe import decode_node
+from pgsnap.format.sections import decode_piece, decode_roots, outside_roots, root_hash
+from pgsnap.limits import MIB
+from pgsnap.maintenance.verify.findings import REPAIR, REPAIR_FROM, Finding
+from pgsnap.model import (
+    ChunkId,
+    PackId,
+    RecipeEntry,
+    RecipeRoot,
+    Section,
+    SectionKind,
+    SectionName,
+    Segment,
+    Snapshot,
+    SnapshotId,
+)
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.chunks.recipes import chunks_most, walk
+from pgsnap.repository.repository import Repository
+
+# Some 100 bytes each: 50 MB. A TiB of distinct data has 16,000 recipe nodes.
+_REMEMBERED_MAX = 500_000
+_SNAPSHOTS_AT_ONCE = 256
+_LISTS_BYTES_AT_ONCE = 2 * MIB
+_OTHER_SIZE = "Its recipe gives a chunk another size than its pack does."
+_OTHER_TEXT = "Its chunks are sound, but together they are another text."
+LIST_OF_SECTIONS = "(list of sections)"
+
+_Key = tuple[str, tuple[Segment, ...], bytes]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is wrong with a section. *packs* are unsound ones that hold frames of it."""
+
+    lost: set[ChunkId] = field(default_factory=set)
+    packs: set[PackId] = field(default_factory=set)
+    problem: str = ""
+    visited: set[tuple[ChunkId, int, tuple[int, int]]] = field(default_factory=set)
+    snapshots: list[SnapshotId] = field(default_factory=list)
+
+    @property
+    def is_damaged(self) -> bool:
+        return bool(self.lost or self.problem)
+
+
+@dataclass(slots=True)
+class Hits:
+    """The snapshots and sections that need an unsound pack."""
+
+    snapshots: dict[SnapshotId, None] = field(default_factory=dict)
+    sections: dict[str, None] = field(default_factory=dict)
+
+
+class SectionWalk:
+    """Checks snapshots one after another; what they share is checked once.
+
+    With *data* their bytes are read, until *is_over* says that the time is; then *was_stopped*.
+    """
+
+    def __init__(
+        self,
+        repo: Repository,
+        *,
+        data: bool = False,
+        is_over: Callable[[], bool] = lambda: False,
+        progress: Progress = SILENT,
+    ) -> None:
+        self._repo = repo
+        self._data = data
+        self._is_over = is_over
+        self.was_stopped = False
+        self._progress = progress
+        self._whole: set[ChunkId] = set()
+        # How many chunks a node lists, with all below it, and its size and lines.
+        self._counts: dict[tuple[ChunkId, int, int], int] = {}
+        self._same: set[bytes] = set()
+        # Lists of sections that were read ahead.
+        self._pieces: dict[ChunkId, bytes] = {}
+        # Chunks of single ones among them that have the sizes that they are listed with.
+        self._sized: set[tuple[ChunkId, int]] = set()
+        self._found: dict[_Key, _Found] = {}
+        self.hits: dict[PackId, Hits] = {}
+        self.sections = 0
+        self.damaged_snapshots: dict[SnapshotId, int] = {}
+
+    def check_all(self, snapshots: Iterable[tuple[SnapshotId, Snapshot]]) -> None:
+        """Check *snapshots* one after another. What the lists of many small ones need is looked up
+        at once."""
+        some: list[tuple[SnapshotId, Snapshot]] = []
+        size = 0
+        for one in snapshots:
+            some.append(one)
+            size += one[1].sections_recipe.plain_bytes
+            if len(some) >= _SNAPSHOTS_AT_ONCE or size >= _LISTS_BYTES_AT_ONCE:
+                self._check_all(some)
+                some, size = [], 0
+        self._check_all(some)
+
+    def _check_all(self, snapshots: Sequence[tuple[SnapshotId, Snapshot]]) -> None:
+        self._look_ahead([snapshot.sections_recipe for _, snapshot in snapshots])
+        for snapshot_id, snapshot in snapshots:
+            self.check(snapshot_id, snapshot)
+        self._pieces.clear()
+        self._sized.clear()
+
+    def _look_ahead(self, lists: Sequence[RecipeRoot]) -> None:
+        """Read lists of sections, and find out what of them and of the sections in them is sound.
+        What is not is left to `check`."""
+        pieces = {root.chunk: root.plain_bytes for root in lists if root.level == 0}
+        wanted = [(chunk, chunk, size) for chunk, size in pieces.items() if chunk is not None]
+        single = {(chunk, size) for chunk, _, size in wanted}
+        with contextlib.suppress(CorruptionError, ObjectNotFound):
+            for chunk, data in self._repo.chunks.read_ahead(wanted):
+                self._pieces[chunk] = data
+                for root in decode_roots(data):
+                    if root.chunk is not None and root.level == 0:
+                        single.add((root.chunk, root.plain_bytes))
+        chunks = {chunk for chunk, _ in single}
+        sizes = self._repo.index.chunk_sizes(list(chunks))
+        self._sized = {one for one in single if one[1] in sizes.get(one[0], ())}
+        for chunk in self._repo.index.known(list(chunks - self._whole)):
+            self._remember(self._whole, chunk)
+
+    def _sections(self, snapshot: Snapshot) -> Iterator[Section]:
+        root = snapshot.sections_recipe
+        data = self._pieces.get(root.chunk or b"") if root.level == 0 else None
+        return decode_piece(data) if data is not None else self._repo.sections(snapshot)
+
+    def check(self, snapshot_id: SnapshotId, snapshot: Snapshot) -> None:
+        """Check one snapshot; what is wrong is kept for `findings`."""
+        listed = self._tree_found(snapshot.sections_recipe)
+        sections: list[Section] = []
+        try:
+            sections = list(self._sections(snapshot))
+        except CorruptionError:
+            listed.problem = "It cannot be read, so none of the snapshot's tables can be."
+        else:
+            listed.problem = listed.problem or _totals(snapshot, sections)
+        self._note(snapshot_id, (LIST_OF_SECTIONS, (), snapshot_id), listed)
+        to_read = []
+        for section in sections:
+            key = _key(section)
+            found = self._found.get(key) or self._section(section)
+            self._note(snapshot_id, key, found)
+            if not found.is_damaged:
+                to_read.append(section)
+        self.sections += len(sections)
+        if self._data:
+            self._read(snapshot_id, to_read)
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield a finding for each section that cannot be read whole."""
+        for (name, _, _), found in self._found.items():
+            if found.is_damaged:
+                problem = found.problem or f"{len(found.lost)} of its chunks are in no sound pack."
+                # What a pack that is there still holds may be saved without a copy.
+                command = REPAIR if found.packs else REPAIR_FROM
+                yield Finding("section", name, problem, tuple(found.snapshots), (name,), command)
+
+    def _note(self, snapshot: SnapshotId, key: _Key, found: _Found) -> None:
+        if not found.is_damaged and not found.packs:
+            return
+        found = self._found.setdefault(key, found)
+        found.snapshots.append(snapshot)
+        for pack in found.packs:
+            hits = self.hits.setdefault(pack, Hits())
+            hits.snapshots[snapshot] = None
+            hits.sections[key[0]] = None
+        if found.is_damaged:
+            self.damaged_snapshots[snapshot] = self.damaged_snapshots.get(snapshot, 0) + 1
+
+    # -- chunks -------------------------------------------------------------------------------
+
+    def _section(self, section: Section) -> _Found:
+        found = _Found()
+        roots = [segment.recipe for segment in section.segments]
+        for root in roots:
+            self._tree(root, found)
+        if sum(root.plain_bytes for root in roots) != section.plain_bytes:
+            found.problem = "The sizes of its segments do not add up."
+        elif sum(root.lines for root in roots) != section.lines:
+            found.problem = "The lines of its segments do not add up."
+        return found
+
+    def _tree_found(self, root: RecipeRoot) -> _Found:
+        found = _Found()
+        self._tree(root, found)
+        return found
+
+    def _tree(self, root: RecipeRoot, found: _Found) -> None:
+        if root.chunk is None:
+            return
+        if root.level == 0:
+            self._are_sound([root.chunk], found)
+            self._have_sizes([RecipeEntry(root.chunk, root.plain_bytes, root.lines)], found)
+            return
+        total = root.plain_bytes, root.lines
+        self._node(root.chunk, root.level, total, found)
+        chunks = self._counts.get((root.chunk, *total), 0)
+        if chunks > chunks_most(root.plain_bytes):
+            found.problem = f"Its recipe lists {chunks} chunks for {root.plain_bytes} bytes."
+
+    def _node(self, chunk: ChunkId, level: int, total: tuple[int, int], found: _Found) -> bool:
+        """Tell whether everything under a recipe node is in sound packs."""
+        if chunk in self._whole and (chunk, *total) in self._counts:
+            return True
+        # Else a node that is listed often would be looked at as often, and what it lists too.
+        if (chunk, level, total) in found.visited:
+            return False
+        found.visited.add((chunk, level, total))
+        whole = self._are_sound([chunk], found)
+        try:
+            children = decode_node(self._repo.chunks.read(chunk), level)
+        except CorruptionError:
+            found.lost.add(chunk)
+            return False
+        sums = sum(child.plain_bytes for child in children), sum(child.lines for child in children)
+        if sums != total:
+            found.problem = "The sizes in its recipe do not add up."
+            whole = False
+        count = len(children)
+        if level == 1:
+            whole &= self._are_sound([child.chunk for child in children], found)
+            whole &= self._have_sizes(children, found)
+        else:
+            count = 0
+            for child in children:
+                below = (child.plain_bytes, child.lines)
+                whole &= self._node(child.chunk, level - 1, below, found)
+                count += self._counts.get((child.chunk, *below), 0)
+        if len(self._counts) < _REMEMBERED_MAX:
+            self._counts[chunk, *total] = count
+            if whole:
+                self._remember(self._whole, chunk)
+        return whole
+
+    def _have_sizes(self, entries: Sequence[RecipeEntry], found: _Found) -> bool:
+        """Tell whether chunks have the sizes that a recipe gives them."""
+        doubtful = [one for one in entries if (one.chunk, one.plain_bytes) not in self._sized]
+        if not doubtful:
+            return True
+        sizes = self._repo.index.chunk_sizes(list({entry.chunk for entry in doubtful}))
+        for entry in doubtful:
+            of_packs = sizes.get(entry.chunk)
+            if of_packs is not None and entry.plain_bytes not in of_packs:
+                found.problem = _OTHER_SIZE
+                return False
+        return True
+
+    def _are_sound(self, chunks: Sequence[ChunkId], found: _Found) -> bool:
+        unseen = set(chunks) - self._whole
+        if not unseen:
+            return True
+        doubtful = unseen - self._repo.index.known(list(unseen))
+        if len(unseen) == 1 and not doubtful:
+            self._remember(self._whole, chunks[0])
+        if not doubtful:
+            return True
+        found.lost |= doubtful - self._repo.index.present(list(doubtful))
+        for several in self._repo.index.locations(list(doubtful)).values():
+            found.packs.update(location.pack for location in several)
+        return False
+
+    @staticmethod
+    def _remember(where: set[bytes], what: bytes) -> None:
+        if len(where) < _REMEMBERED_MAX:
+            where.add(what)
+
+    # -- bytes --------------------------------------------------------------------------------
+
+    def _read(self, snapshot: SnapshotId, sections: Sequence[Section]) -> None:
+        """Compare the digest of every section that was not read before."""
+        waiting = [s for s in sections if _fingerprint(s) not in self._same]
+        while waiting and not self.was_stopped:
+            done = 0
+            try:
+                for section, digest in self._digests(waiting):
+                    done += 1
+                    if digest == section.digest:
+                        self._remember(self._same, _fingerprint(section))
+                    else:
+                        self._note(snapshot, _key(section), _Found(problem=_OTHER_TEXT))
+            except (CorruptionError, ObjectNotFound):
+                # Chunks are read in batches, so it may be this section or one soon after it.
+                found = self._read_alone(waiting[done])
+                self._note(snapshot, _key(waiting[done]), found)
+                done += 1
+            waiting = waiting[done:]
+
+    def _digests(self, sections: Sequence[Section]) -> Iterator[tuple[Section, bytes]]:
+        def wanted() -> Iterator[tuple[Section | None, ChunkId | None, int]]:
+            for section in sections:
+                for segment in section.segments:
+                    for entry in walk(segment.recipe, self._repo.chunks.read):
+                        yield None, entry.chunk, entry.plain_bytes
+                yield section, None, 0
+
+        hasher = blake3()
+        for end, data in self._repo.chunks.read_ahead(wanted(), exact=True):
+            if self._is_over():
+                self.was_stopped = True
+                return
+            hasher.update(data)
+            if data:
+                self._progress.advance(len(data))
+            if end is not None:
+                yield end, hasher.digest()
+                hasher = blake3()
+
+    def _read_alone(self, section: Section) -> _Found:
+        """Find out which frames of a section cannot be read, and let commits know."""
+        found = _Found()
+        index, read = self._repo.index, self._repo.chunks.read
+        hasher = blake3()
+        try:
+            for segment in section.segments:
+                for entry in walk(segment.recipe, read):
+                    try:
+                        hasher.update(read(entry.chunk))
+                    except CorruptionError:
+                        found.lost.add(entry.chunk)
+                        for location in index.locations([entry.chunk]).get(entry.chunk, []):
+                            index.mark_damaged(location.pack, [location.offset], readable=False)
+                            found.packs.add(location.pack)
+        except CorruptionError as error:
+            found.problem = error.detail or f"{error.message}."
+        if not found.is_damaged and hasher.digest() != section.digest:
+            found.problem = _OTHER_TEXT
+        return found
+
+
+def _key(section: Section) -> _Key:
+    return str(section.name), section.segments, section.digest
+
+
+def _fingerprint(section: Section) -> bytes:
+    roots = b"".join(s.recipe.chunk or b"" for s in section.segments)
+    return blake3(section.digest + roots).digest()
+
+
+def _totals(snapshot: Snapshot, sections: Sequence[Section]) -> str:
+    """Return what a manifest says otherwise than its sections, empty where all agree."""
+    outside = outside_roots(sections)
+    tables = {(s.name.schema, s.name.name) for s in sections if s.name.kind is SectionKind.DATA}
+    sizes = {s.name: s.plain_bytes for s in sections}
+    pairs = (
+        ("sections", snapshot.section_count, len(sections)),
+        ("tables", snapshot.table_count, len(tables)),
+        ("bytes", snapshot.plain_bytes, sum(s.plain_bytes for s in sections)),
+        ("rows", snapshot.rows, sum(s.rows or 0 for s in sections)),
+        ("root", snapshot.root, root_hash(sections)),
+        ("roles", snapshot.globals_root, outside.get(SectionKind.GLOBALS)),
+        (
+            "sequences of extensions",
+            snapshot.extension_sequences_root,
+            outside.get(SectionKind.EXTENSION_SEQUENCES),
+        ),
+        ("statistics", snapshot.statistics_root, outside.get(SectionKind.STATISTICS)),
+        ("names", len(sizes), len(sections)),
+        ("volatile lines", True, _lines_fit(snapshot, sizes)),
+    )
+    wrong = [name for name, said, is_so in pairs if said != is_so]
+    return f"Its manifest does not agree on: {', '.join(wrong)}." if wrong else ""
+
+
+def _lines_fit(snapshot: Snapshot, sizes: dict[SectionName, int]) -> bool:
+    return all(0 <= line.offset <= sizes.get(line.section, -1) for line in snapshot.volatile)

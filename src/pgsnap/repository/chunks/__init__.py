@@ -1,0 +1,1 @@
+"""Chunks: stored in packs, found again, and read back hashed."""

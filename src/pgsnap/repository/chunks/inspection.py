@@ -1,0 +1,253 @@
+"""Looking at packs as they lie in a store, whatever the index says: what is sound in them?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from blake3 import blake3
+
+from pgsnap.errors import CorruptionError, ObjectNotFound
+from pgsnap.format.envelope import HEAD
+from pgsnap.format.pack import END_MARK, read_table
+from pgsnap.limits import MIB, PLAIN_BYTES_MAX
+from pgsnap.model import Location, PackId
+from pgsnap.repository import layout
+from pgsnap.repository.chunks.chains import Chains
+from pgsnap.repository.chunks.chunks import CHAINS_AT_ONCE, ChunkReader
+from pgsnap.repository.index.index import Index
+from pgsnap.stores.base import ObjectInfo, Store
+
+# What was appended to a pack is looked past this far.
+_TAIL_BYTES = 64 * 1024
+_BLOCK_BYTES = 4 * MIB
+_FRAMES_AT_ONCE = 30_000
+# To hand a pack to a thread takes longer than to read its table.
+_TABLES_AT_ONCE = 8
+
+
+@dataclass(slots=True)
+class PackState:
+    """What was found in a pack's file.
+
+    *pack* is the id that its name claims, None where the name is none. *problem* is empty where
+    nothing is wrong, else a sentence. *locations* are its frames, empty where its table cannot be
+    read; *bytes_of_pack* is where the pack ends, its file may go on. *bad* are the offsets of
+    frames that do not give their chunk; *content* is the hash of all bytes: both only with data.
+    """
+
+    info: ObjectInfo
+    pack: PackId | None
+    problem: str = ""
+    locations: list[Location] = field(default_factory=list)
+    bytes_of_pack: int = 0
+    bad: list[int] = field(default_factory=list)
+    content: bytes = b""
+
+
+def find_table(store: Store, pack: PackId, info: ObjectInfo) -> tuple[list[Location], int]:
+    """Return a pack's frames and its size, which is less than its file's where something was
+    appended. Raises CorruptionError, ObjectNotFound."""
+    get = partial(store.get, info.name)
+    try:
+        return read_table(pack, info.object_bytes, get), info.object_bytes
+    except CorruptionError as error:
+        start = max(0, info.object_bytes - _TAIL_BYTES)
+        tail = get(start, info.object_bytes - start)
+        end = len(tail)
+        while (mark := tail.rfind(END_MARK, 0, end)) >= 0:
+            size = start + mark + len(END_MARK)
+            try:
+                return read_table(pack, size, get), size
+            except CorruptionError:
+                end = mark + len(END_MARK) - 1
+        raise error
+
+
+@dataclass(frozen=True, slots=True)
+class PackTable:
+    """The frames of a pack, as its own table has them. *goes_on*: its file does after its end."""
+
+    pack: PackId
+    info: ObjectInfo
+    locations: list[Location]
+    goes_on: bool
+
+
+def pack_tables(
+    store: Store, packs: Iterable[tuple[PackId, ObjectInfo]], left_out: list[tuple[str, str]]
+) -> Iterator[list[PackTable]]:
+    """Yield the tables of *packs*, many at a time, for `add_tables`. Those that are not sound are
+    named in *left_out*, each with why."""
+    found: list[PackTable] = []
+    for pack, info in packs:
+        try:
+            table, size = find_table(store, pack, info)
+        except (CorruptionError, ObjectNotFound) as error:
+            left_out.append((info.name, error.detail or f"{error.message}."))
+            continue
+        found.append(PackTable(pack, info, table, size != info.object_bytes))
+        if sum(len(one.locations) for one in found) >= _FRAMES_AT_ONCE:
+            yield found
+            found = []
+    if found:
+        yield found
+
+
+def add_tables(index: Index, tables: Sequence[PackTable]) -> None:
+    """Let the index know packs that are durable. Of a large index adding a few frames takes about
+    as long as adding many."""
+    index.add_packs((one.pack, one.info.object_bytes, one.locations) for one in tables)
+    for one in tables:
+        if one.goes_on:
+            offsets = [location.offset for location in one.locations]
+            index.mark_damaged(one.pack, offsets, readable=True)
+
+
+def inspect_pack(
+    store: Store, info: ObjectInfo, chunks: ChunkReader | None = None
+) -> PackState | None:
+    """Return what is in a pack's file; None where it went meanwhile.
+
+    With *chunks*, which reads the bases of deltas, every byte is read: the file is hashed, and so
+    is every chunk. Holds one frame at a time.
+    """
+    pack = layout.hash_of(info.name)
+    state = PackState(info, pack)
+    try:
+        try:
+            state.locations, state.bytes_of_pack = find_table(store, pack or b"", info)
+            if state.bytes_of_pack != info.object_bytes:
+                extra = info.object_bytes - state.bytes_of_pack
+                state.problem = f"It goes on for {extra} bytes after its end."
+        except CorruptionError as error:
+            state.problem = error.detail or f"{error.message}."
+        if pack is None or info.name != layout.pack_name(pack):
+            state.problem = "It does not lie where a pack of its name belongs."
+        if chunks is not None:
+            _read_all(store, state, chunks)
+    except ObjectNotFound:
+        return None
+    return state
+
+
+def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
+    """Hash the file and every frame of it, reading each byte once."""
+    name, size = state.info.name, state.info.object_bytes
+    hasher = blake3()
+    position = 0
+    for location, bases in _with_bases(state.locations, chunks):
+        frame = location.frame
+        try:
+            if position < location.offset:
+                hasher.update(store.get(name, position, location.offset - position))
+            data = store.get(name, location.offset, frame.frame_bytes)
+            hasher.update(data)
+            if max(frame.frame_bytes, frame.chunk_bytes) > PLAIN_BYTES_MAX:
+                raise CorruptionError("its table claims a frame that is too large")
+            chunks.check_frame(location, data, bases)
+        except CorruptionError:
+            # What a gc left in a pack is no damage: the pack's hash tells whether it is whole.
+            if not chunks.lacks_base(location):
+                state.bad.append(location.offset)
+        position = location.offset + frame.frame_bytes
+    # What cannot be read is not hashed, so the hash is wrong.
+    with contextlib.suppress(CorruptionError):
+        for block in blocks(store, name, size, start=position):
+            hasher.update(block)
+    state.content = hasher.digest()
+    if state.bad:
+        count = len(state.bad)
+        state.problem = f"{count} of its {len(state.locations)} frames are damaged."
+    elif state.content != state.pack and not state.problem:
+        state.problem = "Its bytes do not hash to its name."
+
+
+def _with_bases(
+    locations: Sequence[Location], chunks: ChunkReader
+) -> Iterator[tuple[Location, Chains]]:
+    """Yield each frame with what leads to its base, which neighbours share the reads of."""
+    for start in range(0, len(locations), CHAINS_AT_ONCE):
+        some = locations[start : start + CHAINS_AT_ONCE]
+        named = [location.frame.base for location in some]
+        bases = chunks.chains([base for base in named if base is not None])
+        for location in some:
+            yield location, bases
+
+
+def blocks(store: Store, name: str, size: int, *, start: int = 0) -> Iterator[bytes]:
+    """Yield the bytes of an object from *start*, a few MiB at a time."""
+    while start < size:
+        length = min(_BLOCK_BYTES, size - start)
+        yield store.get(name, start, length)
+        start += length
+
+
+def begins_as_pack(store: Store, info: ObjectInfo) -> bool:
+    """Tell a pack under a wrong name from a stray file."""
+    if info.object_bytes < HEAD.size:
+        return False
+    try:
+        return store.get(info.name, 0, HEAD.size).startswith(b"\x89snapP")
+    except CorruptionError:
+        return False
+
+
+def inspect_packs(
+    store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader | None
+) -> Generator[PackState, None, None]:
+    """Yield what `inspect_pack` finds in each file, in order; a few are read at a time."""
+    workers = os.cpu_count() or 2
+    at_once = 1 if chunks is not None else _TABLES_AT_ONCE
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-inspect")
+    under_way: deque[Future[list[PackState]]] = deque()
+    try:
+        for start in range(0, len(infos), at_once):
+            some = infos[start : start + at_once]
+            under_way.append(pool.submit(_inspect, store, some, chunks))
+            if len(under_way) >= 2 * workers:
+                yield from under_way.popleft().result()
+        while under_way:
+            yield from under_way.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _inspect(
+    store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader | None
+) -> list[PackState]:
+    states = (inspect_pack(store, info, chunks) for info in infos)
+    return [state for state in states if state is not None]
+
+
+def rows_of(index: Index, states: Sequence[PackState]) -> dict[PackId, list[Location]]:
+    """Return the index's rows of the chunks in these packs, by pack, for `mend_rows`."""
+    wanted = {location.frame.chunk for state in states for location in state.locations}
+    rows: dict[PackId, list[Location]] = {state.pack: [] for state in states if state.pack}
+    for several in index.locations(list(wanted)).values():
+        for location in several:
+            if location.pack in rows:
+                rows[location.pack].append(location)
+    return rows
+
+
+def mend_rows(index: Index, state: PackState, known: Mapping[PackId, list[Location]]) -> bool:
+    """Make the index's rows of a pack as its table has them; tell whether they were not. *known* is
+    what `rows_of` says of it."""
+    pack = state.pack
+    if pack is None or not state.locations:
+        return False
+    rows = sorted(known[pack], key=lambda location: location.offset)
+    if rows == state.locations:
+        return False
+    marks = [mark for mark in index.damaged() if mark[0] == pack]
+    index.drop_pack(pack)
+    index.add_pack(pack, state.info.object_bytes, state.locations)
+    for _, offset, readable in marks:
+        index.mark_damaged(pack, [offset], readable=readable)
+    return True

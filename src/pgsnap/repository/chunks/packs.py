@@ -1,0 +1,108 @@
+"""Writing packs: frames are collected, made durable as one object, then indexed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from pgsnap.errors import CorruptionError, StoreError
+from pgsnap.format.pack import encode_body
+from pgsnap.limits import PACK_FRAMES_MAX
+from pgsnap.model import Frame, Location, PackId
+from pgsnap.repository.index.index import Index
+from pgsnap.repository.layout import pack_name
+from pgsnap.stores.base import Store
+
+
+class PackWriter:
+    """Fills one pack while the one before is being made durable. Not for several threads.
+
+    Order: the pack is durable, then it is indexed, then `on_indexed` hears of its chunks. Packs are
+    indexed one by one, or when there are *frames_at_once*: adding to a large index takes about as
+    long for many frames as for a few.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        index: Index,
+        pack_bytes: int,
+        on_indexed: Callable[[list[Frame]], None],
+        *,
+        frames_at_once: int = 0,
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._pack_bytes = pack_bytes
+        self._on_indexed = on_indexed
+        self._frames_at_once = frames_at_once
+        self._frames: list[Frame] = []
+        # One block of memory: thousands of small deltas that are held while chunks come and go
+        # between them would keep the memory of those from being used again.
+        self._body = bytearray()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="snap-pack")
+        self._under_way: Future[None] | None = None
+        # Durable, and not indexed yet.
+        self._written: list[tuple[PackId, int, list[Location]]] = []
+        self.stored_bytes = 0
+        # A pack that is written anew may come out as one that was there.
+        self.written: set[PackId] = set()
+
+    def add(self, frame: Frame, data: bytes | memoryview) -> None:
+        """Take a frame. Raises what the writing of an earlier pack raised."""
+        self._frames.append(frame)
+        self._body += data
+        if len(self._body) >= self._pack_bytes or len(self._frames) >= PACK_FRAMES_MAX:
+            self._start()
+
+    def finish(self) -> None:
+        """Return when every frame is durable and indexed."""
+        if self._frames:
+            self._start()
+        self._wait()
+        self._thread.shutdown()
+        self.index_written()
+
+    def abandon(self) -> None:
+        """Give up: what is not durable yet never will be."""
+        self._frames.clear()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._under_way = None
+        # What is durable counts; else it is found when the repository is next opened.
+        with contextlib.suppress(CorruptionError, StoreError):
+            self.index_written()
+
+    def index_written(self) -> None:
+        """Index the packs that are durable. Raises what the writing of a pack raised."""
+        self._wait()
+        written, self._written = self._written, []
+        if written:
+            self._index.add_packs(written)
+            for _, _, locations in written:
+                self._on_indexed([location.frame for location in locations])
+
+    def _start(self) -> None:
+        self._wait()
+        if sum(len(locations) for _, _, locations in self._written) >= self._frames_at_once:
+            self.index_written()
+        frames, self._frames = self._frames, []
+        body, self._body = bytes(self._body), bytearray()
+        self._under_way = self._thread.submit(self._write, frames, body)
+
+    def _wait(self) -> None:
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
+
+    def _write(self, frames: list[Frame], body: bytes) -> None:
+        pack, parts, locations = encode_body(frames, [body])
+        self.written.add(pack)
+        self._store.put(pack_name(pack), parts)
+        size = sum(len(part) for part in parts)
+        self.stored_bytes += size
+        if self._frames_at_once:
+            self._written.append((pack, size, locations))
+        else:
+            self._index.add_pack(pack, size, locations)
+            self._on_indexed(frames)

@@ -1,0 +1,1 @@
+"""The index: SQLite, derived, and where it lies."""

@@ -1,0 +1,150 @@
+"""The connection to the index: opened or made, shared by threads, its errors translated."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pgsnap.errors import CorruptionError, StoreError, StoreFull
+from pgsnap.files.folder import Folder
+from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.repository.index.file import alone_in, check_files, make_private
+from pgsnap.repository.index.migrations import SCHEMA_VERSION, migrate
+
+_BUSY_SECONDS = 60.0
+# How long a thread that was left behind may go on.
+_CLOSE_SECONDS = 10.0
+
+
+class IndexDamaged(CorruptionError):
+    """The index file is no index; it is rebuilt."""
+
+    kind = "index-damaged"
+
+
+class IndexConnection:
+    """One connection to the index, shared by the threads of a process.
+
+    `query` and `transaction` are for the modules of this room that own a table.
+    """
+
+    def __init__(self, path: Path | None, trust: Trust = ONLY_OURS) -> None:
+        """Open the index, or make it; None: in memory. Raises IndexDamaged, StoreError."""
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._path = path
+        self._file_number = 0
+        self._folder = Folder(path.parent, trust) if path is not None else None
+        with contextlib.nullcontext() if path is None else alone_in(path.parent):
+            if self._folder is not None and path is not None:
+                self._file_number = make_private(self._folder, path.name)
+            with index_errors():
+                self._connection = sqlite3.connect(
+                    path or ":memory:", check_same_thread=False, timeout=_BUSY_SECONDS
+                )
+            try:
+                with index_errors():
+                    self._prepare()
+                self._check_files()
+            except IndexDamaged:
+                self._connection.close()
+                self._put_aside()
+                raise
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _prepare(self) -> None:
+        connection = self._connection
+        # The index is derived, so what a power cut takes from it is found again at the next
+        # open; a commit need not wait for the disk twice.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -16000")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise IndexDamaged("the index has a newer schema", detail=f"Version {version}.")
+        if version < SCHEMA_VERSION:
+            migrate(connection)
+
+    def _check_files(self) -> None:
+        """Look once more: SQLite opens its files by their path, and what lies there may have been
+        put in its place meanwhile."""
+        if self._folder is not None and self._path is not None:
+            found = check_files(self._folder, self._path.name)
+            if found is None or found.st_ino != self._file_number:
+                raise StoreError(
+                    "the index cannot be used", detail="Its file was replaced as it was opened."
+                )
+
+    def close(self) -> None:
+        """Close it, unless a thread goes on using it: the process would crash, and its end closes
+        it too."""
+        if not self._lock.acquire(timeout=_CLOSE_SECONDS):
+            return
+        try:
+            self._is_closed = True
+            self._connection.close()
+        finally:
+            self._lock.release()
+
+    def query(self, sql: str, words: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._lock, self.damage_put_aside(), index_errors():
+            return self._opened().execute(sql, words).fetchall()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self.damage_put_aside(), index_errors():
+            connection = self._opened()
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._is_closed:
+            # A command that was interrupted may leave a thread behind, which ends with this.
+            raise StoreError("the index is closed")
+        return self._connection
+
+    @contextlib.contextmanager
+    def damage_put_aside(self) -> Iterator[None]:
+        try:
+            yield
+        except IndexDamaged as error:
+            error.hint = "Run the command again: the index is derived, and is built anew."
+            if self._path is not None:
+                with alone_in(self._path.parent):
+                    self._put_aside()
+            raise
+
+    def _put_aside(self) -> None:
+        """Rename the file, unless another process did so already."""
+        if self._folder is None or self._path is None:
+            return
+        name = self._path.name
+        with contextlib.suppress(OSError):
+            if self._folder.status(name).st_ino == self._file_number:
+                for suffix in ("", "-wal", "-shm"):
+                    with contextlib.suppress(FileNotFoundError):
+                        self._folder.rename(name + suffix, f"{name}.damaged{suffix}")
+
+
+@contextlib.contextmanager
+def index_errors() -> Iterator[None]:
+    """Translate SQLite's errors."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise StoreFull("no space left for the index", detail=f"{error}.") from error
+        if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise IndexDamaged("the index is damaged", detail=f"{error}.") from error
+        raise StoreError("the index cannot be used", detail=f"{error}.") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        # A damaged schema may even break SQLite's own error message.
+        raise IndexDamaged("the index is damaged", detail=f"{error}.") from error

@@ -1,0 +1,285 @@
+"""Every frame that the index knows, as arrays of numbers: 23 bytes a frame and 12 a chunk.
+
+A million chunks as Python objects would take a GB. A chunk is numbered by its place in the order of
+ids; of an id only the first eight bytes are held. Chunks whose ids begin alike (one pair among four
+million chunks has odds of one in two million) are told apart all the same: what a gc takes for one
+chunk, it may delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from pgsnap.errors import CorruptionError
+from pgsnap.model import HASH_BYTES, ChunkId, PackId
+from pgsnap.repository.index.index import Index
+
+Array: TypeAlias = Any
+"""A NumPy array. NumPy is imported late: most commands do without."""
+
+NOBODY = -1
+"""No chunk, or no frame."""
+UNKNOWN = -2
+"""A base that the index does not know."""
+
+FRAME_COST = 170
+"""Bytes that a frame takes beside its own: a row in its pack's table, and one in the index."""
+
+PART = 1 << 18
+"""What is worked on at a time where it takes much more memory than its result."""
+
+_PAGE_ROWS = 20_000
+_PAGE = (
+    'SELECT id, pack_no, "offset", frame_bytes, depth, base, chunk_bytes, kind FROM chunks'
+    ' WHERE (id, pack_no, "offset") > (?, ?, ?) ORDER BY id, pack_no, "offset" LIMIT ?'
+)
+
+
+class FrameTable:
+    """The frames of an index, in the order of chunk, pack and offset.
+
+    Of frame f: `chunk[f]` its chunk's number, `pack[f]` its pack's number in the index,
+    `offset[f]`, `frame_bytes[f]`, `rank[f]` its depth (0 without a base), `base[f]` the number of
+    its base (NOBODY without one, UNKNOWN where the index knows no such chunk), `kind[f]` what its
+    chunk is, `is_sound[f]` whether nothing wrong is known of it. `packs` are the packs by their
+    numbers, with their sizes. Of chunk c: `chunk_bytes[c]`.
+    """
+
+    def __init__(self, index: Index) -> None:
+        import numpy as np
+
+        self._index = index
+        self.packs: dict[int, tuple[PackId, int]] = {
+            number: (pack, size)
+            for number, pack, size in index.query("SELECT pack_no, id, pack_bytes FROM packs")
+        }
+        columns = _Columns(sum(count for (count,) in index.query("SELECT frames FROM packs")))
+        for rows in _pages(index):
+            columns.take(rows)
+        self._ids, self._twins = columns.of["id"].values(), columns.twins
+        self.chunk = columns.of["chunk"].values()
+        self.pack = columns.of["pack"].values()
+        self.offset = columns.of["offset"].values()
+        self.frame_bytes = columns.of["frame_bytes"].values()
+        self.rank = columns.of["rank"].values()
+        self.kind = columns.of["kind"].values()
+        self.chunk_bytes = columns.of["chunk_bytes"].values()
+        self.base = np.full(len(self), NOBODY, np.int32)
+        bases, deltas = columns.of["base"].values(), columns.of["delta"].values()
+        for start in range(0, len(deltas), PART):
+            part = slice(start, start + PART)
+            numbers = self._places(bases[part])
+            numbers[numbers == NOBODY] = UNKNOWN
+            self.base[deltas[part]] = numbers
+        self._tell_twins_apart()
+        self.rank[self.base == NOBODY] = 0
+        known = np.fromiter(self.packs, np.int32, len(self.packs))
+        self.is_sound = np.zeros(len(self), bool)
+        for start in range(0, len(self), PART):
+            part = slice(start, start + PART)
+            self.is_sound[part] = np.isin(self.pack[part], known)
+        self._take_marks()
+
+    def __len__(self) -> int:
+        return len(self.chunk)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are."""
+        return len(self._ids)
+
+    def numbers(self, chunks: Sequence[ChunkId]) -> Array:
+        """Return the numbers of *chunks*, NOBODY where the index knows none."""
+        return self.numbers_of(b"".join(chunks))
+
+    def numbers_of(self, joined: bytes) -> Array:
+        """Like `numbers`, of ids that are joined."""
+        found = self._places(_beginnings(joined))
+        if self._twins:
+            for place in range(len(found)):
+                chunk = joined[place * HASH_BYTES : (place + 1) * HASH_BYTES]
+                found[place] = self._twins.get(chunk, found[place])
+        return found
+
+    def ids(self, numbers: Sequence[int]) -> list[ChunkId]:
+        """Return the ids of chunks."""
+        found = []
+        for number in numbers:
+            begin = int(self._ids[number]).to_bytes(8, "big")
+            rows = self._index.query(
+                "SELECT DISTINCT id FROM chunks WHERE id BETWEEN ? AND ?",
+                (begin, begin + b"\xff" * (HASH_BYTES - 8)),
+            )
+            ids = [row[0] for row in rows]
+            found += [one for one in ids if len(ids) == 1 or self._twins[one] == number]
+        return found
+
+    def nearest(self) -> Array:
+        """Return of each chunk the frame nearest to plain, of equals the first."""
+        import numpy as np
+
+        new = np.ones(len(self), bool)
+        new[1:] = self.chunk[1:] != self.chunk[:-1]
+        order = np.arange(len(self)) if new.all() else np.lexsort((self.rank, self.chunk))
+        return order[new].astype(np.int32)
+
+    def beginnings(self, chosen: Array) -> Array:
+        """Return what `starting_with` takes: how the ids of the *chosen* chunks begin."""
+        return self._ids[chosen]
+
+    def starting_with(self, beginnings: Array) -> Array:
+        """Return which chunks are those of *beginnings*, of another table; where ids begin alike,
+        and one of them is, all of these."""
+        import numpy as np
+
+        found = np.zeros(self.chunks, bool)
+        for start in range(0, len(beginnings), PART):
+            places = self._places(beginnings[start : start + PART])
+            found[places[places != NOBODY]] = True
+        for number in self._twins.values():
+            # The place that was found is that of the first of them.
+            found[number] |= bool(found[np.searchsorted(self._ids, self._ids[number])])
+        return found
+
+    def _places(self, beginnings: Array) -> Array:
+        import numpy as np
+
+        if not len(self._ids):
+            return np.full(len(beginnings), NOBODY, np.int32)
+        places: Array = np.searchsorted(self._ids, beginnings)
+        places[places == len(self._ids)] = 0
+        found = self._ids[places] == beginnings
+        return np.where(found, places, NOBODY).astype(np.int32)
+
+    def _tell_twins_apart(self) -> None:
+        for twin, number in self._twins.items():
+            rows = self._index.query(
+                'SELECT id, pack_no, "offset" FROM chunks WHERE base = ?', (twin,)
+            )
+            for chunk, pack, offset in rows:
+                of = (self.chunk == self.numbers([chunk])[0]) & (self.pack == pack)
+                self.base[of & (self.offset == offset)] = number
+
+    def _take_marks(self) -> None:
+        numbers = {pack: number for number, (pack, _) in self.packs.items()}
+        for pack, offset, _ in self._index.damaged():
+            if pack in numbers:
+                self.is_sound[(self.pack == numbers[pack]) & (self.offset == offset)] = False
+
+
+class _Column:
+    """Numbers that become more: about *size* of them."""
+
+    def __init__(self, kind: str, size: int) -> None:
+        import numpy as np
+
+        # Takes no memory before it is written to; many small arrays would leave gaps behind.
+        self._values = np.empty(size, kind)
+        self._end = 0
+
+    def add(self, values: Array) -> None:
+        import numpy as np
+
+        end = self._end + len(values)
+        if end > len(self._values):
+            more = np.empty(end + end // 4, self._values.dtype)
+            more[: self._end] = self._values[: self._end]
+            self._values = more
+        self._values[self._end : end] = values
+        self._end = end
+
+    def values(self) -> Array:
+        return self._values[: self._end]
+
+
+_KINDS = {
+    # Of each frame.
+    "chunk": "int32",
+    "pack": "int32",
+    "offset": "uint32",
+    "frame_bytes": "uint32",
+    "rank": "uint8",
+    "kind": "uint8",
+    # Of each chunk.
+    "id": "uint64",
+    "chunk_bytes": "uint32",
+    # Of each frame with a base: the base, and which frame it is.
+    "base": "uint64",
+    "delta": "int32",
+}
+
+
+class _Columns:
+    """Rows of the index, collected as columns: about *frames* rows."""
+
+    def __init__(self, frames: int) -> None:
+        self.of = {name: _Column(kind, frames) for name, kind in _KINDS.items()}
+        self._last = b""
+        self._frames = self._chunks = 0
+        self.twins: dict[ChunkId, int] = {}
+
+    def take(self, rows: list[tuple[Any, ...]]) -> None:
+        """Take the next rows of _PAGE. Raises CorruptionError where one cannot be so."""
+        try:
+            self._take(rows)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise CorruptionError(
+                "the index is damaged", detail=f"{error}.", hint="Build it anew: snap reindex"
+            ) from error
+
+    def _take(self, rows: list[tuple[Any, ...]]) -> None:
+        import numpy as np
+
+        ids, packs, offsets, sizes, ranks, bases, plain, kinds = zip(*rows, strict=True)
+        whole = _words((self._last or bytes(HASH_BYTES), *ids))
+        new = (whole[1:] != whole[:-1]).any(axis=1)
+        # The id of zeros is an id too.
+        new[0] |= not self._last
+        numbers = np.cumsum(new) + (self._chunks - 1)
+        for place in np.flatnonzero(new & (whole[1:, 0] == whole[:-1, 0])).tolist():
+            if place or self._last:
+                before = ids[place - 1] if place else self._last
+                self.twins[before] = int(numbers[place]) - 1
+                self.twins[ids[place]] = int(numbers[place])
+        with_base = [place for place, base in enumerate(bases) if base is not None]
+        found = {
+            "chunk": numbers,
+            "pack": np.array(packs, np.int32),
+            "offset": np.array(offsets, np.uint32),
+            "frame_bytes": np.array(sizes, np.uint32),
+            "rank": np.array(ranks, np.uint8),
+            "kind": np.array(kinds, np.uint8),
+            "id": whole[1:, 0][new],
+            "chunk_bytes": np.array(plain, np.uint32)[new],
+            "base": _words([bases[place] for place in with_base])[:, 0],
+            "delta": np.array(with_base, np.int32) + self._frames,
+        }
+        for name, values in found.items():
+            self.of[name].add(values)
+        self._last = ids[-1]
+        self._frames += len(rows)
+        self._chunks += int(new.sum())
+
+
+def _pages(index: Index) -> Iterator[list[tuple[Any, ...]]]:
+    last: tuple[bytes, int, int] = (b"", -1, -1)
+    while rows := index.query(_PAGE, (*last, _PAGE_ROWS)):
+        yield rows
+        last = rows[-1][:3]
+
+
+def _words(ids: Sequence[bytes]) -> Array:
+    """Return each id as four numbers that sort as the id does. Raises TypeError, ValueError."""
+    import numpy as np
+
+    words = np.frombuffer(b"".join(ids), np.dtype(">u8")).astype(np.uint64)
+    return words.reshape(len(ids), HASH_BYTES // 8)
+
+
+def _beginnings(joined: bytes) -> Array:
+    """Return how ids that are joined begin: the first of the numbers of `_words`."""
+    import numpy as np
+
+    words = np.frombuffer(joined, np.dtype(">u8")).reshape(-1, HASH_BYTES // 8)
+    return words[:, 0].astype(np.uint64)

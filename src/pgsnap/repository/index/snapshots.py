@@ -1,0 +1,168 @@
+"""The snapshots in the index: which there are, of which label and server, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+from pgsnap.format.times import to_micros
+from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.repository.index.connection import IndexConnection
+
+_LOOKUP_BATCH = 500
+_VISIBLE = "id NOT IN (SELECT snapshot FROM forgotten)"
+
+SnapshotColumns: TypeAlias = "tuple[bytes, int, str]"
+"""What the index tells of a snapshot beside its manifest: label, time in µs, server."""
+
+
+def label_bytes(label: str) -> bytes:
+    """Return a label as the index keeps it."""
+    return label.encode("utf-8", "surrogateescape")
+
+
+def snapshot_columns(snapshot: Snapshot) -> SnapshotColumns:
+    """Return what the index tells of *snapshot*."""
+    server = snapshot.origin.system_identifier
+    return label_bytes(snapshot.database), to_micros(snapshot.time), server
+
+
+class SnapshotIndex(IndexConnection):
+    """Its tables of snapshots, and of those that vanished."""
+
+    def snapshot_ids(self) -> set[SnapshotId]:
+        return {row[0] for row in self.query("SELECT id FROM snapshots")}
+
+    def add_snapshot(self, snapshot: SnapshotId, found: Snapshot, manifest: bytes) -> None:
+        row = snapshot_columns(found)
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO snapshots (id, database, time_us, server, manifest)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (snapshot, *row, manifest),
+            )
+            connection.execute("DELETE FROM lost_snapshots WHERE id = ?", (snapshot,))
+
+    def snapshot_rows(self) -> Iterator[tuple[SnapshotId, SnapshotColumns, bytes]]:
+        """Yield what the index has of each snapshot: its id, its columns, and its manifest."""
+        last = b""
+        select = "SELECT id, database, time_us, server, manifest FROM snapshots WHERE id > ?"
+        while rows := self.query(f"{select} ORDER BY id LIMIT {_LOOKUP_BATCH}", (last,)):
+            yield from ((row[0], row[1:4], row[4]) for row in rows)
+            last = rows[-1][0]
+
+    def drop_snapshots(self, snapshots: Iterable[SnapshotId], *, lost: bool = False) -> None:
+        """Forget snapshots; where they were *lost*, keep their manifests for `snap repair`."""
+        words = [(snapshot,) for snapshot in snapshots]
+        with self.transaction() as connection:
+            if lost:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO lost_snapshots"
+                    " SELECT id, manifest FROM snapshots WHERE id = ?",
+                    words,
+                )
+            connection.executemany("DELETE FROM snapshots WHERE id = ?", words)
+
+    def manifest(self, snapshot: SnapshotId) -> bytes | None:
+        rows = list(self.query("SELECT manifest FROM snapshots WHERE id = ?", (snapshot,)))
+        return rows[0][0] if rows else None
+
+    def manifests(self, snapshots: Sequence[SnapshotId]) -> dict[SnapshotId, bytes]:
+        """Return the manifests of those of *snapshots* that the index knows."""
+        found: dict[SnapshotId, bytes] = {}
+        for start in range(0, len(snapshots), _LOOKUP_BATCH):
+            batch = snapshots[start : start + _LOOKUP_BATCH]
+            marks = ",".join("?" * len(batch))
+            words = f"SELECT id, manifest FROM snapshots WHERE id IN ({marks})"
+            found.update(self.query(words, batch))
+        return found
+
+    def newest(
+        self,
+        database: str | None,
+        limit: int | None = None,
+        *,
+        servers: Sequence[str] | None = None,
+        also_forgotten: bool = False,
+        until_us: int | None = None,
+    ) -> list[SnapshotId]:
+        """Return snapshots, newest first; of all databases where *database* is None, of all servers
+        where *servers* is None. *until_us*: none that is newer."""
+        where, words = ["true" if also_forgotten else _VISIBLE], list[Any]()
+        if database is not None:
+            where.append("database = ?")
+            words.append(label_bytes(database))
+        if servers is not None:
+            where.append(f"server IN ({','.join('?' * len(servers))})")
+            words += servers
+        if until_us is not None:
+            where.append("time_us <= ?")
+            words.append(until_us)
+        rows = self.query(
+            f"SELECT id FROM snapshots WHERE {' AND '.join(where)}"
+            " ORDER BY time_us DESC, id LIMIT ?",
+            (*words, -1 if limit is None else limit),
+        )
+        return [row[0] for row in rows]
+
+    def servers(
+        self, database: str, until_us: int, *, also_forgotten: bool = False
+    ) -> list[tuple[str, int, bool]]:
+        """Return the servers of a label's snapshots, that of the newest first: each with the time
+        of its newest, and whether that is after *until_us*, which it is only where all are."""
+        where = "true" if also_forgotten else _VISIBLE
+        rows = self.query(
+            "SELECT server, max(time_us), max(CASE WHEN time_us <= ? THEN time_us END)"
+            f" FROM snapshots WHERE database = ? AND {where} GROUP BY server",
+            (until_us, label_bytes(database)),
+        )
+        found = [
+            (server, newest if past is None else past, past is None)
+            for server, newest, past in rows
+        ]
+        return sorted(found, key=lambda row: (not row[2], row[1]), reverse=True)
+
+    def servers_of_some(self, snapshots: Sequence[SnapshotId]) -> dict[SnapshotId, str]:
+        """Return the server of each of *snapshots* that the index knows."""
+        found: dict[SnapshotId, str] = {}
+        for start in range(0, len(snapshots), _LOOKUP_BATCH):
+            batch = snapshots[start : start + _LOOKUP_BATCH]
+            marks = ",".join("?" * len(batch))
+            words = f"SELECT id, server FROM snapshots WHERE id IN ({marks})"
+            found.update(self.query(words, batch))
+        return found
+
+    def servers_of(self, database: str) -> list[tuple[SnapshotId, str]]:
+        """Return the server of each of a label's snapshots."""
+        return [
+            (snapshot, server)
+            for snapshot, server in self.query(
+                "SELECT id, server FROM snapshots WHERE database = ?", (label_bytes(database),)
+            )
+        ]
+
+    def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
+        """Return up to *limit* snapshots whose id in hex begins with *prefix*: those that are
+        visible, or those that are *forgotten*."""
+        which = _VISIBLE.replace("NOT IN", "IN") if forgotten else _VISIBLE
+        rows = self.query(
+            f"SELECT id FROM snapshots WHERE lower(hex(id)) GLOB ? AND {which} ORDER BY id LIMIT ?",
+            (prefix + "*", limit),
+        )
+        return [row[0] for row in rows]
+
+    def databases(self) -> list[str]:
+        rows = self.query(
+            f"SELECT DISTINCT database FROM snapshots WHERE {_VISIBLE} ORDER BY database"
+        )
+        return [row[0].decode("utf-8", "surrogateescape") for row in rows]
+
+    def lost_snapshots(self) -> dict[SnapshotId, bytes]:
+        """Return the manifests of the snapshots that vanished from the store."""
+        return dict(self.query("SELECT id, manifest FROM lost_snapshots"))
+
+    def drop_lost(self, snapshots: Iterable[SnapshotId]) -> None:
+        """Forget snapshots that vanished: nobody wants them back."""
+        with self.transaction() as connection:
+            words = [(snapshot,) for snapshot in snapshots]
+            connection.executemany("DELETE FROM lost_snapshots WHERE id = ?", words)

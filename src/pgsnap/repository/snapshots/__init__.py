@@ -1,0 +1,1 @@
+"""Snapshots: manifests, notes, tags, and which of them belong together."""

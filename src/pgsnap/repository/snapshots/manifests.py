@@ -1,0 +1,40 @@
+"""Manifests as the index has them: many at once, and none that is not what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pgsnap.errors import CorruptionError, UnknownRevision
+from pgsnap.format.manifest import snapshot_id
+from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.model import SnapshotId
+from pgsnap.repository import layout
+from pgsnap.repository.index.index import Index
+from pgsnap.stores.base import Store
+
+_AT_ONCE = 500
+
+
+def known_manifests(
+    index: Index, snapshots: Sequence[SnapshotId]
+) -> Iterator[tuple[SnapshotId, bytes | None]]:
+    """Yield *snapshots*, in their order, each with what the index has as its manifest."""
+    for start in range(0, len(snapshots), _AT_ONCE):
+        some = snapshots[start : start + _AT_ONCE]
+        manifests = index.manifests(some)
+        yield from ((snapshot, manifests.get(snapshot)) for snapshot in some)
+
+
+def sound_manifest(store: Store, snapshot: SnapshotId, data: bytes | None) -> bytes:
+    """Return the manifest of which the index has *data*. Raises UnknownRevision where it has none,
+    CorruptionError where neither it nor the store has it whole."""
+    name = snapshot.hex()[:12]
+    if data is None:
+        raise UnknownRevision(f'no snapshot is named "{name}"')
+    if snapshot_id(data) != snapshot:
+        # The index is damaged, the truth need not be.
+        data = store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
+        if snapshot_id(data) != snapshot:
+            detail = "Its bytes do not hash to its name."
+            raise CorruptionError(f"snapshot {name} is damaged", detail=detail)
+    return data

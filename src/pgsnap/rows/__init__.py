@@ -1,0 +1,1 @@
+"""Rows compared: multisets of the rows of COPY text, in bounded memory."""

@@ -1,0 +1,56 @@
+"""What each new database has from template0 and a snapshot's database had not any more: the schema
+public, the language plpgsql. No dump says that they were dropped."""
+
+from __future__ import annotations
+
+from pgsnap.errors import QueryFailed
+from pgsnap.model import Origin
+from pgsnap.sessions.base import Session
+from pgsnap.targets.checks.preflight import Findings, Me
+
+# Since then the schema belongs to whoever owns the database.
+_PUBLIC_IS_THE_OWNERS = 150000
+_PUBLIC = "the schema public"
+_PLPGSQL = "the language plpgsql"
+_DROPS = {_PUBLIC: "DROP SCHEMA public", _PLPGSQL: "DROP EXTENSION plpgsql"}
+
+
+def dropped_parts(origin: Origin) -> tuple[str, ...]:
+    """Return what the database of *origin* lacked; nothing is known of a file's, and a part of a
+    database says nothing of it."""
+    properties = origin.properties
+    if properties is None or not origin.is_pg_dump or origin.only_schemas:
+        return ()
+    has_plpgsql = any(extension.name == "plpgsql" for extension in properties.extensions)
+    lacks = {_PUBLIC: properties.lacks_public, _PLPGSQL: not has_plpgsql}
+    return tuple(part for part, is_gone in lacks.items() if is_gone)
+
+
+def lacks_plpgsql(origin: Origin) -> bool:
+    """Tell whether the new database of a restore has no plpgsql while it is loaded."""
+    return _PLPGSQL in dropped_parts(origin)
+
+
+def check_template_parts(session: Session, me: Me, origin: Origin) -> Findings:
+    """Tell what comes back although it had been dropped: not everybody may drop it again."""
+    if me.is_superuser:
+        return Findings()
+    owned = {_PUBLIC} if session.server_version_num >= _PUBLIC_IS_THE_OWNERS else set()
+    stay = [part for part in dropped_parts(origin) if part not in owned]
+    return Findings(warnings=tuple(map(_comes_back, stay)))
+
+
+def drop_template_parts(inside: Session, origin: Origin) -> tuple[str, ...]:
+    """Drop in the new database of the session *inside* what that of *origin* lacked. Returns what
+    we may not drop, as warnings."""
+    told = []
+    for part in dropped_parts(origin):
+        try:
+            inside.execute(_DROPS[part])
+        except QueryFailed:
+            told.append(_comes_back(part))
+    return tuple(told)
+
+
+def _comes_back(part: str) -> str:
+    return f"{part} comes back: it had been dropped, which {_DROPS[part]} does again as a superuser"

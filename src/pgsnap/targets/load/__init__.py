@@ -1,0 +1,1 @@
+"""Filling a database: what psql gets, what it says, and what came of it."""

@@ -1,0 +1,186 @@
+"""Counts once more what a database holds at the end of a load, beside what went in.
+
+Statements behind the rows may change them: a materialized view is filled by running its query, an
+index by running its expressions, and their functions may do anything. So every table is counted
+when nothing is left to run, and every sequence is looked at: what moved one is undone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TypeAlias
+
+from pgsnap.errors import QueryFailed, RestoreFailed
+from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.targets.hashed_rows import chosen_anew
+from pgsnap.targets.load.feeder import Expected
+from pgsnap.words import plural, some
+
+Table: TypeAlias = "tuple[str, str]"
+"""Schema and name."""
+
+SequenceValue: TypeAlias = "tuple[int, bool]"
+"""Where a sequence stands, and whether that was given out."""
+
+_BATCH = 200
+_NO_RIGHT = "42501"
+
+
+def check_rows(session: Session, expected: Iterable[Expected]) -> tuple[str, ...]:
+    """Count every table that *expected* names, in the database of *session*.
+
+    Returns what could not be counted, as warnings. Raises RestoreFailed where a table has other
+    rows than it was given.
+    """
+    # A policy would hide rows; so it is an error where one applies to us.
+    session.execute("SET row_security = off")
+    wrong: list[str] = []
+    uncounted: list[str] = []
+    for tables, want in _groups(session, expected):
+        try:
+            got = sum(_count(session, table) for table in tables)
+        except QueryFailed as error:
+            if error.sqlstate != _NO_RIGHT:
+                raise
+            uncounted.append(_shown(tables[0]))
+            continue
+        if got != want:
+            wrong.append(f"{_shown(tables[0])} has {plural(got, 'row')} instead of {want:,}")
+    if wrong:
+        raise RestoreFailed(
+            f"rows changed while the rest of the snapshot was loaded: {some(wrong)}",
+            detail="They went in as they are in the snapshot. What changed them is a function that"
+            " a later definition runs: the query of a materialized view, an index, a constraint.",
+            hint="In the source database let that function write nothing, then commit again. To"
+            " load this snapshot as it is: snap cat REV | psql NEW",
+        )
+    if uncounted:
+        return (f"not counted once more, for want of the right to read: {some(uncounted)}",)
+    return ()
+
+
+def set_back_sequences(session: Session, values: Mapping[str, SequenceValue]) -> tuple[str, ...]:
+    """Set every sequence to its value in *values*, whose names are as the dump writes them, where
+    it stands elsewhere. Returns what was done, and what could not be looked at, as warnings."""
+    moved: list[str] = []
+    stuck: list[str] = []
+    unseen: list[str] = []
+    names = iter(values)
+    while batch := list(islice(names, _BATCH)):
+        rows = session.query(
+            "SELECT v.name, n.nspname, c.relname FROM (VALUES "
+            + ", ".join(f"({literal(name)})" for name in batch)
+            + ") v(name) JOIN pg_catalog.pg_class c ON c.relkind = 'S'"
+            " AND c.oid = pg_catalog.to_regclass(v.name)"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        )
+        tables = {name or "": (schema or "", own or "") for name, schema, own in rows}
+        found, hidden = _where_they_stand(session, tables)
+        unseen += hidden
+        for name, value in found.items():
+            if value == values[name]:
+                continue
+            last, called = values[name]
+            change = f"{name} (from {last} to {value[0]})"
+            try:
+                session.query(f"SELECT pg_catalog.setval({literal(name)}, {last}, {called})")
+            except QueryFailed as error:
+                if error.sqlstate != _NO_RIGHT:
+                    raise
+                stuck.append(change)
+            else:
+                moved.append(change)
+    warnings = []
+    if stuck:
+        warnings.append(
+            "moved while definitions were loaded, and not set back, for want of the right to:"
+            f" {some(stuck)}"
+        )
+    if moved:
+        warnings.append(f"moved while definitions were loaded, and set back: {some(moved)}")
+    if unseen:
+        warnings.append(f"not looked at once more, for want of the right to read: {some(unseen)}")
+    return tuple(warnings)
+
+
+def _groups(
+    session: Session, expected: Iterable[Expected]
+) -> Iterator[tuple[Sequence[Table], int]]:
+    """Yield tables to count together, and the rows that they should have.
+
+    Rows that went in through a partitioned table are in any of its parts. An extension's tables
+    may have rows of its own, and a foreign table's are on another server.
+    """
+    rows = session.query(
+        "SELECT n.nspname, c.relname, c.relkind, r.relname, rn.nspname FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " LEFT JOIN pg_catalog.pg_class r ON r.oid = pg_catalog.pg_partition_root(c.oid)"
+        " LEFT JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace"
+        " WHERE c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d"
+        " WHERE d.deptype = 'e' AND d.objid = c.oid"
+        " AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)"
+    )
+    kinds: dict[Table, str] = {}
+    roots: dict[Table, Table] = {}
+    leaves: dict[Table, list[Table]] = defaultdict(list)
+    for schema, name, kind, root, root_schema in rows:
+        table = (schema or "", name or "")
+        kinds[table] = kind or ""
+        if root is not None:
+            roots[table] = (root_schema or "", root)
+            if kind == "r":
+                leaves[roots[table]].append(table)
+    wanted: dict[Table, int] = defaultdict(int)
+    for each in expected:
+        wanted[each.section.schema, each.section.name] += each.rows
+    through = {roots[table] for table in wanted if kinds.get(table) == "p"}
+    through |= set(chosen_anew(session).values())
+    by_tree: dict[Table, int] = defaultdict(int)
+    for table, count in wanted.items():
+        if roots.get(table) in through:
+            by_tree[roots[table]] += count
+        elif kinds.get(table) == "r":
+            yield [table], count
+    for root_table, count in by_tree.items():
+        if leaves[root_table]:
+            yield leaves[root_table], count
+
+
+def _count(session: Session, table: Table) -> int:
+    ((count,),) = session.query(
+        f"SELECT pg_catalog.count(*) FROM ONLY {ident(table[0])}.{ident(table[1])}"
+    )
+    return int(count or 0)
+
+
+def _where_they_stand(
+    session: Session, tables: Mapping[str, Table]
+) -> tuple[dict[str, SequenceValue], list[str]]:
+    """Return where each of these sequences stands, and which we may not read."""
+    if not tables:
+        return {}, []
+    asked = [
+        f"SELECT {literal(name)}, last_value, is_called FROM {ident(schema)}.{ident(own)}"
+        for name, (schema, own) in tables.items()
+    ]
+    try:
+        rows = session.query(" UNION ALL ".join(asked))
+    except QueryFailed as error:
+        if error.sqlstate != _NO_RIGHT:
+            raise
+        if len(tables) == 1:
+            return {}, list(tables)
+        found: dict[str, SequenceValue] = {}
+        hidden: list[str] = []
+        for name, table in tables.items():
+            value, unseen = _where_they_stand(session, {name: table})
+            found |= value
+            hidden += unseen
+        return found, hidden
+    return {name or "": (int(last or 0), called == "t") for name, last, called in rows}, []
+
+
+def _shown(table: Table) -> str:
+    return f"{table[0]}.{table[1]}"

@@ -1,0 +1,1 @@
+"""What a database has that no dump of it holds: owner, rights, settings."""

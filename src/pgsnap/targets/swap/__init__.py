@@ -1,0 +1,1 @@
+"""Databases made, renamed and dropped: scratch, live and kept."""

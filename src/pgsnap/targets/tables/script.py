@@ -1,0 +1,121 @@
+"""The SQL that makes tables of a snapshot, but for their rows: the same for a restore, and for the
+rehearsal of it that is rolled back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from pgsnap.dump.definitions.rights import Right, as_grantors
+from pgsnap.dump.definitions.table_parts import TableName, TableParts
+from pgsnap.targets.tables.blocks import do
+from pgsnap.targets.tables.rights import note_oids, same_rights, without_default_privileges
+from pgsnap.targets.tables.swap import (
+    no_ties_to_live,
+    opening,
+    renamed,
+    sequence_values_sql,
+    staged_names,
+    staging_schemas,
+)
+
+_GENERATED = re.compile(r" GENERATED ALWAYS AS \(.*\) STORED", re.S)
+_ANY_NAME = r'("(?:[^"]|"")+"|[^\s";]+)'
+_SWITCH = re.compile(
+    rf"ALTER TABLE .* (?:EN|DIS)ABLE (?:ALWAYS |REPLICA )?TRIGGER {_ANY_NAME};", re.S
+)
+_TRIGGER = re.compile(rf"^CREATE (?:CONSTRAINT )?TRIGGER {_ANY_NAME} ", re.M)
+FORGET_DRAWN = "DISCARD SEQUENCES;\n"
+
+
+@dataclass(frozen=True)
+class TableScript:
+    """What is made, in which order. *parts* are those of all tables, *partitions* of those among
+    them that will be partitions of others; *tag* is this restore's own word.
+
+    *rights* are all that the new tables and sequences are to have, *sequences* where those stand.
+    *makes_language*: the database has no PL/pgSQL.
+    """
+
+    parts: Sequence[TableParts]
+    partitions: Sequence[TableParts]
+    rights: Sequence[Right]
+    sequences: Mapping[str, tuple[int, bool]]
+    tag: str
+    makes_language: bool
+
+    @cached_property
+    def staging(self) -> dict[str, str]:
+        """The schema in which each true one's tables are made."""
+        return staging_schemas(self.parts, self.tag)
+
+    @cached_property
+    def names(self) -> dict[TableName, TableName]:
+        """The name in the making of all that has one of its own."""
+        return staged_names(self.parts, self.staging)
+
+    def before_rows(self, settings: str = "") -> Iterator[str]:
+        """Yield the beginning of the transaction, with *settings* for it, up to empty tables."""
+        yield f"BEGIN;\n{settings}"
+        yield opening(self.staging, makes_language=self.makes_language)
+        yield from self._definitions(parts.first for parts in self.parts)
+        yield from self._definitions(parts.before for parts in self.parts)
+        yield without_default_privileges(self.staging.values(), self.tag)
+        yield note_oids(self.staging.values())
+        yield from self._definitions(parts.attach for parts in self.partitions)
+
+    @property
+    def generates(self) -> bool:
+        """Whether values of columns are made anew as rows are loaded."""
+        texts = (text for parts in self.parts for text in parts.before)
+        return any(_GENERATED.search(text) for text in texts)
+
+    def after_rows(self) -> Iterator[str]:
+        """Yield all that the tables have besides their rows, but for foreign keys."""
+        yield sequence_values_sql(dict(self.sequences), self.names)
+        yield from self._definitions(parts.after for parts in self.parts)
+        yield from self._definitions(
+            tuple(filter(self._is_of_trigger_here, parts.with_parent)) for parts in self.partitions
+        )
+        yield from map(as_grantors, self._definitions(parts.rights for parts in self.parts))
+        for parts in self.parts:
+            yield no_ties_to_live(parts.table, self.names[parts.table], self.tag)
+
+    def proof_of_rights(self) -> str:
+        """Return what fails unless the rights are the snapshot's: the last before COMMIT."""
+        return same_rights(self.rights, self.names, self.tag)
+
+    def _is_of_trigger_here(self, text: str) -> bool:
+        """Tell whether a partition has what *text* switches: not a trigger of a table above those
+        that are made."""
+        switch = _SWITCH.match(text)
+        return switch is None or any(
+            made[1] == switch[1]
+            for parts in self.parts
+            for entry in parts.after
+            for made in _TRIGGER.finditer(entry)
+        )
+
+    def _definitions(self, texts: Iterable[tuple[str, ...]]) -> Iterator[str]:
+        for each in texts:
+            yield renamed(each, self.names)
+
+
+def nothing_drawn(tag: str) -> str:
+    """Fail if rows that were loaded since FORGET_DRAWN took a value of a sequence: a column that
+    is generated so has other values than it had."""
+    return do(
+        tag,
+        "DECLARE last bigint;",
+        """BEGIN
+    last := pg_catalog.lastval();
+  EXCEPTION WHEN object_not_in_prerequisite_state THEN
+    last := NULL;
+  END;
+  IF last IS NOT NULL THEN
+    RAISE EXCEPTION 'snap: a generated column draws from a sequence: its values would be others'
+      USING DETAIL = 'They are in no dump.';
+  END IF;""",
+    )

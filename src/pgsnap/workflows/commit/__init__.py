@@ -1,0 +1,1 @@
+"""Commit: from a server or from files."""

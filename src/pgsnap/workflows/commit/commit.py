@@ -1,0 +1,287 @@
+"""Commit: a dump becomes a snapshot, or nothing does."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pgsnap import __version__
+from pgsnap.errors import TablesChanged, UsageError
+from pgsnap.format.sections import SectionTable
+from pgsnap.format.times import to_micros
+from pgsnap.limits import DUMP_ATTEMPTS, MESSAGE_BYTES_MAX
+from pgsnap.model import Origin, SectionKind, Snapshot, SnapshotId, SourceKind
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository import layout
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK, Chains
+from pgsnap.repository.snapshots.tags import tag_exists
+from pgsnap.sources.base import Source, SourceResult
+
+if TYPE_CHECKING:
+    from pgsnap.repository.chunks.ingest import Ingest
+
+# A first snapshot is compared with so many other databases.
+_COMPARED_WITH_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReport:
+    """What a commit did.
+
+    *unchanged*: the contents equal the parent's; *globals_changed*: only roles or tablespaces
+    differ. *recorded* is false where an unchanged database was to be skipped; then *snapshot_id*
+    names the parent. *tags_refused* were taken by another process meanwhile. *other* is the newest
+    snapshot of the label, where that is of another server, and so of another chain; *ahead* is one
+    of this chain that is dated in the future. *is_of_unknown_server*: the label has several chains,
+    and the server did not say which it is.
+    """
+
+    snapshot_id: SnapshotId
+    snapshot: Snapshot
+    recorded: bool
+    unchanged: bool
+    globals_changed: bool
+    tags: tuple[str, ...]
+    tags_refused: tuple[str, ...]
+    stored_bytes: int
+    seconds: float
+    other: Snapshot | None = None
+    ahead: SnapshotId | None = None
+    is_of_unknown_server: bool = False
+
+
+def commit(
+    repo: Repository,
+    source: Source,
+    *,
+    database: str,
+    message: str,
+    tags: Sequence[str] = (),
+    force_tags: bool = False,
+    skip_unchanged: bool = False,
+    at: datetime | None = None,
+    progress: Progress = SILENT,
+) -> CommitReport:
+    """Store what *source* yields as a new snapshot of *database*, a label.
+
+    Nothing is visible to readers until `publish`. *at* dates the snapshot (default: now): its
+    parent is then the newest at or before that time, and contents that a snapshot of that very
+    time has are not recorded again.
+    Raises what the source raises, UsageError, TagExists, StoreError; then nothing was recorded.
+    """
+    started = time.monotonic()
+    began = datetime.now(UTC)
+    tags = tuple(dict.fromkeys(tags))
+    _check(repo, database, message, tags, force_tags=force_tags)
+    moment = at or _after(began, Chains(repo, began).latest_of_all(database), repo)
+    try:
+        origin = source.open()
+        # NumPy takes a while to import: pg_dump is under way meanwhile.
+        from pgsnap.repository.chunks.ingest import Ingest
+
+        repo.catch_up_packs()
+        earlier = _to_compare_with(repo, database, moment)
+        live = origin.kind is SourceKind.POSTGRES
+        ingest = Ingest(repo, earlier, progress, beside_server=live)
+        try:
+            progress.phase(f"commit {database}")
+            sections, result = _read(source, ingest)
+            table = ingest.store_table(sections)
+            ingest.flush()
+        except BaseException:
+            ingest.abandon()
+            raise
+    except BaseException:
+        source.abandon()
+        raise
+    place = _place(repo, database, result.origin, moment, is_dated=at is not None)
+    parent_id, parent = place.parent_id, place.parent
+    root = sections.root()
+    globals_root = sections.outside_root(SectionKind.GLOBALS)
+    sequences_root = sections.outside_root(SectionKind.EXTENSION_SEQUENCES)
+    statistics_root = sections.outside_root(SectionKind.STATISTICS)
+    unchanged = (
+        parent is not None
+        and parent.root == root
+        and parent.extension_sequences_root == sequences_root
+    )
+    globals_changed = parent is not None and parent.globals_root != globals_root
+    seconds = time.monotonic() - started
+    is_twice = at is not None and parent is not None and parent.time == at
+    same = (
+        unchanged
+        and not globals_changed
+        and parent is not None
+        and parent.statistics_root == statistics_root
+        and _same_properties(parent, result.origin)
+    )
+    skip = ((skip_unchanged and not tags) or is_twice) and same
+    if skip and parent is not None and parent_id is not None:
+        return CommitReport(
+            snapshot_id=parent_id,
+            snapshot=parent,
+            recorded=False,
+            unchanged=True,
+            globals_changed=False,
+            tags=(),
+            tags_refused=(),
+            stored_bytes=ingest.stored_bytes,
+            seconds=seconds,
+            ahead=place.ahead,
+        )
+    snapshot = Snapshot(
+        database=database,
+        time=moment,
+        message=message,
+        parent=parent_id,
+        root=root,
+        globals_root=globals_root,
+        sections_recipe=table,
+        section_count=sections.section_count,
+        table_count=sections.table_count,
+        plain_bytes=sections.plain_bytes,
+        rows=sections.rows,
+        stored_bytes=ingest.stored_bytes,
+        duration_ms=round(seconds * 1000),
+        origin=result.origin,
+        volatile=result.volatile,
+        wished_tags=tuple("+" + tag if force_tags else tag for tag in tags),
+        creator=_creator(),
+        extension_sequences_root=sequences_root,
+        statistics_root=statistics_root,
+    )
+    new, given = repo.publish(snapshot)
+    return CommitReport(
+        snapshot_id=new,
+        snapshot=snapshot,
+        recorded=True,
+        unchanged=unchanged,
+        globals_changed=globals_changed,
+        tags=tuple(given),
+        tags_refused=tuple(tag for tag in tags if tag not in given),
+        stored_bytes=ingest.stored_bytes,
+        seconds=time.monotonic() - started,
+        other=place.other,
+        ahead=place.ahead,
+        is_of_unknown_server=place.is_doubtful,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a new snapshot stands: what comes before it, and what is to be told of that."""
+
+    parent_id: SnapshotId | None
+    parent: Snapshot | None
+    other: Snapshot | None
+    ahead: SnapshotId | None
+    is_doubtful: bool
+
+
+def _place(
+    repo: Repository,
+    database: str,
+    origin: Origin,
+    moment: datetime,
+    *,
+    is_dated: bool,
+) -> _Place:
+    """Return the place of a snapshot of *moment* in the chain of its server, which begins with it
+    where there is none."""
+    chains = Chains(repo)
+    own, another = chains.before_commit(database, origin.system_identifier)
+    if own is None and (former := chains.former_name(database)) is not None:
+        # It bears this name since now, and goes on where it was.
+        own = chains.of_server(former, origin.system_identifier)
+    parent_id = ahead = None
+    if own is not None:
+        # Another commit may have begun later and ended sooner: it is newer than this one.
+        parent_id = chains.at_or_before(own, to_micros(moment) - (not is_dated))
+        if not is_dated:
+            ahead = next(filter(chains.is_ahead, chains.snapshots(own, 1)), None)
+            # All are dated in the future: the order in which they were made still holds.
+            parent_id = parent_id or ahead
+    other_id = chains.latest(another) if another is not None else None
+    return _Place(
+        parent_id,
+        repo.snapshot(parent_id) if parent_id is not None else None,
+        repo.snapshot(other_id) if other_id is not None else None,
+        ahead,
+        origin.kind is SourceKind.POSTGRES
+        and not origin.system_identifier
+        and len(chains.of_label(database)) > 1,
+    )
+
+
+def _read(source: Source, ingest: Ingest) -> tuple[SectionTable, SourceResult]:
+    """Store a dump, only if every sign says that it is whole. Raises what the source raises."""
+    for left in reversed(range(DUMP_ATTEMPTS)):
+        sections = ingest.store(source.events())
+        try:
+            return sections, source.finish()
+        except TablesChanged:
+            # Its sections are forgotten; their chunks are what the next dump mostly consists of.
+            if not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _check(
+    repo: Repository, database: str, message: str, tags: Sequence[str], *, force_tags: bool
+) -> None:
+    """Raise before the dump starts what would otherwise be found after it."""
+    layout.check_label(database)
+    if len(message.encode("utf-8", "surrogateescape")) > MESSAGE_BYTES_MAX:
+        raise UsageError(
+            "the message is too long", detail=f"It may have {MESSAGE_BYTES_MAX} bytes."
+        )
+    for tag in tags:
+        layout.check_tag(tag)
+        repo.tags.check_case(database, tag)
+        found = repo.tags.get(database, tag)
+        if found is not None and not force_tags:
+            raise tag_exists(found)
+
+
+def _to_compare_with(repo: Repository, database: str, moment: datetime) -> list[Snapshot]:
+    """Return the snapshots whose chunks new ones may be like, best first: the one before, else any
+    of the label, else the newest of other databases (this one may be a copy of one of them)."""
+    before = repo.index.newest(database, 1, until_us=to_micros(moment))
+    ids = before or repo.newest(database, 1)
+    if not ids:
+        others = [repo.newest(other, 1)[0] for other in repo.databases()]
+        ids = sorted(others, key=lambda other: repo.snapshot(other).time, reverse=True)
+        if (former := Chains(repo).former_name(database)) is not None:
+            ids = [*repo.newest(former, 1), *ids]
+    return [repo.snapshot(snapshot) for snapshot in ids[:_COMPARED_WITH_MAX]]
+
+
+def _same_properties(parent: Snapshot | None, origin: Origin) -> bool:
+    """Tell whether owner, rights, settings and the like, which no dump holds, are as they were."""
+    before = parent.origin.properties if parent is not None else None
+    if before is None or origin.properties is None:
+        return before is origin.properties
+    return replace(before, size_bytes=0) == replace(origin.properties, size_bytes=0)
+
+
+def _after(began: datetime, newest: SnapshotId | None, repo: Repository) -> datetime:
+    """Return the time of a commit: when it began, yet after the *newest* snapshot of that moment,
+    also where the clock was set back a little; else ``latest`` would go on meaning that one. A
+    clock that was far ahead for a while dates no later snapshot."""
+    if newest is None or (time := repo.snapshot(newest).time) > began + CLOCK_SLACK:
+        return began
+    return max(began, time + timedelta(milliseconds=1))
+
+
+def _creator() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()} snap {__version__}"

@@ -1,0 +1,60 @@
+"""The safety snapshot: what a restore or an undo is about to replace, recorded first."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pgsnap.model import SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.server import Server
+from pgsnap.sources.postgres import PostgresSource
+from pgsnap.targets.swap.read_only import ReadOnly
+from pgsnap.workflows.commit.commit import commit
+
+
+def safety_commit(
+    repo: Repository,
+    server: Server,
+    *,
+    label: str,
+    database: str,
+    verb: str,
+    lock_wait_timeout_seconds: float,
+    allow_newer_client: bool = False,
+    read_only: ReadOnly | None = None,
+    progress: Progress = SILENT,
+) -> Callable[[], SnapshotId]:
+    """Return what records *database* under *label*, tagged ``before-<verb>/<time>-<count>``.
+
+    *read_only* is in force only meanwhile, and so is not recorded.
+    """
+
+    def record() -> SnapshotId:
+        source = PostgresSource(
+            server,
+            database=database,
+            lock_wait_timeout_seconds=lock_wait_timeout_seconds,
+            allow_newer_client=allow_newer_client,
+            adjust=read_only.left_out if read_only is not None else None,
+        )
+        report = commit(
+            repo,
+            source,
+            database=label,
+            message=f"before snap {verb}",
+            tags=(_free_tag(repo, label, verb),),
+            progress=progress,
+        )
+        return report.snapshot_id
+
+    return record
+
+
+def _free_tag(repo: Repository, label: str, verb: str) -> str:
+    """Return a tag of this second, with a count of those that were made in it."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = (f"before-{verb}/{stamp}-{count}" for count in itertools.count(1))
+    return next(name for name in names if repo.tags.get(label, name) is None)

@@ -1,0 +1,1 @@
+"""What the text of a snapshot says: tables, rows, roles, foreign SQL."""

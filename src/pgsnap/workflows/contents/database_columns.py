@@ -1,0 +1,57 @@
+"""Columns of the type regdatabase (since 19): they hold a database's OID and print its name.
+
+A restored database takes the name of the live one and not its OID: rows that named the live one go
+on to mean it, and it is the kept one then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pgsnap.dump.definitions.ddl import columns_of_type
+from pgsnap.model import SectionKind, Snapshot
+from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import ident, literal
+from pgsnap.targets.checks.preflight import Findings
+from pgsnap.targets.checks.requirements import source_major
+from pgsnap.targets.naming import kept_name
+
+TYPE = "regdatabase"
+_SINCE = 19
+
+
+def check_database_columns(repo: Repository, snapshot: Snapshot, database: str) -> Findings:
+    """Tell what becomes of rows that name *database*, which is replaced. Raises CorruptionError."""
+    major = source_major(snapshot.origin)
+    if major is None or major < _SINCE or not _is_there(repo, snapshot):
+        return Findings()
+    text = b"".join(_definitions(repo, snapshot))
+    found = columns_of_type(text, snapshot.origin.client_encoding, TYPE)
+    warnings = []
+    for table, columns in found.items():
+        name = ".".join(map(ident, table))
+        for column in sorted(columns):
+            warnings.append(
+                f"rows whose {ident(column)} in {name} names {database} will name the replaced"
+                f" database, and a bare number when that is dropped (type {TYPE}); afterwards run"
+                f" UPDATE {name} SET {ident(column)} = current_database()::text::{TYPE}"
+                f" WHERE starts_with({ident(column)}::text, {literal(kept_name(database, ''))});"
+            )
+    return Findings(warnings=tuple(warnings))
+
+
+def _is_there(repo: Repository, snapshot: Snapshot) -> bool:
+    """Definitions may be as large as a database has tables: they are read whole only where it is
+    worth it."""
+    before = b""
+    for block in _definitions(repo, snapshot):
+        if TYPE.encode() in before + block:
+            return True
+        before = block[-len(TYPE) :]
+    return False
+
+
+def _definitions(repo: Repository, snapshot: Snapshot) -> Iterator[bytes]:
+    names = [s.name for s in repo.sections(snapshot) if s.name.kind is SectionKind.PRE_DATA]
+    return snapshot_stream(repo, snapshot, restrict_key=None, sections=names)

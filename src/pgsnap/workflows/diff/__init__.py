@@ -1,0 +1,1 @@
+"""Diff: two snapshots, or one and a live database."""

@@ -1,0 +1,163 @@
+"""Two versions of a table's rows: chunks that both have are not read, the rows of others are
+compared one by one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeAlias
+
+from pgsnap.limits import CHUNK_BYTES_MIN
+from pgsnap.model import ChunkId, RecipeEntry, Section
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.chunks.recipes import walk
+from pgsnap.repository.chunks.stream import whole_text
+from pgsnap.repository.repository import Repository
+from pgsnap.workflows.diff.recipe_steps import Placed, Step, steps
+
+if TYPE_CHECKING:
+    from pgsnap.rows.difference import RowDifference
+
+BEFORE, AFTER = 0, 1
+
+# Chunks that one row may have been cut into: PostgreSQL's rows end at 1 GiB, their text at 2 GiB.
+_CHUNKS_OF_A_ROW = 2 * 1024**3 // CHUNK_BYTES_MIN
+
+_Marks: TypeAlias = "Iterator[tuple[Step, ChunkId | None, int]]"
+
+
+def chunks_of(repo: Repository, section: Section | None) -> Iterator[RecipeEntry]:
+    """Yield the data chunks of a section, in order."""
+    for segment in section.segments if section is not None else ():
+        yield from walk(segment.recipe, repo.chunks.read)
+
+
+def read_section(repo: Repository, section: Section) -> bytes:
+    """Return a section as a whole: for definitions, not for rows."""
+    entries = chunks_of(repo, section)
+    return whole_text(repo.chunks.read(entry.chunk, entry.plain_bytes) for entry in entries)
+
+
+def read_head(repo: Repository, section: Section) -> bytes:
+    """Return what stands before the rows of a section."""
+    head = b""
+    for entry in chunks_of(repo, section):
+        if len(head) >= section.head_bytes:
+            break
+        head += repo.chunks.read(entry.chunk, entry.plain_bytes)
+    return head[: section.head_bytes]
+
+
+def within_rows(section: Section, offset: int, data: bytes) -> bytes:
+    """Return the part of *data*, at *offset* in its section, that is rows."""
+    first, last = _row_bounds(section, offset, len(data))
+    return data if (first, last) == (0, len(data)) else data[first:last]
+
+
+def _row_bounds(section: Section, offset: int, size: int) -> tuple[int, int]:
+    end = section.plain_bytes - section.tail_bytes
+    return (
+        min(max(section.head_bytes - offset, 0), size),
+        min(max(end - offset, 0), size),
+    )
+
+
+class SectionPair:
+    """Gives *rows* the rows of the two sections that do not lie in chunks of both.
+
+    A row's bytes never come in part: where a chunk that both sides have begins or ends inside a
+    row (of at least the largest chunk size less the least one), it is read too. Either section may
+    be None.
+    """
+
+    def __init__(
+        self,
+        repo: Repository,
+        before: Section | None,
+        after: Section | None,
+        rows: RowDifference,
+        progress: Progress = SILENT,
+    ) -> None:
+        self._repo = repo
+        self._sections = before, after
+        self._rows = rows
+        self._progress = progress
+        # Where a segment ends the chunker starts anew, and its rule below does not hold.
+        is_whole = all(section is None or len(section.segments) == 1 for section in (before, after))
+        self._chunk_bytes_max = repo.config.chunker.max_bytes if is_whole else 0
+        self.read_bytes = 0
+
+    def compare(self) -> None:
+        """Raises CorruptionError."""
+        before, after = self._sections
+        passed: deque[Step] = deque(maxlen=_CHUNKS_OF_A_ROW)
+        in_difference = False
+        for step, data in self._repo.chunks.read_ahead(
+            self._wanted(steps(chunks_of(self._repo, before), chunks_of(self._repo, after))),
+            exact=True,
+        ):
+            if data:
+                if not in_difference:
+                    self._begin(passed, data)
+                    passed.clear()
+                    in_difference = True
+                self._feed(step, data)
+            elif in_difference and (self._rows.is_in_row(BEFORE) or self._rows.is_in_row(AFTER)):
+                self._feed(step, self._read(step))
+            else:
+                in_difference = False
+                passed.append(step)
+
+    def _wanted(self, found: Iterator[Step]) -> _Marks:
+        for step in found:
+            before, after = step.before, step.after
+            if before is not None and after is not None:
+                if self._bounds(BEFORE, before) == self._bounds(AFTER, after):
+                    yield step, None, 0
+                    continue
+                # The same bytes are rows in one and not in the other: never in a pg_dump's text.
+                yield _wanted(Step(before, None), before)
+                yield _wanted(Step(None, after), after)
+            elif (placed := before or after) is not None:
+                yield _wanted(step, placed)
+
+    def _bounds(self, side: int, placed: Placed) -> tuple[int, int]:
+        section = self._sections[side]
+        assert section is not None
+        return _row_bounds(section, placed.offset, placed.entry.plain_bytes)
+
+    def _begin(self, passed: deque[Step], data: bytes) -> None:
+        """Feed the chunks of both sides with which the row begins that *data* goes on with."""
+        begun: list[tuple[Step, bytes]] = []
+        while passed:
+            step = passed[-1]
+            assert step.before is not None
+            end = data.find(b"\n") + 1
+            # The chunker cuts inside a row only where no row ends from its least to its largest
+            # size, so a row end that would have been near enough shows that it cut at one before.
+            if end and step.before.entry.plain_bytes + end <= self._chunk_bytes_max:
+                break
+            data = self._read(step)
+            if data.endswith(b"\n"):
+                break
+            begun.append((passed.pop(), data))
+        for step, text in reversed(begun):
+            self._feed(step, text)
+
+    def _read(self, step: Step) -> bytes:
+        placed = step.before or step.after
+        assert placed is not None
+        return self._repo.chunks.read(placed.entry.chunk)
+
+    def _feed(self, step: Step, data: bytes) -> None:
+        self.read_bytes += len(data)
+        for side, placed in ((BEFORE, step.before), (AFTER, step.after)):
+            section = self._sections[side]
+            if placed is not None and section is not None:
+                self._rows.feed(side, within_rows(section, placed.offset, data))
+        name = next(str(section.name) for section in self._sections if section is not None)
+        self._progress.advance(len(data), name)
+
+
+def _wanted(step: Step, placed: Placed) -> tuple[Step, ChunkId, int]:
+    return step, placed.entry.chunk, placed.entry.plain_bytes

@@ -1,0 +1,127 @@
+"""The tables of two versions: which differ, how, and what they are called."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pgsnap.errors import UsageError
+from pgsnap.model import Section, quote_ident
+from pgsnap.workflows.diff.report import EntryDiff, TableDiff, TableName, Version
+
+if TYPE_CHECKING:
+    from pgsnap.rows.difference import Counts
+
+_NEAREST = 3
+
+
+def differing_tables(before: Version, after: Version) -> Iterator[TableName]:
+    """Yield the tables whose rows are other bytes, in the order of the first side."""
+    old, new = before.tables, after.tables
+    for table in [*old, *(name for name in new if name not in old)]:
+        digests = [sorted(s.digest for s in side.get(table, [])) for side in (old, new)]
+        if digests[0] != digests[1]:
+            yield table
+
+
+def table_diffs(
+    before: Version,
+    after: Version,
+    counted: dict[TableName, Counts],
+    keys: dict[TableName, tuple[str, ...]],
+    entries: list[EntryDiff],
+) -> tuple[list[TableDiff], int]:
+    """Return the tables that differ in any way, most changed rows first, and how many do not."""
+    old, new = before.tables, after.tables
+    redefined = {entry.table for entry in entries if entry.table is not None}
+    bytes_differ = set(differing_tables(before, after))
+    found = [
+        _table(table, old.get(table, []), new.get(table, []), counted, keys, table in redefined)
+        for table in dict.fromkeys([*old, *new])
+        if table in bytes_differ or table in redefined
+    ]
+    found.sort(key=_weight, reverse=True)
+    return found, len(old.keys() | new.keys()) - len(found)
+
+
+def _weight(table: TableDiff) -> tuple[int, int]:
+    rows = (table.removed or 0) + (table.added or 0) + (table.changed or 0)
+    return rows, abs(table.bytes_after - table.bytes_before)
+
+
+def _table(
+    table: TableName,
+    old: list[Section],
+    new: list[Section],
+    counted: dict[TableName, Counts],
+    keys: dict[TableName, tuple[str, ...]],
+    redefined: bool,
+) -> TableDiff:
+    rows_before, rows_after = _rows(old), _rows(new)
+    removed: int | None
+    added: int | None
+    changed: int | None
+    counts = counted.get(table)
+    if counts is not None:
+        removed, added, changed = counts.removed, counts.added, counts.changed
+    elif sorted(s.digest for s in old) == sorted(s.digest for s in new):
+        removed = added = changed = 0
+    elif not old or not new:
+        removed, added, changed = rows_before, rows_after, 0
+    else:
+        removed = added = changed = None
+    return TableDiff(
+        table=table,
+        in_before=bool(old),
+        in_after=bool(new),
+        bytes_before=sum(s.plain_bytes for s in old),
+        bytes_after=sum(s.plain_bytes for s in new),
+        rows_before=rows_before,
+        rows_after=rows_after,
+        removed=removed,
+        added=added,
+        changed=changed,
+        key=keys.get(table, ()),
+        schema_changed=redefined or bool(old) != bool(new),
+    )
+
+
+def _rows(sections: list[Section]) -> int | None:
+    counts = [section.rows for section in sections]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
+def names_of(table: TableName) -> tuple[str, ...]:
+    """Return what a table may be called on the command line."""
+    schema, name = table
+    return (
+        f"{schema}.{name}",
+        f"{quote_ident(schema)}.{quote_ident(name)}",
+        name,
+        quote_ident(name),
+    )
+
+
+def table_named(name: str, before: Version, after: Version) -> TableName:
+    """Return the table that *name* means. Raises UsageError."""
+    tables = list(dict.fromkeys([*before.tables, *after.tables]))
+    for exactly in (slice(0, 2), slice(2, 4)):
+        found = [table for table in tables if name in names_of(table)[exactly]]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(names_of(table)[1] for table in found[:_NEAREST])
+            raise UsageError(
+                f'more than one table is named "{name}"',
+                detail=f"There are {names}.",
+                hint="Name it with its schema: --table SCHEMA.TABLE",
+            )
+    full = [names_of(table)[1] for table in tables]
+    near = difflib.get_close_matches(name, full, _NEAREST, 0.5)
+    near += [word for word in full if word.endswith(f".{name}") and word not in near]
+    raise UsageError(
+        f'neither side has a table "{name}"',
+        detail=f"There are {', '.join(near)}." if near else f"There are {len(full)} others.",
+        hint=f"Did you mean --table {near[0]}?" if near else "See the tables: snap show REV",
+    )

@@ -1,0 +1,1 @@
+"""Drill: a restore that proves a snapshot."""

@@ -1,0 +1,135 @@
+"""The runbook: is it there, and does this version of snap have the commands that it tells people
+to run?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pgsnap.words import plural
+from pgsnap.workflows.drill.report import Outcome, failed, passed, skipped
+
+_TOLD_MAX = 10
+_FENCE = re.compile(r"\s*(```|~~~)")
+_SPAN = re.compile(r"`([^`]+)`")
+# At the beginning of a command: behind a prompt, sudo, a variable's value, or another command.
+_SNAP = re.compile(
+    r"(?:^\s*(?:[$#>] )?|[|;&(]\s*)(?:sudo (?:-\w+ \w+ )*)?(?:\w+=\S+ )*"
+    r"(?:[\w./~-]*/)?(?:pg)?snap(?= |$)"
+)
+_COMMAND_END = re.compile(r"[|;&)<>]")
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What this version of snap understands: each command's options, those of all commands, and
+    which of these take a value."""
+
+    commands: Mapping[str, frozenset[str]]
+    global_options: frozenset[str] = frozenset()
+    with_value: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Runbook:
+    """Where the runbook is. One that snap.toml names *is_required*."""
+
+    path: Path
+    is_required: bool = False
+    grammar: Grammar = field(default_factory=lambda: Grammar({}))
+
+
+def check_runbook(runbook: Runbook) -> Outcome:
+    """Tell whether the runbook is there, and what of it this version does not understand."""
+    name = runbook.path.name
+    try:
+        text = runbook.path.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        if runbook.is_required:
+            return failed(
+                f'there is no "{runbook.path}"',
+                hint='Write it, or correct runbook = "..." in snap.toml.',
+            )
+        return skipped(
+            f'no runbook is named: write "{runbook.path}", or name another one in snap.toml'
+            ' (runbook = "...")'
+        )
+    except OSError as error:
+        return failed(f'"{runbook.path}" cannot be read: {error.strerror}')
+    found = list(commands_in(text))
+    wrong = [
+        f"line {line}: {problem}"
+        for line, words in found
+        if (problem := problem_of(words, runbook.grammar))
+    ]
+    if wrong:
+        first = wrong[0].partition(": ")[2]
+        return failed(
+            f"{name} has {plural(len(wrong), 'command')} that this version has not: {first}",
+            *wrong[:_TOLD_MAX],
+            hint="Correct them; what there is: snap --help",
+        )
+    if not any(words[:1] == ["restore"] for _, words in found):
+        return failed(
+            f"{name} does not say how to restore",
+            hint="Write down the whole command: snap restore ...",
+        )
+    return passed(f"{plural(len(found), 'command')} in {name}, all of this version")
+
+
+def commands_in(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each command of snap in the code of a Markdown text: its line, its words behind
+    ``snap``. Code is what is fenced, indented by four, or between backquotes."""
+    fenced = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if _FENCE.match(line):
+            fenced = not fenced
+            continue
+        is_code = fenced or line.startswith(("    ", "\t"))
+        for code in [line] if is_code else _SPAN.findall(line):
+            for found in _SNAP.finditer(code):
+                words = _words(code[found.end() :])
+                # The program's bare name stands in many a sentence.
+                if words:
+                    yield number, words
+
+
+def _words(rest: str) -> list[str]:
+    """Return the words of a command, up to its end or a comment."""
+    lexer = shlex.shlex(rest, posix=True, punctuation_chars="|;&)<>")
+    lexer.whitespace_split = True
+    words = []
+    try:
+        for word in lexer:
+            if _COMMAND_END.match(word):
+                break
+            words.append(word)
+    except ValueError:
+        # A quote that is closed on another line.
+        return words
+    return words
+
+
+def problem_of(words: list[str], grammar: Grammar) -> str:
+    """Return what is wrong with a command's *words*, "" for one that this version has."""
+    waiting = list(words)
+    command = ""
+    while waiting and not command:
+        word = waiting.pop(0)
+        if not word.startswith("-"):
+            command = word
+        elif word in grammar.with_value and waiting:
+            waiting.pop(0)
+    options = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+    if "--" in words:
+        options = [w for w in options if w in words[: words.index("--")]]
+    if command and command not in grammar.commands:
+        return f"there is no command snap {command}"
+    known = grammar.global_options | grammar.commands.get(command, frozenset())
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        return f"snap {command} has no option {unknown[0]}"
+    return ""

@@ -1,0 +1,127 @@
+"""Do the restored values hold what the original ones do, beyond what they print?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pgsnap.errors import ConnectionFailed, QueryFailed, SnapError
+from pgsnap.model import SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.server import Server
+from pgsnap.sources.properties import read_server
+from pgsnap.targets.checks.exact_values import (
+    Digest,
+    TypedColumn,
+    digests,
+    print_exactly,
+    typed_columns,
+)
+from pgsnap.targets.swap.kept import find_kept
+from pgsnap.words import some
+from pgsnap.workflows.drill.report import Outcome, failed
+from pgsnap.workflows.notes.kept_databases import read_kept_notes
+
+
+@dataclass(frozen=True, slots=True)
+class ValueFindings:
+    """Columns of extensions' types. *rounded*: the restored values are others than the originals,
+    though they print the same. *inexact*: what the live values print does not give them again, byte
+    by byte. *unknown*: nothing is known but what they print."""
+
+    rounded: tuple[TypedColumn, ...] = ()
+    inexact: tuple[TypedColumn, ...] = ()
+    unknown: tuple[TypedColumn, ...] = ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        told = []
+        if self.inexact:
+            told.append(
+                "not proven: values that are not the same, byte by byte, once they are read back"
+                " from what they print; they may print less than they hold:"
+                f" {some([str(column) for column in self.inexact])}"
+            )
+        if self.unknown:
+            told.append(
+                "not proven beyond what they print: values of extensions' types, in"
+                f" {some([str(column) for column in self.unknown])}"
+            )
+        return tuple(told)
+
+    def outcome(self) -> Outcome:
+        """Return the check of the contents where values are *rounded*."""
+        return failed(
+            "values print less than they hold, so no dump has them:"
+            f" {some([str(column) for column in self.rounded])}",
+            *[f"{column}: the restored values are others than the original ones, though both print"
+              " the same" for column in self.rounded],
+            hint="Keep what such values are made of in columns of PostgreSQL's own types"
+            " (docs/extensions.md).",
+        )  # fmt: skip
+
+
+def original_databases(
+    repo: Repository, server: Server, snapshot_id: SnapshotId, live: str
+) -> tuple[str, ...]:
+    """Return the databases of *server* whose values the snapshot's may be compared with: *live*,
+    which goes on, and kept ones that were replaced when they held what the snapshot holds."""
+    found = [live]
+    # More than the live one need not be known.
+    with suppress(SnapError), server.connect(server.maintenance_database()) as session:
+        notes, info = read_kept_notes(repo).swapped, read_server(session)
+        root = repo.snapshot(snapshot_id).root
+        for kept in find_kept(session, notes, info.system_identifier):
+            if kept.safety is None or kept.is_half_dropped:
+                continue
+            with suppress(SnapError):
+                if kept.safety == snapshot_id or repo.snapshot(kept.safety).root == root:
+                    found.append(kept.name)
+    return tuple(found)
+
+
+def compare_values(server: Server, copy: str, originals: Sequence[str]) -> ValueFindings:
+    """Compare the columns of extensions' types in the database *copy* with those of *originals*,
+    the next of which is asked only for what the ones before did not tell. Where all have changed
+    since, or have no binary form, it is asked whether they print all that they hold. Raises
+    ConnectionFailed, QueryFailed."""
+    with server.connect(copy) as session:
+        columns = typed_columns(session)
+        restored = digests(session, columns) if columns else {}
+    rounded: list[TypedColumn] = []
+    exact: dict[TypedColumn, bool] = {}
+    doubtful = columns
+    for name in originals:
+        # Without it nothing is known, which is told.
+        with suppress(ConnectionFailed, QueryFailed):
+            if not doubtful:
+                break
+            with server.connect(name) as session:
+                known = set(typed_columns(session))
+                asked = [column for column in doubtful if column in known]
+                there = digests(session, asked)
+                same = {c for c in asked if _is_same(restored.get(c), there.get(c))}
+                other = [c for c in asked if _is_rounded(restored.get(c), there.get(c))]
+                rounded += other
+                doubtful = [c for c in doubtful if c not in same and c not in other]
+                left = [c for c in doubtful if c in known and c not in exact]
+                exact |= print_exactly(session, left)
+    return ValueFindings(
+        tuple(rounded),
+        tuple(column for column in doubtful if not exact.get(column, True)),
+        tuple(column for column in doubtful if column not in exact),
+    )
+
+
+def _is_same(ours: Digest | None, theirs: Digest | None) -> bool:
+    return ours is not None and ours == theirs
+
+
+def _is_rounded(ours: Digest | None, theirs: Digest | None) -> bool:
+    return (
+        ours is not None
+        and theirs is not None
+        and ours.printed == theirs.printed
+        and ours.held != theirs.held
+    )

@@ -1,0 +1,153 @@
+"""Cat: a snapshot as plain SQL, fit for psql, that cannot pass for whole where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from pgsnap.dump.definitions.statements import without_verifiers
+from pgsnap.dump.lexer import Lexer
+from pgsnap.dump.volatile import fresh_restrict_key
+from pgsnap.errors import CorruptionError, UnknownRevision, UnusableInput
+from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SnapshotId
+from pgsnap.repository.chunks.stream import WITH_SEQUENCES, snapshot_stream, whole_text
+from pgsnap.repository.repository import Repository
+
+# A row, and a statement, that were cut must not count as whole ones: a row with more columns than a
+# table may have, operators with nothing between them and the end.
+_ROWS_SPOILT = b"\t" * 1700 + b"snap: the snapshot is damaged\n\\.\n"
+_STATEMENT_SPOILT = b" ! snap_the_snapshot_is_damaged ! "
+# Text is no number, on any server and in any setting; and the error repeats it. psql passes
+# over a semicolon inside parentheses, but not over a command that it does not know.
+_POISON = (
+    b";\nSELECT CAST('snap: the snapshot is damaged, this output is not whole' AS pg_catalog.int4)"
+    b";\n\\snap_the_snapshot_is_damaged\n"
+)
+
+
+def cat(
+    repo: Repository,
+    snapshot_id: SnapshotId,
+    *,
+    sections: Sequence[str] = (),
+    with_secrets: bool = False,
+    with_extension_sequences: bool = False,
+) -> Iterator[bytes]:
+    """Yield the dump of a snapshot, or of the *sections* named as `snap show` prints them.
+
+    The values of extensions' sequences, which pg_dump does not write, stand in the dump only
+    *with_extension_sequences*.
+
+    Before the first byte it checks that every pack and chunk is there. On damage in mid-stream,
+    also inside a string, it yields a statement that fails, and raises CorruptionError. Password
+    verifiers are masked unless *with_secrets*. Raises UnknownRevision for a section that the
+    snapshot does not have.
+    """
+    snapshot = repo.snapshot(snapshot_id)
+    chosen = _named(list(repo.sections(snapshot)), sections) if sections else None
+    # What is lost elsewhere in the snapshot stands in nobody's way.
+    repo.check_present(snapshot, chosen)
+    watch = _Watch()
+    if chosen is None:
+        stream = snapshot_stream(
+            repo,
+            snapshot,
+            restrict_key=fresh_restrict_key(),
+            also=WITH_SEQUENCES if with_extension_sequences else (),
+            on_section=watch.begins,
+        )
+        return _poisoned(stream, watch)
+    return _poisoned(_sections(repo, snapshot, chosen, watch, with_secrets=with_secrets), watch)
+
+
+class _Watch:
+    """Knows what is open where the output stops: rows, a string, a function's body.
+
+    Rows are not lexed: where they begin and end is known. The other sections go through one lexer,
+    in order, because a setting in the first changes how strings are read in all.
+    """
+
+    def __init__(self) -> None:
+        self._statements: Lexer | None = Lexer()
+        self._lexer: Lexer | None = self._statements
+        self._head_bytes = 0
+
+    def begins(self, section: Section) -> None:
+        is_copy = section.rows is not None
+        self._head_bytes = section.head_bytes if is_copy else 0
+        self._lexer = Lexer() if is_copy else self._statements
+
+    def goes_out(self, block: bytes) -> None:
+        try:
+            if self._lexer is not None:
+                self._lexer.feed(block)
+        except UnusableInput:
+            # Committed by a version whose lexer took it.
+            self._lexer = self._statements = None
+        if self._head_bytes:
+            self._head_bytes -= min(len(block), self._head_bytes)
+            if not self._head_bytes:
+                self._lexer = None
+
+    def poison(self) -> bytes:
+        """Return what makes psql fail here."""
+        lexer = self._lexer
+        if lexer is None:
+            return _ROWS_SPOILT + _POISON
+        try:
+            lexer.finish()
+        except UnusableInput:
+            return _ROWS_SPOILT + _POISON
+        if lexer.inside == "the rows of a table":
+            return _ROWS_SPOILT + _POISON
+        return lexer.closing() + (_STATEMENT_SPOILT if lexer.inside else b"") + _POISON
+
+
+def _sections(
+    repo: Repository,
+    snapshot: Snapshot,
+    chosen: list[SectionName],
+    watch: _Watch,
+    *,
+    with_secrets: bool,
+) -> Iterator[bytes]:
+    """Yield the sections *chosen*; the globals on their own, to be masked."""
+    key = fresh_restrict_key()
+    hidden = [] if with_secrets else [name for name in chosen if name.kind is SectionKind.GLOBALS]
+    shown = [name for name in chosen if name not in hidden]
+    yield from snapshot_stream(
+        repo, snapshot, restrict_key=key, sections=shown, on_section=watch.begins
+    )
+    # Globals are small, and a verifier must not slip through between two blocks.
+    stream = snapshot_stream(
+        repo, snapshot, restrict_key=key, sections=hidden, on_section=watch.begins
+    )
+    # Latin-1 has a character for each byte, and no token ends inside a character of a server's
+    # encoding.
+    yield without_verifiers(whole_text(stream).decode("latin-1")).encode("latin-1")
+
+
+def _named(found: list[Section], words: Sequence[str]) -> list[SectionName]:
+    """Return the sections that *words* name: "pre-data", "data public.orders", "public.orders"."""
+    chosen: list[SectionName] = []
+    for word in words:
+        match = [section.name for section in found if word in _words(section.name)]
+        if not match:
+            raise UnknownRevision(
+                f'the snapshot has no section "{word}"', hint="See its sections: snap show REV"
+            )
+        chosen += match
+    return chosen
+
+
+def _words(name: SectionName) -> tuple[str, str, str]:
+    return str(name), str(name.kind), str(name).partition(" ")[2]
+
+
+def _poisoned(stream: Iterable[bytes], watch: _Watch) -> Iterator[bytes]:
+    try:
+        for block in stream:
+            watch.goes_out(block)
+            yield block
+    except CorruptionError:
+        yield watch.poison()
+        raise

@@ -1,0 +1,73 @@
+"""Export: a snapshot as a file that `gunzip -c … | psql` restores, without snap."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+
+from pgsnap.dump.volatile import fresh_restrict_key
+from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.chunks.stream import WITH_SEQUENCES, snapshot_stream
+from pgsnap.repository.repository import Repository
+from pgsnap.targets.file import check_target, write_file
+from pgsnap.workflows.commit.backup_names import backup_name
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written: *plain_bytes* of dump became *file_bytes* in *path*."""
+
+    snapshot_id: SnapshotId
+    snapshot: Snapshot
+    path: Path
+    plain_bytes: int
+    file_bytes: int
+    seconds: float
+
+
+def export(
+    repo: Repository,
+    snapshot_id: SnapshotId,
+    path: Path,
+    *,
+    zone: tzinfo | None = None,
+    force: bool = False,
+    with_extension_sequences: bool = False,
+    progress: Progress = SILENT,
+) -> ExportReport:
+    """Write the dump of a snapshot to *path*, compressed as its ending says; the file gets the
+    snapshot's time. In a folder it is called after that time, as clocks in *zone* show it.
+
+    Raises UsageError, StoreFull, StoreError, CorruptionError; then there is no new file.
+    """
+    started = time.monotonic()
+    snapshot = repo.snapshot(snapshot_id)
+    if path.is_dir():
+        path = path / backup_name(snapshot.time, zone)
+    check_target(path, force=force)
+    repo.check_present(snapshot)
+    progress.phase("export", snapshot.plain_bytes)
+
+    def told() -> Iterator[bytes]:
+        for block in snapshot_stream(
+            repo,
+            snapshot,
+            restrict_key=fresh_restrict_key(),
+            also=WITH_SEQUENCES if with_extension_sequences else (),
+        ):
+            progress.advance(len(block))
+            yield block
+
+    written = write_file(path, told(), modified=snapshot.time, force=force)
+    return ExportReport(
+        snapshot_id=snapshot_id,
+        snapshot=snapshot,
+        path=written.path,
+        plain_bytes=written.plain_bytes,
+        file_bytes=written.file_bytes,
+        seconds=time.monotonic() - started,
+    )

@@ -1,0 +1,102 @@
+"""Log and show: what snapshots there are, and what is in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from pgsnap.model import Snapshot, SnapshotHead, SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.label_chains import Chains
+from pgsnap.workflows.history.section_costs import SectionCost, section_costs
+from pgsnap.workflows.notes.kept_databases import read_kept_notes
+from pgsnap.workflows.notes.verdicts import Drilled, drilled
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A snapshot, its last drill, None where there was none, and the system identifier of the
+    *server* that it was taken from, empty where that is not known."""
+
+    snapshot_id: SnapshotId
+    snapshot: SnapshotHead
+    tags: tuple[str, ...]
+    drilled: Drilled | None = None
+    server: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEntry:
+    """A replaced database that is kept on a server, as the notes have it: it may be gone.
+
+    *live* is the name that it had; *since* when it was replaced, by *action* ("restore" or
+    "undo"); *size_bytes* what it had then, None where that was not noted. Where its server was
+    asked it may be known as half-dropped."""
+
+    database: str
+    name: str
+    live: str
+    since: datetime
+    action: str
+    size_bytes: int | None
+    is_half_dropped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShowReport:
+    snapshot_id: SnapshotId
+    snapshot: Snapshot
+    tags: tuple[str, ...]
+    sections: tuple[SectionCost, ...]
+    drilled: Drilled | None = None
+
+
+def log(repo: Repository, *, database: str | None, limit: int | None = None) -> list[LogEntry]:
+    """Return snapshots, newest first: of one label, or of all."""
+    tags = repo.tags.by_snapshot(database)
+    drills = drilled(repo)
+    shown = repo.newest(database, limit)
+    servers = repo.index.servers_of_some(shown)
+    return [
+        LogEntry(
+            found, snapshot, tuple(tags.get(found, ())), drills.get(found), servers.get(found, "")
+        )
+        for found, snapshot in repo.heads(shown)
+    ]
+
+
+def last_saved(repo: Repository, label: str, server: str) -> LogEntry | None:
+    """Return the newest snapshot of *label* that was taken from this *server*, None where there is
+    none; where a label is one chain, its newest."""
+    chains = Chains(repo)
+    chain = chains.of_server(label, server)
+    if chain is None and not chains.is_divided(label):
+        chain = next(iter(chains.of_label(label)), None)
+    found = chains.latest(chain) if chain is not None else None
+    return LogEntry(found, repo.snapshot(found), ()) if found is not None else None
+
+
+def kept(
+    repo: Repository,
+    *,
+    database: str | None,
+    half_dropped: Callable[[], Collection[str]] = tuple,
+) -> list[KeptEntry]:
+    """Return the kept databases, the last replaced first: of one label, or of all. Where there are
+    any, *half_dropped* is asked which databases of the server nobody can enter any more."""
+    found = read_kept_notes(repo, database).kept()
+    dead = half_dropped() if found else ()
+    return [
+        KeptEntry(k.label, k.name, k.live, k.since, k.action, k.size_bytes, k.name in dead)
+        for k in found
+    ]
+
+
+def show(repo: Repository, snapshot_id: SnapshotId) -> ShowReport:
+    """Return what is in a snapshot. Raises UnknownRevision, CorruptionError."""
+    snapshot = repo.snapshot(snapshot_id)
+    costs = tuple(section_costs(repo, snapshot))
+    tags = repo.tags.by_snapshot(snapshot.database).get(snapshot_id, ())
+    last = drilled(repo).get(snapshot_id)
+    return ShowReport(snapshot_id, snapshot, tuple(tags), costs, last)

@@ -1,0 +1,1 @@
+"""Notes read: kept databases and verdicts."""

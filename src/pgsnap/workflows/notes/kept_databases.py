@@ -1,0 +1,158 @@
+"""The notes about kept databases: read where one may be damaged, and added where one is no more."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pgsnap.errors import Interrupted, SnapError, TargetRefused
+from pgsnap.model import Note, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.notes import sound_notes
+from pgsnap.sessions.base import Session
+from pgsnap.targets.checks.preflight import look_at
+from pgsnap.targets.checks.subscriptions import drop_subscriptions
+from pgsnap.targets.swap.dropping import drop_replaced
+from pgsnap.targets.swap.held import Sessions
+from pgsnap.targets.swap.kept import (
+    DISCARDED,
+    NEVER_MADE,
+    SWAPPED,
+    KeptDatabase,
+    NotedKept,
+    check_droppable,
+    discarded_note,
+    noted_kept,
+    notes_of_gone,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptNotes:
+    """The notes of kept databases that are whole; *warnings* tell of the others."""
+
+    swapped: tuple[Note, ...]
+    discarded: tuple[Note, ...]
+    warnings: tuple[str, ...]
+
+    def kept(self) -> tuple[NotedKept, ...]:
+        """Return what is kept as far as the notes know, the last replaced first."""
+        return noted_kept(self.swapped, self.discarded)
+
+
+def read_kept_notes(repo: Repository, label: str | None = None) -> KeptNotes:
+    """Return the notes of one label, or of all. Raises StoreError."""
+    damaged: list[str] = []
+
+    def of_kind(kind: str) -> tuple[Note, ...]:
+        found = (note for _, note in sound_notes(repo.store, kind, damaged=damaged))
+        return tuple(note for note in found if label is None or note.database == label)
+
+    swapped, discarded = of_kind(SWAPPED), of_kind(DISCARDED)
+    warnings = tuple(
+        f'note "{name}" is damaged and left out: a kept database may be unknown for it'
+        " (see snap verify)"
+        for name in damaged
+    )
+    return KeptNotes(swapped, discarded, warnings)
+
+
+def note_what_is_gone(repo: Repository, session: Session, system_identifier: str) -> None:
+    """Note the kept databases that this server does not have any more, so that `snap log` shows
+    them no longer. What cannot be noted now is noted another time."""
+    with contextlib.suppress(SnapError):
+        notes = read_kept_notes(repo)
+        for note in notes_of_gone(session, notes.swapped, notes.discarded, system_identifier):
+            repo.add_note(note)
+
+
+def note_if_never_made(repo: Repository, connect: Sessions, swapped: Note | None) -> None:
+    """After a swap that failed: note that what *swapped* announced did not happen, if the server
+    says so."""
+    if swapped is None:
+        return
+    name = str(swapped.body["kept"])
+    with contextlib.suppress(SnapError):
+        with connect() as session:
+            if look_at(session, name) is not None:
+                return
+        note_end(
+            repo, swapped.database, name, str(swapped.body["live"]), swapped.snapshot, NEVER_MADE
+        )
+
+
+def note_end(
+    repo: Repository, label: str, name: str, live: str, snapshot: SnapshotId | None, why: str
+) -> None:
+    """Note that the database *name* is kept no more; *why* as in `discarded_note`."""
+    now = datetime.now(UTC)
+    repo.add_note(discarded_note(label, name, live, now, snapshot=snapshot, why=why))
+
+
+def drop_kept(
+    repo: Repository,
+    connect: Callable[[], Session],
+    open_database: Callable[[str], Session],
+    label: str,
+    kept: Iterable[KeptDatabase],
+    progress: Progress = SILENT,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Drop kept databases and note it. Returns the names that are gone, and why others are not."""
+    gone: list[str] = []
+    stayed: list[str] = []
+    for each in kept:
+        try:
+            with connect() as session:
+                for problem in check_droppable(session, each).problems:
+                    raise TargetRefused(problem.message, detail=problem.detail, hint=problem.hint)
+                drop_one_kept(
+                    repo,
+                    session,
+                    open_database,
+                    label,
+                    each,
+                    watch=connect,
+                    progress=progress,
+                )
+        except Interrupted:
+            raise
+        except SnapError as error:
+            words = f"{each.name} could not be dropped: {error.message}. {error.hint}"
+            stayed.append(words.strip())
+        else:
+            gone.append(each.name)
+    return tuple(gone), tuple(stayed)
+
+
+def drop_one_kept(
+    repo: Repository,
+    session: Session,
+    open_database: Callable[[str], Session],
+    label: str,
+    kept: KeptDatabase,
+    *,
+    watch: Callable[[], Session],
+    progress: Progress = SILENT,
+) -> None:
+    """Drop *kept* and note it. What cannot be noted now is noted another time.
+
+    Raises TargetRefused, QueryFailed, ConnectionFailed, and Interrupted for a signal that came
+    meanwhile, when it is dropped."""
+    try:
+        drop_subscriptions(session, open_database, kept.name, enabled_too=False)
+        drop_replaced(session, kept.name, watch=watch, progress=progress)
+    except KeyboardInterrupt as stop:
+        with watch() as other:
+            if look_at(other, kept.name) is not None:
+                raise
+        _note_dropped(repo, label, kept)
+        raise Interrupted(f"interrupted, but {kept.name} was dropped already") from stop
+    _note_dropped(repo, label, kept)
+
+
+def _note_dropped(repo: Repository, label: str, kept: KeptDatabase) -> None:
+    with contextlib.suppress(SnapError):
+        note_end(repo, label, kept.name, kept.live, kept.snapshot, "dropped")

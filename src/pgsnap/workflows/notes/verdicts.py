@@ -1,0 +1,108 @@
+"""Which snapshots are proven: what the verdicts of drills and of `snap verify --data` say."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pgsnap.model import Note, SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.notes import sound_notes
+
+VERDICT = "verdict"
+SERVER_KEY = "system_identifier"
+"""In the body of a drill's verdict: the server of its snapshot, which may be dropped later."""
+REASON_KEY = "reason"
+"""In the body of a drill's verdict: why it failed."""
+
+# The verdict of a drill lists its checks, so it is never smaller; that of a verify never is as
+# large. `snap log` reads drills only, though each regular verify leaves a note for every snapshot.
+DRILL_NOTE_BYTES_MIN = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """The last drill of a snapshot; *reason* is why it failed, "" where that is not known."""
+
+    time: datetime
+    passed: bool
+    reason: str = ""
+
+
+def drilled(repo: Repository) -> dict[SnapshotId, Drilled]:
+    """Return the last drill of each snapshot that was drilled. Raises StoreError."""
+    found: dict[SnapshotId, Drilled] = {}
+    for _, note in sound_notes(repo.store, VERDICT, bytes_min=DRILL_NOTE_BYTES_MIN):
+        if note.body.get("by") != "drill" or note.snapshot is None:
+            continue
+        before = found.get(note.snapshot)
+        if before is None or before.time < note.time:
+            found[note.snapshot] = as_drilled(note)
+    return found
+
+
+def last_drill(repo: Repository, snapshots: Collection[SnapshotId]) -> Drilled | None:
+    """Return the newest drill of any of *snapshots*. Raises StoreError."""
+    of_these = [one for snapshot, one in drilled(repo).items() if snapshot in snapshots]
+    return max(of_these, key=lambda one: one.time, default=None)
+
+
+def as_drilled(note: Note) -> Drilled:
+    """Return what the verdict of a drill says. Those of the first version have no reason."""
+    reason = note.body.get(REASON_KEY)
+    passed = note.body.get("passed") is True
+    return Drilled(note.time, passed, reason if isinstance(reason, str) and not passed else "")
+
+
+class Proof(enum.IntEnum):
+    """How well a snapshot is proven; more is better."""
+
+    NONE = 0
+    READ = 1
+    """Every byte was read and was right (`snap verify --data`)."""
+    DRILLED = 2
+    """It was restored and compared (`snap drill`)."""
+
+
+def proofs(repo: Repository) -> dict[SnapshotId, Proof]:
+    """Return how each snapshot that has a verdict stands. Raises StoreError."""
+    return judge(note for _, note in sound_notes(repo.store, VERDICT))
+
+
+def judge(notes: Iterable[Note]) -> dict[SnapshotId, Proof]:
+    """Return how each snapshot stands after *notes*, read in the order of their times: a verdict
+    that found something takes back what stood before it."""
+    found: dict[SnapshotId, Proof] = {}
+    for note in sorted(notes, key=lambda note: note.time):
+        if note.snapshot is not None and (proof := _proof(note)) is not None:
+            before = found.get(note.snapshot, Proof.NONE)
+            found[note.snapshot] = max(before, proof) if proof else proof
+    return found
+
+
+def newest_verified(
+    newest_first: Iterable[SnapshotId], proven: dict[SnapshotId, Proof]
+) -> SnapshotId | None:
+    """Return the newest snapshot that passed a drill; where none did, the newest whose bytes were
+    all read and right."""
+    best: SnapshotId | None = None
+    for snapshot in newest_first:
+        proof = proven.get(snapshot, Proof.NONE)
+        if proof is Proof.DRILLED:
+            return snapshot
+        if proof is Proof.READ and best is None:
+            best = snapshot
+    return best
+
+
+def _proof(note: Note) -> Proof | None:
+    """Return what one verdict proves; None where it says nothing of the whole snapshot."""
+    body = note.body
+    if body.get("by") == "drill":
+        return Proof.DRILLED if body.get("passed") is True else Proof.NONE
+    if body.get("findings") != 0:
+        return Proof.NONE
+    # A look that did not read every byte takes nothing back, and proves nothing.
+    return Proof.READ if body.get("data") is True else None

@@ -1,0 +1,1 @@
+"""Restore: the plan, and what it does."""

@@ -1,0 +1,161 @@
+"""What forbids a restore of a database, or should be known before it, besides what the server says
+of itself. Changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.repository.index.place import is_writable
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sessions.half_dropped import CANNOT, drop_command
+from pgsnap.sources.parts import left_out
+from pgsnap.targets.checks.preflight import Findings, LiveDatabase, Problem
+from pgsnap.targets.naming import is_made_of
+from pgsnap.targets.properties.properties import differences, read_applied, refused_settings
+from pgsnap.targets.swap.kept import KeptDatabase, check_droppable, unknown_kept
+from pgsnap.workflows.notes.verdicts import drilled
+
+
+def check_kept(
+    session: Session, kept: tuple[KeptDatabase, ...], live: LiveDatabase, *, discard_old: bool
+) -> Findings:
+    """Tell of databases that are kept already: no third copy is made unasked. One that is
+    half-dropped is no copy, and neither is a half-dropped live one."""
+    warnings: tuple[str, ...] = ()
+    for dead in kept:
+        if dead.is_half_dropped and not discard_old:
+            warnings += (
+                f"the kept database {dead.name} is {CANNOT}; drop it: snap undo --discard, or"
+                f" in psql: {drop_command(dead.name)}",
+            )
+    whole = [database for database in kept if not database.is_half_dropped]
+    if live.is_half_dropped:
+        warnings += (
+            f"the database {live.name} is half-dropped: what is replaced is lost already",
+            *(
+                f"{good.name} is whole, and stays: snap undo --no-safety-snapshot puts it back as"
+                f" {good.live}"
+                for good in whole
+            ),
+        )
+    warnings += tuple(
+        f"the database {name} looks like a kept one, but no note of this repository names it"
+        for name in unknown_kept(session, [database.name for database in kept])
+        if is_made_of(name, live.name)
+    )
+    if not whole or discard_old or live.is_half_dropped:
+        return Findings(warnings=warnings)
+    names = ", ".join(database.name for database in whole)
+    return Findings(
+        (
+            Problem(
+                f"a replaced database is kept already: {names}",
+                detail="With this restore there would be a third copy.",
+                hint="Drop it first (snap undo --discard), or let the restore drop it when it is"
+                " done: --discard-old.",
+            ),
+        ),
+        warnings,
+    )
+
+
+def droppable(
+    session: Session, kept: tuple[KeptDatabase, ...], live: LiveDatabase
+) -> tuple[tuple[KeptDatabase, ...], Findings]:
+    """Return which of *kept* a restore over *live* may drop at its end, and why others stay."""
+    if live.is_half_dropped:
+        return tuple(database for database in kept if database.is_half_dropped), Findings()
+    found: list[KeptDatabase] = []
+    told: list[str] = []
+    for database in kept:
+        problems = check_droppable(session, database).problems
+        told += (f"{database.name} stays: {p.message}. {p.hint}" for p in problems)
+        found += [] if problems else [database]
+    return tuple(found), Findings(warnings=tuple(told))
+
+
+def check_repository(repo: Repository) -> Findings:
+    """Tell whether what is replaced can be noted."""
+    if is_writable(repo.path):
+        return Findings()
+    return Findings(
+        (
+            Problem(
+                f'the repository "{repo.path}" cannot be written',
+                detail="What a restore replaces is noted there, for snap undo to find it.",
+                hint="Make the folder writable, or replace nothing: --to NEW.",
+            ),
+        )
+    )
+
+
+def lost_labels(session: Session, live: LiveDatabase) -> Findings:
+    """Tell of security labels on the database itself, which no snapshot holds."""
+    rows = session.query(
+        "SELECT provider, label FROM pg_catalog.pg_shseclabel"
+        " WHERE classoid = 'pg_catalog.pg_database'::pg_catalog.regclass"
+        f" AND objoid = {live.oid} ORDER BY 1"
+    )
+    return Findings(
+        warnings=tuple(
+            "the database has a security label, which the restored one will not have; afterwards"
+            f" run SECURITY LABEL FOR {ident(provider or '')} ON DATABASE {ident(live.name)} IS"
+            f" {literal(label)};"
+            for provider, label in rows
+        )
+    )
+
+
+def what_goes_back(session: Session, snapshot: Snapshot, live: LiveDatabase) -> Findings:
+    """Tell which of owner, privileges and settings were changed since the snapshot."""
+    if snapshot.origin.properties is None:
+        return Findings()
+    found = read_applied(session, live.name)
+    if live.is_half_dropped:
+        found = replace(found, connection_limit=snapshot.origin.properties.connection_limit)
+    refused = refused_settings(session, snapshot.origin.properties)
+    kept = tuple(s for s in snapshot.origin.properties.settings if s not in refused)
+    changed = differences(replace(snapshot.origin.properties, settings=kept), found)
+    major = session.server_version_num // 10000
+    return Findings(
+        warnings=(
+            *(f"unlike in the snapshot, {text}; this goes back" for text in changed),
+            *(
+                f"the setting {each.name} = {each.value} is left out:"
+                f" PostgreSQL {major} does not take it"
+                for each in refused
+            ),
+        )
+    )
+
+
+def check_whole(snapshot: Snapshot, live: LiveDatabase | None, *, partial: bool) -> Findings:
+    """Tell what a snapshot of a part lacks: it replaces a whole database only where *partial*."""
+    words = left_out(snapshot.origin)
+    if not words:
+        return Findings()
+    if live is None:
+        return Findings(warnings=(f"the snapshot was made without {words}",))
+    if partial:
+        return Findings(warnings=(f"the snapshot was made without {words}: this will be gone",))
+    return Findings(
+        (
+            Problem(
+                f"the snapshot was made without {words}",
+                detail="In the database that it would replace, this would be gone.",
+                hint="Restore it beside (--to NEW), single tables of it (--table), or say that"
+                " this is meant: --partial.",
+            ),
+        )
+    )
+
+
+def check_drilled(repo: Repository, snapshot_id: SnapshotId) -> Findings:
+    """Tell that a drill of the snapshot failed, before it is tried in earnest."""
+    last = drilled(repo).get(snapshot_id)
+    if last is None or last.passed:
+        return Findings()
+    words = f": {last.reason}" if last.reason else ""
+    return Findings(warnings=(f"the last drill of this snapshot failed{words}",))

@@ -1,0 +1,49 @@
+"""Is in the restored database what was sent? Asked once more when nothing is left to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pgsnap.dump.definitions.ddl import sequence_values
+from pgsnap.errors import SnapError
+from pgsnap.model import SectionKind, Snapshot
+from pgsnap.repository.chunks.stream import snapshot_stream, whole_text
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session
+from pgsnap.targets.load.extension_sequences import set_extension_sequences
+from pgsnap.targets.load.feeder import expected_rows
+from pgsnap.targets.load.recount import check_rows, set_back_sequences
+from pgsnap.targets.properties.properties import differences, read_applied
+from pgsnap.workflows.restore.plan import RestorePlan
+from pgsnap.workflows.restore.sections import planned_sections
+
+
+def look_again(
+    repo: Repository, snapshot: Snapshot, plan: RestorePlan, session: Session
+) -> tuple[str, ...]:
+    """Count the tables in *session*'s database, set back sequences that moved, and set those of
+    extensions. Returns warnings. Raises RestoreFailed where a table has other rows than the
+    snapshot."""
+    sections = planned_sections(repo, snapshot, plan)
+    warnings = check_rows(session, expected_rows(sections))
+    names = [s.name for s in sections if s.name.kind is SectionKind.SEQUENCES]
+    text = whole_text(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))
+    warnings += set_back_sequences(session, sequence_values(text, snapshot.origin.client_encoding))
+    return warnings + set_extension_sequences(session, plan.extension_sequences)
+
+
+def read_back(connect: Callable[[], Session], plan: RestorePlan) -> tuple[str, ...]:
+    """Return in what the database's properties differ from those of the snapshot, now that it has
+    its name; a difference is told, not mended."""
+    if plan.properties is None:
+        return ()
+    try:
+        with connect() as session:
+            found = read_applied(session, plan.database)
+    except SnapError as error:
+        return (f"the properties could not be read back: {error.message}",)
+    expected = plan.properties
+    if plan.options.scratch:
+        expected = replace(expected, comment=found.comment, is_template=False, connection_limit=-1)
+    return tuple(differences(expected, found))

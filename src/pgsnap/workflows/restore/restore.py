@@ -1,0 +1,394 @@
+"""Restore: fill a scratch database beside the live one, then let it take the live one's name.
+
+Until the swap commits, the live database is not touched; the swap does all or nothing. So at
+whatever moment a restore fails or is killed, the live database is whole and in service.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import partial
+
+from pgsnap.dump.volatile import fresh_restrict_key
+from pgsnap.errors import Interrupted, QueryFailed, RestoreFailed, SnapError
+from pgsnap.model import Note, Snapshot, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session
+from pgsnap.sessions.server import Server
+from pgsnap.targets.checks.preflight import check_replaceable, look_at, refuse, who_am_i
+from pgsnap.targets.checks.roles import server_roles
+from pgsnap.targets.checks.subscriptions import drop_subscriptions
+from pgsnap.targets.checks.template_parts import drop_template_parts, dropped_parts
+from pgsnap.targets.cleaning import clean_up_whole
+from pgsnap.targets.dumptext import understands_restrict
+from pgsnap.targets.load.analyzing import analyze
+from pgsnap.targets.load.feeder import (
+    PSQL_ARGUMENTS,
+    Feeder,
+    FeedResult,
+    expected_rows,
+    is_load_idle,
+    terminate_sessions,
+)
+from pgsnap.targets.load.help import look_up
+from pgsnap.targets.load.loader import loading_as_stranger
+from pgsnap.targets.naming import application_name, kept_name, new_token, scratch_name
+from pgsnap.targets.properties.properties import PropertyStatement, plain_statements, rehearse
+from pgsnap.targets.swap.dropping import drop_database
+from pgsnap.targets.swap.held import HeldSession
+from pgsnap.targets.swap.kept import SwapNames, swapped_note
+from pgsnap.targets.swap.read_only import read_only_meanwhile
+from pgsnap.targets.swap.scratch import (
+    Scratch,
+    create_scratch,
+    drop_leftovers,
+    drop_loader,
+    still_scratch,
+)
+from pgsnap.targets.swap.swap import Rename, SwapReport, swap_aside
+from pgsnap.workflows.contents.trust import snapshot_to_run
+from pgsnap.workflows.notes.kept_databases import drop_kept, note_if_never_made, note_what_is_gone
+from pgsnap.workflows.restore.added import add_left_out
+from pgsnap.workflows.restore.plan import RestorePlan
+from pgsnap.workflows.restore.recount import look_again, read_back
+from pgsnap.workflows.restore.report import PhaseSeconds, RestoreReport
+from pgsnap.workflows.restore.roles import make_missing_roles
+from pgsnap.workflows.restore.sections import planned_sections
+from pgsnap.workflows.restore.stream import TablesMade, dump_for_psql
+
+
+def restore(
+    repo: Repository,
+    plan: RestorePlan,
+    server: Server,
+    *,
+    safety: Callable[[], SnapshotId] | None = None,
+    aside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    progress: Progress = SILENT,
+) -> RestoreReport:
+    """Do what *plan* says. *safety* records the live database before it is replaced; the swap
+    happens within *aside*, while services are stopped.
+
+    Raises TargetRefused, RestoreFailed, CorruptionError, or what *safety* raises; then the live
+    database is as it was, and the scratch database is gone (or is dropped by the next restore).
+    """
+    plan.check()
+    snapshot = snapshot_to_run(repo, plan.snapshot_id)
+    repo.check_present(snapshot)
+    return _Restore(repo, plan, server, snapshot, aside, progress).run(safety)
+
+
+class _Restore:
+    """One restore under way: what its phases hand to each other."""
+
+    def __init__(
+        self,
+        repo: Repository,
+        plan: RestorePlan,
+        server: Server,
+        snapshot: Snapshot,
+        aside: Callable[[], AbstractContextManager[None]],
+        progress: Progress,
+    ) -> None:
+        self.aside = aside
+        self.repo = repo
+        self.plan = plan
+        self.server = server
+        self.snapshot = snapshot
+        self.safety_id: SnapshotId | None = None
+        self.note: Note | None = None
+        self.progress = progress
+        self.token = new_token()
+        self.clock: dict[str, float] = {"analyze": 0.0}
+        self.warnings: list[str] = []
+        self.is_done = False
+
+    def run(self, safety: Callable[[], SnapshotId] | None) -> RestoreReport:
+        with HeldSession(self._connect) as held:
+            return self._run(held, safety)
+
+    def _run(self, held: HeldSession, safety: Callable[[], SnapshotId] | None) -> RestoreReport:
+        # From before the safety snapshot on, so that it has all that was ever written.
+        with read_only_meanwhile(held.session, self.plan.read_only):
+            with self._timed("safety"):
+                if safety is not None and self.plan.live is not None:
+                    self.progress.phase("safety snapshot")
+                    self.safety_id = safety()
+            try:
+                created, loaded, swapped = self._replace(held)
+            except KeyboardInterrupt as error:
+                if self.is_done:
+                    raise self._interrupted_after() from error
+                raise
+        # From here on the restore is done: what fails now is told, but fails nothing.
+        try:
+            # What needs the database's name first.
+            self.warnings += add_left_out(
+                self.repo, self.snapshot, self.plan, self.server, self.token
+            )
+            told = read_back(self._connect, self.plan)
+            self.warnings += [text for text in told if text not in self.warnings]
+            discarded = self._discard_old()
+        except (KeyboardInterrupt, Interrupted) as error:
+            raise self._interrupted_after() from error
+        return RestoreReport(
+            snapshot_id=self.plan.snapshot_id,
+            database=self.plan.database,
+            kept=kept_name(self.plan.database, self.token) if self.plan.live else None,
+            kept_is_half_dropped=self.plan.live is not None and self.plan.live.is_half_dropped,
+            safety=self.safety_id,
+            rows=loaded.rows,
+            plain_bytes=loaded.plain_bytes,
+            seconds=PhaseSeconds(**self.clock),
+            unreachable_seconds=swapped.unreachable_seconds if self.plan.live else 0.0,
+            created_roles=created,
+            discarded=discarded,
+            warnings=tuple(self.warnings),
+        )
+
+    def _interrupted_after(self) -> Interrupted:
+        done = f"interrupted, but the restore to {self.plan.database} was done already"
+        live = self.plan.live
+        back = live is not None and not live.is_half_dropped
+        return Interrupted(done, hint="To take it back: snap undo" if back else "")
+
+    def _replace(self, held: HeldSession) -> tuple[tuple[str, ...], FeedResult, SwapReport]:
+        """Do it, or leave nothing behind."""
+        try:
+            # This session shows to other restores that the scratch database is in use: until it
+            # is swapped, else another one might take it for a leftover in between.
+            with held.session() as session:
+                self._drop_leftovers(session)
+                self._check_unchanged(session)
+                if self.plan.live is not None:
+                    note_what_is_gone(self.repo, session, self.plan.server.system_identifier)
+                created = make_missing_roles(session, self.plan, self.snapshot.origin.owners)
+                with self._timed("create"):
+                    scratch = self._create(session)
+                    statements = self._rehearse(session, scratch)
+                loaded = self._fill(session, scratch)
+                return created, loaded, self._swap(held, scratch, statements)
+        except QueryFailed as error:
+            clean_up_whole(partial(self._clean_up, held))
+            raise RestoreFailed(
+                f"the restore stopped: {error.message}", detail=error.detail, hint=error.hint
+            ) from error
+        except BaseException:
+            clean_up_whole(partial(self._clean_up, held))
+            raise
+
+    # -- before the load -----------------------------------------------------------------------
+
+    def _drop_leftovers(self, session: Session) -> None:
+        gone, stayed = drop_leftovers(session, self.server.connect, self.progress)
+        for name in gone:
+            self.progress.say(f"dropped what a dead restore left: {name}")
+        self.warnings.extend(f"a leftover could not be dropped: {text}" for text in stayed)
+
+    def _check_unchanged(self, session: Session) -> None:
+        """Raise unless the database to replace is the one that the plan showed, and still free
+        to be replaced."""
+        live = look_at(session, self.plan.database)
+        planned = self.plan.live
+        if (live and live.oid) != (planned and planned.oid):
+            raise RestoreFailed(
+                f"the database {self.plan.database} is not what it was when the plan was made",
+                detail="Somebody made, dropped or renamed it meanwhile. Nothing was changed.",
+                hint="Run the restore again.",
+            )
+        if live is not None:
+            maintenance = self.server.maintenance_database()
+            found = check_replaceable(session, who_am_i(session), live, maintenance)
+            refuse(found.problems, f"the restore to {live.name}")
+
+    def _create(self, session: Session) -> Scratch:
+        self.progress.phase("create")
+        scratch = create_scratch(
+            session,
+            self.plan.database,
+            self.token,
+            self.plan.properties,
+            snapshot=self.plan.snapshot_id.hex(),
+        )
+        if dropped_parts(self.snapshot.origin):
+            with self.server.connect(scratch.name, application_name(self.token)) as inside:
+                stay = drop_template_parts(inside, self.snapshot.origin)
+            self.warnings += [text for text in stay if text not in self.plan.warnings]
+        return scratch
+
+    def _rehearse(self, session: Session, scratch: Scratch) -> tuple[PropertyStatement, ...]:
+        """Try owner, privileges and settings now: an hour later is too late to learn of them."""
+        if self.plan.properties is None:
+            return plain_statements()
+        statements, warnings = rehearse(
+            session, scratch.name, self.plan.properties, server_roles(session)
+        )
+        self.warnings.extend(warnings)
+        return statements
+
+    # -- the load ------------------------------------------------------------------------------
+
+    def _fill(self, session: Session, scratch: Scratch) -> FeedResult:
+        options = self.plan.options
+        if self.snapshot.origin.is_pg_dump or options.as_superuser:
+            loaded = self._load(self.server, session, scratch)
+            # It has event triggers by now, and one on login could refuse us or write.
+            quiet = self.server.without_event_triggers()
+            self._analyze(quiet, scratch)
+            if self.snapshot.origin.is_pg_dump:
+                self._look_again(quiet, scratch)
+            return loaded
+        owner = self.plan.properties.owner if self.plan.properties is not None else ""
+        if owner not in server_roles(session):
+            owner = who_am_i(session).name
+        with loading_as_stranger(self.server, session, scratch, owner) as (stranger, hand_over):
+            loaded = self._load(stranger, session, scratch)
+            self._analyze(stranger, scratch)
+            hand_over()
+        return loaded
+
+    def _load(self, server: Server, session: Session, scratch: Scratch) -> FeedResult:
+        self.progress.phase("load", self.plan.plain_bytes)
+        psql = self.plan.psql or self.server.tool("psql")
+        key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
+        with self._timed("load"):
+            child = server.start_tool(
+                psql,
+                PSQL_ARGUMENTS,
+                database=scratch.name,
+                stdin=True,
+                application_name=application_name(self.token),
+            )
+            try:
+                feeder = Feeder(
+                    child,
+                    restrict_key=key,
+                    expected=expected_rows(planned_sections(self.repo, self.snapshot, self.plan)),
+                    exact=self.snapshot.origin.is_pg_dump,
+                    # A stranger may less than we, and is no superuser on purpose.
+                    facts=(lambda: look_up(server)) if server is self.server else None,
+                    progress=self.progress,
+                )
+                blocks = dump_for_psql(
+                    self.repo,
+                    self.snapshot,
+                    self.plan,
+                    feeder.section_begins,
+                    lambda: self._tables_made(feeder, session, scratch),
+                )
+                return feeder.run(blocks)
+            finally:
+                child.kill()
+
+    def _tables_made(self, feeder: Feeder, session: Session, scratch: Scratch) -> TablesMade:
+        """Return what is to be known of the tables, once psql has made all of them."""
+        feeder.settle(lambda: is_load_idle(session, self.token, scratch.name))
+        with self.server.connect(scratch.name, application_name(self.token)) as inside:
+            return TablesMade.read(inside)
+
+    def _analyze(self, server: Server, scratch: Scratch) -> None:
+        if not self.plan.options.analyze:
+            return
+        self.progress.phase("analyze")
+        ours = application_name(self.token)
+        with self._timed("analyze"), server.connect(scratch.name, ours) as session:
+            self.warnings += analyze(session)
+
+    def _look_again(self, server: Server, scratch: Scratch) -> None:
+        """Nothing is left to run: what is there now is what will be there."""
+        self.progress.phase("count")
+        started = time.monotonic()
+        with server.connect(scratch.name, application_name(self.token)) as session:
+            self.warnings += look_again(self.repo, self.snapshot, self.plan, session)
+        self.clock["load"] += time.monotonic() - started
+
+    # -- the swap ------------------------------------------------------------------------------
+
+    def _swap(
+        self, held: HeldSession, scratch: Scratch, statements: tuple[PropertyStatement, ...]
+    ) -> SwapReport:
+        plan = self.plan
+        names = SwapNames(
+            live=plan.database, kept=kept_name(plan.database, self.token), scratch=scratch.name
+        )
+        renames = [Rename(oid=scratch.oid, old=names.scratch, new=names.live)]
+        self.progress.phase("swap")
+        with self._timed("swap"):
+            with held.session() as session:
+                self._check_unchanged(session)
+            if plan.live is not None:
+                aside = Rename(oid=plan.live.oid, old=names.live, new=names.kept, aside=True)
+                renames.insert(0, aside)
+                # Before the swap: undo must find the kept database after a kill right behind it.
+                self.note = swapped_note(
+                    plan.label,
+                    names,
+                    action="restore",
+                    time=datetime.now(UTC),
+                    snapshot=plan.snapshot_id,
+                    safety=self.safety_id,
+                    system_identifier=plan.server.system_identifier,
+                    host=plan.host,
+                    size_bytes=plan.live.size_bytes,
+                    oid=plan.live.oid,
+                )
+                self.repo.add_note(self.note)
+            sql = [statement.for_database(names.live) for statement in statements]
+            if plan.read_only is not None:
+                # In the same transaction: the replaced database is never left read-only.
+                sql.append(plan.read_only.taken_back(names.kept))
+            if plan.options.scratch:
+                # In the same transaction: a killed drill leaves nothing that is not known again.
+                sql.append(still_scratch(names.live, plan.snapshot_id.hex()))
+            # A copy takes nobody's place: nothing that is connected has to go.
+            stopped = self.aside if plan.live is not None else contextlib.nullcontext
+            report = swap_aside(
+                stopped, self.server, renames, sql, token=self.token, progress=self.progress
+            )
+            self.is_done = True
+            return report
+
+    def _discard_old(self) -> tuple[str, ...]:
+        if not self.plan.options.discard_old:
+            return ()
+        quiet = self.server.without_event_triggers()
+        gone, stayed = drop_kept(
+            self.repo,
+            self._connect,
+            quiet.connect,
+            self.plan.label,
+            self.plan.kept,
+            self.progress,
+        )
+        self.warnings.extend(stayed)
+        return gone
+
+    # -- whatever happens ----------------------------------------------------------------------
+
+    def _connect(self) -> Session:
+        maintenance = self.server.maintenance_database()
+        return self.server.connect(maintenance, application_name(self.token))
+
+    def _clean_up(self, held: HeldSession) -> None:
+        """Drop the scratch database, by a name that nothing but it can have. Where that fails,
+        the next restore does it. After a committed swap there is nothing of that name."""
+        with contextlib.suppress(SnapError), held.session() as session:
+            terminate_sessions(session, self.token)
+            scratch = scratch_name(self.plan.database, self.token)
+            drop_subscriptions(session, self.server.without_event_triggers().connect, scratch)
+            drop_database(session, scratch, watch=self._connect, progress=self.progress)
+            drop_loader(session, self.token)
+        note_if_never_made(self.repo, held.session, self.note)
+
+    @contextlib.contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.clock[phase] = time.monotonic() - started

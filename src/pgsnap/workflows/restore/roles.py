@@ -1,0 +1,36 @@
+"""Makes the roles that a restore needs and that the server lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pgsnap.errors import QueryFailed, RestoreFailed
+from pgsnap.sessions.base import Session
+from pgsnap.targets.checks.preflight import who_am_i
+from pgsnap.targets.checks.roles import creation_order, server_roles
+from pgsnap.workflows.restore.plan import RestorePlan
+
+
+def make_missing_roles(
+    session: Session, plan: RestorePlan, dump_owners: Collection[str]
+) -> tuple[str, ...]:
+    """Make those of *plan* that are still missing, where that is wished; return their names.
+
+    Raises RestoreFailed; then none was made.
+    """
+    if not plan.options.create_roles or not plan.missing_roles:
+        return ()
+    present = server_roles(session)
+    roles = [role for role in plan.missing_roles if role.name not in present]
+    owners = () if who_am_i(session).is_superuser else dump_owners
+    statements = creation_order(roles, owners)
+    try:
+        # One message, so one transaction: all of them or none.
+        session.execute(";\n".join(statements) or "SELECT 1")
+    except QueryFailed as error:
+        raise RestoreFailed(
+            "the missing roles cannot be made",
+            detail=f"{error.message}. {error.detail}".strip(),
+            hint="Make them by hand; snap restore shows the commands in its plan.",
+        ) from error
+    return tuple(role.name for role in roles)

@@ -1,0 +1,1 @@
+"""Restore of single tables, and of rows alone."""

@@ -1,0 +1,183 @@
+"""One transaction through one psql, in the live database: rows of a snapshot, and what goes with
+them. COMMIT is sent only when the last chunk was verified and the server has counted the rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+
+from pgsnap.dump.definitions.table_parts import TableName, quoted, with_names
+from pgsnap.dump.entries import copied_table, decode, encode
+from pgsnap.dump.volatile import fresh_restrict_key
+from pgsnap.errors import CorruptionError, Interrupted, RestoreFailed, SnapError
+from pgsnap.model import Section, SectionKind, SectionName, ServerInfo, Snapshot
+from pgsnap.progress import Progress
+from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.repository import Repository
+from pgsnap.runners.base import Tool
+from pgsnap.sessions.server import Server
+from pgsnap.targets.cleaning import clean_up_whole
+from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
+from pgsnap.targets.load.feeder import (
+    PSQL_ARGUMENTS,
+    Feeder,
+    FeedResult,
+    check_counts,
+    expected_rows,
+    is_load_idle,
+    is_loading,
+    terminate_sessions,
+)
+from pgsnap.targets.load.help import look_up
+from pgsnap.targets.naming import application_name, new_token
+from pgsnap.workflows.contents.table_rows import copied_name
+
+DONE = "interrupted, but the tables were restored already"
+_BACKEND_SECONDS = 10.0
+
+
+class OneTransaction:
+    """What is common to all that change tables of the live database. *sections* are those of the
+    rows that are loaded. What is special stands in `script` and `is_there`."""
+
+    def __init__(
+        self,
+        repo: Repository,
+        snapshot: Snapshot,
+        server: Server,
+        database: str,
+        psql: Tool,
+        info: ServerInfo,
+        sections: Iterable[Section],
+        progress: Progress,
+    ) -> None:
+        self._repo = repo
+        self._snapshot = snapshot
+        self._server = server
+        self._database = database
+        self._psql = psql
+        self._major = info.major
+        self._sections = list(sections)
+        self._progress = progress
+        self._encoding = snapshot.origin.client_encoding
+        self._token = new_token()
+        self._committing = False
+
+    def script(self, feeder: Feeder) -> Iterator[bytes]:
+        """Yield all that psql is to run; COMMIT only after everything was proven."""
+        raise NotImplementedError
+
+    def is_there(self) -> bool:
+        """Tell whether the server committed although its answer was lost."""
+        raise NotImplementedError
+
+    def run(self) -> FeedResult:
+        """Run `script`. Raises RestoreFailed, CorruptionError; then nothing was changed. Raises
+        Interrupted where a signal came and all was done nevertheless."""
+        self._progress.phase("load", sum(section.plain_bytes for section in self._sections))
+        child = self._server.start_tool(
+            self._psql,
+            PSQL_ARGUMENTS,
+            database=self._database,
+            stdin=True,
+            application_name=application_name(self._token),
+        )
+        try:
+            feeder = Feeder(
+                child,
+                restrict_key=fresh_restrict_key()
+                if understands_restrict(self._psql.version_num)
+                else None,
+                expected=expected_rows(self._sections),
+                facts=lambda: look_up(self._server),
+                progress=self._progress,
+            )
+            return feeder.run(self.script(feeder))
+        except RestoreFailed as error:
+            if self._committing and self.is_there():
+                error.detail = (
+                    f"{error.detail} The server had committed by then: the tables are restored."
+                ).strip()
+            raise
+        except KeyboardInterrupt as stop:
+            child.kill()
+            clean_up_whole(self._end_backend)
+            if self._committing and self.is_there():
+                raise Interrupted(DONE) from stop
+            raise
+        finally:
+            child.kill()
+
+    def _preamble(self, feeder: Feeder) -> Iterator[bytes]:
+        preamble = SectionName(SectionKind.PREAMBLE)
+        names = [
+            s.name
+            for s in self._repo.sections(self._snapshot)
+            if s.name.kind is SectionKind.PREAMBLE
+        ]
+        blocks = snapshot_stream(self._repo, self._snapshot, restrict_key=None, sections=names)
+        feeder.section_begins(preamble)
+        yield from without_unknown_sets(blocks, lambda: preamble, self._major)
+        yield b"\n"
+
+    def _rows(
+        self, feeder: Feeder, section: Section, names: Mapping[TableName, TableName]
+    ) -> Iterator[bytes]:
+        """Yield a section of rows, its COPY statement with *names* instead of the dump's."""
+        feeder.section_begins(section.name)
+        head = b""
+        is_head = True
+        for block in snapshot_stream(
+            self._repo, self._snapshot, restrict_key=None, sections=[section.name]
+        ):
+            if is_head:
+                head += block
+                if len(head) < section.head_bytes:
+                    continue
+                yield self._copy(head[: section.head_bytes], section, names)
+                block, is_head = head[section.head_bytes :], False
+            if block:
+                yield block
+
+    def _copy(self, head: bytes, section: Section, names: Mapping[TableName, TableName]) -> bytes:
+        copied = copied_name(section)
+        _, copy, rest = head.rpartition(b"\nCOPY ")
+        statement = copy[1:] + rest
+        if not copy or copied_table(statement, self._encoding) != copied:
+            raise CorruptionError(
+                f"the rows of {quoted(copied)} do not begin with their COPY statement",
+                hint="Look for damage: snap verify --data",
+            )
+        return b"\n" + self._sql(with_names(decode(statement, self._encoding), names))
+
+    def _check_rows(self, feeder: Feeder) -> None:
+        """Return when every row that was sent is in the server's hands and was counted. Raises
+        RestoreFailed."""
+        feeder.settle(self._is_idle)
+        check_counts(expected_rows(self._sections), feeder.counts)
+
+    def _commit(self, feeder: Feeder) -> Iterator[bytes]:
+        feeder.settle(self._is_idle)
+        self._committing = True
+        # The load does not wait for its WAL (feeder.SETTINGS); who is told that it is done may.
+        yield b"SET LOCAL synchronous_commit = on;\nCOMMIT;\n"
+
+    def _sql(self, text: str) -> bytes:
+        return encode(text, self._encoding)
+
+    def _is_idle(self) -> bool:
+        with self._server.connect(self._server.maintenance_database()) as session:
+            return is_load_idle(session, self._token, self._database)
+
+    def _end_backend(self) -> None:
+        """End what psql left on the server, which may wait for the live table's lock, or hold it.
+        Return when it is gone, so that what it did is known."""
+        deadline = time.monotonic() + _BACKEND_SECONDS
+        with (
+            suppress(SnapError),
+            self._server.connect(self._server.maintenance_database()) as session,
+        ):
+            while is_loading(session, self._token) and time.monotonic() < deadline:
+                terminate_sessions(session, self._token)
+                time.sleep(0.02)

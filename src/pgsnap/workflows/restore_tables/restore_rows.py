@@ -1,0 +1,121 @@
+"""Restore of the rows alone of extensions' tables, in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+
+from pgsnap.dump.definitions.table_parts import quoted
+from pgsnap.errors import Interrupted, SnapError
+from pgsnap.model import SectionKind, SectionName, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.server import Server
+from pgsnap.targets.load.feeder import Feeder, FeedResult
+from pgsnap.targets.swap.transactions import transaction_of, was_committed
+from pgsnap.targets.tables.extension_tables import delete_rows, raise_sequence
+from pgsnap.targets.tables.swap import LOCK_SECONDS
+from pgsnap.workflows.contents.trust import snapshot_to_run
+from pgsnap.workflows.restore_tables.one_transaction import DONE, OneTransaction
+from pgsnap.workflows.restore_tables.rows_plan import RowsOfTable, RowsPlan
+
+
+@dataclass(frozen=True, slots=True)
+class RowsReport:
+    """What was done. *seconds* is wall time, without the safety snapshot."""
+
+    snapshot_id: SnapshotId
+    database: str
+    tables: tuple[RowsOfTable, ...]
+    safety: SnapshotId | None
+    rows: int
+    seconds: float
+
+
+def restore_rows(
+    repo: Repository,
+    plan: RowsPlan,
+    server: Server,
+    *,
+    safety: Callable[[], SnapshotId] | None = None,
+    aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    progress: Progress = SILENT,
+) -> RowsReport:
+    """Do what *plan* says, after *safety* recorded the database, within *aside*.
+
+    Raises TargetRefused, RestoreFailed, CorruptionError, or what *safety* and *aside* raise; then
+    the database is as it was. Raises Interrupted when a signal came and all of it was done
+    nevertheless.
+    """
+    plan.check()
+    safety_id: SnapshotId | None = None
+    if safety is not None:
+        progress.phase("safety snapshot")
+        safety_id = safety()
+    started = time.monotonic()
+    loaded: FeedResult | None = None
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(aside())
+            loaded = _Load(repo, plan, server, progress).run()
+    except KeyboardInterrupt as stop:
+        if loaded is not None:
+            raise Interrupted(DONE) from stop
+        raise
+    return RowsReport(
+        snapshot_id=plan.snapshot_id,
+        database=plan.database,
+        tables=plan.tables,
+        safety=safety_id,
+        rows=loaded.rows,
+        seconds=time.monotonic() - started,
+    )
+
+
+class _Load(OneTransaction):
+    """Rows deleted, and others loaded in their place."""
+
+    def __init__(
+        self, repo: Repository, plan: RowsPlan, server: Server, progress: Progress
+    ) -> None:
+        sections = [section for table in plan.tables for section in table.sections]
+        snapshot = snapshot_to_run(repo, plan.snapshot_id)
+        super().__init__(
+            repo, snapshot, server, plan.database, plan.psql, plan.server, sections, progress
+        )
+        self._tables = plan.tables
+        self._transaction: int | None = None
+
+    def script(self, feeder: Feeder) -> Iterator[bytes]:
+        yield from self._preamble(feeder)
+        feeder.section_begins(SectionName(SectionKind.PRE_DATA))
+        names = ", ".join(quoted(table.table) for table in self._tables)
+        yield self._sql(
+            f"BEGIN;\nSET LOCAL lock_timeout = '{LOCK_SECONDS}s';\n"
+            f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE;\n"
+        )
+        # What refers to others goes first, and comes last.
+        for table in reversed(self._tables):
+            yield self._sql(delete_rows(table.table, table.condition))
+        for table in self._tables:
+            for section in table.sections:
+                yield from self._rows(feeder, section, {})
+        feeder.section_begins(SectionName(SectionKind.POST_DATA))
+        for table in self._tables:
+            for name, value, called in table.sequences:
+                yield self._sql(raise_sequence(name, value, called=called))
+        self._check_rows(feeder)
+        with self._server.connect(self._server.maintenance_database()) as session:
+            self._transaction = transaction_of(session, self._token, self._database)
+        yield from self._commit(feeder)
+
+    def is_there(self) -> bool:
+        if self._transaction is None:
+            return False
+        try:
+            with self._server.connect(self._server.maintenance_database()) as session:
+                return was_committed(session, self._transaction)
+        except SnapError:
+            return False

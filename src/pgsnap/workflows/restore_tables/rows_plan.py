@@ -1,0 +1,244 @@
+"""What a restore of the rows alone of extensions' tables would do, and all that forbids it.
+
+Such a table is made by its extension, so its definition is in no dump; its rows are where the
+extension marks it as its configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pgsnap.dump.definitions.ddl import sequence_values
+from pgsnap.dump.definitions.table_parts import TableName, quoted
+from pgsnap.model import Section, SectionKind, ServerInfo, Snapshot, SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.label_chains import Chains
+from pgsnap.runners.base import Tool
+from pgsnap.sessions.base import Session, ident
+from pgsnap.sessions.server import Server
+from pgsnap.sources.properties import read_server
+from pgsnap.targets.checks.connections import check_table_connections
+from pgsnap.targets.checks.preflight import Findings, Me, Problem, refuse, who_am_i
+from pgsnap.targets.tables.extension_tables import (
+    configuration_of,
+    count_rows,
+    may_write,
+    referrers_of,
+    sequences_of,
+)
+from pgsnap.targets.tables.live import LiveTable, look_at_table
+from pgsnap.workflows.contents.table_names import section_text, shown
+from pgsnap.workflows.contents.table_rows import rows_by_table
+from pgsnap.workflows.contents.trust import snapshot_to_run
+from pgsnap.workflows.restore.plan import own_label, target_database
+from pgsnap.workflows.restore.server_checks import another_server, check_chain
+from pgsnap.workflows.restore_tables.checks import check_snapshot
+from pgsnap.workflows.restore_tables.needs import check_read_only_default
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOptions:
+    """What the user chose."""
+
+    tables: tuple[TableName, ...]
+    allow_newer_client: bool = False
+    from_server: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOfTable:
+    """A table of *extension*: its rows on which *condition* holds are replaced by those in
+    *sections*. *sequences* are raised to where the snapshot has them: name as SQL, value, and
+    whether that was given out."""
+
+    table: TableName
+    extension: str
+    condition: str
+    rows_before: int
+    sections: tuple[Section, ...]
+    sequences: tuple[tuple[str, int, bool], ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(section.rows or 0 for section in self.sections)
+
+    @property
+    def plain_bytes(self) -> int:
+        return sum(section.plain_bytes for section in self.sections)
+
+
+@dataclass(frozen=True, slots=True)
+class RowsPlan:
+    """What is going to happen, for a human to read and agree to. *tables* stand as in the dump:
+    those that others refer to first."""
+
+    snapshot_id: SnapshotId
+    label: str
+    host: str
+    database: str
+    server: ServerInfo
+    tables: tuple[RowsOfTable, ...]
+    warnings: tuple[str, ...]
+    refusals: tuple[Problem, ...]
+    psql: Tool
+
+    def check(self) -> None:
+        """Raise TargetRefused with every reason that forbids this restore."""
+        refuse(self.refusals, f"the restore of rows to {self.database}")
+
+
+def plan_rows(
+    repo: Repository, snapshot_id: SnapshotId, server: Server, options: RowsOptions
+) -> RowsPlan:
+    """Look at the snapshot and the server and tell what a restore of rows would do. Changes
+    nothing.
+
+    Raises UsageError, ToolMissing, ToolVersion, ConnectionFailed. All else that forbids it is in
+    the plan's refusals.
+    """
+    snapshot = snapshot_to_run(repo, snapshot_id)
+    renamed_to = Chains(repo).renamed_to(snapshot.database)
+    database = target_database(snapshot, server.endpoint, None, renamed_to)
+    sections = rows_by_table(repo, snapshot)
+    values = sequence_values(
+        section_text(repo, snapshot, SectionKind.SEQUENCES), snapshot.origin.client_encoding
+    )
+    with server.connect(database) as session:
+        psql = server.tool("psql", allow_newer=options.allow_newer_client)
+        me = who_am_i(session)
+        info = read_server(session)
+        findings = check_snapshot(session, snapshot)
+        findings += Findings(tuple(check_read_only_default(session, me, database)))
+        findings += check_table_connections(session, me, database)
+        live = {name: look_at_table(session, name) for name in options.tables}
+        tables = []
+        for name in (name for name in sections if name in live):
+            tables += _rows(session, live[name], sections[name], values)
+        findings += _forbidden(session, me, snapshot, live, sections)
+        findings += another_server(snapshot, server.endpoint.display(), info)
+        findings += check_chain(
+            repo, snapshot, database, info, from_server=options.from_server, is_empty=lambda: False
+        )
+    return RowsPlan(
+        snapshot_id=snapshot_id,
+        label=own_label(snapshot, database, renamed_to),
+        host=server.endpoint.display(),
+        database=database,
+        server=info,
+        tables=tuple(tables),
+        warnings=findings.warnings,
+        refusals=findings.problems,
+        psql=psql,
+    )
+
+
+def _rows(
+    session: Session,
+    live: LiveTable | None,
+    sections: Sequence[Section],
+    values: Mapping[str, tuple[int, bool]],
+) -> list[RowsOfTable]:
+    """Return what becomes of one table; nothing where it is no extension's configuration."""
+    condition = configuration_of(session, live) if live is not None and live.extension else None
+    if live is None or condition is None:
+        return []
+    later = [
+        (sequence.name, *values[sequence.name])
+        for sequence in sequences_of(session, live)
+        if sequence.name in values and sequence.last_value < values[sequence.name][0]
+    ]
+    return [
+        RowsOfTable(
+            table=live.name,
+            extension=live.extension,
+            condition=condition,
+            rows_before=count_rows(session, live.name, condition),
+            sections=tuple(sections),
+            sequences=tuple(later),
+        )
+    ]
+
+
+def _forbidden(
+    session: Session,
+    me: Me,
+    snapshot: Snapshot,
+    live: Mapping[TableName, LiveTable | None],
+    sections: Mapping[TableName, Sequence[Section]],
+) -> Findings:
+    oids = [table.oid for table in live.values() if table is not None]
+    problems = []
+    for name, table in live.items():
+        if table is None:
+            problems.append(_not_there(snapshot, name))
+        elif not table.extension:
+            problems.append(
+                Problem(
+                    f"{shown(name)} belongs to no extension, and --data-only is about those",
+                    hint="Leave --data-only out: the table comes back with its definition.",
+                )
+            )
+        elif (why := _without_rows(session, table, sections.get(name))) is not None:
+            problems.append(why)
+        else:
+            problems += _tied(session, me, table, oids)
+    return Findings(tuple(problems))
+
+
+def _not_there(snapshot: Snapshot, name: TableName) -> Problem:
+    properties = snapshot.origin.properties
+    had = ", ".join(e.name for e in properties.extensions) if properties is not None else ""
+    return Problem(
+        f"the database has no table {shown(name)}",
+        detail="Only an extension makes such a table."
+        + (f" The snapshot has the extensions {had}." if had else ""),
+        hint="Make its extension (CREATE EXTENSION), then restore the rows.",
+    )
+
+
+def _without_rows(
+    session: Session, table: LiveTable, sections: Sequence[Section] | None
+) -> Problem | None:
+    name = shown(table.name)
+    if configuration_of(session, table) is None:
+        return Problem(
+            f"the extension {table.extension} does not mark {name} as its configuration",
+            detail="So its rows are in no dump.",
+            hint="Nothing of it can be restored.",
+        )
+    if sections is None:
+        return Problem(
+            f"the snapshot has no rows of {name}",
+            detail="Either it was made without them, or by a version of the extension that did not"
+            " mark the table as its configuration.",
+            hint="Look for one that has them: snap show REV",
+        )
+    if any(section.rows is None for section in sections):
+        return Problem(
+            f"the rows of {name} are not written as COPY, so they cannot be counted",
+            hint="Take them from the dump by hand: snap cat REV",
+        )
+    return None
+
+
+def _tied(session: Session, me: Me, table: LiveTable, oids: Collection[int]) -> list[Problem]:
+    found = []
+    if not may_write(session, table):
+        found.append(
+            Problem(
+                f"the role {me.name} may not replace rows of {shown(table.name)}",
+                hint=f"As its owner: GRANT DELETE, INSERT ON {quoted(table.name)} TO"
+                f" {ident(me.name)};",
+            )
+        )
+    if referrers := referrers_of(session, table, oids):
+        found.append(
+            Problem(
+                f"foreign keys refer to {shown(table.name)}: from {', '.join(referrers)}",
+                detail="Its rows are deleted before the others come: these keys would hold them, or"
+                " delete rows with them.",
+                hint="Name these tables too, with --table.",
+            )
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Retention: which snapshots stay, which are forgotten, what is collected."""

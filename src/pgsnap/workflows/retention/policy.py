@@ -1,0 +1,346 @@
+"""Retention: which snapshots a policy keeps, and why. It decides and never writes.
+
+The rules are those of restic, borg and kopia: *last* keeps the newest N; a period (hour, day, ISO
+week, month, year) is stood for by its newest snapshot, and the newest N periods that have one are
+kept; *within* keeps what is younger than a time. A snapshot stays when any rule keeps it. Each
+chain (the snapshots of a label from one server) is judged on its own. Periods are those of one
+time zone, by default of this machine, of the snapshots' own times.
+
+Beyond the rules, nothing ever drops a chain's newest snapshot or its newest verified one, what a
+restore that can still be undone is about, or what a tag protects. Safety snapshots fill no place of
+a rule: they stay 30 days. Snapshots dated in the future fill no place either, or a wrong clock
+would push out all others: as many of the newest of them stay as the policy keeps at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from fnmatch import fnmatchcase
+
+from pgsnap.errors import UsageError
+from pgsnap.model import SnapshotHead, SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK, Chain, Chains, LatestOf
+from pgsnap.repository.snapshots.tags import SAFETY_TAGS
+from pgsnap.workflows.notes.kept_databases import read_kept_notes
+from pgsnap.workflows.notes.verdicts import newest_verified, proofs
+
+SAFETY_DAYS = 30
+RETIRE_AFTER = timedelta(days=90)
+"""How long a chain counts that has no new snapshots, beside one of the same label that has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is kept: numbers of snapshots (0: the rule is not there), a time, globs of tags.
+
+    With *tags* only matching tags protect their snapshots; without, every tag does. The newest of
+    a chain that is out of use for *retire_after* is protected no more.
+    """
+
+    last: int = 0
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+    within: timedelta | None = None
+    tags: tuple[str, ...] = ()
+    retire_after: timedelta = RETIRE_AFTER
+
+    def check(self) -> None:
+        """Raise UsageError where the policy keeps nothing, or asks for less than nothing."""
+        if (
+            any(count < 0 for _, count in self.counts())
+            or (self.within or timedelta()) < timedelta()
+        ):
+            raise UsageError("a retention policy cannot keep less than nothing")
+        if not self.most and not self.within and not self.tags:
+            raise UsageError("the retention policy keeps nothing", hint=_KEEP_HINT)
+
+    @property
+    def most(self) -> int:
+        """How many snapshots of a label its counting rules keep at most."""
+        return sum(count for _, count in self.counts())
+
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        return (
+            ("last", self.last),
+            ("hourly", self.hourly),
+            ("daily", self.daily),
+            ("weekly", self.weekly),
+            ("monthly", self.monthly),
+            ("yearly", self.yearly),
+        )
+
+    def words(self) -> str:
+        """Return the policy as people read it: ``last 7, within 30d, tag pre-*``."""
+        found = [f"{name} {count}" for name, count in self.counts() if count]
+        found += [f"within {span(self.within)}"] if self.within else []
+        return ", ".join([*found, *(f"tag {glob}" for glob in self.tags)])
+
+
+_KEEP_HINT = "Say what to keep: --keep-last 7, or last = 7 in [retention] of snap.toml."
+
+DEFAULT_POLICY = Policy(last=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a snapshot is kept, and every reason for it."""
+
+    snapshot_id: SnapshotId
+    snapshot: SnapshotHead
+    keep: bool
+    reasons: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+
+
+def decide(
+    repo: Repository, policy: Policy, now: datetime, *, zone: tzinfo | None = None
+) -> list[Decision]:
+    """Return a decision for each snapshot that is not forgotten: by label, the newest first.
+
+    *now* is aware; *zone* is where days begin and end, None for this machine's own. Raises
+    UsageError where the policy keeps nothing, CorruptionError where a tag or manifest that counts
+    is damaged.
+    """
+    policy.check()
+    tags = repo.tags.by_snapshot()
+    proven = proofs(repo)
+    undoable = _pending_undo(repo)
+    chains = Chains(repo, now)
+    chains.check_notes()
+    decisions: list[Decision] = []
+    for label in repo.databases():
+        there = chains.latest_of_label(label)
+        idle = out_of_use(there, now, policy.retire_after)
+        for chain in (latest.chain for latest in there):
+            found = [
+                Candidate(snapshot, head, tuple(tags.get(snapshot, ())))
+                for snapshot, head in repo.heads(chains.snapshots(chain))
+            ]
+            verified = newest_verified(chains.newest_first(chain), proven)
+            decisions += judge(
+                found,
+                policy,
+                now,
+                zone=zone,
+                verified=verified,
+                undoable=undoable,
+                in_use=chain not in idle,
+            )
+    return decisions
+
+
+def out_of_use(latest: Sequence[LatestOf], now: datetime, retire_after: timedelta) -> set[Chain]:
+    """Return those of the chains of a label that have no snapshot of the last *retire_after*,
+    where another one has: a server that was replaced. Where none has, commits fail."""
+    idle = {one.chain for one in latest if now - one.time > retire_after and not one.ahead}
+    return idle if len(idle) < len(latest) else set()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A snapshot that is judged, with its tags."""
+
+    snapshot_id: SnapshotId
+    snapshot: SnapshotHead
+    tags: tuple[str, ...] = ()
+
+    @property
+    def time(self) -> datetime:
+        return self.snapshot.time
+
+    @property
+    def is_safety(self) -> bool:
+        return any(tag.startswith(SAFETY_TAGS) for tag in self.tags)
+
+
+def judge(
+    candidates: Sequence[Candidate],
+    policy: Policy,
+    now: datetime,
+    *,
+    zone: tzinfo | None = None,
+    verified: SnapshotId | None = None,
+    undoable: Mapping[SnapshotId, datetime] | None = None,
+    in_use: bool = True,
+) -> list[Decision]:
+    """Decide on the snapshots of one chain, given newest first.
+
+    *undoable* are those that a swap is about that can still be undone, and when it was. Its newest
+    is protected where it is *in_use*. Raises UsageError where a policy of tags alone matches none
+    and would drop something.
+    """
+    policy.check()
+    counted = [one for one in candidates if not one.is_safety]
+    ahead = [one for one in counted if one.time > now + CLOCK_SLACK]
+    # They are given newest first.
+    regular = counted[len(ahead) :]
+    reasons: dict[SnapshotId, list[str]] = {one.snapshot_id: [] for one in candidates}
+    for rule in (
+        _newest(candidates, regular, verified, in_use=in_use),
+        _last(regular, policy.last),
+        *(_period(regular, name, count, zone) for name, count in policy.counts()[1:]),
+        _within(regular, policy.within),
+        _ahead(ahead, policy),
+        _tagged(candidates, policy.tags),
+        _safety(candidates, now, zone),
+        _undoable(candidates, undoable or {}, now, zone),
+    ):
+        for one, reason in rule:
+            reasons[one.snapshot_id].append(reason)
+    by_tags_alone = in_use and not policy.most and not policy.within
+    if by_tags_alone and not all(reasons.values()) and not any(_tagged(candidates, policy.tags)):
+        raise UsageError(
+            f'the retention policy keeps nothing of database "{candidates[0].snapshot.database}"',
+            detail=f"None of its snapshots has a tag that matches {' or '.join(policy.tags)}.",
+            hint=_KEEP_HINT,
+        )
+    decisions = []
+    for one in candidates:
+        found = reasons[one.snapshot_id]
+        why = found or [_why_dropped(one, policy, now)]
+        decisions.append(Decision(one.snapshot_id, one.snapshot, bool(found), tuple(why), one.tags))
+    return decisions
+
+
+_Reasons = Iterator[tuple[Candidate, str]]
+
+
+def _newest(
+    candidates: Sequence[Candidate],
+    regular: Sequence[Candidate],
+    verified: SnapshotId | None,
+    *,
+    in_use: bool,
+) -> _Reasons:
+    """The newest of all, and the newest that is no safety snapshot and of no wrong clock."""
+    found = (*candidates[:1], *regular[:1]) if in_use else ()
+    newest = {one.snapshot_id for one in found}
+    for one in candidates:
+        if one.snapshot_id in newest:
+            yield one, "newest"
+        if one.snapshot_id == verified:
+            yield one, "newest verified"
+
+
+def _last(regular: Sequence[Candidate], count: int) -> _Reasons:
+    for place, one in enumerate(regular[:count], 1):
+        yield one, f"last {place} of {count}"
+
+
+def _period(regular: Sequence[Candidate], name: str, count: int, zone: tzinfo | None) -> _Reasons:
+    """The newest snapshot of each of the newest *count* periods that have one."""
+    seen: set[str] = set()
+    for one in regular:
+        period = _PERIODS[name](_local(one.time, zone))
+        if period not in seen:
+            if len(seen) == count:
+                return
+            seen.add(period)
+            yield one, f"{name} {period}"
+
+
+def _week(local: datetime) -> str:
+    year, week, _ = local.isocalendar()
+    return f"{year}-W{week:02}"
+
+
+_PERIODS: dict[str, Callable[[datetime], str]] = {
+    # With the offset: the hour before clocks are set back and the one after it are two.
+    "hourly": lambda local: local.strftime("%Y-%m-%d %H:00 %z"),
+    "daily": lambda local: local.strftime("%Y-%m-%d"),
+    "weekly": _week,
+    "monthly": lambda local: local.strftime("%Y-%m"),
+    "yearly": lambda local: local.strftime("%Y"),
+}
+
+
+def _within(regular: Sequence[Candidate], within: timedelta | None) -> _Reasons:
+    """What is not older than the newest by more than *within*: where commits fail for a while,
+    nothing goes."""
+    if within:
+        for one in regular:
+            if regular[0].time - one.time <= within:
+                yield one, f"within {span(within)}"
+
+
+def _ahead(ahead: Sequence[Candidate], policy: Policy) -> _Reasons:
+    """A commit after one that is dated in the future is dated later still, so these may become
+    many; their periods mean nothing."""
+    places = len(ahead) if policy.within else policy.most
+    for one in ahead[:places]:
+        yield one, "dated in the future"
+
+
+def _tagged(candidates: Sequence[Candidate], globs: Sequence[str]) -> _Reasons:
+    for one in candidates:
+        if globs:
+            for glob in globs:
+                if any(fnmatchcase(tag, glob) for tag in one.tags):
+                    yield one, f"tag {glob}"
+        elif names := [tag for tag in one.tags if not tag.startswith(SAFETY_TAGS)]:
+            yield one, f"protected: tagged {', '.join(names)}"
+
+
+def _safety(candidates: Sequence[Candidate], now: datetime, zone: tzinfo | None) -> _Reasons:
+    for one in candidates:
+        if one.is_safety and now - one.time <= timedelta(days=SAFETY_DAYS):
+            until = _local(min(one.time, now) + timedelta(days=SAFETY_DAYS), zone)
+            yield one, f"safety snapshot, until {until:%Y-%m-%d}"
+
+
+def _undoable(
+    candidates: Sequence[Candidate],
+    undoable: Mapping[SnapshotId, datetime],
+    now: datetime,
+    zone: tzinfo | None,
+) -> _Reasons:
+    for one in candidates:
+        swapped = undoable.get(one.snapshot_id)
+        if swapped is not None and now - swapped <= timedelta(days=SAFETY_DAYS):
+            yield one, f"the restore of {_local(swapped, zone):%Y-%m-%d} can be undone"
+
+
+def _why_dropped(one: Candidate, policy: Policy, now: datetime) -> str:
+    if one.is_safety:
+        return f"safety snapshot older than {SAFETY_DAYS}d"
+    if one.time > now + CLOCK_SLACK:
+        return f"dated in the future, with {policy.most} newer ones kept"
+    if one.tags:
+        return f"tagged {', '.join(one.tags)}, which does not match; beyond {policy.words()}"
+    return f"beyond {policy.words()}"
+
+
+def _pending_undo(repo: Repository) -> dict[SnapshotId, datetime]:
+    """Return the snapshots whose restore replaced a database that may still be kept, and when."""
+    # The last replaced comes first, and holds.
+    kept = reversed(read_kept_notes(repo).kept())
+    return {one.snapshot: one.since for one in kept if one.snapshot is not None}
+
+
+def _local(moment: datetime, zone: tzinfo | None) -> datetime:
+    try:
+        return moment.astimezone(zone)
+    except (OverflowError, ValueError, OSError):
+        # At the ends of the calendar.
+        return moment.astimezone(UTC)
+
+
+def span(length: timedelta | None) -> str:
+    """Return a time as `--keep-within` takes it: ``30d``, ``36h``, ``90s``."""
+    seconds = (length or timedelta()) // timedelta(seconds=1)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def safety_tag(repo: Repository, snapshot: SnapshotId, database: str) -> str | None:
+    """Return the tag of a snapshot that a restore or undo took of what it was about to replace."""
+    tags = repo.tags.by_snapshot(database).get(snapshot, ())
+    return next((tag for tag in tags if tag.startswith(SAFETY_TAGS)), None)

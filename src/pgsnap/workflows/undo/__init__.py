@@ -1,0 +1,1 @@
+"""Undo: put back what was replaced."""

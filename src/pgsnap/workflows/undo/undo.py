@@ -1,0 +1,355 @@
+"""Undo: put back the database that the last restore (or undo) replaced, or drop it for good.
+
+An undo is a swap like a restore's: what it replaces is kept in its turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pgsnap.errors import Interrupted, RestoreFailed, SnapError, TargetRefused
+from pgsnap.model import Note, ServerInfo, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session
+from pgsnap.sessions.half_dropped import CANNOT, drop_command
+from pgsnap.sessions.server import Server
+from pgsnap.sources.properties import read_server
+from pgsnap.targets.checks.connections import UNDO_CONNECTIONS, check_connections
+from pgsnap.targets.checks.preflight import (
+    Findings,
+    LiveDatabase,
+    Problem,
+    check_replaceable,
+    check_server,
+    look_at,
+    refuse,
+    who_am_i,
+)
+from pgsnap.targets.checks.readable import check_doors, check_readable
+from pgsnap.targets.naming import application_name, kept_name, new_token
+from pgsnap.targets.swap.kept import KeptDatabase, SwapNames, check_droppable, find_kept
+from pgsnap.targets.swap.kept import swapped_note as note_of_swap
+from pgsnap.targets.swap.read_only import check_read_only
+from pgsnap.targets.swap.swap import Rename, interrupted_after, swap_aside
+from pgsnap.workflows.notes.kept_databases import (
+    drop_one_kept,
+    note_end,
+    note_if_never_made,
+    note_what_is_gone,
+    read_kept_notes,
+)
+from pgsnap.workflows.restore.plan import names_database
+from pgsnap.workflows.undo.tables import tables_replaced_since
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPlan:
+    """What an undo would do: *kept* takes its name back, *live* (None: it is gone) is kept."""
+
+    label: str
+    host: str
+    kept: KeptDatabase
+    live: LiveDatabase | None
+    server: ServerInfo
+    warnings: tuple[str, ...]
+    refusals: tuple[Problem, ...]
+
+    def check(self) -> None:
+        """Raise TargetRefused with every reason that forbids this undo."""
+        refuse(self.refusals, f"the undo of {self.kept.live}")
+
+
+@dataclass(frozen=True, slots=True)
+class UndoReport:
+    """What was done. *kept* is where the replaced database is now, None if there was none; where it
+    was half-dropped, it can only be dropped."""
+
+    database: str
+    kept: str | None
+    safety: SnapshotId | None
+    seconds: float
+    unreachable_seconds: float
+    kept_is_half_dropped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardPlan:
+    """The kept database that would be dropped, and what forbids it."""
+
+    kept: KeptDatabase
+    refusals: tuple[Problem, ...]
+
+    def check(self) -> None:
+        """Raise TargetRefused with every reason that forbids this."""
+        refuse(self.refusals, f"dropping {self.kept.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardReport:
+    """A kept database that is gone, and its size in bytes where it was known."""
+
+    database: str
+    name: str
+    size_bytes: int | None
+
+
+def kept_databases(repo: Repository, server: Server, label: str) -> tuple[KeptDatabase, ...]:
+    """Return the kept databases of *label* that are on the server, the last replaced first; where
+    the DSN names a database, those that had its name.
+
+    Raises ConnectionFailed, QueryFailed, CorruptionError.
+    """
+    with server.connect(server.maintenance_database()) as session:
+        return _kept(repo, server, session, label)
+
+
+def plan_undo(
+    repo: Repository, server: Server, label: str, *, with_safety: bool = False
+) -> UndoPlan:
+    """Look at the server and tell what an undo would do. Changes nothing. *with_safety*: the live
+    database is to be recorded first, and so must be readable.
+
+    Raises TargetRefused when no kept database is there.
+    """
+    maintenance = server.maintenance_database()
+    with server.connect(maintenance) as session:
+        kept = _newest(repo, server, session, label)
+        live = look_at(session, kept.live)
+        me = who_am_i(session)
+        findings = check_server(session, me) + check_connections(session, me, UNDO_CONNECTIONS)
+        # It is renamed too, so the same rules hold for it.
+        database = look_at(session, kept.name)
+        if database is not None:
+            others = _kept(repo, server, session, label)
+            findings += _check_whole(database, others) + Findings(
+                warnings=check_doors(live, database, kept.live)
+            )
+            findings += check_replaceable(session, me, database, maintenance)
+            findings += check_read_only(session, database)
+        if live is not None:
+            findings += check_replaceable(session, me, live, maintenance)
+            findings += check_read_only(session, live)
+            if with_safety:
+                findings += check_readable(server, session, live)
+                if not findings.problems:
+                    found = tables_replaced_since(server, live.name, kept.since)
+                    findings += Findings(warnings=found)
+        warnings = findings.warnings + read_kept_notes(repo, label).warnings
+        if live is None:
+            warnings += (f"there is no database {kept.live} now; nothing will be replaced",)
+        return UndoPlan(
+            label=label,
+            host=server.endpoint.display(),
+            kept=kept,
+            live=live,
+            server=read_server(session),
+            warnings=warnings,
+            refusals=findings.problems,
+        )
+
+
+def undo(
+    repo: Repository,
+    plan: UndoPlan,
+    server: Server,
+    *,
+    safety: Callable[[], SnapshotId] | None = None,
+    aside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    progress: Progress = SILENT,
+) -> UndoReport:
+    """Do what *plan* says. *safety* records the live database before it is replaced; the swap
+    happens within *aside*, while services are stopped.
+
+    Raises TargetRefused, RestoreFailed, or what *safety* raises; then nothing was renamed.
+    """
+    plan.check()
+    started = time.monotonic()
+    safety_id: SnapshotId | None = None
+    if safety is not None and plan.live is not None:
+        progress.phase("safety snapshot")
+        safety_id = safety()
+    token = new_token()
+    _check_unchanged(server, plan, token)
+    kept, live = plan.kept, plan.live
+    renames = [Rename(oid=kept.oid, old=kept.name, new=kept.live)]
+    new_kept = kept_name(kept.live, token) if live is not None else None
+    note: Note | None = None
+    if live is not None and new_kept is not None:
+        renames.insert(0, Rename(oid=live.oid, old=live.name, new=new_kept, aside=True))
+        names = SwapNames(live=live.name, kept=new_kept, scratch=kept.name)
+        # Before the swap: the next undo must find it after a kill right behind the swap.
+        note = note_of_swap(
+            plan.label,
+            names,
+            action="undo",
+            time=datetime.now(UTC),
+            snapshot=kept.snapshot,
+            safety=safety_id,
+            system_identifier=plan.server.system_identifier,
+            host=plan.host,
+            size_bytes=live.size_bytes,
+            oid=live.oid,
+        )
+        repo.add_note(note)
+    progress.phase("swap")
+    try:
+        # Owner, privileges and settings belong to the database itself: it comes back with its own.
+        swapped = swap_aside(aside, server, renames, (), token=token, progress=progress)
+    except BaseException:
+        note_if_never_made(repo, lambda: server.connect(server.maintenance_database()), note)
+        raise
+    # It is done, whatever happens to this note.
+    try:
+        with contextlib.suppress(SnapError):
+            note_end(repo, plan.label, kept.name, kept.live, kept.snapshot, "put back")
+    except KeyboardInterrupt as stop:
+        raise interrupted_after(renames) from stop
+    return UndoReport(
+        database=kept.live,
+        kept=new_kept,
+        safety=safety_id,
+        seconds=time.monotonic() - started,
+        unreachable_seconds=swapped.unreachable_seconds if live is not None else 0.0,
+        kept_is_half_dropped=live is not None and live.is_half_dropped,
+    )
+
+
+def plan_discard(
+    repo: Repository, server: Server, label: str, *, name: str | None = None
+) -> DiscardPlan:
+    """Tell which kept database (*name*, default one that is half-dropped, else the last replaced)
+    would be dropped, and what forbids it. Changes nothing.
+
+    Raises TargetRefused when there is none.
+    """
+    with server.connect(server.maintenance_database()) as session:
+        return _plan_discard(repo, server, session, label, name)
+
+
+def _plan_discard(
+    repo: Repository, server: Server, session: Session, label: str, name: str | None
+) -> DiscardPlan:
+    kept = _newest(repo, server, session, label, name)
+    if name is None:
+        dead = (k for k in _kept(repo, server, session, label) if k.is_half_dropped)
+        kept = next(dead, kept)
+    return DiscardPlan(kept, check_droppable(session, kept).problems)
+
+
+def discard(
+    repo: Repository,
+    server: Server,
+    label: str,
+    *,
+    name: str | None = None,
+    progress: Progress = SILENT,
+) -> DiscardReport:
+    """Drop a kept database, chosen as by `plan_discard`, and note it.
+
+    Raises TargetRefused when there is none or something forbids it, RestoreFailed when the server
+    refuses the drop, Interrupted (it is dropped nevertheless).
+    """
+    maintenance = server.maintenance_database()
+
+    def watch() -> Session:
+        return server.connect(maintenance)
+
+    with server.connect(maintenance) as session:
+        plan = _plan_discard(repo, server, session, label, name)
+        plan.check()
+        kept = plan.kept
+        try:
+            drop_one_kept(
+                repo,
+                session,
+                server.without_event_triggers().connect,
+                label,
+                kept,
+                watch=watch,
+                progress=progress,
+            )
+        except Interrupted:
+            raise
+        except SnapError as error:
+            raise RestoreFailed(
+                f"the kept database {kept.name} cannot be dropped",
+                detail=f"{error.message}. {error.detail}".strip(),
+                hint=error.hint,
+            ) from error
+    return DiscardReport(database=kept.live, name=kept.name, size_bytes=kept.size_bytes)
+
+
+def _kept(
+    repo: Repository, server: Server, session: Session, label: str
+) -> tuple[KeptDatabase, ...]:
+    identifier = read_server(session).system_identifier
+    # As for a restore: a DSN that names a database is never about another one.
+    live = server.endpoint.database if names_database(server.endpoint) else None
+    return find_kept(session, read_kept_notes(repo, label).swapped, identifier, live)
+
+
+def _newest(
+    repo: Repository, server: Server, session: Session, label: str, name: str | None = None
+) -> KeptDatabase:
+    found = [k for k in _kept(repo, server, session, label) if name is None or k.name == name]
+    if not found:
+        # Of databases with other names there may be some; the DSN says that they are not meant.
+        identifier = read_server(session).system_identifier
+        note_what_is_gone(repo, session, identifier)
+        notes = read_kept_notes(repo, label)
+        others = find_kept(session, notes.swapped, identifier)
+        names = ", ".join(sorted({other.live for other in others}))
+        raise TargetRefused(
+            f"there is no kept database of {label}" if name is None else f"{name} is not kept",
+            detail=f"No database on {server.endpoint.display()} was replaced by a restore of"
+            " this repository, or it was dropped since."
+            + "".join(f" A {warning}." for warning in notes.warnings),
+            hint=f"Kept are databases that were called otherwise: name one in the DSN ({names})."
+            if others
+            else "Restore a snapshot instead: snap log, then snap restore REV.",
+        )
+    return found[0]
+
+
+def _check_whole(database: LiveDatabase, kept: tuple[KeptDatabase, ...]) -> Findings:
+    """Tell whether *database*, the last that was replaced, can be put back; *kept* are all."""
+    if not database.is_half_dropped:
+        return Findings()
+    whole = [other.name for other in kept if not other.is_half_dropped]
+    then = f" Then snap undo puts back {whole[0]}, which was replaced before." if whole else ""
+    drop = drop_command(database.name)
+    return Findings(
+        (
+            Problem(
+                f"the kept database {database.name} is {CANNOT}",
+                detail="A DROP DATABASE of it was cut short, and nobody can enter it any more.",
+                hint=f"Drop it: snap undo --discard, or in psql: {drop}{then}",
+            ),
+        )
+    )
+
+
+def _check_unchanged(server: Server, plan: UndoPlan, token: str) -> None:
+    maintenance = server.maintenance_database()
+    with server.connect(maintenance, application_name(token)) as session:
+        live = look_at(session, plan.kept.live)
+        kept = look_at(session, plan.kept.name)
+        planned = plan.live.oid if plan.live is not None else None
+        now = live.oid if live is not None else None
+        if now != planned or kept is None or kept.oid != plan.kept.oid:
+            raise RestoreFailed(
+                f"the databases {plan.kept.live} and {plan.kept.name} are not what they were when"
+                " the plan was made",
+                detail="Somebody made, dropped or renamed one meanwhile. Nothing was changed.",
+                hint="Run snap undo again.",
+            )
+        refuse(_check_whole(kept, ()).problems, f"the undo of {kept.name}")
+        if live is not None:
+            found = check_replaceable(session, who_am_i(session), live, maintenance)
+            refuse(found.problems, f"the undo of {live.name}")

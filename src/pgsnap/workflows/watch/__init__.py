@@ -1,0 +1,1 @@
+"""Watching: check, doctor, metrics, scheduled runs."""

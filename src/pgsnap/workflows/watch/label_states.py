@@ -1,0 +1,131 @@
+"""How the snapshots of each database stand: which chains count, how old, whether proven."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pgsnap.errors import CorruptionError
+from pgsnap.model import Note, SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.label_chains import Chain, Chains
+from pgsnap.workflows.notes.verdicts import SERVER_KEY, as_drilled
+from pgsnap.workflows.retention.policy import out_of_use
+
+
+@dataclass(frozen=True, slots=True)
+class LabelState:
+    """How the snapshots of one chain stand. *newest* passes over safety snapshots and those dated
+    in the future; *drill_passed* is what the last drill said; *name* is the chain as people name
+    it."""
+
+    database: str
+    newest: SnapshotId | None = None
+    time: datetime | None = None
+    verified: datetime | None = None
+    drilled: datetime | None = None
+    drill_passed: bool | None = None
+    server: str = ""
+    name: str = ""
+    drill_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The chains of a label that are waited for. *retired*: it has snapshots, but of none new ones
+    are awaited. *is_foreign*: all are of other servers than the one that is connected to."""
+
+    chains: tuple[Chain, ...]
+    retired: bool = False
+    is_foreign: bool = False
+
+
+def counted_chains(
+    chains: Chains,
+    label: str,
+    now: datetime,
+    *,
+    server: str,
+    retire_after: timedelta,
+    is_there: bool,
+) -> Counted:
+    """Return the chains of *label* that count: where *server* is known and has snapshots under it,
+    its own, else all that are in use. *is_there*: there is a database of that name."""
+    there = chains.latest_of_label(label)
+    if not there and (former := chains.former_name(label)) is not None:
+        # What was recorded under the old name is young enough until it is not.
+        own = chains.of_server(former, server)
+        return Counted(tuple(chains.of_label(former)) if own is None else (own,))
+    if is_there and chains.renamed_to(label) is not None:
+        # Another one bears the name now: none of these are of it.
+        return Counted(())
+    waited = [one for one in there if chains.retired_since(one) is None]
+    idle = out_of_use(there, now, retire_after)
+    active = tuple(one.chain for one in waited if one.chain not in idle)
+    own = chains.of_server(label, server)
+    if len(active) > 1:
+        # What a restore took of what it replaced on a new server is no backup of it yet.
+        active = tuple(filter(chains.was_committed, active)) or active
+        own = own if own in active else None
+    if own in active:
+        active = (own,)
+    is_foreign = bool(server and active) and own is None and any(one.server for one in active)
+    return Counted(active, retired=bool(there) and not active, is_foreign=is_foreign)
+
+
+def states(
+    repo: Repository,
+    chains: Chains,
+    counted: Counted,
+    label: str,
+    verdicts: Sequence[Note],
+) -> list[LabelState]:
+    """Return how the *counted* chains of *label* stand, given all notes of verdicts; where there is
+    none, that it has no snapshot."""
+    if not counted.chains:
+        return [LabelState(label, name=label)]
+    return [_state(repo, chains, chain, label, verdicts) for chain in counted.chains]
+
+
+def _state(
+    repo: Repository, chains: Chains, chain: Chain, label: str, verdicts: Sequence[Note]
+) -> LabelState:
+    newest = None
+    # A damaged tag is told elsewhere: then safety snapshots count too.
+    with contextlib.suppress(CorruptionError):
+        newest = chains.latest(chain)
+        newest = chains.newest_regular(chain)
+    if newest is not None and chains.is_ahead(newest):
+        newest = None
+    of_chain = [note for note in verdicts if note.database == chain.label]
+    if chain.servers is not None:
+        servers = dict(repo.index.servers_of(chain.label))
+        # Of one that was dropped the note itself may say it; one that says nothing counts for all.
+        mine = {*chain.servers, None}
+        of_chain = [
+            note
+            for note in of_chain
+            if servers.get(note.snapshot or b"", note.body.get(SERVER_KEY)) in mine
+        ]
+    of_chain.sort(key=lambda note: note.time)
+    sound = [note.time for note in of_chain if _passed(note)]
+    drills = [note for note in of_chain if note.body.get("by") == "drill"]
+    return LabelState(
+        label,
+        newest,
+        repo.snapshot(newest).time if newest is not None else None,
+        sound[-1] if sound else None,
+        drills[-1].time if drills else None,
+        drills[-1].body.get("passed") is True if drills else None,
+        chain.server,
+        chain.name,
+        as_drilled(drills[-1]).reason if drills else "",
+    )
+
+
+def _passed(note: Note) -> bool:
+    if note.body.get("by") == "drill":
+        return note.body.get("passed") is True
+    return note.body.get("findings") == 0 and note.body.get("data") is True

@@ -1,0 +1,338 @@
+"""One fixed example of every stored form. `tests/data/format` keeps their bytes for ever.
+
+`PYTHONPATH=src:tests python -m support.documents.examples` writes the files that are not there yet; it never
+changes one, because what was stored once must be read for ever.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import zstandard
+from blake3 import blake3
+
+from pgsnap.format.envelope import CHECKSUM_BYTES, HEAD
+from pgsnap.format.manifest import decode_manifest, encode_manifest
+from pgsnap.format.pack import TRAILER, encode_pack, read_table
+from pgsnap.format.recipe import decode_node, decode_root, encode_node, encode_root
+from pgsnap.format.record import IGNORABLE, RecordReader, RecordWriter
+from pgsnap.format.sections import decode_piece, encode_section
+from pgsnap.format.small import (
+    decode_config,
+    decode_note,
+    decode_tag,
+    encode_config,
+    encode_note,
+    encode_tag,
+)
+from pgsnap.model import (
+    ChunkerParams,
+    ChunkKind,
+    Cipher,
+    Codec,
+    DatabaseProperties,
+    Extension,
+    Frame,
+    Note,
+    Origin,
+    RecipeEntry,
+    RecipeRoot,
+    RepositoryConfig,
+    Section,
+    SectionKind,
+    SectionName,
+    Segment,
+    ServerInfo,
+    Setting,
+    Snapshot,
+    SourceKind,
+    Tag,
+    VolatileKind,
+    VolatileLine,
+)
+
+FOLDER = Path(__file__).resolve().parents[2] / "data" / "format"
+TIME = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+def a_hash(word: str) -> bytes:
+    return blake3(word.encode()).digest()
+
+
+@dataclass(frozen=True)
+class Example:
+    """*value* is *encode*d to the bytes in the file of the same name, and *decode*d from them.
+
+    *has_checksum* tells whether any changed byte must be found by *decode* itself; where it is
+    false, what holds the form (a chunk's name, the table's checksum) finds it.
+    """
+
+    value: Any
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+    has_checksum: bool = False
+
+
+NAME = SectionName(SectionKind.DATA, "Sales é", "order.items", 2)
+
+SECTION = Section(
+    name=NAME,
+    plain_bytes=70_000,
+    lines=702,
+    digest=a_hash("section"),
+    segments=(
+        Segment(RecipeRoot(a_hash("one"), 0, 30_000, 300)),
+        Segment(RecipeRoot(a_hash("two"), 1, 40_000, 402)),
+    ),
+    rows=698,
+    head_bytes=80,
+    tail_bytes=5,
+)
+PRE_DATA = Section(
+    SectionName(SectionKind.PRE_DATA), 12, 1, a_hash("pre"), (Segment(RecipeRoot(None, 0, 0, 0)),)
+)
+
+ORIGIN = Origin(
+    kind=SourceKind.POSTGRES,
+    tool="pg_dump (PostgreSQL) 15.18",
+    server=ServerInfo(150018, "15.18 (Debian)", "7300000000000000001", 3, "0/1A2B3C", 16384),
+    properties=DatabaseProperties(
+        name="shop",
+        owner="app",
+        encoding="UTF8",
+        lc_collate="C.UTF-8",
+        lc_ctype="C.UTF-8",
+        comment="Ünïcode \udcff",
+        acl=("app=CTc/app", "=Tc/app"),
+        settings=(Setting("work_mem", "64MB"), Setting("search_path", "a, b", "app")),
+        extensions=(Extension("pgcrypto", "1.3", "public"),),
+        roles=("app", "read only"),
+        size_bytes=123_456_789,
+    ),
+    owners=("app",),
+    globals_status="full",
+    host="db.example",
+    client_encoding="UTF8",
+)
+
+SNAPSHOT = Snapshot(
+    database="shop",
+    time=TIME,
+    message="before the migration – größer",
+    parent=a_hash("parent"),
+    root=a_hash("root"),
+    globals_root=a_hash("globals"),
+    sections_recipe=RecipeRoot(a_hash("sections"), 0, 1234, 9),
+    section_count=9,
+    table_count=4,
+    plain_bytes=123_456,
+    rows=1_000,
+    stored_bytes=4_321,
+    duration_ms=1_500,
+    origin=ORIGIN,
+    volatile=(
+        VolatileLine(
+            SectionName(SectionKind.PREAMBLE), 7, VolatileKind.RESTRICT, b"\\restrict aKey\n"
+        ),
+        VolatileLine(NAME, 0, VolatileKind.VERSION, b"-- Dumped by pg_dump version 15.18\n"),
+    ),
+    wished_tags=("pre-migration", "+release"),
+    creator="me@here snap 0.1.0",
+)
+
+SNAPSHOT_2 = replace(
+    SNAPSHOT,
+    extension_sequences_root=a_hash("extension sequences"),
+    statistics_root=a_hash("statistics"),
+)
+
+CONFIG = RepositoryConfig(
+    repository_id="00112233445566778899aabbccddeeff",
+    created=TIME,
+    chunker=ChunkerParams(65_536, 262_144, 1_048_576),
+    pack_bytes=16_777_216,
+    zstd_level=3,
+)
+
+BASE_TEXT = b"".join(b"%d\tthe base of a delta\n" % number for number in range(40))
+DELTA_TEXT = BASE_TEXT.replace(b"20\t", b"twenty\t")
+DEEP_TEXT = DELTA_TEXT.replace(b"30\t", b"thirty\t")
+
+
+def delta_frame(
+    plain: bytes, base: bytes, depth: int, kind: ChunkKind = ChunkKind.DATA
+) -> tuple[Frame, bytes]:
+    """Return *plain* as a frame against *base*, as later versions write it (codec 2)."""
+    prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    data = zstandard.ZstdCompressor(
+        level=3,
+        dict_data=prefix,
+        write_checksum=False,
+        write_content_size=True,
+        write_dict_id=False,
+    ).compress(plain)
+    return (
+        Frame(
+            blake3(plain).digest(),
+            kind,
+            Codec.ZSTD_DELTA,
+            Cipher.NONE,
+            depth,
+            blake3(base).digest(),
+            len(data),
+            len(plain),
+        ),
+        data,
+    )
+
+
+def plain_frame(
+    plain: bytes, kind: ChunkKind = ChunkKind.DATA, *, raw: bool = False
+) -> tuple[Frame, bytes]:
+    """Return *plain* as a frame of its own (codec 0 or 1)."""
+    data = plain
+    if not raw:
+        data = zstandard.ZstdCompressor(
+            level=3, write_checksum=False, write_content_size=True
+        ).compress(plain)
+    codec = Codec.RAW if raw else Codec.ZSTD
+    return (
+        Frame(blake3(plain).digest(), kind, codec, Cipher.NONE, 0, None, len(data), len(plain)),
+        data,
+    )
+
+
+def split_pack(data: bytes) -> list[tuple[Frame, bytes]]:
+    """Return the frames of a pack's bytes, read through its table."""
+    locations = read_table(
+        blake3(data).digest(), len(data), lambda start, length: data[start : start + length]
+    )
+    return [
+        (place.frame, data[place.offset : place.offset + place.frame.frame_bytes])
+        for place in locations
+    ]
+
+
+def join_pack(frames: list[tuple[Frame, bytes]]) -> bytes:
+    return b"".join(encode_pack(frames)[1])
+
+
+def _pack_value() -> list[tuple[Frame, bytes]]:
+    # The frames' bytes come from the file: another zstd may compress otherwise, and may.
+    file = FOLDER / "pack.hex"
+    if file.exists():
+        return split_pack(read_hex(file))
+    return [
+        plain_frame(b"raw", raw=True),
+        plain_frame(BASE_TEXT),
+        delta_frame(DELTA_TEXT, BASE_TEXT, 1),
+        delta_frame(DEEP_TEXT, DELTA_TEXT, 2),
+        plain_frame(
+            encode_node(1, [RecipeEntry(blake3(BASE_TEXT).digest(), len(BASE_TEXT), 40)] * 2),
+            ChunkKind.RECIPE,
+        ),
+        plain_frame(encode_section(SECTION), ChunkKind.SECTIONS),
+    ]
+
+
+def _encode_record(value: tuple[int, str, bytes]) -> bytes:
+    record = RecordWriter()
+    record.integer(1, value[0])
+    record.text(2, value[1])
+    record.raw(0x1234, value[2], ignorable=True)
+    return record.to_bytes()
+
+
+def _decode_record(data: bytes) -> tuple[int, str, bytes]:
+    record = RecordReader(data, what="an example", known=(1, 2, 0x1234))
+    return record.integer(1), record.text(2), record.raw(0x1234)
+
+
+def read_hex(file: Path) -> bytes:
+    return bytes.fromhex(file.read_text("ascii"))
+
+
+def write_hex(file: Path, data: bytes) -> None:
+    file.write_text("\n".join(textwrap.wrap(data.hex(), 96)) + "\n", "ascii")
+
+
+# As they were before there were sketches, and as they are where no chunk has one.
+BARE_NODE = [RecipeEntry(a_hash("a"), 262_144, 3_000), RecipeEntry(a_hash("b"), 2**33, 7)]
+NODE = [replace(BARE_NODE[0], sketch=bytes(range(1, 17))), replace(BARE_NODE[1], sketch=bytes(16))]
+
+EXAMPLES: dict[str, Example] = {
+    "record": Example((-5, "text \udce9", b"\0value"), _encode_record, _decode_record),
+    "config": Example(CONFIG, encode_config, decode_config, True),
+    "manifest": Example(SNAPSHOT, encode_manifest, decode_manifest, True),
+    "manifest-2": Example(SNAPSHOT_2, encode_manifest, decode_manifest, True),
+    "tag": Example(
+        Tag("shop", "größe/1", a_hash("snapshot"), TIME),
+        encode_tag,
+        lambda data: decode_tag(data, "a tag"),
+        True,
+    ),
+    "note": Example(
+        Note("swapped", "shop", TIME, a_hash("snapshot"), {"kept": "shop__kept", "n": 1}),
+        encode_note,
+        lambda data: decode_note(data, "a note"),
+        True,
+    ),
+    "recipe-root": Example(
+        RecipeRoot(a_hash("top"), 2, 10**12, 10**9),
+        encode_root,
+        lambda data: decode_root(data, "a root"),
+    ),
+    "recipe-node-bare": Example(
+        BARE_NODE, lambda value: encode_node(2, value), lambda data: decode_node(data, 2)
+    ),
+    "recipe-node": Example(
+        NODE, lambda value: encode_node(2, value), lambda data: decode_node(data, 2)
+    ),
+    "section": Example(
+        [SECTION, PRE_DATA],
+        lambda value: b"".join(map(encode_section, value)),
+        lambda data: list(decode_piece(data)),
+    ),
+    "pack": Example(_pack_value(), join_pack, split_pack),
+}
+
+
+def stored(name: str) -> bytes:
+    """Return the bytes of an example as they were stored once."""
+    return read_hex(FOLDER / f"{name}.hex")
+
+
+def payload(name: str) -> bytes:
+    """Return the record in the stored example *name*."""
+    data = stored(name)
+    if name == "pack":
+        size = TRAILER.unpack(data[-TRAILER.size :])[0]
+        return data[-TRAILER.size - size : -TRAILER.size]
+    if name == "section":
+        return data[4 : 4 + int.from_bytes(data[:4], "little")]
+    if name in ("config", "manifest", "manifest-2", "tag", "note"):
+        return data[HEAD.size : -CHECKSUM_BYTES]
+    return data
+
+
+def record_fields(data: bytes) -> list[tuple[int, bool, bytes]]:
+    """Return the fields of a record as the specification says: number, ignorable, value."""
+    found = []
+    while data:
+        number, size = int.from_bytes(data[:2], "little"), int.from_bytes(data[2:6], "little")
+        found.append((number & ~IGNORABLE, bool(number & IGNORABLE), data[6 : 6 + size]))
+        assert len(found[-1][2]) == size
+        data = data[6 + size :]
+    return found
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, example in EXAMPLES.items():
+        if not (FOLDER / f"{name}.hex").exists():
+            write_hex(FOLDER / f"{name}.hex", example.encode(example.value))

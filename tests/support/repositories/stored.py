@@ -1,0 +1,228 @@
+"""Repositories that were stored once and must be read for ever.
+
+`PYTHONPATH=src:tests python -m support.repositories.stored NAME` makes the one that the code at
+hand writes; it never changes one that is there. Beside the repository lies what it must give back.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from pgsnap.dump.volatile import put_back
+from pgsnap.format.manifest import decode_manifest
+from pgsnap.format.pack import encode_pack
+from pgsnap.format.recipe import encode_node
+from pgsnap.format.sections import pieces, root_hash
+from pgsnap.model import (
+    ChunkKind,
+    Note,
+    RecipeEntry,
+    RecipeRoot,
+    Section,
+    SectionKind,
+    SectionName,
+    Segment,
+    Snapshot,
+    VolatileKind,
+    VolatileLine,
+)
+from pgsnap.repository.layout import pack_name
+from pgsnap.repository.repository import Repository
+from pgsnap.workflows.commit import commit as commit_module
+from pgsnap.workflows.commit.commit import commit
+from support.documents import examples
+from support.dumps.scripted import PREAMBLE, Dump, Part, ScriptedSource, dump, rows, table
+from support.repositories.made import day
+
+FOLDER = Path(__file__).resolve().parents[2] / "data" / "repositories"
+KEY = "storedKey"
+
+
+def shop(changed: bool) -> Dump:
+    users = [rb"1" + b"\t" + rb"a\tb\\c\n\N", b"2\t\\N", "3\tgrößer".encode(), *rows(150, seed=3)]
+    if changed:
+        users[100] = b"100\tchanged"
+    made = dump(
+        table("public", "users", users),
+        table("Sales é", "empty", []),
+        globals_text=b"CREATE ROLE app;\n",
+    )
+    name = made.parts[0].name
+    lines = (
+        VolatileLine(name, len(PREAMBLE) - 1, VolatileKind.RESTRICT, b"\\restrict aKey\n"),
+        VolatileLine(
+            name, len(PREAMBLE) - 1, VolatileKind.VERSION, b"-- Dumped by pg_dump version 15.18\n"
+        ),
+        VolatileLine(made.parts[-2].name, 4, VolatileKind.UNRESTRICT, b"\\unrestrict aKey\n"),
+    )
+    return Dump(made.parts, lines, examples.ORIGIN)
+
+
+def queue(moved: bool) -> Dump:
+    """Return a dump with statistics in it, of a database with an extension that has a sequence."""
+    made = shop(False)
+    statistics = (b"a", b"b" if moved else b"c")
+    parts = [
+        *made.parts[:-2],
+        *(
+            Part(
+                SectionName(SectionKind.STATISTICS, part=number),
+                b"SELECT * FROM pg_catalog.pg_restore_relation_stats('relname', '%b');\n" % word,
+            )
+            for number, word in enumerate(statistics)
+        ),
+        made.parts[-2],
+        Part(
+            SectionName(SectionKind.EXTENSION_SEQUENCES),
+            b"SELECT pg_catalog.setval('queue.batch_id_seq', %d, true);\n" % (42 if moved else 41),
+        ),
+        made.parts[-1],
+    ]
+    return Dump(tuple(parts), made.volatile, made.origin)
+
+
+MADE_OF: dict[str, list[tuple[str, Dump]]] = {
+    "v1-plain": [("shop", shop(False)), ("shop", shop(True)), ("blög", shop(True))],
+    "v2-extensions": [("queue", queue(False)), ("queue", queue(True))],
+}
+
+
+def make(name: str) -> None:
+    """Make a stored repository, and what is expected of it."""
+    # No stored file tells who made it, or where.
+    commit_module._creator = lambda: "someone@somewhere snap 0.1.0"
+    home = FOLDER / name
+    path = home / "repository"
+    Repository.create(path)
+    with Repository.open(path) as repo:
+        for number, (database, dumped) in enumerate(MADE_OF[name]):
+            commit(
+                repo,
+                ScriptedSource(dumped),
+                database=database,
+                message=f"number {number}, größer",
+                tags=(f"tag-{number}", "v/é"),
+                force_tags=True,
+                at=day(number + 1),
+            )
+        publish_deltas(repo)
+        label = MADE_OF[name][0][0]
+        repo.add_note(Note("swapped", label, day(5), repo.newest(label)[0], {"kept": "shop__x"}))
+        expected = expectation(repo, name)
+    for file in [
+        *path.glob("index.sqlite*"),
+        path / "lock",
+        path / "cas.lock",
+        path / ".gitignore",
+    ]:
+        # Derived, or empty, or it would keep the rest out of version control.
+        file.unlink(missing_ok=True)
+    shutil.rmtree(path / "tmp")
+    text = json.dumps(expected, indent=1, sort_keys=True, ensure_ascii=True)
+    (home / "expected.json").write_text(text + "\n", "ascii")
+
+
+def publish_deltas(repo: Repository) -> None:
+    """Add a snapshot as a later version stores it: two segments, and chunks as deltas."""
+    chunks = [examples.BASE_TEXT, examples.DELTA_TEXT, examples.DEEP_TEXT]
+    entries = [RecipeEntry(blake3(text).digest(), len(text), text.count(b"\n")) for text in chunks]
+    node = encode_node(1, entries[1:])
+    segments = (
+        Segment(RecipeRoot(entries[0].chunk, 0, entries[0].plain_bytes, entries[0].lines)),
+        Segment(
+            RecipeRoot(
+                blake3(node).digest(),
+                1,
+                sum(entry.plain_bytes for entry in entries[1:]),
+                sum(entry.lines for entry in entries[1:]),
+            )
+        ),
+    )
+    text = b"".join(chunks)
+    section = Section(
+        SectionName(SectionKind.DATA, "public", "deltas"),
+        len(text),
+        text.count(b"\n"),
+        blake3(text).digest(),
+        segments,
+    )
+    ((piece, count),) = pieces([section])
+    pack, parts, _ = encode_pack(
+        [
+            examples.delta_frame(chunks[2], chunks[1], 2),
+            examples.delta_frame(chunks[1], chunks[0], 1),
+            examples.plain_frame(chunks[0]),
+            examples.plain_frame(node, ChunkKind.RECIPE),
+            examples.plain_frame(piece, ChunkKind.SECTIONS),
+        ]
+    )
+    repo.store.put(pack_name(pack), parts)
+    repo.publish(
+        Snapshot(
+            database="deltas",
+            time=day(4),
+            message="with deltas",
+            parent=None,
+            root=root_hash([section]),
+            globals_root=None,
+            sections_recipe=RecipeRoot(blake3(piece).digest(), 0, len(piece), count),
+            section_count=1,
+            table_count=1,
+            plain_bytes=len(text),
+            rows=0,
+            stored_bytes=0,
+            duration_ms=0,
+            origin=examples.ORIGIN,
+        )
+    )
+
+
+def expectation(repo: Repository, name: str) -> dict[str, Any]:
+    """Return what must come out, from what went in and not from what the repository says."""
+    found = []
+    for number, (database, dumped) in enumerate(MADE_OF[name]):
+        found.append((database, f"number {number}, größer", text_of(dumped), day(number + 1)))
+    deltas = examples.BASE_TEXT + examples.DELTA_TEXT + examples.DEEP_TEXT
+    found.append(("deltas", "with deltas", deltas, day(4)))
+    by_message = {}
+    for snapshot_id in repo.newest(None):
+        data = repo.index.manifest(snapshot_id)
+        assert data is not None
+        by_message[decode_manifest(data).message] = snapshot_id.hex()
+    return {
+        "snapshots": [
+            {
+                "id": by_message[message],
+                "database": database,
+                "message": message,
+                "time": time.isoformat(),
+                "bytes": len(text),
+                "blake3": blake3(text).hexdigest(),
+                "text": text.decode("utf-8"),
+            }
+            for database, message, text, time in found
+        ],
+        "tags": {f"{tag.database}/{tag.name}": tag.snapshot.hex() for tag in repo.tags.all()},
+        "notes": {"swapped": [{"kept": "shop__x"}]},
+    }
+
+
+def text_of(dumped: Dump) -> bytes:
+    """Return the whole text of a scripted dump, volatile lines put back with KEY."""
+    parts = []
+    for part in dumped.parts:
+        if part.name.kind in (SectionKind.GLOBALS, SectionKind.EXTENSION_SEQUENCES):
+            continue
+        lines = [line for line in dumped.volatile if line.section == part.name]
+        parts += list(put_back(part.name, [part.text], lines, KEY))
+    return b"".join(parts)
+
+
+if __name__ == "__main__":
+    make(sys.argv[1])

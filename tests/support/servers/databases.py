@@ -1,0 +1,89 @@
+"""A database of the tests' private cluster, and what tests do with one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+from dataclasses import dataclass
+
+from pgsnap.cluster.cluster import Cluster
+
+# What pg_dump does not pin by itself and what snap pins (docs/format.md).
+PINNED_OPTIONS = (
+    "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=postgres "
+    "-c extra_float_digits=3 -c bytea_output=hex"
+)
+
+# Small, because several test processes each have a server; logical, so that tests may make slots.
+TEST_SETTINGS = {
+    "shared_buffers": "32MB",
+    "max_connections": "40",
+    "wal_level": "logical",
+    "max_prepared_transactions": "4",
+    "log_statement": "none",
+    # Loading the compiler costs a new session more than it ever saves here.
+    "jit": "off",
+}
+
+_serial = itertools.count(1)
+
+
+def new_name(stem: str = "test") -> str:
+    """Return a database name that no other test of this run uses."""
+    return f"{stem}_{os.getpid()}_{next(_serial)}"
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database of a private cluster."""
+
+    cluster: Cluster
+    name: str
+
+    @property
+    def dsn(self) -> str:
+        return self.cluster.dsn(self.name)
+
+    @property
+    def tcp_dsn(self) -> str:
+        """The same database by TCP, with the password in it (if the cluster listens there)."""
+        return self.cluster.dsn(self.name, tcp=True)
+
+    def psql(self, sql: str, *, user: str | None = None) -> str:
+        """Run a script; return its output, unaligned."""
+        return self.cluster.psql(sql, self.name, user=user)
+
+    def dump(self, *options: str) -> bytes:
+        """Return what pg_dump writes, without the lines that differ between equal databases."""
+        environment = {**self.cluster.environment(), "PGOPTIONS": PINNED_OPTIONS}
+        del environment["PGCLIENTENCODING"]
+        done = subprocess.run(
+            [self.cluster.binaries.program("pg_dump"), "-w", *options, self.cluster.dsn(self.name)],
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+        return b"".join(
+            line for line in done.stdout.splitlines(keepends=True) if not is_volatile(line)
+        )
+
+    def restore(self, dump: bytes) -> None:
+        """Feed *dump* to psql, which stops at the first error."""
+        done = subprocess.run(
+            [
+                self.cluster.binaries.program("psql"),
+                *("-X", "-w", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.cluster.dsn(self.name)),
+            ],
+            input=dump,
+            env=self.cluster.environment(),
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+
+
+def is_volatile(line: bytes) -> bool:
+    """Tell whether pg_dump may write this line differently for the same database."""
+    return line.startswith((b"\\restrict ", b"\\unrestrict ", b"-- Dumped "))

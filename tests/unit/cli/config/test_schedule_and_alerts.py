@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pgsnap.alerts.telling import DEFAULT_EVENTS, Event
+from pgsnap.cli.config import alerts as alerts_table
+from pgsnap.cli.config import schedule as schedule_table
+from pgsnap.cli.config.settings import GlobalOptions, Settings, load_settings
+from pgsnap.errors import UsageError
+from pgsnap.schedulers import jobs
+
+
+def settings(folder: Path, toml: str) -> Settings:
+    (folder / "snap.toml").write_text(toml)
+    return load_settings(GlobalOptions(), {}, folder)
+
+
+def test_the_names_of_jobs_and_events_are_those_of_the_rooms_that_do_them() -> None:
+    assert schedule_table.JOBS == alerts_table.JOBS == jobs.JOBS
+    assert set(alerts_table.EVENTS) == set(Event)
+
+
+def test_a_schedule_is_read_with_its_times_in_five_fields(tmp_path: Path) -> None:
+    toml = (
+        '[schedule]\ncommit = "@daily"\ngc = "0  4 * * SUN"\n'
+        'commit_options = ["--skip-unchanged"]\n'
+        'all_databases = true\non_overlap = "wait"\nscheduler = "cron"\n'
+    )
+    table = settings(tmp_path, toml).schedule
+    assert table is not None
+    assert table.times() == {"commit": "0 0 * * *", "gc": "0 4 * * sun"}
+    assert table.options("commit") == ("--skip-unchanged",)
+    assert (table.all_databases, table.on_overlap, table.scheduler) == (True, "wait", "cron")
+
+
+def test_alerts_may_keep_their_secrets_in_files(tmp_path: Path) -> None:
+    (tmp_path / "hook").write_text("https://hooks.example/s3cret\n")
+    (tmp_path / "ping").write_text("https://hc.example/gc\n")
+    (tmp_path / "apprise").write_text("mailto://a\nntfy://b\n")
+    toml = (
+        '[alerts]\nping_url = "https://hc.example/commit"\nping_url_file = {gc = "ping"}\n'
+        'webhook_file = "hook"\napprise = "json://x"\napprise_file = "apprise"\n'
+        'metrics_file = "snap.prom"\n'
+    )
+    table = settings(tmp_path, toml).alerts
+    assert table is not None
+    assert "example" not in repr(table)
+    found = table.resolved()
+    assert found.ping_urls == {"commit": "https://hc.example/commit", "gc": "https://hc.example/gc"}
+    assert found.webhook == "https://hooks.example/s3cret"
+    assert found.apprise == ("json://x", "mailto://a", "ntfy://b")
+    assert found.metrics_file == tmp_path / "snap.prom"
+    assert found.events == DEFAULT_EVENTS
+    (tmp_path / "hook").write_text("s3cret")
+    with pytest.raises(UsageError, match="must be a URL") as caught:
+        table.resolved()
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("toml", "words", "hint"),
+    [
+        ('[schedule]\ncomit = "@daily"', 'unknown key "comit"', '"commit"'),
+        ('[schedule]\ncommit = "daily"', "not a time in cron's syntax", "@daily"),
+        ('[schedule]\non_overlap = "stop"', '"wait" or "skip"', ""),
+        ("[schedule]\nall_databases = 1", "must be true or false", ""),
+        ('[schedule]\ngc_options = "--dry-run"', "must be a list of texts", ""),
+        ('[schedule]\nrepository = "x"', 'unknown key "repository"', "above [schedule]"),
+        ("schedule = 1", "must be a table: [schedule]", ""),
+        ('[alerts]\nwebook = "https://x"', 'unknown key "webook"', '"webhook"'),
+        ('[alerts]\nwebhook = "file:///etc/passwd"', "must be a URL that begins with https", ""),
+        ('[alerts]\nping_url = {comit = "https://x"}', 'unknown key "comit"', '"commit"'),
+        ('[alerts]\non = ["failed"]', '"failure"', ""),
+        ('[alerts]\nwebhook = "https://x"\nwebhook_file = "y"', "has both", ""),
+        ('[alerts]\nping_url = "https://x"\nping_url_file = "y"', 'two ping URLs for "commit"', ""),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_named(
+    tmp_path: Path, toml: str, words: str, hint: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        settings(tmp_path, toml + "\n")
+    assert words in caught.value.message
+    assert hint in caught.value.hint

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pgsnap.cli.config.file import KEYS, find_config, load_config
+from pgsnap.cli.config.retention import RETENTION_KEYS
+from pgsnap.cli.config.settings import GlobalOptions, Settings, load_settings
+from pgsnap.cli.config.template import config_template
+from pgsnap.errors import UsageError
+
+
+def settings(
+    folder: Path, toml: str | None = None, environ: dict[str, str] | None = None, **given: str
+) -> Settings:
+    if toml is not None:
+        (folder / "snap.toml").write_text(toml)
+    return load_settings(GlobalOptions(**given), environ or {}, folder)  # type: ignore[arg-type]
+
+
+def test_without_anything_the_repository_is_in_the_working_folder(tmp_path: Path) -> None:
+    assert settings(tmp_path).repository == tmp_path / "database" / "backups"
+    assert settings(tmp_path).lock_timeout == 600
+    assert settings(tmp_path).safety_snapshot is True
+
+
+def test_snap_toml_is_found_in_a_parent_and_its_paths_start_there(tmp_path: Path) -> None:
+    (tmp_path / "snap.toml").write_text('repository = "store"\n')
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    found = settings(below)
+    assert found.repository == tmp_path / "store"
+    assert found.config_path == tmp_path / "snap.toml"
+
+
+def test_the_default_repository_is_beside_snap_toml(tmp_path: Path) -> None:
+    (tmp_path / "snap.toml").write_text("")
+    (tmp_path / "a").mkdir()
+    assert settings(tmp_path / "a").repository == tmp_path / "database" / "backups"
+
+
+def test_flags_beat_environment_beats_file(tmp_path: Path) -> None:
+    toml = 'repository = "/file"\ndsn = "dbname=file"\nlock_timeout = "1s"\ndatabase = "file"\n'
+    environ = {"SNAP_REPO": "/environ", "DATABASE_URL": "postgresql:///environ"}
+    from_file = settings(tmp_path, toml)
+    assert (from_file.repository, from_file.dsn) == (Path("/file"), "dbname=file")
+    assert (from_file.lock_timeout, from_file.database) == (1.0, "file")
+    from_environ = settings(tmp_path, toml, environ)
+    assert (from_environ.repository, from_environ.dsn) == (
+        Path("/environ"),
+        "postgresql:///environ",
+    )
+    from_flags = settings(
+        tmp_path, toml, environ, repo="/flag", dsn="dbname=flag", database="flag", lock_timeout="2s"
+    )
+    assert (from_flags.repository, from_flags.dsn) == (Path("/flag"), "dbname=flag")
+    assert (from_flags.lock_timeout, from_flags.database) == (2.0, "flag")
+
+
+def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
+    found = settings(tmp_path, None, {"SNAP_REPO": "", "DATABASE_URL": " "})
+    assert found.repository == tmp_path / "database" / "backups"
+    assert found.dsn is None
+
+
+def test_an_unknown_key_is_told_with_file_and_nearest_key(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        settings(tmp_path, 'repositry = "x"\n')
+    assert "repositry" in caught.value.message
+    assert str(tmp_path / "snap.toml") in caught.value.message
+    assert '"repository"' in caught.value.hint
+
+
+@pytest.mark.parametrize("table", ["remotes"])
+def test_a_table_of_a_later_version_is_told_as_such(tmp_path: Path, table: str) -> None:
+    with pytest.raises(UsageError, match="not supported by this version"):
+        settings(tmp_path, f"[{table}]\nx = 1\n")
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "repository = 1",
+        'repository = ""',
+        'safety_snapshot = "yes"',
+        'client = "libpq"',
+        "lock_timeout = true",
+        'lock_wait_timeout = "soon"',
+        'container = ""',
+        'engine = "lxc"',
+        'repository = "s3://bucket/x"',
+        'repository = "~nobody-of-this-name/x"',
+    ],
+)
+def test_a_wrong_value_names_file_and_key(tmp_path: Path, toml: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        settings(tmp_path, toml + "\n")
+    assert str(tmp_path / "snap.toml") in caught.value.message
+    assert toml.split(" ")[0] in caught.value.message
+
+
+def test_broken_toml_names_the_file_and_the_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        settings(tmp_path, "repository = \n")
+    assert "snap.toml" in caught.value.message
+    assert "line 1" in caught.value.detail
+
+
+def test_a_named_config_file_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read"):
+        settings(tmp_path, None, None, config="elsewhere.toml")
+
+
+@pytest.mark.parametrize("option", ["repo", "dsn", "database"])
+def test_an_empty_option_is_refused_rather_than_ignored(tmp_path: Path, option: str) -> None:
+    with pytest.raises(UsageError, match=f"--{option} is empty"):
+        settings(tmp_path, None, None, **{option: " "})
+
+
+def test_a_repository_url_in_the_environment_is_refused_with_its_variable(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="SNAP_REPO is a URL"):
+        settings(tmp_path, None, {"SNAP_REPO": "sftp://host/x"})
+
+
+def test_a_snap_toml_that_everybody_may_write_is_not_trusted(tmp_path: Path) -> None:
+    path = tmp_path / "snap.toml"
+    path.write_text("")
+    path.chmod(0o666)
+    with pytest.raises(UsageError, match="not trusted"):
+        find_config(tmp_path)
+    assert load_settings(GlobalOptions(config=str(path)), {}, tmp_path).config_path == path
+
+
+def test_a_snap_toml_of_another_user_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "snap.toml"
+    path.write_text("")
+    if os.getuid() == 0:
+        os.chown(path, 12345, 12345)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(UsageError, match="not trusted"):
+        find_config(tmp_path)
+
+
+def test_the_template_loads_as_it_is_and_with_every_line_uncommented(tmp_path: Path) -> None:
+    path = tmp_path / "snap.toml"
+    path.write_text(config_template('odd "name"\\x'))
+    assert load_config(path).repository == tmp_path / 'odd "name"\\x'
+    lines = config_template(None).splitlines()
+    heads = ("# [retention]", "# [schedule]", "# [alerts]", "# [hooks]")
+    settable = [
+        line.removeprefix("# ")
+        for line in lines
+        if line.startswith("# ") and (" = " in line or line in heads)
+    ]
+    path.write_text("\n".join(settable))
+    load_config(path)
+    found = tomllib.loads(path.read_text())
+    assert found.keys() == set(KEYS)
+    assert found["retention"].keys() == set(RETENTION_KEYS)
+
+
+def test_the_folder_of_programs_is_that_of_the_environment_before_that_of_the_file(
+    tmp_path: Path,
+) -> None:
+    assert settings(tmp_path).bindirs == ()
+    from_file = settings(tmp_path, 'bindir = "bin"\n')
+    assert from_file.bindirs == (tmp_path / "bin",)
+    assert from_file.bindirs_from.startswith('"bindir" in ')
+    both = settings(tmp_path, environ={"SNAP_PG_BINDIR": "/one/bin:/two/bin"})
+    assert both.bindirs == (Path("/one/bin"), Path("/two/bin"))
+    assert both.bindirs_from == "SNAP_PG_BINDIR"

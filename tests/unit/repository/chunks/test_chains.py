@@ -1,0 +1,99 @@
+"""Chains of deltas: read a few packs at a time, and read all the same where one read fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgsnap.errors import CorruptionError
+from pgsnap.model import ChunkId, ChunkKind
+from pgsnap.repository.chunks import chains
+from pgsnap.repository.chunks.chunks import ChunkReader
+from pgsnap.repository.repository import Repository
+from support.dumps.scripted import dump, rows, table
+from support.repositories.made import day, make, record
+from support.repositories.stores import RecordingStore
+
+VERSIONS = 6
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[Repository]:
+    """A repository with VERSIONS versions of a table of several chunks, all rows' ends changed."""
+    with Repository.open(make(tmp_path / "backups")) as opened:
+        lines = rows(16_000, seed=5, width=200)
+        for number in range(1, VERSIONS + 1):
+            for changed in range(number, len(lines), 97):
+                lines[changed] = lines[changed][:-8] + b"%08d" % (changed * number)
+            record(opened, dump(table("public", "orders", lines)), at=day(number))
+        yield opened
+
+
+def newest(repo: Repository) -> list[ChunkId]:
+    found = repo.index.query(
+        "SELECT id FROM chunks WHERE kind = ? AND depth = ?", (ChunkKind.DATA, VERSIONS - 1)
+    )
+    return [row[0] for row in found]
+
+
+def read(repo: Repository, wanted: list[ChunkId]) -> tuple[list[bytes], RecordingStore]:
+    """Read *wanted* as a restore does; return them, and the store that heard how."""
+    store = RecordingStore(repo.store)
+    reader = ChunkReader(store, repo.index)
+    found = reader.read_ahead((None, chunk, 300_000) for chunk in wanted)
+    return [data for _, data in found], store
+
+
+def test_the_deltas_of_neighbours_are_read_in_one_go(repo: Repository) -> None:
+    wanted = newest(repo)
+    assert len(wanted) >= 4
+    expected = [repo.chunks.read(chunk) for chunk in wanted]
+    found, store = read(repo, wanted)
+    assert found == expected
+    # One read for each version's pack, not one for each delta.
+    assert len(store.names("get")) == VERSIONS
+
+
+def test_what_may_not_be_held_is_read_when_its_turn_comes(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, _ = read(repo, newest(repo))
+    monkeypatch.setattr(chains, "_AHEAD_BYTES_MAX", 100_000)
+    found, store = read(repo, newest(repo))
+    assert found == expected
+    assert len(store.names("get")) > VERSIONS
+
+
+def test_one_damaged_delta_spoils_only_what_is_read_through_it(repo: Repository) -> None:
+    wanted = newest(repo)
+    expected = dict(zip(wanted, read(repo, wanted)[0], strict=True))
+    chain = repo.index.chains(wanted[:1])
+    (tip,) = chain[wanted[0]]
+    assert tip.frame.base is not None
+    (below,) = chain[tip.frame.base]
+    pack = repo.path / "packs" / below.pack.hex()[:2] / below.pack.hex()
+    data = bytearray(pack.read_bytes())
+    data[below.offset + below.frame.frame_bytes // 2] ^= 0xFF
+    pack.chmod(0o600)
+    pack.write_bytes(data)
+    with pytest.raises(CorruptionError, match=f"chunk {wanted[0].hex()[:12]} is damaged"):
+        read(repo, wanted)
+    others = [chunk for chunk in wanted if below.frame.chunk not in repo.index.chains([chunk])]
+    assert len(others) == len(wanted) - 1
+    assert dict(zip(others, read(repo, others)[0], strict=True)).items() < expected.items()
+
+
+def test_a_pack_that_was_cut_still_gives_the_frames_before_the_cut(repo: Repository) -> None:
+    wanted = newest(repo)
+    places = sorted(repo.index.locations(wanted).values(), key=lambda found: found[0].offset)
+    (last,) = places[-1]
+    pack = repo.path / "packs" / last.pack.hex()[:2] / last.pack.hex()
+    expected, _ = read(repo, [places[0][0].frame.chunk])
+    pack.chmod(0o600)
+    with pack.open("r+b") as file:
+        file.truncate(last.offset + 1)
+    assert read(repo, [places[0][0].frame.chunk])[0] == expected
+    with pytest.raises(CorruptionError, match=f"chunk {last.frame.chunk.hex()[:12]} is damaged"):
+        read(repo, [location.frame.chunk for (location,) in places])
