@@ -5,86 +5,38 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pgsnap.errors import BUG_EXIT_CODE, EXIT_CODES, SnapError
+from support.documents.source import (
+    LEVEL,
+    MODULES,
+    PACKAGE,
+    ROOT,
+    imported_rooms,
+    imports,
+    may_import,
+    room_of,
+    tables,
+)
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "src" / "pgsnap"
-MODULES = sorted(PACKAGE.rglob("*.py"))
 TESTED = sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "benchmarks").rglob("*.py"))
 
 LINES_MAX = 400
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "manager", "misc"}
-# Imported at the top these would cost every start of `snap`; chunking is itself imported late.
-NUMPY_ROOM = "chunking"
+# Imported at the top these would cost every start of `snap`; what cuts chunks and compares rows is
+# itself imported late.
+NUMPY_ROOMS = {"chunking", "rows"}
 # A restore and an undo take a snapshot of what they are about to replace; an import is commits; a
-# drill is a verify, a restore and a diff (drill_compare).
+# drill is a verify and a restore.
 VERBS_MAY_CALL = {
-    ("safety", "commit"),
-    ("import_dumps", "commit"),
-    ("drill", "restore"),
-    ("drill", "verify"),
+    ("workflows.commit.safety_snapshot", "workflows.commit.commit"),
+    ("workflows.commit.import_dumps", "workflows.commit.commit"),
+    ("workflows.drill.drill", "workflows.restore.restore"),
+    ("workflows.drill.drill", "maintenance.verify.verify"),
 }
-# SQL may be asked of a psql that a runner starts.
-SIDEWAYS = {("sessions", "runners")}
-
-
-def rooms_table() -> list[list[str]]:
-    """Return the rooms of docs/architecture.md, a list for each row, from the top."""
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    table = text.partition("| room | holds |")[2].partition("\n\n")[0]
-    rows = [line.split("|")[1] for line in table.splitlines()[2:]]
-    return [[name.rstrip("/") for name in re.findall(r"`([^`]+)`", row)] for row in rows]
-
-
-ROWS = rooms_table()
-LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
-
-
-def room_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield every module that a file imports, with whether it does so at its top.
-
-    Imports in functions count, and so do those for type checkers only.
-    """
-    tree = ast.parse(path.read_text())
-    inner = {
-        id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
-    }
-    package = ["pgsnap", *path.relative_to(PACKAGE).parts[:-1]]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, id(node) not in inner
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*above, *filter(None, [node.module])])
-            yield module, id(node) not in inner
-            for alias in node.names:
-                yield f"{module}.{alias.name}", id(node) not in inner
-
-
-def imported_rooms(path: Path) -> set[str]:
-    names = [module.split(".") for module, _ in imports(path) if module.startswith("pgsnap.")]
-    return {name[1] for name in names if name[1] in LEVEL}
-
-
-def may_import(room: str, target: str) -> bool:
-    """A room sees itself and the rows above it; the single modules of the first row see each
-    other, the rooms that share any other row do not, but for SIDEWAYS."""
-    if room == target or LEVEL[target] < LEVEL[room] or (room, target) in SIDEWAYS:
-        return True
-    return LEVEL[room] == LEVEL[target] == 0 and room != "errors"
 
 
 def test_the_table_of_rooms_names_every_room() -> None:
@@ -128,18 +80,19 @@ def _imported_rooms_of_source(path: Path, source: str, folder: Path) -> set[str]
     return imported_rooms(Imagined(path))
 
 
-def test_workflows_do_not_import_each_other() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    listed = re.search(r"\| `workflows/` \| the verbs, one module each: ([^|]+)\|", text)
-    assert listed
-    verbs = {word.strip() for word in listed[1].split(",")}
-    for path in (PACKAGE / "workflows").glob("*.py"):
-        if path.stem in verbs:
-            for module, _ in imports(path):
-                parts = module.split(".")
-                if parts[:2] == ["pgsnap", "workflows"] and len(parts) > 2 and parts[2] in verbs:
-                    pair = (path.stem, parts[2])
-                    assert parts[2] == path.stem or pair in VERBS_MAY_CALL, pair
+def test_verbs_do_not_call_each_other() -> None:
+    verbs = {
+        row[1].strip("`").removesuffix(".py").replace("/", ".")
+        for row in tables("| command | where |")
+        if "workflows/" in row[1] or "maintenance/" in row[1]
+    }
+    assert len(verbs) > 15
+    for path in MODULES:
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        if name in verbs:
+            called = {module.removeprefix("pgsnap.") for module, _ in imports(path)} & verbs
+            for other in called - {name}:
+                assert (name, other) in VERBS_MAY_CALL, (name, other)
 
 
 @pytest.mark.parametrize("path", MODULES + TESTED, ids=lambda path: str(path.relative_to(ROOT)))
@@ -150,7 +103,7 @@ def test_files_stay_small_and_have_speaking_names(path: Path) -> None:
 
 def test_numpy_is_imported_at_the_top_only_where_chunks_are_cut() -> None:
     for path in MODULES:
-        if room_of(path) != NUMPY_ROOM:
+        if room_of(path) not in NUMPY_ROOMS:
             top = {module.split(".")[0] for module, at_top in imports(path) if at_top}
             assert "numpy" not in top, path
 
@@ -201,12 +154,6 @@ def test_no_file_names_a_machine_s_own_folders() -> None:
         except UnicodeDecodeError:
             continue
         assert not pattern.search(text), f"{path}: {pattern.search(text)}"
-
-
-def test_test_files_have_names_of_their_own() -> None:
-    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
-    assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
-    assert "__init__.py" not in names
 
 
 def test_no_pattern_repeats_a_group_possessively() -> None:

@@ -1,7 +1,7 @@
 """One fixed example of every stored form. `tests/data/format` keeps their bytes for ever.
 
-`PYTHONPATH=src:tests python -m support.documents.examples` writes the files that are not there yet; it never
-changes one, because what was stored once must be read for ever.
+`PYTHONPATH=src:tests python -m support.documents.examples` writes the files that are not there yet;
+it never changes one, because what was stored once must be read for ever.
 """
 
 from __future__ import annotations

@@ -1,0 +1,125 @@
+"""The house: how large rooms and functions are, and that the picture shows what is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgsnap.cli.commands import NAMES
+from support.documents.source import LEVEL, MODULES, PACKAGE, PAGE, ROOT, imports, room_of, tables
+
+UNIT = ROOT / "tests" / "unit"
+FILES_MAX = 15
+# One file for each command.
+LARGE_FOLDERS = {PACKAGE / "cli" / "commands"}
+FUNCTION_LINES_MAX = 60
+# To be made shorter: nothing is to be added here.
+LONG_STILL = {
+    *("cli/commands/commit.py", "cli/commands/diff.py", "cli/commands/drill.py"),
+    *("cli/commands/export.py", "cli/commands/import_.py", "cli/commands/log.py"),
+    *("cli/commands/repair.py", "cli/commands/restore.py", "cli/commands/schedule.py"),
+    *("cli/commands/verify.py", "maintenance/repair/repair.py", "repository/index/migrations.py"),
+    *("workflows/commit/commit.py", "workflows/restore/plan.py"),
+    *("workflows/restore_tables/plan.py", "workflows/undo/undo.py"),
+}
+STATE_STILL = {
+    *("workflows/commit/commit.py", "workflows/history/log.py", "workflows/history/stats.py"),
+    *("workflows/history/section_costs.py", "workflows/notes/kept_databases.py"),
+    *("workflows/notes/verdicts.py", "workflows/retention/gc.py", "workflows/watch/check.py"),
+    *("workflows/watch/doctor_snapshots.py", "workflows/watch/label_states.py"),
+    "workflows/watch/metrics.py",
+}
+# Whoever else wants something of these asks a repository for it.
+STATE_ROOMS = {"repository", "maintenance"}
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=str)
+def test_a_folder_has_no_more_files_than_a_reader_takes_in(folder: Path) -> None:
+    if folder not in LARGE_FOLDERS:
+        assert len([path for path in folder.glob("*.py") if path.stem != "__init__"]) <= FILES_MAX
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_name_does_not_repeat_its_folder(path: Path) -> None:
+    assert not path.stem.startswith(f"{path.parent.name}_")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_functions_fit_on_a_page(path: Path) -> None:
+    if str(path.relative_to(PACKAGE)) in LONG_STILL:
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES_MAX, node.name
+
+
+def state_uses(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr in {"index", "store"}:
+            owner = ast.unparse(node.value)
+            if re.fullmatch(r"(.*\.)?_?(repo|repository)", owner):
+                yield ast.unparse(node)
+
+
+def test_the_rule_sees_a_use_of_the_index() -> None:
+    assert list(state_uses("self._repo.index.close()")) == ["self._repo.index"]
+    assert list(state_uses("a.index(b); self.store")) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_two_rooms_touch_index_and_store(path: Path) -> None:
+    if room_of(path) not in STATE_ROOMS and str(path.relative_to(PACKAGE)) not in STATE_STILL:
+        assert not list(state_uses(path.read_text()))
+
+
+def test_folders_of_workflows_import_only_those_before_them() -> None:
+    row = next(row for row in tables("| room | holds |") if row[0] == "`workflows/`")
+    order = [name.rstrip("/") for name in re.findall(r"`(\w+/)`", row[1])]
+    folders = {path.name for path in (PACKAGE / "workflows").iterdir() if path.is_dir()}
+    assert set(order) == folders - {"__pycache__"}
+    for path in (PACKAGE / "workflows").glob("*/*.py"):
+        for module, _ in imports(path):
+            parts = module.split(".")
+            if parts[:2] == ["pgsnap", "workflows"] and len(parts) > 2:
+                assert order.index(parts[2]) <= order.index(path.parent.name), (path, module)
+
+
+def test_the_picture_shows_the_imports_of_every_room() -> None:
+    drawn = dict(
+        re.findall(r"^    (\w+)(?: +-> (.+))?$", PAGE.partition("The house, and")[2], re.M)
+    )
+    rooms = [room for room in LEVEL if LEVEL[room] > 0]
+    found: dict[str, set[str]] = {room: set() for room in rooms}
+    for path in MODULES:
+        if room_of(path) in found:
+            tops = {module.split(".")[1] for module, _ in imports(path) if "pgsnap." in module}
+            found[room_of(path)] |= tops & set(rooms) - {room_of(path)}
+    assert {room: set(drawn[room].split()) for room in rooms} == found
+
+
+def test_every_command_has_its_place_on_the_map() -> None:
+    places = {row[0].strip("`"): row[1].strip("`") for row in tables("| command | where |")}
+    assert {name.split()[0] for name in places} == set(NAMES)
+    for place in places.values():
+        assert (PACKAGE / place).is_file(), place
+
+
+def test_ten_questions_are_answered_by_paths_that_exist() -> None:
+    answers = [row[1].strip("`") for row in tables("| question | where |")]
+    assert len(answers) == 10
+    for answer in answers:
+        assert (PACKAGE / answer).is_file(), answer
+        assert len(Path(answer).parts) <= 3
+
+
+def test_unit_tests_lie_where_their_modules_lie() -> None:
+    """`x/y.py` is tested in `x/test_y.py`, and where that grows in `x/test_y_WHAT.py`."""
+    for path in UNIT.rglob("test_*.py"):
+        folder = PACKAGE / path.parent.relative_to(UNIT)
+        name = path.stem.removeprefix("test_")
+        stems = [stem.stem for stem in folder.glob("*.py")]
+        assert any(name == stem or name.startswith(f"{stem}_") for stem in stems), path
