@@ -30,7 +30,8 @@ class DumpSummary:
 
     *owners* are those that the headers of its entries name, sorted. *dump_version* and
     *dumped_from* are as pg_dump wrote them ("15.18 (Debian 15.18-0+deb12u1)"), "" in other SQL.
-    *client_encoding* is as the dump sets it, "" where it does not.
+    *client_encoding* is as the dump sets it, "" where it does not. *part* and *lacks_rights* are
+    what a `Tally` says of it.
     """
 
     is_pg_dump: bool
@@ -40,6 +41,8 @@ class DumpSummary:
     client_encoding: str
     has_meta_commands: bool
     volatile: tuple[VolatileLine, ...]
+    part: str = ""
+    lacks_rights: bool = False
 
 
 class DumpReader:
@@ -97,6 +100,8 @@ class DumpReader:
             client_encoding=sorter.client_encoding,
             has_meta_commands=sorter.has_meta_commands,
             volatile=tuple(writer.volatile),
+            part=str(sorter.tally.part),
+            lacks_rights=sorter.tally.lacks_rights,
         )
 
 

@@ -16,6 +16,7 @@ from pgsnap.dump.entries import (
     parse_entry,
 )
 from pgsnap.dump.lexer import Piece
+from pgsnap.dump.tally import Tally
 from pgsnap.dump.volatile import volatile_kind
 from pgsnap.dump.writer import SectionWriter
 from pgsnap.errors import DumpIncomplete, UnusableInput
@@ -47,6 +48,7 @@ class Sorter(Protocol):
     dump_version: str
     dumped_from: str
     has_meta_commands: bool
+    tally: Tally
 
     @property
     def owners(self) -> tuple[str, ...]:
@@ -69,6 +71,7 @@ class ForeignSorter:
         self.dumped_from = ""
         self.owners: tuple[str, ...] = ()
         self.has_meta_commands = False
+        self.tally = Tally()
 
     def take(self, piece: Piece, data: bytes) -> None:
         writer = self._writer
@@ -112,6 +115,7 @@ class DumpSorter:
         self.dump_version = ""
         self.dumped_from = ""
         self.has_meta_commands = False
+        self.tally = Tally()
         self._owners: set[bytes] = set()
         self._in_preamble = True
         self._is_complete = False
@@ -182,6 +186,7 @@ class DumpSorter:
     # -- the pieces --------------------------------------------------------------------------------
 
     def _text(self, data: bytes) -> None:
+        self.tally.text(data)
         is_blank = data.isspace()
         if self._held:
             self._alters = self._alters or bool(self._entry and _ALTER_TABLE.match(data))
@@ -239,6 +244,7 @@ class DumpSorter:
             self._release()
         entry = parse_entry(header)
         kind = entry_kind(entry, self._run)
+        self.tally.entry(entry, kind)
         self._in_preamble = False
         if entry.owner:
             self._owners.add(entry.owner)

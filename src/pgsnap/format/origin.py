@@ -47,6 +47,7 @@ FORMS = frozen(
         (Setting, "name"): Form(pattern=_SOMETHING),
         (ExtensionMember, "name"): Form(pattern=_SOMETHING),
         (ExtensionMember, "kind"): Form(pattern=re.compile(r"table|sequence")),
+        (Origin, "part"): Form(pattern=re.compile(r"[a-z-]*")),
         (Setting, "role"): Form(pattern=_SOMETHING),
         (Extension, "name"): Form(pattern=_SOMETHING),
     }

@@ -103,7 +103,9 @@ class Origin:
     *is_pg_dump* whether there was one, *owners* those that its entries name. *globals_status* is
     "full", "without-passwords", or why there are none. *has_meta_commands*: psql commands beyond
     pg_dump's own. *excluded_table_data*, *only_schemas*: the patterns of a dump of a part.
-    *extension_members* are what extensions keep that no dump holds.
+    *extension_members* are what extensions keep that no dump holds. Of a file, *part* is what it is
+    of, as its text shows: "definitions", "rows", "some-rows", "some-tables", or ""; *lacks_rights*:
+    it has functions and grants nothing, as pg_dump -x writes.
     """
 
     kind: SourceKind
@@ -122,6 +124,8 @@ class Origin:
     excluded_table_data: tuple[str, ...] = ()
     only_schemas: tuple[str, ...] = ()
     extension_members: tuple[ExtensionMember, ...] = ()
+    part: str = ""
+    lacks_rights: bool = False
 
     @property
     def system_identifier(self) -> str:

@@ -91,6 +91,8 @@ class FileSource:
             owners=summary.owners,
             client_encoding=summary.client_encoding,
             has_meta_commands=summary.has_meta_commands,
+            part=summary.part,
+            lacks_rights=summary.lacks_rights,
         )
         return SourceResult(origin=origin, volatile=summary.volatile)
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pgsnap.dump.tally import Part
 from pgsnap.model import Origin
+
+_OF_FILE: Mapping[str, str] = {
+    Part.DEFINITIONS: "any rows (pg_dump -s writes so)",
+    Part.ROWS: "any definitions (pg_dump -a writes so)",
+    Part.SOME_ROWS: "the rows of some tables (pg_dump --exclude-table-data writes so)",
+    Part.SOME_TABLES: "the schemas of its tables (pg_dump -t writes so)",
+}
 
 
 def part_options(
@@ -22,4 +32,7 @@ def left_out(origin: Origin) -> str:
         words.append(f"all schemas but {', '.join(origin.only_schemas)}")
     if origin.excluded_table_data:
         words.append(f"the rows of {', '.join(origin.excluded_table_data)}")
+    if origin.part:
+        # A later version may know of others.
+        words.append(_OF_FILE.get(origin.part, f"what belongs to a whole dump ({origin.part})"))
     return " and ".join(words)

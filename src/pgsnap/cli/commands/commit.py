@@ -73,6 +73,7 @@ def run(
     Nothing is recorded unless the dump is whole. An unchanged database adds next to nothing.
     """
     from pgsnap.sources.extensions import left_behind
+    from pgsnap.sources.parts import left_out
     from pgsnap.workflows.commit.commit import commit
     from pgsnap.workflows.notes.verdicts import last_drill
 
@@ -105,6 +106,11 @@ def run(
                 )
             last = last_drill(repo, frozenset(repo.newest(database)))
         warn_of_dump(invocation, source)
+        if report.snapshot.origin.part:
+            invocation.warn(
+                "warning: the dump is of a part: it was made without"
+                f" {render.plain(left_out(report.snapshot.origin))}"
+            )
         for words in left_behind(report.snapshot.origin):
             invocation.warn(f"warning: {words}")
         _tell_of_chain(invocation, report)

@@ -45,6 +45,7 @@ def drill_fields(report: DrillReport) -> dict[str, Any]:
         "recovery_bytes_per_second": rate,
         "checks": [_check_fields(check) for check in report.checks],
         "tables": [_table_fields(table) for table in report.tables],
+        "left_out": report.left_out or None,
         "notices": [redact(notice) for notice in report.notices],
     }
 
@@ -89,6 +90,9 @@ def drill_lines(report: DrillReport, *, verbose: bool, colour: bool) -> list[str
     for check in report.checks:
         lines += _check_lines(check, verbose=verbose, colour=colour)
     lines += [f"note: {render.plain(redact(notice))}" for notice in report.notices]
+    if report.left_out:
+        words = render.plain(redact(report.left_out))
+        lines.append(f"only a part is tried: the snapshot was made without {words}")
     recovery = report.recovery
     if recovery is not None:
         lines.append(

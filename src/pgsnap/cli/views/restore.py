@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from pgsnap.targets.checks.preflight import LiveDatabase
     from pgsnap.targets.swap.kept import KeptDatabase
     from pgsnap.workflows.history.log import LogEntry
+    from pgsnap.workflows.restore.gone import Gone
     from pgsnap.workflows.restore.plan import RestorePlan
     from pgsnap.workflows.restore.report import RestoreReport
     from pgsnap.workflows.undo.undo import DiscardReport, UndoPlan, UndoReport
 
 
 _NO_SAFETY = "no safety snapshot: what is there now is only in the kept database"
+_GONE_NAMES = 10
 _DEAD_WORDS = "it cannot be put back, `snap undo --discard` drops it"
 
 
@@ -127,6 +129,17 @@ def _kept_words(kept: KeptDatabase, now: datetime) -> str:
         f"{render.plain(kept.name)} ({known}; replaced {render.ago(kept.since, now)} "
         f"by {render.plain(kept.action)})"
     )
+
+
+def gone_fields(gone: Gone) -> dict[str, Any]:
+    """Return what --json tells of what the replaced database has and the snapshot lacks."""
+    return {
+        "schemas": len(gone.schemas),
+        "tables": len(gone.tables),
+        "extensions": len(gone.extensions),
+        "large_objects": gone.large_objects,
+        "names": [*gone.schemas, *gone.tables, *gone.extensions][:_GONE_NAMES],
+    }
 
 
 def restore_fields(report: RestoreReport, notices: Sequence[str]) -> dict[str, Any]:

@@ -89,7 +89,8 @@ def drill_fields(drilled: Drilled | None) -> dict[str, Any]:
 def drill_mark(drilled: Drilled, now: datetime) -> str:
     """Return ``drilled 2 days ago``."""
     how = "drilled" if drilled.passed else "drill FAILED"
-    return f"{how} {render.ago(drilled.time, now)}"
+    without = f" (without {render.plain(drilled.left_out)})" if drilled.left_out else ""
+    return f"{how} {render.ago(drilled.time, now)}{without}"
 
 
 def drill_words(drilled: Drilled, now: datetime) -> str:

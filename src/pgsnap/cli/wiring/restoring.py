@@ -42,7 +42,7 @@ class Restoring:
         options: RestoreOptions,
         tables: list[str],
     ) -> None:
-        from pgsnap.cli.views.restore import restore_fields, restore_lines
+        from pgsnap.cli.views.restore import gone_fields, restore_fields, restore_lines
         from pgsnap.workflows.contents.table_names import check_tables_known, parse_tables
         from pgsnap.workflows.restore.plan import plan_restore
         from pgsnap.workflows.restore.restore import restore
@@ -70,6 +70,7 @@ class Restoring:
         fields = restore_fields(report, invocation.notices)
         # With --json nobody saw the plan.
         fields["warnings"] = [*plan.warnings, *report.warnings]
+        fields["not_in_snapshot"] = gone_fields(plan.gone)
         fields["services"] = self.services.fields()
         invocation.emit(fields, restore_lines(report))
 

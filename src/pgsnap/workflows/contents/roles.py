@@ -1,11 +1,17 @@
-"""Roles that the text of a snapshot names, where nothing else in it tells them."""
+"""Roles that the text of a snapshot names, and what it says of them."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pgsnap.dump.definitions.role_names import named_roles
+from pgsnap.errors import CorruptionError, StoreError
 from pgsnap.model import SectionKind, Snapshot, SourceKind
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.stream import snapshot_stream, whole_text
 from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session
+from pgsnap.targets.checks.preflight import Findings
+from pgsnap.targets.checks.role_differences import role_differences
 from pgsnap.targets.checks.roles import is_built_in
 
 
@@ -24,3 +30,21 @@ def roles_of_dump(repo: Repository, snapshot: Snapshot, *, rights: bool) -> froz
             blocks = snapshot_stream(repo, snapshot, restrict_key=None, sections=[section.name])
             found |= named_roles(blocks, origin.client_encoding, rights=rights)
     return frozenset(name for name in found if not is_built_in(name))
+
+
+def roles_differ(
+    repo: Repository, snapshot: Snapshot, session: Session, needed: Collection[str]
+) -> Findings:
+    """Tell which of the roles that are *needed* are not as in the snapshot."""
+    try:
+        text = globals_text(repo, snapshot)
+    except (CorruptionError, StoreError) as error:
+        return Findings(warnings=(f"roles cannot be compared: {error.message}",))
+    return Findings(warnings=role_differences(session, needed, text))
+
+
+def globals_text(repo: Repository, snapshot: Snapshot) -> str:
+    """Return the globals of a snapshot. Raises CorruptionError, StoreError."""
+    names = [s.name for s in repo.sections(snapshot) if s.name.kind is SectionKind.GLOBALS]
+    blocks = snapshot_stream(repo, snapshot, restrict_key=None, sections=names)
+    return whole_text(blocks).decode("utf-8", "surrogateescape")

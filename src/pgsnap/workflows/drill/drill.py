@@ -26,6 +26,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import ident
 from pgsnap.sessions.server import Server
+from pgsnap.sources.parts import left_out
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.requirements import source_major
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
@@ -53,7 +54,7 @@ from pgsnap.workflows.drill.report import (
 )
 from pgsnap.workflows.drill.runbook import Runbook, check_runbook
 from pgsnap.workflows.drill.values import original_databases
-from pgsnap.workflows.notes.verdicts import REASON_KEY, SERVER_KEY, VERDICT
+from pgsnap.workflows.notes.verdicts import LEFT_OUT_KEY, REASON_KEY, SERVER_KEY, VERDICT
 from pgsnap.workflows.restore.plan import RestoreOptions, RestorePlan, names_database, plan_restore
 from pgsnap.workflows.restore.restore import restore
 
@@ -381,6 +382,8 @@ class _Drill:
             "checks": {name: str(status) for name, status in statuses.items()},
             SERVER_KEY: self.snapshot.origin.system_identifier,
         }
+        if words := left_out(self.snapshot.origin):
+            body[LEFT_OUT_KEY] = words
         if not proven:
             body[REASON_KEY] = reason_of(self.checks)
         note = Note(VERDICT, self.snapshot.database, datetime.now(UTC), self.snapshot_id, body)

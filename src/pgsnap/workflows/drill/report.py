@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.sources.parts import left_out
 
 REPORT_SCHEMA = 1
 """The version of the JSON report's fields: it grows when one of them changes its meaning."""
@@ -145,6 +146,12 @@ class DrillReport:
     def passed(self) -> bool:
         """Whether no check failed."""
         return not self.failed
+
+    @property
+    def left_out(self) -> str:
+        """What the snapshot was made without, so that the drill says nothing of it; "" for what is
+        of the whole database."""
+        return left_out(self.snapshot.origin)
 
 
 def verdict_of(checks: dict[str, Status]) -> bool | None:

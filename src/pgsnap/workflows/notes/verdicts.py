@@ -16,6 +16,9 @@ SERVER_KEY = "system_identifier"
 """In the body of a drill's verdict: the server of its snapshot, which may be dropped later."""
 REASON_KEY = "reason"
 """In the body of a drill's verdict: why it failed."""
+LEFT_OUT_KEY = "left_out"
+"""In the body of a drill's verdict: what the snapshot was made without, of which it says nothing.
+"""
 
 # The verdict of a drill lists its checks, so it is never smaller; that of a verify never is as
 # large. `snap log` reads drills only, though each regular verify leaves a note for every snapshot.
@@ -24,11 +27,13 @@ DRILL_NOTE_BYTES_MIN = 300
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """The last drill of a snapshot; *reason* is why it failed, "" where that is not known."""
+    """The last drill of a snapshot; *reason* is why it failed, "" where that is not known;
+    *left_out* is what the snapshot was made without."""
 
     time: datetime
     passed: bool
     reason: str = ""
+    left_out: str = ""
 
 
 def drilled(repo: Repository) -> dict[SnapshotId, Drilled]:
@@ -51,9 +56,14 @@ def last_drill(repo: Repository, snapshots: Collection[SnapshotId]) -> Drilled |
 
 def as_drilled(note: Note) -> Drilled:
     """Return what the verdict of a drill says. Those of the first version have no reason."""
-    reason = note.body.get(REASON_KEY)
+    reason, without = note.body.get(REASON_KEY), note.body.get(LEFT_OUT_KEY)
     passed = note.body.get("passed") is True
-    return Drilled(note.time, passed, reason if isinstance(reason, str) and not passed else "")
+    return Drilled(
+        note.time,
+        passed,
+        reason if isinstance(reason, str) and not passed else "",
+        without if isinstance(without, str) else "",
+    )
 
 
 class Proof(enum.IntEnum):
@@ -63,7 +73,7 @@ class Proof(enum.IntEnum):
     READ = 1
     """Every byte was read and was right (`snap verify --data`)."""
     DRILLED = 2
-    """It was restored and compared (`snap drill`)."""
+    """It was restored and compared (`snap drill`), and is of the whole database."""
 
 
 def proofs(repo: Repository) -> dict[SnapshotId, Proof]:
@@ -101,7 +111,10 @@ def _proof(note: Note) -> Proof | None:
     """Return what one verdict proves; None where it says nothing of the whole snapshot."""
     body = note.body
     if body.get("by") == "drill":
-        return Proof.DRILLED if body.get("passed") is True else Proof.NONE
+        if body.get("passed") is not True:
+            return Proof.NONE
+        # One of a part is no reason to drop the last that is proven whole.
+        return Proof.READ if body.get(LEFT_OUT_KEY) else Proof.DRILLED
     if body.get("findings") != 0:
         return Proof.NONE
     # A look that did not read every byte takes nothing back, and proves nothing.

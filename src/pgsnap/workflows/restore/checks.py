@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pgsnap.dump.tally import Part
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.repository.index.place import is_writable
 from pgsnap.repository.repository import Repository
@@ -136,6 +137,17 @@ def check_whole(snapshot: Snapshot, live: LiveDatabase | None, *, partial: bool)
     words = left_out(snapshot.origin)
     if not words:
         return Findings()
+    if snapshot.origin.part == Part.ROWS:
+        return Findings(
+            (
+                Problem(
+                    "the dump in the file defines no tables: the snapshot was made without"
+                    f" {words}",
+                    detail="A restore fills a new database, which has no tables for them.",
+                    hint="To add its rows to tables that are there: snap cat REV | psql DATABASE",
+                ),
+            )
+        )
     if live is None:
         return Findings(warnings=(f"the snapshot was made without {words}",))
     if partial:

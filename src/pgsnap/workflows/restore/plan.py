@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from pgsnap.errors import ConnectionFailed, CorruptionError, StoreError, TargetExists, UsageError
-from pgsnap.model import DatabaseProperties, SectionKind, ServerInfo, Snapshot, SnapshotId
-from pgsnap.repository.chunks.stream import snapshot_stream, whole_text
+from pgsnap.errors import ConnectionFailed, TargetExists, UsageError
+from pgsnap.model import DatabaseProperties, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.runners.base import Tool
-from pgsnap.sessions.base import Session
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
@@ -32,14 +30,13 @@ from pgsnap.targets.checks.preflight import (
 )
 from pgsnap.targets.checks.readable import check_doors, check_readable
 from pgsnap.targets.checks.requirements import check_requirements, check_space, needed_bytes
-from pgsnap.targets.checks.role_differences import role_differences
 from pgsnap.targets.checks.roles import MissingRole, missing_roles, needed_roles, server_roles
 from pgsnap.targets.checks.template_parts import check_template_parts
 from pgsnap.targets.properties.properties import without_grants
 from pgsnap.targets.swap.kept import KeptDatabase, find_kept
 from pgsnap.targets.swap.read_only import ReadOnly, check_read_only, plan_read_only
 from pgsnap.workflows.contents.database_columns import check_database_columns
-from pgsnap.workflows.contents.roles import roles_of_dump
+from pgsnap.workflows.contents.roles import globals_text, roles_differ, roles_of_dump
 from pgsnap.workflows.contents.strings import check_strings
 from pgsnap.workflows.contents.table_names import extension_sequences, with_rows_of
 from pgsnap.workflows.contents.table_rows import by_way_of_others
@@ -61,6 +58,7 @@ from pgsnap.workflows.restore.extensions import (
     plan_extensions,
     without_left_out,
 )
+from pgsnap.workflows.restore.gone import NOTHING, Gone, find_gone
 from pgsnap.workflows.restore.sections import sections_to_send
 from pgsnap.workflows.restore.server_checks import another_server, check_chain, has_nothing
 from pgsnap.workflows.retention.policy import safety_tag
@@ -105,7 +103,7 @@ class RestorePlan:
     is loaded: by quoted name, the last value and whether it was given out. Sizes are in bytes;
     *free_bytes* is None where it cannot be known. *kept* are the kept databases that `discard_old`
     drops. *read_only* is what keeps new sessions of *live* from writing, None where that is not
-    wished or needed.
+    wished or needed. *gone* is what *live* has and the snapshot lacks.
     """
 
     snapshot_id: SnapshotId
@@ -130,6 +128,7 @@ class RestorePlan:
     read_only: ReadOnly | None = None
     extension_sequences: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
     extensions: ExtensionPlan = NO_EXTENSIONS
+    gone: Gone = NOTHING
 
     def check(self) -> None:
         """Raise TargetRefused with every reason that forbids this restore."""
@@ -167,8 +166,8 @@ def plan_restore(
         needed = needed_roles(snapshot)
         needed |= roles_of_dump(repo, snapshot, rights=not options.no_acl)
         # The globals are read only where they are needed: they may be damaged by themselves.
-        text = _globals_text(repo, snapshot) if needed - present else ""
-        differing = _roles_differ(repo, snapshot, session, needed)
+        text = globals_text(repo, snapshot) if needed - present else ""
+        differing = roles_differ(repo, snapshot, session, needed)
         missing = missing_roles(needed, present, text)
         # What is said of the snapshot itself comes first, as it weighs most; of roles later.
         findings = check_server(session, me)
@@ -180,6 +179,7 @@ def plan_restore(
         findings += check_connections(session, me, RESTORE_CONNECTIONS + options.scratch)
         kept: tuple[KeptDatabase, ...] = ()
         read_only: ReadOnly | None = None
+        gone = NOTHING
         if live is not None:
             if (tag := safety_tag(repo, snapshot_id, snapshot.database)) is not None:
                 replaced = f"this snapshot is what an earlier restore or undo replaced ({tag})"
@@ -197,6 +197,8 @@ def plan_restore(
             if options.with_safety:
                 findings += check_readable(server, session, live)
             findings += check_read_only(session, live)
+            gone, told = find_gone(repo, snapshot, server, live, partial=options.partial)
+            findings += told
             if options.read_only:
                 read_only = plan_read_only(session, live)
             findings += check_chain(
@@ -268,6 +270,7 @@ def plan_restore(
         read_only=read_only,
         extension_sequences={} if options.tables else extension_sequences(repo, snapshot),
         extensions=extensions,
+        gone=gone,
     )
 
 
@@ -361,22 +364,6 @@ def _check_name(name: str) -> None:
         raise UsageError(
             f'"{name[:80]}" is no name for a database', detail="A name has 1 to 63 bytes."
         )
-
-
-def _roles_differ(
-    repo: Repository, snapshot: Snapshot, session: Session, needed: Collection[str]
-) -> Findings:
-    try:
-        text = _globals_text(repo, snapshot)
-    except (CorruptionError, StoreError) as error:
-        return Findings(warnings=(f"roles cannot be compared: {error.message}",))
-    return Findings(warnings=role_differences(session, needed, text))
-
-
-def _globals_text(repo: Repository, snapshot: Snapshot) -> str:
-    names = [s.name for s in repo.sections(snapshot) if s.name.kind is SectionKind.GLOBALS]
-    blocks = snapshot_stream(repo, snapshot, restrict_key=None, sections=names)
-    return whole_text(blocks).decode("utf-8", "surrogateescape")
 
 
 def _properties(
