@@ -131,7 +131,7 @@ def test_no_trap_runs_with_the_rights_of_whoever_restores(
     server = server_of(shop, tcp=True)
     me = shop.cluster.superuser
     snapshot = commit_file(repo, tmp_path / "x.sql", NOTE + TRAPS[kind])
-    restore_now(repo, snapshot, server, RestoreOptions(trust_sql=True))
+    restore_now(repo, snapshot, server, RestoreOptions(trust_sql=True, partial=True))
     assert me not in who_ran(shop)
     before = who_ran(shop)
     # What reads it later as a superuser runs none either.
@@ -168,5 +168,7 @@ def test_what_would_reach_further_is_refused_by_the_server(
     )
     snapshot = commit_file(repo, tmp_path / "x.sql", text)
     with pytest.raises((RestoreFailed, TargetRefused)):
-        restore_now(repo, snapshot, server_of(shop, tcp=True), RestoreOptions(trust_sql=True))
+        restore_now(
+            repo, snapshot, server_of(shop, tcp=True), RestoreOptions(trust_sql=True, partial=True)
+        )
     assert databases_like(shop, f"{shop.name}\\_\\_snap\\_%") == []

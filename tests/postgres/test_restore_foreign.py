@@ -24,7 +24,8 @@ from support.restoring.clients import (
 )
 from support.servers.databases import Database
 
-TRUST = RestoreOptions(trust_sql=True)
+# The live database has another table, on purpose.
+TRUST = RestoreOptions(trust_sql=True, partial=True)
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_foreign_sql_is_refused_without_trust(
 ) -> None:
     snapshot = commit_file(repo, tmp_path / "x.sql", "CREATE TABLE t (a int);\n")
     with pytest.raises(TargetRefused, match="pg_dump did not write") as caught:
-        restore_now(repo, snapshot, server_of(shop, tcp=True))
+        restore_now(repo, snapshot, server_of(shop, tcp=True), RestoreOptions(partial=True))
     assert "--trust-sql" in caught.value.hint
 
 
@@ -82,7 +83,7 @@ def test_a_manifest_that_claims_to_be_pg_dumps_makes_no_sql_trusted(
     with Repository.open(repo.path) as opened:
         server = server_of(shop, tcp=True)
         with pytest.raises(TargetRefused, match="pg_dump did not write") as caught:
-            restore_now(opened, snapshot, server)
+            restore_now(opened, snapshot, server, RestoreOptions(partial=True))
         assert "--trust-sql" in caught.value.hint
         rows = plan_rows(opened, snapshot, server, RowsOptions((("public", "precious"),)))
         assert any("pg_dump did not write" in problem.message for problem in rows.refusals)
@@ -220,7 +221,7 @@ def test_a_role_that_may_not_make_roles_is_told_the_grant(
         with pytest.raises(TargetRefused, match="role for this SQL") as caught:
             restore_now(repo, snapshot, server_of(shop, user=role), TRUST)
         assert "CREATEROLE" in caught.value.hint
-        options = RestoreOptions(trust_sql=True, as_superuser=True)
+        options = RestoreOptions(trust_sql=True, as_superuser=True, partial=True)
         restore_now(repo, snapshot, server_of(shop, user=role), options)
         assert shop.psql("SELECT tableowner FROM pg_tables WHERE tablename = 't'") == role
     finally:
