@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pgsnap.cli.views.drill import drill_fields, drill_lines
-from pgsnap.cli.views.snapshot import drill_mark
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.local import LocalRunner
@@ -24,11 +21,10 @@ from pgsnap.targets.swap.dropping import drop_database
 from pgsnap.targets.swap.scratch import drop_leftovers
 from pgsnap.workflows.commit.commit import commit
 from pgsnap.workflows.drill.report import CHECKS, OF_COPY, Status
-from pgsnap.workflows.notes.verdicts import Proof, drilled, newest_verified, proofs
+from pgsnap.workflows.notes.verdicts import Proof, drilled, proofs
 from pgsnap.workflows.restore.plan import RestoreOptions
 from support.faults.damaging import flip
 from support.restoring.clients import (
-    LABEL,
     commit_database,
     commit_file,
     databases_like,
@@ -359,27 +355,6 @@ def test_a_snapshot_of_a_part_of_a_database_is_compared_with_that_part(
     assert "other words" in checks_of(report)["schema"].outcome.reason
     assert report.recovery is not None
     assert report.recovery.rows == 1
-
-
-def test_what_a_drill_of_a_part_proves_is_said_and_it_takes_no_whole_one_s_place(
-    repo: Repository, database: Database, folder: Path
-) -> None:
-    database.psql("CREATE TABLE t AS SELECT 1 AS id; CREATE TABLE big AS SELECT 2 AS id")
-    server = server_of(database)
-    whole = commit_database(repo, server)
-    assert drill_now(repo, whole, server, folder).left_out == ""
-    source = PostgresSource(server, exclude_table_data=("big",))
-    part = commit(repo, source, database=LABEL, message="part").snapshot_id
-    report = drill_now(repo, part, server, folder)
-    assert failures(report) == {}
-    lines = drill_lines(report, verbose=False, colour=False)
-    words = "only a part is tried: the snapshot was made without the rows of big"
-    assert words in lines
-    assert drill_fields(report)["left_out"] == "the rows of big"
-    assert drilled(repo)[part].left_out == "the rows of big"
-    assert drilled(repo)[whole].left_out == ""
-    assert newest_verified(repo.newest(LABEL), proofs(repo)) == whole
-    assert drill_mark(drilled(repo)[part], datetime.now(UTC)).endswith("(without the rows of big)")
 
 
 def test_the_schema_public_by_itself_comes_back_and_passes(
