@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from pgsnap.dump.tally import Part
 from pgsnap.model import Origin
 
+WITHOUT_RIGHTS = (
+    "the dump has functions and no rights at all: where it was made with pg_dump -x (--no-acl),"
+    " what was taken from PUBLIC (REVOKE EXECUTE ... FROM PUBLIC) is lost, and everybody may call"
+    " them"
+)
+"""What is to be told of a file that `lacks_rights`."""
 _OF_FILE: Mapping[str, str] = {
     Part.DEFINITIONS: "any rows (pg_dump -s writes so)",
     Part.ROWS: "any definitions (pg_dump -a writes so)",

@@ -73,7 +73,7 @@ def run(
     Nothing is recorded unless the dump is whole. An unchanged database adds next to nothing.
     """
     from pgsnap.sources.extensions import left_behind
-    from pgsnap.sources.parts import left_out
+    from pgsnap.sources.parts import WITHOUT_RIGHTS, left_out
     from pgsnap.workflows.commit.commit import commit
     from pgsnap.workflows.notes.verdicts import last_drill
 
@@ -111,6 +111,8 @@ def run(
                 "warning: the dump is of a part: it was made without"
                 f" {render.plain(left_out(report.snapshot.origin))}"
             )
+        if report.snapshot.origin.lacks_rights:
+            invocation.warn(f"warning: {WITHOUT_RIGHTS}")
         for words in left_behind(report.snapshot.origin):
             invocation.warn(f"warning: {words}")
         _tell_of_chain(invocation, report)

@@ -36,15 +36,17 @@ _LAST_TYPES = (b"SUBSCRIPTION", b"EVENT TRIGGER")
 _MAKES_TRIGGER = re.compile(rb"(?:\s++|--[^\n]*+\n)*CREATE ")
 _KEEPS_DEAD_ROWS = re.compile(rb", retain_dead_tuples = true(?=[^\n]*\);\n)")
 _NOTES = (b"COMMENT", b"SECURITY LABEL")
+_TAKEN_FROM_ALL = re.compile(rb'^REVOKE (?:[^"\n;]|"(?:[^"]|"")*")*? FROM PUBLIC;\n', re.M)
 _AUTHORIZATION = b"SET SESSION AUTHORIZATION "
 _LARGE_OBJECT_OWNER = re.compile(rb"^ALTER LARGE OBJECT \d+ OWNER TO .*;\r?(?:\n|\Z)", re.M)
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What a restore leaves out of the definitions: *owners*, *rights*, of foreign keys all but
-    those between the tables *keys_between* (None: keeps all), and the making of the schema
-    *public* where it is there already: `pg_dump --schema` makes it, and so does template0; and of
+    """What a restore leaves out of the definitions: *owners*, *rights* (what was granted; not what
+    was taken from PUBLIC, or a copy's functions would be everybody's), of foreign keys all but
+    those between the tables *keys_between* (None: keeps all), and the making of the schema *public*
+    where it is there already: `pg_dump --schema` makes it, and so does template0; and of
     subscriptions, *dead_rows*, that they keep them: the server makes a slot for that, whatever the
     database is; and all that belongs to *extensions*."""
 
@@ -164,7 +166,8 @@ class _Filter:
         if self._what.public and self._type == b"SCHEMA":
             text = _MAKES_PUBLIC.sub(b"CREATE SCHEMA IF NOT EXISTS ", text, count=1)
         if self._what.rights and self._type in _RIGHTS:
-            return b""
+            # What not everybody may do is not what somebody was granted.
+            return b"".join(_TAKEN_FROM_ALL.findall(text)) if self._type == b"ACL" else b""
         if self._what.keys_between is not None and self._type == b"FK CONSTRAINT":
             ends = foreign_key_ends(decode(text, self._encoding))
             if not _are_in(ends, self._what.keys_between):

@@ -8,10 +8,10 @@ from pgsnap.dump.entries import ENTRY, Entry, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
 
 
-def entries(blocks: Iterable[bytes]) -> Iterator[tuple[Entry, bytes]]:
+def entries(blocks: Iterable[bytes], *, settings: bool = False) -> Iterator[tuple[Entry, bytes]]:
     """Yield the entries of a section of definitions, each with its text without the header.
 
-    What stands before the first header is left out, and so are settings.
+    What stands before the first header is left out, and so are settings, unless *settings*.
     """
     lexer = Lexer()
     entry: Entry | None = None
@@ -28,7 +28,7 @@ def entries(blocks: Iterable[bytes]) -> Iterator[tuple[Entry, bytes]]:
             if entry is not None:
                 yield entry, b"".join(parts)
             entry, parts = parse_entry(header), []
-        elif piece is not Piece.SETTING:
+        elif settings or piece is not Piece.SETTING:
             parts.append(data)
     if entry is not None:
         yield entry, b"".join(parts)

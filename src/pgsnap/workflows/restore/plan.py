@@ -59,6 +59,7 @@ from pgsnap.workflows.restore.extensions import (
     without_left_out,
 )
 from pgsnap.workflows.restore.gone import NOTHING, Gone, find_gone
+from pgsnap.workflows.restore.rights import check_rights
 from pgsnap.workflows.restore.sections import sections_to_send
 from pgsnap.workflows.restore.server_checks import another_server, check_chain, has_nothing
 from pgsnap.workflows.retention.policy import safety_tag
@@ -226,6 +227,7 @@ def plan_restore(
         findings += check_text(repo, snapshot) + check_strings(repo, snapshot, info.major)
         findings += check_template_parts(session, me, snapshot.origin)
         findings += check_definitions(session, me, snapshot, repo, scratch=options.scratch)
+        findings += check_rights(session, snapshot, repo, left_out=options.no_acl)
         properties, told = _properties(server, snapshot, live)
         findings += told
         findings += check_trust(

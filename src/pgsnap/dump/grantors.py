@@ -1,0 +1,91 @@
+"""Who, besides owners, grants something in the schemas of a dump, and who may use these schemas.
+
+pg_dump writes a grant by another than the owner behind SET SESSION AUTHORIZATION. The server takes
+it only from one who may use the object's schema, and somebody may have lost that right since.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pgsnap.dump.definitions.ddl import GRANTOR
+from pgsnap.dump.definitions.statements import Kind, Token, significant, statements
+from pgsnap.dump.entries import Entry, decode
+
+PUBLIC = ""
+"""Stands for all roles."""
+GRANTS_AS_ANOTHER = re.compile(rb"^SET SESSION AUTHORIZATION (?=[^'\s])", re.M)
+"""What a section has in which somebody else than an owner grants something."""
+_EVERY = ("ALL", "USAGE")
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaUsers:
+    """Who may use a schema that *grantors* grant in, when all is loaded: the *roles*, "" of which
+    is PUBLIC."""
+
+    schema: str
+    grantors: tuple[str, ...]
+    roles: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Schema:
+    users: set[str] = field(default_factory=set)
+    grantors: dict[str, None] = field(default_factory=dict)
+    is_made: bool = False
+
+
+def schema_users(entries: Iterable[tuple[Entry, bytes]], encoding: str) -> tuple[SchemaUsers, ...]:
+    """Return the schemas that a dump makes and somebody else than an owner grants something in.
+    *entries* are those of all definitions, with their settings."""
+    found: dict[str, _Schema] = {"public": _Schema(users={PUBLIC})}
+    for entry, text in entries:
+        name = decode(entry.name, encoding)
+        if entry.type == b"SCHEMA":
+            made = found.setdefault(name, _Schema())
+            made.is_made = True
+            made.users.add(decode(entry.owner, encoding))
+        elif entry.type != b"ACL":
+            continue
+        elif name.startswith("SCHEMA "):
+            for schema, role, is_granted in _usages(decode(text, encoding)):
+                users = found.setdefault(schema, _Schema()).users
+                (users.add if is_granted else users.discard)(role)
+        elif GRANTOR.search(text) is not None:
+            there = found.setdefault(decode(entry.schema, encoding), _Schema())
+            there.grantors.update(dict.fromkeys(_grantors(decode(text, encoding))))
+    return tuple(
+        SchemaUsers(name, tuple(schema.grantors), frozenset(schema.users))
+        for name, schema in found.items()
+        # An extension gives rights in its own schema, and of public's owner a dump may say nothing.
+        if schema.grantors and (schema.is_made or PUBLIC in schema.users)
+    )
+
+
+def _grantors(text: str) -> Iterator[str]:
+    for tokens in statements(text):
+        words = significant(tokens)
+        if [word.text for word in words[:3]] == ["SET", "SESSION", "AUTHORIZATION"]:
+            yield _name(words[3])
+
+
+def _usages(text: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield schema, role and whether it is given, of each statement about the right to use one."""
+    for tokens in statements(text):
+        words = significant(tokens)
+        texts = [word.text for word in words]
+        if not texts or texts[0] not in ("GRANT", "REVOKE") or "ON" not in texts:
+            continue
+        on = texts.index("ON")
+        if texts[on + 1 : on + 2] == ["SCHEMA"] and any(right in texts[1:on] for right in _EVERY):
+            # SCHEMA name TO [GROUP] role
+            role = words[on + 5] if texts[on + 4] == "GROUP" else words[on + 4]
+            name = PUBLIC if role == (Kind.WORD, "PUBLIC") else _name(role)
+            yield _name(words[on + 2]), name, texts[0] == "GRANT"
+
+
+def _name(token: Token) -> str:
+    return token.text[1:-1].replace('""', '"') if token.kind is Kind.NAME else token.text

@@ -1,0 +1,83 @@
+"""What becomes of the rights in a snapshot: grants that nobody can repeat, since who gave them may
+use their schema no more, and what everybody may call because a file holds no rights at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pgsnap.dump.definitions.entry_stream import entries
+from pgsnap.dump.grantors import GRANTS_AS_ANOTHER, PUBLIC, SchemaUsers, schema_users
+from pgsnap.model import SectionKind, Snapshot
+from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.sources.parts import WITHOUT_RIGHTS
+from pgsnap.targets.checks.preflight import Findings, Problem
+
+_KINDS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
+_CARRIED_BYTES = 60
+# Members of these may use all schemas.
+_EVERYWHERE = ("pg_read_all_data", "pg_write_all_data")
+
+
+def check_rights(
+    session: Session, snapshot: Snapshot, repo: Repository, *, left_out: bool
+) -> Findings:
+    """Return which grants of *snapshot* the server will not take from those who gave them, unless
+    they are *left_out*, and that a file has none. Of roles that are missing nothing is said. Raises
+    CorruptionError."""
+    told = Findings(warnings=(WITHOUT_RIGHTS,) if snapshot.origin.lacks_rights else ())
+    return told if left_out else told + _check_grantors(session, snapshot, repo)
+
+
+def _check_grantors(session: Session, snapshot: Snapshot, repo: Repository) -> Findings:
+    if not snapshot.origin.is_pg_dump or not _has_any(repo, snapshot):
+        return Findings()
+    blocks = _blocks(repo, snapshot, _KINDS)
+    found = schema_users(entries(blocks, settings=True), snapshot.origin.client_encoding)
+    return Findings(
+        tuple(
+            _problem(role, schema.schema) for schema in found for role in _without(session, schema)
+        )
+    )
+
+
+def _problem(role: str, schema: str) -> Problem:
+    return Problem(
+        f"what {role} granted in the schema {schema} cannot be granted again",
+        detail=f"In the snapshot {role} has lost USAGE on that schema, and psql fails on it, too.",
+        hint=f"In the source database: GRANT USAGE ON SCHEMA {ident(schema)} TO {ident(role)};"
+        " then commit again. Of this snapshot, a copy without rights: --to NEW --no-acl",
+    )
+
+
+def _without(session: Session, schema: SchemaUsers) -> list[str]:
+    if PUBLIC in schema.roles:
+        return []
+    users = ", ".join(map(literal, sorted({*schema.roles, *_EVERYWHERE})))
+    grantors = ", ".join(map(literal, schema.grantors))
+    rows = session.query(
+        "SELECT g.rolname FROM pg_catalog.pg_roles g"
+        f" WHERE g.rolname IN ({grantors}) AND NOT g.rolsuper AND NOT EXISTS ("
+        f"SELECT FROM pg_catalog.pg_roles u WHERE u.rolname IN ({users})"
+        " AND pg_catalog.pg_has_role(g.oid, u.oid, 'USAGE')) ORDER BY 1"
+    )
+    return [name or "" for (name,) in rows]
+
+
+def _has_any(repo: Repository, snapshot: Snapshot) -> bool:
+    """Most dumps have no such grant, and looking for words is much cheaper than their entries."""
+    before = b""
+    for block in _blocks(repo, snapshot, (SectionKind.POST_DATA,)):
+        if GRANTS_AS_ANOTHER.search(before + block):
+            return True
+        # It may begin within a line there: what is found for nothing costs time only.
+        before = block[-_CARRIED_BYTES:]
+    return False
+
+
+def _blocks(
+    repo: Repository, snapshot: Snapshot, kinds: tuple[SectionKind, ...]
+) -> Iterator[bytes]:
+    names = [s.name for s in repo.sections(snapshot) if s.name.kind in kinds]
+    return snapshot_stream(repo, snapshot, restrict_key=None, sections=names)
