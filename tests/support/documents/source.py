@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -35,12 +35,21 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield every module that a file imports, with whether it does so at its top.
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """Return every module that a file imports, with whether it does so at its top.
 
     Imports in functions count, and so do those for type checkers only.
     """
-    tree = ast.parse(path.read_text())
+    return imports_of(path, parsed(path))
+
+
+@cache
+def imports_of(path: Path, tree: ast.Module) -> list[tuple[str, bool]]:
     inner = {
         id(node)
         for function in ast.walk(tree)
@@ -48,20 +57,20 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
         for node in ast.walk(function)
     }
     package = ["pgsnap", *path.relative_to(PACKAGE).parts[:-1]]
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, id(node) not in inner
+            found += [(alias.name, id(node) not in inner) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*above, *filter(None, [node.module])])
-            yield module, id(node) not in inner
-            for alias in node.names:
-                yield f"{module}.{alias.name}", id(node) not in inner
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+            found += [(name, id(node) not in inner) for name in names]
+    return found
 
 
-def imported_rooms(path: Path) -> set[str]:
-    names = [module.split(".") for module, _ in imports(path) if module.startswith("pgsnap.")]
+def imported_rooms(imported: list[tuple[str, bool]]) -> set[str]:
+    names = [module.split(".") for module, _ in imported if module.startswith("pgsnap.")]
     return {name[1] for name in names if name[1] in LEVEL}
 
 
