@@ -5,6 +5,7 @@ Nothing here changes the server.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from pgsnap.errors import TargetRefused
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import CONNECTION_LIMIT as HALF_DROPPED
 from pgsnap.targets.checks.subscriptions import subscriptions_of, unbinding
+
+_WORD_FIRST = re.compile(r"[a-z]+(?=[\s,:]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,4 +320,8 @@ def _names(session: Session, sql: str) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
+    """Return *text* with a period, and a capital letter where it begins with a word: a name is
+    shown as it is."""
+    if _WORD_FIRST.match(text):
+        text = text[:1].upper() + text[1:]
+    return text + "."

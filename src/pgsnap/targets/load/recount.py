@@ -14,8 +14,8 @@ from typing import TypeAlias
 
 from pgsnap.errors import QueryFailed, RestoreFailed
 from pgsnap.sessions.base import Session, ident, literal
-from pgsnap.targets.hashed_rows import chosen_anew
 from pgsnap.targets.load.feeder import Expected
+from pgsnap.targets.load.hashed_rows import chosen_anew
 from pgsnap.words import plural, some
 
 Table: TypeAlias = "tuple[str, str]"

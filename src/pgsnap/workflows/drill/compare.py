@@ -29,7 +29,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.checks.requirements import source_major
-from pgsnap.targets.hashed_rows import chosen_anew
+from pgsnap.targets.load.hashed_rows import chosen_anew
 from pgsnap.words import plural, size
 from pgsnap.workflows.diff.diff import diff, diff_rows
 from pgsnap.workflows.diff.report import DiffReport, TableDiff, TableName

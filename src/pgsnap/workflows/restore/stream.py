@@ -14,8 +14,8 @@ from pgsnap.sessions.base import Session
 from pgsnap.targets.checks.requirements import source_major
 from pgsnap.targets.checks.template_parts import lacks_plpgsql
 from pgsnap.targets.dumptext import without_unknown_sets
-from pgsnap.targets.hashed_rows import by_way_of_roots, chosen_anew
 from pgsnap.targets.load.event_triggers import quiet_event_triggers
+from pgsnap.targets.load.hashed_rows import by_way_of_roots, chosen_anew
 from pgsnap.targets.load.row_order import Table, empty_tables, keep_order, tables_to_keep
 from pgsnap.workflows.restore.plan import RestorePlan
 from pgsnap.workflows.restore.sections import planned_sections

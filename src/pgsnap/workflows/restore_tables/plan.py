@@ -58,6 +58,7 @@ from pgsnap.workflows.restore_tables.rehearsal import (
     dump_settings,
     rehearse,
 )
+from pgsnap.workflows.restore_tables.tie_trials import Trial, trials
 
 SequenceValues: TypeAlias = "dict[str, tuple[int, bool]]"
 
@@ -205,12 +206,15 @@ def plan_tables(
             found = check_parts(snapshot_id, table.parts, table.sections)
             findings += Findings(tuple(found))
         if not findings.problems:
+            tag = new_token()
+            script = script_of(tables, needs.rights, sequences, tag, needs.makes_language)
             findings += rehearse(
                 session,
-                script_of(tables, needs.rights, sequences, new_token(), needs.makes_language),
+                script,
                 dump_settings(repo, snapshot, info.major),
                 snapshot_id,
                 makes_views=any(table.dependents.views for table in tables),
+                tied=_tied(session, tables, aside, script.names, options),
             )
         for table in tables:
             once = published_by(definitions, table.parts.table) if options.replace else ()
@@ -325,6 +329,22 @@ def _left_behind(
             taken.add(kept)
             found.append(SetAside(table, kept, dependents_of(session, table, replaced)))
     return tuple(found)
+
+
+def _tied(
+    session: Session,
+    tables: Sequence[TablePlan],
+    aside: Sequence[SetAside],
+    names: Mapping[TableName, TableName],
+    options: TableOptions,
+) -> tuple[Trial, ...]:
+    """Return what the swap will make again, to be tried; nothing where it is refused anyway."""
+    if not options.replace or any(each.dependents.stuck for each in (*tables, *aside)):
+        return ()
+    replaced = [table.live for table in tables if table.live is not None]
+    replaced += [left.live for left in aside]
+    made = [table.parts for table in tables]
+    return tuple(trials(session, replaced, made, names, check_keys=options.check_keys))
 
 
 def _found(

@@ -4,7 +4,7 @@ not take is known before anything is restored, and told with the server's own re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.entries import decode
@@ -17,6 +17,7 @@ from pgsnap.targets.dumptext import is_left_out
 from pgsnap.targets.tables.script import TableScript
 from pgsnap.targets.tables.swap import beside_name, rename_all
 from pgsnap.workflows.contents.table_names import by_a_copy, section_text, shown
+from pgsnap.workflows.restore_tables.tie_trials import Trial
 
 _UNDEFINED_FUNCTION = "42883"
 _NOT_ALLOWED = "42501"
@@ -33,6 +34,15 @@ _SETTING = re.compile(
 )
 
 
+class _NotMadeAgain(Exception):
+    """*error* is why *trial* failed."""
+
+    def __init__(self, trial: Trial, error: QueryFailed) -> None:
+        super().__init__(trial.what)
+        self.trial = trial
+        self.error = error
+
+
 def rehearse(
     session: Session,
     script: TableScript,
@@ -40,17 +50,23 @@ def rehearse(
     snapshot_id: SnapshotId,
     *,
     makes_views: bool,
+    tied: Sequence[Trial] = (),
 ) -> Findings:
     """Return why the tables of *script* cannot be made, and what else runs when they are. Nothing
-    of it stays. *settings* are the dump's own, *makes_views*: views are made again behind it."""
+    of it stays. *settings* are the dump's own, *makes_views*: views are made again behind it;
+    *tied* is what else is made again."""
     triggers = _event_triggers(session)
+    problem: Problem | None = None
     try:
-        _run(session, script, settings, makes_views=makes_views)
-    except QueryFailed as error:
-        are_triggers = bool(triggers) and _is_made_without_them(session, script, settings)
-        if are_triggers:
-            return Findings((_forbidden(error, triggers),))
-        return Findings((_not_made(script, error, snapshot_id, triggers),))
+        _run(session, script, settings, tied, makes_views=makes_views)
+    except QueryFailed as failed:
+        error, problem = failed, _not_made(script, failed, snapshot_id, triggers)
+    except _NotMadeAgain as again:
+        error, problem = again.error, _not_made_again(script, again)
+    if problem is not None:
+        if triggers and _is_made_without_them(session, script, settings, tied):
+            problem = _forbidden(error, triggers)
+        return Findings((problem,))
     if not triggers:
         return Findings()
     also = f"event triggers of the database run as tables are made: {', '.join(triggers)}"
@@ -94,10 +110,23 @@ def check_writing_triggers(session: Session, table: TableName) -> list[Problem]:
     ]
 
 
-def _run(session: Session, script: TableScript, settings: str, *, makes_views: bool) -> None:
-    """Make all of *script* and take it back."""
-    before, after = script.before_rows(settings), script.after_rows()
-    session.execute("".join((*before, *after, *_later(script, makes_views=makes_views))))
+def _run(
+    session: Session,
+    script: TableScript,
+    settings: str,
+    tied: Sequence[Trial],
+    *,
+    makes_views: bool,
+) -> None:
+    """Make all of *script* and take it back. Raises QueryFailed, or _NotMadeAgain for what of
+    *tied* cannot be made again on it."""
+    session.execute("".join((*script.before_rows(settings), *script.after_rows())))
+    for trial in tied:
+        try:
+            session.execute(trial.sql)
+        except QueryFailed as error:
+            raise _NotMadeAgain(trial, error) from error
+    session.execute("".join(_later(script, makes_views=makes_views)))
     session.execute("ROLLBACK")
 
 
@@ -127,7 +156,9 @@ def _event_triggers(session: Session) -> tuple[str, ...]:
     return tuple(name for (name,) in rows if name is not None)
 
 
-def _is_made_without_them(session: Session, script: TableScript, settings: str) -> bool:
+def _is_made_without_them(
+    session: Session, script: TableScript, settings: str, tied: Sequence[Trial]
+) -> bool:
     """Tell whether the tables can be made where event triggers are off, as far as our role may
     turn them off."""
     if session.server_version_num >= 170000:
@@ -135,8 +166,8 @@ def _is_made_without_them(session: Session, script: TableScript, settings: str) 
     else:
         off = "SET LOCAL session_replication_role = replica;\n"
     try:
-        _run(session, script, off + settings, makes_views=True)
-    except QueryFailed:
+        _run(session, script, off + settings, tied, makes_views=True)
+    except (QueryFailed, _NotMadeAgain):
         return False
     return True
 
@@ -171,6 +202,12 @@ def _not_made(
         detail=detail,
         hint=_hint(error, snapshot_id, names[0]),
     )
+
+
+def _not_made_again(script: TableScript, failed: _NotMadeAgain) -> Problem:
+    trial, error = failed.trial, failed.error
+    message, detail = (_by_true_names(script, text) for text in (error.message, error.detail))
+    return Problem(f"{trial.what} cannot be made again: {message}", detail=detail, hint=trial.hint)
 
 
 def _hint(error: QueryFailed, snapshot_id: SnapshotId, table: TableName) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pgsnap.model import Section, SectionKind, SectionName
-from pgsnap.targets.hashed_rows import by_way_of_roots
+from pgsnap.targets.load.hashed_rows import by_way_of_roots
 
 BEFORE = Section(SectionName(SectionKind.PRE_DATA), 9999, 9, b"", (), None)
 HASHED = b"CREATE TABLE s.top (\n    k s.e[]\n)\nPARTITION BY HASH (k);\n"
