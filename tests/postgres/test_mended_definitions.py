@@ -35,6 +35,20 @@ CASES = {
         "ALTER SEQUENCE \"It's_a_seq\" AS bigint; SELECT setval('\"It''s_a_seq\"', 3000000000)",
         "SELECT seqtypid::regtype, seqmax FROM pg_sequence",
     ),
+    "one of a smallint, with the bounds of an integer": (
+        "CREATE TABLE small (a smallint GENERATED ALWAYS AS IDENTITY, b int GENERATED ALWAYS AS"
+        " IDENTITY (START 70000), c bigint GENERATED ALWAYS AS IDENTITY (MAXVALUE 99999));"
+        "ALTER SEQUENCE small_a_seq AS integer MINVALUE -50000 MAXVALUE 99999;"
+        "INSERT INTO small DEFAULT VALUES",
+        "SELECT seqtypid::regtype, seqmin, seqmax, seqstart FROM pg_sequence ORDER BY 1, 2, 3",
+    ),
+    "one of a smallint whose value alone is an integer's": (
+        'CREATE TABLE "It\'s" (a smallint GENERATED ALWAYS AS IDENTITY, "B b" smallint GENERATED'
+        ' ALWAYS AS IDENTITY); ALTER SEQUENCE "It\'s_a_seq" AS integer;'
+        'ALTER SEQUENCE "It\'s_B b_seq" AS bigint MAXVALUE 9999999999;'
+        " SELECT setval('\"It''s_a_seq\"', 40000), setval('\"It''s_B b_seq\"', 50000)",
+        "SELECT seqtypid::regtype, seqmax FROM pg_sequence ORDER BY 1",
+    ),
     "bigint sequences, which need nothing": (
         "CREATE TABLE b (c bigserial, a bigint GENERATED ALWAYS AS IDENTITY (MAXVALUE 9999999999));"
         "SELECT setval('b_c_seq', 5000000000)",

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from pgsnap.dump.definitions.bound_extension import BoundExtension
 from pgsnap.dump.definitions.ddl import GRANTOR
-from pgsnap.dump.definitions.mending import wide_identity, wide_values
+from pgsnap.dump.definitions.mending import Identities
 from pgsnap.dump.definitions.table_parts import TableName, foreign_key_ends, without_owner
 from pgsnap.dump.entries import ENTRY, Entry, decode, encode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
@@ -80,7 +80,7 @@ def leave_out(
     section is yielded: what was held back of the one before has gone out by then."""
     current: SectionName | None = None
     running: _Filter | None = None
-    last = _Last()
+    last, identities = _Last(), Identities()
     for block in blocks:
         found = section()
         if found != current:
@@ -88,7 +88,7 @@ def leave_out(
                 yield from running.finish()
             if found is None or found.kind not in _BEFORE_LAST:
                 yield from last.release()
-            current, running = found, _filter_of(found, what, encoding, last)
+            current, running = found, _filter_of(found, what, encoding, last, identities)
             begins()
         if running is None:
             yield block
@@ -122,8 +122,9 @@ class _Last:
 class _Filter:
     """Cuts a section of definitions into entries, and passes on what is left of each."""
 
-    def __init__(self, what: LeftOut, encoding: str, last: _Last) -> None:
+    def __init__(self, what: LeftOut, encoding: str, last: _Last, identities: Identities) -> None:
         self._what = what
+        self._identities = identities
         self._encoding = encoding
         self._lexer = Lexer()
         self._entry = _NO_ENTRY
@@ -159,10 +160,12 @@ class _Filter:
         if self._what.extensions and self._type and self._is_of_extension():
             # What follows stays on its line of the dump.
             return b"\n" * text.count(b"\n")
-        if self._type == b"SEQUENCE":
-            text = wide_identity(text)
+        if self._type == b"TABLE":
+            self._identities.see_table(text)
+        elif self._type == b"SEQUENCE":
+            text = self._identities.mended(text)
         elif self._type == b"SEQUENCE SET":
-            text = wide_values(text)
+            text = self._identities.wide_values(text)
         if self._what.public and self._type == b"SCHEMA":
             text = _MAKES_PUBLIC.sub(b"CREATE SCHEMA IF NOT EXISTS ", text, count=1)
         if self._what.rights and self._type in _RIGHTS:
@@ -203,8 +206,8 @@ class _Filter:
 class _Lines(_Filter):
     """A section of which no line means more than itself."""
 
-    def __init__(self, what: LeftOut, encoding: str, last: _Last) -> None:
-        super().__init__(what, encoding, last)
+    def __init__(self, what: LeftOut, encoding: str, last: _Last, identities: Identities) -> None:
+        super().__init__(what, encoding, last, identities)
         self._rest = b""
 
     def feed(self, block: bytes) -> Iterator[bytes]:
@@ -231,21 +234,25 @@ class _Sequences(_Lines):
     """The section of the sequences' values."""
 
     def _changed(self, lines: bytes) -> bytes:
-        return wide_values(lines)
+        return self._identities.wide_values(lines)
 
 
 def _filter_of(
-    section: SectionName | None, what: LeftOut, encoding: str, last: _Last
+    section: SectionName | None,
+    what: LeftOut,
+    encoding: str,
+    last: _Last,
+    identities: Identities,
 ) -> _Filter | None:
     if section is not None and section.kind in _DEFINITIONS:
-        return _Filter(what, encoding, last)
+        return _Filter(what, encoding, last, identities)
     if section is not None and section.kind is SectionKind.SEQUENCES:
         # Entry by entry only where some are to be left out: there may be very many.
         if what.extensions:
-            return _Filter(replace(what, owners=False), encoding, last)
-        return _Sequences(what, encoding, last)
+            return _Filter(replace(what, owners=False), encoding, last, identities)
+        return _Sequences(what, encoding, last, identities)
     if section is not None and section.kind is SectionKind.LARGE_OBJECTS and what.owners:
-        return _LargeObjects(what, encoding, last)
+        return _LargeObjects(what, encoding, last, identities)
     return None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from pgsnap.dump.definitions.mending import Identities
 from pgsnap.dump.definitions.rights import Right, as_grantors
 from pgsnap.dump.definitions.table_parts import TableName, TableParts
 from pgsnap.targets.tables.blocks import do
@@ -56,6 +57,11 @@ class TableScript:
         """The name in the making of all that has one of its own."""
         return staged_names(self.parts, self.staging)
 
+    @cached_property
+    def identities(self) -> Identities:
+        """The identity columns of the tables."""
+        return Identities.of(text for parts in self.parts for text in parts.before)
+
     def before_rows(self, settings: str = "") -> Iterator[str]:
         """Yield the beginning of the transaction, with *settings* for it, up to empty tables."""
         yield f"BEGIN;\n{settings}"
@@ -74,7 +80,7 @@ class TableScript:
 
     def after_rows(self) -> Iterator[str]:
         """Yield all that the tables have besides their rows, but for foreign keys."""
-        yield sequence_values_sql(dict(self.sequences), self.names)
+        yield sequence_values_sql(dict(self.sequences), self.names, self.identities)
         yield from self._definitions(parts.after for parts in self.parts)
         yield from self._definitions(
             tuple(filter(self._is_of_trigger_here, parts.with_parent)) for parts in self.partitions
@@ -100,7 +106,7 @@ class TableScript:
 
     def _definitions(self, texts: Iterable[tuple[str, ...]]) -> Iterator[str]:
         for each in texts:
-            yield renamed(each, self.names)
+            yield renamed(each, self.names, self.identities)
 
 
 def nothing_drawn(tag: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from pgsnap.dump.definitions.mending import is_wide, wide_identity
+from pgsnap.dump.definitions.mending import Identities
 from pgsnap.dump.definitions.table_parts import TableName, TableParts, quoted, with_names
 from pgsnap.dump.entries import decode, encode
 from pgsnap.limits import IDENTIFIER_BYTES_MAX
@@ -77,18 +77,19 @@ def staged_names(
     return {old: new for each in parts for old, new in each.names_in(staging).items()}
 
 
-def renamed(texts: Iterable[str], names: Mapping[TableName, TableName]) -> str:
+def renamed(
+    texts: Iterable[str], names: Mapping[TableName, TableName], identities: Identities
+) -> str:
     """Return definitions with the names of what is in the making."""
-    return "".join(f"{with_names(_mended(text), names)}\n" for text in texts)
-
-
-def _mended(text: str) -> str:
-    # By bytes, as a whole dump is; what is no UTF-8 passes as it is.
-    return decode(wide_identity(encode(text, "UTF8")), "UTF8")
+    # By bytes, as a whole dump is mended; what is no UTF-8 passes as it is.
+    mended = (decode(identities.mended(encode(text, "UTF8")), "UTF8") for text in texts)
+    return "".join(f"{with_names(text, names)}\n" for text in mended)
 
 
 def sequence_values_sql(
-    values: dict[str, tuple[int, bool]], names: Mapping[TableName, TableName]
+    values: dict[str, tuple[int, bool]],
+    names: Mapping[TableName, TableName],
+    identities: Identities,
 ) -> str:
     """Set the sequences in the making to where they stood; *values* by the names in the dump."""
     lines = []
@@ -98,8 +99,8 @@ def sequence_values_sql(
         new = with_names(old, names)
         if new != old:
             word = "true" if called else "false"
-            if is_wide(value):
-                lines.append(f"ALTER SEQUENCE {with_names(shown, names)} AS bigint;\n")
+            if kind := identities.type_for(encode(shown, "UTF8"), value).decode():
+                lines.append(f"ALTER SEQUENCE {with_names(shown, names)} AS {kind};\n")
             lines.append(f"SELECT pg_catalog.setval({new}, {value}, {word});\n")
     return "".join(lines)
 

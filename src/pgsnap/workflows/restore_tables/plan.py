@@ -148,8 +148,7 @@ class TablesPlan:
 
     def into(self, table: TablePlan, section: Section) -> TableName:
         """Return the table of this restore that *table*'s rows in *section* are given to: the
-        topmost one here, which finds the partition, where the dump gives them to the topmost one
-        or a hash chooses, which may be of numbers that this database gave anew."""
+        topmost one, which finds the partition, where the dump has it so or a hash chooses it."""
         parents = {t.parts.table: t.parent for t in self.tables}
         by_hash = {t.parts.table for t in self.tables if t.parts.is_partitioned_by_hash()}
         top = table.parts.table
@@ -206,15 +205,14 @@ def plan_tables(
             found = check_parts(snapshot_id, table.parts, table.sections)
             findings += Findings(tuple(found))
         if not findings.problems:
-            tag = new_token()
-            script = script_of(tables, needs.rights, sequences, tag, needs.makes_language)
+            script = script_of(tables, needs.rights, sequences, new_token(), needs.makes_language)
             findings += rehearse(
                 session,
                 script,
                 dump_settings(repo, snapshot, info.major),
                 snapshot_id,
                 makes_views=any(table.dependents.views for table in tables),
-                tied=_tied(session, tables, aside, script.names, options),
+                tied=_tied(session, tables, aside, script, options),
             )
         for table in tables:
             once = published_by(definitions, table.parts.table) if options.replace else ()
@@ -335,16 +333,15 @@ def _tied(
     session: Session,
     tables: Sequence[TablePlan],
     aside: Sequence[SetAside],
-    names: Mapping[TableName, TableName],
+    script: TableScript,
     options: TableOptions,
 ) -> tuple[Trial, ...]:
     """Return what the swap will make again, to be tried; nothing where it is refused anyway."""
-    if not options.replace or any(each.dependents.stuck for each in (*tables, *aside)):
+    both: list[TablePlan | SetAside] = [*tables, *aside]
+    if not options.replace or any(each.dependents.stuck for each in both):
         return ()
-    replaced = [table.live for table in tables if table.live is not None]
-    replaced += [left.live for left in aside]
-    made = [table.parts for table in tables]
-    return tuple(trials(session, replaced, made, names, check_keys=options.check_keys))
+    replaced = [each.live for each in both if each.live is not None]
+    return tuple(trials(session, replaced, script, check_keys=options.check_keys))
 
 
 def _found(

@@ -20,6 +20,7 @@ from pgsnap.dump.definitions.table_parts import (
 from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.naming import new_token
 from pgsnap.targets.tables.live import LiveTable
+from pgsnap.targets.tables.script import TableScript
 from pgsnap.targets.tables.ties import REFERS
 from pgsnap.workflows.contents.table_names import shown
 
@@ -36,19 +37,14 @@ class Trial:
 
 
 def trials(
-    session: Session,
-    replaced: Sequence[LiveTable],
-    parts: Sequence[TableParts],
-    names: Mapping[TableName, TableName],
-    *,
-    check_keys: bool,
+    session: Session, replaced: Sequence[LiveTable], script: TableScript, *, check_keys: bool
 ) -> Iterator[Trial]:
-    """Yield what the swap will make again on the tables of *parts*, whose *names* are those in the
-    making. *check_keys*: other tables' keys are made again, too."""
+    """Yield what the swap will make again on the tables that *script* makes. *check_keys*: other
+    tables' keys are made again, too."""
     spare = f"snap_{new_token()}"
     yield Trial("", f"CREATE SCHEMA {ident(spare)};\n", "")
-    yield from _of_others(session, replaced, names, spare, check_keys=check_keys)
-    yield from _own_keys(parts, names, spare)
+    yield from _of_others(session, replaced, script.names, spare, check_keys=check_keys)
+    yield from _own_keys(script.parts, script.names, spare)
 
 
 def _of_others(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pgsnap.dump.definitions.entry_filter import LeftOut, leave_out
+from pgsnap.dump.definitions.mending import Identities
 from pgsnap.dump.definitions.table_parts import (
     Definitions,
     parse_name,
@@ -169,7 +170,9 @@ def test_what_may_be_a_part_of_a_table_and_is_not_understood_is_an_obstacle() ->
 
 def test_sequences_with_quotes_in_their_names_are_set() -> None:
     names = {("public", "it's_seq"): ("s", "it's_seq")}
-    sql = sequence_values_sql({'public."it\'s_seq"': (7, True), "public.other": (1, True)}, names)
+    sql = sequence_values_sql(
+        {'public."it\'s_seq"': (7, True), "public.other": (1, True)}, names, Identities()
+    )
     assert sql == "SELECT pg_catalog.setval('\"s\".\"it''s_seq\"'::regclass, 7, true);\n"
 
 
