@@ -109,6 +109,26 @@ def test_damage_in_the_middle_of_anything_is_what_psql_fails_of(
     )
 
 
+def test_damage_right_behind_rows_is_told_by_psql_too(
+    repo: Repository, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = BODIES["rows"].partition("stdin;\n")
+    text = HEAD + CREATE + "".join(rows[:2]) + "1\n\\.\n\n\n" + BODIES["a string"] + TAIL
+    snapshot = commit_file(repo, tmp_path / "dump.sql", text)
+    found = largest_section_chunk(repo, snapshot, 0)
+    pack = repo.path / layout.pack_name(found.pack)
+    pack.chmod(0o600)
+    flip(pack, found.offset + found.frame.frame_bytes // 2)
+    monkeypatch.setattr(chunks, "BATCH_BYTES", 1)
+    out = bytearray()
+    with pytest.raises(CorruptionError):
+        out_of(repo, snapshot, out)
+    assert b"\n1\n\\.\n\n\n\n;\nSELECT CAST('snap: the snapshot is damaged" in out
+    stopped = psql(database, bytes(out), "1")
+    assert stopped.returncode == 3
+    assert "snap: the snapshot is damaged" in stopped.stderr.decode()
+
+
 def psql(database: Database, text: bytes, on_error_stop: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [

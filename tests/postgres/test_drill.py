@@ -83,7 +83,7 @@ def test_a_healthy_snapshot_passes_every_check_and_leaves_nothing_behind(
     assert repo.newest(None) == [snapshot]
 
 
-@pytest.mark.parametrize("module", ["drill", "drill_fixed_point"])
+@pytest.mark.parametrize("module", ["drill", "fixed_point"])
 def test_a_signal_as_the_scratch_database_is_dropped_leaves_none(
     repo: Repository,
     sample_database: Database,
@@ -101,7 +101,7 @@ def test_a_signal_as_the_scratch_database_is_dropped_leaves_none(
 
     server = server_of(sample_database)
     snapshot = commit_database(repo, server)
-    monkeypatch.setattr(f"pgsnap.workflows.{module}.drop_database", drop)
+    monkeypatch.setattr(f"pgsnap.workflows.drill.{module}.drop_database", drop)
     with pytest.raises(KeyboardInterrupt):
         drill_now(repo, snapshot, server, folder)
     assert len(asked) == 2

@@ -15,7 +15,7 @@ _ENTRY_HEAD = re.compile(
     rb"|^SET SESSION AUTHORIZATION ([^'\s;][^;\n]*);",
     re.M,
 )
-_ENTRIES_HELD = 20_000
+_HELD = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,15 @@ class Places:
     """Which line each section began at, to name the section of an error's line.
 
     *line* is the line of psql's input that comes next, *first* the dump's own first one,
-    *inserted* are lines of ours between the dump's, *entries* the latest entries: psql is never
-    further behind than what the pipe and its own buffers hold.
+    *inserted* are lines of ours between the dump's, *starts* the latest sections, *entries* the
+    latest entries: psql is never further behind than what the pipe and its own buffers hold.
     """
 
     line: int = 1
     first: int = 1
     inserted: list[int] = field(default_factory=list)
-    starts: list[tuple[int, SectionName]] = field(default_factory=list)
-    entries: deque[tuple[int, Place]] = field(default_factory=lambda: deque(maxlen=_ENTRIES_HELD))
+    starts: deque[tuple[int, SectionName]] = field(default_factory=lambda: deque(maxlen=_HELD))
+    entries: deque[tuple[int, Place]] = field(default_factory=lambda: deque(maxlen=_HELD))
 
     def begin(self, name: SectionName) -> None:
         self.starts.append((self.line, name))

@@ -8,7 +8,7 @@ when nothing is left to run, and every sequence is looked at: what moved one is 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias
 
@@ -26,10 +26,14 @@ SequenceValue: TypeAlias = "tuple[int, bool]"
 
 _BATCH = 200
 _NO_RIGHT = "42501"
+_OF_NO_EXTENSION = (
+    "NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.objid = c.oid"
+    " AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)"
+)
 
 
-def check_rows(session: Session, expected: Iterable[Expected]) -> tuple[str, ...]:
-    """Count every table that *expected* names, in the database of *session*.
+def check_rows(session: Session, expected: Callable[[], Iterable[Expected]]) -> tuple[str, ...]:
+    """Count every table that *expected*, called twice, names, in the database of *session*.
 
     Returns what could not be counted, as warnings. Raises RestoreFailed where a table has other
     rows than it was given.
@@ -106,46 +110,84 @@ def set_back_sequences(session: Session, values: Mapping[str, SequenceValue]) ->
 
 
 def _groups(
-    session: Session, expected: Iterable[Expected]
+    session: Session, expected: Callable[[], Iterable[Expected]]
 ) -> Iterator[tuple[Sequence[Table], int]]:
     """Yield tables to count together, and the rows that they should have.
 
     Rows that went in through a partitioned table are in any of its parts. An extension's tables
-    may have rows of its own, and a foreign table's are on another server.
+    may have rows of its own, and a foreign table's are on another server. Of most tables nothing is
+    held: there may be hundreds of thousands.
     """
-    rows = session.query(
-        "SELECT n.nspname, c.relname, c.relkind, r.relname, rn.nspname FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " LEFT JOIN pg_catalog.pg_class r ON r.oid = pg_catalog.pg_partition_root(c.oid)"
-        " LEFT JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace"
-        " WHERE c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d"
-        " WHERE d.deptype = 'e' AND d.objid = c.oid"
-        " AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)"
-    )
-    kinds: dict[Table, str] = {}
-    roots: dict[Table, Table] = {}
-    leaves: dict[Table, list[Table]] = defaultdict(list)
-    for schema, name, kind, root, root_schema in rows:
-        table = (schema or "", name or "")
-        kinds[table] = kind or ""
-        if root is not None:
-            roots[table] = (root_schema or "", root)
-            if kind == "r":
-                leaves[roots[table]].append(table)
-    wanted: dict[Table, int] = defaultdict(int)
-    for each in expected:
-        wanted[each.section.schema, each.section.name] += each.rows
-    through = {roots[table] for table in wanted if kinds.get(table) == "p"}
-    through |= set(chosen_anew(session).values())
+    partitioned = _partitioned(session)
+    through = set(chosen_anew(session).values())
+    in_parts: set[Table] = set()
+    for each in expected():
+        table = each.section.schema, each.section.name
+        if table in partitioned:
+            through.add(partitioned[table])
+        if each.section.part:
+            in_parts.add(table)
+    leaves = {root: _leaves(session, root) for root in through}
+    roots = {leaf: root for root, below in leaves.items() for leaf in below}
     by_tree: dict[Table, int] = defaultdict(int)
-    for table, count in wanted.items():
-        if roots.get(table) in through:
-            by_tree[roots[table]] += count
-        elif kinds.get(table) == "r":
-            yield [table], count
-    for root_table, count in by_tree.items():
-        if leaves[root_table]:
-            yield leaves[root_table], count
+    sums: dict[Table, int] = dict.fromkeys(in_parts, 0)
+
+    def alone() -> Iterator[tuple[Table, int]]:
+        for each in expected():
+            table = each.section.schema, each.section.name
+            root = roots.get(table) or partitioned.get(table)
+            if root is not None:
+                by_tree[root] += each.rows
+            elif table in sums:
+                sums[table] += each.rows
+            else:
+                yield table, each.rows
+        yield from sums.items()
+
+    counts = alone()
+    while batch := dict(islice(counts, _BATCH)):
+        for table in _plain(session, list(batch)):
+            yield [table], batch[table]
+    for root, count in by_tree.items():
+        if leaves[root]:
+            yield leaves[root], count
+
+
+def _partitioned(session: Session) -> dict[Table, Table]:
+    """Return the partitioned tables, each with the topmost one above it."""
+    rows = session.query(
+        "SELECT n.nspname, c.relname, rn.nspname, r.relname FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN pg_catalog.pg_class r ON r.oid = pg_catalog.pg_partition_root(c.oid)"
+        " JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace"
+        f" WHERE c.relkind = 'p' AND {_OF_NO_EXTENSION}"
+    )
+    return {(s or "", name or ""): (rs or "", root or "") for s, name, rs, root in rows}
+
+
+def _leaves(session: Session, root: Table) -> list[Table]:
+    """Return the tables below the partitioned table *root* that hold its rows."""
+    name = literal(f"{ident(root[0])}.{ident(root[1])}")
+    rows = session.query(
+        "SELECT n.nspname, c.relname"
+        f" FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass({name})) leaf"
+        " JOIN pg_catalog.pg_class c ON c.oid = leaf.relid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        f" WHERE c.relkind = 'r' AND {_OF_NO_EXTENSION}"
+    )
+    return [(schema or "", leaf or "") for schema, leaf in rows]
+
+
+def _plain(session: Session, tables: Sequence[Table]) -> list[Table]:
+    """Return those of *tables* that hold their rows themselves."""
+    rows = session.query(
+        "SELECT n.nspname, c.relname FROM (VALUES "
+        + ", ".join(f"({literal(schema)}::name, {literal(name)}::name)" for schema, name in tables)
+        + ") v(schema, name) JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema"
+        " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name"
+        f" WHERE c.relkind = 'r' AND {_OF_NO_EXTENSION}"
+    )
+    return [(schema or "", name or "") for schema, name in rows]
 
 
 def _count(session: Session, table: Table) -> int:

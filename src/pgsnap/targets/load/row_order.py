@@ -9,7 +9,6 @@ restore too, and its chunks are those that are stored.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TypeAlias
 
@@ -32,15 +31,19 @@ def tables_to_keep(sections: Iterable[Section]) -> frozenset[Table]:
 
     A table whose rows come in several parts is left out: emptying it would lose the parts before.
     """
-    data = [section for section in sections if section.name.kind is SectionKind.DATA]
-    parts = Counter((section.name.schema, section.name.name) for section in data)
-    return frozenset(
-        (section.name.schema, section.name.name)
-        for section in data
-        if section.rows is not None
-        and section.plain_bytes > _PAGE_BYTES
-        and parts[section.name.schema, section.name.name] == 1
-    )
+    large: set[Table] = set()
+    # Only their hashes: where two tables share one, their order is not kept, and nothing is lost.
+    seen: set[int] = set()
+    for section in sections:
+        if section.name.kind is not SectionKind.DATA:
+            continue
+        table = section.name.schema, section.name.name
+        if hash(table) in seen:
+            large.discard(table)
+        elif section.rows is not None and section.plain_bytes > _PAGE_BYTES:
+            large.add(table)
+        seen.add(hash(table))
+    return frozenset(large)
 
 
 def empty_tables(session: Session) -> frozenset[Table]:

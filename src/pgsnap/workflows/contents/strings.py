@@ -6,7 +6,7 @@ everywhere, and the setting can be left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pgsnap.dump.definitions.statements import Kind, statements
 from pgsnap.dump.entries import decode
@@ -29,11 +29,11 @@ def check_strings(repo: Repository, snapshot: Snapshot, server_major: int) -> Fi
     CorruptionError."""
     if server_major < STANDARD_STRINGS_SINCE or not snapshot.origin.is_pg_dump:
         return Findings()
-    sections = list(repo.sections(snapshot))
+    sections = repo.sections(snapshot)
     preamble = [each for each in sections if each.name.kind is SectionKind.PREAMBLE]
     if not any(sets_backslashes(line) for line in _text(repo, snapshot, preamble).splitlines()):
         return Findings()
-    found = next(_escapes(repo, snapshot, sections), None)
+    found = next(_escapes(repo, snapshot, repo.sections(snapshot)), None)
     if found is None:
         words = f"{BACKSLASHES_OFF} of the dump is left out: nothing in it depends on it"
         return Findings(warnings=(words,))
@@ -53,7 +53,7 @@ def check_strings(repo: Repository, snapshot: Snapshot, server_major: int) -> Fi
 
 
 def _escapes(
-    repo: Repository, snapshot: Snapshot, sections: list[Section]
+    repo: Repository, snapshot: Snapshot, sections: Iterable[Section]
 ) -> Iterator[tuple[Section, str]]:
     """Yield the plain literals that hold a backslash. Rows of COPY are no literals; of rows as
     INSERTs no more is looked at than whether there is a backslash."""

@@ -70,10 +70,12 @@ class _Watch:
         self._statements: Lexer | None = Lexer()
         self._lexer: Lexer | None = self._statements
         self._head_bytes = 0
+        self._rows_bytes = 0
 
     def begins(self, section: Section) -> None:
         is_copy = section.rows is not None
         self._head_bytes = section.head_bytes if is_copy else 0
+        self._rows_bytes = section.plain_bytes if is_copy else 0
         self._lexer = Lexer() if is_copy else self._statements
 
     def goes_out(self, block: bytes) -> None:
@@ -87,6 +89,10 @@ class _Watch:
             self._head_bytes -= min(len(block), self._head_bytes)
             if not self._head_bytes:
                 self._lexer = None
+        if self._rows_bytes:
+            self._rows_bytes -= min(len(block), self._rows_bytes)
+            if not self._rows_bytes:
+                self._lexer = self._statements
 
     def poison(self) -> bytes:
         """Return what makes psql fail here."""

@@ -9,7 +9,7 @@ from pgsnap.dump.definitions.entry_stream import entries
 from pgsnap.dump.entries import decode
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import CorruptionError, RestoreFailed, SourceError, StoreError
-from pgsnap.model import Section, SectionKind, SectionName, Snapshot
+from pgsnap.model import SectionKind, SectionName, Snapshot
 from pgsnap.repository.chunks.stream import snapshot_stream
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import ident
@@ -54,10 +54,9 @@ def _add(
 ) -> None:
     psql = plan.psql or server.tool("psql")
     key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
-    sections = list(repo.sections(snapshot))
     rows = [
         section
-        for section in sections
+        for section in repo.sections(snapshot)
         if section.name.kind is SectionKind.DATA
         and (section.name.schema, section.name.name) in extension.tables
     ]
@@ -70,7 +69,7 @@ def _add(
     )
     try:
         feeder = Feeder(child, restrict_key=key, expected=expected_rows(rows))
-        feeder.run(_text(repo, snapshot, plan, extension, sections, feeder))
+        feeder.run(_text(repo, snapshot, plan, extension, feeder))
     finally:
         child.kill()
 
@@ -84,7 +83,6 @@ def _text(
     snapshot: Snapshot,
     plan: RestorePlan,
     extension: BoundExtension,
-    sections: list[Section],
     feeder: Feeder,
 ) -> Iterator[bytes]:
     """Yield what of the dump is the extension's, behind the dump's settings."""
@@ -94,7 +92,7 @@ def _text(
         feeder.section_begins(name)
         return snapshot_stream(repo, snapshot, restrict_key=None, sections=[name])
 
-    for section in sections:
+    for section in repo.sections(snapshot):
         name = section.name
         if name.kind is SectionKind.PREAMBLE:
             yield from without_unknown_sets(read(name), _always(name), plan.server.major)

@@ -52,11 +52,12 @@ def plan_extensions(
     ):
         return NO_EXTENSIONS, Findings()
     made, extensions = _definitions(repo, snapshot)
-    rows = {
+    rows = (
         (section.name.schema, section.name.name)
         for section in repo.sections(snapshot)
         if section.name.kind is SectionKind.DATA
-    }
+    )
+    first = frozenset(table for table in rows if table not in made)
     left_out: list[BoundExtension] = []
     added: list[BoundExtension] = []
     findings = Findings()
@@ -66,7 +67,7 @@ def plan_extensions(
         if place == database:
             added.append(extension)
         findings += _told(extension, place, database, replaces=replaces)
-    plan = ExtensionPlan(bool(extensions), tuple(left_out), tuple(added), frozenset(rows - made))
+    plan = ExtensionPlan(bool(extensions), tuple(left_out), tuple(added), first)
     return plan, findings
 
 

@@ -238,7 +238,7 @@ def plan_restore(
             trust_sql=options.trust_sql,
             as_superuser=options.as_superuser,
         )
-        sections = sections_to_send(repo, snapshot, options.tables, extensions)
+        plain_bytes, rows = sections_to_send(repo, snapshot, options.tables, extensions).totals()
         findings += by_way_of_others(repo, snapshot, options.tables)
         need = needed_bytes(snapshot)
         free, space = check_space(
@@ -259,8 +259,8 @@ def plan_restore(
         options=options,
         section_count=snapshot.section_count,
         table_count=snapshot.table_count,
-        plain_bytes=sum(section.plain_bytes for section in sections),
-        rows=sum(section.rows or 0 for section in sections),
+        plain_bytes=plain_bytes,
+        rows=rows,
         needed_bytes=need,
         free_bytes=free,
         kept=kept,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pgsnap.dump.definitions.ddl import sequence_values
 from pgsnap.errors import SnapError
 from pgsnap.model import SectionKind, Snapshot
-from pgsnap.repository.chunks.stream import snapshot_stream, whole_text
+from pgsnap.repository.chunks.stream import stream_of, whole_text
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.targets.load.extension_sequences import set_extension_sequences
@@ -26,9 +26,9 @@ def look_again(
     extensions. Returns warnings. Raises RestoreFailed where a table has other rows than the
     snapshot."""
     sections = planned_sections(repo, snapshot, plan)
-    warnings = check_rows(session, expected_rows(sections))
-    names = [s.name for s in sections if s.name.kind is SectionKind.SEQUENCES]
-    text = whole_text(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))
+    warnings = check_rows(session, lambda: expected_rows(sections))
+    values = (each for each in sections if each.name.kind is SectionKind.SEQUENCES)
+    text = whole_text(stream_of(repo, snapshot, values, restrict_key=None))
     warnings += set_back_sequences(session, sequence_values(text, snapshot.origin.client_encoding))
     return warnings + set_extension_sequences(session, plan.extension_sequences)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgsnap.model import Section, SectionKind, Snapshot
-from pgsnap.repository.chunks.stream import NOT_SENT, with_rows_first
+from pgsnap.dump.definitions.table_parts import TableName
+from pgsnap.model import Section, SectionKind, SectionName, Snapshot
+from pgsnap.repository.chunks.stream import NOT_SENT
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.contents.table_rows import rows_by_table
 from pgsnap.workflows.restore.extensions import ExtensionPlan
@@ -15,31 +17,70 @@ if TYPE_CHECKING:
     from pgsnap.workflows.restore.plan import RestorePlan
 
 
+@dataclass(frozen=True, slots=True)
+class SectionsToSend:
+    """The sections that psql gets, in their order; where *tables* are named, *rows* of no others.
+
+    They are read each time that they are gone through: of 200,000 tables they would take 200 MB.
+    """
+
+    repo: Repository
+    snapshot: Snapshot
+    extensions: ExtensionPlan
+    tables: Collection[TableName] = ()
+    rows: frozenset[SectionName] = frozenset()
+
+    def __iter__(self) -> Iterator[Section]:
+        first = self.extensions.first
+        ahead = [each for each in self._in_order() if _table(each) in first] if first else []
+        names = {section.name for section in ahead}
+        is_data = False
+        for section in self._in_order():
+            if section.name.kind is SectionKind.DATA and not is_data:
+                is_data = True
+                yield from ahead
+            if section.name not in names:
+                yield section
+
+    def totals(self) -> tuple[int, int]:
+        """Return their bytes and their rows."""
+        plain_bytes = rows = 0
+        for section in self:
+            plain_bytes += section.plain_bytes
+            rows += section.rows or 0
+        return plain_bytes, rows
+
+    def _in_order(self) -> Iterator[Section]:
+        gone = self.extensions.tables_left_out
+        for section in self.repo.sections(self.snapshot):
+            kind = section.name.kind
+            if kind in NOT_SENT or _table(section) in gone:
+                continue
+            if self.tables and kind is SectionKind.LARGE_OBJECTS:
+                continue
+            if self.tables and kind is SectionKind.DATA and section.name not in self.rows:
+                continue
+            yield section
+
+
 def sections_to_send(
     repo: Repository,
     snapshot: Snapshot,
-    tables: Collection[tuple[str, str]],
+    tables: Collection[TableName],
     extensions: ExtensionPlan,
-) -> list[Section]:
-    """Return the sections that psql gets, in their order; where *tables* are named, rows of no
-    others."""
+) -> SectionsToSend:
+    """Return the sections that psql gets. Raises CorruptionError."""
     rows = rows_by_table(repo, snapshot) if tables else {}
-    wanted = {section.name for table in tables for section in rows.get(table, ())}
-    gone = extensions.tables_left_out
-    sent = [
-        section
-        for section in repo.sections(snapshot)
-        if section.name.kind not in NOT_SENT
-        and not (
-            section.name.kind is SectionKind.DATA
-            and (section.name.schema, section.name.name) in gone
-        )
-        and not (tables and section.name.kind is SectionKind.LARGE_OBJECTS)
-        and not (tables and section.name.kind is SectionKind.DATA and section.name not in wanted)
-    ]
-    return with_rows_first(sent, extensions.first)
+    wanted = frozenset(section.name for table in tables for section in rows.get(table, ()))
+    return SectionsToSend(repo, snapshot, extensions, tables, wanted)
 
 
-def planned_sections(repo: Repository, snapshot: Snapshot, plan: RestorePlan) -> list[Section]:
+def planned_sections(repo: Repository, snapshot: Snapshot, plan: RestorePlan) -> SectionsToSend:
     """Return the sections that psql gets by *plan*."""
     return sections_to_send(repo, snapshot, plan.options.tables, plan.extensions)
+
+
+def _table(section: Section) -> TableName | None:
+    """Return the table whose rows these are."""
+    name = section.name
+    return (name.schema, name.name) if name.kind is SectionKind.DATA else None

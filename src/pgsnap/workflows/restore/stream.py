@@ -8,7 +8,7 @@ from functools import cache
 
 from pgsnap.dump.definitions.entry_filter import LeftOut, leave_out
 from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SourceKind
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.stream import stream_of
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.targets.checks.requirements import source_major
@@ -68,18 +68,13 @@ def dump_for_psql(
     def section() -> Section | None:
         return sent[0] if sent else None
 
-    sections = planned_sections(repo, snapshot, plan)
-    if plan.server.major < (source_major(snapshot.origin) or 0):
-        # An older server has not the functions that take them; it makes statistics of its own.
-        sections = [each for each in sections if each.name.kind is not SectionKind.STATISTICS]
-    blocks = snapshot_stream(
-        repo,
-        snapshot,
-        restrict_key=None,
-        sections={each.name for each in sections},
-        first=plan.extensions.first,
-        on_section=reading,
+    planned = planned_sections(repo, snapshot, plan)
+    # An older server has not the functions that take them; it makes statistics of its own.
+    no_statistics = plan.server.major < (source_major(snapshot.origin) or 0)
+    sections = (
+        each for each in planned if not (no_statistics and each.name.kind is SectionKind.STATISTICS)
     )
+    blocks = stream_of(repo, snapshot, sections, restrict_key=None, on_section=reading)
     blocks = without_unknown_sets(blocks, name, plan.server.major)
     if not snapshot.origin.is_pg_dump:
         return blocks
@@ -87,7 +82,7 @@ def dump_for_psql(
     blocks = leave_out(blocks, name, _left_out(snapshot, plan), encoding, begins=begins)
     made = cache(tables_made)
     blocks = by_way_of_roots(blocks, section, lambda: made().roots, encoding)
-    wanted = tables_to_keep(sections)
+    wanted = tables_to_keep(planned)
     blocks = keep_order(blocks, section, wanted, lambda: made().empty, encoding)
     # What makes them quiet is written in plpgsql.
     if plan.extensions.are_there and not lacks_plpgsql(snapshot.origin):
