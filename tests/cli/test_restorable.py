@@ -86,6 +86,30 @@ def test_a_generated_column_that_draws_from_a_sequence_is_told_by_commit_and_doc
     assert step["health"] == "warning"
 
 
+def test_an_identity_sequence_whose_end_no_dump_holds_is_told_by_commit_and_doctor(
+    snap: CommandLine, database: Database
+) -> None:
+    """Those of its column's type, or with an end of their own, come back as they are."""
+    database.psql(
+        "CREATE TABLE t (a smallint GENERATED ALWAYS AS IDENTITY, b int GENERATED ALWAYS AS"
+        " IDENTITY (INCREMENT -1), c bigint GENERATED ALWAYS AS IDENTITY, d int GENERATED ALWAYS"
+        " AS IDENTITY, e int GENERATED ALWAYS AS IDENTITY (MAXVALUE 50), f bigserial);"
+        "ALTER SEQUENCE t_a_seq AS bigint; ALTER SEQUENCE t_b_seq AS smallint;"
+        "ALTER SEQUENCE t_d_seq AS bigint MAXVALUE 99999999999; ALTER SEQUENCE t_f_seq AS integer"
+    )
+    snap.setenv("DATABASE_URL", database.dsn)
+    snap.ok("init")
+    wide, narrow = snap.ok("commit", "-m", "one", "--json").json["notices"]
+    assert "public.t_a_seq is of type bigint and ends at 9223372036854775807" in wide
+    statement = 'To mend it, give the two one type: ALTER SEQUENCE "public"."t_b_seq" AS integer;'
+    assert "ends at -32768, its column public.t.b is of type integer" in narrow
+    assert narrow.endswith(statement)
+    steps = [s for s in snap("doctor", "--json").json["steps"] if s["name"] == "restorable"]
+    assert [(s["health"], s["next"]) for s in steps][1] == ("warning", statement)
+    database.psql("ALTER SEQUENCE t_a_seq AS smallint; ALTER SEQUENCE t_b_seq AS integer")
+    assert snap.ok("commit", "-m", "two", "--json").json["notices"] == []
+
+
 def test_why_a_drill_failed_is_told_by_all_that_look_at_snapshots(
     snap: CommandLine, database: Database
 ) -> None:

@@ -40,7 +40,7 @@ _ON_SEQUENCE = re.compile(rf"(?:GRANT|REVOKE) [^\n]*? ON SEQUENCE ({_CHAIN}) (?:
 _REFERENCES = re.compile(rf" REFERENCES ({_CHAIN})\(")
 _SEQUENCE_NAME = re.compile(rf"^\s+SEQUENCE NAME ({_CHAIN})$", re.M)
 _OWNER = re.compile(r"^ALTER [A-Z ]+ \S.* OWNER TO .+;$", re.M)
-_OWNED = re.compile(rf" OWNER TO {_WORD};\s*\Z")
+_OWNED = re.compile(rf" OWNER TO ({_WORD});\s*\Z")
 _TABLES = ("TABLE", "FOREIGN TABLE")
 # What goes into a tablespace, or is stored in a way of its own.
 _PLACED = ("TABLE", "INDEX", "CONSTRAINT")
@@ -175,7 +175,7 @@ def table_parts(definitions: Definitions, table: TableName) -> TableParts | None
         ),
         after=tuple(_in_place(e) for e in after if e.type != "ACL"),
         rights=tuple(e.text for e in after if e.type == "ACL"),
-        owner=made[0].owner,
+        owner=_owner(made[0]),
         foreign_keys=tuple(e.text for e in keys),
         sequences=tuple(sequences),
         statistics=statistics,
@@ -236,6 +236,12 @@ def without_owner(text: str) -> str:
     if _OWNER.fullmatch(last) is None:
         return text
     return text.rstrip().removesuffix(last)
+
+
+def _owner(made: DdlEntry) -> str:
+    """Return who owns a table: the header has spaces for a name's line ends."""
+    match = _OWNED.search(made.text)
+    return _words(match[1])[0] if match is not None else made.owner
 
 
 def _owner_by_session(made: DdlEntry) -> tuple[str, ...]:

@@ -36,6 +36,28 @@ JOIN pg_catalog.pg_proc p ON p.oid = x.refobjid
     AND p.prosrc OPERATOR(pg_catalog.~*) '\mnextval\M' WHERE {_OURS} ORDER BY 1, 2, 3
 """
 
+# pg_dump says nothing of the type of an identity column's sequence, and of its end only where that
+# is not its type's own.
+_IDENTITIES = f"""
+SELECT n.nspname, c.relname, pg_catalog.format_type(s.seqtypid, NULL), s.end_at,
+    pg_catalog.format('%s.%s.%s', tn.nspname, t.relname, a.attname),
+    pg_catalog.format_type(a.atttypid, NULL)
+FROM (SELECT *, CASE WHEN seqincrement > 0 THEN seqmax ELSE seqmin END AS end_at,
+        CASE seqtypid WHEN 'int2'::pg_catalog.regtype THEN 32767
+            WHEN 'int4'::pg_catalog.regtype THEN 2147483647
+            ELSE 9223372036854775807 END AS most FROM pg_catalog.pg_sequence) s
+JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.objid = c.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.deptype = 'i'
+JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+JOIN pg_catalog.pg_class t ON t.oid = a.attrelid
+JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+WHERE s.seqtypid <> a.atttypid AND {_OURS}
+    AND s.end_at = CASE WHEN s.seqincrement > 0 THEN s.most ELSE -s.most - 1 END ORDER BY 1, 2
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Hindrance:
@@ -56,6 +78,17 @@ def find_hindrances(session: Session) -> tuple[Hindrance, ...]:
             f"To mend it: GRANT USAGE ON SCHEMA {ident(schema or '')} TO {ident(role or '')};",
         )
         for role, schema in session.query(_GRANTORS)
+    ]
+    found += [
+        Hindrance(
+            f"the identity sequence {schema}.{name} is of type {kind} and ends at {end}, its column"
+            f" {column} is of type {wanted}: no dump says so, and a restore may let it end where a"
+            f" {wanted} does",
+            "To mend it, give the two one type:"
+            f" ALTER SEQUENCE {ident(schema or '')}.{ident(name or '')} AS {wanted};",
+            is_certain=False,
+        )
+        for schema, name, kind, end, column, wanted in session.query(_IDENTITIES)
     ]
     columns: dict[str, list[str]] = {}
     for schema, table, column, function in session.query(_GENERATED):

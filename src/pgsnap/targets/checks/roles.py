@@ -18,6 +18,7 @@ from pgsnap.targets.properties.acl import parse_acl_item
 _IDENT = r'("(?:[^"]|"")+"|[^\s";]+)'
 ABOUT_ROLE = re.compile(rf"^(?:CREATE|ALTER|COMMENT ON) ROLE {_IDENT}", re.DOTALL)
 MEMBERSHIP = re.compile(rf"^GRANT {_IDENT} TO {_IDENT}(.*?)(?: GRANTED BY {_IDENT})?$", re.DOTALL)
+_LINE_END = re.compile(r"[\r\n]")
 # pg_dumpall names every attribute. A role that was just made lacks these, and only who has one may
 # say so of another.
 _LACKS = frozenset({"NOSUPERUSER", "NOCREATEROLE", "NOCREATEDB", "NOREPLICATION", "NOBYPASSRLS"})
@@ -54,9 +55,11 @@ def is_built_in(name: str) -> bool:
 
 
 def server_roles(session: Session) -> frozenset[str]:
-    """Return the names of all roles on the server."""
+    """Return the names of all roles on the server, also as a dump's headers show them: with spaces
+    for line ends."""
     rows = session.query("SELECT rolname FROM pg_catalog.pg_roles")
-    return frozenset(name for (name,) in rows if name is not None)
+    names = {name for (name,) in rows if name is not None}
+    return frozenset(names | {_LINE_END.sub(" ", name) for name in names})
 
 
 def missing_roles(
