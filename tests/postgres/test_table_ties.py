@@ -10,6 +10,7 @@ import pytest
 from pgsnap.errors import RestoreFailed, TargetRefused
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore_tables.plan import TablesPlan
+from pgsnap.workflows.restore_tables.restore import restore_tables
 from support.restoring.clients import (
     commit_database,
     new_repository,
@@ -98,6 +99,23 @@ def test_what_would_go_on_using_the_replaced_table_is_named_and_forbids_it(
     error = refusal(plan_of_b(repo, database))
     assert "would go on using the replaced table" in error.message
     assert words in error.message
+
+
+@pytest.mark.parametrize("tie", [tie for tie in STUCK if "extension" not in tie])
+def test_what_was_made_since_the_plan_stops_it(
+    repo: Repository, database: Database, tie: str
+) -> None:
+    sql, words = STUCK[tie]
+    database.psql(TABLE)
+    plan = plan_of_b(repo, database)
+    plan.check()
+    database.psql(sql)
+    before = database.dump()
+    with pytest.raises(RestoreFailed) as failed:
+        restore_tables(repo, plan, server_of(database))
+    assert "would go on using the replaced table" in failed.value.message
+    assert words in failed.value.message
+    assert database.dump() == before
 
 
 def test_a_subscription_that_writes_to_the_table_forbids_it(

@@ -18,7 +18,7 @@ from pgsnap.limits import IDENTIFIER_BYTES_MAX
 from pgsnap.sessions.base import ident, literal
 from pgsnap.targets.tables.blocks import DROP_LANGUAGE, MAKE_LANGUAGE, do
 from pgsnap.targets.tables.live import LiveTable
-from pgsnap.targets.tables.ties import REFERS
+from pgsnap.targets.tables.ties import REFERS, tied_since
 
 # While it is locked nobody reads or writes the table: better to fail than to let all of them wait.
 LOCK_SECONDS = 30
@@ -183,10 +183,14 @@ def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str
     planned = ", ".join(f"({_oid(live.name)}, {live.oid}::pg_catalog.oid)" for live, _ in replaced)
     oids = ", ".join(str(live.oid) for live, _ in replaced)
     suffix = f"__{replaced[0][1][1].rpartition('__')[2]}"
-    return f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE;\n" + do(
-        tag,
-        "DECLARE views text[]; rules text[]; keys text[]; drops text[]; own text[]; one text;",
-        f"""IF EXISTS (SELECT FROM (VALUES {planned}) AS v (now, oid)
+    lock = f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE;\n"
+    return (
+        lock
+        + tied_since([live for live, _ in replaced], tag)
+        + do(
+            tag,
+            "DECLARE views text[]; rules text[]; keys text[]; drops text[]; own text[]; one text;",
+            f"""IF EXISTS (SELECT FROM (VALUES {planned}) AS v (now, oid)
       WHERE v.now IS DISTINCT FROM v.oid) THEN
     RAISE EXCEPTION 'snap: a live table is not the one that the plan showed';
   END IF;
@@ -220,6 +224,7 @@ def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str
   {_rename_parts([str(live.oid) for live, _ in replaced], suffix)}
   EXECUTE {literal(into_place)};
   FOREACH one IN ARRAY coalesce(views || rules || keys, '{{}}') LOOP EXECUTE one; END LOOP;""",
+        )
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
@@ -180,6 +180,28 @@ def _holders(session: Session, table: LiveTable, others: str) -> Iterator[_Holde
         # The name comes quoted by the server, as regclass prints it.
         if session.query(f"SELECT 1 FROM ONLY {holder.table} WHERE {is_there} LIMIT 1"):
             yield holder
+
+
+def tied_since(replaced: Sequence[LiveTable], tag: str) -> str:
+    """Fail if anything was made since the plan that would go on using one of *replaced*, which are
+    locked by now."""
+    others = ", ".join(str(live.oid) for live in replaced)
+    found = " UNION ALL ".join(
+        f"SELECT name FROM ({_DEPENDS.format(refers=REFERS.format(oid=oid), others=others)})"
+        " AS x (is_view, name) WHERE NOT is_view"
+        f" UNION ALL SELECT name FROM ({_FROM_TRIGGERS.format(oid=oid, others=others)}) AS y (name)"
+        f" UNION ALL SELECT name FROM ({_SUBSCRIPTIONS.format(oid=oid)}) AS z (name)"
+        for oid in (live.oid for live in replaced)
+    )
+    return do(
+        tag,
+        "DECLARE ties text;",
+        f"""SELECT pg_catalog.string_agg(f.name, ', ') INTO ties FROM ({found}) AS f;
+  IF ties IS NOT NULL THEN
+    RAISE EXCEPTION 'snap: since the plan was made there is something that would go on using the'
+      ' replaced table: %', ties;
+  END IF;""",
+    )
 
 
 def means_none_of(made: Iterable[TableName], replaced: Iterable[LiveTable], tag: str) -> str:
