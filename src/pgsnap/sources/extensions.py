@@ -18,6 +18,7 @@ from pgsnap.sessions.base import Row, Session, ident, literal
 
 # A table that somebody has locked is not worth waiting for: pg_dump does not read it either.
 _LOCK_TIMEOUT = "3s"
+_LOCKED = "55P03"
 _NAMED_MAX = 5
 
 _MEMBERS = """
@@ -74,21 +75,44 @@ def read_members(session: Session) -> Members:
     return Members(tuple(found), have_sequences)
 
 
-def read_sequences(session: Session) -> list[SequenceValue]:
-    """Return the sequences that have moved since their extension was made, and that no dump holds.
+def read_sequences(
+    session: Session, lock_wait_seconds: float
+) -> tuple[list[SequenceValue], tuple[ExtensionMember, ...]]:
+    """Return the sequences that have moved since their extension was made, and that no dump holds;
+    and those that somebody locked for longer than *lock_wait_seconds*.
 
     Raises QueryFailed, ConnectionFailed.
     """
     sequences = [row for row in _rows(session) if row[4] == "t" and row[5] == "t"]
     if not sequences:
-        return []
-    values = session.query(
-        " UNION ALL ".join(
-            _VALUE.format(number=number, sequence=f"{ident(row[1])}.{ident(row[2])}", oid=row[3])
-            for number, row in enumerate(sequences)
-        )
-        + " ORDER BY 1"
+        return [], ()
+    wait = f"{max(1, round(lock_wait_seconds * 1000))}ms"
+    try:
+        return _values(session, sequences, wait), ()
+    except QueryFailed as error:
+        if error.sqlstate != _LOCKED:
+            raise
+    # The time is spent: which one it is, is found out without much more of it.
+    found: list[SequenceValue] = []
+    locked: list[ExtensionMember] = []
+    for row in sequences:
+        try:
+            found += _values(session, [row], _LOCK_TIMEOUT)
+        except QueryFailed as error:
+            if error.sqlstate != _LOCKED:
+                raise
+            locked.append(ExtensionMember(row[0], row[1], row[2], "sequence", is_known=False))
+    return found, tuple(locked)
+
+
+def _values(
+    session: Session, sequences: Sequence[tuple[str, ...]], lock_timeout: str
+) -> list[SequenceValue]:
+    asked = " UNION ALL ".join(
+        _VALUE.format(number=number, sequence=f"{ident(row[1])}.{ident(row[2])}", oid=row[3])
+        for number, row in enumerate(sequences)
     )
+    values = session.query(f"SET LOCAL lock_timeout = {literal(lock_timeout)}; {asked} ORDER BY 1")
     return [
         SequenceValue(
             sequences[int(number)][1], sequences[int(number)][2], int(value), called == "t"

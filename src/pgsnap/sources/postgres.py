@@ -24,6 +24,7 @@ from pgsnap.limits import LOCK_WAIT_TIMEOUT_SECONDS
 from pgsnap.model import (
     DatabaseProperties,
     DumpEvent,
+    ExtensionMember,
     Origin,
     SectionEnd,
     SectionKind,
@@ -82,6 +83,7 @@ class PostgresSource:
         # A part of a database is dumped without its extensions.
         self._is_part = bool(dump_options or only_schemas)
         self._has_member_sequences = False
+        self._locked_sequences: tuple[ExtensionMember, ...] = ()
         self._dump_options = (*dump_options, *part_options(exclude_table_data, only_schemas))
         self._excluded = exclude_table_data
         self._schemas = only_schemas
@@ -194,6 +196,7 @@ class PostgresSource:
             client_encoding=summary.client_encoding,
             has_meta_commands=summary.has_meta_commands,
             globals_status=self._globals_status,
+            extension_members=(*origin.extension_members, *self._locked_sequences),
         )
         return SourceResult(origin=origin, volatile=volatile)
 
@@ -246,7 +249,8 @@ class PostgresSource:
         if not self._has_member_sequences:
             return
         with dump.connect() as session:
-            sequences = read_sequences(session)
+            sequences, locked = read_sequences(session, self._lock_wait_seconds)
+        self._locked_sequences = locked
         if sequences:
             assert origin.properties is not None
             yield SectionStart(SectionName(SectionKind.EXTENSION_SEQUENCES))

@@ -25,6 +25,7 @@ SequenceValue: TypeAlias = "tuple[int, bool]"
 """Where a sequence stands, and whether that was given out."""
 
 _BATCH = 200
+_BATCH_ROWS = 1_000_000
 _NO_RIGHT = "42501"
 _OF_NO_EXTENSION = (
     "NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.objid = c.oid"
@@ -42,16 +43,15 @@ def check_rows(session: Session, expected: Callable[[], Iterable[Expected]]) -> 
     session.execute("SET row_security = off")
     wrong: list[str] = []
     uncounted: list[str] = []
-    for tables, want in _groups(session, expected):
-        try:
-            got = sum(_count(session, table) for table in tables)
-        except QueryFailed as error:
-            if error.sqlstate != _NO_RIGHT:
-                raise
-            uncounted.append(_shown(tables[0]))
-            continue
-        if got != want:
-            wrong.append(f"{_shown(tables[0])} has {plural(got, 'row')} instead of {want:,}")
+    for batch in _batches(_groups(session, expected)):
+        counts = _counts(session, [table for tables, _ in batch for table in tables])
+        for tables, want in batch:
+            found = [counts[table] for table in tables]
+            got = sum(count for count in found if count is not None)
+            if None in found:
+                uncounted.append(_shown(tables[0]))
+            elif got != want:
+                wrong.append(f"{_shown(tables[0])} has {plural(got, 'row')} instead of {want:,}")
     if wrong:
         raise RestoreFailed(
             f"rows changed while the rest of the snapshot was loaded: {some(wrong)}",
@@ -190,11 +190,47 @@ def _plain(session: Session, tables: Sequence[Table]) -> list[Table]:
     return [(schema or "", name or "") for schema, name in rows]
 
 
-def _count(session: Session, table: Table) -> int:
-    ((count,),) = session.query(
-        f"SELECT pg_catalog.count(*) FROM ONLY {ident(table[0])}.{ident(table[1])}"
-    )
-    return int(count or 0)
+def _batches(
+    groups: Iterable[tuple[Sequence[Table], int]],
+) -> Iterator[list[tuple[Sequence[Table], int]]]:
+    """Yield *groups* by as many as are counted together: many small ones, or a few large."""
+    batch: list[tuple[Sequence[Table], int]] = []
+    tables = rows = 0
+    for group in groups:
+        if batch and (tables + len(group[0]) > _BATCH or rows + group[1] > _BATCH_ROWS):
+            yield batch
+            batch, tables, rows = [], 0, 0
+        batch.append(group)
+        tables += len(group[0])
+        rows += group[1]
+    if batch:
+        yield batch
+
+
+def _counts(session: Session, tables: Sequence[Table]) -> dict[Table, int | None]:
+    """Return how many rows each of *tables* has, None where we may not read it."""
+    found: dict[Table, int | None] = {}
+    for start in range(0, len(tables), _BATCH):
+        found |= _counts_at_once(session, tables[start : start + _BATCH])
+    return found
+
+
+def _counts_at_once(session: Session, tables: Sequence[Table]) -> dict[Table, int | None]:
+    asked = [
+        f"SELECT {number}, pg_catalog.count(*) FROM ONLY {ident(schema)}.{ident(name)}"
+        for number, (schema, name) in enumerate(tables)
+    ]
+    try:
+        rows = session.query(" UNION ALL ".join(asked))
+    except QueryFailed as error:
+        if error.sqlstate != _NO_RIGHT:
+            raise
+        if len(tables) == 1:
+            return {tables[0]: None}
+        # Which one it is the error does not say in every language.
+        middle = len(tables) // 2
+        return _counts_at_once(session, tables[:middle]) | _counts_at_once(session, tables[middle:])
+    return {tables[int(number or 0)]: int(count or 0) for number, count in rows}
 
 
 def _where_they_stand(
