@@ -375,7 +375,7 @@ def test_the_schema_public_by_itself_comes_back_and_passes(
     assert failures(report) == {}
 
 
-def test_a_language_that_was_made_anew_as_by_pg_upgrade_comes_back_and_passes(
+def test_a_language_that_was_dropped_and_made_again_comes_back_and_passes(
     repo: Repository, database: Database, folder: Path
 ) -> None:
     database.psql("DROP EXTENSION plpgsql; CREATE EXTENSION plpgsql; CREATE TABLE t (id int)")

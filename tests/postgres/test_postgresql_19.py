@@ -20,7 +20,9 @@ from pgsnap.targets.checks.preflight import look_at
 from pgsnap.workflows.diff.diff import diff, diff_rows
 from pgsnap.workflows.restore.checks import what_goes_back
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
+from pgsnap.workflows.undo.undo import plan_undo, undo
 from support.restoring.clients import (
+    LABEL,
     commit_database,
     commit_file,
     new_repository,
@@ -197,13 +199,20 @@ def test_a_dump_with_escapes_is_refused_with_the_place(
     assert ("data public.t" if options else "pre-data") in problem.detail
 
 
-def test_rows_that_name_the_database_itself_are_told_with_what_puts_them_right(
+def test_rows_that_name_the_database_itself_go_on_to_name_it(
     repo: Repository, database: Database
 ) -> None:
     name = database.name
     database.psql(
         'CREATE TABLE "The; places" (id int PRIMARY KEY, "In" regdatabase);'
-        f"INSERT INTO \"The; places\" VALUES (1, '{name}'), (2, 'postgres'), (3, NULL)"
+        f"INSERT INTO \"The; places\" VALUES (1, '{name}'), (2, 'postgres'), (3, NULL);"
+        "CREATE TABLE others (id int, part regdatabase, several regdatabase[])"
+        " PARTITION BY RANGE (id);"
+        "CREATE TABLE others_1 PARTITION OF others FOR VALUES FROM (1) TO (9);"
+        f"INSERT INTO others VALUES (1, '{name}', '{{postgres,{name}}}'), (2, 'postgres', NULL);"
+        "CREATE TABLE fired (a int); CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN INSERT INTO public.fired VALUES (1); RETURN NEW; END$$;"
+        'CREATE TRIGGER fire BEFORE UPDATE ON "The; places" FOR EACH ROW EXECUTE FUNCTION fire()'
     )
     server = server_of(database)
     snapshot = commit_database(repo, server)
@@ -211,9 +220,14 @@ def test_rows_that_name_the_database_itself_are_told_with_what_puts_them_right(
     before = database.psql(rows)
     (told,) = [text for text in plan_restore(repo, snapshot, server, RestoreOptions()).warnings
                if "regdatabase" in text]  # fmt: skip
-    restore_now(repo, snapshot, server)
-    assert f"{name}__snap_kept_" in database.psql(rows)
-    database.psql(told.partition("afterwards run ")[2])
+    assert '"public"."The; places"."In"' in told
+    assert restore_now(repo, snapshot, server).warnings == ()
+    assert database.psql(rows) == before
+    assert database.psql("SELECT * FROM fired") == ""
+    others = "SELECT id, part, several FROM others ORDER BY id"
+    assert database.psql(others) == f"1|{name}|{{postgres,{name}}}\n2|postgres|"
+    # The kept database's own rows name it, and so again when it is put back.
+    undo(repo, plan_undo(repo, server, LABEL), server)
     assert database.psql(rows) == before
     copy = plan_restore(repo, snapshot, server, RestoreOptions(to=new_name("copy")))
     assert not any("regdatabase" in text for text in copy.warnings)

@@ -1,7 +1,7 @@
 """Columns of the type regdatabase (since 19): they hold a database's OID and print its name.
 
-A restored database takes the name of the live one and not its OID: rows that named the live one go
-on to mean it, and it is the kept one then.
+A restored database takes the name of the live one and not its OID: rows that named the live one
+would go on to mean it, and it is the kept one then. So they are changed before it goes live.
 """
 
 from __future__ import annotations
@@ -12,33 +12,32 @@ from pgsnap.dump.definitions.ddl import columns_of_type
 from pgsnap.model import SectionKind, Snapshot
 from pgsnap.repository.chunks.stream import snapshot_stream
 from pgsnap.repository.repository import Repository
-from pgsnap.sessions.base import ident, literal
+from pgsnap.sessions.base import ident
 from pgsnap.targets.checks.preflight import Findings
 from pgsnap.targets.checks.requirements import source_major
-from pgsnap.targets.naming import kept_name
-
-TYPE = "regdatabase"
-_SINCE = 19
+from pgsnap.targets.load.own_name import SINCE, TYPE
+from pgsnap.words import some
 
 
 def check_database_columns(repo: Repository, snapshot: Snapshot, database: str) -> Findings:
     """Tell what becomes of rows that name *database*, which is replaced. Raises CorruptionError."""
     major = source_major(snapshot.origin)
-    if major is None or major < _SINCE or not _is_there(repo, snapshot):
+    if major is None or major < SINCE or not _is_there(repo, snapshot):
         return Findings()
     text = b"".join(_definitions(repo, snapshot))
     found = columns_of_type(text, snapshot.origin.client_encoding, TYPE)
-    warnings = []
-    for table, columns in found.items():
-        name = ".".join(map(ident, table))
-        for column in sorted(columns):
-            warnings.append(
-                f"rows whose {ident(column)} in {name} names {database} will name the replaced"
-                f" database, and a bare number when that is dropped (type {TYPE}); afterwards run"
-                f" UPDATE {name} SET {ident(column)} = current_database()::text::{TYPE}"
-                f" WHERE starts_with({ident(column)}::text, {literal(kept_name(database, ''))});"
-            )
-    return Findings(warnings=tuple(warnings))
+    names = [
+        ".".join(map(ident, (*table, column)))
+        for table, columns in found.items()
+        for column in sorted(columns)
+    ]
+    if not names:
+        return Findings()
+    words = (
+        f"rows that name {database} in {some(names)} (type {TYPE}) are changed when all is loaded,"
+        " to name the restored database: they hold a number, which stays with the replaced one"
+    )
+    return Findings(warnings=(words,))
 
 
 def _is_there(repo: Repository, snapshot: Snapshot) -> bool:

@@ -13,6 +13,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.targets.load.extension_sequences import set_extension_sequences
 from pgsnap.targets.load.feeder import expected_rows
+from pgsnap.targets.load.own_name import name_itself
 from pgsnap.targets.load.recount import check_rows, set_back_sequences
 from pgsnap.targets.properties.properties import differences, read_applied
 from pgsnap.workflows.restore.plan import RestorePlan
@@ -22,15 +23,18 @@ from pgsnap.workflows.restore.sections import planned_sections
 def look_again(
     repo: Repository, snapshot: Snapshot, plan: RestorePlan, session: Session
 ) -> tuple[str, ...]:
-    """Count the tables in *session*'s database, set back sequences that moved, and set those of
-    extensions. Returns warnings. Raises RestoreFailed where a table has other rows than the
-    snapshot."""
+    """Count the tables in *session*'s database, set back sequences that moved, set those of
+    extensions, and let rows that name the replaced database name this one. Returns warnings. Raises
+    RestoreFailed where a table has other rows than the snapshot."""
     sections = planned_sections(repo, snapshot, plan)
     warnings = check_rows(session, lambda: expected_rows(sections))
     values = (each for each in sections if each.name.kind is SectionKind.SEQUENCES)
     text = whole_text(stream_of(repo, snapshot, values, restrict_key=None))
     warnings += set_back_sequences(session, sequence_values(text, snapshot.origin.client_encoding))
-    return warnings + set_extension_sequences(session, plan.extension_sequences)
+    warnings += set_extension_sequences(session, plan.extension_sequences)
+    if plan.live is not None:
+        warnings += name_itself(session, plan.live.oid, plan.database)
+    return warnings
 
 
 def read_back(connect: Callable[[], Session], plan: RestorePlan) -> tuple[str, ...]:
