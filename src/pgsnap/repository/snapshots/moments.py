@@ -12,7 +12,9 @@ _TIME = re.compile(
     r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
     r"(?:[T ](?P<hour>\d{1,2}):(?P<minute>\d{1,2})"
     r"(?::(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,6}))?)?"
-    r" ?(?P<zone>Z|[+-]\d{2}:?\d{2})?)?",
+    r" ?(?P<zone>Z|[+-]\d{2}:?\d{2})?"
+    # How long ago that is, as `snap log` prints it behind.
+    r"(?: +\((?:just now|[a-z0-9 ]+ ago|in [a-z0-9 ]+)\))?)?",
     re.ASCII,
 )
 
@@ -21,6 +23,12 @@ def is_clock_time(text: str) -> bool:
     """Return whether *text* is a time of day with its date. No tag has a colon in it."""
     found = _TIME.fullmatch(text)
     return found is not None and found["hour"] is not None
+
+
+def is_day(text: str) -> bool:
+    """Return whether *text* is a date alone, which a tag may be called, too."""
+    found = _TIME.fullmatch(text)
+    return found is not None and found["hour"] is None
 
 
 def last_moment(text: str) -> int:

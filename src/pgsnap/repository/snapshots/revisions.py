@@ -12,7 +12,7 @@ from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import HASH_BYTES, SnapshotId, Tag
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chain, Chains
-from pgsnap.repository.snapshots.moments import is_clock_time, last_moment
+from pgsnap.repository.snapshots.moments import is_clock_time, is_day, last_moment
 from pgsnap.words import plural
 
 _STEPS = re.compile(r"(?P<base>.+?)(?P<steps>(?:~[0-9]{0,9})+)", re.DOTALL)
@@ -252,6 +252,7 @@ def _none_so_old(repo: Repository, text: str, chain: Chain) -> UnknownRevision:
 
 def _unknown(text: str, database: str | None) -> UnknownRevision:
     of = f' of database "{database}"' if database is not None else ""
-    return UnknownRevision(
-        f'no snapshot{of} is named "{text}"', hint="See what there is: snap log, snap tag"
-    )
+    hint = "See what there is: snap log, snap tag"
+    if is_day(text):
+        hint = f"If the last one of that day is meant: @{text}. {hint}"
+    return UnknownRevision(f'no snapshot{of} is named "{text}"', hint=hint)

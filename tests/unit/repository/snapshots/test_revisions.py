@@ -266,3 +266,18 @@ def test_a_tag_wins_over_a_prefix_that_looks_like_it(history: History) -> None:
     name = "DAD5" + history.shop[0].hex()[:2]
     set_tag(history.repo, name, history.shop[0])
     assert history(name, "shop") == history.shop[0]
+
+
+@pytest.mark.parametrize("ago", ["just now", "3 hours ago", "in 2 minutes"])
+def test_a_time_may_be_followed_by_how_long_ago_that_is(history: History, ago: str) -> None:
+    printed = f"2026-01-02 23:59:59 +0000 ({ago})"
+    assert history(printed, "shop") == history("@2026-01-02T23:59:59Z", "shop")
+    assert history(f"@{printed}~1", "shop") == history("@2026-01-02T23:59:59Z~1", "shop")
+    with pytest.raises(UnknownRevision):
+        history("2026-01-02 23:59:59 +0000 (soon)", "shop")
+
+
+def test_a_date_alone_may_be_a_tag_and_is_no_time_without_its_mark(history: History) -> None:
+    with pytest.raises(UnknownRevision) as caught:
+        history("2026-01-02", "shop")
+    assert "@2026-01-02" in caught.value.hint
