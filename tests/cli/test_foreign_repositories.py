@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from pgsnap.repository.repository import Repository
 from support.dumps.scripted import shop
+from support.faults.hostile import run_measured
 from support.repositories.made import UNPRIVILEGED, make, record
 from support.running.commandline import CommandLine
 
@@ -246,3 +249,42 @@ def test_links_in_the_state_folder_are_refused(
     assert (result.code, result.error["kind"]) == (10, "untrusted-path")
     assert f'"{link}" is a symbolic link' in result.error["message"]
     assert state(outside) == before
+
+
+# What a stranger's index may run: it is SQL, and is taken for no index.
+STRANGE = {
+    "a view for a table": "ALTER TABLE snapshots RENAME TO kept; CREATE VIEW snapshots AS"
+    " WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT kept.* FROM kept, n",
+    "a view under another type": "PRAGMA writable_schema = on; UPDATE sqlite_schema SET sql ="
+    " 'CREATE VIEW packs AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
+    " SELECT x AS pack_no, x AS id, x AS pack_bytes, x AS frames FROM n' WHERE name = 'packs'",
+    "a trigger": "CREATE TRIGGER t AFTER INSERT ON snapshots BEGIN DELETE FROM snapshots; END",
+}
+
+
+@pytest.mark.parametrize("sql", STRANGE.values(), ids=STRANGE.keys())
+def test_an_index_that_somebody_else_programmed_runs_nothing_and_is_built_anew(
+    snap: CommandLine, repo: Path, sql: str
+) -> None:
+    with contextlib.closing(sqlite3.connect(repo / "index.sqlite")) as index:
+        index.executescript(sql)
+        index.commit()
+    # Processes of their own: SQLite's loop cannot be interrupted.
+    for command in (("log",), ("verify", "--data"), ("stats",), ("tag", "later", "latest")):
+        result = snap.process("--repo", "repo", *command)
+        assert result.code == 0, result.err
+    assert (repo / "index.sqlite.damaged").exists()
+    assert "later" in snap.ok("--repo", "repo", "tag").out
+
+
+def test_a_value_of_hundreds_of_megabytes_in_an_index_is_not_read(
+    snap: CommandLine, repo: Path
+) -> None:
+    with contextlib.closing(sqlite3.connect(repo / "index.sqlite")) as index:
+        index.execute("UPDATE snapshots SET manifest = zeroblob(400000000)")
+        index.commit()
+    run = run_measured(repo, "log")
+    assert run.code == 60
+    assert "Run the command again" in run.err
+    assert run.mib < 256
+    assert snap("--repo", "repo", "log").code == 0

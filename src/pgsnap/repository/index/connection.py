@@ -12,10 +12,13 @@ from typing import Any
 from pgsnap.errors import CorruptionError, StoreError, StoreFull
 from pgsnap.files.folder import Folder
 from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.limits import MIB, RECORD_BYTES_MAX
 from pgsnap.repository.index.file import alone_in, check_files, make_private
 from pgsnap.repository.index.migrations import SCHEMA_VERSION, migrate
 
 _BUSY_SECONDS = 60.0
+# A manifest is the largest value; a whole row must fit.
+_VALUE_BYTES_MAX = RECORD_BYTES_MAX + MIB
 # How long a thread that was left behind may go on.
 _CLOSE_SECONDS = 10.0
 
@@ -46,6 +49,8 @@ class IndexConnection:
                 self._connection = sqlite3.connect(
                     path or ":memory:", check_same_thread=False, timeout=_BUSY_SECONDS
                 )
+                # Before anything is read of what somebody else may have written.
+                self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_BYTES_MAX)
             try:
                 with index_errors():
                     self._prepare()
@@ -68,6 +73,7 @@ class IndexConnection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise IndexDamaged("the index has a newer schema", detail=f"Version {version}.")
+        _refuse_strange(connection)
         if version < SCHEMA_VERSION:
             migrate(connection)
 
@@ -131,6 +137,20 @@ class IndexConnection:
                 for suffix in ("", "-wal", "-shm"):
                     with contextlib.suppress(FileNotFoundError):
                         self._folder.rename(name + suffix, f"{name}.damaged{suffix}")
+
+
+def _refuse_strange(connection: sqlite3.Connection) -> None:
+    """Raise IndexDamaged for what is neither a table nor an index: a view or a trigger of somebody
+    else's could run a query that never ends."""
+    strange = connection.execute(
+        "SELECT type, name FROM sqlite_schema WHERE type NOT IN ('table', 'index') OR NOT"
+        " (sql IS NULL OR sql LIKE 'CREATE TABLE %' OR sql LIKE 'CREATE INDEX %'"
+        " OR sql LIKE 'CREATE UNIQUE INDEX %') LIMIT 1"
+    ).fetchone()
+    if strange is not None:
+        raise IndexDamaged(
+            "the index holds what snap does not make", detail=f'The {strange[0]} "{strange[1]}".'
+        )
 
 
 @contextlib.contextmanager
