@@ -288,3 +288,44 @@ def test_a_value_of_hundreds_of_megabytes_in_an_index_is_not_read(
     assert "Run the command again" in run.err
     assert run.mib < 256
     assert snap("--repo", "repo", "log").code == 0
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE snapshots SET id = 'a text', time_us = 'another'",
+        "UPDATE snapshots SET id = 5",
+        "UPDATE snapshots SET time_us = 1e300",
+        "UPDATE snapshots SET database = 'shop'",
+        "UPDATE packs SET id = 'a text'",
+        "UPDATE chunks SET id = 'a text'",
+        "INSERT INTO lost_snapshots VALUES (5, 6)",
+        "INSERT INTO forgotten VALUES ('a text', 'another')",
+        "INSERT INTO notes VALUES (5, 6, 'forgotten', 1e300)",
+        "INSERT INTO pack_reads VALUES ('a text', 1)",
+        "INSERT INTO damaged VALUES (1, 2, 3)",
+        "ALTER TABLE snapshots ADD COLUMN more TEXT AS (hex(manifest))",
+        "ALTER TABLE packs RENAME COLUMN frames TO pictures",
+        "DROP TABLE forgotten",
+    ],
+)
+def test_an_index_with_values_of_other_types_is_built_anew(
+    snap: CommandLine, repo: Path, sql: str
+) -> None:
+    with contextlib.closing(sqlite3.connect(repo / "index.sqlite")) as index:
+        index.execute(sql)
+        index.commit()
+    for command in (("log",), ("gc",), ("verify",), ("show", "latest")):
+        result = snap("--repo", "repo", *command)
+        assert result.code == 0, result.err
+    assert (repo / "index.sqlite.damaged").exists()
+
+
+def test_a_blob_of_an_index_that_became_a_text_is_read_all_the_same(
+    snap: CommandLine, repo: Path
+) -> None:
+    with contextlib.closing(sqlite3.connect(repo / "index.sqlite")) as index:
+        index.execute("UPDATE snapshots SET manifest = CAST(manifest AS TEXT)")
+        index.commit()
+    for command in ("log", "gc", "stats"):
+        snap.ok("--repo", "repo", command)

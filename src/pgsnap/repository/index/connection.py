@@ -14,13 +14,35 @@ from pgsnap.files.folder import Folder
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.limits import MIB, RECORD_BYTES_MAX
 from pgsnap.repository.index.file import alone_in, check_files, make_private
-from pgsnap.repository.index.migrations import SCHEMA_VERSION, migrate
+from pgsnap.repository.index.migrations import COLUMNS, SCHEMA_VERSION, migrate
 
 _BUSY_SECONDS = 60.0
 # A manifest is the largest value; a whole row must fit.
 _VALUE_BYTES_MAX = RECORD_BYTES_MAX + MIB
 # How long a thread that was left behind may go on.
 _CLOSE_SECONDS = 10.0
+
+
+# The index of a key begins with what is no blob. The rest is read from covering indexes, or tables
+# of few columns.
+_WRONG_TYPES = (
+    *(
+        f"{table} WHERE {key} < x''"
+        for table, key in (
+            *(("packs", "id"), ("chunks", "id"), ("snapshots", "id"), ("snapshots", "database")),
+            *(("damaged", "pack"), ("lost_snapshots", "id"), ("forgotten", "snapshot")),
+            *(("pack_reads", "pack"), ("notes", "snapshot")),
+        )
+    ),
+    "snapshots WHERE typeof(time_us) <> 'integer' OR typeof(server) <> 'text'",
+    *(
+        f"{table} WHERE typeof(time_us) <> 'integer'"
+        for table in ("forgotten", "pack_reads", "notes")
+    ),
+)
+
+# One flipped bit makes a text of a blob: columns of blobs give their bytes, whatever they hold.
+sqlite3.register_converter("BLOB", bytes)
 
 
 class IndexDamaged(CorruptionError):
@@ -47,7 +69,10 @@ class IndexConnection:
                 self._file_number = make_private(self._folder, path.name)
             with index_errors():
                 self._connection = sqlite3.connect(
-                    path or ":memory:", check_same_thread=False, timeout=_BUSY_SECONDS
+                    path or ":memory:",
+                    check_same_thread=False,
+                    timeout=_BUSY_SECONDS,
+                    detect_types=sqlite3.PARSE_DECLTYPES,
                 )
                 # Before anything is read of what somebody else may have written.
                 self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_BYTES_MAX)
@@ -76,6 +101,7 @@ class IndexConnection:
         _refuse_strange(connection)
         if version < SCHEMA_VERSION:
             migrate(connection)
+        _compare_columns(connection)
 
     def _check_files(self) -> None:
         """Look once more: SQLite opens its files by their path, and what lies there may have been
@@ -150,6 +176,26 @@ def _refuse_strange(connection: sqlite3.Connection) -> None:
     if strange is not None:
         raise IndexDamaged(
             "the index holds what snap does not make", detail=f'The {strange[0]} "{strange[1]}".'
+        )
+
+
+def _compare_columns(connection: sqlite3.Connection) -> None:
+    """Raise IndexDamaged where a table does not have the columns that it was made with, or keys of
+    another type."""
+    found = dict(
+        connection.execute(
+            "SELECT tables.name, group_concat(columns.name || ' ' || columns.type, ', ')"
+            " FROM sqlite_schema tables, pragma_table_xinfo(tables.name) columns"
+            " WHERE tables.type = 'table' GROUP BY tables.name"
+        ).fetchall()
+    )
+    wrong = [name for name, columns in COLUMNS.items() if found.get(name) != columns]
+    for where in _WRONG_TYPES:
+        if connection.execute(f"SELECT 1 FROM {where} LIMIT 1").fetchone():
+            wrong.append(where.partition(" ")[0])
+    if wrong:
+        raise IndexDamaged(
+            "the index is damaged", detail=f'Its table "{wrong[0]}" has other columns, or values.'
         )
 
 

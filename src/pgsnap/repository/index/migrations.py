@@ -12,6 +12,21 @@ SCHEMA_VERSION = 5
 """Kept as PRAGMA user_version, so that opening an index needs no migration machinery."""
 
 
+COLUMNS = {
+    "packs": "pack_no INTEGER, id BLOB, pack_bytes INTEGER, frames INTEGER",
+    "chunks": "id BLOB, pack_no INTEGER, offset INTEGER, frame_bytes INTEGER, chunk_bytes INTEGER,"
+    " kind INTEGER, codec INTEGER, cipher INTEGER, depth INTEGER, base BLOB",
+    "snapshots": "id BLOB, database BLOB, time_us INTEGER, manifest BLOB, server TEXT",
+    "damaged": "pack BLOB, offset INTEGER, readable INTEGER",
+    "lost_snapshots": "id BLOB, manifest BLOB",
+    "identity": "repository_id TEXT",
+    "forgotten": "snapshot BLOB, time_us INTEGER",
+    "pack_reads": "pack BLOB, time_us INTEGER",
+    "notes": "snapshot BLOB, id BLOB, kind TEXT, time_us INTEGER",
+}
+"""The tables that the last step leaves, with their columns in order."""
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the index to SCHEMA_VERSION. Each step is a transaction with its record."""
     # sqlite_utils takes 0.3 s to import, which `snap log` does not have.

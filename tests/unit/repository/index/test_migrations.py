@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
 
+from pgsnap.repository.index.connection import IndexConnection
 from pgsnap.repository.index.index import Index
-from pgsnap.repository.index.migrations import SCHEMA_VERSION
+from pgsnap.repository.index.migrations import COLUMNS, SCHEMA_VERSION
 
 GOLDEN = Path(__file__).resolve().parents[4] / "database" / "index.sql"
 
@@ -78,3 +80,16 @@ def test_an_open_index_has_its_current_version_without_the_migration_machinery(
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_the_columns_that_an_open_index_is_compared_with_are_those_of_its_schema(
+    tmp_path: Path,
+) -> None:
+    with contextlib.closing(IndexConnection(tmp_path / "index.sqlite")) as made:
+        found = {
+            name: ", ".join(f"{column} {kind}" for _, column, kind, *_ in columns)
+            for (name,) in made.query("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            if (columns := made.query(f"PRAGMA table_xinfo({name})"))
+            and name != "_sqlite_migrations"
+        }
+    assert found == COLUMNS
