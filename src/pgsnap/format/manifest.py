@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from blake3 import blake3
@@ -21,6 +20,7 @@ from pgsnap.format.envelope import (
 from pgsnap.format.origin import decode_origin, decode_system_identifier, encode_origin
 from pgsnap.format.recipe import decode_root, encode_root
 from pgsnap.format.record import RecordReader, RecordWriter, too_new
+from pgsnap.format.remembered import remembered
 from pgsnap.format.sections import decode_name, encode_name
 from pgsnap.format.times import from_micros, to_micros
 from pgsnap.limits import (
@@ -125,17 +125,22 @@ def decode_head(data: bytes, hashed: SnapshotId) -> SnapshotHead:
     *hashed* is the `snapshot_id` of *data*: it covers every byte, so that the envelope's checksum
     is not looked at again.
     """
-    what = f"snapshot {hashed.hex()[:12]}"
-    check_head(ObjectKind.MANIFEST, data, what)
-    record = RecordReader(data[HEAD.size : -CHECKSUM_BYTES], what=what, known=_KNOWN)
+    what, record = _hashed_record(data, hashed)
     return SnapshotHead(**_head_fields(record, what))
 
 
-def decode_server(data: bytes) -> str:
-    """Return the system identifier that a manifest's origin names, "" where it names none."""
-    payload = data[HEAD.size : -CHECKSUM_BYTES]
-    record = RecordReader(payload, what="a snapshot", known=_KNOWN)
-    return decode_system_identifier(record.raw(ORIGIN))
+def decode_head_and_server(data: bytes, hashed: SnapshotId) -> tuple[SnapshotHead, str]:
+    """Return what `decode_head` does, and the system identifier that the origin names, "" where it
+    names none."""
+    what, record = _hashed_record(data, hashed)
+    server = decode_system_identifier(record.raw(ORIGIN), what)
+    return SnapshotHead(**_head_fields(record, what)), server
+
+
+def _hashed_record(data: bytes, hashed: SnapshotId) -> tuple[str, RecordReader]:
+    what = f"snapshot {hashed.hex()[:12]}"
+    check_head(ObjectKind.MANIFEST, data, what)
+    return what, RecordReader(data[HEAD.size : -CHECKSUM_BYTES], what=what, known=_KNOWN)
 
 
 def _head_fields(record: RecordReader, what: str) -> dict[str, Any]:
@@ -166,10 +171,9 @@ def _encode_volatile(line: VolatileLine) -> bytes:
 def _decode_all_volatile(values: list[bytes], what: str) -> tuple[VolatileLine, ...]:
     if len(values) > VOLATILE_LINES_MAX or max(map(len, values), default=0) > 64 * KIB:
         raise CorruptionError(f"{what} is damaged", detail="Its volatile lines make no sense.")
-    return tuple(_decode_volatile(value, what) for value in values)
+    return tuple(_volatile(value, what) for value in values)
 
 
-@lru_cache(maxsize=1000)
 def _decode_volatile(data: bytes, what: str) -> VolatileLine:
     record = RecordReader(data, what=what, known=range(VOLATILE_SECTION, VOLATILE_TEXT + 1))
     text = record.text(VOLATILE_KIND)
@@ -183,3 +187,6 @@ def _decode_volatile(data: bytes, what: str) -> VolatileLine:
         kind,
         record.raw(VOLATILE_TEXT),
     )
+
+
+_volatile = remembered(_decode_volatile, bytes_max=1 * KIB, most=1000)

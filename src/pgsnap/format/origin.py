@@ -13,6 +13,8 @@ from typing import Any
 
 from pgsnap.format.by_name import Form, build, damaged, frozen, load_json
 from pgsnap.format.record import too_new
+from pgsnap.format.remembered import remembered
+from pgsnap.limits import KIB
 from pgsnap.model import (
     DatabaseProperties,
     Extension,
@@ -26,6 +28,9 @@ from pgsnap.model import (
 _SOMETHING = re.compile(r"(?s).+")
 _ROLE = r'(?:"(?:[^"]|"")*"|[^"=/]*)'
 _OID_MAX = 2**32 - 1
+# Snapshots of a file have the same origin over and over.
+_REMEMBERED = 50
+_REMEMBERED_BYTES_MAX = 16 * KIB
 
 FORMS = frozen(
     {
@@ -77,7 +82,7 @@ def _without_defaults(value: Any) -> Any:
     }
 
 
-def decode_origin(data: bytes, what: str) -> Origin:
+def _decode_origin(data: bytes, what: str) -> Origin:
     """Return the origin in *data*: types, ranges and forms are those of the model and of `FORMS`.
     Raises CorruptionError, FormatTooNew."""
     try:
@@ -90,10 +95,18 @@ def decode_origin(data: bytes, what: str) -> Origin:
         raise damaged(what, "origin", error) from None
 
 
-def decode_system_identifier(data: bytes) -> str:
+decode_origin = remembered(_decode_origin, bytes_max=_REMEMBERED_BYTES_MAX, most=_REMEMBERED)
+
+
+def _decode_system_identifier(data: bytes, _: str) -> str:
     """Return the `system_identifier` of a stored origin, without the rest; "" where it has none."""
     try:
         server = load_json(data).get("server") or {}
         return ServerInfo(0, "", server.get("system_identifier", "")).plain_identifier
     except (ValueError, AttributeError):
         return ""
+
+
+decode_system_identifier = remembered(
+    _decode_system_identifier, bytes_max=_REMEMBERED_BYTES_MAX, most=_REMEMBERED
+)

@@ -123,7 +123,11 @@ class RecordReader:
 
     def count(self, number: int, default: int | None = None, *, most: int = COUNT_MAX) -> int:
         """Return an integer that counts something: from 0 to *most*."""
-        value = self.integer(number, default)
+        values = self._fields.get(number)
+        if values and len(values[0]) == _I64.size:
+            value: int = _I64.unpack(values[0])[0]
+        else:
+            value = self.integer(number, default)
         if not 0 <= value <= most:
             raise self._damaged(f"field {number} is {value}")
         return value
@@ -131,7 +135,9 @@ class RecordReader:
     def plain_text(self, number: int, default: str | None = None, *, most: int) -> str:
         """Return a text as PostgreSQL or a person may have written it: without NUL, and of at most
         *most* bytes."""
-        value = self.text(number, default)
-        if "\0" in value or len(value.encode("utf-8", "surrogateescape")) > most:
+        values = self._fields.get(number)
+        if not values:
+            return self.text(number, default)
+        if b"\0" in values[0] or len(values[0]) > most:
             raise self._damaged(f"field {number} is no text of at most {most} bytes")
-        return value
+        return values[0].decode("utf-8", "surrogateescape")

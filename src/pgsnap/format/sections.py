@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import TypeVar
 
 from blake3 import blake3
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import decode_root, encode_root
 from pgsnap.format.record import RecordReader, RecordWriter, too_new
+from pgsnap.format.remembered import remembered
 from pgsnap.limits import HELD_BYTES_MAX, KIB, SECTION_TABLE_PIECE_BYTES, SNAPSHOT_BYTES_MAX
 from pgsnap.model import (
     HASH_BYTES,
@@ -30,28 +30,22 @@ NAME, PLAIN_BYTES, LINES, DIGEST, SEGMENT, ROWS, HEAD_BYTES, TAIL_BYTES = range(
 _KNOWN = range(NAME, TAIL_BYTES + 1)
 
 _LENGTH = struct.Struct("<I")
+_WHAT = "a section table"
 _ROOT = b"snap root 1\n"
 _STATISTICS_ROOT = b"snap statistics root 1\n"
-_Key = TypeVar("_Key", bytes, SectionName)
-_Value = TypeVar("_Value")
 _NAME_BYTES_MAX = 8 * KIB
-# What is larger is not kept: it would be a stranger's.
+# Most sections of a snapshot are those of the one before. What is larger is not kept: it would be
+# a stranger's.
+_REMEMBERED = 10_000
 _REMEMBERED_BYTES_MAX = 1 * KIB
 
 
-def _remembered(decode: Callable[[_Key], _Value]) -> Callable[[_Key], _Value]:
-    """Keep what was decoded last: most sections of a snapshot are those of the one before."""
-    kept = lru_cache(maxsize=10_000)(decode)
-
-    def call(key: _Key) -> _Value:
-        size = len(key) if isinstance(key, bytes) else len(key.schema) + len(key.name)
-        return kept(key) if size <= _REMEMBERED_BYTES_MAX else decode(key)
-
-    return call
-
-
-@_remembered
 def encode_name(name: SectionName) -> bytes:
+    is_small = len(name.schema) + len(name.name) <= _REMEMBERED_BYTES_MAX
+    return _kept_name(name) if is_small else _encode_name(name)
+
+
+def _encode_name(name: SectionName) -> bytes:
     record = RecordWriter()
     record.text(NAME_KIND, name.kind)
     if name.schema:
@@ -61,6 +55,9 @@ def encode_name(name: SectionName) -> bytes:
     if name.part:
         record.integer(NAME_PART, name.part)
     return record.to_bytes()
+
+
+_kept_name = lru_cache(maxsize=_REMEMBERED)(_encode_name)
 
 
 def decode_name(data: bytes, what: str) -> SectionName:
@@ -94,9 +91,7 @@ def encode_section(section: Section) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
-@_remembered
-def decode_section(data: bytes) -> Section:
-    what = "a section table"
+def _decode_section(data: bytes, what: str) -> Section:
     record = RecordReader(data, what=what, known=_KNOWN)
     rows = record.optional(ROWS)
     plain_bytes = record.count(PLAIN_BYTES, most=SNAPSHOT_BYTES_MAX)
@@ -111,6 +106,9 @@ def decode_section(data: bytes) -> Section:
         head_bytes=record.count(HEAD_BYTES, 0, most=min(plain_bytes, 16 * HELD_BYTES_MAX)),
         tail_bytes=record.count(TAIL_BYTES, 0, most=plain_bytes),
     )
+
+
+decode_section = remembered(_decode_section, bytes_max=_REMEMBERED_BYTES_MAX, most=_REMEMBERED)
 
 
 def pieces(sections: Iterable[Section]) -> Iterator[tuple[bytes, int]]:
@@ -192,7 +190,7 @@ class SectionTable:
 
 def decode_piece(data: bytes) -> Iterator[Section]:
     """Yield the sections of a piece."""
-    return map(decode_section, _entries(data))
+    return (decode_section(entry, _WHAT) for entry in _entries(data))
 
 
 def decode_roots(data: bytes) -> Iterator[RecipeRoot]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pgsnap.errors import CorruptionError, StoreError
-from pgsnap.format.manifest import decode_manifest, decode_server, snapshot_id
+from pgsnap.format.manifest import decode_manifest, snapshot_id
 from pgsnap.format.times import to_micros
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import SnapshotHead, SnapshotId
@@ -14,9 +14,9 @@ from pgsnap.repository.index.snapshots import SnapshotColumns, label_bytes, snap
 from pgsnap.repository.repository import Repository
 
 
-def columns_of(head: SnapshotHead, data: bytes) -> SnapshotColumns:
-    """Return what `snapshot_columns` does, of a manifest *data* and its *head*."""
-    return label_bytes(head.database), to_micros(head.time), decode_server(data)
+def columns_of(head: SnapshotHead, server: str) -> SnapshotColumns:
+    """Return what `snapshot_columns` does, of a manifest's *head* and its *server*."""
+    return label_bytes(head.database), to_micros(head.time), server
 
 
 def mend_snapshot_rows(

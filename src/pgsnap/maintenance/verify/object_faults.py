@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
-from pgsnap.format.manifest import decode_head, decode_manifest, snapshot_id
+from pgsnap.format.manifest import decode_head_and_server, decode_manifest, snapshot_id
 from pgsnap.format.small import decode_note, decode_tag, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.maintenance.verify.index_faults import columns_of
@@ -54,8 +54,9 @@ def manifest_faults(
         if name is None and not data.startswith(b"\x89snapM"):
             continue
         content = snapshot_id(data)
-        if name == content and (head := _head(data, content)) is not None:
-            whole[content] = columns_of(head, data)
+        if name == content and (found := _head(data, content)) is not None:
+            head = found[0]
+            whole[content] = columns_of(*found)
             if head.parent is not None:
                 children[head.parent] = content
         elif name != content and _is_manifest(data):
@@ -184,10 +185,11 @@ def kept_manifest(repo: Repository, snapshot: SnapshotId) -> bytes | None:
     return None
 
 
-def _head(data: bytes, content: SnapshotId) -> SnapshotHead | None:
-    """Return the head of a manifest whose hash is *content*, None where it is none."""
+def _head(data: bytes, content: SnapshotId) -> tuple[SnapshotHead, str] | None:
+    """Return the head of a manifest whose hash is *content*, and its server; None where it is
+    none."""
     try:
-        return decode_head(data, content)
+        return decode_head_and_server(data, content)
     except CorruptionError:
         return None
 
