@@ -18,6 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from pgsnap.errors import UntrustedPath
+from pgsnap.files.open_folders import OpenFolders
 from pgsnap.files.trust import (
     ONLY_OURS,
     Trust,
@@ -79,6 +80,7 @@ class Folder:
         self._prefix = below + "/" if below else ""
         # The first file of somebody else that was met, and its owner.
         self._foreign: tuple[Path, int] | None = None
+        self._open_folders = OpenFolders(self._descend)
 
     def below(self, name: str) -> Folder:
         """Return the folder *name* in this one, with the same trust."""
@@ -138,6 +140,10 @@ class Folder:
         error.filename = str(path)
         return error
 
+    def many_reads(self) -> contextlib.AbstractContextManager[None]:
+        """Keep the folders open in which files are opened, until the end of the block."""
+        return self._open_folders.keep()
+
     # -- owners -------------------------------------------------------------------------------
 
     def _meet(self, full: str, found: os.stat_result, of_root: int) -> None:
@@ -165,27 +171,33 @@ class Folder:
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
         """Return the ordinary file *name*, open; one that is made has mode 0600, whatever the
         umask."""
+        return self.open_with_size(name, flags)[0]
+
+    def open_with_size(self, name: str, flags: int = os.O_RDONLY) -> tuple[int, int]:
+        """Return what `open` does, and the size of the file in bytes."""
         full = self._prefix + name
         above, _, last = full.rpartition("/")
-        at, owner = self._descend(above)
+        at, owner, stays = self._open_folders.reach(above)
         try:
             file = os.open(last, flags | _FILE_FLAGS | self._no_follow(full), FILE_MODE, dir_fd=at)
         except OSError as error:
             raise self._explained(error, at, last, full) from None
         finally:
-            os.close(at)
+            if not stays:
+                os.close(at)
         try:
             found = os.fstat(file)
             if not stat.S_ISREG(found.st_mode):
                 raise is_no_file(self.root / full)
-            self._meet(full, found, owner)
+            if found.st_uid != owner:
+                self._meet(full, found, owner)
             if flags & os.O_CREAT and _is_open_to_others(found):
                 with contextlib.suppress(PermissionError):
                     os.fchmod(file, FILE_MODE)
         except BaseException:
             os.close(file)
             raise
-        return file
+        return file, found.st_size
 
     def read(self, name: str, bytes_max: int) -> bytes:
         """Return the first *bytes_max* bytes of a file, and no more."""
@@ -258,7 +270,7 @@ class Folder:
                     last = entry.name
                     follow = bool(self.trust.links) and not self._no_follow(inside + last)
                     try:
-                        status = os.stat(last, dir_fd=at, follow_symlinks=follow)
+                        status = entry.stat(follow_symlinks=follow)
                     except FileNotFoundError:
                         continue
                     if status.st_uid != owner:

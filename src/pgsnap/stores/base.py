@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -45,6 +46,10 @@ class Store(Protocol):
     ) -> bytes:
         """Return exactly *length* bytes from *start* (None: to the end), or raise. An object of
         more than *bytes_max* bytes is damage, and none of it is read."""
+
+    def many_reads(self) -> AbstractContextManager[None]:
+        """Return a block in which many objects are read: what is dear to find may be kept at hand
+        until its end."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects whose name starts with *prefix* (a folder, ending in "/")."""

@@ -110,9 +110,8 @@ class LocalStore:
         bytes_max: int | None = None,
     ) -> bytes:
         with self._errors(name):
-            file = self.folder.open(_checked(name))
+            file, size = self.folder.open_with_size(_checked(name))
             try:
-                size = os.fstat(file).st_size
                 if bytes_max is not None and size > bytes_max:
                     raise CorruptionError(
                         f'"{name}" is damaged',
@@ -133,6 +132,9 @@ class LocalStore:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
             finally:
                 os.close(file)
+
+    def many_reads(self) -> contextlib.AbstractContextManager[None]:
+        return self.folder.many_reads()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._errors(prefix):

@@ -93,24 +93,25 @@ def verify(
     def is_over() -> bool:
         return max_seconds is not None and clock() - started >= max_seconds
 
-    repo.catch_up_packs()
-    check = _Verification(repo, is_over=is_over, progress=progress)
-    check.objects()
-    infos = check.pack_files()
-    chosen_packs: Sequence[ObjectInfo] = ()
-    if sample is not None:
-        chosen_packs = check.history.sample(infos, sample)
-    elif data and not snapshots:
-        chosen_packs = check.history.longest_ago_first(infos)
-    complete = check.packs(infos, chosen_packs)
-    check.index()
-    chosen = tuple(snapshots) or tuple(reversed(repo.newest(None, also_forgotten=True)))
-    walk = check.walk(chosen, data=data and sample is None and complete)
-    findings = check.finished(walk)
-    complete &= not walk.was_stopped
-    everything = data and sample is None and complete
-    if everything:
-        check.verdicts(chosen, walk)
+    with repo.store.many_reads():
+        repo.catch_up_packs()
+        check = _Verification(repo, is_over=is_over, progress=progress)
+        check.objects()
+        infos = check.pack_files()
+        chosen_packs: Sequence[ObjectInfo] = ()
+        if sample is not None:
+            chosen_packs = check.history.sample(infos, sample)
+        elif data and not snapshots:
+            chosen_packs = check.history.longest_ago_first(infos)
+        complete = check.packs(infos, chosen_packs)
+        check.index()
+        chosen = tuple(snapshots) or tuple(reversed(repo.newest(None, also_forgotten=True)))
+        walk = check.walk(chosen, data=data and sample is None and complete)
+        findings = check.finished(walk)
+        complete &= not walk.was_stopped
+        everything = data and sample is None and complete
+        if everything:
+            check.verdicts(chosen, walk)
     return VerifyReport(
         data,
         complete,

@@ -23,6 +23,8 @@ from pgsnap.repository.chunks.chunks import CHAINS_AT_ONCE, ChunkReader
 from pgsnap.repository.index.index import Index
 from pgsnap.stores.base import ObjectInfo, Store
 
+# What is no larger is read as a whole.
+_SMALL_PACK_BYTES = 64 * 1024
 # What was appended to a pack is looked past this far.
 _TAIL_BYTES = 64 * 1024
 _BLOCK_BYTES = 4 * MIB
@@ -54,6 +56,12 @@ def find_table(store: Store, pack: PackId, info: ObjectInfo) -> tuple[list[Locat
     """Return a pack's frames and its size, which is less than its file's where something was
     appended. Raises CorruptionError, ObjectNotFound."""
     get = partial(store.get, info.name)
+    if info.object_bytes <= _SMALL_PACK_BYTES:
+        # Opened once and not three times; a bad sector among its frames is none of its table.
+        with contextlib.suppress(CorruptionError):
+            data = get(0, info.object_bytes)
+            table = read_table(pack, len(data), lambda start, length: data[start : start + length])
+            return table, info.object_bytes
     try:
         return read_table(pack, info.object_bytes, get), info.object_bytes
     except CorruptionError as error:

@@ -54,8 +54,9 @@ class ShowReport:
 
 def log(repo: Repository, *, database: str | None, limit: int | None = None) -> list[LogEntry]:
     """Return snapshots, newest first: of one label, or of all."""
-    tags = repo.tags.by_snapshot(database)
-    drills = drilled(repo)
+    with repo.store.many_reads():
+        tags = repo.tags.by_snapshot(database)
+        drills = drilled(repo)
     shown = repo.newest(database, limit)
     servers = repo.index.servers_of_some(shown)
     return [

@@ -97,6 +97,11 @@ def stats(repo: Repository, *, progress: Progress = SILENT) -> StatsReport:
 
     Reads recipes, not data. Raises CorruptionError where one cannot be read.
     """
+    with repo.store.many_reads():
+        return _stats(repo, progress)
+
+
+def _stats(repo: Repository, progress: Progress) -> StatsReport:
     progress.phase("count chunks")
     usage = Usage(repo)
     order = _by_database(repo)

@@ -100,7 +100,9 @@ def gc(
     Raises UsageError where the policy keeps nothing, CorruptionError where the repository is
     damaged: then nothing was deleted.
     """
-    return _Collection(repo, policy, grace, now or datetime.now(UTC), zone, progress).run(dry_run)
+    collection = _Collection(repo, policy, grace, now or datetime.now(UTC), zone, progress)
+    with repo.store.many_reads():
+        return collection.run(dry_run)
 
 
 class _Collection:
