@@ -148,9 +148,9 @@ class SectionTable:
         self.plain_bytes += section.plain_bytes
         self.rows += section.rows or 0
         if kind not in OUTSIDE_ROOT:
-            _hash_section(self._root, section)
+            self._root.update(hashed_part(section))
         elif kind is SectionKind.STATISTICS:
-            _hash_section(self._statistics, section)
+            self._statistics.update(hashed_part(section))
             self._outside[kind] = self._statistics.digest()
         else:
             self._outside.setdefault(kind, section.digest)
@@ -217,10 +217,10 @@ def root_hash(sections: Iterable[Section]) -> Digest:
     It covers names, sizes and digests, not how the text was cut or stored, so it is the same for
     the same dump in every repository.
     """
-    hasher = blake3(_ROOT)
+    hasher = root_hasher()
     for section in sections:
         if section.name.kind not in OUTSIDE_ROOT:
-            _hash_section(hasher, section)
+            hasher.update(hashed_part(section))
     return hasher.digest()
 
 
@@ -237,9 +237,13 @@ def outside_roots(sections: Iterable[Section]) -> dict[SectionKind, Digest]:
     return {kind: root for kind, root in found if root is not None}
 
 
-def _hash_section(hasher: blake3, section: Section) -> None:
+def root_hasher() -> blake3:
+    """Return what gives the `root_hash` of the sections whose `hashed_part` it is updated with."""
+    return blake3(_ROOT)
+
+
+def hashed_part(section: Section) -> bytes:
+    """Return what a root hash covers of a section."""
     name = encode_name(section.name)
-    hasher.update(_LENGTH.pack(len(name)))
-    hasher.update(name)
-    hasher.update(struct.pack("<Q", section.plain_bytes))
-    hasher.update(section.digest)
+    sizes = _LENGTH.pack(len(name)), struct.pack("<Q", section.plain_bytes)
+    return b"".join((sizes[0], name, sizes[1], section.digest))

@@ -13,7 +13,7 @@ from blake3 import blake3
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.recipe import decode_node
-from pgsnap.format.sections import decode_piece, decode_roots, outside_roots, root_hash
+from pgsnap.format.sections import decode_piece, decode_roots
 from pgsnap.limits import MIB
 from pgsnap.maintenance.verify.findings import REPAIR, REPAIR_FROM, Finding
 from pgsnap.model import (
@@ -22,25 +22,22 @@ from pgsnap.model import (
     RecipeEntry,
     RecipeRoot,
     Section,
-    SectionKind,
-    SectionName,
-    Segment,
     Snapshot,
     SnapshotId,
 )
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.recipes import chunks_most, walk
 from pgsnap.repository.repository import Repository
+from pgsnap.workflows.section_totals import KnownSection, SectionKey, wrong_totals
 
 # Some 100 bytes each: 50 MB. A TiB of distinct data has 16,000 recipe nodes.
 _REMEMBERED_MAX = 500_000
+_KNOWN_MAX = 10_000
 _SNAPSHOTS_AT_ONCE = 256
 _LISTS_BYTES_AT_ONCE = 2 * MIB
 _OTHER_SIZE = "Its recipe gives a chunk another size than its pack does."
 _OTHER_TEXT = "Its chunks are sound, but together they are another text."
 LIST_OF_SECTIONS = "(list of sections)"
-
-_Key = tuple[str, tuple[Segment, ...], bytes]
 
 
 @dataclass(slots=True)
@@ -93,7 +90,9 @@ class SectionWalk:
         self._pieces: dict[ChunkId, bytes] = {}
         # Chunks of single ones among them that have the sizes that they are listed with.
         self._sized: set[tuple[ChunkId, int]] = set()
-        self._found: dict[_Key, _Found] = {}
+        # Sections by their addresses: each is held, so that its address is not another's.
+        self._same_objects: dict[int, KnownSection] = {}
+        self._found: dict[SectionKey, _Found] = {}
         self.hits: dict[PackId, Hits] = {}
         self.sections = 0
         self.damaged_snapshots: dict[SnapshotId, int] = {}
@@ -150,18 +149,30 @@ class SectionWalk:
         except CorruptionError:
             listed.problem = "It cannot be read, so none of the snapshot's tables can be."
         else:
-            listed.problem = listed.problem or _totals(snapshot, sections)
+            listed.problem = listed.problem or wrong_totals(snapshot, map(self._known, sections))
         self._note(snapshot_id, (LIST_OF_SECTIONS, (), snapshot_id), listed)
         to_read = []
-        for section in sections:
-            key = _key(section)
-            found = self._found.get(key) or self._section(section)
-            self._note(snapshot_id, key, found)
-            if not found.is_damaged:
-                to_read.append(section)
+        for one in map(self._known, sections):
+            if not one.is_whole:
+                found = self._found.get(one.key) or self._section(one.section)
+                self._note(snapshot_id, one.key, found)
+                if found.is_damaged:
+                    continue
+                one.is_whole = not found.packs
+            to_read.append(one.section)
         self.sections += len(sections)
         if self._data:
             self._read(snapshot_id, to_read)
+
+    def _known(self, section: Section) -> KnownSection:
+        """Return what is known of a section. Those of the snapshot before are the same objects."""
+        found = self._same_objects.get(id(section))
+        if found is None:
+            found = KnownSection.of(section)
+            if len(self._same_objects) >= _KNOWN_MAX:
+                self._same_objects.clear()
+            self._same_objects[id(section)] = found
+        return found
 
     def findings(self) -> Iterator[Finding]:
         """Yield a finding for each section that cannot be read whole."""
@@ -172,9 +183,11 @@ class SectionWalk:
                 command = REPAIR if found.packs else REPAIR_FROM
                 yield Finding("section", name, problem, tuple(found.snapshots), (name,), command)
 
-    def _note(self, snapshot: SnapshotId, key: _Key, found: _Found) -> None:
+    def _note(self, snapshot: SnapshotId, key: SectionKey, found: _Found) -> None:
         if not found.is_damaged and not found.packs:
             return
+        # One that was found whole is not when its bytes are read.
+        self._same_objects.clear()
         found = self._found.setdefault(key, found)
         found.snapshots.append(snapshot)
         for pack in found.packs:
@@ -206,6 +219,8 @@ class SectionWalk:
         if root.chunk is None:
             return
         if root.level == 0:
+            if root.chunk in self._whole and (root.chunk, root.plain_bytes) in self._sized:
+                return
             self._are_sound([root.chunk], found)
             self._have_sizes([RecipeEntry(root.chunk, root.plain_bytes, root.lines)], found)
             return
@@ -294,11 +309,13 @@ class SectionWalk:
                     if digest == section.digest:
                         self._remember(self._same, _fingerprint(section))
                     else:
-                        self._note(snapshot, _key(section), _Found(problem=_OTHER_TEXT))
+                        self._note(
+                            snapshot, KnownSection.of(section).key, _Found(problem=_OTHER_TEXT)
+                        )
             except (CorruptionError, ObjectNotFound):
                 # Chunks are read in batches, so it may be this section or one soon after it.
                 found = self._read_alone(waiting[done])
-                self._note(snapshot, _key(waiting[done]), found)
+                self._note(snapshot, KnownSection.of(waiting[done]).key, found)
                 done += 1
             waiting = waiting[done:]
 
@@ -344,39 +361,6 @@ class SectionWalk:
         return found
 
 
-def _key(section: Section) -> _Key:
-    return str(section.name), section.segments, section.digest
-
-
 def _fingerprint(section: Section) -> bytes:
     roots = b"".join(s.recipe.chunk or b"" for s in section.segments)
     return blake3(section.digest + roots).digest()
-
-
-def _totals(snapshot: Snapshot, sections: Sequence[Section]) -> str:
-    """Return what a manifest says otherwise than its sections, empty where all agree."""
-    outside = outside_roots(sections)
-    tables = {(s.name.schema, s.name.name) for s in sections if s.name.kind is SectionKind.DATA}
-    sizes = {s.name: s.plain_bytes for s in sections}
-    pairs = (
-        ("sections", snapshot.section_count, len(sections)),
-        ("tables", snapshot.table_count, len(tables)),
-        ("bytes", snapshot.plain_bytes, sum(s.plain_bytes for s in sections)),
-        ("rows", snapshot.rows, sum(s.rows or 0 for s in sections)),
-        ("root", snapshot.root, root_hash(sections)),
-        ("roles", snapshot.globals_root, outside.get(SectionKind.GLOBALS)),
-        (
-            "sequences of extensions",
-            snapshot.extension_sequences_root,
-            outside.get(SectionKind.EXTENSION_SEQUENCES),
-        ),
-        ("statistics", snapshot.statistics_root, outside.get(SectionKind.STATISTICS)),
-        ("names", len(sizes), len(sections)),
-        ("volatile lines", True, _lines_fit(snapshot, sizes)),
-    )
-    wrong = [name for name, said, is_so in pairs if said != is_so]
-    return f"Its manifest does not agree on: {', '.join(wrong)}." if wrong else ""
-
-
-def _lines_fit(snapshot: Snapshot, sizes: dict[SectionName, int]) -> bool:
-    return all(0 <= line.offset <= sizes.get(line.section, -1) for line in snapshot.volatile)
