@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 
 from pgsnap.errors import StoreFull
 from pgsnap.repository.chunks.chunks import ChunkReader
@@ -54,6 +55,9 @@ class RecordingStore:
     ) -> bytes:
         self._hear("get", name)
         return self._store.get(name, start, length, bytes_max=bytes_max)
+
+    def many_reads(self) -> AbstractContextManager[None]:
+        return self._store.many_reads()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         self._hear("list", prefix)
