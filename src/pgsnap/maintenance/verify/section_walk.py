@@ -16,6 +16,7 @@ from pgsnap.format.recipe import decode_node
 from pgsnap.format.sections import decode_piece, decode_roots
 from pgsnap.limits import MIB
 from pgsnap.maintenance.verify.findings import REPAIR, REPAIR_FROM, Finding
+from pgsnap.maintenance.verify.section_totals import KnownSection, SectionKey, wrong_totals
 from pgsnap.model import (
     ChunkId,
     PackId,
@@ -28,7 +29,6 @@ from pgsnap.model import (
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.recipes import chunks_most, walk
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.section_totals import KnownSection, SectionKey, wrong_totals
 
 # Some 100 bytes each: 50 MB. A TiB of distinct data has 16,000 recipe nodes.
 _REMEMBERED_MAX = 500_000
