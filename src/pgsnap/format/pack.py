@@ -23,9 +23,9 @@ COUNT, CHUNKS, FRAME_BYTES, CHUNK_BYTES, KINDS, CODECS, CIPHERS, DEPTHS, BASE_OF
 _KNOWN = range(COUNT, BASES + 1)
 
 # An enumeration's own look-up takes ten times as long, and there are three for each frame.
-_KIND_OF = {int(kind): kind for kind in ChunkKind}
-_CODEC_OF = {int(codec): codec for codec in Codec}
-_CIPHER_OF = {int(cipher): cipher for cipher in Cipher}
+KIND_OF = {int(kind): kind for kind in ChunkKind}
+CODEC_OF = {int(codec): codec for codec in Codec}
+CIPHER_OF = {int(cipher): cipher for cipher in Cipher}
 
 
 def encode_pack(
@@ -91,9 +91,9 @@ def decode_table(table: bytes, pack: PackId, what: str) -> list[Location]:
         if max(base_of, default=0) * HASH_BYTES > len(bases):
             raise CorruptionError(f"{what} is damaged", detail="A frame's base is not listed.")
     try:
-        kinds = [_KIND_OF[code] for code in record.raw(KINDS, length=count)]
-        codecs = [_CODEC_OF[code] for code in record.raw(CODECS, length=count)]
-        ciphers = [_CIPHER_OF[code] for code in record.raw(CIPHERS, length=count)]
+        kinds = [KIND_OF[code] for code in record.raw(KINDS, length=count)]
+        codecs = [CODEC_OF[code] for code in record.raw(CODECS, length=count)]
+        ciphers = [CIPHER_OF[code] for code in record.raw(CIPHERS, length=count)]
     except KeyError as error:
         raise too_new(what, f"A frame has the unknown kind, codec or cipher {error}.") from None
     locations = []

@@ -25,6 +25,7 @@ SKETCHES_FIELD = SKETCHES | IGNORABLE
 ROOT_CHUNK, ROOT_LEVEL, ROOT_PLAIN_BYTES, ROOT_LINES = range(1, 5)
 # A root as this version writes one, in one piece: there are hundreds of thousands of them.
 _PLAIN_ROOT = struct.Struct(f"<HI{HASH_BYTES}sHIqHIqHIq")
+PLAIN_ROOT_BYTES = _PLAIN_ROOT.size
 _ROOT_FIELDS = (ROOT_CHUNK, ROOT_LEVEL, ROOT_PLAIN_BYTES, ROOT_LINES)
 _ROOT_SIZES = (HASH_BYTES, 8, 8, 8)
 

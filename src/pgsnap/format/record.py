@@ -19,6 +19,7 @@ _NUMBER = IGNORABLE - 1
 COUNT_MAX = 2**63 - 1
 
 _I64 = struct.Struct("<q")
+_I64_BYTES, _unpack_i64 = _I64.size, _I64.unpack
 
 
 def too_new(what: str, detail: str) -> FormatTooNew:
@@ -124,8 +125,8 @@ class RecordReader:
     def count(self, number: int, default: int | None = None, *, most: int = COUNT_MAX) -> int:
         """Return an integer that counts something: from 0 to *most*."""
         values = self._fields.get(number)
-        if values and len(values[0]) == _I64.size:
-            value: int = _I64.unpack(values[0])[0]
+        if values and len(values[0]) == _I64_BYTES:
+            value: int = _unpack_i64(values[0])[0]
         else:
             value = self.integer(number, default)
         if not 0 <= value <= most:

@@ -9,8 +9,8 @@ from functools import lru_cache
 from blake3 import blake3
 
 from pgsnap.errors import CorruptionError
-from pgsnap.format.recipe import decode_root, encode_root
-from pgsnap.format.record import RecordReader, RecordWriter, too_new
+from pgsnap.format.recipe import PLAIN_ROOT_BYTES, decode_root, encode_root
+from pgsnap.format.record import FIELD, RecordReader, RecordWriter, too_new
 from pgsnap.format.remembered import remembered
 from pgsnap.limits import HELD_BYTES_MAX, KIB, SECTION_TABLE_PIECE_BYTES, SNAPSHOT_BYTES_MAX
 from pgsnap.model import (
@@ -29,6 +29,12 @@ NAME_KIND, NAME_SCHEMA, NAME_NAME, NAME_PART = range(1, 5)
 NAME, PLAIN_BYTES, LINES, DIGEST, SEGMENT, ROWS, HEAD_BYTES, TAIL_BYTES = range(1, 9)
 _KNOWN = range(NAME, TAIL_BYTES + 1)
 
+# Most sections are of rows that were read in one go: what follows their names, in one piece.
+_PLAIN_ROWS = struct.Struct(f"<HIqHIqHI{HASH_BYTES}sHI{PLAIN_ROOT_BYTES}sHIqHIqHIq")
+_ROWS_FIELDS = (PLAIN_BYTES, LINES, DIGEST, SEGMENT, ROWS, HEAD_BYTES, TAIL_BYTES)
+_ROWS_SIZES = (8, 8, HASH_BYTES, PLAIN_ROOT_BYTES, 8, 8, 8)
+# A COPY statement and its comment, which their readers hold.
+_HEAD_BYTES_MAX = 16 * HELD_BYTES_MAX
 _LENGTH = struct.Struct("<I")
 _WHAT = "a section table"
 _ROOT = b"snap root 1\n"
@@ -60,7 +66,7 @@ def _encode_name(name: SectionName) -> bytes:
 _kept_name = lru_cache(maxsize=_REMEMBERED)(_encode_name)
 
 
-def decode_name(data: bytes, what: str) -> SectionName:
+def _decode_name(data: bytes, what: str) -> SectionName:
     record = RecordReader(data, what=what, known=range(NAME_KIND, NAME_PART + 1))
     kind = record.text(NAME_KIND)
     try:
@@ -72,6 +78,9 @@ def decode_name(data: bytes, what: str) -> SectionName:
         )
     except ValueError:
         raise too_new(what, f'It has a section of the kind "{kind}".') from None
+
+
+decode_name = remembered(_decode_name, bytes_max=_REMEMBERED_BYTES_MAX, most=_REMEMBERED)
 
 
 def encode_section(section: Section) -> bytes:
@@ -92,6 +101,32 @@ def encode_section(section: Section) -> bytes:
 
 
 def _decode_section(data: bytes, what: str) -> Section:
+    return _plain_rows(data, what) or _any_section(data, what)
+
+
+def _plain_rows(data: bytes, what: str) -> Section | None:
+    """Return a section as this version writes one of rows that were read in one go; None where it
+    is another one, or anything is wrong with it."""
+    start = len(data) - _PLAIN_ROWS.size
+    if start < FIELD.size or FIELD.unpack_from(data) != (NAME, start - FIELD.size):
+        return None
+    fields = _PLAIN_ROWS.unpack_from(data, start)
+    if fields[::3] != _ROWS_FIELDS or fields[1::3] != _ROWS_SIZES:
+        return None
+    plain_bytes, lines, digest, root, rows, head_bytes, tail_bytes = fields[2::3]
+    if not (
+        0 <= lines <= plain_bytes <= SNAPSHOT_BYTES_MAX
+        and 0 <= rows <= plain_bytes
+        and 0 <= head_bytes <= min(plain_bytes, _HEAD_BYTES_MAX)
+        and 0 <= tail_bytes <= plain_bytes
+    ):
+        return None
+    name = decode_name(data[FIELD.size : start], what)
+    segments = (Segment(decode_root(root, what)),)
+    return Section(name, plain_bytes, lines, digest, segments, rows, head_bytes, tail_bytes)
+
+
+def _any_section(data: bytes, what: str) -> Section:
     record = RecordReader(data, what=what, known=_KNOWN)
     rows = record.optional(ROWS)
     plain_bytes = record.count(PLAIN_BYTES, most=SNAPSHOT_BYTES_MAX)
@@ -102,8 +137,7 @@ def _decode_section(data: bytes, what: str) -> Section:
         digest=record.raw(DIGEST, length=HASH_BYTES),
         segments=tuple(Segment(decode_root(value, what)) for value in record.all(SEGMENT)),
         rows=None if rows is None else record.count(ROWS, most=plain_bytes),
-        # A COPY statement and its comment, which their readers hold.
-        head_bytes=record.count(HEAD_BYTES, 0, most=min(plain_bytes, 16 * HELD_BYTES_MAX)),
+        head_bytes=record.count(HEAD_BYTES, 0, most=min(plain_bytes, _HEAD_BYTES_MAX)),
         tail_bytes=record.count(TAIL_BYTES, 0, most=plain_bytes),
     )
 

@@ -40,22 +40,26 @@ class Footprint:
 def footprint(path: Path) -> Footprint:
     """Return what the files below *path* take. What vanishes meanwhile is left out."""
     found = Footprint()
-    waiting = [(path, "")]
+    # Each with what its files count as; those of the repository's own folder are told apart.
+    waiting: list[tuple[str | Path, str]] = [(path, "")]
     while waiting:
-        folder, name = waiting.pop()
+        folder, place = waiting.pop()
+        taken = 0
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append((Path(entry.path), f"{name}{entry.name}/"))
+                    of_folder = place or _PLACES.get(f"{entry.name}/", "other")
+                    waiting.append((entry.path, of_folder))
                     continue
-                with contextlib.suppress(FileNotFoundError):
+                # By the tens of thousands: nothing dear in here.
+                try:
                     size = entry.stat(follow_symlinks=False).st_size
-                    place = _place(name + entry.name)
-                    setattr(found, place, getattr(found, place) + size)
+                except FileNotFoundError:
+                    continue
+                if not place and entry.name.startswith(layout.INDEX_FILE):
+                    found.index += size
+                else:
+                    taken += size
+        place = place or "other"
+        setattr(found, place, getattr(found, place) + taken)
     return found
-
-
-def _place(name: str) -> str:
-    if name.startswith(layout.INDEX_FILE):
-        return "index"
-    return next((place for prefix, place in _PLACES.items() if name.startswith(prefix)), "other")

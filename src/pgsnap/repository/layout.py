@@ -31,7 +31,6 @@ _OURS = re.compile(
 _GITIGNORE_BYTES_MAX = 1024 * 1024
 
 _WORD_BYTES_MAX = 255
-_HEX_NAME = re.compile(rf"[0-9a-f]{{{HASH_BYTES * 2}}}")
 # What a revision gives a meaning, what a shell would, and what a file system cannot hold.
 _BAD_TAG = re.compile(r"[\x00-\x20\x7f~^:@?*\[\]\\]|^[-+./]|[./]$|//|\.\.|\.lock$")
 
@@ -69,8 +68,15 @@ def snapshot_name(snapshot: SnapshotId) -> str:
 
 def hash_of(name: str) -> bytes | None:
     """Return the hash that an object name ends in, or None where it is a stray file."""
-    last = name.rsplit("/", 1)[-1]
-    return bytes.fromhex(last) if _HEX_NAME.fullmatch(last) else None
+    last = name.rpartition("/")[2]
+    if len(last) != 2 * HASH_BYTES:
+        return None
+    try:
+        found = bytes.fromhex(last)
+    except ValueError:
+        return None
+    # It takes upper case and spaces too.
+    return found if found.hex() == last else None
 
 
 def tag_name(database: str, tag: str) -> str:

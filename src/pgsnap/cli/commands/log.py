@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,7 +25,7 @@ from pgsnap.cli.wiring.connect import half_dropped_now, open_repository
 from pgsnap.cli.wiring.invocation import Invocation
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.history.log import LogEntry
+    from pgsnap.workflows.history.log import KeptEntry, LogEntry
 
 EXAMPLES = """
 snap log
@@ -62,15 +62,7 @@ def run(
             half_dropped=lambda: half_dropped_now(invocation.settings, every=True),
         )
         labels = [] if entries else repo.databases()
-    fields = [snapshot_fields(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
-    newest: set[str] = set()
-    for entry, found in zip(entries, fields, strict=True):
-        label = entry.snapshot.database
-        mine = [k for k in replaced if k.database == label and label not in newest]
-        found.update(drill_fields(entry.drilled))
-        found["system_identifier"] = entry.server or None
-        found["kept"] = [kept_fields(k) for k in mine]
-        newest.add(label)
+    fields = _fields(entries, replaced) if invocation.json else []
     if not entries and not invocation.json:
         invocation.tell(_nothing(labels, invocation.settings.database))
     now = invocation.now
@@ -107,6 +99,20 @@ def run(
         # Scripts count the lines of standard output.
         for line in kept_lines(replaced, now):
             invocation.tell(line)
+
+
+def _fields(entries: Sequence[LogEntry], replaced: Sequence[KeptEntry]) -> list[dict[str, Any]]:
+    """Return what --json says of *entries*; kept databases stand with the newest of their label."""
+    fields = [snapshot_fields(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
+    newest: set[str] = set()
+    for entry, found in zip(entries, fields, strict=True):
+        label = entry.snapshot.database
+        mine = [k for k in replaced if k.database == label and label not in newest]
+        found.update(drill_fields(entry.drilled))
+        found["system_identifier"] = entry.server or None
+        found["kept"] = [kept_fields(k) for k in mine]
+        newest.add(label)
+    return fields
 
 
 def _with_several_servers(entries: Sequence[LogEntry]) -> set[str]:

@@ -107,15 +107,21 @@ def columns(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset(
     """Return *rows* as aligned lines, columns two spaces apart; those in *right* end flush."""
     if not rows:
         return []
-    widths = [max(width(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = []
-        for i, cell in enumerate(row):
-            padding = " " * (widths[i] - width(cell))
-            cells.append(padding + cell if i in right else cell + padding)
-        lines.append("  ".join(cells).rstrip())
-    return lines
+    padded = [
+        _padded([row[place] for row in rows], flush_right=place in right)
+        for place in range(len(rows[0]))
+    ]
+    return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
+
+
+def _padded(cells: Sequence[str], *, flush_right: bool) -> list[str]:
+    """Return the cells of a column, all of the same width."""
+    widths = [width(cell) for cell in cells]
+    most = max(widths)
+    spaces = [" " * (most - one) for one in widths]
+    if flush_right:
+        return [space + cell for space, cell in zip(spaces, cells, strict=True)]
+    return [cell + space for cell, space in zip(cells, spaces, strict=True)]
 
 
 def pairs(items: Sequence[tuple[str, str]], indent: str = "") -> list[str]:

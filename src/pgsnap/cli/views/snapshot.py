@@ -51,6 +51,8 @@ def summary_line(snapshot_id: SnapshotId, snapshot: SnapshotHead) -> str:
 
 def ahead_words(snapshot_id: SnapshotId, time: datetime, now: datetime) -> str:
     """Return what to do about a snapshot that is dated in the future, "" where it is not."""
+    if time <= now:
+        return ""
     from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK
 
     if time <= now + CLOCK_SLACK:

@@ -29,6 +29,14 @@ FRAME_COST = 170
 PART = 1 << 18
 """What is worked on at a time where it takes much more memory than its result."""
 
+# Chunks by the first bytes of their ids.
+_IDS_AT_ONCE = 250
+_IDS = (
+    "WITH asked(low, high) AS (VALUES {})"
+    " SELECT DISTINCT low, id FROM asked JOIN chunks ON id BETWEEN low AND high"
+)
+_ALL_AFTER = b"\xff" * (HASH_BYTES - 8)
+
 _PAGE_ROWS = 20_000
 _PAGE = (
     'SELECT id, pack_no, "offset", frame_bytes, depth, base, chunk_bytes, kind FROM chunks'
@@ -105,14 +113,18 @@ class FrameTable:
     def ids(self, numbers: Sequence[int]) -> list[ChunkId]:
         """Return the ids of chunks."""
         found = []
-        for number in numbers:
-            begin = int(self._ids[number]).to_bytes(8, "big")
-            rows = self._index.query(
-                "SELECT DISTINCT id FROM chunks WHERE id BETWEEN ? AND ?",
-                (begin, begin + b"\xff" * (HASH_BYTES - 8)),
-            )
-            ids = [row[0] for row in rows]
-            found += [one for one in ids if len(ids) == 1 or self._twins[one] == number]
+        for start in range(0, len(numbers), _IDS_AT_ONCE):
+            some = numbers[start : start + _IDS_AT_ONCE]
+            begins = [int(self._ids[number]).to_bytes(8, "big") for number in some]
+            words = [word for begin in begins for word in (begin, begin + _ALL_AFTER)]
+            ids: dict[bytes, list[ChunkId]] = {begin: [] for begin in begins}
+            for begin, one in self._index.query(
+                _IDS.format(",".join(["(?, ?)"] * len(some))), words
+            ):
+                ids[begin].append(one)
+            for number, begin in zip(some, begins, strict=True):
+                alike = ids[begin]
+                found += [x for x in alike if len(alike) == 1 or self._twins[x] == number]
         return found
 
     def nearest(self) -> Array:

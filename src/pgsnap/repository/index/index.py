@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from pgsnap.format.pack import CIPHER_OF, CODEC_OF, KIND_OF
 from pgsnap.limits import DELTA_DEPTH_MAX
-from pgsnap.model import ChunkId, ChunkKind, Cipher, Codec, Frame, Location, PackId
+from pgsnap.model import ChunkId, Frame, Location, PackId
 from pgsnap.repository.index.connection import IndexDamaged
 from pgsnap.repository.index.snapshots import SnapshotIndex
 
@@ -266,10 +267,12 @@ class Index(SnapshotIndex):
     def _location(self, row: tuple[Any, ...]) -> Location:
         chunk, pack, offset, kind, codec, cipher, depth, base, frame_bytes, size = row
         try:
-            codes = ChunkKind(kind), Codec(codec), Cipher(cipher)
-        except ValueError as error:
+            codes = KIND_OF[kind], CODEC_OF[codec], CIPHER_OF[cipher]
+        except KeyError as error:
             with self.damage_put_aside():
-                raise IndexDamaged("the index is damaged", detail=f"{error}.") from None
+                raise IndexDamaged(
+                    "the index is damaged", detail=f"It has the unknown code {error}."
+                ) from None
         return Location(pack, offset, Frame(chunk, *codes, depth, base, frame_bytes, size))
 
     def totals(self) -> tuple[int, int]:
