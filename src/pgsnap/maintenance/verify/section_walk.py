@@ -27,6 +27,7 @@ from pgsnap.model import (
     SnapshotId,
 )
 from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.chunks.readable import ReadableChunks
 from pgsnap.repository.chunks.recipes import chunks_most, walk
 from pgsnap.repository.repository import Repository
 
@@ -82,6 +83,7 @@ class SectionWalk:
         self._is_over = is_over
         self.was_stopped = False
         self._progress = progress
+        self._readable = ReadableChunks(repo.index)
         self._whole: set[ChunkId] = set()
         # How many chunks a node lists, with all below it, and its size and lines.
         self._counts: dict[tuple[ChunkId, int, int], int] = {}
@@ -132,7 +134,7 @@ class SectionWalk:
         chunks = {chunk for chunk, _ in single}
         sizes = self._repo.index.chunk_sizes(list(chunks))
         self._sized = {one for one in single if one[1] in sizes.get(one[0], ())}
-        for chunk in self._repo.index.known(list(chunks - self._whole)):
+        for chunk in self._readable.known(chunks - self._whole):
             self._remember(self._whole, chunk)
 
     def _sections(self, snapshot: Snapshot) -> Iterator[Section]:
@@ -281,7 +283,7 @@ class SectionWalk:
         unseen = set(chunks) - self._whole
         if not unseen:
             return True
-        doubtful = unseen - self._repo.index.known(list(unseen))
+        doubtful = unseen - self._readable.known(unseen)
         if len(unseen) == 1 and not doubtful:
             self._remember(self._whole, chunks[0])
         if not doubtful:
@@ -353,6 +355,7 @@ class SectionWalk:
                         found.lost.add(entry.chunk)
                         for location in index.locations([entry.chunk]).get(entry.chunk, []):
                             index.mark_damaged(location.pack, [location.offset], readable=False)
+                            self._readable.forget()
                             found.packs.add(location.pack)
         except CorruptionError as error:
             found.problem = error.detail or f"{error.message}."

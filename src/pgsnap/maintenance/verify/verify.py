@@ -22,11 +22,12 @@ from pgsnap.maintenance.verify.object_faults import (
 )
 from pgsnap.maintenance.verify.read_history import ReadHistory, ReadState, SampleSize
 from pgsnap.maintenance.verify.section_walk import Hits, SectionWalk
-from pgsnap.model import Location, Note, PackId, Snapshot, SnapshotId
+from pgsnap.model import Note, PackId, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.chunks.inspection import (
     PackState,
+    Row,
     begins_as_pack,
     inspect_packs,
     mend_rows,
@@ -279,7 +280,7 @@ class _Verification:
         self.pack_bytes += state.info.object_bytes
         self.chunk_count += len(state.locations)
 
-    def _pack(self, state: PackState, rows: Mapping[PackId, list[Location]], *, data: bool) -> None:
+    def _pack(self, state: PackState, rows: Mapping[PackId, list[Row]], *, data: bool) -> None:
         index, pack = self._repo.index, state.pack
         if pack is None or state.info.name != layout.pack_name(pack):
             self._unsound.append(state)

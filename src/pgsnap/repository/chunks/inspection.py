@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 from blake3 import blake3
 
@@ -29,8 +32,14 @@ _SMALL_PACK_BYTES = 64 * 1024
 _TAIL_BYTES = 64 * 1024
 _BLOCK_BYTES = 4 * MIB
 _FRAMES_AT_ONCE = 30_000
+# What eight of them from a disk that turns take, and from memory do not.
+_WAITED_SECONDS = 0.01
 # To hand a pack to a thread takes longer than to read its table.
 _TABLES_AT_ONCE = 8
+
+
+Row: TypeAlias = tuple[Any, ...]
+"""A frame as the index has it."""
 
 
 @dataclass(slots=True)
@@ -212,6 +221,9 @@ def inspect_packs(
     """Yield what `inspect_pack` finds in each file, in order; a few are read at a time."""
     workers = os.cpu_count() or 2
     at_once = 1 if chunks is not None else _TABLES_AT_ONCE
+    if chunks is None:
+        done = yield from _without_waiting(store, infos)
+        infos = infos[done:]
     pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-inspect")
     under_way: deque[Future[list[PackState]]] = deque()
     try:
@@ -226,6 +238,20 @@ def inspect_packs(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _without_waiting(store: Store, infos: Sequence[ObjectInfo]) -> Generator[PackState, None, int]:
+    """Yield the states of the first packs, as long as the disk gives them at once: threads would
+    only wait for each other. Returns how many files were looked at."""
+    for start in range(0, len(infos), _TABLES_AT_ONCE):
+        began, used = time.perf_counter(), time.thread_time()
+        some = infos[start : start + _TABLES_AT_ONCE]
+        states = _inspect(store, some, None)
+        waited = time.perf_counter() - began - (time.thread_time() - used)
+        yield from states
+        if waited > _WAITED_SECONDS:
+            return start + len(some)
+    return len(infos)
+
+
 def _inspect(
     store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader | None
 ) -> list[PackState]:
@@ -233,25 +259,24 @@ def _inspect(
     return [state for state in states if state is not None]
 
 
-def rows_of(index: Index, states: Sequence[PackState]) -> dict[PackId, list[Location]]:
+def rows_of(index: Index, states: Sequence[PackState]) -> dict[PackId, list[Row]]:
     """Return the index's rows of the chunks in these packs, by pack, for `mend_rows`."""
     wanted = {location.frame.chunk for state in states for location in state.locations}
-    rows: dict[PackId, list[Location]] = {state.pack: [] for state in states if state.pack}
-    for several in index.locations(list(wanted)).values():
-        for location in several:
-            if location.pack in rows:
-                rows[location.pack].append(location)
+    rows: dict[PackId, list[Row]] = {state.pack: [] for state in states if state.pack}
+    for row in index.rows(list(wanted)):
+        if (of_pack := rows.get(row[1])) is not None:
+            of_pack.append(row)
     return rows
 
 
-def mend_rows(index: Index, state: PackState, known: Mapping[PackId, list[Location]]) -> bool:
+def mend_rows(index: Index, state: PackState, known: Mapping[PackId, list[Row]]) -> bool:
     """Make the index's rows of a pack as its table has them; tell whether they were not. *known* is
     what `rows_of` says of it."""
     pack = state.pack
     if pack is None or not state.locations:
         return False
-    rows = sorted(known[pack], key=lambda location: location.offset)
-    if rows == state.locations:
+    rows = sorted(known[pack], key=itemgetter(2))
+    if rows == [index.row_of(location) for location in state.locations]:
         return False
     marks = [mark for mark in index.damaged() if mark[0] == pack]
     index.drop_pack(pack)

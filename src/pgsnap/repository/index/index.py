@@ -195,12 +195,24 @@ class Index(SnapshotIndex):
         that nothing needs in packs that it does not write anew, also without their bases."""
         return self._readable(chunks, None)
 
+    def sound_frames(self, chunks: Sequence[ChunkId]) -> list[tuple[int, ChunkId, ChunkId | None]]:
+        """Return the frames of *chunks* that are in a sound place, whatever is with their bases:
+        each as its depth, its chunk and its base."""
+        select = "SELECT chunks.depth, chunks.id, base FROM chunks"
+        sound = f" AND NOT EXISTS ({_MARKED})" if self._is_any_marked() else ""
+        return [
+            (depth, chunk, base) for depth, chunk, base in self._by_chunk(select, chunks, sound)
+        ]
+
+    def _is_any_marked(self) -> bool:
+        return bool(self.query("SELECT 1 FROM damaged LIMIT 1"))
+
     def _readable(self, chunks: Sequence[ChunkId], marked: str | None) -> set[ChunkId]:
         """Return those of *chunks* from which bases of ever smaller depth lead to a plain frame,
         none of them *marked*."""
         sound = ""
         # Nearly always none is, and this is the hot path of a commit.
-        if marked is not None and self.query("SELECT 1 FROM damaged LIMIT 1"):
+        if marked is not None and self._is_any_marked():
             sound = f" AND NOT EXISTS ({marked})"
         found: set[ChunkId] = set()
         for start in range(0, len(chunks), _LOOKUP_BATCH):
@@ -212,6 +224,26 @@ class Index(SnapshotIndex):
     def locations(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
         """Return the frames of *chunks*, those nearest to plain first."""
         return self._grouped(self._by_chunk(_LOCATIONS, chunks))
+
+    def rows(self, chunks: Sequence[ChunkId]) -> Iterator[tuple[Any, ...]]:
+        """Yield the frames of *chunks* as the index has them, each as `row_of` tells of one."""
+        return self._by_chunk(_LOCATIONS, chunks)
+
+    @staticmethod
+    def row_of(location: Location) -> tuple[Any, ...]:
+        frame = location.frame
+        return (
+            frame.chunk,
+            location.pack,
+            location.offset,
+            frame.kind,
+            frame.codec,
+            frame.cipher,
+            frame.depth,
+            frame.base,
+            frame.frame_bytes,
+            frame.chunk_bytes,
+        )
 
     def chains(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
         """Return what `locations` says of *chunks*, and of every base they are read through."""
