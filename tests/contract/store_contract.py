@@ -46,6 +46,18 @@ class StoreContract:
         store.put("packs/ab/one", data)
         assert store.get("packs/ab/one") == data
 
+    def test_objects_come_and_go_during_many_reads(self, store: Store) -> None:
+        store.put("packs/ab/one", b"one")
+        with store.many_reads():
+            assert store.get("packs/ab/one") == b"one"
+            store.put("packs/ab/two", b"two")
+            store.put("packs/ab/one", b"another")
+            assert [store.get("packs/ab/two"), store.get("packs/ab/one")] == [b"two", b"another"]
+            store.delete("packs/ab/two")
+            with pytest.raises(ObjectNotFound):
+                store.get("packs/ab/two")
+        assert store.get("packs/ab/one") == b"another"
+
     def test_an_object_in_parts_is_their_concatenation(self, store: Store) -> None:
         parts = [
             b"",

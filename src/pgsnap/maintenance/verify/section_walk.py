@@ -33,7 +33,7 @@ from pgsnap.repository.repository import Repository
 
 # Some 100 bytes each: 50 MB. A TiB of distinct data has 16,000 recipe nodes.
 _REMEMBERED_MAX = 500_000
-_KNOWN_MAX = 10_000
+_KNOWN_MAX = 4_000
 _SNAPSHOTS_AT_ONCE = 256
 _LISTS_BYTES_AT_ONCE = 2 * MIB
 _OTHER_SIZE = "Its recipe gives a chunk another size than its pack does."

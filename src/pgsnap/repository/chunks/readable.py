@@ -12,8 +12,8 @@ from pgsnap.limits import DELTA_DEPTH_MAX
 from pgsnap.model import ChunkId
 from pgsnap.repository.index.index import Index
 
-# Some 150 bytes each: 75 MB.
-_REMEMBERED_MAX = 500_000
+# Some 150 bytes each: 15 MB.
+_REMEMBERED_MAX = 100_000
 # Of a plain frame, and of a chunk that cannot be read.
 _PLAIN = -1
 _UNREADABLE = DELTA_DEPTH_MAX
