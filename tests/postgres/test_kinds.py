@@ -47,6 +47,14 @@ KINDS = {
         " FOR EACH ROW EXECUTE FUNCTION watch()",
         tables={"payer": (MADE, MADE), "paid": (MADE, "would go on using the replaced table")},
     ),
+    "an index and a trigger that go with an extension": Kind(
+        "CREATE EXTENSION citext; CREATE TABLE went (a int, b int); INSERT INTO went VALUES (1, 2);"
+        "CREATE FUNCTION same() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';"
+        "CREATE TRIGGER each BEFORE INSERT ON went FOR EACH ROW EXECUTE FUNCTION same();"
+        "CREATE INDEX went_a ON went (a); ALTER INDEX went_a DEPENDS ON EXTENSION citext;"
+        "ALTER TRIGGER each ON went DEPENDS ON EXTENSION citext",
+        tables={"went": (MADE, MADE)},
+    ),
     "a reader that default privileges let in again": Kind(
         "GRANT USAGE ON SCHEMA public TO kinds_reader;"
         "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO kinds_reader WITH GRANT OPTION;"

@@ -14,6 +14,7 @@ WRITTEN = [
     "SET default_tablespace = fast;\nCREATE UNIQUE INDEX i ON public.t USING btree (a[1]);",
     'CREATE RULE "r;" AS\n    ON DELETE TO public.t DO ( DELETE FROM public.u;\n NOTIFY gone;\n);',
     "CREATE CONSTRAINT TRIGGER g AFTER INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION f('--');",
+    "ALTER TRIGGER g ON public.t DEPENDS ON EXTENSION citext;",
     "SET SESSION AUTHORIZATION bob;\nGRANT SELECT ON TABLE public.t TO x;\n"
     "RESET SESSION AUTHORIZATION;",
     "COMMENT ON TABLE public.t IS E'/* \\\\ */ $$;';",
