@@ -14,10 +14,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pgsnap.demo.cluster import Cluster
-
 from measure import Command, run
-from pgsnap.demo import binaries
+from pgsnap.cluster import binaries
+from pgsnap.cluster.cluster import Cluster
 
 BOUND_MIB = 256
 LABEL = "large"
