@@ -1,0 +1,63 @@
+"""A snapshot's text: of very many sections few are held at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgsnap.model import Section, SectionKind
+from pgsnap.repository.chunks import chunks
+from pgsnap.repository.chunks.stream import WITH_SEQUENCES, snapshot_stream, stream_of
+from pgsnap.repository.repository import Repository
+from support.dumps.scripted import Dump, table, text
+from support.repositories.made import make, record
+
+TABLES = 200
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[Repository]:
+    with Repository.open(make(tmp_path / "backups")) as opened:
+        yield opened
+
+
+def test_sections_are_taken_as_their_text_is_needed(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dumped = Dump(tuple(table("s", f"t{number}", [b"1\n"]) for number in range(TABLES)))
+    snapshot = record(repo, dumped).snapshot
+    # So that a few sections fill a batch.
+    monkeypatch.setattr(chunks, "BATCH_BYTES", 4096)
+    taken: list[Section] = []
+    begun: list[Section] = []
+
+    def one_by_one() -> Iterator[Section]:
+        for section in repo.sections(snapshot):
+            taken.append(section)
+            yield section
+
+    most = 0
+    blocks = []
+    for block in stream_of(
+        repo, snapshot, one_by_one(), restrict_key=None, on_section=begun.append
+    ):
+        blocks.append(block)
+        most = max(most, len(taken) - len(begun))
+    assert begun == taken == list(repo.sections(snapshot))
+    assert b"".join(blocks) == b"".join(content for _, content in dumped.texts)
+    assert most < TABLES // 4
+
+
+def test_what_follows_the_end_mark_goes_before_it(repo: Repository) -> None:
+    dumped = Dump(
+        (
+            text(SectionKind.PREAMBLE, b"-- a dump\n"),
+            text(SectionKind.TRAILER, b"-- end\n"),
+            text(SectionKind.EXTENSION_SEQUENCES, b"SELECT 1;\n"),
+        )
+    )
+    snapshot = record(repo, dumped).snapshot
+    sent = snapshot_stream(repo, snapshot, restrict_key=None, also=WITH_SEQUENCES)
+    assert b"".join(sent) == b"-- a dump\nSELECT 1;\n-- end\n"
