@@ -188,3 +188,19 @@ def test_a_drill_fails_where_such_a_sequence_does_not_come_back(
     report = drill_now(repo, snapshot, server, tmp_path)
     assert "sequences" in failures(report)
     assert "odd.one" in checks_of(report)["sequences"].outcome.reason
+
+
+def test_what_was_added_to_an_extension_is_told_by_a_drill(
+    repo: Repository, database: Database, tmp_path: Path
+) -> None:
+    database.psql(
+        "CREATE EXTENSION citext; CREATE FUNCTION mine(a int) RETURNS int LANGUAGE sql AS"
+        " 'SELECT 1'; ALTER EXTENSION citext ADD FUNCTION mine(int)"
+    )
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    (notice,) = drill_now(repo, snapshot, server, tmp_path).notices
+    assert "not restored" in notice
+    assert "function public.mine(integer) (of citext)" in notice
+    database.psql("ALTER EXTENSION citext DROP FUNCTION mine(int)")
+    assert drill_now(repo, commit_database(repo, server), server, tmp_path).notices == ()

@@ -33,7 +33,7 @@ from pgsnap.targets.load.hashed_rows import chosen_anew
 from pgsnap.words import plural, size
 from pgsnap.workflows.diff.diff import diff, diff_rows
 from pgsnap.workflows.diff.report import DiffReport, TableDiff, TableName
-from pgsnap.workflows.drill.extensions import not_proven, without_left_out
+from pgsnap.workflows.drill.extensions import added_members, not_proven, without_left_out
 from pgsnap.workflows.drill.fixed_point import unstable_definitions
 from pgsnap.workflows.drill.report import (
     Outcome,
@@ -105,7 +105,8 @@ def compare(
     values = compare_values(copy.server, copy.name, copy.originals)
     if values.rounded and outcomes["contents"].status is Status.PASSED:
         outcomes["contents"] = values.outcome()
-    notices = (*not_proven(report, copy.left_out), *values.notices)
+    added = added_members(copy.server, copy.name, copy.originals)
+    notices = (*not_proven(report, copy.left_out), *added, *values.notices)
     return Comparison(outcomes, tuple(found), notices)
 
 

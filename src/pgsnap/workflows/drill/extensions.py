@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from pgsnap.dump.definitions.bound_extension import BoundExtension
+from pgsnap.errors import ConnectionFailed, QueryFailed
 from pgsnap.model import SectionKind, SectionName
+from pgsnap.sessions.base import Session
+from pgsnap.sessions.server import Server
 from pgsnap.sources.extensions import left_out_rows
 from pgsnap.words import some
 from pgsnap.workflows.diff.report import DiffReport, Version
@@ -54,3 +58,41 @@ def not_proven(report: DiffReport, left_out: Sequence[BoundExtension]) -> tuple[
             " pg_dump leaves out"
         )
     return tuple(told)
+
+
+def added_members(server: Server, copy: str, originals: Sequence[str]) -> tuple[str, ...]:
+    """Return what the first of the databases *originals* that can be read has as members of its
+    extensions, and the database *copy* has not: what ALTER EXTENSION added, or the extension itself
+    as it was used. Raises ConnectionFailed, QueryFailed."""
+    with server.connect(copy) as session:
+        restored = _members(session)
+    for name in originals:
+        # Without it nothing is known.
+        with suppress(ConnectionFailed, QueryFailed), server.connect(name) as session:
+            there = _members(session)
+            lost = [
+                f"{member} (of {extension})"
+                for (extension, version), members in there.items()
+                for member in sorted(members - restored.get((extension, version), members))
+            ]
+            if lost:
+                return (
+                    "not restored: what was added to extensions since they were made, of which"
+                    f" pg_dump writes nothing: {some(lost)}",
+                )
+            return ()
+    return ()
+
+
+def _members(session: Session) -> dict[tuple[str, str], set[str]]:
+    """Return what belongs to each extension, by its name and version."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for name, version, member in session.query(
+        "SELECT e.extname, e.extversion, o.type || ' ' || o.identity"
+        " FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid,"
+        " LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) o"
+        " WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass"
+        " AND d.deptype = 'e'"
+    ):
+        found.setdefault((name or "", version or ""), set()).add(member or "")
+    return found
