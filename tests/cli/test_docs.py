@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import click
 import pytest
 
-from pgsnap.cli.app import GLOBAL_PANEL, command
-from pgsnap.cli.config.file import KEYS, LATER_TABLES
+from pgsnap.cli.app import CONTEXT_SETTINGS, GLOBAL_PANEL, command
+from pgsnap.cli.config.file import LATER_TABLES
+from pgsnap.cli.config.keys import Key
+from pgsnap.cli.config.services import HOOK_KEYS, SERVICE_KEYS
+from pgsnap.cli.keys import KEYS
 from pgsnap.errors import EXIT_CODES
 from pgsnap.workflows.drill.runbook import commands_in
 from support.documents import documentation
@@ -61,9 +65,11 @@ def test_the_examples_of_a_command_are_understood(name: str) -> None:
     lines = "".join(f"    {line}\n" for line in epilog.split("\n"))
     found = [words for _, words in commands_in(lines)]
     assert name in {words[0] for words in found}
+    # With the settings of the whole, `-h` among them, which click keeps in each command.
+    parent = click.Context(command(), info_name="snap", **CONTEXT_SETTINGS)
     for words in found:
         # Raises where an option or an argument is not one of the command's.
-        COMMANDS[words[0]].make_context(words[0], words[1:])
+        COMMANDS[words[0]].make_context(words[0], words[1:], parent=parent)
 
 
 @pytest.mark.parametrize("name", [None, *COMMANDS])
@@ -78,11 +84,59 @@ def test_exit_codes_are_those_documented() -> None:
     assert [(int(code), meaning) for code, meaning in rows] == list(EXIT_CODES)
 
 
-def test_keys_of_snap_toml_are_those_documented() -> None:
+def line_of(name: str, key: Key) -> str:
+    """Return the line of docs/cli.md about a key of snap.toml, as its declaration says it."""
+    flags = key.flags or (f"`{key.option.name}`" if key.option is not None else "")
+    variables = key.variables or (f"`{key.variable}`" if key.variable else "")
+    default = key.default or key.shown.strip('"')
+    cells = [key.meaning, flags, variables, f"`{name}`", default]
+    return re.sub(" +", " ", "| " + " | ".join(cells) + " |")
+
+
+def lines_of(keys: Mapping[str, Key]) -> list[str]:
+    """Return the lines about the keys of a table; those of one meaning share one."""
+    shared: dict[str, list[str]] = {}
+    for name, key in keys.items():
+        shared.setdefault(key.meaning, []).append(f"`{name}`")
+    return [f"| {', '.join(names)} | {meaning} |" for meaning, names in shared.items()]
+
+
+def test_the_table_of_keys_is_that_of_the_declarations() -> None:
     text = documentation.section("Where settings come from")
-    [rows] = documentation.tables(text, "setting")
-    assert {row[3] for row in rows} == set(KEYS)
+    written = documentation.lines(text, "setting")
+    # In another order: the page begins with what is asked most.
+    assert sorted(written) == sorted(line_of(name, key) for name, key in KEYS.items())
     assert all(f"`{table}`" in text for table in LATER_TABLES)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("retention", "Retention"),
+        ("schedule", "Schedule and alerts"),
+        ("alerts", "Schedule and alerts"),
+    ],
+)
+def test_the_keys_of_a_table_are_those_of_the_declarations(name: str, title: str) -> None:
+    keys = KEYS[name].keys
+    assert keys is not None
+    written = documentation.lines(documentation.section(title), f"key of `[{name}]`")
+    assert sorted(written) == sorted(lines_of(keys))
+
+
+def test_hooks_and_keys_of_services_are_documented() -> None:
+    hooks = documentation.section("Hooks")
+    assert set(re.findall(r"`((?:before|after)_[a-z]+)`", hooks)) == set(HOOK_KEYS)
+    words = re.findall(r"[a-z]+", documentation.section("snap restore"))
+    assert set(SERVICE_KEYS) <= set(words)
+
+
+def test_an_option_of_a_key_belongs_to_the_commands_that_its_line_names() -> None:
+    for key in KEYS.values():
+        for option, words in re.findall(r"`(--[a-z-]+)`[^(]*\(([a-z, ]+)\)", key.flags):
+            assert key.option is None or key.option.name == option
+            for name in words.split(", "):
+                assert option in option_names(COMMANDS[name], of_all=False)
 
 
 def documented(name: str) -> list[set[str]]:

@@ -14,11 +14,16 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from pgsnap import __version__
 from pgsnap.cli import commands
+from pgsnap.cli.config.keys import Option
+from pgsnap.cli.keys import KEYS
 from pgsnap.cli.text.redact import without_uri
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
 from pgsnap.errors import Interrupted, UsageError
 
 GLOBAL_PANEL = "Global options"
+CONFIG = Option(
+    "--config", "FILE", "The snap.toml to use instead of the one found from here upwards."
+)
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
@@ -61,28 +66,24 @@ def _global_options() -> list[TyperOption]:
             rich_help_panel=GLOBAL_PANEL,
         )
 
-    def text(name: str, metavar: str, help: str) -> TyperOption:
+    def text(option: Option | None) -> TyperOption:
+        assert option is not None
         return TyperOption(
-            param_decls=[name],
-            metavar=metavar,
+            param_decls=[option.name],
+            metavar=option.metavar,
             type=str,
             default=None,
-            help=help,
+            help=option.help,
             expose_value=False,
             callback=_remember,
             rich_help_panel=GLOBAL_PANEL,
         )
 
     return [
-        text("--repo", "PATH", "The repository. [env: SNAP_REPO; default: database/backups]"),
-        text(
-            "--config", "FILE", "The snap.toml to use instead of the one found from here upwards."
-        ),
-        text("--dsn", "DSN", "The database, as libpq URI or keywords. [env: DATABASE_URL, PG*]"),
-        text("--database", "NAME", "The name under which snapshots of one database stand."),
-        text("--container", "NAME", "The Docker or Podman container that PostgreSQL runs in."),
-        text("--compose", "SERVICE", "The compose service that PostgreSQL runs in."),
-        text("--lock-timeout", "TIME", "How long to wait for the repository. [default: 10min]"),
+        text(KEYS["repository"].option),
+        text(CONFIG),
+        *(text(KEYS[name].option) for name in ("dsn", "database", "container", "compose")),
+        text(KEYS["lock_timeout"].option),
         flag("--json", help="Print one JSON object (or array) and nothing else on stdout."),
         flag("--quiet", "-q", help="Print results, warnings and errors only."),
         flag("--verbose", "-v", help="Tell more; show the traceback of a bug."),

@@ -20,6 +20,17 @@ def section(title: str) -> str:
     return rest[: end.start()] if end else rest
 
 
+def lines(text: str, first_column: str) -> list[str]:
+    """Return the lines of the tables whose first column has this title, as they stand; empty
+    cells may be written with one space or two."""
+    found = []
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        rows = table.splitlines()
+        if rows[0].startswith(f"| {first_column} |"):
+            found += [re.sub(" +", " ", row) for row in rows[2:]]
+    return found
+
+
 def tables(text: str, first_column: str) -> Iterator[list[list[str]]]:
     """Yield the rows of each table whose first column has this title."""
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):

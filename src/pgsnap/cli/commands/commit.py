@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgsnap.cli.commands.options import AllowNewerClient
+from pgsnap.cli.commands.options import AllowNewerClient, option_of
+from pgsnap.cli.keys import KEYS
 from pgsnap.cli.text import render
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.cli.views.snapshot import snapshot_fields, summary_line
@@ -58,14 +59,7 @@ def run(
         list[str] | None,
         typer.Option("--schema", metavar="PATTERN", help="Only these schemas (repeatable)."),
     ] = None,
-    lock_wait_timeout: Annotated[
-        str | None,
-        typer.Option(
-            "--lock-wait-timeout",
-            metavar="TIME",
-            help="How long pg_dump waits for locked tables. [default: 10min]",
-        ),
-    ] = None,
+    lock_wait_timeout: Annotated[str | None, option_of(KEYS["lock_wait_timeout"])] = None,
     allow_newer_client: AllowNewerClient = False,
 ) -> None:
     """Record the whole database as a snapshot.

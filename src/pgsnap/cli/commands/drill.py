@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgsnap.cli.commands.options import AllowNewerClient
-from pgsnap.cli.config.file import absolute_path
+from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.connect import open_repository, resolve, server_of
 from pgsnap.cli.wiring.invocation import Invocation

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.config.compose_file import find_compose_file, postgres_services
-from pgsnap.cli.config.file import FILE_NAME, absolute_path
+from pgsnap.cli.config.file import FILE_NAME
+from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.config.settings import DEFAULT_REPOSITORY
 from pgsnap.cli.config.template import config_template
 from pgsnap.cli.wiring.invocation import Invocation

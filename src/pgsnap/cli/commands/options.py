@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
+
+from pgsnap.cli.config.keys import Key
+from pgsnap.cli.keys import KEYS
+
+
+def option_of(key: Key, **more: Any) -> Any:
+    """Return the option that goes before *key*, as typer takes it."""
+    option = key.option
+    assert option is not None
+    return typer.Option(option.name, metavar=option.metavar or None, help=option.help, **more)
+
 
 Revision: TypeAlias = Annotated[
     str,
@@ -12,12 +23,8 @@ Revision: TypeAlias = Annotated[
         metavar="REV", help="The snapshot: a tag, an id, latest, latest~2 or @2026-01-02."
     ),
 ]
-AllowNewerClient: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--allow-newer-client", help="Let client programs do it that are newer than the server."
-    ),
-]
+AllowNewerClient: TypeAlias = Annotated[bool, option_of(KEYS["allow_newer_client"])]
+NoSafetySnapshot: TypeAlias = Annotated[bool, option_of(KEYS["safety_snapshot"])]
 WithExtensionSequences: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -29,11 +36,4 @@ Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")
 IKnow: TypeAlias = Annotated[
     bool, typer.Option("--i-know", help="Go on although snap.toml protects the database.")
 ]
-Stop: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--stop",
-        metavar="SERVICE",
-        help="Stop it before the swap, start it after (repeatable).",
-    ),
-]
+Stop: TypeAlias = Annotated[list[str] | None, option_of(KEYS["services"])]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pgsnap.cli.commands.options import Yes
-from pgsnap.cli.config.file import absolute_path
+from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.text import render
 from pgsnap.cli.views.damage import finding_fields, finding_lines, loss_fields, loss_lines, way_out
 from pgsnap.cli.wiring.connect import cache_folder, open_repository, resolve

@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli.commands.options import AllowNewerClient, IKnow, Revision, Stop, Yes
+from pgsnap.cli.commands.options import (
+    AllowNewerClient,
+    IKnow,
+    NoSafetySnapshot,
+    Revision,
+    Stop,
+    Yes,
+)
 from pgsnap.cli.wiring.connect import check_of_server, open_repository, resolve, server_of
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
@@ -81,10 +88,7 @@ def run(
     no_acl: Annotated[
         bool, typer.Option("--no-acl", help="With --to: leave out what was granted to whom.")
     ] = False,
-    no_safety_snapshot: Annotated[
-        bool,
-        typer.Option("--no-safety-snapshot", help="Do not record first what is there now."),
-    ] = False,
+    no_safety_snapshot: NoSafetySnapshot = False,
     create_roles: Annotated[
         bool, typer.Option("--create-roles", help="Make the roles that are missing.")
     ] = False,

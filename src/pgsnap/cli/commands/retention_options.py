@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, TypeAlias
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pgsnap import limits
-from pgsnap.cli.config.retention import RetentionTable
+from pgsnap.cli.commands.options import option_of
+from pgsnap.cli.config.retention import RETENTION_KEYS, RetentionTable
 from pgsnap.cli.config.settings import Settings
 from pgsnap.cli.text.duration import parse_timedelta
 from pgsnap.errors import UsageError
@@ -20,56 +19,27 @@ if TYPE_CHECKING:
     from pgsnap.workflows.retention.policy import Policy
 
 
-def _count(name: str, help: str) -> typer.models.OptionInfo:
-    found: typer.models.OptionInfo = typer.Option(name, min=0, metavar="N", help=help)
-    return found
+def _rule(name: str, **more: Any) -> Any:
+    return option_of(RETENTION_KEYS[name], **more)
 
 
-KeepLast: TypeAlias = Annotated[int | None, _count("--keep-last", "Keep the newest N.")]
-KeepHourly: TypeAlias = Annotated[
-    int | None, _count("--keep-hourly", "Keep the newest of each of N hours.")
-]
-KeepDaily: TypeAlias = Annotated[
-    int | None, _count("--keep-daily", "Keep the newest of each of N days.")
-]
-KeepWeekly: TypeAlias = Annotated[
-    int | None, _count("--keep-weekly", "Keep the newest of each of N ISO weeks.")
-]
-KeepMonthly: TypeAlias = Annotated[
-    int | None, _count("--keep-monthly", "Keep the newest of each of N months.")
-]
-KeepYearly: TypeAlias = Annotated[
-    int | None, _count("--keep-yearly", "Keep the newest of each of N years.")
-]
-KeepWithin: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--keep-within", metavar="TIME", help="Keep what is not older than the newest by more."
-    ),
-]
-KeepTag: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--keep-tag", metavar="GLOB", help="Keep what has such a tag; other tags protect no more."
-    ),
-]
-Grace: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--grace", metavar="TIME", help="How long dropped snapshots can be brought back."),
-]
+KeepLast: TypeAlias = Annotated[int | None, _rule("last", min=0)]
+KeepHourly: TypeAlias = Annotated[int | None, _rule("hourly", min=0)]
+KeepDaily: TypeAlias = Annotated[int | None, _rule("daily", min=0)]
+KeepWeekly: TypeAlias = Annotated[int | None, _rule("weekly", min=0)]
+KeepMonthly: TypeAlias = Annotated[int | None, _rule("monthly", min=0)]
+KeepYearly: TypeAlias = Annotated[int | None, _rule("yearly", min=0)]
+KeepWithin: TypeAlias = Annotated[str | None, _rule("within")]
+KeepTag: TypeAlias = Annotated[list[str] | None, _rule("tags")]
+Grace: TypeAlias = Annotated[str | None, _rule("grace")]
 
 
 def chosen_policy(
     settings: Settings,
     *,
-    last: int | None = None,
-    hourly: int | None = None,
-    daily: int | None = None,
-    weekly: int | None = None,
-    monthly: int | None = None,
-    yearly: int | None = None,
     within: str | None = None,
     tags: Sequence[str] | None = None,
+    **counts: int | None,
 ) -> Policy:
     """Return the policy of the flags; where none is given that of snap.toml; else the default.
 
@@ -79,32 +49,16 @@ def chosen_policy(
 
     if tags and not all(tags):
         raise UsageError("--keep-tag is empty")
-    given = RetentionTable(
-        last=last,
-        hourly=hourly,
-        daily=daily,
-        weekly=weekly,
-        monthly=monthly,
-        yearly=yearly,
-        within=parse_timedelta(within, "--keep-within") if within is not None else None,
-        tags=tuple(tags) if tags else None,
-    )
-    for table in (given, settings.retention):
-        if table is not None and _has_rules(table):
-            policy = Policy(
-                last=table.last or 0,
-                hourly=table.hourly or 0,
-                daily=table.daily or 0,
-                weekly=table.weekly or 0,
-                monthly=table.monthly or 0,
-                yearly=table.yearly or 0,
-                within=table.within,
-                tags=table.tags or (),
-                retire_after=chosen_retire_after(settings),
-            )
+    given: dict[str, Any] = {**counts, "tags": tuple(tags or ())}
+    if within is not None:
+        given["within"] = parse_timedelta(within, "--keep-within")
+    retire_after = chosen_retire_after(settings)
+    for table in (RetentionTable(**given), settings.retention):
+        if table is not None and (rules := table.rules()):
+            policy = Policy(**rules, retire_after=retire_after)
             policy.check()
             return policy
-    return replace(DEFAULT_POLICY, retire_after=chosen_retire_after(settings))
+    return replace(DEFAULT_POLICY, retire_after=retire_after)
 
 
 def chosen_retire_after(settings: Settings) -> timedelta:
@@ -123,16 +77,3 @@ def chosen_grace(settings: Settings, grace: str | None = None) -> timedelta:
     if settings.retention is not None and settings.retention.grace is not None:
         return settings.retention.grace
     return timedelta(seconds=limits.FORGOTTEN_GRACE_SECONDS)
-
-
-def _has_rules(table: RetentionTable) -> bool:
-    rules = (
-        table.last,
-        table.hourly,
-        table.daily,
-        table.weekly,
-        table.monthly,
-        table.yearly,
-        table.within,
-    )
-    return bool(table.tags) or any(rule is not None for rule in rules)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgsnap.cli.config.schedule import JOBS
+from pgsnap.cli.commands.options import option_of
+from pgsnap.cli.config.schedule import JOBS, SCHEDULE_KEYS
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.scheduling import (
@@ -38,9 +39,8 @@ _ACTIONS = ("install", "show", "remove", "run")
 _SCHEDULERS = ("systemd", "cron")
 
 
-def _time_of(job: str) -> Any:
-    words = f"When to run `snap {job}`, in cron's syntax."
-    return typer.Option(f"--{job}", metavar="CRON", show_default=False, help=words)
+def _option(name: str) -> Any:
+    return option_of(SCHEDULE_KEYS[name], show_default=False)
 
 
 def run(
@@ -50,33 +50,14 @@ def run(
         str | None,
         typer.Argument(metavar="[JOB]", show_default=False, help="With run: what to run now."),
     ] = None,
-    commit: Annotated[str | None, _time_of("commit")] = None,
-    gc: Annotated[str | None, _time_of("gc")] = None,
-    verify: Annotated[str | None, _time_of("verify")] = None,
-    drill: Annotated[str | None, _time_of("drill")] = None,
-    check: Annotated[str | None, _time_of("check")] = None,
-    all_databases: Annotated[
-        bool,
-        typer.Option("--all-databases", help="Commit every database of the server, one by one."),
-    ] = False,
-    on_overlap: Annotated[
-        str | None,
-        typer.Option(
-            "--on-overlap",
-            metavar="wait|skip",
-            show_default=False,
-            help="What a run does while the one before it goes on. [default: skip]",
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--with",
-            metavar="systemd|cron",
-            show_default=False,
-            help="What starts the runs. [default: systemd where it runs, else cron]",
-        ),
-    ] = None,
+    commit: Annotated[str | None, _option("commit")] = None,
+    gc: Annotated[str | None, _option("gc")] = None,
+    verify: Annotated[str | None, _option("verify")] = None,
+    drill: Annotated[str | None, _option("drill")] = None,
+    check: Annotated[str | None, _option("check")] = None,
+    all_databases: Annotated[bool, _option("all_databases")] = False,
+    on_overlap: Annotated[str | None, _option("on_overlap")] = None,
+    scheduler: Annotated[str | None, _option("scheduler")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be written.")
     ] = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli.commands.options import AllowNewerClient, IKnow, Stop, Yes
+from pgsnap.cli.commands.options import AllowNewerClient, IKnow, NoSafetySnapshot, Stop, Yes
 from pgsnap.cli.wiring.connect import label_of, open_repository, server_of
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
@@ -25,10 +25,7 @@ def run(
         bool, typer.Option("--discard", help="Drop the kept database for good instead.")
     ] = False,
     yes: Yes = False,
-    no_safety_snapshot: Annotated[
-        bool,
-        typer.Option("--no-safety-snapshot", help="Do not record first what is there now."),
-    ] = False,
+    no_safety_snapshot: NoSafetySnapshot = False,
     stop: Stop = None,
     i_know: IKnow = False,
     allow_newer_client: AllowNewerClient = False,

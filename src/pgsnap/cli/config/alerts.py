@@ -2,81 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pgsnap.cli.config.keys import Reader, choice, read_keys, text
+from pgsnap.cli.config.keys import Key, Reader, choice, key, keys_of, local_path, read_keys, text
+from pgsnap.cli.config.schedule import JOBS
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
     from pgsnap.alerts.telling import Alerts
 
-# As alerts.telling and schedulers.jobs have them, which every start would pay for.
+T = TypeVar("T")
+
+# As alerts.telling has them, which every start would pay for.
 EVENTS = ("start", "success", "failure", "red", "recovered")
-JOBS = ("commit", "gc", "verify", "drill", "check")
 
 
-@dataclass(frozen=True, slots=True)
-class AlertsTable:
-    """What [alerts] says; None where it says nothing. Files are read when an alert is due.
-
-    A ping URL belongs to one job: one that all jobs pinged would hide that one of them is missing.
-    """
-
-    folder: Path
-    ping_url: dict[str, str] = field(default_factory=dict, repr=False)
-    ping_url_file: dict[str, Path] = field(default_factory=dict)
-    webhook: str | None = field(default=None, repr=False)
-    webhook_file: Path | None = None
-    apprise: tuple[str, ...] = field(default=(), repr=False)
-    apprise_file: Path | None = None
-    metrics_file: Path | None = None
-    on: tuple[str, ...] | None = None
-
-    def resolved(self) -> Alerts:
-        """Return whom to tell, with what the files hold. Raises UsageError."""
-        from pgsnap.alerts.telling import DEFAULT_EVENTS, Alerts, Event
-
-        pings = dict(self.ping_url)
-        for job, path in self.ping_url_file.items():
-            pings[job] = _url(_secret(path), f'"{path}"')
-        webhook, apprise = self.webhook, self.apprise
-        if self.webhook_file is not None:
-            webhook = _url(_secret(self.webhook_file), f'"{self.webhook_file}"')
-        if self.apprise_file is not None:
-            apprise += tuple(_secret(self.apprise_file).split())
-        events = DEFAULT_EVENTS if self.on is None else tuple(map(Event, self.on))
-        return Alerts(pings, webhook, apprise, self.metrics_file, events)
-
-
-def read_alerts(value: Any, where: str, folder: Path) -> AlertsTable:
-    """Return the table *value*; *where* names it in errors. Raises UsageError."""
-    known = read_keys(value, where, _READERS, "alerts")
-    for name in ("webhook_file", "apprise_file", "metrics_file"):
-        if name in known:
-            known[name] = folder / Path(known[name]).expanduser()
-    files = known.get("ping_url_file", {})
-    known["ping_url_file"] = {job: folder / Path(p).expanduser() for job, p in files.items()}
-    if "webhook" in known and "webhook_file" in known:
-        raise UsageError(f'{where} has both "webhook" and "webhook_file"')
-    twice = sorted(known.get("ping_url", {}).keys() & known["ping_url_file"].keys())
-    if twice:
-        raise UsageError(f'{where} has two ping URLs for "{twice[0]}"')
-    return AlertsTable(folder, **known)
-
-
-def _secret(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "It is not UTF-8"
-        raise UsageError(f'cannot read "{path}" of [alerts]', detail=f"{reason}.") from None
-
-
-def _url(value: Any, where: str) -> str:
-    words = text(value, where).strip()
+def _url(value: Any, where: str, folder: Path) -> str:
+    words = text(value, where, folder).strip()
     try:
         parts = urlsplit(words)
         good = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -88,40 +33,116 @@ def _url(value: Any, where: str) -> str:
     return words
 
 
-def _of_jobs(reader: Reader) -> Reader:
-    """Return a reader of a text for `commit`, or of a table with a text for each job."""
+def _file(value: Any, where: str, folder: Path) -> Path:
+    return local_path(text(value, where, folder), folder, where)
 
-    def read(value: Any, where: str) -> dict[str, Any]:
+
+def _of_jobs(reader: Reader[T]) -> Reader[dict[str, T]]:
+    """Return a reader of a text for `commit`, or of a table with a text for each job."""
+    keys = dict.fromkeys(JOBS, Key(reader))
+
+    def read(value: Any, where: str, folder: Path) -> dict[str, T]:
         if isinstance(value, str):
-            return {"commit": reader(value, where)}
-        return read_keys(value, where, dict.fromkeys(JOBS, reader), "alerts.ping_url")
+            return {"commit": reader(value, where, folder)}
+        return read_keys(value, where, folder, keys, "alerts.ping_url")
 
     return read
 
 
-def _addresses(value: Any, where: str) -> tuple[str, ...]:
+def _addresses(value: Any, where: str, folder: Path) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list):
         raise UsageError(f"{where} must be an address of apprise, or a list of them")
-    return tuple(text(one, where) for one in values)
+    return tuple(text(one, where, folder) for one in values)
 
 
-def _events(value: Any, where: str) -> tuple[str, ...]:
+def _events(value: Any, where: str, folder: Path) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise UsageError(f'{where} must be a list, such as ["failure", "red"]')
     read = choice(*EVENTS)
-    return tuple(read(one, f"each of {where}") for one in value)
+    return tuple(read(one, f"each of {where}", folder) for one in value)
 
 
-_READERS: dict[str, Reader] = {
-    "ping_url": _of_jobs(_url),
-    "ping_url_file": _of_jobs(text),
-    "webhook": _url,
-    "webhook_file": text,
-    "apprise": _addresses,
-    "apprise_file": text,
-    "metrics_file": text,
-    "on": _events,
-}
+_PING = (
+    "a dead man's switch, as healthchecks.io has them: `URL/start` when the scheduled commit "
+    "begins, `URL` when it succeeded, `URL/fail` when it failed, with exit code and error in the "
+    'body. For other jobs too as a table: `ping_url = {commit = "…", gc = "…"}`'
+)
+_WEBHOOK = (
+    "gets JSON by POST: `event`, `text`, `job`, `host`, `folder`, `started`, `finished`, "
+    "`exit_code`, `seconds`, `error`; of a check `findings`"
+)
+_APPRISE = (
+    "addresses of [apprise](https://github.com/caronc/apprise) (mail, chats and many more), one or "
+    "a list, one on a line of the file; needs `pip install 'pgsnap[notify]'`"
+)
 
-ALERTS_KEYS: tuple[str, ...] = tuple(_READERS)
+
+@dataclass(frozen=True, slots=True)
+class AlertsTable:
+    """What [alerts] says; None where it says nothing. Files are read when an alert is due.
+
+    A ping URL belongs to one job: one that all jobs pinged would hide that one of them is missing.
+    """
+
+    ping_url: dict[str, str] | None = key(None, _of_jobs(_url), meaning=_PING, secret=True)
+    ping_url_file: dict[str, Path] | None = key(None, _of_jobs(_file), '"ping-url"', meaning=_PING)
+    webhook: str | None = key(None, _url, meaning=_WEBHOOK, secret=True)
+    webhook_file: Path | None = key(None, _file, '"webhook-url"', meaning=_WEBHOOK)
+    apprise: tuple[str, ...] = key((), _addresses, meaning=_APPRISE, secret=True)
+    apprise_file: Path | None = key(None, _file, meaning=_APPRISE)
+    metrics_file: Path | None = key(
+        None,
+        _file,
+        '"/var/lib/node_exporter/snap.prom"',
+        meaning="gets Prometheus' text after each run, for node_exporter's textfile collector",
+    )
+    on: tuple[str, ...] | None = key(
+        None,
+        _events,
+        '["failure", "red", "recovered"]',
+        meaning="which events go to webhook and apprise: `start`, `success`, `failure` of a "
+        "scheduled run; `red`, `recovered` of a check. By default "
+        '`["failure", "red", "recovered"]`',
+    )
+
+    def resolved(self) -> Alerts:
+        """Return whom to tell, with what the files hold. Raises UsageError."""
+        from pgsnap.alerts.telling import DEFAULT_EVENTS, Alerts, Event
+
+        pings = dict(self.ping_url or {})
+        for job, path in (self.ping_url_file or {}).items():
+            pings[job] = _url_in(path)
+        webhook, apprise = self.webhook, self.apprise
+        if self.webhook_file is not None:
+            webhook = _url_in(self.webhook_file)
+        if self.apprise_file is not None:
+            apprise += tuple(_secret(self.apprise_file).split())
+        events = DEFAULT_EVENTS if self.on is None else tuple(map(Event, self.on))
+        return Alerts(pings, webhook, apprise, self.metrics_file, events)
+
+
+ALERTS_KEYS = keys_of(AlertsTable)
+
+
+def read_alerts(value: Any, where: str, folder: Path) -> AlertsTable:
+    """Return the table *value*; *where* names it in errors. Raises UsageError."""
+    found = AlertsTable(**read_keys(value, where, folder, ALERTS_KEYS, "alerts"))
+    if found.webhook is not None and found.webhook_file is not None:
+        raise UsageError(f'{where} has both "webhook" and "webhook_file"')
+    twice = sorted((found.ping_url or {}).keys() & (found.ping_url_file or {}).keys())
+    if twice:
+        raise UsageError(f'{where} has two ping URLs for "{twice[0]}"')
+    return found
+
+
+def _secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "It is not UTF-8"
+        raise UsageError(f'cannot read "{path}" of [alerts]', detail=f"{reason}.") from None
+
+
+def _url_in(path: Path) -> str:
+    return _url(_secret(path), f'"{path}"', path.parent)

@@ -1,32 +1,101 @@
-"""Reads the tables of snap.toml: every key must be known, and a wrong one names its nearest."""
+"""What is declared of a key of snap.toml, once: how it is read, and what the template, `--help`
+and docs/cli.md say of it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, cast
 
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.errors import UsageError
 
-Reader: TypeAlias = Callable[[Any, str], Any]
+T = TypeVar("T")
+D = TypeVar("D")
+
+Reader: TypeAlias = Callable[[Any, str, Path], T]
+"""Takes what stands in snap.toml, the words that name it in errors, and the folder of the file.
+Raises UsageError."""
 
 
-def read_keys(value: Any, where: str, readers: Mapping[str, Reader], table: str) -> dict[str, Any]:
-    """Return what the *readers* make of the table *value*; *where* names it in errors, *table* is
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of the command line that goes before a key; *metavar* is "" for a switch."""
+
+    name: str
+    metavar: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of snap.toml.
+
+    *shown* is the value in the template, "" for a key that the template does not show; it stands
+    below *comment*. *meaning* is the key's line in docs/cli.md; for keys outside a table *flags*,
+    *variables* and *default* are the other columns, where they say more than the names of *option*
+    and *variable*, and than *shown*. *keys* are those of a table.
+    """
+
+    read: Reader[Any]
+    shown: str = ""
+    comment: str = ""
+    meaning: str = ""
+    option: Option | None = None
+    flags: str = ""
+    variable: str = ""
+    variables: str = ""
+    default: str = ""
+    keys: Mapping[str, Key] | None = None
+
+
+def key(
+    value: D,
+    read: Reader[T],
+    shown: str = "",
+    comment: str = "",
+    meaning: str = "",
+    option: Option | None = None,
+    *,
+    flags: str = "",
+    variable: str = "",
+    variables: str = "",
+    default: str = "",
+    keys: Mapping[str, Key] | None = None,
+    secret: bool = False,
+) -> T | D:
+    """Declare a dataclass field as a `Key`, with *value* where the file does not have it. A
+    *secret* is left out of the dataclass's repr."""
+    words = (meaning, option, flags, variable, variables, default)
+    made = Key(read, shown, comment, *words, keys)
+    return cast(T | D, field(default=value, repr=not secret, metadata={Key: made}))
+
+
+def keys_of(table: type[Any]) -> dict[str, Key]:
+    """Return the keys that the fields of the dataclass *table* declare."""
+    return {one.name: one.metadata[Key] for one in fields(table) if Key in one.metadata}
+
+
+def read_keys(
+    value: Any, where: str, folder: Path, keys: Mapping[str, Key], table: str
+) -> dict[str, Any]:
+    """Return what the *keys* make of the table *value*; *where* names it in errors, *table* is
     its name. Raises UsageError."""
     if not isinstance(value, dict):
         raise UsageError(f"{where} must be a table: [{table}]")
     known: dict[str, Any] = {}
-    for key, content in value.items():
-        reader = readers.get(key)
-        if reader is None:
-            raise _unknown(key, where, readers, table)
-        known[key] = reader(content, f'"{key}" of {where}')
+    for name, content in value.items():
+        key = keys.get(name)
+        if key is None:
+            raise _unknown(name, where, keys, table)
+        known[name] = key.read(content, f'"{name}" of {where}', folder)
     return known
 
 
-def _unknown(key: str, where: str, readers: Mapping[str, Reader], table: str) -> UsageError:
-    from pgsnap.cli.config.file import KEYS
+def _unknown(key: str, where: str, known: Iterable[str], table: str) -> UsageError:
+    from pgsnap.cli.keys import KEYS
 
     if key in KEYS:
         return UsageError(
@@ -34,7 +103,7 @@ def _unknown(key: str, where: str, readers: Mapping[str, Reader], table: str) ->
             detail="What follows a table's head belongs to the table.",
             hint=f'Write "{key}" above [{table}].',
         )
-    return unknown_key(f'unknown key "{key}" of {where}', key, readers)
+    return unknown_key(f'unknown key "{key}" of {where}', key, known)
 
 
 def unknown_key(message: str, key: str, known: Iterable[str]) -> UsageError:
@@ -50,37 +119,71 @@ def unknown_key(message: str, key: str, known: Iterable[str]) -> UsageError:
     )
 
 
-def text(value: Any, where: str) -> str:
+def text(value: Any, where: str, folder: Path) -> str:
     if not isinstance(value, str) or not value.strip():
         raise UsageError(f"{where} must be a text that is not empty, in quotes")
     return value
 
 
-def texts(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
-        raise UsageError(f'{where} must be a list of texts, such as ["one", "two"]')
-    return tuple(value)
+def list_of(kind: str, example: str) -> Reader[tuple[str, ...]]:
+    """Return a reader of a list of texts, which are of this *kind*."""
+
+    def read(value: Any, where: str, folder: Path) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+            raise UsageError(f"{where} must be a list of {kind}, such as {example}")
+        return tuple(value)
+
+    return read
 
 
-def flag(value: Any, where: str) -> bool:
+texts = list_of("texts", '["one", "two"]')
+
+
+def flag(value: Any, where: str, folder: Path) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"{where} must be true or false")
     return value
 
 
-def seconds(value: Any, where: str) -> float:
+def seconds(value: Any, where: str, folder: Path) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise UsageError(f'{where} must be a duration such as "10min"')
     return parse_duration(str(value), where)
 
 
-def choice(*allowed: str) -> Reader:
+def choice(*allowed: str) -> Reader[Any]:
     """Return a reader of one of the texts *allowed*."""
 
-    def read(value: Any, where: str) -> str:
+    def read(value: Any, where: str, folder: Path) -> str:
         if value not in allowed:
             words = " or ".join(f'"{one}"' for one in allowed)
             raise UsageError(f"{where} must be {words}")
         return str(value)
 
     return read
+
+
+def path(value: Any, where: str, folder: Path) -> Path:
+    return absolute_path(text(value, where, folder), folder, where)
+
+
+def absolute_path(named: str, folder: Path, where: str) -> Path:
+    """Return `local_path`. Raises UsageError for a URL too: repositories elsewhere come with
+    remotes."""
+    scheme, separator, _ = named.partition("://")
+    if separator and scheme.replace("+", "").isalnum():
+        raise UsageError(
+            f'{where} is a URL, which this version does not support: "{named}"',
+            hint="Name a folder.",
+        )
+    return local_path(named, folder, where)
+
+
+def local_path(named: str, folder: Path, where: str) -> Path:
+    """Return the path that *named* means in *folder*; ~ is the user's home. Raises UsageError."""
+    if "\0" in named:
+        raise UsageError(f"{where} is no path: it holds a NUL character")
+    try:
+        return Path(os.path.normpath(folder / Path(named).expanduser()))
+    except RuntimeError as error:
+        raise UsageError(f'{where} names an unknown user: "{named}"') from error

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgsnap.cli.config.file import ConfigFile
+from pgsnap.cli.keys import KEYS, ConfigFile
 from pgsnap.errors import UsageError
-
-ENGINE_VARIABLE = "SNAP_CONTAINER_ENGINE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +42,15 @@ def find_place(
     is_from_file = container is None and service is None
     if is_from_file:
         container, service = config.container, config.compose
-        named = f'"container" and "compose" in {config.path}'
-        folder = config.path.parent
+        named = f'"container" and "compose" in {config.config_path}'
+        folder = config.config_path.parent if config.config_path is not None else folder
     if container is not None and service is not None:
         raise UsageError(f"{named} exclude each other", hint="Keep the one that is meant.")
     if container is None and service is None:
         return None
-    engine = environ.get(ENGINE_VARIABLE) or config.engine
+    engine = environ.get(KEYS["engine"].variable) or config.engine
     if engine not in (None, "docker", "podman"):
-        raise UsageError(f'{ENGINE_VARIABLE} must be "docker" or "podman"')
+        raise UsageError(f'{KEYS["engine"].variable} must be "docker" or "podman"')
     return Place(
         container=container,
         service=service,

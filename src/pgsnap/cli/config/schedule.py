@@ -1,4 +1,4 @@
-"""The table [schedule] of snap.toml."""
+"""The table [schedule] of snap.toml, and the options of `snap schedule` that go before it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgsnap.cli.config.keys import Reader, choice, flag, read_keys, text, texts
+from pgsnap.cli.config.keys import Option, choice, flag, key, keys_of, read_keys, text, texts
 
 if TYPE_CHECKING:
     from pgsnap.schedulers.jobs import OnOverlap
@@ -15,26 +15,75 @@ if TYPE_CHECKING:
 JOBS = ("commit", "gc", "verify", "drill", "check")
 
 
+def _time(value: Any, where: str, folder: Path) -> str:
+    # Only here: a file without a schedule does not pay for it.
+    from pgsnap.schedulers.cron import parse_cron
+
+    return parse_cron(text(value, where, folder), where).text
+
+
+def _job(name: str, shown: str = "") -> str | None:
+    """Declare the time of the job *name*."""
+    words = f"When to run `snap {name}`, in cron's syntax."
+    option = Option(f"--{name}", "CRON", words)
+    return key(None, _time, shown, meaning="when that verb runs", option=option)
+
+
+def _words(shown: str = "") -> tuple[str, ...] | None:
+    """Declare words of a verb's own command line."""
+    return key(
+        None,
+        texts,
+        shown,
+        meaning='words of its command line, as in `["--sample", "10%"]`. Without any `verify` '
+        "runs with `--data`, and a commit's message is `scheduled`",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ScheduleTable:
-    """What [schedule] says; None where it says nothing. Times are in cron's syntax, and valid.
+    """What [schedule] says; None where it says nothing. Times are in cron's syntax, and valid."""
 
-    The *…_options* are words of the verb's own command line.
-    """
-
-    commit: str | None = None
-    gc: str | None = None
-    verify: str | None = None
-    drill: str | None = None
-    check: str | None = None
-    commit_options: tuple[str, ...] | None = None
-    gc_options: tuple[str, ...] | None = None
-    verify_options: tuple[str, ...] | None = None
-    drill_options: tuple[str, ...] | None = None
-    check_options: tuple[str, ...] | None = None
-    all_databases: bool = False
-    on_overlap: OnOverlap = "skip"
-    scheduler: str | None = None
+    commit: str | None = _job("commit", '"0 2 * * *"')
+    gc: str | None = _job("gc")
+    verify: str | None = _job("verify", '"0 4 1 * *"')
+    drill: str | None = _job("drill")
+    check: str | None = _job("check")
+    commit_options: tuple[str, ...] | None = _words()
+    gc_options: tuple[str, ...] | None = _words()
+    verify_options: tuple[str, ...] | None = _words('["--sample", "10%"]')
+    drill_options: tuple[str, ...] | None = _words()
+    check_options: tuple[str, ...] | None = _words()
+    all_databases: bool = key(
+        False,
+        flag,
+        "false",
+        meaning="commit every database of the server, each under its own name; one that fails "
+        "does not stop the others; half-dropped ones are left out with a warning",
+        option=Option("--all-databases", "", "Commit every database of the server, one by one."),
+    )
+    on_overlap: OnOverlap = key(
+        "skip",
+        choice("wait", "skip"),
+        '"skip"',
+        meaning='what a run does while the one before it goes on: `"skip"` (the default) or '
+        '`"wait"`',
+        option=Option(
+            "--on-overlap",
+            "wait|skip",
+            "What a run does while the one before it goes on. [default: skip]",
+        ),
+    )
+    scheduler: str | None = key(
+        None,
+        choice("systemd", "cron"),
+        meaning='`"systemd"` or `"cron"`; by default systemd\'s timers where systemd runs',
+        option=Option(
+            "--with",
+            "systemd|cron",
+            "What starts the runs. [default: systemd where it runs, else cron]",
+        ),
+    )
 
     def times(self) -> dict[str, str]:
         """Return when each job runs that has a time."""
@@ -45,24 +94,9 @@ class ScheduleTable:
         return found
 
 
+SCHEDULE_KEYS = keys_of(ScheduleTable)
+
+
 def read_schedule(value: Any, where: str, folder: Path) -> ScheduleTable:
     """Return the table *value*; *where* names it in errors. Raises UsageError."""
-    return ScheduleTable(**read_keys(value, where, _READERS, "schedule"))
-
-
-def _time(value: Any, where: str) -> str:
-    # Only here: a file without a schedule does not pay for it.
-    from pgsnap.schedulers.cron import parse_cron
-
-    return parse_cron(text(value, where), where).text
-
-
-_READERS: dict[str, Reader] = {
-    **dict.fromkeys(JOBS, _time),
-    **{f"{job}_options": texts for job in JOBS},
-    "all_databases": flag,
-    "on_overlap": choice("wait", "skip"),
-    "scheduler": choice("systemd", "cron"),
-}
-
-SCHEDULE_KEYS: tuple[str, ...] = tuple(_READERS)
+    return ScheduleTable(**read_keys(value, where, folder, SCHEDULE_KEYS, "schedule"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgsnap.cli.config.keys import Reader, read_keys, seconds, text
+from pgsnap.cli.config.keys import Key, read_keys, seconds, text
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,15 @@ HOOKS = (
     *("before_commit", "after_commit", "before_restore", "after_restore"),
     *("before_gc", "after_gc"),
 )
-_PLAIN_KEYS = ("stop", "start", "running", "health", "compose", "container", "unit")
+HOOK_KEYS: dict[str, Key] = dict.fromkeys(HOOKS, Key(text)) | {
+    "after_restore": Key(text, '"php artisan cache:clear"')
+}
+SERVICE_KEYS: dict[str, Key] = {
+    **dict.fromkeys(
+        ("stop", "start", "running", "health", "compose", "container", "unit"), Key(text)
+    ),
+    "timeout": Key(seconds),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ def read_services(value: Any, where: str, folder: Path) -> ServicesTable:
     health_seconds: dict[str, float] = {}
     for name, keys in value.items():
         known = read_keys(
-            keys, f"[services.{name}] in {where.rpartition(' in ')[2]}", _READERS, name
+            keys, f"[services.{name}] in {where.rpartition(' in ')[2]}", folder, SERVICE_KEYS, name
         )
         timeout = known.pop("timeout", None)
         if timeout is not None:
@@ -89,9 +97,6 @@ def _check(name: str, keys: dict[str, str], where: str) -> None:
         )
 
 
-_READERS: dict[str, Reader] = {**dict.fromkeys(_PLAIN_KEYS, text), "timeout": seconds}
-
-
 def read_hooks(value: Any, where: str, folder: Path) -> dict[str, str]:
     """Return the commands of [hooks] by their names. Raises UsageError."""
-    return read_keys(value, where, dict.fromkeys(HOOKS, text), "hooks")
+    return read_keys(value, where, folder, HOOK_KEYS, "hooks")

@@ -18,7 +18,8 @@ def hooks(invocation: Invocation, command: str, **facts: Any) -> Iterator[None]:
     fails is warned of: what was done is done.
     """
     settings = invocation.settings
-    before, after = (settings.hooks.get(f"{when}_{command}") for when in ("before", "after"))
+    lines = settings.hooks or {}
+    before, after = (lines.get(f"{when}_{command}") for when in ("before", "after"))
     folder = str(settings.folder)
     told = {"command": command, "repository": str(settings.repository), **facts}
     if before is not None:

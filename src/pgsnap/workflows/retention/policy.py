@@ -66,14 +66,7 @@ class Policy:
         return sum(count for _, count in self.counts())
 
     def counts(self) -> tuple[tuple[str, int], ...]:
-        return (
-            ("last", self.last),
-            ("hourly", self.hourly),
-            ("daily", self.daily),
-            ("weekly", self.weekly),
-            ("monthly", self.monthly),
-            ("yearly", self.yearly),
-        )
+        return tuple((name, getattr(self, name)) for name in ("last", *_PERIODS))
 
     def words(self) -> str:
         """Return the policy as people read it: ``last 7, within 30d, tag pre-*``."""

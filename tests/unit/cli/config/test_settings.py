@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import os
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from pgsnap.cli.config.file import KEYS, find_config, load_config
-from pgsnap.cli.config.retention import RETENTION_KEYS
+from pgsnap.cli.config.file import find_config, load_config
+from pgsnap.cli.config.retention import RETENTION_KEYS, RULES, RetentionTable
 from pgsnap.cli.config.settings import GlobalOptions, Settings, load_settings
 from pgsnap.cli.config.template import config_template
+from pgsnap.cli.keys import KEYS, ConfigFile
 from pgsnap.errors import UsageError
+from pgsnap.workflows.retention.policy import RETIRE_AFTER, Policy
 
 
 def settings(
@@ -93,13 +96,16 @@ def test_a_table_of_a_later_version_is_told_as_such(tmp_path: Path, table: str) 
         'engine = "lxc"',
         'repository = "s3://bucket/x"',
         'repository = "~nobody-of-this-name/x"',
+        'alerts.webhook_file = "~nobody-of-this-name/x"',
+        'alerts.ping_url_file = "~nobody-of-this-name/x"',
+        'alerts.metrics_file = "a\\u0000b"',
     ],
 )
 def test_a_wrong_value_names_file_and_key(tmp_path: Path, toml: str) -> None:
     with pytest.raises(UsageError) as caught:
         settings(tmp_path, toml + "\n")
     assert str(tmp_path / "snap.toml") in caught.value.message
-    assert toml.split(" ")[0] in caught.value.message
+    assert toml.split(" ")[0].rpartition(".")[2] in caught.value.message
 
 
 def test_broken_toml_names_the_file_and_the_line(tmp_path: Path) -> None:
@@ -163,6 +169,21 @@ def test_the_template_loads_as_it_is_and_with_every_line_uncommented(tmp_path: P
     found = tomllib.loads(path.read_text())
     assert found.keys() == set(KEYS)
     assert found["retention"].keys() == set(RETENTION_KEYS)
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if not KEYS[key].default])
+def test_the_template_shows_the_default_of_a_key(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "snap.toml"
+    path.write_text(f"{key} = {KEYS[key].shown}\n")
+    assert getattr(load_config(path), key) == getattr(ConfigFile(), key)
+
+
+def test_the_rules_of_the_table_are_those_of_a_policy() -> None:
+    assert {field.name for field in fields(Policy)} == {*RULES, "retire_after"}
+    options = {key.option.name for key in RETENTION_KEYS.values() if key.option is not None}
+    assert options == {*(f"--keep-{rule.removesuffix('s')}" for rule in RULES), "--grace"}
+    table = RetentionTable(last=0, within=RETIRE_AFTER, tags=())
+    assert table.rules() == {"last": 0, "within": RETIRE_AFTER}
 
 
 def test_the_folder_of_programs_is_that_of_the_environment_before_that_of_the_file(
