@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from pathlib import Path
@@ -70,4 +71,6 @@ def compare(scene: str, values: dict[str, Any]) -> None:
     text = "\n".join(lines)
     if os.environ.get(WRITE):
         path.write_text(text)
-    assert text.splitlines() == path.read_text().splitlines()
+    stored = path.read_text()
+    difference = difflib.unified_diff(stored.splitlines(), text.splitlines(), lineterm="")
+    assert text == stored, "\n".join(difference)

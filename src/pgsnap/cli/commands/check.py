@@ -76,12 +76,13 @@ def run(
     except SnapError as error:
         if not nagios:
             raise
-        invocation.emit({"error": error.message}, [f"SNAP UNKNOWN - {error.message}"])
+        line = f"SNAP UNKNOWN - {error.message}"
+        invocation.emit({"error": error.message}, [line], has_notices=False)
         raise typer.Exit(3) from None
     if not no_notify:
         _notify(invocation, report)
     code = check_view.exit_code(report, nagios=nagios)
-    fields = check_view.check_fields(report, code, invocation.notices)
+    fields = check_view.check_fields(report, code)
     if not nagios and not invocation.json:
         for line in check_view.news(report):
             invocation.tell(line)

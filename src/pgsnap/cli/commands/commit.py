@@ -128,10 +128,9 @@ def run(
             "recorded": report.recorded,
             "unchanged": report.unchanged,
             "globals_changed": report.globals_changed,
-            "tags_refused": list(report.tags_refused),
+            "tags_refused": report.tags_refused,
             "system_identifier": report.snapshot.origin.system_identifier,
             "another_server": report.other.origin.system_identifier if report.other else None,
-            "notices": invocation.notices,
         }
         invocation.emit(fields, _lines(report))
 

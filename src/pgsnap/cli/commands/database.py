@@ -107,9 +107,9 @@ def _fields(entry: DatabaseEntry) -> dict[str, Any]:
         "system_identifier": entry.chain.server or None,
         "host": entry.snapshot.origin.host,
         "snapshots": entry.count,
-        "newest": entry.newest.hex(),
-        "snapshot_time": render.json_time(entry.snapshot.time),
-        "retired": render.json_time(entry.retired) if entry.retired is not None else None,
+        "newest": entry.newest,
+        "snapshot_time": entry.snapshot.time,
+        "retired": entry.retired,
         "renamed_to": entry.renamed_to,
     }
 
@@ -124,7 +124,6 @@ def _adopt(invocation: Invocation, name: str) -> None:
         "database": chain.label,
         "system_identifier": here,
         "adopted": chain.server,
-        "notices": invocation.notices,
     }
     there = render.plain(f"{chain.label}@{chain.server}")
     invocation.emit(fields, [f"{there} goes on as the database of this server ({here})"])
@@ -135,7 +134,7 @@ def _retire(invocation: Invocation, name: str) -> None:
 
     with open_repository(invocation) as repo:
         label, server = retire(repo, name)
-    fields = {"database": label, "system_identifier": server, "notices": invocation.notices}
+    fields = {"database": label, "system_identifier": server}
     line = f"no new snapshots of {render.plain(name)} are waited for; the next commit of it is one"
     invocation.emit(fields, [line])
 
@@ -150,6 +149,6 @@ def _rename(invocation: Invocation, old: str, new: str) -> None:
             f'warning: snap.toml says database = "{old}": commits go on under that name until it'
             f' says database = "{new}"'
         )
-    fields = {"database": old, "renamed_to": new, "notices": invocation.notices}
+    fields = {"database": old, "renamed_to": new}
     shown = f"{render.plain(old)} goes on as {render.plain(new)}"
     invocation.emit(fields, [f"{shown}; what was recorded until now stays {render.plain(old)}'s"])

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pgsnap.cli.text import render
 from pgsnap.cli.wiring.invocation import Invocation
 
 EXAMPLES = """
@@ -46,13 +47,5 @@ def run(
             invocation.terminal.flush()
 
     report = tour.run(found, say=say, scale=scale, show_output=not silent)
-    fields = {
-        "server_version": report.server_version,
-        "dump_bytes": report.dump_bytes,
-        "sha256_before": report.digest_before,
-        "sha256_after": report.digest_after,
-        "repository_bytes": report.repository_bytes,
-        "seconds": round(report.seconds, 3),
-        "notices": invocation.notices,
-    }
-    invocation.emit(fields, [])
+    names = {"digest_before": "sha256_before", "digest_after": "sha256_after"}
+    invocation.emit(render.fields_of(report, **names), [])

@@ -138,8 +138,7 @@ def _show(
         report = diff(repo, before, after, progress=progress)
     warn_of_dump(invocation, after)
     lines = diff_view.diff_lines(report, name, colour=invocation.terminal.colour)
-    fields = diff_view.diff_fields(report, name)
-    invocation.emit({**fields, "notices": invocation.notices}, lines)
+    invocation.emit(diff_view.diff_fields(report, name), lines)
     return report.contents_differ
 
 
@@ -159,7 +158,6 @@ def _show_schema(
         "before": diff_view.side_fields(first, ""),
         "after": diff_view.side_fields(second, name),
         "definitions": [diff_view.definition_fields(change, texts=True) for change in changes],
-        "notices": invocation.notices,
     }
     invocation.emit(fields, diff_view.schema_lines(changes, colour=invocation.terminal.colour))
     return bool(changes)
@@ -186,9 +184,8 @@ def _show_rows(
         warn_of_dump(invocation, after)
         total = rows_view.total(compared)
         if invocation.json:
-            head = render.json_text(
-                {**rows_view.row_fields(compared, name), "notices": invocation.notices}
-            )
+            fields = {**rows_view.row_fields(compared, name), "notices": invocation.notices}
+            head = render.json_text(render.as_json(fields))
             terminal.write(head[: head.rindex("\n}")] + ',\n  "rows": [')
             comma = ""
             for change in compared.changes(limit):

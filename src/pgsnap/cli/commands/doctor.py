@@ -62,10 +62,7 @@ def _examine(invocation: Invocation) -> None:
     red = [step for step in steps if step.health is Health.RED]
     fields = {
         "healthy": not red,
-        "steps": [
-            {"name": s.name, "health": str(s.health), "text": s.text, "next": s.next} for s in steps
-        ],
-        "notices": invocation.notices,
+        "steps": steps,
     }
     marks = {Health.OK: "ok", Health.WARNING: "!!", Health.RED: "RED"}
     shown = [(marks[step.health], step.name, render.plain(step.text)) for step in steps]
@@ -220,10 +217,7 @@ def _start_services(invocation: Invocation) -> None:
         known = ()
     done = start_leftovers(state_folder(os.environ), known)
     started = [one for _, results in done for one in results]
-    fields = {
-        "services": service_fields(started),
-        "notices": invocation.notices,
-    }
+    fields = {"services": service_fields(started)}
     lines = [f"started {render.plain(one.name)}" for one in started if one.is_started]
     invocation.emit(fields, lines if started else ["no service was left stopped"])
     ill = [one for one in started if not one.is_well]

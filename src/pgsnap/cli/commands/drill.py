@@ -12,6 +12,7 @@ import typer
 from pgsnap.cli.commands.options import AllowNewerClient
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.text import render
+from pgsnap.cli.text.redact import redact
 from pgsnap.cli.wiring.connect import open_repository, resolve, server_of
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import DrillFailed, UsageError
@@ -95,11 +96,14 @@ def run(
         snapshot = resolve(invocation, repo, revision)
         with invocation.progress() as progress:
             found = drill(repo, snapshot, server, options, throw_away=make, progress=progress)
-    fields = drill_fields(found)
-    fields["notices"] += invocation.notices
+    fields = {
+        **render.as_json(drill_fields(found)),
+        "notices": [*map(redact, found.notices), *invocation.notices],
+    }
     _write(target, render.json_text(fields) + "\n")
     colour = invocation.terminal.colour
-    invocation.emit(fields, drill_lines(found, verbose=invocation.verbose, colour=colour))
+    lines = drill_lines(found, verbose=invocation.verbose, colour=colour)
+    invocation.emit(fields, lines, has_notices=False)
     invocation.tell(f'report: "{target}"')
     if found.failed:
         first = found.failed[0]

@@ -73,15 +73,11 @@ def run(
                 with_extension_sequences=with_extension_sequences,
                 progress=progress,
             )
+    names = {"snapshot_id": "id", "snapshot": "", "path": "file", "plain_bytes": "bytes"}
     fields = {
-        "id": report.snapshot_id.hex(),
+        **render.fields_of(report, **names),
         "database": report.snapshot.database,
-        "time": render.json_time(report.snapshot.time),
-        "file": str(report.path),
-        "bytes": report.plain_bytes,
-        "file_bytes": report.file_bytes,
-        "seconds": round(report.seconds, 3),
-        "notices": invocation.notices,
+        "time": report.snapshot.time,
     }
     line = "  ".join(
         (

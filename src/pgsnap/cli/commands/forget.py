@@ -59,4 +59,4 @@ def run(
     names = " or ".join(f"snap unforget {render.short_id(one.snapshot_id)}" for one in done[:2])
     invocation.tell(f"{until_words(done[0].since, grace)}: {names}")
     fields = [forgotten_fields(one, grace) for one in done]
-    invocation.emit({"forgotten": fields, "notices": invocation.notices}, lines)
+    invocation.emit({"forgotten": fields}, lines)

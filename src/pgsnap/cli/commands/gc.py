@@ -85,7 +85,7 @@ def run(
         lines = gc_view.gc_lines(report, colour=invocation.terminal.colour)
         if hint := gc_view.hint(report):
             invocation.tell(hint)
-        invocation.emit(gc_view.gc_fields(report, policy, period, invocation.notices), lines)
+        invocation.emit(gc_view.gc_fields(report, policy, period), lines)
         if report.full is not None:
             raise StoreFull(
                 "the disk is full, so gc could not do all of it",

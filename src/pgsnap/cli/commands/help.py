@@ -31,7 +31,7 @@ def run(
         invocation.emit(fields, render.columns(rows, right=frozenset({0})))
         return
     text = _help_text(ctx, topic)
-    invocation.emit({"command": topic, "help": text}, [text])
+    invocation.emit({"command": topic, "help": text}, [text], has_notices=False)
 
 
 def _help_text(ctx: click.Context, topic: str | None) -> str:

@@ -90,10 +90,10 @@ def run(
     except BaseException:
         # What was recorded before the failure stays: say what.
         if done:
-            invocation.emit(_fields(invocation, database, done, ()), _lines(done, ()))
+            invocation.emit(_fields(database, done, ()), _lines(done, ()))
         raise
     _advise_on_tags(invocation, done, tag or [])
-    invocation.emit(_fields(invocation, database, done, plan.undated), _lines(done, plan.undated))
+    invocation.emit(_fields(database, done, plan.undated), _lines(done, plan.undated))
     bad: list[SnapError] = [item.error for item in done if item.error is not None]
     bad += [item.error for item in plan.undated]
     if bad:
@@ -126,7 +126,6 @@ def _outcome(item: ImportedFile) -> str:
 
 
 def _fields(
-    invocation: Invocation,
     database: str,
     done: list[ImportedFile],
     undated: Sequence[UndatedFile],
@@ -136,10 +135,10 @@ def _fields(
         "database": database,
         "files": [
             {
-                "file": str(item.file.path),
-                "time": render.json_time(item.file.time),
+                "file": item.file.path,
+                "time": item.file.time,
                 "outcome": _outcome(item).replace(" ", "-"),
-                "id": item.snapshot_id.hex() if item.snapshot_id else None,
+                "id": item.snapshot_id,
                 "bytes": item.report.snapshot.plain_bytes if item.report else None,
                 "new_bytes": item.report.stored_bytes if item.report else None,
                 "error": item.error.message if item.error else None,
@@ -148,7 +147,7 @@ def _fields(
         ]
         + [
             {
-                "file": str(item.path),
+                "file": item.path,
                 "time": None,
                 "outcome": "unusable",
                 "id": None,
@@ -161,7 +160,6 @@ def _fields(
         "imported": len(new),
         "bytes": sum(report.snapshot.plain_bytes for report in new),
         "new_bytes": sum(report.stored_bytes for report in new),
-        "notices": invocation.notices,
     }
 
 

@@ -61,12 +61,11 @@ def run(
     if not invocation.quiet:
         lines.append('next: snap commit -m "first snapshot"')
     fields = {
-        "repository": str(place),
+        "repository": place,
         "repository_id": repository_id,
-        "config": str(config),
+        "config": config,
         "config_created": created,
         "compose": compose,
-        "notices": invocation.notices,
     }
     invocation.emit(fields, lines)
 

@@ -40,12 +40,6 @@ def run(ctx: typer.Context) -> None:
         render.plural(report.snapshots, "snapshot"),
         render.seconds(report.seconds),
     )
-    fields = {
-        "packs": report.packs,
-        "chunks": report.chunks,
-        "snapshots": report.snapshots,
-        "left_out": [{"name": name, "problem": why} for name, why in report.left_out],
-        "seconds": round(report.seconds, 3),
-        "notices": invocation.notices,
-    }
+    left_out = [{"name": name, "problem": why} for name, why in report.left_out]
+    fields = {**render.fields_of(report), "left_out": left_out}
     invocation.emit(fields, [*lines, "made the index anew  " + "  ".join(counts)])

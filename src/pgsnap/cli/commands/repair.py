@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pgsnap.cli.commands.options import Yes
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.text import render
-from pgsnap.cli.views.damage import finding_fields, finding_lines, loss_fields, loss_lines, way_out
+from pgsnap.cli.views.damage import finding_lines, loss_fields, loss_lines, way_out
 from pgsnap.cli.wiring.connect import cache_folder, open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import CorruptionError, UnknownRevision, UsageError
-
-if TYPE_CHECKING:
-    from pgsnap.maintenance.repair.repair import RepairReport
 
 EXAMPLES = """
 snap repair
@@ -87,7 +84,7 @@ def run(
         f"{render.plural(len(report.mended), 'object')} mended  {chunks} saved  "
         f"{len(report.lost)} still damaged  {render.seconds(report.seconds)}"
     )
-    invocation.emit(_fields(report, invocation.notices), lines)
+    invocation.emit(render.fields_of(report, warnings=""), lines)
     if report.lost:
         copy = "Mend it from a copy: snap repair --from PATH" if other is None else ""
         hint = way_out(report.lost, has_copy=other is not None) or copy
@@ -120,19 +117,6 @@ def _accept(invocation: Invocation, words: list[str], *, yes: bool) -> None:
         accept(repo, losses, by="snap repair")
     fields = {
         "accepted": [loss_fields(loss) for loss in losses],
-        "notices": invocation.notices,
     }
     done = f"gave up what {render.plural(len(losses), 'snapshot')} lost; gc keeps what is left"
     invocation.emit(fields, [f"{done}. What is not needed of them: snap forget REV"])
-
-
-def _fields(report: RepairReport, notices: list[str]) -> dict[str, Any]:
-    return {
-        "mended": [{"kind": m.kind, "name": m.name, "how": m.how} for m in report.mended],
-        "lost": [finding_fields(finding) for finding in report.lost],
-        "put_aside": list(report.put_aside),
-        "salvaged_chunks": report.salvaged_chunks,
-        "fetched_chunks": report.fetched_chunks,
-        "seconds": round(report.seconds, 3),
-        "notices": notices,
-    }

@@ -37,6 +37,7 @@ snap schedule remove
 
 _ACTIONS = ("install", "show", "remove", "run")
 _SCHEDULERS = ("systemd", "cron")
+_OF_A_RUN = ("started", "finished", "exit_code", "error", "last_success")
 
 
 def _option(name: str) -> Any:
@@ -241,10 +242,9 @@ def _remove(invocation: Invocation, *, dry_run: bool) -> None:
     if not before:
         invocation.tell("nothing was scheduled")
     fields = {
-        "config": str(config),
+        "config": config,
         "removed": [job.job for job in before],
         "dry_run": dry_run,
-        "notices": invocation.notices,
     }
     invocation.emit(fields, lines)
 
@@ -278,12 +278,8 @@ def _show(invocation: Invocation) -> None:
                 "scheduler": job.by,
                 "since": job.since,
                 "active": is_active,
-                "started": last.started if last is not None else None,
-                "finished": last.finished if last is not None else None,
-                "exit_code": last.exit_code if last is not None else None,
-                "error": last.error if last is not None else None,
-                "last_success": last.last_success if last is not None else None,
-                "log": str(state.log_path(job.job)) if job.by == "cron" else None,
+                **{name: getattr(last, name, None) for name in _OF_A_RUN},
+                "log": state.log_path(job.job) if job.by == "cron" else None,
             }
         )
     invocation.emit(fields, render.columns(rows))
@@ -293,14 +289,12 @@ def _emit(
     invocation: Invocation, state: State, schedule: Schedule, by: str, lines: list[str]
 ) -> None:
     fields = {
-        "config": str(schedule.config),
+        "config": schedule.config,
         "scheduler": by,
         "jobs": [
-            {"job": job.name, "when": job.when.text, "command": list(job.argv)}
-            for job in schedule.jobs
+            {"job": job.name, "when": job.when.text, "command": job.argv} for job in schedule.jobs
         ],
-        "environment": str(state.environment_path),
+        "environment": state.environment_path,
         "written": lines,
-        "notices": invocation.notices,
     }
     invocation.emit(fields, lines)

@@ -30,4 +30,4 @@ def run(ctx: typer.Context, revision: Revision) -> None:
         report = show(repo, snapshot_id)
     terminal = invocation.terminal
     lines = show_lines(report, now=invocation.now, colour=terminal.colour)
-    invocation.emit({**show_fields(report), "notices": invocation.notices}, lines)
+    invocation.emit(show_fields(report), lines)

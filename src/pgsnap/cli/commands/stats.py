@@ -48,10 +48,10 @@ def run(
     bars = stats_view.Bars(invocation.terminal.can_show(stats_view.BLOCKS))
     if by_table:
         stats_view.tell_missing(invocation, tables.missing)
-        fields = stats_view.table_fields(tables, chosen, invocation.notices)
+        fields = stats_view.table_fields(tables, chosen)
         invocation.emit(fields, stats_view.table_lines(tables, bars, every=every))
         return
     stats_view.tell_missing(invocation, report.missing)
     rows = [row for row in report.snapshots if chosen in (None, row.snapshot_id)]
     lines = stats_view.stats_lines(report, rows, bars, now=invocation.now, every=every)
-    invocation.emit(stats_view.stats_fields(report, rows, invocation.notices), lines)
+    invocation.emit(stats_view.stats_fields(report, rows), lines)

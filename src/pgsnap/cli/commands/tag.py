@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -10,7 +10,6 @@ from pgsnap.cli.text import render
 from pgsnap.cli.wiring.connect import label_of, open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
-from pgsnap.model import Tag
 
 EXAMPLES = """
 snap tag
@@ -69,7 +68,7 @@ def _list(invocation: Invocation) -> None:
     ]
     if not tags and not invocation.json:
         invocation.tell("no tags yet: set one with `snap tag NAME`")
-    invocation.emit([_fields(tag) for tag in tags], render.columns(rows))
+    invocation.emit(tags, render.columns(rows))
 
 
 def _set(invocation: Invocation, name: str, revision: str, *, force: bool) -> None:
@@ -82,8 +81,8 @@ def _set(invocation: Invocation, name: str, revision: str, *, force: bool) -> No
     words = f"{render.plain(tag.name)} -> {render.short_id(tag.snapshot)}"
     if before is not None and before.snapshot != tag.snapshot:
         words += f" (was {render.short_id(before.snapshot)})"
-    previous = before.snapshot.hex() if before is not None else None
-    fields = {**_fields(tag), "previous": previous, "notices": invocation.notices}
+    previous = before.snapshot if before is not None else None
+    fields = {**render.fields_of(tag), "previous": previous}
     invocation.emit(fields, [words])
 
 
@@ -99,17 +98,7 @@ def _delete(invocation: Invocation, name: str) -> None:
         "name": done.name,
         "database": done.database,
         "snapshot": None,
-        "time": render.json_time(tag.time) if tag is not None else None,
-        "previous": tag.snapshot.hex() if tag is not None else None,
-        "notices": invocation.notices,
+        "time": tag.time if tag is not None else None,
+        "previous": tag.snapshot if tag is not None else None,
     }
     invocation.emit(fields, [line])
-
-
-def _fields(tag: Tag) -> dict[str, Any]:
-    return {
-        "name": tag.name,
-        "database": tag.database,
-        "snapshot": tag.snapshot.hex(),
-        "time": render.json_time(tag.time),
-    }

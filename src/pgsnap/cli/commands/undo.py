@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.commands.options import AllowNewerClient, IKnow, NoSafetySnapshot, Stop, Yes
+from pgsnap.cli.text import render
 from pgsnap.cli.wiring.connect import label_of, open_repository, server_of
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
@@ -105,13 +106,13 @@ def _undo(
                 aside=services.aside,
                 progress=progress,
             )
-    fields = {**undo_fields(report, invocation.notices), "services": services.fields()}
+    fields = {**undo_fields(report), "services": services.fields()}
     invocation.emit(fields, undo_lines(report))
     services.outcome.check()
 
 
 def _discard(invocation: Invocation, *, yes: bool, i_know: bool) -> None:
-    from pgsnap.cli.views.restore import discard_fields, discard_lines, discard_plan_lines
+    from pgsnap.cli.views.restore import discard_lines, discard_plan_lines
     from pgsnap.workflows.undo.undo import discard, plan_discard
 
     server = server_of(invocation.settings)
@@ -130,4 +131,6 @@ def _discard(invocation: Invocation, *, yes: bool, i_know: bool) -> None:
         with invocation.progress() as progress:
             # By its name: another restore may have put a newer one before it meanwhile.
             report = discard(repo, server, label, name=plan.kept.name, progress=progress)
-    invocation.emit(discard_fields(report, invocation.notices), discard_lines(report))
+    invocation.emit(
+        render.fields_of(report, name="discarded", size_bytes="bytes"), discard_lines(report)
+    )

@@ -48,7 +48,7 @@ def run(
         snapshot = unforget(repo, snapshot_id)
         tags = tuple(repo.tags.by_snapshot(snapshot.database).get(snapshot_id, ()))
     invocation.emit(
-        {**snapshot_fields(snapshot_id, snapshot, tags), "notices": invocation.notices},
+        snapshot_fields(snapshot_id, snapshot, tags),
         [f"brought back {summary_line(snapshot_id, snapshot)}"],
     )
 

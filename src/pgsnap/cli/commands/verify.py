@@ -10,7 +10,7 @@ import typer
 from pgsnap.cli.text import render
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.cli.text.sample_size import parse_sample
-from pgsnap.cli.views.damage import finding_fields, finding_lines, way_out
+from pgsnap.cli.views.damage import finding_lines, way_out
 from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import CorruptionError
@@ -82,7 +82,7 @@ def run(
     colour = invocation.terminal.colour
     lines = [line for found in report.findings for line in finding_lines(found, colour=colour)]
     lines += [_summary(report), *_coverage(report, invocation.now)]
-    invocation.emit(_fields(report, invocation.notices), lines)
+    invocation.emit(_fields(report), lines)
     if report.findings:
         commands = list(dict.fromkeys(finding.next for finding in report.findings))
         give_up = way_out(report.findings, has_copy=True)
@@ -135,23 +135,10 @@ def _coverage(report: VerifyReport, now: datetime) -> list[str]:
     return lines
 
 
-def _fields(report: VerifyReport, notices: list[str]) -> dict[str, Any]:
-    oldest = report.state.oldest
+def _fields(report: VerifyReport) -> dict[str, Any]:
     return {
-        "data": report.data,
-        "snapshots": [snapshot.hex() for snapshot in report.snapshots],
-        "sections": report.sections,
-        "packs": report.packs,
-        "pack_bytes": report.pack_bytes,
-        "packs_read": report.packs_read,
-        "bytes_read": report.bytes_read,
-        "complete": report.is_complete,
-        "everything_read": report.everything_read,
+        **render.fields_of(report, is_complete="complete", state="", notices=""),
         "packs_never_read": report.state.never,
         "bytes_never_read": report.state.never_bytes,
-        "oldest_read": render.json_time(oldest) if oldest is not None else None,
-        "chunks": report.chunks,
-        "findings": [finding_fields(finding) for finding in report.findings],
-        "seconds": round(report.seconds, 3),
-        "notices": notices,
+        "oldest_read": report.state.oldest,
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pgsnap.words import number as number
@@ -148,6 +150,32 @@ def style(text: str, name: str, on: bool) -> str:
 def json_time(moment: datetime) -> str:
     """Return *moment* as ISO 8601 in UTC, with Z; fractions only where there are any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def as_json(value: Any) -> Any:
+    """Return *value* as --json prints it: times in UTC, ids and digests in hexadecimal, seconds
+    and ratios to the thousandth, a dataclass as an object of its fields."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, datetime):
+        return json_time(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {name: as_json(inner) for name, inner in value.items()}
+    return fields_of(value) if is_dataclass(value) else [as_json(one) for one in value]
+
+
+def fields_of(report: Any, **names: str) -> dict[str, Any]:
+    """Return the fields of a dataclass as --json prints them: by their own names, or by those that
+    *names* gives them; "" leaves one out."""
+    shown = {field.name: names.pop(field.name, field.name) for field in fields(report)}
+    assert not names, names
+    return {shown[name]: as_json(getattr(report, name)) for name in shown if shown[name]}
 
 
 def json_text(value: Any) -> str:

@@ -72,31 +72,28 @@ def _figures(report: CheckReport) -> str:
     return " ".join(words)
 
 
-def check_fields(report: CheckReport, code: int, notices: list[str]) -> dict[str, Any]:
+def check_fields(report: CheckReport, code: int) -> dict[str, Any]:
     """Return what --json tells."""
     waits = report.lock_waits
     return {
         "status": _WORDS[report.level],
         "exit_code": code,
         "line": line(report),
-        "time": render.json_time(report.now),
+        "time": report.now,
         "findings": [
             {"level": _WORDS[f.level], "what": f.what, "database": f.database, "text": f.text}
             for f in report.findings
         ],
         "databases": [
             {
-                "database": state.database,
+                **render.fields_of(
+                    state, time="snapshot_time", server="system_identifier", name=""
+                ),
                 "system_identifier": state.server or None,
-                "newest": state.newest.hex() if state.newest is not None else None,
-                "snapshot_time": render.json_time(state.time) if state.time else None,
+                "drill_reason": state.drill_reason or None,
                 "age_seconds": round((report.now - state.time).total_seconds())
                 if state.time
                 else None,
-                "verified": render.json_time(state.verified) if state.verified else None,
-                "drilled": render.json_time(state.drilled) if state.drilled else None,
-                "drill_passed": state.drill_passed,
-                "drill_reason": state.drill_reason or None,
             }
             for state in report.labels
         ],
@@ -104,28 +101,16 @@ def check_fields(report: CheckReport, code: int, notices: list[str]) -> dict[str
             {
                 "database": kept.label,
                 "name": kept.name,
-                "since": render.json_time(kept.since),
+                "since": kept.since,
                 "bytes": kept.size_bytes,
                 "half_dropped": kept.name in report.half_dropped,
             }
             for kept in report.kept
         ],
-        "runs": [
-            {
-                "job": run.job,
-                "started": run.started,
-                "finished": run.finished,
-                "exit_code": run.exit_code,
-                "seconds": run.seconds,
-                "error": run.error,
-                "last_success": run.last_success,
-            }
-            for run in report.runs
-        ],
+        "runs": [render.fields_of(run, pid="") for run in report.runs],
         "lock_waits": waits.sessions if waits is not None else None,
         "longest_lock_wait_seconds": round(waits.longest_seconds, 1) if waits is not None else None,
         "free_bytes": report.free_bytes,
-        "notices": notices,
     }
 
 

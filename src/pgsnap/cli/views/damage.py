@@ -17,17 +17,6 @@ if TYPE_CHECKING:
 _SHOWN = 8
 
 
-def finding_fields(finding: Finding) -> dict[str, Any]:
-    return {
-        "kind": finding.kind,
-        "name": finding.name,
-        "problem": finding.problem,
-        "snapshots": [snapshot.hex() for snapshot in finding.snapshots],
-        "sections": list(finding.sections),
-        "next": finding.next,
-    }
-
-
 def finding_lines(finding: Finding, *, colour: bool) -> list[str]:
     """Return a finding as one line and what it hits, indented."""
     mark = render.style("damaged:", "red", colour)
@@ -79,11 +68,11 @@ def loss_lines(losses: Sequence[Loss], now: datetime) -> list[str]:
 def loss_fields(loss: Loss) -> dict[str, Any]:
     snapshot = loss.snapshot
     return {
-        "id": loss.snapshot_id.hex(),
+        "id": loss.snapshot_id,
         "database": snapshot.database if snapshot is not None else None,
         "time": render.json_time(snapshot.time) if snapshot is not None else None,
         "manifest_gone": loss.is_gone,
-        "sections": list(loss.sections),
+        "sections": loss.sections,
     }
 
 

@@ -48,11 +48,10 @@ def rows_plan_lines(
     return ["This restore, in one transaction:", *render.pairs(facts, "  "), ""]
 
 
-def rows_fields(report: RowsReport, notices: Sequence[str]) -> dict[str, Any]:
+def rows_fields(report: RowsReport) -> dict[str, Any]:
     """Return what --json tells about rows that were restored."""
     return {
-        "snapshot": report.snapshot_id.hex(),
-        "database": report.database,
+        **render.fields_of(report, snapshot_id="snapshot", safety="safety_snapshot", tables=""),
         "tables": [
             {
                 "table": _name(table.table),
@@ -63,11 +62,7 @@ def rows_fields(report: RowsReport, notices: Sequence[str]) -> dict[str, Any]:
             }
             for table in report.tables
         ],
-        "safety_snapshot": report.safety.hex() if report.safety else None,
-        "rows": report.rows,
         "bytes": sum(table.plain_bytes for table in report.tables),
-        "seconds": round(report.seconds, 3),
-        "notices": list(notices),
     }
 
 

@@ -19,10 +19,10 @@ def side_fields(version: Version, name: str) -> dict[str, Any]:
     if version.snapshot is None or version.snapshot_id is None:
         return {"id": None, "database": None, "source": name, "time": None}
     return {
-        "id": version.snapshot_id.hex(),
+        "id": version.snapshot_id,
         "database": version.snapshot.database,
         "source": None,
-        "time": render.json_time(version.snapshot.time),
+        "time": version.snapshot.time,
     }
 
 
@@ -40,36 +40,20 @@ def diff_fields(report: DiffReport, name: str) -> dict[str, Any]:
         },
         "bytes": sum(table.bytes_after - table.bytes_before for table in report.tables),
         "new_bytes": None if snapshot is None else snapshot.stored_bytes,
+        **render.fields_of(
+            report, before="", after="", tables="", definitions="", other="other_sections"
+        ),
         "tables": [_table_fields(table) for table in report.tables],
-        "unchanged_tables": report.unchanged_tables,
         "definitions": [definition_fields(entry, texts=False) for entry in report.definitions],
-        "sequences": [
-            {"name": found.name, "before": found.before, "after": found.after}
-            for found in report.sequences
-        ],
-        "large_objects_changed": report.large_objects_changed,
-        "other_sections": list(report.other),
-        "globals_changed": report.globals_changed,
-        "properties_changed": list(report.properties_changed),
-        "read_bytes": report.read_bytes,
-        "seconds": round(report.seconds, 3),
     }
 
 
 def _table_fields(table: TableDiff) -> dict[str, Any]:
     return {
         "schema": table.table[0],
+        **render.fields_of(table, in_before="", in_after=""),
         "table": table.table[1],
         "state": _state(table),
-        "rows_before": table.rows_before,
-        "rows_after": table.rows_after,
-        "removed": table.removed,
-        "added": table.added,
-        "changed": table.changed,
-        "bytes_before": table.bytes_before,
-        "bytes_after": table.bytes_after,
-        "key": list(table.key),
-        "schema_changed": table.schema_changed,
     }
 
 

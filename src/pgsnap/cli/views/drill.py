@@ -28,25 +28,22 @@ def drill_fields(report: DrillReport) -> dict[str, Any]:
         "snap": __version__,
         "passed": report.passed,
         "dry_run": report.dry_run,
-        "started": render.json_time(report.started.replace(microsecond=0)),
-        "finished": render.json_time(
-            (report.started + timedelta(seconds=report.seconds)).replace(microsecond=0)
-        ),
-        "seconds": round(report.seconds, 3),
+        "started": report.started.replace(microsecond=0),
+        "finished": (report.started + timedelta(seconds=report.seconds)).replace(microsecond=0),
+        "seconds": report.seconds,
         "database": report.snapshot.database,
-        "snapshot": report.snapshot_id.hex(),
-        "snapshot_time": render.json_time(report.snapshot.time),
+        "snapshot": report.snapshot_id,
+        "snapshot_time": report.snapshot.time,
         "place": report.place,
         "host": report.host or None,
         "server_version": report.server_version or None,
-        "recovery_seconds": round(recovery.seconds, 3) if recovery is not None else None,
+        "recovery_seconds": recovery.seconds if recovery is not None else None,
         "recovery_bytes": recovery.plain_bytes if recovery is not None else None,
         "recovery_rows": recovery.rows if recovery is not None else None,
         "recovery_bytes_per_second": rate,
         "checks": [_check_fields(check) for check in report.checks],
         "tables": [_table_fields(table) for table in report.tables],
         "left_out": report.left_out or None,
-        "notices": [redact(notice) for notice in report.notices],
     }
 
 
@@ -55,32 +52,19 @@ def _check_fields(check: Check) -> dict[str, Any]:
     return {
         "name": check.name,
         "title": check.title,
-        "status": str(outcome.status),
+        "status": outcome.status,
         "reason": redact(outcome.reason),
         "details": [redact(line) for line in outcome.details],
         "hint": redact(outcome.hint),
-        "seconds": round(check.seconds, 3),
+        "seconds": check.seconds,
     }
 
 
 def _table_fields(table: TableFinding) -> dict[str, Any]:
-    return {
-        "table": table.table,
-        "rows_snapshot": table.rows_snapshot,
-        "rows_restored": table.rows_restored,
-        "removed": table.removed,
-        "added": table.added,
-        "changed": table.changed,
-        "rows": [
-            {
-                "change": row.change,
-                "key": [{"column": name, "value": value} for name, value in row.key.items()],
-                "columns": list(row.columns),
-                "text": row.text,
-            }
-            for row in table.rows
-        ],
-    }
+    fields = render.fields_of(table)
+    for row, shown in zip(table.rows, fields["rows"], strict=True):
+        shown["key"] = [{"column": name, "value": value} for name, value in row.key.items()]
+    return fields
 
 
 def drill_lines(report: DrillReport, *, verbose: bool, colour: bool) -> list[str]:

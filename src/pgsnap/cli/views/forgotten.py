@@ -19,8 +19,8 @@ def forgotten_fields(one: ForgottenSnapshot, grace: timedelta) -> dict[str, Any]
     """Return what --json tells about a forgotten snapshot."""
     return {
         **snapshot_fields(one.snapshot_id, one.snapshot, one.tags),
-        "since": render.json_time(one.since),
-        "until": render.json_time(until(one.since, grace)),
+        "since": one.since,
+        "until": until(one.since, grace),
     }
 
 

@@ -87,9 +87,7 @@ def unreadable_words(report: GcReport) -> str:
     return f"{packs} left alone: {names}{rest}; see snap verify"
 
 
-def gc_fields(
-    report: GcReport, policy: Policy, grace: timedelta, notices: list[str]
-) -> dict[str, Any]:
+def gc_fields(report: GcReport, policy: Policy, grace: timedelta) -> dict[str, Any]:
     """Return what --json tells about a garbage collection."""
     return {
         "dry_run": report.dry_run,
@@ -97,35 +95,20 @@ def gc_fields(
         "grace_seconds": grace.total_seconds(),
         "kept": [_decision(one) for one in report.decisions if one.keep],
         "dropped": [_decision(one) for one in report.decisions if not one.keep],
-        "expired": [
-            {
-                "id": one.snapshot_id.hex(),
-                "database": one.snapshot.database,
-                "time": render.json_time(one.snapshot.time),
-                "since": render.json_time(one.since),
-            }
-            for one in report.expired
-        ],
-        "waiting": report.waiting,
-        "waiting_until": render.json_time(report.waiting_until) if report.waiting_until else None,
-        "bytes_before": report.bytes_before,
-        "bytes_after": report.bytes_after,
+        **render.fields_of(report, decisions="", unreadable="unreadable_packs", full=""),
+        "expired": [{**_of_snapshot(one), "since": one.since} for one in report.expired],
         "freed_bytes": report.freed_bytes,
-        "packs_deleted": report.packs_deleted,
-        "packs_rewritten": report.packs_rewritten,
-        "chunks_reencoded": report.chunks_reencoded,
-        "unreadable_packs": list(report.unreadable),
         "complete": report.full is None,
-        "seconds": round(report.seconds, 3),
-        "notices": notices,
     }
 
 
 def _decision(one: Decision) -> dict[str, Any]:
     return {
-        "id": one.snapshot_id.hex(),
-        "database": one.snapshot.database,
-        "time": render.json_time(one.snapshot.time),
-        "tags": list(one.tags),
-        "reasons": list(one.reasons),
+        **_of_snapshot(one),
+        "tags": one.tags,
+        "reasons": one.reasons,
     }
+
+
+def _of_snapshot(one: Decision | ExpiredSnapshot) -> dict[str, Any]:
+    return {"id": one.snapshot_id, "database": one.snapshot.database, "time": one.snapshot.time}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -142,23 +141,15 @@ def gone_fields(gone: Gone) -> dict[str, Any]:
     }
 
 
-def restore_fields(report: RestoreReport, notices: Sequence[str]) -> dict[str, Any]:
+def restore_fields(report: RestoreReport) -> dict[str, Any]:
     """Return what --json tells about a restore that was done."""
-    return {
-        "snapshot": report.snapshot_id.hex(),
-        "database": report.database,
-        "kept": report.kept,
-        "kept_half_dropped": report.kept_is_half_dropped,
-        "safety_snapshot": report.safety.hex() if report.safety else None,
-        "rows": report.rows,
-        "bytes": report.plain_bytes,
-        "seconds": {phase: round(spent, 3) for phase, spent in asdict(report.seconds).items()},
-        "unreachable_seconds": round(report.unreachable_seconds, 3),
-        "created_roles": list(report.created_roles),
-        "discarded": list(report.discarded),
-        "warnings": list(report.warnings),
-        "notices": list(notices),
-    }
+    return render.fields_of(
+        report,
+        snapshot_id="snapshot",
+        safety="safety_snapshot",
+        plain_bytes="bytes",
+        kept_is_half_dropped="kept_half_dropped",
+    )
 
 
 def restore_lines(report: RestoreReport) -> list[str]:
@@ -221,17 +212,11 @@ def undo_plan_lines(
     return ["This undo:", *render.pairs(facts, "  "), ""]
 
 
-def undo_fields(report: UndoReport, notices: Sequence[str]) -> dict[str, Any]:
+def undo_fields(report: UndoReport) -> dict[str, Any]:
     """Return what --json tells about an undo that was done."""
-    return {
-        "database": report.database,
-        "kept": report.kept,
-        "kept_half_dropped": report.kept_is_half_dropped,
-        "safety_snapshot": report.safety.hex() if report.safety else None,
-        "seconds": round(report.seconds, 3),
-        "unreachable_seconds": round(report.unreachable_seconds, 3),
-        "notices": list(notices),
-    }
+    return render.fields_of(
+        report, safety="safety_snapshot", kept_is_half_dropped="kept_half_dropped"
+    )
 
 
 def undo_lines(report: UndoReport) -> list[str]:
@@ -247,16 +232,6 @@ def undo_lines(report: UndoReport) -> list[str]:
 def discard_plan_lines(kept: KeptDatabase, now: datetime) -> list[str]:
     """Return what a discard drops."""
     return [f"This drops for good: {_kept_words(kept, now)}"]
-
-
-def discard_fields(report: DiscardReport, notices: Sequence[str]) -> dict[str, Any]:
-    """Return what --json tells about a kept database that was dropped."""
-    return {
-        "database": report.database,
-        "discarded": report.name,
-        "bytes": report.size_bytes,
-        "notices": list(notices),
-    }
 
 
 def discard_lines(report: DiscardReport) -> list[str]:

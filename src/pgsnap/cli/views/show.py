@@ -12,7 +12,7 @@ from pgsnap.sources.extensions import left_behind
 from pgsnap.sources.parts import left_out
 
 if TYPE_CHECKING:
-    from pgsnap.model import DatabaseProperties, Origin, ServerInfo
+    from pgsnap.model import Origin
     from pgsnap.workflows.history.log import ShowReport
     from pgsnap.workflows.history.section_costs import SectionCost
 
@@ -22,8 +22,7 @@ def show_fields(report: ShowReport) -> dict[str, Any]:
     fields = snapshot_fields(report.snapshot_id, report.snapshot, report.tags)
     fields.update(drill_fields(report.drilled))
     for name in ("globals_root", "extension_sequences_root", "statistics_root"):
-        root = getattr(report.snapshot, name)
-        fields[name] = root.hex() if root else None
+        fields[name] = getattr(report.snapshot, name) or None
     fields["creator"] = report.snapshot.creator
     fields["left_out"] = left_out(report.snapshot.origin) or None
     fields["lacks"] = left_behind(report.snapshot.origin)
@@ -34,72 +33,25 @@ def show_fields(report: ShowReport) -> dict[str, Any]:
 
 def _origin_fields(origin: Origin) -> dict[str, Any]:
     return {
-        "kind": str(origin.kind),
+        "kind": origin.kind,
         "tool": origin.tool,
         "host": origin.host,
         "file_name": origin.file_name,
         "dumped_from": origin.dumped_from,
         "dump_version": origin.dump_version,
         "globals": origin.globals_status,
-        "server": _server_fields(origin.server) if origin.server else None,
-        "properties": _property_fields(origin.properties) if origin.properties else None,
-    }
-
-
-def _server_fields(server: ServerInfo) -> dict[str, Any]:
-    return {
-        "version": server.version,
-        "version_num": server.version_num,
-        "system_identifier": server.system_identifier,
-        "timeline": server.timeline,
-        "wal_lsn": server.wal_lsn,
-        "database_oid": server.database_oid,
-        "in_recovery": server.in_recovery,
-    }
-
-
-def _property_fields(properties: DatabaseProperties) -> dict[str, Any]:
-    return {
-        "name": properties.name,
-        "owner": properties.owner,
-        "encoding": properties.encoding,
-        "lc_collate": properties.lc_collate,
-        "lc_ctype": properties.lc_ctype,
-        "locale_provider": properties.locale_provider,
-        "locale": properties.locale,
-        "icu_rules": properties.icu_rules,
-        "collation_version": properties.collation_version,
-        "tablespace": properties.tablespace,
-        "connection_limit": properties.connection_limit,
-        "is_template": properties.is_template,
-        "comment": properties.comment,
-        "acl": list(properties.acl) if properties.acl is not None else None,
-        "settings": [
-            {"name": setting.name, "value": setting.value, "role": setting.role}
-            for setting in properties.settings
-        ],
-        "extensions": [
-            {"name": extension.name, "version": extension.version, "schema": extension.schema}
-            for extension in properties.extensions
-        ],
-        "roles": list(properties.roles),
-        "size_bytes": properties.size_bytes,
-        "lacks_public": properties.lacks_public,
+        "server": origin.server,
+        "properties": origin.properties,
     }
 
 
 def _section_fields(cost: SectionCost) -> dict[str, Any]:
     return {
         "name": str(cost.name),
-        "kind": str(cost.name.kind),
+        "kind": cost.name.kind,
         "schema": cost.name.schema or None,
         "table": cost.name.name or None,
-        "bytes": cost.plain_bytes,
-        "rows": cost.rows,
-        "lines": cost.lines,
-        "stored_bytes": cost.stored_bytes,
-        "new_bytes": cost.new_bytes,
-        "digest": cost.digest.hex(),
+        **render.fields_of(cost, name="", plain_bytes="bytes"),
     }
 
 

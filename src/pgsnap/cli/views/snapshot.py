@@ -20,13 +20,13 @@ def snapshot_fields(
 ) -> dict[str, Any]:
     """Return what --json tells about a snapshot, the same in every command."""
     return {
-        "id": snapshot_id.hex(),
+        "id": snapshot_id,
         "database": snapshot.database,
-        "tags": list(tags),
-        "time": render.json_time(snapshot.time),
+        "tags": tags,
+        "time": snapshot.time,
         "message": snapshot.message,
-        "parent": snapshot.parent.hex() if snapshot.parent else None,
-        "root": snapshot.root.hex(),
+        "parent": snapshot.parent,
+        "root": snapshot.root,
         "tables": snapshot.table_count,
         "rows": snapshot.rows,
         "bytes": snapshot.plain_bytes,
@@ -81,10 +81,12 @@ def server_words(host: str, version: str) -> str:
 
 def drill_fields(drilled: Drilled | None) -> dict[str, Any]:
     """Return what --json tells about the last drill of a snapshot."""
+    if drilled is None:
+        return dict.fromkeys(("drilled", "drill_passed", "drill_reason"))
     return {
-        "drilled": render.json_time(drilled.time) if drilled is not None else None,
-        "drill_passed": drilled.passed if drilled is not None else None,
-        "drill_reason": (drilled.reason or None) if drilled is not None else None,
+        "drilled": drilled.time,
+        "drill_passed": drilled.passed,
+        "drill_reason": drilled.reason or None,
     }
 
 
@@ -160,14 +162,7 @@ def log_rows(
 
 def kept_fields(kept: KeptEntry) -> dict[str, Any]:
     """Return what --json tells about a database that a restore or undo replaced."""
-    return {
-        "name": kept.name,
-        "live": kept.live,
-        "since": render.json_time(kept.since),
-        "action": kept.action,
-        "bytes": kept.size_bytes,
-        "half_dropped": kept.is_half_dropped,
-    }
+    return render.fields_of(kept, database="", size_bytes="bytes", is_half_dropped="half_dropped")
 
 
 def kept_lines(kept: Sequence[KeptEntry], now: datetime) -> list[str]:

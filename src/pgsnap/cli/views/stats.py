@@ -47,23 +47,16 @@ def tell_missing(invocation: Invocation, missing: int) -> None:
 # -- the whole repository ----------------------------------------------------------------------
 
 
-def stats_fields(
-    report: StatsReport, rows: Sequence[SnapshotUsage], notices: list[str]
-) -> dict[str, Any]:
+def stats_fields(report: StatsReport, rows: Sequence[SnapshotUsage]) -> dict[str, Any]:
     """Return what --json tells about the repository."""
     files = report.footprint
     return {
         "snapshots": len(report.snapshots),
-        "packs": report.packs,
-        "chunks": report.chunks,
-        "raw_bytes": report.raw_bytes,
-        "unique_bytes": report.unique_bytes,
+        **render.fields_of(
+            report, footprint="", snapshots="", table_bytes="pack_table_bytes", missing=""
+        ),
         "total_bytes": files.total,
         "stored_bytes": files.packs,
-        "data_bytes": report.data_bytes,
-        "list_bytes": report.list_bytes,
-        "pack_table_bytes": report.table_bytes,
-        "unneeded_bytes": report.unneeded_bytes,
         "index_bytes": files.index,
         "manifest_bytes": files.manifests,
         "note_bytes": files.notes,
@@ -71,23 +64,12 @@ def stats_fields(
         "other_bytes": files.other,
         "dedup_ratio": _ratio(report.raw_bytes, report.unique_bytes),
         "total_ratio": _ratio(report.raw_bytes, files.total),
-        "databases": [
-            {
-                "database": row.database,
-                "snapshots": row.snapshots,
-                "raw_bytes": row.raw_bytes,
-                "unique_bytes": row.unique_bytes,
-                "stored_bytes": row.stored_bytes,
-                "own_bytes": row.own_bytes,
-            }
-            for row in report.databases
-        ],
         "per_snapshot": [
             {
-                "id": row.snapshot_id.hex(),
+                "id": row.snapshot_id,
                 "database": row.snapshot.database,
-                "tags": list(row.tags),
-                "time": render.json_time(row.snapshot.time),
+                "tags": row.tags,
+                "time": row.snapshot.time,
                 "forgotten": row.is_forgotten,
                 "bytes": row.snapshot.plain_bytes,
                 "new_bytes": row.snapshot.stored_bytes,
@@ -95,7 +77,6 @@ def stats_fields(
             }
             for row in rows
         ],
-        "notices": notices,
     }
 
 
@@ -193,30 +174,24 @@ def _more(found: Sequence[object], shown: Sequence[object], noun: str) -> list[s
 # -- by table ----------------------------------------------------------------------------------
 
 
-def table_fields(
-    report: TablesReport, chosen: SnapshotId | None, notices: list[str]
-) -> dict[str, Any]:
+def table_fields(report: TablesReport, chosen: SnapshotId | None) -> dict[str, Any]:
     """Return what --json tells about the tables of a database."""
     return {
         "database": report.database,
-        "snapshot": chosen.hex() if chosen is not None else None,
-        "newest": report.newest.hex(),
+        "snapshot": chosen,
+        "newest": report.newest,
         "snapshots": report.snapshots,
         "stored_bytes": report.stored_bytes,
         "tables": [
             {
                 "name": _name(row.name),
-                "kind": str(row.name.kind) if row.name is not None else None,
+                "kind": row.name.kind if row.name is not None else None,
                 "schema": row.name.schema or None if row.name is not None else None,
                 "table": row.name.name or None if row.name is not None else None,
-                "bytes": row.plain_bytes,
-                "rows": row.rows,
-                "stored_bytes": row.stored_bytes,
-                "versions": row.versions,
+                **render.fields_of(row, name="", plain_bytes="bytes"),
             }
             for row in report.tables
         ],
-        "notices": notices,
     }
 
 

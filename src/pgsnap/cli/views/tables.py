@@ -69,11 +69,12 @@ def _table_facts(table: TablePlan, partitions: Sequence[TablePlan]) -> list[tupl
     return facts
 
 
-def tables_fields(report: TablesReport, notices: Sequence[str]) -> dict[str, Any]:
+def tables_fields(report: TablesReport) -> dict[str, Any]:
     """Return what --json tells about tables that were restored."""
     return {
-        "snapshot": report.snapshot_id.hex(),
-        "database": report.database,
+        **render.fields_of(
+            report, snapshot_id="snapshot", safety="safety_snapshot", plain_bytes="bytes"
+        ),
         "tables": [
             {
                 "table": _name(table.table),
@@ -87,11 +88,6 @@ def tables_fields(report: TablesReport, notices: Sequence[str]) -> dict[str, Any
         "set_aside": [
             {"table": _name(live), "kept": _name(kept)} for live, kept in report.set_aside
         ],
-        "safety_snapshot": report.safety.hex() if report.safety else None,
-        "rows": report.rows,
-        "bytes": report.plain_bytes,
-        "seconds": round(report.seconds, 3),
-        "notices": list(notices),
     }
 
 

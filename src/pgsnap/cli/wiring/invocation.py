@@ -92,10 +92,14 @@ class Invocation:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def emit(self, fields: dict[str, Any] | list[dict[str, Any]], lines: list[str]) -> None:
-        """Write the result: *fields* with --json, else *lines*."""
+    def emit(self, fields: Any, lines: list[str], *, has_notices: bool = True) -> None:
+        """Write the result: *fields* with --json, as `render.as_json` converts them and with the
+        notices where they are an object and *has_notices*; else *lines*."""
+        fields = render.as_json(fields)
         if isinstance(fields, dict):
             self.result = fields
+            if has_notices:
+                fields["notices"] = self.notices
         if self.json:
             self.terminal.write(render.json_text(fields) + "\n")
         elif lines:

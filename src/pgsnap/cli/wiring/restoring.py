@@ -67,7 +67,7 @@ class Restoring:
         if not invocation.json:
             for warning in report.warnings:
                 invocation.warn(f"warning: {warning}")
-        fields = restore_fields(report, invocation.notices)
+        fields = restore_fields(report)
         # With --json nobody saw the plan.
         fields["warnings"] = [*plan.warnings, *report.warnings]
         fields["not_in_snapshot"] = gone_fields(plan.gone)
@@ -129,8 +129,8 @@ class Restoring:
                 progress=progress,
             )
         fields = {
-            **tables_fields(report, invocation.notices),
-            "warnings": list(plan.warnings),
+            **tables_fields(report),
+            "warnings": plan.warnings,
             "services": self.services.fields(),
         }
         invocation.emit(fields, tables_lines(report))
@@ -174,8 +174,8 @@ class Restoring:
                 progress=progress,
             )
         fields = {
-            **rows_fields(report, invocation.notices),
-            "warnings": list(plan.warnings),
+            **rows_fields(report),
+            "warnings": plan.warnings,
             "services": self.services.fields(),
         }
         invocation.emit(fields, rows_lines(report))

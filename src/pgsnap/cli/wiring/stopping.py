@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.config.services import ServicesTable
+from pgsnap.cli.text.render import fields_of
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import TargetRefused
 
@@ -49,16 +50,7 @@ class ServicesAside:
 
 def service_fields(started: Iterable[Started]) -> list[dict[str, Any]]:
     """Return what --json tells of services that were to be started."""
-    return [
-        {
-            "name": one.name,
-            "started": one.is_started,
-            "healthy": one.is_healthy,
-            "seconds": round(one.seconds, 3),
-            "detail": one.detail,
-        }
-        for one in started
-    ]
+    return [fields_of(one, is_started="started", is_healthy="healthy") for one in started]
 
 
 def left_stopped() -> tuple[Stopped, ...]:
