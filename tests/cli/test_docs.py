@@ -12,7 +12,7 @@ from pgsnap.cli.app import CONTEXT_SETTINGS, GLOBAL_PANEL, command
 from pgsnap.cli.config.file import LATER_TABLES
 from pgsnap.cli.config.keys import Key
 from pgsnap.cli.config.services import HOOK_KEYS, SERVICE_KEYS
-from pgsnap.cli.keys import KEYS
+from pgsnap.cli.config.snap_toml import KEYS
 from pgsnap.errors import EXIT_CODES
 from pgsnap.workflows.drill.runbook import commands_in
 from support.documents import documentation

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support import shapes
+from support.documents import shapes
 from support.faults.damaging import DUMPS, flip
 from support.running.commandline import CommandLine
 from support.servers.databases import Database
@@ -142,8 +142,8 @@ def test_shapes_of_a_live_database(scene: Scene, sample_database: Database) -> N
     scene("commit", "-m", "first", "--tag", "one")
     scene("commit", "-m", "again", "--skip-unchanged")
     sample_database.psql(
-        "UPDATE shop.products SET title = title || id WHERE id % 2 = 0; SELECT setval('shop.orders_id_seq', 9999999);"
-        "ALTER TABLE shop.users ADD extra int"
+        "UPDATE shop.products SET title = title || id WHERE id % 2 = 0;"
+        "SELECT setval('shop.orders_id_seq', 9999999); ALTER TABLE shop.users ADD extra int"
     )
     scene("diff", "one")
     scene("diff", "one", "--schema")

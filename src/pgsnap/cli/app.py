@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from pgsnap import __version__
 from pgsnap.cli import commands
 from pgsnap.cli.config.keys import Option
-from pgsnap.cli.keys import KEYS
+from pgsnap.cli.config.snap_toml import KEYS
 from pgsnap.cli.text.redact import without_uri
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
 from pgsnap.errors import Interrupted, UsageError

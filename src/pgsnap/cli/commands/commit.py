@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgsnap.cli.commands.options import AllowNewerClient, option_of
-from pgsnap.cli.keys import KEYS
+from pgsnap.cli.config.snap_toml import KEYS
 from pgsnap.cli.text import render
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.cli.views.snapshot import snapshot_fields, summary_line

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from pgsnap.cli.config.keys import Key
-from pgsnap.cli.keys import KEYS
+from pgsnap.cli.config.snap_toml import KEYS
 
 
 def option_of(key: Key, **more: Any) -> Any:

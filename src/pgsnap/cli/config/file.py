@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pgsnap.cli.config.keys import unknown_key
-from pgsnap.cli.keys import KEYS, ConfigFile
+from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
 from pgsnap.errors import UsageError
 
 FILE_NAME = "snap.toml"

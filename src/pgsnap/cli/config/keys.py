@@ -95,7 +95,7 @@ def read_keys(
 
 
 def _unknown(key: str, where: str, known: Iterable[str], table: str) -> UsageError:
-    from pgsnap.cli.keys import KEYS
+    from pgsnap.cli.config.snap_toml import KEYS
 
     if key in KEYS:
         return UsageError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgsnap.cli.keys import KEYS, ConfigFile
+from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
 from pgsnap.errors import UsageError
 
 

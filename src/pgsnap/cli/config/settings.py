@@ -10,7 +10,7 @@ from pathlib import Path
 from pgsnap.cli.config.file import find_config, load_config
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.config.place import Place, find_place
-from pgsnap.cli.keys import KEYS, ConfigFile
+from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.errors import UsageError
 from pgsnap.files.trust import Trust

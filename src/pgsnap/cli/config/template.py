@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from pgsnap.cli.config.keys import Key
-from pgsnap.cli.keys import KEYS
+from pgsnap.cli.config.snap_toml import KEYS
 
 _HEAD = """\
 # snap.toml: settings of snap for this folder and the folders below it.

@@ -10,8 +10,8 @@ import pytest
 from pgsnap.cli.config.file import find_config, load_config
 from pgsnap.cli.config.retention import RETENTION_KEYS, RULES, RetentionTable
 from pgsnap.cli.config.settings import GlobalOptions, Settings, load_settings
+from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
 from pgsnap.cli.config.template import config_template
-from pgsnap.cli.keys import KEYS, ConfigFile
 from pgsnap.errors import UsageError
 from pgsnap.workflows.retention.policy import RETIRE_AFTER, Policy
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parents[1] / "data" / "json_shapes"
+FOLDER = Path(__file__).resolve().parents[2] / "data" / "json_shapes"
 # Set, the shapes are written instead of compared: look at the difference before you commit it.
 WRITE = "WRITE_SHAPES"
 
