@@ -29,7 +29,7 @@ FUNCTION_LINES_MAX = 60
 LONG_STILL = {
     *("cli/commands/commit.py", "cli/commands/diff.py", "cli/commands/drill.py"),
     *("cli/commands/export.py", "cli/commands/import_.py", "cli/commands/log.py"),
-    *("cli/commands/repair.py", "cli/commands/restore.py", "cli/commands/schedule.py"),
+    *("cli/commands/repair.py", "cli/commands/restore.py"),
     *("cli/commands/verify.py", "maintenance/repair/repair.py", "repository/index/migrations.py"),
     *("workflows/commit/commit.py", "workflows/restore/plan.py"),
     *("workflows/restore_tables/plan.py", "workflows/undo/undo.py"),

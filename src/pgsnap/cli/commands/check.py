@@ -67,27 +67,29 @@ def run(
     try:
         report = _looked_at(
             invocation,
-            parse_timedelta(max_age, "--max-age") if max_age is not None else None,
-            parse_timedelta(max_drill_age, "--max-drill-age")
-            if max_drill_age is not None
-            else None,
+            _age(max_age, "--max-age"),
+            _age(max_drill_age, "--max-drill-age"),
             connect=not no_connect,
         )
     except SnapError as error:
         if not nagios:
             raise
-        line = f"SNAP UNKNOWN - {error.message}"
-        invocation.emit({"error": error.message}, [line], has_notices=False)
+        unknown = f"SNAP UNKNOWN - {error.message}"
+        invocation.emit({"error": error.message}, [unknown], has_notices=False)
         raise typer.Exit(3) from None
     if not no_notify:
         _notify(invocation, report)
     code = check_view.exit_code(report, nagios=nagios)
-    fields = check_view.check_fields(report, code)
     if not nagios and not invocation.json:
-        for line in check_view.news(report):
-            invocation.tell(line)
-    invocation.emit(fields, [check_view.line(report, nagios=nagios)])
+        for news in check_view.news(report):
+            invocation.tell(news)
+    line = check_view.line(report, nagios=nagios)
+    invocation.emit(check_view.check_fields(report, code), [line])
     raise typer.Exit(code)
+
+
+def _age(text: str | None, option: str) -> timedelta | None:
+    return parse_timedelta(text, option) if text is not None else None
 
 
 def _looked_at(
