@@ -51,7 +51,7 @@ def _entry(invocation: Invocation, started: datetime, code: int) -> dict[str, An
         if (shown := _shown(value)) not in (None, False, [], "")
     }
     snapshots = dict.fromkeys(invocation.resolved)
-    found = {name: result[name] for name in _RESULT_IDS if isinstance(result.get(name), str)}
+    named = {name: render.as_json(result.get(name)) for name in _RESULT_IDS}
     return {
         "time": render.json_time(started),
         "user": _user(),
@@ -64,7 +64,7 @@ def _entry(invocation: Invocation, started: datetime, code: int) -> dict[str, An
         "arguments": arguments,
         "database": _database(invocation, result, code),
         "snapshots": list(snapshots),
-        "result": found,
+        "result": {name: value for name, value in named.items() if isinstance(value, str)},
         "exit_code": code,
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 3),
     }

@@ -185,7 +185,7 @@ def _show_rows(
         total = rows_view.total(compared)
         if invocation.json:
             fields = {**rows_view.row_fields(compared, name), "notices": invocation.notices}
-            head = render.json_text(render.as_json(fields))
+            head = render.json_text(fields)
             terminal.write(head[: head.rindex("\n}")] + ',\n  "rows": [')
             comma = ""
             for change in compared.changes(limit):

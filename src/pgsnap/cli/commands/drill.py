@@ -97,7 +97,7 @@ def run(
         with invocation.progress() as progress:
             found = drill(repo, snapshot, server, options, throw_away=make, progress=progress)
     fields = {
-        **render.as_json(drill_fields(found)),
+        **drill_fields(found),
         "notices": [*map(redact, found.notices), *invocation.notices],
     }
     _write(target, render.json_text(fields) + "\n")

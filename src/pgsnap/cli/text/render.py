@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import KeysView, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,6 +158,8 @@ def as_json(value: Any) -> Any:
     and ratios to the thousandth, a dataclass as an object of its fields."""
     if value is None or isinstance(value, str | int):
         return value
+    if isinstance(value, dict):
+        return {name: as_json(inner) for name, inner in value.items()}
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, float):
@@ -165,19 +168,22 @@ def as_json(value: Any) -> Any:
         return json_time(value)
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, Mapping):
-        return {name: as_json(inner) for name, inner in value.items()}
-    return fields_of(value) if is_dataclass(value) else [as_json(one) for one in value]
+    return as_json(fields_of(value)) if is_dataclass(value) else [as_json(one) for one in value]
 
 
 def fields_of(report: Any, **names: str) -> dict[str, Any]:
-    """Return the fields of a dataclass as --json prints them: by their own names, or by those that
-    *names* gives them; "" leaves one out."""
-    shown = {field.name: names.pop(field.name, field.name) for field in fields(report)}
-    assert not names, names
-    return {shown[name]: as_json(getattr(report, name)) for name in shown if shown[name]}
+    """Return the fields of a dataclass: by their own names, or by those that *names* gives them;
+    "" leaves one out."""
+    own = _field_names(report.__class__)
+    assert names.keys() <= own, names
+    return {shown: getattr(report, name) for name in own if (shown := names.get(name, name))}
+
+
+@functools.cache
+def _field_names(kind: Any) -> KeysView[str]:
+    return {field.name: None for field in fields(kind)}.keys()
 
 
 def json_text(value: Any) -> str:
     """Return *value* as one JSON text. ASCII, so that it is valid in every locale."""
-    return json.dumps(value, indent=2, ensure_ascii=True)
+    return json.dumps(as_json(value), indent=2, ensure_ascii=True)

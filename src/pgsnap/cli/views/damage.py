@@ -70,7 +70,7 @@ def loss_fields(loss: Loss) -> dict[str, Any]:
     return {
         "id": loss.snapshot_id,
         "database": snapshot.database if snapshot is not None else None,
-        "time": render.json_time(snapshot.time) if snapshot is not None else None,
+        "time": snapshot.time if snapshot is not None else None,
         "manifest_gone": loss.is_gone,
         "sections": loss.sections,
     }

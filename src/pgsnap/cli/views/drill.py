@@ -10,7 +10,7 @@ from pgsnap.cli.text import render
 from pgsnap.cli.text.redact import redact
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.drill.report import Check, DrillReport, TableFinding
+    from pgsnap.workflows.drill.report import Check, DrillReport, RowFinding, TableFinding
 
 _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
 
@@ -61,10 +61,12 @@ def _check_fields(check: Check) -> dict[str, Any]:
 
 
 def _table_fields(table: TableFinding) -> dict[str, Any]:
-    fields = render.fields_of(table)
-    for row, shown in zip(table.rows, fields["rows"], strict=True):
-        shown["key"] = [{"column": name, "value": value} for name, value in row.key.items()]
-    return fields
+    return render.fields_of(table) | {"rows": [_row_fields(row) for row in table.rows]}
+
+
+def _row_fields(row: RowFinding) -> dict[str, Any]:
+    key = [{"column": name, "value": value} for name, value in row.key.items()]
+    return render.fields_of(row) | {"key": key}
 
 
 def drill_lines(report: DrillReport, *, verbose: bool, colour: bool) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pgsnap.cli.text.render import as_json
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import SnapError
 
@@ -33,7 +34,7 @@ def hooks(invocation: Invocation, command: str, **facts: Any) -> Iterator[None]:
         _after(invocation, command, after, folder, {**told, "ok": False, "error": words})
         raise
     result = invocation.result
-    _after(invocation, command, after, folder, {**told, "ok": True, "result": result})
+    _after(invocation, command, after, folder, {**told, "ok": True, "result": as_json(result)})
 
 
 def _after(

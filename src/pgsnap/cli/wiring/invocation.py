@@ -93,13 +93,10 @@ class Invocation:
         return datetime.now(UTC)
 
     def emit(self, fields: Any, lines: list[str], *, has_notices: bool = True) -> None:
-        """Write the result: *fields* with --json, as `render.as_json` converts them and with the
+        """Write the result: *fields* with --json, as `render.as_json` converts them, and with the
         notices where they are an object and *has_notices*; else *lines*."""
-        fields = render.as_json(fields)
         if isinstance(fields, dict):
-            self.result = fields
-            if has_notices:
-                fields["notices"] = self.notices
+            fields = self.result = {**fields, "notices": self.notices} if has_notices else fields
         if self.json:
             self.terminal.write(render.json_text(fields) + "\n")
         elif lines:
