@@ -48,9 +48,9 @@ def find_place(
         raise UsageError(f"{named} exclude each other", hint="Keep the one that is meant.")
     if container is None and service is None:
         return None
-    engine = environ.get(KEYS["engine"].variable) or config.engine
-    if engine not in (None, "docker", "podman"):
-        raise UsageError(f'{KEYS["engine"].variable} must be "docker" or "podman"')
+    key = KEYS["engine"]
+    engine = environ.get(key.variable)
+    engine = key.read(engine, key.variable, folder) if engine else config.engine
     return Place(
         container=container,
         service=service,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import tomllib
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pgsnap.cli.config.settings import GlobalOptions, Settings, load_settings
 from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
 from pgsnap.cli.config.template import config_template
 from pgsnap.errors import UsageError
+from pgsnap.limits import FORGOTTEN_GRACE_SECONDS
 from pgsnap.workflows.retention.policy import RETIRE_AFTER, Policy
 
 
@@ -176,6 +178,16 @@ def test_the_template_shows_the_default_of_a_key(tmp_path: Path, key: str) -> No
     path = tmp_path / "snap.toml"
     path.write_text(f"{key} = {KEYS[key].shown}\n")
     assert getattr(load_config(path), key) == getattr(ConfigFile(), key)
+
+
+def test_the_template_shows_how_long_what_is_dropped_and_a_silent_server_count(
+    tmp_path: Path,
+) -> None:
+    shown = "".join(f"{key} = {RETENTION_KEYS[key].shown}\n" for key in ("grace", "retire_after"))
+    table = settings(tmp_path, f"[retention]\n{shown}").retention
+    assert table is not None
+    assert table.grace == timedelta(seconds=FORGOTTEN_GRACE_SECONDS)
+    assert table.retire_after == RETIRE_AFTER
 
 
 def test_the_rules_of_the_table_are_those_of_a_policy() -> None:
