@@ -8,10 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pgsnap.format.sections import decode_piece
 from pgsnap.model import SectionKind, SectionName, VolatileKind, VolatileLine
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.ingest import Ingest
+from pgsnap.repository.chunks.stream import section_events, snapshot_stream
 from pgsnap.repository.repository import Repository
-from support.dumps.scripted import Dump, Part, ScriptedSource, rows, text
+from support.dumps.scripted import Dump, Part, ScriptedSource, rows, shop, text
 from support.repositories.made import make, record
 
 
@@ -64,6 +66,23 @@ def test_a_dump_comes_back_byte_for_byte_with_fresh_keys(
     source = ScriptedSource(dumped, block_bytes=max(block_bytes, 500))
     made = commit(repo, source, database="shop", message="m")
     assert b"".join(snapshot_stream(repo, made.snapshot, restrict_key="KEY")) == whole
+
+
+def test_what_a_repository_yields_is_what_another_one_stores(tmp_path: Path) -> None:
+    """Sections, their counts and digests: restore speaks what commit speaks."""
+    with (
+        Repository.open(make(tmp_path / "one")) as one,
+        Repository.open(make(tmp_path / "other")) as other,
+    ):
+        made = record(one, shop(3000))
+        sections = list(one.sections(made.snapshot))
+        assert any(section.rows for section in sections)
+        ingest = Ingest(other)
+        events = section_events(one, made.snapshot, sections)
+        table = ingest.store(events)
+        ingest.flush()
+        assert table.root() == made.snapshot.root
+        assert [found for piece, _ in table.pieces() for found in decode_piece(piece)] == sections
 
 
 def test_neither_globals_nor_the_databases_own_statements_are_sent(tmp_path: Path) -> None:

@@ -13,7 +13,14 @@ import string
 from collections.abc import Iterable, Iterator, Sequence
 
 from pgsnap.errors import CorruptionError
-from pgsnap.model import SectionName, VolatileKind, VolatileLine
+from pgsnap.model import (
+    DumpEvent,
+    SectionEnd,
+    SectionName,
+    SectionStart,
+    VolatileKind,
+    VolatileLine,
+)
 
 # pg_dump's own length and alphabet (src/bin/pg_dump/pg_dump.c, generate_restrict_key).
 RESTRICT_KEY_CHARS = 63
@@ -39,32 +46,54 @@ def fresh_restrict_key() -> str:
 
 
 def put_back(
-    name: SectionName, blocks: Iterable[bytes], lines: Sequence[VolatileLine], key: str | None
-) -> Iterator[bytes]:
-    """Yield the bytes of section *name* with its *lines* at their offsets.
+    events: Iterable[DumpEvent], lines: Sequence[VolatileLine], key: str | None
+) -> Iterator[DumpEvent]:
+    """Yield *events* with those of *lines* that belong to their sections at their offsets.
 
-    *lines* may hold lines of other sections. ``\\restrict`` and ``\\unrestrict`` get *key*, and
-    are left out without one. Raise CorruptionError where a line has no place, or is none of these.
+    ``\\restrict`` and ``\\unrestrict`` get *key*, and are left out without one. Raise
+    CorruptionError where a line has no place, or is none of these.
     """
-    waiting = [line for line in lines if line.section == name]
+    of_section: dict[SectionName, list[VolatileLine]] = {}
+    for line in lines:
+        of_section.setdefault(line.section, []).append(line)
+    waiting: list[VolatileLine] = []
     position = 0
-    for block in blocks:
-        start = position
-        while waiting and waiting[0].offset < position + len(block):
-            line = waiting.pop(0)
-            if line.offset < start:
-                raise _misplaced(line)
-            if line.offset > start:
-                yield block[start - position : line.offset - position]
-            start = line.offset
-            yield from _text(line, key)
-        if start < position + len(block):
-            yield block[start - position :]
-        position += len(block)
-    for line in waiting:
-        if line.offset != position:
+    for event in events:
+        if isinstance(event, bytes):
+            if waiting:
+                yield from _with_lines(event, position, waiting, key)
+            else:
+                yield event
+            position += len(event)
+            continue
+        if isinstance(event, SectionEnd):
+            for line in waiting:
+                if line.offset != position:
+                    raise _misplaced(line)
+                yield from _text(line, key)
+        waiting, position = [], 0
+        if isinstance(event, SectionStart):
+            waiting = of_section.get(event.name, [])
+        yield event
+
+
+def _with_lines(
+    block: bytes, position: int, waiting: list[VolatileLine], key: str | None
+) -> Iterator[bytes]:
+    """Yield *block*, which begins at *position*, and take those of the *waiting* lines that stand
+    in it from them."""
+    start = 0
+    while waiting and waiting[0].offset < position + len(block):
+        line = waiting.pop(0)
+        place = line.offset - position
+        if place < start:
             raise _misplaced(line)
+        if place > start:
+            yield block[start:place]
+        start = place
         yield from _text(line, key)
+    if start < len(block):
+        yield block[start:]
 
 
 def _text(line: VolatileLine, key: str | None) -> Iterator[bytes]:

@@ -7,9 +7,9 @@ newer pg_dump sets parameters in its preamble that an older server does not know
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from pgsnap.model import SectionKind, SectionName
+from pgsnap.model import DumpEvent, SectionKind, SectionStart
 
 RESTRICT_SINCE = {13: 130022, 14: 140019, 15: 150014, 16: 160010, 17: 170006}
 """Major version -> the first server_version_num whose psql knows ``\\restrict``."""
@@ -56,25 +56,18 @@ def is_left_out(line: bytes, server_major: int) -> bool:
     return any(line.startswith(b"SET " + name + b" ") for name in unknown_sets(server_major))
 
 
-def without_unknown_sets(
-    blocks: Iterable[bytes],
-    section: Callable[[], SectionName | None],
-    server_major: int,
-) -> Iterator[bytes]:
-    """Yield *blocks* without the SETs of the preamble that the server does not know.
-
-    *section* tells which section the block at hand belongs to; a block never spans two.
-    """
+def without_unknown_sets(events: Iterable[DumpEvent], server_major: int) -> Iterator[DumpEvent]:
+    """Yield *events* without the SETs of the preamble that the server does not know."""
+    in_preamble = False
     kept = b""
-    for block in blocks:
-        name = section()
-        in_preamble = name is not None and name.kind is SectionKind.PREAMBLE
-        if in_preamble and len(kept) < PREAMBLE_BYTES_MAX:
-            *lines, kept = (kept + block).split(b"\n")
-            whole = b"".join(line + b"\n" for line in lines if not is_left_out(line, server_major))
-        else:
-            whole, kept = kept + block if kept else block, b""
-        if whole:
-            yield whole
-    if kept:
-        yield kept
+    for event in events:
+        if isinstance(event, bytes) and in_preamble and len(kept) < PREAMBLE_BYTES_MAX:
+            *lines, kept = (kept + event).split(b"\n")
+            yield from (line + b"\n" for line in lines if not is_left_out(line, server_major))
+            continue
+        if isinstance(event, SectionStart):
+            in_preamble = event.name.kind is SectionKind.PREAMBLE
+        if kept:
+            yield kept
+            kept = b""
+        yield event

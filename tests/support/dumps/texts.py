@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgsnap.dump.events import text_of
 from pgsnap.dump.reader import DumpReader, DumpSummary
 from pgsnap.dump.volatile import put_back
 from pgsnap.model import DumpEvent, SectionEnd, SectionName, SectionStart, VolatileLine
@@ -97,12 +98,16 @@ def pieces(data: bytes, size: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
+def as_events(name: SectionName, *blocks: bytes) -> list[DumpEvent]:
+    """Return the events of one section."""
+    return [SectionStart(name), *blocks, SectionEnd()]
+
+
 def together(got: list[Got], volatile: tuple[VolatileLine, ...], key: str | None = KEY) -> bytes:
-    return b"".join(
-        part
-        for section in got
-        for part in put_back(section.name, pieces(section.data, 1000), volatile, key)
-    )
+    events = [
+        event for section in got for event in as_events(section.name, *pieces(section.data, 1000))
+    ]
+    return b"".join(text_of(put_back(events, volatile, key)))
 
 
 def names(got: list[Got]) -> list[str]:

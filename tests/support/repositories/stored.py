@@ -14,6 +14,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from pgsnap.dump.events import text_of as events_text
 from pgsnap.dump.volatile import put_back
 from pgsnap.format.manifest import decode_manifest
 from pgsnap.format.pack import encode_pack
@@ -21,6 +22,7 @@ from pgsnap.format.recipe import encode_node
 from pgsnap.format.sections import pieces, root_hash
 from pgsnap.model import (
     ChunkKind,
+    DumpEvent,
     Note,
     RecipeEntry,
     RecipeRoot,
@@ -38,6 +40,7 @@ from pgsnap.workflows.commit import commit as commit_module
 from pgsnap.workflows.commit.commit import commit
 from support.documents import examples
 from support.dumps.scripted import PREAMBLE, Dump, Part, ScriptedSource, dump, rows, table
+from support.dumps.texts import as_events
 from support.repositories.made import day
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "repositories"
@@ -215,13 +218,11 @@ def expectation(repo: Repository, name: str) -> dict[str, Any]:
 
 def text_of(dumped: Dump) -> bytes:
     """Return the whole text of a scripted dump, volatile lines put back with KEY."""
-    parts = []
+    events: list[DumpEvent] = []
     for part in dumped.parts:
-        if part.name.kind in (SectionKind.GLOBALS, SectionKind.EXTENSION_SEQUENCES):
-            continue
-        lines = [line for line in dumped.volatile if line.section == part.name]
-        parts += list(put_back(part.name, [part.text], lines, KEY))
-    return b"".join(parts)
+        if part.name.kind not in (SectionKind.GLOBALS, SectionKind.EXTENSION_SEQUENCES):
+            events += as_events(part.name, part.text)
+    return b"".join(events_text(put_back(events, dumped.volatile, KEY)))
 
 
 if __name__ == "__main__":

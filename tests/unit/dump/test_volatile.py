@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from pgsnap.dump.events import text_of
 from pgsnap.dump.volatile import fresh_restrict_key, put_back, volatile_kind
 from pgsnap.errors import CorruptionError
 from pgsnap.model import SectionKind, SectionName, VolatileKind, VolatileLine
-from support.dumps.texts import HEAD, KEY, TAIL, read, together
+from support.dumps.texts import HEAD, KEY, TAIL, as_events, read, together
 
 NAME = SectionName(SectionKind.PREAMBLE)
 VERSION_LINE = b"-- Dumped by pg_dump version 15.18\n"
@@ -46,14 +47,14 @@ def test_lines_go_to_their_offsets_however_blocks_come(size: int) -> None:
     ]
     blocks = [b"abcdef"[at : at + size] for at in range(0, 6, size)]
     want = b"\\restrict K\r\nabc" + VERSION_LINE * 2 + b"def\\unrestrict K\n"
-    assert b"".join(put_back(NAME, blocks, lines, "K")) == want
+    assert b"".join(text_of(put_back(as_events(NAME, *blocks), lines, "K"))) == want
 
 
 @pytest.mark.parametrize("offsets", [[4], [-1], [2, 1]])
 def test_a_line_without_a_place_is_damage(offsets: list[int]) -> None:
     lines = [line(offset, VolatileKind.VERSION, VERSION_LINE) for offset in offsets]
     with pytest.raises(CorruptionError):
-        list(put_back(NAME, [b"abc"], lines, None))
+        list(put_back(as_events(NAME, b"abc"), lines, None))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_a_line_without_a_place_is_damage(offsets: list[int]) -> None:
 )
 def test_a_line_that_pg_dump_does_not_write_is_damage(text: bytes) -> None:
     with pytest.raises(CorruptionError):
-        list(put_back(NAME, [b"abc"], [line(0, VolatileKind.VERSION, text)], None))
+        list(put_back(as_events(NAME, b"abc"), [line(0, VolatileKind.VERSION, text)], None))
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
+from pgsnap.dump.events import text_of
 from pgsnap.model import SectionKind, SectionName
 from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
+from support.dumps.texts import as_events, pieces
 
 PREAMBLE = b"--\nSET statement_timeout = 0;\nSET transaction_timeout = 0;\nSET x = 1;\n"
 LATER = b"SET transaction_timeout = 0;\nrest"
 
 
 def filtered(major: int, *, size: int) -> bytes:
-    current: list[SectionName] = []
-
-    def blocks() -> Iterator[bytes]:
-        for kind, data in ((SectionKind.PREAMBLE, PREAMBLE), (SectionKind.PRE_DATA, LATER)):
-            current[:] = [SectionName(kind)]
-            for start in range(0, len(data), size):
-                yield data[start : start + size]
-
-    return b"".join(without_unknown_sets(blocks(), lambda: current[0], major))
+    events = [
+        event
+        for kind, data in ((SectionKind.PREAMBLE, PREAMBLE), (SectionKind.PRE_DATA, LATER))
+        for event in as_events(SectionName(kind), *pieces(data, size))
+    ]
+    return b"".join(text_of(without_unknown_sets(events, major)))
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])

@@ -14,7 +14,7 @@ And where a partition's trigger is disabled, pg_dump may say so before the trigg
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pgsnap.dump.definitions.bound_extension import BoundExtension
@@ -23,7 +23,7 @@ from pgsnap.dump.definitions.mending import Identities
 from pgsnap.dump.definitions.table_parts import TableName, foreign_key_ends, without_owner
 from pgsnap.dump.entries import ENTRY, Entry, decode, encode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
-from pgsnap.model import SectionKind, SectionName
+from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart
 
 _RIGHTS = (b"ACL", b"DEFAULT ACL", b"ACL LANGUAGE")
 _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
@@ -67,35 +67,24 @@ class LeftOut:
         )
 
 
-def leave_out(
-    blocks: Iterable[bytes],
-    section: Callable[[], SectionName | None],
-    what: LeftOut,
-    encoding: str,
-    *,
-    begins: Callable[[], None] = lambda: None,
-) -> Iterator[bytes]:
-    """Yield *blocks* without *what*, some entries last. *section* tells which section the block
-    at hand belongs to; a block never spans two. *begins* is called before the first block of a
-    section is yielded: what was held back of the one before has gone out by then."""
-    current: SectionName | None = None
+def leave_out(events: Iterable[DumpEvent], what: LeftOut, encoding: str) -> Iterator[DumpEvent]:
+    """Yield *events* without *what*, some entries last: between two sections."""
     running: _Filter | None = None
     last, identities = _Last(), Identities()
-    for block in blocks:
-        found = section()
-        if found != current:
-            if running is not None:
-                yield from running.finish()
-            if found is None or found.kind not in _BEFORE_LAST:
+    for event in events:
+        if isinstance(event, bytes):
+            if running is None:
+                yield event
+            else:
+                yield from running.feed(event)
+            continue
+        if isinstance(event, SectionStart):
+            if event.name.kind not in _BEFORE_LAST:
                 yield from last.release()
-            current, running = found, _filter_of(found, what, encoding, last, identities)
-            begins()
-        if running is None:
-            yield block
-        else:
-            yield from running.feed(block)
-    if running is not None:
-        yield from running.finish()
+            running = _filter_of(event.name, what, encoding, last, identities)
+        elif running is not None:
+            yield from running.finish()
+        yield event
     yield from last.release()
 
 
@@ -238,20 +227,16 @@ class _Sequences(_Lines):
 
 
 def _filter_of(
-    section: SectionName | None,
-    what: LeftOut,
-    encoding: str,
-    last: _Last,
-    identities: Identities,
+    section: SectionName, what: LeftOut, encoding: str, last: _Last, identities: Identities
 ) -> _Filter | None:
-    if section is not None and section.kind in _DEFINITIONS:
+    if section.kind in _DEFINITIONS:
         return _Filter(what, encoding, last, identities)
-    if section is not None and section.kind is SectionKind.SEQUENCES:
+    if section.kind is SectionKind.SEQUENCES:
         # Entry by entry only where some are to be left out: there may be very many.
         if what.extensions:
             return _Filter(replace(what, owners=False), encoding, last, identities)
         return _Sequences(what, encoding, last, identities)
-    if section is not None and section.kind is SectionKind.LARGE_OBJECTS and what.owners:
+    if section.kind is SectionKind.LARGE_OBJECTS and what.owners:
         return _LargeObjects(what, encoding, last, identities)
     return None
 

@@ -1,18 +1,29 @@
-"""A snapshot as the text of its dump, verified on the way out."""
+"""A snapshot as the events that its dump was stored from, verified on the way out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from blake3 import blake3
 
+from pgsnap.dump.events import text_of
 from pgsnap.dump.volatile import put_back
 from pgsnap.errors import CorruptionError
 from pgsnap.limits import WHOLE_TEXT_BYTES_MAX
-from pgsnap.model import ChunkId, Section, SectionKind, SectionName, Snapshot, VolatileLine
+from pgsnap.model import (
+    ChunkId,
+    DumpEvent,
+    RecipeEntry,
+    Section,
+    SectionEnd,
+    SectionKind,
+    SectionName,
+    SectionStart,
+    Snapshot,
+)
 from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.repository import Repository
 
@@ -31,67 +42,60 @@ def snapshot_stream(
     restrict_key: str | None,
     sections: Collection[SectionName] | None = None,
     also: Collection[SectionKind] = (),
-    on_section: Callable[[Section], None] | None = None,
 ) -> Iterator[bytes]:
-    """Yield the text of *snapshot*'s dump, in order, with its volatile lines put back.
-
-    *sections* chooses by name; None means the whole dump, without the sections of NOT_SENT that are
-    not in *also*. What follows the end mark of a dump would be no part of it: it goes before. The
-    rest is as for `stream_of`.
-    """
-    left_out = NOT_SENT.difference(also)
-    chosen = (
-        section
-        for section in repo.sections(snapshot)
-        if (sections is None and section.name.kind not in left_out)
-        or (sections is not None and section.name in sections)
-    )
-    return stream_of(
-        repo,
-        snapshot,
-        _end_mark_last(chosen) if also else chosen,
-        restrict_key=restrict_key,
-        on_section=on_section,
-    )
+    """Yield the text of *snapshot*'s dump, of the sections of `sections_of`, as `section_events`
+    does: end of iteration alone means that it is whole."""
+    chosen = sections_of(repo, snapshot, sections, also)
+    return text_of(section_events(repo, snapshot, chosen, restrict_key))
 
 
-def stream_of(
+def sections_of(
     repo: Repository,
     snapshot: Snapshot,
-    sections: Iterable[Section],
-    *,
-    restrict_key: str | None,
-    on_section: Callable[[Section], None] | None = None,
-) -> Iterator[bytes]:
-    """Yield the text of these sections of *snapshot*, in their order, with their volatile lines put
-    back. They are taken one by one, as they are needed: there may be hundreds of thousands.
-
-    *restrict_key* stands in the ``\\restrict`` lines; None leaves these lines out. *on_section* is
-    called with each section before its first byte is yielded. Raises CorruptionError in mid-stream,
-    so what came before must not be taken for a whole dump: end of iteration alone means that.
-    """
-    volatile: dict[SectionName, list[VolatileLine]] = {}
-    for line in snapshot.volatile:
-        volatile.setdefault(line.section, []).append(line)
-    # Closed here, not as it is deleted: an interrupt is swallowed there, and comes late.
-    with closing(_section_parts(repo, sections)) as parts:
-        for part in parts:
-            section = part[0].section
-            if on_section is not None:
-                on_section(section)
-            lines = volatile.get(section.name, [])
-            blocks = _one_section(section, chain((part,), parts))
-            yield from put_back(section.name, blocks, lines, restrict_key) if lines else blocks
-
-
-def _end_mark_last(sections: Iterable[Section]) -> Iterator[Section]:
+    only: Collection[SectionName] | None = None,
+    also: Collection[SectionKind] = (),
+) -> Iterator[Section]:
+    """Yield the sections of a dump in its order: *only* those of these names; None means all but
+    those of NOT_SENT that are not in *also*. What follows the end mark of a dump would be no part
+    of it: it goes before."""
+    left_out = NOT_SENT.difference(also)
     last = []
-    for section in sections:
-        if section.name.kind is SectionKind.TRAILER:
+    for section in repo.sections(snapshot):
+        kind = section.name.kind
+        if section.name not in only if only is not None else kind in left_out:
+            continue
+        if also and kind is SectionKind.TRAILER:
             last.append(section)
         else:
             yield section
     yield from last
+
+
+def section_events(
+    repo: Repository,
+    snapshot: Snapshot,
+    sections: Iterable[Section],
+    restrict_key: str | None = None,
+) -> Iterator[DumpEvent]:
+    """Yield the events of these *sections* of *snapshot*, with their volatile lines put back. They
+    are taken one by one, as they are needed: there may be hundreds of thousands.
+
+    *restrict_key* stands in the ``\\restrict`` lines; None leaves these lines out. Raises
+    CorruptionError in mid-stream, so what came before must not be taken for a whole dump: end of
+    iteration alone means that.
+    """
+    return put_back(_stored_events(repo, sections), snapshot.volatile, restrict_key)
+
+
+def section_text(repo: Repository, snapshot: Snapshot, *sections: Section) -> Iterator[bytes]:
+    """Yield the text of these *sections* of *snapshot*."""
+    return text_of(section_events(repo, snapshot, sections))
+
+
+def text_of_kinds(repo: Repository, snapshot: Snapshot, *kinds: SectionKind) -> Iterator[bytes]:
+    """Yield the text of the sections of *kinds*, in the dump's order."""
+    chosen = (section for section in repo.sections(snapshot) if section.name.kind in kinds)
+    return text_of(section_events(repo, snapshot, chosen))
 
 
 def whole_text(blocks: Iterable[bytes]) -> bytes:
@@ -104,6 +108,37 @@ def whole_text(blocks: Iterable[bytes]) -> bytes:
             raise CorruptionError("the definitions of a snapshot are too large to be its own")
         parts.append(block)
     return b"".join(parts)
+
+
+def chunks_of(repo: Repository, section: Section | None) -> Iterator[RecipeEntry]:
+    """Yield the data chunks of a section, in order."""
+    for segment in section.segments if section is not None else ():
+        yield from walk(segment.recipe, repo.chunks.read)
+
+
+def read_section(repo: Repository, section: Section) -> bytes:
+    """Return a section as a whole: for definitions, not for rows."""
+    entries = chunks_of(repo, section)
+    return whole_text(repo.chunks.read(entry.chunk, entry.plain_bytes) for entry in entries)
+
+
+def read_head(repo: Repository, section: Section) -> bytes:
+    """Return what stands before the rows of a section."""
+    head = b""
+    for entry in chunks_of(repo, section):
+        if len(head) >= section.head_bytes:
+            break
+        head += repo.chunks.read(entry.chunk, entry.plain_bytes)
+    return head[: section.head_bytes]
+
+
+def _stored_events(repo: Repository, sections: Iterable[Section]) -> Iterator[DumpEvent]:
+    # Closed here, not as it is deleted: an interrupt is swallowed there, and comes late.
+    with closing(_section_parts(repo, sections)) as parts:
+        for part in parts:
+            section = part[0].section
+            yield SectionStart(section.name)
+            yield from _one_section(section, chain((part,), parts))
 
 
 class _Mark(NamedTuple):
@@ -128,24 +163,33 @@ def _section_parts(repo: Repository, sections: Iterable[Section]) -> Generator[_
                     detail="The sizes of its segments do not add up.",
                 )
             chunk = _Mark(section, is_end=False)
-            for segment in section.segments:
-                for entry in walk(segment.recipe, repo.chunks.read):
-                    yield chunk, entry.chunk, entry.plain_bytes
+            for entry in chunks_of(repo, section):
+                yield chunk, entry.chunk, entry.plain_bytes
             yield _Mark(section, is_end=True), None, 0
 
     return repo.chunks.read_ahead(wanted(), exact=True)
 
 
-def _one_section(section: Section, parts: Iterable[_Part]) -> Iterator[bytes]:
-    """Yield the chunks up to the next end, that of *section*, and compare its digest there."""
+def _one_section(section: Section, parts: Iterable[_Part]) -> Iterator[DumpEvent]:
+    """Yield the chunks up to the next end, that of *section*, compare its digest there, and yield
+    that."""
     hasher = blake3()
+    head, head_lines = section.head_bytes, 0
     for mark, data in parts:
         if mark.is_end:
             break
         hasher.update(data)
+        if head:
+            head_lines += data.count(b"\n", 0, head)
+            head -= min(head, len(data))
         yield data
     if hasher.digest() != section.digest:
         raise CorruptionError(
             f"section {section.name} is damaged",
             detail="Its chunks are sound, but together they do not hash to its digest.",
         )
+    if section.rows is None:
+        yield SectionEnd()
+    else:
+        tail_lines = section.lines - section.rows - head_lines
+        yield SectionEnd(True, section.head_bytes, head_lines, section.tail_bytes, tail_lines)

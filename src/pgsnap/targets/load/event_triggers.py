@@ -6,9 +6,9 @@ what is half made, and forbid it, or log what nobody did in the source database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from pgsnap.model import Section, SectionKind
+from pgsnap.model import DumpEvent, SectionKind, SectionStart
 
 # Without line ends: the lines of the dump keep their numbers. Who may not change them (they belong
 # to a superuser) leaves them as they are.
@@ -29,18 +29,18 @@ _ON = (
 )
 
 
-def quiet_event_triggers(
-    blocks: Iterable[bytes], section: Callable[[], Section | None]
-) -> Iterator[bytes]:
-    """Yield *blocks*, and around the definitions behind the rows what turns event triggers off and
-    on again that are there by then. *section* tells which section a block belongs to."""
+def quiet_event_triggers(events: Iterable[DumpEvent]) -> Iterator[DumpEvent]:
+    """Yield *events*, and around the definitions behind the rows what turns event triggers off and
+    on again that are there by then."""
     is_off = False
-    for block in blocks:
-        found = section()
-        if not is_off and found is not None and found.name.kind is SectionKind.POST_DATA:
+    for event in events:
+        yield event
+        if (
+            not is_off
+            and isinstance(event, SectionStart)
+            and event.name.kind is SectionKind.POST_DATA
+        ):
             is_off = True
-            yield _OFF + block
-        else:
-            yield block
+            yield _OFF
     if is_off:
         yield _ON

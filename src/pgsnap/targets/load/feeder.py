@@ -13,14 +13,18 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import QueryFailed, RestoreFailed
 from pgsnap.limits import READ_BYTES
-from pgsnap.model import Section, SectionKind, SectionName
+from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, SectionStart
 from pgsnap.progress import SILENT, Progress
-from pgsnap.runners.base import Child
+from pgsnap.runners.base import Child, Tool
 from pgsnap.sessions.base import Session, literal
+from pgsnap.sessions.server import Server
+from pgsnap.targets.dumptext import understands_restrict
 from pgsnap.targets.load.help import Facts, help_for
 from pgsnap.targets.load.places import Places
 from pgsnap.targets.load.psql_messages import Help, failure_in, restore_failed
@@ -64,7 +68,7 @@ class FeedResult:
 
 
 class Feeder:
-    """One load through one psql. `section_begins` is to be called as each section starts."""
+    """One load through one psql."""
 
     def __init__(
         self,
@@ -94,10 +98,6 @@ class Feeder:
         """The rows that the server took, COPY by COPY; all of them so far after `settle`."""
         return self._tags.counts
 
-    def section_begins(self, name: SectionName) -> None:
-        """Note that the next block belongs to another section."""
-        self._places.begin(name)
-
     def settle(self, is_idle: Callable[[], bool] = lambda: False) -> None:
         """Return when psql has run everything that it was fed. Raises RestoreFailed, also when
         *is_idle* says that the server has waited for psql too long.
@@ -119,10 +119,11 @@ class Feeder:
                 if is_idle() and not settled.is_set():
                     raise self._stuck()
 
-    def run(self, blocks: Iterable[bytes]) -> FeedResult:
-        """Feed *blocks* and return only if all of it was loaded.
+    def run(self, events: Iterable[DumpEvent]) -> FeedResult:
+        """Feed *events* and return only if all of it was loaded. What of them lies between two
+        sections counts to the first one.
 
-        Raises RestoreFailed, or whatever *blocks* raises; psql is dead then.
+        Raises RestoreFailed, or whatever *events* raises; psql is dead then.
         """
         started = time.monotonic()
         plain_bytes = 0
@@ -134,10 +135,13 @@ class Feeder:
             if self._key is not None:
                 self._send(b"\\restrict " + self._key.encode() + b"\n")
             self._places.first = self._places.line
-            for block in blocks:
-                self._send(block)
-                plain_bytes += len(block)
-                self._progress.advance(len(block), self._name_of_last())
+            for event in events:
+                if isinstance(event, bytes):
+                    self._send(event)
+                    plain_bytes += len(event)
+                    self._progress.advance(len(event), self._name_of_last())
+                elif isinstance(event, SectionStart):
+                    self._places.begin(event.name)
             if self._key is not None:
                 self._send(b"\n\\unrestrict " + self._key.encode() + b"\n")
             self._send(b"\n" + _question(nonce))
@@ -200,6 +204,36 @@ class Feeder:
         where = f"line {self._places.of_dump(line)} of the dump, in {place}"
         known = help_for(failure, place, self._facts) if failure is not None else Help()
         return restore_failed(failure, stderr, status, where, known, fallback=fallback)
+
+
+@contextmanager
+def psql_feeder(
+    server: Server,
+    psql: Tool,
+    database: str,
+    token: str,
+    *options: str,
+    expected: Iterable[Expected] | None,
+    exact: bool = True,
+    facts: Callable[[], Facts] | None = None,
+    progress: Progress = SILENT,
+) -> Iterator[Feeder]:
+    """Start *psql* with *options* for a load into *database*, as a session of the restore *token*,
+    and kill it at the end. The others as in `Feeder`."""
+    child = server.start_tool(
+        psql,
+        (*PSQL_ARGUMENTS, *options),
+        database=database,
+        stdin=True,
+        application_name=application_name(token),
+    )
+    key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
+    try:
+        yield Feeder(
+            child, restrict_key=key, expected=expected, exact=exact, facts=facts, progress=progress
+        )
+    finally:
+        child.kill()
 
 
 def _question(nonce: str) -> bytes:

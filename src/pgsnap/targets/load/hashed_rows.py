@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
+from pgsnap.dump.copy_head import with_heads
 from pgsnap.dump.entries import encode
-from pgsnap.model import Section, SectionKind
+from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart
 from pgsnap.sessions.base import Session, ident
 
 Table: TypeAlias = "tuple[str, str]"
@@ -72,42 +73,48 @@ def chosen_anew(session: Session) -> dict[Table, Table]:
 
 
 def by_way_of_roots(
-    blocks: Iterable[bytes],
-    section: Callable[[], Section | None],
-    ready: Callable[[], Mapping[Table, Table]],
+    events: Iterable[DumpEvent],
+    ready: Callable[[], Mapping[SectionName, tuple[Table, int]]],
     encoding: str,
-) -> Iterator[bytes]:
-    """Yield the *blocks* of a dump so that rows which may belong to another partition are given to
+) -> Iterator[DumpEvent]:
+    """Yield the *events* of a dump so that rows which may belong to another partition are given to
     the topmost table.
 
-    *section* tells which section the block at hand belongs to; a block never spans two. *ready*
-    is asked once, before the first rows of a dump that has partitions chosen by a hash: it returns
-    whose rows go to which table instead. *encoding* is that of the dump.
+    *ready* is asked once, before the first rows of a dump that has partitions chosen by a hash: it
+    returns which sections' rows go to which table instead, and how many bytes come before the rows.
+    *encoding* is that of the dump.
     """
-    current: Section | None = None
-    roots: Mapping[Table, Table] | None = None
-    has_hashes = False
-    head, rest = b"", b""
-    root: Table | None = None
-    for block in blocks:
-        found = section()
-        if found is not current:
-            current, root, head, rest = found, None, b"", b""
-            if has_hashes and found is not None and found.name.kind is SectionKind.DATA:
-                if roots is None:
-                    roots = ready()
-                root = roots.get((found.name.schema, found.name.name))
-        if current is not None and current.name.kind is SectionKind.PRE_DATA and not has_hashes:
-            has_hashes = _BY_HASH in rest + block
-            rest = block[-len(_BY_HASH) :]
-        if current is None or root is None:
-            yield block
-            continue
-        head += block
-        if len(head) >= current.head_bytes:
-            end = current.head_bytes
-            yield _given_to(root, head[:end], encoding) + head[end:]
-            root = None
+    given: Mapping[SectionName, tuple[Table, int]] | None = None
+    watch = _HashWatch()
+
+    def head_of(name: SectionName) -> tuple[int, Callable[[bytes], bytes]] | None:
+        nonlocal given
+        if name.kind is not SectionKind.DATA or not watch.has_hashes:
+            return None
+        given = ready() if given is None else given
+        if name not in given:
+            return None
+        table, size = given[name]
+        return size, lambda head: _given_to(table, head, encoding)
+
+    return with_heads(watch.passing(events), head_of)
+
+
+class _HashWatch:
+    """Sees whether the definitions that pass by have partitions that a hash chooses."""
+
+    def __init__(self) -> None:
+        self.has_hashes = False
+
+    def passing(self, events: Iterable[DumpEvent]) -> Iterator[DumpEvent]:
+        are_definitions, before = False, b""
+        for event in events:
+            if isinstance(event, SectionStart):
+                are_definitions = event.name.kind is SectionKind.PRE_DATA
+            elif isinstance(event, bytes) and are_definitions and not self.has_hashes:
+                self.has_hashes = _BY_HASH in before + event
+                before = event[-len(_BY_HASH) :]
+            yield event
 
 
 def _given_to(table: Table, head: bytes, encoding: str) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TypeAlias
 
 from pgsnap.dump.entries import encode
-from pgsnap.model import Section, SectionKind
+from pgsnap.model import DumpEvent, Section, SectionEnd, SectionKind, SectionStart
 from pgsnap.sessions.base import Session, ident
 
 Table: TypeAlias = "tuple[str, str]"
@@ -68,45 +68,40 @@ def empty_tables(session: Session) -> frozenset[Table]:
 
 
 def keep_order(
-    blocks: Iterable[bytes],
-    section: Callable[[], Section | None],
+    events: Iterable[DumpEvent],
     wanted: Collection[Table],
     ready: Callable[[], Collection[Table]],
     encoding: str,
-) -> Iterator[bytes]:
-    """Yield *blocks* with what keeps the rows of the tables *wanted* in order around them.
+) -> Iterator[DumpEvent]:
+    """Yield *events* with what keeps the rows of the tables *wanted* in order around them.
 
-    *section* tells which section the block at hand belongs to; a block never spans two. *ready*
-    is asked once, before the first such table: it returns those that may be emptied. *encoding* is
-    that of the dump. No line is added, so the dump's lines keep their numbers. A dump that changes
-    its role as it goes is passed on as it is.
+    *ready* is asked once, before the first such table: it returns those that may be emptied.
+    *encoding* is that of the dump. No line is added, so the dump's lines keep their numbers. A dump
+    that changes its role as it goes is passed on as it is.
     """
-    current: Section | None = None
     may_empty: Collection[Table] | None = None
     in_transaction = False
-    for block in blocks:
-        if may_empty is None and _AS_ANOTHER in block:
-            may_empty = ()
-        found = section()
-        if found is not current:
-            current = found
+    for event in events:
+        if isinstance(event, bytes):
+            if may_empty is None and _AS_ANOTHER in event:
+                may_empty = ()
+            yield event
+        elif isinstance(event, SectionEnd):
             if in_transaction:
                 in_transaction = False
                 yield b"COMMIT; "
-            table = _table(found)
-            if table in wanted:
-                if may_empty is None:
-                    may_empty = ready()
-                if table in may_empty:
-                    in_transaction = True
-                    name = f"{ident(table[0])}.{ident(table[1])}"
-                    yield b"BEGIN; TRUNCATE ONLY " + encode(name, encoding) + b"; "
-        yield block
-    if in_transaction:
-        yield b"COMMIT;\n"
+            yield event
+        else:
+            table = _table(event)
+            if table in wanted and may_empty is None:
+                may_empty = ready()
+            yield event
+            if table in wanted and may_empty and table in may_empty:
+                in_transaction = True
+                name = f"{ident(table[0])}.{ident(table[1])}"
+                yield b"BEGIN; TRUNCATE ONLY " + encode(name, encoding) + b"; "
 
 
-def _table(section: Section | None) -> Table:
-    if section is None or section.name.kind is not SectionKind.DATA:
-        return "", ""
-    return section.name.schema, section.name.name
+def _table(start: SectionStart) -> Table:
+    is_data = start.name.kind is SectionKind.DATA
+    return (start.name.schema, start.name.name) if is_data else ("", "")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pgsnap.dump.definitions.ddl import columns_of_type
 from pgsnap.model import SectionKind, Snapshot
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import ident
 from pgsnap.targets.checks.preflight import Findings
@@ -52,5 +52,4 @@ def _is_there(repo: Repository, snapshot: Snapshot) -> bool:
 
 
 def _definitions(repo: Repository, snapshot: Snapshot) -> Iterator[bytes]:
-    names = [s.name for s in repo.sections(snapshot) if s.name.kind is SectionKind.PRE_DATA]
-    return snapshot_stream(repo, snapshot, restrict_key=None, sections=names)
+    return text_of_kinds(repo, snapshot, SectionKind.PRE_DATA)

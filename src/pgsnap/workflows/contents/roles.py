@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pgsnap.dump.definitions.role_names import named_roles
 from pgsnap.errors import CorruptionError, StoreError
 from pgsnap.model import SectionKind, Snapshot, SourceKind
-from pgsnap.repository.chunks.stream import snapshot_stream, whole_text
+from pgsnap.repository.chunks.stream import section_text, text_of_kinds, whole_text
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.targets.checks.preflight import Findings
@@ -27,8 +27,8 @@ def roles_of_dump(repo: Repository, snapshot: Snapshot, *, rights: bool) -> froz
     found: set[str] = set()
     for section in repo.sections(snapshot):
         if section.name.kind in (SectionKind.PRE_DATA, SectionKind.POST_DATA):
-            blocks = snapshot_stream(repo, snapshot, restrict_key=None, sections=[section.name])
-            found |= named_roles(blocks, origin.client_encoding, rights=rights)
+            text = section_text(repo, snapshot, section)
+            found |= named_roles(text, origin.client_encoding, rights=rights)
     return frozenset(name for name in found if not is_built_in(name))
 
 
@@ -45,6 +45,5 @@ def roles_differ(
 
 def globals_text(repo: Repository, snapshot: Snapshot) -> str:
     """Return the globals of a snapshot. Raises CorruptionError, StoreError."""
-    names = [s.name for s in repo.sections(snapshot) if s.name.kind is SectionKind.GLOBALS]
-    blocks = snapshot_stream(repo, snapshot, restrict_key=None, sections=names)
-    return whole_text(blocks).decode("utf-8", "surrogateescape")
+    text = whole_text(text_of_kinds(repo, snapshot, SectionKind.GLOBALS))
+    return text.decode("utf-8", "surrogateescape")

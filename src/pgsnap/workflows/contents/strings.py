@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pgsnap.dump.definitions.statements import Kind, statements
 from pgsnap.dump.entries import decode
 from pgsnap.model import Section, SectionKind, Snapshot
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.stream import section_text, text_of_kinds, whole_text
 from pgsnap.repository.repository import Repository
 from pgsnap.targets.checks.preflight import Findings, Problem
 from pgsnap.targets.dumptext import (
@@ -29,9 +29,8 @@ def check_strings(repo: Repository, snapshot: Snapshot, server_major: int) -> Fi
     CorruptionError."""
     if server_major < STANDARD_STRINGS_SINCE or not snapshot.origin.is_pg_dump:
         return Findings()
-    sections = repo.sections(snapshot)
-    preamble = [each for each in sections if each.name.kind is SectionKind.PREAMBLE]
-    if not any(sets_backslashes(line) for line in _text(repo, snapshot, preamble).splitlines()):
+    preamble = whole_text(text_of_kinds(repo, snapshot, SectionKind.PREAMBLE))
+    if not any(map(sets_backslashes, preamble.splitlines())):
         return Findings()
     found = next(_escapes(repo, snapshot, repo.sections(snapshot)), None)
     if found is None:
@@ -61,17 +60,12 @@ def _escapes(
         if section.name.kind in _NO_SQL or section.rows is not None:
             continue
         if section.name.kind is SectionKind.DATA:
-            stream = snapshot_stream(repo, snapshot, restrict_key=None, sections=[section.name])
-            if any(b"\\" in block for block in stream):
+            if any(b"\\" in block for block in section_text(repo, snapshot, section)):
                 yield section, "a value with a backslash"
             continue
-        text = decode(_text(repo, snapshot, [section]), snapshot.origin.client_encoding)
+        whole = whole_text(section_text(repo, snapshot, section))
+        text = decode(whole, snapshot.origin.client_encoding)
         for tokens in statements(f"SET {BACKSLASHES_OFF};\n{text}"):
             for kind, part in tokens:
                 if kind is Kind.STRING and part[0] not in "eE$" and "\\" in part:
                     yield section, part[:_SHOWN_CHARACTERS]
-
-
-def _text(repo: Repository, snapshot: Snapshot, sections: list[Section]) -> bytes:
-    names = [section.name for section in sections]
-    return b"".join(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))

@@ -10,7 +10,7 @@ from pgsnap.dump.definitions.table_parts import Definitions, TableName, parse_na
 from pgsnap.dump.definitions.table_tree import with_all_below
 from pgsnap.errors import UnknownRevision, UsageError
 from pgsnap.model import SectionKind, Snapshot, SnapshotId, quote_ident
-from pgsnap.repository.chunks.stream import snapshot_stream, whole_text
+from pgsnap.repository.chunks.stream import text_of_kinds, whole_text
 from pgsnap.repository.repository import Repository
 
 
@@ -34,8 +34,7 @@ def by_a_copy(snapshot_id: SnapshotId, table: TableName) -> str:
 
 def section_text(repo: Repository, snapshot: Snapshot, kind: SectionKind) -> bytes:
     """Return the sections of one kind, one after another."""
-    names = [s.name for s in repo.sections(snapshot) if s.name.kind is kind]
-    return whole_text(snapshot_stream(repo, snapshot, restrict_key=None, sections=names))
+    return whole_text(text_of_kinds(repo, snapshot, kind))
 
 
 def extension_sequences(repo: Repository, snapshot: Snapshot) -> dict[str, tuple[int, bool]]:

@@ -8,15 +8,14 @@ partition (another database gives its values other numbers), else with
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping
-from contextlib import closing
+from collections.abc import Collection, Mapping
 
 from pgsnap.dump.definitions.table_parts import Definitions, TableName
 from pgsnap.dump.definitions.table_tree import partitions_below
 from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.errors import CorruptionError
 from pgsnap.model import Section, SectionKind, Snapshot
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.stream import read_head
 from pgsnap.repository.repository import Repository
 from pgsnap.targets.checks.preflight import Findings
 from pgsnap.workflows.contents.table_names import read_definitions, shown
@@ -83,7 +82,7 @@ def _in_header(
     """Return which of *below* the entry's header says these rows are of."""
     root = copied_name(section)
     encoding = snapshot.origin.client_encoding
-    match = ENTRY.search(_head(repo, snapshot, section))
+    match = ENTRY.search(read_head(repo, section))
     if match is None:
         return root
     entry = parse_entry(match)
@@ -96,20 +95,6 @@ def _in_header(
             hint="Look for damage: snap verify --data",
         )
     return found[0]
-
-
-def _head(repo: Repository, snapshot: Snapshot, section: Section) -> bytes:
-    head = b""
-    with closing(_blocks(repo, snapshot, section)) as blocks:
-        for block in blocks:
-            head += block
-            if len(head) >= section.head_bytes:
-                break
-    return head[: section.head_bytes]
-
-
-def _blocks(repo: Repository, snapshot: Snapshot, section: Section) -> Generator[bytes]:
-    yield from snapshot_stream(repo, snapshot, restrict_key=None, sections=[section.name])
 
 
 def _as_shown(name: TableName) -> TableName:

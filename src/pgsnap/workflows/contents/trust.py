@@ -9,13 +9,13 @@ from pgsnap.dump.entries import DUMP_BEGIN, DUMP_END, ENTRY
 from pgsnap.model import (
     OUTSIDE_ROOT,
     DatabaseProperties,
+    Section,
     SectionKind,
-    SectionName,
     Snapshot,
     SnapshotId,
     SourceKind,
 )
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.stream import section_text
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.preflight import Findings, Me, Problem
@@ -38,13 +38,13 @@ def snapshot_to_run(repo: Repository, snapshot_id: SnapshotId) -> Snapshot:
 
 
 def _is_like_pg_dump(repo: Repository, snapshot: Snapshot) -> bool:
-    first: dict[SectionKind, SectionName] = {}
+    first: dict[SectionKind, Section] = {}
     begins = None
     for section in repo.sections(snapshot):
-        first.setdefault(section.name.kind, section.name)
+        first.setdefault(section.name.kind, section)
         if section.name.kind not in OUTSIDE_ROOT:
-            begins = begins or section.name
-    if begins is None or begins.kind is not SectionKind.PREAMBLE:
+            begins = begins or section
+    if begins is None or begins.name.kind is not SectionKind.PREAMBLE:
         return False
     if not DUMP_BEGIN.match(_begin(repo, snapshot, begins)):
         return False
@@ -55,10 +55,10 @@ def _is_like_pg_dump(repo: Repository, snapshot: Snapshot) -> bool:
     return definitions is None or bool(ENTRY.search(_begin(repo, snapshot, definitions)))
 
 
-def _begin(repo: Repository, snapshot: Snapshot, name: SectionName) -> bytes:
+def _begin(repo: Repository, snapshot: Snapshot, section: Section) -> bytes:
     """Return the first bytes of a section: a chunk of it."""
     begin = b""
-    for block in snapshot_stream(repo, snapshot, restrict_key=None, sections=[name]):
+    for block in section_text(repo, snapshot, section):
         begin += block
         if len(begin) >= _BEGIN_BYTES:
             break
@@ -70,11 +70,10 @@ def check_text(repo: Repository, snapshot: Snapshot) -> Findings:
     origin = snapshot.origin
     if origin.kind is not SourceKind.FILE or not origin.is_pg_dump:
         return Findings()
-    first = next((s.name for s in repo.sections(snapshot) if s.name.kind in _BODY), None)
+    first = next((s for s in repo.sections(snapshot) if s.name.kind in _BODY), None)
     if first is None:
         return Findings()
-    stream = snapshot_stream(repo, snapshot, restrict_key=None, sections=[first])
-    found = _DROPS.match(next(stream, b""))
+    found = _DROPS.match(next(section_text(repo, snapshot, first), b""))
     if found is None or b" IF EXISTS " in found[1]:
         return Findings()
     words = found[1].decode("utf-8", "replace")

@@ -13,6 +13,7 @@ from pgsnap.dump.definitions.copy_text import copied_columns
 from pgsnap.format.sections import decode_piece
 from pgsnap.model import ChunkId, Section, SectionKind, SnapshotId
 from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.chunks.stream import read_head, read_section
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.base import Source
 from pgsnap.workflows.diff import definitions as diff_schema
@@ -25,7 +26,7 @@ from pgsnap.workflows.diff.report import (
     other_sections,
     properties_changed,
 )
-from pgsnap.workflows.diff.sections import SectionPair, read_head, read_section
+from pgsnap.workflows.diff.sections import SectionPair
 from pgsnap.workflows.diff.source_side import read_source
 from pgsnap.workflows.diff.tables import differing_tables, names_of, table_diffs, table_named
 

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from pgsnap.limits import CHUNK_BYTES_MIN
-from pgsnap.model import ChunkId, RecipeEntry, Section
+from pgsnap.model import ChunkId, Section
 from pgsnap.progress import SILENT, Progress
-from pgsnap.repository.chunks.recipes import walk
-from pgsnap.repository.chunks.stream import whole_text
+from pgsnap.repository.chunks.stream import chunks_of
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.diff.recipe_steps import Placed, Step, steps
 
@@ -24,28 +23,6 @@ BEFORE, AFTER = 0, 1
 _CHUNKS_OF_A_ROW = 2 * 1024**3 // CHUNK_BYTES_MIN
 
 _Marks: TypeAlias = "Iterator[tuple[Step, ChunkId | None, int]]"
-
-
-def chunks_of(repo: Repository, section: Section | None) -> Iterator[RecipeEntry]:
-    """Yield the data chunks of a section, in order."""
-    for segment in section.segments if section is not None else ():
-        yield from walk(segment.recipe, repo.chunks.read)
-
-
-def read_section(repo: Repository, section: Section) -> bytes:
-    """Return a section as a whole: for definitions, not for rows."""
-    entries = chunks_of(repo, section)
-    return whole_text(repo.chunks.read(entry.chunk, entry.plain_bytes) for entry in entries)
-
-
-def read_head(repo: Repository, section: Section) -> bytes:
-    """Return what stands before the rows of a section."""
-    head = b""
-    for entry in chunks_of(repo, section):
-        if len(head) >= section.head_bytes:
-            break
-        head += repo.chunks.read(entry.chunk, entry.plain_bytes)
-    return head[: section.head_bytes]
 
 
 def within_rows(section: Section, offset: int, data: bytes) -> bytes:

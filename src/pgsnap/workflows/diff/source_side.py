@@ -20,10 +20,11 @@ from pgsnap.model import (
     SectionStart,
 )
 from pgsnap.progress import Progress
+from pgsnap.repository.chunks.stream import chunks_of
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.base import Source
 from pgsnap.workflows.diff.report import TableName, Version
-from pgsnap.workflows.diff.sections import AFTER, BEFORE, chunks_of, within_rows
+from pgsnap.workflows.diff.sections import AFTER, BEFORE, within_rows
 
 if TYPE_CHECKING:
     from pgsnap.rows.difference import RowDifference

@@ -7,21 +7,20 @@ that change again are unstable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
 from pgsnap.dump.definitions.ddl import ddl_entries
 from pgsnap.dump.definitions.entry_filter import LeftOut, leave_out
-from pgsnap.dump.volatile import fresh_restrict_key
+from pgsnap.dump.events import text_of_kind
 from pgsnap.errors import SnapError
-from pgsnap.model import Origin, SectionKind, SectionName, SectionStart
+from pgsnap.model import DumpEvent, Origin, SectionKind
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.cleaning import clean_up_whole
-from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
-from pgsnap.targets.load.feeder import PSQL_ARGUMENTS, Feeder
+from pgsnap.targets.dumptext import without_unknown_sets
+from pgsnap.targets.load.feeder import psql_feeder
 from pgsnap.targets.naming import application_name, scratch_name
 from pgsnap.targets.swap.dropping import drop_database
 from pgsnap.targets.swap.held import HeldSession
@@ -60,7 +59,11 @@ def unstable_definitions(
                 scratch = create_scratch(
                     session, again, token, origin.properties, snapshot=snapshot
                 )
-            _load(server, scratch.name, first, encoding, allow_newer)
+            psql = server.tool("psql", allow_newer=allow_newer)
+            events = without_unknown_sets(first, server.version_num // 10000)
+            events = leave_out(events, LeftOut(public=True, dead_rows=True), encoding)
+            with psql_feeder(server, psql, scratch.name, token, expected=None) as feeder:
+                feeder.run(events)
             second, _ = _definitions(server, scratch.name, origin, allow_newer)
         except BaseException:
             with suppress(SnapError):
@@ -69,9 +72,7 @@ def unstable_definitions(
         clean_up_whole(drop)
     unstable = []
     for kind in _DEFINITIONS:
-        before, after = (
-            b"".join(data for name, data in parts if name.kind is kind) for parts in (first, second)
-        )
+        before, after = (b"".join(text_of_kind(events, kind)) for events in (first, second))
         if before == after:
             continue
         old, new = ddl_entries(before, encoding), ddl_entries(after, encoding)
@@ -86,8 +87,8 @@ def unstable_definitions(
 
 def _definitions(
     server: Server, database: str, origin: Origin, allow_newer: bool
-) -> tuple[list[tuple[SectionName, bytes]], str]:
-    """Return the dump of a database's definitions alone, in parts, and its encoding."""
+) -> tuple[list[DumpEvent], str]:
+    """Return the dump of a database's definitions alone, and its encoding."""
     source = PostgresSource(
         server,
         database=database,
@@ -96,47 +97,11 @@ def _definitions(
         dump_options=("--schema-only",),
         only_schemas=origin.only_schemas,
     )
-    parts: list[tuple[SectionName, bytes]] = []
-    name = SectionName(SectionKind.PREAMBLE)
     try:
         source.open()
-        for event in source.events():
-            if isinstance(event, SectionStart):
-                name = event.name
-            elif isinstance(event, bytes):
-                parts.append((name, event))
+        events = list(source.events())
         encoding = source.finish().origin.client_encoding
     except BaseException:
         source.abandon()
         raise
-    return parts, encoding
-
-
-def _load(
-    server: Server,
-    database: str,
-    parts: list[tuple[SectionName, bytes]],
-    encoding: str,
-    allow_newer: bool,
-) -> None:
-    psql = server.tool("psql", allow_newer=allow_newer)
-    key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
-    current: list[SectionName | None] = [None]
-    child = server.start_tool(psql, PSQL_ARGUMENTS, database=database, stdin=True)
-    try:
-        feeder = Feeder(child, restrict_key=key, expected=None)
-
-        def blocks() -> Iterator[bytes]:
-            for name, data in parts:
-                if name != current[0]:
-                    current[0] = name
-                    feeder.section_begins(name)
-                yield data
-
-        major = server.version_num // 10000
-        known = without_unknown_sets(blocks(), lambda: current[0], major)
-        feeder.run(
-            leave_out(known, lambda: current[0], LeftOut(public=True, dead_rows=True), encoding)
-        )
-    finally:
-        child.kill()
+    return events, encoding

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import tee
 
 from pgsnap.dump.definitions.statements import without_verifiers
+from pgsnap.dump.events import to_section_end
 from pgsnap.dump.lexer import Lexer
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import CorruptionError, UnknownRevision, UnusableInput
-from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SnapshotId
-from pgsnap.repository.chunks.stream import WITH_SEQUENCES, snapshot_stream, whole_text
+from pgsnap.model import (
+    DumpEvent,
+    Section,
+    SectionEnd,
+    SectionKind,
+    SectionName,
+    SectionStart,
+    SnapshotId,
+)
+from pgsnap.repository.chunks.stream import WITH_SEQUENCES, section_events, sections_of, whole_text
 from pgsnap.repository.repository import Repository
 
 # A row, and a statement, that were cut must not count as whole ones: a row with more columns than a
@@ -46,17 +56,12 @@ def cat(
     chosen = _named(list(repo.sections(snapshot)), sections) if sections else None
     # What is lost elsewhere in the snapshot stands in nobody's way.
     repo.check_present(snapshot, chosen)
-    watch = _Watch()
-    if chosen is None:
-        stream = snapshot_stream(
-            repo,
-            snapshot,
-            restrict_key=fresh_restrict_key(),
-            also=WITH_SEQUENCES if with_extension_sequences else (),
-            on_section=watch.begins,
-        )
-        return _poisoned(stream, watch)
-    return _poisoned(_sections(repo, snapshot, chosen, watch, with_secrets=with_secrets), watch)
+    also = WITH_SEQUENCES if with_extension_sequences and chosen is None else ()
+    found, watched = tee(sections_of(repo, snapshot, chosen, also))
+    events = section_events(repo, snapshot, found, fresh_restrict_key())
+    if not with_secrets:
+        events = _masked(events)
+    return _poisoned(events, watched)
 
 
 class _Watch:
@@ -73,6 +78,7 @@ class _Watch:
         self._rows_bytes = 0
 
     def begins(self, section: Section) -> None:
+        """Note that the next block belongs to *section*."""
         is_copy = section.rows is not None
         self._head_bytes = section.head_bytes if is_copy else 0
         self._rows_bytes = section.plain_bytes if is_copy else 0
@@ -108,28 +114,16 @@ class _Watch:
         return lexer.closing() + (_STATEMENT_SPOILT if lexer.inside else b"") + _POISON
 
 
-def _sections(
-    repo: Repository,
-    snapshot: Snapshot,
-    chosen: list[SectionName],
-    watch: _Watch,
-    *,
-    with_secrets: bool,
-) -> Iterator[bytes]:
-    """Yield the sections *chosen*; the globals on their own, to be masked."""
-    key = fresh_restrict_key()
-    hidden = [] if with_secrets else [name for name in chosen if name.kind is SectionKind.GLOBALS]
-    shown = [name for name in chosen if name not in hidden]
-    yield from snapshot_stream(
-        repo, snapshot, restrict_key=key, sections=shown, on_section=watch.begins
-    )
-    # Globals are small, and a verifier must not slip through between two blocks.
-    stream = snapshot_stream(
-        repo, snapshot, restrict_key=key, sections=hidden, on_section=watch.begins
-    )
-    # Latin-1 has a character for each byte, and no token ends inside a character of a server's
-    # encoding.
-    yield without_verifiers(whole_text(stream).decode("latin-1")).encode("latin-1")
+def _masked(events: Iterator[DumpEvent]) -> Iterator[DumpEvent]:
+    """Yield *events*, the globals among them without verifiers."""
+    for event in events:
+        yield event
+        if isinstance(event, SectionStart) and event.name.kind is SectionKind.GLOBALS:
+            # They are small, and a verifier must not slip through between two blocks. Latin-1 has a
+            # character for each byte, and no token ends inside a character of an encoding.
+            text = whole_text(to_section_end(events)).decode("latin-1")
+            yield without_verifiers(text).encode("latin-1")
+            yield SectionEnd()
 
 
 def _named(found: list[Section], words: Sequence[str]) -> list[SectionName]:
@@ -149,11 +143,16 @@ def _words(name: SectionName) -> tuple[str, str, str]:
     return str(name), str(name.kind), str(name).partition(" ")[2]
 
 
-def _poisoned(stream: Iterable[bytes], watch: _Watch) -> Iterator[bytes]:
+def _poisoned(events: Iterable[DumpEvent], sections: Iterator[Section]) -> Iterator[bytes]:
+    """Yield the text of the events of *sections*, and where they fail what makes psql fail."""
+    watch = _Watch()
     try:
-        for block in stream:
-            watch.goes_out(block)
-            yield block
+        for event in events:
+            if isinstance(event, SectionStart):
+                watch.begins(next(sections))
+            elif isinstance(event, bytes):
+                watch.goes_out(event)
+                yield event
     except CorruptionError:
         yield watch.poison()
         raise

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from pgsnap.dump.definitions.bound_extension import BoundExtension
 from pgsnap.dump.definitions.entry_stream import entries
 from pgsnap.dump.entries import decode
-from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import CorruptionError, RestoreFailed, SourceError, StoreError
-from pgsnap.model import SectionKind, SectionName, Snapshot
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.model import DumpEvent, Section, SectionEnd, SectionKind, SectionStart, Snapshot
+from pgsnap.repository.chunks.stream import section_events, section_text
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import ident
 from pgsnap.sessions.server import Server
-from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
-from pgsnap.targets.load.feeder import PSQL_ARGUMENTS, Feeder, expected_rows
-from pgsnap.targets.naming import application_name
+from pgsnap.targets.dumptext import without_unknown_sets
+from pgsnap.targets.load.feeder import expected_rows, psql_feeder
 from pgsnap.workflows.restore.plan import RestorePlan
 
 _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.SEQUENCES, SectionKind.POST_DATA)
@@ -53,53 +51,34 @@ def _add(
     extension: BoundExtension,
 ) -> None:
     psql = plan.psql or server.tool("psql")
-    key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
-    rows = [
-        section
-        for section in repo.sections(snapshot)
-        if section.name.kind is SectionKind.DATA
-        and (section.name.schema, section.name.name) in extension.tables
-    ]
-    child = server.start_tool(
-        psql,
-        (*PSQL_ARGUMENTS, "--single-transaction"),
-        database=plan.database,
-        stdin=True,
-        application_name=application_name(token),
-    )
-    try:
-        feeder = Feeder(child, restrict_key=key, expected=expected_rows(rows))
-        feeder.run(_text(repo, snapshot, plan, extension, feeder))
-    finally:
-        child.kill()
+    rows = [section for section in repo.sections(snapshot) if _is_of(section, extension)]
+    with psql_feeder(
+        server, psql, plan.database, token, "--single-transaction", expected=expected_rows(rows)
+    ) as feeder:
+        feeder.run(_events(repo, snapshot, plan, extension))
 
 
-def _always(name: SectionName) -> Callable[[], SectionName]:
-    return lambda: name
+def _is_of(section: Section, extension: BoundExtension) -> bool:
+    name = section.name
+    return name.kind is SectionKind.DATA and (name.schema, name.name) in extension.tables
 
 
-def _text(
+def _events(
     repo: Repository,
     snapshot: Snapshot,
     plan: RestorePlan,
     extension: BoundExtension,
-    feeder: Feeder,
-) -> Iterator[bytes]:
+) -> Iterator[DumpEvent]:
     """Yield what of the dump is the extension's, behind the dump's settings."""
     encoding = snapshot.origin.client_encoding
-
-    def read(name: SectionName) -> Iterator[bytes]:
-        feeder.section_begins(name)
-        return snapshot_stream(repo, snapshot, restrict_key=None, sections=[name])
-
     for section in repo.sections(snapshot):
-        name = section.name
-        if name.kind is SectionKind.PREAMBLE:
-            yield from without_unknown_sets(read(name), _always(name), plan.server.major)
-        elif name.kind is SectionKind.DATA and (name.schema, name.name) in extension.tables:
-            yield from read(name)
-        elif name.kind in _DEFINITIONS:
-            for entry, text in entries(read(name)):
+        if section.name.kind is SectionKind.PREAMBLE or _is_of(section, extension):
+            events = section_events(repo, snapshot, [section])
+            yield from without_unknown_sets(events, plan.server.major)
+        elif section.name.kind in _DEFINITIONS:
+            yield SectionStart(section.name)
+            for entry, text in entries(section_text(repo, snapshot, section)):
                 words = (decode(part, encoding) for part in (entry.type, entry.schema, entry.name))
                 if extension.owns(*words):
                     yield text
+            yield SectionEnd()

@@ -5,15 +5,16 @@ Changes nothing on the server: whether we may make event triggers is tried and r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pgsnap.dump.definitions.drawing import GENERATED, DrawnColumn, drawn_columns
 from pgsnap.dump.definitions.entry_stream import entries
 from pgsnap.dump.entries import decode
 from pgsnap.errors import QueryFailed
 from pgsnap.model import SectionKind, Snapshot
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.checks.preflight import Findings, Me, Problem
@@ -37,13 +38,11 @@ class Definitions:
 def read_definitions(repo: Repository, snapshot: Snapshot) -> Definitions:
     """Look through the definitions of *snapshot* that stand behind its rows. Raises
     CorruptionError."""
-    kinds = (SectionKind.POST_DATA,)
-    names = [s.name for s in repo.sections(snapshot) if s.name.kind in kinds]
     encoding = snapshot.origin.client_encoding
     triggers: list[str] = []
     subscriptions: list[str] = []
     keepers: list[str] = []
-    for entry, text in entries(snapshot_stream(repo, snapshot, restrict_key=None, sections=names)):
+    for entry, text in entries(text_of_kinds(repo, snapshot, SectionKind.POST_DATA)):
         if entry.type == b"EVENT TRIGGER":
             triggers.append(decode(entry.name, encoding))
         elif entry.type == b"SUBSCRIPTION":
@@ -83,11 +82,7 @@ def check_definitions(
 
 
 def _read_drawn(repo: Repository, snapshot: Snapshot) -> tuple[DrawnColumn, ...]:
-    names = [s.name for s in repo.sections(snapshot) if s.name.kind is SectionKind.PRE_DATA]
-
-    def blocks() -> Iterator[bytes]:
-        return snapshot_stream(repo, snapshot, restrict_key=None, sections=names)
-
+    blocks = partial(text_of_kinds, repo, snapshot, SectionKind.PRE_DATA)
     # Most dumps have no such columns, and looking for a word is much cheaper than their entries.
     before = b""
     for block in blocks():

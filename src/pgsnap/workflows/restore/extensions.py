@@ -11,7 +11,7 @@ from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.entries import decode
 from pgsnap.errors import QueryFailed
 from pgsnap.model import SectionKind, Snapshot
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, literal
 from pgsnap.targets.checks.preflight import Findings, Problem
@@ -85,12 +85,10 @@ def without_left_out(snapshot: Snapshot, plan: ExtensionPlan) -> Snapshot:
 def _definitions(repo: Repository, snapshot: Snapshot) -> tuple[set[TableName], list[str]]:
     """Return the tables that the dump makes, and its extensions: the rows of other tables are
     configuration of an extension, which makes them."""
-    names = [s.name for s in repo.sections(snapshot) if s.name.kind is SectionKind.PRE_DATA]
     encoding = snapshot.origin.client_encoding
     tables: set[TableName] = set()
     extensions = []
-    stream = snapshot_stream(repo, snapshot, restrict_key=None, sections=names)
-    for entry, _ in entries(stream):
+    for entry, _ in entries(text_of_kinds(repo, snapshot, SectionKind.PRE_DATA)):
         if entry.type in (b"TABLE", b"FOREIGN TABLE"):
             tables.add((decode(entry.schema, encoding), decode(entry.name, encoding)))
         elif entry.type == b"EXTENSION":

@@ -15,7 +15,7 @@ from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.entries import decode
 from pgsnap.errors import ConnectionFailed, QueryFailed
 from pgsnap.model import SectionKind, Snapshot, SourceKind
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
@@ -140,8 +140,7 @@ def _has(repo: Repository, snapshot: Snapshot) -> _Has:
                 has.anywhere.add(name.name)
         has.large_objects |= name.kind is SectionKind.LARGE_OBJECTS
     has.tables |= with_rows
-    kinds = [s.name for s in repo.sections(snapshot) if s.name.kind in _KINDS]
-    blocks = snapshot_stream(repo, snapshot, restrict_key=None, sections=kinds)
+    blocks = text_of_kinds(repo, snapshot, *_KINDS)
     encoding = snapshot.origin.client_encoding
     if not snapshot.origin.is_pg_dump:
         for schema, table in _foreign_tables(blocks, encoding):

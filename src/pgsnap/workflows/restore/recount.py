@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pgsnap.dump.definitions.ddl import sequence_values
+from pgsnap.dump.events import text_of
 from pgsnap.errors import SnapError
 from pgsnap.model import SectionKind, Snapshot
-from pgsnap.repository.chunks.stream import stream_of, whole_text
+from pgsnap.repository.chunks.stream import section_events, whole_text
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.targets.load.extension_sequences import set_extension_sequences
@@ -29,7 +30,7 @@ def look_again(
     sections = planned_sections(repo, snapshot, plan)
     warnings = check_rows(session, lambda: expected_rows(sections))
     values = (each for each in sections if each.name.kind is SectionKind.SEQUENCES)
-    text = whole_text(stream_of(repo, snapshot, values, restrict_key=None))
+    text = whole_text(text_of(section_events(repo, snapshot, values)))
     warnings += set_back_sequences(session, sequence_values(text, snapshot.origin.client_encoding))
     warnings += set_extension_sequences(session, plan.extension_sequences)
     if plan.live is not None:

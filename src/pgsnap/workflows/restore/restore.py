@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 
-from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import Interrupted, QueryFailed, RestoreFailed, SnapError
 from pgsnap.model import Note, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
@@ -25,14 +24,13 @@ from pgsnap.targets.checks.roles import server_roles
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.checks.template_parts import drop_template_parts, dropped_parts
 from pgsnap.targets.cleaning import clean_up_whole
-from pgsnap.targets.dumptext import understands_restrict
 from pgsnap.targets.load.analyzing import analyze
 from pgsnap.targets.load.feeder import (
-    PSQL_ARGUMENTS,
     Feeder,
     FeedResult,
     expected_rows,
     is_load_idle,
+    psql_feeder,
     terminate_sessions,
 )
 from pgsnap.targets.load.help import look_up
@@ -254,36 +252,20 @@ class _Restore:
 
     def _load(self, server: Server, session: Session, scratch: Scratch) -> FeedResult:
         self.progress.phase("load", self.plan.plain_bytes)
-        psql = self.plan.psql or self.server.tool("psql")
-        key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
-        with self._timed("load"):
-            child = server.start_tool(
-                psql,
-                PSQL_ARGUMENTS,
-                database=scratch.name,
-                stdin=True,
-                application_name=application_name(self.token),
-            )
-            try:
-                feeder = Feeder(
-                    child,
-                    restrict_key=key,
-                    expected=expected_rows(planned_sections(self.repo, self.snapshot, self.plan)),
-                    exact=self.snapshot.origin.is_pg_dump,
-                    # A stranger may less than we, and is no superuser on purpose.
-                    facts=(lambda: look_up(server)) if server is self.server else None,
-                    progress=self.progress,
-                )
-                blocks = dump_for_psql(
-                    self.repo,
-                    self.snapshot,
-                    self.plan,
-                    feeder.section_begins,
-                    lambda: self._tables_made(feeder, session, scratch),
-                )
-                return feeder.run(blocks)
-            finally:
-                child.kill()
+        loading = psql_feeder(
+            server,
+            self.plan.psql or self.server.tool("psql"),
+            scratch.name,
+            self.token,
+            expected=expected_rows(planned_sections(self.repo, self.snapshot, self.plan)),
+            exact=self.snapshot.origin.is_pg_dump,
+            # A stranger may less than we, and is no superuser on purpose.
+            facts=(lambda: look_up(server)) if server is self.server else None,
+            progress=self.progress,
+        )
+        with self._timed("load"), loading as feeder:
+            tables_made = partial(self._tables_made, feeder, session, scratch)
+            return feeder.run(dump_for_psql(self.repo, self.snapshot, self.plan, tables_made))
 
     def _tables_made(self, feeder: Feeder, session: Session, scratch: Scratch) -> TablesMade:
         """Return what is to be known of the tables, once psql has made all of them."""

@@ -3,12 +3,10 @@ use their schema no more, and what everybody may call because a file holds no ri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pgsnap.dump.definitions.entry_stream import entries
 from pgsnap.dump.grantors import GRANTS_AS_ANOTHER, PUBLIC, SchemaUsers, schema_users
 from pgsnap.model import SectionKind, Snapshot
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sources.parts import WITHOUT_RIGHTS
@@ -33,7 +31,7 @@ def check_rights(
 def _check_grantors(session: Session, snapshot: Snapshot, repo: Repository) -> Findings:
     if not snapshot.origin.is_pg_dump or not _has_any(repo, snapshot):
         return Findings()
-    blocks = _blocks(repo, snapshot, _KINDS)
+    blocks = text_of_kinds(repo, snapshot, *_KINDS)
     found = schema_users(entries(blocks, settings=True), snapshot.origin.client_encoding)
     return Findings(
         tuple(
@@ -68,16 +66,9 @@ def _without(session: Session, schema: SchemaUsers) -> list[str]:
 def _has_any(repo: Repository, snapshot: Snapshot) -> bool:
     """Most dumps have no such grant, and looking for words is much cheaper than their entries."""
     before = b""
-    for block in _blocks(repo, snapshot, (SectionKind.POST_DATA,)):
+    for block in text_of_kinds(repo, snapshot, SectionKind.POST_DATA):
         if GRANTS_AS_ANOTHER.search(before + block):
             return True
         # It may begin within a line there: what is found for nothing costs time only.
         before = block[-_CARRIED_BYTES:]
     return False
-
-
-def _blocks(
-    repo: Repository, snapshot: Snapshot, kinds: tuple[SectionKind, ...]
-) -> Iterator[bytes]:
-    names = [s.name for s in repo.sections(snapshot) if s.name.kind in kinds]
-    return snapshot_stream(repo, snapshot, restrict_key=None, sections=names)

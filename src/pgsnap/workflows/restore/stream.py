@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from pgsnap.dump.definitions.entry_filter import LeftOut, leave_out
-from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SourceKind
-from pgsnap.repository.chunks.stream import stream_of
+from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, Snapshot, SourceKind
+from pgsnap.repository.chunks.stream import section_events
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.targets.checks.requirements import source_major
@@ -41,53 +41,44 @@ def dump_for_psql(
     repo: Repository,
     snapshot: Snapshot,
     plan: RestorePlan,
-    section_begins: Callable[[SectionName], None],
     tables_made: Callable[[], TablesMade],
-) -> Iterator[bytes]:
-    """Yield what psql is to run. *section_begins* is told each section before its first block;
-    *tables_made* is called once at most, after all tables were made and before any rows.
+) -> Iterator[DumpEvent]:
+    """Yield what psql is to run. *tables_made* is called once at most, after all tables were made
+    and before any rows.
 
     Raises CorruptionError.
     """
-    # What is read, and what goes out: it is behind where something is held back.
-    read: list[Section] = []
-    sent: list[Section] = []
-
-    def begins() -> None:
-        sent[:] = read
-        section_begins(sent[0].name)
-
-    def reading(found: Section) -> None:
-        read[:] = [found]
-        if not snapshot.origin.is_pg_dump:
-            begins()
-
-    def name() -> SectionName | None:
-        return read[0].name if read else None
-
-    def section() -> Section | None:
-        return sent[0] if sent else None
-
     planned = planned_sections(repo, snapshot, plan)
     # An older server has not the functions that take them; it makes statistics of its own.
     no_statistics = plan.server.major < (source_major(snapshot.origin) or 0)
     sections = (
         each for each in planned if not (no_statistics and each.name.kind is SectionKind.STATISTICS)
     )
-    blocks = stream_of(repo, snapshot, sections, restrict_key=None, on_section=reading)
-    blocks = without_unknown_sets(blocks, name, plan.server.major)
+    events = section_events(repo, snapshot, sections)
+    events = without_unknown_sets(events, plan.server.major)
     if not snapshot.origin.is_pg_dump:
-        return blocks
+        return events
     encoding = snapshot.origin.client_encoding
-    blocks = leave_out(blocks, name, _left_out(snapshot, plan), encoding, begins=begins)
     made = cache(tables_made)
-    blocks = by_way_of_roots(blocks, section, lambda: made().roots, encoding)
-    wanted = tables_to_keep(planned)
-    blocks = keep_order(blocks, section, wanted, lambda: made().empty, encoding)
+    events = leave_out(events, _left_out(snapshot, plan), encoding)
+    events = by_way_of_roots(events, lambda: _through_roots(planned, made().roots), encoding)
+    events = keep_order(events, tables_to_keep(planned), lambda: made().empty, encoding)
     # What makes them quiet is written in plpgsql.
     if plan.extensions.are_there and not lacks_plpgsql(snapshot.origin):
-        return quiet_event_triggers(blocks, section)
-    return blocks
+        return quiet_event_triggers(events)
+    return events
+
+
+def _through_roots(
+    sections: Iterable[Section], roots: Mapping[Table, Table]
+) -> dict[SectionName, tuple[Table, int]]:
+    """Return the sections whose rows go to a topmost table, each with that and the bytes before
+    its rows."""
+    return {
+        section.name: (roots[table], section.head_bytes)
+        for section in sections
+        if section.rows is not None and (table := (section.name.schema, section.name.name)) in roots
+    }
 
 
 def _left_out(snapshot: Snapshot, plan: RestorePlan) -> LeftOut:

@@ -7,30 +7,30 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
-from pgsnap.dump.definitions.table_parts import TableName, quoted, with_names
-from pgsnap.dump.entries import copied_table, decode, encode
-from pgsnap.dump.volatile import fresh_restrict_key
-from pgsnap.errors import CorruptionError, Interrupted, RestoreFailed, SnapError
-from pgsnap.model import Section, SectionKind, SectionName, ServerInfo, Snapshot
+from pgsnap.dump.copy_head import copy_into, with_heads
+from pgsnap.dump.definitions.table_parts import TableName
+from pgsnap.dump.entries import encode
+from pgsnap.errors import Interrupted, RestoreFailed, SnapError
+from pgsnap.model import DumpEvent, Section, SectionKind, ServerInfo, Snapshot
 from pgsnap.progress import Progress
-from pgsnap.repository.chunks.stream import snapshot_stream
+from pgsnap.repository.chunks.stream import section_events
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.server import Server
 from pgsnap.targets.cleaning import clean_up_whole
-from pgsnap.targets.dumptext import understands_restrict, without_unknown_sets
+from pgsnap.targets.dumptext import without_unknown_sets
 from pgsnap.targets.load.feeder import (
-    PSQL_ARGUMENTS,
     Feeder,
     FeedResult,
     check_counts,
     expected_rows,
     is_load_idle,
     is_loading,
+    psql_feeder,
     terminate_sessions,
 )
 from pgsnap.targets.load.help import look_up
-from pgsnap.targets.naming import application_name, new_token
+from pgsnap.targets.naming import new_token
 from pgsnap.workflows.contents.table_rows import copied_name
 
 DONE = "interrupted, but the tables were restored already"
@@ -64,7 +64,7 @@ class OneTransaction:
         self._token = new_token()
         self._committing = False
 
-    def script(self, feeder: Feeder) -> Iterator[bytes]:
+    def script(self, feeder: Feeder) -> Iterator[DumpEvent]:
         """Yield all that psql is to run; COMMIT only after everything was proven."""
         raise NotImplementedError
 
@@ -76,24 +76,18 @@ class OneTransaction:
         """Run `script`. Raises RestoreFailed, CorruptionError; then nothing was changed. Raises
         Interrupted where a signal came and all was done nevertheless."""
         self._progress.phase("load", sum(section.plain_bytes for section in self._sections))
-        child = self._server.start_tool(
+        loading = psql_feeder(
+            self._server,
             self._psql,
-            PSQL_ARGUMENTS,
-            database=self._database,
-            stdin=True,
-            application_name=application_name(self._token),
+            self._database,
+            self._token,
+            expected=expected_rows(self._sections),
+            facts=lambda: look_up(self._server),
+            progress=self._progress,
         )
         try:
-            feeder = Feeder(
-                child,
-                restrict_key=fresh_restrict_key()
-                if understands_restrict(self._psql.version_num)
-                else None,
-                expected=expected_rows(self._sections),
-                facts=lambda: look_up(self._server),
-                progress=self._progress,
-            )
-            return feeder.run(self.script(feeder))
+            with loading as feeder:
+                return feeder.run(self.script(feeder))
         except RestoreFailed as error:
             if self._committing and self.is_there():
                 error.detail = (
@@ -101,55 +95,29 @@ class OneTransaction:
                 ).strip()
             raise
         except KeyboardInterrupt as stop:
-            child.kill()
             clean_up_whole(self._end_backend)
             if self._committing and self.is_there():
                 raise Interrupted(DONE) from stop
             raise
-        finally:
-            child.kill()
 
-    def _preamble(self, feeder: Feeder) -> Iterator[bytes]:
-        preamble = SectionName(SectionKind.PREAMBLE)
-        names = [
-            s.name
-            for s in self._repo.sections(self._snapshot)
-            if s.name.kind is SectionKind.PREAMBLE
+    def _preamble(self) -> Iterator[DumpEvent]:
+        sections = [
+            section
+            for section in self._repo.sections(self._snapshot)
+            if section.name.kind is SectionKind.PREAMBLE
         ]
-        blocks = snapshot_stream(self._repo, self._snapshot, restrict_key=None, sections=names)
-        feeder.section_begins(preamble)
-        yield from without_unknown_sets(blocks, lambda: preamble, self._major)
+        events = section_events(self._repo, self._snapshot, sections)
+        yield from without_unknown_sets(events, self._major)
         yield b"\n"
 
-    def _rows(
-        self, feeder: Feeder, section: Section, names: Mapping[TableName, TableName]
-    ) -> Iterator[bytes]:
+    def _rows(self, section: Section, names: Mapping[TableName, TableName]) -> Iterator[DumpEvent]:
         """Yield a section of rows, its COPY statement with *names* instead of the dump's."""
-        feeder.section_begins(section.name)
-        head = b""
-        is_head = True
-        for block in snapshot_stream(
-            self._repo, self._snapshot, restrict_key=None, sections=[section.name]
-        ):
-            if is_head:
-                head += block
-                if len(head) < section.head_bytes:
-                    continue
-                yield self._copy(head[: section.head_bytes], section, names)
-                block, is_head = head[section.head_bytes :], False
-            if block:
-                yield block
+        events = section_events(self._repo, self._snapshot, [section])
 
-    def _copy(self, head: bytes, section: Section, names: Mapping[TableName, TableName]) -> bytes:
-        copied = copied_name(section)
-        _, copy, rest = head.rpartition(b"\nCOPY ")
-        statement = copy[1:] + rest
-        if not copy or copied_table(statement, self._encoding) != copied:
-            raise CorruptionError(
-                f"the rows of {quoted(copied)} do not begin with their COPY statement",
-                hint="Look for damage: snap verify --data",
-            )
-        return b"\n" + self._sql(with_names(decode(statement, self._encoding), names))
+        def with_names(head: bytes) -> bytes:
+            return copy_into(head, copied_name(section), names, self._encoding)
+
+        return with_heads(events, lambda _: (section.head_bytes, with_names))
 
     def _check_rows(self, feeder: Feeder) -> None:
         """Return when every row that was sent is in the server's hands and was counted. Raises
@@ -157,7 +125,7 @@ class OneTransaction:
         feeder.settle(self._is_idle)
         check_counts(expected_rows(self._sections), feeder.counts)
 
-    def _commit(self, feeder: Feeder) -> Iterator[bytes]:
+    def _commit(self, feeder: Feeder) -> Iterator[DumpEvent]:
         feeder.settle(self._is_idle)
         self._committing = True
         # The load does not wait for its WAL (feeder.SETTINGS); who is told that it is done may.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.dump.definitions.table_tree import below_of
 from pgsnap.errors import Interrupted, SnapError
-from pgsnap.model import SectionKind, SectionName, SnapshotId
+from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
@@ -144,17 +144,17 @@ class _Load(OneTransaction):
         )
         self._names = self._made.names
 
-    def script(self, feeder: Feeder) -> Iterator[bytes]:
-        yield from self._preamble(feeder)
-        feeder.section_begins(SectionName(SectionKind.PRE_DATA))
+    def script(self, feeder: Feeder) -> Iterator[DumpEvent]:
+        yield from self._preamble()
+        yield SectionStart(SectionName(SectionKind.PRE_DATA))
         yield from map(self._sql, self._made.before_rows())
         if self._made.generates:
             yield self._sql(FORGET_DRAWN)
         for table in self._plan.tables:
             for section in table.sections:
                 into = self._names[self._plan.into(table, section)]
-                yield from self._rows(feeder, section, {copied_name(section): into})
-        feeder.section_begins(SectionName(SectionKind.POST_DATA))
+                yield from self._rows(section, {copied_name(section): into})
+        yield SectionStart(SectionName(SectionKind.POST_DATA))
         if self._made.generates:
             yield self._sql(nothing_drawn(self._token))
         yield from map(self._sql, self._made.after_rows())

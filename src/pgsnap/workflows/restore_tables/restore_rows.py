@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import quoted
 from pgsnap.errors import Interrupted, SnapError
-from pgsnap.model import SectionKind, SectionName, SnapshotId
+from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
@@ -88,9 +88,9 @@ class _Load(OneTransaction):
         self._tables = plan.tables
         self._transaction: int | None = None
 
-    def script(self, feeder: Feeder) -> Iterator[bytes]:
-        yield from self._preamble(feeder)
-        feeder.section_begins(SectionName(SectionKind.PRE_DATA))
+    def script(self, feeder: Feeder) -> Iterator[DumpEvent]:
+        yield from self._preamble()
+        yield SectionStart(SectionName(SectionKind.PRE_DATA))
         names = ", ".join(quoted(table.table) for table in self._tables)
         yield self._sql(
             f"BEGIN;\nSET LOCAL lock_timeout = '{LOCK_SECONDS}s';\n"
@@ -101,8 +101,8 @@ class _Load(OneTransaction):
             yield self._sql(delete_rows(table.table, table.condition))
         for table in self._tables:
             for section in table.sections:
-                yield from self._rows(feeder, section, {})
-        feeder.section_begins(SectionName(SectionKind.POST_DATA))
+                yield from self._rows(section, {})
+        yield SectionStart(SectionName(SectionKind.POST_DATA))
         for table in self._tables:
             for name, value, called in table.sequences:
                 yield self._sql(raise_sequence(name, value, called=called))

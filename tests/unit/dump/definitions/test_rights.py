@@ -7,7 +7,9 @@ import pytest
 from pgsnap.dump.definitions.ddl import ddl_entries
 from pgsnap.dump.definitions.entry_filter import LeftOut, leave_out
 from pgsnap.dump.definitions.rights import Right, as_grantors, rights_of, roles_in
+from pgsnap.dump.events import text_of
 from pgsnap.model import SectionKind, SectionName
+from support.dumps.texts import as_events
 
 T = ("public", "t")
 OBJECTS = {T: ("INSERT", "SELECT", "UPDATE")}
@@ -93,9 +95,8 @@ def test_a_copy_without_rights_has_none_by_other_grantors_either() -> None:
         "--\n-- Name: i; Type: INDEX; Schema: public; Owner: bob\n--\n\n"
         "CREATE INDEX i ON public.t USING btree (a);\n"
     )
-    left = b"".join(
-        leave_out([(text + behind).encode()], lambda: section, LeftOut(rights=True), "UTF8")
-    )
+    events = as_events(section, (text + behind).encode())
+    left = b"".join(text_of(leave_out(events, LeftOut(rights=True), "UTF8")))
     assert b"GRANT" not in left
     assert b"RESET" not in left
     assert b"SET SESSION AUTHORIZATION 'bob';" in left

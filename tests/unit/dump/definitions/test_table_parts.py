@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pgsnap.dump.definitions.entry_filter import LeftOut, leave_out
@@ -17,8 +15,10 @@ from pgsnap.dump.definitions.table_parts import (
     without_owner,
 )
 from pgsnap.dump.definitions.table_tree import partitions_below, with_all_below
-from pgsnap.model import SectionKind, SectionName
+from pgsnap.dump.events import text_of
+from pgsnap.model import SectionKind, SectionName, SectionStart
 from pgsnap.targets.tables.swap import sequence_values_sql
+from support.dumps.texts import as_events, pieces
 
 NAMES = {("public", "t"): ("s", "t"), ("public", "T q"): ("s", "T q")}
 
@@ -209,14 +209,7 @@ def test_filters_pass_on_all_else_byte_for_byte_whatever_the_blocks() -> None:
     section = SectionName(SectionKind.POST_DATA)
     what = LeftOut(rights=True, keys_between=frozenset({("public", "t")}))
     found = {
-        b"".join(
-            leave_out(
-                [text[n : n + size] for n in range(0, len(text), size)],
-                lambda: section,
-                what,
-                "UTF8",
-            )
-        )
+        b"".join(text_of(leave_out(as_events(section, *pieces(text, size)), what, "UTF8")))
         for size in (1, 7, len(text))
     }
     (left,) = found
@@ -225,8 +218,8 @@ def test_filters_pass_on_all_else_byte_for_byte_whatever_the_blocks() -> None:
     assert b"GRANT x TO y" in left
     assert left.count(b"SET ") == 2
     assert b"CREATE INDEX i" in left
-    kept = b"".join(leave_out([text], lambda: section, LeftOut(), "UTF8"))
-    assert kept == text
+    kept = leave_out(as_events(section, text), LeftOut(), "UTF8")
+    assert b"".join(text_of(kept)) == text
 
 
 def test_event_triggers_come_last_and_what_follows_them_stays_on_its_line() -> None:
@@ -243,18 +236,10 @@ def test_event_triggers_come_last_and_what_follows_them_stays_on_its_line() -> N
         SectionName(SectionKind.POST_DATA, part=1),
         SectionName(SectionKind.TRAILER),
     ]
-    sent: list[bytes] = []
-
-    def blocks() -> Iterator[bytes]:
-        for part in (trigger, "-- statistics", rest, "-- end"):
-            yield part.encode()
-            del read[0]
-
-    begun: list[int] = []
-    begins = lambda: begun.append(len(sent))  # noqa: E731
-    for block in leave_out(blocks(), lambda: read[0], LeftOut(), "UTF8", begins=begins):
-        sent.append(block)
-    text = b"".join(sent).decode()
+    parts = zip(read, (trigger, "-- statistics", rest, "-- end"), strict=True)
+    events = [event for name, part in parts for event in as_events(name, part.encode())]
+    sent = list(leave_out(events, LeftOut(), "UTF8"))
+    text = b"".join(text_of(sent)).decode()
     assert text == "\n" * trigger.count("\n") + "-- statistics" + rest + trigger + "-- end"
     # The section behind begins when all of them have gone out.
-    assert b"".join(sent[begun[3] :]) == b"-- end"
+    assert sent[sent.index(SectionStart(read[3])) :] == as_events(read[3], b"-- end")

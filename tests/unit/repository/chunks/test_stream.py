@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.model import Section, SectionKind
+from pgsnap.model import Section, SectionKind, SectionName, SectionStart
 from pgsnap.repository.chunks import chunks
-from pgsnap.repository.chunks.stream import WITH_SEQUENCES, snapshot_stream, stream_of
+from pgsnap.repository.chunks.stream import WITH_SEQUENCES, section_events, snapshot_stream
 from pgsnap.repository.repository import Repository
 from support.dumps.scripted import Dump, table, text
 from support.repositories.made import make, record
@@ -31,7 +31,7 @@ def test_sections_are_taken_as_their_text_is_needed(
     # So that a few sections fill a batch.
     monkeypatch.setattr(chunks, "BATCH_BYTES", 4096)
     taken: list[Section] = []
-    begun: list[Section] = []
+    begun: list[SectionName] = []
 
     def one_by_one() -> Iterator[Section]:
         for section in repo.sections(snapshot):
@@ -40,12 +40,14 @@ def test_sections_are_taken_as_their_text_is_needed(
 
     most = 0
     blocks = []
-    for block in stream_of(
-        repo, snapshot, one_by_one(), restrict_key=None, on_section=begun.append
-    ):
-        blocks.append(block)
+    for event in section_events(repo, snapshot, one_by_one()):
+        if isinstance(event, SectionStart):
+            begun.append(event.name)
+        elif isinstance(event, bytes):
+            blocks.append(event)
         most = max(most, len(taken) - len(begun))
-    assert begun == taken == list(repo.sections(snapshot))
+    assert taken == list(repo.sections(snapshot))
+    assert begun == [section.name for section in taken]
     assert b"".join(blocks) == b"".join(content for _, content in dumped.texts)
     assert most < TABLES // 4
 

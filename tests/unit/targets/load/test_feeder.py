@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pgsnap.errors import CorruptionError, RestoreFailed
-from pgsnap.model import SectionKind, SectionName
+from pgsnap.model import SectionKind, SectionName, SectionStart
 from pgsnap.targets.load.feeder import Expected, Feeder, check_counts
 
 ORDERS = SectionName(SectionKind.DATA, "public", "orders")
@@ -67,8 +67,7 @@ class FakePsql:
 def feed(psql: FakePsql, *, rows: int | None = 2, key: str | None = "k3y") -> int:
     expected = None if rows is None else [Expected(ORDERS, rows)]
     feeder = Feeder(psql, restrict_key=key, expected=expected)
-    feeder.section_begins(ORDERS)
-    return feeder.run([b"COPY orders FROM stdin;\n", b"1\n2\n\\.\n"]).rows
+    return feeder.run([SectionStart(ORDERS), b"COPY orders FROM stdin;\n", b"1\n2\n\\.\n"]).rows
 
 
 def test_a_load_counts_rows_as_the_server_did() -> None:

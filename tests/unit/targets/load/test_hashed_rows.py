@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from pgsnap.model import Section, SectionKind, SectionName
-from pgsnap.targets.load.hashed_rows import by_way_of_roots
+from itertools import groupby
 
-BEFORE = Section(SectionName(SectionKind.PRE_DATA), 9999, 9, b"", (), None)
+from pgsnap.dump.events import text_of
+from pgsnap.model import SectionKind, SectionName
+from pgsnap.targets.load.hashed_rows import by_way_of_roots
+from support.dumps.texts import as_events
+
+BEFORE = SectionName(SectionKind.PRE_DATA)
 HASHED = b"CREATE TABLE s.top (\n    k s.e[]\n)\nPARTITION BY HASH (k);\n"
 HEAD = b'--\n-- Data for Name: le af; Type: TABLE DATA\n--\n\nCOPY s."le\naf" (k, n) FROM stdin;\n'
 ROWS = b"{a}\t1\nCOPY s.leaf (k)\n{b}\t2\n\\.\n\n\n"
 
 
-def data(name: str) -> Section:
-    size = len(HEAD) + len(ROWS)
-    return Section(
-        SectionName(SectionKind.DATA, "s", name), size, 9, b"", (), 2, head_bytes=len(HEAD)
-    )
+def data(name: str) -> SectionName:
+    return SectionName(SectionKind.DATA, "s", name)
 
 
-def given(parts: list[tuple[Section, bytes]]) -> tuple[bytes, int]:
+def given(parts: list[tuple[SectionName, bytes]]) -> tuple[bytes, int]:
     """Return the stream as it goes out, and how often it was asked whose rows go where."""
-    current: list[Section] = []
     asked: list[int] = []
+    events = [
+        event
+        for name, own in groupby(parts, lambda pair: pair[0])
+        for event in as_events(name, *(block for _, block in own))
+    ]
 
-    def blocks():  # type: ignore[no-untyped-def]
-        for each, block in parts:
-            current[:] = [each]
-            yield block
-
-    def ready() -> dict[tuple[str, str], tuple[str, str]]:
+    def ready() -> dict[SectionName, tuple[tuple[str, str], int]]:
         asked.append(1)
-        return {("s", "le\naf"): ("s", 'to"p')}
+        return {data("le\naf"): (("s", 'to"p'), len(HEAD))}
 
-    return b"".join(by_way_of_roots(blocks(), lambda: current[0], ready, "UTF8")), len(asked)
+    return b"".join(text_of(by_way_of_roots(events, ready, "UTF8"))), len(asked)
 
 
 def test_the_copy_statement_names_the_topmost_table_however_the_blocks_are_cut() -> None:

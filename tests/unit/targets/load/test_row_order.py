@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import pytest
 
+from pgsnap.dump.events import text_of
 from pgsnap.model import Section, SectionKind, SectionName
 from pgsnap.targets.load.row_order import keep_order, tables_to_keep
+from support.dumps.texts import as_events
 
 
 def section(kind: SectionKind, name: str = "", *, part: int = 0, rows: int | None = 9) -> Section:
@@ -22,20 +26,19 @@ def kept(
     parts: list[tuple[Section, bytes]], may_empty: set[tuple[str, str]] | None = None
 ) -> tuple[bytes, int]:
     """Return the stream with what is put into it, and how often the tables were asked for."""
-    current: list[Section] = []
     asked: list[int] = []
-
-    def blocks():  # type: ignore[no-untyped-def]
-        for each, block in parts:
-            current[:] = [each]
-            yield block
+    events = [
+        event
+        for each, own in groupby(parts, lambda pair: pair[0])
+        for event in as_events(each.name, *(block for _, block in own))
+    ]
 
     def ready() -> set[tuple[str, str]]:
         asked.append(1)
         return {("s", "large"), ("s", "other")} if may_empty is None else may_empty
 
-    stream = keep_order(blocks(), lambda: current[0], {("s", "large"), ("s", "other")}, ready, "")
-    return b"".join(stream), len(asked)
+    stream = keep_order(events, {("s", "large"), ("s", "other")}, ready, "")
+    return b"".join(text_of(stream)), len(asked)
 
 
 def test_each_table_is_emptied_and_filled_in_a_transaction_of_its_own() -> None:
