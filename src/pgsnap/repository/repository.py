@@ -43,7 +43,7 @@ from pgsnap.model import (
 from pgsnap.repository import layout, lock
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.inspection import add_tables, pack_tables
-from pgsnap.repository.chunks.presence import check_present
+from pgsnap.repository.chunks.presence import Presence
 from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.config import new_config, read_config
 from pgsnap.repository.index.connection import IndexDamaged
@@ -344,9 +344,10 @@ class Repository:
     ) -> None:
         """Raise CorruptionError unless every chunk of *snapshot*, or of *only* these sections of
         it, has a frame in a pack that is there, in its full size. Reads recipes, not data."""
+        presence = Presence(self.index, self.chunks)
         for section in self.sections(snapshot):
             if only is None or section.name in only:
-                check_present(section, self.index, self.chunks)
+                presence.check(section)
 
     # -- forgetting ---------------------------------------------------------------------------
 

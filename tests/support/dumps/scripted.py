@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pgsnap.model import (
+    ChunkId,
     DumpEvent,
     Origin,
+    Section,
     SectionEnd,
     SectionKind,
     SectionName,
@@ -149,6 +151,19 @@ class ScriptedSource:
 
     def abandon(self) -> None:
         self.was_abandoned = True
+
+
+def all_chunks(repo: Repository, section: Section) -> set[ChunkId]:
+    """Return the chunks of a section, its recipes' nodes too."""
+    found: set[ChunkId] = set()
+
+    def read(node: ChunkId) -> bytes:
+        found.add(node)
+        return repo.chunks.read(node)
+
+    for segment in section.segments:
+        found |= {entry.chunk for entry in walk(segment.recipe, read)}
+    return found
 
 
 def texts(repo: Repository, snapshot: SnapshotId) -> list[tuple[SectionName, bytes]]:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.maintenance.verify.verify import verify
-from pgsnap.repository.chunks.recipes import nodes
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.file import FileSource
 from pgsnap.workflows.commit.commit import commit
-from support.dumps.scripted import rows
+from support.dumps.scripted import all_chunks, rows
 
 PLACES = {"pack": "packs", "manifest": "snapshots", "note": "notes", "tag": "tags"}
 HEAD = "--\n-- PostgreSQL database dump\n--\n\n-- Dumped by pg_dump version 15.0\n\n"
@@ -71,12 +70,10 @@ def make_sound(folder: Path) -> Sound:
         sections, snapshots = set(), set()
         for snapshot in made:
             for section in repo.sections(repo.snapshot(snapshot)):
-                for segment in section.segments:
-                    chunks = list(nodes(segment.recipe, repo.chunks.read))
-                    found = repo.index.locations(chunks)
-                    if any(where[0].pack == pack for where in found.values()):
-                        sections.add(str(section.name))
-                        snapshots.add(snapshot.hex())
+                found = repo.index.locations(list(all_chunks(repo, section)))
+                if any(where[0].pack == pack for where in found.values()):
+                    sections.add(str(section.name))
+                    snapshots.add(snapshot.hex())
     return Sound(
         path,
         dumps,

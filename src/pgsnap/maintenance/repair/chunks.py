@@ -8,38 +8,38 @@ from blake3 import blake3
 
 from pgsnap.codecs.zstd import compress
 from pgsnap.errors import CorruptionError
-from pgsnap.format.recipe import decode_node
 from pgsnap.format.sections import decode_piece
 from pgsnap.limits import PACK_BYTES, PLAIN_BYTES_MAX
 from pgsnap.maintenance.repair.salvage import Gaps, salvage
-from pgsnap.model import ChunkId, ChunkKind, Cipher, Frame, Location, RecipeRoot, Snapshot
+from pgsnap.model import ChunkId, ChunkKind, Cipher, Frame, Location, RecipeEntry, Snapshot
 from pgsnap.repository import layout
 from pgsnap.repository.chunks.inspection import find_table
 from pgsnap.repository.chunks.packs import PackWriter
-from pgsnap.repository.chunks.recipes import walk
+from pgsnap.repository.chunks.recipes import RecipeWalk, walk
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.base import ObjectInfo, Store
 
 # A damaged file is looked through this far: a pack is not larger.
 _FILE_BYTES_MAX = 2 * (PACK_BYTES + PLAIN_BYTES_MAX)
-_REMEMBERED_MAX = 500_000
 # Recipe nodes among them are held, of up to 80 kB each.
 _WRITTEN_MAX = 256
 # What a disk gives or does not give at once.
 _SECTOR_BYTES = 4096
 
 
-class ChunkMender:
+class ChunkMender(RecipeWalk):
     """Writes chunks that are in no sound pack into new ones. Not for several threads."""
 
     def __init__(self, repo: Repository, other: Repository | None) -> None:
+        super().__init__(self._read)
+        # What the recipes at hand list.
+        self._kind = ChunkKind.DATA
         self._repo = repo
         self._other = other
         self._writer = self._new_writer()
         # Written, and perhaps not indexed yet; recipe nodes among them are kept.
         self._written: dict[ChunkId, bytes] = {}
         self._gaps = Gaps()
-        self._whole: set[ChunkId] = set()
         self.salvaged = 0
         self.fetched = 0
 
@@ -100,40 +100,27 @@ class ChunkMender:
 
     def mend(self, snapshot: Snapshot) -> None:
         """Fetch every chunk of a snapshot that is in no sound pack, as far as there is one."""
-        self._tree(snapshot.sections_recipe, ChunkKind.SECTIONS)
+        self._kind = ChunkKind.SECTIONS
+        self.go_through([snapshot.sections_recipe])
+        self._kind = ChunkKind.DATA
         try:
             for piece in walk(snapshot.sections_recipe, self._read):
                 for section in decode_piece(self._read(piece.chunk)):
-                    for segment in section.segments:
-                        self._tree(segment.recipe, ChunkKind.DATA)
+                    self.go_through(segment.recipe for segment in section.segments)
         except CorruptionError:
             # Its list of sections is lost: nobody knows what else it needs.
             return
 
-    def _tree(self, root: RecipeRoot, kind: ChunkKind) -> None:
-        if root.chunk is None:
-            return
-        if root.level:
-            self._node(root.chunk, root.level, kind)
-        else:
-            self._ensure([(root.chunk, root.plain_bytes)], kind)
+    def look(self, entries: Sequence[RecipeEntry], level: int) -> bool:
+        if level:
+            return self._ensure([(entry.chunk, None) for entry in entries], ChunkKind.RECIPE)
+        return self._ensure([(entry.chunk, entry.plain_bytes) for entry in entries], self._kind)
 
-    def _node(self, chunk: ChunkId, level: int, kind: ChunkKind) -> bool:
-        if chunk in self._whole:
-            return True
-        whole = self._ensure([(chunk, None)], ChunkKind.RECIPE)
-        try:
-            children = decode_node(self._read(chunk), level)
-        except CorruptionError:
-            return False
-        if level == 1:
-            whole &= self._ensure([(child.chunk, child.plain_bytes) for child in children], kind)
-        else:
-            for child in children:
-                whole &= self._node(child.chunk, level - 1, kind)
-        if whole and len(self._whole) < _REMEMBERED_MAX:
-            self._whole.add(chunk)
-        return whole
+    def unread(self, entry: RecipeEntry, error: CorruptionError) -> None:
+        """It could not be had: nobody knows what it lists."""
+
+    def wrong(self, why: str) -> None:
+        """Verify tells of it."""
 
     def _ensure(self, chunks: Sequence[tuple[ChunkId, int | None]], kind: ChunkKind) -> bool:
         """Fetch those of *chunks*, each with its size where that is known, that are not in a

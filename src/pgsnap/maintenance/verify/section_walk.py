@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from blake3 import blake3
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
-from pgsnap.format.recipe import decode_node
 from pgsnap.format.sections import decode_piece, decode_roots
 from pgsnap.limits import MIB
 from pgsnap.maintenance.verify.findings import REPAIR, REPAIR_FROM, Finding
@@ -28,10 +27,10 @@ from pgsnap.model import (
 )
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.readable import ReadableChunks
-from pgsnap.repository.chunks.recipes import chunks_most, walk
+from pgsnap.repository.chunks.recipes import RecipeWalk, walk
 from pgsnap.repository.repository import Repository
 
-# Some 100 bytes each: 50 MB. A TiB of distinct data has 16,000 recipe nodes.
+# Some 100 bytes each: 50 MB.
 _REMEMBERED_MAX = 500_000
 _KNOWN_MAX = 4_000
 _SNAPSHOTS_AT_ONCE = 256
@@ -48,7 +47,6 @@ class _Found:
     lost: set[ChunkId] = field(default_factory=set)
     packs: set[PackId] = field(default_factory=set)
     problem: str = ""
-    visited: set[tuple[ChunkId, int, tuple[int, int]]] = field(default_factory=set)
     snapshots: list[SnapshotId] = field(default_factory=list)
 
     @property
@@ -64,7 +62,7 @@ class Hits:
     sections: dict[str, None] = field(default_factory=dict)
 
 
-class SectionWalk:
+class SectionWalk(RecipeWalk):
     """Checks snapshots one after another; what they share is checked once.
 
     With *data* their bytes are read, until *is_over* says that the time is; then *was_stopped*.
@@ -78,15 +76,16 @@ class SectionWalk:
         is_over: Callable[[], bool] = lambda: False,
         progress: Progress = SILENT,
     ) -> None:
+        super().__init__(repo.chunks.read)
         self._repo = repo
         self._data = data
         self._is_over = is_over
         self.was_stopped = False
         self._progress = progress
         self._readable = ReadableChunks(repo.index)
-        self._whole: set[ChunkId] = set()
-        # How many chunks a node lists, with all below it, and its size and lines.
-        self._counts: dict[tuple[ChunkId, int, int], int] = {}
+        # What is wrong with the recipes at hand.
+        self._at = _Found()
+        self._sound: set[ChunkId] = set()
         self._same: set[bytes] = set()
         # Lists of sections that were read ahead.
         self._pieces: dict[ChunkId, bytes] = {}
@@ -134,8 +133,8 @@ class SectionWalk:
         chunks = {chunk for chunk, _ in single}
         sizes = self._repo.index.chunk_sizes(list(chunks))
         self._sized = {one for one in single if one[1] in sizes.get(one[0], ())}
-        for chunk in self._readable.known(chunks - self._whole):
-            self._remember(self._whole, chunk)
+        for chunk in self._readable.known(chunks - self._sound):
+            self._remember(self._sound, chunk)
 
     def _sections(self, snapshot: Snapshot) -> Iterator[Section]:
         root = snapshot.sections_recipe
@@ -144,7 +143,7 @@ class SectionWalk:
 
     def check(self, snapshot_id: SnapshotId, snapshot: Snapshot) -> None:
         """Check one snapshot; what is wrong is kept for `findings`."""
-        listed = self._tree_found(snapshot.sections_recipe)
+        listed = self._look_through([snapshot.sections_recipe])
         sections: list[Section] = []
         try:
             sections = list(self._sections(snapshot))
@@ -202,69 +201,33 @@ class SectionWalk:
     # -- chunks -------------------------------------------------------------------------------
 
     def _section(self, section: Section) -> _Found:
-        found = _Found()
         roots = [segment.recipe for segment in section.segments]
-        for root in roots:
-            self._tree(root, found)
+        found = self._look_through(roots)
         if sum(root.plain_bytes for root in roots) != section.plain_bytes:
             found.problem = "The sizes of its segments do not add up."
         elif sum(root.lines for root in roots) != section.lines:
             found.problem = "The lines of its segments do not add up."
         return found
 
-    def _tree_found(self, root: RecipeRoot) -> _Found:
-        found = _Found()
-        self._tree(root, found)
-        return found
+    def _look_through(self, roots: Iterable[RecipeRoot]) -> _Found:
+        self._at = _Found()
+        self.go_through(root for root in roots if not self._is_sound(root))
+        return self._at
 
-    def _tree(self, root: RecipeRoot, found: _Found) -> None:
-        if root.chunk is None:
-            return
-        if root.level == 0:
-            if root.chunk in self._whole and (root.chunk, root.plain_bytes) in self._sized:
-                return
-            self._are_sound([root.chunk], found)
-            self._have_sizes([RecipeEntry(root.chunk, root.plain_bytes, root.lines)], found)
-            return
-        total = root.plain_bytes, root.lines
-        self._node(root.chunk, root.level, total, found)
-        chunks = self._counts.get((root.chunk, *total), 0)
-        if chunks > chunks_most(root.plain_bytes):
-            found.problem = f"Its recipe lists {chunks} chunks for {root.plain_bytes} bytes."
+    def _is_sound(self, root: RecipeRoot) -> bool:
+        """Tell whether it is known of a single chunk that it is as its list says."""
+        chunk = root.chunk
+        return chunk in self._sound and (chunk, root.plain_bytes) in self._sized and not root.level
 
-    def _node(self, chunk: ChunkId, level: int, total: tuple[int, int], found: _Found) -> bool:
-        """Tell whether everything under a recipe node is in sound packs."""
-        if chunk in self._whole and (chunk, *total) in self._counts:
-            return True
-        # Else a node that is listed often would be looked at as often, and what it lists too.
-        if (chunk, level, total) in found.visited:
-            return False
-        found.visited.add((chunk, level, total))
-        whole = self._are_sound([chunk], found)
-        try:
-            children = decode_node(self._repo.chunks.read(chunk), level)
-        except CorruptionError:
-            found.lost.add(chunk)
-            return False
-        sums = sum(child.plain_bytes for child in children), sum(child.lines for child in children)
-        if sums != total:
-            found.problem = "The sizes in its recipe do not add up."
-            whole = False
-        count = len(children)
-        if level == 1:
-            whole &= self._are_sound([child.chunk for child in children], found)
-            whole &= self._have_sizes(children, found)
-        else:
-            count = 0
-            for child in children:
-                below = (child.plain_bytes, child.lines)
-                whole &= self._node(child.chunk, level - 1, below, found)
-                count += self._counts.get((child.chunk, *below), 0)
-        if len(self._counts) < _REMEMBERED_MAX:
-            self._counts[chunk, *total] = count
-            if whole:
-                self._remember(self._whole, chunk)
-        return whole
+    def look(self, entries: Sequence[RecipeEntry], level: int) -> bool:
+        sound = self._are_sound([entry.chunk for entry in entries], self._at)
+        return (level > 0 or self._have_sizes(entries, self._at)) and sound
+
+    def unread(self, entry: RecipeEntry, error: CorruptionError) -> None:
+        self._at.lost.add(entry.chunk)
+
+    def wrong(self, why: str) -> None:
+        self._at.problem = why
 
     def _have_sizes(self, entries: Sequence[RecipeEntry], found: _Found) -> bool:
         """Tell whether chunks have the sizes that a recipe gives them."""
@@ -280,12 +243,12 @@ class SectionWalk:
         return True
 
     def _are_sound(self, chunks: Sequence[ChunkId], found: _Found) -> bool:
-        unseen = set(chunks) - self._whole
+        unseen = set(chunks) - self._sound
         if not unseen:
             return True
         doubtful = unseen - self._readable.known(unseen)
         if len(unseen) == 1 and not doubtful:
-            self._remember(self._whole, chunks[0])
+            self._remember(self._sound, chunks[0])
         if not doubtful:
             return True
         found.lost |= doubtful - self._repo.index.present(list(doubtful))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import decode_node, encode_node, ends_node
 from pgsnap.limits import RECIPE_CHUNK_BYTES_LEAST, RECIPE_CHUNKS_FREE, RECIPE_LEVELS_MAX
 from pgsnap.model import EMPTY_RECIPE, ChunkId, RecipeEntry, RecipeRoot
 
-# Some 150 bytes each. A TiB of distinct data has 16,000 nodes.
-_SEEN_MAX = 100_000
+# Some 250 bytes each. A TiB of distinct data has 16,000 nodes.
+_REMEMBERED_MAX = 200_000
+
+_NodeKey: TypeAlias = "tuple[ChunkId, int, int, int]"
+"""A node, its level, and the bytes and lines that its list gives it."""
 
 
 class RecipeBuilder:
@@ -86,31 +90,6 @@ def walk(root: RecipeRoot, read_node: Callable[[ChunkId], bytes]) -> Iterator[Re
         yield entry
 
 
-def check_count(root: RecipeRoot, read_node: Callable[[ChunkId], bytes]) -> None:
-    """Raise CorruptionError as `walk` does where there are too many chunks, without going through
-    them: what a node lists is counted once, however often the tree has the node."""
-    counts: dict[tuple[ChunkId, int], int] = {}
-
-    def count(chunk: ChunkId, level: int) -> int:
-        if level == 0:
-            return 1
-        if (chunk, level) not in counts:
-            if len(counts) >= _SEEN_MAX:
-                counts.clear()
-            children = decode_node(read_node(chunk), level)
-            counts[chunk, level] = sum(count(child.chunk, level - 1) for child in children)
-        return counts[chunk, level]
-
-    # Short ones may have chunks of any size.
-    if root.chunk is not None and root.level > 1:
-        found, most = count(root.chunk, root.level), chunks_most(root.plain_bytes)
-        if found > most:
-            raise CorruptionError(
-                "a recipe is damaged",
-                detail=f"It lists {found} chunks for {root.plain_bytes} bytes.",
-            )
-
-
 def chunks_most(plain_bytes: int) -> int:
     """Return how many chunks a recipe of so many bytes has at most."""
     return RECIPE_CHUNKS_FREE + plain_bytes // RECIPE_CHUNK_BYTES_LEAST
@@ -149,19 +128,108 @@ def node_at(
     return chunk
 
 
-def nodes(root: RecipeRoot, read_node: Callable[[ChunkId], bytes]) -> Iterator[ChunkId]:
-    """Yield every chunk of the tree, nodes too, parents first. What a node lists comes once,
-    however often the tree has the node (of a very large tree, once in a while)."""
-    if root.chunk is None:
-        return
-    pending = [(root.chunk, root.level)]
-    seen: set[tuple[ChunkId, int]] = set()
-    while pending:
-        chunk, level = pending.pop()
-        yield chunk
-        if level and (chunk, level) not in seen:
-            if len(seen) >= _SEEN_MAX:
-                seen.clear()
-            seen.add((chunk, level))
-            children = decode_node(read_node(chunk), level)
-            pending.extend((child.chunk, level - 1) for child in reversed(children))
+class RecipeWalk:
+    """Goes through recipes, whatever is looked for: each node once, however many recipes have it,
+    and however often one has it.
+
+    Subclasses say in `look` what makes chunks whole; of a node under which everything is whole that
+    is remembered, up to a bound. Of damage the default raises CorruptionError.
+    """
+
+    def __init__(self, read_node: Callable[[ChunkId], bytes]) -> None:
+        self._read_node = read_node
+        # What the nodes of the recipes at hand came to: whether all is whole, and how many data
+        # chunks there are; and those of earlier recipes that are whole.
+        self._met: dict[_NodeKey, tuple[bool, int]] = {}
+        self._whole: dict[_NodeKey, tuple[bool, int]] = {}
+
+    def look(self, entries: Sequence[RecipeEntry], level: int) -> bool:
+        """Tell whether these chunks, all of one *level* (0: data), are whole. Of nodes that is
+        asked before they are read."""
+        raise NotImplementedError
+
+    def unread(self, entry: RecipeEntry, error: CorruptionError) -> None:
+        """Take note of a node that cannot be read."""
+        raise error
+
+    def wrong(self, why: str) -> None:
+        """Take note of sizes that cannot be so."""
+        raise CorruptionError("a recipe is damaged", detail=why)
+
+    def go_through(self, roots: Iterable[RecipeRoot]) -> bool:
+        """Tell whether everything under *roots* is whole."""
+        self._met.clear()
+        # All of them are gone through, also behind one that is not.
+        found = [self._root(root) for root in roots]
+        return all(found)
+
+    def _root(self, root: RecipeRoot) -> bool:
+        if root.chunk is None:
+            return True
+        entry = RecipeEntry(root.chunk, root.plain_bytes, root.lines)
+        if root.level == 0:
+            return self.look([entry], 0)
+        whole, chunks = self._node(entry, root.level)
+        if chunks > chunks_most(root.plain_bytes):
+            self.wrong(f"Its recipe lists {chunks} chunks for {root.plain_bytes} bytes.")
+            return False
+        return whole
+
+    def _node(self, entry: RecipeEntry, level: int) -> tuple[bool, int]:
+        """Return whether everything under a node is whole, and how many data chunks it lists."""
+        key = entry.chunk, level, entry.plain_bytes, entry.lines
+        # Else what a node lists would be looked at as often as recipes have the node.
+        if (known := self._whole.get(key) or self._met.get(key)) is not None:
+            return known
+        whole, count = self.look([entry], level), 0
+        self._met[key] = False, 0
+        try:
+            children = decode_node(self._read_node(entry.chunk), level)
+        except CorruptionError as error:
+            self.unread(entry, error)
+            return False, 0
+        sizes = sum(child.plain_bytes for child in children)
+        if (sizes, sum(child.lines for child in children)) != (entry.plain_bytes, entry.lines):
+            self.wrong("The sizes in its recipe do not add up.")
+            whole = False
+        if level == 1:
+            whole, count = self.look(children, 0) and whole, len(children)
+        else:
+            for child in children:
+                child_whole, chunks = self._node(child, level - 1)
+                whole, count = whole and child_whole, count + chunks
+        found = self._met[key] = whole, count
+        if whole and len(self._whole) < _REMEMBERED_MAX:
+            self._whole[key] = found
+        return found
+
+
+class ChunkBatches(RecipeWalk):
+    """Hands all chunks of recipes, nodes too, to *take*, so many *at_once*: never all of them, a
+    TiB in one table is four million."""
+
+    def __init__(
+        self,
+        read_node: Callable[[ChunkId], bytes],
+        take: Callable[[set[ChunkId]], None],
+        at_once: int,
+    ) -> None:
+        super().__init__(read_node)
+        self._take = take
+        self._at_once = at_once
+        self._batch: set[ChunkId] = set()
+
+    def look(self, entries: Sequence[RecipeEntry], level: int) -> bool:
+        self._batch.update(entry.chunk for entry in entries)
+        if len(self._batch) >= self._at_once:
+            self._hand_on()
+        return True
+
+    def of(self, roots: Iterable[RecipeRoot]) -> None:
+        """Hand on what is under *roots*, and what was not handed on before."""
+        self.go_through(roots)
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        batch, self._batch = self._batch, set()
+        self._take(batch)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Self
 
 from pgsnap.errors import StoreFull
 from pgsnap.model import ChunkId, Digest, Section, SectionName, Snapshot
-from pgsnap.repository.chunks.recipes import nodes
+from pgsnap.repository.chunks.recipes import ChunkBatches
 from pgsnap.repository.repository import Repository
 
 _CHUNKS_AT_ONCE = 5_000
@@ -93,28 +92,31 @@ def _pieces(repo: Repository, snapshot: Snapshot) -> Iterator[ChunkId]:
 def _cost(
     repo: Repository, scratch: sqlite3.Connection, section: Section, before: Section | None
 ) -> SectionCost:
-    scratch.execute("DELETE FROM chunks")
-    for batch in _batches(repo, section):
-        sizes = repo.index.frame_sizes(batch)
+    def take(batch: set[ChunkId]) -> None:
+        sizes = repo.index.frame_sizes(list(batch))
         scratch.executemany(
             "INSERT OR IGNORE INTO chunks VALUES (?, ?)", ((c, sizes.get(c, 0)) for c in batch)
         )
+
+    def take_had(batch: set[ChunkId]) -> None:
+        scratch.executemany("INSERT OR IGNORE INTO had VALUES (?)", ((c,) for c in batch))
+
+    scratch.execute("DELETE FROM chunks")
+    _hand_on(repo, section, take)
     ((stored,),) = scratch.execute(_STORED)
     if before is None:
         return SectionCost.of(section, stored, stored)
     if before.segments == section.segments:
         return SectionCost.of(section, stored, 0)
     scratch.execute("DELETE FROM had")
-    for batch in _batches(repo, before):
-        scratch.executemany("INSERT OR IGNORE INTO had VALUES (?)", ((c,) for c in batch))
+    _hand_on(repo, before, take_had)
     ((new,),) = scratch.execute(_NEW)
     return SectionCost.of(section, stored, new)
 
 
-def _batches(repo: Repository, section: Section) -> Iterator[list[bytes]]:
-    chunks = (c for segment in section.segments for c in nodes(segment.recipe, repo.chunks.read))
-    while batch := list(islice(chunks, _CHUNKS_AT_ONCE)):
-        yield batch
+def _hand_on(repo: Repository, section: Section, take: Callable[[set[ChunkId]], None]) -> None:
+    chunks = ChunkBatches(repo.chunks.read, take, _CHUNKS_AT_ONCE)
+    chunks.of(segment.recipe for segment in section.segments)
 
 
 @contextlib.contextmanager

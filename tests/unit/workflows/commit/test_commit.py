@@ -12,7 +12,7 @@ import pytest
 from pgsnap.errors import CorruptionError, TagExists, UsageError
 from pgsnap.model import DatabaseProperties, Setting
 from pgsnap.repository.chunks import presence
-from pgsnap.repository.chunks.recipes import nodes
+from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.commit.commit import commit
 from pgsnap.workflows.history.log import log, show
@@ -205,8 +205,8 @@ def test_a_missing_chunk_is_found_whatever_is_looked_at_at_once(
     snapshot = record(repo, shop(9000)).snapshot
     repo.check_present(snapshot)
     section = next(s for s in repo.sections(snapshot) if s.segments[0].recipe.level)
-    *_, last = nodes(section.segments[0].recipe, repo.chunks.read)
-    (location,) = repo.index.locations([last])[last]
+    *_, last = walk(section.segments[0].recipe, repo.chunks.read)
+    (location,) = repo.index.locations([last.chunk])[last.chunk]
     repo.index.mark_damaged(location.pack, [location.offset], readable=False)
     with pytest.raises(CorruptionError) as caught:
         repo.check_present(snapshot)

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from pgsnap.model import Section
-from pgsnap.repository.chunks.recipes import nodes
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.history import section_costs
-from support.dumps.scripted import dump, rows, table
+from support.dumps.scripted import all_chunks, dump, rows, table
 from support.repositories.handmade import Handmade
 from support.repositories.made import make, record
 
@@ -19,7 +18,7 @@ from support.repositories.made import make, record
 def chunks_of(repo: Repository, section: Section | None) -> set[bytes]:
     if section is None:
         return set()
-    return {c for s in section.segments for c in nodes(s.recipe, repo.chunks.read)}
+    return all_chunks(repo, section)
 
 
 def test_each_chunk_counts_once_and_is_new_where_the_parents_section_lacks_it(
