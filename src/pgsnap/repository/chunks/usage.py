@@ -11,32 +11,20 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeAlias
 
-from pgsnap.errors import CorruptionError
-from pgsnap.format.recipe import decode_children
-from pgsnap.format.sections import decode_piece, decode_roots
-from pgsnap.limits import RECIPE_LEVELS_MAX
-from pgsnap.model import HASH_BYTES, ChunkId, ChunkKind, RecipeRoot, Section, SectionName
+from pgsnap.model import ChunkKind, RecipeRoot, SectionName
+from pgsnap.repository.chunks.lists import Listed, Lists, parts
+from pgsnap.repository.chunks.table_lists import TableLists
 from pgsnap.repository.index.frame_table import NOBODY, Array, FrameTable
 from pgsnap.repository.repository import Repository
 
 SEVERAL = -2
 """More than one needs it."""
 
-# What is under way at once: some 130,000 chunks.
-_LISTS_AT_ONCE = 512
 _SNAPSHOTS_AT_ONCE = 4096
 # What is kept of lists, five bytes each: 40 MB. Beyond it a list that two snapshots share is read
 # twice.
 _KEPT_MAX = 8_000_000
-# Pieces of section tables have this level, the recipe nodes above them the next ones: so a level
-# says what a chunk is. Recipe nodes of sections have levels from 1, data chunks 0.
-_PIECE = RECIPE_LEVELS_MAX + 1
-_ReadList: TypeAlias = "tuple[tuple[int, int], bytes]"
-"""A list's number and level, and its bytes."""
-# The group of the lists of sections themselves; those of tables are numbered from 1.
-_LISTS = 0
 
 
 class Usage:
@@ -50,7 +38,6 @@ class Usage:
         import numpy as np
 
         repo.catch_up_packs()
-        self._chunks = repo.chunks
         self._table = FrameTable(repo.index)
         nearest = self._table.nearest()
         self.chunks = count = len(nearest)
@@ -68,11 +55,17 @@ class Usage:
         self._list_of = np.full(count, NOBODY, np.int32)
         self._starts, self._counts = array("q"), array("i")
         self._children, self._levels = array("i"), array("b")
-        self._group = np.full(count, NOBODY, np.int32) if tables else None
-        self._groups: dict[SectionName, int] = {}
-        self._digest_groups, self._digests = array("i"), array("Q")
-        self.lists_read = 0
-        self.missing = 0
+        self._of_tables = TableLists(self._table, repo.chunks) if tables else None
+        self._lists = self._of_tables or Lists(self._table, repo.chunks)
+
+    @property
+    def missing(self) -> int:
+        """How many chunks no pack holds."""
+        return self._lists.missing
+
+    @property
+    def lists_read(self) -> int:
+        return self._lists.lists_read
 
     # -- marking ------------------------------------------------------------------------------
 
@@ -84,7 +77,7 @@ class Usage:
         With tables they are gone through one by one, so that the first one comes first; else some
         thousands at once, which takes a tenth of the time where they are small.
         """
-        at_once = _SNAPSHOTS_AT_ONCE if self._group is None else 1
+        at_once = _SNAPSHOTS_AT_ONCE if self._of_tables is None else 1
         several = iter(snapshots)
         while some := list(islice(several, at_once)):
             self._add(some, database)
@@ -92,21 +85,22 @@ class Usage:
     def _add(self, snapshots: Sequence[tuple[int, RecipeRoot]], database: int) -> None:
         import numpy as np
 
-        roots = [(number, root) for number, root in snapshots if root.chunk is not None]
-        chunks = [root.chunk for _, root in roots if root.chunk is not None]
-        numbers, levels, found = self._known(chunks, [_PIECE + root.level for _, root in roots])
-        owners = np.array([number for number, _ in roots], np.int32)[found]
-        if self._group is not None:
-            self._group[numbers] = _LISTS
-        waiting = [(numbers, levels, owners)]
+        of_some = [(number, root) for number, root in snapshots if root.chunk is not None]
+        numbers, levels, found = self._lists.tables(root for _, root in of_some)
+        owners = np.array([number for number, _ in of_some], np.int32)[found]
+        waiting = self._reach(numbers, levels, owners, database)
         while waiting:
-            numbers, levels, owners = _each_once(*waiting.pop())
-            owners, changed = self._mark(numbers, owners, database)
-            again = changed & (levels > 0)
-            numbers, levels, owners = numbers[again], levels[again], owners[again]
-            for start in range(0, len(numbers), _LISTS_AT_ONCE):
-                part = slice(start, start + _LISTS_AT_ONCE)
-                waiting.append(self._under(numbers[part], levels[part], owners[part]))
+            waiting += self._reach(*self._under(*waiting.pop()), database)
+
+    def _reach(
+        self, numbers: Array, levels: Array, owners: Array, database: int
+    ) -> list[tuple[Array, ...]]:
+        """Mark chunks of the given levels and owners, and return the lists among them that are to
+        be gone through (again), in parts."""
+        numbers, levels, owners = _each_once(numbers, levels, owners)
+        owners, changed = self._mark(numbers, owners, database)
+        again = changed & (levels > 0)
+        return [*parts(numbers[again], levels[again], owners[again])]
 
     def _mark(self, numbers: Array, owners: Array, database: int) -> tuple[Array, Array]:
         """Return whose *numbers* are now, and which of them are marked otherwise than before."""
@@ -125,124 +119,33 @@ class Usage:
 
         lists = self._list_of[numbers]
         unread = lists == NOBODY
-        found = [*self._read(numbers[unread].tolist(), levels[unread].tolist())]
-        lengths = [len(children) for children, _ in found]
+        read = self._read(numbers[unread], levels[unread])
         lists = lists[~unread]
         starts, counts = _some(self._starts, lists), _some(self._counts, lists)
         # For each list the places from its start on, one list after another.
         before = np.cumsum(counts) - counts
         places = np.arange(counts.sum()) + np.repeat(starts - before, counts)
-        found.append((_some(self._children, places), _some(self._levels, places)))
-        children, of_levels = zip(*found, strict=True)
-        of_owners = [np.repeat(owners[unread], lengths), np.repeat(owners[~unread], counts)]
-        return np.concatenate(children), np.concatenate(of_levels), np.concatenate(of_owners)
-
-    # -- reading lists ------------------------------------------------------------------------
-
-    def _read(self, numbers: list[int], levels: list[int]) -> Iterator[tuple[Array, Array]]:
-        """Yield what each of these lists lists, and its levels; keep it while there is room."""
-        if not numbers:
-            return
-        wanted = (
-            ((number, level), chunk, int(self._chunk_bytes[number]))
-            for number, level, chunk in zip(numbers, levels, self._table.ids(numbers), strict=True)
+        return (
+            np.concatenate([read.children, _some(self._children, places)]),
+            np.concatenate([read.levels, _some(self._levels, places)]),
+            np.concatenate(
+                [np.repeat(owners[unread], read.counts), np.repeat(owners[~unread], counts)]
+            ),
         )
-        read = self._chunks.read_ahead(wanted)
-        found = self._by_table(read) if self._group is not None else self._by_list(read)
-        for number, children, of_levels in found:
-            self.lists_read += 1
-            if len(self._children) < _KEPT_MAX:
+
+    def _read(self, numbers: Array, levels: Array) -> Listed:
+        """Return what these lists list; keep it while there is room."""
+        read = self._lists.under(numbers, levels)
+        if len(self._children) < _KEPT_MAX:
+            start = len(self._children)
+            for number, count in zip(read.lists, read.counts, strict=True):
                 self._list_of[number] = len(self._starts)
-                self._starts.append(len(self._children))
-                self._counts.append(len(children))
-                self._children.frombytes(children.tobytes())
-                self._levels.frombytes(of_levels.tobytes())
-            yield children, of_levels
-
-    def _by_list(self, read: Iterable[_ReadList]) -> Iterator[tuple[int, Array, Array]]:
-        """Yield what each list lists, and its levels; their chunks are looked up all at once."""
-        import numpy as np
-
-        numbers, lengths, levels = [], [], []
-        chunks: list[ChunkId] = []
-        for (number, level), data in read:
-            if level == _PIECE:
-                before = len(chunks)
-                for root in decode_roots(data):
-                    if root.chunk is not None:
-                        chunks.append(root.chunk)
-                        levels.append(root.level)
-                lengths.append(len(chunks) - before)
-            else:
-                ids = decode_children(data, _own_level(level))
-                chunks.append(ids)
-                lengths.append(len(ids) // HASH_BYTES)
-                levels += [level - 1] * lengths[-1]
-            numbers.append(number)
-        children, of_levels, found = self._known(chunks, levels)
-        ends = np.cumsum(np.append(0, found))[np.cumsum(lengths)].tolist()
-        for number, start, end in zip(numbers, [0, *ends], ends, strict=False):
-            yield number, children[start:end], of_levels[start:end]
-
-    def _by_table(self, read: Iterable[_ReadList]) -> Iterator[tuple[int, Array, Array]]:
-        """Yield the same, and give what is listed to its tables."""
-        assert self._group is not None
-        for (number, level), data in read:
-            if level == _PIECE:
-                yield number, *self._read_piece(decode_piece(data))
-            else:
-                ids = decode_children(data, _own_level(level))
-                count = len(ids) // HASH_BYTES
-                group = [int(self._group[number])] * count
-                yield number, *self._given([ids], [level - 1] * count, group)
-
-    def _read_piece(self, sections: Iterable[Section]) -> tuple[Array, Array]:
-        chunks, levels, groups = [], [], []
-        for section in sections:
-            name = SectionName(section.name.kind, section.name.schema, section.name.name)
-            group = self._groups.setdefault(name, len(self._groups) + 1)
-            self._digest_groups.append(group)
-            self._digests.append(int.from_bytes(section.digest[:8], "big"))
-            for segment in section.segments:
-                root = segment.recipe
-                if root.chunk is not None:
-                    chunks.append(root.chunk)
-                    levels.append(root.level)
-                    groups.append(group)
-        return self._given(chunks, levels, groups)
-
-    def _given(
-        self, chunks: list[ChunkId], levels: list[int], groups: list[int]
-    ) -> tuple[Array, Array]:
-        """Return what a list lists and its levels, given to its tables; *chunks* are ids, or many
-        joined."""
-        import numpy as np
-
-        assert self._group is not None
-        numbers, of_levels, found = self._known(chunks, levels)
-        of = np.array(groups, np.int32)[found]
-        free = self._group[numbers] == NOBODY
-        # Backwards, so that of several the first one stays.
-        self._group[numbers[free][::-1]] = of[free][::-1]
-        return numbers, of_levels
-
-    def _known(self, chunks: list[ChunkId], levels: list[int]) -> tuple[Array, Array, Array]:
-        """Return the numbers of those of *chunks* that the index knows, their levels, and which
-        they are. Raises CorruptionError where a list is missing."""
-        import numpy as np
-
-        numbers = self._table.numbers(chunks)
-        of_levels = np.array(levels, np.int8)
-        found = numbers != NOBODY
-        if not found.all():
-            self.missing += int((~found).sum())
-            if (of_levels[~found] > 0).any():
-                raise CorruptionError(
-                    "a list of chunks is missing",
-                    detail="No sound pack holds it.",
-                    hint="See what else is damaged, and what mends it: snap verify",
-                )
-        return numbers[found], of_levels[found], found
+                self._starts.append(start)
+                self._counts.append(count)
+                start += count
+            self._children.frombytes(read.children.tobytes())
+            self._levels.frombytes(read.levels.tobytes())
+        return read
 
     # -- sums ---------------------------------------------------------------------------------
 
@@ -320,24 +223,14 @@ class Usage:
     def by_group(self) -> list[tuple[SectionName | None, int, int]]:
         """Return each table with the bytes of the frames that were given to it, and how many
         different contents it had; None stands for the lists of sections."""
-        import numpy as np
-
-        assert self._group is not None, "the tables were not asked for"
-        group = self._group.copy()
+        assert self._of_tables is not None, "the tables were not asked for"
+        group = self._of_tables.group.copy()
         for deltas, bases in self._delta_steps():
             given = (group[bases] == NOBODY) & (group[deltas] != NOBODY)
             group[bases[given]] = group[deltas[given]]
-        names: list[SectionName | None] = [None, *self._groups]
+        names, versions = self._of_tables.versions()
         sizes = _sums(group, self._frame_bytes, len(names))
-        pairs = np.zeros(len(self._digests), [("group", np.int32), ("digest", np.uint64)])
-        pairs["group"], pairs["digest"] = self._digest_groups, self._digests
-        versions = np.bincount(np.unique(pairs)["group"], minlength=len(names)).tolist()
         return list(zip(names, sizes, versions, strict=True))
-
-
-def _own_level(level: int) -> int:
-    """Return the level of a list of chunks within its own tree."""
-    return level - _PIECE if level > _PIECE else level
 
 
 def _each_once(numbers: Array, levels: Array, owners: Array) -> tuple[Array, Array, Array]:

@@ -114,8 +114,13 @@ def _cost(
     return SectionCost.of(section, stored, new)
 
 
+class _AllChunks(ChunkBatches):
+    def wrong(self, why: str) -> None:
+        """Sizes that cannot be so are verify's to tell of."""
+
+
 def _hand_on(repo: Repository, section: Section, take: Callable[[set[ChunkId]], None]) -> None:
-    chunks = ChunkBatches(repo.chunks.read, take, _CHUNKS_AT_ONCE)
+    chunks = _AllChunks(repo.chunks.read, take, _CHUNKS_AT_ONCE)
     chunks.of(segment.recipe for segment in section.segments)
 
 
