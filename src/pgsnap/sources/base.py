@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,11 +21,11 @@ class SourceResult:
 class Source(Protocol):
     """A dump of one database. Every implementation passes tests/contract/source_contract.py.
 
-    The order is `open`, `events` to its end, `finish`; `abandon` at any moment instead. A dump
-    that is cut short, empty or failed raises in `events` or `finish`: end of `events` alone never
-    means that the dump is whole. Where `finish` raises TablesChanged, `events` and `finish` may be
-    called once more, for a dump of another moment. `abandon` may come from another thread, and
-    twice.
+    The order is `open`, `events` to its end, `finish`; `abandon` at any moment instead (`reading`
+    sees to it). A dump that is cut short, empty or failed raises in `events` or `finish`: end of
+    `events` alone never means that the dump is whole. Where `finish` raises TablesChanged, `events`
+    and `finish` may be called once more, for a dump of another moment. `abandon` may come from
+    another thread, and twice.
     """
 
     def open(self) -> Origin:
@@ -38,3 +39,14 @@ class Source(Protocol):
 
     def abandon(self) -> None:
         """Stop at once, children included."""
+
+
+@contextmanager
+def reading(source: Source) -> Iterator[Origin]:
+    """Open *source* and yield its origin; where the `with` block fails it is abandoned. The block
+    reads its `events`, and calls `finish`."""
+    try:
+        yield source.open()
+    except BaseException:
+        source.abandon()
+        raise

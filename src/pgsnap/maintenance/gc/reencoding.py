@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from pgsnap.codecs.zstd import decompress
@@ -29,6 +29,7 @@ from pgsnap.repository.chunks.deltas import DeltaEncoder
 from pgsnap.repository.chunks.packs import PackWriter
 from pgsnap.repository.index.frame_table import FRAME_COST, NOBODY, PART, Array, FrameTable
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.scopes import threads
 
 WASTE_MAX = 0.02
 """Of all that is needed. Above it families are freed, the most wasteful first."""
@@ -202,14 +203,6 @@ def reencode(repo: Repository, plan: ReencodePlan, table: FrameTable, progress: 
         return frame, packed
 
     workers = os.cpu_count() or 2
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-encode")
-    packs = PackWriter(
-        repo.store,
-        repo.index,
-        repo.config.pack_bytes,
-        lambda frames: None,
-        frames_at_once=_FRAMES_AT_ONCE,
-    )
     under_way: deque[Future[tuple[Frame, bytes]]] = deque()
 
     def collect() -> None:
@@ -218,19 +211,22 @@ def reencode(repo: Repository, plan: ReencodePlan, table: FrameTable, progress: 
         progress.advance(frame.frame_bytes)
 
     wanted = ((step, step.chunk, step.chunk_bytes) for step in _steps(plan, table))
-    try:
+    with (
+        PackWriter(
+            repo.store,
+            repo.index,
+            repo.config.pack_bytes,
+            lambda frames: None,
+            frames_at_once=_FRAMES_AT_ONCE,
+        ) as packs,
+        threads(workers, "snap-encode") as pool,
+    ):
         for step, plain in repo.chunks.read_ahead(wanted):
             if len(under_way) >= 3 * workers:
                 collect()
             under_way.append(pool.submit(encoded, step, plain))
         while under_way:
             collect()
-        packs.finish()
-    except BaseException:
-        pool.shutdown(wait=True, cancel_futures=True)
-        packs.abandon()
-        raise
-    pool.shutdown()
 
 
 @dataclass(frozen=True, slots=True)

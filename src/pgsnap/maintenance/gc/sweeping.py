@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -26,6 +26,7 @@ from pgsnap.repository.chunks.inspection import find_table
 from pgsnap.repository.chunks.packs import PackWriter
 from pgsnap.repository.index.frame_table import NOBODY, PART, Array, FrameTable
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.scopes import FinishedOrAbandoned, threads
 from pgsnap.stores.base import ObjectInfo
 
 UNUSED_MAX = 0.02
@@ -170,7 +171,6 @@ def rewrite_packs(
     first = np.searchsorted(table.pack[frames], numbers).tolist()
     last = np.searchsorted(table.pack[frames], numbers, "right").tolist()
     mover = _Mover(repo, swept)
-    pool = ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="snap-move")
     under_way: deque[Future[_OldPack]] = deque()
 
     def collect() -> None:
@@ -181,24 +181,17 @@ def rewrite_packs(
         mover.end(old)
 
     try:
-        for place, number in enumerate(packs):
-            offsets = set(table.offset[frames[first[place] : last[place]]].tolist())
-            if len(under_way) >= _READ_AT_ONCE:
+        with mover, threads(_READ_AT_ONCE, "snap-move") as pool:
+            for place, number in enumerate(packs):
+                offsets = set(table.offset[frames[first[place] : last[place]]].tolist())
+                if len(under_way) >= _READ_AT_ONCE:
+                    collect()
+                under_way.append(pool.submit(_read_pack, repo, *table.packs[number], offsets))
+            while under_way:
                 collect()
-            under_way.append(pool.submit(_read_pack, repo, *table.packs[number], offsets))
-        while under_way:
-            collect()
-        mover.finish()
     except StoreFull:
-        pool.shutdown(wait=True, cancel_futures=True)
-        mover.abandon()
         mover.delete_moved()
         raise
-    except BaseException:
-        pool.shutdown(wait=True, cancel_futures=True)
-        mover.abandon()
-        raise
-    pool.shutdown()
 
 
 _Moved: TypeAlias = "list[tuple[Frame, bytes | memoryview]]"
@@ -213,7 +206,7 @@ class _OldPack:
     frames: Iterable[_Moved]
 
 
-class _Mover:
+class _Mover(FinishedOrAbandoned):
     """Writes frames to new packs, and deletes the old ones that hold nothing else any more."""
 
     def __init__(self, repo: Repository, swept: Swept) -> None:

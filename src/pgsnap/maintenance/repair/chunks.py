@@ -17,6 +17,7 @@ from pgsnap.repository.chunks.inspection import find_table
 from pgsnap.repository.chunks.packs import PackWriter
 from pgsnap.repository.chunks.recipes import RecipeWalk, walk
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.scopes import FinishedOrAbandoned
 from pgsnap.stores.base import ObjectInfo, Store
 
 # A damaged file is looked through this far: a pack is not larger.
@@ -27,7 +28,7 @@ _WRITTEN_MAX = 256
 _SECTOR_BYTES = 4096
 
 
-class ChunkMender(RecipeWalk):
+class ChunkMender(RecipeWalk, FinishedOrAbandoned):
     """Writes chunks that are in no sound pack into new ones. Not for several threads."""
 
     def __init__(self, repo: Repository, other: Repository | None) -> None:

@@ -93,8 +93,7 @@ def repair(
             )
         )
         objects = ObjectMender(repo, other, mended)
-        chunks = ChunkMender(repo, other)
-        try:
+        with ChunkMender(repo, other) as chunks:
             moved = _mend_packs(repo, chunks, mended, progress)
             # Notes tell which manifests are missed: not those that a gc dropped.
             objects.notes()
@@ -104,10 +103,6 @@ def repair(
             for snapshot in repo.newest(None, also_forgotten=True):
                 with contextlib.suppress(CorruptionError):
                     chunks.mend(repo.snapshot(snapshot))
-            chunks.finish()
-        except BaseException:
-            chunks.abandon()
-            raise
         lost = [*objects.lost, *_lost_sections(repo, progress)]
         return RepairReport(
             tuple(mended),

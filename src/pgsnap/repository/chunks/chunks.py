@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import chain, islice
 from typing import TypeAlias, TypeVar
 
@@ -19,6 +19,7 @@ from pgsnap.model import ChunkId, Codec, Location
 from pgsnap.repository.chunks.arenas import keep_freed_chunks
 from pgsnap.repository.chunks.chains import Chains
 from pgsnap.repository.index.index import Index
+from pgsnap.repository.scopes import threads
 from pgsnap.stores.base import Store
 
 _Mark = TypeVar("_Mark")
@@ -79,17 +80,14 @@ class ChunkReader:
                 yield from self._all_of([], batch, exact)
             return
         workers = min(os.cpu_count() or 2, BATCHES_IN_FLIGHT)
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-read")
         under_way: deque[Future[tuple[_Read[_Mark], _Batch[_Mark]]]] = deque()
-        try:
+        with threads(workers, "snap-read") as pool:
             for batch in chain(first, batches):
                 under_way.append(pool.submit(self._read_batch, batch, exact))
                 if len(under_way) >= BATCHES_IN_FLIGHT:
                     yield from self._all_of(*under_way.popleft().result(), exact)
             while under_way:
                 yield from self._all_of(*under_way.popleft().result(), exact)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def _all_of(
         self, found: _Read[_Mark], rest: _Batch[_Mark], exact: bool

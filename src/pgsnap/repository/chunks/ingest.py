@@ -44,6 +44,7 @@ from pgsnap.repository.chunks.deltas import DeltaEncoder
 from pgsnap.repository.chunks.packs import PackWriter
 from pgsnap.repository.chunks.recipes import RecipeBuilder
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.scopes import FinishedOrAbandoned
 
 _WORKER_NICENESS = 10
 # A shorter list of chunks or sections is stored plain: a delta would save little, and the loss of
@@ -80,12 +81,11 @@ class _Batch:
     plain_bytes: int = 0
 
 
-class Ingest:
+class Ingest(FinishedOrAbandoned):
     """Stores sections. Nothing that it writes is visible until a manifest names it.
 
     *earlier* are the snapshots that new chunks are compared with, best first. *beside_server*: what
-    it is fed by is a server's work on this machine. One thread calls it; `flush` or `abandon` ends
-    it.
+    it is fed by is a server's work on this machine. One thread calls it.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Ingest:
 
     @property
     def stored_bytes(self) -> int:
-        """What the packs took, once `flush` returned."""
+        """What the packs took, once it was finished."""
         return self._packs.stored_bytes
 
     def store(self, events: Iterable[DumpEvent]) -> SectionTable:
@@ -173,8 +173,8 @@ class Ingest:
             recipe.add(RecipeEntry(chunk, len(piece), count))
         return recipe.finish()
 
-    def flush(self) -> None:
-        """Return when all that was stored is durable and indexed. Ends this object."""
+    def finish(self) -> None:
+        """Return when all that was stored is durable and indexed."""
         self._packs.finish()
         self._pool.shutdown()
 

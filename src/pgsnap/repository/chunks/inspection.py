@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
@@ -24,6 +24,7 @@ from pgsnap.repository import layout
 from pgsnap.repository.chunks.chains import Chains
 from pgsnap.repository.chunks.chunks import CHAINS_AT_ONCE, ChunkReader
 from pgsnap.repository.index.index import Index
+from pgsnap.repository.scopes import threads
 from pgsnap.stores.base import ObjectInfo, Store
 
 # What is no larger is read as a whole.
@@ -224,9 +225,8 @@ def inspect_packs(
     if chunks is None:
         done = yield from _without_waiting(store, infos)
         infos = infos[done:]
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="snap-inspect")
     under_way: deque[Future[list[PackState]]] = deque()
-    try:
+    with threads(workers, "snap-inspect") as pool:
         for start in range(0, len(infos), at_once):
             some = infos[start : start + at_once]
             under_way.append(pool.submit(_inspect, store, some, chunks))
@@ -234,8 +234,6 @@ def inspect_packs(
                 yield from under_way.popleft().result()
         while under_way:
             yield from under_way.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _without_waiting(store: Store, infos: Sequence[ObjectInfo]) -> Generator[PackState, None, int]:

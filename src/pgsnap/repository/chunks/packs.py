@@ -12,10 +12,11 @@ from pgsnap.limits import PACK_FRAMES_MAX
 from pgsnap.model import Frame, Location, PackId
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.layout import pack_name
+from pgsnap.repository.scopes import FinishedOrAbandoned
 from pgsnap.stores.base import Store
 
 
-class PackWriter:
+class PackWriter(FinishedOrAbandoned):
     """Fills one pack while the one before is being made durable. Not for several threads.
 
     Order: the pack is durable, then it is indexed, then `on_indexed` hears of its chunks. Packs are

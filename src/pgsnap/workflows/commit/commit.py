@@ -21,7 +21,7 @@ from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK, Chains
 from pgsnap.repository.snapshots.tags import tag_exists
-from pgsnap.sources.base import Source, SourceResult
+from pgsnap.sources.base import Source, SourceResult, reading
 
 if TYPE_CHECKING:
     from pgsnap.repository.chunks.ingest import Ingest
@@ -80,68 +80,26 @@ def commit(
     tags = tuple(dict.fromkeys(tags))
     _check(repo, database, message, tags, force_tags=force_tags)
     moment = at or _after(began, Chains(repo, began).latest_of_all(database), repo)
-    try:
-        origin = source.open()
+    with reading(source) as origin:
         # NumPy takes a while to import: pg_dump is under way meanwhile.
         from pgsnap.repository.chunks.ingest import Ingest
 
         repo.catch_up_packs()
         earlier = _to_compare_with(repo, database, moment)
         live = origin.kind is SourceKind.POSTGRES
-        ingest = Ingest(repo, earlier, progress, beside_server=live)
-        try:
+        with Ingest(repo, earlier, progress, beside_server=live) as ingest:
             progress.phase(f"commit {database}")
             sections, result = _read(source, ingest)
             table = ingest.store_table(sections)
-            ingest.flush()
-        except BaseException:
-            ingest.abandon()
-            raise
-    except BaseException:
-        source.abandon()
-        raise
     place = _place(repo, database, result.origin, moment, is_dated=at is not None)
-    parent_id, parent = place.parent_id, place.parent
-    root = sections.root()
-    globals_root = sections.outside_root(SectionKind.GLOBALS)
-    sequences_root = sections.outside_root(SectionKind.EXTENSION_SEQUENCES)
-    statistics_root = sections.outside_root(SectionKind.STATISTICS)
-    unchanged = (
-        parent is not None
-        and parent.root == root
-        and parent.extension_sequences_root == sequences_root
-    )
-    globals_changed = parent is not None and parent.globals_root != globals_root
     seconds = time.monotonic() - started
-    is_twice = at is not None and parent is not None and parent.time == at
-    same = (
-        unchanged
-        and not globals_changed
-        and parent is not None
-        and parent.statistics_root == statistics_root
-        and _same_properties(parent, result.origin)
-    )
-    skip = ((skip_unchanged and not tags) or is_twice) and same
-    if skip and parent is not None and parent_id is not None:
-        return CommitReport(
-            snapshot_id=parent_id,
-            snapshot=parent,
-            recorded=False,
-            unchanged=True,
-            globals_changed=False,
-            tags=(),
-            tags_refused=(),
-            stored_bytes=ingest.stored_bytes,
-            seconds=seconds,
-            ahead=place.ahead,
-        )
     snapshot = Snapshot(
         database=database,
         time=moment,
         message=message,
-        parent=parent_id,
-        root=root,
-        globals_root=globals_root,
+        parent=place.parent_id,
+        root=sections.root(),
+        globals_root=sections.outside_root(SectionKind.GLOBALS),
         sections_recipe=table,
         section_count=sections.section_count,
         table_count=sections.table_count,
@@ -153,16 +111,32 @@ def commit(
         volatile=result.volatile,
         wished_tags=tuple("+" + tag if force_tags else tag for tag in tags),
         creator=_creator(),
-        extension_sequences_root=sequences_root,
-        statistics_root=statistics_root,
+        extension_sequences_root=sections.outside_root(SectionKind.EXTENSION_SEQUENCES),
+        statistics_root=sections.outside_root(SectionKind.STATISTICS),
     )
+    parent = place.parent
+    is_twice = at is not None and parent is not None and parent.time == at
+    may_skip = (skip_unchanged and not tags) or is_twice
+    if may_skip and place.parent_id is not None and parent is not None and _same(parent, snapshot):
+        return CommitReport(
+            snapshot_id=place.parent_id,
+            snapshot=parent,
+            recorded=False,
+            unchanged=True,
+            globals_changed=False,
+            tags=(),
+            tags_refused=(),
+            stored_bytes=ingest.stored_bytes,
+            seconds=seconds,
+            ahead=place.ahead,
+        )
     new, given = repo.publish(snapshot)
     return CommitReport(
         snapshot_id=new,
         snapshot=snapshot,
         recorded=True,
-        unchanged=unchanged,
-        globals_changed=globals_changed,
+        unchanged=parent is not None and _same_contents(parent, snapshot),
+        globals_changed=parent is not None and parent.globals_root != snapshot.globals_root,
         tags=tuple(given),
         tags_refused=tuple(tag for tag in tags if tag not in given),
         stored_bytes=ingest.stored_bytes,
@@ -262,12 +236,23 @@ def _to_compare_with(repo: Repository, database: str, moment: datetime) -> list[
     return [repo.snapshot(snapshot) for snapshot in ids[:_COMPARED_WITH_MAX]]
 
 
-def _same_properties(parent: Snapshot | None, origin: Origin) -> bool:
-    """Tell whether owner, rights, settings and the like, which no dump holds, are as they were."""
-    before = parent.origin.properties if parent is not None else None
-    if before is None or origin.properties is None:
-        return before is origin.properties
-    return replace(before, size_bytes=0) == replace(origin.properties, size_bytes=0)
+def _same_contents(before: Snapshot, after: Snapshot) -> bool:
+    return (
+        before.root == after.root
+        and before.extension_sequences_root == after.extension_sequences_root
+    )
+
+
+def _same(before: Snapshot, after: Snapshot) -> bool:
+    """Tell whether all that a snapshot holds is as it was: also owner, rights, settings and the
+    like, which no dump holds."""
+    old, new = before.origin.properties, after.origin.properties
+    return (
+        _same_contents(before, after)
+        and before.globals_root == after.globals_root
+        and before.statistics_root == after.statistics_root
+        and (old and replace(old, size_bytes=0)) == (new and replace(new, size_bytes=0))
+    )
 
 
 def _after(began: datetime, newest: SnapshotId | None, repo: Repository) -> datetime:

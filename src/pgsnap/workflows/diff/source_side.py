@@ -22,7 +22,7 @@ from pgsnap.model import (
 from pgsnap.progress import Progress
 from pgsnap.repository.chunks.stream import chunks_of
 from pgsnap.repository.repository import Repository
-from pgsnap.sources.base import Source
+from pgsnap.sources.base import Source, reading
 from pgsnap.workflows.diff.report import TableName, Version
 from pgsnap.workflows.diff.sections import AFTER, BEFORE, within_rows
 
@@ -61,8 +61,7 @@ def read_source(
     texts: dict[SectionName, bytes] = {}
     passing: _PassingSection | None = None
     read_bytes = 0
-    try:
-        source.open()
+    with reading(source):
         progress.phase("diff")
         for event in source.events():
             if isinstance(event, SectionStart):
@@ -81,9 +80,6 @@ def read_source(
                 passing.take([chunk.data for chunk in chunker.feed(event)])
                 progress.advance(len(event), str(passing.name))
         origin = source.finish().origin
-    except BaseException:
-        source.abandon()
-        raise
     return Version(None, None, origin, sections, lambda s: texts[s.name]), read_bytes
 
 

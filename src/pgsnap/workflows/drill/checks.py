@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from pgsnap.dump.events import text_of
 from pgsnap.errors import QueryFailed, SnapError, ToolVersion
 from pgsnap.limits import ASSERTION_TIMEOUT_SECONDS
 from pgsnap.maintenance.verify.verify import VerifyReport
@@ -16,6 +17,7 @@ from pgsnap.repository.index.place import is_writable
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Runner
 from pgsnap.sessions.server import Server
+from pgsnap.sources.base import reading
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.checks.requirements import source_major
 from pgsnap.words import plural, size
@@ -163,14 +165,10 @@ def check_commit(
         dump_options=("--schema-only",),
     )
     count = 0
-    try:
-        source.open()
-        for event in source.events():
-            count += len(event) if isinstance(event, bytes) else 0
+    with reading(source):
+        for block in text_of(source.events()):
+            count += len(block)
         source.finish()
-    except BaseException:
-        source.abandon()
-        raise
     if not is_writable(repo.path):
         return failed(
             f'the repository "{repo.path}" cannot be written', hint="Make the folder writable."

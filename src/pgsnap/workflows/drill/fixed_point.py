@@ -16,6 +16,7 @@ from pgsnap.dump.events import text_of_kind
 from pgsnap.errors import SnapError
 from pgsnap.model import DumpEvent, Origin, SectionKind
 from pgsnap.sessions.server import Server
+from pgsnap.sources.base import reading
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.cleaning import clean_up_whole
@@ -97,11 +98,5 @@ def _definitions(
         dump_options=("--schema-only",),
         only_schemas=origin.only_schemas,
     )
-    try:
-        source.open()
-        events = list(source.events())
-        encoding = source.finish().origin.client_encoding
-    except BaseException:
-        source.abandon()
-        raise
-    return events, encoding
+    with reading(source):
+        return list(source.events()), source.finish().origin.client_encoding

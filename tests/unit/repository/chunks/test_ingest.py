@@ -48,7 +48,7 @@ def store(repo: Repository, dumped: Dump, *, block_bytes: int = 70_001) -> list[
     """Store a dump without a snapshot."""
     ingest = Ingest(repo)
     sections = ingest.store(ScriptedSource(dumped, block_bytes=block_bytes).all_events())
-    ingest.flush()
+    ingest.finish()
     return list(sections)
 
 
@@ -238,7 +238,7 @@ def test_a_commit_under_nice_stays_as_nice(
         for thread in threading.enumerate():
             if thread.name.startswith("snap-store") and thread.native_id is not None:
                 found.add(os.getpriority(os.PRIO_PROCESS, thread.native_id))
-        ingest.flush()
+        ingest.finish()
 
     with ThreadPoolExecutor(1) as other:
         other.submit(commit_it).result()

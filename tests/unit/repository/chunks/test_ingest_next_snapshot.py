@@ -73,7 +73,7 @@ def commit(
         for section in (_finished(events), *small):
             sections.add(section)
         table = ingest.store_table(sections)
-        ingest.flush()
+        ingest.finish()
         snapshot = Snapshot(
             database="shop",
             time=TIME + timedelta(days=number),

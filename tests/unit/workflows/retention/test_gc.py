@@ -144,7 +144,7 @@ def test_an_unfinished_commit_is_collected_and_a_tag_goes_with_its_snapshot(path
 
         ingest = Ingest(repo)
         ingest.store(ScriptedSource(shop(2000)).all_events())
-        ingest.flush()
+        ingest.finish()
     assert len(packs_in(path)) > len(whole)
     with Repository.open(path, alone=True) as repo:
         report = gc(repo, Policy(last=1, tags=("pre-*",)), grace=AT_ONCE, now=NOW)
