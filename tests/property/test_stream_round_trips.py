@@ -77,7 +77,7 @@ def test_what_a_repository_yields_is_what_another_one_stores(tmp_path: Path) -> 
         made = record(one, shop(3000))
         sections = list(one.sections(made.snapshot))
         assert any(section.rows for section in sections)
-        ingest = Ingest(other)
+        ingest = Ingest(other.chunk_store)
         events = section_events(one, made.snapshot, sections)
         table = ingest.store(events)
         ingest.finish()

@@ -29,15 +29,14 @@ FUNCTION_LINES_MAX = 60
 LONG_STILL = {
     *("cli/commands/commit.py", "cli/commands/diff.py", "cli/commands/drill.py"),
     *("cli/commands/export.py", "cli/commands/import_.py", "cli/commands/log.py"),
-    *("cli/commands/repair.py", "cli/commands/restore.py"),
-    *("cli/commands/verify.py", "maintenance/repair/repair.py", "repository/index/migrations.py"),
-    *("workflows/commit/commit.py", "workflows/restore/plan.py"),
+    *("cli/commands/repair.py", "cli/commands/restore.py", "cli/commands/verify.py"),
+    *("repository/index/migrations.py", "workflows/restore/plan.py"),
     *("workflows/restore_tables/plan.py", "workflows/undo/undo.py"),
 }
 STATE_STILL = {
-    *("workflows/commit/commit.py", "workflows/history/log.py", "workflows/history/stats.py"),
+    *("workflows/history/log.py", "workflows/history/stats.py"),
     *("workflows/history/section_costs.py", "workflows/notes/kept_databases.py"),
-    *("workflows/notes/verdicts.py", "workflows/retention/gc.py", "workflows/watch/check.py"),
+    *("workflows/notes/verdicts.py", "workflows/watch/check.py"),
     *("workflows/watch/doctor_snapshots.py", "workflows/watch/label_states.py"),
     "workflows/watch/metrics.py",
 }

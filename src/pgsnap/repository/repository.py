@@ -27,7 +27,6 @@ from pgsnap.errors import (
 )
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest, snapshot_id
-from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import encode_config, encode_note, note_id
 from pgsnap.model import (
     ChunkId,
@@ -44,7 +43,8 @@ from pgsnap.repository import layout, lock
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.inspection import add_tables, pack_tables
 from pgsnap.repository.chunks.presence import Presence
-from pgsnap.repository.chunks.recipes import walk
+from pgsnap.repository.chunks.recipes import section_pieces
+from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.config import new_config, read_config
 from pgsnap.repository.index.connection import IndexDamaged
 from pgsnap.repository.index.index import Index
@@ -169,6 +169,15 @@ class Repository:
     def check_lock(self) -> None:
         """Raise RepositoryLocked if the lock was lost: call it before anything is deleted."""
         self._held.check()
+
+    @property
+    def chunk_store(self) -> ChunkStore:
+        """The chunks alone, for those who write them or delete packs."""
+        return ChunkStore(self.store, self.index, self.chunks, self.config, self.check_lock)
+
+    def many_reads(self) -> contextlib.AbstractContextManager[None]:
+        """Return the context in which many objects are read, as the store's."""
+        return self.store.many_reads()
 
     # -- catching up --------------------------------------------------------------------------
 
@@ -309,10 +318,15 @@ class Repository:
             yield one, decode_head(sound_manifest(self.store, one, data), one)
 
     def newest(
-        self, database: str | None, limit: int | None = None, *, also_forgotten: bool = False
+        self,
+        database: str | None,
+        limit: int | None = None,
+        *,
+        also_forgotten: bool = False,
+        until_us: int | None = None,
     ) -> list[SnapshotId]:
-        """Return snapshots of one label, or of all, newest first."""
-        return self.index.newest(database, limit, also_forgotten=also_forgotten)
+        """Return snapshots of one label, or of all, newest first: none later than *until_us*."""
+        return self.index.newest(database, limit, also_forgotten=also_forgotten, until_us=until_us)
 
     def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
         return self.index.by_prefix(prefix, limit, forgotten=forgotten)
@@ -328,16 +342,9 @@ class Repository:
 
     def section_pieces(self, snapshot: Snapshot) -> Iterator[tuple[ChunkId, Iterator[Section]]]:
         """Yield the pieces of *snapshot*'s section table, each with its sections. Raises
-        CorruptionError, also where a piece comes twice: no two sections have one name."""
+        CorruptionError."""
         self.catch_up_packs()
-        seen: set[ChunkId] = set()
-        for piece in walk(snapshot.sections_recipe, self.chunks.read):
-            if piece.chunk in seen or piece.plain_bytes > limits.PIECE_BYTES_MAX:
-                raise CorruptionError(
-                    "a section table is damaged", detail="It lists what no writer lists."
-                )
-            seen.add(piece.chunk)
-            yield piece.chunk, decode_piece(self.chunks.read(piece.chunk, piece.plain_bytes))
+        return section_pieces(snapshot.sections_recipe, self.chunks)
 
     def check_present(
         self, snapshot: Snapshot, only: Collection[SectionName] | None = None

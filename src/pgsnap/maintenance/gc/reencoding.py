@@ -25,10 +25,8 @@ from pgsnap.errors import CorruptionError
 from pgsnap.maintenance.gc.marking import Choice
 from pgsnap.model import ChunkId, ChunkKind, Frame
 from pgsnap.progress import Progress
-from pgsnap.repository.chunks.deltas import DeltaEncoder
-from pgsnap.repository.chunks.packs import PackWriter
+from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.frame_table import FRAME_COST, NOBODY, PART, Array, FrameTable
-from pgsnap.repository.repository import Repository
 from pgsnap.repository.scopes import threads
 
 WASTE_MAX = 0.02
@@ -187,16 +185,16 @@ def _new_ranks(choice: Choice, chunks: Array, bases: Array) -> Array:
     return rank[chunks]
 
 
-def reencode(repo: Repository, plan: ReencodePlan, table: FrameTable, progress: Progress) -> None:
+def reencode(chunks: ChunkStore, plan: ReencodePlan, table: FrameTable, progress: Progress) -> None:
     """Store the new frames of *plan*, which was made of *table*; durable and indexed on return.
 
     The old frames stay. Raises CorruptionError where a chunk is damaged, StoreFull.
     """
-    encoder = DeltaEncoder(repo.index, repo.chunks, repo.config.zstd_level)
+    encoder = chunks.encoder()
 
     def encoded(step: _Step, plain: bytes) -> tuple[Frame, bytes]:
         frame, packed = encoder.encode_against(step.chunk, plain, step.kind, step.base, step.rank)
-        prefix = None if frame.base is None else repo.chunks.read(frame.base)
+        prefix = None if frame.base is None else chunks.reader.read(frame.base)
         # What is deleted soon must come back from what is written now.
         if decompress(frame.codec, packed, len(plain), prefix) != plain:
             raise CorruptionError(f"the new frame of chunk {step.chunk.hex()[:12]} is wrong")
@@ -212,16 +210,10 @@ def reencode(repo: Repository, plan: ReencodePlan, table: FrameTable, progress: 
 
     wanted = ((step, step.chunk, step.chunk_bytes) for step in _steps(plan, table))
     with (
-        PackWriter(
-            repo.store,
-            repo.index,
-            repo.config.pack_bytes,
-            lambda frames: None,
-            frames_at_once=_FRAMES_AT_ONCE,
-        ) as packs,
+        chunks.writer(frames_at_once=_FRAMES_AT_ONCE) as packs,
         threads(workers, "snap-encode") as pool,
     ):
-        for step, plain in repo.chunks.read_ahead(wanted):
+        for step, plain in chunks.reader.read_ahead(wanted):
             if len(under_way) >= 3 * workers:
                 collect()
             under_way.append(pool.submit(encoded, step, plain))

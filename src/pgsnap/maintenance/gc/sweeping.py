@@ -23,9 +23,9 @@ from pgsnap.model import ChunkId, Frame, Location, PackId
 from pgsnap.progress import Progress
 from pgsnap.repository import layout
 from pgsnap.repository.chunks.inspection import find_table
-from pgsnap.repository.chunks.packs import PackWriter
+from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.frame_table import NOBODY, PART, Array, FrameTable
-from pgsnap.repository.repository import Repository
+from pgsnap.repository.index.index import Index
 from pgsnap.repository.scopes import FinishedOrAbandoned, threads
 from pgsnap.stores.base import ObjectInfo
 
@@ -128,33 +128,33 @@ def _pack_sums(table: FrameTable, kept: Array, numbers: Array) -> tuple[Array, A
     return used, unused, frames
 
 
-def delete_packs(repo: Repository, table: FrameTable, packs: Sequence[int], swept: Swept) -> None:
+def delete_packs(chunks: ChunkStore, table: FrameTable, packs: Sequence[int], swept: Swept) -> None:
     """Delete packs, by their numbers in *table*; their files last."""
     for start in range(0, len(packs), _DELETED_AT_ONCE):
         names = [table.packs[number][0] for number in packs[start : start + _DELETED_AT_ONCE]]
-        repo.check_lock()
-        _drop(repo, names)
+        chunks.check_lock()
+        _drop(chunks, names)
         swept.packs_deleted += len(names)
 
 
 def _drop(
-    repo: Repository, packs: Sequence[PackId], frames: Sequence[tuple[ChunkId, PackId]] = ()
+    chunks: ChunkStore, packs: Sequence[PackId], frames: Sequence[tuple[ChunkId, PackId]] = ()
 ) -> None:
     """Forget packs, then delete their files; *frames* are theirs, where they are known."""
     try:
-        repo.index.drop_packs(packs, frames)
+        chunks.index.drop_packs(packs, frames)
         is_dropped = True
     except StoreFull:
         # The index has no room even to get smaller. It finds out by itself what is gone when it is
         # opened, so the files may go first here.
         is_dropped = False
-    repo.store.delete(*map(layout.pack_name, packs))
+    chunks.store.delete(*map(layout.pack_name, packs))
     if not is_dropped:
-        repo.index.drop_packs(packs, frames)
+        chunks.index.drop_packs(packs, frames)
 
 
 def rewrite_packs(
-    repo: Repository,
+    chunks: ChunkStore,
     table: FrameTable,
     kept: Array,
     packs: Sequence[int],
@@ -170,7 +170,7 @@ def rewrite_packs(
     numbers = np.array(packs, np.int32)
     first = np.searchsorted(table.pack[frames], numbers).tolist()
     last = np.searchsorted(table.pack[frames], numbers, "right").tolist()
-    mover = _Mover(repo, swept)
+    mover = _Mover(chunks, swept)
     under_way: deque[Future[_OldPack]] = deque()
 
     def collect() -> None:
@@ -186,7 +186,7 @@ def rewrite_packs(
                 offsets = set(table.offset[frames[first[place] : last[place]]].tolist())
                 if len(under_way) >= _READ_AT_ONCE:
                     collect()
-                under_way.append(pool.submit(_read_pack, repo, *table.packs[number], offsets))
+                under_way.append(pool.submit(_read_pack, chunks, *table.packs[number], offsets))
             while under_way:
                 collect()
     except StoreFull:
@@ -209,16 +209,10 @@ class _OldPack:
 class _Mover(FinishedOrAbandoned):
     """Writes frames to new packs, and deletes the old ones that hold nothing else any more."""
 
-    def __init__(self, repo: Repository, swept: Swept) -> None:
-        self._repo = repo
+    def __init__(self, chunks: ChunkStore, swept: Swept) -> None:
+        self._chunks = chunks
         self._swept = swept
-        self._packs = PackWriter(
-            repo.store,
-            repo.index,
-            repo.config.pack_bytes,
-            self._count_as_durable,
-            frames_at_once=_FRAMES_AT_ONCE,
-        )
+        self._packs = chunks.writer(self._count_as_durable, frames_at_once=_FRAMES_AT_ONCE)
         self._moved = 0
         self._durable = 0
         # Old packs, and how many frames must be durable before one may go.
@@ -262,35 +256,35 @@ class _Mover(FinishedOrAbandoned):
                 done.append(old.pack)
                 frames += ((chunk, old.pack) for chunk in old.chunks)
         if done:
-            self._repo.check_lock()
-            _drop(self._repo, done, frames)
+            self._chunks.check_lock()
+            _drop(self._chunks, done, frames)
             self._swept.packs_rewritten += len(done)
 
 
-def _read_pack(repo: Repository, pack: PackId, size: int, offsets: Collection[int]) -> _OldPack:
+def _read_pack(chunks: ChunkStore, pack: PackId, size: int, offsets: Collection[int]) -> _OldPack:
     """Return the frames at *offsets* of a pack, which is hashed: no damage is copied."""
     name = layout.pack_name(pack)
     data = b""
     if size <= _READ_WHOLE_MAX:
         # A bad sector need not be in what is moved, nor need any other damage.
         with contextlib.suppress(CorruptionError):
-            data = repo.store.get(name, 0, size)
+            data = chunks.store.get(name, 0, size)
     is_whole = blake3(data).digest() == pack
     if is_whole:
         locations = read_table(pack, size, lambda start, length: data[start : start + length])
     else:
-        locations, _ = find_table(repo.store, pack, ObjectInfo(name, size))
+        locations, _ = find_table(chunks.store, pack, ObjectInfo(name, size))
     wanted = [location for location in locations if location.offset in offsets]
     if len(wanted) != len(offsets):
         raise CorruptionError(
             f"the index is wrong about pack {pack.hex()[:12]}", hint="Build it anew: snap reindex"
         )
-    chunks = [location.frame.chunk for location in locations]
+    ids = [location.frame.chunk for location in locations]
     if not is_whole:
-        return _OldPack(pack, chunks, (_read_frames(repo, some) for some in _batches(wanted)))
+        return _OldPack(pack, ids, (_read_frames(chunks, some) for some in _batches(wanted)))
     view = memoryview(data)
     return _OldPack(
-        pack, chunks, [[(x.frame, view[x.offset : x.offset + x.frame.frame_bytes]) for x in wanted]]
+        pack, ids, [[(x.frame, view[x.offset : x.offset + x.frame.frame_bytes]) for x in wanted]]
     )
 
 
@@ -306,14 +300,14 @@ def _batches(wanted: Iterable[Location]) -> Iterator[list[Location]]:
     yield batch
 
 
-def _read_frames(repo: Repository, batch: Sequence[Location]) -> _Moved:
+def _read_frames(chunks: ChunkStore, batch: Sequence[Location]) -> _Moved:
     """Return frames with their bytes, each decoded and hashed."""
     found: _Moved = []
     for location in batch:
         name = layout.pack_name(location.pack)
-        data = repo.store.get(name, location.offset, location.frame.frame_bytes)
+        data = chunks.store.get(name, location.offset, location.frame.frame_bytes)
         try:
-            repo.chunks.check_frame(location, data)
+            chunks.reader.check_frame(location, data)
         except CorruptionError as error:
             raise CorruptionError(
                 f"chunk {location.frame.chunk.hex()[:12]} is damaged",
@@ -334,10 +328,9 @@ def kept_frames(table: FrameTable, frames: Array, is_needed: Array) -> Array:
     return kept
 
 
-def compact_index(repo: Repository, dropped_share: float) -> None:
+def compact_index(index: Index, dropped_share: float) -> None:
     """Let the index shrink where that pays: where much of it is unused, or *dropped_share* of its
     rows were dropped, which leaves its pages half empty. Nothing on a full disk."""
-    index = repo.index
     with contextlib.suppress(StoreFull):
         ((pages,),) = index.query("PRAGMA page_count")
         ((unused,),) = index.query("PRAGMA freelist_count")

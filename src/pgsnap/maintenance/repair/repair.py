@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pgsnap import limits
@@ -68,30 +69,21 @@ def repair(
     started = time.monotonic()
     mended: list[Mended] = []
     warnings: list[str] = []
+    opened = partial(
+        Repository.open,
+        lock_timeout_seconds=lock_timeout_seconds,
+        index_folder=index_folder,
+        trust=trust,
+    )
     with contextlib.ExitStack() as stack:
         other = None
         if source is not None:
             if source.exists() and path.exists() and source.samefile(path):
                 raise UsageError("a repository cannot be repaired from itself")
-            other = stack.enter_context(
-                Repository.open(
-                    source,
-                    lock_timeout_seconds=lock_timeout_seconds,
-                    index_folder=index_folder,
-                    trust=trust,
-                )
-            )
+            other = stack.enter_context(opened(source))
             other.catch_up_packs()
         _mend_config(LocalStore(path, trust), other, lock_timeout_seconds, mended, warnings)
-        repo = stack.enter_context(
-            Repository.open(
-                path,
-                lock_timeout_seconds=lock_timeout_seconds,
-                index_folder=index_folder,
-                alone=True,
-                trust=trust,
-            )
-        )
+        repo = stack.enter_context(opened(path, alone=True))
         objects = ObjectMender(repo, other, mended)
         with ChunkMender(repo, other) as chunks:
             moved = _mend_packs(repo, chunks, mended, progress)

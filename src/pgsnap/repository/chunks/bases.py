@@ -23,8 +23,8 @@ from pgsnap.model import (
     SectionName,
     Snapshot,
 )
-from pgsnap.repository.chunks.recipes import node_at, walk
-from pgsnap.repository.repository import Repository
+from pgsnap.repository.chunks.chunks import ChunkReader
+from pgsnap.repository.chunks.recipes import node_at, section_pieces, walk
 
 # A smaller section is stored anew for less than what its bases would take of our memory.
 _SECTION_BYTES_MIN = 512
@@ -36,8 +36,8 @@ class Bases:
     *snapshots* are those to compare with, best first: the parent, or others of the repository.
     """
 
-    def __init__(self, repo: Repository, snapshots: Sequence[Snapshot]) -> None:
-        self._repo = repo
+    def __init__(self, reader: ChunkReader, snapshots: Sequence[Snapshot]) -> None:
+        self._reader = reader
         self._roots: dict[SectionName, list[RecipeRoot]] = {}
         self._pieces: dict[SectionName, ChunkId] = {}
         for snapshot in snapshots:
@@ -48,7 +48,7 @@ class Bases:
                 continue
 
     def _read(self, snapshot: Snapshot) -> None:
-        for piece, sections in self._repo.section_pieces(snapshot):
+        for piece, sections in section_pieces(snapshot.sections_recipe, self._reader):
             for number, section in enumerate(sections):
                 if not number:
                     self._pieces.setdefault(section.name, piece)
@@ -62,7 +62,7 @@ class Bases:
     def of(self, section: SectionName) -> SectionBases | None:
         """Return the bases for a section; None where no snapshot had it."""
         roots = self._roots.get(section)
-        return SectionBases(roots, self._repo) if roots else None
+        return SectionBases(roots, self._reader) if roots else None
 
     def expected(self, section: SectionName) -> Expected | None:
         """Return what a section most likely is cut to; None where that is one chunk at most."""
@@ -71,7 +71,7 @@ class Bases:
 
     def _entries(self, root: RecipeRoot) -> Iterator[RecipeEntry]:
         with contextlib.suppress(SnapError):
-            yield from walk(root, self._repo.chunks.read)
+            yield from walk(root, self._reader.read)
 
     def of_piece(self, first: SectionName) -> ChunkId | None:
         """Return the piece of a section table that begins with the section *first*."""
@@ -84,9 +84,9 @@ class SectionBases:
     It holds BASES_HELD_MAX chunks around the place that was asked for last.
     """
 
-    def __init__(self, roots: Sequence[RecipeRoot], repo: Repository) -> None:
+    def __init__(self, roots: Sequence[RecipeRoot], reader: ChunkReader) -> None:
         self._roots = roots
-        self._read = repo.chunks.read
+        self._read = reader.read
         self._lock = threading.Lock()
         self._entries: Iterator[RecipeEntry] | None = None
         self._held: Window | None = None

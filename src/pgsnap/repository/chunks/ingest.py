@@ -40,10 +40,8 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.arenas import keep_freed_chunks
 from pgsnap.repository.chunks.bases import Bases, SectionBases
 from pgsnap.repository.chunks.chunks import CHAINS_AT_ONCE
-from pgsnap.repository.chunks.deltas import DeltaEncoder
-from pgsnap.repository.chunks.packs import PackWriter
 from pgsnap.repository.chunks.recipes import RecipeBuilder
-from pgsnap.repository.repository import Repository
+from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.scopes import FinishedOrAbandoned
 
 _WORKER_NICENESS = 10
@@ -90,20 +88,18 @@ class Ingest(FinishedOrAbandoned):
 
     def __init__(
         self,
-        repo: Repository,
+        chunks: ChunkStore,
         earlier: Sequence[Snapshot] = (),
         progress: Progress = SILENT,
         *,
         beside_server: bool = False,
     ) -> None:
-        self._index = repo.index
-        self._config = repo.config
+        self._index = chunks.index
+        self._config = chunks.config
         self._progress = progress
-        self._bases = Bases(repo, earlier)
-        self._encoder = DeltaEncoder(repo.index, repo.chunks, repo.config.zstd_level)
-        self._packs = PackWriter(
-            repo.store, repo.index, repo.config.pack_bytes, self._forget_claims
-        )
+        self._bases = Bases(chunks.reader, earlier)
+        self._encoder = chunks.encoder()
+        self._packs = chunks.writer(self._forget_claims)
         keep_freed_chunks()
         self._pool = ThreadPoolExecutor(
             min(os.cpu_count() or 2, BATCHES_IN_FLIGHT),

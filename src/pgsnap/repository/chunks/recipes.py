@@ -7,8 +7,15 @@ from typing import TypeAlias
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import decode_node, encode_node, ends_node
-from pgsnap.limits import RECIPE_CHUNK_BYTES_LEAST, RECIPE_CHUNKS_FREE, RECIPE_LEVELS_MAX
-from pgsnap.model import EMPTY_RECIPE, ChunkId, RecipeEntry, RecipeRoot
+from pgsnap.format.sections import decode_piece
+from pgsnap.limits import (
+    PIECE_BYTES_MAX,
+    RECIPE_CHUNK_BYTES_LEAST,
+    RECIPE_CHUNKS_FREE,
+    RECIPE_LEVELS_MAX,
+)
+from pgsnap.model import EMPTY_RECIPE, ChunkId, RecipeEntry, RecipeRoot, Section
+from pgsnap.repository.chunks.chunks import ChunkReader
 
 # Some 250 bytes each. A TiB of distinct data has 16,000 nodes.
 _REMEMBERED_MAX = 200_000
@@ -88,6 +95,21 @@ def walk(root: RecipeRoot, read_node: Callable[[ChunkId], bytes]) -> Iterator[Re
                 detail=f"It lists more than {most} chunks for {root.plain_bytes} bytes.",
             )
         yield entry
+
+
+def section_pieces(
+    table: RecipeRoot, reader: ChunkReader
+) -> Iterator[tuple[ChunkId, Iterator[Section]]]:
+    """Yield the pieces of a section table, each with its sections. Raises CorruptionError, also
+    where a piece comes twice: no two sections have one name."""
+    seen: set[ChunkId] = set()
+    for piece in walk(table, reader.read):
+        if piece.chunk in seen or piece.plain_bytes > PIECE_BYTES_MAX:
+            raise CorruptionError(
+                "a section table is damaged", detail="It lists what no writer lists."
+            )
+        seen.add(piece.chunk)
+        yield piece.chunk, decode_piece(reader.read(piece.chunk, piece.plain_bytes))
 
 
 def chunks_most(plain_bytes: int) -> int:

@@ -15,7 +15,7 @@ from pgsnap.errors import TablesChanged, UsageError
 from pgsnap.format.sections import SectionTable
 from pgsnap.format.times import to_micros
 from pgsnap.limits import DUMP_ATTEMPTS, MESSAGE_BYTES_MAX
-from pgsnap.model import Origin, SectionKind, Snapshot, SnapshotId, SourceKind
+from pgsnap.model import Origin, RecipeRoot, SectionKind, Snapshot, SnapshotId, SourceKind
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
@@ -80,39 +80,12 @@ def commit(
     tags = tuple(dict.fromkeys(tags))
     _check(repo, database, message, tags, force_tags=force_tags)
     moment = at or _after(began, Chains(repo, began).latest_of_all(database), repo)
-    with reading(source) as origin:
-        # NumPy takes a while to import: pg_dump is under way meanwhile.
-        from pgsnap.repository.chunks.ingest import Ingest
-
-        repo.catch_up_packs()
-        earlier = _to_compare_with(repo, database, moment)
-        live = origin.kind is SourceKind.POSTGRES
-        with Ingest(repo, earlier, progress, beside_server=live) as ingest:
-            progress.phase(f"commit {database}")
-            sections, result = _read(source, ingest)
-            table = ingest.store_table(sections)
-    place = _place(repo, database, result.origin, moment, is_dated=at is not None)
+    stored = _store(repo, source, database, moment, progress)
+    place = _place(repo, database, stored.result.origin, moment, is_dated=at is not None)
     seconds = time.monotonic() - started
-    snapshot = Snapshot(
-        database=database,
-        time=moment,
-        message=message,
-        parent=place.parent_id,
-        root=sections.root(),
-        globals_root=sections.outside_root(SectionKind.GLOBALS),
-        sections_recipe=table,
-        section_count=sections.section_count,
-        table_count=sections.table_count,
-        plain_bytes=sections.plain_bytes,
-        rows=sections.rows,
-        stored_bytes=ingest.stored_bytes,
-        duration_ms=round(seconds * 1000),
-        origin=result.origin,
-        volatile=result.volatile,
-        wished_tags=tuple("+" + tag if force_tags else tag for tag in tags),
-        creator=_creator(),
-        extension_sequences_root=sections.outside_root(SectionKind.EXTENSION_SEQUENCES),
-        statistics_root=sections.outside_root(SectionKind.STATISTICS),
+    wished = tuple("+" + tag if force_tags else tag for tag in tags)
+    snapshot = stored.as_snapshot(
+        database, moment, message, place.parent_id, round(seconds * 1000), wished
     )
     parent = place.parent
     is_twice = at is not None and parent is not None and parent.time == at
@@ -126,7 +99,7 @@ def commit(
             globals_changed=False,
             tags=(),
             tags_refused=(),
-            stored_bytes=ingest.stored_bytes,
+            stored_bytes=snapshot.stored_bytes,
             seconds=seconds,
             ahead=place.ahead,
         )
@@ -139,7 +112,7 @@ def commit(
         globals_changed=parent is not None and parent.globals_root != snapshot.globals_root,
         tags=tuple(given),
         tags_refused=tuple(tag for tag in tags if tag not in given),
-        stored_bytes=ingest.stored_bytes,
+        stored_bytes=snapshot.stored_bytes,
         seconds=time.monotonic() - started,
         other=place.other,
         ahead=place.ahead,
@@ -193,6 +166,64 @@ def _place(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A dump that is stored, and no snapshot yet."""
+
+    sections: SectionTable
+    table: RecipeRoot
+    result: SourceResult
+    stored_bytes: int
+
+    def as_snapshot(
+        self,
+        database: str,
+        moment: datetime,
+        message: str,
+        parent: SnapshotId | None,
+        duration_ms: int,
+        wished_tags: tuple[str, ...],
+    ) -> Snapshot:
+        return Snapshot(
+            database=database,
+            time=moment,
+            message=message,
+            parent=parent,
+            duration_ms=duration_ms,
+            wished_tags=wished_tags,
+            creator=_creator(),
+            root=self.sections.root(),
+            globals_root=self.sections.outside_root(SectionKind.GLOBALS),
+            extension_sequences_root=self.sections.outside_root(SectionKind.EXTENSION_SEQUENCES),
+            statistics_root=self.sections.outside_root(SectionKind.STATISTICS),
+            sections_recipe=self.table,
+            section_count=self.sections.section_count,
+            table_count=self.sections.table_count,
+            plain_bytes=self.sections.plain_bytes,
+            rows=self.sections.rows,
+            stored_bytes=self.stored_bytes,
+            origin=self.result.origin,
+            volatile=self.result.volatile,
+        )
+
+
+def _store(
+    repo: Repository, source: Source, database: str, moment: datetime, progress: Progress
+) -> _Stored:
+    with reading(source) as origin:
+        # NumPy takes a while to import: pg_dump is under way meanwhile.
+        from pgsnap.repository.chunks.ingest import Ingest
+
+        repo.catch_up_packs()
+        earlier = _to_compare_with(repo, database, moment)
+        live = origin.kind is SourceKind.POSTGRES
+        with Ingest(repo.chunk_store, earlier, progress, beside_server=live) as ingest:
+            progress.phase(f"commit {database}")
+            sections, result = _read(source, ingest)
+            table = ingest.store_table(sections)
+    return _Stored(sections, table, result, ingest.stored_bytes)
+
+
 def _read(source: Source, ingest: Ingest) -> tuple[SectionTable, SourceResult]:
     """Store a dump, only if every sign says that it is whole. Raises what the source raises."""
     for left in reversed(range(DUMP_ATTEMPTS)):
@@ -226,7 +257,7 @@ def _check(
 def _to_compare_with(repo: Repository, database: str, moment: datetime) -> list[Snapshot]:
     """Return the snapshots whose chunks new ones may be like, best first: the one before, else any
     of the label, else the newest of other databases (this one may be a copy of one of them)."""
-    before = repo.index.newest(database, 1, until_us=to_micros(moment))
+    before = repo.newest(database, 1, until_us=to_micros(moment))
     ids = before or repo.newest(database, 1)
     if not ids:
         others = [repo.newest(other, 1)[0] for other in repo.databases()]

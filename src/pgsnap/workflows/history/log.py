@@ -54,7 +54,7 @@ class ShowReport:
 
 def log(repo: Repository, *, database: str | None, limit: int | None = None) -> list[LogEntry]:
     """Return snapshots, newest first: of one label, or of all."""
-    with repo.store.many_reads():
+    with repo.many_reads():
         tags = repo.tags.by_snapshot(database)
         drills = drilled(repo)
     shown = repo.newest(database, limit)

@@ -97,7 +97,7 @@ def stats(repo: Repository, *, progress: Progress = SILENT) -> StatsReport:
 
     Reads recipes, not data. Raises CorruptionError where one cannot be read.
     """
-    with repo.store.many_reads():
+    with repo.many_reads():
         return _stats(repo, progress)
 
 

@@ -92,7 +92,7 @@ def test_a_damaged_frame_stops_the_sweep_and_its_pack_stays(tmp_path: Path) -> N
         file.write_bytes(data)
         table, kept = keeping(repo, *contents[:3])
         with pytest.raises(CorruptionError) as caught:
-            rewrite_packs(repo, table, kept, sorted(table.packs), Swept(), SILENT)
+            rewrite_packs(repo.chunk_store, table, kept, sorted(table.packs), Swept(), SILENT)
         assert "snap verify --data" in caught.value.hint
         assert set(repo.index.packs()) == {pack}
         assert file.exists()
@@ -107,7 +107,7 @@ def test_a_pack_that_comes_out_as_it_was_is_not_deleted(tmp_path: Path) -> None:
         table, kept = keeping(repo, *stay)
         swept = Swept()
         # The first fills a new pack exactly, and so the last is alone in the one after it.
-        rewrite_packs(repo, table, kept, sorted(table.packs), swept, SILENT)
+        rewrite_packs(repo.chunk_store, table, kept, sorted(table.packs), swept, SILENT)
         assert set(repo.index.packs()) == {first, last}
         assert [repo.chunks.read(blake3(one).digest()) for one in stay] == stay
 
@@ -149,7 +149,7 @@ def test_damage_in_what_is_not_moved_stops_nothing(tmp_path: Path, damage: str) 
             use_store(repo, BadSector(repo.store))
         stay = [contents[0], *contents[2:]]
         table, kept = keeping(repo, *stay)
-        rewrite_packs(repo, table, kept, sorted(table.packs), Swept(), SILENT)
+        rewrite_packs(repo.chunk_store, table, kept, sorted(table.packs), Swept(), SILENT)
         assert not file.exists()
     with Repository.open(tmp_path / "r") as repo:
         assert [repo.chunks.read(blake3(one).digest()) for one in stay] == stay
@@ -166,7 +166,7 @@ def test_what_is_moved_in_many_steps_is_all_there_and_no_old_pack_is(
         stay = [one for number, one in enumerate(contents) if number % 7 in (1, 4)]
         table, kept = keeping(repo, *stay)
         swept = Swept()
-        rewrite_packs(repo, table, kept, sorted(table.packs), swept, SILENT)
+        rewrite_packs(repo.chunk_store, table, kept, sorted(table.packs), swept, SILENT)
         assert swept.packs_rewritten == len(old)
         files = {layout.hash_of(info.name): info.object_bytes for info in repo.store.list("packs/")}
         assert files == repo.index.packs()

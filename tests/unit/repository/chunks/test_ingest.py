@@ -46,7 +46,7 @@ def recording(repo: Repository) -> RecordingStore:
 
 def store(repo: Repository, dumped: Dump, *, block_bytes: int = 70_001) -> list[Section]:
     """Store a dump without a snapshot."""
-    ingest = Ingest(repo)
+    ingest = Ingest(repo.chunk_store)
     sections = ingest.store(ScriptedSource(dumped, block_bytes=block_bytes).all_events())
     ingest.finish()
     return list(sections)
@@ -179,7 +179,7 @@ def test_a_failing_progress_or_source_leaves_no_thread_behind(repo: Repository) 
     before = threading.active_count()
     for _ in range(3):
         record(repo, shop(500))
-    ingest = Ingest(repo)
+    ingest = Ingest(repo.chunk_store)
     ingest.store(ScriptedSource(shop(500)).all_events())
     ingest.abandon()
     assert threading.active_count() == before
@@ -233,7 +233,7 @@ def test_a_commit_under_nice_stays_as_nice(
 
     def commit_it() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), max(started_with, ours))
-        ingest = Ingest(repo, beside_server=True)
+        ingest = Ingest(repo.chunk_store, beside_server=True)
         ingest.store(ScriptedSource(shop(200)).events())
         for thread in threading.enumerate():
             if thread.name.startswith("snap-store") and thread.native_id is not None:

@@ -64,7 +64,7 @@ def commit(
     with Repository.open(path) as repo:
         earlier = [repo.snapshot(snapshot) for snapshot in repo.newest("shop", 1)]
         repo.catch_up_packs()
-        ingest = Ingest(repo, earlier)
+        ingest = Ingest(repo.chunk_store, earlier)
         events = ingest._begin(EVENTS)
         for entry in entries:
             events.recipe.add(entry)

@@ -142,7 +142,7 @@ def test_an_unfinished_commit_is_collected_and_a_tag_goes_with_its_snapshot(path
         from pgsnap.repository.chunks.ingest import Ingest
         from support.dumps.scripted import ScriptedSource
 
-        ingest = Ingest(repo)
+        ingest = Ingest(repo.chunk_store)
         ingest.store(ScriptedSource(shop(2000)).all_events())
         ingest.finish()
     assert len(packs_in(path)) > len(whole)

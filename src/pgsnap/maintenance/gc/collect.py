@@ -1,0 +1,137 @@
+"""Collecting chunks: all that no snapshot needs is deleted, and what is needed stands closer.
+
+What must stay is said by section tables alone. Each step can be killed at any write and is taken up
+by the next run: there is no state but what is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pgsnap.errors import CorruptionError, StoreFull
+from pgsnap.maintenance.gc.marking import VERIFY_FIRST, Choice, Marker
+from pgsnap.maintenance.gc.reencoding import plan_reencoding, reencode
+from pgsnap.maintenance.gc.sweeping import (
+    SweepPlan,
+    Swept,
+    compact_index,
+    delete_packs,
+    kept_frames,
+    plan_sweep,
+    rewrite_packs,
+)
+from pgsnap.model import RecipeRoot
+from pgsnap.progress import Progress
+from pgsnap.repository import layout
+from pgsnap.repository.chunks.store import ChunkStore
+from pgsnap.repository.index.frame_table import Array, FrameTable
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The section tables of snapshots: of those that must be *whole*, and of those of which what is
+    *left* stays, because somebody accepted what they lost."""
+
+    whole: list[RecipeRoot] = field(default_factory=list)
+    left: list[RecipeRoot] = field(default_factory=list)
+
+
+class ChunkCollection:
+    """One collection of all that snapshots do not need. Nothing is deleted before `sweep`.
+
+    What was done: *swept*, *reencoded* chunks; *full* is why it ended early.
+    """
+
+    def __init__(self, chunks: ChunkStore, roots: Roots, progress: Progress) -> None:
+        """Mark what the snapshots *roots* need. Raises CorruptionError where any of it is damaged
+        or missing."""
+        progress.phase("mark what is needed")
+        self._chunks = chunks
+        self._progress = progress
+        self.swept = Swept()
+        self.reencoded = 0
+        self.full: StoreFull | None = None
+        self._table = FrameTable(chunks.index)
+        self._choice = Choice(self._table, *_marked(chunks, self._table, roots))
+        self._plan = plan_reencoding(self._table, self._choice)
+
+    def foresee(self) -> int:
+        """Take for done what `sweep` would do, and return about how many bytes it would free."""
+        needed = self._choice.is_needed.copy()
+        needed[self._plan.let_go] = False
+        needed[self._plan.chunks] = False
+        kept = kept_frames(self._table, self._choice.frame, needed)
+        sweep = plan_sweep(self._table, kept, self._chunks.config.pack_bytes)
+        self.swept = Swept(len(sweep.dead), len(sweep.rewritten))
+        self.reencoded = len(self._plan)
+        return sweep.freed_bytes - int(self._plan.new_bytes.sum())
+
+    def sweep(self) -> None:
+        """Free what can be freed, as far as there is room for it. Raises CorruptionError where a
+        frame that is to be moved is damaged."""
+        frames = len(self._table)
+        kept, sweep = self._delete_dead()
+        if len(self._plan):
+            del kept
+            self._reencode()
+            kept, sweep = self._delete_dead()
+        # They take memory.
+        del self._choice, self._plan
+        if sweep.rewritten:
+            self._progress.phase("write anew", sweep.kept_bytes)
+            try:
+                rewrite_packs(
+                    self._chunks, self._table, kept, sweep.rewritten, self.swept, self._progress
+                )
+            except StoreFull as error:
+                self.full = self.full or error
+        compact_index(self._chunks.index, 1 - int(kept.sum()) / max(frames, 1))
+
+    def _reencode(self) -> None:
+        """Encode anew what is planned, and look at the frames that there are then."""
+        self._progress.phase("encode anew", int(self._plan.new_bytes.sum()))
+        try:
+            reencode(self._chunks, self._plan, self._table, self._progress)
+            self.reencoded = len(self._plan)
+        except StoreFull as error:
+            # What it wrote so far counts all the same.
+            self.full = self.full or error
+        live = self._table.beginnings(self._choice.is_live)
+        # Before there is another one: it is what takes most memory.
+        del self._table, self._choice
+        self._table = FrameTable(self._chunks.index)
+        self._choice = Choice(self._table, self._table.starting_with(live))
+
+    def _delete_dead(self) -> tuple[Array, SweepPlan]:
+        """Delete the packs that hold nothing that is needed. Return the frames that stay, and what
+        is left to do."""
+        kept = kept_frames(self._table, self._choice.frame, self._choice.is_needed)
+        sweep = plan_sweep(self._table, kept, self._chunks.config.pack_bytes)
+        delete_packs(self._chunks, self._table, sweep.dead, self.swept)
+        return kept, sweep
+
+
+def _marked(chunks: ChunkStore, table: FrameTable, roots: Roots) -> tuple[Array, Array]:
+    """Return which chunks the snapshots *roots* need, and which are left of what others needed.
+    Raises CorruptionError."""
+    marker = Marker(table, chunks.reader)
+    marker.add(roots.whole)
+    if marker.missing:
+        raise CorruptionError(
+            f"{marker.missing} chunks that snapshots need are missing",
+            detail="Nothing was deleted: what mends them may be among what is not needed.",
+            hint=VERIFY_FIRST,
+        )
+    marker.add_lossy(roots.left)
+    return marker.is_live, marker.is_left
+
+
+def unreadable_packs(chunks: ChunkStore) -> list[str]:
+    """Return the packs in the store that the index could not take in, because they are damaged."""
+    known = chunks.index.packs()
+    found = []
+    for info in chunks.store.list(layout.PACKS):
+        pack = layout.hash_of(info.name)
+        if pack is not None and (pack not in known or info.name != layout.pack_name(pack)):
+            found.append(info.name)
+    return found

@@ -1,0 +1,43 @@
+"""Chunks in packs, and the index that knows where they are: nothing of snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pgsnap.model import Frame, RepositoryConfig
+from pgsnap.repository.chunks.chunks import ChunkReader
+from pgsnap.repository.chunks.deltas import DeltaEncoder
+from pgsnap.repository.chunks.packs import PackWriter
+from pgsnap.repository.index.index import Index
+from pgsnap.stores.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkStore:
+    """What those need who write chunks, or delete packs. *check_lock* raises RepositoryLocked if
+    the lock was lost: call it before anything is deleted."""
+
+    store: Store
+    index: Index
+    reader: ChunkReader
+    config: RepositoryConfig
+    check_lock: Callable[[], None]
+
+    def writer(
+        self,
+        on_indexed: Callable[[list[Frame]], None] = lambda frames: None,
+        *,
+        frames_at_once: int = 0,
+    ) -> PackWriter:
+        """Return what writes packs, as `PackWriter` says."""
+        return PackWriter(
+            self.store,
+            self.index,
+            self.config.pack_bytes,
+            on_indexed,
+            frames_at_once=frames_at_once,
+        )
+
+    def encoder(self) -> DeltaEncoder:
+        return DeltaEncoder(self.index, self.reader, self.config.zstd_level)
