@@ -11,7 +11,7 @@ from pgsnap.cli.text import render
 
 if TYPE_CHECKING:
     from pgsnap.rows.difference import RowChange, RowText
-    from pgsnap.workflows.diff.diff import TableRows
+    from pgsnap.workflows.diff.rows import TableRows
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _CHARACTERS_SHOWN = 200

@@ -24,6 +24,7 @@ from pgsnap.model import (
     SectionStart,
     Snapshot,
 )
+from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.repository import Repository
 
@@ -110,25 +111,25 @@ def whole_text(blocks: Iterable[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def chunks_of(repo: Repository, section: Section | None) -> Iterator[RecipeEntry]:
+def chunks_of(reader: ChunkReader, section: Section | None) -> Iterator[RecipeEntry]:
     """Yield the data chunks of a section, in order."""
     for segment in section.segments if section is not None else ():
-        yield from walk(segment.recipe, repo.chunks.read)
+        yield from walk(segment.recipe, reader.read)
 
 
-def read_section(repo: Repository, section: Section) -> bytes:
+def read_section(reader: ChunkReader, section: Section) -> bytes:
     """Return a section as a whole: for definitions, not for rows."""
-    entries = chunks_of(repo, section)
-    return whole_text(repo.chunks.read(entry.chunk, entry.plain_bytes) for entry in entries)
+    entries = chunks_of(reader, section)
+    return whole_text(reader.read(entry.chunk, entry.plain_bytes) for entry in entries)
 
 
-def read_head(repo: Repository, section: Section) -> bytes:
+def read_head(reader: ChunkReader, section: Section) -> bytes:
     """Return what stands before the rows of a section."""
     head = b""
-    for entry in chunks_of(repo, section):
+    for entry in chunks_of(reader, section):
         if len(head) >= section.head_bytes:
             break
-        head += repo.chunks.read(entry.chunk, entry.plain_bytes)
+        head += reader.read(entry.chunk, entry.plain_bytes)
     return head[: section.head_bytes]
 
 
@@ -163,7 +164,7 @@ def _section_parts(repo: Repository, sections: Iterable[Section]) -> Generator[_
                     detail="The sizes of its segments do not add up.",
                 )
             chunk = _Mark(section, is_end=False)
-            for entry in chunks_of(repo, section):
+            for entry in chunks_of(repo.chunks, section):
                 yield chunk, entry.chunk, entry.plain_bytes
             yield _Mark(section, is_end=True), None, 0
 

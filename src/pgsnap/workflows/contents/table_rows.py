@@ -82,7 +82,7 @@ def _in_header(
     """Return which of *below* the entry's header says these rows are of."""
     root = copied_name(section)
     encoding = snapshot.origin.client_encoding
-    match = ENTRY.search(read_head(repo, section))
+    match = ENTRY.search(read_head(repo.chunks, section))
     if match is None:
         return root
     entry = parse_entry(match)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from pgsnap.limits import CHUNK_BYTES_MIN
 from pgsnap.model import ChunkId, Section
 from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.chunks.stream import chunks_of
-from pgsnap.repository.repository import Repository
 from pgsnap.workflows.diff.recipe_steps import Placed, Step, steps
 
 if TYPE_CHECKING:
@@ -49,19 +49,19 @@ class SectionPair:
 
     def __init__(
         self,
-        repo: Repository,
+        chunks: ChunkStore,
         before: Section | None,
         after: Section | None,
         rows: RowDifference,
         progress: Progress = SILENT,
     ) -> None:
-        self._repo = repo
+        self._reader = chunks.reader
         self._sections = before, after
         self._rows = rows
         self._progress = progress
         # Where a segment ends the chunker starts anew, and its rule below does not hold.
         is_whole = all(section is None or len(section.segments) == 1 for section in (before, after))
-        self._chunk_bytes_max = repo.config.chunker.max_bytes if is_whole else 0
+        self._chunk_bytes_max = chunks.config.chunker.max_bytes if is_whole else 0
         self.read_bytes = 0
 
     def compare(self) -> None:
@@ -69,8 +69,8 @@ class SectionPair:
         before, after = self._sections
         passed: deque[Step] = deque(maxlen=_CHUNKS_OF_A_ROW)
         in_difference = False
-        for step, data in self._repo.chunks.read_ahead(
-            self._wanted(steps(chunks_of(self._repo, before), chunks_of(self._repo, after))),
+        for step, data in self._reader.read_ahead(
+            self._wanted(steps(chunks_of(self._reader, before), chunks_of(self._reader, after))),
             exact=True,
         ):
             if data:
@@ -124,7 +124,7 @@ class SectionPair:
     def _read(self, step: Step) -> bytes:
         placed = step.before or step.after
         assert placed is not None
-        return self._repo.chunks.read(placed.entry.chunk)
+        return self._reader.read(placed.entry.chunk)
 
     def _feed(self, step: Step, data: bytes) -> None:
         self.read_bytes += len(data)

@@ -20,8 +20,9 @@ from pgsnap.model import (
     SectionStart,
 )
 from pgsnap.progress import Progress
+from pgsnap.repository.chunks.chunks import ChunkReader
+from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.chunks.stream import chunks_of
-from pgsnap.repository.repository import Repository
 from pgsnap.sources.base import Source, reading
 from pgsnap.workflows.diff.report import TableName, Version
 from pgsnap.workflows.diff.sections import AFTER, BEFORE, within_rows
@@ -49,14 +50,14 @@ the columns of the second side, None where they are not known."""
 
 
 def read_source(
-    repo: Repository, before: Version, source: Source, open_rows: OpenRows, progress: Progress
+    chunks: ChunkStore, before: Version, source: Source, open_rows: OpenRows, progress: Progress
 ) -> tuple[Version, int]:
     """Read a dump to its end, and give the rows of both sides that do not lie in common chunks to
     what *open_rows* returns. Returns what was read as a version, and how many bytes of rows were
     compared one by one. Raises what the source raises."""
     from pgsnap.chunking.rows import RowChunker
 
-    chunker = RowChunker(repo.config.chunker)
+    chunker = RowChunker(chunks.config.chunker)
     sections: dict[SectionName, Section] = {}
     texts: dict[SectionName, bytes] = {}
     passing: _PassingSection | None = None
@@ -66,7 +67,7 @@ def read_source(
         for event in source.events():
             if isinstance(event, SectionStart):
                 chunker.reset()
-                passing = _PassingSection(repo, event.name, before, open_rows)
+                passing = _PassingSection(chunks.reader, event.name, before, open_rows)
             elif passing is None:
                 raise AssertionError("a dump's bytes come before its first section")
             elif isinstance(event, SectionEnd):
@@ -90,11 +91,11 @@ class _PassingSection:
     """
 
     def __init__(
-        self, repo: Repository, name: SectionName, before: Version, open_rows: OpenRows
+        self, reader: ChunkReader, name: SectionName, before: Version, open_rows: OpenRows
     ) -> None:
         self.name = name
         self.read_bytes = 0
-        self._repo = repo
+        self._reader = reader
         self._before = before.sections.get(name)
         self._encoding = before.origin.client_encoding
         self._open_rows = open_rows
@@ -113,7 +114,7 @@ class _PassingSection:
         self._taken = 0
         self._alone_bytes = 0
         self._head_bytes = 0
-        self._lookahead = _Lookahead(repo, self._before)
+        self._lookahead = _Lookahead(reader, self._before)
 
     def hash(self, block: bytes) -> None:
         self._hasher.update(block)
@@ -156,7 +157,7 @@ class _PassingSection:
         while self._is_wanted and (rest := self._lookahead.rest()):
             for offset, entry in rest:
                 if self._wants_rows():
-                    self._feed_before(offset, self._repo.chunks.read(entry.chunk))
+                    self._feed_before(offset, self._reader.read(entry.chunk))
         return section, b"".join(self._kept)
 
     def _open(self) -> None:
@@ -195,7 +196,7 @@ class _PassingSection:
             for place, entry in common[:-1]:
                 if not self._wants_rows():
                     return
-                self._feed_before(place, self._repo.chunks.read(entry.chunk))
+                self._feed_before(place, self._reader.read(entry.chunk))
             self._lookahead.pass_by(len(common))
             self._alone_bytes = 0
             if not self._is_in_row() and chunk.endswith(b"\n"):
@@ -212,7 +213,7 @@ class _PassingSection:
             self._alone_bytes += len(chunk)
             while self._alone_bytes > _ALONE_BYTES and (coming := self._lookahead.first()):
                 self._alone_bytes -= coming[1].plain_bytes
-                self._feed_before(coming[0], self._repo.chunks.read(coming[1].chunk))
+                self._feed_before(coming[0], self._reader.read(coming[1].chunk))
 
     def _is_in_row(self) -> bool:
         rows = self._rows
@@ -228,8 +229,8 @@ class _PassingSection:
 class _Lookahead:
     """The chunks of a section of the snapshot that are still to come, each with its offset."""
 
-    def __init__(self, repo: Repository, section: Section | None) -> None:
-        self._entries = chunks_of(repo, section)
+    def __init__(self, reader: ChunkReader, section: Section | None) -> None:
+        self._entries = chunks_of(reader, section)
         self._coming: deque[tuple[int, RecipeEntry]] = deque()
         self._numbers: dict[bytes, int] = {}
         self._passed = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pgsnap.errors import UsageError
@@ -29,7 +29,7 @@ def table_diffs(
     before: Version,
     after: Version,
     counted: dict[TableName, Counts],
-    keys: dict[TableName, tuple[str, ...]],
+    keys: Mapping[TableName, tuple[str, ...]],
     entries: list[EntryDiff],
 ) -> tuple[list[TableDiff], int]:
     """Return the tables that differ in any way, most changed rows first, and how many do not."""
@@ -55,7 +55,7 @@ def _table(
     old: list[Section],
     new: list[Section],
     counted: dict[TableName, Counts],
-    keys: dict[TableName, tuple[str, ...]],
+    keys: Mapping[TableName, tuple[str, ...]],
     redefined: bool,
 ) -> TableDiff:
     rows_before, rows_after = _rows(old), _rows(new)

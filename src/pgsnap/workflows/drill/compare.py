@@ -48,7 +48,7 @@ from pgsnap.workflows.drill.values import compare_values
 
 if TYPE_CHECKING:
     from pgsnap.rows.difference import RowChange
-    from pgsnap.workflows.diff.diff import TableRows
+    from pgsnap.workflows.diff.rows import TableRows
 
 _TABLES_MAX = 10
 _ROWS_MAX = 10

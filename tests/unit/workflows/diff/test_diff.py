@@ -186,3 +186,13 @@ def test_what_both_sides_list_alike_is_counted_and_what_was_redefined_of_it_is_t
             ("t2345", 0, True),
         ]
         assert report.unchanged_tables == 2_998
+
+
+def test_a_table_that_a_dump_did_not_change_has_no_rows_that_differ(tmp_path: Path) -> None:
+    dumped = dump(table("public", "t", rows(20)), table("public", "u", rows(5000)))
+    with Repository.open(make(tmp_path / "r")) as repo:
+        one = record(repo, dumped).snapshot_id
+        for name in ("t", "u"):
+            with diff_rows(repo, one, ScriptedSource(dumped), name) as found:
+                assert (found.counts.removed, found.counts.added, found.counts.changed) == (0, 0, 0)
+                assert list(found.changes(None)) == []

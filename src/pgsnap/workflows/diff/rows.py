@@ -1,0 +1,196 @@
+"""The rows of one table on both sides: what tells them apart, and which of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from pgsnap.dump.definitions.copy_text import copied_columns
+from pgsnap.model import Section
+from pgsnap.progress import Progress
+from pgsnap.repository.chunks.chunks import ChunkReader
+from pgsnap.repository.chunks.store import ChunkStore
+from pgsnap.repository.chunks.stream import read_head
+from pgsnap.workflows.diff.report import TableName, Version
+from pgsnap.workflows.diff.sections import SectionPair
+
+if TYPE_CHECKING:
+    from pgsnap.rows.difference import Counts, RowChange, RowDifference
+
+Columns: TypeAlias = "tuple[str, ...] | None"
+"""The columns of one side, None where they are not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowRules:
+    """What tells the rows of each table apart: its key, and the columns whose values some versions
+    of PostgreSQL write otherwise than others."""
+
+    keys: Mapping[TableName, tuple[str, ...]]
+    respelled: Mapping[TableName, frozenset[str]]
+
+    def ask_for_columns(self, table: TableName) -> bool:
+        """Tell whether the columns of *table* make a difference."""
+        return table in self.keys or table in self.respelled
+
+
+class TableRows:
+    """The rows of one table that differ, for as long as its context is open.
+
+    First they are given to *rows*, or `compare` does that; then `finish`. *encodings* are the
+    client encodings in which the rows of either side are written.
+    """
+
+    def __init__(
+        self,
+        table: TableName,
+        sections: tuple[Sequence[Section], Sequence[Section]],
+        columns: tuple[Columns, Columns],
+        rules: RowRules,
+        *,
+        keep_texts: bool = False,
+    ) -> None:
+        """*sections* are those of either side, as far as they are known. Changes can be shown only
+        with *keep_texts*."""
+        self.table = table
+        self.columns = columns
+        self.key = rules.keys.get(table, ())
+        self.encodings = ("", "")
+        self._counts: Counts | None = None
+        self._sections = sections
+        respelled = rules.respelled.get(table, frozenset())
+        self.rows = self._row_difference(respelled, keep_texts=keep_texts)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.rows.close()
+
+    def compare(self, chunks: ChunkStore, progress: Progress) -> int:
+        """Give *rows* what differs in the sections of both sides. Returns the bytes that were read.
+        Raises CorruptionError."""
+        old, new = map(list, self._sections)
+        for section in self._sections[0]:
+            same = next((s for s in new if s.digest == section.digest), None)
+            if same is not None:
+                old.remove(section)
+                new.remove(same)
+        read_bytes = 0
+        for before, after in zip_longest(old, new):
+            pair = SectionPair(chunks, before, after, self.rows, progress)
+            pair.compare()
+            read_bytes += pair.read_bytes
+        return read_bytes
+
+    def finish(self) -> Counts:
+        """Return how many rows differ, once all were given."""
+        self._counts = self.rows.finish()
+        return self._counts
+
+    @property
+    def counts(self) -> Counts:
+        """How many rows differ, once it was finished."""
+        assert self._counts is not None
+        return self._counts
+
+    def changes(self, limit: int | None) -> Iterator[RowChange]:
+        """Yield changed rows."""
+        return self.rows.changes(limit)
+
+    def _row_difference(self, respelled: frozenset[str], *, keep_texts: bool) -> RowDifference:
+        from pgsnap.rows.difference import RowDifference
+        from pgsnap.rows.sets import Key
+
+        expected = 2 * max(sum(s.rows or 0 for s in part) for part in self._sections)
+        keys = None
+        first, second = self.columns
+        if first is None or second is None:
+            return RowDifference(None, keep_texts=keep_texts, rows_expected=expected)
+        if self.key and set(self.key) <= {*first} & {*second}:
+            keys = (
+                Key([first.index(name) for name in self.key], len(first)),
+                Key([second.index(name) for name in self.key], len(second)),
+            )
+        if respelled:
+            from pgsnap.rows.respelled import RespelledRows
+
+            places = tuple(
+                [names.index(n) for n in names if n in respelled] for names in (first, second)
+            )
+            return RespelledRows(
+                keys, (places[0], places[1]), keep_texts=keep_texts, rows_expected=expected
+            )
+        return RowDifference(keys, keep_texts=keep_texts, rows_expected=expected)
+
+
+class PassingTables:
+    """The tables of a snapshot whose rows are compared as a dump passes by, for as long as its
+    context is open."""
+
+    def __init__(
+        self,
+        reader: ChunkReader,
+        before: Version,
+        rules: RowRules,
+        together: Mapping[TableName, TableName],
+    ) -> None:
+        """*together* are tables whose rows may change places among all that have the same second
+        name: they are compared as one."""
+        self._reader = reader
+        self._before = before
+        self._old = before.tables
+        self._rules = rules
+        self._together = together
+        self._open: dict[TableName, TableRows] = {}
+        self._trees: dict[TableName, TableRows] = {}
+        self._counted: dict[TableName, Counts] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for table in (*self._open.values(), *self._trees.values()):
+            table.rows.close()
+
+    def open(self, table: TableName, columns: Columns) -> RowDifference | None:
+        """Return what takes the rows of a table of the dump, None where the snapshot lacks it."""
+        old = self._old.get(table)
+        if old is None:
+            return None
+        if table in self._together:
+            return self._tree(self._together[table]).rows
+        if table not in self._open:
+            # The tables before this one are done, unless another part of one may come.
+            self._count([one for one in self._open if len(self._old[one]) == 1])
+            both = columns_of(self._reader, self._before, old), columns
+            self._open[table] = TableRows(table, (old, []), both, self._rules)
+        return self._open[table].rows
+
+    def finish(self) -> dict[TableName, Counts]:
+        """Return how many rows differ in each table of which some may."""
+        self._count(list(self._open))
+        trees = {root: rows.finish() for root, rows in self._trees.items()}
+        through = self._together.items()
+        return self._counted | {table: trees[root] for table, root in through if root in trees}
+
+    def _tree(self, root: TableName) -> TableRows:
+        if root not in self._trees:
+            tables = [table for table in self._old if self._together.get(table) == root]
+            parts = [section for table in tables for section in self._old[table]]
+            self._trees[root] = TableRows(root, (parts, []), (None, None), self._rules)
+        return self._trees[root]
+
+    def _count(self, tables: Sequence[TableName]) -> None:
+        for table in tables:
+            with self._open.pop(table) as rows:
+                self._counted[table] = rows.finish()
+
+
+def columns_of(reader: ChunkReader, version: Version, sections: Sequence[Section]) -> Columns:
+    """Return the columns of a stored table, as the COPY statement of its *sections* names them."""
+    if not sections or not sections[0].head_bytes:
+        return None
+    return copied_columns(read_head(reader, sections[0]), version.origin.client_encoding)
