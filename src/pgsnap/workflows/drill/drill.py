@@ -11,14 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from pgsnap.errors import (
-    ConnectionFailed,
-    Interrupted,
-    SnapError,
-    StoreError,
-    ToolMissing,
-    ToolVersion,
-)
+from pgsnap.errors import Interrupted, SnapError, StoreError
 from pgsnap.limits import LOCK_WAIT_TIMEOUT_SECONDS
 from pgsnap.maintenance.verify.verify import verify
 from pgsnap.model import Note, Snapshot, SnapshotId
@@ -37,7 +30,8 @@ from pgsnap.targets.swap.held import HeldSession
 from pgsnap.words import plural, rate, size
 from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.drill import checks as drill_checks
-from pgsnap.workflows.drill.compare import Copy, compare
+from pgsnap.workflows.drill.compare import Comparison, Copy, compare
+from pgsnap.workflows.drill.found import Found, all_skipped, checked
 from pgsnap.workflows.drill.report import (
     OF_COPY,
     Check,
@@ -45,7 +39,6 @@ from pgsnap.workflows.drill.report import (
     Outcome,
     Recovery,
     Status,
-    TableFinding,
     failed,
     passed,
     reason_of,
@@ -62,6 +55,7 @@ ThrowAway = Callable[[int | None], AbstractContextManager[Server]]
 """Makes a private server of a major version (None: any), for as long as its context is open."""
 
 _DRY_RUN = "--dry-run touches no database"
+_OF_RESTORE = ("restore", *OF_COPY, "assertions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +87,28 @@ def drill(
     The live database is only read, and everything that was made is gone afterwards. Raises
     UnknownRevision, CorruptionError (a manifest that cannot be read), Interrupted.
     """
-    return _Drill(repo, snapshot_id, server, options, throw_away, progress).run()
+    snapshot = snapshot_to_run(repo, snapshot_id)
+    return _Drill(repo, snapshot_id, snapshot, server, options, throw_away, progress).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a drill restores to; without *server* it says *why_not*."""
+
+    server: Server | None
+    host: str = ""
+    version: str = ""
+    why_not: str = ""
 
 
 class _Drill:
-    """One drill under way."""
+    """One drill: what it is about, and its parts."""
 
     def __init__(
         self,
         repo: Repository,
         snapshot_id: SnapshotId,
+        snapshot: Snapshot,
         server: Server,
         options: DrillOptions,
         throw_away: ThrowAway | None,
@@ -110,109 +116,83 @@ class _Drill:
     ) -> None:
         self.repo = repo
         self.snapshot_id = snapshot_id
-        self.snapshot: Snapshot = snapshot_to_run(repo, snapshot_id)
+        self.snapshot = snapshot
         self.live = server
         self.options = options
         self.throw_away = throw_away
         self.progress = progress
-        properties = self.snapshot.origin.properties
-        self.database = properties.name if properties is not None else self.snapshot.database
+        properties = snapshot.origin.properties
+        self.database = properties.name if properties is not None else snapshot.database
         self.token = new_token()
         self.name = scratch_name(self.database, self.token)
-        self.why_no_server = _DRY_RUN
-        self.host = self.version = ""
-        self.quiet: Server | None = None
-        self.plan: RestorePlan | None = None
-        self.plan_error: SnapError | None = None
-        self.is_conclusive = True
-        self.checks: list[Check] = []
-        self.recovery: Recovery | None = None
-        self.tables: tuple[TableFinding, ...] = ()
-        self.notices: list[str] = []
 
     def run(self) -> DrillReport:
         started, clock = datetime.now(UTC), time.monotonic()
         with ExitStack() as stack:
-            server = self._reach(stack)
-            self._check("tools", lambda: self._tools(server))
-            self._check("repository", lambda: drill_checks.check_folder(self.repo))
-            self._make_plan(server)
-            why = self.why_no_server if server is None else self._why_no_plan()
-            self._check("space", lambda: drill_checks.check_space(self.repo, self.plan, why))
-            self._check("commit", lambda: self._commit(server))
-            self._check("snapshot", self._verify)
-            self._restore(server)
-        self._check("documentation", lambda: check_runbook(self.options.runbook))
-        self._note()
+            found, place = self._reach(stack)
+            server = place.server
+            found += checked("tools", lambda: self._tools(server))
+            found += checked("repository", lambda: drill_checks.check_folder(self.repo))
+            plan = self._plan(server)
+            found += checked("space", lambda: self._space(place, plan))
+            found += checked("commit", lambda: self._commit(place))
+            found += checked("snapshot", self._verify)
+            if server is None or plan is None:
+                found += all_skipped(place.why_not, *_OF_RESTORE)
+            elif found.last is Status.FAILED:
+                found += all_skipped("the snapshot is damaged", *_OF_RESTORE)
+            else:
+                found += self._proof(server, plan)
+        found += checked("documentation", lambda: check_runbook(self.options.runbook))
+        found += self._noted(found)
         return DrillReport(
             snapshot_id=self.snapshot_id,
             snapshot=self.snapshot,
             dry_run=self.options.dry_run,
             place="throw-away" if self.throw_away is not None else "scratch",
-            host=self.host,
-            server_version=self.version,
+            host=place.host,
+            server_version=place.version,
             started=started,
             seconds=time.monotonic() - clock,
-            checks=tuple(self.checks),
-            recovery=self.recovery,
-            tables=self.tables,
-            notices=tuple(self.notices),
+            checks=found.checks,
+            recovery=found.recovery,
+            tables=found.tables,
+            notices=found.notices,
         )
-
-    def _check(self, name: str, make: Callable[[], Outcome]) -> Status:
-        """Make a check: an error of ours is a failure of it, and of nothing else."""
-        started = time.monotonic()
-        try:
-            outcome = make()
-        except Interrupted:
-            raise
-        except SnapError as error:
-            outcome = self._failure(error)
-        self.checks.append(Check(name, outcome, time.monotonic() - started))
-        return outcome.status
-
-    def _failure(self, error: SnapError) -> Outcome:
-        # A lost connection says nothing of the snapshot.
-        self.is_conclusive &= not isinstance(error, (ConnectionFailed, ToolMissing, ToolVersion))
-        return failed(error.message, error.detail, hint=error.hint)
-
-    def _skip(self, reason: str, *names: str) -> None:
-        for name in names:
-            self.checks.append(Check(name, skipped(reason), 0.0))
 
     # -- what is around it ---------------------------------------------------------------------
 
-    def _reach(self, stack: ExitStack) -> Server | None:
-        """Return the server to restore to, None where there is none."""
-        reached: list[Server] = []
+    def _reach(self, stack: ExitStack) -> tuple[Found, _Place]:
+        """Return the server to restore to."""
+        if self.options.dry_run:
+            return all_skipped(_DRY_RUN, "postgresql"), _Place(None, why_not=_DRY_RUN)
+        self.progress.phase("reach PostgreSQL")
+        place = _Place(None, why_not="there is no PostgreSQL")
 
         def look() -> Outcome:
-            if self.options.dry_run:
-                return skipped(_DRY_RUN)
-            self.progress.phase("reach PostgreSQL")
+            nonlocal place
             server = self.live
             if self.throw_away is not None:
                 server = stack.enter_context(self.throw_away(source_major(self.snapshot.origin)))
             with server.connect(server.maintenance_database()) as session:
-                self.version = read_server(session).version
-            self.host = server.endpoint.display()
-            reached.append(server)
+                version = read_server(session).version
+            place = _Place(server, server.endpoint.display(), version)
             if self.throw_away is not None:
-                return passed(f"a private cluster of PostgreSQL {self.version}, for this drill")
-            return passed(f"PostgreSQL {self.version} at {self.host}")
+                return passed(f"a private cluster of PostgreSQL {version}, for this drill")
+            return passed(f"PostgreSQL {version} at {place.host}")
 
-        if self._check("postgresql", look) is Status.FAILED:
-            self.why_no_server = "there is no PostgreSQL"
-        return reached[0] if reached else None
+        found = checked("postgresql", look)
+        return found, place
 
     def _tools(self, server: Server | None) -> Outcome:
         if server is None:
             return drill_checks.check_tools_offline(self.live.runner, self.snapshot)
         return drill_checks.check_tools(server, allow_newer=self.options.allow_newer_client)
 
-    def _make_plan(self, server: Server | None) -> None:
+    def _plan(self, server: Server | None) -> RestorePlan | SnapError | None:
+        """Return the plan of the restore, or why there is none."""
         if server is None:
-            return
+            return None
         options = RestoreOptions(
             to=self.name,
             # Those of a cluster that is thrown away; on a real server roles outlive the drill.
@@ -221,25 +201,27 @@ class _Drill:
             scratch=True,
         )
         try:
-            self.plan = plan_restore(self.repo, self.snapshot_id, server, options)
+            return plan_restore(self.repo, self.snapshot_id, server, options)
         except Interrupted:
             raise
         except SnapError as error:
-            self.plan_error = error
+            return error
 
-    def _why_no_plan(self) -> str:
-        return f"{self.plan_error.message}" if self.plan_error is not None else ""
+    def _space(self, place: _Place, plan: RestorePlan | SnapError | None) -> Outcome:
+        if isinstance(plan, SnapError):
+            return drill_checks.check_space(self.repo, None, plan.message)
+        return drill_checks.check_space(self.repo, plan, place.why_not)
 
-    def _commit(self, server: Server | None) -> Outcome:
+    def _commit(self, place: _Place) -> Outcome:
         if self.throw_away is not None:
             return skipped("with --throw-away the live database is not touched")
-        if server is None:
-            return skipped(self.why_no_server)
+        if place.server is None:
+            return skipped(place.why_not)
         self.progress.phase("dump definitions")
         return drill_checks.check_commit(
             self.repo,
-            server,
-            self._live_name(server),
+            place.server,
+            self._live_name(place.server),
             lock_wait_timeout_seconds=self.options.lock_wait_timeout_seconds,
             allow_newer=self.options.allow_newer_client,
         )
@@ -250,42 +232,38 @@ class _Drill:
 
     # -- the snapshot --------------------------------------------------------------------------
 
-    def _verify(self) -> Outcome:
+    def _verify(self) -> tuple[Outcome, Found]:
         report = verify(self.repo, snapshots=[self.snapshot_id], data=True, progress=self.progress)
         outcome, besides = drill_checks.judge_verify(report, self.snapshot_id, self.snapshot)
-        self.notices += besides
-        return outcome
+        return outcome, Found(notices=tuple(besides))
 
-    def _restore(self, server: Server | None) -> None:
+    def _proof(self, server: Server, plan: RestorePlan | SnapError) -> Found:
         """Restore, compare, and drop what was made."""
-        after = (*OF_COPY, "assertions")
-        if server is None:
-            self._skip(self.why_no_server, "restore", *after)
-            return
-        if self.checks[-1].outcome.status is Status.FAILED:
-            self._skip("the snapshot is damaged", "restore", *after)
-            return
+        notices: list[str] = []
         with ExitStack() as stack:
 
-            def restore_now() -> Outcome:
-                stack.enter_context(self._scratch(server))
-                return self._restore_now(server)
+            def restore_now() -> tuple[Outcome, Found]:
+                stack.enter_context(self._scratch(server, notices))
+                if isinstance(plan, SnapError):
+                    raise plan
+                return self._restore(server, plan)
 
-            if self._check("restore", restore_now) is not Status.PASSED:
-                self._skip_after_refusal(server)
-                return
-            self._compare(self.quiet or server)
-            self._check("assertions", lambda: self._assertions(self.quiet or server))
+            found = checked("restore", restore_now)
+            if found.last is Status.PASSED and not isinstance(plan, SnapError):
+                # What a trigger on login writes is no difference of the snapshot.
+                quiet = server.without_event_triggers()
+                found += self._compare(quiet, plan)
+                found += checked("assertions", lambda: self._assertions(quiet))
+            else:
+                found += self._nothing_restored(server)
+        return found + Found(notices=tuple(notices))
 
-    def _restore_now(self, server: Server) -> Outcome:
-        if self.plan_error is not None:
-            raise self.plan_error
-        assert self.plan is not None, "a plan was made, or it failed"
-        if self.plan.refusals:
-            return drill_checks.refused(self.plan)
-        report = restore(self.repo, self.plan, server, progress=self.progress)
-        # What a trigger on login writes is no difference of the snapshot.
-        self.quiet = server.without_event_triggers()
+    def _restore(self, server: Server, plan: RestorePlan) -> tuple[Outcome, Found]:
+        if plan.refusals:
+            return drill_checks.refused(plan), Found()
+        report = restore(self.repo, plan, server, progress=self.progress)
+        # Raises here where it has gone.
+        server.without_event_triggers()
         spent = report.seconds
         phases = {
             "create": spent.create,
@@ -294,64 +272,67 @@ class _Drill:
             "swap": spent.swap,
         }
         total = sum(phases.values())
-        self.recovery = Recovery(total, report.plain_bytes, report.rows, phases)
-        return passed(
+        outcome = passed(
             f"{plural(report.rows, 'row')}, {size(report.plain_bytes)} in {total:.2f} s"
             f" ({rate(report.plain_bytes, total)})",
-            *self.plan.warnings,
+            *plan.warnings,
             *report.warnings,
         )
+        return outcome, Found(recovery=Recovery(total, report.plain_bytes, report.rows, phases))
 
-    def _skip_after_refusal(self, server: Server) -> None:
-        reason = "nothing was restored"
+    def _nothing_restored(self, server: Server) -> Found:
+        found = all_skipped("nothing was restored", *_OF_RESTORE[1:])
         missing = drill_checks.missing_extensions(server, self.snapshot)
-        for name in (*OF_COPY, "assertions"):
-            if name == "extensions" and missing:
-                lines = [f"{words} is not installed on the server" for words in missing]
-                outcome = failed(
-                    lines[0], *lines, hint="Install its package on the server's machine."
-                )
-                self.checks.append(Check(name, outcome, 0.0))
-            else:
-                self._skip(reason, name)
+        if not missing:
+            return found
+        lines = [f"{words} is not installed on the server" for words in missing]
+        hint = "Install its package on the server's machine."
+        lacks = Check("extensions", failed(lines[0], *lines, hint=hint), 0.0)
+        return Found(tuple(lacks if one.name == lacks.name else one for one in found.checks))
 
-    def _compare(self, server: Server) -> None:
-        started = time.monotonic()
-        newer, origin = self.options.allow_newer_client, self.snapshot.origin
-        left_out = self.plan.extensions.left_out if self.plan is not None else ()
-        originals: tuple[str, ...] = ()
-        if self.throw_away is None:
-            live = self._live_name(server)
-            originals = original_databases(self.repo, server, self.snapshot_id, live)
-        copy = Copy(server, self.name, self.token, newer, origin, left_out, originals)
-        try:
-            found = compare(self.repo, self.snapshot_id, copy, self.progress)
-        except Interrupted:
-            raise
-        except SnapError as error:
-            self.checks.append(Check("contents", self._failure(error), time.monotonic() - started))
-            self._skip("what was restored could not be compared", *OF_COPY[1:])
-            return
-        self.tables = found.tables
-        self.notices += found.notices
-        # One dump serves them all: the first of them bears its time.
-        spent = time.monotonic() - started
-        for name in OF_COPY:
-            self.checks.append(Check(name, found.outcomes[name], spent))
-            spent = 0.0
+    def _compare(self, server: Server, plan: RestorePlan) -> Found:
+        """Make the checks of OF_COPY. One dump serves them all: the first one bears its time."""
+        compared: Comparison | None = None
+
+        def contents() -> tuple[Outcome, Found]:
+            nonlocal compared
+            originals: tuple[str, ...] = ()
+            if self.throw_away is None:
+                live = self._live_name(server)
+                originals = original_databases(self.repo, server, self.snapshot_id, live)
+            copy = Copy(
+                server,
+                self.name,
+                self.token,
+                self.options.allow_newer_client,
+                self.snapshot.origin,
+                plan.extensions.left_out,
+                originals,
+            )
+            compared = compare(self.repo, self.snapshot_id, copy, self.progress)
+            more = Found(notices=compared.notices, tables=compared.tables)
+            return compared.outcomes[OF_COPY[0]], more
+
+        found = checked(OF_COPY[0], contents)
+        if compared is None:
+            return found + all_skipped("what was restored could not be compared", *OF_COPY[1:])
+        outcomes = compared.outcomes
+        return found + Found(tuple(Check(name, outcomes[name], 0.0) for name in OF_COPY[1:]))
 
     def _assertions(self, server: Server) -> Outcome:
         folder, trusted = self.options.assertions, self.options.trusted
         return drill_checks.check_assertions(server, self.name, folder, trusted)
 
     @contextlib.contextmanager
-    def _scratch(self, server: Server) -> Iterator[None]:
-        """Keep the scratch database from being taken for a leftover, and drop it at the end."""
+    def _scratch(self, server: Server, notices: list[str]) -> Iterator[None]:
+        """Keep the scratch database from being taken for a leftover, and drop it at the end; what
+        stands in the way of that is added to *notices*."""
         connect = partial(server.connect, server.maintenance_database())
 
         def drop() -> None:
             with held.session() as session:
-                drop_subscriptions(session, (self.quiet or server).connect, self.name)
+                quiet = server.without_event_triggers()
+                drop_subscriptions(session, quiet.connect, self.name)
                 drop_database(session, self.name, watch=connect, progress=self.progress)
 
         with HeldSession(lambda: connect(application_name(self.token))) as held:
@@ -361,19 +342,19 @@ class _Drill:
                 try:
                     clean_up_whole(drop)
                 except SnapError as error:
-                    self.notices.append(
+                    notices.append(
                         f"the scratch database {self.name} could not be dropped"
                         f" ({error.message}); the next restore or drill does it, or:"
                         f" DROP DATABASE {ident(self.name)}"
                     )
 
-    def _note(self) -> None:
+    def _noted(self, found: Found) -> Found:
         """Store with the snapshot what was found of it; nothing where nothing was."""
-        statuses = {check.name: check.outcome.status for check in self.checks}
+        statuses = {check.name: check.outcome.status for check in found.checks}
         proven = verdict_of(statuses)
-        if self.options.dry_run or proven is None or (not proven and not self.is_conclusive):
-            return
-        seconds = self.recovery.seconds if self.recovery is not None else 0.0
+        if self.options.dry_run or proven is None or (not proven and not found.is_conclusive):
+            return Found()
+        seconds = found.recovery.seconds if found.recovery is not None else 0.0
         body = {
             "by": "drill",
             "passed": proven,
@@ -385,9 +366,10 @@ class _Drill:
         if words := left_out(self.snapshot.origin):
             body[LEFT_OUT_KEY] = words
         if not proven:
-            body[REASON_KEY] = reason_of(self.checks)
+            body[REASON_KEY] = reason_of(found.checks)
         note = Note(VERDICT, self.snapshot.database, datetime.now(UTC), self.snapshot_id, body)
         try:
             self.repo.add_note(note)
         except StoreError as error:
-            self.notices.append(f"no verdict could be written: {error.message}")
+            return Found(notices=(f"no verdict could be written: {error.message}",))
+        return Found()
