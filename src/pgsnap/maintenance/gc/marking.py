@@ -14,8 +14,8 @@ from pgsnap.errors import CorruptionError
 from pgsnap.limits import DELTA_DEPTH_MAX
 from pgsnap.model import RecipeRoot
 from pgsnap.repository.chunks.chunks import ChunkReader
-from pgsnap.repository.chunks.lists import Lists, parts
 from pgsnap.repository.index.frame_table import NOBODY, PART, Array, FrameTable
+from pgsnap.repository.lists.lists import Lists, parts
 
 VERIFY_FIRST = "See what is damaged, and what mends it: snap verify"
 

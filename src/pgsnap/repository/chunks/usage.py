@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from pgsnap.model import ChunkKind, RecipeRoot, SectionName
-from pgsnap.repository.chunks.lists import Listed, Lists, parts
-from pgsnap.repository.chunks.table_lists import TableLists
 from pgsnap.repository.index.frame_table import NOBODY, Array, FrameTable
+from pgsnap.repository.lists.lists import Listed, Lists, parts
+from pgsnap.repository.lists.tables import TableLists
 from pgsnap.repository.repository import Repository
 
 SEVERAL = -2

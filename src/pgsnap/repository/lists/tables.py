@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pgsnap.format.sections import decode_piece
 from pgsnap.model import RecipeRoot, SectionName
 from pgsnap.repository.chunks.chunks import ChunkReader
-from pgsnap.repository.chunks.lists import PIECE, Listed, Lists, listed
 from pgsnap.repository.index.frame_table import NOBODY, Array, FrameTable
+from pgsnap.repository.lists.lists import PIECE, Listed, Lists, listed
 
 # The group of the lists of sections themselves; those of tables are numbered from 1.
 _LISTS = 0

@@ -1,0 +1,1 @@
+"""Lists of chunks of many snapshots, as numbers."""
