@@ -176,7 +176,6 @@ class Repository:
         return ChunkStore(self.store, self.index, self.chunks, self.config, self.check_lock)
 
     def many_reads(self) -> contextlib.AbstractContextManager[None]:
-        """Return the context in which many objects are read, as the store's."""
         return self.store.many_reads()
 
     # -- catching up --------------------------------------------------------------------------
@@ -318,15 +317,10 @@ class Repository:
             yield one, decode_head(sound_manifest(self.store, one, data), one)
 
     def newest(
-        self,
-        database: str | None,
-        limit: int | None = None,
-        *,
-        also_forgotten: bool = False,
-        until_us: int | None = None,
+        self, database: str | None, limit: int | None = None, *, also_forgotten: bool = False
     ) -> list[SnapshotId]:
-        """Return snapshots of one label, or of all, newest first: none later than *until_us*."""
-        return self.index.newest(database, limit, also_forgotten=also_forgotten, until_us=until_us)
+        """Return snapshots of one label, or of all, newest first."""
+        return self.index.newest(database, limit, also_forgotten=also_forgotten)
 
     def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
         return self.index.by_prefix(prefix, limit, forgotten=forgotten)

@@ -233,6 +233,11 @@ class Chains:
         """Return the newest snapshot of a label, whichever its chain, as `latest` does."""
         return self.latest(Chain(label, ""))
 
+    def newest_until(self, label: str, moment: datetime) -> list[SnapshotId]:
+        """Return the newest snapshot of a label that is no later than *moment*, none where there
+        is none."""
+        return self._repo.index.newest(label, 1, until_us=to_micros(moment))
+
     # -- what is not waited for ---------------------------------------------------------------
 
     def retired_since(self, latest: LatestOf) -> datetime | None:

@@ -91,18 +91,7 @@ def commit(
     is_twice = at is not None and parent is not None and parent.time == at
     may_skip = (skip_unchanged and not tags) or is_twice
     if may_skip and place.parent_id is not None and parent is not None and _same(parent, snapshot):
-        return CommitReport(
-            snapshot_id=place.parent_id,
-            snapshot=parent,
-            recorded=False,
-            unchanged=True,
-            globals_changed=False,
-            tags=(),
-            tags_refused=(),
-            stored_bytes=snapshot.stored_bytes,
-            seconds=seconds,
-            ahead=place.ahead,
-        )
+        return _not_recorded(place.parent_id, parent, place.ahead, snapshot.stored_bytes, seconds)
     new, given = repo.publish(snapshot)
     return CommitReport(
         snapshot_id=new,
@@ -117,6 +106,27 @@ def commit(
         other=place.other,
         ahead=place.ahead,
         is_of_unknown_server=place.is_doubtful,
+    )
+
+
+def _not_recorded(
+    parent_id: SnapshotId,
+    parent: Snapshot,
+    ahead: SnapshotId | None,
+    stored_bytes: int,
+    seconds: float,
+) -> CommitReport:
+    return CommitReport(
+        snapshot_id=parent_id,
+        snapshot=parent,
+        recorded=False,
+        unchanged=True,
+        globals_changed=False,
+        tags=(),
+        tags_refused=(),
+        stored_bytes=stored_bytes,
+        seconds=seconds,
+        ahead=ahead,
     )
 
 
@@ -257,8 +267,7 @@ def _check(
 def _to_compare_with(repo: Repository, database: str, moment: datetime) -> list[Snapshot]:
     """Return the snapshots whose chunks new ones may be like, best first: the one before, else any
     of the label, else the newest of other databases (this one may be a copy of one of them)."""
-    before = repo.newest(database, 1, until_us=to_micros(moment))
-    ids = before or repo.newest(database, 1)
+    ids = Chains(repo).newest_until(database, moment) or repo.newest(database, 1)
     if not ids:
         others = [repo.newest(other, 1)[0] for other in repo.databases()]
         ids = sorted(others, key=lambda other: repo.snapshot(other).time, reverse=True)
