@@ -72,6 +72,7 @@ CREATE TABLE refers (a int CONSTRAINT "to a" REFERENCES "od.d"."a ""b" ON DELETE
 CREATE TABLE refers_1 PARTITION OF refers FOR VALUES IN (1); INSERT INTO refers VALUES (1, 1);
 CREATE TABLE own (id int PRIMARY KEY REFERENCES own, k int REFERENCES "od.d"."a ""b");
 INSERT INTO own VALUES (1, 2);
+COMMENT ON CONSTRAINT "to a" ON refers IS 'it''s kept'; COMMENT ON VIEW grouped IS 'kept, too';
 """
 
 

@@ -169,6 +169,10 @@ def move_statistics(staging: Mapping[str, str], tag: str) -> str:
     )
 
 
+# What is made again, what is dropped for it, and the keys of the tables that go.
+_LISTS = ("views", "rules", "keys", "notes", "drops", "own")
+
+
 def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str, tag: str) -> str:
     """Lock the live tables, set each aside under its second name, and let others take their names
     by *into_place*.
@@ -183,14 +187,12 @@ def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str
     planned = ", ".join(f"({_oid(live.name)}, {live.oid}::pg_catalog.oid)" for live, _ in replaced)
     oids = ", ".join(str(live.oid) for live, _ in replaced)
     suffix = f"__{replaced[0][1][1].rpartition('__')[2]}"
-    lock = f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE;\n"
-    return (
-        lock
-        + tied_since([live for live, _ in replaced], tag)
-        + do(
-            tag,
-            "DECLARE views text[]; rules text[]; keys text[]; drops text[]; own text[]; one text;",
-            f"""IF EXISTS (SELECT FROM (VALUES {planned}) AS v (now, oid)
+    locked = f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE;\n"
+    locked += tied_since([live for live, _ in replaced], tag)
+    return locked + do(
+        tag,
+        f"DECLARE {' text[]; '.join(_LISTS)} text[]; one text;",
+        f"""IF EXISTS (SELECT FROM (VALUES {planned}) AS v (now, oid)
       WHERE v.now IS DISTINCT FROM v.oid) THEN
     RAISE EXCEPTION 'snap: a live table is not the one that the plan showed';
   END IF;
@@ -211,8 +213,10 @@ def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str
   SELECT pg_catalog.array_agg(pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I',
       k.conrelid::pg_catalog.regclass, k.conname)),
     pg_catalog.array_agg(pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s',
-      k.conrelid::pg_catalog.regclass, k.conname, pg_catalog.pg_get_constraintdef(k.oid)))
-    INTO drops, keys FROM pg_catalog.pg_constraint k
+      k.conrelid::pg_catalog.regclass, k.conname, pg_catalog.pg_get_constraintdef(k.oid))),
+    pg_catalog.array_agg(pg_catalog.format('COMMENT ON CONSTRAINT %I ON %s IS %L', k.conname,
+      k.conrelid::pg_catalog.regclass, pg_catalog.obj_description(k.oid, 'pg_constraint')))
+    INTO drops, keys, notes FROM pg_catalog.pg_constraint k
     WHERE k.contype = 'f' AND k.confrelid IN ({oids}) AND k.conparentid = 0
       AND k.conrelid NOT IN ({oids});
   SELECT pg_catalog.array_agg(pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I',
@@ -223,8 +227,8 @@ def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str
   {_renames([(live.name, kept) for live, kept in replaced])}
   {_rename_parts([str(live.oid) for live, _ in replaced], suffix)}
   EXECUTE {literal(into_place)};
-  FOREACH one IN ARRAY coalesce(views || rules || keys, '{{}}') LOOP EXECUTE one; END LOOP;""",
-        )
+  FOREACH one IN ARRAY views || rules || keys || notes || '{{}}'::text[]
+  LOOP EXECUTE one; END LOOP;""",
     )
 
 
