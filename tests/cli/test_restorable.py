@@ -139,3 +139,44 @@ def test_why_a_drill_failed_is_told_by_all_that_look_at_snapshots(
     snap("drill")
     assert snap.ok("log", "--json").json[0]["drill_reason"] is None
     assert snap.ok("commit", "-m", "four", "--json").json["notices"] == []
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "is_refused"),
+    [
+        ("LANGUAGE sql IMMUTABLE AS 'SELECT public.inner_one()'",
+         "LANGUAGE sql IMMUTABLE AS $$SELECT 'N' || nextval('public.zz')$$", True),
+        ("LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN public.inner_one(); END'",
+         "LANGUAGE sql IMMUTABLE AS $$SELECT 'N' || nextval('public.zz')$$", False),
+        ("LANGUAGE sql IMMUTABLE RETURN public.inner_one()",
+         "LANGUAGE sql IMMUTABLE RETURN 'N' || nextval('public.zz')", False),
+        ("LANGUAGE plpgsql IMMUTABLE SET search_path = public AS 'BEGIN RETURN Inner_one (); END'",
+         "LANGUAGE plpgsql AS $$BEGIN RETURN 'N' || pg_catalog.NEXTVAL('public.zz'); END$$", False),
+    ],
+    ids=["sql", "plpgsql", "parsed", "by search path"],
+)  # fmt: skip
+def test_a_generated_column_that_draws_by_way_of_a_second_function_is_told_too(
+    snap: CommandLine, database: Database, outer: str, inner: str, is_refused: bool
+) -> None:
+    database.psql(
+        f"CREATE SEQUENCE zz; CREATE FUNCTION inner_one() RETURNS text {inner};"
+        f"CREATE FUNCTION numbered() RETURNS text {outer};"
+        "CREATE FUNCTION harmless() RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT 'a'$$;"
+        "CREATE TABLE fine (a text GENERATED ALWAYS AS (public.harmless()) STORED);"
+        "CREATE TABLE bill (note text, no text GENERATED ALWAYS AS (public.numbered()) STORED);"
+        "INSERT INTO bill VALUES ('x')"
+    )
+    snap.setenv("DATABASE_URL", database.dsn)
+    snap.ok("init")
+    (notice,) = snap.ok("commit", "-m", "one", "--json").json["notices"]
+    assert "public.bill.no calls public.numbered(), whose body draws from a sequence" in notice
+    shown = snap("restore", "latest", "--yes", "--no-safety-snapshot", "--json")
+    if is_refused:
+        assert shown.code == 40
+        assert "the generated column public.bill.no cannot be made again" in shown.err
+    elif shown.code:
+        # Where it cannot be told before, what stops the load is the sequence or the function.
+        assert "zz" in shown.err or "inner_one" in shown.err
+        assert "pg_dump does not look into" in shown.err
+    else:
+        assert any("or calls what does" in text for text in shown.json["warnings"])

@@ -2,7 +2,8 @@
 
 PostgreSQL lets in a function that says it is immutable and is not. The server looks into a function
 in SQL as soon as a table's column calls it, so the sequence has to be there by then; pg_dump, which
-does not look into bodies, may make it later.
+does not look into bodies, may make it later. The same holds where the function calls another that
+draws.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _COLUMN = re.compile(
     rb"^ {4}(%b) [^\n]*?%b(.*?)\) STORED" % (_NAME, re.escape(GENERATED)), re.M | re.S
 )
 _CALL = re.compile(rb"(%b\.%b)\(" % (_NAME, _NAME))
+# A call in a body, of a function in whichever schema its search path finds it.
+_BARE_CALL = re.compile(rb"(?<![\w.\"$])([A-Za-z_\x80-\xff][\w$\x80-\xff]*)\s*\(")
 _FUNCTION = re.compile(rb"^CREATE FUNCTION (%b\.%b)\(" % (_NAME, _NAME), re.M)
 _SEQUENCE = re.compile(rb"^CREATE (?:UNLOGGED )?SEQUENCE (%b\.%b)$" % (_NAME, _NAME), re.M)
 _TABLE = re.compile(rb"^CREATE (?:UNLOGGED |FOREIGN )?TABLE (%b\.%b)" % (_NAME, _NAME), re.M)
@@ -42,41 +45,95 @@ class DrawnColumn:
 
 def drawn_columns(entries: Iterable[tuple[Entry, bytes]], encoding: str) -> tuple[DrawnColumn, ...]:
     """Return the generated columns of a section of definitions that draw from sequences."""
-    drawing: dict[bytes, frozenset[bytes]] = {}
-    functions: set[bytes] = set()
+    functions = _Functions()
     made: dict[bytes, int] = {}
     found: list[tuple[int, bytes, bytes]] = []
-    for number, (entry, text) in enumerate(entries):
+    for position, (entry, text) in enumerate(entries):
         if entry.type == b"FUNCTION" and (function := _FUNCTION.search(text)) is not None:
-            name = function[1]
-            # Of functions of one name it is not known which one is called.
-            is_only = name not in functions
-            functions.add(name)
-            if _DRAWS.search(text):
-                drawing[name] = _surely_drawn(text, is_only=is_only)
-            elif name in drawing:
-                drawing[name] = frozenset()
+            functions.add(function[1], text)
         elif entry.type == b"SEQUENCE" and (sequence := _SEQUENCE.search(text)) is not None:
-            made[sequence[1]] = number
+            made[sequence[1]] = position
         elif entry.type == b"TABLE" and (table := _TABLE.search(text)) is not None:
             for column, expression in _COLUMN.findall(text):
                 calls = dict.fromkeys(_CALL.findall(expression))
-                found += [(number, b"%b.%b" % (table[1], column), call) for call in calls]
+                found += [(position, b"%b.%b" % (table[1], column), call) for call in calls]
+    drawn = {call: functions.drawn_by(call) for _, _, call in found}
     return tuple(
         DrawnColumn(
             decode(column, encoding),
             decode(call, encoding),
-            decode(_later(drawing[call], made, number), encoding),
+            decode(_later(sequences, made, position), encoding),
         )
-        for number, column, call in found
-        if call in drawing
+        for position, column, call in found
+        if (sequences := drawn[call]) is not None
     )
 
 
-def _surely_drawn(text: bytes, *, is_only: bool) -> frozenset[bytes]:
+@dataclass(slots=True)
+class _Function:
+    """What is known of the functions of one name. *sequences* are those that the server asks for as
+    soon as a column calls it, *is_looked_into* whether that is so."""
+
+    draws: bool
+    sequences: frozenset[bytes]
+    calls: frozenset[bytes]
+    bare_calls: frozenset[bytes]
+    is_looked_into: bool
+
+
+class _Functions:
+    """The functions of a dump, and which call which."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[bytes, _Function] = {}
+        self._by_bare_name: dict[bytes, list[bytes]] = {}
+
+    def add(self, name: bytes, text: bytes) -> None:
+        body = _COMMENT.sub(b"", text)
+        new = _Function(
+            bool(_DRAWS.search(text)),
+            _surely_drawn(text),
+            frozenset(_CALL.findall(body)) - {name},
+            frozenset(_BARE_CALL.findall(body)),
+            bool(_LOOKED_INTO.search(text)) and not _OWN_SETTINGS.search(text),
+        )
+        if (other := self._by_name.get(name)) is not None:
+            # Of functions of one name it is not known which one is called.
+            new.draws |= other.draws
+            new.sequences, new.is_looked_into = frozenset(), False
+            new.calls |= other.calls
+            new.bare_calls |= other.bare_calls
+        else:
+            self._by_bare_name.setdefault(name.rpartition(b".")[2].lower(), []).append(name)
+        self._by_name[name] = new
+
+    def drawn_by(self, name: bytes) -> frozenset[bytes] | None:
+        """Return the sequences that the server surely asks for where a column calls *name*, None
+        where neither that nor what it calls draws from any."""
+        draws = False
+        sequences: frozenset[bytes] = frozenset()
+        seen = set()
+        # Each with whether the server looks into all functions on the way to it.
+        waiting = [(name, True)]
+        while waiting:
+            each = waiting.pop()
+            function = self._by_name.get(each[0])
+            if each in seen or function is None:
+                continue
+            seen.add(each)
+            draws |= function.draws
+            is_sure = each[1] and function.is_looked_into
+            if is_sure:
+                sequences |= function.sequences
+            waiting += [(call, is_sure) for call in function.calls]
+            for bare in function.bare_calls:
+                waiting += [(one, False) for one in self._by_bare_name.get(bare.lower(), ())]
+        return sequences if draws else None
+
+
+def _surely_drawn(text: bytes) -> frozenset[bytes]:
     """Return the sequences that the server asks for as soon as a column calls the function."""
-    is_looked_into = bool(_LOOKED_INTO.search(text)) and not _OWN_SETTINGS.search(text)
-    if not (is_only and is_looked_into):
+    if not _LOOKED_INTO.search(text) or _OWN_SETTINGS.search(text):
         return frozenset()
     return frozenset(_DRAWN.findall(_COMMENT.sub(b"", text)))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pgsnap.sessions.base import Session, ident
 from pgsnap.words import some
 
+_FIRST_USER_OID = 16384
 _OURS = "n.nspname <> 'information_schema' AND NOT pg_catalog.starts_with(n.nspname, 'pg_')"
 # pg_dump writes such a grant as SET SESSION AUTHORIZATION of who granted it.
 _GRANTORS = f"""
@@ -23,19 +24,42 @@ SELECT DISTINCT pg_catalog.pg_get_userbyid(item.grantor), n.nspname FROM (
 WHERE o.acl IS NOT NULL AND item.grantor <> o.owner AND {_OURS}
     AND NOT pg_catalog.has_schema_privilege(item.grantor, n.oid, 'USAGE') ORDER BY 1, 2
 """
+# Of the names in a body that is text it is not known what they mean; that a function of such a name
+# draws is enough for a doubt. One that was parsed has OIDs; to show it as text takes locks.
+_NEXTVAL_OID = 1574
 _GENERATED = rf"""
-SELECT DISTINCT n.nspname, c.relname, a.attname, p.oid::pg_catalog.regprocedure
-FROM pg_catalog.pg_attrdef d
-JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
-    AND a.attgenerated <> ''
-JOIN pg_catalog.pg_class c ON c.oid = d.adrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_depend x ON x.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-    AND x.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND x.objid = d.oid
-JOIN pg_catalog.pg_proc p ON p.oid = x.refobjid
-    AND p.prosrc OPERATOR(pg_catalog.~*) '\mnextval\M' WHERE {_OURS} ORDER BY 1, 2, 3
+WITH RECURSIVE functions AS MATERIALIZED (
+    SELECT p.oid, coalesce(p.prosqlbody::text, p.prosrc) AS body,
+           CASE WHEN p.prosqlbody IS NULL THEN '\mnextval\M'
+                ELSE ':funcid {_NEXTVAL_OID}\M' END AS draws,
+           ':funcid ' || p.oid || '\M|\m'
+           || pg_catalog.regexp_replace(p.proname, '([^[:alnum:]_])', '\\\1', 'g')
+           || '"?\s*\(' AS called
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+    WHERE p.oid >= {_FIRST_USER_OID} AND l.lanname IN ('sql', 'plpgsql')
+), columns AS (
+    SELECT n.nspname, c.relname, a.attname, f.oid
+    FROM pg_catalog.pg_attrdef d
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+        AND a.attgenerated <> ''
+    JOIN pg_catalog.pg_class c ON c.oid = d.adrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_depend x ON x.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+        AND (x.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND x.objid = d.oid
+             -- Up to 14 it is the column itself that needs what its expression names.
+             OR x.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.objid = d.adrelid
+                AND x.objsubid = d.adnum)
+    JOIN functions f ON f.oid = x.refobjid WHERE {_OURS}
+), calls (first, oid) AS (
+    SELECT DISTINCT c.oid, c.oid FROM columns c
+    UNION SELECT calls.first, f.oid FROM calls JOIN functions g ON g.oid = calls.oid
+    JOIN functions f ON g.body OPERATOR(pg_catalog.~*) f.called
+)
+SELECT DISTINCT c.nspname, c.relname, c.attname, c.oid::pg_catalog.regprocedure
+FROM columns c JOIN calls ON calls.first = c.oid
+JOIN functions f ON f.oid = calls.oid AND f.body OPERATOR(pg_catalog.~*) f.draws
+ORDER BY 1, 2, 3
 """
-
 # pg_dump says nothing of the type of an identity column's sequence, and of its end only where that
 # is not its type's own.
 _IDENTITIES = f"""
@@ -96,7 +120,7 @@ def find_hindrances(session: Session) -> tuple[Hindrance, ...]:
     found += [
         Hindrance(
             f"the generated column {some(names)} calls {function}, whose body draws from a"
-            " sequence: a restore fails or makes other values",
+            " sequence, or calls what does: a restore fails or makes other values",
             "To mend it: let a trigger or a default draw the number",
             is_certain=False,
         )

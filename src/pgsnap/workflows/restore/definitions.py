@@ -114,7 +114,7 @@ def _check_drawn(columns: Sequence[DrawnColumn]) -> Findings:
         problems,
         tuple(
             f"the generated column {some(names)} calls {function}, whose body draws from a"
-            " sequence: it may get other values than it had, or the load fails"
+            " sequence, or calls what does: it may get other values than it had, or the load fails"
             for function, names in others.items()
         ),
     )

@@ -62,3 +62,23 @@ def test_columns_that_draw_nothing_are_none() -> None:
         "TABLE", "u", "CREATE TABLE s.u (\n    id integer GENERATED ALWAYS AS IDENTITY\n);"
     )
     assert found(drawn, identity, SEQUENCE) == ()
+
+
+def test_a_function_that_calls_one_that_draws_is_one_too() -> None:
+    column = 's.t."No."'
+    inner = function("SELECT nextval('s.z')", head="s.inner()")
+    for body in ("SELECT s.inner()", "SELECT 'N' || s.inner () /* s.other() */"):
+        outer = function(body.replace(" ()", "()"))
+        made = found(outer, inner, table("s.f()"), SEQUENCE)
+        assert made == (DrawnColumn(column, "s.f", "s.z"),)
+        assert found(inner, SEQUENCE, outer, table("s.f()")) == (DrawnColumn(column, "s.f", ""),)
+    # The server does not look into one of another language, or with its own search path.
+    hidden = function("BEGIN RETURN inner(); END", options="plpgsql IMMUTABLE")
+    assert found(hidden, inner, table("s.f()"), SEQUENCE) == (DrawnColumn(column, "s.f", ""),)
+    middle = function("SELECT s.inner()", head="s.middle()", options="plpgsql")
+    outer = function("SELECT s.middle()")
+    assert [c.later for c in found(outer, middle, inner, table("s.f()"), SEQUENCE)] == [""]
+    # In a circle, and one of which nothing is known.
+    one = function("SELECT s.two()", head="s.one()")
+    two = function("SELECT s.one(), s.nothing()", head="s.two()")
+    assert found(one, two, table("s.one()"), SEQUENCE) == ()
