@@ -28,7 +28,8 @@ TABLES = """
 CREATE SCHEMA shop; CREATE SCHEMA "Audit Log";
 CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 9);
 CREATE TABLE shop.items (id int); INSERT INTO shop.items VALUES (1);
-CREATE TABLE "Audit Log"."Row; Type: TABLE" (id int); CREATE TABLE nothing_in_it ();
+CREATE TABLE "Audit Log"."Row; Type:
+TABLE" (id int); CREATE TABLE nothing_in_it ();
 CREATE TABLE days (day date) PARTITION BY RANGE (day);
 CREATE TABLE day_1 PARTITION OF days FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
 INSERT INTO days VALUES ('2026-01-01');

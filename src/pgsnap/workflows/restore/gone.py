@@ -43,7 +43,6 @@ _LARGE_OBJECTS = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_meta
 _KINDS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
 _MADE = frozenset({b"TABLE", b"FOREIGN TABLE"})
 _PARTITIONED = b"\nPARTITION BY "
-# SQL of others: a name without a schema may mean one of any.
 _NAME = rb'(?:"(?:[^"]|"")+"|[\w$\x80-\xff]+)'
 _CREATE_TABLE = re.compile(
     rb"\bCREATE\s+(?:UNLOGGED\s+|FOREIGN\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"
@@ -131,15 +130,13 @@ def _there(session: Session) -> _There:
 
 def _has(repo: Repository, snapshot: Snapshot) -> _Has:
     has = _Has()
-    with_rows = set()
     for section in repo.sections(snapshot):
-        name = section.name
-        if name.kind is SectionKind.DATA:
-            with_rows.add((name.schema, name.name))
-            if not name.schema:
-                has.anywhere.add(name.name)
-        has.large_objects |= name.kind is SectionKind.LARGE_OBJECTS
-    has.tables |= with_rows
+        kind, schema, table = section.name.kind, section.name.schema, section.name.name
+        if kind is SectionKind.DATA:
+            has.tables.add((schema, table))
+            if not schema:
+                has.anywhere.add(table)
+        has.large_objects |= kind is SectionKind.LARGE_OBJECTS
     blocks = text_of_kinds(repo, snapshot, *_KINDS)
     encoding = snapshot.origin.client_encoding
     if not snapshot.origin.is_pg_dump:
@@ -147,6 +144,7 @@ def _has(repo: Repository, snapshot: Snapshot) -> _Has:
             if schema:
                 has.tables.add((schema, table))
             else:
+                # It may mean a table of any.
                 has.anywhere.add(table)
         has.schemas = {schema for schema, _ in has.tables}
         return has
@@ -155,11 +153,15 @@ def _has(repo: Repository, snapshot: Snapshot) -> _Has:
     extensions = {each.name for each in properties.extensions} if properties else {"plpgsql"}
     for entry, text in entries(blocks):
         if entry.type in _MADE:
-            made = decode(entry.schema, encoding), decode(entry.name, encoding)
-            has.tables.add(made)
+            # A header has spaces in place of a name's line ends.
+            statement = _CREATE_TABLE.search(text)
+            written = statement.groups() if statement else (entry.schema, entry.name)
+            made = _plain(written[0] or entry.schema, encoding), _plain(written[1], encoding)
             is_partitioned = entry.type != b"TABLE" or _PARTITIONED in text
-            if not is_partitioned and made not in with_rows:
+            # So far it has those with rows; of INSERTs their names are from headers, too.
+            if not is_partitioned and has.tables.isdisjoint({made, _in_header(made)}):
                 has.empty.append(made)
+            has.tables.add(made)
         elif entry.type == b"SCHEMA":
             has.schemas.add(decode(entry.name, encoding))
         elif entry.type == b"EXTENSION":
@@ -175,6 +177,11 @@ def _foreign_tables(blocks: Iterable[bytes], encoding: str) -> Iterator[tuple[st
         for found in _CREATE_TABLE.finditer(text):
             yield _plain(found[1] or b"", encoding), _plain(found[2], encoding)
         before = text[-_CARRIED_BYTES:]
+
+
+def _in_header(table: TableName) -> TableName:
+    schema, name = (part.replace("\n", " ").replace("\r", " ") for part in table)
+    return schema, name
 
 
 def _plain(name: bytes, encoding: str) -> str:
