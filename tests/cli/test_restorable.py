@@ -146,6 +146,8 @@ def test_why_a_drill_failed_is_told_by_all_that_look_at_snapshots(
     [
         ("LANGUAGE sql IMMUTABLE AS 'SELECT public.inner_one()'",
          "LANGUAGE sql IMMUTABLE AS $$SELECT 'N' || nextval('public.zz')$$", True),
+        ("LANGUAGE sql IMMUTABLE AS 'SELECT public.inner_one()'",
+         "LANGUAGE sql VOLATILE AS $$SELECT 'N' || nextval('public.zz')$$", False),
         ("LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN public.inner_one(); END'",
          "LANGUAGE sql IMMUTABLE AS $$SELECT 'N' || nextval('public.zz')$$", False),
         ("LANGUAGE sql IMMUTABLE RETURN public.inner_one()",
@@ -153,7 +155,7 @@ def test_why_a_drill_failed_is_told_by_all_that_look_at_snapshots(
         ("LANGUAGE plpgsql IMMUTABLE SET search_path = public AS 'BEGIN RETURN Inner_one (); END'",
          "LANGUAGE plpgsql AS $$BEGIN RETURN 'N' || pg_catalog.NEXTVAL('public.zz'); END$$", False),
     ],
-    ids=["sql", "plpgsql", "parsed", "by search path"],
+    ids=["sql", "volatile", "plpgsql", "parsed", "by search path"],
 )  # fmt: skip
 def test_a_generated_column_that_draws_by_way_of_a_second_function_is_told_too(
     snap: CommandLine, database: Database, outer: str, inner: str, is_refused: bool
@@ -174,6 +176,13 @@ def test_a_generated_column_that_draws_by_way_of_a_second_function_is_told_too(
     if is_refused:
         assert shown.code == 40
         assert "the generated column public.bill.no cannot be made again" in shown.err
+        # Nor by psql.
+        database.psql("CREATE DATABASE nothing_else")
+        try:
+            with pytest.raises(AssertionError, match="zz"):
+                Database(database.cluster, "nothing_else").restore(database.dump())
+        finally:
+            database.cluster.drop_database("nothing_else")
     elif shown.code:
         # Where it cannot be told before, what stops the load is the sequence or the function.
         assert "zz" in shown.err or "inner_one" in shown.err

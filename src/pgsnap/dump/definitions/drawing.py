@@ -28,8 +28,9 @@ _TABLE = re.compile(rb"^CREATE (?:UNLOGGED |FOREIGN )?TABLE (%b\.%b)" % (_NAME, 
 _DRAWS = re.compile(rb"\bnextval\b", re.I)
 _COMMENT = re.compile(rb"--[^\n]*|/\*.*?\*/", re.S)
 _DRAWN = re.compile(rb"\bnextval\s*\(\s*'([^']+)'", re.I)
-# Only a body in SQL, as text, that runs with its caller's rights and settings is looked into.
-_LOOKED_INTO = re.compile(rb"\n    LANGUAGE sql\b(?![^\n]* SECURITY DEFINER)")
+# Only a body in SQL, as text, that runs with its caller's rights and settings is looked into; and
+# within another only one that claims to be immutable, as all that a column calls must.
+_LOOKED_INTO = re.compile(rb"\n    LANGUAGE sql\b(?=[^\n]* IMMUTABLE\b)(?![^\n]* SECURITY DEFINER)")
 _OWN_SETTINGS = re.compile(rb"^    SET ", re.M)
 
 

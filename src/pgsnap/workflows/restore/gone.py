@@ -144,7 +144,7 @@ def _has(repo: Repository, snapshot: Snapshot) -> _Has:
             if schema:
                 has.tables.add((schema, table))
             else:
-                # It may mean a table of any.
+                # It may mean a table of any schema.
                 has.anywhere.add(table)
         has.schemas = {schema for schema, _ in has.tables}
         return has
