@@ -231,6 +231,38 @@ def test_text_above_a_dump_is_refused(snap: CommandLine, text: bytes) -> None:
     assert log(snap) == []
 
 
+def test_text_in_the_first_line_of_a_dump_is_refused(snap: CommandLine) -> None:
+    snap.ok("init")
+    (snap.work / "shop_20260101.sql").write_bytes(b"[sudo] password for root: " + dump(1))
+    refused = snap("import", "shop_20260101.sql", "--database", "shop")
+    assert refused.code == 30
+    assert "[sudo] password for root: --" in refused.err
+    assert log(snap) == []
+
+
+@pytest.mark.parametrize("message", [b"pg_dump: warning: odd\n", b"pg_dump: error: query failed\n"])
+def test_a_message_between_the_statements_of_a_dump_is_refused(
+    snap: CommandLine, message: bytes
+) -> None:
+    snap.ok("init")
+    text = dump(1)
+    place = text.index(b"COPY ")
+    (snap.work / "shop_20260101.sql").write_bytes(text[:place] + message + text[place:])
+    refused = snap("import", "shop_20260101.sql", "--database", "shop")
+    assert refused.code == 30
+    assert "2>&1" in refused.err
+    assert log(snap) == []
+
+
+def test_a_row_that_looks_like_a_message_is_a_row(snap: CommandLine) -> None:
+    snap.ok("init")
+    text = dump(1).replace(b"FROM stdin;\n", b"FROM stdin;\npg_dump: warning: odd\n", 1)
+    assert text != dump(1)
+    (snap.work / "shop_20260101.sql").write_bytes(text)
+    snap.ok("import", "shop_20260101.sql", "--database", "shop")
+    assert snap.ok("cat", "latest").out.encode() == text
+
+
 def test_a_dump_with_messages_in_it_is_refused(snap: CommandLine, database: Database) -> None:
     database.psql("CREATE TABLE t AS SELECT repeat('x', 90) FROM generate_series(1, 500)")
     snap.ok("init")

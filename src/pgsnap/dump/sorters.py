@@ -302,7 +302,8 @@ class DumpSorter:
         if piece is not Piece.COMMENT and not data.isspace() and not is_cut:
             raise UnusableInput(
                 "something follows the end of the dump",
-                detail=f"After its end mark stands {data.split(maxsplit=1)[0][:40]!r}.",
+                detail="After its end mark stands"
+                f" {data.split(maxsplit=1)[0][:40].decode('utf-8', 'backslashreplace')!r}.",
                 hint="Commit the dump as pg_dump wrote it, one database in a file.",
             )
         return self._writer.put(data)

@@ -10,6 +10,8 @@ from pgsnap.errors import UnusableInput
 from pgsnap.limits import KIB
 
 _SEARCHED_BYTES = 64 * KIB
+# The same line, with the rest of another one before it.
+_GLUED = re.compile(rb"^(?!--).*--\r?\n-- PostgreSQL database dump\r?\n", re.M)
 _BEGIN = re.compile(rb"^" + DUMP_BEGIN.pattern.removeprefix(rb"\s*"), re.M)
 # What is certainly no part of a dump, and nothing that it needs.
 _MESSAGE = re.compile(
@@ -17,6 +19,9 @@ _MESSAGE = re.compile(
 )
 # Those of `pg_dump --verbose` go on to the dump's end, in the middle of its lines.
 _GOES_ON = re.compile(rb"^\s*(?:\S*/)?pg_dump(?:\.exe)?: (?!warning|detail|hint)", re.M)
+_FURTHER_DOWN = re.compile(rb"^(?:\S*/)?pg_dump(?:\.exe)?: ", re.M)
+# From here on such a line may be a row, or a part of a function.
+_OTHER_TEXT = re.compile(rb"^COPY |\$", re.M)
 
 
 def without_messages(blocks: Iterator[bytes], name: str, notices: list[str]) -> Iterator[bytes]:
@@ -34,18 +39,24 @@ def without_messages(blocks: Iterator[bytes], name: str, notices: list[str]) -> 
 
 
 def _begin(head: bytes, name: str, notices: list[str]) -> bytes:
-    found = None if DUMP_BEGIN.match(head) else _BEGIN.search(head, 0, _SEARCHED_BYTES)
+    found = _BEGIN.search(head, 0, _SEARCHED_BYTES)
     if found is None:
+        if glued := _GLUED.search(head, 0, _SEARCHED_BYTES):
+            raise _above(name, glued[0].splitlines()[0], "Delete it.")
         return head
     above = head[: found.start()]
     lines = above.splitlines()
-    if _GOES_ON.search(above):
+    other = _OTHER_TEXT.search(head, found.end())
+    end = other.start() if other else len(head)
+    if _GOES_ON.search(above) or _FURTHER_DOWN.search(head, found.end(), end):
         raise UnusableInput(
             f"messages of pg_dump are mixed into the dump in {name}",
-            detail="Those of --verbose stand in the middle of its lines as well, where both outputs"
+            detail="They stand in the middle of its text, perhaps of its lines, where both outputs"
             " went into one file.",
             hint="Dump again with the messages elsewhere: 2>FILE instead of 2>&1.",
         )
+    if DUMP_BEGIN.match(head):
+        return head
     strange = next((line for line in lines if not _MESSAGE.match(line)), None)
     if strange is None:
         count = len([line for line in lines if line.strip()])
@@ -55,10 +66,15 @@ def _begin(head: bytes, name: str, notices: list[str]) -> bytes:
     last = next(line.strip() for line in reversed(lines) if not _MESSAGE.match(line))
     if last.endswith(b";") or last.startswith(b"\\"):
         return head
-    raise UnusableInput(
+    way = f"Leave it out: tail -n +{len(lines) + 1} FILE | snap commit -m TEXT --file -"
+    raise _above(name, strange, way)
+
+
+def _above(name: str, line: bytes, way: str) -> UnusableInput:
+    return UnusableInput(
         f"text that is no SQL stands above the dump in {name}",
-        detail=f"Its first line is {strange.decode('utf-8', 'backslashreplace')[:80]!r}.",
-        hint=f"Leave it out: tail -n +{len(lines) + 1} FILE | snap commit -m TEXT --file -",
+        detail=f"Its first line is {line.decode('utf-8', 'backslashreplace')[:80]!r}.",
+        hint=way,
     )
 
 

@@ -178,7 +178,7 @@ def _import_one(
         named = type(error)(
             f'"{file.path}" cannot be imported: {error.message}',
             detail=error.detail,
-            hint=error.hint if skip_bad else f"{error.hint} Or leave it out: --skip-bad".strip(),
+            hint=error.hint if skip_bad else _or_skip(error.hint),
         )
         if not skip_bad:
             raise named from error
@@ -186,6 +186,13 @@ def _import_one(
     for notice in source.notices:
         progress.say(notice)
     return ImportedFile(file, report.snapshot_id, report if report.recorded else None)
+
+
+def _or_skip(hint: str) -> str:
+    """Return *hint* with the other way out."""
+    if not hint:
+        return "Leave it out: --skip-bad"
+    return f"{hint}{'' if hint.endswith(('.', '?', '!')) else '.'} Or leave it out: --skip-bad"
 
 
 def _files_in(folder: Path, warnings: list[str]) -> list[Path]:
