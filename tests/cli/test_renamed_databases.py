@@ -134,3 +134,14 @@ def test_a_name_in_snap_toml_is_not_left_behind_silently(snap: CommandLine, shop
     assert snap("database", "rename", "store", "shop").code == 20
     assert snap("database", "rename", "shop", "shop").code == 2
     assert snap("database", "rename", "shop", "a" * 300).code == 2
+
+
+def test_a_chain_of_no_known_server_is_named_as_the_list_prints_it(snap: CommandLine) -> None:
+    snap.ok("init")
+    (snap.work / "dump.sql").write_text("CREATE TABLE t (a int);\n")
+    snap.ok("commit", "-m", "x", "--file", "dump.sql", "--database", "shop")
+    name = snap.ok("database", "list").out.split()[0]
+    assert name == "shop@unknown"
+    snap.ok("database", "retire", name)
+    assert "retired" in snap.ok("database", "list").out
+    assert name in snap("database", "retire", "shop@12").err

@@ -81,7 +81,7 @@ def _list(invocation: Invocation, label: str | None) -> None:
         invocation.tell("no snapshots yet")
     rows = [
         (
-            render.plain(f"{entry.chain.label}@{entry.chain.server or 'unknown'}"),
+            render.plain(entry.chain.full_name),
             render.plural(entry.count, "snapshot"),
             f"newest {render.short_id(entry.newest)}",
             render.ago(entry.snapshot.time, invocation.now),
@@ -125,7 +125,7 @@ def _adopt(invocation: Invocation, name: str) -> None:
         "system_identifier": here,
         "adopted": chain.server,
     }
-    there = render.plain(f"{chain.label}@{chain.server}")
+    there = render.plain(chain.full_name)
     invocation.emit(fields, [f"{there} goes on as the database of this server ({here})"])
 
 

@@ -25,6 +25,8 @@ _MICROSECOND = timedelta(microseconds=1)
 CLOCK_SLACK = timedelta(minutes=10)
 """Clocks of two machines differ: a snapshot that is ahead by no more is none of the future."""
 
+_NO_SERVER = "unknown"
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
@@ -42,7 +44,12 @@ class Chain:
     @property
     def name(self) -> str:
         """As people name it: the label, where that is divided ``LABEL@SERVER``."""
-        return self.label if self.servers is None else f"{self.label}@{self.server or 'unknown'}"
+        return self.label if self.servers is None else self.full_name
+
+    @property
+    def full_name(self) -> str:
+        """``LABEL@SERVER``, as `Chains.named` takes it."""
+        return f"{self.label}@{self.server or _NO_SERVER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +171,14 @@ class Chains:
         """Return the chain that ``LABEL@SERVER`` means; a few digits of the server's identifier are
         enough. Raises UnknownRevision, AmbiguousChain."""
         label, _, server = text.rpartition("@")
+        server = "" if server == _NO_SERVER else server
         chains = self.of_label(label)
         found = [one for one in chains if server in (one.server, *(one.servers or ()))]
         if not found and server:
             found = [one for one in chains if one.server.startswith(server)]
         if len(found) == 1:
             return found[0]
-        there = ", ".join(f"{one.label}@{one.server}" for one in chains or self._all())
+        there = ", ".join(one.full_name for one in chains or self._all())
         if found:
             raise AmbiguousChain(
                 f'more than one server is meant by "{text}"', detail=f"There are {there}."

@@ -58,12 +58,11 @@ def adopt(repo: Repository, name: str, server: str) -> Chain:
         )
     others = [one for one in _meant(chains, name) if one.server and one.server != server]
     if len(others) > 1:
-        there = ", ".join(f"{one.label}@{one.server}" for one in others)
+        there = ", ".join(one.full_name for one in others)
         raise UsageError(
             f'"{name}" has snapshots of {len(others)} other servers',
             detail=f"There are {there}.",
-            hint=f"Say which one goes on here: snap database adopt {others[0].label}@"
-            f"{others[0].server}",
+            hint=f"Say which one goes on here: snap database adopt {others[0].full_name}",
         )
     if not others:
         raise UsageError(

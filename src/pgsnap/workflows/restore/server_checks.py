@@ -61,11 +61,11 @@ def check_chain(
         return Findings(warnings=warnings)
     newest = chains.latest(own)
     mine = f", the newest is {newest.hex()[:12]}" if newest is not None else ""
-    name = f"{theirs.label}@{theirs.server}"
-    adopt = f" If {own.label}@{own.server} goes on from there for good: snap database adopt {name}."
+    name = theirs.full_name
+    adopt = f" If {own.full_name} goes on from there for good: snap database adopt {name}."
     problem = Problem(
         f"the snapshot is of another server ({name}), and {database} has snapshots of its own"
-        f" ({own.label}@{own.server}{mine})",
+        f" ({own.full_name}{mine})",
         detail="A restore would put the contents of one server in the place of the other's.",
         # Where nobody knows which server it was, as of a file, none can be adopted.
         hint=f"If that is meant: --from-server {name}.{adopt if theirs.server else ''}"
