@@ -12,6 +12,7 @@ from pgsnap.limits import KIB
 _SEARCHED_BYTES = 64 * KIB
 # The same line, with the rest of another one before it.
 _GLUED = re.compile(rb"^(?!--).*--\r?\n-- PostgreSQL database dump\r?\n", re.M)
+_GLUED_HINT = "Delete what stands before the dump in that line; the line itself is the two hyphens."
 _BEGIN = re.compile(rb"^" + DUMP_BEGIN.pattern.removeprefix(rb"\s*"), re.M)
 # What is certainly no part of a dump, and nothing that it needs.
 _MESSAGE = re.compile(
@@ -42,7 +43,7 @@ def _begin(head: bytes, name: str, notices: list[str]) -> bytes:
     found = _BEGIN.search(head, 0, _SEARCHED_BYTES)
     if found is None:
         if glued := _GLUED.search(head, 0, _SEARCHED_BYTES):
-            raise _above(name, glued[0].splitlines()[0], "Delete it.")
+            raise _above(name, glued[0].splitlines()[0], _GLUED_HINT)
         return head
     above = head[: found.start()]
     lines = above.splitlines()
