@@ -13,7 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pgsnap import interrupts
 from pgsnap.cluster.cluster import Cluster
+from pgsnap.interrupts import Stopped
 from pgsnap.targets.swap.dropping import _Drop, drop_database
 from support.restoring.clients import databases_like, server_of
 from support.restoring.dropping import connection_limit, drops_hang, locked_name, wait_for_drop
@@ -89,31 +91,35 @@ def test_a_signal_while_a_kept_database_is_dropped_waits_for_the_end(
     assert "kept:" not in snap.ok("log").out
 
 
-def test_a_signal_before_the_drop_has_begun_drops_nothing(
+def test_a_signal_before_the_drop_has_begun_drops_nothing(database: Database) -> None:
+    name = new_name("victim")
+    database.cluster.create_database(name)
+    with server_of(database).connect() as session, interrupts.handled():
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped):
+            drop_database(session, name)
+    assert databases_like(database, name) == [name]
+    database.cluster.drop_database(name)
+
+
+def test_a_signal_as_the_drop_begins_waits_for_its_end(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes at the one moment that no signal from outside meets: as the thread is made."""
     name = new_name("victim")
     database.cluster.create_database(name)
-    met: list[BaseException] = []
+    real = _Drop.start
 
-    def interrupted(_: threading.Thread) -> None:
-        raise KeyboardInterrupt
+    def interrupted(drop: _Drop) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        real(drop)
 
-    def drop() -> None:
-        try:
-            with server_of(database).connect() as session:
-                drop_database(session, name)
-        except KeyboardInterrupt as stop:
-            met.append(stop)
-
-    dropping = threading.Thread(target=drop, daemon=True)
     monkeypatch.setattr(_Drop, "start", interrupted)
-    dropping.start()
-    dropping.join(20)
-    assert len(met) == 1
-    assert databases_like(database, name) == [name]
-    database.cluster.drop_database(name)
+    with server_of(database).connect() as session, interrupts.handled():
+        with pytest.raises(Stopped):
+            drop_database(session, name)
+        assert session.query("SELECT 1") == [("1",)]
+    assert databases_like(database, name) == []
 
 
 def test_a_drop_that_hangs_is_told_with_the_process_that_is_waited_for(

@@ -15,10 +15,12 @@ from unittest import mock
 import psycopg
 import pytest
 
+from pgsnap import interrupts
 from pgsnap.cluster.cluster import ClusterError
 from pgsnap.dump.definitions.table_parts import quoted, tables_of
 from pgsnap.dump.definitions.table_tree import partitions_below
 from pgsnap.errors import Interrupted, RestoreFailed, TargetRefused, UnknownRevision
+from pgsnap.interrupts import Stopped
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.process import LocalChild
@@ -255,7 +257,7 @@ def test_ctrl_c_while_the_live_table_is_in_use_leaves_no_backend_that_waits_for_
     with psycopg.connect(database.dsn) as reader:
         reader.execute("SELECT count(*) FROM shop.items")
         thread.start()
-        with pytest.raises(KeyboardInterrupt):
+        with interrupts.handled(), pytest.raises(Stopped):
             again(repo, shop, database, "shop.items", replace=True)
         # Else everybody else would wait behind it, as long as it waits itself.
         assert database.psql(waiting) == "0"

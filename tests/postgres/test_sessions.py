@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from contract.session_contract import SessionContract
+from pgsnap import interrupts
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import ConnectionFailed, ToolVersion
+from pgsnap.interrupts import Stopped
 from pgsnap.runners.base import Tool
 from pgsnap.runners.local import LocalRunner
 from pgsnap.runners.process import LocalChild
@@ -55,7 +58,7 @@ class TestPsqlSession(SessionOnServer):
     client: ClientKind = "psql"
 
     @pytest.mark.timeout(60)
-    def test_a_signal_as_the_answer_comes_in_does_not_wait_for_it_again(
+    def test_a_signal_as_the_answer_comes_in_does_not_lose_it(
         self, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real = LocalChild.read
@@ -64,26 +67,34 @@ class TestPsqlSession(SessionOnServer):
         def read(child: LocalChild, size: int) -> bytes:
             data = real(child, size)
             if not interrupted:
-                # What was read is lost with this.
                 interrupted.append(data)
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
             return data
 
         monkeypatch.setattr(LocalChild, "read", read)
-        with pytest.raises(KeyboardInterrupt):
-            session.query("SELECT 'first'")
-        assert b"first" in interrupted[0]
-        assert session.query("SELECT 'second'") == [("second",)]
+        with interrupts.handled():
+            assert session.query("SELECT 'first'") == [("first",)]
+            assert b"first" in interrupted[0]
+            with pytest.raises(Stopped):
+                session.query("SELECT 'never'")
+            assert session.query("SELECT 'second'") == [("second",)]
 
     def test_a_signal_while_it_connects_gives_it_up(
         self, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def read(child: LocalChild, size: int) -> bytes:
-            raise KeyboardInterrupt
+        real = LocalChild.has_output
+        children: list[LocalChild] = []
 
-        monkeypatch.setattr(LocalChild, "read", read)
-        with pytest.raises(KeyboardInterrupt):
+        def has_output(child: LocalChild, timeout: float | None = None) -> bool:
+            children.append(child)
+            signal.raise_signal(signal.SIGTERM)
+            return real(child, timeout)
+
+        monkeypatch.setattr(LocalChild, "has_output", has_output)
+        with interrupts.handled(), pytest.raises(Stopped, match="stopped by SIGTERM"):
             server_of(database.cluster, database.dsn, self.client).connect()
+        assert len(children) == 1
+        assert children[0].poll() is not None
 
 
 @pytest.mark.parametrize("client", CLIENTS)

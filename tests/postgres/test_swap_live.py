@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from pgsnap import interrupts
 from pgsnap.errors import Interrupted, RestoreFailed
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.psycopg_session import PsycopgSession
@@ -165,11 +167,15 @@ def test_a_signal_that_comes_too_late_says_that_the_swap_is_done(
         end_backends(session, oids)
         while database_oid(session, live.name) != planned[1].oid:
             end_backends(session, oids)
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("pgsnap.targets.swap.swap.end_backends", late)
     # A client that is there: without its end there is no swap, so it is not over too soon.
-    with psycopg.connect(live.dsn), pytest.raises(Interrupted, match="already") as caught:
+    with (
+        psycopg.connect(live.dsn),
+        interrupts.handled(),
+        pytest.raises(Interrupted, match="already") as caught,
+    ):
         swap(server, planned, (), token=new_token())
     assert planned[0].new in caught.value.detail
     assert live.psql("SELECT a FROM t") == "2"

@@ -7,6 +7,7 @@ from http.client import HTTPResponse
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from pgsnap import interrupts
 from pgsnap.alerts.waiting import within
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _post(url: str, body: bytes, content_type: str, attempts: int, deadline: flo
     reason = ""
     for attempt in range(attempts):
         if attempt:
-            time.sleep(_PAUSE_SECONDS * attempt)
+            interrupts.sleep(_PAUSE_SECONDS * attempt)
         if time.monotonic() > deadline:
             break
         try:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from pgsnap import interrupts
+
 T = TypeVar("T")
 
 
@@ -25,7 +27,7 @@ def beside(task: Callable[[], T], otherwise: T) -> Callable[[float], T]:
     thread.start()
 
     def result(seconds: float) -> T:
-        thread.join(seconds)
+        interrupts.ended(thread, seconds)
         return done[0] if done else otherwise
 
     return result

@@ -21,19 +21,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Answered here because importing the whole command line costs five times as much.
         sys.stdout.write(f"snap {__version__}\n")
         return 0
+    from pgsnap import interrupts
+
+    undo = interrupts.handle()
     try:
-        from pgsnap.cli.interruption import end_at_once_on_interrupt, signals_as_errors
+        from pgsnap.cli.boundary import run
 
-        with signals_as_errors():
-            from pgsnap.cli.boundary import run
-
-            code = run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:
+        # A signal after `boundary` said how the command ended, while it waited for the audit log.
+        sys.stderr.write("snap: error: interrupted\n")
+        return interrupts.EXIT_CODE
+    finally:
         if argv is None:
             # The process ends: to look for garbage among all modules takes a tenth of a second.
             gc.freeze()
-            end_at_once_on_interrupt()
-        return code
-    except KeyboardInterrupt:
-        # A signal before `boundary` is there, or after it has told how the command ended.
-        sys.stderr.write("snap: error: interrupted\n")
-        return 130
+            interrupts.end_at_once()
+        else:
+            undo()

@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgsnap import __version__
+from pgsnap import __version__, interrupts
 from pgsnap.cli.console.terminal import OutputClosed, Terminal
-from pgsnap.cli.interruption import Terminated
 from pgsnap.cli.text import render
 from pgsnap.cli.text.redact import redact
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
@@ -40,12 +39,20 @@ _REFUSALS = frozenset(
 )
 
 
+_AT_ONCE = Interrupted(
+    "interrupted at once, by a second Ctrl-C",
+    detail="What it had begun was not cleaned up.",
+    hint="A restore drops what restores left, and so does a drill.",
+)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code. Raises nothing but KeyboardInterrupt, for a
     signal while the audit log is written."""
     invocation = Invocation(Terminal.of_process())
     # Until the options are read: an interrupt meanwhile is told as was asked for.
     invocation.given.json = wants_json(arguments)
+    interrupts.set_last_words(_text_of(invocation, error_fields(_AT_ONCE)) + "\n")
     started = datetime.now(UTC)
     code = _run(invocation, arguments)
     if invocation.opened is not None and invocation.command in AUDITED:
@@ -61,6 +68,7 @@ def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
     try:
         from pgsnap.cli.app import execute
 
+        interrupts.check()
         code = execute(_program_name(), arguments, invocation)
         terminal.flush()
         return code
@@ -74,10 +82,8 @@ def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
         return _tell(invocation, error)
     except SnapError as error:
         return _tell(invocation, error)
-    except Terminated as error:
-        return _tell(invocation, Interrupted(f"stopped by {error}"))
-    except KeyboardInterrupt:
-        return _tell(invocation, Interrupted("interrupted"))
+    except KeyboardInterrupt as stop:
+        return _tell(invocation, Interrupted(str(stop) or "interrupted"))
     except OSError as error:
         translated = _os_error(error)
         if translated is None:
@@ -115,11 +121,13 @@ def _tell_fields(invocation: Invocation, fields: dict[str, Any]) -> None:
         terminal.flush()
     except (OutputClosed, SnapError):
         terminal.abandon_output()
+    terminal.note(_text_of(invocation, fields))
+
+
+def _text_of(invocation: Invocation, fields: dict[str, Any]) -> str:
     if invocation.json:
-        terminal.note(render.json_text({"error": fields}))
-        return
-    for line in error_lines(fields, colour=terminal.stderr_colour):
-        terminal.note(line)
+        return render.json_text({"error": fields})
+    return "\n".join(error_lines(fields, colour=invocation.terminal.stderr_colour))
 
 
 def error_lines(fields: dict[str, Any], *, colour: bool = False) -> list[str]:

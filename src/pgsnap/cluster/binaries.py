@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.errors import ToolMissing
 from pgsnap.runners.base import BINDIR
+from pgsnap.runners.programs import run
 
 PROGRAMS = ("initdb", "postgres", "pg_ctl", "psql", "pg_dump", "pg_dumpall")
 MAJORS = (14, 15, 16, 17, 18, 19)
@@ -95,20 +95,15 @@ def examine(bindir: Path) -> Binaries | None:
     """
     if not all(os.access(bindir / name, os.X_OK) for name in PROGRAMS):
         return None
-    done = subprocess.run(
-        [str(bindir / "postgres"), "--version"],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    match = re.search(r"\(PostgreSQL\) (\d\S*)", done.stdout)
+    done = run([bindir / "postgres", "--version"])
+    out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+    match = re.search(r"\(PostgreSQL\) (\d\S*)", out)
     if done.returncode == 0 and match:
         return Binaries(bindir, match[1])
     raise ToolMissing(
         f"the PostgreSQL in {bindir} does not run",
-        detail=done.stderr.strip() or f"It printed {done.stdout.strip()!r}.",
-        hint=_libraries_hint(done.stderr),
+        detail=err.strip() or f"It printed {out.strip()!r}.",
+        hint=_libraries_hint(err),
     )
 
 

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from pgsnap import interrupts
 from pgsnap.cluster import keeper
 from pgsnap.cluster.binaries import Binaries
 from pgsnap.cluster.extension import private_server
 from pgsnap.cluster.serveruser import ServerUser, reachable_folder, server_user
 from pgsnap.errors import SnapError
+from pgsnap.runners.programs import ended, run
 from pgsnap.sessions.base import ident
 
 _START_SECONDS = 60.0
@@ -137,11 +139,8 @@ class Cluster:
     # -- its life ------------------------------------------------------------------------------
 
     def __enter__(self) -> Cluster:
-        try:
+        with interrupts.undone_by(self.close):
             self.start()
-        except BaseException:
-            self.close()
-            raise
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -310,7 +309,7 @@ class Cluster:
         deadline = time.monotonic() + _START_SECONDS
         while not self._is_ready():
             if self._server.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.01)
+                interrupts.sleep(0.01)
                 continue
             self._end(signal.SIGQUIT)
             log_text = self.log_path.read_bytes()[log_start:].decode("utf-8", "replace")
@@ -331,11 +330,10 @@ class Cluster:
         if server is None or server.poll() is not None:
             return
         server.send_signal(number)
-        try:
-            server.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        with interrupts.deferred():
+            if ended(server, _STOP_SECONDS) is None:
+                server.kill()
+                server.wait()
 
     def _as_server_user(self) -> dict[str, Any]:
         if self._user is None:
@@ -348,21 +346,17 @@ class Cluster:
     def _run(
         self, argv: Sequence[str], *, input: str | None = None, as_server: bool = False
     ) -> str:
-        done: subprocess.CompletedProcess[str] = subprocess.run(
+        done = run(
             argv,
-            input=input,
-            stdin=subprocess.DEVNULL if input is None else None,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            check=False,
+            input=None if input is None else input.encode("utf-8", "surrogateescape"),
             cwd=self.data_folder if as_server else "/",
             env=self._server_environment() if as_server else self.environment(),
             **(self._as_server_user() if as_server else {}),
         )
         if done.returncode:
-            raise ClusterError(f"{Path(argv[0]).name} failed", detail=done.stderr.strip())
-        return done.stdout
+            words = done.stderr.decode("utf-8", "surrogateescape").strip()
+            raise ClusterError(f"{Path(argv[0]).name} failed", detail=words)
+        return done.stdout.decode("utf-8", "surrogateescape")
 
 
 def _environment_without_libpq() -> dict[str, str]:

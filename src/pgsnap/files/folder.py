@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from pgsnap.errors import UntrustedPath
+from pgsnap.errors import SnapError, UntrustedPath
 from pgsnap.files.open_folders import OpenFolders
 from pgsnap.files.trust import (
     ONLY_OURS,
@@ -101,7 +101,7 @@ class Folder:
                 os.close(at)
                 at = below
                 self._meet(done, os.fstat(at), owner)
-        except BaseException:
+        except (OSError, SnapError):
             os.close(at)
             raise
         return at, owner
@@ -194,7 +194,7 @@ class Folder:
             if flags & os.O_CREAT and _is_open_to_others(found):
                 with contextlib.suppress(PermissionError):
                     os.fchmod(file, FILE_MODE)
-        except BaseException:
+        except (OSError, SnapError):
             os.close(file)
             raise
         return file, found.st_size

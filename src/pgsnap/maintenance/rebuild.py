@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreError
 from pgsnap.files.folder import Folder, sync_folder
 from pgsnap.files.trust import ONLY_OURS, Trust
@@ -62,15 +63,16 @@ def rebuild_index(
         new = file.with_name(f"{file.name}.new")
         _remove(folder, new)
         index = Index(new, trust)
-        try:
+
+        def throw_away() -> None:
+            index.close()
+            _remove(folder, new)
+
+        with interrupts.undone_by(throw_away):
             index.belong_to(config.repository_id)
             result = _fill(store, index, progress)
             _take_over(folder, file, index, store)
             index.set_complete()
-        except BaseException:
-            index.close()
-            _remove(folder, new)
-            raise
         index.close()
         # Its last connection is closed, so all of it is in the one file.
         folder.rename(new.name, file.name)

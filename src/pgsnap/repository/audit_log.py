@@ -6,7 +6,6 @@ It is bounded: a file that is full becomes `audit.jsonl.1`, the one before `.2`,
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections import deque
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pgsnap.files import flock
 from pgsnap.files.folder import Folder
 from pgsnap.limits import MIB
 from pgsnap.repository.layout import AUDIT_FILE
@@ -131,7 +131,7 @@ def _opened(repository: Folder) -> Iterator[int]:
         try:
             with contextlib.suppress(OSError):
                 # Where there is no flock, lines of two processes at worst stand in two files.
-                fcntl.flock(file, fcntl.LOCK_EX)
+                flock.lock(file)
             try:
                 same = repository.status(AUDIT_FILE).st_ino == os.fstat(file).st_ino
             except FileNotFoundError:

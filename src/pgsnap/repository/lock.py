@@ -12,19 +12,18 @@ import fcntl
 import json
 import os
 import socket
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pgsnap.errors import RepositoryLocked, StoreError
+from pgsnap.files import flock
 from pgsnap.files.folder import Folder
 from pgsnap.repository.layout import LOCK_FILE
 from pgsnap.stores import lease
 
 LEASES = "leases"
 
-_POLL_SECONDS = 0.1
 _HOLDER_BYTES_MAX = 64 * 1024
 _WAIT_HINT = "Wait for it, or wait longer with: --lock-timeout 1h"
 
@@ -113,23 +112,19 @@ def _open(folder: Folder) -> int:
 
 def _acquire(file: int, how: int, folder: Folder, timeout_seconds: float) -> bool:
     """Return once flock gave the lock, or False where the file system has none."""
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        try:
-            fcntl.flock(file, how | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise RepositoryLocked(
-                    "the repository is locked by another process",
-                    detail=_holder(folder),
-                    hint=_WAIT_HINT,
-                ) from None
-        except OSError as error:
-            if error.errno in lease.NO_FLOCK:
-                return False
-            raise _unusable(folder.path / LOCK_FILE, error) from error
-        time.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+    try:
+        flock.lock(file, how, timeout=timeout_seconds)
+    except BlockingIOError:
+        raise RepositoryLocked(
+            "the repository is locked by another process",
+            detail=_holder(folder),
+            hint=_WAIT_HINT,
+        ) from None
+    except OSError as error:
+        if error.errno in lease.NO_FLOCK:
+            return False
+        raise _unusable(folder.path / LOCK_FILE, error) from error
+    return True
 
 
 @contextlib.contextmanager

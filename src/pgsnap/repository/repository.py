@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from pgsnap import limits
+from pgsnap import interrupts, limits
 from pgsnap.errors import (
     CorruptionError,
     ObjectNotFound,
@@ -146,15 +146,12 @@ class Repository:
         writable: bool,
     ) -> Self:
         repo = cls(path, store, config, open_index(file, store.folder.trust))
-        try:
+        with interrupts.undone_by(repo.index.close):
             repo.index.belong_to(config.repository_id)
             repo._catch_up_snapshots(writable=writable)
             # On a full disk what is forgotten may be seen again, until there is room.
             with contextlib.suppress(StoreFull):
                 forgetting.catch_up(store, repo.index)
-        except BaseException:
-            repo.index.close()
-            raise
         return repo
 
     def __enter__(self) -> Self:

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from pgsnap import interrupts
 from pgsnap.chunking.row_hash import Hashes
 from pgsnap.limits import MIB
 from pgsnap.rows.digest import Digests, LongRow, RowDigest
@@ -132,7 +133,7 @@ class RowDifference:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="snap-diff")
         while len(self._under_way) >= _WINDOWS_IN_FLIGHT:
-            self._collect(self._under_way.popleft().result())
+            self._collect(interrupts.result(self._under_way.popleft()))
         self._under_way.append(self._pool.submit(self._compare, *left))
 
     def _trimmed(self, *, last: bool) -> tuple[list[bytes], list[bytes]]:
@@ -261,7 +262,7 @@ class RowDifference:
 
     def _collect_all(self) -> None:
         while self._under_way:
-            self._collect(self._under_way.popleft().result())
+            self._collect(interrupts.result(self._under_way.popleft()))
 
 
 def _parts_of(piles: tuple[Pile, Pile], parts: int) -> Iterator[tuple[Records, Records]]:

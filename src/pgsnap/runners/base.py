@@ -31,6 +31,10 @@ class Child(Protocol):
     def read(self, size: int) -> bytes:
         """Return up to *size* bytes of its standard output, b"" at its end. Blocks."""
 
+    def has_output(self, timeout: float | None = None) -> bool:
+        """Wait until `read` returns at once, and return True; False after *timeout* seconds, and
+        where a signal came that `interrupts.check` raises."""
+
     def readinto(self, buffer: memoryview) -> int:
         """Like `read`, but fill *buffer* from its start and return how much; 0 at the end."""
 

@@ -13,7 +13,9 @@ import secrets
 import threading
 from collections.abc import Mapping, Sequence
 
+from pgsnap import interrupts
 from pgsnap.errors import ConnectionFailed, SnapError, ToolMissing
+from pgsnap.interrupts import Stopped
 from pgsnap.limits import CHILD_GRACE_SECONDS
 from pgsnap.runners import inside
 from pgsnap.runners.base import Tool
@@ -43,6 +45,9 @@ class ContainerChild:
     def read(self, size: int) -> bytes:
         return self._client.read(size)
 
+    def has_output(self, timeout: float | None = None) -> bool:
+        return self._client.has_output(timeout)
+
     def readinto(self, buffer: memoryview) -> int:
         return self._client.readinto(buffer)
 
@@ -63,22 +68,24 @@ class ContainerChild:
         if self.poll() is not None:
             return
         tenths = str(round(CHILD_GRACE_SECONDS * 10))
-        self._runner.inside(inside.ASK, self._mark, self._pid, tenths)
-        try:
-            self.wait(_SEEN_SECONDS)
-        except TimeoutError:
-            self.kill()
+        with interrupts.deferred():
+            self._runner.inside(inside.ASK, self._mark, self._pid, tenths)
+            try:
+                self.wait(_SEEN_SECONDS)
+            except TimeoutError:
+                self.kill()
 
     def kill(self) -> None:
         if self.poll() is not None:
             return
-        # First the tool: the end of its client would be the end of its input.
-        self._runner.inside(inside.KILL, self._mark)
-        try:
-            self.wait(_SEEN_SECONDS)
-        except TimeoutError:
-            self._is_settled = True
-            self._client.kill()
+        with interrupts.deferred():
+            # First the tool: the end of its client would be the end of its input.
+            self._runner.inside(inside.KILL, self._mark)
+            try:
+                self.wait(_SEEN_SECONDS)
+            except TimeoutError:
+                self._is_settled = True
+                self._client.kill()
 
     def stderr_text(self) -> str:
         return self._client.stderr_text()
@@ -192,7 +199,7 @@ class ContainerRunner:
             ) from error
         try:
             word = client.marked(ENGINE_SECONDS)
-        except BaseException as error:
+        except (TimeoutError, Stopped) as error:
             self.inside(inside.KILL, mark)
             client.kill()
             if isinstance(error, TimeoutError):

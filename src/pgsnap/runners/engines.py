@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pgsnap.errors import ConnectionFailed, ToolMissing
+from pgsnap.runners.programs import run
 
 ENGINES = ("docker", "podman")
 # An engine that must first be woken, as those in a virtual machine, takes a while.
@@ -35,21 +35,13 @@ def ask(argv: Sequence[str], folder: str | None = None) -> tuple[int, str, str]:
     Raises ToolMissing, ConnectionFailed when there is no answer.
     """
     try:
-        done = subprocess.run(
-            argv,
-            capture_output=True,
-            check=False,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            # Ctrl-C is for us: what we then ask the engine to do must get through.
-            start_new_session=True,
-            timeout=ENGINE_SECONDS,
-        )
+        # Ctrl-C is for us: what we then ask the engine to do must get through.
+        done = run(argv, cwd=folder, start_new_session=True, timeout=ENGINE_SECONDS)
     except (FileNotFoundError, PermissionError) as error:
         raise ToolMissing(
             f"{argv[0]} is not installed", hint="Install Docker or Podman, or drop --container."
         ) from error
-    except subprocess.TimeoutExpired as error:
+    except TimeoutError as error:
         raise ConnectionFailed(
             f"{argv[0]} does not answer",
             detail=f"`{' '.join(argv[:3])}` took longer than {ENGINE_SECONDS:.0f} seconds.",

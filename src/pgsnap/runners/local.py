@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pgsnap.errors import ToolMissing
 from pgsnap.runners.base import Tool
 from pgsnap.runners.process import LocalChild, start_child
+from pgsnap.runners.programs import run
 from pgsnap.words import how_it_ended
 
 _VERSION = re.compile(r"\) (\d+)(?:\.(\d+))?")
@@ -108,14 +108,10 @@ def _ask_version(path: Path) -> Tool | str:
     """Return the program at *path*, or why it cannot be used."""
     question = f"{path} --version"
     try:
-        answer = subprocess.run(
-            [path, "--version"],
-            capture_output=True,
-            timeout=_VERSION_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        answer = run([path, "--version"], timeout=_VERSION_SECONDS)
+    except TimeoutError:
+        return f"{question} took longer than {_VERSION_SECONDS:.0f} seconds."
+    except OSError as error:
         return f"{question}: {error}."
     if answer.returncode != 0:
         said = answer.stderr.decode("utf-8", "replace").strip()

@@ -7,7 +7,6 @@ import ctypes
 import fcntl
 import os
 import queue
-import select
 import signal
 import subprocess
 import sys
@@ -17,18 +16,20 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import IO
 
+from pgsnap import interrupts
 from pgsnap.limits import (
     CHILD_GRACE_SECONDS,
     READ_BYTES,
     STDERR_BYTES_MAX,
     STDERR_HEAD_BYTES,
 )
+from pgsnap.runners.programs import ended
 
 _PR_SET_PDEATHSIG = 1
 # Loaded before any fork: a forked child must not take the dynamic loader's lock.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 # How often a blocked write looks whether its reader is still alive.
-_ALIVE_MILLISECONDS = 500
+_ALIVE_SECONDS = 0.5
 # A grandchild may hold standard error open after the child's death: it is not waited for longer.
 _STDERR_SECONDS = 2.0
 # Stands for what is left out of a long standard error.
@@ -61,6 +62,7 @@ class LocalChild:
     def read(self, size: int) -> bytes:
         if self._stdout is None or self._stdout.closed:
             return b""
+        interrupts.readable(self._stdout.number)
         data = os.read(self._stdout.number, size)
         if not data:
             # Closed by the reader itself and by nobody else, so that no other thread's file can
@@ -68,9 +70,15 @@ class LocalChild:
             self._stdout.close()
         return data
 
+    def has_output(self, timeout: float | None = None) -> bool:
+        if self._stdout is None or self._stdout.closed:
+            return True
+        return bool(interrupts.wait([self._stdout.number], timeout=timeout))
+
     def readinto(self, buffer: memoryview) -> int:
         if self._stdout is None or self._stdout.closed:
             return 0
+        interrupts.readable(self._stdout.number)
         count = os.readv(self._stdout.number, [buffer])
         if not count:
             self._stdout.close()
@@ -79,11 +87,10 @@ class LocalChild:
     def write(self, data: bytes | memoryview) -> None:
         if self._stdin is None or self._stdin.closed:
             raise BrokenPipeError
-        poll = select.poll()
-        poll.register(self._stdin.number, select.POLLOUT)
         view = memoryview(data)
         while view:
-            if not poll.poll(_ALIVE_MILLISECONDS):
+            interrupts.check()
+            if not interrupts.wait(writes=[self._stdin.number], timeout=_ALIVE_SECONDS):
                 if self._process.poll() is not None:
                     raise BrokenPipeError
                 continue
@@ -95,26 +102,27 @@ class LocalChild:
             self._stdin.close()
 
     def wait(self, timeout: float | None = None) -> int:
-        try:
-            status = self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError from None
-        self._drain.join(_STDERR_SECONDS)
+        status = ended(self._process, timeout)
+        if status is None:
+            raise TimeoutError
+        interrupts.ended(self._drain, _STDERR_SECONDS)
         return status
 
     def poll(self) -> int | None:
         return self._process.poll()
 
     def stop(self) -> None:
-        self._signal(signal.SIGTERM)
-        try:
-            self.wait(CHILD_GRACE_SECONDS)
-        except TimeoutError:
-            self.kill()
+        with interrupts.deferred():
+            self._signal(signal.SIGTERM)
+            try:
+                self.wait(CHILD_GRACE_SECONDS)
+            except TimeoutError:
+                self.kill()
 
     def kill(self) -> None:
-        self._signal(signal.SIGKILL)
-        self.wait()
+        with interrupts.deferred():
+            self._signal(signal.SIGKILL)
+            self.wait()
 
     def stderr_text(self) -> str:
         return self._stderr.text()
@@ -175,7 +183,7 @@ class _Ends:
             return text.decode("utf-8", "replace")
 
     def marked(self, timeout: float) -> str | None:
-        if not self._settled.wait(timeout):
+        if not interrupts.happens(self._settled, timeout):
             raise TimeoutError
         return self._word
 
@@ -224,12 +232,8 @@ class _Starter:
                 self._thread.start()
         future: Future[subprocess.Popen[bytes]] = Future()
         self._jobs.put((job, future))
-        try:
-            return future.result()
-        except BaseException:
-            # A signal came while it was being started: nobody will hold this child.
-            future.add_done_callback(_kill_started)
-            raise
+        # No signal cuts this: nobody would know the child.
+        return future.result()
 
     def _loop(self) -> None:
         while True:
@@ -239,11 +243,6 @@ class _Starter:
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 future.set_exception(error)
             del job, future
-
-
-def _kill_started(future: Future[subprocess.Popen[bytes]]) -> None:
-    if future.exception() is None:
-        future.result().kill()
 
 
 _STARTER = _Starter()

@@ -7,6 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from pgsnap.runners.programs import run
 from pgsnap.schedulers.jobs import Schedule, SchedulerFailed, shell_line
 
 _TIMEOUT_SECONDS = 30
@@ -105,12 +106,10 @@ def write_crontab(table: bytes) -> None:
 
 def _crontab(argument: str, table: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(
+        return run(
             ["crontab", argument],
             input=table if table is not None else b"",
-            capture_output=True,
             timeout=_TIMEOUT_SECONDS,
-            check=False,
             env={**os.environ, "LC_ALL": "C"},
         )
     except FileNotFoundError:
@@ -118,7 +117,7 @@ def _crontab(argument: str, table: bytes | None = None) -> subprocess.CompletedP
             "there is neither systemd nor cron here",
             hint="Install cron: apt-get install cron",
         ) from None
-    except subprocess.TimeoutExpired:
+    except TimeoutError:
         raise SchedulerFailed("crontab does not answer") from None
 
 

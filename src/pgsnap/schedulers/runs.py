@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgsnap import interrupts
 from pgsnap.files.folder import Folder
 from pgsnap.limits import CHILD_GRACE_SECONDS, MIB
+from pgsnap.runners.programs import ended, lines_of
 
 LOG_BYTES_MAX = 1 * MIB
 """A log is put aside at this size, as NAME.1, in place of the one before."""
@@ -40,7 +42,7 @@ def run_verb(
 ) -> Ended:
     """Run *argv* in *folder* to its end; each line that it writes goes to *say*.
 
-    Whatever ends us ends it: it is asked to stop, and killed where it does not.
+    Whatever ends us ends it: it is asked to stop, and killed where it does not. Raises Stopped.
     """
     child = subprocess.Popen(
         argv,
@@ -53,19 +55,19 @@ def run_verb(
     assert child.stdout is not None
     error = last = ""
     try:
-        while raw := child.stdout.readline(_LINE_BYTES_MAX):
-            line = raw.decode("utf-8", "backslashreplace").rstrip()
-            say(line)
-            start, mark, message = line.partition(_ERROR_MARK)
-            if mark and start.strip() in ("snap:", "pgsnap:"):
-                error = message
-            elif line:
-                last = line
-        code = child.wait()
-    except BaseException:
-        _stop(child)
-        raise
+        with interrupts.killed_too(child.kill):
+            for raw in lines_of(child, _LINE_BYTES_MAX):
+                line = raw.decode("utf-8", "backslashreplace").rstrip()
+                say(line)
+                start, mark, message = line.partition(_ERROR_MARK)
+                if mark and start.strip() in ("snap:", "pgsnap:"):
+                    error = message
+                elif line:
+                    last = line
+            code = ended(child) or 0
     finally:
+        if child.poll() is None:
+            _stop(child)
         child.stdout.close()
     if code < 0:
         with contextlib.suppress(ValueError):
@@ -77,12 +79,11 @@ def run_verb(
 def _stop(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         child.terminate()
-    try:
-        # It drops a scratch database first, perhaps.
-        child.wait(6 * CHILD_GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+    # It drops a scratch database first, perhaps.
+    with interrupts.deferred(), interrupts.killed_too(child.kill):
+        if ended(child, 6 * CHILD_GRACE_SECONDS) is None:
+            child.kill()
+            child.wait()
 
 
 class LogFile:

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pgsnap.errors import StoreError, StoreFull
+from pgsnap.files import flock
 from pgsnap.files.folder import NO_ROOM, Folder
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.schedulers.environment import ENVIRONMENT_FILE
@@ -27,7 +27,6 @@ FOLDER = ".snap"
 
 # A record takes some hundred bytes for each job.
 _BYTES_MAX = 4 * 1024 * 1024
-_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +99,10 @@ class State:
         with self._errors():
             file = self.files.open(f"{job}.run", os.O_RDWR | os.O_CREAT)
         try:
-            deadline = time.monotonic() + wait_seconds
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        raise RunBusy from None
-                time.sleep(_POLL_SECONDS)
+            try:
+                flock.lock(file, timeout=wait_seconds)
+            except BlockingIOError:
+                raise RunBusy from None
             yield
         finally:
             os.close(file)
@@ -120,12 +114,9 @@ class State:
         except OSError:
             return False
         try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not flock.try_to_lock(file, fcntl.LOCK_SH)
         finally:
             os.close(file)
-        return False
 
     # -- what is installed --------------------------------------------------------------------
 

@@ -6,10 +6,10 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 from pgsnap.errors import StoreError
+from pgsnap.runners.programs import run
 from pgsnap.schedulers.cron import on_calendar
 from pgsnap.schedulers.jobs import Job, Schedule, SchedulerFailed, unit_stem
 
@@ -159,15 +159,14 @@ def _switch_off(paths: list[Path], *, system: bool) -> None:
 def _systemctl(arguments: list[str], *, system: bool) -> str:
     argv = ["systemctl", *([] if system else ["--user"]), "--no-ask-password", *arguments]
     try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
-        )
-    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-        raise SchedulerFailed("systemctl does not answer", detail=f"{error}.") from None
+        done = run(argv, timeout=_TIMEOUT_SECONDS)
+    except (FileNotFoundError, TimeoutError) as error:
+        why = str(error) or f"It took longer than {_TIMEOUT_SECONDS:.0f} seconds"
+        raise SchedulerFailed("systemctl does not answer", detail=f"{why}.") from None
     if done.returncode:
         raise SchedulerFailed(
             f"systemctl {arguments[0]} failed",
-            detail=done.stderr.strip(),
+            detail=done.stderr.decode("utf-8", "replace").strip(),
             hint=f"Run it by hand to see more: {' '.join(argv)}; or use cron: --with cron",
         )
-    return done.stdout
+    return done.stdout.decode("utf-8", "replace")

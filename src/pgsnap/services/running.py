@@ -10,8 +10,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
+from pgsnap import interrupts
+from pgsnap.runners.programs import ended
 from pgsnap.services.commands import Service
 
 COMMAND_SECONDS = 180.0
@@ -62,13 +65,13 @@ def run_command(
         except OSError as error:
             return _NOT_RUNNABLE, f"{argv[0]}: {error.strerror}"
         try:
-            status = child.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            _kill_group(child)
-            return _TOO_LONG, f"it took longer than {seconds:.0f} seconds"
-        except BaseException:
-            _kill_group(child)
-            raise
+            with interrupts.killed_too(partial(_kill_group, child)):
+                status = ended(child, seconds)
+            if status is None:
+                return _TOO_LONG, f"it took longer than {seconds:.0f} seconds"
+        finally:
+            if child.returncode is None:
+                _kill_group(child)
         size = written.seek(0, os.SEEK_END)
         written.seek(max(0, size - _WORDS_MAX))
         return status, written.read().decode("utf-8", "replace").strip()
@@ -112,7 +115,7 @@ def start(service: Service, *, also_running: bool = True) -> Started:
             detail = f"not healthy after {service.health_seconds:.0f} seconds: {words}"
             seconds = time.monotonic() - began
             return Started(service.name, True, False, seconds, detail.rstrip(": "))
-        time.sleep(_HEALTH_POLL_SECONDS)
+        interrupts.sleep(_HEALTH_POLL_SECONDS)
 
 
 def start_all(services: Sequence[Service], *, also_running: bool = True) -> tuple[Started, ...]:

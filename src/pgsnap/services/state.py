@@ -7,7 +7,6 @@ supervisor died, and what it names may still be stopped.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -18,7 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from pgsnap import interrupts
 from pgsnap.errors import SnapError
+from pgsnap.files import flock
 from pgsnap.files.folder import Folder
 from pgsnap.services.commands import Service
 
@@ -92,17 +93,18 @@ class StateFile:
         temporary = self.path.with_suffix(".new").name
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
         file = os.fdopen(self._folder.open(temporary, flags), "r+b")
-        try:
+
+        def throw_away() -> None:
+            file.close()
+            self._folder.unlink(temporary, missing_ok=True)
+
+        with interrupts.undone_by(throw_away):
             # Before anybody can find it: without a lock it would be a dead supervisor's.
-            fcntl.flock(file, fcntl.LOCK_EX)
+            flock.lock(file.fileno())
             file.write(json.dumps(value).encode())
             file.flush()
             os.fsync(file.fileno())
             self._folder.rename(temporary, self.path.name)
-        except BaseException:
-            file.close()
-            self._folder.unlink(temporary, missing_ok=True)
-            raise
         self._close()
         self._file = file
         self._folder.sync()
@@ -166,11 +168,7 @@ def _tried(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
 
 
 def _try_lock(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    return flock.try_to_lock(file.fileno())
 
 
 def _read(path: Path, file: IO[bytes], *, is_watched: bool) -> Stopped:

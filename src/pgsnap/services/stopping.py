@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pgsnap import interrupts
 from pgsnap.errors import SnapError
 from pgsnap.services.commands import Service
 from pgsnap.services.running import Started, start_all
 from pgsnap.services.state import START_COMMAND, Stopped, find_stopped, forget, taken
+
+_EVENT_BYTES = 64 * 1024
 
 
 class ServiceFailed(SnapError):
@@ -70,28 +73,62 @@ def stopped(
         cwd="/",
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
+    events = _Events(child, say)
     try:
         _send(child, json.dumps([service.as_json() for service in services]))
-        _await_stopped(child, outcome, say)
+        _await_stopped(events, outcome, say)
         yield
     finally:
-        _send(child, "start")
-        with contextlib.suppress(OSError):
-            if child.stdin is not None:
-                child.stdin.close()
-        _await_started(child, outcome, say)
-        if outcome.is_lost:
-            # Somebody killed it; we are alive and can do its work.
-            for left, started in start_leftovers(folder):
-                if set(left.names) & set(outcome.stopped):
-                    outcome.started.extend(started)
-                    outcome.is_lost = False
+        # Whoever interrupts us does not want them to stay stopped.
+        with interrupts.uncut():
+            _send(child, "start")
+            with contextlib.suppress(OSError):
+                if child.stdin is not None:
+                    child.stdin.close()
+            _await_started(events, outcome, say)
+            child.wait()
+            if outcome.is_lost:
+                # Somebody killed it; we are alive and can do its work.
+                for left, started in start_leftovers(folder):
+                    if set(left.names) & set(outcome.stopped):
+                        outcome.started.extend(started)
+                        outcome.is_lost = False
 
 
-def _await_stopped(
-    child: subprocess.Popen[bytes], outcome: Outcome, say: Callable[[str], None]
-) -> None:
-    while (event := _event(child)) is not None:
+class _Events:
+    """What a supervisor writes, line by line."""
+
+    def __init__(self, child: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
+        assert child.stdout is not None
+        self._pid = child.pid
+        self._number = child.stdout.fileno()
+        self._say = say
+        self._rest = b""
+
+    def next(self) -> dict[str, Any] | None:
+        """Return the next event, None when the supervisor ended. Raises Stopped; where that is not
+        wanted, a signal makes it say what is waited for."""
+        while b"\n" not in self._rest:
+            signals = interrupts.count()
+            while not interrupts.wait([self._number], timeout=interrupts.POLL_SECONDS):
+                interrupts.check()
+                if interrupts.count() > signals:
+                    signals = interrupts.count()
+                    self._say(
+                        "interrupted, but the services are started again first: process"
+                        f" {self._pid} does it"
+                    )
+            data = os.read(self._number, _EVENT_BYTES)
+            if not data:
+                return None
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        event: dict[str, Any] = json.loads(line)
+        return event
+
+
+def _await_stopped(events: _Events, outcome: Outcome, say: Callable[[str], None]) -> None:
+    while (event := events.next()) is not None:
         name = str(event.get("name", ""))
         if event["event"] == "all stopped":
             return
@@ -113,11 +150,9 @@ def _await_stopped(
     )
 
 
-def _await_started(
-    child: subprocess.Popen[bytes], outcome: Outcome, say: Callable[[str], None]
-) -> None:
+def _await_started(events: _Events, outcome: Outcome, say: Callable[[str], None]) -> None:
     is_done = False
-    while (event := _event(child)) is not None:
+    while (event := events.next()) is not None:
         if event.pop("event") == "started":
             started = Started(**event)
             outcome.started.append(started)
@@ -125,16 +160,6 @@ def _await_started(
             say(f"started {started.name}" if started.is_well else ill)
         is_done = not event
     outcome.is_lost = bool(outcome.stopped) and not is_done
-    child.wait()
-
-
-def _event(child: subprocess.Popen[bytes]) -> dict[str, Any] | None:
-    assert child.stdout is not None
-    line = child.stdout.readline()
-    if not line:
-        return None
-    event: dict[str, Any] = json.loads(line)
-    return event
 
 
 def _send(child: subprocess.Popen[bytes], line: str) -> None:

@@ -12,13 +12,15 @@ A statement is never shown to psql's lexer, and no value is ever guessed at:
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
-import threading
 import time
 from collections.abc import Sequence
 
-from pgsnap.errors import ConnectionFailed, QueryFailed, ToolMissing
+from pgsnap import interrupts
+from pgsnap.errors import ConnectionFailed, QueryFailed, SourceError, ToolMissing
+from pgsnap.interrupts import Stopped
 from pgsnap.limits import CHILD_GRACE_SECONDS, READ_BYTES
 from pgsnap.runners.base import Child, Runner
 from pgsnap.sessions.base import SESSION_RAW, SESSION_START, Row
@@ -83,7 +85,7 @@ class PsqlSession:
         except QueryFailed as error:
             self.close()
             raise connection_failed(f"{error.message} {error.detail}", endpoint) from error
-        except BaseException:
+        except (SourceError, Stopped):
             self._give_up()
             raise
         if options_source != "client":
@@ -98,6 +100,7 @@ class PsqlSession:
     def query(self, sql: str) -> Sequence[Row]:
         if not self._open:
             raise connection_lost("The session is closed.", self._endpoint)
+        interrupts.check()
         null, row, end = _word(), _word(), _word()
         self._send(
             f"\\pset null {null}\n\\pset recordsep {row}\n"
@@ -107,17 +110,15 @@ class PsqlSession:
         )
         try:
             values, failed = self._answer(end.encode())
-        except ConnectionFailed:
+            if failed:
+                with interrupts.deferred():
+                    error = self._failure()
+                    self._send("ROLLBACK;\n")
+                raise error
+        except SourceError:
+            # It may have failed because a signal cancelled it.
+            interrupts.check()
             raise
-        except BaseException:
-            # Until it is started, whoever starts it gives it up.
-            if self._started:
-                self._interrupted()
-            raise
-        if failed:
-            error = self._failure()
-            self._send("ROLLBACK;\n")
-            raise error
         return _rows(values, row.encode(), null.encode())
 
     def execute(self, sql: str) -> None:
@@ -127,8 +128,9 @@ class PsqlSession:
         return self._child.stderr_text()
 
     def cancel(self) -> None:
-        # SIGINT would make psql leave after the cancelled statement, so another psql asks.
-        if self._open:
+        # SIGINT would make psql leave after the cancelled statement, so another psql asks. Before
+        # it is connected there is nobody to ask.
+        if self._open and self._started:
             sql = f"SELECT pg_catalog.pg_cancel_backend({self._backend})"
             try:
                 child = self._runner.start(
@@ -136,20 +138,22 @@ class PsqlSession:
                 )
             except ToolMissing:
                 return
-            try:
-                child.wait(_CANCEL_SECONDS)
-            except TimeoutError:
-                child.kill()
+            with interrupts.deferred():
+                try:
+                    child.wait(_CANCEL_SECONDS)
+                except TimeoutError:
+                    child.kill()
 
     def close(self) -> None:
         if not self._open:
             return
         self._open = False
         self._child.close_input()
-        try:
-            self._child.wait(CHILD_GRACE_SECONDS)
-        except TimeoutError:
-            self._child.kill()
+        with interrupts.deferred():
+            try:
+                self._child.wait(CHILD_GRACE_SECONDS)
+            except TimeoutError:
+                self._child.kill()
 
     def __enter__(self) -> PsqlSession:
         return self
@@ -164,7 +168,7 @@ class PsqlSession:
             self._child.write(script.encode())
         except BrokenPipeError:
             raise self._ended() from None
-        except BaseException:
+        except Stopped:
             # Half a line may stand in psql's input: it can never be used again.
             self._give_up()
             raise
@@ -173,20 +177,31 @@ class PsqlSession:
         """Return what stands before the line of *end*, and what that line says."""
         parts = [self._rest]
         window = self._rest
-        while True:
-            if window.rfind(b"\n") >= 0 and end in window:
-                whole = b"".join(parts)
-                values, found, tail = whole.partition(end)
-                line, newline, rest = tail.partition(b"\n")
-                if found and newline:
-                    self._rest = rest
-                    return values, line.strip() != b"false"
-            data = self._child.read(READ_BYTES)
-            if not data:
-                raise self._ended()
-            parts.append(data)
-            # The word may lie across two reads; its line is shorter than this.
-            window = window[-200:] + data
+        patience: float | None = None
+        with contextlib.ExitStack() as cancelled:
+            while True:
+                if window.rfind(b"\n") >= 0 and end in window:
+                    whole = b"".join(parts)
+                    values, found, tail = whole.partition(end)
+                    line, newline, rest = tail.partition(b"\n")
+                    if found and newline:
+                        self._rest = rest
+                        return values, line.strip() != b"false"
+                if not self._child.has_output(patience):
+                    if patience is not None or not self._started:
+                        raise self._ended()
+                    # A signal cancels the statement, whose end is waited for, so that psql is at
+                    # rest; where that does not come, psql is given up.
+                    cancelled.enter_context(interrupts.deferred())
+                    patience = _REST_SECONDS
+                    self.cancel()
+                    continue
+                data = self._child.read(READ_BYTES)
+                if not data:
+                    raise self._ended()
+                parts.append(data)
+                # The word may lie across two reads; its line is shorter than this.
+                window = window[-200:] + data
 
     def _failure(self) -> QueryFailed:
         """Ask psql for the whole of the last error, which it writes to standard error."""
@@ -196,7 +211,7 @@ class PsqlSession:
         deadline = time.monotonic() + _STDERR_SECONDS
         while end not in (text := self._child.stderr_text()) and time.monotonic() < deadline:
             # Another thread collects standard error; it is at most a moment behind.
-            time.sleep(0.002)
+            interrupts.sleep(0.002)
         return parse_error(text.rpartition(begin)[2].partition(end)[0])
 
     def _ended(self) -> ConnectionFailed:
@@ -206,27 +221,6 @@ class PsqlSession:
         if self._started:
             return connection_lost("\n".join(text.strip().splitlines()[-5:]), self._endpoint)
         return connection_failed(text, self._endpoint)
-
-    def _interrupted(self) -> None:
-        """Bring psql back to rest after a signal, or give it up: at the second one, or when the
-        server does not answer."""
-        timer = threading.Timer(_REST_SECONDS, self._child.kill)
-        timer.daemon = True
-        try:
-            timer.start()
-            self.cancel()
-            # A word of its own: the end of the answer may have been read when the signal came.
-            end = _word()
-            self._send(f"\n\\echo {end}\n")
-            self._answer(end.encode())
-            self._send("ROLLBACK;\n")
-        except ConnectionFailed:
-            return
-        except BaseException:
-            self._give_up()
-            raise
-        finally:
-            timer.cancel()
 
     def _give_up(self) -> None:
         self._open = False

@@ -1,17 +1,17 @@
 """The Session over psycopg's low-level connection: no adaptation, text in and out.
 
-Queries are sent and awaited in a poll loop, so a signal (Ctrl-C) gets through while one runs.
+Queries are sent and awaited in a poll loop: a signal (Ctrl-C) cancels one that runs.
 """
 
 from __future__ import annotations
 
-import select
-import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pgsnap.errors import ConnectionFailed, QueryFailed
+from pgsnap import interrupts
+from pgsnap.errors import ConnectionFailed, QueryFailed, SourceError
 from pgsnap.sessions.base import SESSION_RAW, SESSION_START, Row
 from pgsnap.sessions.endpoint import PINS, Endpoint
 from pgsnap.sessions.failures import connection_failed, connection_lost, options_ignored, sentence
@@ -39,12 +39,16 @@ class PsycopgSession:
         import psycopg
 
         self._endpoint = endpoint
+        # How long the server may be silent, once a statement was cancelled.
+        self._patience: float | None = None
         conninfo = endpoint.conninfo(
             application_name=application_name, options=options, client_encoding="UTF8"
         )
         try:
-            self._connection: Connection = psycopg.connect(
-                conninfo, autocommit=True, password=endpoint.password
+            # Nothing ends a look-up of the host's name.
+            self._connection: Connection = interrupts.on_thread(
+                lambda: psycopg.connect(conninfo, autocommit=True, password=endpoint.password),
+                forget=lambda late: late.close(),
             )
         except psycopg.Error as error:
             raise connection_failed(str(error), endpoint) from error
@@ -71,10 +75,14 @@ class PsycopgSession:
         if self._connection.closed:
             raise connection_lost("The session is closed.", self._endpoint)
         pgconn = self._connection.pgconn
+        interrupts.check()
         try:
             result = self._run(pgconn, sql.encode("utf-8", "surrogateescape"))
-        except QueryFailed:
-            self._roll_back(pgconn)
+        except SourceError:
+            with interrupts.deferred():
+                self._roll_back(pgconn)
+            # It may have failed because a signal cancelled it.
+            interrupts.check()
             raise
         return _rows(result) if result is not None else []
 
@@ -110,34 +118,32 @@ class PsycopgSession:
 
         try:
             pgconn.send_query(sql)
-            try:
-                return self._answers(pgconn, deadline=None)
-            except (psycopg.Error, QueryFailed, ConnectionFailed):
-                raise
-            except BaseException:
-                self._interrupted(pgconn)
-                raise
+            return self._answers(pgconn)
         except psycopg.Error as error:
             self._connection.close()
             raise connection_lost(str(error), self._endpoint) from error
 
-    def _answers(self, pgconn: PGconn, deadline: float | None) -> PGresult | None:
+    def _answers(self, pgconn: PGconn) -> PGresult | None:
         from psycopg.pq import ExecStatus
 
         last: PGresult | None = None
         failure: PGresult | None = None
-        _flush(pgconn)
-        while (result := _next_result(pgconn, deadline)) is not None:
-            if result.status == ExecStatus.FATAL_ERROR:
-                failure = failure or result
-            elif result.status in (
-                ExecStatus.COPY_IN,
-                ExecStatus.COPY_OUT,
-                ExecStatus.COPY_BOTH,
-            ):
-                self._connection.close()
-                raise QueryFailed("COPY through a client is not for sessions")
-            last = result
+        copies = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
+        self._patience = None
+        with ExitStack() as cancelled:
+            while pgconn.flush():
+                self._wait(pgconn, cancelled, writes=True)
+            while True:
+                while pgconn.is_busy():
+                    self._wait(pgconn, cancelled)
+                if (result := pgconn.get_result()) is None:
+                    break
+                if result.status == ExecStatus.FATAL_ERROR:
+                    failure = failure or result
+                elif result.status in copies:
+                    self._connection.close()
+                    raise QueryFailed("COPY through a client is not for sessions")
+                last = result
         if failure is not None:
             raise self._failure(pgconn, failure)
         return last
@@ -160,17 +166,19 @@ class PsycopgSession:
             sqlstate=part(DiagnosticField.SQLSTATE),
         )
 
-    def _interrupted(self, pgconn: PGconn) -> None:
-        """Bring the connection back to rest after a signal, or give it up."""
-        import psycopg
-
-        try:
+    def _wait(self, pgconn: PGconn, cancelled: ExitStack, *, writes: bool = False) -> None:
+        """Wait for the server. A signal cancels the statement, whose end is waited for then, so
+        that the connection is at rest; where none comes, it is given up."""
+        number = pgconn.socket
+        if interrupts.wait([number], [number] if writes else [], self._patience):
+            pgconn.consume_input()
+        elif interrupts.is_due():
             self.cancel()
-            self._answers(pgconn, deadline=time.monotonic() + _CANCEL_SECONDS)
-        except QueryFailed:
-            self._roll_back(pgconn)
-        except (psycopg.Error, ConnectionFailed, TimeoutError):
+            cancelled.enter_context(interrupts.deferred())
+            self._patience = _CANCEL_SECONDS
+        else:
             self._connection.close()
+            raise connection_lost("It does not answer.", self._endpoint)
 
     def _roll_back(self, pgconn: PGconn) -> None:
         from psycopg.pq import TransactionStatus
@@ -180,27 +188,6 @@ class PsycopgSession:
             TransactionStatus.INTRANS,
         ):
             self._run(pgconn, b"ROLLBACK")
-
-
-def _flush(pgconn: PGconn) -> None:
-    while pgconn.flush():
-        poll = select.poll()
-        poll.register(pgconn.socket, select.POLLIN | select.POLLOUT)
-        for _, events in poll.poll():
-            if events & select.POLLIN:
-                pgconn.consume_input()
-
-
-def _next_result(pgconn: PGconn, deadline: float | None) -> PGresult | None:
-    """Wait for the next result, or None after the last. Raises TimeoutError."""
-    poll = select.poll()
-    while pgconn.is_busy():
-        poll.register(pgconn.socket, select.POLLIN)
-        left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-        if not poll.poll(left):
-            raise TimeoutError
-        pgconn.consume_input()
-    return pgconn.get_result()
 
 
 def _rows(result: PGresult) -> list[Row]:

@@ -3,12 +3,15 @@ an archive of pg_dump."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from pgsnap import interrupts
 from pgsnap.dump.reader import DumpReader
 from pgsnap.errors import DumpIncomplete, Interrupted, UnusableInput, UsageError
 from pgsnap.limits import READ_BYTES
@@ -109,7 +112,7 @@ class FileSource:
             while True:
                 if self._abandoned:
                     raise Interrupted("reading the dump was stopped")
-                data = self._stream.read(READ_BYTES)
+                data = _read(self._stream)
                 if not data:
                     return
                 yield data
@@ -165,6 +168,22 @@ class FileSource:
             self._stream.close()
 
 
+def _read(stream: BinaryIO) -> bytes:
+    """Return the next READ_BYTES, fewer only at the end. Raises Stopped: a pipe may wait long."""
+    parts: list[bytes] = []
+    left = READ_BYTES
+    while left:
+        with contextlib.suppress(io.UnsupportedOperation):
+            interrupts.readable(stream.fileno())
+        # `read1` of what is buffered, as standard input is, waits for one part only.
+        data = (stream.read1 if isinstance(stream, io.BufferedReader) else stream.read)(left)
+        if not data:
+            break
+        parts.append(data)
+        left -= len(data)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 def _open(path: Path) -> BinaryIO:
     try:
         if path.is_dir():
@@ -173,7 +192,10 @@ def _open(path: Path) -> BinaryIO:
                 hint="Name one dump file; a directory dump (-Fd) becomes one with"
                 f" `pg_restore -f - {path} | snap commit -m TEXT --file -`.",
             )
-        return path.open("rb", buffering=0)
+        # A named pipe is opened when somebody writes to it, which nothing ends.
+        return interrupts.on_thread(
+            lambda: path.open("rb", buffering=0), forget=lambda late: late.close()
+        )
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist", hint="Check the name after --file.") from error
     except OSError as error:

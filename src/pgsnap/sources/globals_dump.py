@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from pgsnap import interrupts
 from pgsnap.errors import Interrupted, SourceError
 from pgsnap.limits import GLOBALS_BYTES_MAX
 from pgsnap.runners.base import Child
@@ -40,7 +41,7 @@ class GlobalsDump:
 
     def text(self) -> bytes | None:
         """Return what pg_dumpall says, whole, or None. Raises Interrupted."""
-        found = self._early.result() if self._early is not None else None
+        found = interrupts.result(self._early) if self._early is not None else None
         # Beside pg_dump a role may lack the connections that it has alone.
         return self._read() if found is None else found
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
+from pgsnap import interrupts
 from pgsnap.dump.definitions.extension_sequences import sequences_text
 from pgsnap.dump.globals import GlobalsReader
 from pgsnap.errors import (
@@ -220,7 +220,7 @@ class PostgresSource:
                 if pause is None:
                     explain(error, self._server, self._database)
                     raise
-            time.sleep(pause)
+            interrupts.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     def _place(self, host: str) -> str:

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgsnap import interrupts
 from pgsnap.files.folder import Folder
 
 NO_FLOCK = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
@@ -93,24 +94,22 @@ def hold(folder: Folder, *, alone: bool, timeout_seconds: float) -> Iterator[Lea
     deadline = time.monotonic() + timeout_seconds
     while True:
         name = _announce(folder, alone=alone)
-        try:
+        with contextlib.ExitStack() as withdrawn:
+            withdrawn.callback(folder.unlink, name, missing_ok=True)
             others = _living(folder, name)
             while alone and others and not any(is_alone for is_alone, _ in others):
                 if time.monotonic() >= deadline:
                     break
-                time.sleep(_POLL_SECONDS)
+                interrupts.sleep(_POLL_SECONDS)
                 others = _living(folder, name)
-        except BaseException:
-            folder.unlink(name, missing_ok=True)
-            raise
-        in_the_way = [holder for is_alone, holder in others if alone or is_alone]
-        if not in_the_way:
-            break
-        folder.unlink(name, missing_ok=True)
+            in_the_way = [holder for is_alone, holder in others if alone or is_alone]
+            if not in_the_way:
+                withdrawn.pop_all()
+                break
         if time.monotonic() >= deadline:
             raise LeaseTaken([holder for holder in in_the_way if holder is not None])
         # Two that came at once gave way to each other: not in step again.
-        time.sleep(random.uniform(_POLL_SECONDS / 2, _POLL_SECONDS * 2))
+        interrupts.sleep(random.uniform(_POLL_SECONDS / 2, _POLL_SECONDS * 2))
     lease = Lease(folder, name)
     try:
         yield lease
@@ -129,14 +128,14 @@ def _announce(folder: Folder, *, alone: bool) -> str:
         "started": _started(pid),
         "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    file = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    try:
-        os.write(file, json.dumps(holder).encode())
-    except BaseException:
-        folder.unlink(name, missing_ok=True)
-        raise
-    finally:
-        os.close(file)
+    with contextlib.ExitStack() as withdrawn:
+        file = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        withdrawn.callback(folder.unlink, name, missing_ok=True)
+        try:
+            os.write(file, json.dumps(holder).encode())
+        finally:
+            os.close(file)
+        withdrawn.pop_all()
     return name
 
 

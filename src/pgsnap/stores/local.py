@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from pgsnap import interrupts
 from pgsnap.errors import (
     CorruptionError,
     ObjectExists,
@@ -19,6 +19,7 @@ from pgsnap.errors import (
     StoreError,
     StoreFull,
 )
+from pgsnap.files import flock
 from pgsnap.files.folder import FOLDER_MODE, NO_ROOM, Folder, Kind, sync_folder
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.stores import lease
@@ -109,6 +110,7 @@ class LocalStore:
         *,
         bytes_max: int | None = None,
     ) -> bytes:
+        interrupts.check()
         with self._errors(name):
             file, size = self.folder.open_with_size(_checked(name))
             try:
@@ -120,6 +122,7 @@ class LocalStore:
                 wanted = size - start if length is None else length
                 parts = []
                 while wanted:
+                    interrupts.check()
                     part = _read_at(file, wanted, start, name) if wanted > 0 else b""
                     if not part:
                         raise CorruptionError(
@@ -194,6 +197,7 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:
+            interrupts.check()
             if not entry.name.isascii():
                 # No object has such a name: a stray file.
                 continue
@@ -279,7 +283,7 @@ class LocalStore:
         try:
             with contextlib.ExitStack() as stack:
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX)
+                    flock.lock(file)
                 except OSError as error:
                     if error.errno not in lease.NO_FLOCK:
                         raise

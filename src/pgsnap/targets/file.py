@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from pgsnap import interrupts
 from pgsnap.errors import StoreError, StoreFull, UsageError
 from pgsnap.files.folder import NO_ROOM, sync_folder
 from pgsnap.limits import ZSTD_LEVEL
@@ -168,9 +169,9 @@ def _encoded(encoder: Encoder, blocks: Iterable[bytes]) -> Iterator[tuple[int, b
                 waiting.append((len(block), pool.submit(encoder.compress, block)))
                 if len(waiting) > _BLOCKS_WAITING:
                     size, done = waiting.popleft()
-                    yield size, done.result()
+                    yield size, interrupts.result(done)
             for size, done in waiting:
-                yield size, done.result()
+                yield size, interrupts.result(done)
             yield 0, encoder.flush()
         finally:
             for _, left in waiting:

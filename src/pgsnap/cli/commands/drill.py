@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pgsnap import interrupts
 from pgsnap.cli.commands.options import AllowNewerClient
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.text import render
@@ -129,15 +130,12 @@ def _write(path: Path, text: str) -> None:
     """Write *path* at once or not at all, for its owner only: it names rows."""
     # mkstemp makes the file 0600.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
+    with interrupts.undone_by(lambda: Path(name).unlink(missing_ok=True)):
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _assertions(settings: Settings, named: str | None) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pgsnap import interrupts
 from pgsnap.cli.text import render
 from pgsnap.cli.text.timezone import parse_zone
 from pgsnap.cli.wiring.connect import archive_reader, label_of_dump, open_repository
@@ -75,23 +76,26 @@ def run(
     for warning in plan.warnings:
         invocation.warn(f"warning: {warning}")
     done: list[ImportedFile] = []
-    try:
-        with open_repository(invocation) as repo, invocation.progress() as progress:
-            import_dumps(
-                repo,
-                plan.files,
-                database=database,
-                tags=tag or (),
-                skip_bad=skip_bad,
-                archives=archive_reader(invocation.settings),
-                told=done.append,
-                progress=progress,
-            )
-    except BaseException:
-        # What was recorded before the failure stays: say what.
+
+    def say_what_stays() -> None:
         if done:
             invocation.emit(_fields(database, done, ()), _lines(done, ()))
-        raise
+
+    with (
+        interrupts.undone_by(say_what_stays),
+        open_repository(invocation) as repo,
+        invocation.progress() as progress,
+    ):
+        import_dumps(
+            repo,
+            plan.files,
+            database=database,
+            tags=tag or (),
+            skip_bad=skip_bad,
+            archives=archive_reader(invocation.settings),
+            told=done.append,
+            progress=progress,
+        )
     _advise_on_tags(invocation, done, tag or [])
     invocation.emit(_fields(database, done, plan.undated), _lines(done, plan.undated))
     bad: list[SnapError] = [item.error for item in done if item.error is not None]

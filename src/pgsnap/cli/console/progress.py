@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pgsnap import interrupts
 from pgsnap.cli.text import render
 
 if TYPE_CHECKING:
@@ -13,13 +15,15 @@ if TYPE_CHECKING:
 
 
 class Display(Protocol):
-    """A `Progress` that ends: `finish` after success, then `close` in any case."""
+    """A `Progress` that ends: `finish` after success, then `close` in any case; `cut` where the
+    process ends at once."""
 
     def phase(self, name: str, total_bytes: int | None = None) -> None: ...
     def advance(self, plain_bytes: int, detail: str = "") -> None: ...
     def say(self, line: str) -> None: ...
     def finish(self) -> None: ...
     def close(self) -> None: ...
+    def cut(self) -> None: ...
 
 
 def display(invocation: Invocation) -> Display:
@@ -38,6 +42,7 @@ class LineDisplay:
         self._phases: list[_Phase] = []
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
+        interrupts.check()
         self._end_phase()
         self._phases.append(_Phase(name, time.monotonic()))
         if self._invocation.verbose:
@@ -45,6 +50,7 @@ class LineDisplay:
             self._invocation.tell(f"{name}{size}")
 
     def advance(self, plain_bytes: int, detail: str = "") -> None:
+        interrupts.check()
         if not self._phases:
             self.phase("done")
         self._phases[-1].plain_bytes += plain_bytes
@@ -60,6 +66,9 @@ class LineDisplay:
             self._invocation.tell("; ".join(words))
 
     def close(self) -> None:
+        pass
+
+    def cut(self) -> None:
         pass
 
     def _end_phase(self) -> None:
@@ -110,6 +119,7 @@ class BarDisplay:
         self._bar.start()
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
+        interrupts.check()
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._bytes = 0
@@ -118,6 +128,7 @@ class BarDisplay:
         self._task = self._bar.add_task(name, total=self._total, figures="", detail="")
 
     def advance(self, plain_bytes: int, detail: str = "") -> None:
+        interrupts.check()
         if self._task is None:
             self.phase("")
         self._bytes += plain_bytes
@@ -141,6 +152,10 @@ class BarDisplay:
     def close(self) -> None:
         self._bar.stop()
         self._invocation.above_bar = None
+
+    def cut(self) -> None:
+        # Rich hides the cursor while a bar is there.
+        os.write(self._invocation.terminal.stderr.fileno(), b"\x1b[?25h\n")
 
 
 def figures(done: int, total: int | None, taken: float) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from pgsnap import interrupts
 from pgsnap.errors import Declined, SnapError
 
 
@@ -84,22 +85,26 @@ class Terminal:
     def write(self, text: str) -> None:
         """Write a result. Raises OutputClosed, OutputFailed."""
         try:
-            self._stdout.write(text)
+            with interrupts.raised_at_once():
+                self._stdout.write(text)
         except OSError as error:
             raise _translated(error) from error
 
     def write_bytes(self, data: bytes | memoryview) -> None:
         """Write a result as it is, after what `write` was given."""
+        interrupts.check()
         try:
-            self._stdout.flush()
-            self._stdout.buffer.write(data)
+            with interrupts.raised_at_once():
+                self._stdout.flush()
+                self._stdout.buffer.write(data)
         except OSError as error:
             raise _translated(error) from error
 
     def flush(self) -> None:
         """Hand everything written so far to the operating system. Raises as `write`."""
         try:
-            self._stdout.flush()
+            with interrupts.raised_at_once():
+                self._stdout.flush()
         except OSError as error:
             raise _translated(error) from error
 
@@ -133,6 +138,8 @@ class Terminal:
         self.flush()
         self._stderr.write(f"{question} " if word is not None else f"{question} [y/N] ")
         self._stderr.flush()
+        # A terminal gives a whole line at once.
+        interrupts.readable(self._stdin.fileno())
         answer = self._stdin.readline().strip()
         if answer != word if word is not None else answer.lower() not in ("y", "yes"):
             raise Declined("declined", detail="Nothing was changed.")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pgsnap import interrupts
 from pgsnap.cli.config.settings import GlobalOptions, Settings, load_settings
 from pgsnap.cli.console.terminal import Terminal
 from pgsnap.cli.text import render
@@ -161,7 +162,8 @@ class Invocation:
 
         shown = display(self)
         try:
-            yield shown
+            with interrupts.killed_too(shown.cut):
+                yield shown
             shown.finish()
         finally:
             shown.close()

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from pgsnap import interrupts
 from pgsnap.codecs.zstd import decompress
 from pgsnap.errors import CorruptionError
 from pgsnap.maintenance.gc.marking import Choice
@@ -204,7 +205,7 @@ def reencode(chunks: ChunkStore, plan: ReencodePlan, table: FrameTable, progress
     under_way: deque[Future[tuple[Frame, bytes]]] = deque()
 
     def collect() -> None:
-        frame, packed = under_way.popleft().result()
+        frame, packed = interrupts.result(under_way.popleft())
         packs.add(frame, packed)
         progress.advance(frame.frame_bytes)
 

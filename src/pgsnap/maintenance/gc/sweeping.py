@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from blake3 import blake3
 
+from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, StoreFull
 from pgsnap.format.pack import read_table
 from pgsnap.limits import MIB, PACK_FRAMES_MAX
@@ -174,7 +175,7 @@ def rewrite_packs(
     under_way: deque[Future[_OldPack]] = deque()
 
     def collect() -> None:
-        old = under_way.popleft().result()
+        old = interrupts.result(under_way.popleft())
         for moved in old.frames:
             mover.move(moved)
             progress.advance(sum(frame.frame_bytes for frame, _ in moved))

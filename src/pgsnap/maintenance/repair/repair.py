@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pgsnap import limits
+from pgsnap import interrupts, limits
 from pgsnap.errors import CorruptionError, NotARepository, SnapError, StoreError, UsageError
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.small import encode_config
@@ -137,7 +137,7 @@ def _mend_packs(
             index.clear_damaged(state.pack)
     moved: list[tuple[PackState, str]] = []
     rows: dict[str, list[Location]] = {}
-    try:
+    with interrupts.undone_by(lambda: _move_back(repo, moved, rows)):
         for state in unsound:
             known = listed.get(state.info.name) or state.locations
             if not known and state.pack is not None:
@@ -156,9 +156,6 @@ def _mend_packs(
                 count = chunks.salvaged - before
                 mended.append(Mended("pack", info.name, f"{count} chunks of it were saved"))
         chunks.flush()
-    except BaseException:
-        _move_back(repo, moved, rows)
-        raise
     return [name for _, name in moved]
 
 

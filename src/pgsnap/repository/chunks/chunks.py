@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 
 from blake3 import blake3
 
+from pgsnap import interrupts
 from pgsnap.codecs.zstd import decompress, decompress_chain
 from pgsnap.errors import CorruptionError, ObjectNotFound, SnapError
 from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT, DELTA_DEPTH_MAX, PLAIN_BYTES_MAX
@@ -85,9 +86,9 @@ class ChunkReader:
             for batch in chain(first, batches):
                 under_way.append(pool.submit(self._read_batch, batch, exact))
                 if len(under_way) >= BATCHES_IN_FLIGHT:
-                    yield from self._all_of(*under_way.popleft().result(), exact)
+                    yield from self._all_of(*interrupts.result(under_way.popleft()), exact)
             while under_way:
-                yield from self._all_of(*under_way.popleft().result(), exact)
+                yield from self._all_of(*interrupts.result(under_way.popleft()), exact)
 
     def _all_of(
         self, found: _Read[_Mark], rest: _Batch[_Mark], exact: bool

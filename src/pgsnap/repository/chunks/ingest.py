@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from blake3 import blake3
 
+from pgsnap import interrupts
 from pgsnap.chunking.rows import Chunk, RowChunker
 from pgsnap.chunking.sketch import NO_SKETCH
 from pgsnap.errors import CorruptionError
@@ -199,7 +200,8 @@ class Ingest(FinishedOrAbandoned):
     def _collect(self) -> None:
         """Take the oldest batch's frames into packs and recipes."""
         batch, future = self._under_way.popleft()
-        encoded = iter(future.result())
+        found = interrupts.result(future)
+        encoded = iter(found)
         for section, chunk, _ in batch.items:
             if chunk is None:
                 self._sections.add(_finished(section))

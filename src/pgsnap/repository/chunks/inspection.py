@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from blake3 import blake3
 
+from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.envelope import HEAD
 from pgsnap.format.pack import END_MARK, read_table
@@ -160,6 +161,7 @@ def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
     hasher = blake3()
     position = 0
     for location, bases in _with_bases(state.locations, chunks):
+        interrupts.check_left_behind()
         frame = location.frame
         try:
             if position < location.offset:
@@ -231,9 +233,9 @@ def inspect_packs(
             some = infos[start : start + at_once]
             under_way.append(pool.submit(_inspect, store, some, chunks))
             if len(under_way) >= 2 * workers:
-                yield from under_way.popleft().result()
+                yield from interrupts.result(under_way.popleft())
         while under_way:
-            yield from under_way.popleft().result()
+            yield from interrupts.result(under_way.popleft())
 
 
 def _without_waiting(store: Store, infos: Sequence[ObjectInfo]) -> Generator[PackState, None, int]:

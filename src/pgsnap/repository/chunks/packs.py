@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, StoreError
 from pgsnap.format.pack import encode_body
 from pgsnap.limits import PACK_FRAMES_MAX
@@ -93,7 +94,7 @@ class PackWriter(FinishedOrAbandoned):
 
     def _wait(self) -> None:
         if self._under_way is not None:
-            self._under_way.result()
+            interrupts.result(self._under_way)
             self._under_way = None
 
     def _write(self, frames: list[Frame], body: bytes) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, StoreError, StoreFull
 from pgsnap.files.folder import Folder
 from pgsnap.files.trust import ONLY_OURS, Trust
@@ -19,6 +21,9 @@ from pgsnap.repository.index.migrations import COLUMNS, SCHEMA_VERSION, migrate
 _BUSY_SECONDS = 60.0
 # A manifest is the largest value; a whole row must fit.
 _VALUE_BYTES_MAX = RECORD_BYTES_MAX + MIB
+_BUSY_POLL_SECONDS = 0.01
+# How many steps of its machine SQLite takes between two looks for a signal: milliseconds.
+_STEPS_AT_ONCE = 100_000
 # How long a thread that was left behind may go on.
 _CLOSE_SECONDS = 10.0
 
@@ -76,17 +81,16 @@ class IndexConnection:
                 )
                 # Before anything is read of what somebody else may have written.
                 self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_BYTES_MAX)
-            try:
-                with index_errors():
-                    self._prepare()
+            self._connection.set_progress_handler(interrupts.is_due, _STEPS_AT_ONCE)
+            with interrupts.undone_by(self._connection.close):
+                try:
+                    with index_errors():
+                        self._prepare()
+                except IndexDamaged:
+                    self._connection.close()
+                    self._put_aside()
+                    raise
                 self._check_files()
-            except IndexDamaged:
-                self._connection.close()
-                self._put_aside()
-                raise
-            except BaseException:
-                self._connection.close()
-                raise
 
     def _prepare(self) -> None:
         connection = self._connection
@@ -125,15 +129,17 @@ class IndexConnection:
             self._lock.release()
 
     def query(self, sql: str, words: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._lock, self.damage_put_aside(), index_errors():
+        interrupts.check()
+        with interrupts.locked(self._lock), self.damage_put_aside(), index_errors():
             return self._opened().execute(sql, words).fetchall()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self.damage_put_aside(), index_errors():
+        interrupts.check()
+        with interrupts.locked(self._lock), self.damage_put_aside(), index_errors():
             connection = self._opened()
             with connection:
-                connection.execute("BEGIN IMMEDIATE")
+                _begin(connection)
                 yield connection
 
     def _opened(self) -> sqlite3.Connection:
@@ -199,6 +205,25 @@ def _compare_columns(connection: sqlite3.Connection) -> None:
         )
 
 
+def _begin(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that writes, once no other process is at it. SQLite itself would wait
+    where no signal ends that."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or time.monotonic() > deadline:
+                    raise
+            interrupts.sleep(_BUSY_POLL_SECONDS)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_SECONDS * 1000)}")
+
+
 @contextlib.contextmanager
 def index_errors() -> Iterator[None]:
     """Translate SQLite's errors."""
@@ -206,6 +231,8 @@ def index_errors() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_INTERRUPT:
+            interrupts.check()
         if code == sqlite3.SQLITE_FULL:
             raise StoreFull("no space left for the index", detail=f"{error}.") from error
         if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

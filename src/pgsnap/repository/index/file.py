@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from pgsnap.errors import StoreError
+from pgsnap.files import flock
 from pgsnap.files.folder import Folder
 
 
@@ -19,7 +19,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         # Where there is no flock, the worst is an index that is built twice.
         with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+            flock.lock(file)
         yield
     finally:
         os.close(file)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from pgsnap import interrupts
 from pgsnap.dump.reader import DumpReader
 from pgsnap.errors import ConnectionFailed, Interrupted, QueryFailed, SourceError, TablesChanged
 from pgsnap.limits import DUMP_ATTEMPTS
@@ -128,7 +129,7 @@ class GuardedDump:
                 if self._may_hold or time.monotonic() > deadline:
                     raise
             # The one connection that there may be was pg_dump's a moment ago.
-            time.sleep(_PAUSE_SECONDS)
+            interrupts.sleep(_PAUSE_SECONDS)
 
     # -- attempts ------------------------------------------------------------------------------
 
@@ -213,7 +214,7 @@ class GuardedDump:
             self._before = self._held.every_table()
             self._release()
         else:
-            time.sleep(_PAUSE_SECONDS)
+            interrupts.sleep(_PAUSE_SECONDS)
         self._may_hold, self._run = False, None
 
     def _release(self) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from pgsnap import interrupts
 from pgsnap.errors import ConnectionFailed, QueryFailed, TargetRefused
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.server import Server
-from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.naming import application_name, loader_role
 from pgsnap.targets.swap.scratch import Scratch, drop_loader
 
@@ -54,7 +54,8 @@ def loading_as_stranger(
         _check_login(stranger, scratch)
         yield stranger, lambda: _hand_over(server, session, scratch, role, owner)
     finally:
-        clean_up_whole(lambda: _drop_quietly(session, scratch.token))
+        with interrupts.deferred():
+            _drop_quietly(session, scratch.token)
 
 
 def _as_role(server: Server, role: str, password: str) -> Server:

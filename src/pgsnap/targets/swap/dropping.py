@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from pgsnap import interrupts
 from pgsnap.errors import ConnectionFailed, QueryFailed, SnapError, SourceError
 from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal
@@ -37,8 +38,8 @@ def drop_database(
     one that is half-dropped.
 
     What it waits for is told to *progress* after some seconds, as another session (*watch*) sees
-    it. An interrupt is raised when the database is gone. Raises QueryFailed, ConnectionFailed,
-    whose hint says so where the database is half-dropped now.
+    it. Raises Stopped when the database is gone, QueryFailed, ConnectionFailed, whose hint says so
+    where the database is half-dropped now.
     """
     (row,) = session.query(
         # Whom it waits for the server says to its log only, unless it is asked to tell us too.
@@ -46,12 +47,12 @@ def drop_database(
     )
     job = _Drop(session, f"DROP DATABASE IF EXISTS {ident(name)} WITH (FORCE)")
     teller = _Teller(session, str(row[0]), name, watch, progress)
-    stop = _run(job, teller)
+    _run(job, teller)
     if job.error is not None:
         _explain(job.error, name, watch)
-        raise stop or job.error from (job.error if stop else None)
-    if stop is not None:
-        raise stop
+    interrupts.check()
+    if job.error is not None:
+        raise job.error
     with contextlib.suppress(SnapError):
         session.execute("RESET client_min_messages")
 
@@ -73,19 +74,16 @@ def drop_replaced(
 
 
 class _Drop(threading.Thread):
-    """Runs the statement once it is told to *go*, where no signal cancels it."""
+    """Runs the statement, so that the main thread can look meanwhile what it waits for."""
 
     def __init__(self, session: Session, sql: str) -> None:
         super().__init__(name="drop", daemon=True)
         self._session = session
         self._sql = sql
         self.error: SnapError | None = ConnectionFailed("the DROP ended without an answer")
-        self.go = threading.Event()
-        # Up to Python 3.12 a thread whose `join` was interrupted counts as ended.
         self.ended = threading.Event()
 
     def run(self) -> None:
-        self.go.wait()
         try:
             self._session.execute(self._sql)
             self.error = None
@@ -95,27 +93,20 @@ class _Drop(threading.Thread):
             self.ended.set()
 
 
-def _run(job: _Drop, teller: _Teller) -> KeyboardInterrupt | None:
-    """Run *job* to its end; return the last interrupt that came meanwhile."""
-    # An interrupt may come before the thread is there: then nothing is dropped.
-    job.start()
-    stop: KeyboardInterrupt | None = None
-    while True:
-        try:
-            job.go.set()
-            if stop is not None and not job.ended.is_set():
+def _run(job: _Drop, teller: _Teller) -> None:
+    """Run *job* to its end, whatever signals come."""
+    with interrupts.uncut():
+        # One that came before is raised before anything is dropped.
+        signals = interrupts.count()
+        job.start()
+        tell_at = time.monotonic() + _TELL_AFTER_SECONDS
+        while not interrupts.happens(job.ended, interrupts.POLL_SECONDS):
+            if (now := interrupts.count()) > signals:
+                signals = now
                 teller.tell(interrupted=True)
-            _wait(job, teller)
-            return stop
-        except KeyboardInterrupt as signal:
-            stop = signal
-
-
-def _wait(job: _Drop, teller: _Teller) -> None:
-    seconds = _TELL_AFTER_SECONDS
-    while not job.ended.wait(seconds):
-        teller.tell()
-        seconds = _TELL_EVERY_SECONDS
+            elif time.monotonic() >= tell_at:
+                teller.tell()
+                tell_at = time.monotonic() + _TELL_EVERY_SECONDS
 
 
 class _Teller:

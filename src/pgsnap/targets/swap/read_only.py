@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 
+from pgsnap import interrupts
 from pgsnap.errors import Interrupted, RestoreFailed, SnapError
 from pgsnap.model import DatabaseProperties, Setting
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.preflight import Findings, LiveDatabase
-from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.swap.held import Sessions
 
 SETTING = "default_transaction_read_only"
@@ -98,7 +97,8 @@ def read_only_meanwhile(connect: Sessions, wanted: ReadOnly | None) -> Iterator[
             session.execute(f"ALTER DATABASE {ident(wanted.database)} SET {SETTING} TO '{_ON}'")
         yield wanted
     except BaseException as error:
-        clean_up_whole(partial(_take_back, connect, wanted, error))
+        with interrupts.deferred():
+            _take_back(connect, wanted, error)
         raise
 
 

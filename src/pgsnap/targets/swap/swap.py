@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from pgsnap import interrupts
 from pgsnap.errors import ConnectionFailed, Interrupted, QueryFailed, RestoreFailed, SnapError
 from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal
@@ -77,13 +78,13 @@ def swap(
     while True:
         attempts += 1
         try:
-            unreachable = _attempt(server, renames, message, token)
+            unreachable = _attempt(server, renames, message, token, progress)
         except QueryFailed as error:
             waited = time.monotonic() - started
             if error.sqlstate not in _RETRIED or waited > timeout_seconds:
                 raise _explained(error, renames, attempts) from error
             progress.say(f"the database is in use, trying again ({error.message})")
-            time.sleep(_BACKOFF_SECONDS[min(attempts, len(_BACKOFF_SECONDS)) - 1])
+            interrupts.sleep(_BACKOFF_SECONDS[min(attempts, len(_BACKOFF_SECONDS)) - 1])
         except ConnectionFailed as error:
             if not _is_done_after_all(server, renames, token):
                 raise RestoreFailed(
@@ -115,6 +116,7 @@ def swap_aside(
     try:
         with aside():
             done = swap(server, renames, statements, token=token, progress=progress)
+        interrupts.check()
     except KeyboardInterrupt as stop:
         is_done = done is not None
         with contextlib.suppress(SnapError):
@@ -151,7 +153,9 @@ def swap_message(renames: Sequence[Rename], statements: Sequence[str]) -> str:
     return "; ".join(parts)
 
 
-def _attempt(server: Server, renames: Sequence[Rename], message: str, token: str) -> float:
+def _attempt(
+    server: Server, renames: Sequence[Rename], message: str, token: str, progress: Progress
+) -> float:
     """Send the message once, ending backends until it returns. Returns its seconds."""
     name = f"{application_name(token)} swap"
     maintenance = server.maintenance_database()
@@ -160,27 +164,36 @@ def _attempt(server: Server, renames: Sequence[Rename], message: str, token: str
         server.connect(maintenance, application_name(token)) as ender,
     ):
         job = _SwapJob(session, message)
-        job.start()
-        try:
-            _end_backends_until_done(job, session, ender, [r.oid for r in renames])
-        except BaseException as stop:
-            session.cancel()
-            job.ended.wait(_CANCEL_SECONDS)
-            if job.is_done and isinstance(stop, KeyboardInterrupt):
+        with interrupts.uncut():
+            job.start()
+            try:
+                _end_backends_until_done(job, session, ender, [r.oid for r in renames], progress)
+            finally:
+                if not job.ended.is_set():
+                    session.cancel()
+                    job.ended.wait(_CANCEL_SECONDS)
+        if job.is_done:
+            try:
+                interrupts.check()
+            except interrupts.Stopped as stop:
                 raise interrupted_after(renames) from stop
-            raise
-        if job.error is not None:
-            raise job.error
-        if not job.is_done:
-            raise ConnectionFailed("the swap ended without an answer")
-        return job.seconds
+            return job.seconds
+        interrupts.check()
+        raise job.error or ConnectionFailed("the swap ended without an answer")
 
 
 def _end_backends_until_done(
-    job: _SwapJob, session: Session, ender: Session, oids: Sequence[int]
+    job: _SwapJob, session: Session, ender: Session, oids: Sequence[int], progress: Progress
 ) -> None:
+    """Return when *job* ended. A signal cancels it; then it ends soon, one way or the other, and
+    is waited for: nobody would know which."""
     deadline = time.monotonic() + SWAP_TIMEOUT_SECONDS
     while not job.ended.is_set():
+        if interrupts.is_pending():
+            progress.say(
+                f"interrupted: the swap is cancelled; the server's process {job.process} ends it"
+            )
+            return
         end_backends(ender, oids)
         job.ended.wait(_TERMINATE_EVERY_SECONDS)
         if time.monotonic() > deadline:
@@ -206,10 +219,10 @@ class _SwapJob(threading.Thread):
         super().__init__(name="swap", daemon=True)
         self._session = session
         self._message = message
+        self.process = session.query("SELECT pg_catalog.pg_backend_pid()")[0][0]
         self.error: SnapError | None = None
         self.is_done = False
         self.seconds = 0.0
-        # Up to Python 3.12 a thread whose `join` was interrupted counts as ended.
         self.ended = threading.Event()
 
     def run(self) -> None:
@@ -277,7 +290,7 @@ def _is_done(server: Server, renames: Sequence[Rename], token: str) -> bool:
                     hint="See in psql (\\l) which database has the name, then run snap undo"
                     " or the restore again.",
                 )
-            time.sleep(_TERMINATE_EVERY_SECONDS)
+            interrupts.sleep(_TERMINATE_EVERY_SECONDS)
         return all(database_oid(session, r.new) == r.oid for r in renames)
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from pgsnap import interrupts
 from pgsnap.errors import Interrupted, SnapError, StoreError
 from pgsnap.limits import LOCK_WAIT_TIMEOUT_SECONDS
 from pgsnap.maintenance.verify.verify import verify
@@ -23,7 +24,6 @@ from pgsnap.sources.parts import left_out
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.requirements import source_major
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
-from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.naming import application_name, new_token, scratch_name
 from pgsnap.targets.swap.dropping import drop_database
 from pgsnap.targets.swap.held import HeldSession
@@ -340,7 +340,9 @@ class _Drill:
                 yield
             finally:
                 try:
-                    clean_up_whole(drop)
+                    with interrupts.deferred():
+                        drop()
+                    interrupts.check()
                 except SnapError as error:
                     notices.append(
                         f"the scratch database {self.name} could not be dropped"

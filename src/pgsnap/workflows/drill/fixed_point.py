@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
+from pgsnap import interrupts
 from pgsnap.dump.definitions.ddl import ddl_entries
 from pgsnap.dump.definitions.entry_filter import LeftOut, leave_out
 from pgsnap.dump.events import text_of_kind
@@ -19,7 +20,6 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.base import reading
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
-from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.dumptext import without_unknown_sets
 from pgsnap.targets.load.feeder import psql_feeder
 from pgsnap.targets.naming import application_name, scratch_name
@@ -67,10 +67,11 @@ def unstable_definitions(
                 feeder.run(events)
             second, _ = _definitions(server, scratch.name, origin, allow_newer)
         except BaseException:
-            with suppress(SnapError):
-                clean_up_whole(drop)
+            with suppress(SnapError), interrupts.deferred():
+                drop()
             raise
-        clean_up_whole(drop)
+        with interrupts.deferred():
+            drop()
     unstable = []
     for kind in _DEFINITIONS:
         before, after = (b"".join(text_of_kind(events, kind)) for events in (first, second))

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 
+from pgsnap import interrupts
 from pgsnap.errors import Interrupted, QueryFailed, RestoreFailed, SnapError
 from pgsnap.model import Note, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
@@ -23,7 +24,6 @@ from pgsnap.targets.checks.preflight import check_replaceable, look_at, refuse, 
 from pgsnap.targets.checks.roles import server_roles
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.checks.template_parts import drop_template_parts, dropped_parts
-from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.load.analyzing import analyze
 from pgsnap.targets.load.feeder import (
     Feeder,
@@ -172,12 +172,12 @@ class _Restore:
                 loaded = self._fill(session, scratch)
                 return created, loaded, self._swap(held, scratch, statements)
         except QueryFailed as error:
-            clean_up_whole(partial(self._clean_up, held))
+            self._clean_up(held)
             raise RestoreFailed(
                 f"the restore stopped: {error.message}", detail=error.detail, hint=error.hint
             ) from error
         except BaseException:
-            clean_up_whole(partial(self._clean_up, held))
+            self._clean_up(held)
             raise
 
     # -- before the load -----------------------------------------------------------------------
@@ -359,7 +359,7 @@ class _Restore:
     def _clean_up(self, held: HeldSession) -> None:
         """Drop the scratch database, by a name that nothing but it can have. Where that fails,
         the next restore does it. After a committed swap there is nothing of that name."""
-        with contextlib.suppress(SnapError), held.session() as session:
+        with interrupts.deferred(), contextlib.suppress(SnapError), held.session() as session:
             terminate_sessions(session, self.token)
             scratch = scratch_name(self.plan.database, self.token)
             drop_subscriptions(session, self.server.without_event_triggers().connect, scratch)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
+from pgsnap import interrupts
 from pgsnap.dump.copy_head import copy_into, with_heads
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.entries import encode
@@ -17,7 +18,6 @@ from pgsnap.repository.chunks.stream import section_events
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.server import Server
-from pgsnap.targets.cleaning import clean_up_whole
 from pgsnap.targets.dumptext import without_unknown_sets
 from pgsnap.targets.load.feeder import (
     Feeder,
@@ -95,7 +95,7 @@ class OneTransaction:
                 ).strip()
             raise
         except KeyboardInterrupt as stop:
-            clean_up_whole(self._end_backend)
+            self._end_backend()
             if self._committing and self.is_there():
                 raise Interrupted(DONE) from stop
             raise
@@ -148,4 +148,4 @@ class OneTransaction:
         ):
             while is_loading(session, self._token) and time.monotonic() < deadline:
                 terminate_sessions(session, self._token)
-                time.sleep(0.02)
+                interrupts.sleep(0.02)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 
+from pgsnap import interrupts
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.dump.definitions.table_tree import below_of
 from pgsnap.errors import Interrupted, SnapError
@@ -100,6 +101,7 @@ def restore_tables(
                     stack.enter_context(aside())
 
             loaded = _Load(repo, plan, server, go_aside, progress).run()
+        interrupts.check()
     except KeyboardInterrupt as stop:
         if loaded is not None:
             raise Interrupted(DONE) from stop

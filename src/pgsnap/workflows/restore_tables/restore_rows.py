@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 
+from pgsnap import interrupts
 from pgsnap.dump.definitions.table_parts import quoted
 from pgsnap.errors import Interrupted, SnapError
 from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart, SnapshotId
@@ -60,6 +61,7 @@ def restore_rows(
         with ExitStack() as stack:
             stack.enter_context(aside())
             loaded = _Load(repo, plan, server, progress).run()
+        interrupts.check()
     except KeyboardInterrupt as stop:
         if loaded is not None:
             raise Interrupted(DONE) from stop

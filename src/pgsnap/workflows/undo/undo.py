@@ -11,7 +11,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
+from pgsnap import interrupts
 from pgsnap.errors import Interrupted, RestoreFailed, SnapError, TargetRefused
 from pgsnap.model import Note, ServerInfo, SnapshotId
 from pgsnap.progress import SILENT, Progress
@@ -198,12 +200,10 @@ def undo(
         )
         repo.add_note(note)
     progress.phase("swap")
-    try:
+    connect = partial(server.connect, server.maintenance_database())
+    with interrupts.undone_by(lambda: note_if_never_made(repo, connect, note)):
         # Owner, privileges and settings belong to the database itself: it comes back with its own.
         swapped = swap_aside(aside, server, renames, (), token=token, progress=progress)
-    except BaseException:
-        note_if_never_made(repo, lambda: server.connect(server.maintenance_database()), note)
-        raise
     # It is done, whatever happens to this note.
     try:
         with contextlib.suppress(SnapError):

@@ -1,0 +1,112 @@
+"""Programs that run to their end beside us, waited for so that a signal ends the wait."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, AnyStr
+
+from pgsnap import interrupts
+from pgsnap.limits import READ_BYTES
+
+
+def ended(process: subprocess.Popen[AnyStr], timeout: float | None = None) -> int | None:
+    """Wait for the end of a child; return its status, None where it runs on after *timeout*
+    seconds. Raises Stopped."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:
+        # It ended and was collected, or there is no such call in here.
+        descriptor = -1
+    try:
+        while (status := process.poll()) is None:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return None
+            interrupts.check()
+            if descriptor >= 0:
+                interrupts.wait([descriptor], timeout=left)
+            else:
+                interrupts.sleep(interrupts.POLL_SECONDS)
+        return status
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def output(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """Yield what a child writes to the pipe that is its standard output. Raises Stopped."""
+    assert child.stdout is not None
+    number = child.stdout.fileno()
+    while True:
+        interrupts.readable(number)
+        data = os.read(number, READ_BYTES)
+        if not data:
+            return
+        yield data
+
+
+def lines_of(child: subprocess.Popen[bytes], bytes_max: int) -> Iterator[bytes]:
+    """Yield the lines that a child writes, longer ones in parts of *bytes_max*. Raises Stopped."""
+    rest = b""
+    for data in output(child):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield from (line[at : at + bytes_max] for at in range(0, len(line) or 1, bytes_max))
+        while len(rest) >= bytes_max:
+            yield rest[:bytes_max]
+            rest = rest[bytes_max:]
+    if rest:
+        yield rest
+
+
+def complete(
+    child: subprocess.Popen[bytes], input: bytes | None = None, timeout: float | None = None
+) -> tuple[bytes, bytes]:
+    """Feed *input* to a child and return what it writes to its pipes, once it ended; it is killed
+    where that takes longer than *timeout* seconds. Raises TimeoutError, Stopped."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        with interrupts.killed_too(child.kill):
+            while True:
+                interrupts.check()
+                try:
+                    return child.communicate(input, timeout=interrupts.POLL_SECONDS)
+                except subprocess.TimeoutExpired:
+                    # It goes on with what it has.
+                    input = None
+                    if deadline is not None and time.monotonic() > deadline:
+                        raise TimeoutError from None
+    finally:
+        child.kill()
+        child.wait()
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout: float | None = None,
+    input: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    **options: Any,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end and return it with what it wrote, as `subprocess.run` does with
+    *options*; it is killed where that takes longer than *timeout* seconds. Without *input* it
+    reads nothing. Raises OSError, TimeoutError, Stopped."""
+    child = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+        **options,
+    )
+    with child:
+        out, err = complete(child, input, timeout)
+    # Where it was killed by a Ctrl-C that the terminal sent to both of us, that is the reason.
+    interrupts.check()
+    return subprocess.CompletedProcess(argv, child.returncode, out, err)
