@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pgsnap import interrupts
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import QueryFailed, RestoreFailed
 from pgsnap.limits import READ_BYTES
@@ -111,7 +112,7 @@ class Feeder:
         # follows an empty statement for rows, once there has been a COPY.
         self._send(_question(nonce))
         next_look = time.monotonic() + _STUCK_POLL_SECONDS
-        while not settled.wait(_SETTLE_POLL_SECONDS):
+        while not interrupts.happens(settled, _SETTLE_POLL_SECONDS):
             if self._child.poll() is not None:
                 raise self._failed("psql ended before the dump did")
             if time.monotonic() > next_look:
