@@ -79,7 +79,7 @@ def stopped(
         _await_stopped(events, outcome, say)
         yield
     finally:
-        # Whoever interrupts us does not want them to stay stopped.
+        # An interrupt is no wish that they stay stopped.
         with interrupts.uncut():
             _send(child, "start")
             with contextlib.suppress(OSError):
