@@ -33,13 +33,6 @@ LONG_STILL = {
     *("repository/index/migrations.py", "workflows/restore/plan.py"),
     *("workflows/restore_tables/plan.py", "workflows/undo/undo.py"),
 }
-STATE_STILL = {
-    *("workflows/history/log.py", "workflows/history/stats.py"),
-    *("workflows/history/section_costs.py", "workflows/notes/kept_databases.py"),
-    *("workflows/notes/verdicts.py", "workflows/watch/check.py"),
-    *("workflows/watch/doctor_snapshots.py", "workflows/watch/label_states.py"),
-    "workflows/watch/metrics.py",
-}
 # Whoever else wants something of these asks a repository for it.
 STATE_ROOMS = {"repository", "maintenance"}
 
@@ -80,7 +73,7 @@ def test_the_rule_sees_a_use_of_the_index() -> None:
 
 def test_only_two_rooms_touch_index_and_store() -> None:
     for path in MODULES:
-        if room_of(path) not in STATE_ROOMS and str(path.relative_to(PACKAGE)) not in STATE_STILL:
+        if room_of(path) not in STATE_ROOMS:
             assert not list(state_uses(parsed(path))), path
 
 

@@ -17,13 +17,10 @@ from typing import Self
 from pgsnap import interrupts, limits
 from pgsnap.errors import (
     CorruptionError,
-    ObjectNotFound,
     RepositoryExists,
     RepositoryLocked,
     StoreError,
     StoreFull,
-    TagExists,
-    UsageError,
 )
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest, snapshot_id
@@ -37,11 +34,10 @@ from pgsnap.model import (
     Snapshot,
     SnapshotHead,
     SnapshotId,
-    Tag,
 )
 from pgsnap.repository import layout, lock
+from pgsnap.repository.catching_up import admit, catch_up_packs, catch_up_snapshots
 from pgsnap.repository.chunks.chunks import ChunkReader
-from pgsnap.repository.chunks.inspection import add_tables, pack_tables
 from pgsnap.repository.chunks.presence import Presence
 from pgsnap.repository.chunks.recipes import section_pieces
 from pgsnap.repository.chunks.store import ChunkStore
@@ -51,7 +47,7 @@ from pgsnap.repository.index.index import Index
 from pgsnap.repository.index.place import index_path, is_on_network, is_writable, open_index
 from pgsnap.repository.snapshots import forgetting
 from pgsnap.repository.snapshots.manifests import known_manifests, sound_manifest
-from pgsnap.repository.snapshots.notes import all_notes
+from pgsnap.repository.snapshots.notes import all_notes, sound_notes
 from pgsnap.repository.snapshots.tags import Tags
 from pgsnap.stores.local import LocalStore
 
@@ -148,7 +144,7 @@ class Repository:
         repo = cls(path, store, config, open_index(file, store.folder.trust))
         with interrupts.undone_by(repo.index.close):
             repo.index.belong_to(config.repository_id)
-            repo._catch_up_snapshots(writable=writable)
+            catch_up_snapshots(store, repo.index, repo.tags, writable=writable)
             # On a full disk what is forgotten may be seen again, until there is room.
             with contextlib.suppress(StoreFull):
                 forgetting.catch_up(store, repo.index)
@@ -178,92 +174,10 @@ class Repository:
     # -- catching up --------------------------------------------------------------------------
 
     def catch_up_packs(self) -> None:
-        """Bring the index's packs to what is in the store. Cheap when nothing changed.
-
-        A pack that is not sound is left out: its chunks are missing then, and are said to be.
-        """
-        if self._packs_are_known:
-            return
-        indexed = self.index.packs()
-        seen = set()
-        found = []
-        for info in self.store.list(layout.PACKS):
-            pack = layout.hash_of(info.name)
-            if pack is None or info.name != layout.pack_name(pack):
-                continue
-            seen.add(pack)
-            if indexed.get(pack) == info.object_bytes:
-                continue
-            if pack in indexed:
-                self.index.drop_pack(pack)
-            found.append((pack, info))
-        # The next commit takes what the index knows for durable.
-        self.store.settle(info.name for _, info in found)
-        for tables in pack_tables(self.store, found, left_out=[]):
-            # On a full disk what the index knows can be read all the same.
-            with contextlib.suppress(StoreFull):
-                add_tables(self.index, tables)
-        if gone := list(indexed.keys() - seen):
-            self.index.drop_packs(gone)
-        self._packs_are_known = True
-
-    def _catch_up_snapshots(self, *, writable: bool) -> None:
-        """Bring the index's snapshots to what is in the store, and finish what was wished."""
-        # Other processes go on meanwhile: in this order none of their snapshots is taken for one
-        # that is gone, nor for one of a killed commit because they complete a new index.
-        complete = self.index.is_complete
-        indexed = self.index.snapshot_ids()
-        stored = {
-            snapshot
-            for info in self.store.list(layout.SNAPSHOTS)
-            if (snapshot := layout.hash_of(info.name)) is not None
-        }
-        new, parents = [], set()
-        # What is there or gone may be so for now: who did it was killed before it was durable.
-        self.store.settle(layout.snapshot_name(snapshot) for snapshot in stored ^ indexed)
-        for snapshot in stored - indexed:
-            with contextlib.suppress(CorruptionError, ObjectNotFound):
-                data = self.store.get(
-                    layout.snapshot_name(snapshot), bytes_max=limits.RECORD_BYTES_MAX
-                )
-                found = decode_manifest(data, snapshot)
-                new.append((found.time, snapshot, data))
-                parents.add(found.parent)
-        # Its commit was killed after the commit point. An index that is being built anew tells
-        # nothing of the sort: there a missing tag is one that was deleted. So is that of a parent:
-        # whoever committed its child had it in an index, and so had given it its tags.
-        for _, snapshot, data in sorted(new):
-            if not self.has_snapshot(snapshot):
-                with_tags = complete and writable and snapshot not in parents
-                # On a full disk the others can be read all the same; it comes when there is room.
-                with contextlib.suppress(StoreFull):
-                    self._admit(snapshot, data, with_tags=with_tags, is_late=True)
-        if indexed - stored:
-            self.index.drop_snapshots(indexed - stored, lost=True)
-        if not complete:
-            self.index.set_complete()
-
-    def _admit(
-        self, new: SnapshotId, data: bytes, *, with_tags: bool, is_late: bool = False
-    ) -> list[str]:
-        """Take a stored manifest into the index, and return the tags that it got.
-
-        The index comes last: a snapshot that it knows has the tags that were wished for it. Where
-        it *is_late* (killed, or the index lost it), tags that were set since then stay. So does a
-        damaged one, which must not keep the repository from being opened.
-        """
-        snapshot = decode_manifest(data, new)
-        given = []
-        for wish in snapshot.wished_tags if with_tags else ():
-            tag = Tag(snapshot.database, wish.removeprefix("+"), new, snapshot.time)
-            # A wish that no commit would have had is a stranger's.
-            with contextlib.suppress(TagExists, CorruptionError, UsageError):
-                there = self.tags.get(tag.database, tag.name) if is_late else None
-                if there is None or there.time <= tag.time:
-                    self.tags.set(tag, force=wish.startswith("+"))
-                    given.append(tag.name)
-        self.index.add_snapshot(new, snapshot, data)
-        return given
+        """Bring the index's packs to what is in the store. Cheap when nothing changed."""
+        if not self._packs_are_known:
+            catch_up_packs(self.store, self.index)
+            self._packs_are_known = True
 
     # -- snapshots ----------------------------------------------------------------------------
 
@@ -278,7 +192,7 @@ class Repository:
             raise CorruptionError("a new snapshot's manifest does not read back")
         self._held.check()
         self.store.put(layout.snapshot_name(new), data)
-        given = self._admit(new, data, with_tags=True)
+        given = admit(self.index, self.tags, new, data, with_tags=True)
         # Made anew to the last byte: it is wanted again.
         self.unforget(new)
         return new, given
@@ -287,7 +201,7 @@ class Repository:
         """Store again the manifest of a snapshot that was published once; its tags are not set."""
         decode_manifest(data, snapshot)
         self.store.put(layout.snapshot_name(snapshot), data)
-        self._admit(snapshot, data, with_tags=False)
+        admit(self.index, self.tags, snapshot, data, with_tags=False)
 
     def has_snapshot(self, snapshot: SnapshotId) -> bool:
         return self.index.manifest(snapshot) is not None
@@ -318,6 +232,14 @@ class Repository:
     ) -> list[SnapshotId]:
         """Return snapshots of one label, or of all, newest first."""
         return self.index.newest(database, limit, also_forgotten=also_forgotten)
+
+    def servers_of(self, label: str) -> dict[SnapshotId, str]:
+        """Return the system identifier of the server of each snapshot of *label*."""
+        return dict(self.index.servers_of(label))
+
+    def servers_of_some(self, snapshots: Sequence[SnapshotId]) -> dict[SnapshotId, str]:
+        """Return the system identifier of the server of each of *snapshots* that is there."""
+        return self.index.servers_of_some(snapshots)
 
     def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
         return self.index.by_prefix(prefix, limit, forgotten=forgotten)
@@ -386,6 +308,27 @@ class Repository:
     def notes(self, kind: str, database: str | None = None) -> list[Note]:
         """Return the notes of a kind, newest first. Raises CorruptionError."""
         return all_notes(self.store, kind, database)
+
+    def sound_notes(
+        self, kind: str, *, damaged: list[str] | None = None, bytes_min: int = 0
+    ) -> Iterator[Note]:
+        """Yield the notes of a kind that are whole; the names of the others are added to
+        *damaged*. Those smaller than *bytes_min* are not read. Raises FormatTooNew, StoreError."""
+        for _, note in sound_notes(self.store, kind, damaged=damaged, bytes_min=bytes_min):
+            yield note
+
+    # -- counts -------------------------------------------------------------------------------
+
+    def pack_count(self) -> int:
+        return self.index.totals()[0]
+
+    def damaged_count(self) -> int:
+        """Return how many frames are marked as damaged."""
+        return len(self.index.damaged())
+
+    def frame_sizes(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, int]:
+        """Return the size in bytes of a frame of each of *chunks* that is there."""
+        return self.index.frame_sizes(chunks)
 
 
 def _remove_leftovers(store: LocalStore) -> None:

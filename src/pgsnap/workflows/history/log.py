@@ -58,7 +58,7 @@ def log(repo: Repository, *, database: str | None, limit: int | None = None) -> 
         tags = repo.tags.by_snapshot(database)
         drills = drilled(repo)
     shown = repo.newest(database, limit)
-    servers = repo.index.servers_of_some(shown)
+    servers = repo.servers_of_some(shown)
     return [
         LogEntry(
             found, snapshot, tuple(tags.get(found, ())), drills.get(found), servers.get(found, "")

@@ -93,7 +93,7 @@ def _cost(
     repo: Repository, scratch: sqlite3.Connection, section: Section, before: Section | None
 ) -> SectionCost:
     def take(batch: set[ChunkId]) -> None:
-        sizes = repo.index.frame_sizes(list(batch))
+        sizes = repo.frame_sizes(list(batch))
         scratch.executemany(
             "INSERT OR IGNORE INTO chunks VALUES (?, ?)", ((c, sizes.get(c, 0)) for c in batch)
         )

@@ -128,7 +128,7 @@ def _stats(repo: Repository, progress: Progress) -> StatsReport:
     ]
     return StatsReport(
         footprint=files,
-        packs=repo.index.totals()[0],
+        packs=repo.pack_count(),
         chunks=usage.chunks,
         raw_bytes=sum(snapshot.plain_bytes for _, snapshot in found),
         unique_bytes=usage.plain_bytes(),

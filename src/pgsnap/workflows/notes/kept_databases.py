@@ -11,7 +11,6 @@ from pgsnap.errors import Interrupted, SnapError, TargetRefused
 from pgsnap.model import Note, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.snapshots.notes import sound_notes
 from pgsnap.sessions.base import Session
 from pgsnap.targets.checks.preflight import look_at
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
@@ -48,7 +47,7 @@ def read_kept_notes(repo: Repository, label: str | None = None) -> KeptNotes:
     damaged: list[str] = []
 
     def of_kind(kind: str) -> tuple[Note, ...]:
-        found = (note for _, note in sound_notes(repo.store, kind, damaged=damaged))
+        found = repo.sound_notes(kind, damaged=damaged)
         return tuple(note for note in found if label is None or note.database == label)
 
     swapped, discarded = of_kind(SWAPPED), of_kind(DISCARDED)

@@ -9,7 +9,6 @@ from datetime import datetime
 
 from pgsnap.model import Note, SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.snapshots.notes import sound_notes
 
 VERDICT = "verdict"
 SERVER_KEY = "system_identifier"
@@ -39,7 +38,7 @@ class Drilled:
 def drilled(repo: Repository) -> dict[SnapshotId, Drilled]:
     """Return the last drill of each snapshot that was drilled. Raises StoreError."""
     found: dict[SnapshotId, Drilled] = {}
-    for _, note in sound_notes(repo.store, VERDICT, bytes_min=DRILL_NOTE_BYTES_MIN):
+    for note in repo.sound_notes(VERDICT, bytes_min=DRILL_NOTE_BYTES_MIN):
         if note.body.get("by") != "drill" or note.snapshot is None:
             continue
         before = found.get(note.snapshot)
@@ -78,7 +77,7 @@ class Proof(enum.IntEnum):
 
 def proofs(repo: Repository) -> dict[SnapshotId, Proof]:
     """Return how each snapshot that has a verdict stands. Raises StoreError."""
-    return judge(note for _, note in sound_notes(repo.store, VERDICT))
+    return judge(repo.sound_notes(VERDICT))
 
 
 def judge(notes: Iterable[Note]) -> dict[SnapshotId, Proof]:

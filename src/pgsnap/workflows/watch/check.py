@@ -18,7 +18,6 @@ from pgsnap.repository.access import closing_command, open_to_others
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chain, Chains
 from pgsnap.repository.snapshots.losses import accepted_losses
-from pgsnap.repository.snapshots.notes import sound_notes
 from pgsnap.schedulers.cron import parse_cron
 from pgsnap.schedulers.state import Installed, RunRecord, State
 from pgsnap.schedulers.zone import MachineZone
@@ -115,7 +114,7 @@ def check_repository(
         labels += [name for name in expected if name not in labels]
     if not labels:
         report.add(Level.RED, "snapshot", "the repository holds no snapshot")
-    verdicts = [note for _, note in sound_notes(repo.store, VERDICT)]
+    verdicts = list(repo.sound_notes(VERDICT))
     chains = Chains(repo, report.now)
     for label in labels:
         counted = counted_chains(
@@ -195,7 +194,7 @@ def _drill(report: CheckReport, state: LabelState, max_age: timedelta | None) ->
 def _damage(
     report: CheckReport, repo: Repository, labels: Sequence[str], verdicts: Sequence[Note]
 ) -> None:
-    marks = len(repo.index.damaged())
+    marks = repo.damaged_count()
     if marks:
         words = "1 stored chunk is" if marks == 1 else f"{marks} stored chunks are"
         report.add(Level.RED, "damage", f"{words} marked as damaged: snap repair")

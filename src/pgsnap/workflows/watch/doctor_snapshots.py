@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from pgsnap.model import Note
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chain, Chains
-from pgsnap.repository.snapshots.notes import sound_notes
 from pgsnap.workflows.notes.verdicts import DRILL_NOTE_BYTES_MIN, VERDICT
 from pgsnap.workflows.watch.ages import MAX_AGE, MAX_DRILL_AGE, span
 from pgsnap.workflows.watch.doctor_steps import Health, Step
@@ -62,7 +61,7 @@ def look_at_snapshots(
 
 
 def _drills(repo: Repository) -> list[Note]:
-    return [note for _, note in sound_notes(repo.store, VERDICT, bytes_min=DRILL_NOTE_BYTES_MIN)]
+    return list(repo.sound_notes(VERDICT, bytes_min=DRILL_NOTE_BYTES_MIN))
 
 
 def _age(state: LabelState, now: datetime, way: str) -> Step:

@@ -101,7 +101,7 @@ def _state(
         newest = None
     of_chain = [note for note in verdicts if note.database == chain.label]
     if chain.servers is not None:
-        servers = dict(repo.index.servers_of(chain.label))
+        servers = repo.servers_of(chain.label)
         # Of one that was dropped the note itself may say it; one that says nothing counts for all.
         mine = {*chain.servers, None}
         of_chain = [

@@ -9,7 +9,6 @@ from pgsnap.alerts.metrics import Metric
 from pgsnap.repository.footprint import footprint
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
-from pgsnap.repository.snapshots.notes import sound_notes
 from pgsnap.schedulers.jobs import JOBS
 from pgsnap.schedulers.state import State
 from pgsnap.workflows.notes.verdicts import VERDICT
@@ -50,7 +49,7 @@ def run_metrics(state: State) -> list[Metric]:
 
 def repository_metrics(repo: Repository, now: datetime) -> list[Metric]:
     """Return what the repository holds, for each label. Raises StoreError, CorruptionError."""
-    verdicts = [note for _, note in sound_notes(repo.store, VERDICT)]
+    verdicts = list(repo.sound_notes(VERDICT))
     values: dict[str, list[tuple[dict[str, str], float]]] = {name: [] for name, _ in _OF_LABELS}
     chains = Chains(repo, now)
     for label in repo.databases():
