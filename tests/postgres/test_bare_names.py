@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 from pgsnap.errors import DumpFailed, RestoreFailed
+from pgsnap.model import Verdict
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.workflows.commit.commit import commit
 from pgsnap.workflows.watch.doctor import look_at_server
-from pgsnap.workflows.watch.doctor_steps import Health
 from support.restoring.clients import LABEL, new_repository, restore_now, server_of
 from support.servers.databases import Database
 from support.servers.extensions import add_extension
@@ -75,8 +75,8 @@ def test_a_commit_and_the_doctor_tell_what_no_restore_can_make(
     assert "public.outer_one(text)" in doubt
     assert "function inner_one(text) does not exist" in doubt
     assert "ALTER FUNCTION public.outer_one(text) SET search_path" in doubt
-    steps = [step for step in look_at_server(server_of(database)) if step.name == "restorable"]
-    assert [step.health for step in steps] == [Health.RED]
+    steps = [step for step in look_at_server(server_of(database)) if step.check == "restorable"]
+    assert [step.verdict for step in steps] == [Verdict.FAILED]
     # It is true.
     with pytest.raises(RestoreFailed):
         restore_now(repo, made.snapshot_id, server_of(database))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.model import SectionKind
+from pgsnap.model import SectionKind, Verdict
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import ident
 from pgsnap.sources.postgres import PostgresSource
@@ -16,7 +16,6 @@ from pgsnap.workflows.diff.diff import diff
 from pgsnap.workflows.history.cat import cat
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
 from pgsnap.workflows.watch.doctor import look_at_server
-from pgsnap.workflows.watch.doctor_steps import Health
 from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
 from support.restoring.drilling import checks_of, drill_now, failures
 from support.servers.databases import Database, is_volatile, new_name
@@ -109,9 +108,9 @@ def test_rows_that_no_dump_holds_are_told_by_all_who_could_know(
     report = drill_now(repo, snapshot, server, tmp_path)
     assert report.passed
     assert any("not proven" in notice and f"{extension}.log" in notice for notice in report.notices)
-    steps = [step for step in look_at_server(server) if step.name == "extensions"]
-    assert [(step.health, f"{extension}.log" in step.text) for step in steps] == [
-        (Health.WARNING, True)
+    steps = [step for step in look_at_server(server) if step.check == "extensions"]
+    assert [(step.verdict, f"{extension}.log" in step.reason) for step in steps] == [
+        (Verdict.WARNED, True)
     ]
 
 

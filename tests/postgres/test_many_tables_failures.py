@@ -68,15 +68,15 @@ def test_a_server_that_has_no_room_for_the_locks_names_its_setting(binaries: Bin
             database.psql(_MAKE.format(count=TABLES).replace("%s ()", f"%s_{_} ()"))
         with pytest.raises(DumpFailed) as caught:
             read(PostgresSource(server_of(database)))
-        (locks,) = [step for step in look_at_server(server_of(database)) if step.name == "locks"]
-        advised = re.search(r"max_locks_per_transaction = (\d+)", locks.next)
+        (locks,) = [step for step in look_at_server(server_of(database)) if step.check == "locks"]
+        advised = re.search(r"max_locks_per_transaction = (\d+)", locks.help)
         assert advised is not None
         # What is given at the start beats what ALTER SYSTEM wrote.
         cluster._settings["max_locks_per_transaction"] = advised[1]
         cluster.restart()
         assert cluster.psql("SHOW max_locks_per_transaction") == advised[1]
         read(PostgresSource(server_of(database)))
-        assert "locks" not in {step.name for step in look_at_server(server_of(database))}
+        assert "locks" not in {step.check for step in look_at_server(server_of(database))}
     assert "shared memory" in caught.value.detail
     assert "raise max_locks_per_transaction" in caught.value.hint
-    assert f"all {2 * TABLES:,} tables at once" in locks.text
+    assert f"all {2 * TABLES:,} tables at once" in locks.reason

@@ -14,6 +14,7 @@ from pgsnap.model.dump import (
     VolatileLine,
     quote_ident,
 )
+from pgsnap.model.finding import Finding, Verdict
 from pgsnap.model.origin import (
     DatabaseProperties,
     Extension,
@@ -61,6 +62,7 @@ __all__ = [
     "DumpEvent",
     "Extension",
     "ExtensionMember",
+    "Finding",
     "Frame",
     "Location",
     "Note",
@@ -82,6 +84,7 @@ __all__ = [
     "SnapshotId",
     "SourceKind",
     "Tag",
+    "Verdict",
     "VolatileKind",
     "VolatileLine",
     "quote_ident",

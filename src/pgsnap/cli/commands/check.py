@@ -100,7 +100,6 @@ def _looked_at(
     connect: bool,
 ) -> CheckReport:
     from pgsnap.schedulers.state import State
-    from pgsnap.services.state import START_COMMAND
     from pgsnap.workflows.watch import ages, check
 
     invocation.wait_briefly()
@@ -133,8 +132,7 @@ def _looked_at(
     except SnapError as error:
         check.check_closed(report, settings.repository, error)
     for found in left_stopped():
-        names = ", ".join(found.names)
-        report.add(check.Level.RED, "services", f"left stopped: {names} ({START_COMMAND})")
+        report.add(found.verdict, found.check, f"left stopped: {found.reason} ({found.help})")
     if settings.config_path is not None:
         check.check_runs(report, State(settings.config_path, invocation.trust))
     if asked is not None:
@@ -149,8 +147,8 @@ def _notify(invocation: Invocation, report: CheckReport) -> None:
     settings = invocation.settings
     if settings.alerts is None or settings.config_path is None:
         return
+    from pgsnap.model import Verdict
     from pgsnap.schedulers.state import State
-    from pgsnap.workflows.watch.check import Level
     from pgsnap.workflows.watch.scheduled import tell_of_check
 
     try:
@@ -158,12 +156,13 @@ def _notify(invocation: Invocation, report: CheckReport) -> None:
     except SnapError as error:
         invocation.warn(f"warning: {error.message}")
         return
+    red = [found for found in report.findings if found.verdict is Verdict.FAILED]
     warnings = tell_of_check(
         State(settings.config_path, invocation.trust),
         alerts,
-        red=report.level is Level.RED,
+        red=bool(red),
         line=redact(check_view.line(report)),
-        findings=[redact(f.text) for f in report.findings if f.level is Level.RED],
+        findings=[redact(found.reason) for found in red],
         now=report.now,
     )
     for warning in warnings:

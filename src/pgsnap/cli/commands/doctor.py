@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from pgsnap.cli.commands.retention_options import chosen_retire_after
 from pgsnap.cli.text import render
+from pgsnap.cli.views.check import LEVELS
 from pgsnap.cli.wiring.connect import (
     database_of_dsn,
     half_dropped_now,
@@ -24,13 +26,16 @@ from pgsnap.errors import CheckRed, SnapError, UsageError
 
 if TYPE_CHECKING:
     from pgsnap.cli.config.settings import Settings
-    from pgsnap.workflows.watch.doctor_steps import Step
+    from pgsnap.model import Finding
 
 EXAMPLES = """
 snap doctor
 snap doctor --json
 snap doctor --start-services
 """
+
+# By the numbers of `Verdict`.
+_MARKS = ("ok", "ok", "!!", "RED")
 
 
 def run(
@@ -55,24 +60,26 @@ def run(
 
 
 def _examine(invocation: Invocation) -> None:
-    from pgsnap.workflows.watch.doctor_steps import Health
+    from pgsnap.model import Verdict
 
     steps = _steps(invocation)
-    todo = [step for step in steps if step.next and step.health is not Health.OK]
-    red = [step for step in steps if step.health is Health.RED]
+    todo = [step for step in steps if step.help and step.verdict is not Verdict.PASSED]
+    red = [step for step in steps if step.verdict is Verdict.FAILED]
     fields = {
         "healthy": not red,
-        "steps": steps,
+        "steps": [
+            {"name": s.check, "health": LEVELS[s.verdict], "text": s.reason, "next": s.help}
+            for s in steps
+        ],
     }
-    marks = {Health.OK: "ok", Health.WARNING: "!!", Health.RED: "RED"}
-    shown = [(marks[step.health], step.name, render.plain(step.text)) for step in steps]
+    shown = [(_MARKS[step.verdict], step.check, render.plain(step.reason)) for step in steps]
     lines = render.columns(shown)
     if todo:
         lines += ["", "Do next, in this order:"]
         # What is red comes first; a commit or a drill after all that it needs.
-        ordered = sorted(todo, key=lambda s: (s not in red, s.name in ("snapshot", "drill")))
+        ordered = sorted(todo, key=lambda s: (s not in red, s.check in ("snapshot", "drill")))
         # Several databases may need the same.
-        ways = dict.fromkeys(render.plain(step.next) for step in ordered)
+        ways = dict.fromkeys(render.plain(step.help) for step in ordered)
         lines += [f"  {number}. {way}" for number, way in enumerate(ways, 1)]
     else:
         lines += ["", "Nothing to do."]
@@ -81,11 +88,11 @@ def _examine(invocation: Invocation) -> None:
         raise typer.Exit(CheckRed.exit_code)
 
 
-def _steps(invocation: Invocation) -> list[Step]:
+def _steps(invocation: Invocation) -> list[Finding]:
+    from pgsnap.model import Finding, Verdict
     from pgsnap.schedulers.active import active_jobs
     from pgsnap.schedulers.state import State
     from pgsnap.workflows.watch import doctor
-    from pgsnap.workflows.watch.doctor_steps import Health, Step
 
     invocation.wait_briefly()
     settings = invocation.settings
@@ -101,20 +108,20 @@ def _steps(invocation: Invocation) -> list[Step]:
         half_dropped=dead,
     )
     # Who has neither makes both with one command.
-    is_first = settings.config_path is None and stored[0].health is Health.RED
+    is_first = settings.config_path is None and stored[0].verdict is Verdict.FAILED
     steps = [_config_step(settings, is_first=is_first), *_service_steps(invocation), *stored]
     try:
         server = server_of(settings)
         steps += doctor.look_at_half_dropped(dead, server.endpoint.database)
         steps += doctor.look_at_server(server, unnamed_hint(settings), databases, dead)
     except SnapError as error:
-        steps.append(Step("server", Health.RED, error.message, error.hint))
+        steps.append(Finding("server", Verdict.FAILED, error.message, error.hint))
     if settings.retention is None:
         text = "none in snap.toml, so gc keeps the last 7 and what has a tag"
         hint = "Say what to keep: [retention] in snap.toml"
-        steps.append(Step("retention", Health.WARNING, text, hint))
+        steps.append(Finding("retention", Verdict.WARNED, text, hint))
     else:
-        steps.append(Step("retention", Health.OK, "snap.toml says what to keep"))
+        steps.append(Finding("retention", Verdict.PASSED, "snap.toml says what to keep"))
     if settings.config_path is not None:
         installed = State(settings.config_path, invocation.trust).installed()
         steps.append(doctor.look_at_schedule(installed, partial(active_jobs, settings.config_path)))
@@ -153,8 +160,8 @@ def _databases(invocation: Invocation) -> list[str]:
         return []
 
 
-def _alerts_step(settings: Settings) -> Step:
-    from pgsnap.workflows.watch.doctor_steps import Health, Step
+def _alerts_step(settings: Settings) -> Finding:
+    from pgsnap.model import Finding, Verdict
 
     text = "nobody is told when a scheduled run fails"
     hint = "Let somebody know when it fails: [alerts] in snap.toml"
@@ -163,46 +170,41 @@ def _alerts_step(settings: Settings) -> Step:
             alerts = settings.alerts.resolved()
         except UsageError as error:
             why = f"{error.message}: {error.detail}" if error.detail else error.message
-            return Step("alerts", Health.RED, why.rstrip("."), "Correct [alerts] in snap.toml")
+            way = "Correct [alerts] in snap.toml"
+            return Finding("alerts", Verdict.FAILED, why.rstrip("."), way)
         if alerts.ping_urls or alerts.webhook is not None or alerts.apprise:
-            return Step("alerts", Health.OK, "snap.toml says whom to tell")
+            return Finding("alerts", Verdict.PASSED, "snap.toml says whom to tell")
         if alerts.metrics_file is not None:
-            return Step("alerts", Health.OK, f"a monitor reads {alerts.metrics_file}")
-    return Step("alerts", Health.WARNING, text, hint)
+            return Finding("alerts", Verdict.PASSED, f"a monitor reads {alerts.metrics_file}")
+    return Finding("alerts", Verdict.WARNED, text, hint)
 
 
-def _config_step(settings: Settings, *, is_first: bool) -> Step:
-    from pgsnap.workflows.watch.doctor_steps import Health, Step
+def _config_step(settings: Settings, *, is_first: bool) -> Finding:
+    from pgsnap.model import Finding, Verdict
 
     path = settings.config_path
     if path is None:
         text = "there is no snap.toml here or in a folder above"
         # Whoever has a repository names it there: the default place may be another one.
         hint = f"Write one: echo 'repository = \"{settings.repository}\"' > snap.toml"
-        return Step("configuration", Health.WARNING, text, "" if is_first else hint)
-    return Step("configuration", Health.OK, str(path))
+        return Finding("configuration", Verdict.WARNED, text, "" if is_first else hint)
+    return Finding("configuration", Verdict.PASSED, str(path))
 
 
-def _service_steps(invocation: Invocation) -> list[Step]:
-    from pgsnap.services.state import START_COMMAND
-    from pgsnap.workflows.watch.doctor_steps import Health, Step
+def _service_steps(invocation: Invocation) -> list[Finding]:
+    from pgsnap.model import Finding, Verdict
 
-    steps = [
-        Step(
-            "services",
-            Health.RED,
-            f"an earlier run left them stopped: {', '.join(found.names)}",
-            f"Start them: {START_COMMAND}",
-        )
-        for found in left_stopped()
-    ]
+    steps = []
+    for found in left_stopped():
+        text = f"an earlier run left them stopped: {found.reason}"
+        steps.append(replace(found, reason=text, help=f"Start them: {found.help}"))
     try:
         names = ServicesAside(invocation, ()).names
     except SnapError as error:
-        return [*steps, Step("services", Health.RED, error.message, error.hint)]
+        return [*steps, Finding("services", Verdict.FAILED, error.message, error.hint)]
     if not steps:
         text = f"stopped around a restore: {', '.join(names)}" if names else "none to stop"
-        steps.append(Step("services", Health.OK, text))
+        steps.append(Finding("services", Verdict.PASSED, text))
     return steps
 
 

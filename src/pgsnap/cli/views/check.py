@@ -10,33 +10,33 @@ from pgsnap.errors import CheckRed
 if TYPE_CHECKING:
     from pgsnap.workflows.watch.check import CheckReport
 
-# By the numbers of `Level`, which every start would pay for.
-_WORDS = ("ok", "warning", "red")
+# By the numbers of `Verdict`, which every start would pay for.
+LEVELS = ("ok", "ok", "warning", "red")
+_NAGIOS = ("OK", "OK", "WARNING", "CRITICAL")
 # NRPE, which carries the line, cuts it after 1,024 bytes.
 _TEXT_BYTES = 560
 _FIGURES_BYTES = 360
-_NAGIOS = ("OK", "WARNING", "CRITICAL")
 
 
 def exit_code(report: CheckReport, *, nagios: bool) -> int:
     """Return 0 or 4; with *nagios* 0, 1 or 2."""
     if nagios:
-        return int(report.level)
-    return CheckRed.exit_code if report.level == len(_WORDS) - 1 else 0
+        return max(0, report.verdict - 1)
+    return CheckRed.exit_code if LEVELS[report.verdict] == "red" else 0
 
 
 def line(report: CheckReport, *, nagios: bool = False) -> str:
     """Return the worst first: what is red, then what is to be warned of, or that all is well."""
-    worst = sorted(report.findings, key=lambda finding: -finding.level)
-    level = report.level
-    shown = [f for f in worst if f.level] if level else worst
+    worst = sorted(report.findings, key=lambda finding: -finding.verdict)
+    level = LEVELS[report.verdict]
+    shown = worst if level == "ok" else [f for f in worst if LEVELS[f.verdict] != "ok"]
     # A vertical bar begins Nagios' figures.
-    texts = [render.plain(finding.text).replace("|", "/") for finding in shown]
+    texts = [render.plain(finding.reason).replace("|", "/") for finding in shown]
     if not nagios:
-        return f"{_WORDS[level]}: {'; '.join(texts)}"
+        return f"{level}: {'; '.join(texts)}"
     figures = _figures(report)
     text = _bounded(texts, "; ", _TEXT_BYTES, "see snap check")
-    return f"SNAP {_NAGIOS[level]} - {text}" + (f" | {figures}" if figures else "")
+    return f"SNAP {_NAGIOS[report.verdict]} - {text}" + (f" | {figures}" if figures else "")
 
 
 def _bounded(parts: list[str], separator: str, size: int, more: str) -> str:
@@ -76,12 +76,12 @@ def check_fields(report: CheckReport, code: int) -> dict[str, Any]:
     """Return what --json tells."""
     waits = report.lock_waits
     return {
-        "status": _WORDS[report.level],
+        "status": LEVELS[report.verdict],
         "exit_code": code,
         "line": line(report),
         "time": report.now,
         "findings": [
-            {"level": _WORDS[f.level], "what": f.what, "database": f.database, "text": f.text}
+            {"level": LEVELS[f.verdict], "what": f.check, "database": f.database, "text": f.reason}
             for f in report.findings
         ],
         "databases": [

@@ -13,8 +13,8 @@ from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import TargetRefused
 
 if TYPE_CHECKING:
+    from pgsnap.model import Finding
     from pgsnap.services.running import Started
-    from pgsnap.services.state import Stopped
 
 
 class ServicesAside:
@@ -53,22 +53,25 @@ def service_fields(started: Iterable[Started]) -> list[dict[str, Any]]:
     return [fields_of(one, is_started="started", is_healthy="healthy") for one in started]
 
 
-def left_stopped() -> tuple[Stopped, ...]:
-    """Return the services that a run which was killed with its supervisor may have left stopped."""
-    from pgsnap.services.state import find_stopped, state_folder
+def left_stopped() -> list[Finding]:
+    """Return the services that a run which was killed with its supervisor may have left stopped:
+    their names, and the command that starts them."""
+    from pgsnap.model import Finding, Verdict
+    from pgsnap.services.state import START_COMMAND, find_stopped, state_folder
 
-    return tuple(found for found in find_stopped(state_folder(os.environ)) if not found.is_watched)
+    return [
+        Finding("services", Verdict.FAILED, ", ".join(found.names), START_COMMAND)
+        for found in find_stopped(state_folder(os.environ))
+        if not found.is_watched
+    ]
 
 
 def warn_of_stopped(invocation: Invocation) -> None:
     """Warn of services that were left stopped, with the command that starts them."""
-    from pgsnap.services.state import START_COMMAND
-
     for found in left_stopped():
-        names = ", ".join(found.names)
         invocation.warn(
-            f"warning: services were left stopped by an earlier run: {names}; "
-            f"start them: {START_COMMAND}"
+            f"warning: services were left stopped by an earlier run: {found.reason}; "
+            f"start them: {found.help}"
         )
 
 

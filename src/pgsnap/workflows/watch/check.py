@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +9,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pgsnap.errors import RepositoryLocked, SnapError, SourceError
-from pgsnap.files.folder import Folder
 from pgsnap.limits import MIB
-from pgsnap.model import Note, SnapshotId
-from pgsnap.repository import lock
+from pgsnap.model import Finding, Note, SnapshotId, Verdict
 from pgsnap.repository.access import closing_command, open_to_others
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.snapshots.label_chains import Chain, Chains
+from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.repository.snapshots.losses import accepted_losses
 from pgsnap.schedulers.cron import parse_cron
 from pgsnap.schedulers.state import Installed, RunRecord, State
@@ -29,29 +26,14 @@ from pgsnap.words import size
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.notes.verdicts import VERDICT
 from pgsnap.workflows.retention.policy import RETIRE_AFTER
-from pgsnap.workflows.watch.ages import LOCK_HELD_MAX, MAX_DRILL_AGE, span
-from pgsnap.workflows.watch.label_states import LabelState, counted_chains, states
+from pgsnap.workflows.watch import facts
+from pgsnap.workflows.watch.ages import MAX_DRILL_AGE, span
+from pgsnap.workflows.watch.label_states import Labels, LabelState
 from pgsnap.workflows.watch.server_databases import committed_databases, half_dropped_databases
 
 # A timer may be late, and a run may wait for another one.
 _RUN_SLACK = timedelta(hours=1)
 _FREE_BYTES_MIN = 64 * MIB
-
-
-class Level(enum.IntEnum):
-    OK = 0
-    WARNING = 1
-    RED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. *text* is a phrase without an end; *what* names its kind."""
-
-    level: Level
-    what: str
-    text: str
-    database: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +68,11 @@ class CheckReport:
     half_dropped: tuple[str, ...] = ()
 
     @property
-    def level(self) -> Level:
-        return max((finding.level for finding in self.findings), default=Level.OK)
+    def verdict(self) -> Verdict:
+        return max((finding.verdict for finding in self.findings), default=Verdict.PASSED)
 
-    def add(self, level: Level, what: str, text: str, database: str | None = None) -> None:
-        self.findings.append(Finding(level, what, text, database))
+    def add(self, verdict: Verdict, check: str, reason: str, database: str | None = None) -> None:
+        self.findings.append(Finding(check, verdict, reason, database=database))
 
 
 def check_repository(
@@ -113,82 +95,52 @@ def check_repository(
     if database is None:
         labels += [name for name in expected if name not in labels]
     if not labels:
-        report.add(Level.RED, "snapshot", "the repository holds no snapshot")
+        report.add(Verdict.FAILED, "snapshot", "the repository holds no snapshot")
     verdicts = list(repo.sound_notes(VERDICT))
     chains = Chains(repo, report.now)
+    known = Labels(repo, chains, report.now, verdicts, expected, server, retire_after)
     for label in labels:
-        counted = counted_chains(
-            chains,
-            label,
-            report.now,
-            server=server,
-            retire_after=retire_after,
-            is_there=label in expected,
-        )
-        if counted.retired:
-            report.add(Level.OK, "snapshot", f"{label} is retired", label)
-            continue
-        for state in states(repo, chains, counted, label, verdicts):
+        found = known.counted(label)
+        if found.retired:
+            report.add(Verdict.PASSED, "snapshot", f"{label} is retired", label)
+        for state in found.states:
             report.labels.append(state)
             _age(report, state, max_age)
             _drill(report, state, max_drill_age)
-        for chain in counted.chains:
-            _future(report, repo, chains, chain)
-        if counted.is_foreign and label in (database, *expected):
+        for one in found.ahead:
+            text = f"{one.reason}, a clock was wrong: look at the clock, then, if it is not needed:"
+            report.add(one.verdict, one.check, f"{text} {one.help}", one.database)
+        if found.is_foreign and label in (database, *expected):
             text = f"no snapshot of {label} is of this server yet: snap commit"
-            report.add(Level.WARNING, "snapshot", text, label)
+            report.add(Verdict.WARNED, "snapshot", text, label)
     for name in chains.damaged:
-        report.add(Level.WARNING, "damage", f'note "{name}" is damaged: snap repair')
+        report.add(Verdict.WARNED, "damage", f'note "{name}" is damaged: snap repair')
     _damage(report, repo, labels, verdicts)
     notes = read_kept_notes(repo, database)
     report.kept = notes.kept()
     for warning in notes.warnings:
-        report.add(Level.WARNING, "kept", warning)
+        report.add(Verdict.WARNED, "kept", warning)
     _space(report, repo)
 
 
 def _age(report: CheckReport, state: LabelState, max_age: timedelta) -> None:
-    label = state.database
-    if state.time is None:
+    found = facts.age(state, report.now, max_age)
+    if state.time is not None:
+        text = " ".join(("the newest snapshot of", found.reason, *found.details))
+    else:
         text = f"{state.name} has no snapshot"
         text += " that counts: safety ones and those of the future do not" if state.server else ""
-        report.add(Level.RED, "snapshot", text, label)
-        return
-    age = report.now - state.time
-    late = age > max_age
-    text = f"the newest snapshot of {state.name} is {span(age)} old"
-    text += f" (more than {span(max_age)})" if late else ""
-    report.add(Level.RED if late else Level.OK, "snapshot", text, label)
-
-
-def _future(report: CheckReport, repo: Repository, chains: Chains, chain: Chain) -> None:
-    for snapshot in chains.snapshots(chain, 1):
-        if chains.is_ahead(snapshot):
-            ahead = span(repo.snapshot(snapshot).time - report.now)
-            text = f"a snapshot of {chain.name} is dated {ahead} ahead, a clock was wrong: look at"
-            text += f" the clock, then, if it is not needed: snap forget {snapshot.hex()[:12]}"
-            report.add(Level.WARNING, "clock", text, chain.label)
+    report.add(found.verdict, found.check, text, found.database)
 
 
 def _drill(report: CheckReport, state: LabelState, max_age: timedelta | None) -> None:
-    label = state.database
     if state.newest is None:
         return
-    if state.drilled is None:
-        level = Level.WARNING if max_age is None else Level.RED
-        report.add(level, "drill", f"{state.name} never had a drill", label)
-        return
-    age = report.now - state.drilled
-    if not state.drill_passed:
-        text = f"the last drill of {state.name} failed {span(age)} ago"
-        text += f": {state.drill_reason}" if state.drill_reason else ""
-        report.add(Level.RED, "drill", text, label)
-        return
-    limit = MAX_DRILL_AGE if max_age is None else max_age
-    late = age > limit
-    text = f"the last drill of {state.name} was {span(age)} ago"
-    text += f" (more than {span(limit)})" if late else ""
-    report.add(Level.RED if late else Level.OK, "drill", text, label)
+    found = facts.drill(state, report.now, MAX_DRILL_AGE if max_age is None else max_age)
+    verdict = found.verdict
+    if verdict is Verdict.WARNED and not (max_age is None and state.drilled is None):
+        verdict = Verdict.FAILED
+    report.add(verdict, found.check, " ".join((found.reason, *found.details)), found.database)
 
 
 def _damage(
@@ -197,7 +149,7 @@ def _damage(
     marks = repo.damaged_count()
     if marks:
         words = "1 stored chunk is" if marks == 1 else f"{marks} stored chunks are"
-        report.add(Level.RED, "damage", f"{words} marked as damaged: snap repair")
+        report.add(Verdict.FAILED, "damage", f"{words} marked as damaged: snap repair")
     last: dict[SnapshotId, Note] = {}
     for note in sorted(verdicts, key=lambda note: note.time):
         if note.snapshot is not None and note.body.get("by") == "verify":
@@ -209,7 +161,7 @@ def _damage(
         if found:
             which = f"snapshot {found[0]}" if len(found) == 1 else f"{len(found)} snapshots"
             text = f"verify found damage in {which} of {label}: snap repair"
-            report.add(Level.RED, "damage", text, label)
+            report.add(Verdict.FAILED, "damage", text, label)
 
 
 def _space(report: CheckReport, repo: Repository) -> None:
@@ -219,20 +171,20 @@ def _space(report: CheckReport, repo: Repository) -> None:
     newest = [repo.snapshot(state.newest) for state in report.labels if state.newest is not None]
     need = max([_FREE_BYTES_MIN, *(2 * snapshot.stored_bytes for snapshot in newest)])
     if free < need:
-        report.add(Level.RED, "space", f"only {size(free)} are free on the repository's disk")
+        report.add(Verdict.FAILED, "space", f"only {size(free)} are free on the repository's disk")
     elif free < found.f_blocks * found.f_frsize // 20:
-        report.add(Level.WARNING, "space", "less than 5 % of the repository's disk is free")
+        report.add(Verdict.WARNED, "space", "less than 5 % of the repository's disk is free")
 
 
 def check_closed(report: CheckReport, path: Path, error: SnapError) -> None:
     """Tell of a repository that could not be opened: locked for a while is no alarm."""
-    level, text = Level.RED, f"the repository cannot be opened: {error.message}"
     if isinstance(error, RepositoryLocked):
-        since = lock.held_since(Folder(path))
-        age = report.now - since if since is not None else timedelta()
-        level = Level.RED if age > LOCK_HELD_MAX else Level.WARNING
-        text = f"the repository has been locked for {span(age)}, so nothing in it was looked at"
-    report.add(level, "lock" if isinstance(error, RepositoryLocked) else "repository", text)
+        found = facts.held_lock(path, report.now)
+        text = f"the repository has been locked for {found.reason}, so nothing in it was looked at"
+        report.add(found.verdict, found.check, text)
+    else:
+        text = f"the repository cannot be opened: {error.message}"
+        report.add(Verdict.FAILED, "repository", text)
 
 
 def check_access(report: CheckReport, path: Path) -> None:
@@ -240,7 +192,7 @@ def check_access(report: CheckReport, path: Path) -> None:
     mode = open_to_others(path)
     if mode is not None:
         text = f"the repository has mode {mode:04o}, close it: {closing_command(path)}"
-        report.add(Level.WARNING, "access", text)
+        report.add(Verdict.WARNED, "access", text)
 
 
 def ask_databases(find_server: Callable[[], Server], *, every: bool) -> Asked:
@@ -253,8 +205,8 @@ def ask_databases(find_server: Callable[[], Server], *, every: bool) -> Asked:
         names = committed_databases(server) if name is None else [name]
     except SourceError as error:
         text = f"the database server cannot be asked: {error.message}"
-        return Asked((), (Finding(Level.RED, "database", text),))
-    silent, waits, identifier = [], [], ""
+        return Asked((), (Finding("database", Verdict.FAILED, text),))
+    found, waits, identifier = [], [], ""
     dead = half_dropped_databases(server, every=every)
     for each in names:
         if each in dead:
@@ -264,9 +216,10 @@ def ask_databases(find_server: Callable[[], Server], *, every: bool) -> Asked:
             waits.append(found_waits)
         except SnapError as error:
             text = f"database {each} does not answer: {error.message}"
-            silent.append(Finding(Level.RED, "database", text, each))
+            found.append(Finding("database", Verdict.FAILED, text, database=each))
     words = f"database {names[0]} answers" if len(names) == 1 else f"{len(waits)} databases answer"
-    found = [*silent, Finding(Level.OK, "database", words, name)] if waits else silent
+    if waits:
+        found.append(Finding("database", Verdict.PASSED, words, database=name))
     total = LockWaits(
         sum(one.sessions for one in waits), max((one.longest_seconds for one in waits), default=0.0)
     )
@@ -283,15 +236,15 @@ def check_half_dropped(report: CheckReport, asked: Asked) -> None:
         command = drop_command(name)
         if name in {kept.name for kept in report.kept}:
             text = f"the kept database {name} is {CANNOT} ({command})"
-            report.add(Level.WARNING, "kept", text, name)
+            report.add(Verdict.WARNED, "kept", text, name)
         elif name in asked.databases or name in labels:
             way = "snap undo" if name in lives else "snap restore REV"
             text = f"database {name} is half-dropped, nobody can enter it:"
             text += f" {way} --no-safety-snapshot (or {command})"
-            report.add(Level.RED, "database", text, name)
+            report.add(Verdict.FAILED, "database", text, name)
         else:
             text = f"database {name} is half-dropped, and not committed ({command})"
-            report.add(Level.WARNING, "database", text, name)
+            report.add(Verdict.WARNED, "database", text, name)
 
 
 def _lock_waits(server: Server, database: str) -> tuple[LockWaits, str]:
@@ -329,14 +282,14 @@ def _run(report: CheckReport, job: str, run: RunRecord | None, *, running: bool)
     if run.exit_code is None:
         if not running:
             text = f"the scheduled {job} of {age} ago was killed; {again}"
-            report.add(Level.RED, "schedule", text)
+            report.add(Verdict.FAILED, "schedule", text)
         return
     if run.exit_code:
         why = f": {run.error}" if run.error else ""
         text = f"the scheduled {job} of {age} ago failed with exit code {run.exit_code}{why}"
-        report.add(Level.RED, "schedule", f"{text}; {again}")
+        report.add(Verdict.FAILED, "schedule", f"{text}; {again}")
     else:
-        report.add(Level.OK, "schedule", f"the scheduled {job} of {age} ago succeeded")
+        report.add(Verdict.PASSED, "schedule", f"the scheduled {job} of {age} ago succeeded")
 
 
 def _overdue(report: CheckReport, job: Installed, run: RunRecord | None) -> None:
@@ -347,4 +300,4 @@ def _overdue(report: CheckReport, job: Installed, run: RunRecord | None) -> None
     if run is None or run.start_time < due:
         late = span(report.now - due)
         text = f"the scheduled {job.job} is overdue since {late}: is {job.by} running?"
-        report.add(Level.RED, "schedule", text)
+        report.add(Verdict.FAILED, "schedule", text)

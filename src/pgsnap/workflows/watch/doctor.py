@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from pgsnap.errors import CorruptionError, RepositoryLocked, SnapError
-from pgsnap.files.folder import Folder
-from pgsnap.model import Origin, SourceKind
-from pgsnap.repository import layout, lock
+from pgsnap.model import Finding, Origin, SourceKind, Verdict
+from pgsnap.repository import layout
 from pgsnap.repository.access import closing_command, open_to_others
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.state import Installed
@@ -27,9 +27,9 @@ from pgsnap.targets.swap.read_only import is_read_only
 from pgsnap.targets.swap.scratch import find_leftovers
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.retention.policy import RETIRE_AFTER
-from pgsnap.workflows.watch.ages import LOCK_HELD_MAX, span
+from pgsnap.workflows.watch import facts
+from pgsnap.workflows.watch.ages import span
 from pgsnap.workflows.watch.doctor_snapshots import look_at_snapshots
-from pgsnap.workflows.watch.doctor_steps import Health, Step, in_short
 
 _TOOLS = ("pg_dump", "pg_dumpall", "psql")
 _NAMES_SHOWN = 5
@@ -43,7 +43,7 @@ def look_at_repository(
     server: Callable[[], str] = str,
     retire_after: timedelta = RETIRE_AFTER,
     half_dropped: Collection[str] = (),
-) -> list[Step]:
+) -> list[Finding]:
     """Return the steps about the repository: is it there, private, writable; its snapshots, those
     of the *expected* databases too, where several servers stand under a label of the one whose
     system identifier *server* returns, its drills, what it knows of kept databases, and locks that
@@ -51,7 +51,7 @@ def look_at_repository(
     mode = open_to_others(path)
     try:
         with open_it() as repo:
-            steps = [Step("repository", Health.OK, f"{path} is there")]
+            steps = [Finding("repository", Verdict.PASSED, f"{path} is there")]
             steps.append(_access(path, mode))
             steps += in_short(look_at_snapshots(repo, now, expected, server, retire_after))
             steps.append(_kept(repo, now, half_dropped))
@@ -60,45 +60,45 @@ def look_at_repository(
     except SnapError as error:
         damaged = isinstance(error, CorruptionError)
         way = "Mend it: snap repair" if damaged else f"See what is there: ls -la {path}"
-        return [Step("repository", Health.RED, error.message, error.hint or way)]
+        return [Finding("repository", Verdict.FAILED, error.message, error.hint or way)]
     return steps
 
 
-def _lock(path: Path, error: RepositoryLocked, now: datetime) -> Step:
-    held = lock.held_since(Folder(path))
-    if held is not None and now - held > LOCK_HELD_MAX:
-        text = f"another process has held the repository for {span(now - held)}"
+def _lock(path: Path, error: RepositoryLocked, now: datetime) -> Finding:
+    found = facts.held_lock(path, now)
+    if found.verdict is Verdict.FAILED:
+        text = f"another process has held the repository for {found.reason}"
         hint = f"See who, and whether it hangs: fuser -v {path / layout.LOCK_FILE}"
-        return Step("lock", Health.RED, text, hint)
-    text = f"{error.message}, so nothing in it was looked at"
-    return Step("lock", Health.WARNING, text, "Wait for it, then again: snap doctor")
+    else:
+        text = f"{error.message}, so nothing in it was looked at"
+        hint = "Wait for it, then again: snap doctor"
+    return replace(found, reason=text, help=hint)
 
 
-def _access(path: Path, mode: int | None) -> Step:
+def _access(path: Path, mode: int | None) -> Finding:
     if mode is not None:
         text = f"others may enter the folder (mode {mode:04o})"
-        return Step("access", Health.RED, text, f"Close it: {closing_command(path)}")
+        return Finding("access", Verdict.FAILED, text, f"Close it: {closing_command(path)}")
     if not os.access(path, os.W_OK):
-        return Step(
-            "access", Health.RED, "the folder cannot be written", f"As its owner: chmod u+w {path}"
-        )
-    return Step("access", Health.OK, "only its owner may enter it, and write")
+        text = "the folder cannot be written"
+        return Finding("access", Verdict.FAILED, text, f"As its owner: chmod u+w {path}")
+    return Finding("access", Verdict.PASSED, "only its owner may enter it, and write")
 
 
-def _kept(repo: Repository, now: datetime, half_dropped: Collection[str]) -> Step:
+def _kept(repo: Repository, now: datetime, half_dropped: Collection[str]) -> Finding:
     kept = [one for one in read_kept_notes(repo).kept() if one.name not in half_dropped]
     if not kept:
-        return Step("kept", Health.OK, "no replaced database is kept")
+        return Finding("kept", Verdict.PASSED, "no replaced database is kept")
     words = ", ".join(f"{one.name} ({span(now - one.since)})" for one in kept)
     text = f"replaced databases are kept: {words}"
     if any(one.live in half_dropped for one in kept):
         way = "Put back what nobody can enter: snap undo --no-safety-snapshot"
     else:
         way = "Where the restore was right: snap undo --discard"
-    return Step("kept", Health.WARNING, text, way)
+    return Finding("kept", Verdict.WARNED, text, way)
 
 
-def look_at_half_dropped(names: Iterable[str], live: str) -> list[Step]:
+def look_at_half_dropped(names: Iterable[str], live: str) -> list[Finding]:
     """Return the steps about databases that nobody can enter any more; *live* is the one that is
     looked at."""
     steps = []
@@ -107,11 +107,11 @@ def look_at_half_dropped(names: Iterable[str], live: str) -> list[Step]:
             text = f"the database {name} is half-dropped: nobody can enter it"
             way = "Put back the kept one, if there is one (snap undo --no-safety-snapshot), else a"
             way += " snapshot (snap restore REV --no-safety-snapshot)"
-            steps.append(Step("database", Health.RED, text, way))
+            steps.append(Finding("database", Verdict.FAILED, text, way))
         else:
             way = f"Drop it in psql: {drop_command(name)}"
             text = f"half-dropped: cannot be put back: {name}"
-            steps.append(Step("database", Health.WARNING, text, way))
+            steps.append(Finding("database", Verdict.WARNED, text, way))
     return in_short(steps)
 
 
@@ -120,7 +120,7 @@ def look_at_server(
     unnamed_hint: str = "",
     databases: Sequence[str] = (),
     half_dropped: Collection[str] = (),
-) -> list[Step]:
+) -> list[Finding]:
     """Return the steps about PostgreSQL: reached, the client's tools, rights to read and to
     restore, in each of *databases* where there are any, else in the one of *server*, and what
     killed restores left.
@@ -134,19 +134,19 @@ def look_at_server(
         with server.connect(server.maintenance_database() if is_dead else None) as session:
             version = session.server_version_num
             words = f"{server.endpoint.display()} answers, PostgreSQL {version // 10000}"
-            steps = [Step("server", Health.OK, words), _tools(server)]
+            steps = [Finding("server", Verdict.PASSED, words), _tools(server)]
             if not databases and not is_dead:
                 steps += [_rights_to_read(session), *_lock_room(session)]
                 steps += [*_extensions(session), *_hindrances(session)]
                 steps += _rights_to_restore(server, session, server.endpoint.database)
             left = _leftovers(server, session)
     except SnapError as error:
-        return [Step("server", Health.RED, error.message, unnamed_hint or error.hint)]
+        return [Finding("server", Verdict.FAILED, error.message, unnamed_hint or error.hint)]
     rights = [step for name in databases for step in _look_at_database(server, name)]
     return [*steps, *in_short(rights), left]
 
 
-def _look_at_database(server: Server, name: str) -> list[Step]:
+def _look_at_database(server: Server, name: str) -> list[Finding]:
     try:
         with server.connect(name) as session:
             steps = [_rights_to_read(session, f" in {name}"), *_lock_room(session, f" of {name}")]
@@ -157,36 +157,36 @@ def _look_at_database(server: Server, name: str) -> list[Step]:
             return steps
     except SnapError as error:
         text = f"database {name} does not answer: {error.message}"
-        return [Step("server", Health.RED, text, error.hint)]
+        return [Finding("server", Verdict.FAILED, text, error.hint)]
 
 
-def _extensions(session: Session) -> list[Step]:
+def _extensions(session: Session) -> list[Finding]:
     """Return what no snapshot will hold of the session's database, and what no restore makes."""
     origin = Origin(SourceKind.POSTGRES, extension_members=read_members(session).left_out)
     way = "Keep what makes it in a script of your own (docs/extensions.md)"
-    steps = [Step("extensions", Health.WARNING, words, way) for words in left_behind(origin)]
-    return steps + [
-        Step("restorable", Health.RED, found.text, found.way_out) for found in bare_names(session)
-    ]
+    steps = [Finding("extensions", Verdict.WARNED, words, way) for words in left_behind(origin)]
+    bare = bare_names(session)
+    steps += [Finding("restorable", Verdict.FAILED, one.text, one.way_out) for one in bare]
+    return steps
 
 
-def _hindrances(session: Session) -> list[Step]:
+def _hindrances(session: Session) -> list[Finding]:
     """Return what makes each snapshot of the session's database impossible to restore."""
-    health = {True: Health.RED, False: Health.WARNING}
+    verdicts = {True: Verdict.FAILED, False: Verdict.WARNED}
     found = find_hindrances(session)
-    return [Step("restorable", health[one.is_certain], one.text, one.way) for one in found]
+    return [Finding("restorable", verdicts[one.is_certain], one.text, one.way) for one in found]
 
 
-def _tools(server: Server) -> Step:
+def _tools(server: Server) -> Finding:
     try:
         found = [server.tool(name) for name in _TOOLS]
     except SnapError as error:
-        return Step("tools", Health.RED, error.message, error.hint)
+        return Finding("tools", Verdict.FAILED, error.message, error.hint)
     version = found[0].version_line.partition(") ")[2].partition(" ")[0]
-    return Step("tools", Health.OK, f"{', '.join(_TOOLS)} of version {version} are there")
+    return Finding("tools", Verdict.PASSED, f"{', '.join(_TOOLS)} of version {version} are there")
 
 
-def _rights_to_read(session: Session, where: str = "") -> Step:
+def _rights_to_read(session: Session, where: str = "") -> Finding:
     name = who_am_i(session).name
     rows = session.query(
         "SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_class c"
@@ -202,18 +202,18 @@ def _rights_to_read(session: Session, where: str = "") -> Step:
         text = (
             f"the role {name} may not read {len(rows)} of the tables and sequences{where}: {shown}"
         )
-        return Step("backup rights", Health.RED, text, f"As a superuser: {grant}")
+        return Finding("backup rights", Verdict.FAILED, text, f"As a superuser: {grant}")
     hidden = session.query(
         "SELECT 1 FROM pg_catalog.pg_class WHERE relrowsecurity"
         " AND pg_catalog.row_security_active(oid) LIMIT 1"
     )
     if hidden:
         text = f"row security{where} hides rows from the role {name}, so pg_dump will refuse"
-        return Step("backup rights", Health.RED, text, f"As a superuser: {grant}")
-    return Step("backup rights", Health.OK, f"the role {name} may read everything{where}")
+        return Finding("backup rights", Verdict.FAILED, text, f"As a superuser: {grant}")
+    return Finding("backup rights", Verdict.PASSED, f"the role {name} may read everything{where}")
 
 
-def _lock_room(session: Session, where: str = "") -> list[Step]:
+def _lock_room(session: Session, where: str = "") -> list[Finding]:
     room = lock_room(session)
     if not room.is_short:
         return []
@@ -222,10 +222,10 @@ def _lock_room(session: Session, where: str = "") -> list[Step]:
         f" about {room.locks:,} locks"
     )
     way = f"In postgresql.conf: max_locks_per_transaction = {room.advised}; then restart the server"
-    return [Step("locks", Health.WARNING, text, way)]
+    return [Finding("locks", Verdict.WARNED, text, way)]
 
 
-def _rights_to_restore(server: Server, session: Session, database: str) -> list[Step]:
+def _rights_to_restore(server: Server, session: Session, database: str) -> list[Finding]:
     me = who_am_i(session)
     found = check_server(session, me)
     steps = []
@@ -237,45 +237,56 @@ def _rights_to_restore(server: Server, session: Session, database: str) -> list[
                 f"new sessions of {database} can only read; a killed restore --read-only does that"
             )
             way = f"Let them write: ALTER DATABASE {ident(database)} RESET {READ_ONLY_SETTING};"
-            steps.append(Step("read-only", Health.WARNING, text, way))
+            steps.append(Finding("read-only", Verdict.WARNED, text, way))
     if not found.problems:
         text = f"the role {me.name} may restore over {database}"
-        return [Step("restore rights", Health.OK, text), *steps]
+        return [Finding("restore rights", Verdict.PASSED, text), *steps]
     # Many make their backups with a role that cannot restore, and that is right.
     first = found.problems[0]
     text = f"this role could not restore over {database}: {first.message}"
-    return [Step("restore rights", Health.WARNING, text, first.hint), *steps]
+    return [Finding("restore rights", Verdict.WARNED, text, first.hint), *steps]
 
 
-def _leftovers(server: Server, session: Session) -> Step:
+def _leftovers(server: Server, session: Session) -> Finding:
     left = find_leftovers(session, server.connect)
     if not left:
-        return Step("leftovers", Health.OK, "no killed restore left anything")
+        return Finding("leftovers", Verdict.PASSED, "no killed restore left anything")
     names = ", ".join(one.name for one in left)
     text = f"killed restores left: {names}"
     way = "Drop what killed restores left, as each restore and drill does: snap drill"
-    return Step("leftovers", Health.WARNING, text, way)
+    return Finding("leftovers", Verdict.WARNED, text, way)
 
 
 def look_at_schedule(
     installed: Iterable[Installed], active_jobs: Callable[[str], frozenset[str]]
-) -> Step:
+) -> Finding:
     """Return the step about scheduled runs. *active_jobs* tells which a scheduler would start."""
     jobs = {job.job: job for job in installed}
     if "commit" not in jobs:
-        return Step(
-            "schedule",
-            Health.WARNING,
-            "no commit is scheduled",
-            'Schedule it: snap schedule install --commit "0 2 * * *"',
-        )
+        way = 'Schedule it: snap schedule install --commit "0 2 * * *"'
+        return Finding("schedule", Verdict.WARNED, "no commit is scheduled", way)
     by = jobs["commit"].by
     active = active_jobs(by)
     if lost := [job for job in jobs.values() if job.job not in active]:
         text = f"{by} does not have them any more: {', '.join(job.job for job in lost)}"
         times = " ".join(f'--{job.job} "{job.when}"' for job in jobs.values())
-        return Step(
-            "schedule", Health.RED, text, f"Install them again: snap schedule install {times}"
-        )
+        way = f"Install them again: snap schedule install {times}"
+        return Finding("schedule", Verdict.FAILED, text, way)
     words = ", ".join(f"{job.job} ({job.when})" for job in jobs.values())
-    return Step("schedule", Health.OK, f"scheduled by {by}: {words}")
+    return Finding("schedule", Verdict.PASSED, f"scheduled by {by}: {words}")
+
+
+def in_short(steps: Iterable[Finding]) -> list[Finding]:
+    """Return *steps* with at most five of one check and verdict; the others are counted in one."""
+    found: dict[tuple[str, Verdict], list[Finding]] = {}
+    for step in steps:
+        found.setdefault((step.check, step.verdict), []).append(step)
+    short = []
+    for (check, verdict), group in found.items():
+        short += group[:_NAMES_SHOWN]
+        more = len(group) - _NAMES_SHOWN
+        if more > 0:
+            is_well = verdict is Verdict.PASSED
+            way = "" if is_well else "Mend those that are named, then again: snap doctor"
+            short.append(Finding(check, verdict, f"and {more} more", way))
+    return short

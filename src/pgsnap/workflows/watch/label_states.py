@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pgsnap.errors import CorruptionError
-from pgsnap.model import Note, SnapshotId
+from pgsnap.model import Finding, Note, SnapshotId, Verdict
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chain, Chains
 from pgsnap.workflows.notes.verdicts import SERVER_KEY, as_drilled
-from pgsnap.workflows.retention.policy import out_of_use
+from pgsnap.workflows.retention.policy import RETIRE_AFTER, out_of_use
+from pgsnap.workflows.watch.ages import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,95 +35,111 @@ class LabelState:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The chains of a label that are waited for. *retired*: it has snapshots, but of none new ones
-    are awaited. *is_foreign*: all are of other servers than the one that is connected to."""
+    """The chains of a label that are waited for, and how each stands; where there is none, that it
+    has no snapshot. *ahead* has a finding for each whose newest snapshot is dated in the future.
+    *retired*: it has snapshots, but of none new ones are awaited. *is_foreign*: all are of other
+    servers than the one that is connected to."""
 
     chains: tuple[Chain, ...]
     retired: bool = False
     is_foreign: bool = False
+    states: tuple[LabelState, ...] = ()
+    ahead: tuple[Finding, ...] = ()
 
 
-def counted_chains(
-    chains: Chains,
-    label: str,
-    now: datetime,
-    *,
-    server: str,
-    retire_after: timedelta,
-    is_there: bool,
-) -> Counted:
-    """Return the chains of *label* that count: where *server* is known and has snapshots under it,
-    its own, else all that are in use. *is_there*: there is a database of that name."""
-    there = chains.latest_of_label(label)
-    if not there and (former := chains.former_name(label)) is not None:
-        # What was recorded under the old name is young enough until it is not.
-        own = chains.of_server(former, server)
-        return Counted(tuple(chains.of_label(former)) if own is None else (own,))
-    if is_there and chains.renamed_to(label) is not None:
-        # Another one bears the name now: none of these are of it.
-        return Counted(())
-    waited = [one for one in there if chains.retired_since(one) is None]
-    idle = out_of_use(there, now, retire_after)
-    active = tuple(one.chain for one in waited if one.chain not in idle)
-    own = chains.of_server(label, server)
-    if len(active) > 1:
-        # What a restore took of what it replaced on a new server is no backup of it yet.
-        active = tuple(filter(chains.was_committed, active)) or active
-        own = own if own in active else None
-    if own in active:
-        active = (own,)
-    is_foreign = bool(server and active) and own is None and any(one.server for one in active)
-    return Counted(active, retired=bool(there) and not active, is_foreign=is_foreign)
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the labels of a repository are asked by. *verdicts* are all notes of drills, and others;
+    *expected* are the databases that are there. Where *server* is known and has snapshots under a
+    label, its own chain counts, else all that are in use."""
 
+    repo: Repository
+    chains: Chains
+    now: datetime
+    verdicts: Sequence[Note]
+    expected: Collection[str] = ()
+    server: str = ""
+    retire_after: timedelta = RETIRE_AFTER
 
-def states(
-    repo: Repository,
-    chains: Chains,
-    counted: Counted,
-    label: str,
-    verdicts: Sequence[Note],
-) -> list[LabelState]:
-    """Return how the *counted* chains of *label* stand, given all notes of verdicts; where there is
-    none, that it has no snapshot."""
-    if not counted.chains:
-        return [LabelState(label, name=label)]
-    return [_state(repo, chains, chain, label, verdicts) for chain in counted.chains]
+    def counted(self, label: str) -> Counted:
+        """Return how the chains of *label* that count stand. Raises StoreError."""
+        found = self._waited_for(label)
+        if found.retired:
+            return found
+        ahead = tuple(one for chain in found.chains for one in self._ahead(chain))
+        return replace(found, states=self.states(label, found.chains), ahead=ahead)
 
+    def states(self, label: str, chains: Sequence[Chain]) -> tuple[LabelState, ...]:
+        """Return how *chains* of *label* stand; where there is none, that it has no snapshot."""
+        if not chains:
+            return (LabelState(label, name=label),)
+        return tuple(self._state(label, chain) for chain in chains)
 
-def _state(
-    repo: Repository, chains: Chains, chain: Chain, label: str, verdicts: Sequence[Note]
-) -> LabelState:
-    newest = None
-    # A damaged tag is told elsewhere: then safety snapshots count too.
-    with contextlib.suppress(CorruptionError):
-        newest = chains.latest(chain)
-        newest = chains.newest_regular(chain)
-    if newest is not None and chains.is_ahead(newest):
+    def _waited_for(self, label: str) -> Counted:
+        chains = self.chains
+        there = chains.latest_of_label(label)
+        if not there and (former := chains.former_name(label)) is not None:
+            # What was recorded under the old name is young enough until it is not.
+            own = chains.of_server(former, self.server)
+            return Counted(tuple(chains.of_label(former)) if own is None else (own,))
+        if label in self.expected and chains.renamed_to(label) is not None:
+            # Another one bears the name now: none of these are of it.
+            return Counted(())
+        waited = [one for one in there if chains.retired_since(one) is None]
+        idle = out_of_use(there, self.now, self.retire_after)
+        active = tuple(one.chain for one in waited if one.chain not in idle)
+        own = chains.of_server(label, self.server)
+        if len(active) > 1:
+            # What a restore took of what it replaced on a new server is no backup of it yet.
+            active = tuple(filter(chains.was_committed, active)) or active
+            own = own if own in active else None
+        if own in active:
+            active = (own,)
+        is_foreign = bool(self.server and active) and own is None
+        is_foreign = is_foreign and any(one.server for one in active)
+        return Counted(active, retired=bool(there) and not active, is_foreign=is_foreign)
+
+    def _ahead(self, chain: Chain) -> Iterator[Finding]:
+        for snapshot in self.chains.snapshots(chain, 1):
+            if self.chains.is_ahead(snapshot):
+                ahead = span(self.repo.snapshot(snapshot).time - self.now)
+                text = f"a snapshot of {chain.name} is dated {ahead} ahead"
+                way = f"snap forget {snapshot.hex()[:12]}"
+                yield Finding("clock", Verdict.WARNED, text, way, database=chain.label)
+
+    def _state(self, label: str, chain: Chain) -> LabelState:
         newest = None
-    of_chain = [note for note in verdicts if note.database == chain.label]
-    if chain.servers is not None:
-        servers = repo.servers_of(chain.label)
-        # Of one that was dropped the note itself may say it; one that says nothing counts for all.
-        mine = {*chain.servers, None}
-        of_chain = [
-            note
-            for note in of_chain
-            if servers.get(note.snapshot or b"", note.body.get(SERVER_KEY)) in mine
-        ]
-    of_chain.sort(key=lambda note: note.time)
-    sound = [note.time for note in of_chain if _passed(note)]
-    drills = [note for note in of_chain if note.body.get("by") == "drill"]
-    return LabelState(
-        label,
-        newest,
-        repo.snapshot(newest).time if newest is not None else None,
-        sound[-1] if sound else None,
-        drills[-1].time if drills else None,
-        drills[-1].body.get("passed") is True if drills else None,
-        chain.server,
-        chain.name,
-        as_drilled(drills[-1]).reason if drills else "",
-    )
+        # A damaged tag is told elsewhere: then safety snapshots count too.
+        with contextlib.suppress(CorruptionError):
+            newest = self.chains.latest(chain)
+            newest = self.chains.newest_regular(chain)
+        if newest is not None and self.chains.is_ahead(newest):
+            newest = None
+        of_chain = [note for note in self.verdicts if note.database == chain.label]
+        if chain.servers is not None:
+            servers = self.repo.servers_of(chain.label)
+            # Of one that was dropped the note itself may say it; one that says nothing counts for
+            # all.
+            mine = {*chain.servers, None}
+            of_chain = [
+                note
+                for note in of_chain
+                if servers.get(note.snapshot or b"", note.body.get(SERVER_KEY)) in mine
+            ]
+        of_chain.sort(key=lambda note: note.time)
+        sound = [note.time for note in of_chain if _passed(note)]
+        drills = [note for note in of_chain if note.body.get("by") == "drill"]
+        return LabelState(
+            label,
+            newest,
+            self.repo.snapshot(newest).time if newest is not None else None,
+            sound[-1] if sound else None,
+            drills[-1].time if drills else None,
+            drills[-1].body.get("passed") is True if drills else None,
+            chain.server,
+            chain.name,
+            as_drilled(drills[-1]).reason if drills else "",
+        )
 
 
 def _passed(note: Note) -> bool:

@@ -13,7 +13,7 @@ from pgsnap.schedulers.jobs import JOBS
 from pgsnap.schedulers.state import State
 from pgsnap.workflows.notes.verdicts import VERDICT
 from pgsnap.workflows.retention.policy import RETIRE_AFTER, out_of_use
-from pgsnap.workflows.watch.label_states import Counted, states
+from pgsnap.workflows.watch.label_states import Labels
 
 
 def run_metrics(state: State) -> list[Metric]:
@@ -52,13 +52,12 @@ def repository_metrics(repo: Repository, now: datetime) -> list[Metric]:
     verdicts = list(repo.sound_notes(VERDICT))
     values: dict[str, list[tuple[dict[str, str], float]]] = {name: [] for name, _ in _OF_LABELS}
     chains = Chains(repo, now)
+    known = Labels(repo, chains, now, verdicts)
     for label in repo.databases():
         there = chains.latest_of_label(label)
         idle = out_of_use(there, now, RETIRE_AFTER)
-        counted = Counted(tuple(one.chain for one in there if one.chain not in idle))
-        for state, chain in zip(
-            states(repo, chains, counted, label, verdicts), counted.chains, strict=True
-        ):
+        active = [one.chain for one in there if one.chain not in idle]
+        for state, chain in zip(known.states(label, active), active, strict=True):
             labels = {"database": chain.name}
             values["snapshots"].append((labels, len(chains.snapshots(chain))))
             if state.newest is not None:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pgsnap.cli.views import check as check_view
-from pgsnap.workflows.watch.check import CheckReport, Level
+from pgsnap.model import Verdict
+from pgsnap.workflows.watch.check import CheckReport
 from pgsnap.workflows.watch.label_states import LabelState
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -18,7 +19,7 @@ def report_of(count: int, text: str) -> CheckReport:
     for number in range(count):
         name = f"database_{number:04d}"
         report.labels.append(LabelState(name, None, NOW - timedelta(seconds=number), name=name))
-        report.add(Level.RED, "age", text.format(name), name)
+        report.add(Verdict.FAILED, "age", text.format(name), name)
     return report
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pgsnap.model import Verdict
 from pgsnap.schedulers.state import Installed, RunRecord, State
-from pgsnap.workflows.watch.check import CheckReport, Level, check_runs
+from pgsnap.workflows.watch.check import CheckReport, check_runs
 
 
 @pytest.fixture(autouse=True)
@@ -45,4 +46,4 @@ def test_a_run_is_overdue_by_the_clock_of_its_day(
     state.record(RunRecord("commit", started, 1, finished=started, exit_code=0))
     report = CheckReport(datetime.fromisoformat(now))
     check_runs(report, state)
-    assert (report.level is Level.RED) == is_red, report.findings
+    assert (report.verdict is Verdict.FAILED) == is_red, report.findings

@@ -1,0 +1,55 @@
+"""What check and doctor both look at. Each chooses from it, and words it for its readers: *reason*
+of these findings is the phrase that both have in common, *details* are what one of them adds."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pgsnap.files.folder import Folder
+from pgsnap.model import Finding, Verdict
+from pgsnap.repository import lock
+from pgsnap.workflows.watch.ages import LOCK_HELD_MAX, MAX_AGE, MAX_DRILL_AGE, span
+from pgsnap.workflows.watch.label_states import LabelState
+
+
+def age(state: LabelState, now: datetime, limit: timedelta = MAX_AGE) -> Finding:
+    """Return how old the newest snapshot that counts is; the reason is empty where none does."""
+    if state.time is None:
+        return Finding("snapshot", Verdict.FAILED, "", database=state.database)
+    old = now - state.time
+    late = old > limit
+    return Finding(
+        "snapshot",
+        Verdict.FAILED if late else Verdict.PASSED,
+        f"{state.name} is {span(old)} old",
+        details=(f"(more than {span(limit)})",) if late else (),
+        database=state.database,
+    )
+
+
+def drill(state: LabelState, now: datetime, limit: timedelta = MAX_DRILL_AGE) -> Finding:
+    """Return how the last drill went; the first of *details* is when, where there was one. A drill
+    that is too long ago, or never was, is warned of."""
+
+    def found(verdict: Verdict, text: str, *details: str) -> Finding:
+        return Finding("drill", verdict, text, details=details, database=state.database)
+
+    if state.drilled is None:
+        return found(Verdict.WARNED, f"{state.name} never had a drill")
+    past, last = now - state.drilled, f"the last drill of {state.name}"
+    ago = f"{span(past)} ago"
+    if not state.drill_passed:
+        why = f": {state.drill_reason}" if state.drill_reason else ""
+        return found(Verdict.FAILED, f"{last} failed", ago + why)
+    if past > limit:
+        return found(Verdict.WARNED, f"{last} was", ago, f"(more than {span(limit)})")
+    return found(Verdict.PASSED, f"{last} was", ago)
+
+
+def held_lock(path: Path, now: datetime) -> Finding:
+    """Return for how long another process has held the repository alone."""
+    since = lock.held_since(Folder(path))
+    held = now - since if since is not None else timedelta()
+    verdict = Verdict.FAILED if held > LOCK_HELD_MAX else Verdict.WARNED
+    return Finding("lock", verdict, span(held))
