@@ -186,7 +186,7 @@ def test_a_drill_fails_where_such_a_sequence_does_not_come_back(
     add_extension(database.cluster, without, name=extension)
     report = drill_now(repo, snapshot, server, tmp_path)
     assert "sequences" in failures(report)
-    assert "odd.one" in checks_of(report)["sequences"].outcome.reason
+    assert "odd.one" in checks_of(report)["sequences"].reason
 
 
 def test_what_was_added_to_an_extension_is_told_by_a_drill(

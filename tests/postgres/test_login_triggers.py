@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pgsnap.cluster.binaries import Binaries
+from pgsnap.model import Verdict
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.drill.report import Status
 from pgsnap.workflows.undo.undo import plan_undo, undo
 from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
 from support.restoring.drilling import checks_of, drill_now, failures
@@ -76,7 +76,7 @@ def test_neither_restore_nor_drill_logs_in_where_a_trigger_counts_it(
     assert quietly(database, "SELECT count(*) FROM logins") == str(rows - 1)
     drilled = drill_now(repo, snapshot, server, tmp_path)
     assert failures(drilled) == {}
-    assert checks_of(drilled)["contents"].outcome.status is Status.PASSED
+    assert checks_of(drilled)["contents"].verdict is Verdict.PASSED
 
 
 def test_a_database_that_lets_nobody_in_is_replaced_and_put_back(

@@ -221,7 +221,7 @@ def test_one_that_keeps_dead_rows_makes_the_server_keep_none_for_a_drill(
     report = drill_now(repo, snapshot, server, tmp_path)
     assert failures(report) == {}
     # So it was made without, and is told so.
-    assert "SUBSCRIPTION news" in checks_of(report)["schema"].outcome.details
+    assert "SUBSCRIPTION news" in checks_of(report)["schema"].details
     assert database.psql(slots) == "0"
     plan = plan_restore(repo, snapshot, server, RestoreOptions())
     assert any("keeps all deleted rows" in warning for warning in plan.warnings)

@@ -9,7 +9,7 @@ from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.workflows.drill.drill import DrillOptions, ThrowAway, drill
-from pgsnap.workflows.drill.report import Check, DrillReport, Status
+from pgsnap.workflows.drill.report import Check, DrillReport
 from pgsnap.workflows.drill.runbook import Grammar, Runbook
 
 RESTORE = Grammar({"restore": frozenset({"--yes"})})
@@ -35,17 +35,17 @@ def drill_now(
 
 
 def checks_of(report: DrillReport) -> dict[str, Check]:
-    return {check.name: check for check in report.checks}
+    return {check.check: check for check in report.checks}
 
 
-def of_status(report: DrillReport, status: Status) -> list[str]:
+def of_status(report: DrillReport, status: str) -> list[str]:
     """Return the names of the checks that ended so."""
-    return [check.name for check in report.checks if check.outcome.status is status]
+    return [check.check for check in report.checks if check.status == status]
 
 
 def failures(report: DrillReport) -> dict[str, str]:
     """Return the reasons of the checks that failed, by name."""
-    return {check.name: check.outcome.reason for check in report.failed}
+    return {check.check: check.reason for check in report.failed}
 
 
 # A function that does another thing in another database, called while rows are restored, and once

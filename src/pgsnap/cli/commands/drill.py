@@ -110,9 +110,9 @@ def run(
         first = found.failed[0]
         raise DrillFailed(
             f"{render.plural(len(found.failed), 'check')} failed: "
-            + ", ".join(check.name for check in found.failed),
-            detail=f"{first.title}: {first.outcome.reason}.",
-            hint=first.outcome.hint or f'See the report: "{target}"',
+            + ", ".join(check.check for check in found.failed),
+            detail=f"{first.title}: {first.reason}.",
+            hint=first.help or f'See the report: "{target}"',
         )
 
 

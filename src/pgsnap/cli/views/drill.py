@@ -48,14 +48,13 @@ def drill_fields(report: DrillReport) -> dict[str, Any]:
 
 
 def _check_fields(check: Check) -> dict[str, Any]:
-    outcome = check.outcome
     return {
-        "name": check.name,
+        "name": check.check,
         "title": check.title,
-        "status": outcome.status,
-        "reason": redact(outcome.reason),
-        "details": [redact(line) for line in outcome.details],
-        "hint": redact(outcome.hint),
+        "status": check.status,
+        "reason": redact(check.reason),
+        "details": [redact(line) for line in check.details],
+        "hint": redact(check.help),
         "seconds": check.seconds,
     }
 
@@ -90,7 +89,7 @@ def drill_lines(report: DrillReport, *, verbose: bool, colour: bool) -> list[str
             spent = (f"{name} {render.seconds(time)}" for name, time in recovery.phases.items())
             lines.append(f"  {', '.join(spent)}")
     counts = [
-        f"{sum(check.outcome.status == status for check in report.checks)} {status}"
+        f"{sum(check.status == status for check in report.checks)} {status}"
         for status in ("passed", "failed", "skipped")
     ]
     verdict = "drill passed" if report.passed else "drill FAILED"
@@ -105,16 +104,14 @@ def drill_lines(report: DrillReport, *, verbose: bool, colour: bool) -> list[str
 
 
 def _check_lines(check: Check, *, verbose: bool, colour: bool) -> list[str]:
-    outcome = check.outcome
-    status = str(outcome.status)
-    mark = render.style(f"{status:<7}", _COLOURS[status], colour)
-    words = render.plain(redact(outcome.reason))
+    mark = render.style(f"{check.status:<7}", _COLOURS[check.status], colour)
+    words = render.plain(redact(check.reason))
     took = f" [{render.seconds(check.seconds)}]" if verbose else ""
     lines = [f"{mark}  {check.title}: {words}{took}"]
-    if verbose or status == "failed":
-        for detail in outcome.details:
+    if verbose or check.status == "failed":
+        for detail in check.details:
             shown = render.plain(redact(detail), keep_lines=True).splitlines()
             lines += [f"           {line}" for line in shown]
-        if outcome.hint and status == "failed":
-            lines.append(f"           HINT:  {render.plain(redact(outcome.hint))}")
+        if check.help and check.status == "failed":
+            lines.append(f"           HINT:  {render.plain(redact(check.help))}")
     return lines

@@ -12,7 +12,7 @@ from pgsnap.dump.events import text_of
 from pgsnap.errors import QueryFailed, SnapError, ToolVersion
 from pgsnap.limits import ASSERTION_TIMEOUT_SECONDS
 from pgsnap.maintenance.verify.verify import VerifyReport
-from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.model import Finding, Snapshot, SnapshotId
 from pgsnap.repository.index.place import is_writable
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Runner
@@ -21,7 +21,7 @@ from pgsnap.sources.base import reading
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.checks.requirements import source_major
 from pgsnap.words import plural, size
-from pgsnap.workflows.drill.report import Outcome, failed, passed, skipped
+from pgsnap.workflows.drill.report import failed, passed, skipped
 from pgsnap.workflows.restore.plan import RestorePlan
 
 _PROGRAMS = ("pg_dump", "pg_dumpall", "psql")
@@ -32,7 +32,7 @@ _SPACE_MARGIN = 1.1
 _VALUE_CHARACTERS = 80
 
 
-def check_tools(server: Server, *, allow_newer: bool) -> Outcome:
+def check_tools(server: Server, *, allow_newer: bool) -> Finding:
     """Tell whether the programs fit the server. Raises ToolMissing, ToolVersion."""
     tools = [server.tool(name, allow_newer=allow_newer) for name in _PROGRAMS]
     server_major = server.version_num // 10000
@@ -43,7 +43,7 @@ def check_tools(server: Server, *, allow_newer: bool) -> Outcome:
     return passed(words, *(f"{tool.version_line}: {tool.path}" for tool in tools))
 
 
-def check_tools_offline(runner: Runner, snapshot: Snapshot) -> Outcome:
+def check_tools_offline(runner: Runner, snapshot: Snapshot) -> Finding:
     """Tell whether there are programs for the server that the snapshot came from. Raises
     ToolMissing, ToolVersion."""
     major = source_major(snapshot.origin)
@@ -62,7 +62,7 @@ def check_tools_offline(runner: Runner, snapshot: Snapshot) -> Outcome:
 # -- the folder ------------------------------------------------------------------------------------
 
 
-def check_folder(repo: Repository) -> Outcome:
+def check_folder(repo: Repository) -> Finding:
     """Tell whether nobody but its owner can look into the repository."""
     wide = list(islice(_too_wide(repo.path), _TOLD_MAX + 1))
     if wide:
@@ -92,7 +92,7 @@ def _too_wide(top: Path) -> Iterator[str]:
 # -- space -----------------------------------------------------------------------------------------
 
 
-def check_space(repo: Repository, plan: RestorePlan | None, why_unknown: str) -> Outcome:
+def check_space(repo: Repository, plan: RestorePlan | None, why_unknown: str) -> Finding:
     """Tell whether the server has room for the restored database, and the repository's folder for
     another snapshot: as much as the newest took when it was new."""
     newest = [repo.snapshot(found).stored_bytes for found in repo.newest(None, 10)]
@@ -125,7 +125,7 @@ def check_space(repo: Repository, plan: RestorePlan | None, why_unknown: str) ->
 
 def judge_verify(
     report: VerifyReport, snapshot_id: SnapshotId, snapshot: Snapshot
-) -> tuple[Outcome, list[str]]:
+) -> tuple[Finding, list[str]]:
     """Return what *report* says of the snapshot, and of damage besides."""
     hit = [found for found in report.findings if snapshot_id in found.snapshots]
     besides = [
@@ -153,7 +153,7 @@ def check_commit(
     *,
     lock_wait_timeout_seconds: float,
     allow_newer: bool,
-) -> Outcome:
+) -> Finding:
     """Dump the live database's definitions to nowhere, up to pg_dump's end mark: so the role may
     read every table, and no lock is in the way. Raises what the source raises."""
     source = PostgresSource(
@@ -182,7 +182,7 @@ def check_commit(
 
 def check_assertions(
     server: Server, database: str, folder: Path, trusted: frozenset[int]
-) -> Outcome:
+) -> Finding:
     """Run the user's own queries in the restored database, each in a read-only transaction.
 
     A file holds when its last statement returns no row, or the one value true. Those of users that
@@ -241,7 +241,7 @@ def _broken(server: Server, database: str, path: Path) -> str:
     return f"it returned {plural(len(rows), 'row')}, the first is ({first[:_VALUE_CHARACTERS]})"
 
 
-def refused(plan: RestorePlan) -> Outcome:
+def refused(plan: RestorePlan) -> Finding:
     """Return that *plan* does not let the snapshot be restored, and why."""
     lines = []
     for problem in plan.refusals:

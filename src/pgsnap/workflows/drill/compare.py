@@ -18,10 +18,12 @@ from pgsnap.dump.entries import decode
 from pgsnap.errors import Interrupted, SnapError
 from pgsnap.model import (
     DatabaseProperties,
+    Finding,
     Origin,
     SectionKind,
     SnapshotId,
     SourceKind,
+    Verdict,
     quote_ident,
 )
 from pgsnap.progress import SILENT, Progress
@@ -36,9 +38,7 @@ from pgsnap.workflows.diff.report import DiffReport, TableDiff, TableName
 from pgsnap.workflows.drill.extensions import added_members, not_proven, without_left_out
 from pgsnap.workflows.drill.fixed_point import unstable_definitions
 from pgsnap.workflows.drill.report import (
-    Outcome,
     RowFinding,
-    Status,
     TableFinding,
     failed,
     passed,
@@ -61,7 +61,7 @@ class Comparison:
     """What each check of drill_report.OF_COPY came to, the tables that differ, and what none of
     them says anything about."""
 
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, Finding]
     tables: tuple[TableFinding, ...]
     notices: tuple[str, ...] = ()
 
@@ -103,7 +103,7 @@ def compare(
         "large-objects": _large_objects(report, why_not),
     }
     values = compare_values(copy.server, copy.name, copy.originals)
-    if values.rounded and outcomes["contents"].status is Status.PASSED:
+    if values.rounded and outcomes["contents"].verdict is Verdict.PASSED:
         outcomes["contents"] = values.outcome()
     added = added_members(copy.server, copy.name, copy.originals)
     notices = (*not_proven(report, copy.left_out), *added, *values.notices)
@@ -219,7 +219,7 @@ def _row(change: RowChange, rows: TableRows) -> RowFinding:
     return RowFinding(kind, {}, (), shown.rstrip("\n")[:_TEXT_CHARACTERS])
 
 
-def _contents(report: DiffReport, found: list[TableFinding], why_not: str) -> Outcome:
+def _contents(report: DiffReport, found: list[TableFinding], why_not: str) -> Finding:
     sections = report.before.tables
     rows = sum(s.rows or 0 for parts in sections.values() for s in parts)
     how = "order, or are written otherwise by this version" if why_not else "order"
@@ -269,7 +269,7 @@ def table_lines(table: TableFinding) -> Iterator[str]:
 # -- definitions -----------------------------------------------------------------------------------
 
 
-def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: str) -> Outcome:
+def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: str) -> Finding:
     kinds = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
     if not report.definitions:
         total = sum(report.before.size(kind) for kind in kinds)
@@ -310,7 +310,7 @@ def _schema(report: DiffReport, copy: Copy, snapshot_id: SnapshotId, why_not: st
     )
 
 
-def _extensions(report: DiffReport, left_out: Sequence[BoundExtension]) -> Outcome:
+def _extensions(report: DiffReport, left_out: Sequence[BoundExtension]) -> Finding:
     before, after = (_versions(v.origin.properties) for v in (report.before, report.after))
     if report.before.origin.only_schemas:
         return skipped("the snapshot is of some schemas only, and extensions belong to none")
@@ -343,7 +343,7 @@ def _versions(properties: DatabaseProperties | None) -> dict[str, str] | None:
     return {e.name: f"{e.version} (in {e.schema})" for e in properties.extensions}
 
 
-def _sequences(report: DiffReport) -> Outcome:
+def _sequences(report: DiffReport) -> Finding:
     if report.sequences:
         lines = [
             f"{s.name}: {'none' if s.before is None else s.before} in the snapshot,"
@@ -357,7 +357,7 @@ def _sequences(report: DiffReport) -> Outcome:
     return passed("their values are equal")
 
 
-def _large_objects(report: DiffReport, why_not: str) -> Outcome:
+def _large_objects(report: DiffReport, why_not: str) -> Finding:
     kind = SectionKind.LARGE_OBJECTS
     if not report.large_objects_changed:
         total = report.before.size(kind)

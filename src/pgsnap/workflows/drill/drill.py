@@ -15,7 +15,7 @@ from pgsnap import interrupts
 from pgsnap.errors import Interrupted, SnapError, StoreError
 from pgsnap.limits import LOCK_WAIT_TIMEOUT_SECONDS
 from pgsnap.maintenance.verify.verify import verify
-from pgsnap.model import Note, Snapshot, SnapshotId
+from pgsnap.model import Finding, Note, Snapshot, SnapshotId, Verdict
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import ident
@@ -36,9 +36,7 @@ from pgsnap.workflows.drill.report import (
     OF_COPY,
     Check,
     DrillReport,
-    Outcome,
     Recovery,
-    Status,
     failed,
     passed,
     reason_of,
@@ -139,7 +137,7 @@ class _Drill:
             found += checked("snapshot", self._verify)
             if server is None or plan is None:
                 found += all_skipped(place.why_not, *_OF_RESTORE)
-            elif found.last is Status.FAILED:
+            elif found.last is Verdict.FAILED:
                 found += all_skipped("the snapshot is damaged", *_OF_RESTORE)
             else:
                 found += self._proof(server, plan)
@@ -169,7 +167,7 @@ class _Drill:
         self.progress.phase("reach PostgreSQL")
         place = _Place(None, why_not="there is no PostgreSQL")
 
-        def look() -> Outcome:
+        def look() -> Finding:
             nonlocal place
             server = self.live
             if self.throw_away is not None:
@@ -184,7 +182,7 @@ class _Drill:
         found = checked("postgresql", look)
         return found, place
 
-    def _tools(self, server: Server | None) -> Outcome:
+    def _tools(self, server: Server | None) -> Finding:
         if server is None:
             return drill_checks.check_tools_offline(self.live.runner, self.snapshot)
         return drill_checks.check_tools(server, allow_newer=self.options.allow_newer_client)
@@ -207,12 +205,12 @@ class _Drill:
         except SnapError as error:
             return error
 
-    def _space(self, place: _Place, plan: RestorePlan | SnapError | None) -> Outcome:
+    def _space(self, place: _Place, plan: RestorePlan | SnapError | None) -> Finding:
         if isinstance(plan, SnapError):
             return drill_checks.check_space(self.repo, None, plan.message)
         return drill_checks.check_space(self.repo, plan, place.why_not)
 
-    def _commit(self, place: _Place) -> Outcome:
+    def _commit(self, place: _Place) -> Finding:
         if self.throw_away is not None:
             return skipped("with --throw-away the live database is not touched")
         if place.server is None:
@@ -232,7 +230,7 @@ class _Drill:
 
     # -- the snapshot --------------------------------------------------------------------------
 
-    def _verify(self) -> tuple[Outcome, Found]:
+    def _verify(self) -> tuple[Finding, Found]:
         report = verify(self.repo, snapshots=[self.snapshot_id], data=True, progress=self.progress)
         outcome, besides = drill_checks.judge_verify(report, self.snapshot_id, self.snapshot)
         return outcome, Found(notices=tuple(besides))
@@ -242,14 +240,14 @@ class _Drill:
         notices: list[str] = []
         with ExitStack() as stack:
 
-            def restore_now() -> tuple[Outcome, Found]:
+            def restore_now() -> tuple[Finding, Found]:
                 stack.enter_context(self._scratch(server, notices))
                 if isinstance(plan, SnapError):
                     raise plan
                 return self._restore(server, plan)
 
             found = checked("restore", restore_now)
-            if found.last is Status.PASSED and not isinstance(plan, SnapError):
+            if found.last is Verdict.PASSED and not isinstance(plan, SnapError):
                 # What a trigger on login writes is no difference of the snapshot.
                 quiet = server.without_event_triggers()
                 found += self._compare(quiet, plan)
@@ -258,7 +256,7 @@ class _Drill:
                 found += self._nothing_restored(server)
         return found + Found(notices=tuple(notices))
 
-    def _restore(self, server: Server, plan: RestorePlan) -> tuple[Outcome, Found]:
+    def _restore(self, server: Server, plan: RestorePlan) -> tuple[Finding, Found]:
         if plan.refusals:
             return drill_checks.refused(plan), Found()
         report = restore(self.repo, plan, server, progress=self.progress)
@@ -287,14 +285,14 @@ class _Drill:
             return found
         lines = [f"{words} is not installed on the server" for words in missing]
         hint = "Install its package on the server's machine."
-        lacks = Check("extensions", failed(lines[0], *lines, hint=hint), 0.0)
-        return Found(tuple(lacks if one.name == lacks.name else one for one in found.checks))
+        lacks = Check.of("extensions", failed(lines[0], *lines, hint=hint))
+        return Found(tuple(lacks if one.check == lacks.check else one for one in found.checks))
 
     def _compare(self, server: Server, plan: RestorePlan) -> Found:
         """Make the checks of OF_COPY. One dump serves them all: the first one bears its time."""
         compared: Comparison | None = None
 
-        def contents() -> tuple[Outcome, Found]:
+        def contents() -> tuple[Finding, Found]:
             nonlocal compared
             originals: tuple[str, ...] = ()
             if self.throw_away is None:
@@ -317,9 +315,9 @@ class _Drill:
         if compared is None:
             return found + all_skipped("what was restored could not be compared", *OF_COPY[1:])
         outcomes = compared.outcomes
-        return found + Found(tuple(Check(name, outcomes[name], 0.0) for name in OF_COPY[1:]))
+        return found + Found(tuple(Check.of(name, outcomes[name]) for name in OF_COPY[1:]))
 
-    def _assertions(self, server: Server) -> Outcome:
+    def _assertions(self, server: Server) -> Finding:
         folder, trusted = self.options.assertions, self.options.trusted
         return drill_checks.check_assertions(server, self.name, folder, trusted)
 
@@ -352,8 +350,7 @@ class _Drill:
 
     def _noted(self, found: Found) -> Found:
         """Store with the snapshot what was found of it; nothing where nothing was."""
-        statuses = {check.name: check.outcome.status for check in found.checks}
-        proven = verdict_of(statuses)
+        proven = verdict_of({one.check: one.verdict for one in found.checks})
         if self.options.dry_run or proven is None or (not proven and not found.is_conclusive):
             return Found()
         seconds = found.recovery.seconds if found.recovery is not None else 0.0
@@ -362,7 +359,7 @@ class _Drill:
             "passed": proven,
             "seconds": round(seconds),
             "place": "throw-away" if self.throw_away is not None else "scratch",
-            "checks": {name: str(status) for name, status in statuses.items()},
+            "checks": {one.check: one.status for one in found.checks},
             SERVER_KEY: self.snapshot.origin.system_identifier,
         }
         if words := left_out(self.snapshot.origin):

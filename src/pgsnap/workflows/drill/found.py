@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pgsnap.errors import ConnectionFailed, Interrupted, SnapError, ToolMissing, ToolVersion
+from pgsnap.model import Finding, Verdict
 from pgsnap.workflows.drill.report import (
     Check,
-    Outcome,
     Recovery,
-    Status,
     TableFinding,
     failed,
     skipped,
@@ -39,12 +38,12 @@ class Found:
         )
 
     @property
-    def last(self) -> Status:
+    def last(self) -> Verdict:
         """How the last check ended."""
-        return self.checks[-1].outcome.status
+        return self.checks[-1].verdict
 
 
-def checked(name: str, make: Callable[[], Outcome | tuple[Outcome, Found]]) -> Found:
+def checked(name: str, make: Callable[[], Finding | tuple[Finding, Found]]) -> Found:
     """Make the check *name*, of which more than its outcome may come. An error of ours is a failure
     of it, and of nothing else."""
     started = time.monotonic()
@@ -60,9 +59,9 @@ def checked(name: str, make: Callable[[], Outcome | tuple[Outcome, Found]]) -> F
         outcome = failed(error.message, error.detail, hint=error.hint)
     else:
         outcome, more = made if isinstance(made, tuple) else (made, more)
-    return Found((Check(name, outcome, time.monotonic() - started),)) + more
+    return Found((Check.of(name, outcome, time.monotonic() - started),)) + more
 
 
 def all_skipped(reason: str, *names: str) -> Found:
     """Return that the checks *names* were not made."""
-    return Found(tuple(Check(name, skipped(reason), 0.0) for name in names))
+    return Found(tuple(Check.of(name, skipped(reason)) for name in names))

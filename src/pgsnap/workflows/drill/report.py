@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.model import Finding, Snapshot, SnapshotId, Verdict
 from pgsnap.sources.parts import left_out
 
 REPORT_SCHEMA = 1
@@ -39,47 +38,44 @@ OF_SNAPSHOT = frozenset({"snapshot", "restore", *OF_COPY, "assertions"})
 """The checks that say something of the snapshot, and not of what is around it."""
 
 
-class Status(enum.StrEnum):
-    """How a check ended. Stored: never change one."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a check ended, and why. *hint* names what to do about a failed one."""
-
-    status: Status
-    reason: str
-    details: tuple[str, ...] = ()
-    hint: str = ""
+_STATUSES = {
+    Verdict.PASSED: "passed",
+    Verdict.SKIPPED: "skipped",
+    Verdict.FAILED: "failed",
+}
+"""How a check ends. Stored: never change one."""
 
 
-def passed(reason: str, *details: str) -> Outcome:
-    return Outcome(Status.PASSED, reason, details)
+def passed(reason: str, *details: str) -> Finding:
+    return Finding("", Verdict.PASSED, reason, details=details)
 
 
-def failed(reason: str, *details: str, hint: str = "") -> Outcome:
-    return Outcome(Status.FAILED, reason, tuple(filter(None, details)), hint)
+def failed(reason: str, *details: str, hint: str = "") -> Finding:
+    return Finding("", Verdict.FAILED, reason, hint, tuple(filter(None, details)))
 
 
-def skipped(reason: str, *details: str) -> Outcome:
-    return Outcome(Status.SKIPPED, reason, details)
+def skipped(reason: str, *details: str) -> Finding:
+    return Finding("", Verdict.SKIPPED, reason, details=details)
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(Finding):
     """A check that was made: one of CHECKS."""
 
-    name: str
-    outcome: Outcome
-    seconds: float
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, name: str, found: Finding, seconds: float = 0.0) -> Check:
+        """Return what the check *name* came to, which itself does not know its name."""
+        return cls(name, found.verdict, found.reason, found.help, found.details, seconds=seconds)
 
     @property
     def title(self) -> str:
-        return CHECKS[self.name]
+        return CHECKS[self.check]
+
+    @property
+    def status(self) -> str:
+        return _STATUSES[self.verdict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +136,7 @@ class DrillReport:
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        return tuple(c for c in self.checks if c.outcome.status is Status.FAILED)
+        return tuple(c for c in self.checks if c.verdict is Verdict.FAILED)
 
     @property
     def passed(self) -> bool:
@@ -154,20 +150,17 @@ class DrillReport:
         return left_out(self.snapshot.origin)
 
 
-def verdict_of(checks: dict[str, Status]) -> bool | None:
+def verdict_of(checks: dict[str, Verdict]) -> bool | None:
     """Return what *checks* say of the snapshot itself: proven, not fit, or (None) nothing."""
-    found = {checks[name] for name in OF_SNAPSHOT if name in checks}
-    if Status.FAILED in found:
+    if Verdict.FAILED in {checks[name] for name in OF_SNAPSHOT if name in checks}:
         return False
-    if checks.get("contents") is Status.PASSED:
-        return True
-    return None
+    return True if checks.get("contents") is Verdict.PASSED else None
 
 
 def reason_of(checks: Iterable[Check]) -> str:
     """Return why the snapshot is not fit, in one line: the first of *checks* that says so."""
-    for check in checks:
-        if check.name in OF_SNAPSHOT and check.outcome.status is Status.FAILED:
-            line = f"{check.name}: {' '.join(check.outcome.reason.split())}"
+    for one in checks:
+        if one.check in OF_SNAPSHOT and one.verdict is Verdict.FAILED:
+            line = f"{one.check}: {' '.join(one.reason.split())}"
             return line if len(line) <= _REASON_CHARACTERS else f"{line[:_REASON_CHARACTERS]}…"
     return ""

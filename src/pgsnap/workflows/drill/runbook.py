@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pgsnap.model import Finding
 from pgsnap.words import plural
-from pgsnap.workflows.drill.report import Outcome, failed, passed, skipped
+from pgsnap.workflows.drill.report import failed, passed, skipped
 
 _TOLD_MAX = 10
 _FENCE = re.compile(r"\s*(```|~~~)")
@@ -42,7 +43,7 @@ class Runbook:
     grammar: Grammar = field(default_factory=lambda: Grammar({}))
 
 
-def check_runbook(runbook: Runbook) -> Outcome:
+def check_runbook(runbook: Runbook) -> Finding:
     """Tell whether the runbook is there, and what of it this version does not understand."""
     name = runbook.path.name
     try:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pgsnap.errors import ConnectionFailed, QueryFailed, SnapError
-from pgsnap.model import SnapshotId
+from pgsnap.model import Finding, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
@@ -20,7 +20,7 @@ from pgsnap.targets.checks.exact_values import (
 )
 from pgsnap.targets.swap.kept import find_kept
 from pgsnap.words import some
-from pgsnap.workflows.drill.report import Outcome, failed
+from pgsnap.workflows.drill.report import failed
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 
 
@@ -50,7 +50,7 @@ class ValueFindings:
             )
         return tuple(told)
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Finding:
         """Return the check of the contents where values are *rounded*."""
         return failed(
             "values print less than they hold, so no dump has them:"

@@ -5,34 +5,40 @@ from __future__ import annotations
 import pytest
 
 from pgsnap.errors import ConnectionFailed, Interrupted, RestoreFailed, SnapError
+from pgsnap.model import Finding, Verdict
 from pgsnap.workflows.drill.found import Found, all_skipped, checked
-from pgsnap.workflows.drill.report import Outcome, Recovery, Status, failed, passed
+from pgsnap.workflows.drill.report import Recovery, failed, passed
 
 RECOVERY = Recovery(1.0, 10, 2, {"load": 1.0})
 
 
-def raising(error: SnapError) -> Outcome:
+def raising(error: SnapError) -> Finding:
     raise error
 
 
 @pytest.mark.parametrize(
     ("found", "status", "is_conclusive", "recovery"),
     [
-        (checked("tools", lambda: passed("fit")), Status.PASSED, True, None),
-        (checked("tools", lambda: failed("do not")), Status.FAILED, True, None),
+        (checked("tools", lambda: passed("fit")), Verdict.PASSED, True, None),
+        (checked("tools", lambda: failed("do not")), Verdict.FAILED, True, None),
         (
             checked("restore", lambda: (passed("done"), Found(recovery=RECOVERY))),
-            Status.PASSED,
+            Verdict.PASSED,
             True,
             RECOVERY,
         ),
-        (checked("restore", lambda: raising(RestoreFailed("no"))), Status.FAILED, True, None),
-        (checked("restore", lambda: raising(ConnectionFailed("gone"))), Status.FAILED, False, None),
-        (all_skipped("no server", "restore", "contents"), Status.SKIPPED, True, None),
+        (checked("restore", lambda: raising(RestoreFailed("no"))), Verdict.FAILED, True, None),
+        (
+            checked("restore", lambda: raising(ConnectionFailed("gone"))),
+            Verdict.FAILED,
+            False,
+            None,
+        ),
+        (all_skipped("no server", "restore", "contents"), Verdict.SKIPPED, True, None),
     ],
 )
 def test_a_check_ends_as_its_outcome_or_error_says(
-    found: Found, status: Status, is_conclusive: bool, recovery: Recovery | None
+    found: Found, status: Verdict, is_conclusive: bool, recovery: Recovery | None
 ) -> None:
     assert found.last is status
     assert (found.is_conclusive, found.recovery) == (is_conclusive, recovery)
@@ -46,8 +52,10 @@ def test_parts_add_up_in_their_order_and_one_doubt_remains() -> None:
         Found(notices=("not dropped",)),
     ]
     found = sum(parts, Found())
-    assert [check.name for check in found.checks] == ["tools", "snapshot", "restore"]
-    assert found.checks[0].outcome == failed("gone", "It was there.")
+    assert [check.check for check in found.checks] == ["tools", "snapshot", "restore"]
+    gone = found.checks[0]
+    assert (gone.verdict, gone.reason) == (Verdict.FAILED, "gone")
+    assert gone.details == ("It was there.",)
     assert found.notices == ("damaged besides", "not dropped")
     assert found.recovery == RECOVERY
     assert not found.is_conclusive

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.workflows.drill.report import Status
+from pgsnap.model import Verdict
 from pgsnap.workflows.drill.runbook import Grammar, Runbook, check_runbook, commands_in, problem_of
 
 GRAMMAR = Grammar(
@@ -61,14 +61,14 @@ def test_what_this_version_does_not_have_is_told(words: str, problem: str) -> No
 
 def test_a_runbook_is_wanted_once_it_is_named_and_must_say_how_to_restore(tmp_path: Path) -> None:
     path = tmp_path / "rollback.md"
-    assert check_runbook(Runbook(path)).status is Status.SKIPPED
-    assert check_runbook(Runbook(path, is_required=True)).status is Status.FAILED
+    assert check_runbook(Runbook(path)).verdict is Verdict.SKIPPED
+    assert check_runbook(Runbook(path, is_required=True)).verdict is Verdict.FAILED
     path.write_text("Look: `snap log`\n")
     outcome = check_runbook(Runbook(path, grammar=GRAMMAR))
-    assert (outcome.status, "how to restore" in outcome.reason) == (Status.FAILED, True)
+    assert (outcome.verdict, "how to restore" in outcome.reason) == (Verdict.FAILED, True)
     path.write_text("Look: `snap log`\n\n    snap restore latest\n")
-    assert check_runbook(Runbook(path, grammar=GRAMMAR)).status is Status.PASSED
+    assert check_runbook(Runbook(path, grammar=GRAMMAR)).verdict is Verdict.PASSED
     path.write_text("    snap restore latest\n    snap gone\n")
     outcome = check_runbook(Runbook(path, grammar=GRAMMAR))
-    assert outcome.status is Status.FAILED
+    assert outcome.verdict is Verdict.FAILED
     assert outcome.details == ("line 2: there is no command snap gone",)
