@@ -10,18 +10,18 @@ CREATE TABLE "_sqlite_migrations" (
 );
 
 CREATE TABLE chunks (
-                id BLOB NOT NULL,
-                pack_no INTEGER NOT NULL,
-                "offset" INTEGER NOT NULL,
-                frame_bytes INTEGER NOT NULL,
-                chunk_bytes INTEGER NOT NULL,
-                kind INTEGER NOT NULL,
-                codec INTEGER NOT NULL,
-                cipher INTEGER NOT NULL,
-                depth INTEGER NOT NULL,
-                base BLOB,
-                PRIMARY KEY (id, pack_no, "offset")
-            ) WITHOUT ROWID;
+            id BLOB NOT NULL,
+            pack_no INTEGER NOT NULL,
+            "offset" INTEGER NOT NULL,
+            frame_bytes INTEGER NOT NULL,
+            chunk_bytes INTEGER NOT NULL,
+            kind INTEGER NOT NULL,
+            codec INTEGER NOT NULL,
+            cipher INTEGER NOT NULL,
+            depth INTEGER NOT NULL,
+            base BLOB,
+            PRIMARY KEY (id, pack_no, "offset")
+        ) WITHOUT ROWID;
 
 CREATE TABLE "damaged" (
    "pack" BLOB,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
     from pgsnap.workflows.commit.commit import CommitReport
+    from pgsnap.workflows.notes.verdicts import Drilled
 
 EXAMPLES = """
 snap commit -m "before the migration" --tag pre-migration
@@ -26,48 +27,53 @@ pg_dump shop | snap commit -m "from a pipe" --file - --database shop
 snap commit -m "an old backup" --file backup.sql.gz --database shop
 """
 
+Message = Annotated[
+    str, typer.Option("--message", "-m", metavar="TEXT", help="What this snapshot is.")
+]
+Tag = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="NAME", help="Tag it (repeatable).")
+]
+Force = Annotated[bool, typer.Option("--force", help="Move tags that exist already.")]
+File = Annotated[
+    str | None,
+    typer.Option(
+        "--file", metavar="FILE|-", help="Read a dump (.sql, .sql.gz, .sql.zst); - is stdin."
+    ),
+]
+SkipUnchanged = Annotated[
+    bool, typer.Option("--skip-unchanged", help="Make no new snapshot if nothing changed.")
+]
+ExcludeTableData = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude-table-data",
+        metavar="PATTERN",
+        help="Leave out the rows of these tables, not the tables (repeatable).",
+    ),
+]
+Schema = Annotated[
+    list[str] | None,
+    typer.Option("--schema", metavar="PATTERN", help="Only these schemas (repeatable)."),
+]
+LockWaitTimeout = Annotated[str | None, option_of(KEYS["lock_wait_timeout"])]
+
 
 def run(
     ctx: typer.Context,
-    message: Annotated[
-        str, typer.Option("--message", "-m", metavar="TEXT", help="What this snapshot is.")
-    ],
-    tag: Annotated[
-        list[str] | None,
-        typer.Option("--tag", metavar="NAME", help="Tag it (repeatable)."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Move tags that exist already.")] = False,
-    file: Annotated[
-        str | None,
-        typer.Option(
-            "--file", metavar="FILE|-", help="Read a dump (.sql, .sql.gz, .sql.zst); - is stdin."
-        ),
-    ] = None,
-    skip_unchanged: Annotated[
-        bool,
-        typer.Option("--skip-unchanged", help="Make no new snapshot if nothing changed."),
-    ] = False,
-    exclude_table_data: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--exclude-table-data",
-            metavar="PATTERN",
-            help="Leave out the rows of these tables, not the tables (repeatable).",
-        ),
-    ] = None,
-    schema: Annotated[
-        list[str] | None,
-        typer.Option("--schema", metavar="PATTERN", help="Only these schemas (repeatable)."),
-    ] = None,
-    lock_wait_timeout: Annotated[str | None, option_of(KEYS["lock_wait_timeout"])] = None,
+    message: Message,
+    tag: Tag = None,
+    force: Force = False,
+    file: File = None,
+    skip_unchanged: SkipUnchanged = False,
+    exclude_table_data: ExcludeTableData = None,
+    schema: Schema = None,
+    lock_wait_timeout: LockWaitTimeout = None,
     allow_newer_client: AllowNewerClient = False,
 ) -> None:
     """Record the whole database as a snapshot.
 
     Nothing is recorded unless the dump is whole. An unchanged database adds next to nothing.
     """
-    from pgsnap.sources.extensions import left_behind
-    from pgsnap.sources.parts import WITHOUT_RIGHTS, left_out
     from pgsnap.workflows.commit.commit import commit
     from pgsnap.workflows.notes.verdicts import last_drill
 
@@ -100,39 +106,41 @@ def run(
                 )
             last = last_drill(repo, frozenset(repo.newest(database)))
         warn_of_dump(invocation, source)
-        if report.snapshot.origin.part:
-            invocation.warn(
-                "warning: the dump is of a part: it was made without"
-                f" {render.plain(left_out(report.snapshot.origin))}"
-            )
-        if report.snapshot.origin.lacks_rights:
-            invocation.warn(f"warning: {WITHOUT_RIGHTS}")
-        for words in left_behind(report.snapshot.origin):
-            invocation.warn(f"warning: {words}")
+        _warn_of_contents(invocation, report)
         _tell_of_chain(invocation, report)
-        if last is not None and not last.passed:
-            why = f": {render.plain(last.reason)}" if last.reason else ""
-            invocation.warn(
-                f"warning: the last drill of {render.plain(database)} failed"
-                f" {render.ago(last.time, invocation.now)}{why}. What cannot be restored is no"
-                " backup; when that is mended: snap drill"
-            )
+        _warn_of_drill(invocation, database, last)
         for refused in report.tags_refused:
             invocation.warn(
                 f'warning: tag "{refused}" was set by another process meanwhile; move it with '
                 f"`snap tag --force {refused} {render.short_id(report.snapshot_id)}`"
             )
-        fields = {
-            **snapshot_fields(report.snapshot_id, report.snapshot, report.tags),
-            "new_bytes": report.stored_bytes,
-            "recorded": report.recorded,
-            "unchanged": report.unchanged,
-            "globals_changed": report.globals_changed,
-            "tags_refused": report.tags_refused,
-            "system_identifier": report.snapshot.origin.system_identifier,
-            "another_server": report.other.origin.system_identifier if report.other else None,
-        }
-        invocation.emit(fields, _lines(report))
+        invocation.emit(_fields(report), _lines(report))
+
+
+def _warn_of_contents(invocation: Invocation, report: CommitReport) -> None:
+    """Warn of what the dump lacks."""
+    from pgsnap.sources.extensions import left_behind
+    from pgsnap.sources.parts import WITHOUT_RIGHTS, left_out
+
+    origin = report.snapshot.origin
+    if origin.part:
+        invocation.warn(
+            f"warning: the dump is of a part: it was made without {render.plain(left_out(origin))}"
+        )
+    if origin.lacks_rights:
+        invocation.warn(f"warning: {WITHOUT_RIGHTS}")
+    for words in left_behind(origin):
+        invocation.warn(f"warning: {words}")
+
+
+def _warn_of_drill(invocation: Invocation, database: str, last: Drilled | None) -> None:
+    if last is not None and not last.passed:
+        why = f": {render.plain(last.reason)}" if last.reason else ""
+        invocation.warn(
+            f"warning: the last drill of {render.plain(database)} failed"
+            f" {render.ago(last.time, invocation.now)}{why}. What cannot be restored is no"
+            " backup; when that is mended: snap drill"
+        )
 
 
 def _tell_of_chain(invocation: Invocation, report: CommitReport) -> None:
@@ -162,6 +170,19 @@ def _tell_of_chain(invocation: Invocation, report: CommitReport) -> None:
             " dated by the clock as it is; `latest` means the newest that is not of the future. If"
             f" that snapshot is not needed: snap forget {short}"
         )
+
+
+def _fields(report: CommitReport) -> dict[str, Any]:
+    return {
+        **snapshot_fields(report.snapshot_id, report.snapshot, report.tags),
+        "new_bytes": report.stored_bytes,
+        "recorded": report.recorded,
+        "unchanged": report.unchanged,
+        "globals_changed": report.globals_changed,
+        "tags_refused": report.tags_refused,
+        "system_identifier": report.snapshot.origin.system_identifier,
+        "another_server": report.other.origin.system_identifier if report.other else None,
+    }
 
 
 def _lines(report: CommitReport) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,47 +32,47 @@ snap diff latest~1 latest --table public.orders --rows
 snap diff latest --exit-code --quiet
 """
 
+Revision = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[REV]",
+        show_default=False,
+        help="The first side: a tag, an id, latest, latest~2. [default: the newest that is no "
+        "safety snapshot]",
+    ),
+]
+Other = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[REV]", show_default=False, help="The second side; without it, the live database."
+    ),
+]
+Schema = Annotated[bool, typer.Option("--schema", help="Show the definitions that differ.")]
+Table = Annotated[
+    str | None, typer.Option("--table", metavar="SCHEMA.TABLE", help="The table for --rows.")
+]
+Rows = Annotated[bool, typer.Option("--rows", help="Show the rows that differ; needs --table.")]
+Limit = Annotated[
+    int, typer.Option("--limit", metavar="N", min=0, help="Show so many rows at most; 0: all.")
+]
+File = Annotated[
+    str | None, typer.Option("--file", metavar="FILE|-", help="The second side is this dump.")
+]
+ExitCode = Annotated[
+    bool, typer.Option("--exit-code", help="Exit with 3 where the contents differ.")
+]
+
 
 def run(
     ctx: typer.Context,
-    revision: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[REV]",
-            show_default=False,
-            help="The first side: a tag, an id, latest, latest~2. [default: the newest that is no "
-            "safety snapshot]",
-        ),
-    ] = None,
-    other: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[REV]",
-            show_default=False,
-            help="The second side; without it, the live database.",
-        ),
-    ] = None,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Show the definitions that differ.")
-    ] = False,
-    table: Annotated[
-        str | None,
-        typer.Option("--table", metavar="SCHEMA.TABLE", help="The table for --rows."),
-    ] = None,
-    rows: Annotated[
-        bool, typer.Option("--rows", help="Show the rows that differ; needs --table.")
-    ] = False,
-    limit: Annotated[
-        int,
-        typer.Option("--limit", metavar="N", min=0, help="Show so many rows at most; 0: all."),
-    ] = ROWS_SHOWN,
-    file: Annotated[
-        str | None,
-        typer.Option("--file", metavar="FILE|-", help="The second side is this dump."),
-    ] = None,
-    exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 3 where the contents differ.")
-    ] = False,
+    revision: Revision = None,
+    other: Other = None,
+    schema: Schema = False,
+    table: Table = None,
+    rows: Rows = False,
+    limit: Limit = ROWS_SHOWN,
+    file: File = None,
+    exit_code: ExitCode = False,
     allow_newer_client: AllowNewerClient = False,
 ) -> None:
     """Show what differs: rows by table, definitions, sequences.
@@ -94,13 +95,13 @@ def run(
                 like=repo.snapshot(before).origin,
                 allow_newer_client=allow_newer_client,
             )
+        sides = _Sides(repo, before, after, name)
         if table is not None:
-            chosen = limit or None
-            differs = _show_rows(invocation, repo, before, after, table, chosen, name)
+            differs = _show_rows(invocation, sides, table, limit or None)
         elif schema:
-            differs = _show_schema(invocation, repo, before, after, name)
+            differs = _show_schema(invocation, sides)
         else:
-            differs = _show(invocation, repo, before, after, name)
+            differs = _show(invocation, sides)
     if exit_code and differs:
         raise typer.Exit(DIFFERENCES_EXIT_CODE)
 
@@ -125,53 +126,44 @@ def _check(
         )
 
 
-def _show(
-    invocation: Invocation,
-    repo: Repository,
-    before: SnapshotId,
-    after: SnapshotId | Source,
-    name: str,
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """What is compared; *name* is that of a live database."""
+
+    repo: Repository
+    before: SnapshotId
+    after: SnapshotId | Source
+    name: str
+
+
+def _show(invocation: Invocation, sides: _Sides) -> bool:
     from pgsnap.workflows.diff.diff import diff
 
     with invocation.progress() as progress:
-        report = diff(repo, before, after, progress=progress)
-    warn_of_dump(invocation, after)
-    lines = diff_view.diff_lines(report, name, colour=invocation.terminal.colour)
-    invocation.emit(diff_view.diff_fields(report, name), lines)
+        report = diff(sides.repo, sides.before, sides.after, progress=progress)
+    warn_of_dump(invocation, sides.after)
+    lines = diff_view.diff_lines(report, sides.name, colour=invocation.terminal.colour)
+    invocation.emit(diff_view.diff_fields(report, sides.name), lines)
     return report.contents_differ
 
 
-def _show_schema(
-    invocation: Invocation,
-    repo: Repository,
-    before: SnapshotId,
-    after: SnapshotId | Source,
-    name: str,
-) -> bool:
+def _show_schema(invocation: Invocation, sides: _Sides) -> bool:
     from pgsnap.workflows.diff.diff import diff_definitions
 
     with invocation.progress() as progress:
-        first, second, changes = diff_definitions(repo, before, after, progress)
-    warn_of_dump(invocation, after)
+        found = diff_definitions(sides.repo, sides.before, sides.after, progress)
+        first, second, changes = found
+    warn_of_dump(invocation, sides.after)
     fields = {
         "before": diff_view.side_fields(first, ""),
-        "after": diff_view.side_fields(second, name),
+        "after": diff_view.side_fields(second, sides.name),
         "definitions": [diff_view.definition_fields(change, texts=True) for change in changes],
     }
     invocation.emit(fields, diff_view.schema_lines(changes, colour=invocation.terminal.colour))
     return bool(changes)
 
 
-def _show_rows(
-    invocation: Invocation,
-    repo: Repository,
-    before: SnapshotId,
-    after: SnapshotId | Source,
-    table: str,
-    limit: int | None,
-    name: str,
-) -> bool:
+def _show_rows(invocation: Invocation, sides: _Sides, table: str, limit: int | None) -> bool:
     """Write the rows one by one: they may be more than memory holds."""
     from pgsnap.workflows.diff.diff import diff_rows
 
@@ -179,12 +171,12 @@ def _show_rows(
     with ExitStack() as stack:
         # Rows would be written into the bar.
         with invocation.progress() as progress:
-            found = diff_rows(repo, before, after, table, progress=progress)
+            found = diff_rows(sides.repo, sides.before, sides.after, table, progress=progress)
             compared = stack.enter_context(found)
-        warn_of_dump(invocation, after)
+        warn_of_dump(invocation, sides.after)
         total = rows_view.total(compared)
         if invocation.json:
-            fields = {**rows_view.row_fields(compared, name), "notices": invocation.notices}
+            fields = {**rows_view.row_fields(compared, sides.name), "notices": invocation.notices}
             head = render.json_text(fields)
             terminal.write(head[: head.rindex("\n}")] + ',\n  "rows": [')
             comma = ""

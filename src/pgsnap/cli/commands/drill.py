@@ -33,39 +33,40 @@ snap drill --dry-run
 snap drill --json | jq '.checks[] | select(.status != "passed")'
 """
 
+Revision = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[REV]",
+        show_default=False,
+        help="The snapshot. [default: the newest that is no safety snapshot]",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Touch no database; make the checks that need none.")
+]
+ThrowAway = Annotated[
+    bool,
+    typer.Option("--throw-away", help="Restore to a private cluster made for it, on this machine."),
+]
+Report = Annotated[str, typer.Option("--report", metavar="FILE", help="The JSON report.")]
+Checks = Annotated[
+    str | None,
+    typer.Option(
+        "--checks",
+        metavar="FOLDER",
+        show_default=False,
+        help="Your own queries. [default: database/checks beside snap.toml]",
+    ),
+]
+
 
 def run(
     ctx: typer.Context,
-    revision: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[REV]",
-            show_default=False,
-            help="The snapshot. [default: the newest that is no safety snapshot]",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Touch no database; make the checks that need none.")
-    ] = False,
-    throw_away: Annotated[
-        bool,
-        typer.Option(
-            "--throw-away", help="Restore to a private cluster made for it, on this machine."
-        ),
-    ] = False,
-    report: Annotated[
-        str,
-        typer.Option("--report", metavar="FILE", help="The JSON report."),
-    ] = REPORT_NAME,
-    checks: Annotated[
-        str | None,
-        typer.Option(
-            "--checks",
-            metavar="FOLDER",
-            show_default=False,
-            help="Your own queries. [default: database/checks beside snap.toml]",
-        ),
-    ] = None,
+    revision: Revision = None,
+    dry_run: DryRun = False,
+    throw_away: ThrowAway = False,
+    report: Report = REPORT_NAME,
+    checks: Checks = None,
     allow_newer_client: AllowNewerClient = False,
 ) -> None:
     """Test the rollback: restore beside the live database and compare.
@@ -97,10 +98,7 @@ def run(
         snapshot = resolve(invocation, repo, revision)
         with invocation.progress() as progress:
             found = drill(repo, snapshot, server, options, throw_away=make, progress=progress)
-    fields = {
-        **drill_fields(found),
-        "notices": [*map(redact, found.notices), *invocation.notices],
-    }
+    fields = {**drill_fields(found), "notices": [*map(redact, found.notices), *invocation.notices]}
     _write(target, render.json_text(fields) + "\n")
     colour = invocation.terminal.colour
     lines = drill_lines(found, verbose=invocation.verbose, colour=colour)

@@ -20,25 +20,29 @@ snap export pre-migration shop.sql.gz
 gunzip -c shop.sql.gz | psql -X -v ON_ERROR_STOP=1 shop_copy
 """
 
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE", help="A name ending with .sql, .sql.gz or .sql.zst, or a folder."
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+Timezone = Annotated[
+    str | None,
+    typer.Option(
+        "--timezone",
+        metavar="ZONE",
+        help="Time zone for the name of a file in a folder. [default: local]",
+    ),
+]
+
 
 def run(
     ctx: typer.Context,
     revision: Revision,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE", help="A name ending with .sql, .sql.gz or .sql.zst, or a folder."
-        ),
-    ],
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-    timezone: Annotated[
-        str | None,
-        typer.Option(
-            "--timezone",
-            metavar="ZONE",
-            help="Time zone for the name of a file in a folder. [default: local]",
-        ),
-    ] = None,
+    file: File,
+    force: Force = False,
+    timezone: Timezone = None,
     with_extension_sequences: WithExtensionSequences = False,
 ) -> None:
     """Write a snapshot to a plain dump file, for a life without snap.
@@ -52,8 +56,7 @@ def run(
     invocation = Invocation.of(ctx)
     if file == "-":
         raise UsageError(
-            "export writes files only",
-            hint=f"For standard output: snap cat {revision}",
+            "export writes files only", hint=f"For standard output: snap cat {revision}"
         )
     if not file:
         raise UsageError("FILE is empty")

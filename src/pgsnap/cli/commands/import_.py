@@ -25,38 +25,43 @@ snap import /srv/backups --database shop --name-format 'shop_%d-%m-%Y_%H%M*'
 snap import old.sql.gz --database shop --use-mtime --tag first-ever
 """
 
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Dumps, or folders of dumps.")]
+Tag = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="NAME", help="Tag it (of a single file; repeatable)."),
+]
+Timezone = Annotated[
+    str | None,
+    typer.Option("--timezone", metavar="ZONE", help="Time zone of the names. [default: local]"),
+]
+UseMtime = Annotated[
+    bool,
+    typer.Option("--use-mtime", help="Date a file without a date in its name by its own time."),
+]
+NamePattern = Annotated[
+    str | None,
+    typer.Option(
+        "--name-format",
+        metavar="PATTERN",
+        help="How the time stands in the names, as in 'shop_%d-%m-%Y_%H%M*'.",
+    ),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out files that are no whole dump or have no date; code 30."
+    ),
+]
+
 
 def run(
     ctx: typer.Context,
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Dumps, or folders of dumps.")
-    ],
-    tag: Annotated[
-        list[str] | None,
-        typer.Option("--tag", metavar="NAME", help="Tag it (of a single file; repeatable)."),
-    ] = None,
-    timezone: Annotated[
-        str | None,
-        typer.Option("--timezone", metavar="ZONE", help="Time zone of the names. [default: local]"),
-    ] = None,
-    use_mtime: Annotated[
-        bool,
-        typer.Option("--use-mtime", help="Date a file without a date in its name by its own time."),
-    ] = False,
-    name_format: Annotated[
-        str | None,
-        typer.Option(
-            "--name-format",
-            metavar="PATTERN",
-            help="How the time stands in the names, as in 'shop_%d-%m-%Y_%H%M*'.",
-        ),
-    ] = None,
-    skip_bad: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad", help="Leave out files that are no whole dump or have no date; code 30."
-        ),
-    ] = False,
+    files: Files,
+    tag: Tag = None,
+    timezone: Timezone = None,
+    use_mtime: UseMtime = False,
+    name_format: NamePattern = None,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Record existing dump files as snapshots, dated by their names.
 
@@ -130,9 +135,7 @@ def _outcome(item: ImportedFile) -> str:
 
 
 def _fields(
-    database: str,
-    done: list[ImportedFile],
-    undated: Sequence[UndatedFile],
+    database: str, done: list[ImportedFile], undated: Sequence[UndatedFile]
 ) -> dict[str, Any]:
     new = [item.report for item in done if item.report is not None]
     return {
@@ -150,15 +153,9 @@ def _fields(
             for item in done
         ]
         + [
-            {
-                "file": item.path,
-                "time": None,
-                "outcome": "unusable",
-                "id": None,
-                "bytes": None,
-                "new_bytes": None,
-                "error": item.error.message,
-            }
+            {"file": item.path, "time": None, "outcome": "unusable"}
+            | dict.fromkeys(("id", "bytes", "new_bytes"))
+            | {"error": item.error.message}
             for item in undated
         ],
         "imported": len(new),

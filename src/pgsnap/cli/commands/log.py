@@ -34,18 +34,17 @@ snap log --forgotten
 snap log --database shop --json | jq -r '.[0].id'
 """
 
+Oneline = Annotated[bool, typer.Option("--oneline", help="One line for each.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="Only the newest N.")
+]
+Forgotten = Annotated[
+    bool, typer.Option("--forgotten", help="Those that are forgotten and can be brought back.")
+]
+
 
 def run(
-    ctx: typer.Context,
-    oneline: Annotated[bool, typer.Option("--oneline", help="One line for each.")] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", "-n", min=1, metavar="N", help="Only the newest N."),
-    ] = None,
-    forgotten: Annotated[
-        bool,
-        typer.Option("--forgotten", help="Those that are forgotten and can be brought back."),
-    ] = False,
+    ctx: typer.Context, oneline: Oneline = False, limit: Limit = None, forgotten: Forgotten = False
 ) -> None:
     """List the snapshots, newest first."""
     from pgsnap.workflows.history.log import kept, log
@@ -65,6 +64,21 @@ def run(
     fields = _fields(entries, replaced) if invocation.json else []
     if not entries and not invocation.json:
         invocation.tell(_nothing(labels, invocation.settings.database))
+    lines = _lines(invocation, entries, oneline=oneline)
+    kept_words = kept_lines(replaced, invocation.now)
+    if replaced and not oneline:
+        lines += ["", *kept_words]
+    invocation.emit(fields, lines)
+    if oneline and not invocation.json:
+        for entry in entries:
+            if ahead := ahead_words(entry.snapshot_id, entry.snapshot.time, invocation.now):
+                invocation.tell(f"{render.short_id(entry.snapshot_id)}: {ahead}")
+        # Scripts count the lines of standard output.
+        for line in kept_words:
+            invocation.tell(line)
+
+
+def _lines(invocation: Invocation, entries: Sequence[LogEntry], *, oneline: bool) -> list[str]:
     now = invocation.now
     lines: list[str] = []
     divided = _with_several_servers(entries)
@@ -88,17 +102,7 @@ def run(
                 colour=invocation.terminal.colour,
                 more=mark,
             )
-    lines = lines[:-1] if lines and not lines[-1] else lines
-    if replaced and not oneline:
-        lines += ["", *kept_lines(replaced, now)]
-    invocation.emit(fields, lines)
-    if oneline and not invocation.json:
-        for entry in entries:
-            if ahead := ahead_words(entry.snapshot_id, entry.snapshot.time, now):
-                invocation.tell(f"{render.short_id(entry.snapshot_id)}: {ahead}")
-        # Scripts count the lines of standard output.
-        for line in kept_lines(replaced, now):
-            invocation.tell(line)
+    return lines[:-1] if lines and not lines[-1] else lines
 
 
 def _fields(entries: Sequence[LogEntry], replaced: Sequence[KeptEntry]) -> list[dict[str, Any]]:

@@ -21,28 +21,28 @@ snap repair --from /mnt/copy/backups
 snap repair --accept-loss 862cb3
 """
 
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="PATH",
+        show_default=False,
+        help="Another repository, to take from it what is lost here.",
+    ),
+]
+AcceptLoss = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-loss",
+        metavar="SNAPSHOT",
+        show_default=False,
+        help="Mend nothing; give up what this snapshot lost, so that gc goes on (repeatable).",
+    ),
+]
+
 
 def run(
-    ctx: typer.Context,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="PATH",
-            show_default=False,
-            help="Another repository, to take from it what is lost here.",
-        ),
-    ] = None,
-    accept_loss: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--accept-loss",
-            metavar="SNAPSHOT",
-            show_default=False,
-            help="Mend nothing; give up what this snapshot lost, so that gc goes on (repeatable).",
-        ),
-    ] = None,
-    yes: Yes = False,
+    ctx: typer.Context, source: Source = None, accept_loss: AcceptLoss = None, yes: Yes = False
 ) -> None:
     """Mend what is damaged or missing, from what is left and from a copy.
 
@@ -115,8 +115,6 @@ def _accept(invocation: Invocation, words: list[str], *, yes: bool) -> None:
         if not yes:
             invocation.confirm("Give up what is lost?")
         accept(repo, losses, by="snap repair")
-    fields = {
-        "accepted": [loss_fields(loss) for loss in losses],
-    }
+    fields = {"accepted": [loss_fields(loss) for loss in losses]}
     done = f"gave up what {render.plural(len(losses), 'snapshot')} lost; gc keeps what is left"
     invocation.emit(fields, [f"{done}. What is not needed of them: snap forget REV"])

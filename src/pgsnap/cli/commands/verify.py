@@ -27,34 +27,37 @@ snap verify --sample 10% --max-duration 10min
 snap verify latest --data --json | jq '.findings[] | {name, sections, next}'
 """
 
+Revision = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[REV]...", show_default=False, help="Only these snapshots."),
+]
+Data = Annotated[bool, typer.Option("--data", help="Read every byte and compare it with its hash.")]
+Sample = Annotated[
+    str | None,
+    typer.Option(
+        "--sample",
+        metavar="SIZE",
+        show_default=False,
+        help="Read so much, as 10% or 1GB: what was read longest ago.",
+    ),
+]
+MaxDuration = Annotated[
+    str | None,
+    typer.Option(
+        "--max-duration",
+        metavar="TIME",
+        show_default=False,
+        help="Stop reading after this time, such as 10min.",
+    ),
+]
+
 
 def run(
     ctx: typer.Context,
-    revision: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[REV]...", show_default=False, help="Only these snapshots."),
-    ] = None,
-    data: Annotated[
-        bool, typer.Option("--data", help="Read every byte and compare it with its hash.")
-    ] = False,
-    sample: Annotated[
-        str | None,
-        typer.Option(
-            "--sample",
-            metavar="SIZE",
-            show_default=False,
-            help="Read so much, as 10% or 1GB: what was read longest ago.",
-        ),
-    ] = None,
-    max_duration: Annotated[
-        str | None,
-        typer.Option(
-            "--max-duration",
-            metavar="TIME",
-            show_default=False,
-            help="Stop reading after this time, such as 10min.",
-        ),
-    ] = None,
+    revision: Revision = None,
+    data: Data = False,
+    sample: Sample = None,
+    max_duration: MaxDuration = None,
 ) -> None:
     """Check that every snapshot can be read whole; name what is damaged.
 
@@ -70,12 +73,7 @@ def run(
     with open_repository(invocation) as repo, invocation.progress() as progress:
         chosen = list(dict.fromkeys(resolve(invocation, repo, word) for word in revision or ()))
         report = verify(
-            repo,
-            snapshots=chosen,
-            data=data,
-            sample=size,
-            max_seconds=seconds,
-            progress=progress,
+            repo, snapshots=chosen, data=data, sample=size, max_seconds=seconds, progress=progress
         )
     for notice in report.notices:
         invocation.tell(notice)

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
-from pgsnap.cli.views.snapshot import server_words, snapshot_words
-from pgsnap.model import Snapshot, quote_ident
+from pgsnap.cli.views.tables import first_facts, table_name, transaction_lines
+from pgsnap.model import Snapshot
 
 if TYPE_CHECKING:
     from pgsnap.workflows.restore_tables.restore_rows import RowsReport
@@ -24,13 +24,9 @@ def rows_plan_lines(
     now: datetime,
 ) -> list[str]:
     """Return the plan of a restore of rows."""
-    facts = [
-        ("Snapshot", snapshot_words(plan.snapshot_id, snapshot, now)),
-        ("Server", server_words(plan.host, plan.server.version)),
-        ("Database", render.plain(plan.database)),
-    ]
+    facts = []
     for table in plan.tables:
-        name, extension = _name(table.table), render.plain(table.extension)
+        name, extension = table_name(table.table), render.plain(table.extension)
         which = f" {render.plain(table.condition)}" if table.condition else ""
         facts += [
             ("Deletes", f"{render.plural(table.rows_before, 'row')} of {name}{which}"),
@@ -40,12 +36,8 @@ def rows_plan_lines(
             ("Raises", f"the sequence {render.plain(sequence)} to {value}")
             for sequence, value, _ in table.sequences
         ]
-    first = "a safety snapshot of what is there now" if with_safety else "no safety snapshot"
-    facts.append(("First", first))
-    if services:
-        facts.append(("Stops", ", ".join(map(render.plain, services))))
-    facts += [("Note", render.plain(warning)) for warning in plan.warnings]
-    return ["This restore, in one transaction:", *render.pairs(facts, "  "), ""]
+    facts += first_facts(with_safety=with_safety, services=services)
+    return transaction_lines(plan, snapshot, facts, now)
 
 
 def rows_fields(report: RowsReport) -> dict[str, Any]:
@@ -54,7 +46,7 @@ def rows_fields(report: RowsReport) -> dict[str, Any]:
         **render.fields_of(report, snapshot_id="snapshot", safety="safety_snapshot", tables=""),
         "tables": [
             {
-                "table": _name(table.table),
+                "table": table_name(table.table),
                 "extension": table.extension,
                 "rows_before": table.rows_before,
                 "rows": table.rows,
@@ -73,14 +65,12 @@ def rows_lines(report: RowsReport) -> list[str]:
         lines.append(f"safety snapshot {render.short_id(report.safety)}")
     for table in report.tables:
         before = render.plural(table.rows_before, "row")
-        lines.append(f"{_name(table.table)}  {render.plural(table.rows, 'row')}, before {before}")
+        lines.append(
+            f"{table_name(table.table)}  {render.plural(table.rows, 'row')}, before {before}"
+        )
     lines.append(
         f"restored rows of {render.plural(len(report.tables), 'table')} of "
         f"{render.short_id(report.snapshot_id)} in {render.plain(report.database)}  "
         f"{render.seconds(report.seconds)}"
     )
     return lines
-
-
-def _name(table: tuple[str, str]) -> str:
-    return render.plain(".".join(map(quote_ident, table)))

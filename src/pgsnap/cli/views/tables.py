@@ -13,10 +13,35 @@ from pgsnap.model import Snapshot, quote_ident
 if TYPE_CHECKING:
     from pgsnap.workflows.restore_tables.plan import TablePlan, TablesPlan
     from pgsnap.workflows.restore_tables.restore import TablesReport
+    from pgsnap.workflows.restore_tables.rows_plan import RowsPlan
 
 
-def _name(table: tuple[str, str]) -> str:
+def table_name(table: tuple[str, str]) -> str:
     return render.plain(".".join(map(quote_ident, table)))
+
+
+def first_facts(*, with_safety: bool, services: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what happens before anything is replaced."""
+    first = "a safety snapshot of what is there now" if with_safety else "no safety snapshot"
+    stops = [("Stops", ", ".join(map(render.plain, services)))] if services else []
+    return [("First", first), *stops]
+
+
+def transaction_lines(
+    plan: TablesPlan | RowsPlan,
+    snapshot: Snapshot,
+    changes: Sequence[tuple[str, str]],
+    now: datetime,
+) -> list[str]:
+    """Return the plan of a restore that makes *changes* in one transaction."""
+    facts = [
+        ("Snapshot", snapshot_words(plan.snapshot_id, snapshot, now)),
+        ("Server", server_words(plan.host, plan.server.version)),
+        ("Database", render.plain(plan.database)),
+        *changes,
+        *(("Note", render.plain(warning)) for warning in plan.warnings),
+    ]
+    return ["This restore, in one transaction:", *render.pairs(facts, "  "), ""]
 
 
 def tables_plan_lines(
@@ -28,24 +53,16 @@ def tables_plan_lines(
     now: datetime,
 ) -> list[str]:
     """Return the plan of a restore of tables."""
-    facts = [
-        ("Snapshot", snapshot_words(plan.snapshot_id, snapshot, now)),
-        ("Server", server_words(plan.host, plan.server.version)),
-        ("Database", render.plain(plan.database)),
-    ]
+    facts = []
     for table in plan.tables:
         if table.parent is None:
             facts += _table_facts(table, plan.partitions(table))
     if plan.aside:
-        names = ", ".join(_name(left.kept) for left in plan.aside)
+        names = ", ".join(table_name(left.kept) for left in plan.aside)
         facts.append(("Keeps", f"partitions that the snapshot lacks, as {names}"))
     if plan.replaces:
-        first = "a safety snapshot of what is there now" if with_safety else "no safety snapshot"
-        facts.append(("First", first))
-        if services:
-            facts.append(("Stops", ", ".join(map(render.plain, services))))
-    facts += [("Note", render.plain(warning)) for warning in plan.warnings]
-    return ["This restore, in one transaction:", *render.pairs(facts, "  "), ""]
+        facts += first_facts(with_safety=with_safety, services=services)
+    return transaction_lines(plan, snapshot, facts, now)
 
 
 def _table_facts(table: TablePlan, partitions: Sequence[TablePlan]) -> list[tuple[str, str]]:
@@ -54,11 +71,13 @@ def _table_facts(table: TablePlan, partitions: Sequence[TablePlan]) -> list[tupl
     words = f"{render.plural(rows, 'row')}, {render.size(size)}"
     if partitions:
         words += f", {render.plural(len(partitions), 'partition')}"
-    facts = [("Makes", f"{_name(table.target)} ({words})")]
+    facts = [("Makes", f"{table_name(table.target)} ({words})")]
     if table.live is not None and table.kept is not None:
         size = sum(t.live.size_bytes for t in whole if t.live is not None)
-        facts.append(("Replaces", f"{_name(table.live.name)} ({render.size(size)} with indexes)"))
-        facts.append(("Keeps", f"the replaced table, as {_name(table.kept)}"))
+        facts.append(
+            ("Replaces", f"{table_name(table.live.name)} ({render.size(size)} with indexes)")
+        )
+        facts.append(("Keeps", f"the replaced table, as {table_name(table.kept)}"))
     views = dict.fromkeys(view for t in whole for view in t.dependents.views)
     if views:
         facts.append(("Makes again", ", ".join(map(render.plain, views))))
@@ -77,16 +96,16 @@ def tables_fields(report: TablesReport) -> dict[str, Any]:
         ),
         "tables": [
             {
-                "table": _name(table.table),
-                "restored_as": _name(table.target),
-                "kept": _name(table.kept) if table.kept is not None else None,
+                "table": table_name(table.table),
+                "restored_as": table_name(table.target),
+                "kept": table_name(table.kept) if table.kept is not None else None,
                 "rows": table.rows,
                 "bytes": table.plain_bytes,
             }
             for table in report.tables
         ],
         "set_aside": [
-            {"table": _name(live), "kept": _name(kept)} for live, kept in report.set_aside
+            {"table": table_name(live), "kept": table_name(kept)} for live, kept in report.set_aside
         ],
     }
 
@@ -96,22 +115,21 @@ def tables_lines(report: TablesReport) -> list[str]:
     lines = []
     if report.safety is not None:
         lines.append(f"safety snapshot {render.short_id(report.safety)}")
-    for live, kept_as in report.set_aside:
-        lines.append(
-            f"the partition {_name(live)}, which the snapshot lacks, is kept as {_name(kept_as)}"
-        )
+    for partition in report.set_aside:
+        live, kept = map(table_name, partition)
+        lines.append(f"the partition {live}, which the snapshot lacks, is kept as {kept}")
     for table in report.tables:
         if table.parent is not None:
             continue
         if table.kept is not None:
-            kept = _name(table.kept)
+            kept = table_name(table.kept)
             lines.append(f"the replaced table is kept as {kept}")
             lines.append(f"when it is not needed any more: DROP TABLE {kept};")
         whole = (table, *report.partitions(table))
         words = render.plural(sum(t.rows for t in whole), "row")
         if len(whole) > 1:
             words += f" in {render.plural(len(whole) - 1, 'partition')}"
-        lines.append(f"made {_name(table.target)}  {words}")
+        lines.append(f"made {table_name(table.target)}  {words}")
     count = sum(table.parent is None for table in report.tables)
     lines.append(
         f"restored {render.plural(count, 'table')} of "

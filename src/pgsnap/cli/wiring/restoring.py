@@ -2,232 +2,259 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from pgsnap.cli.wiring.connect import check_of_server, open_repository, resolve, server_of
+from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
+from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
+from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pgsnap.model import SnapshotId
-    from pgsnap.progress import Progress
     from pgsnap.repository.repository import Repository
     from pgsnap.sessions.server import Server
     from pgsnap.targets.swap.read_only import ReadOnly
     from pgsnap.workflows.restore.plan import RestoreOptions, RestorePlan
-    from pgsnap.workflows.restore_tables.plan import TableOptions
+    from pgsnap.workflows.restore_tables.plan import TableOptions, TablesPlan
+    from pgsnap.workflows.restore_tables.rows_plan import RowsPlan
+
+Report = TypeVar("Report")
 
 
 @dataclass(frozen=True, slots=True)
-class Restoring:
-    """One restore, whichever: what both kinds need. *begin* is called when the user has agreed: it
-    runs the hook before, and lets the one after run at the end."""
+class RestoreChoices:
+    """What the user chose. *options* are those of a whole database; what restores single tables
+    takes those of it that are about them, too."""
 
-    invocation: Invocation
-    server: Server
-    services: ServicesAside
     revision: str
+    options: RestoreOptions
+    tables: tuple[str, ...]
+    replace: bool
+    cascade_check: bool
+    data_only: bool
     yes: bool
     i_know: bool
-    with_safety: bool
-    allow_newer_client: bool
+
+    @property
+    def in_place(self) -> bool:
+        """Are single tables of the live database restored?"""
+        return bool(self.tables) and self.options.to is None
+
+    def check(self) -> None:
+        """Raise UsageError for options that do not fit each other."""
+        command = f"snap restore {self.revision} --table SCHEMA.TABLE"
+        changes_tables = self.replace or self.cascade_check
+        if changes_tables and not self.in_place:
+            raise UsageError(
+                "--replace and --cascade-check are about tables of the live database",
+                hint=f"Name them, without --to: {command} --replace",
+            )
+        if self.data_only and (changes_tables or not self.in_place):
+            raise UsageError(
+                "--data-only is about the rows of an extension's tables in the live database",
+                hint=f"Name them alone: {command} --data-only",
+            )
+        whole = {
+            "--partial": self.options.partial,
+            "--no-owner": self.options.no_owner,
+            "--no-acl": self.options.no_acl,
+            "--create-roles": self.options.create_roles,
+            "--read-only": self.options.read_only,
+            "--discard-old": self.options.discard_old,
+            "--trust-sql": self.options.trust_sql,
+            "--as-superuser": self.options.as_superuser,
+            "--no-analyze": not self.options.analyze,
+        }
+        given = [name for name, value in whole.items() if value]
+        if given and self.in_place:
+            raise UsageError(
+                f"{given[0]} is about whole databases, and --table changes the live one",
+                hint=f"Leave {given[0]} out, or make a copy: --to NEW.",
+            )
+
+
+def restore_chosen(
+    invocation: Invocation, choices: RestoreChoices, services: tuple[str, ...]
+) -> None:
+    """Restore as it was chosen; *services* are stopped as well as those of snap.toml."""
+    choices.check()
+    options = choices.options
+    facts = {"revision": choices.revision, "to": options.to, "tables": list(choices.tables)}
+    with ExitStack() as around:
+        run = _Restoring(
+            invocation,
+            choices,
+            server_of(invocation.settings),
+            ServicesAside(invocation, services),
+            begin=lambda: around.enter_context(hooks(invocation, "restore", **facts)),
+        )
+        warn_of_stopped(invocation)
+        with open_repository(invocation) as repo:
+            snapshot_id = resolve(
+                invocation, repo, choices.revision, from_server=options.from_server
+            )
+            check_of_server(repo, snapshot_id, options.from_server)
+            if choices.data_only:
+                run.restore_rows(repo, snapshot_id)
+            elif choices.in_place:
+                run.restore_tables(repo, snapshot_id)
+            else:
+                run.restore_all(repo, snapshot_id)
+        run.services.outcome.check()
+
+
+@dataclass(frozen=True, slots=True)
+class _Restoring:
+    """One restore, whichever. *begin* is called when the user has agreed: it runs the hook before,
+    and lets the one after run at the end."""
+
+    invocation: Invocation
+    choices: RestoreChoices
+    server: Server
+    services: ServicesAside
     begin: Callable[[], None]
 
-    def restore_all(
-        self,
-        repo: Repository,
-        snapshot_id: SnapshotId,
-        options: RestoreOptions,
-        tables: list[str],
-    ) -> None:
-        from pgsnap.cli.views.restore import gone_fields, restore_fields, restore_lines
+    def restore_all(self, repo: Repository, snapshot_id: SnapshotId) -> None:
+        from pgsnap.cli.views.restore import (
+            gone_fields,
+            restore_fields,
+            restore_lines,
+            restore_plan_lines,
+        )
         from pgsnap.workflows.contents.table_names import check_tables_known, parse_tables
+        from pgsnap.workflows.history.log import last_saved
         from pgsnap.workflows.restore.plan import plan_restore
         from pgsnap.workflows.restore.restore import restore
 
-        invocation = self.invocation
-        if tables:
-            options = replace(options, tables=parse_tables(tables))
+        options = self.choices.options
+        if self.choices.tables:
+            options = replace(options, tables=parse_tables(self.choices.tables))
             check_tables_known(repo, repo.snapshot(snapshot_id), snapshot_id, options.tables)
         plan = plan_restore(repo, snapshot_id, self.server, options)
-        self._agree(repo, plan)
-        self.begin()
-        with invocation.progress() as progress:
-            safety = self._safety(repo, plan.label, plan.database, progress, plan.read_only)
-            report = restore(
-                repo,
-                plan,
-                self.server,
-                safety=safety if self.with_safety else None,
-                aside=self.services.aside,
-                progress=progress,
-            )
-        if not invocation.json:
+        question, name = f"Restore to {plan.database}?", None
+        if plan.live is not None:
+            question, name = f"{question} Type its name to go on:", plan.database
+        last = last_saved(repo, plan.label, plan.server.system_identifier)
+        lines_of = partial(restore_plan_lines, last=last)
+        self._agree(repo, plan, lines_of, question, replaces=plan.live is not None, word=name)
+        report = self._run(repo, plan, restore, plan.read_only)
+        if not self.invocation.json:
             for warning in report.warnings:
-                invocation.warn(f"warning: {warning}")
-        fields = restore_fields(report)
+                self.invocation.warn(f"warning: {warning}")
         # With --json nobody saw the plan.
-        fields["warnings"] = [*plan.warnings, *report.warnings]
-        fields["not_in_snapshot"] = gone_fields(plan.gone)
-        fields["services"] = self.services.fields()
-        invocation.emit(fields, restore_lines(report))
+        fields = {
+            **restore_fields(report),
+            "warnings": [*plan.warnings, *report.warnings],
+            "not_in_snapshot": gone_fields(plan.gone),
+        }
+        self._emit(fields, restore_lines(report))
 
-    def table_options(
-        self,
-        repo: Repository,
-        snapshot_id: SnapshotId,
-        tables: list[str],
-        *,
-        replaces: bool,
-        check_keys: bool,
-    ) -> TableOptions:
-        from pgsnap.workflows.contents.table_names import parse_tables
-        from pgsnap.workflows.restore_tables.plan import TableOptions
-
-        label = repo.snapshot(snapshot_id).database
-        name = self.revision.removeprefix(f"{label}/")
-        is_tag = not name.startswith("@") and "~" not in name
-        tagged = repo.tags.get(label, name) if is_tag and name != "latest" else None
-        word = name if tagged is not None else snapshot_id.hex()[:8]
-        return TableOptions(
-            parse_tables(tables), word, replaces, check_keys, self.allow_newer_client
-        )
-
-    def restore_tables(
-        self, repo: Repository, snapshot_id: SnapshotId, options: TableOptions
-    ) -> None:
+    def restore_tables(self, repo: Repository, snapshot_id: SnapshotId) -> None:
         from pgsnap.cli.views.tables import tables_fields, tables_lines, tables_plan_lines
         from pgsnap.workflows.restore_tables.plan import plan_tables
         from pgsnap.workflows.restore_tables.restore import restore_tables
 
-        invocation = self.invocation
-        plan = plan_tables(repo, snapshot_id, self.server, options, invocation.now)
-        lines = tables_plan_lines(
-            plan,
-            repo.snapshot(snapshot_id),
-            with_safety=self.with_safety,
-            services=self.services.names,
-            now=invocation.now,
-        )
-        invocation.propose(lines, plan.warnings)
-        plan.check()
-        if plan.replaces:
-            check_protected(invocation, plan.database, i_know=self.i_know)
-        if not self.yes:
-            invocation.confirm(f"Change {plan.database}?")
-        self.begin()
-        with invocation.progress() as progress:
-            safety = self._safety(repo, plan.label, plan.database, progress)
-            report = restore_tables(
-                repo,
-                plan,
-                self.server,
-                safety=safety if self.with_safety else None,
-                aside=self.services.aside,
-                progress=progress,
-            )
-        fields = {
-            **tables_fields(report),
-            "warnings": plan.warnings,
-            "services": self.services.fields(),
-        }
-        invocation.emit(fields, tables_lines(report))
+        options = self._table_options(repo, snapshot_id)
+        plan = plan_tables(repo, snapshot_id, self.server, options, self.invocation.now)
+        question = f"Change {plan.database}?"
+        self._agree(repo, plan, tables_plan_lines, question, replaces=plan.replaces)
+        report = self._run(repo, plan, restore_tables)
+        fields = {**tables_fields(report), "warnings": plan.warnings}
+        self._emit(fields, tables_lines(report))
 
-    def restore_rows(
-        self,
-        repo: Repository,
-        snapshot_id: SnapshotId,
-        tables: list[str],
-        from_server: str | None,
-    ) -> None:
+    def restore_rows(self, repo: Repository, snapshot_id: SnapshotId) -> None:
         from pgsnap.cli.views.data_only import rows_fields, rows_lines, rows_plan_lines
         from pgsnap.workflows.contents.table_names import parse_tables
         from pgsnap.workflows.restore_tables.restore_rows import restore_rows
         from pgsnap.workflows.restore_tables.rows_plan import RowsOptions, plan_rows
 
-        invocation = self.invocation
-        options = RowsOptions(parse_tables(tables), self.allow_newer_client, from_server)
+        whole = self.choices.options
+        tables = parse_tables(self.choices.tables)
+        options = RowsOptions(tables, whole.allow_newer_client, whole.from_server)
         plan = plan_rows(repo, snapshot_id, self.server, options)
-        lines = rows_plan_lines(
-            plan,
-            repo.snapshot(snapshot_id),
-            with_safety=self.with_safety,
-            services=self.services.names,
-            now=invocation.now,
+        self._agree(repo, plan, rows_plan_lines, f"Change {plan.database}?", replaces=True)
+        report = self._run(repo, plan, restore_rows)
+        self._emit({**rows_fields(report), "warnings": plan.warnings}, rows_lines(report))
+
+    def _table_options(self, repo: Repository, snapshot_id: SnapshotId) -> TableOptions:
+        from pgsnap.workflows.contents.table_names import parse_tables
+        from pgsnap.workflows.restore_tables.plan import TableOptions
+
+        label = repo.snapshot(snapshot_id).database
+        name = self.choices.revision.removeprefix(f"{label}/")
+        is_tag = not name.startswith("@") and "~" not in name
+        tagged = repo.tags.get(label, name) if is_tag and name != "latest" else None
+        return TableOptions(
+            parse_tables(self.choices.tables),
+            name if tagged is not None else snapshot_id.hex()[:8],
+            self.choices.replace,
+            self.choices.cascade_check,
+            self.choices.options.allow_newer_client,
+            self.choices.options.from_server,
         )
-        invocation.propose(lines, plan.warnings)
-        plan.check()
-        check_protected(invocation, plan.database, i_know=self.i_know)
-        if not self.yes:
-            invocation.confirm(f"Change {plan.database}?")
+
+    def _run(
+        self,
+        repo: Repository,
+        plan: RestorePlan | TablesPlan | RowsPlan,
+        restore: Callable[..., Report],
+        read_only: ReadOnly | None = None,
+    ) -> Report:
+        """Do what the user agreed to, by *restore*."""
+        from pgsnap.workflows.commit.safety_snapshot import safety_commit
+
         self.begin()
-        with invocation.progress() as progress:
-            safety = self._safety(repo, plan.label, plan.database, progress)
-            report = restore_rows(
+        with self.invocation.progress() as progress:
+            safety = safety_commit(
+                repo,
+                self.server,
+                label=plan.label,
+                database=plan.database,
+                verb="restore",
+                lock_wait_timeout_seconds=self.invocation.settings.lock_wait_timeout,
+                allow_newer_client=self.choices.options.allow_newer_client,
+                read_only=read_only,
+                progress=progress,
+            )
+            return restore(
                 repo,
                 plan,
                 self.server,
-                safety=safety if self.with_safety else None,
+                safety=safety if self.choices.options.with_safety else None,
                 aside=self.services.aside,
                 progress=progress,
             )
-        fields = {
-            **rows_fields(report),
-            "warnings": plan.warnings,
-            "services": self.services.fields(),
-        }
-        invocation.emit(fields, rows_lines(report))
 
-    def _safety(
+    def _emit(self, fields: dict[str, Any], lines: list[str]) -> None:
+        self.invocation.emit({**fields, "services": self.services.fields()}, lines)
+
+    def _agree(
         self,
         repo: Repository,
-        label: str,
-        database: str,
-        progress: Progress,
-        read_only: ReadOnly | None = None,
-    ) -> Callable[[], SnapshotId]:
-        from pgsnap.workflows.commit.safety_snapshot import safety_commit
-
-        settings = self.invocation.settings
-        return safety_commit(
-            repo,
-            self.server,
-            label=label,
-            database=database,
-            verb="restore",
-            lock_wait_timeout_seconds=settings.lock_wait_timeout,
-            allow_newer_client=self.allow_newer_client,
-            read_only=read_only,
-            progress=progress,
-        )
-
-    def _agree(self, repo: Repository, plan: RestorePlan) -> None:
+        plan: RestorePlan | TablesPlan | RowsPlan,
+        lines_of: Callable[..., list[str]],
+        question: str,
+        *,
+        replaces: bool,
+        word: str | None = None,
+    ) -> None:
         """Show the plan; go on only if nothing forbids it and the user agrees."""
-        from pgsnap.cli.views.restore import restore_plan_lines
-        from pgsnap.workflows.history.log import last_saved
-
-        invocation = self.invocation
-        snapshot = repo.snapshot(plan.snapshot_id)
-        last = last_saved(repo, plan.label, plan.server.system_identifier)
-        lines = restore_plan_lines(
+        lines = lines_of(
             plan,
-            snapshot,
-            last=last,
-            with_safety=self.with_safety,
+            repo.snapshot(plan.snapshot_id),
+            with_safety=self.choices.options.with_safety,
             services=self.services.names,
-            now=invocation.now,
+            now=self.invocation.now,
         )
-        invocation.propose(lines, plan.warnings)
+        self.invocation.propose(lines, plan.warnings)
         plan.check()
-        if plan.live is not None:
-            check_protected(invocation, plan.database, i_know=self.i_know)
-        if self.yes:
-            return
-        if plan.live is None:
-            invocation.confirm(f"Restore to {plan.database}?")
-        else:
-            invocation.confirm(
-                f"Restore to {plan.database}? Type its name to go on:", word=plan.database
-            )
+        if replaces:
+            check_protected(self.invocation, plan.database, i_know=self.choices.i_know)
+        if not self.choices.yes:
+            self.invocation.confirm(question, word=word)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from typing import TYPE_CHECKING
 
 from pgsnap.errors import CorruptionError, FormatTooNew
 from pgsnap.format.manifest import decode_manifest
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 SCHEMA_VERSION = 5
 """Kept as PRAGMA user_version, so that opening an index needs no migration machinery."""
@@ -27,6 +31,92 @@ COLUMNS = {
 """The tables that the last step leaves, with their columns in order."""
 
 
+def m001_packs_chunks_snapshots(db: Database) -> None:
+    db.table("packs").create(
+        {"pack_no": int, "id": bytes, "pack_bytes": int, "frames": int},
+        pk="pack_no",
+        not_null={"id", "pack_bytes", "frames"},
+    )
+    db.table("packs").create_index(["id"], unique=True)
+    # WITHOUT ROWID halves the table and speeds look-ups by a half; sqlite_utils has no word for it.
+    # A chunk may have several frames.
+    db.execute(
+        """
+        CREATE TABLE chunks (
+            id BLOB NOT NULL,
+            pack_no INTEGER NOT NULL,
+            "offset" INTEGER NOT NULL,
+            frame_bytes INTEGER NOT NULL,
+            chunk_bytes INTEGER NOT NULL,
+            kind INTEGER NOT NULL,
+            codec INTEGER NOT NULL,
+            cipher INTEGER NOT NULL,
+            depth INTEGER NOT NULL,
+            base BLOB,
+            PRIMARY KEY (id, pack_no, "offset")
+        ) WITHOUT ROWID
+        """
+    )
+    db.table("snapshots").create(
+        {"id": bytes, "database": bytes, "time_us": int, "manifest": bytes},
+        pk="id",
+        not_null={"database", "time_us", "manifest"},
+    )
+    db.table("snapshots").create_index(["database", "time_us"])
+
+
+def m002_damage_losses_identity(db: Database) -> None:
+    # Frames that new commits must not rely on; those that can be read all the same.
+    db.table("damaged").create(
+        {"pack": bytes, "offset": int, "readable": int},
+        pk=("pack", "offset"),
+        not_null={"readable"},
+    )
+    # Snapshots whose manifest vanished from the store, as the index had it.
+    db.table("lost_snapshots").create(
+        {"id": bytes, "manifest": bytes}, pk="id", not_null={"manifest"}
+    )
+    db.table("identity").create({"repository_id": str}, pk="repository_id")
+
+
+def m003_forgotten_reads(db: Database) -> None:
+    # Snapshots that `snap forget` or the retention took away and that can still be brought
+    # back, as the notes say.
+    db.table("forgotten").create(
+        {"snapshot": bytes, "time_us": int}, pk="snapshot", not_null={"time_us"}
+    )
+    # When every byte of a pack was last read; negative where damage was found. Lost with the index.
+    db.table("pack_reads").create({"pack": bytes, "time_us": int}, pk="pack", not_null={"time_us"})
+
+
+def m004_notes(db: Database) -> None:
+    # The notes that `forgotten` was made from, so that none is read twice.
+    db.table("notes").create(
+        {"snapshot": bytes, "id": bytes, "kind": str, "time_us": int},
+        pk=("snapshot", "id"),
+        not_null={"kind", "time_us"},
+    )
+
+
+def m005_servers(db: Database) -> None:
+    # The system identifier of the server that a snapshot was taken from; empty where none is
+    # known. With its label it says which chain the snapshot belongs to.
+    db.table("snapshots").add_column("server", str, not_null_default="")
+    db.conn.create_function("server_of", 1, _server_of)
+    db.execute("UPDATE snapshots SET server = server_of(manifest)")
+    # All that a chain is looked up by, so that no manifest is read for it.
+    db.table("snapshots").create_index(["database", "server", "time_us", "id"])
+
+
+STEPS = (
+    m001_packs_chunks_snapshots,
+    m002_damage_losses_identity,
+    m003_forgotten_reads,
+    m004_notes,
+    m005_servers,
+)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the index to SCHEMA_VERSION. Each step is a transaction with its record."""
     # sqlite_utils takes 0.3 s to import, which `snap log` does not have.
@@ -34,86 +124,8 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     migrations = Migrations("pgsnap.index")
 
-    @migrations()
-    def m001_packs_chunks_snapshots(db: Database) -> None:
-        db.table("packs").create(
-            {"pack_no": int, "id": bytes, "pack_bytes": int, "frames": int},
-            pk="pack_no",
-            not_null={"id", "pack_bytes", "frames"},
-        )
-        db.table("packs").create_index(["id"], unique=True)
-        # WITHOUT ROWID halves the table and speeds look-ups by a half; sqlite_utils has no word
-        # for it. A chunk may have several frames.
-        db.execute(
-            """
-            CREATE TABLE chunks (
-                id BLOB NOT NULL,
-                pack_no INTEGER NOT NULL,
-                "offset" INTEGER NOT NULL,
-                frame_bytes INTEGER NOT NULL,
-                chunk_bytes INTEGER NOT NULL,
-                kind INTEGER NOT NULL,
-                codec INTEGER NOT NULL,
-                cipher INTEGER NOT NULL,
-                depth INTEGER NOT NULL,
-                base BLOB,
-                PRIMARY KEY (id, pack_no, "offset")
-            ) WITHOUT ROWID
-            """
-        )
-        db.table("snapshots").create(
-            {"id": bytes, "database": bytes, "time_us": int, "manifest": bytes},
-            pk="id",
-            not_null={"database", "time_us", "manifest"},
-        )
-        db.table("snapshots").create_index(["database", "time_us"])
-
-    @migrations()
-    def m002_damage_losses_identity(db: Database) -> None:
-        # Frames that new commits must not rely on; those that can be read all the same.
-        db.table("damaged").create(
-            {"pack": bytes, "offset": int, "readable": int},
-            pk=("pack", "offset"),
-            not_null={"readable"},
-        )
-        # Snapshots whose manifest vanished from the store, as the index had it.
-        db.table("lost_snapshots").create(
-            {"id": bytes, "manifest": bytes}, pk="id", not_null={"manifest"}
-        )
-        db.table("identity").create({"repository_id": str}, pk="repository_id")
-
-    @migrations()
-    def m003_forgotten_reads(db: Database) -> None:
-        # Snapshots that `snap forget` or the retention took away and that can still be brought
-        # back, as the notes say.
-        db.table("forgotten").create(
-            {"snapshot": bytes, "time_us": int}, pk="snapshot", not_null={"time_us"}
-        )
-        # When every byte of a pack was last read; negative where damage was found. Lost with the
-        # index.
-        db.table("pack_reads").create(
-            {"pack": bytes, "time_us": int}, pk="pack", not_null={"time_us"}
-        )
-
-    @migrations()
-    def m004_notes(db: Database) -> None:
-        # The notes that `forgotten` was made from, so that none is read twice.
-        db.table("notes").create(
-            {"snapshot": bytes, "id": bytes, "kind": str, "time_us": int},
-            pk=("snapshot", "id"),
-            not_null={"kind", "time_us"},
-        )
-
-    @migrations()
-    def m005_servers(db: Database) -> None:
-        # The system identifier of the server that a snapshot was taken from; empty where none is
-        # known. With its label it says which chain the snapshot belongs to.
-        db.table("snapshots").add_column("server", str, not_null_default="")
-        db.conn.create_function("server_of", 1, _server_of)
-        db.execute("UPDATE snapshots SET server = server_of(manifest)")
-        # All that a chain is looked up by, so that no manifest is read for it.
-        db.table("snapshots").create_index(["database", "server", "time_us", "id"])
-
+    for step in STEPS:
+        migrations()(step)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.commit()

@@ -62,7 +62,7 @@ def with_rows_of(
     return with_all_below(read_definitions(repo, snapshot), tables) if tables else ()
 
 
-def parse_tables(names: list[str]) -> tuple[TableName, ...]:
+def parse_tables(names: Iterable[str]) -> tuple[TableName, ...]:
     """Return the tables that ``--table`` names, each once. Raises UsageError."""
     found: dict[TableName, None] = {}
     for name in names:
