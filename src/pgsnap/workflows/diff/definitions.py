@@ -72,6 +72,8 @@ def keys_of(
 ) -> dict[TableName, tuple[str, ...]]:
     """Return the primary keys of one side, as its own definitions name them: of *tables*, None for
     all."""
+    if tables is not None and not tables:
+        return {}
     text = _text(version, SectionKind.POST_DATA)
     found = primary_keys(text, version.origin.client_encoding)
     return {t: key for t, key in found.items() if tables is None or t in tables}

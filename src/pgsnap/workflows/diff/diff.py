@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pgsnap.format.sections import decode_piece
@@ -75,20 +76,23 @@ def diff(
         # What lists the same of both: of 200,000 tables nearly all.
         shared = set(_pieces(repo, before_id)) & set(_pieces(repo, after))
         before, second = (stored_version(repo, one, shared) for one in (before_id, after))
-        keys: Mapping[TableName, tuple[str, ...]] = {}
-        if differing := set(differing_tables(before, second)):
-            keys = diff_schema.shared_keys(before, second, differing)
-        rules = RowRules(keys, diff_schema.respelled_columns(before))
-        counted, read_bytes = _compare_stored(chunks, before, second, rules, progress)
+        differing = dict.fromkeys(differing_tables(before, second))
+        rules = RowRules(
+            partial(diff_schema.shared_keys, before, second, differing),
+            partial(diff_schema.respelled_columns, before),
+        )
+        counted, read_bytes = _compare_stored(chunks, before, second, differing, rules, progress)
     else:
         before = stored_version(repo, before_id)
-        rules = RowRules(diff_schema.keys_of(before), diff_schema.respelled_columns(before))
+        rules = RowRules(
+            partial(diff_schema.keys_of, before), partial(diff_schema.respelled_columns, before)
+        )
         with PassingTables(chunks.reader, before, rules, together or {}) as passing:
             second, read_bytes = read_source(chunks, before, after, passing.open, progress)
             counted = passing.finish()
     entries = diff_schema.definitions(before, second)
     unchanged = _add_redefined(repo, shared, before, second, entries)
-    tables, others = table_diffs(before, second, counted, rules.keys, entries)
+    tables, others = table_diffs(before, second, counted, rules, entries)
     unchanged += others
     return DiffReport(
         before=before,
@@ -161,7 +165,7 @@ def diff_rows(
     Raises UsageError where neither side has it, and as `diff` does.
     """
     chunks, before = repo.chunk_store, stored_version(repo, before_id)
-    respelled = diff_schema.respelled_columns(before)
+    respelled = partial(diff_schema.respelled_columns, before)
     with ExitStack() as stack:
         if isinstance(after, bytes):
             second = stored_version(repo, after)
@@ -171,13 +175,13 @@ def diff_rows(
                 columns_of(chunks.reader, before, old),
                 columns_of(chunks.reader, second, new),
             )
-            rules = RowRules(diff_schema.shared_keys(before, second), respelled)
+            rules = RowRules(partial(diff_schema.shared_keys, before, second), respelled)
             rows = stack.enter_context(
                 TableRows(table, (old, new), columns, rules, keep_texts=True)
             )
             rows.compare(chunks, progress)
         else:
-            rules = RowRules(diff_schema.keys_of(before), respelled)
+            rules = RowRules(partial(diff_schema.keys_of, before), respelled)
             shown: dict[TableName, TableRows] = {}
 
             def show(found: TableName, new: Sequence[Section], names: Columns) -> TableRows:
@@ -205,14 +209,20 @@ def diff_rows(
 
 
 def _compare_stored(
-    chunks: ChunkStore, before: Version, after: Version, rules: RowRules, progress: Progress
+    chunks: ChunkStore,
+    before: Version,
+    after: Version,
+    differing: Collection[TableName],
+    rules: RowRules,
+    progress: Progress,
 ) -> tuple[dict[TableName, Counts], int]:
-    """Return how many rows differ in each table that both have, and the bytes that were read."""
+    """Return how many rows differ in each of the tables *differing* that both have, and the bytes
+    that were read."""
     progress.phase("diff")
     counted: dict[TableName, Counts] = {}
     read_bytes = 0
-    old, new = before.tables, after.tables
-    for table in differing_tables(before, after):
+    old, new = before.some_tables(differing), after.some_tables(differing)
+    for table in differing:
         pair = old.get(table, []), new.get(table, [])
         if not pair[0] or not pair[1] or any(s.rows is None for part in pair for s in part):
             continue

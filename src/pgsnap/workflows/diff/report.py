@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 
 from pgsnap.model import Origin, Section, SectionKind, SectionName, Snapshot, SnapshotId
@@ -31,10 +31,15 @@ class Version:
     @property
     def tables(self) -> dict[TableName, list[Section]]:
         """The sections of each table's rows; a table may have several."""
+        return self.some_tables(None)
+
+    def some_tables(self, wanted: Collection[TableName] | None) -> dict[TableName, list[Section]]:
+        """Return `tables`, only those *wanted*; None means all."""
         found: dict[TableName, list[Section]] = {}
         for name, section in self.sections.items():
-            if name.kind is SectionKind.DATA:
-                found.setdefault((name.schema, name.name), []).append(section)
+            table = name.schema, name.name
+            if name.kind is SectionKind.DATA and (wanted is None or table in wanted):
+                found.setdefault(table, []).append(section)
         return found
 
     def digest(self, kind: SectionKind) -> list[bytes]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, cached_property
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Self, TypeAlias
 
@@ -23,17 +23,31 @@ Columns: TypeAlias = "tuple[str, ...] | None"
 """The columns of one side, None where they are not known."""
 
 
-@dataclass(frozen=True, slots=True)
 class RowRules:
     """What tells the rows of each table apart: its key, and the columns whose values some versions
     of PostgreSQL write otherwise than others."""
 
-    keys: Mapping[TableName, tuple[str, ...]]
-    respelled: Mapping[TableName, frozenset[str]]
+    def __init__(
+        self,
+        keys: Callable[[], Mapping[TableName, tuple[str, ...]]],
+        respelled: Callable[[], Mapping[TableName, frozenset[str]]],
+    ) -> None:
+        """*keys* and *respelled* return those of all tables. They are called once, for the first
+        table that differs: of 200,000 tables they are large, and most often none is needed."""
+        self._keys = cache(keys)
+        self._respelled = cache(respelled)
+
+    def key(self, table: TableName) -> tuple[str, ...]:
+        """Return the columns of the primary key of *table*, none where there is no known one."""
+        return self._keys().get(table, ())
+
+    def respelled(self, table: TableName) -> frozenset[str]:
+        """Return the columns of *table* whose values may be written otherwise."""
+        return self._respelled().get(table, frozenset())
 
     def ask_for_columns(self, table: TableName) -> bool:
         """Tell whether the columns of *table* make a difference."""
-        return table in self.keys or table in self.respelled
+        return bool(self.key(table) or self.respelled(table))
 
 
 class TableRows:
@@ -56,12 +70,11 @@ class TableRows:
         with *keep_texts*."""
         self.table = table
         self.columns = columns
-        self.key = rules.keys.get(table, ())
+        self.key = rules.key(table)
         self.encodings = ("", "")
         self._counts: Counts | None = None
         self._sections = sections
-        respelled = rules.respelled.get(table, frozenset())
-        self.rows = self._row_difference(respelled, keep_texts=keep_texts)
+        self.rows = self._row_difference(rules.respelled(table), keep_texts=keep_texts)
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +154,6 @@ class PassingTables:
         name: they are compared as one."""
         self._reader = reader
         self._before = before
-        self._old = before.tables
         self._rules = rules
         self._together = together
         self._open: dict[TableName, TableRows] = {}
@@ -154,6 +166,11 @@ class PassingTables:
     def __exit__(self, *exc_info: object) -> None:
         for table in (*self._open.values(), *self._trees.values()):
             table.rows.close()
+
+    @cached_property
+    def _old(self) -> dict[TableName, list[Section]]:
+        """The tables of the snapshot: not needed where no rows differ."""
+        return self._before.tables
 
     def open(self, table: TableName, columns: Columns) -> RowDifference | None:
         """Return what takes the rows of a table of the dump, None where the snapshot lacks it."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pgsnap.errors import UsageError
-from pgsnap.model import Section, quote_ident
+from pgsnap.model import Section, SectionKind, quote_ident
 from pgsnap.workflows.diff.report import EntryDiff, TableDiff, TableName, Version
+from pgsnap.workflows.diff.rows import RowRules
 
 if TYPE_CHECKING:
     from pgsnap.rows.difference import Counts
@@ -18,31 +20,46 @@ _NEAREST = 3
 
 def differing_tables(before: Version, after: Version) -> Iterator[TableName]:
     """Yield the tables whose rows are other bytes, in the order of the first side."""
-    old, new = before.tables, after.tables
+    touched = _touched(before, after)
+    old, new = before.some_tables(touched), after.some_tables(touched)
     for table in [*old, *(name for name in new if name not in old)]:
         digests = [sorted(s.digest for s in side.get(table, [])) for side in (old, new)]
         if digests[0] != digests[1]:
             yield table
 
 
+def _touched(before: Version, after: Version) -> set[TableName]:
+    """Return the tables with a section that the other side does not have, or not the same."""
+    return {
+        (name.schema, name.name)
+        for one, other in ((before.sections, after.sections), (after.sections, before.sections))
+        for name, section in one.items()
+        if name.kind is SectionKind.DATA
+        and ((there := other.get(name)) is None or there.digest != section.digest)
+    }
+
+
 def table_diffs(
     before: Version,
     after: Version,
     counted: dict[TableName, Counts],
-    keys: Mapping[TableName, tuple[str, ...]],
+    rules: RowRules,
     entries: list[EntryDiff],
 ) -> tuple[list[TableDiff], int]:
     """Return the tables that differ in any way, most changed rows first, and how many do not."""
-    old, new = before.tables, after.tables
     redefined = {entry.table for entry in entries if entry.table is not None}
     bytes_differ = set(differing_tables(before, after))
+    old, new = (side.some_tables(bytes_differ | redefined) for side in (before, after))
     found = [
-        _table(table, old.get(table, []), new.get(table, []), counted, keys, table in redefined)
+        _table(table, old.get(table, []), new.get(table, []), counted, rules, table in redefined)
         for table in dict.fromkeys([*old, *new])
-        if table in bytes_differ or table in redefined
     ]
     found.sort(key=_weight, reverse=True)
-    return found, len(old.keys() | new.keys()) - len(found)
+    tables = sum(
+        name.kind is SectionKind.DATA and not name.part
+        for name in chain(before.sections, (n for n in after.sections if n not in before.sections))
+    )
+    return found, tables - len(found)
 
 
 def _weight(table: TableDiff) -> tuple[int, int]:
@@ -55,7 +72,7 @@ def _table(
     old: list[Section],
     new: list[Section],
     counted: dict[TableName, Counts],
-    keys: Mapping[TableName, tuple[str, ...]],
+    rules: RowRules,
     redefined: bool,
 ) -> TableDiff:
     rows_before, rows_after = _rows(old), _rows(new)
@@ -82,7 +99,7 @@ def _table(
         removed=removed,
         added=added,
         changed=changed,
-        key=keys.get(table, ()),
+        key=rules.key(table),
         schema_changed=redefined or bool(old) != bool(new),
     )
 
