@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from sys import intern
 
 from blake3 import blake3
 
@@ -72,7 +73,8 @@ def _decode_name(data: bytes, what: str) -> SectionName:
     try:
         return SectionName(
             SectionKind(kind),
-            record.plain_text(NAME_SCHEMA, "", most=_NAME_BYTES_MAX),
+            # Most tables are in one of a few schemas.
+            intern(record.plain_text(NAME_SCHEMA, "", most=_NAME_BYTES_MAX)),
             record.plain_text(NAME_NAME, "", most=_NAME_BYTES_MAX),
             record.count(NAME_PART, 0),
         )

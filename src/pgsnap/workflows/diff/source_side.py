@@ -73,13 +73,13 @@ def read_source(
                 raise AssertionError("a dump's bytes come before its first section")
             elif isinstance(event, SectionEnd):
                 passing.take([chunk.data for chunk in chunker.finish()])
-                section, text = passing.end(event)
+                section = passing.end(event)
                 known = before.sections.get(section.name)
                 if known is not None and replace(section, segments=known.segments) == known:
                     # Held once: of 200,000 tables nearly all are the same.
                     sections[known.name] = known
                 else:
-                    sections[section.name], texts[section.name] = section, text
+                    sections[section.name], texts[section.name] = section, passing.text()
                 read_bytes += passing.read_bytes
                 passing = None
             else:
@@ -146,8 +146,8 @@ class _PassingSection:
         while self._is_open and self._waiting_bytes - len(self._waiting[0]) >= CHUNK_BYTES_MIN:
             self._compare(self._next(), None)
 
-    def end(self, event: SectionEnd) -> tuple[Section, bytes]:
-        """Return the section and, of definitions, its text."""
+    def end(self, event: SectionEnd) -> Section:
+        """Return the section."""
         rows = None
         if event.is_copy:
             rows = self._lines - event.head_lines - event.tail_lines
@@ -169,7 +169,11 @@ class _PassingSection:
             for offset, entry in rest:
                 if self._wants_rows():
                     self._feed_before(offset, self._reader.read(entry.chunk))
-        return section, b"".join(self._kept)
+        return section
+
+    def text(self) -> bytes:
+        """Return the section's text, of rows nothing."""
+        return b"".join(self._kept)
 
     def _open(self) -> None:
         """Look for the end of the COPY statement."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import UsageError
-from pgsnap.model import RecipeEntry, SectionKind
+from pgsnap.model import RecipeEntry, SectionKind, SectionName
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.diff.diff import diff, diff_rows
 from pgsnap.workflows.diff.recipe_steps import Step, steps
@@ -196,3 +196,43 @@ def test_a_table_that_a_dump_did_not_change_has_no_rows_that_differ(tmp_path: Pa
             with diff_rows(repo, one, ScriptedSource(dumped), name) as found:
                 assert (found.counts.removed, found.counts.added, found.counts.changed) == (0, 0, 0)
                 assert list(found.changes(None)) == []
+
+
+def test_what_a_dump_did_not_change_is_held_once(tmp_path: Path) -> None:
+    def version(count: int, comment: bytes) -> Dump:
+        tables = table("public", "t", rows(20)), table("public", "u", rows(count))
+        parts = list(dump(*tables).parts)
+        parts.insert(2, text(SectionKind.PRE_DATA, comment_of("u", comment), part=1))
+        parts[-2] = text(SectionKind.POST_DATA, PRIMARY_KEY)
+        return Dump(tuple(parts))
+
+    before, after = version(10, b"old"), version(11, b"new")
+    with Repository.open(make(tmp_path / "r")) as repo:
+        report = diff(repo, record(repo, before).snapshot_id, ScriptedSource(after))
+        assert [entry.key for entry in report.definitions] == [("COMMENT", "public", "TABLE u")]
+        old, new = report.before.sections, report.after.sections
+        assert list(new) == [part.name for part in after.parts]
+        assert {name for name in new if new[name] is not old[name]} == {
+            SectionName(SectionKind.DATA, "public", "u"),
+            SectionName(SectionKind.PRE_DATA, part=1),
+        }
+        for part in after.parts:
+            if part.name.kind in (SectionKind.PRE_DATA, SectionKind.POST_DATA):
+                assert report.after.read(new[part.name]) == part.text
+
+
+def comment_of(name: str, comment: bytes) -> bytes:
+    head = f"--\n-- Name: TABLE {name}; Type: COMMENT; Schema: public; Owner: bob\n--\n\n"
+    return b"%sCOMMENT ON TABLE public.%s IS '%s';\n\n\n" % (head.encode(), name.encode(), comment)
+
+
+def test_a_table_one_part_of_which_changed_counts_as_one(tmp_path: Path) -> None:
+    def version(count: int) -> Dump:
+        tables = [table("public", f"t{one:04}", rows(1, seed=one)) for one in range(3_000)]
+        # The first part is listed in a piece that both have, the second is not.
+        tables.append(table("public", "t0003", rows(count), part=1))
+        return dump(*tables)
+
+    for report in both_ways(tmp_path / "r", version(1), version(2)):
+        assert [one.table[1] for one in report.tables] == ["t0003"]
+        assert report.unchanged_tables == 2_999
