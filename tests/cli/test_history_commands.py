@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgsnap.cli.config.file import load_config
-from support.dumps.texts import plain_dump
+from support.dumps.texts import entry, plain_dump
 from support.running.commandline import SOURCE, CommandLine
 
 
@@ -66,6 +66,10 @@ def test_the_last_line_of_a_commit_sums_it_up(snap: CommandLine) -> None:
 def test_quiet_leaves_only_the_result(snap: CommandLine) -> None:
     snap.ok("init")
     file = write_dump(snap.work, "1")
+    # With its definition, so that there is nothing to warn of.
+    made = entry("t", "TABLE", "CREATE TABLE public.t (a text);").encode()
+    dump = snap.work / file
+    dump.write_bytes(dump.read_bytes().replace(b"--\n-- Data for", made + b"--\n-- Data for", 1))
     result = snap.ok("commit", "-q", "-m", "x", "--file", file, "--database", "shop")
     assert result.err == ""
     assert len(result.out.splitlines()) == 1
