@@ -9,10 +9,12 @@ import random
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from pgsnap.errors import CorruptionError, SnapError, StoreFull
+from pgsnap.repository import catching_up
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.history.log import log, show
@@ -151,13 +153,13 @@ def test_an_index_whose_rebuilding_was_killed_brings_back_no_deleted_tag(path: P
     remove_index(path)
     child = os.fork()
     if child == 0:
-        add = Repository._admit
+        add = catching_up.admit
 
-        def admit_and_die(self: Repository, *words: object, **more: object) -> None:
-            add(self, *words, **more)  # type: ignore[arg-type]
+        def admit_and_die(*words: Any, **more: Any) -> NoReturn:
+            add(*words, **more)
             os._exit(9)
 
-        Repository._admit = admit_and_die  # type: ignore[method-assign,assignment]
+        catching_up.admit = admit_and_die
         try:
             Repository.open(path)
         finally:
