@@ -153,14 +153,14 @@ def test_an_index_whose_rebuilding_was_killed_brings_back_no_deleted_tag(path: P
     remove_index(path)
     child = os.fork()
     if child == 0:
-        add = catching_up.admit
-
-        def admit_and_die(*words: Any, **more: Any) -> NoReturn:
-            add(*words, **more)
-            os._exit(9)
-
-        catching_up.admit = admit_and_die
         try:
+            add = catching_up.admit
+
+            def admit_and_die(*words: Any, **more: Any) -> NoReturn:
+                add(*words, **more)
+                os._exit(9)
+
+            catching_up.admit = admit_and_die
             Repository.open(path)
         finally:
             os._exit(1)
