@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pgsnap.model import DumpEvent, SectionKind, SectionStart
 
@@ -12,6 +12,18 @@ def text_of(events: Iterable[DumpEvent]) -> Iterator[bytes]:
     for event in events:
         if isinstance(event, bytes):
             yield event
+
+
+def occurs(is_in: Callable[[bytes], object], blocks: Iterable[bytes], carried_bytes: int) -> bool:
+    """Tell whether *is_in* finds something in a text, of which parts are looked at that overlap by
+    *carried_bytes*: much cheaper than to hold the text, or to take its entries apart."""
+    before = b""
+    for block in blocks:
+        text = before + block
+        if is_in(text):
+            return True
+        before = text[-carried_bytes:]
+    return False
 
 
 def to_section_end(events: Iterator[DumpEvent]) -> Iterator[bytes]:

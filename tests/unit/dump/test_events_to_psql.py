@@ -10,7 +10,7 @@ import pytest
 
 from pgsnap.dump.copy_head import copy_into, with_heads
 from pgsnap.dump.definitions.entry_filter import LeftOut, leave_out
-from pgsnap.dump.events import text_of, text_of_kind, to_section_end
+from pgsnap.dump.events import occurs, text_of, text_of_kind, to_section_end
 from pgsnap.errors import CorruptionError
 from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart
 from pgsnap.targets.dumptext import without_unknown_sets
@@ -149,6 +149,14 @@ def test_rows_go_into_a_table_of_another_name(
     else:
         text = b"".join(text_of(found))
         assert text == want + rows + head
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+def test_a_word_is_found_wherever_blocks_end(size: int) -> None:
+    text = b"a text with a word in it"
+    blocks = [text[at : at + size] for at in range(0, len(text), size)]
+    assert occurs(lambda part: b"a word" in part, blocks, 6)
+    assert not occurs(lambda part: b"a wore" in part, blocks, 6)
 
 
 def test_the_text_of_one_kind_is_that_of_all_its_sections() -> None:

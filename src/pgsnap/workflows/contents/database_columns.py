@@ -6,9 +6,10 @@ would go on to mean it, and it is the kept one then. So they are changed before 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 from pgsnap.dump.definitions.ddl import columns_of_type
+from pgsnap.dump.events import occurs
 from pgsnap.model import SectionKind, Snapshot
 from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
@@ -22,9 +23,14 @@ from pgsnap.words import some
 def check_database_columns(repo: Repository, snapshot: Snapshot, database: str) -> Findings:
     """Tell what becomes of rows that name *database*, which is replaced. Raises CorruptionError."""
     major = source_major(snapshot.origin)
-    if major is None or major < SINCE or not _is_there(repo, snapshot):
+    if major is None or major < SINCE:
         return Findings()
-    text = b"".join(_definitions(repo, snapshot))
+    word = TYPE.encode()
+    definitions = partial(text_of_kinds, repo, snapshot, SectionKind.PRE_DATA)
+    # They may be as large as a database has tables: read whole only where it is worth it.
+    if not occurs(lambda text: word in text, definitions(), len(word)):
+        return Findings()
+    text = b"".join(definitions())
     found = columns_of_type(text, snapshot.origin.client_encoding, TYPE)
     names = [
         ".".join(map(ident, (*table, column)))
@@ -38,18 +44,3 @@ def check_database_columns(repo: Repository, snapshot: Snapshot, database: str) 
         " to name the restored database: they hold a number, which stays with the replaced one"
     )
     return Findings(warnings=(words,))
-
-
-def _is_there(repo: Repository, snapshot: Snapshot) -> bool:
-    """Definitions may be as large as a database has tables: they are read whole only where it is
-    worth it."""
-    before = b""
-    for block in _definitions(repo, snapshot):
-        if TYPE.encode() in before + block:
-            return True
-        before = block[-len(TYPE) :]
-    return False
-
-
-def _definitions(repo: Repository, snapshot: Snapshot) -> Iterator[bytes]:
-    return text_of_kinds(repo, snapshot, SectionKind.PRE_DATA)

@@ -12,6 +12,7 @@ from functools import partial
 from pgsnap.dump.definitions.drawing import GENERATED, DrawnColumn, drawn_columns
 from pgsnap.dump.definitions.entry_stream import entries
 from pgsnap.dump.entries import decode
+from pgsnap.dump.events import occurs
 from pgsnap.errors import QueryFailed
 from pgsnap.model import SectionKind, Snapshot
 from pgsnap.repository.chunks.stream import text_of_kinds
@@ -83,13 +84,10 @@ def check_definitions(
 
 def _read_drawn(repo: Repository, snapshot: Snapshot) -> tuple[DrawnColumn, ...]:
     blocks = partial(text_of_kinds, repo, snapshot, SectionKind.PRE_DATA)
-    # Most dumps have no such columns, and looking for a word is much cheaper than their entries.
-    before = b""
-    for block in blocks():
-        if GENERATED in before + block:
-            return drawn_columns(entries(blocks()), snapshot.origin.client_encoding)
-        before = block[-len(GENERATED) :]
-    return ()
+    # Most dumps have no such columns.
+    if not occurs(lambda text: GENERATED in text, blocks(), len(GENERATED)):
+        return ()
+    return drawn_columns(entries(blocks()), snapshot.origin.client_encoding)
 
 
 def _check_drawn(columns: Sequence[DrawnColumn]) -> Findings:

@@ -12,9 +12,9 @@ from pgsnap.dump.copy_head import copy_into, with_heads
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.entries import encode
 from pgsnap.errors import Interrupted, RestoreFailed, SnapError
-from pgsnap.model import DumpEvent, Section, SectionKind, ServerInfo, Snapshot
+from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, ServerInfo, Snapshot
 from pgsnap.progress import Progress
-from pgsnap.repository.chunks.stream import section_events
+from pgsnap.repository.chunks.stream import section_events, sections_of
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.server import Server
@@ -101,12 +101,8 @@ class OneTransaction:
             raise
 
     def _preamble(self) -> Iterator[DumpEvent]:
-        sections = [
-            section
-            for section in self._repo.sections(self._snapshot)
-            if section.name.kind is SectionKind.PREAMBLE
-        ]
-        events = section_events(self._repo, self._snapshot, sections)
+        preamble = sections_of(self._repo, self._snapshot, [SectionName(SectionKind.PREAMBLE)])
+        events = section_events(self._repo, self._snapshot, preamble)
         yield from without_unknown_sets(events, self._major)
         yield b"\n"
 
