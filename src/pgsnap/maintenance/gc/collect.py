@@ -88,7 +88,7 @@ class ChunkCollection:
         compact_index(self._chunks.index, 1 - int(kept.sum()) / max(frames, 1))
 
     def _reencode(self) -> None:
-        """Encode anew what is planned, and look at the frames that there are then."""
+        """Encode what is planned, and look at the frames that there are then."""
         self._progress.phase("encode anew", int(self._plan.new_bytes.sum()))
         try:
             reencode(self._chunks, self._plan, self._table, self._progress)

@@ -87,8 +87,8 @@ def drop_snapshots(
     is_over: Callable[[datetime], bool],
 ) -> StoreFull | None:
     """Delete manifests for good, with the tags that still name them: each snapshot comes with its
-    label. Their notes stay. Returns why the index did not hear of all: it finds out by itself when
-    it is opened."""
+    label. Their notes stay. Returns why the index still has some of them: it finds out by itself
+    when it is opened."""
     full: StoreFull | None = None
     some = list(expired)
     tags = repo.tags.by_snapshot() if some else {}

@@ -124,8 +124,8 @@ class _Run:
         if dry_run:
             bytes_after = bytes_before - chunks.foresee() - manifest_bytes(repo, gone)
         else:
-            untold = drop_snapshots(repo, gone.items(), self._is_over)
-            full = full or untold
+            index_full = drop_snapshots(repo, gone.items(), self._is_over)
+            full = full or index_full
             chunks.sweep()
             bytes_after = footprint(repo.path).total
         return GcReport(
