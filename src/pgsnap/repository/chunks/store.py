@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pgsnap.model import Frame, RepositoryConfig
 from pgsnap.repository.chunks.chunks import ChunkReader
-from pgsnap.repository.chunks.deltas import DeltaEncoder
-from pgsnap.repository.chunks.packs import PackWriter
 from pgsnap.repository.index.index import Index
 from pgsnap.stores.base import Store
+
+if TYPE_CHECKING:
+    from pgsnap.repository.chunks.deltas import DeltaEncoder
+    from pgsnap.repository.chunks.packs import PackWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,9 @@ class ChunkStore:
         frames_at_once: int = 0,
     ) -> PackWriter:
         """Return what writes packs, as `PackWriter` says."""
+        # Late: who only reads does without.
+        from pgsnap.repository.chunks.packs import PackWriter
+
         return PackWriter(
             self.store,
             self.index,
@@ -40,4 +46,6 @@ class ChunkStore:
         )
 
     def encoder(self) -> DeltaEncoder:
+        from pgsnap.repository.chunks.deltas import DeltaEncoder
+
         return DeltaEncoder(self.index, self.reader, self.config.zstd_level)
