@@ -1,7 +1,7 @@
-"""Columns of the type regdatabase (since 19): they hold a database's OID and print its name.
+"""Columns of the type regdatabase (since 19), which store a database's OID and print its name.
 
-A restored database takes the name of the live one and not its OID: rows that named the live one
-would go on to mean it, and it is the kept one then. So they are changed before it goes live.
+A restored database gets the name of the live one but not its OID: rows that referred to the live
+database would still refer to it, now the kept one. So they are updated before the swap.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from pgsnap.words import some
 
 
 def check_database_columns(repo: Repository, snapshot: Snapshot, database: str) -> Findings:
-    """Tell what becomes of rows that name *database*, which is replaced. Raises CorruptionError."""
+    """Report what happens to rows that refer to *database*, which is replaced. Raises
+    CorruptionError."""
     major = source_major(snapshot.origin)
     if major is None or major < SINCE or not _is_there(repo, snapshot):
         return Findings()
@@ -41,8 +42,8 @@ def check_database_columns(repo: Repository, snapshot: Snapshot, database: str) 
 
 
 def _is_there(repo: Repository, snapshot: Snapshot) -> bool:
-    """Definitions may be as large as a database has tables: they are read whole only where it is
-    worth it."""
+    """Return whether the type occurs at all: definitions may be large, and are read whole only
+    then."""
     before = b""
     for block in _definitions(repo, snapshot):
         if TYPE.encode() in before + block:

@@ -1,4 +1,4 @@
-"""The rows of one table on both sides: what tells them apart, and which of them differ."""
+"""Compares the rows of one table on both sides."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ Columns: TypeAlias = "tuple[str, ...] | None"
 
 @dataclass(frozen=True, slots=True)
 class RowRules:
-    """What tells the rows of each table apart: its key, and the columns whose values some versions
-    of PostgreSQL write otherwise than others."""
+    """What identifies the rows of each table: its key, and the columns whose values some versions
+    of PostgreSQL print differently from others."""
 
     keys: Mapping[TableName, tuple[str, ...]]
     respelled: Mapping[TableName, frozenset[str]]
 
     def ask_for_columns(self, table: TableName) -> bool:
-        """Tell whether the columns of *table* make a difference."""
+        """Return whether the columns of *table* are relevant."""
         return table in self.keys or table in self.respelled
 
 
 class TableRows:
-    """The rows of one table that differ, for as long as its context is open.
+    """The rows of one table that differ, valid while its context is open.
 
-    First they are given to *rows*, or `compare` does that; then `finish`. *encodings* are the
-    client encodings in which the rows of either side are written.
+    First they are passed to *rows*, directly or by `compare`; then call `finish`. *encodings* are
+    the client encodings of the rows of either side.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class TableRows:
         *,
         keep_texts: bool = False,
     ) -> None:
-        """*sections* are those of either side, as far as they are known. Changes can be shown only
-        with *keep_texts*."""
+        """*sections* are those of either side, as far as known. Changes can be shown only with
+        *keep_texts*."""
         self.table = table
         self.columns = columns
         self.key = rules.keys.get(table, ())
@@ -70,8 +70,8 @@ class TableRows:
         self.rows.close()
 
     def compare(self, chunks: ChunkStore, progress: Progress) -> int:
-        """Give *rows* what differs in the sections of both sides. Returns the bytes that were read.
-        Raises CorruptionError."""
+        """Pass to *rows* what differs in the sections of both sides. Returns the number of bytes
+        read. Raises CorruptionError."""
         old, new = map(list, self._sections)
         for section in self._sections[0]:
             same = next((s for s in new if s.digest == section.digest), None)
@@ -86,13 +86,13 @@ class TableRows:
         return read_bytes
 
     def finish(self) -> Counts:
-        """Return how many rows differ, once all were given."""
+        """Return how many rows differ, after all were passed."""
         self._counts = self.rows.finish()
         return self._counts
 
     @property
     def counts(self) -> Counts:
-        """How many rows differ, once it was finished."""
+        """How many rows differ, after `finish`."""
         assert self._counts is not None
         return self._counts
 
@@ -127,7 +127,7 @@ class TableRows:
 
 
 class PassingTables:
-    """The tables of a snapshot whose rows are compared as a dump passes by, for as long as its
+    """The tables of a snapshot whose rows are compared while a dump is read, valid while its
     context is open."""
 
     def __init__(
@@ -137,8 +137,8 @@ class PassingTables:
         rules: RowRules,
         together: Mapping[TableName, TableName],
     ) -> None:
-        """*together* are tables whose rows may change places among all that have the same second
-        name: they are compared as one."""
+        """*together* are tables whose rows may move among all tables with the same second name:
+        they are compared as one."""
         self._reader = reader
         self._before = before
         self._old = before.tables
@@ -156,21 +156,21 @@ class PassingTables:
             table.rows.close()
 
     def open(self, table: TableName, columns: Columns) -> RowDifference | None:
-        """Return what takes the rows of a table of the dump, None where the snapshot lacks it."""
+        """Return the consumer of the rows of a table of the dump, None if the snapshot lacks it."""
         old = self._old.get(table)
         if old is None:
             return None
         if table in self._together:
             return self._tree(self._together[table]).rows
         if table not in self._open:
-            # The tables before this one are done, unless another part of one may come.
+            # The previous tables are done, unless another part of one may follow.
             self._count([one for one in self._open if len(self._old[one]) == 1])
             both = columns_of(self._reader, self._before, old), columns
             self._open[table] = TableRows(table, (old, []), both, self._rules)
         return self._open[table].rows
 
     def finish(self) -> dict[TableName, Counts]:
-        """Return how many rows differ in each table of which some may."""
+        """Return how many rows differ in each table that may have differences."""
         self._count(list(self._open))
         trees = {root: rows.finish() for root, rows in self._trees.items()}
         through = self._together.items()
@@ -190,7 +190,7 @@ class PassingTables:
 
 
 def columns_of(reader: ChunkReader, version: Version, sections: Sequence[Section]) -> Columns:
-    """Return the columns of a stored table, as the COPY statement of its *sections* names them."""
+    """Return the columns of a stored table, from the COPY statement of its *sections*."""
     if not sections or not sections[0].head_bytes:
         return None
     return copied_columns(read_head(reader, sections[0]), version.origin.client_encoding)

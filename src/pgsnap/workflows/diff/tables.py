@@ -1,4 +1,4 @@
-"""The tables of two versions: which differ, how, and what they are called."""
+"""Compares the tables of two versions, and resolves their names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEAREST = 3
 
 
 def differing_tables(before: Version, after: Version) -> Iterator[TableName]:
-    """Yield the tables whose rows are other bytes, in the order of the first side."""
+    """Yield the tables whose rows differ in bytes, in the order of the first side."""
     old, new = before.tables, after.tables
     for table in [*old, *(name for name in new if name not in old)]:
         digests = [sorted(s.digest for s in side.get(table, [])) for side in (old, new)]
@@ -32,7 +32,8 @@ def table_diffs(
     keys: Mapping[TableName, tuple[str, ...]],
     entries: list[EntryDiff],
 ) -> tuple[list[TableDiff], int]:
-    """Return the tables that differ in any way, most changed rows first, and how many do not."""
+    """Return the tables that differ in any way, those with most changed rows first, and the number
+    of those that do not."""
     old, new = before.tables, after.tables
     redefined = {entry.table for entry in entries if entry.table is not None}
     bytes_differ = set(differing_tables(before, after))
@@ -93,7 +94,7 @@ def _rows(sections: list[Section]) -> int | None:
 
 
 def names_of(table: TableName) -> tuple[str, ...]:
-    """Return what a table may be called on the command line."""
+    """Return the names by which the command line may refer to a table."""
     schema, name = table
     return (
         f"{schema}.{name}",
@@ -104,7 +105,7 @@ def names_of(table: TableName) -> tuple[str, ...]:
 
 
 def table_named(name: str, before: Version, after: Version) -> TableName:
-    """Return the table that *name* means. Raises UsageError."""
+    """Return the table that *name* refers to. Raises UsageError."""
     tables = list(dict.fromkeys([*before.tables, *after.tables]))
     for exactly in (slice(0, 2), slice(2, 4)):
         found = [table for table in tables if name in names_of(table)[exactly]]

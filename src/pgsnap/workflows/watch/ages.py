@@ -1,4 +1,4 @@
-"""How old things may be before they are told of, and ages in words."""
+"""Age limits for warnings, and ages as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOCK_HELD_MAX = timedelta(hours=6)
 
 
 def span(time: timedelta) -> str:
-    """Return a span of time in one unit: ``26 h``, ``3 d``."""
+    """Return a time span in a single unit: ``26 h``, ``3 d``."""
     seconds = max(0.0, time.total_seconds())
     if seconds < 90:
         return f"{seconds:.0f} s"
