@@ -1,4 +1,4 @@
-"""Blocks of PL/pgSQL: what has to look at the server, and act, within one transaction."""
+"""PL/pgSQL blocks: for what has to query the server and act on it within one transaction."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ DROP_LANGUAGE = "DROP EXTENSION plpgsql;\n"
 
 
 def do(tag: str, declare: str, body: str) -> str:
-    """Return a DO block; *tag* is nothing that can stand in a name."""
+    """Return a DO block; *tag* is a word that cannot occur in a name."""
     head = f"{declare}\n" if declare else ""
     return f"DO $snap_{tag}$\n{head}BEGIN\n  {body}\nEND $snap_{tag}$;\n"

@@ -56,7 +56,7 @@ def _is_like_pg_dump(repo: Repository, snapshot: Snapshot) -> bool:
 
 
 def _begin(repo: Repository, snapshot: Snapshot, section: Section) -> bytes:
-    """Return the first bytes of a section: its first chunk."""
+    """Return the beginning of a section: at least _BEGIN_BYTES, if it is that long."""
     begin = b""
     for block in section_text(repo, snapshot, section):
         begin += block
