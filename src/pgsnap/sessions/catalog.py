@@ -1,4 +1,4 @@
-"""Conditions on PostgreSQL's catalogs that reading and restoring a database share."""
+"""Conditions on PostgreSQL's catalogs, common to dumps and restores."""
 
 from __future__ import annotations
 
