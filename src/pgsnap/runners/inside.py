@@ -1,10 +1,10 @@
-"""The shell scripts that run inside a container. They need a POSIX shell, and grep and sleep.
+"""Shell scripts that run inside a container. They need a POSIX shell, grep and sleep.
 
-Every tool bears a mark in its environment, by which it is found in /proc whoever started it. A
-tool that is killed while the postmaster is process 1 of the container must not leave children
-behind: the postmaster inherits them, and takes the death of an unknown child by a signal for the
-crash of one of its own, which ends every session. So children die before their parents, which
-collect them; and an orphan is left to end by itself.
+Every tool has a mark in its environment, by which it is found in /proc whoever started it. A tool
+that is killed while the postmaster is process 1 of the container must not leave children behind:
+the postmaster inherits them, and takes the death of an unknown child by a signal for a crash of one
+of its own, which ends every session. So children are killed before their parents, which reap them;
+and an orphan is left to exit by itself.
 """
 
 from __future__ import annotations
