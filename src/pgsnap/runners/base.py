@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 BINDIR = "SNAP_PG_BINDIR"
-"""The variable that names folders of PostgreSQL's programs, before all other places."""
+"""The variable that names folders of PostgreSQL's programs, searched before all others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ SESSION_START = (
     " (SELECT pg_catalog.set_config(s.name, '0', false) FROM pg_catalog.pg_settings s"
     " WHERE s.name = 'transaction_timeout')"
 )
-"""What every session sends first: returns the version, whether the options arrived ("client"), the
-encoding of the database, the id of the backend and the transaction_timeout that holds."""
+"""Sent first by every session: returns the version, whether the options arrived ("client"), the
+encoding of the database, the backend's PID and the transaction_timeout in force."""
 
 SESSION_RAW = "SET client_encoding = 'SQL_ASCII'"
-"""What a session sends in an SQL_ASCII database: bytes that are no UTF-8 must pass unchecked."""
+"""Sent by a session in an SQL_ASCII database: invalid UTF-8 must pass unchecked."""
 
 
 class Session(Protocol):

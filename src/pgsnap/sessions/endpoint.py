@@ -33,11 +33,11 @@ PINS: tuple[tuple[str, str], ...] = (
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),
 )
-"""Settings of every connection, of sessions and tools alike. client_encoding is not one of them:
-a dump keeps the encoding of its database, because in SQL_ASCII there is nothing to convert from."""
+"""Settings of every connection, for sessions and tools alike. client_encoding is not among them: a
+dump keeps the encoding of its database, because SQL_ASCII cannot be converted."""
 
 LATER_PINS: tuple[tuple[int, str, str], ...] = ((170000, "transaction_timeout", "0"),)
-"""Pins that older servers refuse: each with the version (as server_version_num) that brought it."""
+"""Pins that older servers reject: each with the server_version_num that introduced it."""
 
 PIN_WITNESS = "bytea_output"
 """The pin whose source, in pg_settings, proves that the options reached the server."""
@@ -51,10 +51,10 @@ TOOL_ENVIRONMENT: Mapping[str, str] = {
     # The standard error of tools is parsed for hints.
     "LC_ALL": "C",
 }
-"""What every child needs in its environment besides the password."""
+"""Variables that every child needs in its environment besides the password."""
 
 CONNECT_TIMEOUT_SECONDS = 30
-"""How long a silent host is waited for, where the user did not say."""
+"""How long to wait for a silent host, unless the user set it."""
 
 KEEPALIVES: tuple[tuple[str, str], ...] = (
     # A silent connection to a host that is gone ends after two minutes, not after two hours as on
@@ -64,7 +64,7 @@ KEEPALIVES: tuple[tuple[str, str], ...] = (
     ("keepalives_interval", "15"),
     ("keepalives_count", "4"),
 )
-"""Of TCP connections, where the user did not say."""
+"""For TCP connections, unless the user set them."""
 
 SECRETS_WITHOUT_VARIABLE = (
     "sslpassword",
@@ -72,7 +72,7 @@ SECRETS_WITHOUT_VARIABLE = (
     "scram_client_key",
     "scram_server_key",
 )
-"""Secrets that libpq takes from a connection string or a service file only."""
+"""Secrets that libpq takes only from a connection string or a service file."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pgsnap.sessions.base import Session, ident
 
 CONNECTION_LIMIT = -2
-"""What the server notes as the connection limit (pg_database.datconnlimit) of such a database."""
+"""The connection limit (pg_database.datconnlimit) with which the server marks such a database."""
 
 CANNOT = "half-dropped: cannot be put back"
 

@@ -67,7 +67,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"cache lookup failed|does not exist", "Tables changed meanwhile: commit again."),
 )
 LOCKED_HINT = "A migration or VACUUM FULL may hold a table: end it, or raise --lock-wait-timeout."
-"""What to do where pg_dump waited for a table in vain."""
+"""The hint for a timeout while pg_dump waited for a table lock."""
 
 _LOCKING = re.compile(r"\bLOCK TABLE ")
 _LOCK = re.compile(

@@ -34,7 +34,7 @@ _PEEKED_BYTES = 512
 
 
 ArchiveReader: TypeAlias = Callable[[Path], Child]
-"""Starts pg_restore on an archive: it writes plain SQL to its standard output."""
+"""Starts pg_restore on an archive, which writes plain SQL to its standard output."""
 
 
 class FileSource:

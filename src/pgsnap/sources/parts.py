@@ -13,7 +13,7 @@ WITHOUT_RIGHTS = (
     " what was taken from PUBLIC (REVOKE EXECUTE ... FROM PUBLIC) is lost, and everybody may call"
     " them"
 )
-"""What is to be told of a file that `lacks_rights`."""
+"""The warning for a file that `lacks_rights`."""
 _OF_FILE: Mapping[str, str] = {
     Part.DEFINITIONS: "any rows (pg_dump -s writes so)",
     Part.ROWS: "any definitions (pg_dump -a writes so)",

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 from pgsnap.model import DumpEvent, SectionKind, SectionStart
 
 RESTRICT_SINCE = {13: 130022, 14: 140019, 15: 150014, 16: 160010, 17: 170006}
-"""Major version -> the first server_version_num whose psql knows ``\\restrict``."""
+"""Maps a major version to the first server_version_num whose psql knows ``\\restrict``."""
 
 PREAMBLE_SETS_SINCE = {b"transaction_timeout": 17}
-"""Parameter that pg_dump sets in the preamble -> the first major that knows it."""
+"""Maps a parameter in pg_dump's preamble to the first major version that knows it."""
 
 STANDARD_STRINGS_SINCE = 19
-"""The first major that takes a backslash in a plain literal for itself, and nothing else."""
+"""The first major version in which a backslash in a plain literal is always a plain character."""
 
 BACKSLASHES_OFF = "standard_conforming_strings = off"
 

@@ -9,7 +9,8 @@ from pgsnap.limits import IDENTIFIER_BYTES_MAX, SCRATCH_PREFIX_BYTES
 
 TOKEN_HEX = 10
 SCRATCH_PATTERN = f"__snap_([0-9a-f]{{{TOKEN_HEX}}})$"
-"""A regular expression that Python and PostgreSQL read alike. A kept name never matches."""
+"""A regular expression with the same meaning in Python and PostgreSQL. It never matches a kept
+name."""
 LOADER_PATTERN = f"^snap_load_([0-9a-f]{{{TOKEN_HEX}}})$"
 SESSION_PATTERN = f"^snap restore ([0-9a-f]{{{TOKEN_HEX}}})"
 

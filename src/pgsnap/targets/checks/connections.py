@@ -8,12 +8,12 @@ from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.preflight import Findings, Me, Problem
 
 RESTORE_CONNECTIONS = 3
-"""That a restore needs at once: one that is held for the clean-up, and two of psql and who looks
-after it, or of the swap."""
+"""Needed by a restore at once: one held for the clean-up, and two for psql and its monitor, or for
+the swap."""
 UNDO_CONNECTIONS = 2
-"""That an undo needs at once, for the swap."""
+"""Needed by an undo at once, for the swap."""
 TABLE_CONNECTIONS = 2
-"""That a restore of single tables needs at once: psql's, and one that looks after it."""
+"""Needed by a restore of single tables at once: psql's, and one that monitors it."""
 
 _OTHERS = (
     "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a"

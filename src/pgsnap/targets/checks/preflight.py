@@ -35,9 +35,9 @@ class Me:
     can_create_databases: bool
     can_create_roles: bool
     can_signal: bool
-    """Whether we may end sessions of roles that we are no member of."""
+    """Whether we may terminate sessions of roles that we are not a member of."""
     memberships: frozenset[str]
-    """All roles that we are a member of, directly or not, and we ourselves."""
+    """All roles that we are a member of, directly or not, including our own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ Table: TypeAlias = "tuple[str, str]"
 """Schema and name."""
 
 SequenceValue: TypeAlias = "tuple[int, bool]"
-"""Where a sequence stands, and whether that was given out."""
+"""A sequence's last value, and is_called."""
 
 _BATCH = 200
 _BATCH_ROWS = 1_000_000

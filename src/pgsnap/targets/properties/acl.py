@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pgsnap.sessions.base import ident
 
 DATABASE = "\0"
-"""Stands for the database's quoted name in statements: no name or value can hold it."""
+"""Placeholder for the database's quoted name in statements: no name or value can contain it."""
 
 PRIVILEGES = {"C": "CREATE", "T": "TEMPORARY", "c": "CONNECT"}
 _NAME = r'(?:"(?:[^"]|"")*"|[^"=/]*)'

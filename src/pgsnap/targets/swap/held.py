@@ -10,7 +10,7 @@ from pgsnap.errors import SnapError
 from pgsnap.sessions.base import Session
 
 Sessions: TypeAlias = "Callable[[], AbstractContextManager[Session]]"
-"""Gives a session for a block, and decides what becomes of it afterwards."""
+"""Provides a session for a block, and handles it afterwards."""
 
 
 class HeldSession:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 MAKE_LANGUAGE = "CREATE EXTENSION plpgsql;\n"
 DROP_LANGUAGE = "DROP EXTENSION plpgsql;\n"
-"""For a database that has not got it: only the transaction that makes it ever sees it."""
+"""For a database without PL/pgSQL: only the transaction that creates it ever sees it."""
 
 
 def do(tag: str, declare: str, body: str) -> str:

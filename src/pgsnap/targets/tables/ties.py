@@ -42,7 +42,7 @@ REFERS = """((d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND (d.r
  SELECT y.oid FROM pg_catalog.pg_type y WHERE y.typrelid = {oid}
  UNION ALL SELECT y.typarray FROM pg_catalog.pg_type y WHERE y.typrelid = {oid})))"""
 """A condition on a row d of pg_depend: it refers to the table *oid*, to its row type or that type's
-array, or to a sequence that belongs to one of its columns."""
+array, or to a sequence owned by one of its columns."""
 
 
 def dependents_of(session: Session, table: LiveTable, replaced: Collection[int] = ()) -> Dependents:

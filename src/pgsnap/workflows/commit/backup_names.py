@@ -17,7 +17,7 @@ _CLOCK = (
 )
 _UTC = r"(?:[-_. ]?(?i:UTC|GMT)|[-_ ]?[Zz])(?![A-Za-z\d]|[-_ ]?[+-]\d)"
 OFFSET = rf"{_UTC}|[_ ]?[+-]\d{{2}}:?\d{{2}}|[_ ]?\+\d{{2}}"
-"""A zone, as it stands behind a time."""
+"""A time zone, as written after a time."""
 
 _TIME = re.compile(rf"(?<!\d){_DATE}(?:[-_.T @]{{0,2}}{_CLOCK}(?P<offset>{OFFSET})?)?(?!\d)")
 _DATE_ONLY = re.compile(rf"(?<!\d){_DATE}(?!\d)")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pgsnap.rows.difference import Counts, RowChange, RowDifference
 
 Columns: TypeAlias = "tuple[str, ...] | None"
-"""The columns of one side, None where they are not known."""
+"""The columns of one side, None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)

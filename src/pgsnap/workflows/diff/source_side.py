@@ -45,8 +45,8 @@ _LOOKED_AHEAD = 20_000
 _ALONE_BYTES = MIB // 2
 
 OpenRows = Callable[[TableName, "tuple[str, ...] | None"], "RowDifference | None"]
-"""Returns what takes the rows of a table, or None where nobody wants them. The second argument are
-the columns of the second side, None where they are not known."""
+"""Returns the consumer of a table's rows, or None if they are not needed. The second argument is
+the columns of the second side, None if unknown."""
 
 
 def read_source(

@@ -50,7 +50,7 @@ from pgsnap.workflows.restore.plan import RestoreOptions, RestorePlan, names_dat
 from pgsnap.workflows.restore.restore import restore
 
 ThrowAway = Callable[[int | None], AbstractContextManager[Server]]
-"""Makes a private server of a major version (None: any), for as long as its context is open."""
+"""Creates a private server of a major version (None: any) that exists while its context is open."""
 
 _DRY_RUN = "--dry-run touches no database"
 _OF_RESTORE = ("restore", *OF_COPY, "assertions")

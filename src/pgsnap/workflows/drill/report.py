@@ -10,7 +10,7 @@ from pgsnap.model import Finding, Snapshot, SnapshotId, Verdict
 from pgsnap.sources.parts import left_out
 
 REPORT_SCHEMA = 1
-"""The version of the JSON report's fields: it grows when one of them changes its meaning."""
+"""The version of the JSON report: incremented when a field changes its meaning."""
 
 CHECKS: dict[str, str] = {
     "postgresql": "PostgreSQL is running",
@@ -28,14 +28,14 @@ CHECKS: dict[str, str] = {
     "assertions": "the assertions hold",
     "documentation": "the documentation is complete",
 }
-"""Every check of a drill, in its order, with what it says when it passes. The names are stored."""
+"""All checks of a drill, in order, with the message if they pass. The names are stored."""
 
 OF_COPY = ("contents", "schema", "extensions", "sequences", "large-objects")
-"""The checks that compare what was restored with the snapshot."""
+"""The checks that compare the restored database with the snapshot."""
 
 _REASON_CHARACTERS = 300
 OF_SNAPSHOT = frozenset({"snapshot", "restore", *OF_COPY, "assertions"})
-"""The checks that say something of the snapshot, and not of what is around it."""
+"""The checks that concern the snapshot, not its surroundings."""
 
 
 _STATUSES = {
@@ -43,7 +43,7 @@ _STATUSES = {
     Verdict.SKIPPED: "skipped",
     Verdict.FAILED: "failed",
 }
-"""How a check ends. Stored: never change one."""
+"""The outcomes of a check. Stored: never change one."""
 
 
 def passed(reason: str, *details: str) -> Finding:

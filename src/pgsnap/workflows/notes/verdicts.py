@@ -16,8 +16,7 @@ SERVER_KEY = "system_identifier"
 REASON_KEY = "reason"
 """In the body of a drill's verdict: why it failed."""
 LEFT_OUT_KEY = "left_out"
-"""In the body of a drill's verdict: what the snapshot was made without, of which it says nothing.
-"""
+"""In the body of a drill's verdict: what the snapshot lacks, and so the drill does not cover."""
 
 # A drill's verdict lists its checks, so it is never smaller than this; a verify's is never as
 # large. So `snap log` reads only drills, though each verify leaves a note for every snapshot.
@@ -70,9 +69,9 @@ class Proof(enum.IntEnum):
 
     NONE = 0
     READ = 1
-    """Every byte was read and was right (`snap verify --data`)."""
+    """Every byte was read and is correct (`snap verify --data`)."""
     DRILLED = 2
-    """It was restored and compared (`snap drill`), and is of the whole database."""
+    """It was restored and compared (`snap drill`), and covers the whole database."""
 
 
 def proofs(repo: Repository) -> dict[SnapshotId, Proof]:

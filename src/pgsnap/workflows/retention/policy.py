@@ -30,7 +30,7 @@ from pgsnap.workflows.notes.verdicts import newest_verified, proofs
 
 SAFETY_DAYS = 30
 RETIRE_AFTER = timedelta(days=90)
-"""How long a chain counts that has no new snapshots, beside one of the same label that has."""
+"""How long a chain without new snapshots counts, if another chain of its label has new ones."""
 
 
 @dataclass(frozen=True, slots=True)

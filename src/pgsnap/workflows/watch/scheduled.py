@@ -21,7 +21,7 @@ from pgsnap.schedulers.runs import Ended, run_verb
 from pgsnap.schedulers.state import RunBusy, RunRecord, State
 
 WAIT_SECONDS = 6 * 3600.0
-"""How long a run waits for the one before it: a run that takes longer hangs."""
+"""How long a run waits for the previous one: a run that takes longer hangs."""
 
 _REMIND_AFTER = timedelta(days=1)
 
