@@ -142,7 +142,7 @@ class Endpoint:
         return replace(self, keywords=(*kept, ("dbname", name)))
 
     def hasty(self, seconds: int) -> Endpoint:
-        """Return the same with a connect timeout of at most *seconds* for a silent host."""
+        """Return the same with a connect timeout of *seconds*, for a silent host."""
         kept = tuple(item for item in self.keywords if item[0] != "connect_timeout")
         return replace(self, keywords=(*kept, ("connect_timeout", str(seconds))))
 

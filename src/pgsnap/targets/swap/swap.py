@@ -255,7 +255,7 @@ def end_backends(session: Session, database_oids: Sequence[int]) -> None:
             " OR pg_catalog.pg_has_role('pg_signal_backend', 'USAGE'))))"
         )
     except QueryFailed:
-        # A role was granted superuser in the meantime. The rename's own error says who is in the
+        # A role's attributes changed in the meantime. The rename's own error says who is in the
         # way.
         return
 

@@ -158,7 +158,7 @@ class _Drill:
             notices=found.notices,
         )
 
-    # -- what is around it ---------------------------------------------------------------------
+    # -- the surroundings ----------------------------------------------------------------------
 
     def _reach(self, stack: ExitStack) -> tuple[Found, _Place]:
         """Return the server to restore to."""

@@ -158,7 +158,7 @@ def _has(repo: Repository, snapshot: Snapshot) -> _Has:
             written = statement.groups() if statement else (entry.schema, entry.name)
             made = _plain(written[0] or entry.schema, encoding), _plain(written[1], encoding)
             is_partitioned = entry.type != b"TABLE" or _PARTITIONED in text
-            # Until now: the tables with rows; for INSERTs their names, too, are from headers.
+            # So far *tables* has those with rows; for INSERTs their names, too, are from headers.
             if not is_partitioned and has.tables.isdisjoint({made, _in_header(made)}):
                 has.empty.append(made)
             has.tables.add(made)

@@ -75,7 +75,7 @@ def _row_security(session: Session, table: TableName) -> tuple[str, bool, bool] 
 
 
 def _held(session: Session, table: TableName) -> set[tuple[str, str, str]]:
-    """Return the privileges on the live table now, as grantee, privilege and column."""
+    """Return the privileges on the live table now, as (grantee, column, privilege)."""
     who = "CASE a.grantee WHEN 0 THEN '' ELSE pg_catalog.pg_get_userbyid(a.grantee)::text END"
     rows = session.query(
         f"SELECT {who}, '', a.privilege_type{_of(table)},"

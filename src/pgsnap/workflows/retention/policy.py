@@ -265,8 +265,8 @@ def _within(regular: Sequence[Candidate], within: timedelta | None) -> _Reasons:
 
 
 def _ahead(ahead: Sequence[Candidate], policy: Policy) -> _Reasons:
-    """Limit snapshots dated in the future: each further commit is dated later still, so there may
-    be many, and their periods mean nothing."""
+    """Keep a limited number of those dated in the future: each later commit is dated later still,
+    so there may be many, and their periods mean nothing."""
     places = len(ahead) if policy.within else policy.most
     for one in ahead[:places]:
         yield one, "dated in the future"
