@@ -221,7 +221,7 @@ def _store(
     repo: Repository, source: Source, database: str, moment: datetime, progress: Progress
 ) -> _Stored:
     with reading(source) as origin:
-        # NumPy is slow to import; pg_dump is already running meanwhile.
+        # NumPy is slow to import; pg_dump runs in the meantime.
         from pgsnap.repository.chunks.ingest import Ingest
 
         repo.catch_up_packs()
@@ -242,7 +242,7 @@ def _read(source: Source, ingest: Ingest) -> tuple[SectionTable, SourceResult]:
         try:
             return sections, source.finish()
         except TablesChanged:
-            # Its sections are discarded; their chunks stay, as the next dump mostly consists of
+            # Its sections are discarded; their chunks stay, as the next dump largely consists of
             # them.
             if not left:
                 raise

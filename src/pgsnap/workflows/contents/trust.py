@@ -27,9 +27,9 @@ _BODY = (SectionKind.PRE_DATA, SectionKind.DATA, SectionKind.POST_DATA)
 
 
 def snapshot_to_run(repo: Repository, snapshot_id: SnapshotId) -> Snapshot:
-    """Return a snapshot whose text is about to be run. Whoever wrote the repository may have
-    claimed that it is pg_dump's: this is believed only if its text has pg_dump's first lines and
-    its end mark, and its first definitions follow a header, as for a file that is committed. Raises
+    """Return a snapshot whose text is about to be run. The repository's author may have claimed
+    that it is pg_dump's: this is believed only if its text has pg_dump's first lines and its end
+    mark, and its first definitions follow a header, as for a file that is committed. Raises
     UnknownRevision, CorruptionError, StoreError."""
     snapshot = repo.snapshot(snapshot_id)
     if snapshot.origin.is_pg_dump and not _is_like_pg_dump(repo, snapshot):
