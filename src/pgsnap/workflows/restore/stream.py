@@ -33,7 +33,7 @@ class TablesMade:
     def read(cls, session: Session) -> TablesMade:
         """Read them from *session*'s database."""
         roots = chosen_anew(session)
-        # A root may already hold rows of other partitions.
+        # Those may already hold rows routed to them from other partitions.
         return cls(empty_tables(session) - roots.keys(), roots)
 
 
