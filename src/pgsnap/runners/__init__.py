@@ -1,1 +1,1 @@
-"""Where tools run."""
+"""Runners: where tools run."""

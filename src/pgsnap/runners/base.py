@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 BINDIR = "SNAP_PG_BINDIR"
-"""The variable that names folders of PostgreSQL's programs, before all other places."""
+"""The variable that names folders of PostgreSQL's programs, searched before all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,42 +25,47 @@ class Tool:
 
 
 class Child(Protocol):
-    """A running tool. Its standard error is collected, its beginning and its end are kept, and it
-    never blocks the tool."""
+    """A running tool. The beginning and the end of its standard error are kept; it never blocks on
+    it."""
 
     def read(self, size: int) -> bytes:
         """Return up to *size* bytes of its standard output, b"" at its end. Blocks."""
 
     def has_output(self, timeout: float | None = None) -> bool:
-        """Wait until `read` returns at once, and return True; False after *timeout* seconds, and
-        where a signal came that `interrupts.check` raises."""
+        """Wait until `read` would not block, and return True; False after *timeout* seconds, or if
+        a signal arrived that `interrupts.check` raises."""
 
     def readinto(self, buffer: memoryview) -> int:
-        """Like `read`, but fill *buffer* from its start and return how much; 0 at the end."""
+        """Like `read`, but fill *buffer* from its start and return the number of bytes; 0 at the
+        end."""
 
     def write(self, data: bytes | memoryview) -> None:
-        """Write all of *data* to its standard input. Raises BrokenPipeError when it is gone."""
+        """Write all of *data* to its standard input. Raises BrokenPipeError if it has exited."""
 
     def close_input(self) -> None:
-        """Give it end-of-file. Only after everything was written: psql takes it for success."""
+        """Close its standard input. Only after everything was written: psql takes this for
+        success."""
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end and return its exit status (negative: killed by that signal).
+        """Wait for its exit and return its exit status (negative: killed by that signal).
 
-        Raises TimeoutError."""
+        Raises TimeoutError.
+        """
 
     def poll(self) -> int | None:
         """Return its exit status, or None while it runs."""
 
     def stop(self) -> None:
-        """End it: SIGTERM, then SIGKILL after the grace period. May be called from any thread,
-        twice, and after its end."""
+        """Stop it: SIGTERM, then SIGKILL after the grace period. May be called from any thread,
+        twice, and after its exit."""
 
     def kill(self) -> None:
-        """End it at once with SIGKILL, where it runs. Its input is not closed before it is dead."""
+        """Kill it at once with SIGKILL, where it runs. Its input is not closed before it is
+        dead."""
 
     def stderr_text(self) -> str:
-        """Return what it wrote to standard error so far; of a long text its beginning and end."""
+        """Return what it has written to standard error; of a long text the beginning and the
+        end."""
 
 
 class Runner(Protocol):
@@ -70,8 +75,8 @@ class Runner(Protocol):
     """
 
     def find(self, name: str, major: int | None = None) -> Tool:
-        """Return the program *name* (pg_dump, pg_dumpall, psql): of *major* where there is one,
-        else the newest. Raises ToolMissing with the command that installs it."""
+        """Return the program *name* (pg_dump, pg_dumpall, psql): of version *major* if there is
+        one, else the newest. Raises ToolMissing with the command that installs it."""
 
     def start(
         self,
@@ -81,10 +86,10 @@ class Runner(Protocol):
         stdin: bool = False,
         stdout: bool = True,
     ) -> Child:
-        """Start a program; *env* is added to its environment. Without *stdin* it reads nothing.
+        """Start a program; *env* is added to its environment. Without *stdin* its input is empty.
 
-        Raises ToolMissing."""
+        Raises ToolMissing.
+        """
 
     def free_bytes(self, path: str) -> int | None:
-        """Return how many bytes may still be written where *path* lies, None where that cannot be
-        known."""
+        """Return the free bytes on the file system of *path*, None if unknown."""

@@ -1,7 +1,7 @@
-"""Compose: which container a service runs in.
+"""Compose: finds the container of a service.
 
-A compose client is only asked that. Tools then run by the engine's own `exec`, which passes
-streams, environment and exit status on as they are; not every compose client does.
+The compose client is used for nothing else. Tools run through the engine's own `exec`, which passes
+streams, environment and exit status unchanged; not every compose client does.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pgsnap.errors import ConnectionFailed, SourceError, ToolMissing
 from pgsnap.runners.engines import Container, ask, find_container
 
 _SERVICE_LABEL = "com.docker.compose.service"
-# In the order in which they are asked: the client and the engine whose containers it makes (None:
-# either may have made them).
+# In the order in which they are tried: the client, and the engine whose containers it creates
+# (None: either engine).
 _CLIENTS: tuple[tuple[tuple[str, ...], str | None], ...] = (
     (("docker", "compose"), None),
     (("docker-compose",), None),
@@ -28,8 +28,8 @@ def find_service(
 ) -> Container:
     """Return the running container of *service*, of the compose project in *folder* or in *file*.
 
-    Raises ToolMissing when no compose client is here, ConnectionFailed when the service does not
-    run, or runs in several containers.
+    Raises ToolMissing if there is no compose client, ConnectionFailed if the service is not
+    running, or runs in several containers.
     """
     said: list[str] = []
     clients = [
@@ -69,13 +69,13 @@ def find_service(
 
 
 def _running(ids: list[str], service: str, engine: str | None) -> list[Container]:
-    """Return the containers of *ids* that run and belong to *service*."""
+    """Return the containers of *ids* that are running and belong to *service*."""
     found = []
     for each in ids:
         try:
             container = find_container(each, engine)
         except SourceError:
-            # Stopped, or gone meanwhile; also what a client says besides ids.
+            # Stopped, or removed in the meantime; or client output other than IDs.
             continue
         if container.labels.get(_SERVICE_LABEL, service) == service:
             found.append(container)

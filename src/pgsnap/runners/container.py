@@ -1,7 +1,7 @@
-"""Tools inside a container, by the engine's `exec`.
+"""Runs tools inside a container, by the engine's `exec`.
 
-The client on this host (`docker exec`) is not the tool: when it dies, the tool goes on. So each
-kill acts inside, and a warden inside kills what is left when this process dies.
+The client on this host (`docker exec`) is not the tool: when it dies, the tool continues. So kills
+are sent inside, and a warden process inside kills what is left when this process dies.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ from pgsnap.runners.local import parse_version
 from pgsnap.runners.process import LocalChild, start_child
 
 _PROGRAMS = ("psql", "pg_dump", "pg_dumpall")
-# What a shell, and so an engine, adds to a signal's number.
+# A shell, and so an engine, adds this to a signal's number.
 _SIGNALLED = 128
 _SIGNALS = 64
-# How long the end of a tool takes to be seen out here. A client whose output nobody reads never
-# tells it.
+# How long a tool's exit takes to be visible outside. A client whose output is not read never exits.
 _SEEN_SECONDS = 1.0
 
 
 class ContainerChild:
-    """A tool inside; `Child` is its contract. *client* is the engine's `exec` on this host."""
+    """A tool inside; implements `Child`. *client* is the engine's `exec` on this host."""
 
     def __init__(self, runner: ContainerRunner, client: LocalChild, mark: str, pid: str) -> None:
         self._runner = runner
@@ -79,7 +78,7 @@ class ContainerChild:
         if self.poll() is not None:
             return
         with interrupts.deferred():
-            # First the tool: the end of its client would be the end of its input.
+            # First the tool: the exit of its client would close its input.
             self._runner.inside(inside.KILL, self._mark)
             try:
                 self.wait(_SEEN_SECONDS)
@@ -91,7 +90,7 @@ class ContainerChild:
         return self._client.stderr_text()
 
     def _status(self, status: int) -> int:
-        """Return how the tool ended. A client that was killed itself left its tool behind."""
+        """Return the tool's exit status. A client that was killed itself left its tool running."""
         if status < 0 and not self._is_settled:
             self._is_settled = True
             self._runner.inside(inside.KILL, self._mark)
@@ -101,15 +100,15 @@ class ContainerChild:
 
 
 class ContainerRunner:
-    """Runs tools in a container; `Runner` is its contract.
+    """Runs tools in a container; implements `Runner`.
 
-    *user* is whom they run as there (None: the container's own user).
+    *user* is the user to run them as (None: the container's default user).
     """
 
     def __init__(self, container: Container, *, user: str | None = None) -> None:
         self.container = container
         self._user = ["--user", user] if user is not None else []
-        # All that this runner starts bears it, followed by a number of its own.
+        # Everything that this runner starts has this mark, followed by a serial number.
         self._mark = f"{secrets.token_hex(12)}."
         self._serial = itertools.count(1)
         self._lock = threading.Lock()
@@ -135,7 +134,7 @@ class ContainerRunner:
         stdin: bool = False,
         stdout: bool = True,
     ) -> ContainerChild:
-        """Raises ConnectionFailed too, when the container is gone."""
+        """Raises also ConnectionFailed, if the container is gone."""
         with self._lock:
             if self._warden is None or self._warden.poll() is not None:
                 self._warden, _ = self._exec(
@@ -159,8 +158,8 @@ class ContainerRunner:
         return None
 
     def inside(self, script: str, *arguments: str) -> None:
-        """Run a short script in the container. Where that fails there is nothing left to kill, or
-        no way to do it."""
+        """Run a short script in the container. If that fails there is nothing left to kill, or no
+        way to do it."""
         with contextlib.suppress(SnapError):
             ask(self._command(["sh", "-c", script, "snap", *arguments]))
 
@@ -179,10 +178,11 @@ class ContainerRunner:
         stdin: bool,
         stdout: bool,
     ) -> tuple[LocalChild, str]:
-        """Start *argv* and return it with what it said behind its mark. Raises ToolMissing,
+        """Start *argv* and return it with what it wrote after its mark. Raises ToolMissing,
         ConnectionFailed."""
         variables = {**env, inside.MARK_VARIABLE: mark}
-        # Their values are read by the engine from its own environment: nobody else sees them.
+        # The engine reads their values from its own environment, so they are not in the process
+        # list.
         options = [word for name in variables for word in ("--env", name)]
         command = self._command(argv, *(["--interactive"] if stdin else []), *options)
         try:

@@ -1,4 +1,4 @@
-"""Docker and Podman: which of them has a container, and what it says about it."""
+"""Docker and Podman: finds which of them has a container, and inspects it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pgsnap.errors import ConnectionFailed, ToolMissing
 from pgsnap.runners.programs import run
 
 ENGINES = ("docker", "podman")
-# An engine that must first be woken, as those in a virtual machine, takes a while.
+# An engine that must be started first, such as in a virtual machine, takes a while.
 ENGINE_SECONDS = 60.0
 _LINES_OF_ERROR = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A running container. *name* is what the user calls it, *environment* is what its image and
-    its maker set: it may hold passwords."""
+    """A running container. *name* is the user's name for it, *environment* is set by its image and
+    its creator: it may contain passwords."""
 
     engine: str
     id: str
@@ -30,12 +30,13 @@ class Container:
 
 
 def ask(argv: Sequence[str], folder: str | None = None) -> tuple[int, str, str]:
-    """Run a short command of an engine. Return its status, what it wrote, and its last words.
+    """Run a short command of an engine. Return its status, its output, and the end of its error
+    output.
 
-    Raises ToolMissing, ConnectionFailed when there is no answer.
+    Raises ToolMissing, ConnectionFailed if there is no answer.
     """
     try:
-        # Ctrl-C is for us: what we then ask the engine to do must get through.
+        # Ctrl-C is for us only: the commands that we then send to the engine must get through.
         done = run(argv, cwd=folder, start_new_session=True, timeout=ENGINE_SECONDS)
     except (FileNotFoundError, PermissionError) as error:
         raise ToolMissing(
@@ -56,9 +57,9 @@ def ask(argv: Sequence[str], folder: str | None = None) -> tuple[int, str, str]:
 
 
 def find_container(name: str, engine: str | None = None) -> Container:
-    """Return the running container *name* (or id), of *engine* or of the one that has it.
+    """Return the running container *name* (or ID), of *engine* or of whichever engine has it.
 
-    Raises ToolMissing when no engine is here, ConnectionFailed when no such container runs.
+    Raises ToolMissing if there is no engine, ConnectionFailed if no such container is running.
     """
     names = [engine] if engine is not None else [each for each in ENGINES if shutil.which(each)]
     if not names:
@@ -110,7 +111,7 @@ def _container(engine: str, name: str, facts: Mapping[str, Any]) -> Container:
 
 
 def _first(text: str) -> Mapping[str, Any] | None:
-    """Return the first object of what `container inspect` wrote."""
+    """Return the first object in the output of `container inspect`."""
     try:
         found = json.loads(text)
     except ValueError:

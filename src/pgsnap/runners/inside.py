@@ -1,19 +1,19 @@
-"""The shell scripts that run inside a container. They need a POSIX shell, and grep and sleep.
+"""Shell scripts that run inside a container. They need a POSIX shell, grep and sleep.
 
-Every tool bears a mark in its environment, by which it is found in /proc whoever started it. A
-tool that is killed while the postmaster is process 1 of the container must not leave children
-behind: the postmaster inherits them, and takes the death of an unknown child by a signal for the
-crash of one of its own, which ends every session. So children die before their parents, which
-collect them; and an orphan is left to end by itself.
+Every tool has a mark in its environment, by which it is found in /proc whoever started it. A tool
+that is killed while the postmaster is process 1 of the container must not leave children behind:
+the postmaster inherits them, and takes the death of an unknown child by a signal for a crash of one
+of its own, which ends every session. So children are killed before their parents, which reap them;
+and an orphan is left to exit by itself.
 """
 
 from __future__ import annotations
 
 MARK_VARIABLE = "SNAP_CHILD"
-"""The variable that bears the mark."""
+"""The variable that holds the mark."""
 
 MISSING = "missing"
-"""What `START` says of a program that is not there."""
+"""Written by `START` for a missing program."""
 
 START = f"""\
 if command -v "$1" >/dev/null 2>&1; then
@@ -23,7 +23,7 @@ fi
 echo "${MARK_VARIABLE} {MISSING}" >&2
 exit 127
 """
-"""Becomes the program of its arguments, after it told its process id on standard error."""
+"""Writes its process ID to standard error, then executes its arguments."""
 
 _SWEEP = """\
 sweep() {
@@ -61,11 +61,11 @@ if grep -qs "$1" /proc/$2/environ; then
   done
 fi
 """
-"""Sends SIGTERM to process $2, if it bears the mark $1, and waits $3 tenths of a second for its
-end."""
+"""Sends SIGTERM to process $2, if it has the mark $1, and waits for its exit for $3 tenths of a
+second."""
 
 KILL = _SWEEP + 'sweep "$1"\n'
-"""Kills every process that bears the mark $1, and returns when none is left."""
+"""Kills every process that has the mark $1, and returns when none is left."""
 
 WARDEN = (
     _SWEEP
@@ -78,7 +78,7 @@ sleep 1
 sweep "$1"
 """
 )
-"""Waits for the end of its input, then kills every process that bears the mark $1: also those that
+"""Waits for the end of its input, then kills every process that has the mark $1, including any that
 were just being started."""
 
 FIND = """\
@@ -92,4 +92,4 @@ for name; do
 done
 exit 0
 """
-"""Writes path, tab and version of each program of these names, a line each."""
+"""Writes path, tab and version of each program of these names, one per line."""

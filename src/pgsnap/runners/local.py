@@ -1,4 +1,4 @@
-"""Tools on this host."""
+"""Runs tools on this host."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pgsnap.words import how_it_ended
 
 _VERSION = re.compile(r"\) (\d+)(?:\.(\d+))?")
 _VERSION_SECONDS = 20.0
-# Debian's script on PATH only chooses between the folders that we look into ourselves.
+# Debian's wrapper on PATH only chooses among the folders that we search ourselves.
 _FORWARDER = "pg_wrapper"
-# Where packages of one major put their programs.
+# Where versioned packages install their programs.
 _PLACES = (
     "usr/lib/postgresql/{major}/bin",
     "usr/pgsql-{major}/bin",
@@ -31,15 +31,15 @@ _PLACES = (
 
 
 class LocalRunner:
-    """Runs tools as children of this process; `Runner` is its contract.
+    """Runs tools as children of this process; implements `Runner`.
 
-    *bindirs* are looked into first. *root* is where the system's folders are looked for.
+    *bindirs* are searched first. *root* is the root of the system's folders.
     """
 
     def __init__(self, *bindirs: Path, root: Path = Path("/")) -> None:
         self._bindirs = bindirs
         self._root = root
-        # What lies at a path: a tool, nothing, or why what is there is of no use.
+        # The result per path: a tool, None, or why the file there is unusable.
         self._tools: dict[Path, Tool | str | None] = {}
 
     def find(self, name: str, major: int | None = None) -> Tool:
@@ -74,7 +74,7 @@ class LocalRunner:
             raise tool_missing(argv[0], None) from error
 
     def free_bytes(self, path: str) -> int | None:
-        # A server's own folder is closed to others; the space around it is the same.
+        # A server's own folder is closed to others; its parents are on the same file system.
         for folder in (Path(path), *Path(path).parents[:-1]):
             try:
                 stat = os.statvfs(folder)
@@ -86,7 +86,8 @@ class LocalRunner:
         return None
 
     def _folders(self, major: int | None) -> Iterator[Path]:
-        """Yield where programs may lie: the asked-for major first, then PATH, then all others."""
+        """Yield the folders that may have programs: the requested major version first, then PATH,
+        then all others."""
         yield from self._bindirs
         if major is not None:
             for place in _PLACES:
@@ -130,8 +131,8 @@ def parse_version(line: str) -> int | None:
 
 
 def tool_missing(name: str, major: int | None, broken: str = "") -> ToolMissing:
-    """Return the error for a program that is not there, or that is *broken*, with the command that
-    installs it."""
+    """Return the error for a program that is missing, or *broken*, with the command that installs
+    it."""
     package = "postgresql-client" if major is None else f"postgresql-client-{major}"
     instead = "or put the folder of PostgreSQL's programs into PATH."
     if broken:

@@ -1,4 +1,4 @@
-"""A child process that cannot outlive us, whose pipes never block it unseen."""
+"""A child process that cannot outlive us, with pipes that never block it unnoticed."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from pgsnap.runners.programs import ended
 _PR_SET_PDEATHSIG = 1
 # Loaded before any fork: a forked child must not take the dynamic loader's lock.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-# How often a blocked write looks whether its reader is still alive.
+# How often a blocked write checks whether its reader is still alive.
 _ALIVE_SECONDS = 0.5
-# A grandchild may hold standard error open after the child's death: it is not waited for longer.
+# A grandchild may hold standard error open after the child's death: wait no longer than this.
 _STDERR_SECONDS = 2.0
-# Stands for what is left out of a long standard error.
+# Replaces what is left out of a long standard error.
 _GAP = b"\n[...]\n"
 
 
 class LocalChild:
-    """A running tool; `Child` is its contract."""
+    """A running tool; implements `Child`."""
 
     def __init__(self, process: subprocess.Popen[bytes], mark: bytes = b"") -> None:
-        """*mark* begins a line of its standard error that is for us: see `marked`."""
+        """*mark* is the prefix of a line of its standard error that is for us: see `marked`."""
         self._process = process
         self._stdin = _detach(process.stdin)
         self._stdout = _detach(process.stdout)
@@ -56,7 +56,7 @@ class LocalChild:
 
     @property
     def pid(self) -> int:
-        """Its process id, and the id of its process group."""
+        """Its process ID, which is also its process group ID."""
         return self._process.pid
 
     def read(self, size: int) -> bytes:
@@ -65,8 +65,8 @@ class LocalChild:
         interrupts.readable(self._stdout.number)
         data = os.read(self._stdout.number, size)
         if not data:
-            # Closed by the reader itself and by nobody else, so that no other thread's file can
-            # get this number while a read waits on it.
+            # Closed only by the reader itself, so that no other thread's file can get this number
+            # while a read waits on it.
             self._stdout.close()
         return data
 
@@ -134,13 +134,13 @@ class LocalChild:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:
-            # The whole session: a wrapper script must not leave its tool behind.
+            # The whole session: a wrapper script must not leave its tool running.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
 
 class _Descriptor:
-    """A file descriptor that is closed once, at the latest when nobody holds it any more."""
+    """A file descriptor that is closed once, at the latest when it is no longer referenced."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -155,7 +155,7 @@ class _Descriptor:
 
 
 class _Ends:
-    """The beginning and the end of what came, whatever its length."""
+    """Keeps the beginning and the end of a stream of any length."""
 
     def __init__(self, mark: bytes = b"") -> None:
         self._bytes = bytearray()
@@ -188,7 +188,7 @@ class _Ends:
         return self._word
 
     def _cut(self) -> None:
-        """Take out of the middle what is too much."""
+        """Remove the excess from the middle."""
         excess = len(self._bytes) + len(_GAP) - STDERR_BYTES_MAX
         if excess > 0:
             self._is_cut = True
@@ -232,7 +232,7 @@ class _Starter:
                 self._thread.start()
         future: Future[subprocess.Popen[bytes]] = Future()
         self._jobs.put((job, future))
-        # No signal cuts this: nobody would know the child.
+        # Not interruptible: otherwise the child would be lost.
         return future.result()
 
     def _loop(self) -> None:
@@ -256,7 +256,7 @@ def start_child(
     stdout: bool,
     mark: bytes = b"",
 ) -> LocalChild:
-    """Start a program in a session of its own, which dies with this process. Raises OSError.
+    """Start a program in its own session, which dies with this process. Raises OSError.
 
     In its own session it gets no SIGINT from the terminal: we decide what Ctrl-C ends.
     """
@@ -288,16 +288,16 @@ def start_child(
 
 
 def _widen(number: int) -> None:
-    """Make a pipe as large as one read: fewer switches between us and the tool."""
+    """Make a pipe as large as one read: fewer context switches between us and the tool."""
     size = getattr(fcntl, "F_SETPIPE_SZ", None)
     if size is not None:
-        # Refused when the user's pipes hold too many pages already: slower, not wrong.
+        # Refused if the user's pipes already have too many pages: slower, but not wrong.
         with contextlib.suppress(OSError):
             fcntl.fcntl(number, size, READ_BYTES)
 
 
 def _detach(stream: IO[bytes] | None) -> _Descriptor | None:
-    """Take over the descriptor of a stream of Popen."""
+    """Take over the file descriptor of one of Popen's streams."""
     if stream is None:
         return None
     number = os.dup(stream.fileno())

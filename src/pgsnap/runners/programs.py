@@ -1,4 +1,4 @@
-"""Programs that run to their end beside us, waited for so that a signal ends the wait."""
+"""Runs programs to their end, with waits that a signal interrupts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pgsnap.limits import READ_BYTES
 
 
 def ended(process: subprocess.Popen[AnyStr], timeout: float | None = None) -> int | None:
-    """Wait for the end of a child; return its status, None where it runs on after *timeout*
+    """Wait for a child's exit; return its status, None if it is still running after *timeout*
     seconds. Raises Stopped."""
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         descriptor = os.pidfd_open(process.pid)
     except OSError:
-        # It ended and was collected, or there is no such call in here.
+        # It has exited and was reaped, or this system call is unavailable.
         descriptor = -1
     try:
         while (status := process.poll()) is None:
@@ -39,7 +39,7 @@ def ended(process: subprocess.Popen[AnyStr], timeout: float | None = None) -> in
 
 
 def output(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Yield what a child writes to the pipe that is its standard output. Raises Stopped."""
+    """Yield what a child writes to its standard output, a pipe. Raises Stopped."""
     assert child.stdout is not None
     number = child.stdout.fileno()
     while True:
@@ -67,8 +67,8 @@ def lines_of(child: subprocess.Popen[bytes], bytes_max: int) -> Iterator[bytes]:
 def complete(
     child: subprocess.Popen[bytes], input: bytes | None = None, timeout: float | None = None
 ) -> tuple[bytes, bytes]:
-    """Feed *input* to a child and return what it writes to its pipes, once it ended; it is killed
-    where that takes longer than *timeout* seconds. Raises TimeoutError, Stopped."""
+    """Feed *input* to a child and return what it writes to its pipes, after its exit; it is killed
+    if that takes longer than *timeout* seconds. Raises TimeoutError, Stopped."""
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         with interrupts.killed_too(child.kill):
@@ -77,7 +77,7 @@ def complete(
                 try:
                     return child.communicate(input, timeout=interrupts.POLL_SECONDS)
                 except subprocess.TimeoutExpired:
-                    # It goes on with what it has.
+                    # It continues with what it has.
                     input = None
                     if deadline is not None and time.monotonic() > deadline:
                         raise TimeoutError from None
@@ -94,9 +94,9 @@ def run(
     env: Mapping[str, str] | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end and return it with what it wrote, as `subprocess.run` does with
-    *options*; it is killed where that takes longer than *timeout* seconds. Without *input* it
-    reads nothing. Raises OSError, TimeoutError, Stopped."""
+    """Run a program to its end and return its output, as `subprocess.run` does with *options*; it
+    is killed if that takes longer than *timeout* seconds. Without *input* its input is empty.
+    Raises OSError, TimeoutError, Stopped."""
     child = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
@@ -107,6 +107,6 @@ def run(
     )
     with child:
         out, err = complete(child, input, timeout)
-    # Where it was killed by a Ctrl-C that the terminal sent to both of us, that is the reason.
+    # If it was killed by a Ctrl-C that the terminal sent to both of us, raise that instead.
     interrupts.check()
     return subprocess.CompletedProcess(argv, child.returncode, out, err)

@@ -1,1 +1,1 @@
-"""SQL that asks, renames and creates: one connection, held open."""
+"""SQL to query, rename and create: one connection, held open."""

@@ -1,4 +1,4 @@
-"""The Session protocol: SQL that asks, renames and creates. Rows of tables never pass here."""
+"""The Session protocol: SQL to query, rename and create. Table rows never pass through it."""
 
 from __future__ import annotations
 
@@ -8,54 +8,54 @@ from typing import Protocol, TypeAlias
 Row: TypeAlias = "tuple[str | None, ...]"
 
 SESSION_START = (
-    # The pins again, by SQL: PGTZ and PGDATESTYLE in the environment beat the options.
+    # Set again by SQL: PGTZ and PGDATESTYLE in the environment override the options.
     "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET search_path = '';"
     " SELECT pg_catalog.current_setting('server_version_num'),"
     " (SELECT s.source FROM pg_catalog.pg_settings s WHERE s.name = 'bytea_output'),"
     " pg_catalog.getdatabaseencoding(), pg_catalog.pg_backend_pid(),"
-    # A pin that not every server knows, and that its options so cannot hold (since 17).
+    # Not in the options because only servers since 17 know it.
     " (SELECT pg_catalog.set_config(s.name, '0', false) FROM pg_catalog.pg_settings s"
     " WHERE s.name = 'transaction_timeout')"
 )
-"""What every session sends first: returns the version, whether the options arrived ("client"), the
-encoding of the database, the id of the backend and the transaction_timeout that holds."""
+"""Sent first by every session: returns the version, whether the options arrived ("client"), the
+encoding of the database, the backend's PID and the transaction_timeout in force."""
 
 SESSION_RAW = "SET client_encoding = 'SQL_ASCII'"
-"""What a session sends in an SQL_ASCII database: bytes that are no UTF-8 must pass unchecked."""
+"""Sent by a session in an SQL_ASCII database: invalid UTF-8 must pass unchecked."""
 
 
 class Session(Protocol):
     """One connection, held open until `close`. Every implementation passes
     tests/contract/session_contract.py.
 
-    Values come back as text, NULL as None, in UTF-8 (bytes that are no UTF-8, in SQL_ASCII
-    databases, as surrogate escapes). Statements are sent as one message, so several of them are
-    one transaction unless they hold BEGIN or COMMIT of their own. The search path is empty, so no
-    schema of the database can lend its own function or operator to our SQL: qualify every name.
+    Values are returned as text, NULL as None, in UTF-8 (invalid bytes, in SQL_ASCII databases, as
+    surrogate escapes). Statements are sent as one message, so several of them are one transaction
+    unless they contain BEGIN or COMMIT. The search path is empty, so no schema of the database can
+    shadow a function or operator in our SQL: qualify every name.
     """
 
     @property
     def server_version_num(self) -> int:
-        """As server_version_num: 150018."""
+        """The server's server_version_num, such as 150018."""
 
     def query(self, sql: str) -> Sequence[Row]:
         """Return the rows of the last statement of *sql*. Raises QueryFailed (with sqlstate), or
-        ConnectionFailed when the connection is lost."""
+        ConnectionFailed if the connection is lost."""
 
     def execute(self, sql: str) -> None:
-        """Run statements for their effect. Raises as `query`; the session stays usable, and an
-        open transaction is rolled back."""
+        """Run statements for their effect. Raises as `query`; the session stays usable, and an open
+        transaction is rolled back."""
 
     def notices(self) -> str:
-        """Return the last of what the server said besides its answers (NOTICE, WARNING, and what
-        else client_min_messages lets through), a line each. May be called from another thread,
-        while a statement runs."""
+        """Return the server's latest messages other than results (NOTICE, WARNING, and whatever
+        else client_min_messages allows), one per line. May be called from another thread while a
+        statement runs."""
 
     def cancel(self) -> None:
-        """Ask the server to cancel what runs now. May be called from another thread."""
+        """Ask the server to cancel the running statement. May be called from another thread."""
 
     def close(self) -> None:
-        """End the connection. May be called twice."""
+        """Close the connection. May be called twice."""
 
     def __enter__(self) -> Session: ...
     def __exit__(self, *exc_info: object) -> None: ...
@@ -81,5 +81,5 @@ def ident(name: str) -> str:
 
 
 def number(value: int) -> str:
-    """Return *value* as an SQL integer, whatever its annotation promised."""
+    """Return *value* as an SQL integer; it is converted, whatever its annotation promised."""
     return str(int(value))

@@ -1,4 +1,4 @@
-"""Conditions on PostgreSQL's catalogs that reading and restoring a database share."""
+"""Conditions on PostgreSQL's catalogs, common to dumps and restores."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ DEFAULT_ACL = (
     "(d.datacl IS NULL OR (d.datacl OPERATOR(pg_catalog.@>) pg_catalog.acldefault('d', d.datdba)"
     " AND d.datacl OPERATOR(pg_catalog.<@) pg_catalog.acldefault('d', d.datdba)))"
 )
-"""On a row d of pg_database: its privileges are those of a new database, also where a GRANT or
-REVOKE wrote them out."""
+"""On a row d of pg_database: its privileges are those of a new database, even if a GRANT or REVOKE
+made them explicit."""

@@ -1,4 +1,4 @@
-"""The endpoint of a database in a container, as it is seen from inside."""
+"""The endpoint of a database in a container, as seen from inside it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from pgsnap.errors import UsageError
 from pgsnap.sessions.endpoint import Endpoint
 
 _DEFAULT_ROLE = "postgres"
-# What says who and what; the others of libpq's variables say where, and mean this host.
+# The variables that say who and which database; libpq's others say where, relative to this host.
 _PASSED_ON = ("PGUSER", "PGDATABASE", "PGPASSWORD", "PGOPTIONS", "PGCONNECT_TIMEOUT")
 
 
 def endpoint_inside(
     dsn: str | None, environ: Mapping[str, str], inside: Mapping[str, str], place: str
 ) -> Endpoint:
-    """Return the endpoint that *dsn* and *environ* name to tools in the container *place*.
+    """Return the endpoint that *dsn* and *environ* name, for tools in the container *place*.
 
-    *inside* is the environment of the container. What neither names is what images of PostgreSQL
-    make: the role POSTGRES_USER, the database POSTGRES_DB, and the container's own socket.
-    Raises UsageError.
+    *inside* is the environment of the container. The defaults are those of PostgreSQL images: the
+    role POSTGRES_USER, the database POSTGRES_DB, and the container's own socket. Raises UsageError.
     """
     role = inside.get("POSTGRES_USER") or _DEFAULT_ROLE
     defaults = {"PGUSER": role, "PGDATABASE": inside.get("POSTGRES_DB") or role}
@@ -34,7 +33,7 @@ def endpoint_inside(
             "a service file of this host does not hold in a container",
             hint="Name host, user and database in the DSN itself, as they are seen from there.",
         )
-    # What libpq would find for itself here, it does not find there.
+    # What libpq would find by itself on this host is missing in the container.
     keywords.setdefault("user", found.user)
     keywords.setdefault("dbname", found.database)
     password = found.password

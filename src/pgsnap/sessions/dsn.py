@@ -1,7 +1,7 @@
-"""Reads a libpq URI or keyword string, and refuses one in which a password passes for a name.
+"""Parses a libpq URI or keyword string, and refuses one that exposes a password as a name.
 
-A `/`, `?` or `@` that is not percent-encoded ends the password of a URI, and what follows becomes
-the host, the port or the database, which messages show. No message repeats anything of a DSN.
+A `/`, `?` or `@` that is not percent-encoded ends the password of a URI, and the rest becomes the
+host, the port or the database, which messages show. No message repeats any part of a DSN.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _SHOWN = ("user", "host", "hostaddr", "port", "dbname")
 # A URI, or keywords with a password.
 _WHOLE_DSN = re.compile(r"://|\bpassword\s*=", re.I)
 _PORT_MAX = 65535
-# Names, also of other scripts, and addresses.
+# Names, including those in other scripts, and addresses.
 _HOST = re.compile(r"[\w.:%-]*")
-# Of a URI's parameters, these may hold an @ as it is.
+# These parameters of a URI may contain an unencoded @.
 _SECRET_PARAMETER = re.compile(r"[^&=]*password=[^&]*", re.IGNORECASE)
 
 
@@ -41,7 +41,7 @@ def parse_dsn(dsn: str) -> dict[str, str]:
     try:
         words = conninfo_to_dict(dsn)
     except ProgrammingError as error:
-        # "from None": libpq's message repeats parts of the DSN, and so perhaps of the password.
+        # "from None": libpq's message repeats parts of the DSN, and so possibly of the password.
         raise UsageError(
             "the DSN cannot be read", detail=_why_unreadable(dsn, str(error)), hint=_HINT
         ) from None
@@ -57,8 +57,8 @@ def parse_dsn(dsn: str) -> dict[str, str]:
 
 
 def refuse_misplaced(words: Mapping[str, str], where: str) -> None:
-    """Raise UsageError where a keyword that messages show cannot be what it should be: a port that
-    is no number, a whole URI for a name. *where* says what *words* come from."""
+    """Raise UsageError if a keyword that messages show has an impossible value: a port that is not
+    a number, a whole URI as a name. *where* says where *words* come from."""
     ports = words.get("port", "").split(",")
     if not all(_is_port(port.strip()) for port in ports):
         in_dsn = where == _DSN
@@ -84,7 +84,7 @@ def refuse_misplaced(words: Mapping[str, str], where: str) -> None:
 
 
 def _is_host(text: str) -> bool:
-    """Tell whether *text* can be a host: a name, an address, or a folder or name of a socket."""
+    """Return whether *text* can be a host: a name, an address, or a socket's folder or name."""
     text = text.strip()
     return (
         text.startswith("/")
@@ -98,11 +98,11 @@ def _is_port(text: str) -> bool:
 
 
 def _refuse_torn(dsn: str, hosts: str) -> None:
-    """Raise UsageError for a URI with an @ that does not stand behind user and password, or with
-    *hosts* that are none."""
+    """Raise UsageError for a URI with an @ that does not follow user and password, or with invalid
+    *hosts*."""
     place, _, parameters = dsn.partition("://")[2].partition("?")
     userinfo, at, rest = place.partition("@")
-    # Before the @ there is no slash where it ends user and password.
+    # There is no slash before the @ that ends user and password.
     is_torn = "@" in rest or (at and "/" in userinfo)
     if is_torn or "@" in _SECRET_PARAMETER.sub("", parameters):
         raise UsageError(
@@ -121,7 +121,7 @@ def _refuse_torn(dsn: str, hosts: str) -> None:
 
 
 def _why_unreadable(dsn: str, message: str) -> str:
-    """Return what is wrong, in words that hold nothing of the DSN beyond its scheme."""
+    """Return what is wrong, without repeating anything of the DSN beyond its scheme."""
     scheme = re.match(r"([a-z0-9]+\+?[a-z0-9]*)://", dsn)
     if scheme and scheme[1] not in ("postgresql", "postgres"):
         return f"Its scheme is {scheme[1]}://, which libpq does not know."

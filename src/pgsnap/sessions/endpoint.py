@@ -1,7 +1,7 @@
-"""Which server and database, and how a connection string for it is written.
+"""Identifies a server and a database, and writes connection strings for it.
 
-Passwords stay out of connection strings, of repr() and of every message: they travel in the
-environment of a child, or inside this process only.
+Passwords stay out of connection strings, of repr() and of every message: they are passed in the
+environment of a child, or only inside this process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pgsnap.errors import ConnectionFailed, UsageError
 from pgsnap.sessions.dsn import parse_dsn, refuse_misplaced
 
 PINS: tuple[tuple[str, str], ...] = (
-    # What changes the text of rows and definitions. pg_dump pins only a part of these itself.
+    # Settings that affect the text of rows and definitions. pg_dump itself pins only some of them.
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO"),
     ("IntervalStyle", "postgres"),
@@ -25,46 +25,46 @@ PINS: tuple[tuple[str, str], ...] = (
     ("quote_all_identifiers", "off"),
     ("standard_conforming_strings", "on"),
     ("xmlbinary", "base64"),
-    # What changes how rows and definitions are read back: pg_dump pins neither.
+    # Settings that affect how rows and definitions are read back: pg_dump pins neither.
     ("array_nulls", "on"),
     ("transform_null_equals", "off"),
-    # What would end a long transaction half-way.
+    # Settings that would end a long transaction prematurely.
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),
 )
-"""Settings of every connection, of sessions and tools alike. client_encoding is not one of them:
-a dump keeps the encoding of its database, because in SQL_ASCII there is nothing to convert from."""
+"""Settings of every connection, for sessions and tools alike. client_encoding is not among them: a
+dump keeps the encoding of its database, because SQL_ASCII cannot be converted."""
 
 LATER_PINS: tuple[tuple[int, str, str], ...] = ((170000, "transaction_timeout", "0"),)
-"""Pins that older servers refuse: each with the version (as server_version_num) that brought it."""
+"""Pins that older servers reject: each with the server_version_num that introduced it."""
 
 PIN_WITNESS = "bytea_output"
 """The pin whose source, in pg_settings, proves that the options reached the server."""
 
 TOOL_ENVIRONMENT: Mapping[str, str] = {
-    # libpq sends these as start-up parameters of their own, which beat the options of the
+    # libpq sends these as separate start-up parameters, which override the options of the
     # connection string; "default" and the empty value mean: send nothing.
     "PGTZ": "default",
     "PGDATESTYLE": "default",
     "PGCLIENTENCODING": "",
-    # What tools say on standard error is read for hints.
+    # The standard error of tools is parsed for hints.
     "LC_ALL": "C",
 }
-"""What every child needs in its environment besides the password."""
+"""Variables that every child needs in its environment besides the password."""
 
 CONNECT_TIMEOUT_SECONDS = 30
-"""How long a silent host is waited for, where the user did not say."""
+"""How long to wait for a silent host, unless the user set it."""
 
 KEEPALIVES: tuple[tuple[str, str], ...] = (
-    # A silent connection to a host that is gone ends after two minutes, not after the two hours
-    # of most systems; and what lies between does not forget a session that waits for a load. No
+    # A silent connection to a host that is gone ends after two minutes, not after two hours as on
+    # most systems; and firewalls and NAT on the way do not drop a session that waits for a load. No
     # tcp_user_timeout: it would also end connections to a server that is only slow to read.
     ("keepalives_idle", "60"),
     ("keepalives_interval", "15"),
     ("keepalives_count", "4"),
 )
-"""Of TCP connections, where the user did not say."""
+"""For TCP connections, unless the user set them."""
 
 SECRETS_WITHOUT_VARIABLE = (
     "sslpassword",
@@ -72,16 +72,16 @@ SECRETS_WITHOUT_VARIABLE = (
     "scram_client_key",
     "scram_server_key",
 )
-"""Secrets that libpq takes from a connection string or a service file only."""
+"""Secrets that libpq takes only from a connection string or a service file."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A PostgreSQL server and a database of it, as libpq's keywords.
+    """A PostgreSQL server and one of its databases, as libpq's keywords.
 
     What the DSN leaves open stays open: libpq itself reads PG* variables, the service file and the
     password file. *fallbacks* are the values it will find there, needed to name the database.
-    *place* names the container that all of this is seen from, "" on this host.
+    *place* names the container that all of this is relative to, "" for this host.
     """
 
     keywords: tuple[tuple[str, str], ...] = ()
@@ -93,8 +93,8 @@ class Endpoint:
     def parse(cls, dsn: str | None, environ: Mapping[str, str]) -> Endpoint:
         """Return the endpoint that *dsn* (a libpq URI or keyword string) and *environ* name.
 
-        Raises UsageError for what libpq cannot read, or would read a password as something else;
-        the text of it is never repeated.
+        Raises UsageError if libpq cannot parse it, or would take a password for something else; the
+        text of *dsn* is never repeated.
         """
         keywords = parse_dsn(dsn) if dsn is not None else {}
         for name in SECRETS_WITHOUT_VARIABLE:
@@ -142,7 +142,7 @@ class Endpoint:
         return replace(self, keywords=(*kept, ("dbname", name)))
 
     def hasty(self, seconds: int) -> Endpoint:
-        """Return the same, with at most *seconds* of waiting for a host that is silent."""
+        """Return the same with a connect timeout of *seconds*, for a silent host."""
         kept = tuple(item for item in self.keywords if item[0] != "connect_timeout")
         return replace(self, keywords=(*kept, ("connect_timeout", str(seconds))))
 
@@ -155,8 +155,8 @@ class Endpoint:
     ) -> str:
         """Return a keyword string without any password, fit for a command line.
 
-        *options* are settings for the connection; they stand after the user's own options, so
-        they win. An empty *client_encoding* is the database's own.
+        *options* are settings for the connection; they follow the user's own options, and so
+        override them. An empty *client_encoding* is the database's own.
         """
         words = dict(self.keywords)
         words["dbname"] = self.database
@@ -176,7 +176,7 @@ class Endpoint:
         return {**TOOL_ENVIRONMENT, **secret}
 
     def display(self) -> str:
-        """Return ``user@host:port/database`` for people; a container stands before it."""
+        """Return ``user@host:port/database`` for display, prefixed by the container if any."""
         host = self.host or "local socket"
         port = self._value("port") or "5432"
         where = host if host.startswith("/") else f"{host}:{port}"
@@ -186,7 +186,8 @@ class Endpoint:
 
 
 def _fallbacks(keywords: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what libpq finds for itself, in its own order: service file before variables."""
+    """Return the values that libpq finds by itself, in its own order: service file before
+    variables."""
     variables = {
         "PGHOST": "host",
         "PGHOSTADDR": "hostaddr",
@@ -206,7 +207,7 @@ def _fallbacks(keywords: Mapping[str, str], environ: Mapping[str, str]) -> dict[
 
 
 def _service(name: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return one section of the service file; libpq itself complains where there is none."""
+    """Return one section of the service file; libpq itself reports a missing one."""
     files = []
     if environ.get("PGSERVICEFILE"):
         files.append(Path(environ["PGSERVICEFILE"]))

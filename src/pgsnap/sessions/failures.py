@@ -1,4 +1,4 @@
-"""What a refused connection means, and what to do about it."""
+"""Interprets a refused connection, with a hint for each cause."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "Check the options in the DSN and in PGOPTIONS; snap needs PostgreSQL 14 or newer.",
     ),
 )
-# What is different where all of this is seen from inside a container.
+# What differs if all of this is seen from inside a container.
 _INSIDE: tuple[tuple[str, str], ...] = (
     (
         r"password authentication failed|no password supplied|empty password",
@@ -105,7 +105,7 @@ _NOISE = re.compile(
 
 
 def connection_failed(text: str, endpoint: Endpoint) -> ConnectionFailed:
-    """Return the error for what libpq or a tool said about a connection that was refused."""
+    """Return the error for libpq's or a tool's message about a refused connection."""
     lines = [line.strip() for line in _NOISE.sub("", text.strip()).splitlines() if line.strip()]
     detail = "\n".join(lines) or "The connection ended without a word."
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, detail)), "")
@@ -121,14 +121,14 @@ def connection_failed(text: str, endpoint: Endpoint) -> ConnectionFailed:
 
 
 def is_answer(error: ConnectionFailed) -> bool:
-    """Return whether the server itself refused us, whatever its language: libpq then passes on its
-    severity and message. It has no SQLSTATE for us before a session begins."""
+    """Return whether the server itself refused us, in any language: libpq then passes on its
+    severity and message. There is no SQLSTATE before a session begins."""
     return re.search(r" failed: [^\s:]+:  ", error.detail) is not None
 
 
 def was_never_reached(error: ConnectionFailed) -> bool:
-    """Return whether there was no server to say anything: nothing else is to be tried there. Of
-    several addresses (localhost has two) one that answers is enough."""
+    """Return whether no server answered: nothing else need be tried there. Of several addresses
+    (localhost has two) one that answers is enough."""
     return not is_answer(error) and re.search(_NO_SERVER, error.detail) is not None
 
 
@@ -143,7 +143,7 @@ def connection_lost(text: str, endpoint: Endpoint) -> ConnectionFailed:
 
 
 def options_ignored(endpoint: Endpoint) -> ConnectionFailed:
-    """Return the error for a pooler that took our options and did not pass them on."""
+    """Return the error for a pooler that accepted our options but did not pass them on."""
     return ConnectionFailed(
         f"the settings of the connection to {endpoint.display()} did not reach PostgreSQL",
         detail="Something between snap and the server dropped the connection's options.",

@@ -1,7 +1,7 @@
-"""Half-dropped databases: what a DROP DATABASE leaves that was cancelled half-way.
+"""Half-dropped databases: what a DROP DATABASE leaves if it was cancelled halfway.
 
-Files of it are gone, and the server lets nobody in, ever again. It refuses (and ends the session
-of) whoever alters one, yet lets it be renamed: nobody else keeps it from taking a live name.
+Some of its files are gone, and the server never allows a connection to it again. It refuses any
+ALTER of it (and ends the session), yet allows a rename: only we keep it from taking a live name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pgsnap.sessions.base import Session, ident
 
 CONNECTION_LIMIT = -2
-"""What the server notes as the connection limit (pg_database.datconnlimit) of such a database."""
+"""The connection limit (pg_database.datconnlimit) with which the server marks such a database."""
 
 CANNOT = "half-dropped: cannot be put back"
 
@@ -24,5 +24,5 @@ def half_dropped(session: Session) -> tuple[str, ...]:
 
 
 def drop_command(name: str) -> str:
-    """Return the one statement that such a database is still good for."""
+    """Return the only statement that still works on such a database."""
     return f"DROP DATABASE {ident(name)};"

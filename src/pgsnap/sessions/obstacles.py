@@ -1,4 +1,5 @@
-"""Why a database lets nobody in, or not us: read from the catalogs, whatever language it says."""
+"""Finds why a database refuses connections, or ours: from the catalogs, so in any server
+language."""
 
 from __future__ import annotations
 
@@ -13,15 +14,15 @@ from pgsnap.sessions.server import Server
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What stands in the way, as a clause, and what takes it away."""
+    """What prevents the connection, as a clause, and how to fix it."""
 
     message: str
     hint: str
 
 
 def find_obstacle(session: Session, database: str) -> Obstacle | None:
-    """Return what keeps our role out of *database* as its catalog row says, None where nothing does
-    or there is no such database. *session* is connected to another one."""
+    """Return what keeps our role out of *database* according to its catalog row, None if nothing
+    does or there is no such database. *session* is connected to another one."""
     rows = session.query(
         "SELECT d.datconnlimit, d.datallowconn, me.rolsuper,"
         " pg_catalog.has_database_privilege(d.oid, 'CONNECT'),"
@@ -63,7 +64,7 @@ def find_obstacle(session: Session, database: str) -> Obstacle | None:
 
 
 def _has_login_triggers(session: Session, database: str) -> bool:
-    """Tell whether a database has event triggers on login that our role may not turn off."""
+    """Return whether a database has login event triggers that our role may not disable."""
     return session.server_version_num >= 170000 and bool(
         session.query(
             "SELECT 1 FROM pg_catalog.pg_database"
@@ -74,8 +75,8 @@ def _has_login_triggers(session: Session, database: str) -> bool:
 
 
 def explain(error: ConnectionFailed, server: Server, database: str) -> None:
-    """Let *error*, met by a session to *database*, say what stands in the way, where the server can
-    be asked in another database."""
+    """Add the obstacle to *error*, raised by a session to *database*, if the server can be queried
+    through another database."""
     with contextlib.suppress(SourceError):
         with server.connect(server.maintenance_database()) as session:
             found = find_obstacle(session, database)

@@ -1,11 +1,11 @@
 """The Session through psql as a co-process, wherever the Runner runs it.
 
-A statement is never shown to psql's lexer, and no value is ever guessed at:
+A statement is never parsed by psql's lexer, and no value is ever ambiguous:
 
-* The SQL goes as a hex literal into a SELECT that ends in \\gexec. psql sends the one value that
-  comes back as one message of its own, as it is: no splitting at semicolons, no variables.
-* Between columns stands a zero byte, which no value can hold; between rows a random word made for
-  this query, and another one for NULL.
+* The SQL is sent as a hex literal in a SELECT that ends in \\gexec. psql sends the one value that
+  comes back as a message of its own, unchanged: no splitting at semicolons, no variables.
+* Columns are separated by a zero byte, which no value can contain; rows by a random word made for
+  this query, and NULL is another one.
 * After the query an \\echo writes a third random word, and whether there was an error: so the end
   of the answer is known too.
 """
@@ -34,25 +34,25 @@ _ARGUMENTS = (
     "--no-align",
     "--tuples-only",
     "--field-separator-zero",
-    # Of several results only the last is shown (psql before 15 knows no other way).
+    # Only the last of several results is shown (psql before 15 always does so).
     "--set=SHOW_ALL_RESULTS=off",
     "--set=ON_ERROR_STOP=off",
 )
 _STDERR_SECONDS = 2.0
 _CANCEL_SECONDS = 5.0
-# How long an interrupted psql has to come to rest.
+# How long an interrupted psql may take to become idle.
 _REST_SECONDS = 15.0
 _LABELS = re.compile(
     r"^(DETAIL|HINT|QUERY|CONTEXT|LOCATION|STATEMENT|SCHEMA NAME|TABLE NAME|COLUMN NAME"
     r"|DATATYPE NAME|CONSTRAINT NAME|LINE \d+): ",
     re.M,
 )
-# The severity comes in the server's language: in any script, but without a colon.
+# The severity is in the server's language: in any script, but without a colon.
 _FIRST = re.compile(r"^(?:psql:[^\n]*?: (?:error: )?)?[^\n:]+:  ([0-9A-Z]{5}): ")
 
 
 class PsqlSession:
-    """One psql, held open. `Session` is its contract."""
+    """One psql, held open. Implements `Session`."""
 
     def __init__(
         self,
@@ -128,8 +128,8 @@ class PsqlSession:
         return self._child.stderr_text()
 
     def cancel(self) -> None:
-        # SIGINT would make psql leave after the cancelled statement, so another psql asks. Before
-        # it is connected there is nobody to ask.
+        # SIGINT would make psql exit after the cancelled statement, so another psql cancels it.
+        # Before it is connected there is no backend to cancel.
         if self._open and self._started:
             sql = f"SELECT pg_catalog.pg_cancel_backend({self._backend})"
             try:
@@ -169,12 +169,12 @@ class PsqlSession:
         except BrokenPipeError:
             raise self._ended() from None
         except Stopped:
-            # Half a line may stand in psql's input: it can never be used again.
+            # psql's input may end in half a line: it can never be used again.
             self._give_up()
             raise
 
     def _answer(self, end: bytes) -> tuple[bytes, bool]:
-        """Return what stands before the line of *end*, and what that line says."""
+        """Return the output before the line of *end*, and the rest of that line."""
         parts = [self._rest]
         window = self._rest
         patience: float | None = None
@@ -190,8 +190,8 @@ class PsqlSession:
                 if not self._child.has_output(patience):
                     if patience is not None or not self._started:
                         raise self._ended()
-                    # A signal cancels the statement, whose end is waited for, so that psql is at
-                    # rest; where that does not come, psql is given up.
+                    # A signal cancels the statement and waits for its end, so that psql is idle; if
+                    # it does not end, psql is given up.
                     cancelled.enter_context(interrupts.deferred())
                     patience = _REST_SECONDS
                     self.cancel()
@@ -200,22 +200,22 @@ class PsqlSession:
                 if not data:
                     raise self._ended()
                 parts.append(data)
-                # The word may lie across two reads; its line is shorter than this.
+                # The word may span two reads; its line is shorter than this.
                 window = window[-200:] + data
 
     def _failure(self) -> QueryFailed:
-        """Ask psql for the whole of the last error, which it writes to standard error."""
+        """Get the full last error from psql, which it writes to standard error."""
         begin, end = _word(), _word()
         self._send(f"\\warn {begin}\n\\errverbose\n\\warn {end}\n\\echo {end}\n")
         self._answer(end.encode())
         deadline = time.monotonic() + _STDERR_SECONDS
         while end not in (text := self._child.stderr_text()) and time.monotonic() < deadline:
-            # Another thread collects standard error; it is at most a moment behind.
+            # Another thread collects standard error; it lags by a moment at most.
             interrupts.sleep(0.002)
         return parse_error(text.rpartition(begin)[2].partition(end)[0])
 
     def _ended(self) -> ConnectionFailed:
-        """Return the error for a psql that is gone."""
+        """Return the error for a psql that has exited."""
         self._give_up()
         text = self._child.stderr_text()
         if self._started:
@@ -228,7 +228,7 @@ class PsqlSession:
 
 
 def parse_error(text: str) -> QueryFailed:
-    r"""Return the error that psql's \errverbose shows, with its SQLSTATE and all its parts."""
+    r"""Return the error in psql's \errverbose output, with its SQLSTATE and all its fields."""
     text = text.strip("\n")
     first = _FIRST.match(text)
     sqlstate = first[1] if first else ""
@@ -251,7 +251,7 @@ def _hex(sql: str) -> str:
 
 
 def _rows(answer: bytes, row: bytes, null: bytes) -> list[Row]:
-    """Cut an answer into rows. Without any it is empty, else it ends with a line end."""
+    """Split an answer into rows. Without rows it is empty, else it ends with a newline."""
     return [
         tuple(
             None if value == null else value.decode("utf-8", "surrogateescape")

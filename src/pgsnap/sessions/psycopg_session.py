@@ -1,6 +1,6 @@
 """The Session over psycopg's low-level connection: no adaptation, text in and out.
 
-Queries are sent and awaited in a poll loop: a signal (Ctrl-C) cancels one that runs.
+Queries are sent and awaited in a poll loop: a signal (Ctrl-C) cancels a running one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CANCEL_SECONDS = 5.0
 
 
 class PsycopgSession:
-    """One libpq connection of this process. `Session` is its contract."""
+    """One libpq connection of this process. Implements `Session`."""
 
     def __init__(
         self,
@@ -39,20 +39,21 @@ class PsycopgSession:
         import psycopg
 
         self._endpoint = endpoint
-        # How long the server may be silent, once a statement was cancelled.
+        # How long the server may stay silent after a statement was cancelled.
         self._patience: float | None = None
         conninfo = endpoint.conninfo(
             application_name=application_name, options=options, client_encoding="UTF8"
         )
         try:
-            # Nothing ends a look-up of the host's name.
+            # Nothing can interrupt the host name lookup.
             self._connection: Connection = interrupts.on_thread(
                 lambda: psycopg.connect(conninfo, autocommit=True, password=endpoint.password),
                 forget=lambda late: late.close(),
             )
         except psycopg.Error as error:
             raise connection_failed(str(error), endpoint) from error
-        # The connection must not hold us: then nobody would close it where we are forgotten.
+        # The connection must not refer to us: else nothing would close it when we are
+        # garbage-collected.
         notices = self._notices = deque[str](maxlen=_NOTICES_MAX)
         self._connection.add_notice_handler(lambda said: notices.append(said.message_primary or ""))
         try:
@@ -98,7 +99,8 @@ class PsycopgSession:
         try:
             self._connection.cancel_safe(timeout=_CANCEL_SECONDS)
         except psycopg.Error:
-            # The statement may have ended, or the connection with it: whoever waits is told.
+            # The statement may have ended, or the connection with it: the waiting thread will see
+            # it.
             return
 
     def close(self) -> None:
@@ -167,8 +169,8 @@ class PsycopgSession:
         )
 
     def _wait(self, pgconn: PGconn, cancelled: ExitStack, *, writes: bool = False) -> None:
-        """Wait for the server. A signal cancels the statement, whose end is waited for then, so
-        that the connection is at rest; where none comes, it is given up."""
+        """Wait for the server. A signal cancels the statement and waits for its end, so that the
+        connection is idle; if it does not end, the connection is given up."""
         number = pgconn.socket
         if interrupts.wait([number], [number] if writes else [], self._patience):
             pgconn.consume_input()

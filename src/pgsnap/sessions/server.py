@@ -1,4 +1,4 @@
-"""A PostgreSQL server as snap uses it: sessions, and tools that fit it."""
+"""A PostgreSQL server: opens sessions, and starts tools that match its version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ClientKind = Literal["psycopg", "psql"]
 class Server:
     """Opens sessions to one endpoint and starts tools against it.
 
-    *client* says how SQL travels: over a connection of this process, or through psql where the
+    *client* says how SQL is sent: over a connection of this process, or through psql where the
     runner runs it (a container needs no port for that).
     """
 
@@ -41,7 +41,7 @@ class Server:
         self._may_silence: bool | None = None
 
     def at(self, endpoint: Endpoint) -> Server:
-        """Return the same server and way to it, seen by another *endpoint*."""
+        """Return the same server, reached the same way, with another *endpoint*."""
         made = Server(endpoint, self.runner, client=self._client)
         made._options = self._options
         if endpoint == self.endpoint:
@@ -49,9 +49,9 @@ class Server:
         return made
 
     def without_event_triggers(self) -> Server:
-        """Return the same server with all event triggers off for what connects, as far as our role
-        may do that: one on login may write, or refuse us. The endpoint's own database is not asked,
-        but where no other lets us in. Raises ConnectionFailed where there is no server."""
+        """Return the same server with event triggers disabled for its connections, as far as our
+        role may disable them: a login trigger may write, or refuse us. The endpoint's own database
+        is queried only if no other lets us in. Raises ConnectionFailed if there is no server."""
         if self._may_silence is None:
             try:
                 with self._neighbour() as session:
@@ -72,7 +72,7 @@ class Server:
         return made
 
     def _neighbour(self) -> Session:
-        """Return a session to a database that is not the endpoint's. Raises ConnectionFailed."""
+        """Return a session to a database other than the endpoint's. Raises ConnectionFailed."""
         first, second = ("postgres", "template1")
         if self.endpoint.database != first:
             try:
@@ -94,7 +94,7 @@ class Server:
 
     @property
     def has_let_us_in(self) -> bool:
-        """Whether there was a session of ours already, in whatever database."""
+        """Whether any session of ours has been opened, in any database."""
         return self._version_num is not None
 
     def connect(self, database: str | None = None, application_name: str = "snap") -> Session:
@@ -118,14 +118,14 @@ class Server:
 
     @property
     def version_num(self) -> int:
-        """The server's version as server_version_num; asked for once. Raises ConnectionFailed."""
+        """The server's server_version_num, queried once. Raises ConnectionFailed."""
         if self._version_num is None:
             try:
                 self.connect().close()
             except ConnectionFailed as error:
                 if not is_answer(error):
                     raise
-                # Perhaps it has no database of this name yet.
+                # There may be no database of this name yet.
                 try:
                     self.connect(self.maintenance_database()).close()
                 except ConnectionFailed:
@@ -136,7 +136,7 @@ class Server:
     def tool(self, name: str, *, allow_newer: bool = False) -> Tool:
         """Return the program *name* of the server's own major version.
 
-        A newer one is taken only with *allow_newer*; an older one never. Raises ToolMissing,
+        A newer one is accepted only with *allow_newer*; an older one never. Raises ToolMissing,
         ToolVersion, ConnectionFailed.
         """
         major = self.version_num // 10000
@@ -175,8 +175,8 @@ class Server:
         return self.runner.start(argv, env=endpoint.environment(), stdin=stdin)
 
     def maintenance_database(self) -> str:
-        """Return the database from which others are created and renamed: postgres, else
-        template1. Raises ConnectionFailed when neither lets us in."""
+        """Return the database from which others are created and renamed: postgres, else template1.
+        Raises ConnectionFailed if neither lets us in."""
         if self._maintenance is None:
             try:
                 self.connect("postgres").close()
@@ -192,9 +192,9 @@ class Server:
         return self._maintenance
 
     def terminate(self, application_name: str) -> int:
-        """End the backends of our own role that bear this name, and return how many there were.
+        """Terminate the backends of our own role with this application_name; return their number.
 
-        For tools that were killed: their backends go on until they next write. Raises
+        For tools that were killed: their backends continue until their next write. Raises
         ConnectionFailed, QueryFailed.
         """
         with self.connect(self.maintenance_database()) as session:
@@ -207,7 +207,7 @@ class Server:
 
 
 def _may_silence(session: Session) -> bool:
-    # PostgreSQL 17 brought the setting, and with it triggers on login.
+    # PostgreSQL 17 added the setting, along with login triggers.
     return session.server_version_num >= 170000 and bool(
         session.query("SELECT 1 WHERE pg_catalog.has_parameter_privilege('event_triggers', 'SET')")
     )

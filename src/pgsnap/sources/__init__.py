@@ -1,1 +1,1 @@
-"""Where dumps come from."""
+"""Sources of dumps."""

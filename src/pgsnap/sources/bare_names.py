@@ -1,9 +1,9 @@
-"""Functions that a restore runs, and that find what they name by the search path alone.
+"""Finds functions that a restore runs and that resolve names only through the search path.
 
 A dump is loaded with an empty search_path. An index, a constraint, a generated column or a
-materialized view runs its functions there; one in SQL that names another without its schema then
-fails, and with it every restore of the snapshot. The server's own check of such a function finds
-that without running it. Of other languages nothing is known before the load.
+materialized view calls its functions there; an SQL function that names another without its schema
+then fails, and with it every restore of the snapshot. The server's own validation of such a
+function finds that without running it. For other languages nothing is known before the load.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from pgsnap.errors import QueryFailed
 from pgsnap.sessions.base import Session, literal
 from pgsnap.words import some
 
-# Who may not use a function or a schema is told so where it matters.
+# A missing privilege on a function or a schema is reported where it matters.
 _NO_RIGHT = "42501"
-# The server locks the tables that a function names. Who waits for one is not worth a commit's time.
+# The server locks the tables that a function names. Waiting for a lock is not worth delaying a
+# commit.
 _LOCKED, _LOCK_TIMEOUT = "55P03", "3s"
 _CHECKED_MAX = 500
 _FIRST_USER_OID = 16384
 
-# A function whose body was parsed when it was made (since 14) finds all that it names.
+# A function whose body was parsed at creation (since 14) has resolved all of its names.
 _USED = f"""
 SELECT p.oid, p.oid::pg_catalog.regprocedure, e.extname,
        pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
@@ -59,7 +60,7 @@ ORDER BY 1, 4 LIMIT {_CHECKED_MAX}
 
 @dataclass(frozen=True, slots=True)
 class BareName:
-    """A function that finds what it names by the search path, in words, and what helps."""
+    """A function that resolves names through the search path, as text, and a hint."""
 
     text: str
     way_out: str
@@ -76,7 +77,7 @@ def bare_names(session: Session) -> list[BareName]:
         except QueryFailed as error:
             if error.sqlstate != _LOCKED:
                 raise
-            # Where one is locked others are, and each would be waited for as long.
+            # If one is locked others are, and each would take as long.
             break
         if why:
             users = some([row[3] for row in group])
@@ -89,8 +90,8 @@ def bare_names(session: Session) -> list[BareName]:
 
 
 def _why_not(session: Session, oid: str) -> str:
-    """Return why the server would not let this function be made here, "" where it would. Raises
-    QueryFailed where a table that it names is locked."""
+    """Return why the server would refuse to create this function here, "" if it would accept it.
+    Raises QueryFailed if a table that it names is locked."""
     try:
         session.query(
             f"SET LOCAL lock_timeout = {literal(_LOCK_TIMEOUT)};"

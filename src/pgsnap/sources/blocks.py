@@ -1,4 +1,4 @@
-"""A child's output in large blocks."""
+"""Reads a child's output in large blocks."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from pgsnap.limits import KIB, READ_BYTES
 from pgsnap.runners.base import Child
 
-# pg_dump writes 4 KiB at a time. A reader that takes every crumb wakes thousands of times a second
-# and takes the processor from those who make the crumbs; asleep for a moment it finds ten times
-# as much. The pipe holds more than is written meanwhile, and a full pipe is no crumb.
+# pg_dump writes 4 KiB at a time. A reader that reads every small write wakes thousands of times a
+# second and takes CPU time from the writer; after a short sleep there is ten times as much. The
+# pipe holds more than is written meanwhile, and a full pipe is not a small read.
 _CRUMB_BYTES = 32 * KIB
 _NAP_SECONDS = 0.001
 
 
 def blocks(child: Child) -> Iterator[bytes]:
     """Yield the output of *child* in blocks of READ_BYTES; only the last is shorter."""
-    # One buffer, filled in place: a new one for each read costs more than what is read.
+    # One buffer, filled in place: allocating one per read costs more than the read.
     buffer = bytearray(READ_BYTES)
     room = memoryview(buffer)
     filled = 0

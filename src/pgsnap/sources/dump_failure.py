@@ -1,4 +1,4 @@
-"""What pg_dump's last words mean, and what to do about it."""
+"""Interprets pg_dump's error messages, with a hint for each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pgsnap.words import how_it_ended
 
 _READ_ALL = "Run `GRANT pg_read_all_data TO {user}` as a superuser."
 _OF_LARGE_OBJECT = re.compile(r"permission denied for large object")
-# From then on the role that reads everything reads these too.
+# From this version on, pg_read_all_data covers these too.
 _ALL_LARGE_OBJECTS_SINCE = 190000
 _HINTS: tuple[tuple[str, str], ...] = (
     (
@@ -67,13 +67,13 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"cache lookup failed|does not exist", "Tables changed meanwhile: commit again."),
 )
 LOCKED_HINT = "A migration or VACUUM FULL may hold a table: end it, or raise --lock-wait-timeout."
-"""What to do where pg_dump waited for a table in vain."""
+"""The hint for a timeout while pg_dump waited for a table lock."""
 
 _LOCKING = re.compile(r"\bLOCK TABLE ")
 _LOCK = re.compile(
     r"canceling statement due to (?:statement|lock) timeout[\s\S]*LOCK TABLE (.*?) IN ACCESS", re.S
 )
-# What of a long standard error is shown.
+# How much of a long standard error is shown.
 _FIRST_LINES, _LAST_LINES, _LINE_CHARACTERS = 4, 8, 400
 _NO_CONNECTION = re.compile(r"connection to (?:server|database) .*failed|could not translate host")
 
@@ -81,8 +81,8 @@ _NO_CONNECTION = re.compile(r"connection to (?:server|database) .*failed|could n
 def dump_failed(
     tool: str, status: int, stderr: str, endpoint: Endpoint, version_num: int
 ) -> DumpFailed:
-    """Return the error for a tool that ended with *status* and left *stderr*; *version_num* is the
-    server's."""
+    """Return the error for a tool that exited with *status* and wrote *stderr*; *version_num* is
+    the server's."""
     hint = LOCKED_HINT if lock_timed_out(stderr) else _hint(stderr, endpoint)
     if version_num >= _ALL_LARGE_OBJECTS_SINCE and _OF_LARGE_OBJECT.search(stderr):
         hint = _READ_ALL.format(user=quote_ident(endpoint.user))
@@ -90,7 +90,7 @@ def dump_failed(
 
 
 def _shortened(stderr: str) -> str:
-    """Return the first and the last lines. A line may name thousands of tables."""
+    """Return the first and the last lines, shortened: a line may name thousands of tables."""
     lines = [
         line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]}..."
         for line in stderr.strip().splitlines()
@@ -102,7 +102,7 @@ def _shortened(stderr: str) -> str:
 
 
 def _hint(stderr: str, endpoint: Endpoint) -> str:
-    """Return what helps, with the names of our role and database in it."""
+    """Return the hint, with the names of our role and database filled in."""
     for pattern, hint in _HINTS:
         if found := re.search(pattern, stderr):
             names = {key: quote_ident(getattr(endpoint, key)) for key in ("user", "database")}
@@ -111,18 +111,18 @@ def _hint(stderr: str, endpoint: Endpoint) -> str:
 
 
 def lock_timed_out(stderr: str) -> bool:
-    """Return whether pg_dump gave up waiting for a table."""
+    """Return whether pg_dump timed out waiting for a table lock."""
     return _LOCK.search(stderr) is not None
 
 
 def failed_to_lock(failure: DumpFailed) -> bool:
-    """Return whether pg_dump failed as it locked its tables, in words that are not English: then
-    only the locks that others hold tell whether it waited in vain."""
+    """Return whether pg_dump failed while locking its tables, with a message that is not in
+    English: then only others' locks show whether it timed out."""
     return not failure.hint and _LOCKING.search(failure.detail) is not None
 
 
 def refused_connection(stderr: str, endpoint: Endpoint) -> ConnectionFailed | None:
-    """Return the error for a tool that was not let in at all, or None if it was."""
+    """Return the error for a tool that could not connect at all, or None if it could."""
     if _NO_CONNECTION.search(stderr):
         return connection_failed(stderr, endpoint)
     return None

@@ -1,4 +1,4 @@
-"""gzip and zstd streams, expanded in bounded memory; one that is cut short is an error.
+"""Decompresses gzip and zstd streams in bounded memory; a truncated stream is an error.
 
 The gzip format is RFC 1952, the zstd format RFC 8878.
 """
@@ -15,7 +15,7 @@ _GZIP = b"\x1f\x8b"
 _ZSTD_MAGIC = 0xFD2FB528
 _SKIPPABLE_MAGIC = 0x184D2A50
 _SKIPPABLE_MASK = 0xFFFFFFF0
-# A zstd block never expands to more (RFC 8878, 3.1.1.2.3); its header counts in three bytes.
+# The maximum decompressed size of a zstd block (RFC 8878, 3.1.1.2.3); its header has three bytes.
 _BLOCK_BYTES_MAX = 128 * 1024
 _BLOCKS_AT_ONCE = READ_BYTES // _BLOCK_BYTES_MAX
 # The window is held in memory. 128 MiB is the zstd program's own limit for --decompress.
@@ -34,10 +34,10 @@ def is_zstd(head: bytes) -> bool:
 
 
 def gunzip(raw: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """Yield the plain bytes of one or several gzip members, READ_BYTES at most at a time.
+    """Yield the plain bytes of one or several gzip members, at most READ_BYTES at a time.
 
-    Zero bytes after the last member are padding (gzip's manual: of tapes and fixed blocks). Raises
-    DumpIncomplete for a member without its end, and for anything else after the last one.
+    Zero bytes after the last member are padding (gzip's manual, on tapes and fixed blocks). Raises
+    DumpIncomplete for a truncated member, and for anything else after the last one.
     """
     member = zlib.decompressobj(wbits=31)
     try:
@@ -62,11 +62,11 @@ def gunzip(raw: Iterator[bytes], name: str) -> Iterator[bytes]:
 
 
 def unzstd(raw: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """Yield the plain bytes of one or several zstd frames, READ_BYTES at most at a time.
+    """Yield the plain bytes of one or several zstd frames, at most READ_BYTES at a time.
 
-    The decoder itself takes no bound on what one call returns, and expands four bytes to 128 KiB
-    where it can; so it is fed a counted number of blocks at a time.
-    Raises DumpIncomplete for a frame without its end, and for anything after the last one.
+    The decoder itself has no limit on the output of one call, and expands up to 128 KiB from four
+    bytes; so it is fed a limited number of blocks at a time. Raises DumpIncomplete for a truncated
+    frame, and for anything after the last one.
     """
     import zstandard
 
@@ -84,7 +84,7 @@ def unzstd(raw: Iterator[bytes], name: str) -> Iterator[bytes]:
 
 
 class _Pieces:
-    """Cuts a zstd stream at the ends of blocks, without looking into them."""
+    """Cuts a zstd stream at block boundaries, without decoding the blocks."""
 
     def __init__(self, raw: Iterator[bytes], name: str) -> None:
         self._raw = raw
@@ -93,11 +93,11 @@ class _Pieces:
         self._at = 0
 
     def more(self) -> bool:
-        """Return whether anything is left."""
+        """Return whether any input is left."""
         return self._fill(1)
 
     def frame(self) -> Iterator[bytes]:
-        """Yield one frame in pieces of _BLOCKS_AT_ONCE blocks at most."""
+        """Yield one frame in pieces of at most _BLOCKS_AT_ONCE blocks."""
         magic = self._take(4)
         number = int.from_bytes(magic, "little")
         if number & _SKIPPABLE_MASK == _SKIPPABLE_MAGIC:
@@ -140,7 +140,7 @@ class _Pieces:
             size -= step
 
     def _fill(self, size: int) -> bool:
-        """Have *size* bytes at hand, or return False at the end of the stream."""
+        """Buffer *size* bytes, or return False at the end of the stream."""
         while len(self._buffer) - self._at < size:
             block = next(self._raw, b"")
             if not block:
@@ -151,7 +151,7 @@ class _Pieces:
 
 
 def _header_bytes(descriptor: int) -> int:
-    """Return how much of a frame's header follows its descriptor (RFC 8878, 3.1.1.1.1)."""
+    """Return how many bytes of a frame's header follow its descriptor (RFC 8878, 3.1.1.1.1)."""
     single_segment = bool(descriptor & 0x20)
     window = 0 if single_segment else 1
     dictionary = (0, 1, 2, 4)[descriptor & 3]

@@ -1,8 +1,8 @@
-"""What an extension keeps in tables and sequences that pg_dump leaves out.
+"""Finds data in extensions' tables and sequences that pg_dump leaves out.
 
-Of an extension pg_dump writes CREATE EXTENSION, and the rows of the tables (and the values of the
-sequences) that the extension marked as configuration. All else that its script made is made anew by
-the script: rows that came later are in no dump, and a sequence begins again.
+For an extension pg_dump writes CREATE EXTENSION, and the rows of tables (and the values of
+sequences) that the extension marked as configuration. Everything else is recreated by its script:
+rows that were added later are in no dump, and a sequence restarts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pgsnap.errors import QueryFailed
 from pgsnap.model import ExtensionMember, Origin, quote_ident
 from pgsnap.sessions.base import Row, Session, ident, literal
 
-# A table that somebody has locked is not worth waiting for: pg_dump does not read it either.
+# Waiting for a locked table is not worth it: pg_dump does not read it either.
 _LOCK_TIMEOUT = "3s"
 _LOCKED = "55P03"
 _NAMED_MAX = 5
@@ -36,8 +36,8 @@ WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
       SELECT FROM pg_catalog.unnest(e.extconfig) AS marked(oid) WHERE marked.oid = c.oid)
 ORDER BY e.extname COLLATE "C", n.nspname COLLATE "C", c.relname COLLATE "C"
 """
-# What the extension's script put in comes back with it: such rows are of the transaction that made
-# the table, as the entries of its system columns are, which nothing changes afterwards.
+# Rows inserted by the extension's script are recreated by it: they have the same transaction ID as
+# the table's system column entries, which never change afterwards.
 _HAS_ROWS = """
 SELECT EXISTS (
     SELECT FROM ONLY {table} found
@@ -52,15 +52,15 @@ FROM {sequence} found, pg_catalog.pg_sequence made WHERE made.seqrelid = {oid}
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """*left_out* are those with something that no dump holds: tables with rows of their own, and
-    what we may not look into. The values of other sequences are for `read_sequences`."""
+    """*left_out* are members with data that no dump holds: tables with rows of their own, and those
+    that we may not read. The values of other sequences are left to `read_sequences`."""
 
     left_out: tuple[ExtensionMember, ...] = ()
     have_sequences: bool = False
 
 
 def read_members(session: Session) -> Members:
-    """Look at what extensions made and did not mark as configuration. Raises QueryFailed,
+    """Return what extensions created without marking it as configuration. Raises QueryFailed,
     ConnectionFailed."""
     found = []
     have_sequences = False
@@ -78,8 +78,8 @@ def read_members(session: Session) -> Members:
 def read_sequences(
     session: Session, lock_wait_seconds: float
 ) -> tuple[list[SequenceValue], tuple[ExtensionMember, ...]]:
-    """Return the sequences that have moved since their extension was made, and that no dump holds;
-    and those that somebody locked for longer than *lock_wait_seconds*.
+    """Return the sequences that have advanced since their extension was created and that no dump
+    holds; and those that were locked for longer than *lock_wait_seconds*.
 
     Raises QueryFailed, ConnectionFailed.
     """
@@ -92,7 +92,7 @@ def read_sequences(
     except QueryFailed as error:
         if error.sqlstate != _LOCKED:
             raise
-    # The time is spent: which one it is, is found out without much more of it.
+    # The time is used up: finding the locked one must not take much longer.
     found: list[SequenceValue] = []
     locked: list[ExtensionMember] = []
     for row in sequences:
@@ -131,8 +131,8 @@ def _texts(row: Row) -> tuple[str, ...]:
 
 
 def _has_rows(session: Session, schema: str, name: str, oid: str) -> bool | None:
-    """Tell whether a table has rows that its extension did not put in, None where that cannot be
-    found out."""
+    """Return whether a table has rows that its extension did not insert, None if that cannot be
+    determined."""
     sql = _HAS_ROWS.format(table=f"{ident(schema)}.{ident(name)}", oid=oid)
     try:
         rows = session.query(f"SET LOCAL lock_timeout = {literal(_LOCK_TIMEOUT)}; {sql}")
@@ -142,7 +142,7 @@ def _has_rows(session: Session, schema: str, name: str, oid: str) -> bool | None
 
 
 def left_behind(origin: Origin) -> list[str]:
-    """Return what the snapshot lacks of its extensions, a sentence for each, for people."""
+    """Return what the snapshot lacks of its extensions, one sentence each, for display."""
     told = []
     for (extension, is_known), group in groupby(
         sorted(origin.extension_members, key=lambda m: (m.extension, not m.is_known)),

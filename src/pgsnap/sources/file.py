@@ -1,5 +1,5 @@
-"""A dump in a file or on standard input: plain, gzip or zstd, told apart by content; in a file also
-an archive of pg_dump."""
+"""A dump in a file or on standard input: plain, gzip or zstd, detected by content; a file may also
+be a pg_dump archive."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _PEEKED_BYTES = 512
 
 
 ArchiveReader: TypeAlias = Callable[[Path], Child]
-"""Starts pg_restore on an archive: it writes plain SQL to its standard output."""
+"""Starts pg_restore on an archive, which writes plain SQL to its standard output."""
 
 
 class FileSource:
-    """Reads a dump from *path*, or from *stream*. `Source` is its contract.
+    """Reads a dump from *path*, or from *stream*. Implements `Source`.
 
-    *archives* reads files in pg_dump's custom and tar formats. *notices* tells what was left out.
+    *archives* reads files in pg_dump's custom and tar formats. *notices* lists what was left out.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class FileSource:
         self._origin: Origin | None = None
 
     def open(self) -> Origin:
-        """Raises UsageError when there is no file that can be read."""
+        """Raises UsageError if there is no readable file."""
         if self._path is not None:
             self._stream = _open(self._path)
         file_name = "" if self._path is None else self._path.name
@@ -100,13 +100,13 @@ class FileSource:
         return SourceResult(origin=origin, volatile=summary.volatile)
 
     def abandon(self) -> None:
-        # The file is closed by the thread that reads it: closing it under a read is not safe.
+        # The file is closed by the thread that reads it: closing it during a read is not safe.
         self._abandoned = True
 
     # -- bytes ---------------------------------------------------------------------------------
 
     def _raw(self) -> Iterator[bytes]:
-        """Yield the file as it is, in blocks of READ_BYTES at most."""
+        """Yield the raw bytes of the file, in blocks of at most READ_BYTES."""
         assert self._stream is not None
         try:
             while True:
@@ -124,11 +124,11 @@ class FileSource:
             self._close()
 
     def _plain(self) -> Iterator[bytes]:
-        """Yield the file's plain text, in blocks of READ_BYTES at most."""
+        """Yield the plain text of the file, in blocks of at most READ_BYTES."""
         head, whole = _peek(self._raw())
         if is_archive(head) and self._path is not None and self._archives is not None:
             return self._from_archive(self._path, self._archives)
-        # Backups of backups are compressed twice, now and then.
+        # Backups of backups are sometimes compressed twice.
         for _ in range(_LAYERS_MAX):
             if is_gzip(head):
                 head, whole = _peek(gunzip(whole, self._name))
@@ -144,7 +144,7 @@ class FileSource:
         return whole
 
     def _from_archive(self, path: Path, archives: ArchiveReader) -> Iterator[bytes]:
-        """Yield what pg_restore makes of an archive. Raises UnusableInput where it fails."""
+        """Yield pg_restore's output for an archive. Raises UnusableInput if it fails."""
         self._close()
         child = archives(path.absolute())
         try:
@@ -169,13 +169,14 @@ class FileSource:
 
 
 def _read(stream: BinaryIO) -> bytes:
-    """Return the next READ_BYTES, fewer only at the end. Raises Stopped: a pipe may wait long."""
+    """Return the next READ_BYTES, fewer only at the end. Raises Stopped: a pipe may block for
+    long."""
     parts: list[bytes] = []
     left = READ_BYTES
     while left:
         with contextlib.suppress(io.UnsupportedOperation):
             interrupts.readable(stream.fileno())
-        # `read1` of what is buffered, as standard input is, waits for one part only.
+        # `read1` on a buffered stream, such as standard input, waits only for the first part.
         data = (stream.read1 if isinstance(stream, io.BufferedReader) else stream.read)(left)
         if not data:
             break
@@ -192,7 +193,7 @@ def _open(path: Path) -> BinaryIO:
                 hint="Name one dump file; a directory dump (-Fd) becomes one with"
                 f" `pg_restore -f - {path} | snap commit -m TEXT --file -`.",
             )
-        # A named pipe is opened when somebody writes to it, which nothing ends.
+        # Opening a named pipe blocks until there is a writer, and cannot be interrupted.
         return interrupts.on_thread(
             lambda: path.open("rb", buffering=0), forget=lambda late: late.close()
         )
@@ -207,7 +208,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def content_digest(path: Path) -> bytes:
-    """Return a digest of the plain text of the dump at *path*; of an archive, of its bytes. Raises
+    """Return a digest of the plain text of the dump at *path*; for an archive, of its bytes. Raises
     DumpIncomplete, UnusableInput, UsageError."""
     source = FileSource(path)
     source.open()
@@ -218,14 +219,14 @@ def content_digest(path: Path) -> bytes:
 
 
 def is_archive(head: bytes) -> bool:
-    """Return whether a file that begins with *head* is one of pg_dump's custom or tar format."""
+    """Return whether a file that begins with *head* is in pg_dump's custom or tar format."""
     return head.startswith(b"PGDMP") or (
         head.startswith(b"toc.dat\0") and head[257:262] == b"ustar"
     )
 
 
 def _peek(stream: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """Return enough of a stream to tell what it is, and the stream with all of it."""
+    """Return enough of a stream to detect its format, and the whole stream."""
     head = b""
     for block in stream:
         head += block

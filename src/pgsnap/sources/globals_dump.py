@@ -1,4 +1,4 @@
-"""The roles and tablespaces of a server, read through pg_dumpall while pg_dump is at work."""
+"""The roles and tablespaces of a server, read by pg_dumpall while pg_dump is running."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pgsnap.sources.blocks import blocks
 
 
 class GlobalsDump:
-    """Runs ``pg_dumpall --globals-only``. A failure is no error: the database is worth more than
-    the list of its roles.
+    """Runs ``pg_dumpall --globals-only``. A failure is not an error: the database is worth more
+    than the list of its roles.
 
-    *status* is "full", "without-passwords", or "none: " and why; it holds after `text`.
+    *status* is "full", "without-passwords", or "none: " and the reason; it is valid after `text`.
     """
 
     def __init__(
@@ -34,19 +34,19 @@ class GlobalsDump:
         self.status = "none"
 
     def begin(self) -> None:
-        """Start it beside other work. `text` does it where this was not called."""
+        """Start it in parallel to other work. `text` starts it if this was not called."""
         thread = ThreadPoolExecutor(1, thread_name_prefix="snap-globals")
         self._early = thread.submit(self._read)
         thread.shutdown(wait=False)
 
     def text(self) -> bytes | None:
-        """Return what pg_dumpall says, whole, or None. Raises Interrupted."""
+        """Return pg_dumpall's complete output, or None. Raises Interrupted."""
         found = interrupts.result(self._early) if self._early is not None else None
-        # Beside pg_dump a role may lack the connections that it has alone.
+        # While pg_dump runs, a role may lack the connections that it has otherwise.
         return self._read() if found is None else found
 
     def abandon(self) -> bool:
-        """End it, from any thread; tell whether it was at work."""
+        """Stop it, from any thread; return whether it was running."""
         with self._lock:
             self._abandoned = True
             child, self._child = self._child, None

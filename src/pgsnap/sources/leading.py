@@ -1,4 +1,4 @@
-"""What stands above a dump in a file: messages of pg_dump, if both outputs went into one file."""
+"""Text above a dump in a file: pg_dump's messages, if both outputs went into one file."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pgsnap.errors import UnusableInput
 from pgsnap.limits import KIB
 
 _SEARCHED_BYTES = 64 * KIB
-# The same line, with the rest of another one before it.
+# The same line, preceded by the rest of another one.
 _GLUED = re.compile(rb"^(?!--).*--\r?\n-- PostgreSQL database dump\r?\n", re.M)
 _GLUED_HINT = "Delete what stands before the dump in that line; the line itself is the two hyphens."
 _BEGIN = re.compile(rb"^" + DUMP_BEGIN.pattern.removeprefix(rb"\s*"), re.M)
-# What is certainly no part of a dump, and nothing that it needs.
+# Lines that are certainly no part of a dump, nor needed by it.
 _MESSAGE = re.compile(
     rb"\s*(?:(?:\S*/)?pg_dump(?:\.exe)?: .*|Password(?: for user .*)?: ?|--.*)?\Z"
 )
-# Those of `pg_dump --verbose` go on to the dump's end, in the middle of its lines.
+# Those of `pg_dump --verbose` continue to the dump's end, in the middle of its lines.
 _GOES_ON = re.compile(rb"^\s*(?:\S*/)?pg_dump(?:\.exe)?: (?!warning|detail|hint)", re.M)
 _FURTHER_DOWN = re.compile(rb"^(?:\S*/)?pg_dump(?:\.exe)?: ", re.M)
-# From here on such a line may be a row, or a part of a function.
+# From here on such a line may be a row, or part of a function.
 _OTHER_TEXT = re.compile(rb"^COPY |\$", re.M)
 
 
 def without_messages(blocks: Iterator[bytes], name: str, notices: list[str]) -> Iterator[bytes]:
-    """Return *blocks* without the messages that stand above a dump; each cut is told in *notices*.
+    """Return *blocks* without the messages above a dump; each removal is added to *notices*.
 
-    SQL above a dump stays. Raises UnusableInput for other text there: the first statement would
-    be a part of it.
+    SQL above a dump stays. Raises UnusableInput for other text there: it would become part of the
+    first statement.
     """
     head = b""
     for block in blocks:

@@ -1,4 +1,5 @@
-"""Dumps of a part of a database: pg_dump's options for them, and what they leave out in words."""
+"""Dumps of a part of a database: pg_dump's options for them, and a description of what is left
+out."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ WITHOUT_RIGHTS = (
     " what was taken from PUBLIC (REVOKE EXECUTE ... FROM PUBLIC) is lost, and everybody may call"
     " them"
 )
-"""What is to be told of a file that `lacks_rights`."""
+"""The warning for a file that `lacks_rights`."""
 _OF_FILE: Mapping[str, str] = {
     Part.DEFINITIONS: "any rows (pg_dump -s writes so)",
     Part.ROWS: "any definitions (pg_dump -a writes so)",
@@ -32,13 +33,13 @@ def part_options(
 
 
 def left_out(origin: Origin) -> str:
-    """Return what the dump was made without, "" where it is of the whole database."""
+    """Return a description of what the dump lacks, "" if it is of the whole database."""
     words = []
     if origin.only_schemas:
         words.append(f"all schemas but {', '.join(origin.only_schemas)}")
     if origin.excluded_table_data:
         words.append(f"the rows of {', '.join(origin.excluded_table_data)}")
     if origin.part:
-        # A later version may know of others.
+        # A later version may define others.
         words.append(_OF_FILE.get(origin.part, f"what belongs to a whole dump ({origin.part})"))
     return " and ".join(words)

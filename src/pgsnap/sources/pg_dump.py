@@ -1,4 +1,4 @@
-"""One run of pg_dump: its child, what it writes as events, and why it failed."""
+"""One run of pg_dump: its child process, its output as events, and the reason if it fails."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pgsnap.sources.dump_failure import (
     refused_connection,
 )
 
-# ACCESS SHARE, which pg_dump takes, waits for this mode only.
+# ACCESS SHARE, which pg_dump takes, conflicts with this mode only.
 _BLOCKERS = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), l.pid, a.application_name
 FROM pg_locks l
@@ -34,15 +34,15 @@ WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', '
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY 1 LIMIT 5
 """
-# Between the end of its session and its own end.
+# Between the end of its session and its exit.
 _END_SECONDS = 2.0
 
 
 class PgDump:
-    """A pg_dump of *database* of *server*. `stop` may come from any thread, and twice.
+    """A pg_dump of *database* of *server*. `stop` may be called from any thread, and twice.
 
-    *application* is the name by which its backend is found again. *warnings* holds what it wrote to
-    standard error although it succeeded. *was_refused*: it was not let in.
+    *application* is the application_name that identifies its backend. *warnings* is what it wrote
+    to standard error although it succeeded. *was_refused*: it could not connect.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class PgDump:
 
     @property
     def waited_for_locks(self) -> bool:
-        """Whether it has run as long as it was to wait for a lock."""
+        """Whether it has been running for as long as it may wait for a lock."""
         return time.monotonic() - self._started >= self._lock_wait_seconds
 
     def events(self) -> Iterator[DumpEvent]:
@@ -80,13 +80,13 @@ class PgDump:
         try:
             yield from self.reader.events()
         except DumpIncomplete:
-            # The stream ended too early: why, only pg_dump can tell.
+            # The stream ended too early: only pg_dump can say why.
             self._expect_success()
             raise
         self._expect_success()
 
     def ends_soon(self) -> bool:
-        """Tell whether it is at its end, though nothing more of it is read."""
+        """Return whether it is about to exit, even if nothing more of its output is read."""
         try:
             self.child.wait(_END_SECONDS)
         except TimeoutError:
@@ -98,15 +98,15 @@ class PgDump:
             self._is_stopped = True
         if self.child.poll() is None:
             self.child.stop()
-            # It may have been cut off from its backend, which must not go on reading. Where the
-            # server cannot be reached any more, there is nothing left to end.
+            # It may have been cut off from its backend, which must not continue reading. If the
+            # server is no longer reachable, there is nothing left to terminate.
             with contextlib.suppress(SnapError):
                 self._server.terminate(self.application)
 
     def _expect_success(self) -> None:
-        """Wait for its end. Raises DumpFailed, ConnectionFailed, Interrupted."""
+        """Wait for its exit. Raises DumpFailed, ConnectionFailed, Interrupted."""
         while self.child.read(READ_BYTES):
-            # Nothing may follow that pg_dump would wait to get rid of.
+            # Read any further output, or pg_dump would block on it.
             continue
         status = self.child.wait()
         with self._lock:
@@ -132,7 +132,7 @@ class PgDump:
         return failure
 
     def _blockers(self) -> list[str]:
-        """Return one sentence for each table that somebody holds right now."""
+        """Return one sentence for each table that another session has locked right now."""
         try:
             with self._server.connect(self._database) as session:
                 rows = session.query(_BLOCKERS)

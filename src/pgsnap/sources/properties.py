@@ -1,4 +1,4 @@
-"""What belongs to a database and its server but is not in a dump, read from the catalogs.
+"""Properties of a database and its server that are not in a dump, read from the catalogs.
 
 Works as any role that may connect; what such a role may not see stays empty.
 """
@@ -18,7 +18,7 @@ _SERVER = """
 SELECT current_setting('server_version_num'), current_setting('server_version'),
        pg_is_in_recovery(), (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-# Each by itself: a managed server may refuse any of them.
+# Each in a query of its own: a managed server may refuse any of them.
 _SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
 _TIMELINE = "SELECT timeline_id FROM pg_control_checkpoint()"
 _WAL_LSN = """
@@ -74,8 +74,8 @@ _OWNERS = (
     ("pg_largeobject_metadata", "lomowner"),
 )
 _FIRST_USER_OID = 16384
-# pg_shdepend holds every owner, grantee, policy role and default privilege, except those of the
-# bootstrap superuser: it is pinned, so what it owns must be looked for.
+# pg_shdepend has every owner, grantee, policy role and default privilege, except those of the
+# bootstrap superuser: it is pinned, so its objects must be searched for.
 _ROLES = f"""
 SELECT r.rolname FROM pg_roles r
 WHERE r.rolname !~ '^pg_' AND (
@@ -93,12 +93,13 @@ ORDER BY r.rolname COLLATE "C"
 
 
 def read_system_identifier(session: Session) -> str:
-    """Return which server this is, "" where it does not tell. Raises ConnectionFailed."""
+    """Return the server's system identifier, "" if it refuses. Raises ConnectionFailed."""
     return _unless_refused(session, _SYSTEM_IDENTIFIER)
 
 
 def read_server(session: Session) -> ServerInfo:
-    """Return which server this is and where in its life. Raises QueryFailed, ConnectionFailed."""
+    """Return the server's identity, version and WAL position. Raises QueryFailed,
+    ConnectionFailed."""
     version_num, version, in_recovery, oid = session.query(_SERVER)[0]
     return ServerInfo(
         version_num=int(version_num or 0),
@@ -142,13 +143,13 @@ def read_properties(session: Session) -> DatabaseProperties:
 
 
 def text(value: str | None) -> str:
-    """Return a value that the catalogs never leave out."""
+    """Return a value that is never NULL in the catalogs."""
     assert value is not None
     return value
 
 
 def _columns(major: int) -> dict[str, str]:
-    """Return the columns of pg_database that are not plain, or not the same in every version."""
+    """Return the columns of pg_database that need an expression or differ between versions."""
     icu_locale = "d.daticulocale" if major >= 15 else "NULL"
     return {
         "default_acl": DEFAULT_ACL,
@@ -168,7 +169,8 @@ def _settings(rows: Sequence[Row]) -> tuple[Setting, ...]:
 
 
 def _pinned() -> str:
-    """Return a condition: the bootstrap superuser owns something that is no extension's own."""
+    """Return a condition: the bootstrap superuser owns something that does not belong to an
+    extension."""
     return " OR ".join(
         f"EXISTS (SELECT FROM {catalog} o WHERE o.{owner} = 10 AND o.oid >= {_FIRST_USER_OID}"
         f" AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.classid = '{catalog}'::regclass"
@@ -178,7 +180,7 @@ def _pinned() -> str:
 
 
 def _unless_refused(session: Session, sql: str) -> str:
-    """Return the one value of *sql*, or nothing where the server refuses it to this role."""
+    """Return the single value of *sql*, or "" if the server refuses it to this role."""
     try:
         return session.query(sql)[0][0] or ""
     except QueryFailed:

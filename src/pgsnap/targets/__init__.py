@@ -1,1 +1,2 @@
-"""Where dumps go: scratch databases, psql, and the swap that puts a scratch database in service."""
+"""Restore targets: scratch databases, psql, and the swap that puts a scratch database in
+service."""

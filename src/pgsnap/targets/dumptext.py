@@ -1,7 +1,7 @@
-"""What of a dump's text a given server or psql does not understand.
+"""The parts of a dump's text that a given server or psql does not understand.
 
-psql knows ``\\restrict`` since the minor releases of August 2025 (CVE-2025-8714). A dump by a
-newer pg_dump sets parameters in its preamble that an older server does not know.
+psql knows ``\\restrict`` since the minor releases of August 2025 (CVE-2025-8714). A dump by a newer
+pg_dump sets parameters in its preamble that an older server does not know.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 from pgsnap.model import DumpEvent, SectionKind, SectionStart
 
 RESTRICT_SINCE = {13: 130022, 14: 140019, 15: 150014, 16: 160010, 17: 170006}
-"""Major version -> the first server_version_num whose psql knows ``\\restrict``."""
+"""Maps a major version to the first server_version_num whose psql knows ``\\restrict``."""
 
 PREAMBLE_SETS_SINCE = {b"transaction_timeout": 17}
-"""Parameter that pg_dump sets in the preamble -> the first major that knows it."""
+"""Maps a parameter in pg_dump's preamble to the first major version that knows it."""
 
 STANDARD_STRINGS_SINCE = 19
-"""The first major that takes a backslash in a plain literal for itself, and nothing else."""
+"""The first major version in which a backslash in a plain literal is always a plain character."""
 
 BACKSLASHES_OFF = "standard_conforming_strings = off"
 
@@ -31,7 +31,7 @@ PREAMBLE_BYTES_MAX = 1024 * 1024
 
 
 def understands_restrict(version_num: int) -> bool:
-    """Tell whether psql of *version_num* knows ``\\restrict``."""
+    """Return whether psql of *version_num* knows ``\\restrict``."""
     major = version_num // 10000
     if major in RESTRICT_SINCE:
         return version_num >= RESTRICT_SINCE[major]
@@ -39,18 +39,18 @@ def understands_restrict(version_num: int) -> bool:
 
 
 def unknown_sets(server_major: int) -> tuple[bytes, ...]:
-    """Return the parameters of pg_dump's preamble that a server of this major does not know."""
+    """Return the parameters in pg_dump's preamble that a server of this major version lacks."""
     return tuple(name for name, since in PREAMBLE_SETS_SINCE.items() if server_major < since)
 
 
 def sets_backslashes(line: bytes) -> bool:
-    """Tell whether this line of a preamble makes a backslash begin an escape."""
+    """Return whether this line of a preamble makes backslashes escapes."""
     return _SETS_BACKSLASHES.match(line) is not None
 
 
 def is_left_out(line: bytes, server_major: int) -> bool:
-    """Tell whether a line of a preamble sets what a server of this major does not know. What
-    depends on backslashes being escapes, the plan of a restore has refused."""
+    """Return whether a line of a preamble sets a parameter that a server of this major version
+    lacks. Dumps that depend on backslash escapes are already refused by the plan of a restore."""
     if server_major >= STANDARD_STRINGS_SINCE and _ABOUT_BACKSLASHES.match(line):
         return True
     return any(line.startswith(b"SET " + name + b" ") for name in unknown_sets(server_major))

@@ -1,6 +1,6 @@
-"""A dump as a file: whole and durable under its name, or not there.
+"""Writes a dump as a file: complete and durable under its name, or not at all.
 
-The file is written under a temporary name beside its own, synced, then renamed or linked.
+The file is written under a temporary name in the same folder, synced, then renamed or linked.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from pgsnap.limits import ZSTD_LEVEL
 FILE_MODE = 0o600
 # gzip's own default.
 _GZIP_LEVEL = 6
-# Blocks that wait for the compressing thread: of a chunk's size each, so at most some 8 MiB.
+# Blocks queued for the compressing thread: each at most a chunk's size, so some 8 MiB in all.
 _BLOCKS_WAITING = 8
 _PARTIAL = ".partial"
 
 
 class Encoder(Protocol):
-    """Turns plain blocks into a file's bytes, one after another."""
+    """Encodes plain blocks into a file's bytes, in sequence."""
 
     def compress(self, block: bytes) -> bytes: ...
     def flush(self) -> bytes: ...
@@ -49,11 +49,11 @@ class _Plain:
 
 
 class _Gzip:
-    """One gzip member (RFC 1952) that bears a time and no name, so that equal contents of equal
-    time give equal bytes."""
+    """One gzip member (RFC 1952) with an mtime but no name, so that equal contents with equal times
+    give equal bytes."""
 
     def __init__(self, seconds: int) -> None:
-        # Magic, deflate, no flags, time, no extra flags, system unknown.
+        # Magic, deflate, no flags, mtime, no extra flags, unknown OS.
         time = seconds if 0 <= seconds < 1 << 32 else 0
         self._head = struct.pack("<4sIBB", b"\x1f\x8b\x08\x00", time, 0, 255)
         self._deflate = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, 9)
@@ -88,7 +88,7 @@ ENDINGS = tuple(_ENCODERS)
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """A file that is durable now. *plain_bytes* went in, *file_bytes* came out."""
+    """A file that is durable now: *plain_bytes* of input became *file_bytes*."""
 
     path: Path
     plain_bytes: int
@@ -96,7 +96,7 @@ class WrittenFile:
 
 
 def check_target(path: Path, *, force: bool) -> None:
-    """Raise UsageError unless *path* is a name under which `write_file` may write."""
+    """Raise UsageError unless `write_file` may write to *path*."""
     if not path.name.endswith(ENDINGS):
         raise UsageError(
             f'"{path}" does not say what kind of file it is to be',
@@ -120,10 +120,10 @@ def check_target(path: Path, *, force: bool) -> None:
 def write_file(
     path: Path, blocks: Iterable[bytes], *, modified: datetime, force: bool = False
 ) -> WrittenFile:
-    """Write *blocks* to *path*, compressed as its ending says, readable for its owner only.
+    """Write *blocks* to *path*, compressed according to its suffix, readable only by its owner.
 
-    The file gets the time *modified*. When *blocks* raises there is no file, and one that was to be
-    replaced is as it was. Raises UsageError, StoreFull, StoreError.
+    The file's mtime is *modified*. If *blocks* raises, there is no file, and an existing one is
+    unchanged. Raises UsageError, StoreFull, StoreError.
     """
     check_target(path, force=force)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
@@ -144,7 +144,7 @@ def _fill(
     plain_bytes = file_bytes = 0
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with os.fdopen(os.open(temporary, flags, FILE_MODE), "wb", buffering=0) as file:
-        # The umask may have taken the owner's own rights.
+        # The umask may have removed the owner's own permissions.
         os.fchmod(file.fileno(), FILE_MODE)
         for size, data in _encoded(encoder, blocks):
             plain_bytes += size
@@ -179,7 +179,8 @@ def _encoded(encoder: Encoder, blocks: Iterable[bytes]) -> Iterator[tuple[int, b
 
 
 def _publish(temporary: Path, path: Path, *, force: bool) -> None:
-    """Give the file its name: over another file only with *force*, also if it came meanwhile."""
+    """Give the file its name; *force* replaces an existing file, even one created in the
+    meantime."""
     if force:
         temporary.replace(path)
     else:

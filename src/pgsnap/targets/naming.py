@@ -1,4 +1,4 @@
-"""The names that a restore gives to databases, sessions and roles, and how to know them again."""
+"""The names that a restore gives to databases, sessions and roles, and how to recognize them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pgsnap.limits import IDENTIFIER_BYTES_MAX, SCRATCH_PREFIX_BYTES
 
 TOKEN_HEX = 10
 SCRATCH_PATTERN = f"__snap_([0-9a-f]{{{TOKEN_HEX}}})$"
-"""A regular expression that Python and PostgreSQL read alike. A kept name never matches."""
+"""A regular expression with the same meaning in Python and PostgreSQL. It never matches a kept
+name."""
 LOADER_PATTERN = f"^snap_load_([0-9a-f]{{{TOKEN_HEX}}})$"
 SESSION_PATTERN = f"^snap restore ([0-9a-f]{{{TOKEN_HEX}}})"
 
 
 def new_token() -> str:
-    """Return the random part that the names of one restore share."""
+    """Return the random part shared by the names of one restore."""
     return secrets.token_hex(TOKEN_HEX // 2)
 
 
@@ -30,7 +31,8 @@ def kept_name(live: str, token: str) -> str:
 
 
 def application_name(token: str) -> str:
-    """Return what all sessions of one restore call themselves: they show that it is alive."""
+    """Return the application_name of all sessions of one restore: it shows that the restore is
+    alive."""
     return f"snap restore {token}"
 
 
@@ -40,13 +42,13 @@ def loader_role(token: str) -> str:
 
 
 def token_of(name: str, pattern: str) -> str | None:
-    """Return the token in *name*, or None where *pattern* does not match."""
+    """Return the token in *name*, or None if *pattern* does not match."""
     found = re.search(pattern, name)
     return found.group(1) if found else None
 
 
 def is_made_of(name: str, live: str) -> bool:
-    """Tell whether *name* is that of a scratch or kept database of *live*."""
+    """Return whether *name* is that of a scratch or kept database of *live*."""
     return name.startswith(f"{_prefix(live)}__snap_")
 
 
@@ -54,7 +56,7 @@ def _prefix(name: str) -> str:
     encoded = name.encode("utf-8", "surrogateescape")
     if len(encoded) <= SCRATCH_PREFIX_BYTES:
         return name
-    # A character that the cut would halve is left out: half a character is no name.
+    # A character must not be split: half a character is not valid in a name.
     whole = SCRATCH_PREFIX_BYTES
     while encoded[whole] & 0xC0 == 0x80:
         whole -= 1

@@ -1,1 +1,1 @@
-"""pg_dump by a snapshot of our own: no table is rewritten or locked behind it unseen."""
+"""pg_dump guarded by a snapshot of our own: no table is rewritten behind it unnoticed."""

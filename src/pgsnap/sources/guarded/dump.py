@@ -1,4 +1,4 @@
-"""pg_dump, started again until all that it dumps is of one moment."""
+"""Runs pg_dump, and restarts it until its whole output is of one moment."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from pgsnap.sources.guarded.snapshot import HeldSnapshot, TableName, signatures
 from pgsnap.sources.pg_dump import PgDump
 
 _NAMED_MAX = 10
-# How long a backend may need to be gone after its client.
+# How long a backend may take to exit after its client.
 _LEAVING_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
 
 
 class GuardedDump:
     """A dump of *database* in which no table was read that had been rewritten behind pg_dump's
-    snapshot. `stop` may come from any thread, and twice.
+    snapshot. `stop` may be called from any thread, and twice.
 
-    *leaves_out_rows*: the *arguments* name tables that are dumped without their rows; nobody but
-    pg_dump knows which these are. What was changed is known, in this order: from a session beside
-    pg_dump that holds its snapshot, before anything of the dump is passed on; where the role may
-    have no second connection, and for tables that pg_dump does not lock first, at the end.
+    *leaves_out_rows*: the *arguments* name tables that are dumped without their rows; only pg_dump
+    knows which. Changes are detected, in this order: by a session beside pg_dump that holds its
+    snapshot, before anything of the dump is passed on; at the end, if the role may have no second
+    connection, and for tables that pg_dump does not lock first.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class GuardedDump:
         self._may_hold = True
         self._held: HeldSnapshot | None = None
         self._run: PgDump | None = None
-        # To be compared at the end, where they turn out to be in the dump: tables as they were, and
+        # To be compared at the end, if they turn out to be in the dump: tables as they were, and
         # tables that are known to have changed.
         self._before: dict[TableName, str] = {}
         self._suspects: set[TableName] = set()
@@ -63,7 +63,7 @@ class GuardedDump:
 
     @property
     def reader(self) -> DumpReader | None:
-        """The reader of the dump that was, or is, passed on."""
+        """The reader of the dump that was, or is being, passed on."""
         return self._run.reader if self._run is not None else None
 
     @property
@@ -72,8 +72,8 @@ class GuardedDump:
         return self._run.warnings if self._run is not None else ()
 
     def begin(self, session: Session) -> None:
-        """Start it; *session*, of its database, is its own from now on. Raises ToolMissing,
-        ConnectionFailed, Interrupted."""
+        """Start it; it takes over *session*, which is connected to its database. Raises
+        ToolMissing, ConnectionFailed, Interrupted."""
         try:
             held = HeldSnapshot(session) if self._may_hold else None
         except QueryFailed:
@@ -86,7 +86,7 @@ class GuardedDump:
         self._start()
 
     def events(self) -> Iterator[DumpEvent]:
-        """Yield the sections; once more after `finish` raised TablesChanged.
+        """Yield the sections; may be called again after `finish` raised TablesChanged.
 
         Raises DumpFailed, DumpIncomplete, ConnectionFailed, UnusableInput, TablesChanged,
         Interrupted.
@@ -101,7 +101,7 @@ class GuardedDump:
             yield event
 
     def finish(self) -> None:
-        """Raise TablesChanged where the dump, read to its end, is worth nothing."""
+        """Raise TablesChanged if the dump, read to its end, is invalid."""
         changed = self._dumped & self._suspects
         looked_at = self._dumped & self._before.keys()
         if looked_at:
@@ -120,7 +120,8 @@ class GuardedDump:
             self._run.stop()
 
     def connect(self) -> Session:
-        """Return a session of the database, while pg_dump does not run. Raises ConnectionFailed."""
+        """Return a session to the database, while pg_dump is not running. Raises
+        ConnectionFailed."""
         deadline = time.monotonic() + _LEAVING_SECONDS
         while True:
             try:
@@ -128,7 +129,7 @@ class GuardedDump:
             except ConnectionFailed:
                 if self._may_hold or time.monotonic() > deadline:
                     raise
-            # The one connection that there may be was pg_dump's a moment ago.
+            # The only connection allowed may have been pg_dump's a moment ago.
             interrupts.sleep(_PAUSE_SECONDS)
 
     # -- attempts ------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ class GuardedDump:
             return self._run
 
     def _of_one_moment(self) -> Iterator[DumpEvent]:
-        """Return the events of the first dump that no table was changed for."""
+        """Return the events of the first dump during which no table was changed."""
         changed: list[TableName] = []
         for left in reversed(range(DUMP_ATTEMPTS)):
             run = self._run or self._start()
@@ -175,7 +176,7 @@ class GuardedDump:
     def _checked(
         self, run: PgDump, events: Iterator[DumpEvent]
     ) -> tuple[Iterator[DumpEvent], list[TableName]]:
-        """Return the events, and the tables for which they are worth nothing."""
+        """Return the events, and the tables that make them invalid."""
         if self._held is None:
             return events, []
         changed = self._held.changed(run.application)
@@ -185,7 +186,7 @@ class GuardedDump:
                 self._suspects.update(tables)
                 tables = []
             else:
-                # All that it wrote fitted into the pipe.
+                # All of its output fit into the pipe.
                 try:
                     known = list(events)
                 except SourceError:
@@ -199,17 +200,17 @@ class GuardedDump:
         return events, tables
 
     def _gone(self, run: PgDump) -> list[TableName]:
-        """Return the tables for whose loss pg_dump may have failed before it wrote anything."""
+        """Return the tables whose loss may be why pg_dump failed before it wrote anything."""
         if self._held is None or run.waited_for_locks:
             return []
         try:
             return self._held.gone()
         except SourceError:
-            # The server is in trouble, and pg_dump's own words say more of it.
+            # The server is in trouble, and pg_dump's own messages say more about it.
             return []
 
     def _go_on_alone(self) -> None:
-        """Do without a session beside pg_dump: the role or the database may have no more."""
+        """Continue without a session beside pg_dump: the role or the database may have no more."""
         if self._held is not None:
             self._before = self._held.every_table()
             self._release()

@@ -1,6 +1,6 @@
-"""What makes a database's own dump impossible to load, as far as its catalogs tell.
+"""Finds what makes a database's own dump impossible to load, as far as its catalogs show it.
 
-pg_dump records it without a word, and psql fails on it when it is needed. Works as any role.
+pg_dump records it silently, and psql fails on it at the restore. Works as any role.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pgsnap.words import some
 
 _FIRST_USER_OID = 16384
 _OURS = "n.nspname <> 'information_schema' AND NOT pg_catalog.starts_with(n.nspname, 'pg_')"
-# pg_dump writes such a grant as SET SESSION AUTHORIZATION of who granted it.
+# pg_dump writes such a grant as SET SESSION AUTHORIZATION to its grantor.
 _GRANTORS = f"""
 SELECT DISTINCT pg_catalog.pg_get_userbyid(item.grantor), n.nspname FROM (
     SELECT relnamespace AS space, relowner AS owner, relacl AS acl FROM pg_catalog.pg_class
@@ -24,8 +24,9 @@ SELECT DISTINCT pg_catalog.pg_get_userbyid(item.grantor), n.nspname FROM (
 WHERE o.acl IS NOT NULL AND item.grantor <> o.owner AND {_OURS}
     AND NOT pg_catalog.has_schema_privilege(item.grantor, n.oid, 'USAGE') ORDER BY 1, 2
 """
-# Of the names in a body that is text it is not known what they mean; that a function of such a name
-# draws is enough for a doubt. One that was parsed has OIDs; to show it as text takes locks.
+# What the names in a function body stored as text refer to is unknown; a name like that of a
+# function that calls nextval is enough for a doubt. A parsed body has OIDs; printing it as text
+# takes locks.
 _NEXTVAL_OID = 1574
 _GENERATED = rf"""
 WITH RECURSIVE functions AS MATERIALIZED (
@@ -60,8 +61,8 @@ FROM columns c JOIN calls ON calls.first = c.oid
 JOIN functions f ON f.oid = calls.oid AND f.body OPERATOR(pg_catalog.~*) f.draws
 ORDER BY 1, 2, 3
 """
-# pg_dump says nothing of the type of an identity column's sequence, and of its end only where that
-# is not its type's own.
+# pg_dump omits the type of an identity column's sequence, and writes its maximum only if it is not
+# the type's own.
 _IDENTITIES = f"""
 SELECT n.nspname, c.relname, pg_catalog.format_type(s.seqtypid, NULL), s.end_at,
     pg_catalog.format('%s.%s.%s', tn.nspname, t.relname, a.attname),
@@ -85,8 +86,8 @@ WHERE s.seqtypid <> a.atttypid AND {_OURS}
 
 @dataclass(frozen=True, slots=True)
 class Hindrance:
-    """Why a snapshot of the database cannot be restored, or (not *is_certain*) may not come back as
-    it was; and what mends it."""
+    """Why a snapshot of the database cannot be restored, or (not *is_certain*) may be restored with
+    differences; and how to fix it."""
 
     text: str
     way: str
@@ -94,7 +95,7 @@ class Hindrance:
 
 
 def find_hindrances(session: Session) -> tuple[Hindrance, ...]:
-    """Look at *session*'s database. Raises QueryFailed, ConnectionFailed."""
+    """Return those of *session*'s database. Raises QueryFailed, ConnectionFailed."""
     found = [
         Hindrance(
             f"what {role} granted in the schema {schema} cannot be granted again: it has lost USAGE"

@@ -1,4 +1,4 @@
-"""Whether the server has room for the locks of a dump: pg_dump locks every table at once."""
+"""Checks whether the server's lock table is large enough: pg_dump locks every table at once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 """
-# The manual's "Resource Consumption": so many locks for each of these, which are what can be
-# connected or prepared. Autovacuum's are counted by its slots since 18.
+# The manual's "Resource Consumption": this many locks for each possible connection or prepared
+# transaction. Autovacuum is counted by its slots since 18.
 _SETTINGS = """
 SELECT sum(s.setting::bigint) FILTER (WHERE s.name = 'max_locks_per_transaction'),
        sum(s.setting::bigint) FILTER (WHERE s.name <> 'max_locks_per_transaction')
@@ -20,19 +20,19 @@ FROM pg_settings s
 WHERE s.name IN ('max_locks_per_transaction', 'max_connections', 'max_prepared_transactions',
                  'max_wal_senders', 'max_worker_processes', '{autovacuum}')
 """
-# Up to 18 the lock table also grows into shared memory that nothing else took: by two thirds and
-# more, measured on 14 to 18 with 20 to 200 connections. Since 19 it has the size that is set.
+# Up to 18 the lock table can also grow into unused shared memory: by two thirds and more, measured
+# on 14 to 18 with 20 to 200 connections. Since 19 it has exactly the configured size.
 _FIXED_SINCE = 190000
 _GROWTH_PERCENT = 150
-# Other sessions have locks too.
+# Other sessions hold locks too.
 _OTHERS_PERCENT = 80
 _STEP = 64
 
 
 @dataclass(frozen=True, slots=True)
 class LockRoom:
-    """How many *tables* a dump locks, for how many *locks* there is room for certain, and what
-    *max_locks_per_transaction* would have room for twice the tables."""
+    """How many *tables* a dump locks, how many *locks* certainly fit, and the
+    *max_locks_per_transaction* that would fit twice the tables."""
 
     tables: int
     locks: int
@@ -44,7 +44,8 @@ class LockRoom:
 
 
 def lock_room(session: Session) -> LockRoom:
-    """Look at the session's database and its server. Raises QueryFailed, ConnectionFailed."""
+    """Return that of the session's database and its server. Raises QueryFailed,
+    ConnectionFailed."""
     version = session.server_version_num
     autovacuum = "autovacuum_worker_slots" if version >= 180000 else "autovacuum_max_workers"
     tables = int(session.query(_TABLES)[0][0] or 0)

@@ -1,13 +1,13 @@
-"""The snapshot that pg_dump reads by, held by a session of ours that can tell what it missed.
+"""Holds the snapshot that pg_dump uses, in a session of ours that can find what pg_dump missed.
 
-pg_dump takes its snapshot first and its locks afterwards, by name. Of a table that was rewritten
-in between (ALTER TYPE, TRUNCATE and a reload, DROP and CREATE) the snapshot sees no row: pg_dump
-writes an empty table and ends with status 0. Where names moved meanwhile, it writes the rows of one
-table or column as those of another. Once it has its locks nothing of this happens any more, and it
-writes nothing before; so the question is asked when its first bytes are there.
+pg_dump takes its snapshot first and its locks afterwards, by name. Of a table that was rewritten in
+between (ALTER TYPE, TRUNCATE and a reload, DROP and CREATE) the snapshot sees no row: pg_dump
+writes an empty table and exits with status 0. If names were swapped in the meantime, it writes the
+rows of one table or column as those of another. Once it has its locks none of this can happen any
+more, and it writes nothing before; so the check runs when its first bytes have arrived.
 
-Locking the tables here first would not help: whoever then waits for a table to rewrite it stands
-between our lock and pg_dump's, and all three wait for each other unseen.
+Locking the tables here first would not help: a session that then waits for a table to rewrite it
+queues between our lock and pg_dump's, and all three deadlock undetected.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _ALL = f"""
 SELECT c.oid FROM pg_class c
 WHERE c.relkind IN ('r', 'p') AND c.oid >= {_FIRST_USER_OID} AND c.relpersistence <> 't'
 """
-# Catalogs are read as of the snapshot; the functions look at what is committed by now. What was
-# dropped meanwhile has no identity and no file.
+# Catalogs are read as of the snapshot; the functions see what is committed by now. For what was
+# dropped in the meantime they return no identity and no file.
 _NOW = "pg_identify_object('pg_class'::regclass, {relation}, 0) AS relation"
 _MOVED = "relation.identity IS DISTINCT FROM format('%I.%I', n.nspname, c.relname)"
 _CHANGED = f"""
@@ -54,7 +54,7 @@ WHERE c.oid IS NULL
    OR c.relkind = 'r' AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)
 ORDER BY 1, 2
 """
-# Of the columns no function tells the names of now at a bearable price: they are read twice, and as
+# No function returns the current names of columns at a bearable cost: they are read twice, and as
 # one value, because there may be two hundred thousand tables.
 _COLUMNS = f"""
 SELECT string_agg(each.oid || ' ' || each.hash, ',' ORDER BY each.oid)
@@ -90,10 +90,10 @@ _CONFIGURATION = "c.oid IN (SELECT unnest(e.extconfig) FROM pg_extension e)"
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Tables of which the snapshot knows other files, names or columns than there are now.
+    """Tables whose files, names or columns in the snapshot differ from the present ones.
 
-    *are_locked*: pg_dump holds locks on all of them. Else it had ended, or its backend could not be
-    told from others: some of them may not be part of the dump.
+    *are_locked*: pg_dump holds locks on all of them. Otherwise it had ended, or its backend could
+    not be identified: some of them may not be part of the dump.
     """
 
     tables: list[TableName]
@@ -101,17 +101,17 @@ class Changed:
 
 
 class HeldSnapshot:
-    """A snapshot of the database of *session*, which is its own from now on."""
+    """A snapshot of the database of *session*, which it takes over."""
 
     def __init__(self, session: Session) -> None:
         """Take the snapshot. Raises QueryFailed, ConnectionFailed."""
         self._session = session
-        # What tells the tables apart that pg_dump locks no sooner than it reads their rows.
+        # Identifies the tables that pg_dump locks only when it reads their rows.
         self.unlocked_tables: dict[TableName, str] = {}
         self.name = self._take()
 
     def renew(self) -> None:
-        """Take another one, of now. Raises QueryFailed, ConnectionFailed."""
+        """Replace it with a new one, taken now."""
         self._session.execute("ROLLBACK")
         self.name = self._take()
 
@@ -119,9 +119,9 @@ class HeldSnapshot:
         return self._session.query(_BEGIN)[0][0] or ""
 
     def changed(self, application: str) -> Changed:
-        """Return what was changed before the pg_dump of that *application* name had its locks.
+        """Return what was changed before the pg_dump with that *application* name had its locks.
 
-        It is asked once, and ends the snapshot: within a transaction the second answer may be
+        It can be called once, and ends the snapshot: within a transaction a second answer may be
         stale.
         """
         pids = ", ".join(
@@ -131,7 +131,7 @@ class HeldSnapshot:
         found: list[TableName] | None = None
         if pids:
             found = self._names(_CHANGED.format(held=_LOCKED.format(pids=pids)))
-            # Its locks go all at once, at its end.
+            # Its locks are released all at once, at its end.
             if not self._holds_locks(pids):
                 found = None
         are_locked = found is not None
@@ -150,11 +150,11 @@ class HeldSnapshot:
         return Changed(list(dict.fromkeys(found)), are_locked)
 
     def gone(self) -> list[TableName]:
-        """Return what pg_dump looks for in vain: dropped since, or under another name now."""
+        """Return the tables that pg_dump cannot find: dropped since, or renamed."""
         return self._names(_GONE)
 
     def every_table(self) -> dict[TableName, str]:
-        """Return for each table what is another when `changed` would tell of it."""
+        """Return for each table the value that differs if `changed` would report it."""
         return signatures(self._session, _EVERY)
 
     def close(self) -> None:
@@ -171,7 +171,7 @@ class HeldSnapshot:
 
 
 def _differing(before: str, after: str) -> list[str]:
-    """Return the tables that are in both, each with its number before its columns, and differ."""
+    """Return the tables that are in both and differ; each entry has its OID before its columns."""
     if before == after:
         return []
     then, now = (
@@ -182,6 +182,6 @@ def _differing(before: str, after: str) -> list[str]:
 
 
 def signatures(session: Session, which: str = _EVERY) -> dict[TableName, str]:
-    """Return for each table its identity, file and columns, as *session* sees them."""
+    """Return for each table its identity, file and columns, as visible to *session*."""
     rows = session.query(_SIGNATURES.format(which=which))
     return {(row[0] or "", row[1] or ""): row[2] or "" for row in rows}

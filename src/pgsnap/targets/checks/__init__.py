@@ -1,1 +1,1 @@
-"""What must be known of a server before anything on it is changed."""
+"""Checks of a server before anything on it is changed."""

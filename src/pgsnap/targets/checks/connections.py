@@ -1,4 +1,4 @@
-"""Whether there are as many connections as are needed at once, in the middle of the work too."""
+"""Checks that enough connections are available at once, including in the middle of the work."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.preflight import Findings, Me, Problem
 
 RESTORE_CONNECTIONS = 3
-"""That a restore needs at once: one that is held for the clean-up, and two of psql and who looks
-after it, or of the swap."""
+"""Needed by a restore at once: one held for the clean-up, and two for psql and its monitor, or for
+the swap."""
 UNDO_CONNECTIONS = 2
-"""That an undo needs at once, for the swap."""
+"""Needed by an undo at once, for the swap."""
 TABLE_CONNECTIONS = 2
-"""That a restore of single tables needs at once: psql's, and one that looks after it."""
+"""Needed by a restore of single tables at once: psql's, and one that monitors it."""
 
 _OTHERS = (
     "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a"
     " WHERE a.datid IS NOT NULL AND a.usesysid IS NOT NULL"
-    # Of others' sessions a plain role does not see what they are.
+    # An unprivileged role does not see the type of others' sessions.
     " AND coalesce(a.backend_type, 'client backend') = 'client backend'"
     " AND a.pid <> pg_catalog.pg_backend_pid()"
 )
 
 
 def check_connections(session: Session, me: Me, needed: int) -> Findings:
-    """Return which limit leaves fewer than *needed* connections to *session*'s database, from
-    which others are renamed: the server's, the database's or our role's. Of superusers only the
-    server's holds."""
+    """Return which limit leaves fewer than *needed* connections to *session*'s database, from which
+    others are renamed: the server's, the database's or our role's. Superusers are subject to the
+    server's limit only."""
     ((name,),) = session.query("SELECT pg_catalog.current_database()")
     return _check(session, me, needed, {name or "": needed}, ", from which others are renamed,")
 
 
 def check_table_connections(session: Session, me: Me, database: str) -> Findings:
     """Return which limit leaves too few connections for a restore of single tables of *database*,
-    to which *session* is: one to it, as this one, and one to the database postgres."""
+    to which *session* is connected: one to it, like this one, and one to the database postgres."""
     both = {database: TABLE_CONNECTIONS} if database == "postgres" else {}
     return _check(session, me, TABLE_CONNECTIONS, both, "")
 
@@ -60,7 +60,7 @@ def _check_server(session: Session, me: Me, needed: int) -> Problem | None:
     kept_back = 0
     if not me.is_superuser:
         kept_back = setting["superuser_reserved_connections"]
-        # Since 16, for the members of a role.
+        # Since 16, reserved for members of this role.
         if "pg_use_reserved_connections" not in me.memberships:
             kept_back += setting.get("reserved_connections", 0)
     most = setting["max_connections"]

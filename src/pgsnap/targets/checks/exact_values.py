@@ -1,8 +1,8 @@
-"""Values of extensions' types: what they hold beside what they print.
+"""Values of extensions' types: what they hold beyond their printed form.
 
-A dump holds what a value prints. A type may hold more than that (coordinates with 17 digits that
-print as 15): then every restore changes it, and two dumps are equal all the same. Only the binary
-forms of two databases tell.
+A dump holds the printed form of a value. A type may hold more than that (coordinates with 17 digits
+that print as 15): then every restore changes the value, and two dumps are equal nevertheless. Only
+the binary forms in the two databases show it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pgsnap.sessions.base import Session, ident, literal
 
 _LOCK_TIMEOUT = "3s"
 
-# An array and a domain are looked through to the type of what is in them (since 18 the array's own
-# type belongs to the extension too). Tables that belong to an extension have no values of the
-# user's, and partitions stand for their roots.
+# Arrays and domains are resolved to their element and base types (since 18 the array type itself
+# belongs to the extension too). Tables that belong to an extension hold no user values, and
+# partitions are covered by their roots.
 _COLUMNS = """
 WITH RECURSIVE through(oid, top, is_array) AS (
     SELECT t.oid, t.oid, false FROM pg_catalog.pg_type t
@@ -53,8 +53,8 @@ ORDER BY 1, 2, a.attnum
 
 @dataclass(frozen=True, slots=True)
 class TypedColumn:
-    """A column whose values are of a type of *extension*. *send* is the function that tells their
-    binary form, as schema and name; None where there is none."""
+    """A column whose values are of a type of *extension*. *send* is the function that returns their
+    binary form, as (schema, name); None if there is none."""
 
     schema: str
     table: str
@@ -71,7 +71,8 @@ class TypedColumn:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """Of all values of a column, in any order: their number, what they hold, what they print."""
+    """Summary of all values of a column, in any order: their number, their binary and printed
+    forms."""
 
     count: str
     held: str
@@ -112,7 +113,7 @@ def digests(session: Session, columns: Iterable[TypedColumn]) -> dict[TypedColum
                 f" SELECT {asked} FROM ONLY {ident(schema)}.{ident(table)}"
             )
         except QueryFailed:
-            # No right to read it, another definition, or somebody works on it.
+            # No privilege to read it, a different definition, or a lock on it.
             continue
         values = [value or "" for value in rows[0]]
         for at, column in enumerate(some):
@@ -121,8 +122,8 @@ def digests(session: Session, columns: Iterable[TypedColumn]) -> dict[TypedColum
 
 
 def print_exactly(session: Session, columns: Iterable[TypedColumn]) -> dict[TypedColumn, bool]:
-    """Tell of each of *columns* in *session*'s database whether what its values print gives the
-    very same values again; without those that cannot be read. Raises ConnectionFailed."""
+    """Return for each of *columns* in *session*'s database whether the printed form of its values
+    reproduces exactly the same values; unreadable ones are left out. Raises ConnectionFailed."""
     found: dict[TypedColumn, bool] = {}
     for column in columns:
         value = ident(column.name)
@@ -132,7 +133,7 @@ def print_exactly(session: Session, columns: Iterable[TypedColumn]) -> dict[Type
             rows = session.query(
                 f"SET LOCAL lock_timeout = {literal(_LOCK_TIMEOUT)};"
                 f" SELECT EXISTS (SELECT FROM ONLY {ident(column.schema)}.{ident(column.table)}"
-                # Byte by byte: what calls itself equal may be rounded.
+                # Byte by byte: values that compare equal may be rounded.
                 f" WHERE {value} IS NOT NULL AND"
                 f" pg_catalog.record_image_ne(ROW({value}::{of_type}), ROW({again})))"
             )
@@ -151,7 +152,7 @@ def _held(column: TypedColumn) -> str:
     send = f"{ident(column.send[0])}.{ident(column.send[1])}"
     value = ident(column.name)
     if column.is_array:
-        # The binary form of an array holds the number of its type, which each database has anew.
+        # The binary form of an array contains its element type's OID, which differs per database.
         value = (
             f"(SELECT pg_catalog.string_agg({send}(item.value), '\\x00'::bytea ORDER BY item.at)"
             f" FROM pg_catalog.unnest({value}) WITH ORDINALITY AS item(value, at))"

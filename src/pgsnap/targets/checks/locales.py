@@ -1,4 +1,4 @@
-"""Whether a server's machine has a locale of the operating system, whatever encoding it is for."""
+"""Checks whether the server's machine has an operating system locale, for whatever encoding."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _NOT_THERE = "22023"
 
 
 def has_locale(session: Session, name: str) -> bool:
-    """Tell whether the machine of *session*'s server has the locale *name*.
+    """Return whether the machine of *session*'s server has the locale *name*.
 
-    By a setting that everybody may make: the server looks for the locale, and not whether it goes
-    with the encoding of the database that we happen to be in, as CREATE COLLATION does.
+    Uses a setting that everybody may change: the server looks up the locale without checking that
+    it matches the encoding of the connected database, as CREATE COLLATION does.
     """
     if name in ("C", "POSIX"):
         return True

@@ -1,4 +1,4 @@
-"""What must be known before a database is replaced: all that stands in the way, not only the first.
+"""Checks before a database is replaced: they report every problem, not only the first.
 
 Nothing here changes the server.
 """
@@ -28,22 +28,22 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Me:
-    """The role that we are on the server."""
+    """Our role on the server."""
 
     name: str
     is_superuser: bool
     can_create_databases: bool
     can_create_roles: bool
     can_signal: bool
-    """Whether we may end sessions of roles that we are no member of."""
+    """Whether we may terminate sessions of roles that we are not a member of."""
     memberships: frozenset[str]
-    """All roles that we are a member of, directly or not, and we ourselves."""
+    """All roles that we are a member of, directly or not, including our own."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveDatabase:
-    """The database that applications use. *size_bytes* is None where we may not ask;
-    *connection_limit* is -1 where there is none."""
+    """The database that applications use. *size_bytes* is None if we may not query it;
+    *connection_limit* is -1 if there is none."""
 
     name: str
     oid: int
@@ -60,7 +60,7 @@ class LiveDatabase:
 
     @property
     def is_half_dropped(self) -> bool:
-        """Whether a DROP DATABASE of it was cancelled half-way."""
+        """Whether a DROP DATABASE of it was cancelled halfway."""
         return self.connection_limit == HALF_DROPPED
 
 
@@ -93,7 +93,7 @@ def refuse(problems: Sequence[Problem], what: str) -> None:
 
 
 def who_am_i(session: Session) -> Me:
-    """Return our role and what it may do."""
+    """Return our role and its attributes and memberships."""
     (row,) = session.query(
         "SELECT rolname, rolsuper, rolcreatedb, rolcreaterole,"
         " pg_catalog.pg_has_role('pg_signal_backend', 'USAGE')"
@@ -114,7 +114,7 @@ def who_am_i(session: Session) -> Me:
 
 
 def look_at(session: Session, name: str) -> LiveDatabase | None:
-    """Return what is known of a database, None when there is no such database."""
+    """Return the properties of a database, None if there is no such database."""
     rows = session.query(
         "SELECT d.oid, r.rolname, pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate,"
         " d.datctype, t.spcname,"
@@ -164,7 +164,7 @@ def check_server(session: Session, me: Me) -> Findings:
 
 
 def check_writable(session: Session) -> Findings:
-    """Tell whether anything can be written on this server."""
+    """Refuse a server on which nothing can be written."""
     if not session.query("SELECT 1 WHERE pg_catalog.pg_is_in_recovery()"):
         return Findings()
     return Findings(
@@ -178,7 +178,8 @@ def check_writable(session: Session) -> Findings:
 
 
 def check_replaceable(session: Session, me: Me, live: LiveDatabase, maintenance: str) -> Findings:
-    """Return what forbids renaming *live*; *maintenance* is the database that we work from."""
+    """Return what forbids renaming *live*; *maintenance* is the database that we are connected
+    to."""
     problems: list[Problem] = []
     if live.name in (maintenance, "template0", "template1"):
         problems.append(
@@ -200,7 +201,7 @@ def check_replaceable(session: Session, me: Me, live: LiveDatabase, maintenance:
 
 
 def _holders(session: Session, live: LiveDatabase) -> Iterable[Problem]:
-    """What is tied to the database itself and would go astray, or stop the rename."""
+    """Yield what is tied to the database itself and would be lost, or would prevent the rename."""
     prepared = _names(
         session,
         f"SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = {literal(live.name)}",
@@ -217,8 +218,8 @@ def _holders(session: Session, live: LiveDatabase) -> Iterable[Problem]:
 
 
 def _check_subscriptions(session: Session, live: LiveDatabase) -> Findings:
-    """A subscription belongs to its database under whatever name, so it would write to the kept
-    one; one that is disabled is there again after an undo, as it was."""
+    """Return what is forbidden by subscriptions: one belongs to its database under any name, so it
+    would write to the kept one; a disabled one is back after an undo, unchanged."""
     found = subscriptions_of(session, live.name)
     enabled = [each.name for each in found if each.is_enabled]
     disabled = [each.name for each in found if not each.is_enabled]
@@ -239,8 +240,8 @@ def _check_subscriptions(session: Session, live: LiveDatabase) -> Findings:
 
 
 def check_slots(session: Session, database: LiveDatabase, detail: str) -> Findings:
-    """Return what logical replication slots read from *database*; *detail* says what would become
-    of them."""
+    """Return which logical replication slots read from *database*; *detail* is what would happen to
+    them."""
     rows = session.query(
         "SELECT s.slot_name, s.temporary, s.active_pid, a.leader_pid"
         " FROM pg_catalog.pg_replication_slots s"
@@ -250,7 +251,7 @@ def check_slots(session: Session, database: LiveDatabase, detail: str) -> Findin
     if not rows:
         return Findings()
     names = ", ".join(name or "" for name, *_ in rows)
-    # A worker's leader is who is meant.
+    # For a parallel worker, its leader is shown.
     ways = [_freed(name or "", kind == "t", leader or pid) for name, kind, pid, leader in rows]
     return Findings(
         (
@@ -264,9 +265,9 @@ def check_slots(session: Session, database: LiveDatabase, detail: str) -> Findin
 
 
 def _freed(slot: str, is_temporary: bool, pid: str | None) -> str:
-    """Return what takes a slot away: nobody can drop one that another process holds."""
+    """Return how to remove a slot: it cannot be dropped while another process holds it."""
     if pid is not None and is_temporary and slot.startswith("pg_repack_"):
-        # The server's own, since 19; what runs it may be at work for hours.
+        # The server's own, since 19; the command that uses it may run for hours.
         return (
             f"The process {pid} runs REPACK (CONCURRENTLY): wait for it, or cancel it:"
             f" SELECT pg_cancel_backend({pid});"
@@ -278,7 +279,7 @@ def _freed(slot: str, is_temporary: bool, pid: str | None) -> str:
 
 
 def _check_sessions(session: Session, me: Me, live: LiveDatabase) -> Findings:
-    """Whether we may end the sessions that are there now."""
+    """Refuse if there are sessions that we may not terminate."""
     if me.is_superuser:
         return Findings()
     rows = session.query(
@@ -320,8 +321,8 @@ def _names(session: Session, sql: str) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    """Return *text* with a period, and a capital letter where it begins with a word: a name is
-    shown as it is."""
+    """Return *text* with a period, and a capital letter if it begins with a word: names are left
+    unchanged."""
     if _WORD_FIRST.match(text):
         text = text[:1].upper() + text[1:]
     return text + "."

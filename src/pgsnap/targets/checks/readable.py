@@ -1,4 +1,4 @@
-"""Whether a database can be recorded before it is replaced, and what stands in the way."""
+"""Checks whether a database can be recorded before it is replaced, and what prevents it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WITHOUT = "without recording what is there now: --no-safety-snapshot."
 
 
 def check_readable(server: Server, session: Session, database: LiveDatabase) -> Findings:
-    """Return what keeps a safety snapshot from being made of *database*. Changes nothing."""
+    """Return what prevents a safety snapshot of *database*. Changes nothing."""
     found = find_obstacle(session, database.name)
     if found is not None:
         message, detail, hint = found.message, "", found.hint
@@ -39,8 +39,8 @@ def check_readable(server: Server, session: Session, database: LiveDatabase) -> 
 def check_doors(
     live: LiveDatabase | None, comes: LiveDatabase | None, name: str
 ) -> tuple[str, ...]:
-    """Return what changes for those who connect to *name* when *comes* takes the place of *live*;
-    None is a database that is as open as a new one."""
+    """Return how access to *name* changes when *comes* replaces *live*; None is a database as open
+    as a new one."""
     told = []
     is_open = comes is None or comes.allows_connections
     if not is_open:

@@ -1,4 +1,4 @@
-"""What a snapshot needs of the server that is to hold it, and whether it is there.
+"""Checks that a server meets the requirements of a snapshot.
 
 Nothing here changes the server.
 """
@@ -17,9 +17,9 @@ from pgsnap.targets.checks.roles import MissingRole, is_built_in
 from pgsnap.targets.dumptext import understands_restrict, unknown_sets
 from pgsnap.words import size
 
-# A restored database with its indexes takes about this much of its dump's text.
+# A restored database with its indexes takes about this many times the size of its dump.
 _SIZE_OF_TEXT = 1.5
-# A sound guess leaves this much free: below it a server stops.
+# A sound estimate leaves this much free: a server with a full disk stops.
 _SPACE_MARGIN = 1.1
 _VERSION = re.compile(r"(\d+)")
 
@@ -33,7 +33,7 @@ def check_requirements(
     create_roles: bool,
     psql: Tool | None,
 ) -> Findings:
-    """Return what of *snapshot* the server cannot take: version, roles, extensions, locale."""
+    """Return what the server lacks for *snapshot*: version, roles, extensions, locale."""
     found = check_version(session, snapshot.origin)
     found += _check_roles(me, snapshot, missing, create_roles=create_roles)
     if psql is not None:
@@ -47,7 +47,7 @@ def check_requirements(
 
 
 def source_major(origin: Origin) -> int | None:
-    """Return the major version of the server that the dump was made from, None if unknown."""
+    """Return the major version of the server that was dumped, None if unknown."""
     if origin.server is not None:
         return origin.server.major
     version = _VERSION.search(origin.dumped_from)
@@ -55,7 +55,7 @@ def source_major(origin: Origin) -> int | None:
 
 
 def needed_bytes(snapshot: Snapshot) -> int:
-    """Return about how much room the restored database takes."""
+    """Return the approximate size of the restored database."""
     properties = snapshot.origin.properties
     if properties is not None and properties.size_bytes:
         return properties.size_bytes
@@ -69,10 +69,10 @@ def check_space(
     *,
     free_bytes: Callable[[str], int | None] | None,
 ) -> tuple[int | None, Findings]:
-    """Return the free bytes where the server keeps its data (None: unknown), and what follows.
+    """Return the free bytes on the server's data disk (None: unknown), and the resulting findings.
 
-    *free_bytes* asks where the server's files are; it is None where nobody can, or where it is not
-    certain that they are there. Only what is known to be too little is a refusal.
+    *free_bytes* measures the server's file system; it is None if that is impossible, or if it is
+    uncertain that the files are there. Only a certain lack of space is a refusal.
     """
     if free_bytes is None:
         return None, Findings()
@@ -102,7 +102,7 @@ def check_space(
 
 
 def check_version(session: Session, origin: Origin) -> Findings:
-    """Tell whether the server is as new as what the snapshot came from."""
+    """Refuse a server that is older than the snapshot's, as far as versions are known."""
     target = session.server_version_num // 10000
     source = source_major(origin)
     warnings = []
@@ -195,7 +195,7 @@ def _check_extensions(session: Session, me: Me, properties: DatabaseProperties) 
     problems = []
     warnings = []
     for extension in properties.extensions:
-        # plpgsql is in template0: no dump makes it.
+        # plpgsql is in template0: no dump creates it.
         if extension.name == "plpgsql":
             continue
         if extension.name not in available:
@@ -224,7 +224,8 @@ def _check_extensions(session: Session, me: Me, properties: DatabaseProperties) 
 
 
 def _check_locale(session: Session, properties: DatabaseProperties) -> Findings:
-    """Whether it goes with the encoding is for CREATE DATABASE to say: it did once."""
+    """Refuse if the locale is missing. CREATE DATABASE checks it against the encoding: they matched
+    once."""
     for locale in sorted({properties.lc_collate, properties.lc_ctype}):
         if not has_locale(session, locale):
             return Findings(
@@ -237,7 +238,7 @@ def _check_locale(session: Session, properties: DatabaseProperties) -> Findings:
                 )
             )
     if properties.locale_provider == "i" and not session.query(
-        # Since 17 a server without ICU lists a collation of ICU too; those are made by initdb.
+        # Since 17 a server without ICU lists an ICU collation too; this one is created by initdb.
         "SELECT 1 FROM pg_catalog.pg_collation WHERE collname = 'und-x-icu'"
     ):
         return Findings(

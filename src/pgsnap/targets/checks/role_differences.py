@@ -1,7 +1,7 @@
-"""Roles that are on the server but not as they were: told before a restore, never changed by it.
+"""Roles on the server that differ from the snapshot: reported before a restore, never changed.
 
-What they were like is read from the snapshot's globals section (pg_dumpall's text). Passwords are
-neither compared nor shown.
+The snapshot's side is read from its globals section (pg_dumpall's text). Passwords are neither
+compared nor shown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pgsnap.dump.definitions.statements import significant, statements
 from pgsnap.sessions.base import Session, literal
 from pgsnap.targets.checks.roles import MEMBERSHIP, split_statements, unquoted
 
-# pg_roles' column -> the word of CREATE ROLE; with NO before it for false.
+# Maps pg_roles' columns to the keywords of CREATE ROLE, which are prefixed by NO if false.
 _ATTRIBUTES = {
     "rolsuper": "SUPERUSER",
     "rolinherit": "INHERIT",
@@ -27,8 +27,8 @@ _LIMIT = re.compile(r"-?\d+")
 
 
 def role_differences(session: Session, needed: Iterable[str], globals_text: str) -> tuple[str, ...]:
-    """Return one phrase for each role of *needed* on the server that is not as the snapshot has
-    it: attributes, connection limit, memberships. Roles that either side lacks are left out."""
+    """Return one phrase for each role of *needed* that differs between the server and the snapshot:
+    attributes, connection limit, memberships. Roles that either side lacks are left out."""
     wanted = set(needed)
     was: dict[str, tuple[set[str], int]] = {}
     members: set[tuple[str, str]] = set()
@@ -56,9 +56,9 @@ def role_differences(session: Session, needed: Iterable[str], globals_text: str)
 
 
 def _attributes(words: Sequence[str]) -> tuple[set[str], int]:
-    """Return the attributes and the connection limit that follow WITH. Strings have quotes, so none
-    can pass for a word."""
-    # A minus is a token of its own.
+    """Return the attributes and the connection limit that follow WITH. Strings are quoted, so none
+    can be mistaken for a keyword."""
+    # A minus sign is a token of its own.
     limit = "".join(words[words.index("LIMIT") + 1 :][:2]) if "LIMIT" in words else ""
     found = _LIMIT.match(limit)
     return set(words), int(found.group()) if found is not None else -1

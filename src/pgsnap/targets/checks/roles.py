@@ -1,7 +1,7 @@
-"""Roles that a snapshot names and the server lacks, and the statements that make them.
+"""Roles that a snapshot names and the server lacks, and the statements that create them.
 
-What a role was like is read from the snapshot's globals section (pg_dumpall's text). Only missing
-roles are made; a role that is there is never changed.
+A role's definition is read from the snapshot's globals section (pg_dumpall's text). Only missing
+roles are created; existing ones are never changed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _IDENT = r'("(?:[^"]|"")+"|[^\s";]+)'
 ABOUT_ROLE = re.compile(rf"^(?:CREATE|ALTER|COMMENT ON) ROLE {_IDENT}", re.DOTALL)
 MEMBERSHIP = re.compile(rf"^GRANT {_IDENT} TO {_IDENT}(.*?)(?: GRANTED BY {_IDENT})?$", re.DOTALL)
 _LINE_END = re.compile(r"[\r\n]")
-# pg_dumpall names every attribute. A role that was just made lacks these, and only who has one may
-# say so of another.
+# pg_dumpall names every attribute. A new role lacks these, and only a role that has one may specify
+# it for another.
 _LACKS = frozenset({"NOSUPERUSER", "NOCREATEROLE", "NOCREATEDB", "NOREPLICATION", "NOBYPASSRLS"})
 _ATTRIBUTES = re.compile(rf"^(ALTER ROLE {_IDENT} WITH)((?: [A-Z]+)*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class MissingRole:
-    """A role to make. *statements* may hold a password verifier, *shown* never does."""
+    """A role to create. *statements* may contain a password verifier, *shown* never does."""
 
     name: str
     shown: tuple[str, ...]
@@ -36,7 +36,7 @@ class MissingRole:
 
 
 def needed_roles(snapshot: Snapshot) -> frozenset[str]:
-    """Return every role that the snapshot's dump or its database's properties name."""
+    """Return every role named in the snapshot's dump or its database's properties."""
     origin = snapshot.origin
     names = set(origin.owners)
     if origin.properties is not None:
@@ -50,13 +50,13 @@ def needed_roles(snapshot: Snapshot) -> frozenset[str]:
 
 
 def is_built_in(name: str) -> bool:
-    """Tell whether initdb makes this role: a server as new as the snapshot has it."""
+    """Return whether initdb creates this role: a server as new as the snapshot's has it."""
     return name.startswith("pg_")
 
 
 def server_roles(session: Session) -> frozenset[str]:
-    """Return the names of all roles on the server, also as a dump's headers show them: with spaces
-    for line ends."""
+    """Return the names of all roles on the server, also as in a dump's headers: with spaces for
+    line ends."""
     rows = session.query("SELECT rolname FROM pg_catalog.pg_roles")
     names = {name for (name,) in rows if name is not None}
     return frozenset(names | {_LINE_END.sub(" ", name) for name in names})
@@ -65,9 +65,9 @@ def server_roles(session: Session) -> frozenset[str]:
 def missing_roles(
     needed: Iterable[str], present: frozenset[str], globals_text: str
 ) -> tuple[MissingRole, ...]:
-    """Return the roles that are needed and not present, with what the globals say about them.
+    """Return the roles that are needed and not present, with their definitions from the globals.
 
-    A role that the globals do not know is made without the right to log in.
+    A role that is not in the globals is created without LOGIN.
     """
     missing = sorted(set(needed) - present)
     about: dict[str, list[str]] = {name: [] for name in missing}
@@ -83,15 +83,15 @@ def missing_roles(
         role, member = unquoted(grant.group(1)), unquoted(grant.group(2))
         newer = member if member in about else role
         if newer in about and {role, member} <= there:
-            # Without GRANTED BY: that grantor may be missing, or of no right here.
+            # Without GRANTED BY: that grantor may be missing, or lack the privilege here.
             words = f"GRANT {grant.group(1)} TO {grant.group(2)}{grant.group(3)}"
             about[newer].append(words)
     return tuple(_missing_role(name, about[name]) for name in missing)
 
 
 def creation_order(roles: Sequence[MissingRole], owners: Collection[str] = ()) -> list[str]:
-    """Return the statements that make all of *roles*: memberships after the roles themselves. We
-    become a member of *owners* among them: else only a superuser could give them anything."""
+    """Return the statements that create all of *roles*: memberships after the roles themselves. We
+    become a member of *owners* among them: otherwise only a superuser could give them ownership."""
     making = [statement for role in roles for statement in role.statements]
     making += [f"GRANT {ident(role.name)} TO CURRENT_USER" for role in roles if role.name in owners]
     return sorted(making, key=lambda statement: statement.startswith("GRANT "))
@@ -103,7 +103,7 @@ def split_statements(text: str) -> list[str]:
 
 
 def unquoted(name: str) -> str:
-    """Return the name that an identifier in SQL means."""
+    """Return the name that an SQL identifier stands for."""
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 

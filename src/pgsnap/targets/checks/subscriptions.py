@@ -1,7 +1,7 @@
-"""Subscriptions of a database that is to be dropped: the server refuses to drop one that has any.
+"""Subscriptions of a database to be dropped: the server refuses to drop a database that has any.
 
-What a restore makes is disabled, as pg_dump writes it, and has no connection to its publisher. So
-nothing but the subscription itself is dropped; a slot of its name there stays.
+Those that a restore creates are disabled, as pg_dump writes them, and not connected to their
+publisher. So only the subscription itself is dropped; a slot of its name on the publisher stays.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pgsnap.sessions.base import Session, ident, literal
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription of a database, and whether its worker runs, or would."""
+    """A subscription of a database, and whether it is enabled."""
 
     name: str
     is_enabled: bool
 
 
 def subscriptions_of(session: Session, database: str) -> tuple[Subscription, ...]:
-    """Return the subscriptions of *database*, asked from any database of the server."""
+    """Return the subscriptions of *database*, from any database of the server."""
     rows = session.query(
         "SELECT s.subname, s.subenabled FROM pg_catalog.pg_subscription s"
         " JOIN pg_catalog.pg_database d ON d.oid = s.subdbid"
@@ -32,8 +32,8 @@ def subscriptions_of(session: Session, database: str) -> tuple[Subscription, ...
 
 
 def unbinding(name: str) -> str:
-    """Return the statements that take a subscription away without a word to its publisher, where
-    its slot stays."""
+    """Return the statements that drop a subscription without contacting its publisher, where its
+    slot stays."""
     quoted = ident(name)
     return (
         f"ALTER SUBSCRIPTION {quoted} DISABLE; ALTER SUBSCRIPTION {quoted} SET (slot_name = NONE);"
@@ -50,7 +50,7 @@ def drop_subscriptions(
 ) -> None:
     """Drop the subscriptions of *database*, which is to be dropped itself.
 
-    Raises TargetRefused, if not *enabled_too*, where one is enabled: somebody uses it. Raises
+    Raises TargetRefused, if not *enabled_too*, for an enabled one: it is in use. Raises
     ConnectionFailed, QueryFailed.
     """
     found = subscriptions_of(session, database)
@@ -64,7 +64,7 @@ def drop_subscriptions(
             hint="In that database: " + " ".join(unbinding(name) for name in enabled),
         )
     with open_database(database) as inside:
-        # They see these statements too, and may forbid them.
+        # Event triggers fire on these statements too, and may forbid them.
         triggers = inside.query(
             "SELECT evtname, evtenabled FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D'"
         )
@@ -74,5 +74,5 @@ def drop_subscriptions(
             f"ALTER EVENT TRIGGER {ident(name or '')} {states[state or '']};"
             for name, state in triggers
         ]
-        # One message, so one transaction.
+        # A single message is a single transaction.
         inside.execute(" ".join((*quiet, *(unbinding(each.name) for each in found), *again)))

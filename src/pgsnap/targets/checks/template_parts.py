@@ -1,5 +1,5 @@
-"""What each new database has from template0 and a snapshot's database had not any more: the schema
-public, the language plpgsql. No dump says that they were dropped."""
+"""What every new database has from template0 and the snapshot's database no longer had: the schema
+public, the language plpgsql. No dump records that they were dropped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pgsnap.model import Origin
 from pgsnap.sessions.base import Session
 from pgsnap.targets.checks.preflight import Findings, Me
 
-# Since then the schema belongs to whoever owns the database.
+# From this version on, the schema belongs to the owner of the database.
 _PUBLIC_IS_THE_OWNERS = 150000
 _PUBLIC = "the schema public"
 _PLPGSQL = "the language plpgsql"
@@ -16,8 +16,8 @@ _DROPS = {_PUBLIC: "DROP SCHEMA public", _PLPGSQL: "DROP EXTENSION plpgsql"}
 
 
 def dropped_parts(origin: Origin) -> tuple[str, ...]:
-    """Return what the database of *origin* lacked; nothing is known of a file's, and a part of a
-    database says nothing of it."""
+    """Return what the database of *origin* lacked; empty for a file, where it is unknown, and for a
+    part of a database."""
     properties = origin.properties
     if properties is None or not origin.is_pg_dump or origin.only_schemas:
         return ()
@@ -27,12 +27,12 @@ def dropped_parts(origin: Origin) -> tuple[str, ...]:
 
 
 def lacks_plpgsql(origin: Origin) -> bool:
-    """Tell whether the new database of a restore has no plpgsql while it is loaded."""
+    """Return whether a restore's new database has no plpgsql while it is loaded."""
     return _PLPGSQL in dropped_parts(origin)
 
 
 def check_template_parts(session: Session, me: Me, origin: Origin) -> Findings:
-    """Tell what comes back although it had been dropped: not everybody may drop it again."""
+    """Warn of dropped parts that come back: not every role may drop them again."""
     if me.is_superuser:
         return Findings()
     owned = {_PUBLIC} if session.server_version_num >= _PUBLIC_IS_THE_OWNERS else set()

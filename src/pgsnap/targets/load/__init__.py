@@ -1,1 +1,1 @@
-"""Filling a database: what psql gets, what it says, and what came of it."""
+"""Loading a database: psql's input, its messages, and the result."""

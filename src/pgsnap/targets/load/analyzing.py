@@ -1,8 +1,8 @@
-"""ANALYZE of a restored database, without a question to any other server.
+"""Runs ANALYZE in a restored database without contacting any other server.
 
-ANALYZE reads rows of all that is below a partitioned table, and of what inherits from another.
-Where a foreign table is among them, its server would be asked: it may be away, or not know us, and
-whether a restore succeeds must not hang on that.
+ANALYZE reads rows of everything below a partitioned table, and of inheritance children. A foreign
+table among them would mean a connection to its server, which may be down or reject us, and the
+success of a restore must not depend on that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pgsnap.words import some
 
 _BATCH = 200
 
-# Those above a foreign table, and all that a plain ANALYZE takes, with whether it is one of them.
+# Ancestors of foreign tables, and all tables that a plain ANALYZE processes, each with a flag for
+# the former.
 _TABLES = """
 WITH RECURSIVE above(oid) AS (
     SELECT i.inhparent FROM pg_catalog.pg_inherits i

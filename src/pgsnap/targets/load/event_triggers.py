@@ -1,7 +1,7 @@
-"""Keeps event triggers that extensions brought with them quiet while definitions are loaded.
+"""Disables event triggers created by extensions while definitions are loaded.
 
-CREATE EXTENSION makes them, long before pg_dump's text is at its end. There they would look at
-what is half made, and forbid it, or log what nobody did in the source database.
+CREATE EXTENSION creates them long before the end of pg_dump's text. They would fire on half-created
+objects, and forbid them, or log actions that nobody took in the source database.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from pgsnap.model import DumpEvent, SectionKind, SectionStart
 
-# Without line ends: the lines of the dump keep their numbers. Who may not change them (they belong
-# to a superuser) leaves them as they are.
+# Without line ends, so that line numbers of the dump stay the same. If we may not alter them (they
+# belong to a superuser), they stay enabled.
 _OFF = (
     b"DO $snap$ DECLARE t record; off text := ''; BEGIN"
     b" FOR t IN SELECT e.evtname, e.evtenabled FROM pg_catalog.pg_event_trigger e"
@@ -30,8 +30,8 @@ _ON = (
 
 
 def quiet_event_triggers(events: Iterable[DumpEvent]) -> Iterator[DumpEvent]:
-    """Yield *events*, and around the definitions behind the rows what turns event triggers off and
-    on again that are there by then."""
+    """Yield *events*, with statements around the post-data definitions that disable the event
+    triggers existing by then, and enable them again."""
     is_off = False
     for event in events:
         yield event

@@ -1,4 +1,4 @@
-"""Sets the sequences of extensions that no dump sets, once everything else is loaded."""
+"""Sets extensions' sequences, which no dump sets, after everything else is loaded."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def set_extension_sequences(
 ) -> tuple[str, ...]:
     """Set the sequences of *values*, by quoted name, in *session*'s database; return warnings.
 
-    A restore does not fail for them: another version of the extension may have none of that name,
-    and who restores may have no right to what the extension made.
+    Failures do not fail the restore: another version of the extension may have no such sequence,
+    and the role may lack privileges on what the extension created.
     """
     missing: list[str] = []
     warnings: list[str] = []

@@ -1,9 +1,9 @@
-"""Rows of partitions that a hash chooses, where it is of numbers that every database gives anew.
+"""Rows of hash partitions whose hash depends on OIDs, which differ in every database.
 
-The values of an enum, and tables and types named by a column (regclass, regtype), are stored as
-numbers (OIDs), and hashed as such. In another database the same row belongs to another partition.
-Where the key is an enum, pg_dump gives all rows to the topmost table, which finds the partition
-anew. Where an enum is inside an array, a row or a range it does not, and the server refuses rows.
+Values of an enum, and references to tables and types (regclass, regtype), are stored as OIDs and
+hashed as such. In another database the same row belongs to a different partition. If the key is an
+enum, pg_dump inserts all rows through the topmost table, which routes them again. If an enum is
+inside an array, a row or a range it does not, and the server rejects rows.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Table: TypeAlias = "tuple[str, str]"
 _BY_HASH = b"\nPARTITION BY HASH ("
 _NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.;()"]+)'
 _COPY = re.compile(rb"^COPY %b\.%b (?=\(|FROM stdin;$)" % (_NAME, _NAME), re.M)
-# Of a key that is an expression its type is in no catalog: it is taken for one with numbers where
-# the operator class is for any array, row, range or multirange.
+# The type of a key that is an expression is in no catalog: it is assumed to contain OIDs if the
+# operator class is for any array, row, range or multirange.
 _CHOSEN_ANEW = """
 WITH RECURSIVE key (tree, type) AS (
   SELECT p.partrelid, a.atttypid FROM pg_catalog.pg_partitioned_table p
@@ -64,8 +64,8 @@ JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
 
 
 def chosen_anew(session: Session) -> dict[Table, Table]:
-    """Return the tables of *session*'s database whose rows may belong to others of its tables in
-    another database, each with the topmost one, which finds the right one."""
+    """Return the tables of *session*'s database whose rows may belong to a different partition in
+    another database, each with its topmost table, which routes them correctly."""
     return {
         (schema or "", name or ""): (root_schema or "", root or "")
         for schema, name, root_schema, root in session.query(_CHOSEN_ANEW)
@@ -77,12 +77,12 @@ def by_way_of_roots(
     ready: Callable[[], Mapping[SectionName, tuple[Table, int]]],
     encoding: str,
 ) -> Iterator[DumpEvent]:
-    """Yield the *events* of a dump so that rows which may belong to another partition are given to
-    the topmost table.
+    """Yield the *events* of a dump such that rows which may belong to a different partition are
+    inserted through the topmost table.
 
-    *ready* is asked once, before the first rows of a dump that has partitions chosen by a hash: it
-    returns which sections' rows go to which table instead, and how many bytes come before the rows.
-    *encoding* is that of the dump.
+    *ready* is called once, before the first rows of a dump that has hash partitions: it returns
+    which sections' rows go to which table instead, and how many bytes precede the rows. *encoding*
+    is that of the dump.
     """
     given: Mapping[SectionName, tuple[Table, int]] | None = None
     watch = _HashWatch()
@@ -101,7 +101,7 @@ def by_way_of_roots(
 
 
 class _HashWatch:
-    """Sees whether the definitions that pass by have partitions that a hash chooses."""
+    """Detects hash partitions in the definitions that pass through."""
 
     def __init__(self) -> None:
         self.has_hashes = False
@@ -118,6 +118,6 @@ class _HashWatch:
 
 
 def _given_to(table: Table, head: bytes, encoding: str) -> bytes:
-    """Return what stands before rows, its COPY statement with the name of *table*."""
+    """Return the text that precedes rows, with *table* in its COPY statement."""
     copy = encode(f"COPY {ident(table[0])}.{ident(table[1])} ", encoding)
     return _COPY.sub(lambda _: copy, head, count=1)

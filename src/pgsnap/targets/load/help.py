@@ -1,7 +1,7 @@
-"""Why a definition cannot be loaded, and what helps: only what was checked is said.
+"""Explains why a definition cannot be loaded, and what helps; only verified facts are stated.
 
-Errors are told apart by their SQLSTATE and the entry that they are in, names in messages by their
-quotes: so it works in every language of the server.
+Errors are classified by their SQLSTATE and the entry in which they occur, names in messages are
+recognized by their quotes: so it works in every server language.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pgsnap.targets.checks.roles import server_roles
 from pgsnap.targets.load.places import Place
 from pgsnap.targets.load.psql_messages import Help, PsqlFailure
 
-# As PostgreSQL's translations quote names.
+# Quotation marks in PostgreSQL's translations.
 _QUOTED = re.compile(r"[\"«„“‚‘「『»]([^\"«»„“”‘’」』]+)[\"»“”’」』«]")
 _CALLED = re.compile(r'((?:"(?:[^"]|"")+"|[\w$.])+)\(')
 _RIGHTS = frozenset({"ACL", "DEFAULT ACL"})
@@ -30,7 +30,7 @@ _PLACES = ("default_tablespace", "default_table_access_method")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the server says of itself after an error: whether we are a superuser, and its roles."""
+    """Facts about the server after an error: whether we are a superuser, and its roles."""
 
     is_superuser: bool
     roles: frozenset[str]
@@ -43,10 +43,10 @@ def look_up(server: Server) -> Facts:
 
 
 def help_for(failure: PsqlFailure, place: Place, facts: Callable[[], Facts] | None) -> Help:
-    """Return what is known of *failure* at *place*. *facts* are asked for only where they count;
-    where they cannot be had, nothing is said that needs them."""
+    """Return the help for *failure* at *place*. *facts* is called only if needed; if it fails,
+    nothing that depends on it is stated."""
     state = failure.sqlstate
-    # A type or a dictionary: the dump's own statements find theirs, a function may not.
+    # A type or a dictionary: the dump's own statements are qualified, a function's may not be.
     if state in ("42883", "42P01") or (state == "42704" and failure.context):
         return _undefined(failure)
     if (state, place.type) in (("22023", "SEQUENCE"), ("22003", "SEQUENCE SET")):
@@ -69,7 +69,8 @@ def help_for(failure: PsqlFailure, place: Place, facts: Callable[[], Facts] | No
 
 
 def _undefined(failure: PsqlFailure) -> Help:
-    """pg_dump itself writes every name with its schema, so one without is in a function's body."""
+    """Explain an unqualified name: pg_dump qualifies every name, so this one is in a function's
+    body."""
     found = (_CALLED if failure.sqlstate == "42883" else _QUOTED).search(failure.message)
     if found is None:
         return Help()
@@ -112,11 +113,11 @@ def _not_installed(state: str, place: Place) -> Help:
 
 
 def _broken_rule(failure: PsqlFailure, place: Place) -> Help:
-    """Rows that the source database held nevertheless."""
+    """Explain rows that violate a rule, though the source database held them."""
     if place.section is not None and place.section.kind is SectionKind.DATA:
         if failure.sqlstate != "23514":
             return Help()
-        # A check constraint is named behind its table; what a partition is for has no name.
+        # A check constraint is named after its table; a partition's bounds have no name.
         if _QUOTED.findall(failure.message) == [place.section.name]:
             return Help(
                 detail="What is hashed or compared to find a row's partition comes out otherwise"
@@ -163,8 +164,8 @@ def _no_right(failure: PsqlFailure, place: Place, facts: Facts) -> Help:
 
 
 def _no_role(failure: PsqlFailure, place: Place, facts: Facts) -> Help:
-    """42704 is said of types, collations and more; where rights are granted, all but the roles is
-    there already."""
+    """Explain a missing role: 42704 is also raised for types, collations and more, but at a GRANT
+    everything except the roles already exists."""
     missing = [name for name in _QUOTED.findall(failure.message) if name not in facts.roles]
     if place.type not in _RIGHTS or not missing:
         return Help()

@@ -1,8 +1,8 @@
 """The temporary role that runs SQL which pg_dump did not write.
 
-Such SQL may do anything that its role may. SET ROLE and SET SESSION AUTHORIZATION hold nothing,
-because the SQL can take them back (RESET). So it logs in as a role of its own, made for this
-restore, that owns the scratch database and nothing else, and may not make databases or roles.
+Such SQL may do anything that its role may. SET ROLE and SET SESSION AUTHORIZATION are no
+protection, because the SQL can revert them (RESET). So it logs in as a separate role, created for
+this restore, that owns only the scratch database and may not create databases or roles.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from pgsnap.targets.swap.scratch import Scratch, drop_loader
 def loading_as_stranger(
     server: Server, session: Session, scratch: Scratch, owner: str
 ) -> Iterator[tuple[Server, Callable[[], None]]]:
-    """Yield a server that logs in as the temporary role, and what hands everything to *owner*.
+    """Yield a server that logs in as the temporary role, and a callable that reassigns everything
+    to *owner*.
 
-    *session* is on the maintenance database. The role is gone afterwards, if what it owned is.
-    Raises TargetRefused when we may not make roles, or the role is not let in.
+    *session* is on the maintenance database. The role is dropped afterwards, if what it owned is
+    gone. Raises TargetRefused if we may not create roles, or the role cannot log in.
     """
     role = loader_role(scratch.token)
     password = secrets.token_urlsafe(24)
@@ -78,8 +79,8 @@ def _check_login(stranger: Server, scratch: Scratch) -> None:
 
 
 def _hand_over(server: Server, session: Session, scratch: Scratch, role: str, owner: str) -> None:
-    """Give what the role owns to *owner*. No operator or function is named that the SQL could
-    have put in the way: only a utility statement runs in its database."""
+    """Reassign what the role owns to *owner*. No operator or function is named that the SQL could
+    have shadowed: only a utility statement runs in its database."""
     session.execute(
         f"ALTER DATABASE {ident(scratch.name)} OWNER TO {ident(owner)};"
         f"ALTER DATABASE {ident(scratch.name)} RESET ALL"

@@ -1,8 +1,8 @@
-"""Rows that name their own database (type regdatabase, since 19) go on to name it.
+"""Updates rows that refer to their own database (type regdatabase, since 19).
 
-They hold its OID. A dump has its name, which a load turns into the OID of the live database: that
-one is replaced, and keeps its OID. So the rows are given the OID of the restored one before it goes
-live.
+They store its OID. A dump has its name, which a load resolves to the OID of the live database,
+which keeps that OID when it is replaced. So the rows are set to the OID of the restored one before
+the swap.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ ORDER BY 1, 2, 3
 _OWN_OID = (
     "SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
 )
-# Their triggers fired once, in the source database.
+# Their triggers already fired, in the source database.
 _QUIET = "SET LOCAL session_replication_role = replica; "
 
 
 def name_itself(session: Session, live_oid: int, database: str) -> tuple[str, ...]:
-    """Let rows of *session*'s database that name the one of *live_oid* name their own, which is to
-    be called *database*. Returns what could not be changed, as warnings."""
+    """Update rows of *session*'s database that refer to the one of *live_oid* to refer to their
+    own, which is to be called *database*. Returns what could not be changed, as warnings."""
     if session.server_version_num // 10000 < SINCE:
         return ()
     columns = session.query(_COLUMNS)
@@ -66,7 +66,7 @@ def _update(session: Session, update: str, *, may_fire: bool) -> None:
     except QueryFailed as error:
         if error.sqlstate != _NO_RIGHT or not may_fire:
             raise
-        # A role that may not turn triggers off need not, where there are none.
+        # A role that may not disable triggers need not, if there are none.
         session.execute(update)
 
 

@@ -1,4 +1,4 @@
-"""Which section and entry of a dump a line of psql's input belongs to."""
+"""Maps a line of psql's input to the section and entry of the dump."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from pgsnap.model import SectionKind, SectionName
 
-# The head that pg_dump writes before an entry. In a function's body it may be another's; then an
-# error's place is told less well.
+# The header that pg_dump writes before an entry. In a function's body it may be part of the text;
+# then an error's place is less accurate.
 _ENTRY_HEAD = re.compile(
     rb"^-- (?:Data for )?Name: (.{1,200}?); Type: ([A-Z ]+); Schema: (.{1,200}?); Owner:"
     rb"|^SET SESSION AUTHORIZATION ([^'\s;][^;\n]*);",
@@ -20,8 +20,8 @@ _HELD = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a dump. Names are as the entry's head has them, "" where there is none; *grantor*
-    is the role, as SQL writes it, that the statements of an entry of rights are run as."""
+    """A place in a dump. Names are those in the entry's header, "" if there is none; *grantor* is
+    the role, as SQL, that the statements of an ACL entry are run as."""
 
     section: SectionName | None = None
     type: str = ""
@@ -37,11 +37,11 @@ class Place:
 
 @dataclass(slots=True)
 class Places:
-    """Which line each section began at, to name the section of an error's line.
+    """Tracks the line at which each section began, to name the section of an error's line.
 
-    *line* is the line of psql's input that comes next, *first* the dump's own first one,
-    *inserted* are lines of ours between the dump's, *starts* the latest sections, *entries* the
-    latest entries: psql is never further behind than what the pipe and its own buffers hold.
+    *line* is the next line of psql's input, *first* the dump's own first one, *inserted* are our
+    lines between the dump's, *starts* the latest sections, *entries* the latest entries: psql is
+    never further behind than the pipe and its own buffers allow.
     """
 
     line: int = 1
@@ -78,7 +78,7 @@ class Places:
         return line - self.first + 1 - sum(ours < line for ours in self.inserted)
 
     def at(self, line: int) -> Place:
-        """Return the section, and the entry, that *line* belongs to."""
+        """Return the section and the entry that *line* belongs to."""
         before = [name for start, name in self.starts if start <= line]
         if not before:
             return Place()

@@ -1,7 +1,7 @@
-"""What psql says on standard error when a restore fails, and what helps.
+"""Parses psql's messages on standard error when a restore fails.
 
-psql runs with VERBOSITY=verbose, so every message of the server carries its SQLSTATE: that tells
-errors from notices in every language of the server.
+psql runs with VERBOSITY=verbose, so every message of the server has its SQLSTATE: that
+distinguishes errors from notices in every server language.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _PARTS = frozenset({"DETAIL", "HINT", "QUERY", "CONTEXT", "LINE", "LOCATION"})
 
 @dataclass(frozen=True, slots=True)
 class PsqlFailure:
-    """The error that psql told. *line* counts from 1 in what was fed, 0 if it told none;
-    *context* is where the server was at: in a function, say."""
+    """The error that psql reported. *line* counts from 1 in the input, 0 if it is unknown;
+    *context* is the server's CONTEXT, such as a function."""
 
     message: str
     detail: str = ""
@@ -44,10 +44,10 @@ class Help:
 
 
 def failure_in(stderr: str) -> PsqlFailure | None:
-    """Return the error at which psql stopped, or None when there is none.
+    """Return the error at which psql stopped, or None if there is none.
 
-    A notice may bear an error's SQLSTATE ("exists, skipping"), and no word tells the two apart in
-    every language. But psql stops at an error, so it is the last of them.
+    A notice may have an error's SQLSTATE ("exists, skipping"), and no keyword distinguishes the two
+    in every language. But psql stops at an error, so it is the last of them.
     """
     lines = stderr.splitlines()
     found: PsqlFailure | None = None
@@ -59,7 +59,7 @@ def failure_in(stderr: str) -> PsqlFailure | None:
             if server.group(2)[:2] not in _SUCCESSES and server.group(2) != _IN_FAILED_TRANSACTION:
                 found = _server_failure(server, lines[number + 1 :])
         elif client is not None:
-            # Where the server ended the connection, it said why.
+            # If the server ended the connection, it gave the reason.
             if found is None or client.group(2) != _LOST:
                 found = PsqlFailure(message=client.group(2), line=int(client.group(1)))
         elif start is not None:
@@ -89,10 +89,10 @@ def restore_failed(
     *,
     fallback: str,
 ) -> RestoreFailed:
-    """Return the error that tells why psql failed, and at which place (*where*) of the dump.
+    """Return the error that says why psql failed, and at which place (*where*) of the dump.
 
-    *failure* is what `failure_in` made of *stderr*; *status* is psql's exit status, None if it
-    had to be killed; *known* is what helps; *fallback* is the message where psql gave no reason.
+    *failure* is the result of `failure_in` for *stderr*; *status* is psql's exit status, None if it
+    had to be killed; *known* is the help; *fallback* is the message if psql gave no reason.
     """
     if failure is None:
         last = stderr.strip().splitlines()[-1:] or ["It said nothing."]
@@ -107,7 +107,7 @@ def restore_failed(
 
 
 def _extra(lines: list[str]) -> dict[str, str]:
-    """The parts that follow a message: DETAIL, HINT, CONTEXT, LINE n."""
+    """Return the fields that follow a message: DETAIL, HINT, CONTEXT, LINE n."""
     found: dict[str, str] = {}
     key = ""
     for line in lines:

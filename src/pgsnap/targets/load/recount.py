@@ -1,8 +1,8 @@
-"""Counts once more what a database holds at the end of a load, beside what went in.
+"""Recounts a database's rows at the end of a load and compares them with what went in.
 
-Statements behind the rows may change them: a materialized view is filled by running its query, an
-index by running its expressions, and their functions may do anything. So every table is counted
-when nothing is left to run, and every sequence is looked at: what moved one is undone.
+Statements after the rows may change them: a materialized view is filled by running its query, an
+index by evaluating its expressions, and their functions may do anything. So every table is counted
+when nothing is left to run, and every sequence is checked: those that moved are reset.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Table: TypeAlias = "tuple[str, str]"
 """Schema and name."""
 
 SequenceValue: TypeAlias = "tuple[int, bool]"
-"""Where a sequence stands, and whether that was given out."""
+"""A sequence's last value, and is_called."""
 
 _BATCH = 200
 _BATCH_ROWS = 1_000_000
@@ -34,12 +34,12 @@ _OF_NO_EXTENSION = (
 
 
 def check_rows(session: Session, expected: Callable[[], Iterable[Expected]]) -> tuple[str, ...]:
-    """Count every table that *expected*, called twice, names, in the database of *session*.
+    """Count every table in *expected*, which is called twice, in the database of *session*.
 
-    Returns what could not be counted, as warnings. Raises RestoreFailed where a table has other
-    rows than it was given.
+    Returns what could not be counted, as warnings. Raises RestoreFailed if a table has more or
+    fewer rows than it was given.
     """
-    # A policy would hide rows; so it is an error where one applies to us.
+    # A policy would hide rows; with this, one that applies to us is an error.
     session.execute("SET row_security = off")
     wrong: list[str] = []
     uncounted: list[str] = []
@@ -66,8 +66,8 @@ def check_rows(session: Session, expected: Callable[[], Iterable[Expected]]) -> 
 
 
 def set_back_sequences(session: Session, values: Mapping[str, SequenceValue]) -> tuple[str, ...]:
-    """Set every sequence to its value in *values*, whose names are as the dump writes them, where
-    it stands elsewhere. Returns what was done, and what could not be looked at, as warnings."""
+    """Reset every sequence that is not at its value in *values*, whose names are as the dump writes
+    them. Returns what was done, and what could not be read, as warnings."""
     moved: list[str] = []
     stuck: list[str] = []
     unseen: list[str] = []
@@ -114,9 +114,9 @@ def _groups(
 ) -> Iterator[tuple[Sequence[Table], int]]:
     """Yield tables to count together, and the rows that they should have.
 
-    Rows that went in through a partitioned table are in any of its parts. An extension's tables
-    may have rows of its own, and a foreign table's are on another server. Of most tables nothing is
-    held: there may be hundreds of thousands.
+    Rows inserted through a partitioned table may be in any of its partitions. An extension's tables
+    may have rows of its own, and a foreign table's are on another server. Most tables are not kept
+    in memory: there may be hundreds of thousands.
     """
     partitioned = _partitioned(session)
     through = set(chosen_anew(session).values())
@@ -154,7 +154,7 @@ def _groups(
 
 
 def _partitioned(session: Session) -> dict[Table, Table]:
-    """Return the partitioned tables, each with the topmost one above it."""
+    """Return the partitioned tables, each with its topmost ancestor."""
     rows = session.query(
         "SELECT n.nspname, c.relname, rn.nspname, r.relname FROM pg_catalog.pg_class c"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
@@ -193,7 +193,7 @@ def _plain(session: Session, tables: Sequence[Table]) -> list[Table]:
 def _batches(
     groups: Iterable[tuple[Sequence[Table], int]],
 ) -> Iterator[list[tuple[Sequence[Table], int]]]:
-    """Yield *groups* by as many as are counted together: many small ones, or a few large."""
+    """Yield *groups* in batches to count at once: many small ones, or a few large."""
     batch: list[tuple[Sequence[Table], int]] = []
     tables = rows = 0
     for group in groups:
@@ -208,7 +208,7 @@ def _batches(
 
 
 def _counts(session: Session, tables: Sequence[Table]) -> dict[Table, int | None]:
-    """Return how many rows each of *tables* has, None where we may not read it."""
+    """Return the row count of each of *tables*, None if we may not read it."""
     found: dict[Table, int | None] = {}
     for start in range(0, len(tables), _BATCH):
         found |= _counts_at_once(session, tables[start : start + _BATCH])
@@ -227,7 +227,7 @@ def _counts_at_once(session: Session, tables: Sequence[Table]) -> dict[Table, in
             raise
         if len(tables) == 1:
             return {tables[0]: None}
-        # Which one it is the error does not say in every language.
+        # The error does not name the table in every language, so bisect.
         middle = len(tables) // 2
         return _counts_at_once(session, tables[:middle]) | _counts_at_once(session, tables[middle:])
     return {tables[int(number or 0)]: int(count or 0) for number, count in rows}
@@ -236,7 +236,7 @@ def _counts_at_once(session: Session, tables: Sequence[Table]) -> dict[Table, in
 def _where_they_stand(
     session: Session, tables: Mapping[str, Table]
 ) -> tuple[dict[str, SequenceValue], list[str]]:
-    """Return where each of these sequences stands, and which we may not read."""
+    """Return the values of these sequences, and those that we may not read."""
     if not tables:
         return {}, []
     asked = [

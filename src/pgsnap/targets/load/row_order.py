@@ -1,10 +1,10 @@
-"""Keeps the order of rows: they come back in the order in which the dump has them.
+"""Preserves the order of rows: they are restored in the order of the dump.
 
-COPY puts a row that is short enough into room that was left on an earlier page, so a table that
-was loaded does not dump to the same text. PostgreSQL does not look for such room in a table that
-was emptied in the same transaction (heap_insert with HEAP_INSERT_SKIP_FSM), so each larger COPY
-becomes BEGIN; TRUNCATE; COPY; COMMIT. Then an unchanged database is known as unchanged after a
-restore too, and its chunks are those that are stored.
+COPY puts a row that is short enough into free space on an earlier page, so a loaded table does not
+dump to the same text. PostgreSQL does not use such space in a table that was truncated in the same
+transaction (heap_insert with HEAP_INSERT_SKIP_FSM), so each larger COPY becomes BEGIN; TRUNCATE;
+COPY; COMMIT. Then an unchanged database is recognized as unchanged after a restore too, and its
+chunks are those already stored.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Table: TypeAlias = "tuple[str, str]"
 
 # Rows that fit on one page cannot change places.
 _PAGE_BYTES = 8192
-# With --use-set-session-authorization the statement before a table's own may still run as the
-# owner of another one, who may not empty it.
+# With --use-set-session-authorization the statement before a table's own may still run as the owner
+# of another one, who may not truncate it.
 _AS_ANOTHER = b"SET SESSION AUTHORIZATION"
 
 
 def tables_to_keep(sections: Iterable[Section]) -> frozenset[Table]:
     """Return the tables of *sections* whose rows could change places.
 
-    A table whose rows come in several parts is left out: emptying it would lose the parts before.
+    A table whose rows come in several parts is left out: TRUNCATE would lose the earlier parts.
     """
     large: set[Table] = set()
-    # Only their hashes: where two tables share one, their order is not kept, and nothing is lost.
+    # Only their hashes: if two tables share one, their order is not preserved, and nothing is lost.
     seen: set[int] = set()
     for section in sections:
         if section.name.kind is not SectionKind.DATA:
@@ -47,11 +47,11 @@ def tables_to_keep(sections: Iterable[Section]) -> frozenset[Table]:
 
 
 def empty_tables(session: Session) -> frozenset[Table]:
-    """Return the tables of *session*'s database that may be emptied because they are empty.
+    """Return the tables of *session*'s database that may be truncated because they are empty.
 
-    No partitioned table: its rows are in others. None of an extension: it may have rows of its
-    own. None of another access method: its rows need not be in the file that is looked at. None
-    with an incoming foreign key: TRUNCATE refuses it.
+    No partitioned tables: their rows are in others. None of an extension: it may have rows of its
+    own. None of another access method: its rows may not be in the file that is checked. None with
+    an incoming foreign key: TRUNCATE refuses it.
     """
     rows = session.query(
         "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
@@ -73,11 +73,12 @@ def keep_order(
     ready: Callable[[], Collection[Table]],
     encoding: str,
 ) -> Iterator[DumpEvent]:
-    """Yield *events* with what keeps the rows of the tables *wanted* in order around them.
+    """Yield *events*, with statements around the rows of the tables *wanted* that preserve their
+    order.
 
-    *ready* is asked once, before the first such table: it returns those that may be emptied.
-    *encoding* is that of the dump. No line is added, so the dump's lines keep their numbers. A dump
-    that changes its role as it goes is passed on as it is.
+    *ready* is called once, before the first such table: it returns those that may be truncated.
+    *encoding* is that of the dump. No line is added, so line numbers stay the same. A dump that
+    switches roles on the way is passed through unchanged.
     """
     may_empty: Collection[Table] | None = None
     in_transaction = False

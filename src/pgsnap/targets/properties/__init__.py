@@ -1,1 +1,1 @@
-"""What a database has that no dump of it holds: owner, rights, settings."""
+"""Properties of a database that no dump of it holds: owner, privileges, settings."""

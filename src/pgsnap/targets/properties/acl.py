@@ -1,4 +1,4 @@
-"""The privileges of a database: aclitem text <-> values, and the GRANTs that make it again."""
+"""The privileges of a database: parses and formats aclitem text, and generates GRANTs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pgsnap.sessions.base import ident
 
 DATABASE = "\0"
-"""Stands for the database's quoted name in statements: no name or value can hold it."""
+"""Placeholder for the database's quoted name in statements: no name or value can contain it."""
 
 PRIVILEGES = {"C": "CREATE", "T": "TEMPORARY", "c": "CONNECT"}
 _NAME = r'(?:"(?:[^"]|"")*"|[^"=/]*)'
@@ -27,7 +27,7 @@ class AclItem:
 
 
 def parse_acl_item(text: str) -> AclItem:
-    """Return the meaning of ``grantee=privileges/grantor``. Raises ValueError."""
+    """Return the parsed ``grantee=privileges/grantor``. Raises ValueError."""
     found = _ITEM.match(text)
     if found is None:
         raise ValueError(f"not an aclitem: {text!r}")
@@ -51,8 +51,8 @@ def format_acl_item(item: AclItem) -> str:
 def acl_statements(owner: str | None, items: Sequence[AclItem]) -> tuple[str, ...]:
     """Return the statements after which a database of *owner* has exactly *items*.
 
-    The owner's grants come first, then those of others as they get their grant options. A grant
-    by someone else than the owner needs SET ROLE, which the transaction takes back.
+    The owner's grants come first, then those of others as they get their grant options. A grant by
+    a role other than the owner needs SET ROLE, which ends with the transaction.
     """
     statements = [f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC"]
     if owner is not None:
@@ -75,7 +75,7 @@ def _grants(item: AclItem) -> list[str]:
         (item.privileges - item.grantable, ""),
         (item.grantable, " WITH GRANT OPTION"),
     ):
-        # Other letters are no privileges of a database that we know; what is then missing is told.
+        # Other letters are unknown database privileges; what is then missing is reported.
         words = ", ".join(PRIVILEGES[letter] for letter in sorted(letters) if letter in PRIVILEGES)
         if words:
             found.append(f"GRANT {words} ON DATABASE {DATABASE} TO {grantee}{option}")
@@ -83,7 +83,7 @@ def _grants(item: AclItem) -> list[str]:
 
 
 def _in_order(owner: str | None, items: Iterable[AclItem]) -> list[AclItem]:
-    """Each grant after the one that gave its grantor the right to it."""
+    """Return *items* with each grant after the one that entitles its grantor."""
     ordered = [item for item in items if owner is None or item.grantor == owner]
     waiting = [item for item in items if item not in ordered]
     while waiting:

@@ -1,7 +1,8 @@
-"""SQL that gives a database what no dump of it holds: owner, privileges, settings, comment.
+"""SQL that sets the properties of a database that no dump holds: owner, privileges, settings,
+comment.
 
-These belong to a database's OID, so a database that takes another's name has none of them. They
-are rehearsed on the scratch database before anything is loaded, and applied by the swap itself.
+They belong to a database's OID, so a database that takes another's name has none of them. They are
+rehearsed on the scratch database before anything is loaded, and applied by the swap itself.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from pgsnap.targets.properties.acl import (
     parse_acl_item,
 )
 
-# Parameters whose stored value is a list of names already quoted (GUC_LIST_QUOTE in the server;
-# extensions cannot add to them). Quoted once more they would become one long name.
+# Parameters whose stored value is a list of quoted names (GUC_LIST_QUOTE in the server; extensions
+# cannot add to them). Quoted once more they would become a single long name.
 LIST_PARAMETERS = frozenset(
     {
         "local_preload_libraries",
@@ -37,17 +38,17 @@ LIST_PARAMETERS = frozenset(
     }
 )
 EMPTY_LISTS_SINCE = 190000
-# A scratch database lets nobody else in; a new one would.
+# A scratch database denies CONNECT to PUBLIC; a new one would not.
 _OPEN_AGAIN = f"GRANT CONNECT ON DATABASE {DATABASE} TO PUBLIC"
 _LIST_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s,"]+))\s*(,|$)')
 
 
 @dataclass(frozen=True, slots=True)
 class PropertyStatement:
-    """One statement; *sql* has `DATABASE` where the database's quoted name goes.
+    """One statement; *sql* has `DATABASE` in place of the database's quoted name.
 
-    A *strict* one (owner, privileges) must work, or the restore is refused: a database open to
-    more people than before is worse than none. The others are left out with a warning.
+    If a *strict* one (owner, privileges) fails, the restore is refused: a database open to more
+    roles than before is worse than none. The others are skipped with a warning.
     """
 
     sql: str
@@ -60,10 +61,10 @@ class PropertyStatement:
 def property_statements(
     properties: DatabaseProperties, roles: frozenset[str], version_num: int
 ) -> tuple[PropertyStatement, ...]:
-    """Return what makes a fresh database like *properties*; *roles* are those on the server, whose
-    version is *version_num*.
+    """Return the statements that give a new database *properties*; *roles* are those on the server,
+    whose version is *version_num*.
 
-    What names a role that is not there is left out.
+    Anything that names a missing role is left out.
     """
     found: list[PropertyStatement] = []
 
@@ -94,7 +95,8 @@ def property_statements(
 
 
 def plain_statements() -> tuple[PropertyStatement, ...]:
-    """Return what is due where no properties are known: our marker goes, and the lock-out."""
+    """Return the statements for unknown properties: remove our marker, and let PUBLIC connect
+    again."""
     return (
         PropertyStatement(sql=_OPEN_AGAIN, strict=True),
         PropertyStatement(sql=f"COMMENT ON DATABASE {DATABASE} IS NULL", strict=True),
@@ -102,15 +104,15 @@ def plain_statements() -> tuple[PropertyStatement, ...]:
 
 
 def setting_statement(setting: Setting, version_num: int) -> str:
-    """Return the ALTER that stores *setting*, quoted by the rules that pg_dump follows."""
+    """Return the ALTER that stores *setting*, quoted by pg_dump's rules."""
     if setting.name.lower() in LIST_PARAMETERS:
         items = split_list(setting.value)
-        # Before, a list without a name can be stored as one of an empty name only.
+        # Older servers can store an empty list only as a list with one empty name.
         empty = "NULL" if version_num >= EMPTY_LISTS_SINCE else "''"
         value = ", ".join(literal(item) for item in items) if items else empty
     else:
         value = literal(setting.value)
-    # A name such as "myapp.tenant" is one word with a dot: quoted part by part.
+    # A name such as "myapp.tenant" has two parts, which are quoted separately.
     name = ".".join(ident(part) if part else '""' for part in setting.name.split("."))
     whose = f"ALTER DATABASE {DATABASE}"
     if setting.role is not None:
@@ -125,7 +127,8 @@ def split_list(value: str) -> list[str]:
     while position < len(value):
         item = _LIST_ITEM.match(value, position)
         if item is None:
-            # No list the server would have stored: kept whole, the server judges it.
+            # Not a list that the server would have stored: passed unchanged for the server to
+            # judge.
             return [value]
         quoted, bare = item.group(1), item.group(2)
         items.append(bare if quoted is None else quoted.replace('""', '"'))
@@ -138,8 +141,8 @@ def rehearse(
 ) -> tuple[tuple[PropertyStatement, ...], tuple[str, ...]]:
     """Try the statements on *database* in a transaction that is rolled back.
 
-    Returns those that work, and a warning for each that does not and for each difference that
-    would remain. Raises TargetRefused when the owner or a privilege cannot be set.
+    Returns those that work, and a warning for each that does not and for each difference that would
+    remain. Raises TargetRefused if the owner or a privilege cannot be set.
     """
     statements = list(property_statements(properties, roles, session.server_version_num))
     warnings: list[str] = []
@@ -170,7 +173,8 @@ def rehearse(
 def _try_all(
     session: Session, database: str, statements: Sequence[PropertyStatement]
 ) -> tuple[PropertyStatement | None, QueryFailed | None]:
-    """Run all in one transaction and leave it open, or name the first that fails."""
+    """Run all in one transaction and leave it open, or return the first that fails and its
+    error."""
     session.execute("BEGIN")
     for statement in statements:
         try:
@@ -181,9 +185,10 @@ def _try_all(
 
 
 def read_applied(session: Session, database: str) -> DatabaseProperties:
-    """Return what *database* has of owner, privileges, settings, comment, limit and template.
+    """Return owner, privileges, settings, comment, limit and template flag of *database*.
 
-    Read from the shared catalogs, so *session* may be connected to any database."""
+    Read from the shared catalogs, so *session* may be connected to any database.
+    """
     name = literal(database)
     (row,) = session.query(
         f"SELECT r.rolname, d.datconnlimit, d.datistemplate, {DEFAULT_ACL},"
@@ -216,7 +221,7 @@ def read_applied(session: Session, database: str) -> DatabaseProperties:
 
 
 def differences(expected: DatabaseProperties, actual: DatabaseProperties) -> tuple[str, ...]:
-    """Return what of owner, privileges, settings, comment and limit is not as expected."""
+    """Return which of owner, privileges, settings, comment and limit differ from *expected*."""
     found: list[str] = []
     if expected.owner != actual.owner:
         found.append(f"the owner is {actual.owner}, not {expected.owner}")
@@ -251,7 +256,7 @@ def _other_settings(expected: DatabaseProperties, actual: DatabaseProperties) ->
 
 
 def _expected(properties: DatabaseProperties, roles: frozenset[str]) -> DatabaseProperties:
-    """*properties* without what names a role that is not there: that was told before."""
+    """Return *properties* without what names a missing role, which is already reported."""
     settings = tuple(s for s in properties.settings if s.role is None or s.role in roles)
     acl = properties.acl
     if acl is not None:
@@ -270,7 +275,7 @@ def _setting(item: str, role: str | None) -> Setting:
 
 
 def _settings(properties: DatabaseProperties) -> frozenset[Setting]:
-    """Return the settings; a list without a name is one of an empty name, which means the same."""
+    """Return the settings; an empty list is normalized to a list with one empty name."""
     return frozenset(
         replace(setting, value='""')
         if not setting.value and setting.name.lower() in LIST_PARAMETERS
@@ -280,7 +285,7 @@ def _settings(properties: DatabaseProperties) -> frozenset[Setting]:
 
 
 def refused_settings(session: Session, properties: DatabaseProperties) -> tuple[Setting, ...]:
-    """Return the settings of *properties* that this server does not have, or not any more."""
+    """Return the settings of *properties* that this server does not have, or no longer has."""
     known = {row[0] for row in session.query("SELECT name FROM pg_catalog.pg_settings")}
     folded = {(name or "").lower() for name in known}
     return tuple(
@@ -296,8 +301,8 @@ def refused_settings(session: Session, properties: DatabaseProperties) -> tuple[
 
 
 def without_grants(properties: DatabaseProperties) -> DatabaseProperties:
-    """Return *properties* for a copy without rights: nobody is let in by it whom the database did
-    not let in, so one that was closed to PUBLIC is the owner's alone."""
+    """Return *properties* for a copy without grants. It admits nobody whom the original does not:
+    one that was closed to PUBLIC is open to its owner only."""
     items = [parse_acl_item(text) for text in properties.acl or ()]
     if properties.acl is None or any("c" in i.privileges for i in items if not i.grantee):
         return replace(properties, acl=None)
@@ -308,7 +313,7 @@ def without_grants(properties: DatabaseProperties) -> DatabaseProperties:
 def _acl_set(properties: DatabaseProperties) -> frozenset[AclItem]:
     if properties.acl is not None:
         return frozenset(parse_acl_item(text) for text in properties.acl)
-    # What a new database has, where nothing was granted or revoked (the manual's "Privileges").
+    # The default privileges of a new database (the manual's "Privileges").
     owner = properties.owner
     return frozenset(
         AclItem(grantee, owner, frozenset(letters), frozenset())

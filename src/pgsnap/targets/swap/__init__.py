@@ -1,1 +1,1 @@
-"""Databases made, renamed and dropped: scratch, live and kept."""
+"""Creates, renames and drops databases: scratch, live and kept."""

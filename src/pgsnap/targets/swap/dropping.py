@@ -1,7 +1,7 @@
-"""DROP DATABASE, which must not be cut short: half-way the server has deleted files already.
+"""DROP DATABASE, which must not be interrupted: halfway, the server has already deleted files.
 
-A signal that comes meanwhile waits for its end. It may take long: the server asks each of its
-processes to let go of the database's files, and a worker of an extension may never answer.
+A signal that arrives in the meantime is deferred until it ends. It may take long: the server asks
+each of its processes to release the database's files, and an extension's worker may never respond.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import drop_command, half_dropped
 
-# The server itself waits five seconds before it tells whom it waits for.
+# The server itself waits five seconds before it reports whom it waits for.
 _TELL_AFTER_SECONDS = 3.0
 _TELL_EVERY_SECONDS = 5.0
 _BARRIER = "ProcSignalBarrier"
@@ -34,15 +34,16 @@ def drop_database(
     watch: Callable[[], Session] | None = None,
     progress: Progress = SILENT,
 ) -> None:
-    """Drop a database and end its sessions; one that is gone already is no error, and neither is
-    one that is half-dropped.
+    """Drop a database and end its sessions; it is no error if it no longer exists or is
+    half-dropped.
 
-    What it waits for is told to *progress* after some seconds, as another session (*watch*) sees
-    it. Raises Stopped when the database is gone, QueryFailed, ConnectionFailed, whose hint says so
-    where the database is half-dropped now.
+    If it takes longer, what it waits for is reported to *progress*, as seen by another session
+    (*watch*). Raises Stopped after the database was dropped, QueryFailed, ConnectionFailed, whose
+    hint says so if the database is half-dropped now.
     """
     (row,) = session.query(
-        # Whom it waits for the server says to its log only, unless it is asked to tell us too.
+        # The server reports whom it waits for only to its log, unless it is told to send that to
+        # us.
         "SET client_min_messages = log; SELECT pg_catalog.pg_backend_pid()"
     )
     job = _Drop(session, f"DROP DATABASE IF EXISTS {ident(name)} WITH (FORCE)")
@@ -64,7 +65,7 @@ def drop_replaced(
     watch: Callable[[], Session] | None = None,
     progress: Progress = SILENT,
 ) -> None:
-    """Drop a database as it came to us, also one that is a template. Raises as `drop_database`."""
+    """Drop a database that snap did not create, even a template. Raises as `drop_database`."""
     if session.query(
         "SELECT 1 FROM pg_catalog.pg_database"
         f" WHERE datname = {literal(name)} AND datistemplate AND datconnlimit >= -1"
@@ -74,7 +75,7 @@ def drop_replaced(
 
 
 class _Drop(threading.Thread):
-    """Runs the statement, so that the main thread can look meanwhile what it waits for."""
+    """Runs the statement in a thread, so that the main thread can watch what it waits for."""
 
     def __init__(self, session: Session, sql: str) -> None:
         super().__init__(name="drop", daemon=True)
@@ -94,9 +95,9 @@ class _Drop(threading.Thread):
 
 
 def _run(job: _Drop, teller: _Teller) -> None:
-    """Run *job* to its end, whatever signals come."""
+    """Run *job* to its end, whatever signals arrive."""
     with interrupts.uncut():
-        # One that came before is raised before anything is dropped.
+        # An earlier one is raised before anything is dropped.
         signals = interrupts.count()
         job.start()
         tell_at = time.monotonic() + _TELL_AFTER_SECONDS
@@ -110,7 +111,7 @@ def _run(job: _Drop, teller: _Teller) -> None:
 
 
 class _Teller:
-    """Says whom a DROP DATABASE of the backend *process* waits for."""
+    """Reports whom a DROP DATABASE of the backend *process* waits for."""
 
     def __init__(
         self,
@@ -180,7 +181,7 @@ def _described(watching: Session, process: str) -> str:
 
 
 def _explain(error: SnapError, name: str, watch: Callable[[], Session] | None) -> None:
-    """Say in the error's hint what is left, where that is known."""
+    """Put into the error's hint what is left, if known."""
     if isinstance(error, QueryFailed) and error.sqlstate == _NO_RIGHT:
         error.hint = "Connect as its owner or as a superuser."
     if watch is None:

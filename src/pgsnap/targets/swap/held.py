@@ -1,4 +1,4 @@
-"""The session that is held open for the clean-up: when that is due, there may be no other left."""
+"""A session held open for the clean-up, when no other connection may be available."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pgsnap.errors import SnapError
 from pgsnap.sessions.base import Session
 
 Sessions: TypeAlias = "Callable[[], AbstractContextManager[Session]]"
-"""Gives a session for a block, and decides what becomes of it afterwards."""
+"""Provides a session for a block, and handles it afterwards."""
 
 
 class HeldSession:
-    """One session, for as long as the block lasts; one that was lost meanwhile is opened again."""
+    """One session, for the duration of the block; it is reopened if it was lost."""
 
     def __init__(self, connect: Callable[[], Session]) -> None:
         """Connect. Raises ConnectionFailed."""
@@ -29,10 +29,10 @@ class HeldSession:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """Yield it, in no transaction. Raises ConnectionFailed where it was lost and there is no
-        other."""
+        """Yield it outside of a transaction. Raises ConnectionFailed if it was lost and cannot be
+        reopened."""
         try:
-            # An interrupt may have come in the middle of one.
+            # It may have been interrupted inside one.
             self._session.execute("ROLLBACK")
         except SnapError:
             self._session.close()

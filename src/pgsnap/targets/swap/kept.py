@@ -1,7 +1,7 @@
-"""Databases that a restore or undo replaced and that are kept: what `snap undo` puts back.
+"""Kept databases, which a restore or undo replaced: what `snap undo` puts back.
 
-The note is written before the swap, so that it is there after a kill right behind the swap. So a
-note alone means nothing: a kept database is one that a note names and that the server has.
+The note is written before the swap, so that it exists after a kill right after the swap. So a note
+alone means nothing: a kept database is one that a note names and that the server has.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class KeptDatabase:
     """A replaced database under its kept name.
 
     *live* is the name it had; *since* when it was replaced, by *action* ("restore" or "undo") of
-    *snapshot*. *safety* is the snapshot that was made of it just before. One that is half-dropped
-    can only be dropped.
+    *snapshot*. *safety* is the snapshot made of it just before. A half-dropped one can only be
+    dropped.
     """
 
     name: str
@@ -64,8 +64,8 @@ def swapped_note(
     size_bytes: int | None,
     oid: int | None = None,
 ) -> Note:
-    """Return the note to be written before the swap; *size_bytes* and *oid* are those of what will
-    be kept."""
+    """Return the note to write before the swap; *size_bytes* and *oid* are those of the database
+    that will be kept."""
     body: dict[str, str | int] = {
         "action": action,
         "live": names.live,
@@ -85,18 +85,18 @@ def swapped_note(
 def discarded_note(
     label: str, name: str, live: str, time: datetime, *, snapshot: SnapshotId | None, why: str
 ) -> Note:
-    """Return the note that there is no kept database *name* any more. *why*: "dropped" on
-    purpose, "put back" by an undo, "never made" by a swap that failed, or "gone" for other
-    reasons."""
+    """Return the note that the kept database *name* no longer exists. *why*: "dropped" on purpose,
+    "put back" by an undo, "never made" by a swap that failed, or "gone" for other reasons."""
     body = {"kept": name, "live": live, "why": why}
     return Note(kind=DISCARDED, database=label, time=time, snapshot=snapshot, body=body)
 
 
 @dataclass(frozen=True, slots=True)
 class NotedKept:
-    """A kept database as the notes have it, without a look at the server: it may be gone.
+    """A kept database according to the notes, without querying the server: it may no longer exist.
 
-    *size_bytes* is what it had when it was replaced, None where that was not noted."""
+    *size_bytes* is its size when it was replaced, None if not noted.
+    """
 
     label: str
     name: str
@@ -108,10 +108,10 @@ class NotedKept:
 
 
 def noted_kept(swapped: Iterable[Note], discarded: Iterable[Note]) -> tuple[NotedKept, ...]:
-    """Return the kept databases that the notes tell of, the last replaced first."""
+    """Return the kept databases according to the notes, most recently replaced first."""
     swaps = sorted(swapped, key=lambda note: note.time, reverse=True)
     ends = {_text(note, "kept"): _text(note, "why") for note in discarded}
-    # An undo that was done gave the kept database its name back, also where it was killed then.
+    # A completed undo gave the kept database its name back, even if it was killed right then.
     put_back = {
         _text(note, "scratch") for note in swaps if ends.get(_text(note, "kept")) != NEVER_MADE
     }
@@ -134,8 +134,8 @@ def noted_kept(swapped: Iterable[Note], discarded: Iterable[Note]) -> tuple[Note
 def notes_of_gone(
     session: Session, swapped: Sequence[Note], discarded: Iterable[Note], system_identifier: str
 ) -> tuple[Note, ...]:
-    """Return what must be noted of kept databases that this server does not have any more: they
-    were dropped by hand, or a process was killed between a note and its swap."""
+    """Return the notes to write on kept databases that this server no longer has: they were dropped
+    by hand, or a process was killed between a note and its swap."""
     here = [
         note
         for note in swapped
@@ -154,11 +154,11 @@ def notes_of_gone(
 def find_kept(
     session: Session, notes: Iterable[Note], system_identifier: str, live: str | None = None
 ) -> tuple[KeptDatabase, ...]:
-    """Return the kept databases that are on this server, the last replaced first.
+    """Return the kept databases that exist on this server, most recently replaced first.
 
-    *notes* are those of kind "swapped"; *live* chooses those of one live name.
+    *notes* are those of kind "swapped"; *live* selects those of one live name.
     """
-    # One question first: there is a note of every restore that ever was.
+    # One query for all: there is a note for every restore ever made.
     there = _databases(session)
     found: dict[str, KeptDatabase] = {}
     for note in sorted(notes, key=lambda note: note.time, reverse=True):
@@ -176,7 +176,7 @@ def find_kept(
 
 def check_droppable(session: Session, kept: KeptDatabase) -> Findings:
     """Return what forbids dropping *kept*: that it is the only good copy, or that replication reads
-    from it. One that is half-dropped is no copy of anything."""
+    from it. A half-dropped one is not a copy of anything."""
     database = look_at(session, kept.name)
     if database is None or database.oid != kept.oid:
         return Findings(
@@ -200,7 +200,7 @@ def check_droppable(session: Session, kept: KeptDatabase) -> Findings:
 
 
 def unknown_kept(session: Session, known: Iterable[str]) -> tuple[str, ...]:
-    """Return databases that are named like kept ones and that no note of ours names."""
+    """Return the databases that are named like kept ones but are in none of our notes."""
     pattern = literal("__snap_kept_[0-9a-f]{10}$")
     rows = session.query(
         f"SELECT datname FROM pg_catalog.pg_database WHERE datname ~ {pattern} ORDER BY 1"
@@ -210,14 +210,14 @@ def unknown_kept(session: Session, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def _databases(session: Session) -> dict[str | None, str | None]:
-    """Return the OID of each database."""
+    """Return the OID of each database, by name."""
     rows = session.query("SELECT datname, oid FROM pg_catalog.pg_database")
     return {row[0]: row[1] for row in rows}
 
 
 def _is_there(note: Note, there: dict[str | None, str | None]) -> bool:
-    """Tell whether the server has what *note* says was kept: another database that was given its
-    name since is not it."""
+    """Return whether the server has what *note* says was kept, and not another database that has
+    got its name since."""
     name, oid = _text(note, "kept"), _text(note, "oid")
     return name in there and oid in ("", there[name])
 

@@ -1,7 +1,7 @@
-"""Keeping new sessions of the live database from writing while a restore is under way.
+"""Prevents new sessions of the live database from writing during a restore.
 
-What holds is the database's own default_transaction_read_only. It belongs to the database's OID,
-so the restored database never has it; the swap itself takes it back from the replaced one.
+This uses the database's own default_transaction_read_only. It belongs to the database's OID, so the
+restored database never has it; the swap itself resets it for the replaced one.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ _ON = "on"
 
 @dataclass(frozen=True, slots=True)
 class ReadOnly:
-    """A database that is to be read-only meanwhile. *before* is the value that its setting has
-    now, as text; None: it has none of its own."""
+    """A database to be made read-only for a while. *before* is the present value of its setting, as
+    text; None: not set."""
 
     database: str
     oid: int
     before: str | None
 
     def taken_back(self, name: str) -> str:
-        """Return the statement that makes the setting of the database, now called *name*, what it
-        was."""
+        """Return the statement that restores the previous setting of the database, now called
+        *name*."""
         whose = f"ALTER DATABASE {ident(name)}"
         if self.before is None:
             return f"{whose} RESET {SETTING}"
         return f"{whose} SET {SETTING} TO {literal(self.before)}"
 
     def left_out(self, properties: DatabaseProperties) -> DatabaseProperties:
-        """Return *properties*, read meanwhile, as they are without it."""
+        """Return *properties*, read while it was in force, without it."""
         settings = []
         for setting in properties.settings:
             if setting.role is not None or setting.name != SETTING:
@@ -50,18 +50,18 @@ class ReadOnly:
 
 
 def plan_read_only(session: Session, live: LiveDatabase) -> ReadOnly | None:
-    """Return what is to be done to *live*; None where it is read-only already."""
+    """Return the change to make to *live*; None if it is already read-only."""
     before = _setting(session, live.oid)
     return None if _is_on(session, before) else ReadOnly(live.name, live.oid, before)
 
 
 def is_read_only(session: Session, database: LiveDatabase) -> bool:
-    """Tell whether new sessions of a database can only read, by a setting of its own."""
+    """Return whether new sessions of a database are read-only by the database's own setting."""
     return _is_on(session, _setting(session, database.oid))
 
 
 def check_read_only(session: Session, database: LiveDatabase) -> Findings:
-    """Tell of a database that is read-only now, as a restore leaves it that was killed."""
+    """Warn of a database that is read-only now, as a killed restore leaves it."""
     if not is_read_only(session, database):
         return Findings()
     name = database.name
@@ -76,11 +76,11 @@ def check_read_only(session: Session, database: LiveDatabase) -> Findings:
 
 @contextmanager
 def read_only_meanwhile(connect: Sessions, wanted: ReadOnly | None) -> Iterator[ReadOnly | None]:
-    """Let new sessions of a database only read until the block fails; after a block that
-    succeeds, the swap in it has taken that back (`ReadOnly.taken_back`).
+    """Make new sessions of a database read-only until the block fails; if it succeeds, the swap in
+    it has reset that (`ReadOnly.taken_back`).
 
-    Raises RestoreFailed when the setting is not what it was planned from. An error that comes out
-    of the block tells when the setting could not be taken back.
+    Raises RestoreFailed if the setting changed since the plan. An error raised in the block says so
+    if the setting could not be reset.
     """
     if wanted is None:
         yield None
@@ -105,7 +105,7 @@ def read_only_meanwhile(connect: Sessions, wanted: ReadOnly | None) -> Iterator[
 def _take_back(connect: Sessions, wanted: ReadOnly, reason: BaseException) -> None:
     try:
         with connect() as session:
-            # By its OID: it may be called otherwise already, with its setting taken back.
+            # By its OID: it may already be renamed, with its setting reset.
             rows = session.query(
                 f"SELECT datname FROM pg_catalog.pg_database WHERE oid = {wanted.oid}"
             )
@@ -133,5 +133,5 @@ def _setting(session: Session, oid: int) -> str | None:
 
 
 def _is_on(session: Session, value: str | None) -> bool:
-    # The server knows which words mean so: on, true, yes, 1 and what they begin with.
+    # The server decides what means true: on, true, yes, 1 and their prefixes.
     return value is not None and session.query(f"SELECT {literal(value)}::bool") == [("t",)]

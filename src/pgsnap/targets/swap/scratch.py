@@ -1,7 +1,7 @@
-"""Scratch databases: made, marked, dropped, and found again when their maker is gone.
+"""Scratch databases: created, marked, dropped, and recognized when their creator is gone.
 
-A database is dropped here only if its name has our pattern and it either carries our marker or
-holds nothing at all (its maker died between making and marking it), or is half-dropped already.
+A database is dropped here only if its name has our pattern and it either carries our marker or is
+empty (its creator died before marking it), or is already half-dropped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """A database that a restore fills. It is known by its OID, whatever it is called."""
+    """A database that a restore fills. It is identified by its OID, whatever its name."""
 
     name: str
     oid: int
@@ -47,7 +47,7 @@ class Scratch:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A scratch database, or a loader role, whose restore is not alive any more."""
+    """A scratch database, or a loader role, whose restore is no longer alive."""
 
     name: str
     token: str
@@ -59,7 +59,7 @@ def create_statement(
 ) -> str:
     """Return the CREATE DATABASE with the encoding and locale of *properties*.
 
-    Without properties the server's defaults hold. LOCALE_PROVIDER exists since 15, ICU_RULES since
+    Without properties the server's defaults apply. LOCALE_PROVIDER exists since 15, ICU_RULES since
     16, the builtin provider since 17 (the manual's CREATE DATABASE of each version).
     """
     words = [f"CREATE DATABASE {ident(name)} TEMPLATE template0"]
@@ -89,10 +89,10 @@ def create_scratch(
     *,
     snapshot: str,
 ) -> Scratch:
-    """Make and mark an empty database. *session* carries the restore's application name, so that
+    """Create and mark an empty database. *session* has the restore's application name, so that
     nobody takes the new database for a leftover.
 
-    Raises TargetRefused when the server cannot make it.
+    Raises TargetRefused if the server cannot create it.
     """
     name = scratch_name(live, token)
     tablespace = properties.tablespace if properties is not None else None
@@ -102,7 +102,7 @@ def create_scratch(
         tablespace = None
     statement = create_statement(name, properties, session.server_version_num, tablespace)
     try:
-        # Until it is closed: whoever got in before would stay in.
+        # Until CONNECT is revoked: earlier sessions would stay connected.
         session.execute(f"{statement} CONNECTION LIMIT 0")
     except QueryFailed as error:
         raise TargetRefused(
@@ -111,7 +111,7 @@ def create_scratch(
             hint=error.hint or _creation_hint(session, error.sqlstate, properties),
         ) from error
     if properties is None or _keeps_access(session, properties.owner):
-        # Half-loaded, it is nobody else's business; and up to PostgreSQL 14 everybody may make
+        # Half-loaded, it is nobody else's business; and up to PostgreSQL 14 everybody may create
         # objects in its schema public, which its owner would then run.
         session.execute(f"REVOKE CONNECT ON DATABASE {ident(name)} FROM PUBLIC")
     session.execute(f"ALTER DATABASE {ident(name)} CONNECTION LIMIT -1")
@@ -120,8 +120,8 @@ def create_scratch(
         raise RestoreFailed("the scratch database vanished", detail=f"It was called {name}.")
     session.execute(_mark(name, snapshot))
     if properties is not None:
-        # Who owns the database may make objects in its schema public: the true owner of what the
-        # dump holds needs that when we are no superuser. Where it cannot be, the dump tells.
+        # The database's owner may create objects in its schema public: the real owner of the dump's
+        # contents needs that if we are no superuser. If this fails, the load reports it.
         with contextlib.suppress(QueryFailed):
             session.execute(f"ALTER DATABASE {ident(name)} OWNER TO {ident(properties.owner)}")
     return Scratch(name=name, oid=int(rows[0][0]), token=token)
@@ -129,7 +129,7 @@ def create_scratch(
 
 def still_scratch(name: str, snapshot: str) -> str:
     """Return the SQL that makes a restored database a scratch one again: marked, and without the
-    properties that would keep it from being read or dropped."""
+    properties that would prevent it from being read or dropped."""
     closed = f"ALTER DATABASE {ident(name)} IS_TEMPLATE false CONNECTION LIMIT -1"
     return f"{closed}; {_mark(name, snapshot)}"
 
@@ -146,8 +146,8 @@ def _mark(name: str, snapshot: str) -> str:
 
 
 def _keeps_access(session: Session, owner: str) -> bool:
-    """Tell whether we may connect to what belongs to *owner* without PUBLIC's leave: a member
-    without inheritance may not. An owner that is not there never comes to own it."""
+    """Return whether we may connect to a database of *owner* when CONNECT is revoked from PUBLIC: a
+    member without inheritance may not. A missing owner never comes to own it."""
     rows = session.query(
         "SELECT pg_catalog.pg_has_role(oid, 'USAGE') FROM pg_catalog.pg_roles"
         f" WHERE rolname = {literal(owner)}"
@@ -177,8 +177,8 @@ def _creation_hint(session: Session, sqlstate: str, properties: DatabaseProperti
 
 
 def drop_loader(session: Session, token: str) -> None:
-    """Drop the temporary role of a restore, if there is one. Its database must be gone, or own
-    nothing by it any more."""
+    """Drop the temporary role of a restore, if there is one. Its database must be dropped, or no
+    longer belong to it."""
     session.execute(f"DROP ROLE IF EXISTS {ident(loader_role(token))}")
 
 
@@ -187,8 +187,8 @@ def find_leftovers(
 ) -> tuple[Leftover, ...]:
     """Return the scratch databases and loader roles whose restore is not alive.
 
-    A restore is alive while any session on the server carries its application name. The names are
-    read before the sessions: a restore opens its session first, and only then makes its database.
+    A restore is alive while any session on the server has its application name. The names are read
+    before the sessions: a restore opens its session first, and only then creates its database.
     """
     databases = session.query(
         "SELECT datname, pg_catalog.shobj_description(oid, 'pg_database'),"
@@ -223,11 +223,12 @@ def find_leftovers(
 def drop_leftovers(
     session: Session, open_database: Callable[[str], Session], progress: Progress = SILENT
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Drop what dead restores left. Returns the names that are gone, and why others are not."""
+    """Drop what dead restores left behind. Returns the dropped names, and why others were not
+    dropped."""
     gone: list[str] = []
     stayed: list[str] = []
     ((here,),) = session.query("SELECT pg_catalog.current_database()")
-    # Roles come last in the list: they can go only after the database that they own.
+    # Roles come last in the list: they can be dropped only after the databases that they own.
     for leftover in find_leftovers(session, open_database):
         try:
             if leftover.is_role:
@@ -248,7 +249,7 @@ def drop_leftovers(
 
 
 def _alive_tokens(session: Session) -> set[str]:
-    # Every role sees the application name of every session.
+    # Every role can see the application_name of every session.
     rows = session.query(
         "SELECT DISTINCT application_name FROM pg_catalog.pg_stat_activity"
         f" WHERE application_name OPERATOR(pg_catalog.~) {literal(SESSION_PATTERN)}"
@@ -268,7 +269,7 @@ def _is_marked(comment: str | None) -> bool:
 
 
 def _holds_nothing(name: str, open_database: Callable[[str], Session]) -> bool:
-    """Tell whether a database is as it was made: nothing in it is newer than initdb."""
+    """Return whether a database is still empty: nothing in it is newer than initdb."""
     try:
         with open_database(name) as session:
             rows = session.query(

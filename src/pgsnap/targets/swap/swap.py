@@ -1,9 +1,10 @@
-"""The swap: a database gives its name to another, in one transaction, while clients keep coming.
+"""The swap: a database takes another's name, in one transaction, while clients keep connecting.
 
-The renames and all that belongs to them are one message on one session, so the server does all
-of it or nothing, also when this process dies half-way. A rename waits until nobody is connected,
-and holds a lock meanwhile that makes new logins wait; a second session ends the backends that are
-there. ALLOW_CONNECTIONS is never touched: after a kill it would leave the database closed to all.
+The renames and everything that belongs to them are one message on one session, so the server does
+all of it or nothing, even if this process dies halfway. A rename waits until nobody is connected,
+and meanwhile holds a lock that makes new logins wait; a second session terminates the existing
+backends. ALLOW_CONNECTIONS is never touched: after a kill it would leave the database closed to
+all.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from pgsnap.sessions.server import Server
 from pgsnap.targets.naming import application_name
 
 SWAP_TIMEOUT_SECONDS = 60.0
-# How long one attempt may wait for the lock on the database's name, before logins wait behind it.
+# How long one attempt may wait for the lock on the database, since logins queue behind it.
 _LOCK_TIMEOUT_MS = 5000
 _TERMINATE_EVERY_SECONDS = 0.02
 # How long the message may take to end after it was cancelled.
 _CANCEL_SECONDS = 10.0
 _BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0)
 
-# Somebody is connected; somebody holds the lock; a deadlock was broken; it took too long.
+# Database in use; lock not available; deadlock; statement cancelled by a timeout.
 _RETRIED = frozenset({"55006", "55P03", "40P01", "57014"})
 # No such database; the name is taken; our own check of the OIDs divided by zero.
 _CHANGED = frozenset({"3D000", "42P04", "22012"})
@@ -39,8 +40,8 @@ _CHANGED = frozenset({"3D000", "42P04", "22012"})
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """The database with this OID, now called *old*, is to be called *new*. Where it is put
-    *aside* it may be half-dropped: the server lets such a one be renamed, and nobody use it."""
+    """The database with this OID, now called *old*, is renamed to *new*. If it is put *aside* it
+    may be half-dropped: the server allows renaming such a database, but not connecting to it."""
 
     oid: int
     old: str
@@ -50,7 +51,7 @@ class Rename:
 
 @dataclass(frozen=True, slots=True)
 class SwapReport:
-    """*unreachable_seconds* bounds how long no new login to the live name could succeed."""
+    """*unreachable_seconds* is an upper bound on how long new logins to the live name failed."""
 
     seconds: float
     unreachable_seconds: float
@@ -66,11 +67,11 @@ def swap(
     timeout_seconds: float = SWAP_TIMEOUT_SECONDS,
     progress: Progress = SILENT,
 ) -> SwapReport:
-    """Do *renames* in their order, then *statements*, in one transaction.
+    """Apply *renames* in order, then *statements*, in one transaction.
 
-    Raises RestoreFailed when it cannot be done in time, or a database is not what it was; then
-    nothing is renamed. What happened is read from the server, also when the connection is lost.
-    Raises Interrupted when a signal came and all of it was done nevertheless.
+    Raises RestoreFailed if it cannot be done in time, or a database changed since; then nothing is
+    renamed. The outcome is read from the server, even if the connection is lost. Raises Interrupted
+    if a signal arrived but everything was done nevertheless.
     """
     started = time.monotonic()
     message = swap_message(renames, statements)
@@ -110,8 +111,8 @@ def swap_aside(
     token: str,
     progress: Progress = SILENT,
 ) -> SwapReport:
-    """`swap` within *aside*, while services are stopped. A signal that comes when it is done, as
-    they start again, raises Interrupted, which says so; the server is asked."""
+    """Run `swap` within *aside*, while services are stopped. A signal that arrives after it, while
+    they restart, raises Interrupted, which says so; the server is queried."""
     done: SwapReport | None = None
     try:
         with aside():
@@ -128,16 +129,16 @@ def swap_aside(
 
 
 def swap_message(renames: Sequence[Rename], statements: Sequence[str]) -> str:
-    """Return the one message that does everything or nothing.
+    """Return the single message that does everything or nothing.
 
     The names are looked up by OID after the renames, when nobody else can change them: a database
-    that somebody put in the place of another meanwhile is never taken for it, and one of which a
-    DROP was cut short meanwhile takes nobody's place.
+    that was put in another's place in the meantime is never mistaken for it, and one whose DROP was
+    interrupted in the meantime does not replace another.
     """
     parts = [
         "BEGIN",
         f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}",
-        # The load did not wait for its WAL; this commit does, and for all before it.
+        # The load did not wait for its WAL; this commit does, for everything before it too.
         "SET LOCAL synchronous_commit = on",
         *(f"ALTER DATABASE {ident(r.old)} RENAME TO {ident(r.new)}" for r in renames),
         *(
@@ -156,7 +157,8 @@ def swap_message(renames: Sequence[Rename], statements: Sequence[str]) -> str:
 def _attempt(
     server: Server, renames: Sequence[Rename], message: str, token: str, progress: Progress
 ) -> float:
-    """Send the message once, ending backends until it returns. Returns its seconds."""
+    """Send the message once, terminating backends until it returns. Returns its duration in
+    seconds."""
     name = f"{application_name(token)} swap"
     maintenance = server.maintenance_database()
     with (
@@ -185,8 +187,8 @@ def _attempt(
 def _end_backends_until_done(
     job: _SwapJob, session: Session, ender: Session, oids: Sequence[int], progress: Progress
 ) -> None:
-    """Return when *job* ended. A signal cancels it; then it ends soon, one way or the other, and
-    is waited for: nobody would know which."""
+    """Wait until *job* has ended. A signal cancels it; then it ends soon, one way or the other, and
+    is waited for: its outcome would be unknown otherwise."""
     deadline = time.monotonic() + SWAP_TIMEOUT_SECONDS
     while not job.ended.is_set():
         if interrupts.is_pending():
@@ -197,14 +199,14 @@ def _end_backends_until_done(
         end_backends(ender, oids)
         job.ended.wait(_TERMINATE_EVERY_SECONDS)
         if time.monotonic() > deadline:
-            # A commit may wait for a standby for ever, and logins wait behind it. It ends then,
-            # as any commit that is cancelled there: done, and known to this server only.
+            # A commit may wait for a standby forever, and logins queue behind it. This ends the
+            # wait as for any commit cancelled at that point: done, but only on this server.
             session.cancel()
             deadline += SWAP_TIMEOUT_SECONDS
 
 
 def interrupted_after(renames: Sequence[Rename]) -> Interrupted:
-    """Return the error for a signal that came when the renames were committed already."""
+    """Return the error for a signal that arrived after the renames were committed."""
     return Interrupted(
         "interrupted, but the databases were renamed already",
         detail=" ".join(f"{r.old} is called {r.new} now." for r in renames),
@@ -213,7 +215,7 @@ def interrupted_after(renames: Sequence[Rename]) -> Interrupted:
 
 
 class _SwapJob(threading.Thread):
-    """Runs the message, so that this thread can end backends meanwhile."""
+    """Runs the message in a thread, so that this one can terminate backends meanwhile."""
 
     def __init__(self, session: Session, message: str) -> None:
         super().__init__(name="swap", daemon=True)
@@ -238,7 +240,8 @@ class _SwapJob(threading.Thread):
 
 
 def end_backends(session: Session, database_oids: Sequence[int]) -> None:
-    """End the backends in these databases that we may end. The server itself ends autovacuum."""
+    """Terminate the backends in these databases that we may terminate. The server ends autovacuum
+    itself."""
     oids = ", ".join(str(oid) for oid in database_oids)
     try:
         session.query(
@@ -252,12 +255,13 @@ def end_backends(session: Session, database_oids: Sequence[int]) -> None:
             " OR pg_catalog.pg_has_role('pg_signal_backend', 'USAGE'))))"
         )
     except QueryFailed:
-        # A role changed its rank meanwhile. The rename itself says who is in the way.
+        # A role's attributes changed in the meantime. The rename's own error says who is in the
+        # way.
         return
 
 
 def database_oid(session: Session, name: str) -> int | None:
-    """Return the OID of a database, None when there is no such database."""
+    """Return the OID of a database, None if there is no such database."""
     rows = session.query(f"SELECT oid FROM pg_catalog.pg_database WHERE datname = {literal(name)}")
     return int(rows[0][0] or 0) if rows else None
 
@@ -276,7 +280,7 @@ def _is_done_after_all(server: Server, renames: Sequence[Rename], token: str) ->
 
 
 def _is_done(server: Server, renames: Sequence[Rename], token: str) -> bool:
-    """Tell whether the swap was committed, once its backend is certainly gone."""
+    """Return whether the swap was committed, once its backend is certainly gone."""
     name = literal(f"{application_name(token)} swap")
     with server.connect(server.maintenance_database(), application_name(token)) as session:
         deadline = time.monotonic() + SWAP_TIMEOUT_SECONDS

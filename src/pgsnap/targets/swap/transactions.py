@@ -1,4 +1,4 @@
-"""Whether a transaction was committed, where its answer was lost."""
+"""Determines whether a transaction was committed when its reply was lost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pgsnap.targets.naming import application_name
 
 
 def transaction_of(session: Session, token: str, database: str) -> int | None:
-    """Return the number of the transaction in which the load of the restore *token* writes."""
+    """Return the ID of the transaction in which the load of the restore *token* writes."""
     rows = session.query(
         "SELECT backend_xid::text FROM pg_catalog.pg_stat_activity"
         f" WHERE application_name = {literal(application_name(token))}"
@@ -17,8 +17,8 @@ def transaction_of(session: Session, token: str, database: str) -> int | None:
 
 
 def was_committed(session: Session, transaction: int) -> bool:
-    """Tell whether a *transaction* of late was committed. Its number has 32 bits, and comes again;
-    the latest one of it is meant."""
+    """Return whether a recent *transaction* was committed. Its ID has 32 bits and wraps around; the
+    latest one with this ID is meant."""
     round_of_numbers = 2**32
     return bool(
         session.query(

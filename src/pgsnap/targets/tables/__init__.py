@@ -1,1 +1,1 @@
-"""Single tables in a live database: what they are, and SQL that replaces them."""
+"""Single tables in a live database: their properties, and SQL that replaces them."""

@@ -1,4 +1,4 @@
-"""The table that is there now: what it is, and what other objects have to do with it."""
+"""The live table: its properties and its relations to other objects."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pgsnap.sessions.base import Row, Session, literal
 
 @dataclass(frozen=True, slots=True)
 class LiveTable:
-    """The table that is there now. *size_bytes* with its indexes; *kind* as pg_class.relkind.
-    *parent* is the table that it is a partition of or inherits from, *extension* the one that it
-    is a member of, "" for others."""
+    """The existing table. *size_bytes* includes indexes; *kind* is pg_class.relkind. *parent* is
+    the table that it is a partition of or inherits from, *extension* the one that it is a member
+    of, "" if none."""
 
     name: TableName
     oid: int
@@ -39,7 +39,8 @@ _LIVE_TABLE = (
 
 
 def look_at_table(session: Session, table: TableName) -> LiveTable | None:
-    """Return what is known of a table, or of what else has its name; None: the name is free."""
+    """Return the properties of a table, or of whatever else has its name; None: the name is
+    free."""
     rows = session.query(
         f"{_LIVE_TABLE} WHERE n.nspname = {literal(table[0])} AND c.relname = {literal(table[1])}"
     )
@@ -47,7 +48,7 @@ def look_at_table(session: Session, table: TableName) -> LiveTable | None:
 
 
 def live_partitions(session: Session, table: LiveTable) -> tuple[LiveTable, ...]:
-    """Return the partitions of *table* at all levels, each behind the one it is a part of."""
+    """Return the partitions of *table* at all levels, each after its parent."""
     if table.kind != "p":
         return ()
     rows = session.query(

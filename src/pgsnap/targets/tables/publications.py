@@ -1,4 +1,4 @@
-"""The publications that a table is part of: they go by its number, its schema, or take all."""
+"""The publications that include a table: by its OID, its schema, or all tables."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class How(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A publication, and *how* it is about one table. *columns* and *rows* are what it publishes
-    of that one, as SQL ("" for all); *excepted* are all tables that it leaves out, as SQL."""
+    """A publication, and *how* it relates to one table. *columns* and *rows* are what it publishes
+    of that table, as SQL ("" for all); *excepted* are all tables that it excludes, as SQL."""
 
     name: str
     how: How
@@ -31,8 +31,8 @@ class Publication:
 
 
 def publications_of(session: Session, schema: str, oid: int | None) -> tuple[Publication, ...]:
-    """Return the publications that have to do with the live table *oid* (None: with a table that is
-    not there yet) in *schema*."""
+    """Return the publications that concern the live table *oid* (None: a table that does not exist
+    yet) in *schema*."""
     major = session.server_version_num // 10000
     found = list(_by_number(session, oid, major)) if oid is not None else []
     named = {publication.name for publication in found}
@@ -53,7 +53,7 @@ def publications_of(session: Session, schema: str, oid: int | None) -> tuple[Pub
 
 
 def slots_of_subscribers(session: Session) -> tuple[str, ...]:
-    """Return the slots of this database through which subscriptions get what is published."""
+    """Return the slots of this database through which subscriptions receive what is published."""
     rows = session.query(
         "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_type = 'logical'"
         " AND plugin = 'pgoutput' AND database = pg_catalog.current_database() ORDER BY 1"

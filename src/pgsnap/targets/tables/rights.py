@@ -1,7 +1,7 @@
-"""SQL that gives tables in the making the rights that the snapshot has, and proves it.
+"""SQL that gives staged tables the privileges in the snapshot, and verifies them.
 
-What is made in the live database gets the default privileges there: these are taken away before
-the dump's own GRANTs, which mean an object without them.
+Objects created in the live database get its default privileges: these are revoked before the dump's
+own GRANTs, which assume an object without them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _OIDS = "pgsnap.tables"
 
 @dataclass(frozen=True, slots=True)
 class Privileges:
-    """All that there are on a table, and on a sequence, on one server."""
+    """All privileges that exist for a table, and for a sequence, on one server."""
 
     of_tables: tuple[str, ...]
     of_sequences: tuple[str, ...]
 
 
 def read_privileges(session: Session) -> Privileges:
-    """Ask the server: MAINTAIN came with 17."""
+    """Return them from the server: MAINTAIN was added in 17."""
 
     def every(kind: str) -> tuple[str, ...]:
         rows = session.query(
@@ -40,8 +40,8 @@ def read_privileges(session: Session) -> Privileges:
 
 
 def without_default_privileges(staging: Iterable[str], tag: str) -> str:
-    """Let every table and sequence in the schemas *staging* have the rights of one that was made
-    where there are no default privileges: all to its owner, nothing to others."""
+    """Return SQL that resets the privileges of every table and sequence in the schemas *staging* to
+    those without default privileges: all to its owner, none to others."""
     return do(
         tag,
         "DECLARE made record; role text;",
@@ -65,7 +65,7 @@ def without_default_privileges(staging: Iterable[str], tag: str) -> str:
 
 
 def note_oids(staging: Iterable[str]) -> str:
-    """Note which table and sequence is which, before they get other names."""
+    """Return SQL that records the OIDs of tables and sequences before they are renamed."""
     return (
         f"SELECT pg_catalog.set_config('{_OIDS}', (SELECT pg_catalog.json_object_agg("
         "n.nspname || '.' || c.relname, c.oid::text)::text FROM pg_catalog.pg_class c"
@@ -76,9 +76,9 @@ def note_oids(staging: Iterable[str]) -> str:
 
 
 def same_rights(wanted: Sequence[Right], made_as: Mapping[TableName, TableName], tag: str) -> str:
-    """Fail unless exactly *wanted* are the rights on what `note_oids` noted, by the names in the
-    making, *made_as*."""
-    # A table may be without any right, and VALUES not without a row.
+    """Return SQL that fails unless the privileges on what `note_oids` recorded are exactly
+    *wanted*, looked up by the staged names *made_as*."""
+    # A table may have no privileges at all, but VALUES needs a row.
     nothing = "(NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::bool)"
     rows = [f"({literal('.'.join(made_as[right.name]))}, {_named(right)})" for right in wanted]
     values = ", ".join([nothing, *rows])

@@ -1,5 +1,5 @@
-"""The SQL that makes tables of a snapshot, but for their rows: the same for a restore, and for the
-rehearsal of it that is rolled back."""
+"""The SQL that creates a snapshot's tables, except for their rows: the same for a restore, and for
+its rehearsal, which is rolled back."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ FORGET_DRAWN = "DISCARD SEQUENCES;\n"
 
 @dataclass(frozen=True)
 class TableScript:
-    """What is made, in which order. *parts* are those of all tables, *partitions* of those among
+    """What is created, in which order. *parts* are those of all tables, *partitions* of those among
     them that will be partitions of others; *tag* is this restore's own word.
 
-    *rights* are all that the new tables and sequences are to have, *sequences* where those stand.
+    *rights* are all that the new tables and sequences get, *sequences* their values.
     *makes_language*: the database has no PL/pgSQL.
     """
 
@@ -49,12 +49,12 @@ class TableScript:
 
     @cached_property
     def staging(self) -> dict[str, str]:
-        """The schema in which each true one's tables are made."""
+        """The staging schema for each target schema."""
         return staging_schemas(self.parts, self.tag)
 
     @cached_property
     def names(self) -> dict[TableName, TableName]:
-        """The name in the making of all that has one of its own."""
+        """The staged name of each object that has a name of its own."""
         return staged_names(self.parts, self.staging)
 
     @cached_property
@@ -74,12 +74,12 @@ class TableScript:
 
     @property
     def generates(self) -> bool:
-        """Whether values of columns are made anew as rows are loaded."""
+        """Whether values of columns are generated again as rows are loaded."""
         texts = (text for parts in self.parts for text in parts.before)
         return any(_GENERATED.search(text) for text in texts)
 
     def after_rows(self) -> Iterator[str]:
-        """Yield all that the tables have besides their rows, but for foreign keys."""
+        """Yield everything that the tables have besides their rows, except foreign keys."""
         yield sequence_values_sql(dict(self.sequences), self.names, self.identities)
         yield from self._definitions(parts.after for parts in self.parts)
         yield from self._definitions(
@@ -90,12 +90,13 @@ class TableScript:
             yield no_ties_to_live(parts.table, self.names[parts.table], self.tag)
 
     def proof_of_rights(self) -> str:
-        """Return what fails unless the rights are the snapshot's: the last before COMMIT."""
+        """Return SQL that fails unless the privileges are the snapshot's: the last statement before
+        COMMIT."""
         return same_rights(self.rights, self.names, self.tag)
 
     def _is_of_trigger_here(self, text: str) -> bool:
-        """Tell whether a partition has what *text* switches: not a trigger of a table above those
-        that are made."""
+        """Return whether a partition has the trigger that *text* enables or disables: it is not one
+        of a table above those that are created."""
         switch = _SWITCH.match(text)
         return switch is None or any(
             made[1] == switch[1]
@@ -110,8 +111,8 @@ class TableScript:
 
 
 def nothing_drawn(tag: str) -> str:
-    """Fail if rows that were loaded since FORGET_DRAWN took a value of a sequence: a column that
-    is generated so has other values than it had."""
+    """Return SQL that fails if rows loaded since FORGET_DRAWN advanced a sequence: then a generated
+    column has different values than before."""
     return do(
         tag,
         "DECLARE last bigint;",

@@ -1,9 +1,9 @@
-"""SQL that makes one table beside a live one, or in its place, within one transaction.
+"""SQL that creates a table beside a live one, or in its place, within one transaction.
 
-The table and all that has a name of its own (indexes, sequences, statistics) are made in staging
-schemas, one for each of theirs, that exist only inside the transaction. At the end they move into
-the true schemas: ALTER TABLE … SET SCHEMA takes indexes, constraints and owned sequences with it.
-Whatever fails or is killed, the server rolls all of it back.
+The table and everything with a name of its own (indexes, sequences, statistics) are created in
+staging schemas, one for each target schema, that exist only inside the transaction. At the end they
+move into the target schemas: ALTER TABLE … SET SCHEMA takes indexes, constraints and owned
+sequences along. If anything fails or is killed, the server rolls back all of it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pgsnap.targets.tables.blocks import DROP_LANGUAGE, MAKE_LANGUAGE, do
 from pgsnap.targets.tables.live import LiveTable
 from pgsnap.targets.tables.ties import REFERS, tied_since
 
-# While it is locked nobody reads or writes the table: better to fail than to let all of them wait.
+# While it is locked nobody can read or write the table: better to fail than to block them all.
 LOCK_SECONDS = 30
 
 
 def beside_name(table: TableName, word: str, taken: Container[TableName] = ()) -> TableName:
-    """Return ``schema.table__<word>``, the table's own name cut where it would be too long; none
-    of *taken*."""
+    """Return ``schema.table__<word>``, with the table's own name truncated if needed; none of
+    *taken*."""
     suffix = f"__{word}"
     number = 0
     while True:
@@ -43,7 +43,7 @@ def beside_name(table: TableName, word: str, taken: Container[TableName] = ()) -
 def replaced_name(
     table: TableName, moment: datetime, taken: Container[TableName] = ()
 ) -> TableName:
-    """Return the name under which a table that is replaced is kept, none of *taken*."""
+    """Return the name under which a replaced table is kept, none of *taken*."""
     # With milliseconds: two replacements may follow each other within a second.
     return beside_name(table, moment.strftime("replaced_%Y%m%d_%H%M%S_%f")[:-3], taken)
 
@@ -53,19 +53,19 @@ def _cut(name: str, size: int) -> str:
 
 
 def staging_schemas(parts: Iterable[TableParts], tag: str) -> dict[str, str]:
-    """Return for each schema that *parts* have names in the one where they are made."""
+    """Return the staging schema for each schema in which *parts* have names."""
     schemas = dict.fromkeys(schema for each in parts for schema in each.schemas())
     return {schema: f"snap_{tag}_{number}" for number, schema in enumerate(schemas, 1)}
 
 
 def opening(staging: Mapping[str, str], *, makes_language: bool) -> str:
-    """Make the schemas for what is made in the transaction."""
+    """Return SQL that creates the schemas for what is created in the transaction."""
     sql = f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s';\n"
     if makes_language:
         sql += MAKE_LANGUAGE
     for schema in staging.values():
         sql += f"CREATE SCHEMA {ident(schema)};\n"
-        # Who owns the table must be allowed into its schema; nobody else sees it.
+        # The table's owner must have access to its schema; nobody else sees it.
         sql += f"GRANT USAGE, CREATE ON SCHEMA {ident(schema)} TO PUBLIC;\n"
     return sql
 
@@ -73,15 +73,15 @@ def opening(staging: Mapping[str, str], *, makes_language: bool) -> str:
 def staged_names(
     parts: Iterable[TableParts], staging: Mapping[str, str]
 ) -> dict[TableName, TableName]:
-    """Return for each name that *parts* have the one of what is in the making."""
+    """Return the staged name for each name that *parts* have."""
     return {old: new for each in parts for old, new in each.names_in(staging).items()}
 
 
 def renamed(
     texts: Iterable[str], names: Mapping[TableName, TableName], identities: Identities
 ) -> str:
-    """Return definitions with the names of what is in the making."""
-    # By bytes, as a whole dump is mended; what is no UTF-8 passes as it is.
+    """Return definitions with the staged names."""
+    # As bytes, as a whole dump is processed; invalid UTF-8 passes unchanged.
     mended = (decode(identities.mended(encode(text, "UTF8")), "UTF8") for text in texts)
     return "".join(f"{with_names(text, names)}\n" for text in mended)
 
@@ -91,10 +91,11 @@ def sequence_values_sql(
     names: Mapping[TableName, TableName],
     identities: Identities,
 ) -> str:
-    """Set the sequences in the making to where they stood; *values* by the names in the dump."""
+    """Return SQL that sets the staged sequences to their values; *values* is keyed by the names in
+    the dump."""
     lines = []
     for shown, (value, called) in values.items():
-        # The dump has the name as it stands in setval('…').
+        # The dump has the name as it is written in setval('…').
         old = "'" + shown.replace("'", "''") + "'::regclass"
         new = with_names(old, names)
         if new != old:
@@ -106,13 +107,15 @@ def sequence_values_sql(
 
 
 def closing(staging: Mapping[str, str], *, makes_language: bool) -> str:
-    """Drop the empty schemas; fails, and so takes everything back, if anything was left there."""
+    """Return SQL that drops the empty schemas; it fails, and so rolls everything back, if anything
+    was left in them."""
     sql = f"DROP SCHEMA {', '.join(map(ident, staging.values()))};\n"
     return sql + DROP_LANGUAGE if makes_language else sql
 
 
 def no_ties_to_live(table: TableName, made_as: TableName, tag: str) -> str:
-    """Fail if the new table depends on the live one: then a name was not replaced."""
+    """Return SQL that fails if the new table depends on the live one: then a name was not
+    replaced."""
     new, live = (literal(quoted(name)) for name in (made_as, table))
     return do(
         tag,
@@ -139,21 +142,22 @@ def no_ties_to_live(table: TableName, made_as: TableName, tag: str) -> str:
 
 
 def rename_all(tables: Iterable[tuple[TableName, TableName]], suffix: str, tag: str) -> str:
-    """Give each of *tables* its second name, and what belongs to it one that ends in *suffix*."""
+    """Return SQL that gives each of *tables* its second name, and its parts names that end in
+    *suffix*."""
     pairs = list(tables)
     named = [(schema, new) for (schema, _), (_, new) in pairs]
     return do(tag, "", _renames(pairs) + _rename_parts([_oid(name) for name in named], suffix))
 
 
 def set_schemas(tables: Iterable[tuple[TableName, str]]) -> str:
-    """Let each of *tables* move into a schema."""
+    """Return SQL that moves each of *tables* into a schema."""
     return "".join(
         f"ALTER TABLE {quoted(name)} SET SCHEMA {ident(schema)};\n" for name, schema in tables
     )
 
 
 def move_statistics(staging: Mapping[str, str], tag: str) -> str:
-    """Let extended statistics follow their table: SET SCHEMA leaves them where they are."""
+    """Return SQL that moves extended statistics along with their table: SET SCHEMA does not."""
     return "".join(
         do(
             tag,
@@ -169,17 +173,17 @@ def move_statistics(staging: Mapping[str, str], tag: str) -> str:
     )
 
 
-# What is made again, what is dropped for it, and the keys of the tables that go.
+# What is recreated, what is dropped for it, and the foreign keys of the replaced tables.
 _LISTS = ("views", "rules", "keys", "notes", "drops", "own")
 
 
 def take_places(replaced: Sequence[tuple[LiveTable, TableName]], into_place: str, tag: str) -> str:
-    """Lock the live tables, set each aside under its second name, and let others take their names
-    by *into_place*.
+    """Return SQL that locks the live tables, sets each aside under its second name, and gives their
+    names to others with *into_place*.
 
-    Views that read them, rules of others that use them and foreign keys that refer to them are made
-    again, and so look at the new tables; a key that does not hold any more fails all of it. Foreign
-    keys of the old tables are dropped: they would hold rows of other tables.
+    Views that read them, rules of other tables that use them and foreign keys that refer to them
+    are recreated, and so refer to the new tables; a key that is violated fails all of it. Foreign
+    keys of the old tables are dropped: they would keep rows of other tables from being deleted.
     """
     if not replaced:
         return into_place
@@ -244,8 +248,8 @@ def _renames(tables: Iterable[tuple[TableName, TableName]]) -> str:
 
 
 def _rename_parts(oids: Iterable[str], suffix: str) -> str:
-    """Give every index, sequence and statistics object of tables a free name that ends in
-    *suffix*."""
+    """Return SQL that gives every index, sequence and statistics object of tables an unused name
+    ending in *suffix*."""
     tables = ", ".join(oids)
     return f"""DECLARE part record; stem text; number int; fresh text;
   BEGIN

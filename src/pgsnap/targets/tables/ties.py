@@ -1,4 +1,5 @@
-"""What names a live table by its number (OID), and so would go on meaning the replaced one."""
+"""Objects that refer to a live table by its OID, and so would keep referring to the replaced
+one."""
 
 from __future__ import annotations
 
@@ -10,19 +11,19 @@ from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.tables.blocks import do
 from pgsnap.targets.tables.live import LiveTable
 
-# Types whose values are the numbers of tables, or of their row types.
+# Types whose values are OIDs of tables, or of their row types.
 _MEANS = "'regclass', '_regclass', 'regtype', '_regtype'"
-# A larger table of the application's own is not read through for this.
+# A larger application table is not scanned for this.
 _READ_BYTES_MAX = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Dependents:
-    """What is tied to a live table besides what belongs to it.
+    """Dependents of a live table besides its own parts.
 
     *foreign_keys* of other tables refer to it, *views* (and rules of others) read or write it: both
-    can be made again.
-    *stuck* cannot. *columns* of the application's own tables hold its number, or may hold it.
+    can be recreated. *stuck* cannot. *columns* of the application's own tables contain its OID, or
+    may contain it.
     """
 
     foreign_keys: tuple[str, ...] = ()
@@ -41,14 +42,14 @@ REFERS = """((d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND (d.r
  SELECT y.oid FROM pg_catalog.pg_type y WHERE y.typrelid = {oid}
  UNION ALL SELECT y.typarray FROM pg_catalog.pg_type y WHERE y.typrelid = {oid})))"""
 """A condition on a row d of pg_depend: it refers to the table *oid*, to its row type or that type's
-array, or to a sequence that belongs to one of its columns."""
+array, or to a sequence owned by one of its columns."""
 
 
 def dependents_of(session: Session, table: LiveTable, replaced: Collection[int] = ()) -> Dependents:
-    """Return what other objects have to do with *table*.
+    """Return the dependents of *table*.
 
-    Its parts go with it. What belongs to it, or to tables that are *replaced* with it, comes back
-    as the snapshot has it.
+    Its parts move with it. What belongs to it, or to tables *replaced* along with it, is restored
+    from the snapshot.
     """
     others = ", ".join(map(str, {table.oid, *replaced}))
     keys = _words(
@@ -74,7 +75,7 @@ def dependents_of(session: Session, table: LiveTable, replaced: Collection[int] 
 
 # Automatic and internal dependencies are those of its parts. A view in a session's temporary schema
 # is out of reach; one that shows whole rows depends on the row type as well, and so is stuck.
-# Publications are looked at by themselves (table_publications).
+# Publications are handled separately (table_publications).
 _DEPENDS = """
 SELECT DISTINCT coalesce((c.relkind = 'v' OR r.ev_type <> '1') AND c.relpersistence <> 't', false),
   CASE WHEN c.relkind = 'v' AND r.ev_type = '1' AND c.relpersistence <> 't'
@@ -114,7 +115,7 @@ WHERE r.srrelid = {oid} ORDER BY 1
 
 @dataclass(frozen=True, slots=True)
 class _Holder:
-    """A column in which the number of a table is, or (not *is_certain*) may be."""
+    """A column that contains the OID of a table, or (not *is_certain*) may contain it."""
 
     table: str
     column: str
@@ -138,8 +139,8 @@ UNION ALL SELECT d.objid FROM pg_catalog.pg_depend d
     AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = {oid}
     AND d.deptype IN ('a', 'i')
 """
-# Of an application's own tables only those columns that mean tables: an oid may be anything, and
-# is one of an extension's tables alone.
+# In application tables only columns of types that mean tables: a plain oid may be anything there,
+# and refers to tables only in an extension's tables.
 _COLUMNS = """
 SELECT c.oid::pg_catalog.regclass::text, t.attname, coalesce(e.extname, ''),
   y.typelem <> 0 AND y.typlen = -1, pg_catalog.pg_relation_size(c.oid),
@@ -162,7 +163,7 @@ ORDER BY 1, 2
 
 
 def _holders(session: Session, table: LiveTable, others: str) -> Iterator[_Holder]:
-    """Yield the columns of tables that hold the number of *table*, or of a part of it."""
+    """Yield the columns of tables that contain the OID of *table*, or of a part of it."""
     columns = session.query(_COLUMNS.format(others=others, means=_MEANS))
     if not columns:
         return
@@ -177,14 +178,14 @@ def _holders(session: Session, table: LiveTable, others: str) -> Iterator[_Holde
             if is_array == "t"
             else f"{ident(holder.column)}::pg_catalog.oid IN ({numbers})"
         )
-        # The name comes quoted by the server, as regclass prints it.
+        # The server already quoted the name, as regclass prints it.
         if session.query(f"SELECT 1 FROM ONLY {holder.table} WHERE {is_there} LIMIT 1"):
             yield holder
 
 
 def tied_since(replaced: Sequence[LiveTable], tag: str) -> str:
-    """Fail if anything was made since the plan that would go on using one of *replaced*, which are
-    locked by now."""
+    """Return SQL that fails if anything was created since the plan that would keep using one of
+    *replaced*, which are locked by now."""
     others = ", ".join(str(live.oid) for live in replaced)
     found = " UNION ALL ".join(
         f"SELECT name FROM ({_DEPENDS.format(refers=REFERS.format(oid=oid), others=others)})"
@@ -205,8 +206,8 @@ def tied_since(replaced: Sequence[LiveTable], tag: str) -> str:
 
 
 def means_none_of(made: Iterable[TableName], replaced: Iterable[LiveTable], tag: str) -> str:
-    """Fail if rows of the tables *made* mean one of those *replaced* with them: the names in the
-    dump were looked up while these still had theirs."""
+    """Return SQL that fails if rows of the tables *made* refer to one of those *replaced* by them:
+    names in the dump were resolved while these still had theirs."""
     names = ", ".join(literal(quoted(name)) for name in made)
     numbers = " UNION ALL ".join(f"({_NUMBERS.format(oid=live.oid)})" for live in replaced)
     return do(

@@ -1,7 +1,7 @@
-"""The names of backup files, and the times that stand in them. Pure: nothing is read.
+"""Parses the names of backup files, and the times in them. Pure: no I/O.
 
-A name is understood whole, or not at all: a number that is left over beside a time may be a part of
-it, and a snapshot that is dated wrongly is worse than one that is missing.
+A name is understood completely or not at all: an unexplained number beside a time may be part of
+it, and a snapshot with a wrong date is worse than a missing one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CLOCK = (
 )
 _UTC = r"(?:[-_. ]?(?i:UTC|GMT)|[-_ ]?[Zz])(?![A-Za-z\d]|[-_ ]?[+-]\d)"
 OFFSET = rf"{_UTC}|[_ ]?[+-]\d{{2}}:?\d{{2}}|[_ ]?\+\d{{2}}"
-"""A zone, as it stands behind a time."""
+"""A time zone, as written after a time."""
 
 _TIME = re.compile(rf"(?<!\d){_DATE}(?:[-_.T @]{{0,2}}{_CLOCK}(?P<offset>{OFFSET})?)?(?!\d)")
 _DATE_ONLY = re.compile(rf"(?<!\d){_DATE}(?!\d)")
@@ -30,12 +30,12 @@ _CLOCK_FIRST = re.compile(
     r"(?P<between>s?[-_.T @]{1,2})\Z"
 )
 _HOUR_ALONE = re.compile(r"([-_.T @])(?:[01]\d|2[0-3])(?=\.[a-z]|\Z)")
-# A number of its own; those of "v2" and "pg15" belong to a word.
+# A number by itself; the numbers of "v2" and "pg15" belong to a word.
 _NUMBER = re.compile(r"(?<![A-Za-z\d])\d")
 _UTC_WORD = re.compile(_UTC)
 _HALF_OF_DAY = re.compile(r"(?P<between>[-_. ]?)[ap](?:m(?![a-z])|\.m\b\.?)", re.I)
 _WORD = re.compile(r"[-_. ]?(?P<word>[A-Za-z]{1,5})(?![A-Za-z])")
-# Of the time zone database and of PostgreSQL's own list, but for those that are English words.
+# From the time zone database and PostgreSQL's own list, except those that are English words.
 _ZONE_WORDS = (
     " UTC GMT Z "
     "ACDT ACST ACWST ADT AEDT AEST AFT AKDT AKST ALMT AMST AMT ANAT AQTT ARST AST AWDT AWST AZOST "
@@ -51,7 +51,7 @@ _ZONE_NAME = re.compile(
     r"[-_. ]?(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific)"
     r"[-_.][A-Za-z_]+"
 )
-# "Jan_12_2024-03-04": the day and the year of a date in words, which was not read.
+# "Jan_12_2024-03-04": the day and the year of a spelled-out date that was not parsed.
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
@@ -60,15 +60,15 @@ _DATE_IN_WORDS = re.compile(
     rf"(?<![A-Za-z\d])(?:\d{{1,2}}[-_. ]?{_MONTH}|{_MONTH}[-_., ]{{0,2}}\d{{1,2}})[-_., ]{{0,2}}\Z",
     re.I,
 )
-# Other numbers of eight digits are no dates of dumps.
+# Other eight-digit numbers are no dates of dumps.
 _YEARS = range(1996, 2200)
-# What no clock of the world differs by is no offset but another number, as in "-0001".
+# An offset that no clock in the world has is another number, as in "-0001".
 _PARTS_OF_HOURS = frozenset({-570, -210, -150, 210, 270, 330, 345, 390, 525, 570, 630, 765, 825})
 
 
 @dataclass(frozen=True, slots=True)
 class NameTime:
-    """The time in a name, in UTC; *has_clock*: more than a date stands there."""
+    """The time in a name, in UTC; *has_clock*: the name has a time of day, not only a date."""
 
     time: datetime
     has_clock: bool
@@ -76,21 +76,22 @@ class NameTime:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A name whose time may be another than it seems. *pattern* reads it, where one is known."""
+    """A name whose time may be different from what it seems. *pattern* parses it, if one is
+    known."""
 
     why: str
     pattern: str = ""
 
 
 def backup_name(time: datetime, zone: tzinfo | None) -> str:
-    """Return ``backup_YYYYMMDD_HHMMSS.sql.gz`` for *time* on a clock in *zone* (None: here)."""
+    """Return ``backup_YYYYMMDD_HHMMSS.sql.gz`` for *time* in *zone* (None: the local zone)."""
     return time.astimezone(zone).strftime("backup_%Y%m%d_%H%M%S.sql.gz")
 
 
 def time_in_name(name: str, zone: tzinfo | None) -> NameTime | Doubt | None:
-    """Return the time that stands in a file's *name*, None where none does.
+    """Return the time in a file's *name*, None if it has none.
 
-    A date alone means its first moment. A time without an offset is one of *zone* (None: here).
+    A date alone means its first moment. A time without an offset is in *zone* (None: local).
     """
     day_first = _DAY_FIRST.search(name)
     if day_first is not None and int(day_first["year"]) in _YEARS:
@@ -130,13 +131,13 @@ def time_in_name(name: str, zone: tzinfo | None) -> NameTime | Doubt | None:
 
 
 def _zone_in_words(match: re.Match[str], rest: str) -> Doubt | None:
-    """Return a doubt where *rest*, behind a time, begins with a time zone that is no offset."""
+    """Return a doubt if *rest*, after a time, begins with a time zone that is not an offset."""
     word = _WORD.match(rest)
     if word and f" {word['word'].upper()} " in _ZONE_WORDS:
         why = "its time zone is a word that has several meanings, or is not understood whole"
         return Doubt(why, f"*{_codes(match)}{word[0]}*")
     if name := _ZONE_NAME.match(rest):
-        # The zone of all names can be given.
+        # The user can set one zone for all names.
         return Doubt("a time zone stands in it by name", f"*{_codes(match)}{name[0]}*")
     return None
 
@@ -144,11 +145,11 @@ def _zone_in_words(match: re.Match[str], rest: str) -> Doubt | None:
 def at_zone(
     local: datetime, offset: str | None, zone: tzinfo | None, *, has_clock: bool
 ) -> NameTime | Doubt:
-    """Return the time *local*, which has no zone yet, by *offset*, where there is one, else in
-    *zone* (None: here)."""
+    """Return *local*, a time without a zone, converted by *offset* if given, else from *zone*
+    (None: the local zone)."""
     if offset:
         return NameTime(local.replace(tzinfo=_offset(offset)).astimezone(UTC), has_clock)
-    # Without a zone astimezone() takes the time for one of this machine.
+    # astimezone() treats a naive time as local.
     time = (local.replace(tzinfo=zone) if zone else local).astimezone(UTC)
     if time.astimezone(zone).replace(tzinfo=None) != local:
         return Doubt(f"there was no {local:%H:%M} on that day: clocks were put forward")
@@ -156,7 +157,7 @@ def at_zone(
 
 
 def is_offset(text: str) -> bool:
-    """Return whether *text*, of the form of OFFSET, is one that clocks have."""
+    """Return whether *text*, matched by OFFSET, is an offset that clocks really have."""
     if not text.strip("-_. ").startswith(("+", "-")) and text[-1].isalpha():
         return True
     minutes = _minutes(text)
@@ -164,17 +165,17 @@ def is_offset(text: str) -> bool:
 
 
 def words_before_time(name: str) -> str:
-    """Return what stands before the time in a file's name: whose dump it is, often."""
+    """Return the part of a file's name before the time: often the name of the database."""
     match = _TIME.search(name) or _DATE_ONLY.search(name)
     return name[: match.start()].rstrip("-_. ") if match else name
 
 
 def _dates(name: str) -> list[re.Match[str]]:
-    """Return where dates stand in *name*; of several those alone that are no part of a word, as
-    that of "v20240101"."""
+    """Return the dates in *name*; if there are several, only those that are not part of a word, as
+    in "v20240101"."""
     found = []
     position = 0
-    # With its time, since a date may have no end of its own: "20260131020305".
+    # Including its time, since a date may have no delimiter after it: "20260131020305".
     while match := (_DATE_ONLY.search(name, position) or _TIME.search(name, position)):
         is_date = _local(match, date_only=True) is not None
         found += [match] if is_date else []
@@ -184,13 +185,13 @@ def _dates(name: str) -> list[re.Match[str]]:
 
 
 def _with_time(name: str, date: re.Match[str]) -> re.Match[str]:
-    """Return the match of *date* with all of the time that stands behind it."""
+    """Return the match of *date* extended by the whole time that follows it."""
     match = _TIME.match(name, date.start()) or date
     if match["offset"] and not is_offset(match["offset"]):
         # "020305-0001": a time, and a number.
         match = _TIME.match(name[: match.start("offset")], date.start()) or match
     if _local(match) is None:
-        # "20260131-9999": a date, and a number that is no time of day.
+        # "20260131-9999": a date, and a number that is not a time of day.
         match = _TIME.match(name[: match.end("day")], date.start()) or match
     return match
 
@@ -223,7 +224,7 @@ def _minutes(text: str) -> int:
 
 
 def _codes(match: re.Match[str]) -> str:
-    """Return the pattern of a date and its time."""
+    """Return the strftime pattern of a date and its time."""
     parts = match.groupdict()
     dash = parts["dash"]
     codes = f"%Y{dash}%m{dash}%d"

@@ -1,4 +1,4 @@
-"""Commit: a dump becomes a snapshot, or nothing does."""
+"""Commit: a dump becomes a snapshot, all or nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pgsnap.sources.base import Source, SourceResult, reading
 if TYPE_CHECKING:
     from pgsnap.repository.chunks.ingest import Ingest
 
-# A first snapshot is compared with so many other databases.
+# A first snapshot is compared with at most this many other databases.
 _COMPARED_WITH_MAX = 4
 
 
@@ -35,11 +35,11 @@ class CommitReport:
     """What a commit did.
 
     *unchanged*: the contents equal the parent's; *globals_changed*: only roles or tablespaces
-    differ. *recorded* is false where an unchanged database was to be skipped; then *snapshot_id*
-    names the parent. *tags_refused* were taken by another process meanwhile. *other* is the newest
-    snapshot of the label, where that is of another server, and so of another chain; *ahead* is one
-    of this chain that is dated in the future. *is_of_unknown_server*: the label has several chains,
-    and the server did not say which it is.
+    differ. *recorded* is False if an unchanged database was to be skipped; then *snapshot_id* names
+    the parent. *tags_refused* were taken by another process in the meantime. *other* is the newest
+    snapshot of the label if it is of another server, and so of another chain; *ahead* is one of
+    this chain that is dated in the future. *is_of_unknown_server*: the label has several chains,
+    and the server did not identify itself.
     """
 
     snapshot_id: SnapshotId
@@ -71,9 +71,9 @@ def commit(
     """Store what *source* yields as a new snapshot of *database*, a label.
 
     Nothing is visible to readers until `publish`. *at* dates the snapshot (default: now): its
-    parent is then the newest at or before that time, and contents that a snapshot of that very
-    time has are not recorded again.
-    Raises what the source raises, UsageError, TagExists, StoreError; then nothing was recorded.
+    parent is then the newest at or before that time, and contents that a snapshot of exactly that
+    time already has are not recorded again. Raises what the source raises, UsageError, TagExists,
+    StoreError; then nothing was recorded.
     """
     started = time.monotonic()
     began = datetime.now(UTC)
@@ -132,7 +132,7 @@ def _not_recorded(
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a new snapshot stands: what comes before it, and what is to be told of that."""
+    """The position of a new snapshot: its predecessors, and what to report about them."""
 
     parent_id: SnapshotId | None
     parent: Snapshot | None
@@ -149,12 +149,12 @@ def _place(
     *,
     is_dated: bool,
 ) -> _Place:
-    """Return the place of a snapshot of *moment* in the chain of its server, which begins with it
-    where there is none."""
+    """Return the position of a snapshot of *moment* in its server's chain, which it starts if there
+    is none."""
     chains = Chains(repo)
     own, another = chains.before_commit(database, origin.system_identifier)
     if own is None and (former := chains.former_name(database)) is not None:
-        # It bears this name since now, and goes on where it was.
+        # It was renamed since, and continues its former chain.
         own = chains.of_server(former, origin.system_identifier)
     parent_id = ahead = None
     if own is not None:
@@ -162,7 +162,7 @@ def _place(
         parent_id = chains.at_or_before(own, to_micros(moment) - (not is_dated))
         if not is_dated:
             ahead = next(filter(chains.is_ahead, chains.snapshots(own, 1)), None)
-            # All are dated in the future: the order in which they were made still holds.
+            # All are dated in the future: the order of their creation still holds.
             parent_id = parent_id or ahead
     other_id = chains.latest(another) if another is not None else None
     return _Place(
@@ -178,7 +178,7 @@ def _place(
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A dump that is stored, and no snapshot yet."""
+    """A dump that is stored, but not a snapshot yet."""
 
     sections: SectionTable
     table: RecipeRoot
@@ -221,7 +221,7 @@ def _store(
     repo: Repository, source: Source, database: str, moment: datetime, progress: Progress
 ) -> _Stored:
     with reading(source) as origin:
-        # NumPy takes a while to import: pg_dump is under way meanwhile.
+        # NumPy is slow to import; pg_dump runs in the meantime.
         from pgsnap.repository.chunks.ingest import Ingest
 
         repo.catch_up_packs()
@@ -235,13 +235,15 @@ def _store(
 
 
 def _read(source: Source, ingest: Ingest) -> tuple[SectionTable, SourceResult]:
-    """Store a dump, only if every sign says that it is whole. Raises what the source raises."""
+    """Store a dump, accepting it only if every sign says that it is complete. Raises what the
+    source raises."""
     for left in reversed(range(DUMP_ATTEMPTS)):
         sections = ingest.store(source.events())
         try:
             return sections, source.finish()
         except TablesChanged:
-            # Its sections are forgotten; their chunks are what the next dump mostly consists of.
+            # Its sections are discarded; their chunks stay, as the next dump largely consists of
+            # them.
             if not left:
                 raise
     raise AssertionError("the last attempt returns or raises")
@@ -250,7 +252,7 @@ def _read(source: Source, ingest: Ingest) -> tuple[SectionTable, SourceResult]:
 def _check(
     repo: Repository, database: str, message: str, tags: Sequence[str], *, force_tags: bool
 ) -> None:
-    """Raise before the dump starts what would otherwise be found after it."""
+    """Raise before the dump starts for what would otherwise be found only after it."""
     layout.check_label(database)
     if len(message.encode("utf-8", "surrogateescape")) > MESSAGE_BYTES_MAX:
         raise UsageError(
@@ -265,8 +267,8 @@ def _check(
 
 
 def _to_compare_with(repo: Repository, database: str, moment: datetime) -> list[Snapshot]:
-    """Return the snapshots whose chunks new ones may be like, best first: the one before, else any
-    of the label, else the newest of other databases (this one may be a copy of one of them)."""
+    """Return the snapshots whose chunks new ones may resemble, best first: the previous one, else
+    any of the label, else the newest of other databases (this one may be a copy of one of them)."""
     ids = Chains(repo).newest_until(database, moment) or repo.newest(database, 1)
     if not ids:
         others = [repo.newest(other, 1)[0] for other in repo.databases()]
@@ -284,8 +286,8 @@ def _same_contents(before: Snapshot, after: Snapshot) -> bool:
 
 
 def _same(before: Snapshot, after: Snapshot) -> bool:
-    """Tell whether all that a snapshot holds is as it was: also owner, rights, settings and the
-    like, which no dump holds."""
+    """Return whether all that a snapshot holds is unchanged, including owner, privileges, settings
+    and the like, which no dump holds."""
     old, new = before.origin.properties, after.origin.properties
     return (
         _same_contents(before, after)
@@ -296,9 +298,9 @@ def _same(before: Snapshot, after: Snapshot) -> bool:
 
 
 def _after(began: datetime, newest: SnapshotId | None, repo: Repository) -> datetime:
-    """Return the time of a commit: when it began, yet after the *newest* snapshot of that moment,
-    also where the clock was set back a little; else ``latest`` would go on meaning that one. A
-    clock that was far ahead for a while dates no later snapshot."""
+    """Return the time of a commit: its start, but after the *newest* snapshot of that moment even
+    if the clock was set back a little; else ``latest`` would still mean that one. A clock that was
+    far ahead for a while does not affect the dates of later snapshots."""
     if newest is None or (time := repo.snapshot(newest).time) > began + CLOCK_SLACK:
         return began
     return max(began, time + timedelta(milliseconds=1))

@@ -1,4 +1,4 @@
-"""Dump files before they are read: which names are one file, of what time, which are copies."""
+"""Groups and dates dump files before they are read: names of the same file, times, copies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pgsnap.workflows.commit.name_format import NameFormat
 
 @dataclass(frozen=True, slots=True)
 class DatedFile:
-    """A dump file, and when it was made."""
+    """A dump file and its creation time."""
 
     path: Path
     time: datetime
@@ -28,16 +28,16 @@ class DatedFile:
 
 @dataclass(frozen=True, slots=True)
 class Dating:
-    """How files get their times: a time without an offset in a name is one of *zone* (None: here),
-    names are read by *pattern* where there is one, else by what is usual."""
+    """How to date files: a time without an offset in a name is in *zone* (None: local); names are
+    parsed by *pattern* if given, else by the usual formats."""
 
     zone: tzinfo | None = None
     use_mtime: bool = False
     pattern: NameFormat | None = None
 
     def date(self, names: Sequence[Path]) -> DatedFile | UsageError:
-        """Return the one file that *names* are, with its time: the most exact that any of them
-        has. What is returned as an error is that nothing dates it."""
+        """Return the file that *names* all refer to, dated by the most exact time that any of them
+        has. Returns a UsageError if none of them has a time."""
         read = [self._read(path.name) for path in names]
         times = [
             (not found.has_clock, found.time, path)
@@ -66,8 +66,8 @@ class Dating:
 
 
 def files_by_names(paths: Iterable[Path]) -> list[list[Path]]:
-    """Return each file once, with all its names among *paths*: links, symbolic ones too. Raises
-    UsageError for what is no file that can be read."""
+    """Return each file once, with all of its names among *paths*, symbolic links included. Raises
+    UsageError for anything that is not a readable file."""
     found: dict[tuple[int, int], list[Path]] = {}
     for path in dict.fromkeys(paths):
         try:
@@ -88,8 +88,8 @@ def files_by_names(paths: Iterable[Path]) -> list[list[Path]]:
 
 
 def without_copies(files: Sequence[DatedFile]) -> list[DatedFile]:
-    """Return *files*, which stand in the order of their times, without those that hold the same
-    dump at the same time as the one before. Raises UsageError for different dumps of one time."""
+    """Return *files*, sorted by time, without those that hold the same dump at the same time as the
+    one before. Raises UsageError for different dumps of the same time."""
     once: list[DatedFile] = list(files[:1])
     for earlier, later in pairwise(files):
         if earlier.time != later.time:

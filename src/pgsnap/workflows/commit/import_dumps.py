@@ -1,4 +1,4 @@
-"""Import: dump files of the past become snapshots, dated by their names, oldest first."""
+"""Import: existing dump files become snapshots, dated by their names, oldest first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class UndatedFile:
-    """A file that cannot be imported, since nothing tells its time, and why."""
+    """A file that cannot be imported because its time is unknown, and why."""
 
     path: Path
     error: UsageError
@@ -30,7 +30,7 @@ class UndatedFile:
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """The files to import, oldest first, those left out, and what the user should know before."""
+    """The files to import, oldest first, those left out, and warnings for the user."""
 
     files: tuple[DatedFile, ...]
     undated: tuple[UndatedFile, ...]
@@ -39,9 +39,9 @@ class ImportPlan:
 
 @dataclass(frozen=True, slots=True)
 class ImportedFile:
-    """What became of a file. *report* tells what it added, if it did; *snapshot_id* is its
-    snapshot, also where it was imported before (and *is_forgotten* since); *error* says why there
-    is none."""
+    """The result of importing a file. *report* is the commit's, if there was one; *snapshot_id* is
+    its snapshot, even if imported earlier (and *is_forgotten* since); *error* says why there is
+    none."""
 
     file: DatedFile
     snapshot_id: SnapshotId | None = None
@@ -51,7 +51,7 @@ class ImportedFile:
 
 
 class _OnePhase:
-    """Makes the commits of many files one phase, with the file's name as its detail."""
+    """Presents the commits of many files as one phase, with the file's name as its detail."""
 
     def __init__(self, progress: Progress, name: str) -> None:
         self._progress = progress
@@ -68,11 +68,11 @@ class _OnePhase:
 
 
 def plan_import(paths: Sequence[Path], dating: Dating, *, skip_bad: bool = False) -> ImportPlan:
-    """Return the files that *paths*, files and folders, stand for. Reads only what may be the same
-    dump twice.
+    """Return the files that *paths*, files and folders, refer to. Reads only files that may hold
+    the same dump.
 
-    Raises UsageError for what is not there, for two dumps of one time, and, unless *skip_bad*, for
-    a file that nothing dates.
+    Raises UsageError for missing paths, for two dumps of the same time, and, unless *skip_bad*, for
+    a file that cannot be dated.
     """
     warnings: list[str] = []
     found: list[Path] = []
@@ -116,20 +116,21 @@ def import_dumps(
     told: Callable[[ImportedFile], None] = lambda done: None,
     progress: Progress = SILENT,
 ) -> list[ImportedFile]:
-    """Import *files*, oldest first, as snapshots of *database*, a label; *told* hears of each.
+    """Import *files*, oldest first, as snapshots of *database*, a label; *told* is called with
+    each.
 
-    A file whose name and time a snapshot bears, forgotten or not, is not read again, and one whose
-    contents a snapshot of the same time has is not recorded again: after an interruption, run it
-    again. The parent of each is the newest snapshot at or before its time. *tags* are for a single
-    file; *archives* reads those in pg_dump's custom format. Raises the SourceError of the first
-    file that is no whole dump, unless *skip_bad*; UsageError, StoreError.
+    A file is not read again if a snapshot has its name and time, forgotten or not, and not recorded
+    again if a snapshot of the same time has its contents: an interrupted import can be repeated.
+    The parent of each is the newest snapshot at or before its time. *tags* are for a single file;
+    *archives* reads those in pg_dump's custom format. Raises the SourceError of the first file that
+    is not a complete dump, unless *skip_bad*; UsageError, StoreError.
     """
     if tags and len(files) != 1:
         raise UsageError(
             "a tag names one snapshot, and there are several files",
             hint="Import them, then tag the one that is meant: snap tag NAME REV",
         )
-    # Of two that a file became, the one that is not forgotten counts.
+    # If a file became two snapshots, the one that is not forgotten counts.
     stored = repo.newest(database, also_forgotten=True)
     stored.sort(key=lambda one: repo.forgotten_since(one) is None)
     known = {
@@ -189,14 +190,14 @@ def _import_one(
 
 
 def _or_skip(hint: str) -> str:
-    """Return *hint* with the other way out."""
+    """Return *hint* with --skip-bad as the alternative."""
     if not hint:
         return "Leave it out: --skip-bad"
     return f"{hint}{'' if hint.endswith(('.', '?', '!')) else '.'} Or leave it out: --skip-bad"
 
 
 def _files_in(folder: Path, warnings: list[str]) -> list[Path]:
-    """Return the dumps in *folder*, by their endings."""
+    """Return the dumps in *folder*, recognized by their suffixes."""
     if (folder / "toc.dat").exists():
         raise UsageError(
             f'"{folder}" is a dump in pg_dump\'s directory format',

@@ -1,4 +1,4 @@
-"""Reads the times in files' names by a pattern of the user's own: strftime's codes, and ``*``."""
+"""Parses the times in file names by a user-supplied pattern: strftime's codes, and ``*``."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _ENDING = re.compile(r"(?:\.(?:sql|dump|pgdump|backup|bak|tar|gz|zst))+\Z", re.I
 
 
 class NameFormat:
-    """The pattern *text*, for the names of files without endings such as ``.sql.gz``."""
+    """The pattern *text*, for file names without suffixes such as ``.sql.gz``."""
 
     def __init__(self, text: str) -> None:
-        """Raises UsageError for a pattern that names no whole date."""
+        """Raises UsageError for a pattern without a complete date."""
         self.text = text
         found: list[str] = []
         pattern = ""
         parts = re.findall(r"%%|%.?|\*|[^%*]+", text, re.S)
         for before, part, after in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
             if part == "*":
-                # No number is cut by it.
+                # It must not split a number.
                 pattern += r"(?!\d)" if _is_code(before) else ""
                 pattern += r".*"
                 pattern += r"(?<!\d)" if _is_code(after) else ""
@@ -48,7 +48,7 @@ class NameFormat:
                 found.append(part[1:])
                 form = _CODES[part[1:]]
                 if _is_code(before) or _is_code(after):
-                    # Without anything between them only their lengths tell them apart.
+                    # Adjacent codes can be separated only by their lengths.
                     form = form.replace("{1,2}", "{2}")
                 pattern += f"(?P<{part[1:]}>{form})"
             else:

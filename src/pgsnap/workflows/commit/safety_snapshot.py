@@ -1,4 +1,4 @@
-"""The safety snapshot: what a restore or an undo is about to replace, recorded first."""
+"""The safety snapshot: records what a restore or an undo is about to replace."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def safety_commit(
     read_only: ReadOnly | None = None,
     progress: Progress = SILENT,
 ) -> Callable[[], SnapshotId]:
-    """Return what records *database* under *label*, tagged ``before-<verb>/<time>-<count>``.
+    """Return a callable that records *database* under *label*, tagged
+    ``before-<verb>/<time>-<count>``.
 
-    *read_only* is in force only meanwhile, and so is not recorded.
+    *read_only* is in force only during the commit, and so is not recorded.
     """
 
     def record() -> SnapshotId:
@@ -54,7 +55,7 @@ def safety_commit(
 
 
 def _free_tag(repo: Repository, label: str, verb: str) -> str:
-    """Return a tag of this second, with a count of those that were made in it."""
+    """Return a tag of this second, with a count of the tags created in it."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     names = (f"before-{verb}/{stamp}-{count}" for count in itertools.count(1))
     return next(name for name in names if repo.tags.get(label, name) is None)

@@ -1,1 +1,1 @@
-"""What the text of a snapshot says: tables, rows, roles, foreign SQL."""
+"""Reads the text of a snapshot: tables, rows, roles, foreign SQL."""

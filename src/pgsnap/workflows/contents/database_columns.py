@@ -1,7 +1,7 @@
-"""Columns of the type regdatabase (since 19): they hold a database's OID and print its name.
+"""Columns of the type regdatabase (since 19), which store a database's OID and print its name.
 
-A restored database takes the name of the live one and not its OID: rows that named the live one
-would go on to mean it, and it is the kept one then. So they are changed before it goes live.
+A restored database gets the name of the live one but not its OID: rows that referred to the live
+database would still refer to it, now the kept one. So they are updated before the swap.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pgsnap.words import some
 
 
 def check_database_columns(repo: Repository, snapshot: Snapshot, database: str) -> Findings:
-    """Tell what becomes of rows that name *database*, which is replaced. Raises CorruptionError."""
+    """Report what happens to rows that refer to *database*, which is replaced. Raises
+    CorruptionError."""
     major = source_major(snapshot.origin)
     if major is None or major < SINCE:
         return Findings()

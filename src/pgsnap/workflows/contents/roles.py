@@ -1,4 +1,4 @@
-"""Roles that the text of a snapshot names, and what it says of them."""
+"""Roles that the text of a snapshot names, and their definitions in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pgsnap.targets.checks.roles import is_built_in
 
 def roles_of_dump(repo: Repository, snapshot: Snapshot, *, rights: bool) -> frozenset[str]:
     """Return the roles that a snapshot of a file names besides the owners; those of GRANTs only
-    with *rights*. Of a snapshot of a server its properties know them.
+    with *rights*. For a snapshot of a server its properties have them.
 
     Dumps of managed services name roles that other servers lack.
     """
@@ -35,7 +35,7 @@ def roles_of_dump(repo: Repository, snapshot: Snapshot, *, rights: bool) -> froz
 def roles_differ(
     repo: Repository, snapshot: Snapshot, session: Session, needed: Collection[str]
 ) -> Findings:
-    """Tell which of the roles that are *needed* are not as in the snapshot."""
+    """Report which of the roles *needed* differ from the snapshot."""
     try:
         text = globals_text(repo, snapshot)
     except (CorruptionError, StoreError) as error:

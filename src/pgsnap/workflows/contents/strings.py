@@ -1,7 +1,7 @@
-"""Dumps for ``standard_conforming_strings = off``, which servers from 19 on do not know.
+"""Dumps with ``standard_conforming_strings = off``, which servers from 19 on do not support.
 
-In such a dump a backslash in a plain literal begins an escape. Without one its text means the same
-everywhere, and the setting can be left out.
+In such a dump a backslash in a plain literal begins an escape. Without backslashes its text means
+the same everywhere, and the setting can be left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SHOWN_CHARACTERS = 60
 
 
 def check_strings(repo: Repository, snapshot: Snapshot, server_major: int) -> Findings:
-    """Tell of a dump whose literals a server of this major reads otherwise. Raises
+    """Refuse a dump whose literals a server of this major version would read differently. Raises
     CorruptionError."""
     if server_major < STANDARD_STRINGS_SINCE or not snapshot.origin.is_pg_dump:
         return Findings()
@@ -54,8 +54,8 @@ def check_strings(repo: Repository, snapshot: Snapshot, server_major: int) -> Fi
 def _escapes(
     repo: Repository, snapshot: Snapshot, sections: Iterable[Section]
 ) -> Iterator[tuple[Section, str]]:
-    """Yield the plain literals that hold a backslash. Rows of COPY are no literals; of rows as
-    INSERTs no more is looked at than whether there is a backslash."""
+    """Yield the plain literals that contain a backslash. Rows of COPY are not literals; rows as
+    INSERTs are only searched for any backslash."""
     for section in sections:
         if section.name.kind in _NO_SQL or section.rows is not None:
             continue

@@ -1,4 +1,4 @@
-"""The tables of a snapshot, by its definitions."""
+"""The tables of a snapshot, according to its definitions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pgsnap.repository.repository import Repository
 
 
 def shown(table: TableName) -> str:
-    """Return a table's name for people, with quotes where SQL needs them."""
+    """Return a table's name for display, with quotes where SQL needs them."""
     return ".".join(map(quote_ident, table))
 
 
@@ -25,7 +25,7 @@ def copy_command(snapshot_id: SnapshotId, table: TableName) -> str:
 
 
 def by_a_copy(snapshot_id: SnapshotId, table: TableName) -> str:
-    """Return the way to a table that cannot be made in the live database."""
+    """Return the hint for a table that cannot be created in the live database."""
     return (
         "Restore it into a new database, and copy what is needed from there:"
         f" {copy_command(snapshot_id, table)}"
@@ -33,12 +33,12 @@ def by_a_copy(snapshot_id: SnapshotId, table: TableName) -> str:
 
 
 def section_text(repo: Repository, snapshot: Snapshot, kind: SectionKind) -> bytes:
-    """Return the sections of one kind, one after another."""
+    """Return the sections of one kind, concatenated."""
     return whole_text(text_of_kinds(repo, snapshot, kind))
 
 
 def extension_sequences(repo: Repository, snapshot: Snapshot) -> dict[str, tuple[int, bool]]:
-    """Return where the sequences of extensions stood that no dump holds, by quoted name. Raises
+    """Return the values of extensions' sequences, which no dump holds, by quoted name. Raises
     CorruptionError, StoreError."""
     if snapshot.extension_sequences_root is None:
         return {}
@@ -58,12 +58,13 @@ def read_definitions(repo: Repository, snapshot: Snapshot) -> Definitions:
 def with_rows_of(
     repo: Repository, snapshot: Snapshot, tables: tuple[TableName, ...]
 ) -> tuple[TableName, ...]:
-    """Return *tables* and all others in which rows of theirs are: their partitions and heirs."""
+    """Return *tables* and all others that hold rows of theirs: their partitions and inheritance
+    children."""
     return with_all_below(read_definitions(repo, snapshot), tables) if tables else ()
 
 
 def parse_tables(names: Iterable[str]) -> tuple[TableName, ...]:
-    """Return the tables that ``--table`` names, each once. Raises UsageError."""
+    """Return the tables named by ``--table``, each once. Raises UsageError."""
     found: dict[TableName, None] = {}
     for name in names:
         table = parse_name(name)
@@ -80,7 +81,7 @@ def check_tables_known(
     repo: Repository, snapshot: Snapshot, snapshot_id: SnapshotId, wanted: tuple[TableName, ...]
 ) -> None:
     """Raise UnknownRevision for tables that the snapshot does not have: neither defined, nor with
-    rows, as those are that an extension makes."""
+    rows, as the tables that an extension creates."""
     with_rows = {
         (section.name.schema, section.name.name)
         for section in repo.sections(snapshot)
@@ -94,7 +95,7 @@ def check_tables_known(
 def check_known(
     definitions: Definitions, snapshot_id: SnapshotId, wanted: Iterable[TableName]
 ) -> None:
-    """Raise UnknownRevision for tables that *definitions* do not have."""
+    """Raise UnknownRevision for tables that are not in *definitions*."""
     there = set(tables_of(definitions))
     for table in wanted:
         if table in there:

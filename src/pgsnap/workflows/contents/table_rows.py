@@ -1,9 +1,9 @@
-"""Which sections of a snapshot hold the rows of which table.
+"""Maps the sections of a snapshot to the tables whose rows they hold.
 
-A section is named by its COPY statement. That names the topmost table, not the partition, where
-pg_dump loads a partition's rows by way of it: always where the hash of an enum chooses the
-partition (another database gives its values other numbers), else with
---load-via-partition-root. The header of the entry names the partition all the same.
+A section is named by its COPY statement. That names the topmost table instead of the partition if
+pg_dump loads a partition's rows through it: always if the partition is chosen by the hash of an
+enum (whose values get different OIDs in another database), else with --load-via-partition-root. The
+header of the entry still names the partition.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ def copied_name(section: Section) -> TableName:
 
 
 def rows_by_table(repo: Repository, snapshot: Snapshot) -> dict[TableName, list[Section]]:
-    """Return `sections_of_rows` of a snapshot whose definitions were not read yet."""
+    """Return `sections_of_rows` for a snapshot whose definitions were not read yet."""
     return sections_of_rows(repo, snapshot, read_definitions(repo, snapshot))
 
 
 def by_way_of_others(
     repo: Repository, snapshot: Snapshot, tables: Collection[TableName]
 ) -> Findings:
-    """Tell which of *tables*, alone in a new database, get their rows by way of another table:
-    that may put them into another of its partitions."""
+    """Report which of *tables*, alone in a new database, get their rows through another table: that
+    may route them to a different partition of it."""
     rows = rows_by_table(repo, snapshot) if tables else {}
     found = {
         f"rows of {shown(table)} are given to {shown(copied_name(section))}, as the dump has it: in"
@@ -66,7 +66,7 @@ def by_way_of_others(
 
 
 def _below_as_shown(definitions: Definitions, root: TableName) -> dict[TableName, list[TableName]]:
-    """Return *root* and its partitions by their names in headers."""
+    """Return *root* and its partitions, keyed by their names in headers."""
     found: dict[TableName, list[TableName]] = {}
     for name in partitions_below(definitions, [root]):
         found.setdefault(_as_shown(name), []).append(name)
@@ -79,7 +79,7 @@ def _in_header(
     section: Section,
     below: Mapping[TableName, list[TableName]],
 ) -> TableName:
-    """Return which of *below* the entry's header says these rows are of."""
+    """Return which of *below* these rows belong to according to the entry's header."""
     root = copied_name(section)
     encoding = snapshot.origin.client_encoding
     match = ENTRY.search(read_head(repo.chunks, section))
@@ -98,6 +98,6 @@ def _in_header(
 
 
 def _as_shown(name: TableName) -> TableName:
-    """pg_dump writes line ends in a header as spaces."""
+    """Return a name as pg_dump writes it in a header: with spaces for line ends."""
     schema, table = (part.replace("\n", " ").replace("\r", " ") for part in name)
     return schema, table

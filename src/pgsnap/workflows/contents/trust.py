@@ -1,4 +1,4 @@
-"""What a dump's text itself forbids: SQL of strangers, and dumps that begin by dropping."""
+"""Refuses a dump for its text: untrusted SQL, and dumps that begin by dropping objects."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.preflight import Findings, Me, Problem
 
-# What `pg_dump -c` writes before the first entry; a dump without -c has a comment there.
+# What `pg_dump -c` writes before the first entry; without -c there is a comment.
 _DROPS = re.compile(rb"\s*(DROP [^;]*|ALTER TABLE [^;]* DROP [^;]*);")
 _BEGIN_BYTES = 64 * 1024
 _BODY = (SectionKind.PRE_DATA, SectionKind.DATA, SectionKind.POST_DATA)
 
 
 def snapshot_to_run(repo: Repository, snapshot_id: SnapshotId) -> Snapshot:
-    """Return a snapshot whose text is about to be run. Whoever wrote the repository may have
-    written that it is pg_dump's: that is believed only where its text has pg_dump's first lines
-    and its end mark, and its first definitions stand under a header, as of a file that is
-    committed. Raises UnknownRevision, CorruptionError, StoreError."""
+    """Return a snapshot whose text is about to be run. The repository's author may have claimed
+    that it is pg_dump's: this is believed only if its text has pg_dump's first lines and its end
+    mark, and its first definitions follow a header, as for a file that is committed. Raises
+    UnknownRevision, CorruptionError, StoreError."""
     snapshot = repo.snapshot(snapshot_id)
     if snapshot.origin.is_pg_dump and not _is_like_pg_dump(repo, snapshot):
         return replace(snapshot, origin=replace(snapshot.origin, is_pg_dump=False))
@@ -51,12 +51,12 @@ def _is_like_pg_dump(repo: Repository, snapshot: Snapshot) -> bool:
     trailer, definitions = first.get(SectionKind.TRAILER), first.get(SectionKind.PRE_DATA)
     if trailer is None or not DUMP_END.search(_begin(repo, snapshot, trailer)):
         return False
-    # What `pg_dump -c` writes before its first entry stands at their head.
+    # With `pg_dump -c`, the DROP statements precede the first entry.
     return definitions is None or bool(ENTRY.search(_begin(repo, snapshot, definitions)))
 
 
 def _begin(repo: Repository, snapshot: Snapshot, section: Section) -> bytes:
-    """Return the first bytes of a section: a chunk of it."""
+    """Return the beginning of a section: at least _BEGIN_BYTES, if it is that long."""
     begin = b""
     for block in section_text(repo, snapshot, section):
         begin += block
@@ -99,10 +99,10 @@ def check_trust(
     trust_sql: bool,
     as_superuser: bool,
 ) -> Findings:
-    """Return what forbids running SQL that pg_dump did not write, or what to know of it.
+    """Return what forbids running SQL that pg_dump did not write, and warnings on it.
 
-    Its functions and views go on with the rights of who owns them, long after the restore: so
-    they are not handed to a superuser.
+    Its functions and views keep running with their owner's privileges long after the restore, so
+    they are never handed to a superuser.
     """
     if snapshot.origin.is_pg_dump:
         return Findings()

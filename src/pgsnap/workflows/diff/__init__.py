@@ -1,1 +1,1 @@
-"""Diff: two snapshots, or one and a live database."""
+"""Diff: between two snapshots, or a snapshot and a live database."""

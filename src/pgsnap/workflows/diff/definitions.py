@@ -1,4 +1,4 @@
-"""Which definitions differ: read only where the sections that hold them differ."""
+"""Compares definitions, which are read only if the sections that hold them differ."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
 _SEQUENCES = (SectionKind.SEQUENCES, SectionKind.EXTENSION_SEQUENCES)
 # Neither schema nor rows; snap 0.1 took them for post-data.
 _STATISTICS = frozenset({"STATISTICS DATA", "EXTENDED STATISTICS DATA"})
-# pg_dump writes the language of every database only where it was made anew, as pg_upgrade does; a
-# restored database has that of template0.
+# pg_dump writes every database's language only if it was recreated, as pg_upgrade does; a restored
+# database has that of template0.
 _LANGUAGE = "plpgsql"
 _OF_LANGUAGE = {("EXTENSION", "", _LANGUAGE), ("COMMENT", "", f"EXTENSION {_LANGUAGE}")}
 
@@ -62,7 +62,7 @@ def _text(version: Version, kind: SectionKind) -> bytes:
 
 
 def respelled_columns(version: Version) -> Mapping[TableName, frozenset[str]]:
-    """Return the columns whose values some versions of PostgreSQL write otherwise than others."""
+    """Return the columns whose values some versions of PostgreSQL print differently from others."""
     text = _text(version, SectionKind.PRE_DATA)
     return columns_of_type(text, version.origin.client_encoding, "pg_lsn")
 
@@ -82,7 +82,7 @@ def keys_of(
 def shared_keys(
     before: Version, after: Version, tables: Collection[TableName] | None = None
 ) -> dict[TableName, tuple[str, ...]]:
-    """Return the primary keys that are the same on both sides, as `keys_of`."""
+    """Return the primary keys that are the same on both sides, in the form of `keys_of`."""
     keys = keys_of(before, tables)
     if before.digest(SectionKind.POST_DATA) == after.digest(SectionKind.POST_DATA):
         return keys
@@ -91,7 +91,7 @@ def shared_keys(
 
 
 def sequences(before: Version, after: Version) -> list[SequenceDiff]:
-    """Return the sequences whose values differ, extensions' own among them, by name."""
+    """Return the sequences whose values differ, including those of extensions, by name."""
     if all(before.digest(kind) == after.digest(kind) for kind in _SEQUENCES):
         return []
     old, new = (
@@ -110,7 +110,7 @@ def sequences(before: Version, after: Version) -> list[SequenceDiff]:
 
 
 def unified(changes: Sequence[EntryDiff]) -> Iterator[str]:
-    """Yield the lines of a unified diff, one file for each entry."""
+    """Yield the lines of a unified diff, one file per entry."""
     for change in changes:
         old = change.before.splitlines() if change.before is not None else []
         new = change.after.splitlines() if change.after is not None else []

@@ -1,4 +1,4 @@
-"""Diff: what differs between two snapshots, or between one and what a source yields now."""
+"""Diff: the differences between two snapshots, or between one and a live source."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def stored_version(
     repo: Repository, snapshot_id: SnapshotId, without: Collection[ChunkId] = frozenset()
 ) -> Version:
-    """Return a snapshot as a side of a diff; the rows of tables that are listed in the pieces
-    *without* are left out. Raises UnknownRevision, CorruptionError."""
+    """Return a snapshot as a side of a diff, without the rows of tables that are listed in the
+    pieces *without*. Raises UnknownRevision, CorruptionError."""
     snapshot = repo.snapshot(snapshot_id)
     sections = {
         section.name: section
@@ -64,16 +64,15 @@ def diff(
 ) -> DiffReport:
     """Compare a snapshot with another, or with the dump that a source yields.
 
-    *together* are tables of a source whose rows may change places among all that have the same
-    second name. Of two snapshots, nothing is read that both have: sections with one digest, chunks
-    with one name. Of a source nothing is stored. Raises CorruptionError, and what the source
-    raises.
+    *together* are tables of a source whose rows may move among all tables with the same second
+    name. Of two snapshots, nothing that both share is read: sections with one digest, chunks with
+    one name. Of a source nothing is stored. Raises CorruptionError, and what the source raises.
     """
     started = time.monotonic()
     chunks = repo.chunk_store
     shared: set[ChunkId] = set()
     if isinstance(after, bytes):
-        # What lists the same of both: of 200,000 tables nearly all.
+        # Pieces that list the same on both sides: with 200,000 tables nearly all.
         shared = set(_pieces(repo, before_id)) & set(_pieces(repo, after))
         before, second = (stored_version(repo, one, shared) for one in (before_id, after))
         differing = dict.fromkeys(differing_tables(before, second))
@@ -122,7 +121,7 @@ def _add_redefined(
     after: Version,
     entries: Sequence[EntryDiff],
 ) -> int:
-    """Take the rows of tables that were redefined, and did not change, into both sides. Return how
+    """Add the rows of tables that were redefined without a change of rows to both sides. Return how
     many other tables are listed in the pieces *shared*."""
     redefined = {entry.table for entry in entries}
     others = 0
@@ -141,7 +140,7 @@ def _add_redefined(
 def diff_definitions(
     repo: Repository, before_id: SnapshotId, after: SnapshotId | Source, progress: Progress = SILENT
 ) -> tuple[Version, Version, list[EntryDiff]]:
-    """Compare the definitions alone: of two snapshots no rows are read."""
+    """Compare only the definitions: of two snapshots no rows are read."""
     before = stored_version(repo, before_id)
     if isinstance(after, bytes):
         second = stored_version(repo, after)
@@ -162,7 +161,7 @@ def diff_rows(
 ) -> Iterator[TableRows]:
     """Compare the rows of one table, named ``schema.table`` (``table`` alone: of any schema).
 
-    Raises UsageError where neither side has it, and as `diff` does.
+    Raises UsageError if neither side has it, and what `diff` raises.
     """
     chunks, before = repo.chunk_store, stored_version(repo, before_id)
     respelled = partial(diff_schema.respelled_columns, before)
@@ -200,7 +199,7 @@ def diff_rows(
             if table in shown:
                 rows = shown[table]
             else:
-                # It was dropped, and all its rows with it, or none of them differs.
+                # It was dropped with all its rows, or no row differs.
                 rows = show(table, second.tables.get(table, []), None)
                 rows.compare(chunks, progress)
         rows.finish()

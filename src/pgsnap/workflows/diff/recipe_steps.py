@@ -1,8 +1,8 @@
-"""Two lists of chunks side by side: which they have in common, in bounded memory.
+"""Aligns two lists of chunks and finds the common ones, in bounded memory.
 
-Chunks with one name are paired in order, by patience sorting of those that stand once on either
-side (Bram Cohen's patience diff); what lies between two pairs is compared from both ends. A pair
-that is missed costs time, never truth: its chunks are then read on both sides.
+Chunks with one name are paired in order, by patience sorting of those that occur once on either
+side (Bram Cohen's patience diff); the runs between two pairs are compared from both ends. A missed
+pair costs time, never correctness: its chunks are then read on both sides.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from itertools import islice
 
 from pgsnap.model import RecipeEntry
 
-# Some 250 bytes each.
+# About 250 bytes each.
 _CHUNKS_AT_ONCE = 40_000
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A chunk, and where it begins in its section."""
+    """A chunk and its offset in its section."""
 
     entry: RecipeEntry
     offset: int
@@ -36,8 +36,8 @@ class Step:
 
 
 def steps(before: Iterator[RecipeEntry], after: Iterator[RecipeEntry]) -> Iterator[Step]:
-    """Yield the chunks of both sides, each side in its order; where they differ, the sides take
-    turns so that they go forward in step."""
+    """Yield the chunks of both sides, each side in its order; where they differ, the sides
+    alternate so that they advance in step."""
     left, right = _placed(before), _placed(after)
     a, b = list(islice(left, _CHUNKS_AT_ONCE)), list(islice(right, _CHUNKS_AT_ONCE))
     while a or b:
@@ -46,8 +46,7 @@ def steps(before: Iterator[RecipeEntry], after: Iterator[RecipeEntry]) -> Iterat
             yield from _turns(a[done_a:i], b[done_b:k])
             yield Step(a[i], b[k])
             done_a, done_b = i + 1, k + 1
-        # What follows the last pair may have its pair among the chunks that come next, but not
-        # for ever.
+        # Chunks after the last pair may be paired with the next ones to come, but not indefinitely.
         rest_a, rest_b = a[done_a:], b[done_b:]
         more_a = list(islice(left, _CHUNKS_AT_ONCE - len(rest_a)))
         more_b = list(islice(right, _CHUNKS_AT_ONCE - len(rest_b)))
@@ -67,7 +66,7 @@ def _placed(entries: Iterator[RecipeEntry]) -> Iterator[Placed]:
 
 
 def _turns(a: Sequence[Placed], b: Sequence[Placed]) -> Iterator[Step]:
-    """Yield two runs of chunks so that both come to their ends together."""
+    """Yield two runs of chunks interleaved so that both end together."""
     total_a = sum(placed.entry.plain_bytes for placed in a) or 1
     total_b = sum(placed.entry.plain_bytes for placed in b) or 1
     i = k = done_a = done_b = 0
@@ -83,7 +82,7 @@ def _turns(a: Sequence[Placed], b: Sequence[Placed]) -> Iterator[Step]:
 
 
 def _pairs(a: Sequence[bytes], b: Sequence[bytes]) -> list[tuple[int, int]]:
-    """Return pairs of equal elements, both numbers increasing."""
+    """Return pairs of indexes of equal elements, both increasing."""
     once_a = {name for name, count in Counter(a).items() if count == 1}
     counts_b = Counter(b)
     places = {name: k for k, name in enumerate(b) if counts_b[name] == 1}

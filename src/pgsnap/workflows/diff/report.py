@@ -1,4 +1,4 @@
-"""What a diff compares, and what it found."""
+"""The sides of a diff, and its result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pgsnap.model import Origin, Section, SectionKind, SectionName, Snapshot, Sn
 
 TableName = tuple[str, str]
 
-# What every dump of an unchanged database may differ in, and what says nothing of its contents.
+# What may differ in every dump of an unchanged database, and is no part of its contents.
 _NO_CONTENTS = frozenset(
     {SectionKind.PREAMBLE, SectionKind.TRAILER, SectionKind.GLOBALS, SectionKind.STATISTICS}
 )
@@ -19,7 +19,7 @@ _NO_CONTENTS = frozenset(
 class Version:
     """One side of a diff: a snapshot, or (*snapshot* is None) what a source yielded just now.
 
-    *read* returns a section of definitions as a whole.
+    *read* returns the whole text of a section of definitions.
     """
 
     snapshot_id: SnapshotId | None
@@ -54,9 +54,9 @@ class Version:
 class TableDiff:
     """How one table differs.
 
-    *removed* rows are on the first side only, *added* on the second; *changed* rows have a primary
-    key (*key*, none where it is not known on both sides) that is on both, with other values. They
-    are None where the rows cannot be told apart (INSERT statements of a foreign dump).
+    *removed* rows are on the first side only, *added* on the second; *changed* rows have the same
+    primary key (*key*, empty if it is not known on both sides) and different values. The counts are
+    None if rows cannot be told apart (INSERT statements of a foreign dump).
     """
 
     table: TableName
@@ -80,14 +80,14 @@ class TableDiff:
 
     @property
     def reordered(self) -> bool:
-        """Whether both sides have the same rows in another order, or as another version of
-        PostgreSQL writes them."""
+        """Whether both sides have the same rows in a different order, or as another version of
+        PostgreSQL prints them."""
         return self.in_before and self.in_after and not (self.rows_differ or self.schema_changed)
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceDiff:
-    """A sequence's values, None on the side that does not have it."""
+    """A sequence's values, None on a side that lacks it."""
 
     name: str
     before: int | None
@@ -96,7 +96,7 @@ class SequenceDiff:
 
 @dataclass(frozen=True, slots=True)
 class EntryDiff:
-    """A definition that differs: its text on either side, None where it is not. *key* is its type,
+    """A definition that differs: its text on either side, None if missing. *key* is its type,
     schema and name."""
 
     title: str
@@ -108,11 +108,11 @@ class EntryDiff:
 
 @dataclass(frozen=True, slots=True)
 class DiffReport:
-    """What differs between two versions of a database.
+    """The differences between two versions of a database.
 
     *tables* are those with any difference; *other* names further sections that differ.
-    *globals_changed* and *properties_changed* (names of what belongs to the database itself, as
-    owner and settings) are no part of its contents.
+    *globals_changed* and *properties_changed* (names of attributes of the database itself, such as
+    owner and settings) are not part of its contents.
     """
 
     before: Version
@@ -141,13 +141,13 @@ class DiffReport:
 
 
 def globals_changed(before: Version, after: Version) -> bool:
-    """Tell whether roles or tablespaces differ, where both sides know them."""
+    """Return whether roles or tablespaces differ, if both sides know them."""
     a, b = before.digest(SectionKind.GLOBALS), after.digest(SectionKind.GLOBALS)
     return bool(a and b and a != b)
 
 
 def properties_changed(before: Version, after: Version) -> tuple[str, ...]:
-    """Return which properties of the database differ, where both sides know them."""
+    """Return which properties of the database differ, if both sides know them."""
     a, b = before.origin.properties, after.origin.properties
     if a is None or b is None:
         return ()
@@ -159,7 +159,7 @@ def properties_changed(before: Version, after: Version) -> tuple[str, ...]:
 
 
 def other_sections(before: Version, after: Version) -> tuple[str, ...]:
-    """Return the names of the sections without a part of their own in a report that differ."""
+    """Return the names of differing sections that have no part of their own in a report."""
     told = _NO_CONTENTS | {
         SectionKind.DATA,
         SectionKind.PRE_DATA,

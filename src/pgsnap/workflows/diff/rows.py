@@ -1,4 +1,4 @@
-"""The rows of one table on both sides: what tells them apart, and which of them differ."""
+"""Compares the rows of one table on both sides."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pgsnap.rows.difference import Counts, RowChange, RowDifference
 
 Columns: TypeAlias = "tuple[str, ...] | None"
-"""The columns of one side, None where they are not known."""
+"""The columns of one side, None if unknown."""
 
 
 class RowRules:
-    """What tells the rows of each table apart: its key, and the columns whose values some versions
-    of PostgreSQL write otherwise than others."""
+    """What identifies the rows of each table: its key, and the columns whose values some versions
+    of PostgreSQL print differently from others."""
 
     def __init__(
         self,
@@ -51,10 +51,10 @@ class RowRules:
 
 
 class TableRows:
-    """The rows of one table that differ, for as long as its context is open.
+    """The rows of one table that differ, valid while its context is open.
 
-    First they are given to *rows*, or `compare` does that; then `finish`. *encodings* are the
-    client encodings in which the rows of either side are written.
+    First they are passed to *rows*, directly or by `compare`; then call `finish`. *encodings* are
+    the client encodings of the rows of either side.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class TableRows:
         *,
         keep_texts: bool = False,
     ) -> None:
-        """*sections* are those of either side, as far as they are known. Changes can be shown only
-        with *keep_texts*."""
+        """*sections* are those of either side, as far as known. Changes can be shown only with
+        *keep_texts*."""
         self.table = table
         self.columns = columns
         self.key = rules.key(table)
@@ -83,8 +83,8 @@ class TableRows:
         self.rows.close()
 
     def compare(self, chunks: ChunkStore, progress: Progress) -> int:
-        """Give *rows* what differs in the sections of both sides. Returns the bytes that were read.
-        Raises CorruptionError."""
+        """Pass to *rows* what differs in the sections of both sides. Returns the number of bytes
+        read. Raises CorruptionError."""
         old, new = map(list, self._sections)
         for section in self._sections[0]:
             same = next((s for s in new if s.digest == section.digest), None)
@@ -99,13 +99,13 @@ class TableRows:
         return read_bytes
 
     def finish(self) -> Counts:
-        """Return how many rows differ, once all were given."""
+        """Return how many rows differ, after all were passed."""
         self._counts = self.rows.finish()
         return self._counts
 
     @property
     def counts(self) -> Counts:
-        """How many rows differ, once it was finished."""
+        """How many rows differ, after `finish`."""
         assert self._counts is not None
         return self._counts
 
@@ -140,7 +140,7 @@ class TableRows:
 
 
 class PassingTables:
-    """The tables of a snapshot whose rows are compared as a dump passes by, for as long as its
+    """The tables of a snapshot whose rows are compared while a dump is read, valid while its
     context is open."""
 
     def __init__(
@@ -150,8 +150,8 @@ class PassingTables:
         rules: RowRules,
         together: Mapping[TableName, TableName],
     ) -> None:
-        """*together* are tables whose rows may change places among all that have the same second
-        name: they are compared as one."""
+        """*together* are tables whose rows may move among all tables with the same second name:
+        they are compared as one."""
         self._reader = reader
         self._before = before
         self._rules = rules
@@ -173,21 +173,21 @@ class PassingTables:
         return self._before.tables
 
     def open(self, table: TableName, columns: Columns) -> RowDifference | None:
-        """Return what takes the rows of a table of the dump, None where the snapshot lacks it."""
+        """Return the consumer of the rows of a table of the dump, None if the snapshot lacks it."""
         old = self._old.get(table)
         if old is None:
             return None
         if table in self._together:
             return self._tree(self._together[table]).rows
         if table not in self._open:
-            # The tables before this one are done, unless another part of one may come.
+            # The previous tables are done, unless another part of one may follow.
             self._count([one for one in self._open if len(self._old[one]) == 1])
             both = columns_of(self._reader, self._before, old), columns
             self._open[table] = TableRows(table, (old, []), both, self._rules)
         return self._open[table].rows
 
     def finish(self) -> dict[TableName, Counts]:
-        """Return how many rows differ in each table of which some may."""
+        """Return how many rows differ in each table that may have differences."""
         self._count(list(self._open))
         trees = {root: rows.finish() for root, rows in self._trees.items()}
         through = self._together.items()
@@ -207,7 +207,7 @@ class PassingTables:
 
 
 def columns_of(reader: ChunkReader, version: Version, sections: Sequence[Section]) -> Columns:
-    """Return the columns of a stored table, as the COPY statement of its *sections* names them."""
+    """Return the columns of a stored table, from the COPY statement of its *sections*."""
     if not sections or not sections[0].head_bytes:
         return None
     return copied_columns(read_head(reader, sections[0]), version.origin.client_encoding)

@@ -1,5 +1,5 @@
-"""Two versions of a table's rows: chunks that both have are not read, the rows of others are
-compared one by one."""
+"""Compares two versions of a table's rows: chunks that both share are not read, the rows of the
+others are compared one by one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 BEFORE, AFTER = 0, 1
 
-# Chunks that one row may have been cut into: PostgreSQL's rows end at 1 GiB, their text at 2 GiB.
+# Chunks that one row may span: PostgreSQL's rows are limited to 1 GiB, their text to 2 GiB.
 _CHUNKS_OF_A_ROW = 2 * 1024**3 // CHUNK_BYTES_MIN
 
 _Marks: TypeAlias = "Iterator[tuple[Step, ChunkId | None, int]]"
 
 
 def within_rows(section: Section, offset: int, data: bytes) -> bytes:
-    """Return the part of *data*, at *offset* in its section, that is rows."""
+    """Return the part of *data*, at *offset* in its section, that holds rows."""
     first, last = _row_bounds(section, offset, len(data))
     return data if (first, last) == (0, len(data)) else data[first:last]
 
@@ -40,11 +40,10 @@ def _row_bounds(section: Section, offset: int, size: int) -> tuple[int, int]:
 
 
 class SectionPair:
-    """Gives *rows* the rows of the two sections that do not lie in chunks of both.
+    """Passes to *rows* the rows of two sections that are not in chunks of both.
 
-    A row's bytes never come in part: where a chunk that both sides have begins or ends inside a
-    row (of at least the largest chunk size less the least one), it is read too. Either section may
-    be None.
+    A row is never passed in part: if a common chunk begins or ends inside a row (longer than the
+    largest chunk size less the smallest), it is read too. Either section may be None.
     """
 
     def __init__(
@@ -59,13 +58,13 @@ class SectionPair:
         self._sections = before, after
         self._rows = rows
         self._progress = progress
-        # Where a segment ends the chunker starts anew, and its rule below does not hold.
+        # The chunker restarts at the end of a segment, so its rule below does not hold there.
         is_whole = all(section is None or len(section.segments) == 1 for section in (before, after))
         self._chunk_bytes_max = chunks.config.chunker.max_bytes if is_whole else 0
         self.read_bytes = 0
 
     def compare(self) -> None:
-        """Raises CorruptionError."""
+        """Compare the two sections. Raises CorruptionError."""
         before, after = self._sections
         passed: deque[Step] = deque(maxlen=_CHUNKS_OF_A_ROW)
         in_difference = False
@@ -92,7 +91,7 @@ class SectionPair:
                 if self._bounds(BEFORE, before) == self._bounds(AFTER, after):
                     yield step, None, 0
                     continue
-                # The same bytes are rows in one and not in the other: never in a pg_dump's text.
+                # The same bytes are rows on one side only: never in pg_dump's text.
                 yield _wanted(Step(before, None), before)
                 yield _wanted(Step(None, after), after)
             elif (placed := before or after) is not None:
@@ -104,14 +103,15 @@ class SectionPair:
         return _row_bounds(section, placed.offset, placed.entry.plain_bytes)
 
     def _begin(self, passed: deque[Step], data: bytes) -> None:
-        """Feed the chunks of both sides with which the row begins that *data* goes on with."""
+        """Feed the chunks of both sides that hold the beginning of the row that *data*
+        continues."""
         begun: list[tuple[Step, bytes]] = []
         while passed:
             step = passed[-1]
             assert step.before is not None
             end = data.find(b"\n") + 1
-            # The chunker cuts inside a row only where no row ends from its least to its largest
-            # size, so a row end that would have been near enough shows that it cut at one before.
+            # The chunker cuts inside a row only if no row ends between its minimum and its maximum
+            # size, so a row end within that distance proves that it cut at an earlier one.
             if end and step.before.entry.plain_bytes + end <= self._chunk_bytes_max:
                 break
             data = self._read(step)

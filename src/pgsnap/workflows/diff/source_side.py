@@ -1,4 +1,4 @@
-"""The other side of a diff as it passes by: a dump that is cut and hashed, and stored nowhere."""
+"""The streaming side of a diff: a dump that is chunked and hashed, but not stored."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ _KEPT_KINDS = frozenset(
         SectionKind.EXTENSION_SEQUENCES,
     }
 )
-# Chunks of the snapshot among which the next chunk of the dump is looked for.
+# How many chunks of the snapshot are searched for the next chunk of the dump.
 _LOOKED_AHEAD = 20_000
-# How far the dump may go on alone before the snapshot's next chunk is read: the sides stay in step
-# where chunk after chunk differs, which makes comparing them many times as fast.
+# How far the dump may run ahead before the snapshot's next chunk is read: this keeps the sides in
+# step where every chunk differs, which makes comparing them many times faster.
 _ALONE_BYTES = MIB // 2
 
 OpenRows = Callable[[TableName, "tuple[str, ...] | None"], "RowDifference | None"]
-"""Returns what takes the rows of a table, or None where nobody wants them. The second argument are
-the columns of the second side, None where they are not known."""
+"""Returns the consumer of a table's rows, or None if they are not needed. The second argument is
+the columns of the second side, None if unknown."""
 
 
 def read_source(
     chunks: ChunkStore, before: Version, source: Source, open_rows: OpenRows, progress: Progress
 ) -> tuple[Version, int]:
-    """Read a dump to its end, and give the rows of both sides that do not lie in common chunks to
-    what *open_rows* returns. Returns what was read as a version, and how many bytes of rows were
+    """Read a dump to its end, and pass the rows of both sides that are not in common chunks to what
+    *open_rows* returns. Returns the dump as a version, and the number of bytes of rows that were
     compared one by one. Raises what the source raises."""
     from pgsnap.chunking.rows import RowChunker
 
@@ -96,9 +96,9 @@ def read_source(
 
 
 class _PassingSection:
-    """One section of the dump, compared with that of the snapshot while it passes by.
+    """One section of the dump, compared with that of the snapshot as it streams.
 
-    A chunk that both have is left out where each side is between two rows before it and behind it.
+    A common chunk is skipped if each side is between two rows before and after it.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class _PassingSection:
         self._kept: list[bytes] = []
         self._rows: RowDifference | None = None
         self._columns: tuple[str, ...] | None = None
-        # Whether the COPY statement was looked for, and whether the rows are still to be compared.
+        # Whether the COPY statement was looked for, and whether rows are still to be compared.
         self._is_open = False
         self._is_wanted = False
-        # Chunks that wait: the first ones for the end of the COPY statement, the last ones because
-        # where the rows end is known only at the section's end.
+        # Waiting chunks: the first ones for the end of the COPY statement, the last ones because
+        # the end of the rows is known only at the end of the section.
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._taken = 0
@@ -190,7 +190,7 @@ class _PassingSection:
                 return
 
     def _wants_rows(self) -> bool:
-        """Ask who takes the rows; only where some differ."""
+        """Get the consumer of the rows, only if some differ."""
         if self._is_wanted and self._rows is None:
             self._rows = self._open_rows((self.name.schema, self.name.name), self._columns)
             self._is_wanted = self._rows is not None
@@ -202,7 +202,7 @@ class _PassingSection:
         return chunk
 
     def _compare(self, chunk: bytes, section: Section | None) -> None:
-        """Compare a chunk; *section* is known once the end is."""
+        """Compare a chunk; *section* is known once its end was reached."""
         offset, self._taken = self._taken, self._taken + len(chunk)
         if not self._is_wanted:
             return
@@ -242,7 +242,7 @@ class _PassingSection:
 
 
 class _Lookahead:
-    """The chunks of a section of the snapshot that are still to come, each with its offset."""
+    """The upcoming chunks of a section of the snapshot, each with its offset."""
 
     def __init__(self, reader: ChunkReader, section: Section | None) -> None:
         self._entries = chunks_of(reader, section)
@@ -252,7 +252,7 @@ class _Lookahead:
         self._offset = 0
 
     def find(self, chunk: bytes) -> list[tuple[int, RecipeEntry]] | None:
-        """Return the chunks up to the next one of this name, None where there is none near."""
+        """Return the chunks up to the next one with this name, None if there is none nearby."""
         self._fill()
         number = self._numbers.get(chunk)
         if number is None:
@@ -267,7 +267,7 @@ class _Lookahead:
             self._passed += 1
 
     def first(self) -> tuple[int, RecipeEntry] | None:
-        """Take the next chunk, None where there is none."""
+        """Take the next chunk, None if there is none."""
         self._fill()
         if not self._coming:
             return None
@@ -276,7 +276,7 @@ class _Lookahead:
         return coming
 
     def rest(self) -> list[tuple[int, RecipeEntry]]:
-        """Return chunks that are still to come, as many as are held; call it until none are."""
+        """Return upcoming chunks, as many as are held; call it until it returns none."""
         self._fill()
         found = list(self._coming)
         self.pass_by(len(found))
@@ -287,7 +287,7 @@ class _Lookahead:
             entry = next(self._entries, None)
             if entry is None:
                 return
-            # The nearest of several with one name.
+            # The nearest of several with the same name.
             self._numbers.setdefault(entry.chunk, self._passed + len(self._coming))
             self._coming.append((self._offset, entry))
             self._offset += entry.plain_bytes

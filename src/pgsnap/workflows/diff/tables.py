@@ -1,4 +1,4 @@
-"""The tables of two versions: which differ, how, and what they are called."""
+"""Compares the tables of two versions, and resolves their names."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _rows(sections: list[Section]) -> int | None:
 
 
 def names_of(table: TableName) -> tuple[str, ...]:
-    """Return what a table may be called on the command line."""
+    """Return the names by which the command line may refer to a table."""
     schema, name = table
     return (
         f"{schema}.{name}",
@@ -121,7 +121,7 @@ def names_of(table: TableName) -> tuple[str, ...]:
 
 
 def table_named(name: str, before: Version, after: Version) -> TableName:
-    """Return the table that *name* means. Raises UsageError."""
+    """Return the table that *name* refers to. Raises UsageError."""
     tables = list(dict.fromkeys([*before.tables, *after.tables]))
     for exactly in (slice(0, 2), slice(2, 4)):
         found = [table for table in tables if name in names_of(table)[exactly]]

@@ -1,1 +1,1 @@
-"""Drill: a restore that proves a snapshot."""
+"""Drill: a test restore that proves a snapshot."""

@@ -1,4 +1,4 @@
-"""The checks of a drill that look at what is around the snapshot: server, tools, folder, space."""
+"""The drill's checks of the snapshot's surroundings: server, tools, folder, space."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from pgsnap.workflows.restore.plan import RestorePlan
 _PROGRAMS = ("pg_dump", "pg_dumpall", "psql")
 _TOLD_MAX = 5
 _DAMAGE_MAX = 10
-# As for the server: below this a disk is taken for full.
+# As for the server: below this margin a disk counts as full.
 _SPACE_MARGIN = 1.1
 _VALUE_CHARACTERS = 80
 
 
 def check_tools(server: Server, *, allow_newer: bool) -> Finding:
-    """Tell whether the programs fit the server. Raises ToolMissing, ToolVersion."""
+    """Check that the client programs match the server. Raises ToolMissing, ToolVersion."""
     tools = [server.tool(name, allow_newer=allow_newer) for name in _PROGRAMS]
     server_major = server.version_num // 10000
     newer = [tool.name for tool in tools if tool.major != server_major]
@@ -44,8 +44,8 @@ def check_tools(server: Server, *, allow_newer: bool) -> Finding:
 
 
 def check_tools_offline(runner: Runner, snapshot: Snapshot) -> Finding:
-    """Tell whether there are programs for the server that the snapshot came from. Raises
-    ToolMissing, ToolVersion."""
+    """Check that there are programs for the server that the snapshot came from. Raises ToolMissing,
+    ToolVersion."""
     major = source_major(snapshot.origin)
     tools = [runner.find(name, major) for name in _PROGRAMS]
     for tool in tools:
@@ -63,7 +63,7 @@ def check_tools_offline(runner: Runner, snapshot: Snapshot) -> Finding:
 
 
 def check_folder(repo: Repository) -> Finding:
-    """Tell whether nobody but its owner can look into the repository."""
+    """Check that only its owner can read the repository."""
     wide = list(islice(_too_wide(repo.path), _TOLD_MAX + 1))
     if wide:
         more = ["and more"] if len(wide) > _TOLD_MAX else []
@@ -78,7 +78,7 @@ def check_folder(repo: Repository) -> Finding:
 
 
 def _too_wide(top: Path) -> Iterator[str]:
-    """Yield what has rights for group or others, with its rights."""
+    """Yield what is accessible to group or others, with its mode."""
     for folder, _, files in os.walk(top):
         for path in (Path(folder), *(Path(folder, name) for name in files)):
             try:
@@ -93,8 +93,8 @@ def _too_wide(top: Path) -> Iterator[str]:
 
 
 def check_space(repo: Repository, plan: RestorePlan | None, why_unknown: str) -> Finding:
-    """Tell whether the server has room for the restored database, and the repository's folder for
-    another snapshot: as much as the newest took when it was new."""
+    """Check that the server has room for the restored database, and the repository's folder for
+    another snapshot: as much as the newest one added."""
     newest = [repo.snapshot(found).stored_bytes for found in repo.newest(None, 10)]
     need = max(newest, default=0)
     disk = os.statvfs(repo.path)
@@ -126,7 +126,7 @@ def check_space(repo: Repository, plan: RestorePlan | None, why_unknown: str) ->
 def judge_verify(
     report: VerifyReport, snapshot_id: SnapshotId, snapshot: Snapshot
 ) -> tuple[Finding, list[str]]:
-    """Return what *report* says of the snapshot, and of damage besides."""
+    """Return what *report* says about the snapshot, and any other damage."""
     hit = [found for found in report.findings if snapshot_id in found.snapshots]
     besides = [
         f"damaged besides: {other.name} ({other.next} mends it)"
@@ -154,8 +154,9 @@ def check_commit(
     lock_wait_timeout_seconds: float,
     allow_newer: bool,
 ) -> Finding:
-    """Dump the live database's definitions to nowhere, up to pg_dump's end mark: so the role may
-    read every table, and no lock is in the way. Raises what the source raises."""
+    """Dump the live database's definitions and discard them, up to pg_dump's end mark: this proves
+    that the role may read every table and that no lock is in the way. Raises what the source
+    raises."""
     source = PostgresSource(
         server,
         database=database,
@@ -185,8 +186,8 @@ def check_assertions(
 ) -> Finding:
     """Run the user's own queries in the restored database, each in a read-only transaction.
 
-    A file holds when its last statement returns no row, or the one value true. Those of users that
-    are not *trusted* are not run. Raises ConnectionFailed.
+    A file passes if its last statement returns no row, or the single value true. Files of users
+    that are not *trusted* are not run. Raises ConnectionFailed.
     """
     files = sorted(folder.glob("*.sql")) if folder.is_dir() else []
     if not files:
@@ -218,11 +219,11 @@ def _refused(path: Path, trusted: frozenset[int]) -> str:
 
 
 def _broken(server: Server, database: str, path: Path) -> str:
-    """Return why an assertion does not hold, "" for one that does."""
+    """Return why an assertion fails, "" if it passes."""
     milliseconds = round(ASSERTION_TIMEOUT_SECONDS * 1000)
     try:
         sql = path.read_text("utf-8")
-        # A session for each: what one sets is nothing to the next.
+        # One session each, so that settings do not carry over to the next.
         with server.connect(database, "snap drill") as session:
             session.execute(
                 f"SET statement_timeout = {milliseconds}; SET default_transaction_read_only = on;"
@@ -242,7 +243,7 @@ def _broken(server: Server, database: str, path: Path) -> str:
 
 
 def refused(plan: RestorePlan) -> Finding:
-    """Return that *plan* does not let the snapshot be restored, and why."""
+    """Return the finding that *plan* refuses to restore the snapshot, and why."""
     lines = []
     for problem in plan.refusals:
         lines.append(f"{problem.message}. {problem.detail}".strip())

@@ -1,9 +1,9 @@
-"""Is what was restored the snapshot? A second dump of it, compared section by section.
+"""Compares a restored snapshot, dumped again, with the original, section by section.
 
-Rows: equal bytes of every table's section; where they are not, both sides as multisets of rows, so
-that an order that changed is told from rows that did. Definitions: equal bytes; or else the same
-entries, of which those that came back in other words must be stable: restored and dumped once more
-they are the same (docs/cli.md, "snap drill").
+Rows: equal bytes of every table's section; otherwise both sides as multisets of rows, which
+distinguishes changed order from changed rows. Definitions: equal bytes; otherwise the same entries,
+where those that came back with different text must be stable: restored and dumped once more, they
+no longer change (docs/cli.md, "snap drill").
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ _TEXT_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What each check of drill_report.OF_COPY came to, the tables that differ, and what none of
-    them says anything about."""
+    """The result of each check of drill_report.OF_COPY, the tables that differ, and what none of
+    the checks covers."""
 
     outcomes: dict[str, Finding]
     tables: tuple[TableFinding, ...]
@@ -69,9 +69,9 @@ class Comparison:
 @dataclass(frozen=True, slots=True)
 class Copy:
     """The database that *origin*'s snapshot was restored to. *token* is that of the drill's own
-    session, which shows that it is in use. The extensions *left_out* cannot be made in it.
-    *originals* are the databases of the same server that hold, or held, what the snapshot has;
-    none where they are not to be read."""
+    session, which marks it as in use. The extensions *left_out* cannot be created in it.
+    *originals* are the databases of the same server that hold, or held, the snapshot's contents;
+    empty if they must not be read."""
 
     server: Server
     name: str
@@ -85,7 +85,7 @@ class Copy:
 def compare(
     repo: Repository, snapshot_id: SnapshotId, copy: Copy, progress: Progress = SILENT
 ) -> Comparison:
-    """Dump *copy* and compare it with the snapshot. Nothing is stored. Raises what a dump does,
+    """Dump *copy* and compare it with the snapshot. Nothing is stored. Raises what a dump raises,
     and CorruptionError."""
     with copy.server.connect(copy.name) as session:
         together = chosen_anew(session)
@@ -117,14 +117,14 @@ def _source(copy: Copy, *options: str) -> PostgresSource:
         allow_newer_client=copy.allow_newer,
         with_globals=False,
         dump_options=options,
-        # A part of a database is compared with the same part.
+        # A partial snapshot is compared with the same part.
         exclude_table_data=copy.origin.excluded_table_data,
         only_schemas=copy.origin.only_schemas if not options else (),
     )
 
 
 def _not_comparable(report: DiffReport, server: Server) -> str:
-    """Return why equal definitions may have another text, "" where they may not."""
+    """Return why equal definitions may have different text, "" if they must not."""
     origin = report.before.origin
     if origin.kind is SourceKind.FILE:
         return "the snapshot is of a file, which may have been dumped with other settings"
@@ -165,7 +165,7 @@ def _tables(
 
 def _differs(table: TableDiff) -> bool:
     if not table.in_before:
-        # A table whose rows were left out of the snapshot comes back empty.
+        # A table whose rows are not in the snapshot is restored empty.
         return bool(table.rows_after)
     return not table.in_after or table.rows_differ
 
@@ -177,7 +177,7 @@ def _shown(table: TableName) -> str:
 def _rows(
     repo: Repository, snapshot_id: SnapshotId, copy: Copy, table: TableName, limit: int
 ) -> Iterator[RowFinding]:
-    """Yield the first rows of a table that differ: dumped once more, by itself."""
+    """Yield the first rows of a table that differ, from another dump of this table only."""
     quoted = ['"' + part.replace('"', '""') + '"' for part in table]
     source = _source(copy, f"--table={'.'.join(quoted)}")
     try:
@@ -238,7 +238,7 @@ def _contents(report: DiffReport, found: list[TableFinding], why_not: str) -> Fi
     if report.before.origin.kind is SourceKind.FILE and all(
         table.rows_snapshot in (None, table.rows_restored) for table in found
     ):
-        # The text of a value depends on settings that are not known of a file's dump.
+        # The text of a value depends on settings that are unknown for a file's dump.
         return skipped(
             f"{words}; the snapshot is of a file, which may have been dumped with other settings",
             *lines,
@@ -247,7 +247,7 @@ def _contents(report: DiffReport, found: list[TableFinding], why_not: str) -> Fi
 
 
 def table_lines(table: TableFinding) -> Iterator[str]:
-    """Yield what differs in a table, and its first rows, for people."""
+    """Yield a table's differences and its first differing rows as text for the user."""
     counts = (
         (table.removed, "not restored"),
         (table.added, "too many"),

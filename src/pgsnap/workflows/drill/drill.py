@@ -1,4 +1,4 @@
-"""Drill: the rollback test. A snapshot is restored for real, and what came back is compared."""
+"""Drill: a rollback test. A snapshot is actually restored, and the result compared with it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from pgsnap.workflows.restore.plan import RestoreOptions, RestorePlan, names_dat
 from pgsnap.workflows.restore.restore import restore
 
 ThrowAway = Callable[[int | None], AbstractContextManager[Server]]
-"""Makes a private server of a major version (None: any), for as long as its context is open."""
+"""Creates a private server of a major version (None: any) that exists while its context is open."""
 
 _DRY_RUN = "--dry-run touches no database"
 _OF_RESTORE = ("restore", *OF_COPY, "assertions")
@@ -58,7 +58,7 @@ _OF_RESTORE = ("restore", *OF_COPY, "assertions")
 
 @dataclass(frozen=True, slots=True)
 class DrillOptions:
-    """What the user chose. *assertions* is the folder of the user's own queries, whose files must
+    """The user's choices. *assertions* is the folder of the user's own queries, whose files must
     belong to one of the *trusted* users."""
 
     runbook: Runbook
@@ -78,12 +78,12 @@ def drill(
     throw_away: ThrowAway | None = None,
     progress: Progress = SILENT,
 ) -> DrillReport:
-    """Make every check of a drill, and restore the snapshot into a scratch database of *server*,
-    or (then *server* is not touched) of the one that *throw_away* makes.
+    """Run every check of a drill, and restore the snapshot into a scratch database of *server*, or
+    of the cluster that *throw_away* creates (then *server* is not touched).
 
-    What fails is in the report; whether the snapshot is proven is stored with it, as a verdict.
-    The live database is only read, and everything that was made is gone afterwards. Raises
-    UnknownRevision, CorruptionError (a manifest that cannot be read), Interrupted.
+    Failures are in the report; whether the snapshot is proven is stored with it, as a verdict. The
+    live database is only read, and everything created is removed afterwards. Raises
+    UnknownRevision, CorruptionError (an unreadable manifest), Interrupted.
     """
     snapshot = snapshot_to_run(repo, snapshot_id)
     return _Drill(repo, snapshot_id, snapshot, server, options, throw_away, progress).run()
@@ -91,7 +91,7 @@ def drill(
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a drill restores to; without *server* it says *why_not*."""
+    """The server that a drill restores to; if *server* is None, *why_not* is the reason."""
 
     server: Server | None
     host: str = ""
@@ -100,7 +100,7 @@ class _Place:
 
 
 class _Drill:
-    """One drill: what it is about, and its parts."""
+    """One drill: its subject and its steps."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class _Drill:
             notices=found.notices,
         )
 
-    # -- what is around it ---------------------------------------------------------------------
+    # -- the surroundings ----------------------------------------------------------------------
 
     def _reach(self, stack: ExitStack) -> tuple[Found, _Place]:
         """Return the server to restore to."""
@@ -188,12 +188,12 @@ class _Drill:
         return drill_checks.check_tools(server, allow_newer=self.options.allow_newer_client)
 
     def _plan(self, server: Server | None) -> RestorePlan | SnapError | None:
-        """Return the plan of the restore, or why there is none."""
+        """Return the plan of the restore, or the error if there is none."""
         if server is None:
             return None
         options = RestoreOptions(
             to=self.name,
-            # Those of a cluster that is thrown away; on a real server roles outlive the drill.
+            # In a throw-away cluster only; on a real server the roles would outlive the drill.
             create_roles=self.throw_away is not None,
             allow_newer_client=self.options.allow_newer_client,
             scratch=True,
@@ -236,7 +236,7 @@ class _Drill:
         return outcome, Found(notices=tuple(besides))
 
     def _proof(self, server: Server, plan: RestorePlan | SnapError) -> Found:
-        """Restore, compare, and drop what was made."""
+        """Restore, compare, and drop everything that was created."""
         notices: list[str] = []
         with ExitStack() as stack:
 
@@ -248,7 +248,7 @@ class _Drill:
 
             found = checked("restore", restore_now)
             if found.last is Verdict.PASSED and not isinstance(plan, SnapError):
-                # What a trigger on login writes is no difference of the snapshot.
+                # Whatever a login trigger writes is not a difference of the snapshot.
                 quiet = server.without_event_triggers()
                 found += self._compare(quiet, plan)
                 found += checked("assertions", lambda: self._assertions(quiet))
@@ -260,7 +260,7 @@ class _Drill:
         if plan.refusals:
             return drill_checks.refused(plan), Found()
         report = restore(self.repo, plan, server, progress=self.progress)
-        # Raises here where it has gone.
+        # Raises here if the connection is lost.
         server.without_event_triggers()
         spent = report.seconds
         phases = {
@@ -289,7 +289,8 @@ class _Drill:
         return Found(tuple(lacks if one.check == lacks.check else one for one in found.checks))
 
     def _compare(self, server: Server, plan: RestorePlan) -> Found:
-        """Make the checks of OF_COPY. One dump serves them all: the first one bears its time."""
+        """Run the checks of OF_COPY. A single dump serves them all: its time counts for the first
+        one."""
         compared: Comparison | None = None
 
         def contents() -> tuple[Finding, Found]:
@@ -323,8 +324,8 @@ class _Drill:
 
     @contextlib.contextmanager
     def _scratch(self, server: Server, notices: list[str]) -> Iterator[None]:
-        """Keep the scratch database from being taken for a leftover, and drop it at the end; what
-        stands in the way of that is added to *notices*."""
+        """Keep the scratch database from being taken for a leftover, and drop it at the end; if
+        that fails, the reason is added to *notices*."""
         connect = partial(server.connect, server.maintenance_database())
 
         def drop() -> None:
@@ -349,7 +350,7 @@ class _Drill:
                     )
 
     def _noted(self, found: Found) -> Found:
-        """Store with the snapshot what was found of it; nothing where nothing was."""
+        """Store the verdict with the snapshot, if the checks gave one."""
         proven = verdict_of({one.check: one.verdict for one in found.checks})
         if self.options.dry_run or proven is None or (not proven and not found.is_conclusive):
             return Found()

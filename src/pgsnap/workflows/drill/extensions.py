@@ -1,4 +1,4 @@
-"""What a drill says of extensions: what it could not restore, and what no dump could show it."""
+"""Extensions in a drill: what could not be restored, and what no dump can show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pgsnap.workflows.diff.report import DiffReport, Version
 
 
 def without_left_out(report: DiffReport, left_out: Sequence[BoundExtension]) -> DiffReport:
-    """Return *report* without what belongs to extensions that were not restored."""
+    """Return *report* without the entries of extensions that were not restored."""
     if not left_out:
         return report
     tables = {table for extension in left_out for table in extension.tables}
@@ -45,7 +45,7 @@ def _without(version: Version, tables: set[tuple[str, str]]) -> Version:
 
 
 def not_proven(report: DiffReport, left_out: Sequence[BoundExtension]) -> tuple[str, ...]:
-    """Return what nothing is known of: what was left out, and what both dumps lack."""
+    """Return what remains unproven: what was left out, and what neither dump contains."""
     told = [
         f"not proven: the extension {extension.name} can be made only in the database that the"
         f" server's {extension.setting} names, so the rows of"
@@ -61,13 +61,13 @@ def not_proven(report: DiffReport, left_out: Sequence[BoundExtension]) -> tuple[
 
 
 def added_members(server: Server, copy: str, originals: Sequence[str]) -> tuple[str, ...]:
-    """Return what the first of the databases *originals* that can be read has as members of its
-    extensions, and the database *copy* has not: what ALTER EXTENSION added, or the extension itself
-    as it was used. Raises ConnectionFailed, QueryFailed."""
+    """Return the members of extensions (added by ALTER EXTENSION, or by the extension itself in
+    use) that the first readable database of *originals* has and the database *copy* lacks. Raises
+    ConnectionFailed, QueryFailed."""
     with server.connect(copy) as session:
         restored = _members(session)
     for name in originals:
-        # Without it nothing is known.
+        # If it cannot be read, nothing is known.
         with suppress(ConnectionFailed, QueryFailed), server.connect(name) as session:
             there = _members(session)
             lost = [
@@ -85,7 +85,7 @@ def added_members(server: Server, copy: str, originals: Sequence[str]) -> tuple[
 
 
 def _members(session: Session) -> dict[tuple[str, str], set[str]]:
-    """Return what belongs to each extension, by its name and version."""
+    """Return the members of each extension, keyed by its name and version."""
     found: dict[tuple[str, str], set[str]] = {}
     for name, version, member in session.query(
         "SELECT e.extname, e.extversion, o.type || ' ' || o.identity"

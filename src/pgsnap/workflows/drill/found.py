@@ -1,4 +1,4 @@
-"""What the parts of a drill come to, put together by `+`."""
+"""Results of the parts of a drill, combined with `+`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pgsnap.workflows.drill.report import (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a part of a drill came to. It is *is_conclusive* where all that failed says something of
-    the snapshot: a lost connection does not."""
+    """The result of a part of a drill. It *is_conclusive* if every failure says something about the
+    snapshot: a lost connection does not."""
 
     checks: tuple[Check, ...] = ()
     notices: tuple[str, ...] = ()
@@ -39,13 +39,13 @@ class Found:
 
     @property
     def last(self) -> Verdict:
-        """How the last check ended."""
+        """Return the outcome of the last check."""
         return self.checks[-1].verdict
 
 
 def checked(name: str, make: Callable[[], Finding | tuple[Finding, Found]]) -> Found:
-    """Make the check *name*, of which more than its outcome may come. An error of ours is a failure
-    of it, and of nothing else."""
+    """Run the check *name*, which may return more than its outcome. A SnapError fails this check
+    only."""
     started = time.monotonic()
     more = Found()
     try:
@@ -63,5 +63,5 @@ def checked(name: str, make: Callable[[], Finding | tuple[Finding, Found]]) -> F
 
 
 def all_skipped(reason: str, *names: str) -> Found:
-    """Return that the checks *names* were not made."""
+    """Return that the checks *names* were skipped."""
     return Found(tuple(Check.of(name, skipped(reason)) for name in names))

@@ -1,4 +1,4 @@
-"""What a drill checks, and what came of it."""
+"""The checks of a drill, and their results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pgsnap.model import Finding, Snapshot, SnapshotId, Verdict
 from pgsnap.sources.parts import left_out
 
 REPORT_SCHEMA = 1
-"""The version of the JSON report's fields: it grows when one of them changes its meaning."""
+"""The version of the JSON report: incremented when a field changes its meaning."""
 
 CHECKS: dict[str, str] = {
     "postgresql": "PostgreSQL is running",
@@ -28,14 +28,14 @@ CHECKS: dict[str, str] = {
     "assertions": "the assertions hold",
     "documentation": "the documentation is complete",
 }
-"""Every check of a drill, in its order, with what it says when it passes. The names are stored."""
+"""All checks of a drill, in order, with the message if they pass. The names are stored."""
 
 OF_COPY = ("contents", "schema", "extensions", "sequences", "large-objects")
-"""The checks that compare what was restored with the snapshot."""
+"""The checks that compare the restored database with the snapshot."""
 
 _REASON_CHARACTERS = 300
 OF_SNAPSHOT = frozenset({"snapshot", "restore", *OF_COPY, "assertions"})
-"""The checks that say something of the snapshot, and not of what is around it."""
+"""The checks that concern the snapshot, not its surroundings."""
 
 
 _STATUSES = {
@@ -43,7 +43,7 @@ _STATUSES = {
     Verdict.SKIPPED: "skipped",
     Verdict.FAILED: "failed",
 }
-"""How a check ends. Stored: never change one."""
+"""The outcomes of a check. Stored: never change one."""
 
 
 def passed(reason: str, *details: str) -> Finding:
@@ -60,13 +60,13 @@ def skipped(reason: str, *details: str) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check(Finding):
-    """A check that was made: one of CHECKS."""
+    """A check that was run: one of CHECKS."""
 
     seconds: float = 0.0
 
     @classmethod
     def of(cls, name: str, found: Finding, seconds: float = 0.0) -> Check:
-        """Return what the check *name* came to, which itself does not know its name."""
+        """Return *found* as the result of the check *name*; a finding does not contain its name."""
         return cls(name, found.verdict, found.reason, found.help, found.details, seconds=seconds)
 
     @property
@@ -82,9 +82,9 @@ class Check(Finding):
 class RowFinding:
     """A row that differs. *change* is "removed" (not restored), "added" or "changed".
 
-    *key* holds the values of the primary key, where the table has one; then *columns* are those
-    that differ (of a changed row), and *text* is empty: the report is no place for the rest of the
-    row. Without a key *text* is the beginning of the row.
+    *key* holds the values of the primary key, if the table has one; then *columns* are those that
+    differ (in a changed row), and *text* is empty: the rest of the row does not belong in a report.
+    Without a key, *text* is the beginning of the row.
     """
 
     change: str
@@ -95,7 +95,7 @@ class RowFinding:
 
 @dataclass(frozen=True, slots=True)
 class TableFinding:
-    """A table whose rows differ. Counts are None where rows cannot be told apart."""
+    """A table whose rows differ. Counts are None if rows cannot be told apart."""
 
     table: str
     rows_snapshot: int | None
@@ -108,7 +108,7 @@ class TableFinding:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What the restore took: the time that users would have waited, services aside."""
+    """What the restore took: the time that users would have waited, without restarting services."""
 
     seconds: float
     plain_bytes: int
@@ -118,8 +118,8 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class DrillReport:
-    """A drill. *place* is "scratch" (a database of the same server) or "throw-away" (a cluster of
-    its own). *host* and *server_version* are empty where no server was reached."""
+    """A drill's report. *place* is "scratch" (a database on the same server) or "throw-away" (a
+    cluster of its own). *host* and *server_version* are empty if no server was reached."""
 
     snapshot_id: SnapshotId
     snapshot: Snapshot
@@ -145,20 +145,20 @@ class DrillReport:
 
     @property
     def left_out(self) -> str:
-        """What the snapshot was made without, so that the drill says nothing of it; "" for what is
-        of the whole database."""
+        """What the snapshot lacks, and so the drill does not cover; "" for a snapshot of the whole
+        database."""
         return left_out(self.snapshot.origin)
 
 
 def verdict_of(checks: dict[str, Verdict]) -> bool | None:
-    """Return what *checks* say of the snapshot itself: proven, not fit, or (None) nothing."""
+    """Return what *checks* say about the snapshot itself: proven, unfit, or (None) nothing."""
     if Verdict.FAILED in {checks[name] for name in OF_SNAPSHOT if name in checks}:
         return False
     return True if checks.get("contents") is Verdict.PASSED else None
 
 
 def reason_of(checks: Iterable[Check]) -> str:
-    """Return why the snapshot is not fit, in one line: the first of *checks* that says so."""
+    """Return in one line why the snapshot is unfit, from the first of *checks* that says so."""
     for one in checks:
         if one.check in OF_SNAPSHOT and one.verdict is Verdict.FAILED:
             line = f"{one.check}: {' '.join(one.reason.split())}"

@@ -1,5 +1,4 @@
-"""The runbook: is it there, and does this version of snap have the commands that it tells people
-to run?"""
+"""Checks the runbook: does it exist, and does this version of snap have the commands in it?"""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from pgsnap.workflows.drill.report import failed, passed, skipped
 _TOLD_MAX = 10
 _FENCE = re.compile(r"\s*(```|~~~)")
 _SPAN = re.compile(r"`([^`]+)`")
-# At the beginning of a command: behind a prompt, sudo, a variable's value, or another command.
+# At the start of a command: after a prompt, sudo, a variable assignment, or another command.
 _SNAP = re.compile(
     r"(?:^\s*(?:[$#>] )?|[|;&(]\s*)(?:sudo (?:-\w+ \w+ )*)?(?:\w+=\S+ )*"
     r"(?:[\w./~-]*/)?(?:pg)?snap(?= |$)"
@@ -26,8 +25,8 @@ _COMMAND_END = re.compile(r"[|;&)<>]")
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """What this version of snap understands: each command's options, those of all commands, and
-    which of these take a value."""
+    """What this version of snap accepts: each command's options, the global ones, and which of
+    these take a value."""
 
     commands: Mapping[str, frozenset[str]]
     global_options: frozenset[str] = frozenset()
@@ -36,7 +35,7 @@ class Grammar:
 
 @dataclass(frozen=True, slots=True)
 class Runbook:
-    """Where the runbook is. One that snap.toml names *is_required*."""
+    """The location of the runbook. One that is named in snap.toml *is_required*."""
 
     path: Path
     is_required: bool = False
@@ -44,7 +43,7 @@ class Runbook:
 
 
 def check_runbook(runbook: Runbook) -> Finding:
-    """Tell whether the runbook is there, and what of it this version does not understand."""
+    """Check that the runbook exists and that this version understands its commands."""
     name = runbook.path.name
     try:
         text = runbook.path.read_text("utf-8", "replace")
@@ -82,8 +81,8 @@ def check_runbook(runbook: Runbook) -> Finding:
 
 
 def commands_in(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each command of snap in the code of a Markdown text: its line, its words behind
-    ``snap``. Code is what is fenced, indented by four, or between backquotes."""
+    """Yield each snap command in the code of a Markdown text: its line number, and its words after
+    ``snap``. Code is fenced, indented by four spaces, or in backquotes."""
     fenced = False
     for number, line in enumerate(text.splitlines(), 1):
         if _FENCE.match(line):
@@ -93,7 +92,7 @@ def commands_in(text: str) -> Iterator[tuple[int, list[str]]]:
         for code in [line] if is_code else _SPAN.findall(line):
             for found in _SNAP.finditer(code):
                 words = _words(code[found.end() :])
-                # The program's bare name stands in many a sentence.
+                # The bare program name occurs in many sentences.
                 if words:
                     yield number, words
 
@@ -115,7 +114,7 @@ def _words(rest: str) -> list[str]:
 
 
 def problem_of(words: list[str], grammar: Grammar) -> str:
-    """Return what is wrong with a command's *words*, "" for one that this version has."""
+    """Return what is wrong with a command's *words*, "" if this version accepts it."""
     waiting = list(words)
     command = ""
     while waiting and not command:

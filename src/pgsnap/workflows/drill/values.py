@@ -1,4 +1,4 @@
-"""Do the restored values hold what the original ones do, beyond what they print?"""
+"""Compares the restored values with the original ones beyond their printed form."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from pgsnap.workflows.notes.kept_databases import read_kept_notes
 
 @dataclass(frozen=True, slots=True)
 class ValueFindings:
-    """Columns of extensions' types. *rounded*: the restored values are others than the originals,
-    though they print the same. *inexact*: what the live values print does not give them again, byte
-    by byte. *unknown*: nothing is known but what they print."""
+    """Columns of extensions' types. *rounded*: the restored values differ from the originals,
+    though they print the same. *inexact*: the live values' printed form does not reproduce them
+    byte for byte. *unknown*: nothing is known beyond their printed form."""
 
     rounded: tuple[TypedColumn, ...] = ()
     inexact: tuple[TypedColumn, ...] = ()
@@ -51,7 +51,7 @@ class ValueFindings:
         return tuple(told)
 
     def outcome(self) -> Finding:
-        """Return the check of the contents where values are *rounded*."""
+        """Return the contents check if values are *rounded*."""
         return failed(
             "values print less than they hold, so no dump has them:"
             f" {some([str(column) for column in self.rounded])}",
@@ -65,10 +65,10 @@ class ValueFindings:
 def original_databases(
     repo: Repository, server: Server, snapshot_id: SnapshotId, live: str
 ) -> tuple[str, ...]:
-    """Return the databases of *server* whose values the snapshot's may be compared with: *live*,
-    which goes on, and kept ones that were replaced when they held what the snapshot holds."""
+    """Return the databases of *server* whose values can be compared with the snapshot's: *live*,
+    which changes meanwhile, and kept ones that held the snapshot's contents when replaced."""
     found = [live]
-    # More than the live one need not be known.
+    # The kept ones are optional.
     with suppress(SnapError), server.connect(server.maintenance_database()) as session:
         notes, info = read_kept_notes(repo).swapped, read_server(session)
         root = repo.snapshot(snapshot_id).root
@@ -83,9 +83,9 @@ def original_databases(
 
 def compare_values(server: Server, copy: str, originals: Sequence[str]) -> ValueFindings:
     """Compare the columns of extensions' types in the database *copy* with those of *originals*,
-    the next of which is asked only for what the ones before did not tell. Where all have changed
-    since, or have no binary form, it is asked whether they print all that they hold. Raises
-    ConnectionFailed, QueryFailed."""
+    reading each one only for what the previous ones left undecided. If all have changed since, or
+    have no binary form, check whether their printed form is exact. Raises ConnectionFailed,
+    QueryFailed."""
     with server.connect(copy) as session:
         columns = typed_columns(session)
         restored = digests(session, columns) if columns else {}
@@ -93,7 +93,7 @@ def compare_values(server: Server, copy: str, originals: Sequence[str]) -> Value
     exact: dict[TypedColumn, bool] = {}
     doubtful = columns
     for name in originals:
-        # Without it nothing is known, which is told.
+        # If it fails, the columns are unknown, which is reported.
         with suppress(ConnectionFailed, QueryFailed):
             if not doubtful:
                 break

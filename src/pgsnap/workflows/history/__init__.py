@@ -1,1 +1,1 @@
-"""History: what snapshots there are, what is in them, and what they take."""
+"""History: lists snapshots, shows their contents and their sizes."""

@@ -1,4 +1,4 @@
-"""Cat: a snapshot as plain SQL, fit for psql, that cannot pass for whole where it is not."""
+"""Cat: a snapshot as plain SQL for psql, which cannot pass for complete if it is not."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from pgsnap.model import (
 from pgsnap.repository.chunks.stream import WITH_SEQUENCES, section_events, sections_of, whole_text
 from pgsnap.repository.repository import Repository
 
-# A row, and a statement, that were cut must not count as whole ones: a row with more columns than a
-# table may have, operators with nothing between them and the end.
+# A truncated row or statement must not pass for a complete one: this makes a row with more columns
+# than a table may have, or operators without an operand.
 _ROWS_SPOILT = b"\t" * 1700 + b"snap: the snapshot is damaged\n\\.\n"
 _STATEMENT_SPOILT = b" ! snap_the_snapshot_is_damaged ! "
-# Text is no number, on any server and in any setting; and the error repeats it. psql passes
-# over a semicolon inside parentheses, but not over a command that it does not know.
+# This text is no number on any server with any settings, and the error repeats it. psql ignores a
+# semicolon inside parentheses, but not an unknown backslash command.
 _POISON = (
     b";\nSELECT CAST('snap: the snapshot is damaged, this output is not whole' AS pg_catalog.int4)"
     b";\n\\snap_the_snapshot_is_damaged\n"
@@ -44,17 +44,17 @@ def cat(
 ) -> Iterator[bytes]:
     """Yield the dump of a snapshot, or of the *sections* named as `snap show` prints them.
 
-    The values of extensions' sequences, which pg_dump does not write, stand in the dump only
+    The values of extensions' sequences, which pg_dump does not write, are included only
     *with_extension_sequences*.
 
-    Before the first byte it checks that every pack and chunk is there. On damage in mid-stream,
-    also inside a string, it yields a statement that fails, and raises CorruptionError. Password
+    Before the first byte, the presence of every pack and chunk is checked. On damage in mid-stream,
+    even inside a string, it yields a statement that fails, and raises CorruptionError. Password
     verifiers are masked unless *with_secrets*. Raises UnknownRevision for a section that the
     snapshot does not have.
     """
     snapshot = repo.snapshot(snapshot_id)
     chosen = _named(list(repo.sections(snapshot)), sections) if sections else None
-    # What is lost elsewhere in the snapshot stands in nobody's way.
+    # Losses elsewhere in the snapshot do not matter.
     repo.check_present(snapshot, chosen)
     also = WITH_SEQUENCES if with_extension_sequences and chosen is None else ()
     found, watched = tee(sections_of(repo, snapshot, chosen, also))
@@ -65,10 +65,10 @@ def cat(
 
 
 class _Watch:
-    """Knows what is open where the output stops: rows, a string, a function's body.
+    """Tracks what is open where the output stops: rows, a string, a function's body.
 
-    Rows are not lexed: where they begin and end is known. The other sections go through one lexer,
-    in order, because a setting in the first changes how strings are read in all.
+    Rows are not lexed, as their bounds are known. The other sections go through one lexer, in
+    order, because a setting in the first section affects how strings are parsed in all others.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class _Watch:
             if self._lexer is not None:
                 self._lexer.feed(block)
         except UnusableInput:
-            # Committed by a version whose lexer took it.
+            # Committed by a version whose lexer accepted it.
             self._lexer = self._statements = None
         if self._head_bytes:
             self._head_bytes -= min(len(block), self._head_bytes)
@@ -101,7 +101,7 @@ class _Watch:
                 self._lexer = self._statements
 
     def poison(self) -> bytes:
-        """Return what makes psql fail here."""
+        """Return the text that makes psql fail here."""
         lexer = self._lexer
         if lexer is None:
             return _ROWS_SPOILT + _POISON
@@ -115,12 +115,12 @@ class _Watch:
 
 
 def _masked(events: Iterator[DumpEvent]) -> Iterator[DumpEvent]:
-    """Yield *events*, the globals among them without verifiers."""
+    """Yield *events*, with password verifiers masked in the globals."""
     for event in events:
         yield event
         if isinstance(event, SectionStart) and event.name.kind is SectionKind.GLOBALS:
-            # They are small, and a verifier must not slip through between two blocks. Latin-1 has a
-            # character for each byte, and no token ends inside a character of an encoding.
+            # They are small, and a verifier must not slip through between two blocks. Latin-1 maps
+            # each byte to a character, and no token ends inside a character of any encoding.
             text = whole_text(to_section_end(events)).decode("latin-1")
             yield without_verifiers(text).encode("latin-1")
             yield SectionEnd()
@@ -144,7 +144,7 @@ def _words(name: SectionName) -> tuple[str, str, str]:
 
 
 def _poisoned(events: Iterable[DumpEvent], sections: Iterator[Section]) -> Iterator[bytes]:
-    """Yield the text of the events of *sections*, and where they fail what makes psql fail."""
+    """Yield the text of the events of *sections*, and on an error the text that makes psql fail."""
     watch = _Watch()
     try:
         for event in events:

@@ -1,5 +1,5 @@
-"""The databases that a repository has snapshots of: which chains there are, and what becomes of one
-whose server or name is no more. Snapshots stay as they are: only notes are written."""
+"""The databases in a repository: lists their chains, and manages those whose server or name
+changed. Snapshots are never modified: only notes are written."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pgsnap.repository.snapshots.label_chains import ADOPTED, RENAMED, RETIRED, 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseEntry:
-    """A chain, with its newest snapshot. *retired* is since when none is waited for; *renamed_to*
-    the label under which the database goes on."""
+    """A chain, with its newest snapshot. *retired* is since when no new ones are expected;
+    *renamed_to* the label under which the database continues."""
 
     chain: Chain
     count: int
@@ -27,7 +27,8 @@ class DatabaseEntry:
 
 
 def list_databases(repo: Repository, label: str | None, now: datetime) -> list[DatabaseEntry]:
-    """Return the chains of one label, or of all; of a label that of the newest snapshot first."""
+    """Return the chains of one label, or of all; per label, the one with the newest snapshot
+    first."""
     chains = Chains(repo, now)
     found = []
     for name in repo.databases() if label is None else [label]:
@@ -48,8 +49,8 @@ def list_databases(repo: Repository, label: str | None, now: datetime) -> list[D
 
 
 def adopt(repo: Repository, name: str, server: str) -> Chain:
-    """Let the chain *name* (LABEL, or LABEL@ID) go on as that of *server*: the server that it was
-    taken from is no more. Returns the chain as it was. Raises UnknownRevision, UsageError."""
+    """Let the chain *name* (LABEL, or LABEL@ID) continue as that of *server*: its original server
+    no longer exists. Returns the chain as it was. Raises UnknownRevision, UsageError."""
     chains = Chains(repo)
     if not server:
         raise UsageError(
@@ -75,8 +76,8 @@ def adopt(repo: Repository, name: str, server: str) -> Chain:
 
 
 def retire(repo: Repository, name: str) -> tuple[str, str | None]:
-    """Wait no longer for new snapshots of *name* (LABEL, or LABEL@ID for one of its servers).
-    Returns the label, and the server where only that is meant. Raises UnknownRevision."""
+    """Stop expecting new snapshots of *name* (LABEL, or LABEL@ID for one of its servers). Returns
+    the label, and the server if only that one is meant. Raises UnknownRevision."""
     chains = Chains(repo)
     found = _meant(chains, name)
     label = found[0].label
@@ -88,7 +89,8 @@ def retire(repo: Repository, name: str) -> tuple[str, str | None]:
 
 
 def rename(repo: Repository, old: str, new: str) -> None:
-    """Let the database of the label *old* go on as *new*. Raises UnknownRevision, UsageError."""
+    """Let the database with the label *old* continue as *new*. Raises UnknownRevision,
+    UsageError."""
     chains = Chains(repo)
     if not chains.of_label(old):
         raise _unknown(repo, old)
@@ -99,7 +101,7 @@ def rename(repo: Repository, old: str, new: str) -> None:
 
 
 def _meant(chains: Chains, name: str) -> list[Chain]:
-    """Return the chains of the label *name*, else the one that ``LABEL@ID`` means."""
+    """Return the chains of the label *name*, else the one that ``LABEL@ID`` names."""
     return chains.of_label(name) or [chains.named(name)]
 
 

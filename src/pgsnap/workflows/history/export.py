@@ -39,8 +39,9 @@ def export(
     with_extension_sequences: bool = False,
     progress: Progress = SILENT,
 ) -> ExportReport:
-    """Write the dump of a snapshot to *path*, compressed as its ending says; the file gets the
-    snapshot's time. In a folder it is called after that time, as clocks in *zone* show it.
+    """Write the dump of a snapshot to *path*, compressed according to its suffix, with the
+    snapshot's time as its mtime. If *path* is a folder, the file is named after that time in
+    *zone*.
 
     Raises UsageError, StoreFull, StoreError, CorruptionError; then there is no new file.
     """

@@ -1,4 +1,4 @@
-"""Log and show: what snapshots there are, and what is in one."""
+"""Log and show: lists snapshots, and shows the contents of one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pgsnap.workflows.notes.verdicts import Drilled, drilled
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """A snapshot, its last drill, None where there was none, and the system identifier of the
-    *server* that it was taken from, empty where that is not known."""
+    """A snapshot, its last drill (None if there was none), and the system identifier of the
+    *server* that it was taken from (empty if unknown)."""
 
     snapshot_id: SnapshotId
     snapshot: SnapshotHead
@@ -28,11 +28,12 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class KeptEntry:
-    """A replaced database that is kept on a server, as the notes have it: it may be gone.
+    """A replaced database that is kept on a server, according to the notes: it may no longer exist.
 
-    *live* is the name that it had; *since* when it was replaced, by *action* ("restore" or
-    "undo"); *size_bytes* what it had then, None where that was not noted. Where its server was
-    asked it may be known as half-dropped."""
+    *live* is the name that it had; *since* when it was replaced, by *action* ("restore" or "undo");
+    *size_bytes* its size at that time, None if not noted. If its server was asked, it may be known
+    as half-dropped.
+    """
 
     database: str
     name: str
@@ -68,8 +69,8 @@ def log(repo: Repository, *, database: str | None, limit: int | None = None) -> 
 
 
 def last_saved(repo: Repository, label: str, server: str) -> LogEntry | None:
-    """Return the newest snapshot of *label* that was taken from this *server*, None where there is
-    none; where a label is one chain, its newest."""
+    """Return the newest snapshot of *label* that was taken from this *server*, None if there is
+    none; if the label has a single chain, its newest."""
     chains = Chains(repo)
     chain = chains.of_server(label, server)
     if chain is None and not chains.is_divided(label):
@@ -84,8 +85,9 @@ def kept(
     database: str | None,
     half_dropped: Callable[[], Collection[str]] = tuple,
 ) -> list[KeptEntry]:
-    """Return the kept databases, the last replaced first: of one label, or of all. Where there are
-    any, *half_dropped* is asked which databases of the server nobody can enter any more."""
+    """Return the kept databases, most recently replaced first: of one label, or of all. If there
+    are any, *half_dropped* is called for the server's databases that can no longer be connected
+    to."""
     found = read_kept_notes(repo, database).kept()
     dead = half_dropped() if found else ()
     return [
@@ -95,7 +97,7 @@ def kept(
 
 
 def show(repo: Repository, snapshot_id: SnapshotId) -> ShowReport:
-    """Return what is in a snapshot. Raises UnknownRevision, CorruptionError."""
+    """Return the contents of a snapshot. Raises UnknownRevision, CorruptionError."""
     snapshot = repo.snapshot(snapshot_id)
     costs = tuple(section_costs(repo, snapshot))
     tags = repo.tags.by_snapshot(snapshot.database).get(snapshot_id, ())

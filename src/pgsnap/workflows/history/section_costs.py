@@ -1,7 +1,7 @@
-"""What the sections of a snapshot take in the packs, and what is new in them.
+"""The space that a snapshot's sections take in the packs, and how much of it is new.
 
-A section of a TB has two million chunks, which would take a GB as Python objects. They stand in a
-temporary database of SQLite's, which goes to disk where it takes more than a little memory.
+A section of a TB has two million chunks, which would take a GB as Python objects. They are kept in
+a temporary SQLite database, which spills to disk beyond a little memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pgsnap.repository.chunks.recipes import ChunkBatches
 from pgsnap.repository.repository import Repository
 
 _CHUNKS_AT_ONCE = 5_000
-# Pages of SQLite's cache in KiB: some 400,000 chunks.
+# Pages of SQLite's cache in KiB: about 400,000 chunks.
 _CACHE_KIB = 32 * 1024
 
 _TABLES = (
@@ -36,8 +36,8 @@ _NEW = f"{_STORED} WHERE id NOT IN had"
 class SectionCost:
     """A section (without its recipe), and what its chunks take in the packs.
 
-    *stored_bytes* counts each of its chunks once, whoever else needs it; *new_bytes* only those
-    that the parent snapshot's same section does not have. A chunk that is missing takes nothing.
+    *stored_bytes* counts each of its chunks once, even if shared; *new_bytes* only those that the
+    parent snapshot's same section does not have. A missing chunk counts as zero bytes.
     """
 
     name: SectionName
@@ -65,7 +65,7 @@ def section_costs(repo: Repository, snapshot: Snapshot) -> Iterator[SectionCost]
     """Yield what each section of *snapshot* takes. Raises CorruptionError, StoreFull."""
     own = set(_pieces(repo, snapshot))
     parents: dict[SectionName, Section] = {}
-    # A piece of the list of sections that both have lists nothing new.
+    # A piece of the list of sections that both share has nothing new.
     shared: set[ChunkId] = set()
     if snapshot.parent is not None and repo.has_snapshot(snapshot.parent):
         for piece, sections in repo.section_pieces(repo.snapshot(snapshot.parent)):
@@ -73,7 +73,7 @@ def section_costs(repo: Repository, snapshot: Snapshot) -> Iterator[SectionCost]
                 shared.add(piece)
             else:
                 parents.update((section.name, section) for section in sections)
-    # Without a name: a file of its own that is gone when it is closed.
+    # No name: an anonymous file that is deleted when closed.
     with contextlib.closing(sqlite3.connect("", isolation_level=None)) as scratch:
         for statement in _TABLES:
             scratch.execute(statement)
@@ -116,7 +116,7 @@ def _cost(
 
 class _AllChunks(ChunkBatches):
     def wrong(self, why: str) -> None:
-        """Sizes that cannot be so are verify's to tell of."""
+        """Impossible sizes are left for verify to report."""
 
 
 def _hand_on(repo: Repository, section: Section, take: Callable[[set[ChunkId]], None]) -> None:

@@ -1,4 +1,4 @@
-"""Stats: what the repository takes, and what for: databases, snapshots, tables."""
+"""Stats: the space that a repository takes, by databases, snapshots and tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTHING = (None, None)
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUsage:
-    """What one label takes.
+    """The space that one label takes.
 
     *raw_bytes* are its dumps, *unique_bytes* their distinct chunks; *stored_bytes* the frames that
     it needs, *own_bytes* those of them that no other label needs.
@@ -33,7 +33,7 @@ class DatabaseUsage:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotUsage:
-    """What one snapshot takes: *freed_bytes* are the frames that it alone needs."""
+    """The space that one snapshot takes: *freed_bytes* are the frames that only it needs."""
 
     snapshot_id: SnapshotId
     snapshot: SnapshotHead
@@ -44,7 +44,7 @@ class SnapshotUsage:
 
 @dataclass(frozen=True, slots=True)
 class StatsReport:
-    """What everything takes.
+    """The space that everything takes.
 
     *data_bytes*, *list_bytes* (recipes and lists of sections) and *table_bytes* (heads and tables)
     are the packs; *unneeded_bytes* are those of their frames that no snapshot needs. *missing* are
@@ -67,10 +67,10 @@ class StatsReport:
 
 @dataclass(frozen=True, slots=True)
 class TableUsage:
-    """What one table takes, or another section; None: the lists of sections.
+    """The space that one table takes, or another section; None: the lists of sections.
 
-    *plain_bytes* and *rows* are those in the newest snapshot, None where it has no such section;
-    *stored_bytes* the frames that were given to it; *versions* how many contents it had.
+    *plain_bytes* and *rows* are those in the newest snapshot, None if it has no such section;
+    *stored_bytes* the frames attributed to it; *versions* the number of distinct contents it had.
     """
 
     name: SectionName | None
@@ -82,7 +82,7 @@ class TableUsage:
 
 @dataclass(frozen=True, slots=True)
 class TablesReport:
-    """What each table of a database takes, the costliest first, over *snapshots* of it."""
+    """The space of each table of a database, largest first, over *snapshots* of it."""
 
     database: str
     newest: SnapshotId
@@ -93,9 +93,9 @@ class TablesReport:
 
 
 def stats(repo: Repository, *, progress: Progress = SILENT) -> StatsReport:
-    """Return what the repository takes. Snapshots that are forgotten count until a gc drops them.
+    """Return the space that the repository takes. Forgotten snapshots count until a gc drops them.
 
-    Reads recipes, not data. Raises CorruptionError where one cannot be read.
+    Reads recipes, not data. Raises CorruptionError if one cannot be read.
     """
     with repo.many_reads():
         return _stats(repo, progress)
@@ -149,11 +149,12 @@ def stats_by_table(
     snapshot_id: SnapshotId | None = None,
     progress: Progress = SILENT,
 ) -> TablesReport:
-    """Return what each table of a label takes over all its snapshots, or in *snapshot_id* alone.
+    """Return the space that each table of a label takes over all its snapshots, or only in
+    *snapshot_id*.
 
-    A frame that several tables need is given to the one that it is met in first, newest snapshot
-    first; a delta's base that none lists to the table of the delta. So the sum is what the
-    snapshots need. Raises UnknownRevision, CorruptionError.
+    A frame that several tables need is attributed to the first one found, newest snapshot first; a
+    delta's base that none lists, to the table of the delta. So the sum is what the snapshots need.
+    Raises UnknownRevision, CorruptionError.
     """
     chosen = [snapshot_id] if snapshot_id else repo.newest(database, also_forgotten=True)
     if not chosen:
@@ -188,7 +189,7 @@ def _words(name: SectionName | None) -> tuple[str, ...]:
 
 
 def _by_database(repo: Repository) -> dict[str, list[tuple[SnapshotId, SnapshotHead]]]:
-    """Return all snapshots, forgotten ones too, newest first within their labels."""
+    """Return all snapshots, including forgotten ones, newest first within their labels."""
     found: dict[str, list[tuple[SnapshotId, SnapshotHead]]] = {}
     for snapshot_id, snapshot in repo.heads(repo.newest(None, also_forgotten=True)):
         found.setdefault(snapshot.database, []).append((snapshot_id, snapshot))

@@ -11,7 +11,7 @@ from pgsnap.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class TagReport:
-    """A tag that was set, and what it was before: None where there was none, or a damaged one."""
+    """A tag that was set, and its previous value: None if there was none, or a damaged one."""
 
     tag: Tag
     before: Tag | None
@@ -19,7 +19,7 @@ class TagReport:
 
 @dataclass(frozen=True, slots=True)
 class TagDeleted:
-    """A tag that was deleted; *tag* is None where it was damaged."""
+    """A tag that was deleted; *tag* is None if it was damaged."""
 
     name: str
     database: str
@@ -34,7 +34,8 @@ def list_tags(repo: Repository, *, database: str | None = None) -> list[Tag]:
 def set_tag(
     repo: Repository, name: str, snapshot_id: SnapshotId, *, force: bool = False
 ) -> TagReport:
-    """Let *name* mean a snapshot, within that snapshot's label. Raises TagExists, UsageError."""
+    """Set the tag *name* to a snapshot, within that snapshot's label. Raises TagExists,
+    UsageError."""
     database = repo.snapshot(snapshot_id).database
     tag = Tag(database, name, snapshot_id, datetime.now(UTC))
     return TagReport(tag, repo.tags.set(tag, force=force))

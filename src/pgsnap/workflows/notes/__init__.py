@@ -1,1 +1,1 @@
-"""Notes read: kept databases and verdicts."""
+"""Reads the notes on kept databases and verdicts."""

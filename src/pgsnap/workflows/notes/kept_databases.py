@@ -1,4 +1,5 @@
-"""The notes about kept databases: read where one may be damaged, and added where one is no more."""
+"""The notes on kept databases: reads them even if some are damaged, and records when one is
+gone."""
 
 from __future__ import annotations
 
@@ -31,14 +32,15 @@ from pgsnap.targets.swap.kept import (
 
 @dataclass(frozen=True, slots=True)
 class KeptNotes:
-    """The notes of kept databases that are whole; *warnings* tell of the others."""
+    """The intact notes of kept databases; *warnings* name the damaged ones."""
 
     swapped: tuple[Note, ...]
     discarded: tuple[Note, ...]
     warnings: tuple[str, ...]
 
     def kept(self) -> tuple[NotedKept, ...]:
-        """Return what is kept as far as the notes know, the last replaced first."""
+        """Return the databases that are kept according to the notes, most recently replaced
+        first."""
         return noted_kept(self.swapped, self.discarded)
 
 
@@ -60,8 +62,8 @@ def read_kept_notes(repo: Repository, label: str | None = None) -> KeptNotes:
 
 
 def note_what_is_gone(repo: Repository, session: Session, system_identifier: str) -> None:
-    """Note the kept databases that this server does not have any more, so that `snap log` shows
-    them no longer. What cannot be noted now is noted another time."""
+    """Note the kept databases that this server no longer has, so that `snap log` no longer shows
+    them. What cannot be noted now is noted another time."""
     with contextlib.suppress(SnapError):
         notes = read_kept_notes(repo)
         for note in notes_of_gone(session, notes.swapped, notes.discarded, system_identifier):
@@ -69,8 +71,8 @@ def note_what_is_gone(repo: Repository, session: Session, system_identifier: str
 
 
 def note_if_never_made(repo: Repository, connect: Sessions, swapped: Note | None) -> None:
-    """After a swap that failed: note that what *swapped* announced did not happen, if the server
-    says so."""
+    """After a failed swap: note that what *swapped* announced did not happen, if the server
+    confirms it."""
     if swapped is None:
         return
     name = str(swapped.body["kept"])
@@ -86,7 +88,7 @@ def note_if_never_made(repo: Repository, connect: Sessions, swapped: Note | None
 def note_end(
     repo: Repository, label: str, name: str, live: str, snapshot: SnapshotId | None, why: str
 ) -> None:
-    """Note that the database *name* is kept no more; *why* as in `discarded_note`."""
+    """Note that the database *name* is no longer kept; *why* as in `discarded_note`."""
     now = datetime.now(UTC)
     repo.add_note(discarded_note(label, name, live, now, snapshot=snapshot, why=why))
 
@@ -99,7 +101,8 @@ def drop_kept(
     kept: Iterable[KeptDatabase],
     progress: Progress = SILENT,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Drop kept databases and note it. Returns the names that are gone, and why others are not."""
+    """Drop kept databases and note it. Returns the dropped names, and why others were not
+    dropped."""
     gone: list[str] = []
     stayed: list[str] = []
     for each in kept:
@@ -138,8 +141,9 @@ def drop_one_kept(
 ) -> None:
     """Drop *kept* and note it. What cannot be noted now is noted another time.
 
-    Raises TargetRefused, QueryFailed, ConnectionFailed, and Interrupted for a signal that came
-    meanwhile, when it is dropped."""
+    Raises TargetRefused, QueryFailed, ConnectionFailed, and Interrupted if a signal arrived in the
+    meantime, when it is dropped.
+    """
     try:
         drop_subscriptions(session, open_database, kept.name, enabled_too=False)
         drop_replaced(session, kept.name, watch=watch, progress=progress)

@@ -1,4 +1,4 @@
-"""Which snapshots are proven: what the verdicts of drills and of `snap verify --data` say."""
+"""Which snapshots are proven, according to the verdicts of drills and of `snap verify --data`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ SERVER_KEY = "system_identifier"
 REASON_KEY = "reason"
 """In the body of a drill's verdict: why it failed."""
 LEFT_OUT_KEY = "left_out"
-"""In the body of a drill's verdict: what the snapshot was made without, of which it says nothing.
-"""
+"""In the body of a drill's verdict: what the snapshot lacks, and so the drill does not cover."""
 
-# The verdict of a drill lists its checks, so it is never smaller; that of a verify never is as
-# large. `snap log` reads drills only, though each regular verify leaves a note for every snapshot.
+# A drill's verdict lists its checks, so it is never smaller than this; a verify's is never as
+# large. So `snap log` reads only drills, though each verify leaves a note for every snapshot.
 DRILL_NOTE_BYTES_MIN = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """The last drill of a snapshot; *reason* is why it failed, "" where that is not known;
-    *left_out* is what the snapshot was made without."""
+    """The last drill of a snapshot; *reason* is why it failed, "" if unknown; *left_out* is what
+    the snapshot lacks."""
 
     time: datetime
     passed: bool
@@ -54,7 +53,7 @@ def last_drill(repo: Repository, snapshots: Collection[SnapshotId]) -> Drilled |
 
 
 def as_drilled(note: Note) -> Drilled:
-    """Return what the verdict of a drill says. Those of the first version have no reason."""
+    """Return the drill that a verdict describes. Those of the first version have no reason."""
     reason, without = note.body.get(REASON_KEY), note.body.get(LEFT_OUT_KEY)
     passed = note.body.get("passed") is True
     return Drilled(
@@ -66,23 +65,23 @@ def as_drilled(note: Note) -> Drilled:
 
 
 class Proof(enum.IntEnum):
-    """How well a snapshot is proven; more is better."""
+    """How well a snapshot is proven; higher is better."""
 
     NONE = 0
     READ = 1
-    """Every byte was read and was right (`snap verify --data`)."""
+    """Every byte was read and is correct (`snap verify --data`)."""
     DRILLED = 2
-    """It was restored and compared (`snap drill`), and is of the whole database."""
+    """It was restored and compared (`snap drill`), and covers the whole database."""
 
 
 def proofs(repo: Repository) -> dict[SnapshotId, Proof]:
-    """Return how each snapshot that has a verdict stands. Raises StoreError."""
+    """Return the proof of each snapshot that has a verdict. Raises StoreError."""
     return judge(repo.sound_notes(VERDICT))
 
 
 def judge(notes: Iterable[Note]) -> dict[SnapshotId, Proof]:
-    """Return how each snapshot stands after *notes*, read in the order of their times: a verdict
-    that found something takes back what stood before it."""
+    """Return the proof of each snapshot after *notes*, read in chronological order: a verdict with
+    findings revokes the earlier ones."""
     found: dict[SnapshotId, Proof] = {}
     for note in sorted(notes, key=lambda note: note.time):
         if note.snapshot is not None and (proof := _proof(note)) is not None:
@@ -94,8 +93,8 @@ def judge(notes: Iterable[Note]) -> dict[SnapshotId, Proof]:
 def newest_verified(
     newest_first: Iterable[SnapshotId], proven: dict[SnapshotId, Proof]
 ) -> SnapshotId | None:
-    """Return the newest snapshot that passed a drill; where none did, the newest whose bytes were
-    all read and right."""
+    """Return the newest snapshot that passed a drill; if none did, the newest whose bytes were all
+    read and found correct."""
     best: SnapshotId | None = None
     for snapshot in newest_first:
         proof = proven.get(snapshot, Proof.NONE)
@@ -107,14 +106,14 @@ def newest_verified(
 
 
 def _proof(note: Note) -> Proof | None:
-    """Return what one verdict proves; None where it says nothing of the whole snapshot."""
+    """Return what one verdict proves; None if it does not cover the whole snapshot."""
     body = note.body
     if body.get("by") == "drill":
         if body.get("passed") is not True:
             return Proof.NONE
-        # One of a part is no reason to drop the last that is proven whole.
+        # A drill of a part is no reason to drop the last snapshot that is proven as a whole.
         return Proof.READ if body.get(LEFT_OUT_KEY) else Proof.DRILLED
     if body.get("findings") != 0:
         return Proof.NONE
-    # A look that did not read every byte takes nothing back, and proves nothing.
+    # A verify that did not read every byte revokes nothing, and proves nothing.
     return Proof.READ if body.get("data") is True else None

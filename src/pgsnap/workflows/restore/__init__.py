@@ -1,1 +1,1 @@
-"""Restore: the plan, and what it does."""
+"""Planning and running a restore."""

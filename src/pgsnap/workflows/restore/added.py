@@ -1,4 +1,4 @@
-"""Extensions that can be made only in a database of a certain name, once it has that name."""
+"""Adds extensions that can be created only in a database with a certain name, after the rename."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.SEQUENCES, SectionKind.POST_DA
 def add_left_out(
     repo: Repository, snapshot: Snapshot, plan: RestorePlan, server: Server, token: str
 ) -> list[str]:
-    """Add what the load left out, each extension in a transaction of its own; return warnings.
+    """Create the extensions that the load left out, each in its own transaction; return warnings.
 
-    The database is in service by then: what fails is told, with the way to do it by hand.
+    The database is in service by then, so a failure is only a warning, with the manual way.
     """
     warnings = []
     for extension in plan.extensions.added:
@@ -69,7 +69,7 @@ def _events(
     plan: RestorePlan,
     extension: BoundExtension,
 ) -> Iterator[DumpEvent]:
-    """Yield what of the dump is the extension's, behind the dump's settings."""
+    """Yield the parts of the dump that belong to the extension, after the dump's settings."""
     encoding = snapshot.origin.client_encoding
     for section in repo.sections(snapshot):
         if section.name.kind is SectionKind.PREAMBLE or _is_of(section, extension):

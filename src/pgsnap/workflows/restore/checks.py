@@ -1,5 +1,5 @@
-"""What forbids a restore of a database, or should be known before it, besides what the server says
-of itself. Changes nothing."""
+"""Checks that refuse a restore of a database or warn before it, except those of the server's own
+state. Read-only."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from pgsnap.workflows.notes.verdicts import drilled
 def check_kept(
     session: Session, kept: tuple[KeptDatabase, ...], live: LiveDatabase, *, discard_old: bool
 ) -> Findings:
-    """Tell of databases that are kept already: no third copy is made unasked. One that is
-    half-dropped is no copy, and neither is a half-dropped live one."""
+    """Refuse to keep yet another copy unasked where replaced databases are already kept. A
+    half-dropped database does not count as a copy, whether kept or live."""
     warnings: tuple[str, ...] = ()
     for dead in kept:
         if dead.is_half_dropped and not discard_old:
@@ -78,7 +78,8 @@ def droppable(
 
 
 def check_repository(repo: Repository) -> Findings:
-    """Tell whether what is replaced can be noted."""
+    """Refuse where the repository cannot be written, so the replaced database could not be
+    noted."""
     if is_writable(repo.path):
         return Findings()
     return Findings(
@@ -93,7 +94,7 @@ def check_repository(repo: Repository) -> Findings:
 
 
 def lost_labels(session: Session, live: LiveDatabase) -> Findings:
-    """Tell of security labels on the database itself, which no snapshot holds."""
+    """Warn of security labels on the database itself, which no snapshot holds."""
     rows = session.query(
         "SELECT provider, label FROM pg_catalog.pg_shseclabel"
         " WHERE classoid = 'pg_catalog.pg_database'::pg_catalog.regclass"
@@ -110,7 +111,8 @@ def lost_labels(session: Session, live: LiveDatabase) -> Findings:
 
 
 def what_goes_back(session: Session, snapshot: Snapshot, live: LiveDatabase) -> Findings:
-    """Tell which of owner, privileges and settings were changed since the snapshot."""
+    """Warn of changes to owner, privileges and settings since the snapshot, which a restore
+    reverts."""
     if snapshot.origin.properties is None:
         return Findings()
     found = read_applied(session, live.name)
@@ -133,7 +135,7 @@ def what_goes_back(session: Session, snapshot: Snapshot, live: LiveDatabase) -> 
 
 
 def check_whole(snapshot: Snapshot, live: LiveDatabase | None, *, partial: bool) -> Findings:
-    """Tell what a snapshot of a part lacks: it replaces a whole database only where *partial*."""
+    """Report what a partial snapshot lacks; it may replace a whole database only if *partial*."""
     words = left_out(snapshot.origin)
     if not words:
         return Findings()
@@ -165,7 +167,7 @@ def check_whole(snapshot: Snapshot, live: LiveDatabase | None, *, partial: bool)
 
 
 def check_drilled(repo: Repository, snapshot_id: SnapshotId) -> Findings:
-    """Tell that a drill of the snapshot failed, before it is tried in earnest."""
+    """Warn if the last drill of the snapshot failed."""
     last = drilled(repo).get(snapshot_id)
     if last is None or last.passed:
         return Findings()

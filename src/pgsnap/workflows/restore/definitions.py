@@ -1,6 +1,6 @@
-"""What a snapshot's definitions mean for its restore: who may make them, and how they come back.
+"""Checks a snapshot's definitions: who may create them, and what changes when they are restored.
 
-Changes nothing on the server: whether we may make event triggers is tried and rolled back.
+Changes nothing on the server: whether we may create event triggers is tried and rolled back.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.checks.preflight import Findings, Me, Problem
 from pgsnap.words import some
 
-# Since then a role that may make subscriptions need not be a superuser.
+# From this version on, a role needs no superuser rights to create subscriptions.
 _SUBSCRIBERS_SINCE = 160000
 _NO_RIGHT = "42501"
 
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """Names of what a snapshot defines and a restore must take care of. *keep_dead_rows* are the
-    subscriptions that make a server keep deleted rows."""
+    """Names of definitions that need care in a restore. *keep_dead_rows* are the subscriptions that
+    make a server retain deleted rows."""
 
     event_triggers: tuple[str, ...] = ()
     subscriptions: tuple[str, ...] = ()
@@ -37,8 +37,7 @@ class Definitions:
 
 
 def read_definitions(repo: Repository, snapshot: Snapshot) -> Definitions:
-    """Look through the definitions of *snapshot* that stand behind its rows. Raises
-    CorruptionError."""
+    """Return what the post-data definitions of *snapshot* contain. Raises CorruptionError."""
     encoding = snapshot.origin.client_encoding
     triggers: list[str] = []
     subscriptions: list[str] = []
@@ -56,8 +55,8 @@ def read_definitions(repo: Repository, snapshot: Snapshot) -> Definitions:
 def check_definitions(
     session: Session, me: Me, snapshot: Snapshot, repo: Repository, *, scratch: bool
 ) -> Findings:
-    """Return what forbids making the definitions of *snapshot*, and what will be otherwise than
-    it was; in a *scratch* database of ours nobody sees that. Raises CorruptionError."""
+    """Return what prevents creating the definitions of *snapshot*, and what will differ afterwards;
+    in a *scratch* database nobody sees the difference. Raises CorruptionError."""
     if not snapshot.origin.is_pg_dump:
         return Findings()
     found = read_definitions(repo, snapshot)
@@ -91,7 +90,7 @@ def _read_drawn(repo: Repository, snapshot: Snapshot) -> tuple[DrawnColumn, ...]
 
 
 def _check_drawn(columns: Sequence[DrawnColumn]) -> Findings:
-    """Return which of *columns* make a load fail, and which may get other values by it."""
+    """Return which of *columns* make a load fail, and which may get different values."""
     later = {c.column: c for c in columns if c.later}
     problems = tuple(
         Problem(
@@ -119,7 +118,7 @@ def _check_drawn(columns: Sequence[DrawnColumn]) -> Findings:
 
 
 def _check_event_triggers(session: Session, me: Me, names: Sequence[str]) -> Findings:
-    """Some managed services let roles make them that are no superusers: so it is tried."""
+    """Some managed services let roles without superuser rights create them, so this is tried."""
     if not names or me.is_superuser:
         return Findings()
     if not session.query(

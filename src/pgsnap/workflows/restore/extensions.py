@@ -1,5 +1,5 @@
-"""What extensions ask of a restore: which of their rows go first, and which cannot be made in a
-scratch database."""
+"""Plans a snapshot's extensions: whose rows load first, and which cannot be created in a scratch
+database."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ _EVERYWHERE = frozenset({"plpgsql"})
 
 @dataclass(frozen=True, slots=True)
 class ExtensionPlan:
-    """*left_out* are not made by the load; those of them that are *added* come back once the
-    database has its name. The rows of the tables *first* are loaded before all others: values of
-    an extension's types may be read only by what its configuration says. *are_there*: the snapshot
-    has extensions at all."""
+    """The load does not create *left_out*; those also in *added* are created after the rename. Rows
+    of the tables *first* are loaded before all others: values of an extension's types may be
+    readable only with its configuration. *are_there*: the snapshot has extensions at all."""
 
     are_there: bool = False
     left_out: tuple[BoundExtension, ...] = ()
@@ -44,8 +43,8 @@ NO_EXTENSIONS = ExtensionPlan()
 def plan_extensions(
     repo: Repository, snapshot: Snapshot, session: Session, database: str, *, replaces: bool
 ) -> tuple[ExtensionPlan, Findings]:
-    """Return what is done about the extensions of *snapshot*, which is to become *database*, and
-    what to know of it. Raises CorruptionError."""
+    """Return how the extensions of *snapshot* are restored into *database*, and the findings.
+    Raises CorruptionError."""
     properties = snapshot.origin.properties
     if not snapshot.origin.is_pg_dump or (
         properties is not None and {e.name for e in properties.extensions} <= _EVERYWHERE
@@ -72,7 +71,7 @@ def plan_extensions(
 
 
 def without_left_out(snapshot: Snapshot, plan: ExtensionPlan) -> Snapshot:
-    """Return *snapshot* without the extensions that its restore does not make."""
+    """Return *snapshot* without the extensions that its restore does not create."""
     properties = snapshot.origin.properties
     gone = {extension.name for extension in plan.left_out if extension not in plan.added}
     if properties is None or not gone:
@@ -83,8 +82,8 @@ def without_left_out(snapshot: Snapshot, plan: ExtensionPlan) -> Snapshot:
 
 
 def _definitions(repo: Repository, snapshot: Snapshot) -> tuple[set[TableName], list[str]]:
-    """Return the tables that the dump makes, and its extensions: the rows of other tables are
-    configuration of an extension, which makes them."""
+    """Return the tables that the dump creates, and its extensions: rows of any other table are
+    configuration of the extension that creates it."""
     encoding = snapshot.origin.client_encoding
     tables: set[TableName] = set()
     extensions = []
@@ -97,13 +96,13 @@ def _definitions(repo: Repository, snapshot: Snapshot) -> tuple[set[TableName], 
 
 
 def _place(session: Session, extension: BoundExtension) -> str:
-    """Return the one database in which the extension can be made, "" where there is none."""
+    """Return the only database in which the extension can be created, "" if there is none."""
     try:
         rows = session.query(
             f"SELECT pg_catalog.current_setting({literal(extension.setting)}, true)"
         )
     except QueryFailed:
-        # For superusers only, as is making the extension.
+        # Readable by superusers only, who alone can create the extension, too.
         return ""
     return rows[0][0] or ""
 

@@ -1,7 +1,7 @@
-"""What the live database has and a snapshot lacks: with a restore it is gone from there.
+"""Finds what the live database has and a snapshot lacks: a restore removes it.
 
-A snapshot of a server is of a whole database, so what it lacks came later, and the kept database
-has it. Of a file nobody knows that: pg_dump -t writes nothing about the tables that it leaves out.
+A snapshot of a server covers a whole database, so whatever it lacks was added later and remains in
+the kept database. For a file this is unknown: pg_dump -t omits other tables silently.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _CARRIED_BYTES = 400
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """What the live database has and the snapshot lacks, each sorted by name."""
+    """What the live database has and the snapshot lacks, each list sorted by name."""
 
     schemas: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
@@ -81,8 +81,8 @@ NOTHING = Gone()
 
 @dataclass(slots=True)
 class _Has:
-    """What a snapshot has. *anywhere* are tables whose schema is not known, *empty* those that it
-    makes and has no rows of; *extensions* are None where they are not known."""
+    """What a snapshot has. *anywhere* are tables whose schema is unknown, *empty* those that it
+    creates without rows; *extensions* is None if they are unknown."""
 
     schemas: set[str] = field(default_factory=set)
     tables: set[TableName] = field(default_factory=set)
@@ -95,8 +95,8 @@ class _Has:
 def find_gone(
     repo: Repository, snapshot: Snapshot, server: Server, live: LiveDatabase, *, partial: bool
 ) -> tuple[Gone, Findings]:
-    """Return what of *live* the snapshot lacks, and what that means for a restore in its place:
-    with a dump from a file it is refused, unless *partial*. Raises CorruptionError."""
+    """Return what of *live* the snapshot lacks, and what that means for replacing it: a dump from a
+    file is refused unless *partial*. Raises CorruptionError."""
     if live.is_half_dropped or not live.allows_connections:
         return NOTHING, Findings()
     try:
@@ -144,21 +144,21 @@ def _has(repo: Repository, snapshot: Snapshot) -> _Has:
             if schema:
                 has.tables.add((schema, table))
             else:
-                # It may mean a table of any schema.
+                # It may be a table of any schema.
                 has.anywhere.add(table)
         has.schemas = {schema for schema, _ in has.tables}
         return has
     properties = snapshot.origin.properties
-    # Each new database has PL/pgSQL, and no dump makes it.
+    # Every new database has PL/pgSQL, and no dump creates it.
     extensions = {each.name for each in properties.extensions} if properties else {"plpgsql"}
     for entry, text in entries(blocks):
         if entry.type in _MADE:
-            # A header has spaces in place of a name's line ends.
+            # A header has spaces in place of line ends in a name.
             statement = _CREATE_TABLE.search(text)
             written = statement.groups() if statement else (entry.schema, entry.name)
             made = _plain(written[0] or entry.schema, encoding), _plain(written[1], encoding)
             is_partitioned = entry.type != b"TABLE" or _PARTITIONED in text
-            # So far it has those with rows; of INSERTs their names are from headers, too.
+            # So far *tables* has those with rows; for INSERTs their names, too, are from headers.
             if not is_partitioned and has.tables.isdisjoint({made, _in_header(made)}):
                 has.empty.append(made)
             has.tables.add(made)
@@ -225,7 +225,7 @@ def _judge(
                 hint=hint,
             )
         )
-    # Where the dump as a whole shows it, it is told already.
+    # If the dump as a whole shows it, it is already reported.
     if is_file and empty and not snapshot.origin.part:
         names = some(list(map(shown, empty)))
         words = f"the dump in the file has no rows of {number(len(empty))} of its tables: {names}"

@@ -1,4 +1,4 @@
-"""What a restore would do, and all that forbids it, before anything is touched."""
+"""Plans a restore: what it would do and everything that forbids it, before anything is changed."""
 
 from __future__ import annotations
 
@@ -67,15 +67,14 @@ from pgsnap.workflows.retention.policy import safety_tag
 
 @dataclass(frozen=True, slots=True)
 class RestoreOptions:
-    """What the user chose. *to* names a new database; None: the one the snapshot came from.
+    """The user's choices. *to* names a new database; None: the one the snapshot came from.
 
-    *scratch*: the new database is itself a scratch one, of a drill, and is marked as such.
-    *tables*, as schema and name, are the only ones that get their rows, in a new database; the plan
-    has those that hold rows of theirs, too.
-    *no_owner*, *no_acl*: everything belongs to us, and rights are left out, in a new database.
-    *partial*: a snapshot of a part of a database may replace the whole. *from_server*: so may one
-    of this other server (LABEL@ID) replace a database that has snapshots of its own.
-    *with_safety*: what is replaced is recorded first, and so must be readable.
+    *scratch*: the new database is a drill's scratch database and is marked as such. *tables*, as
+    (schema, name), are the only ones restored with rows, in a new database; the plan also has their
+    descendants that hold rows. *no_owner*, *no_acl*: we own everything, and privileges are left
+    out, in a new database. *partial*: a partial snapshot may replace a whole database.
+    *from_server*: so may one of this other server (LABEL@ID) replace a database that has snapshots
+    of its own. *with_safety*: the replaced database is recorded first, and so must be readable.
     """
 
     to: str | None = None
@@ -97,14 +96,14 @@ class RestoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What is going to happen, for a human to read and agree to.
+    """What a restore will do, for the user to review and confirm.
 
-    *live* is what will be replaced (None: *database* is new). *properties* are those that the
-    database gets; None where nothing is known of them. *extension_sequences* are set when all else
-    is loaded: by quoted name, the last value and whether it was given out. Sizes are in bytes;
-    *free_bytes* is None where it cannot be known. *kept* are the kept databases that `discard_old`
-    drops. *read_only* is what keeps new sessions of *live* from writing, None where that is not
-    wished or needed. *gone* is what *live* has and the snapshot lacks.
+    *live* is the database to replace (None: *database* is new). *properties* are those that the
+    database gets; None if unknown. *extension_sequences* are set after everything else is loaded:
+    quoted name to last value and is_called. Sizes are in bytes; *free_bytes* is None if unknown.
+    *kept* are the kept databases that `discard_old` drops. *read_only* keeps new sessions of *live*
+    from writing; None if not requested or not needed. *gone* is what *live* has and the snapshot
+    lacks.
     """
 
     snapshot_id: SnapshotId
@@ -139,11 +138,11 @@ class RestorePlan:
 def plan_restore(
     repo: Repository, snapshot_id: SnapshotId, server: Server, options: RestoreOptions
 ) -> RestorePlan:
-    """Look at the snapshot and the server and tell what a restore would do. Changes nothing.
+    """Inspect the snapshot and the server, and return what a restore would do. Read-only.
 
-    Raises UsageError when the DSN names another database than the snapshot came from,
-    TargetExists, ToolMissing, ToolVersion, ConnectionFailed. All else that forbids the restore is
-    in the plan's refusals.
+    Raises UsageError if the DSN names another database than the snapshot came from, TargetExists,
+    ToolMissing, ToolVersion, ConnectionFailed. Everything else that forbids the restore is in the
+    plan's refusals.
     """
     if options.read_only and options.to is not None:
         raise UsageError(
@@ -166,17 +165,17 @@ def plan_restore(
         present = server_roles(session)
         needed = needed_roles(snapshot)
         needed |= roles_of_dump(repo, snapshot, rights=not options.no_acl)
-        # The globals are read only where they are needed: they may be damaged by themselves.
+        # The globals are read only if needed: they may be damaged while the rest is intact.
         text = globals_text(repo, snapshot) if needed - present else ""
         differing = roles_differ(repo, snapshot, session, needed)
         missing = missing_roles(needed, present, text)
-        # What is said of the snapshot itself comes first, as it weighs most; of roles later.
+        # Findings on the snapshot itself come first, as they matter most; those on roles follow.
         findings = check_server(session, me)
         if not options.scratch:
             findings += check_drilled(repo, snapshot_id)
             findings += another_server(snapshot, server.endpoint.display(), info)
         findings += check_whole(snapshot, live, partial=options.partial)
-        # A drill holds one more.
+        # A drill holds one more connection.
         findings += check_connections(session, me, RESTORE_CONNECTIONS + options.scratch)
         kept: tuple[KeptDatabase, ...] = ()
         read_only: ReadOnly | None = None
@@ -245,7 +244,8 @@ def plan_restore(
             session,
             need,
             properties.tablespace if properties is not None else "pg_default",
-            # Behind a socket the server is where its tools run: there its disk can be measured.
+            # Behind a socket the server runs where its tools run, so its disk can be measured
+            # there.
             free_bytes=server.runner.free_bytes if is_local_socket(server.endpoint) else None,
         )
         findings += space
@@ -297,7 +297,7 @@ def _check_clone(options: RestoreOptions) -> None:
 
 
 def _as_clone(snapshot: Snapshot, options: RestoreOptions, me: Me) -> Snapshot:
-    """Return *snapshot* as its copy is to be: ours, or without rights."""
+    """Return *snapshot* as it is to be copied: owned by us, or without privileges."""
     origin = snapshot.origin
     if options.no_owner:
         origin = replace(origin, owners=())
@@ -316,8 +316,8 @@ def target_database(
     snapshot: Snapshot, endpoint: Endpoint, to: str | None, renamed_to: str | None = None
 ) -> str:
     """Return the database to fill: *to*, else the one the snapshot came from, which the DSN must
-    not contradict; for a snapshot of a file the DSN's. One that was *renamed_to* something may bear
-    either name. Raises UsageError."""
+    not contradict; for a snapshot of a file, the DSN's. After a rename to *renamed_to*, either name
+    is accepted. Raises UsageError."""
     if to is not None:
         _check_name(to)
         return to
@@ -348,7 +348,7 @@ def own_label(snapshot: Snapshot, database: str, renamed_to: str | None) -> str:
 
 
 def names_database(endpoint: Endpoint) -> bool:
-    """Tell whether a database was named, in the DSN or in libpq's own places."""
+    """Return whether the DSN or libpq's own settings name a database."""
     return any(
         key == "dbname" and value
         for source in (endpoint.keywords, endpoint.fallbacks)
@@ -357,7 +357,7 @@ def names_database(endpoint: Endpoint) -> bool:
 
 
 def is_local_socket(endpoint: Endpoint) -> bool:
-    """Tell whether the server is reached by a socket, and so is certainly on this host."""
+    """Return whether the server is reached through a socket, and so is certainly on this host."""
     return not endpoint.host or endpoint.host.startswith(("/", "@"))
 
 
@@ -371,11 +371,11 @@ def _check_name(name: str) -> None:
 def _properties(
     server: Server, snapshot: Snapshot, live: LiveDatabase | None
 ) -> tuple[DatabaseProperties | None, Findings]:
-    """The snapshot's own properties, else those of the database that is replaced."""
+    """Return the snapshot's own properties, else those of the database to be replaced."""
     if snapshot.origin.properties is not None:
         return snapshot.origin.properties, Findings()
     if live is not None and not live.is_half_dropped and live.allows_connections:
-        # Where it lets us in: what keeps us out is a reason to replace it.
+        # If it accepts connections: one that refuses them may well be the reason for the restore.
         with (
             suppress(ConnectionFailed),
             server.without_event_triggers().connect(live.name) as session,

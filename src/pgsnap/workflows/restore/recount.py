@@ -1,4 +1,4 @@
-"""Is in the restored database what was sent? Asked once more when nothing is left to run."""
+"""Compares the restored database with what was sent, once nothing is left to run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from pgsnap.workflows.restore.sections import planned_sections
 def look_again(
     repo: Repository, snapshot: Snapshot, plan: RestorePlan, session: Session
 ) -> tuple[str, ...]:
-    """Count the tables in *session*'s database, set back sequences that moved, set those of
-    extensions, and let rows that name the replaced database name this one. Returns warnings. Raises
-    RestoreFailed where a table has other rows than the snapshot."""
+    """Count the rows in *session*'s database, reset sequences that moved, set those of extensions,
+    and change rows that name the replaced database to name this one. Returns warnings. Raises
+    RestoreFailed if a table's rows differ from the snapshot."""
     sections = planned_sections(repo, snapshot, plan)
     warnings = check_rows(session, lambda: expected_rows(sections))
     values = (each for each in sections if each.name.kind is SectionKind.SEQUENCES)
@@ -39,8 +39,8 @@ def look_again(
 
 
 def read_back(connect: Callable[[], Session], plan: RestorePlan) -> tuple[str, ...]:
-    """Return in what the database's properties differ from those of the snapshot, now that it has
-    its name; a difference is told, not mended."""
+    """Return how the database's properties differ from the snapshot's after the rename; a
+    difference is reported, not repaired."""
     if plan.properties is None:
         return ()
     try:

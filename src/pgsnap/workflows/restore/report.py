@@ -1,4 +1,4 @@
-"""What a restore did."""
+"""The report of a restore."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pgsnap.model import SnapshotId
 
 @dataclass(frozen=True, slots=True)
 class PhaseSeconds:
-    """Wall time of each phase, in seconds. *create* makes the scratch database."""
+    """Wall time of each phase, in seconds. *create* creates the scratch database."""
 
     safety: float
     create: float
@@ -20,9 +20,9 @@ class PhaseSeconds:
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport:
-    """What was done. *kept* is where the replaced database is now, None if there was none
-    (where it was half-dropped, it can only be dropped); *unreachable_seconds* bounds how long no
-    new login could succeed."""
+    """What a restore did. *kept* is the replaced database's name now, None if there was none (if it
+    was half-dropped, it can only be dropped); *unreachable_seconds* is an upper bound on how long
+    new logins failed."""
 
     snapshot_id: SnapshotId
     database: str

@@ -1,5 +1,5 @@
-"""What becomes of the rights in a snapshot: grants that nobody can repeat, since who gave them may
-use their schema no more, and what everybody may call because a file holds no rights at all."""
+"""Checks the privileges in a snapshot: grants that cannot be repeated since the grantor lost USAGE
+on the schema, and functions open to PUBLIC because a file holds no privileges at all."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pgsnap.targets.checks.preflight import Findings, Problem
 
 _KINDS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
 _CARRIED_BYTES = 60
-# Members of these may use all schemas.
+# Members of these may use every schema.
 _EVERYWHERE = ("pg_read_all_data", "pg_write_all_data")
 
 
 def check_rights(
     session: Session, snapshot: Snapshot, repo: Repository, *, left_out: bool
 ) -> Findings:
-    """Return which grants of *snapshot* the server will not take from those who gave them, unless
-    they are *left_out*, and that a file has none. Of roles that are missing nothing is said. Raises
-    CorruptionError."""
+    """Return which grants of *snapshot* the server will not accept from their grantors, unless
+    privileges are *left_out*, and whether a file has none. Missing roles are not reported here.
+    Raises CorruptionError."""
     told = Findings(warnings=(WITHOUT_RIGHTS,) if snapshot.origin.lacks_rights else ())
     return told if left_out else told + _check_grantors(session, snapshot, repo)
 

@@ -1,4 +1,4 @@
-"""Makes the roles that a restore needs and that the server lacks."""
+"""Creates the roles that a restore needs and the server lacks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from pgsnap.workflows.restore.plan import RestorePlan
 def make_missing_roles(
     session: Session, plan: RestorePlan, dump_owners: Collection[str]
 ) -> tuple[str, ...]:
-    """Make those of *plan* that are still missing, where that is wished; return their names.
+    """Create those of *plan*'s missing roles that are still missing, if requested; return their
+    names.
 
-    Raises RestoreFailed; then none was made.
+    Raises RestoreFailed; then none was created.
     """
     if not plan.options.create_roles or not plan.missing_roles:
         return ()
@@ -25,7 +26,7 @@ def make_missing_roles(
     owners = () if who_am_i(session).is_superuser else dump_owners
     statements = creation_order(roles, owners)
     try:
-        # One message, so one transaction: all of them or none.
+        # A single message is a single transaction: all of them or none.
         session.execute(";\n".join(statements) or "SELECT 1")
     except QueryFailed as error:
         raise RestoreFailed(

@@ -1,4 +1,4 @@
-"""Which sections of a snapshot psql gets, and in which order."""
+"""Selects and orders the sections of a snapshot that psql gets."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SectionsToSend:
-    """The sections that psql gets, in their order; where *tables* are named, *rows* of no others.
+    """The sections that psql gets, in order; if *tables* are named, only *rows* of the data
+    sections.
 
-    They are read each time that they are gone through: of 200,000 tables they would take 200 MB.
+    They are read again on each iteration: for 200,000 tables a list would take 200 MB.
     """
 
     repo: Repository
@@ -43,7 +44,7 @@ class SectionsToSend:
                 yield section
 
     def totals(self) -> tuple[int, int]:
-        """Return their bytes and their rows."""
+        """Return their total size in bytes and their total number of rows."""
         plain_bytes = rows = 0
         for section in self:
             plain_bytes += section.plain_bytes
@@ -76,11 +77,11 @@ def sections_to_send(
 
 
 def planned_sections(repo: Repository, snapshot: Snapshot, plan: RestorePlan) -> SectionsToSend:
-    """Return the sections that psql gets by *plan*."""
+    """Return the sections that psql gets according to *plan*."""
     return sections_to_send(repo, snapshot, plan.options.tables, plan.extensions)
 
 
 def _table(section: Section) -> TableName | None:
-    """Return the table whose rows these are."""
+    """Return the table whose rows *section* holds, None for any other section."""
     name = section.name
     return (name.schema, name.name) if name.kind is SectionKind.DATA else None

@@ -1,4 +1,4 @@
-"""Whose snapshot takes whose place: nothing of another server replaces a database unasked."""
+"""Guards against replacing a database with a snapshot of another server unasked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pgsnap.repository.snapshots.label_chains import Chain, Chains
 from pgsnap.sessions.server import Server
 from pgsnap.targets.checks.preflight import Findings, Problem
 
-# Whatever a user may have made has an OID from here on.
+# OIDs of user-created objects start here.
 _FIRST_USER_OID = 16384
 _ANYTHING = " UNION ALL ".join(
     f"SELECT 1 FROM pg_catalog.{table} WHERE oid OPERATOR(pg_catalog.>=) {_FIRST_USER_OID}"
@@ -23,7 +23,7 @@ _ANYTHING = " UNION ALL ".join(
 
 
 def another_server(snapshot: Snapshot, host: str, info: ServerInfo) -> Findings:
-    """Tell of a database of the same name on another server: staging and production, say."""
+    """Warn if the snapshot is of a database of the same name on another server, such as staging."""
     was = snapshot.origin.system_identifier
     if not was or not info.system_identifier or was == info.system_identifier:
         return Findings()
@@ -44,9 +44,9 @@ def check_chain(
     from_server: str | None,
     is_empty: Callable[[], bool],
 ) -> Findings:
-    """Refuse to replace a live *database* that was committed to the repository with another
-    chain's snapshot, unless *from_server* says that this is meant. *is_empty*: there is nothing in
-    it."""
+    """Refuse to replace a live *database* that has snapshots of its own with another chain's
+    snapshot, unless *from_server* says that this is meant. *is_empty* returns whether the database
+    has no contents."""
     chains = Chains(repo)
     warnings = tuple(
         f'note "{name}" is damaged and left out: snapshots of several servers may be taken for'
@@ -67,7 +67,7 @@ def check_chain(
         f"the snapshot is of another server ({name}), and {database} has snapshots of its own"
         f" ({own.full_name}{mine})",
         detail="A restore would put the contents of one server in the place of the other's.",
-        # Where nobody knows which server it was, as of a file, none can be adopted.
+        # If the server is unknown, as for a file, there is none to adopt.
         hint=f"If that is meant: --from-server {name}.{adopt if theirs.server else ''}"
         " To look at it: --to NEW.",
     )
@@ -78,7 +78,7 @@ def _own_chain(
     repo: Repository, chains: Chains, theirs: Chain, database: str, server: str
 ) -> Chain | None:
     """Return the chain of the live database: under the label of the snapshot, or under another
-    one whose newest snapshot is of it."""
+    label whose newest snapshot is of it."""
     own = chains.of_server(theirs.label, server)
     if own is not None:
         return own
@@ -94,7 +94,7 @@ def _own_chain(
 
 
 def has_nothing(server: Server, database: str) -> bool:
-    """Tell whether nobody made anything in a database; where it cannot be told, not."""
+    """Return whether a database has no user-created objects; False if that cannot be determined."""
     try:
         with server.without_event_triggers().connect(database) as session:
             return not session.query(f"SELECT 1 FROM ({_ANYTHING}) made LIMIT 1")

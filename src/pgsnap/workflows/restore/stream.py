@@ -1,4 +1,4 @@
-"""The dump as the psql of a restore gets it: without what is not wanted, rows in their order."""
+"""The dump as a restore sends it to psql: unwanted parts left out, row order preserved."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from pgsnap.workflows.restore.sections import planned_sections
 
 @dataclass(frozen=True, slots=True)
 class TablesMade:
-    """The tables that psql has made: which may be emptied before their rows come, and whose rows
-    go to the topmost of its tables."""
+    """The tables that psql has created: *empty* may be truncated before their rows are loaded;
+    *roots* maps a table to the topmost partitioned table that takes its rows."""
 
     empty: frozenset[Table]
     roots: Mapping[Table, Table]
 
     @classmethod
     def read(cls, session: Session) -> TablesMade:
-        """Look into *session*'s database."""
+        """Read them from *session*'s database."""
         roots = chosen_anew(session)
-        # Rows of others may be there already.
+        # Those may already hold rows routed to them from other partitions.
         return cls(empty_tables(session) - roots.keys(), roots)
 
 
@@ -43,13 +43,13 @@ def dump_for_psql(
     plan: RestorePlan,
     tables_made: Callable[[], TablesMade],
 ) -> Iterator[DumpEvent]:
-    """Yield what psql is to run. *tables_made* is called once at most, after all tables were made
-    and before any rows.
+    """Yield what psql is to run. *tables_made* is called at most once, after all tables were
+    created and before any rows.
 
     Raises CorruptionError.
     """
     planned = planned_sections(repo, snapshot, plan)
-    # An older server has not the functions that take them; it makes statistics of its own.
+    # An older server lacks the functions that import them; it gathers its own statistics.
     no_statistics = plan.server.major < (source_major(snapshot.origin) or 0)
     sections = (
         each for each in planned if not (no_statistics and each.name.kind is SectionKind.STATISTICS)
@@ -63,7 +63,7 @@ def dump_for_psql(
     events = leave_out(events, _left_out(snapshot, plan), encoding)
     events = by_way_of_roots(events, lambda: _through_roots(planned, made().roots), encoding)
     events = keep_order(events, tables_to_keep(planned), lambda: made().empty, encoding)
-    # What makes them quiet is written in plpgsql.
+    # The statement that silences them is written in PL/pgSQL.
     if plan.extensions.are_there and not lacks_plpgsql(snapshot.origin):
         return quiet_event_triggers(events)
     return events
@@ -72,8 +72,8 @@ def dump_for_psql(
 def _through_roots(
     sections: Iterable[Section], roots: Mapping[Table, Table]
 ) -> dict[SectionName, tuple[Table, int]]:
-    """Return the sections whose rows go to a topmost table, each with that and the bytes before
-    its rows."""
+    """Return the sections whose rows go to a topmost table, each with that table and the number of
+    bytes before its rows."""
     return {
         section.name: (roots[table], section.head_bytes)
         for section in sections
@@ -87,7 +87,7 @@ def _left_out(snapshot: Snapshot, plan: RestorePlan) -> LeftOut:
         owners=options.no_owner,
         rights=options.no_acl,
         keys_between=frozenset(options.tables) if options.tables else None,
-        # Of a file it is not known how it was dumped.
+        # For a file it is unknown how it was dumped.
         public=bool(origin.only_schemas) or origin.kind is SourceKind.FILE,
         dead_rows=options.scratch,
         extensions=plan.extensions.left_out,

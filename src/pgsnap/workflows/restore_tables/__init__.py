@@ -1,1 +1,1 @@
-"""Restore of single tables, and of rows alone."""
+"""Restore of single tables, and of rows only."""

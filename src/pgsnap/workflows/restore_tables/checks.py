@@ -1,4 +1,4 @@
-"""What forbids a restore of single tables: all of it, each with what helps. Changes nothing."""
+"""Checks that refuse a restore of single tables, each with a hint. Read-only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pgsnap.workflows.contents.table_names import by_a_copy, shown
 
 
 def check_snapshot(session: Session, snapshot: Snapshot) -> Findings:
-    """Return what forbids to take any table of *snapshot* to this server."""
+    """Return what forbids restoring any table of *snapshot* to this server."""
     found = check_version(session, snapshot.origin) + check_writable(session)
     if snapshot.origin.is_pg_dump:
         return found
@@ -33,7 +33,7 @@ def check_snapshot(session: Session, snapshot: Snapshot) -> Findings:
 def check_parts(
     snapshot_id: SnapshotId, parts: TableParts, sections: Iterable[Section]
 ) -> list[Problem]:
-    """Return why a table cannot be made of its part of the snapshot."""
+    """Return why a table cannot be created from its part of the snapshot."""
     name = shown(parts.table)
     reasons = []
     if parts.obstacle:
@@ -49,8 +49,8 @@ def check_parts(
 
 
 def check_left_out(parts: TableParts, sections: Iterable[Section]) -> list[Problem]:
-    """Return that a table would be made empty because the dump left its rows out: of one that had
-    none a dump has a section all the same."""
+    """Report tables that would be empty because the dump left their rows out: a dump has a data
+    section even for an empty table."""
     if any(True for _ in sections) or parts.obstacle or not parts.holds_rows():
         return []
     return [
@@ -64,7 +64,7 @@ def check_left_out(parts: TableParts, sections: Iterable[Section]) -> list[Probl
 
 
 def partition_alone(snapshot_id: SnapshotId, table: TableName) -> Problem:
-    """Return why a partition does not take the place of another."""
+    """Return why a partition cannot be restored in another one's place by itself."""
     return Problem(
         f"{shown(table)} is a partition, and is replaced with the whole table only",
         hint="Name the table that it is a partition of, or restore beside it (leave out --replace)"
@@ -75,7 +75,7 @@ def partition_alone(snapshot_id: SnapshotId, table: TableName) -> Problem:
 def check_place(
     session: Session, target: TableName, kept: TableName | None, live: LiveTable | None
 ) -> list[Problem]:
-    """Return why the new table, or the one that it replaces, cannot have its name."""
+    """Return why the new table, or the one that it replaces, cannot get its name."""
     schema = target[0]
     if not session.query(
         f"SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = {literal(schema)}"
@@ -100,7 +100,7 @@ def check_place(
 
 
 def check_rights(session: Session, me: Me, database: str) -> list[Problem]:
-    """Return why the schema in which tables are made cannot be made."""
+    """Return why the schema in which the tables are created cannot be created."""
     if session.query(
         "SELECT 1 WHERE pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
     ):
@@ -115,8 +115,8 @@ def check_rights(session: Session, me: Me, database: str) -> list[Problem]:
 
 
 def check_live(me: Me, live: LiveTable, *, is_whole: bool) -> list[Problem]:
-    """Return why the live table cannot be set aside; one that *is_whole* is no partition that
-    goes with its table."""
+    """Return why the live table cannot be set aside; *is_whole*: it is no partition that moves
+    along with its table."""
     name = shown(live.name)
     beside = "Restore beside it: leave out --replace."
     if live.kind not in ("r", "p"):
@@ -148,7 +148,7 @@ def check_live(me: Me, live: LiveTable, *, is_whole: bool) -> list[Problem]:
 
 
 def check_dependents(name: TableName, found: Dependents, *, check_keys: bool) -> list[Problem]:
-    """Return what is tied to the live table and cannot be tied to the new one."""
+    """Return the dependents of the live table that cannot be attached to the new one."""
     problems = []
     if found.stuck:
         problems.append(
@@ -171,7 +171,7 @@ def check_dependents(name: TableName, found: Dependents, *, check_keys: bool) ->
 
 
 def check_set_aside(live: LiveTable, found: Dependents) -> list[Problem]:
-    """Return what is tied to a live partition in whose place nothing comes."""
+    """Return the dependents of a live partition that gets no replacement."""
     tied = (*found.views, *found.foreign_keys, *found.stuck)
     if not tied:
         return []
@@ -185,7 +185,7 @@ def check_set_aside(live: LiveTable, found: Dependents) -> list[Problem]:
 
 
 def held_elsewhere(name: TableName, found: Dependents) -> tuple[str, ...]:
-    """Return a warning for each column of other tables that means the live table."""
+    """Return a warning for each column of another table that refers to the live table by OID."""
     return tuple(
         f"rows of {column} that mean {shown(name)} will mean the replaced table"
         for column in found.columns

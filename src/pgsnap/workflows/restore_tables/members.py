@@ -1,4 +1,4 @@
-"""Tables that are asked for and that an extension makes: their definitions are in no dump."""
+"""Refuses tables that belong to an extension: no dump has their definitions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_members(
     with_rows: Collection[TableName],
 ) -> None:
     """Raise TargetRefused for those of *unknown*, which the snapshot does not define, that belong
-    to an extension. *with_rows* are all tables that it has rows of."""
+    to an extension. *with_rows* are all tables whose rows the snapshot has."""
     for name in unknown:
         live = look_at_table(session, name)
         extension = live.extension if live is not None else ""

@@ -1,5 +1,5 @@
-"""What tables of a snapshot need of the database that they come back to: roles, rights that can
-be read, PL/pgSQL, and that it can be written. Changes nothing."""
+"""Checks what a snapshot's tables need in the target database: roles, readable ACLs, PL/pgSQL, and
+write access. Read-only."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _DRAWS = r"\m(nextval|setval)\M"
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """*rights* are all that the new tables and sequences are to have; *makes_language*: PL/pgSQL
-    is made for the restore, and dropped again."""
+    """*rights* are all privileges that the new tables and sequences get; *makes_language*: PL/pgSQL
+    is created for the restore, and dropped afterwards."""
 
     rights: tuple[Right, ...]
     makes_language: bool
@@ -38,7 +38,7 @@ class Needs:
 def read_needs(
     session: Session, me: Me, database: str, snapshot_id: SnapshotId, tables: Sequence[TableParts]
 ) -> Needs:
-    """Return what *tables* need, and what of it is not there."""
+    """Return what *tables* need, and findings on what is missing."""
     language, found = _language(session, me)
     found += Findings(tuple(check_read_only_default(session, me, database)))
     privileges = read_privileges(session)
@@ -83,7 +83,7 @@ def _missing(named: Mapping[str, TableName], there: frozenset[str]) -> Iterable[
 
 
 def _language(session: Session, me: Me) -> tuple[bool, Findings]:
-    """Tell whether PL/pgSQL, in which snap's own blocks are, has to be made."""
+    """Return whether PL/pgSQL, in which snap's own DO blocks are written, must be created."""
     rows = session.query(
         "SELECT pg_catalog.has_language_privilege(oid, 'USAGE') FROM pg_catalog.pg_language"
         f" WHERE lanname = '{_LANGUAGE}'"
@@ -104,7 +104,7 @@ def _language(session: Session, me: Me) -> tuple[bool, Findings]:
 
 
 def check_read_only_default(session: Session, me: Me, database: str) -> Iterable[Problem]:
-    """Yield what keeps our transactions from writing, where that is a setting."""
+    """Yield the settings that make our transactions read-only."""
     ((setting, source),) = session.query(
         f"SELECT setting, source FROM pg_catalog.pg_settings WHERE name = '{SETTING}'"
     )
@@ -132,8 +132,8 @@ def check_read_only_default(session: Session, me: Me, database: str) -> Iterable
 def _drawing(
     session: Session, snapshot_id: SnapshotId, tables: Iterable[TableParts]
 ) -> Iterable[Problem]:
-    """Yield the generated columns whose function, as its text says, takes values of sequences.
-    Making such a table, as a rehearsal does, may already take one."""
+    """Yield the generated columns whose function, judging by its source, calls nextval. Creating
+    such a table, as a rehearsal does, may already advance the sequence."""
     for parts in tables:
         for column, expression in _GENERATED.findall("\n".join(parts.before)):
             names = ", ".join(

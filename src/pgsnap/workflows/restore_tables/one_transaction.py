@@ -1,5 +1,5 @@
-"""One transaction through one psql, in the live database: rows of a snapshot, and what goes with
-them. COMMIT is sent only when the last chunk was verified and the server has counted the rows."""
+"""Runs one transaction in the live database through one psql: a snapshot's rows and what goes with
+them. COMMIT is sent only after the last chunk was verified and the server counted the rows."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _BACKEND_SECONDS = 10.0
 
 
 class OneTransaction:
-    """What is common to all that change tables of the live database. *sections* are those of the
-    rows that are loaded. What is special stands in `script` and `is_there`."""
+    """Base of everything that changes tables of the live database. *sections* hold the rows to
+    load. Subclasses implement `script` and `is_there`."""
 
     def __init__(
         self,
@@ -65,16 +65,16 @@ class OneTransaction:
         self._committing = False
 
     def script(self, feeder: Feeder) -> Iterator[DumpEvent]:
-        """Yield all that psql is to run; COMMIT only after everything was proven."""
+        """Yield everything that psql is to run; COMMIT only after all checks passed."""
         raise NotImplementedError
 
     def is_there(self) -> bool:
-        """Tell whether the server committed although its answer was lost."""
+        """Return whether the server committed although its reply was lost."""
         raise NotImplementedError
 
     def run(self) -> FeedResult:
         """Run `script`. Raises RestoreFailed, CorruptionError; then nothing was changed. Raises
-        Interrupted where a signal came and all was done nevertheless."""
+        Interrupted if a signal arrived but everything was done nevertheless."""
         self._progress.phase("load", sum(section.plain_bytes for section in self._sections))
         loading = psql_feeder(
             self._server,
@@ -107,7 +107,7 @@ class OneTransaction:
         yield b"\n"
 
     def _rows(self, section: Section, names: Mapping[TableName, TableName]) -> Iterator[DumpEvent]:
-        """Yield a section of rows, its COPY statement with *names* instead of the dump's."""
+        """Yield a section of rows, with *names* in place of the dump's in its COPY statement."""
         events = section_events(self._repo, self._snapshot, [section])
 
         def with_names(head: bytes) -> bytes:
@@ -116,7 +116,7 @@ class OneTransaction:
         return with_heads(events, lambda _: (section.head_bytes, with_names))
 
     def _check_rows(self, feeder: Feeder) -> None:
-        """Return when every row that was sent is in the server's hands and was counted. Raises
+        """Wait until the server has received and counted every row that was sent. Raises
         RestoreFailed."""
         feeder.settle(self._is_idle)
         check_counts(expected_rows(self._sections), feeder.counts)
@@ -124,7 +124,7 @@ class OneTransaction:
     def _commit(self, feeder: Feeder) -> Iterator[DumpEvent]:
         feeder.settle(self._is_idle)
         self._committing = True
-        # The load does not wait for its WAL (feeder.SETTINGS); who is told that it is done may.
+        # The load does not wait for its WAL (feeder.SETTINGS); a reported commit must be durable.
         yield b"SET LOCAL synchronous_commit = on;\nCOMMIT;\n"
 
     def _sql(self, text: str) -> bytes:
@@ -135,8 +135,8 @@ class OneTransaction:
             return is_load_idle(session, self._token, self._database)
 
     def _end_backend(self) -> None:
-        """End what psql left on the server, which may wait for the live table's lock, or hold it.
-        Return when it is gone, so that what it did is known."""
+        """Terminate the backend that psql left on the server, which may wait for the live table's
+        lock or hold it. Returns once it is gone, so that its outcome is known."""
         deadline = time.monotonic() + _BACKEND_SECONDS
         with (
             suppress(SnapError),

@@ -1,8 +1,7 @@
-"""To whom a table of a snapshot is open that is closed to them now.
+"""Warns of privileges that a restored table grants and the live one no longer does.
 
-A table comes back with the rights and the row security that it had. Whoever took a right away
-since, or let policies choose the rows, is told what comes with it, of a copy beside the live one
-too.
+A table comes back with the privileges and the row security of its snapshot. After a REVOKE or new
+policies that may expose it, so each difference is shown, for a copy beside the live one too.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _FORCED = "FORCE ROW LEVEL SECURITY"
 def opened(
     session: Session, tables: Iterable[TableParts], rights: Sequence[Right]
 ) -> Iterator[str]:
-    """Yield what the live tables of the same names do not allow, and those of the snapshot do."""
+    """Yield what the snapshot's tables allow and the live tables of the same names do not."""
     for parts in tables:
         security = _row_security(session, parts.table)
         if security is None:
@@ -65,7 +64,8 @@ def _of(table: TableName) -> str:
 
 
 def _row_security(session: Session, table: TableName) -> tuple[str, bool, bool] | None:
-    """Return the live table's owner, and whether it has row security, for its owner too."""
+    """Return the live table's owner, and whether row security is enabled and forced; None if
+    missing."""
     for owner, is_enabled, is_forced in session.query(
         "SELECT pg_catalog.pg_get_userbyid(c.relowner), c.relrowsecurity, c.relforcerowsecurity"
         + _of(table)
@@ -75,7 +75,7 @@ def _row_security(session: Session, table: TableName) -> tuple[str, bool, bool] 
 
 
 def _held(session: Session, table: TableName) -> set[tuple[str, str, str]]:
-    """Return who has which right on the live table now, with the column that it is for."""
+    """Return the privileges on the live table now, as (grantee, column, privilege)."""
     who = "CASE a.grantee WHEN 0 THEN '' ELSE pg_catalog.pg_get_userbyid(a.grantee)::text END"
     rows = session.query(
         f"SELECT {who}, '', a.privilege_type{_of(table)},"

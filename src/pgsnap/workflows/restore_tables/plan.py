@@ -1,4 +1,4 @@
-"""What a restore of single tables would do, and all that forbids it, before anything is touched."""
+"""Plans a restore of single tables: what it would do, and everything that forbids it."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ SequenceValues: TypeAlias = "dict[str, tuple[int, bool]]"
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """What the user chose. *beside* is the word after ``__`` in the names of the new tables.
+    """The user's choices. *beside* is the word after ``__`` in the names of the new tables.
 
-    *replace*: they take the live ones' places. *check_keys*: also where foreign keys of other
-    tables refer to them, which are then checked again. *from_server*: also of a snapshot of this
-    other server (LABEL@ID), where the live database has snapshots of its own.
+    *replace*: they replace the live ones, with *check_keys* even if other tables' foreign keys
+    refer to them, which are then validated again. *from_server*: also from a snapshot of this other
+    server (LABEL@ID), if the live database has snapshots of its own.
     """
 
     tables: tuple[TableName, ...]
@@ -82,11 +82,11 @@ class TableOptions:
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """One table: what it is made of, and what becomes of the one that is there.
+    """One table: what it is created from, and what happens to the live one.
 
-    *target* is the name that the new one will have; *kept* the one of the table that it replaces,
-    None where it replaces none. *sections* hold its rows. *parent* is the table of this restore
-    that it will be a partition of.
+    *target* is the name of the new table; *kept* the new name of the one that it replaces, None if
+    it replaces none. *sections* hold its rows. *parent* is the table of this restore that it is a
+    partition of.
     """
 
     parts: TableParts = field(repr=False)
@@ -108,7 +108,7 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A live partition that the snapshot lacks: it stays with its replaced table, as *kept*."""
+    """A live partition that the snapshot lacks: it stays with its replaced table, named *kept*."""
 
     live: LiveTable
     kept: TableName
@@ -117,10 +117,10 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class TablesPlan:
-    """What is going to happen, for a human to read and agree to. *database* is changed in place:
-    in one transaction, of which nothing is seen until it is done.
+    """What will be done, for the user to review and confirm. *database* is changed in place, in one
+    transaction, so nothing is visible until it commits.
 
-    A partitioned table stands in *tables* before its partitions.
+    In *tables*, a partitioned table precedes its partitions.
     """
 
     snapshot_id: SnapshotId
@@ -147,8 +147,8 @@ class TablesPlan:
         return any(table.kept is not None for table in self.tables)
 
     def into(self, table: TablePlan, section: Section) -> TableName:
-        """Return the table of this restore that *table*'s rows in *section* are given to: the
-        topmost one, which finds the partition, where the dump has it so or a hash chooses it."""
+        """Return the table of this restore that takes *table*'s rows in *section*: the topmost one,
+        which routes them, if the dump has it so or if the partition is chosen by hash."""
         parents = {t.parts.table: t.parent for t in self.tables}
         by_hash = {t.parts.table for t in self.tables if t.parts.is_partitioned_by_hash()}
         top = table.parts.table
@@ -171,11 +171,11 @@ def plan_tables(
     options: TableOptions,
     now: datetime,
 ) -> TablesPlan:
-    """Look at the snapshot and the server and tell what a restore of tables would do. A
-    partitioned table comes with its partitions.
+    """Inspect the snapshot and the server, and return what a restore of tables would do. A
+    partitioned table includes its partitions. Read-only.
 
-    Raises UsageError, UnknownRevision for a table that the snapshot does not have, ToolMissing,
-    ToolVersion, ConnectionFailed. All else that forbids it is in the plan's refusals.
+    Raises UsageError, UnknownRevision for a table that the snapshot lacks, ToolMissing,
+    ToolVersion, ConnectionFailed. Everything else that forbids it is in the plan's refusals.
     """
     snapshot = snapshot_to_run(repo, snapshot_id)
     renamed_to = Chains(repo).renamed_to(snapshot.database)
@@ -256,7 +256,7 @@ def script_of(
     tag: str,
     makes_language: bool,
 ) -> TableScript:
-    """Return the SQL that makes *tables*; *tag* is a word that nothing else uses."""
+    """Return the SQL that creates *tables*; *tag* is a word that nothing else uses."""
     planned = list(tables)
     return TableScript(
         parts=[table.parts for table in planned],
@@ -269,7 +269,7 @@ def script_of(
 
 
 def _live_tables(session: Session, options: TableOptions) -> dict[TableName, LiveTable]:
-    """Return the live tables that are to be replaced, and their partitions."""
+    """Return the live tables to be replaced, and their partitions."""
     found: dict[TableName, LiveTable] = {}
     for name in options.tables if options.replace else ():
         table = look_at_table(session, name)
@@ -286,7 +286,7 @@ def _tables(
     live: Mapping[TableName, LiveTable],
     now: datetime,
 ) -> tuple[TablePlan, ...]:
-    """Return what is made of the snapshot: the tables that were named, and their partitions."""
+    """Return what is created from the snapshot: the named tables and their partitions."""
     replaced = [table.oid for table in live.values()]
     found: list[TablePlan] = []
     taken: set[TableName] = set()
@@ -316,7 +316,7 @@ def _left_behind(
     live: Mapping[TableName, LiveTable],
     now: datetime,
 ) -> tuple[SetAside, ...]:
-    """Return the live partitions in whose place nothing comes."""
+    """Return the live partitions that get no replacement."""
     replaced = [table.oid for table in live.values()]
     taken = {name for table in tables for name in (table.target, table.kept) if name is not None}
     made = {table.parts.table for table in tables}
@@ -336,7 +336,7 @@ def _tied(
     script: TableScript,
     options: TableOptions,
 ) -> tuple[Trial, ...]:
-    """Return what the swap will make again, to be tried; nothing where it is refused anyway."""
+    """Return what the swap will recreate, to be tried; nothing if it is refused anyway."""
     both: list[TablePlan | SetAside] = [*tables, *aside]
     if not options.replace or any(each.dependents.stuck for each in both):
         return ()
@@ -352,7 +352,7 @@ def _found(
     options: TableOptions,
     once_published: Iterable[str],
 ) -> Findings:
-    """Return what forbids the restore of one table, and what should be known of it."""
+    """Return what forbids the restore of one table, and warnings on it."""
     parts = table.parts
     is_whole = table.parent is None
     problems = check_place(session, table.target, table.kept, table.live)
@@ -383,7 +383,7 @@ def _told(
     tables: Sequence[TablePlan],
     options: TableOptions,
 ) -> Iterator[str]:
-    """Yield what should be known of the rows and keys that come back, and of those that do not."""
+    """Yield warnings on the rows and keys that come back, and on those that do not."""
     keys = sum(len(table.parts.foreign_keys) for table in tables)
     if keys and not options.replace:
         words = "1 foreign key is" if keys == 1 else f"{keys} foreign keys are"

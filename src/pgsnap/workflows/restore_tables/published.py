@@ -1,4 +1,4 @@
-"""What logical replication makes of a table that comes back: publications and their readers."""
+"""Checks how logical replication is affected by a restored table: publications and subscribers."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def check_published(
     *,
     is_whole: bool,
 ) -> Findings:
-    """Return what publications of the live database do with the table that will be called *target*,
-    and with the one that it replaces, then called *kept*. *once* are statements of the snapshot
-    that put it into publications. What is of a schema or of all is told of a table that *is_whole*,
-    not of each of its partitions."""
+    """Return how publications of the live database treat the table to be called *target*, and the
+    one that it replaces, then called *kept*. *once* are the snapshot's statements that add it to
+    publications. Publications of a schema or of all tables are reported only for a table that
+    *is_whole*, not for each of its partitions."""
     published = publications_of(session, target[0], live.oid if live is not None else None)
     takes_all = [p.name for p in published if p.how in _TAKES_ALL]
     slots = slots_of_subscribers(session) if takes_all else ()
@@ -51,7 +51,7 @@ def check_published(
 
 
 def published_by(definitions: Definitions, table: TableName) -> tuple[str, ...]:
-    """Return the statements of a dump that put *table* into publications."""
+    """Return the statements of a dump that add *table* to publications."""
     return tuple(
         entry.text
         for entry in definitions.post
@@ -62,7 +62,7 @@ def published_by(definitions: Definitions, table: TableName) -> tuple[str, ...]:
 def _would_stop(
     snapshot_id: SnapshotId, target: TableName, publications: list[str], slots: tuple[str, ...]
 ) -> Problem:
-    """A subscription looks for each table of what it is sent, and stops where there is none."""
+    """Return the refusal: a subscription stops at a published table that the subscriber lacks."""
     return Problem(
         f"{', '.join(publications)} would publish {shown(target)} while it is made, and the"
         f" subscribers behind {', '.join(slots)} would stop for good: they have no such table",
@@ -101,7 +101,8 @@ def _plain(table: TableName) -> str:
 
 
 def _lost(once: Iterable[str], now: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield the publications that the live table is not in any more, with what puts it there."""
+    """Yield the publications that no longer include the live table, with the statement to add
+    it."""
     for statement in once:
         words = statement.removeprefix("ALTER PUBLICATION ").partition(" ADD TABLE ")
         name = words[0][1:-1].replace('""', '"') if words[0].startswith('"') else words[0]

@@ -1,5 +1,5 @@
-"""The tables made without their rows, in a transaction that is rolled back: what the database does
-not take is known before anything is restored, and told with the server's own reason."""
+"""Rehearses table creation, without rows, in a transaction that is rolled back: what the database
+rejects is known before anything is restored, and is reported with the server's own reason."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pgsnap.workflows.restore_tables.tie_trials import Trial
 
 _UNDEFINED_FUNCTION = "42883"
 _NOT_ALLOWED = "42501"
-# Errors that a function raises itself.
+# Errors raised by a function itself.
 _RAISED = "P0"
-# Too few resources, a lock that did not come, an end from outside, a serialization failure.
+# Insufficient resources, lock timeout, termination from outside, serialization failure.
 _BUSY = ("53", "55", "57", "40")
-# Those of pg_dump's that change what definitions mean, or whether they are taken. Not the encoding:
-# the session has its own.
+# pg_dump's settings that change what definitions mean, or whether they are accepted. Not the
+# encoding: the session has its own.
 _SETTING = re.compile(
     r"^SET (xmloption|check_function_bodies|client_min_messages|row_security|transaction_timeout"
     r"|(?:statement|lock|idle_in_transaction_session)_timeout) = ('?\w+'?);$",
@@ -52,9 +52,9 @@ def rehearse(
     makes_views: bool,
     tied: Sequence[Trial] = (),
 ) -> Findings:
-    """Return why the tables of *script* cannot be made, and what else runs when they are. Nothing
-    of it stays. *settings* are the dump's own, *makes_views*: views are made again behind it;
-    *tied* is what else is made again."""
+    """Return why the tables of *script* cannot be created, and what else runs when they are.
+    Nothing of it persists. *settings* are the dump's own, *makes_views*: dependent views are
+    recreated afterwards; *tied* is what else is recreated."""
     triggers = _event_triggers(session)
     problem: Problem | None = None
     try:
@@ -74,7 +74,7 @@ def rehearse(
 
 
 def dump_settings(repo: Repository, snapshot: Snapshot, server_major: int) -> str:
-    """Return the parameters that the dump sets at its beginning, for the rest of a transaction.
+    """Return the settings at the beginning of the dump as SET LOCAL, for the rest of a transaction.
     The session keeps its own encoding."""
     text = decode(
         section_text(repo, snapshot, SectionKind.PREAMBLE), snapshot.origin.client_encoding
@@ -87,8 +87,8 @@ def dump_settings(repo: Repository, snapshot: Snapshot, server_major: int) -> st
 
 
 def check_writing_triggers(session: Session, table: TableName) -> list[Problem]:
-    """Return the event triggers whose function names *table*: they run while it is replaced, when
-    nothing has its name, or what has it is not whole yet."""
+    """Return the event triggers whose function names *table*: they fire while it is replaced, when
+    no table has its name, or the one that has it is not complete yet."""
     word = r"(?<![\w$])" + re.escape(table[1]) + r"(?![\w$])"
     found = session.query(
         "SELECT e.evtname, p.oid::pg_catalog.regprocedure::text,"
@@ -118,8 +118,8 @@ def _run(
     *,
     makes_views: bool,
 ) -> None:
-    """Make all of *script* and take it back. Raises QueryFailed, or _NotMadeAgain for what of
-    *tied* cannot be made again on it."""
+    """Run all of *script* and roll it back. Raises QueryFailed, or _NotMadeAgain for the part of
+    *tied* that cannot be recreated on it."""
     session.execute("".join((*script.before_rows(settings), *script.after_rows())))
     for trial in tied:
         try:
@@ -131,7 +131,7 @@ def _run(
 
 
 def _later(script: TableScript, *, makes_views: bool) -> Iterator[str]:
-    """Yield the swap's kinds of statements, on what was made, and the proof at its end."""
+    """Yield the kinds of statements that the swap runs, on the new tables, and the final check."""
     names = [script.names[parts.table] for parts in script.parts]
     taken = set(names)
     pairs = []
@@ -148,7 +148,7 @@ def _later(script: TableScript, *, makes_views: bool) -> Iterator[str]:
 
 
 def _event_triggers(session: Session) -> tuple[str, ...]:
-    """Return the event triggers that may run as tables are made and moved."""
+    """Return the event triggers that may fire when tables are created and moved."""
     rows = session.query(
         "SELECT evtname FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D'"
         " AND evtevent IN ('ddl_command_start', 'ddl_command_end', 'sql_drop') ORDER BY 1"
@@ -159,8 +159,8 @@ def _event_triggers(session: Session) -> tuple[str, ...]:
 def _is_made_without_them(
     session: Session, script: TableScript, settings: str, tied: Sequence[Trial]
 ) -> bool:
-    """Tell whether the tables can be made where event triggers are off, as far as our role may
-    turn them off."""
+    """Return whether the tables can be created with event triggers disabled, as far as our role may
+    disable them."""
     if session.server_version_num >= 170000:
         off = "SET LOCAL event_triggers = off;\n"
     else:
@@ -186,7 +186,7 @@ def _forbidden(error: QueryFailed, triggers: tuple[str, ...]) -> Problem:
 def _not_made(
     script: TableScript, error: QueryFailed, snapshot_id: SnapshotId, triggers: tuple[str, ...]
 ) -> Problem:
-    """Return the server's reason, with the names that the tables have in the dump."""
+    """Return the server's reason, with the table names of the dump."""
     names = [parts.table for parts in script.parts]
     message, detail = (_by_true_names(script, text) for text in (error.message, error.detail))
     if error.sqlstate == _UNDEFINED_FUNCTION and message != error.message:
@@ -211,7 +211,7 @@ def _not_made_again(script: TableScript, failed: _NotMadeAgain) -> Problem:
 
 
 def _hint(error: QueryFailed, snapshot_id: SnapshotId, table: TableName) -> str:
-    """Return the way out, which may be what a function that raised the error says itself."""
+    """Return the hint, which may be that of the function that raised the error."""
     if error.sqlstate[:2] == _RAISED and error.hint:
         return error.hint
     if error.sqlstate == _NOT_ALLOWED:

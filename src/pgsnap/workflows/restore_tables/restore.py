@@ -1,8 +1,8 @@
-"""Restore of single tables: beside the live ones, or in their places, in one transaction.
+"""Restore of single tables, beside the live ones or in their places, in one transaction.
 
-psql gets definitions, rows and the swap in one transaction; COMMIT is sent only when the last
-chunk was verified and the server has counted the rows of every table. Whatever fails before, and a
-kill at any moment, leaves nothing.
+psql gets definitions, rows and the swap in one transaction; COMMIT is sent only after the last
+chunk was verified and the server counted the rows of every table. An earlier failure, or a kill at
+any moment, leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from pgsnap.workflows.restore_tables.plan import TablesPlan, script_of
 
 @dataclass(frozen=True, slots=True)
 class RestoredTable:
-    """A table of the snapshot, the name that it has now, and where the one that it replaced is
-    (None: it replaced none). *parent* is the one of these that it is a partition of."""
+    """A restored table, its present name, and the present name of the one that it replaced (None:
+    it replaced none). *parent* is the restored table that it is a partition of."""
 
     table: TableName
     target: TableName
@@ -79,11 +79,11 @@ def restore_tables(
     aside: Callable[[], AbstractContextManager[None]] = nullcontext,
     progress: Progress = SILENT,
 ) -> TablesReport:
-    """Do what *plan* says. Where tables are replaced, *safety* records the database first, and they
-    change places within *aside*, while services are stopped.
+    """Carry out *plan*. If tables are replaced, *safety* records the database first, and the swap
+    happens within *aside*, while services are stopped.
 
     Raises TargetRefused, RestoreFailed, CorruptionError, or what *safety* and *aside* raise; then
-    the database is as it was. Raises Interrupted when a signal came and all of it was done
+    the database is as it was. Raises Interrupted if a signal arrived but everything was done
     nevertheless.
     """
     plan.check()
@@ -122,7 +122,7 @@ def restore_tables(
 
 
 class _Load(OneTransaction):
-    """The tables made, filled, and given their places."""
+    """Creates and fills the tables, and swaps them in."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class _Load(OneTransaction):
         go_aside: Callable[[], None],
         progress: Progress,
     ) -> None:
-        """*go_aside* is called when nothing but the swap is left to do."""
+        """*go_aside* is called when only the swap is left to do."""
         sections = [section for table in plan.tables for section in table.sections]
         snapshot = snapshot_to_run(repo, plan.snapshot_id)
         super().__init__(
@@ -160,7 +160,7 @@ class _Load(OneTransaction):
         if self._made.generates:
             yield self._sql(nothing_drawn(self._token))
         yield from map(self._sql, self._made.after_rows())
-        # While nobody has to wait for it: nothing live is locked yet.
+        # While nobody has to wait: nothing live is locked yet.
         yield self._sql(
             f"ANALYZE {', '.join(quoted(self._names[p.table]) for p in self._parts)};\n"
         )
@@ -170,11 +170,11 @@ class _Load(OneTransaction):
         yield from self._commit(feeder)
 
     def _swap(self) -> str:
-        """Return the end of the transaction: everything gets its name and place."""
+        """Return the end of the transaction: everything gets its final name and schema."""
         plan, tag = self._plan, self._token
         made = [(self._names[table.parts.table], table) for table in plan.tables]
         if not plan.options.replace:
-            # Before they move: names that had to be cut could meet in the true schema.
+            # Before they move: truncated names could collide in the final schema.
             targets = [(name, table.target) for name, table in made]
             sql = rename_all(targets, f"__{plan.options.beside}", tag)
             made = [((name[0], table.target[1]), table) for name, table in made]
@@ -188,7 +188,7 @@ class _Load(OneTransaction):
         sql += take_places(replaced, into_place, tag)
         sql += move_statistics(self._made.staging, tag)
         if plan.options.replace:
-            # Under the true names again, so as the snapshot has them.
+            # Under the final names again, and so as in the snapshot.
             sql += "".join(f"{key}\n" for parts in self._parts for key in parts.foreign_keys)
         return (
             sql

@@ -1,4 +1,4 @@
-"""Restore of the rows alone of extensions' tables, in one transaction."""
+"""Restores only the rows of extensions' tables, in one transaction."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def restore_rows(
     aside: Callable[[], AbstractContextManager[None]] = nullcontext,
     progress: Progress = SILENT,
 ) -> RowsReport:
-    """Do what *plan* says, after *safety* recorded the database, within *aside*.
+    """Carry out *plan* within *aside*, after *safety* has recorded the database.
 
     Raises TargetRefused, RestoreFailed, CorruptionError, or what *safety* and *aside* raise; then
-    the database is as it was. Raises Interrupted when a signal came and all of it was done
+    the database is as it was. Raises Interrupted if a signal arrived but everything was done
     nevertheless.
     """
     plan.check()
@@ -77,7 +77,7 @@ def restore_rows(
 
 
 class _Load(OneTransaction):
-    """Rows deleted, and others loaded in their place."""
+    """Deletes rows and loads the snapshot's in their place."""
 
     def __init__(
         self, repo: Repository, plan: RowsPlan, server: Server, progress: Progress
@@ -98,7 +98,7 @@ class _Load(OneTransaction):
             f"BEGIN;\nSET LOCAL lock_timeout = '{LOCK_SECONDS}s';\n"
             f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE;\n"
         )
-        # What refers to others goes first, and comes last.
+        # Referencing tables are deleted from first, and loaded last.
         for table in reversed(self._tables):
             yield self._sql(delete_rows(table.table, table.condition))
         for table in self._tables:

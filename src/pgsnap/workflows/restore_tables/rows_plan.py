@@ -1,7 +1,7 @@
-"""What a restore of the rows alone of extensions' tables would do, and all that forbids it.
+"""Plans a restore of only the rows of extensions' tables, and everything that forbids it.
 
-Such a table is made by its extension, so its definition is in no dump; its rows are where the
-extension marks it as its configuration.
+Such a table is created by its extension, so no dump has its definition; a dump has its rows if the
+extension marks it as configuration.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from pgsnap.workflows.restore_tables.needs import check_read_only_default
 
 @dataclass(frozen=True, slots=True)
 class RowsOptions:
-    """What the user chose."""
+    """The user's choices."""
 
     tables: tuple[TableName, ...]
     allow_newer_client: bool = False
@@ -48,9 +48,8 @@ class RowsOptions:
 
 @dataclass(frozen=True, slots=True)
 class RowsOfTable:
-    """A table of *extension*: its rows on which *condition* holds are replaced by those in
-    *sections*. *sequences* are raised to where the snapshot has them: name as SQL, value, and
-    whether that was given out."""
+    """A table of *extension*: its rows that meet *condition* are replaced by those in *sections*.
+    *sequences* are raised to the snapshot's values: name as SQL, value, and is_called."""
 
     table: TableName
     extension: str
@@ -70,8 +69,8 @@ class RowsOfTable:
 
 @dataclass(frozen=True, slots=True)
 class RowsPlan:
-    """What is going to happen, for a human to read and agree to. *tables* stand as in the dump:
-    those that others refer to first."""
+    """What will be done, for the user to review and confirm. *tables* are in the dump's order:
+    referenced tables first."""
 
     snapshot_id: SnapshotId
     label: str
@@ -91,11 +90,10 @@ class RowsPlan:
 def plan_rows(
     repo: Repository, snapshot_id: SnapshotId, server: Server, options: RowsOptions
 ) -> RowsPlan:
-    """Look at the snapshot and the server and tell what a restore of rows would do. Changes
-    nothing.
+    """Inspect the snapshot and the server, and return what a restore of rows would do. Read-only.
 
-    Raises UsageError, ToolMissing, ToolVersion, ConnectionFailed. All else that forbids it is in
-    the plan's refusals.
+    Raises UsageError, ToolMissing, ToolVersion, ConnectionFailed. Everything else that forbids it
+    is in the plan's refusals.
     """
     snapshot = snapshot_to_run(repo, snapshot_id)
     renamed_to = Chains(repo).renamed_to(snapshot.database)
@@ -139,7 +137,7 @@ def _rows(
     sections: Sequence[Section],
     values: Mapping[str, tuple[int, bool]],
 ) -> list[RowsOfTable]:
-    """Return what becomes of one table; nothing where it is no extension's configuration."""
+    """Return what is done with one table; nothing if it is no extension's configuration."""
     condition = configuration_of(session, live) if live is not None and live.extension else None
     if live is None or condition is None:
         return []

@@ -1,8 +1,8 @@
-"""What is tied to a replaced table, made again for trial in the transaction that tries the tables:
-a view that reads a column which the snapshot's table lacks, a key without its index.
+"""Trial runs of recreating what depends on a replaced table, within the rehearsal's transaction: a
+view on a column that the snapshot's table lacks, a key without its index.
 
-Nothing live is changed, and nothing is locked but against being dropped: keys are tried with empty
-tables of the same columns.
+Nothing live is changed, and nothing is locked except against being dropped: keys are tried on empty
+tables with the same columns.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LEAVE = "Restore beside it (leave out --replace) and copy the rows over."
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """*sql* fails where *what* cannot be made again; *hint* is the way out."""
+    """*sql* fails if *what* cannot be recreated; *hint* is the way out."""
 
     what: str
     sql: str
@@ -39,8 +39,8 @@ class Trial:
 def trials(
     session: Session, replaced: Sequence[LiveTable], script: TableScript, *, check_keys: bool
 ) -> Iterator[Trial]:
-    """Yield what the swap will make again on the tables that *script* makes. *check_keys*: other
-    tables' keys are made again, too."""
+    """Yield what the swap will recreate on the tables of *script*. *check_keys*: other tables'
+    foreign keys are recreated, too."""
     spare = f"snap_{new_token()}"
     yield Trial("", f"CREATE SCHEMA {ident(spare)};\n", "")
     yield from _of_others(session, replaced, script.names, spare, check_keys=check_keys)
@@ -82,7 +82,7 @@ def _of_others(
 def _own_keys(
     parts: Sequence[TableParts], names: Mapping[TableName, TableName], spare: str
 ) -> Iterator[Trial]:
-    """Yield the foreign keys of the tables that come back."""
+    """Yield the foreign keys of the restored tables."""
     for number, text in enumerate(key for each in parts for key in each.foreign_keys):
         ends = foreign_key_ends(text)
         if not ends:

@@ -1,1 +1,1 @@
-"""Retention: which snapshots stay, which are forgotten, what is collected."""
+"""Retention: which snapshots are kept, which are forgotten, and garbage collection."""

@@ -1,4 +1,4 @@
-"""Forget and unforget: hide snapshots on purpose, list what is hidden, bring it back."""
+"""Forget and unforget: hide snapshots, list the hidden ones, bring them back."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pgsnap.workflows.notes.verdicts import newest_verified, proofs
 
 
 class ForgetRefused(RepositoryError):
-    """A rule protects the snapshot that was to be forgotten; nothing was."""
+    """A rule protects a snapshot that was to be forgotten; none was forgotten."""
 
     kind = "forget-refused"
 
 
 @dataclass(frozen=True, slots=True)
 class ForgottenSnapshot:
-    """A snapshot that is forgotten *since* then. *tags* name it: those that were deleted, where it
-    was forgotten just now."""
+    """A snapshot forgotten at *since*. *tags* are its tags: if it was forgotten just now, those
+    that were deleted."""
 
     snapshot_id: SnapshotId
     snapshot: Snapshot
@@ -40,9 +40,9 @@ def forget(
     by: str = "snap forget",
     reason: str = "",
 ) -> list[ForgottenSnapshot]:
-    """Hide *snapshots* until a gc drops them. All of them, or none where a rule protects one.
+    """Hide *snapshots* until a gc drops them: all of them, or none if a rule protects one.
 
-    A snapshot that has tags, a label's last ones and its newest verified one are protected unless
+    Snapshots that have tags, a label's last ones and its newest verified one are protected unless
     *force*, which deletes the tags. Raises ForgetRefused, CorruptionError, StoreError.
     """
     chosen = list(dict.fromkeys(snapshots))
@@ -81,7 +81,7 @@ def list_forgotten(repo: Repository, *, database: str | None = None) -> list[For
 
 
 def _delete_tag(repo: Repository, snapshot_id: SnapshotId, database: str, name: str) -> bool:
-    """Delete a tag, unless another process moved it to another snapshot meanwhile."""
+    """Delete a tag, unless another process has moved it to another snapshot."""
     tag = repo.tags.get(database, name)
     if tag is None or tag.snapshot != snapshot_id:
         return False

@@ -1,8 +1,8 @@
-"""Collecting garbage: snapshots that the retention drops, then all that no snapshot needs.
+"""Garbage collection: drops the snapshots that have expired, then everything unreferenced.
 
-A plan first, then the act. Each step can be killed at any write and is taken up by the next run:
-there is no state but what is stored. A repository that is damaged is left as it is, because what
-mends it may be among what nothing needs.
+It plans first, then acts. Each step can be killed at any write and is resumed by the next run:
+there is no state beyond what is stored. A damaged repository is left as it is, because what can
+repair it may be among the unreferenced data.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class GcReport:
 
     *decisions* are about the snapshots that were not forgotten; *expired* were dropped for good;
     *waiting* are forgotten and can be brought back, *waiting_until* when the first of them expires.
-    *bytes_before* and *bytes_after* are all files of the repository. *unreadable* are packs that
-    are left alone because they are damaged and nothing of them is known. *full* is why it ended
-    early: run again, it goes on from there.
+    *bytes_before* and *bytes_after* count all files of the repository. *unreadable* are packs that
+    are left alone because they are damaged and their contents unknown. *full* is why it ended
+    early: another run continues from there.
     """
 
     decisions: tuple[Decision, ...]
@@ -76,11 +76,12 @@ def gc(
     dry_run: bool = False,
     progress: Progress = SILENT,
 ) -> GcReport:
-    """Forget what *policy* drops, drop what was forgotten for longer than *grace*, and free what
-    nothing needs any more. *repo* is open alone; with *dry_run*, which writes nothing, shared.
+    """Forget what *policy* drops, drop what was forgotten for longer than *grace*, and free what is
+    no longer referenced. *repo* is locked exclusively; with *dry_run*, which writes nothing,
+    shared.
 
-    Raises UsageError where the policy keeps nothing, CorruptionError where the repository is
-    damaged: then nothing was deleted.
+    Raises UsageError if the policy keeps nothing, CorruptionError if the repository is damaged:
+    then nothing was deleted.
     """
     run = _Run(repo, policy, grace, now or datetime.now(UTC), zone, progress)
     with repo.many_reads():
@@ -151,15 +152,15 @@ class _Run:
                     decision.snapshot_id, by="snap gc", reason="retention", now=self._now
                 )
         except StoreFull as error:
-            # What was forgotten earlier can be dropped without any room.
+            # What was forgotten earlier can be dropped even on a full disk.
             return error
         return None
 
     def _sort_forgotten(
         self, dropped: Collection[Decision]
     ) -> tuple[list[ExpiredSnapshot], list[datetime]]:
-        """Return what is expired, and since when the others are forgotten; the *dropped* ones count
-        as forgotten just now."""
+        """Return the expired snapshots, and when each of the others was forgotten; the *dropped*
+        ones count as forgotten just now."""
         expired, waiting = [], []
         since_when = self._repo.forgotten() | {one.snapshot_id: self._now for one in dropped}
         for snapshot_id, since in since_when.items():
@@ -171,7 +172,7 @@ class _Run:
         return expired, waiting
 
     def _is_over(self, since: datetime) -> bool:
-        """Tell whether what is forgotten *since* then can be dropped."""
+        """Return whether the grace period of a snapshot forgotten at *since* is over."""
         return not self._grace or self._now - since >= self._grace
 
 

@@ -1,15 +1,16 @@
-"""Retention: which snapshots a policy keeps, and why. It decides and never writes.
+"""Retention: which snapshots a policy keeps, and why. It only decides and never writes.
 
 The rules are those of restic, borg and kopia: *last* keeps the newest N; a period (hour, day, ISO
-week, month, year) is stood for by its newest snapshot, and the newest N periods that have one are
-kept; *within* keeps what is younger than a time. A snapshot stays when any rule keeps it. Each
-chain (the snapshots of a label from one server) is judged on its own. Periods are those of one
-time zone, by default of this machine, of the snapshots' own times.
+week, month, year) is represented by its newest snapshot, and the newest N periods that have one are
+kept; *within* keeps what is younger than a time span. A snapshot is kept if any rule keeps it. Each
+chain (the snapshots of a label from one server) is judged separately. Periods are calendar periods
+of the snapshots' own times in one time zone, by default this machine's.
 
-Beyond the rules, nothing ever drops a chain's newest snapshot or its newest verified one, what a
-restore that can still be undone is about, or what a tag protects. Safety snapshots fill no place of
-a rule: they stay 30 days. Snapshots dated in the future fill no place either, or a wrong clock
-would push out all others: as many of the newest of them stay as the policy keeps at most.
+Regardless of the rules, a chain's newest snapshot and its newest verified one are never dropped,
+nor those of a restore that can still be undone, nor those that a tag protects. Safety snapshots do
+not count towards a rule: they are kept for 30 days. Snapshots dated in the future do not count
+either, or a wrong clock would push out all others: the newest of them are kept, as many as the
+policy keeps at most.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from pgsnap.workflows.notes.verdicts import newest_verified, proofs
 
 SAFETY_DAYS = 30
 RETIRE_AFTER = timedelta(days=90)
-"""How long a chain counts that has no new snapshots, beside one of the same label that has."""
+"""How long a chain without new snapshots counts, if another chain of its label has new ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is kept: numbers of snapshots (0: the rule is not there), a time, globs of tags.
+    """What to keep: numbers of snapshots (0: no such rule), a time span, globs of tags.
 
-    With *tags* only matching tags protect their snapshots; without, every tag does. The newest of
-    a chain that is out of use for *retire_after* is protected no more.
+    With *tags* only matching tags protect their snapshots; without, every tag does. The newest
+    snapshot of a chain that is out of use for *retire_after* is no longer protected.
     """
 
     last: int = 0
@@ -51,7 +52,7 @@ class Policy:
     retire_after: timedelta = RETIRE_AFTER
 
     def check(self) -> None:
-        """Raise UsageError where the policy keeps nothing, or asks for less than nothing."""
+        """Raise UsageError if the policy keeps nothing, or a number is negative."""
         if (
             any(count < 0 for _, count in self.counts())
             or (self.within or timedelta()) < timedelta()
@@ -62,14 +63,14 @@ class Policy:
 
     @property
     def most(self) -> int:
-        """How many snapshots of a label its counting rules keep at most."""
+        """Return how many snapshots of a label its counting rules keep at most."""
         return sum(count for _, count in self.counts())
 
     def counts(self) -> tuple[tuple[str, int], ...]:
         return tuple((name, getattr(self, name)) for name in ("last", *_PERIODS))
 
     def words(self) -> str:
-        """Return the policy as people read it: ``last 7, within 30d, tag pre-*``."""
+        """Return the policy as text for the user: ``last 7, within 30d, tag pre-*``."""
         found = [f"{name} {count}" for name, count in self.counts() if count]
         found += [f"within {span(self.within)}"] if self.within else []
         return ", ".join([*found, *(f"tag {glob}" for glob in self.tags)])
@@ -82,7 +83,7 @@ DEFAULT_POLICY = Policy(last=7)
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a snapshot is kept, and every reason for it."""
+    """Whether a snapshot is kept, and all reasons for it."""
 
     snapshot_id: SnapshotId
     snapshot: SnapshotHead
@@ -94,11 +95,11 @@ class Decision:
 def decide(
     repo: Repository, policy: Policy, now: datetime, *, zone: tzinfo | None = None
 ) -> list[Decision]:
-    """Return a decision for each snapshot that is not forgotten: by label, the newest first.
+    """Return a decision for each snapshot that is not forgotten: by label, newest first.
 
-    *now* is aware; *zone* is where days begin and end, None for this machine's own. Raises
-    UsageError where the policy keeps nothing, CorruptionError where a tag or manifest that counts
-    is damaged.
+    *now* is aware; *zone* sets the boundaries of days, None for this machine's own. Raises
+    UsageError if the policy keeps nothing, CorruptionError if a relevant tag or manifest is
+    damaged.
     """
     policy.check()
     tags = repo.tags.by_snapshot()
@@ -129,15 +130,15 @@ def decide(
 
 
 def out_of_use(latest: Sequence[LatestOf], now: datetime, retire_after: timedelta) -> set[Chain]:
-    """Return those of the chains of a label that have no snapshot of the last *retire_after*,
-    where another one has: a server that was replaced. Where none has, commits fail."""
+    """Return those of a label's chains that have no snapshot of the last *retire_after* while
+    another one has: a server that was replaced. If none has, commits are failing."""
     idle = {one.chain for one in latest if now - one.time > retire_after and not one.ahead}
     return idle if len(idle) < len(latest) else set()
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A snapshot that is judged, with its tags."""
+    """A snapshot to be judged, with its tags."""
 
     snapshot_id: SnapshotId
     snapshot: SnapshotHead
@@ -164,14 +165,14 @@ def judge(
 ) -> list[Decision]:
     """Decide on the snapshots of one chain, given newest first.
 
-    *undoable* are those that a swap is about that can still be undone, and when it was. Its newest
-    is protected where it is *in_use*. Raises UsageError where a policy of tags alone matches none
-    and would drop something.
+    *undoable* maps the snapshots of swaps that can still be undone to their times. The newest is
+    protected if the chain is *in_use*. Raises UsageError if a policy of only tags matches none and
+    would drop something.
     """
     policy.check()
     counted = [one for one in candidates if not one.is_safety]
     ahead = [one for one in counted if one.time > now + CLOCK_SLACK]
-    # They are given newest first.
+    # The input is newest first.
     regular = counted[len(ahead) :]
     reasons: dict[SnapshotId, list[str]] = {one.snapshot_id: [] for one in candidates}
     for rule in (
@@ -211,7 +212,8 @@ def _newest(
     *,
     in_use: bool,
 ) -> _Reasons:
-    """The newest of all, and the newest that is no safety snapshot and of no wrong clock."""
+    """Keep the newest of all, and the newest that is neither a safety snapshot nor dated in the
+    future."""
     found = (*candidates[:1], *regular[:1]) if in_use else ()
     newest = {one.snapshot_id for one in found}
     for one in candidates:
@@ -227,7 +229,7 @@ def _last(regular: Sequence[Candidate], count: int) -> _Reasons:
 
 
 def _period(regular: Sequence[Candidate], name: str, count: int, zone: tzinfo | None) -> _Reasons:
-    """The newest snapshot of each of the newest *count* periods that have one."""
+    """Keep the newest snapshot of each of the newest *count* periods that have one."""
     seen: set[str] = set()
     for one in regular:
         period = _PERIODS[name](_local(one.time, zone))
@@ -244,7 +246,7 @@ def _week(local: datetime) -> str:
 
 
 _PERIODS: dict[str, Callable[[datetime], str]] = {
-    # With the offset: the hour before clocks are set back and the one after it are two.
+    # With the UTC offset: when clocks are set back, the repeated hour is a different one.
     "hourly": lambda local: local.strftime("%Y-%m-%d %H:00 %z"),
     "daily": lambda local: local.strftime("%Y-%m-%d"),
     "weekly": _week,
@@ -254,8 +256,8 @@ _PERIODS: dict[str, Callable[[datetime], str]] = {
 
 
 def _within(regular: Sequence[Candidate], within: timedelta | None) -> _Reasons:
-    """What is not older than the newest by more than *within*: where commits fail for a while,
-    nothing goes."""
+    """Keep what is at most *within* older than the newest: while commits fail, nothing is
+    dropped."""
     if within:
         for one in regular:
             if regular[0].time - one.time <= within:
@@ -263,8 +265,8 @@ def _within(regular: Sequence[Candidate], within: timedelta | None) -> _Reasons:
 
 
 def _ahead(ahead: Sequence[Candidate], policy: Policy) -> _Reasons:
-    """A commit after one that is dated in the future is dated later still, so these may become
-    many; their periods mean nothing."""
+    """Keep a limited number of those dated in the future: each later commit is dated later still,
+    so there may be many, and their periods mean nothing."""
     places = len(ahead) if policy.within else policy.most
     for one in ahead[:places]:
         yield one, "dated in the future"
@@ -311,7 +313,7 @@ def _why_dropped(one: Candidate, policy: Policy, now: datetime) -> str:
 
 def _pending_undo(repo: Repository) -> dict[SnapshotId, datetime]:
     """Return the snapshots whose restore replaced a database that may still be kept, and when."""
-    # The last replaced comes first, and holds.
+    # The last replaced comes first, and wins.
     kept = reversed(read_kept_notes(repo).kept())
     return {one.snapshot: one.since for one in kept if one.snapshot is not None}
 
@@ -320,12 +322,12 @@ def _local(moment: datetime, zone: tzinfo | None) -> datetime:
     try:
         return moment.astimezone(zone)
     except (OverflowError, ValueError, OSError):
-        # At the ends of the calendar.
+        # At the limits of the calendar.
         return moment.astimezone(UTC)
 
 
 def span(length: timedelta | None) -> str:
-    """Return a time as `--keep-within` takes it: ``30d``, ``36h``, ``90s``."""
+    """Return a time span in the syntax of `--keep-within`: ``30d``, ``36h``, ``90s``."""
     seconds = (length or timedelta()) // timedelta(seconds=1)
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds and seconds % size == 0:
@@ -334,6 +336,6 @@ def span(length: timedelta | None) -> str:
 
 
 def safety_tag(repo: Repository, snapshot: SnapshotId, database: str) -> str | None:
-    """Return the tag of a snapshot that a restore or undo took of what it was about to replace."""
+    """Return the tag of a safety snapshot, which a restore or undo took of what it replaced."""
     tags = repo.tags.by_snapshot(database).get(snapshot, ())
     return next((tag for tag in tags if tag.startswith(SAFETY_TAGS)), None)

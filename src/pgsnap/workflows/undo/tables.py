@@ -1,5 +1,5 @@
-"""Tables that were restored by themselves after the whole database was: an undo puts back the
-whole, and what was meant may have been those tables alone."""
+"""Warns of an undo after single tables were restored: it reverts the whole database, and only those
+tables may have been meant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import shown
 
-# As `replaced_name` makes them.
+# The format of `replaced_name`.
 _REPLACED = re.compile(r"__replaced_(\d{8}_\d{6}_\d{3})")
 _TABLES = (
     "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
@@ -23,8 +23,8 @@ _TABLES = (
 
 
 def tables_replaced_since(server: Server, database: str, since: datetime) -> tuple[str, ...]:
-    """Return, as a warning, what tables of *database* were set aside by later restores of tables;
-    nothing where it cannot be asked, which must keep nobody from an undo."""
+    """Return, as a warning, the tables of *database* that later table restores set aside; empty if
+    the query fails, which must not prevent an undo."""
     try:
         with server.without_event_triggers().connect(database) as session:
             rows = session.query(_TABLES)

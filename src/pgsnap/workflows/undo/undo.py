@@ -1,6 +1,6 @@
-"""Undo: put back the database that the last restore (or undo) replaced, or drop it for good.
+"""Undo: swap back the database that the last restore (or undo) replaced, or drop it for good.
 
-An undo is a swap like a restore's: what it replaces is kept in its turn.
+An undo is a swap like a restore's: the database that it replaces is kept in turn.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ from pgsnap.workflows.undo.tables import tables_replaced_since
 
 @dataclass(frozen=True, slots=True)
 class UndoPlan:
-    """What an undo would do: *kept* takes its name back, *live* (None: it is gone) is kept."""
+    """What an undo would do: *kept* gets its name back, *live* (None: it no longer exists) is
+    kept."""
 
     label: str
     host: str
@@ -69,7 +70,7 @@ class UndoPlan:
 
 @dataclass(frozen=True, slots=True)
 class UndoReport:
-    """What was done. *kept* is where the replaced database is now, None if there was none; where it
+    """What an undo did. *kept* is the replaced database's name now, None if there was none; if it
     was half-dropped, it can only be dropped."""
 
     database: str
@@ -88,13 +89,13 @@ class DiscardPlan:
     refusals: tuple[Problem, ...]
 
     def check(self) -> None:
-        """Raise TargetRefused with every reason that forbids this."""
+        """Raise TargetRefused with every reason that forbids the drop."""
         refuse(self.refusals, f"dropping {self.kept.name}")
 
 
 @dataclass(frozen=True, slots=True)
 class DiscardReport:
-    """A kept database that is gone, and its size in bytes where it was known."""
+    """The kept database that was dropped, and its size in bytes if known."""
 
     database: str
     name: str
@@ -102,8 +103,8 @@ class DiscardReport:
 
 
 def kept_databases(repo: Repository, server: Server, label: str) -> tuple[KeptDatabase, ...]:
-    """Return the kept databases of *label* that are on the server, the last replaced first; where
-    the DSN names a database, those that had its name.
+    """Return the kept databases of *label* that exist on the server, most recently replaced first;
+    if the DSN names a database, only those that had its name.
 
     Raises ConnectionFailed, QueryFailed, CorruptionError.
     """
@@ -114,10 +115,10 @@ def kept_databases(repo: Repository, server: Server, label: str) -> tuple[KeptDa
 def plan_undo(
     repo: Repository, server: Server, label: str, *, with_safety: bool = False
 ) -> UndoPlan:
-    """Look at the server and tell what an undo would do. Changes nothing. *with_safety*: the live
+    """Inspect the server and return what an undo would do. Read-only. *with_safety*: the live
     database is to be recorded first, and so must be readable.
 
-    Raises TargetRefused when no kept database is there.
+    Raises TargetRefused if there is no kept database.
     """
     maintenance = server.maintenance_database()
     with server.connect(maintenance) as session:
@@ -125,7 +126,7 @@ def plan_undo(
         live = look_at(session, kept.live)
         me = who_am_i(session)
         findings = check_server(session, me) + check_connections(session, me, UNDO_CONNECTIONS)
-        # It is renamed too, so the same rules hold for it.
+        # It is renamed too, so the same rules apply to it.
         database = look_at(session, kept.name)
         if database is not None:
             others = _kept(repo, server, session, label)
@@ -165,8 +166,8 @@ def undo(
     aside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     progress: Progress = SILENT,
 ) -> UndoReport:
-    """Do what *plan* says. *safety* records the live database before it is replaced; the swap
-    happens within *aside*, while services are stopped.
+    """Carry out *plan*. *safety* records the live database before it is replaced; the swap happens
+    within *aside*, while services are stopped.
 
     Raises TargetRefused, RestoreFailed, or what *safety* raises; then nothing was renamed.
     """
@@ -185,7 +186,7 @@ def undo(
     if live is not None and new_kept is not None:
         renames.insert(0, Rename(oid=live.oid, old=live.name, new=new_kept, aside=True))
         names = SwapNames(live=live.name, kept=new_kept, scratch=kept.name)
-        # Before the swap: the next undo must find it after a kill right behind the swap.
+        # Before the swap: the next undo must find it even after a kill right after the swap.
         note = note_of_swap(
             plan.label,
             names,
@@ -202,9 +203,9 @@ def undo(
     progress.phase("swap")
     connect = partial(server.connect, server.maintenance_database())
     with interrupts.undone_by(lambda: note_if_never_made(repo, connect, note)):
-        # Owner, privileges and settings belong to the database itself: it comes back with its own.
+        # Owner, privileges and settings belong to the database itself and so come back with it.
         swapped = swap_aside(aside, server, renames, (), token=token, progress=progress)
-    # It is done, whatever happens to this note.
+    # The undo is done, whether or not this note can be written.
     try:
         with contextlib.suppress(SnapError):
             note_end(repo, plan.label, kept.name, kept.live, kept.snapshot, "put back")
@@ -223,10 +224,10 @@ def undo(
 def plan_discard(
     repo: Repository, server: Server, label: str, *, name: str | None = None
 ) -> DiscardPlan:
-    """Tell which kept database (*name*, default one that is half-dropped, else the last replaced)
-    would be dropped, and what forbids it. Changes nothing.
+    """Return which kept database (*name*; by default a half-dropped one, else the last replaced)
+    would be dropped, and what forbids it. Read-only.
 
-    Raises TargetRefused when there is none.
+    Raises TargetRefused if there is none.
     """
     with server.connect(server.maintenance_database()) as session:
         return _plan_discard(repo, server, session, label, name)
@@ -252,8 +253,8 @@ def discard(
 ) -> DiscardReport:
     """Drop a kept database, chosen as by `plan_discard`, and note it.
 
-    Raises TargetRefused when there is none or something forbids it, RestoreFailed when the server
-    refuses the drop, Interrupted (it is dropped nevertheless).
+    Raises TargetRefused if there is none or something forbids it, RestoreFailed if the server
+    refuses the drop, Interrupted (after the drop was completed).
     """
     maintenance = server.maintenance_database()
 
@@ -289,7 +290,7 @@ def _kept(
     repo: Repository, server: Server, session: Session, label: str
 ) -> tuple[KeptDatabase, ...]:
     identifier = read_server(session).system_identifier
-    # As for a restore: a DSN that names a database is never about another one.
+    # As for a restore: a DSN that names a database never applies to another one.
     live = server.endpoint.database if names_database(server.endpoint) else None
     return find_kept(session, read_kept_notes(repo, label).swapped, identifier, live)
 
@@ -299,7 +300,7 @@ def _newest(
 ) -> KeptDatabase:
     found = [k for k in _kept(repo, server, session, label) if name is None or k.name == name]
     if not found:
-        # Of databases with other names there may be some; the DSN says that they are not meant.
+        # There may be some of databases with other names; the DSN excludes them.
         identifier = read_server(session).system_identifier
         note_what_is_gone(repo, session, identifier)
         notes = read_kept_notes(repo, label)
@@ -318,7 +319,7 @@ def _newest(
 
 
 def _check_whole(database: LiveDatabase, kept: tuple[KeptDatabase, ...]) -> Findings:
-    """Tell whether *database*, the last that was replaced, can be put back; *kept* are all."""
+    """Return whether *database*, the last replaced, can be put back; *kept* are all kept ones."""
     if not database.is_half_dropped:
         return Findings()
     whole = [other.name for other in kept if not other.is_half_dropped]

@@ -1,1 +1,1 @@
-"""Watching: check, doctor, metrics, scheduled runs."""
+"""Monitoring: check, doctor, metrics, scheduled runs."""

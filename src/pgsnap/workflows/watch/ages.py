@@ -1,19 +1,19 @@
-"""How old things may be before they are told of, and ages in words."""
+"""Age limits for warnings, and ages as text."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 MAX_AGE = timedelta(hours=26)
-"""Of the newest snapshot: a day, and two hours for a run that is late or long."""
+"""For the newest snapshot: a day, and two hours for a late or long run."""
 MAX_DRILL_AGE = timedelta(days=35)
-"""Of the last drill: a month, and a few days."""
+"""For the last drill: a month, and a few days."""
 LOCK_HELD_MAX = timedelta(hours=6)
-"""Of a lock that is held alone: no gc takes as long."""
+"""For an exclusive lock: no gc takes that long."""
 
 
 def span(time: timedelta) -> str:
-    """Return a span of time in one unit: ``26 h``, ``3 d``."""
+    """Return a time span in a single unit: ``26 h``, ``3 d``."""
     seconds = max(0.0, time.total_seconds())
     if seconds < 90:
         return f"{seconds:.0f} s"

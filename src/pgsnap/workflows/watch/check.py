@@ -1,4 +1,4 @@
-"""Check: is there a backup that is young, sound and proven, and does the database live?"""
+"""Check: is there a recent, intact and proven backup, and is the database up?"""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FREE_BYTES_MIN = 64 * MIB
 
 @dataclass(frozen=True, slots=True)
 class LockWaits:
-    """Sessions of the databases that wait for a lock, and how long the longest has."""
+    """Sessions of the databases that wait for a lock, and the longest wait."""
 
     sessions: int
     longest_seconds: float
@@ -46,8 +46,8 @@ class LockWaits:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a server says: the databases that it has, the *findings* about them, which *server* it
-    is, by its system identifier, and which of all its databases are half-dropped."""
+    """The server's answers: its databases, the *findings* about them, its system identifier
+    (*server*), and which of all its databases are half-dropped."""
 
     databases: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -86,10 +86,10 @@ def check_repository(
     server: str = "",
     retire_after: timedelta = RETIRE_AFTER,
 ) -> None:
-    """Look at what is stored: of one label, or of all and of the *expected* ones; where several
-    servers stand under a label, of the one whose system identifier is *server*.
+    """Check the stored snapshots: of one label, or of all and of the *expected* ones; if a label
+    has several servers, those of the one with the system identifier *server*.
 
-    Without *max_drill_age* a label that never had a drill is no alarm. Raises StoreError.
+    Without *max_drill_age*, a label that was never drilled is no alarm. Raises StoreError.
     """
     labels = [database] if database is not None else repo.databases()
     if database is None:
@@ -177,7 +177,7 @@ def _space(report: CheckReport, repo: Repository) -> None:
 
 
 def check_closed(report: CheckReport, path: Path, error: SnapError) -> None:
-    """Tell of a repository that could not be opened: locked for a while is no alarm."""
+    """Report a repository that could not be opened: a brief lock is no alarm."""
     if isinstance(error, RepositoryLocked):
         found = facts.held_lock(path, report.now)
         text = f"the repository has been locked for {found.reason}, so nothing in it was looked at"
@@ -188,7 +188,7 @@ def check_closed(report: CheckReport, path: Path, error: SnapError) -> None:
 
 
 def check_access(report: CheckReport, path: Path) -> None:
-    """Look whether others than the owner may enter the repository."""
+    """Check whether anyone but the owner can access the repository."""
     mode = open_to_others(path)
     if mode is not None:
         text = f"the repository has mode {mode:04o}, close it: {closing_command(path)}"
@@ -196,8 +196,8 @@ def check_access(report: CheckReport, path: Path) -> None:
 
 
 def ask_databases(find_server: Callable[[], Server], *, every: bool) -> Asked:
-    """See whether the database answers, or *every* one that a schedule commits, and who waits for
-    locks in them. *find_server* may raise SourceError, as for a container that does not run."""
+    """Check that the database answers, or *every* one that a schedule commits, and which sessions
+    wait for locks in them. *find_server* may raise SourceError, as for a stopped container."""
     name: str | None = None
     try:
         server = find_server()
@@ -227,8 +227,8 @@ def ask_databases(find_server: Callable[[], Server], *, every: bool) -> Asked:
 
 
 def check_half_dropped(report: CheckReport, asked: Asked) -> None:
-    """Tell of databases that nobody can enter any more: red is one that has snapshots, or that
-    *asked* was about."""
+    """Report databases that can no longer be connected to: red if it has snapshots, or if it is the
+    one that *asked* was about."""
     report.half_dropped = asked.half_dropped
     labels = {state.database for state in report.labels if state.newest is not None}
     lives = {kept.live for kept in report.kept if kept.name not in asked.half_dropped}
@@ -248,7 +248,7 @@ def check_half_dropped(report: CheckReport, asked: Asked) -> None:
 
 
 def _lock_waits(server: Server, database: str) -> tuple[LockWaits, str]:
-    """Return who waits in a database, and which server it is on."""
+    """Return the lock waits in a database, and the server's system identifier."""
     with server.connect(database, application_name="snap check") as session:
         ((sessions, longest),) = session.query(
             "SELECT pg_catalog.count(*), coalesce(pg_catalog.max(EXTRACT(epoch FROM"
@@ -262,13 +262,13 @@ def _lock_waits(server: Server, database: str) -> tuple[LockWaits, str]:
 
 
 def check_runs(report: CheckReport, state: State) -> None:
-    """Look at what was scheduled: whether it came, and how it ended."""
+    """Check the scheduled runs: whether they took place, and how they ended."""
     installed = {job.job: job for job in state.installed()}
     for job in sorted(installed):
         run = state.last_run(job)
         if run is not None:
             report.runs.append(run)
-        # A red check would else keep itself red.
+        # Otherwise a red check would keep itself red.
         if job != "check":
             _run(report, job, run, running=state.is_running(job))
         _overdue(report, installed[job], run)

@@ -1,4 +1,4 @@
-"""Doctor: looks at the whole set-up, in the order in which it is to be mended. Changes nothing."""
+"""Doctor: checks the whole setup, in the order in which to fix it. Read-only."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def look_at_repository(
     retire_after: timedelta = RETIRE_AFTER,
     half_dropped: Collection[str] = (),
 ) -> list[Finding]:
-    """Return the steps about the repository: is it there, private, writable; its snapshots, those
-    of the *expected* databases too, where several servers stand under a label of the one whose
-    system identifier *server* returns, its drills, what it knows of kept databases, and locks that
-    nobody gives back. Of kept databases that are *half_dropped* the steps about the server tell."""
+    """Return the steps about the repository: existence, privacy, write access; its snapshots,
+    including those of the *expected* databases (if a label has several servers, those of the one
+    whose system identifier *server* returns); its drills, kept databases, and stale locks. Kept
+    databases that are *half_dropped* are left to the steps about the server."""
     mode = open_to_others(path)
     try:
         with open_it() as repo:
@@ -99,8 +99,8 @@ def _kept(repo: Repository, now: datetime, half_dropped: Collection[str]) -> Fin
 
 
 def look_at_half_dropped(names: Iterable[str], live: str) -> list[Finding]:
-    """Return the steps about databases that nobody can enter any more; *live* is the one that is
-    looked at."""
+    """Return the steps about databases that can no longer be connected to; *live* is the one under
+    examination."""
     steps = []
     for name in names:
         if name == live:
@@ -121,15 +121,16 @@ def look_at_server(
     databases: Sequence[str] = (),
     half_dropped: Collection[str] = (),
 ) -> list[Finding]:
-    """Return the steps about PostgreSQL: reached, the client's tools, rights to read and to
-    restore, in each of *databases* where there are any, else in the one of *server*, and what
-    killed restores left.
+    """Return the steps about PostgreSQL: connection, client tools, privileges to read and to
+    restore, in each of *databases* if there are any, else in that of *server*; and leftovers of
+    killed restores.
 
-    *unnamed_hint* says what to do where nothing named this server and it does not answer.
-    Nobody can enter those that are *half_dropped*."""
+    *unnamed_hint* is the hint if the server was not named and does not answer. Databases that are
+    *half_dropped* cannot be connected to.
+    """
     is_dead = server.endpoint.database in half_dropped
     try:
-        # A trigger on login may write into what is only to be looked at.
+        # A login trigger might write, and this must be read-only.
         server = server.without_event_triggers()
         with server.connect(server.maintenance_database() if is_dead else None) as session:
             version = session.server_version_num
@@ -152,7 +153,7 @@ def _look_at_database(server: Server, name: str) -> list[Finding]:
             steps = [_rights_to_read(session, f" in {name}"), *_lock_room(session, f" of {name}")]
             steps += [*_extensions(session), *_hindrances(session)]
             if name != server.maintenance_database():
-                # That one nobody restores over.
+                # The maintenance database is never restored over.
                 steps += _rights_to_restore(server, session, name)
             return steps
     except SnapError as error:
@@ -161,7 +162,8 @@ def _look_at_database(server: Server, name: str) -> list[Finding]:
 
 
 def _extensions(session: Session) -> list[Finding]:
-    """Return what no snapshot will hold of the session's database, and what no restore makes."""
+    """Return what snapshots of the session's database will lack, and what restores do not
+    create."""
     origin = Origin(SourceKind.POSTGRES, extension_members=read_members(session).left_out)
     way = "Keep what makes it in a script of your own (docs/extensions.md)"
     steps = [Finding("extensions", Verdict.WARNED, words, way) for words in left_behind(origin)]
@@ -171,7 +173,7 @@ def _extensions(session: Session) -> list[Finding]:
 
 
 def _hindrances(session: Session) -> list[Finding]:
-    """Return what makes each snapshot of the session's database impossible to restore."""
+    """Return what makes every snapshot of the session's database impossible to restore."""
     verdicts = {True: Verdict.FAILED, False: Verdict.WARNED}
     found = find_hindrances(session)
     return [Finding("restorable", verdicts[one.is_certain], one.text, one.way) for one in found]
@@ -241,7 +243,7 @@ def _rights_to_restore(server: Server, session: Session, database: str) -> list[
     if not found.problems:
         text = f"the role {me.name} may restore over {database}"
         return [Finding("restore rights", Verdict.PASSED, text), *steps]
-    # Many make their backups with a role that cannot restore, and that is right.
+    # Many back up with a role that cannot restore, and rightly so.
     first = found.problems[0]
     text = f"this role could not restore over {database}: {first.message}"
     return [Finding("restore rights", Verdict.WARNED, text, first.hint), *steps]
@@ -260,7 +262,8 @@ def _leftovers(server: Server, session: Session) -> Finding:
 def look_at_schedule(
     installed: Iterable[Installed], active_jobs: Callable[[str], frozenset[str]]
 ) -> Finding:
-    """Return the step about scheduled runs. *active_jobs* tells which a scheduler would start."""
+    """Return the step about scheduled runs. *active_jobs* returns those that a scheduler would
+    start."""
     jobs = {job.job: job for job in installed}
     if "commit" not in jobs:
         way = 'Schedule it: snap schedule install --commit "0 2 * * *"'
@@ -277,7 +280,7 @@ def look_at_schedule(
 
 
 def in_short(steps: Iterable[Finding]) -> list[Finding]:
-    """Return *steps* with at most five of one check and verdict; the others are counted in one."""
+    """Return *steps* with at most five per check and verdict; the rest are summed up in one."""
     found: dict[tuple[str, Verdict], list[Finding]] = {}
     for step in steps:
         found.setdefault((step.check, step.verdict), []).append(step)

@@ -1,4 +1,4 @@
-"""What a doctor says of the snapshots of each database: their age, drills, and clocks."""
+"""The doctor's steps on the snapshots of each database: their age, drills, and clocks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def look_at_snapshots(
     steps = []
     chains = Chains(repo, now)
     is_one = len({*labels, *expected}) == 1
-    # Who is there is asked only where it makes a difference.
+    # The server is asked only if it makes a difference.
     here = server() if any(map(chains.is_divided, labels)) else ""
     known = Labels(repo, chains, now, _drills(repo), expected, here, retire_after)
     for label in [*labels, *(name for name in expected if name not in labels)]:
@@ -44,7 +44,7 @@ def look_at_snapshots(
                 text = f"there is no snapshot of {label} yet"
                 steps.append(Finding("snapshot", Verdict.FAILED, text, f"Make one: {commit}"))
                 continue
-            # The label is what the user called it: the DSN names the database.
+            # The label is the user's choice: the database is named in the DSN.
             which = "" if is_one or label in expected else f", with the DSN of {label}"
             steps.append(_age(state, now, f"Make one now{which}: {commit}"))
             drill = "snap drill" if is_one else f"snap drill --database {shlex.quote(label)}"

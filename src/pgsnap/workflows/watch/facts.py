@@ -1,5 +1,5 @@
-"""What check and doctor both look at. Each chooses from it, and words it for its readers: *reason*
-of these findings is the phrase that both have in common, *details* are what one of them adds."""
+"""Facts common to check and doctor. Each selects and words them for its readers: *reason* of these
+findings is the phrase that both share, *details* are what one of them adds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pgsnap.workflows.watch.label_states import LabelState
 
 
 def age(state: LabelState, now: datetime, limit: timedelta = MAX_AGE) -> Finding:
-    """Return how old the newest snapshot that counts is; the reason is empty where none does."""
+    """Return the age of the newest snapshot that counts; the reason is empty if there is none."""
     if state.time is None:
         return Finding("snapshot", Verdict.FAILED, "", database=state.database)
     old = now - state.time
@@ -29,8 +29,8 @@ def age(state: LabelState, now: datetime, limit: timedelta = MAX_AGE) -> Finding
 
 
 def drill(state: LabelState, now: datetime, limit: timedelta = MAX_DRILL_AGE) -> Finding:
-    """Return how the last drill went; the first of *details* is when, where there was one. A drill
-    that is too long ago, or never was, is warned of."""
+    """Return the result of the last drill; the first of *details* is when it took place, if at all.
+    A drill that is too long ago, or never took place, is a warning."""
 
     def found(verdict: Verdict, text: str, *details: str) -> Finding:
         return Finding("drill", verdict, text, details=details, database=state.database)
@@ -48,7 +48,7 @@ def drill(state: LabelState, now: datetime, limit: timedelta = MAX_DRILL_AGE) ->
 
 
 def held_lock(path: Path, now: datetime) -> Finding:
-    """Return for how long another process has held the repository alone."""
+    """Return how long another process has held the exclusive lock on the repository."""
     since = lock.held_since(Folder(path))
     held = now - since if since is not None else timedelta()
     verdict = Verdict.FAILED if held > LOCK_HELD_MAX else Verdict.WARNED

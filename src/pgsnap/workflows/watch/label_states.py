@@ -1,4 +1,4 @@
-"""How the snapshots of each database stand: which chains count, how old, whether proven."""
+"""The state of each database's snapshots: which chains count, how old they are, whether proven."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from pgsnap.workflows.watch.ages import span
 
 @dataclass(frozen=True, slots=True)
 class LabelState:
-    """How the snapshots of one chain stand. *newest* passes over safety snapshots and those dated
-    in the future; *drill_passed* is what the last drill said; *name* is the chain as people name
-    it."""
+    """The state of one chain's snapshots. *newest* skips safety snapshots and those dated in the
+    future; *drill_passed* is the result of the last drill; *name* is the chain's display name."""
 
     database: str
     newest: SnapshotId | None = None
@@ -35,10 +34,10 @@ class LabelState:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The chains of a label that are waited for, and how each stands; where there is none, that it
-    has no snapshot. *ahead* has a finding for each whose newest snapshot is dated in the future.
-    *retired*: it has snapshots, but of none new ones are awaited. *is_foreign*: all are of other
-    servers than the one that is connected to."""
+    """The state of each chain of a label that should get new snapshots; if there is none, that it
+    has no snapshot. *ahead* has a finding for each chain whose newest snapshot is dated in the
+    future. *retired*: it has snapshots, but no new ones are expected. *is_foreign*: all are of
+    servers other than the connected one."""
 
     chains: tuple[Chain, ...]
     retired: bool = False
@@ -49,9 +48,9 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What the labels of a repository are asked by. *verdicts* are all notes of drills, and others;
-    *expected* are the databases that are there. Where *server* is known and has snapshots under a
-    label, its own chain counts, else all that are in use."""
+    """The data from which the states of labels are computed. *verdicts* are all notes of drills and
+    others; *expected* are the existing databases. If *server* is known and has snapshots under a
+    label, only its own chain counts, else all that are in use."""
 
     repo: Repository
     chains: Chains
@@ -62,7 +61,7 @@ class Labels:
     retire_after: timedelta = RETIRE_AFTER
 
     def counted(self, label: str) -> Counted:
-        """Return how the chains of *label* that count stand. Raises StoreError."""
+        """Return the state of those chains of *label* that count. Raises StoreError."""
         found = self._waited_for(label)
         if found.retired:
             return found
@@ -70,7 +69,7 @@ class Labels:
         return replace(found, states=self.states(label, found.chains), ahead=ahead)
 
     def states(self, label: str, chains: Sequence[Chain]) -> tuple[LabelState, ...]:
-        """Return how *chains* of *label* stand; where there is none, that it has no snapshot."""
+        """Return the state of *chains* of *label*; if there is none, that it has no snapshot."""
         if not chains:
             return (LabelState(label, name=label),)
         return tuple(self._state(label, chain) for chain in chains)
@@ -79,18 +78,18 @@ class Labels:
         chains = self.chains
         there = chains.latest_of_label(label)
         if not there and (former := chains.former_name(label)) is not None:
-            # What was recorded under the old name is young enough until it is not.
+            # Snapshots under the old name count until they are too old.
             own = chains.of_server(former, self.server)
             return Counted(tuple(chains.of_label(former)) if own is None else (own,))
         if label in self.expected and chains.renamed_to(label) is not None:
-            # Another one bears the name now: none of these are of it.
+            # The name belongs to another database now: none of these are of it.
             return Counted(())
         waited = [one for one in there if chains.retired_since(one) is None]
         idle = out_of_use(there, self.now, self.retire_after)
         active = tuple(one.chain for one in waited if one.chain not in idle)
         own = chains.of_server(label, self.server)
         if len(active) > 1:
-            # What a restore took of what it replaced on a new server is no backup of it yet.
+            # A safety snapshot from a restore on a new server is not yet a backup of that server.
             active = tuple(filter(chains.was_committed, active)) or active
             own = own if own in active else None
         if own in active:
@@ -109,7 +108,7 @@ class Labels:
 
     def _state(self, label: str, chain: Chain) -> LabelState:
         newest = None
-        # A damaged tag is told elsewhere: then safety snapshots count too.
+        # A damaged tag is reported elsewhere: then safety snapshots count too.
         with contextlib.suppress(CorruptionError):
             newest = self.chains.latest(chain)
             newest = self.chains.newest_regular(chain)
@@ -118,8 +117,8 @@ class Labels:
         of_chain = [note for note in self.verdicts if note.database == chain.label]
         if chain.servers is not None:
             servers = self.repo.servers_of(chain.label)
-            # Of one that was dropped the note itself may say it; one that says nothing counts for
-            # all.
+            # A note may name the server of a snapshot that was dropped; a note without one counts
+            # for all.
             mine = {*chain.servers, None}
             of_chain = [
                 note

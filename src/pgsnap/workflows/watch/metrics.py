@@ -1,4 +1,4 @@
-"""What monitors plot: the state of a repository and of its scheduled runs, as metrics."""
+"""Metrics for monitoring: the state of a repository and of its scheduled runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pgsnap.workflows.watch.label_states import Labels
 
 
 def run_metrics(state: State) -> list[Metric]:
-    """Return how the last run of each job went."""
+    """Return the result of the last run of each job."""
     runs = [run for job in JOBS if (run := state.last_run(job)) is not None]
 
     def of(name: str, help: str, values: Sequence[tuple[str, float | None]]) -> Metric:
@@ -48,7 +48,7 @@ def run_metrics(state: State) -> list[Metric]:
 
 
 def repository_metrics(repo: Repository, now: datetime) -> list[Metric]:
-    """Return what the repository holds, for each label. Raises StoreError, CorruptionError."""
+    """Return what the repository holds, per label. Raises StoreError, CorruptionError."""
     verdicts = list(repo.sound_notes(VERDICT))
     values: dict[str, list[tuple[dict[str, str], float]]] = {name: [] for name, _ in _OF_LABELS}
     chains = Chains(repo, now)

@@ -1,4 +1,4 @@
-"""A scheduled run: the verb, its record, and everybody who is to hear of it."""
+"""A scheduled run: the command, its record, and its notifications."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from pgsnap.schedulers.runs import Ended, run_verb
 from pgsnap.schedulers.state import RunBusy, RunRecord, State
 
 WAIT_SECONDS = 6 * 3600.0
-"""How long a run waits for the one before it: a run that takes longer hangs."""
+"""How long a run waits for the previous one: a run that takes longer hangs."""
 
 _REMIND_AFTER = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A process of a run, with variables of its own. *what* names it where a run has several."""
+    """A process of a run, with its own environment variables. *what* names it if a run has
+    several."""
 
     argv: tuple[str, ...]
     environ: Mapping[str, str]
@@ -46,11 +47,11 @@ def run_job(
     say: Callable[[str], None],
     measure: Callable[[], None],
 ) -> int:
-    """Run the *steps* of a job one after another and return the exit code of the first that
-    failed, or 0; one that fails does not stop the others.
+    """Run the *steps* of a job in sequence and return the exit code of the first that failed, or 0;
+    a failure does not stop the others.
 
-    *say* takes the lines of output, *measure* writes the metrics at the end. Raises StoreError,
-    RepositoryLocked where the run before goes on for too long.
+    *say* is called with each line of output, *measure* writes the metrics at the end. Raises
+    StoreError, RepositoryLocked if the previous run is still going on after too long.
     """
     wait = WAIT_SECONDS if on_overlap == "wait" else 0.0
     try:
@@ -90,9 +91,9 @@ def _run(
     try:
         state.record(run)
     except StoreError as error:
-        # A full disk beside the configuration need not be the repository's.
+        # The disk of the configuration may be full while the repository's is not.
         warn([error.message])
-    # Beside the work, which waits for nobody to hear that it begins.
+    # In the background: the work does not wait until its start is announced.
     began = _message(Event.START, run, folder)
     told = beside(
         lambda: [*ping(alerts, began), *tell(alerts, began)],
@@ -114,15 +115,15 @@ def _run(
             error=ended.error,
             last_success=now if not ended.exit_code else None,
         )
-        # A full disk must not keep the alarm from being raised.
+        # A full disk must not suppress the alarm.
         with contextlib.suppress(StoreError):
             state.record(run)
         message = _message(Event.FAILURE if ended.exit_code else Event.SUCCESS, run, folder)
-        # The end is not to arrive before the beginning.
+        # The end must not be announced before the start.
         warn(told(LIMIT_SECONDS))
         warn(ping(alerts, message))
         if job != "check":
-            # A check tells for itself, and only when something changed.
+            # A check sends its own alerts, and only on a change.
             warn(tell(alerts, message))
         measure()
     return ended.exit_code
@@ -170,9 +171,9 @@ def _message(event: Event, run: RunRecord, folder: Path) -> Message:
 def tell_of_check(
     state: State, alerts: Alerts, *, red: bool, line: str, findings: Sequence[str], now: datetime
 ) -> list[str]:
-    """Tell of a check when it turned red or green again, and once a day while it is red.
+    """Send an alert when a check turns red or green again, and once a day while it is red.
 
-    Returns warnings. Without a place to keep the last state every red check is told.
+    Returns warnings. If the last state cannot be stored, every red check sends an alert.
     """
     before = state.read_json("check-state")
     was_red = before.get("red") is True

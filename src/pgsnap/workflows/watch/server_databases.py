@@ -1,5 +1,5 @@
-"""The databases of a server that a schedule commits where it commits all of them, and those that
-nobody can commit any more."""
+"""The databases of a server that a schedule commits when it commits all of them, and half-dropped
+ones, which can no longer be committed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pgsnap.targets.naming import is_made_of
 
 
 def committed_databases(server: Server) -> list[str]:
-    """Return the databases of *server* by name, without templates, what restores made, and what is
-    half-dropped.
+    """Return the names of *server*'s databases, without templates, those created by restores, and
+    half-dropped ones.
 
     Raises ConnectionFailed, QueryFailed.
     """
@@ -26,8 +26,8 @@ def committed_databases(server: Server) -> list[str]:
 
 
 def half_dropped_databases(server: Server, *, every: bool) -> tuple[str, ...]:
-    """Return the half-dropped databases of *server*: *every* one, or what concerns the endpoint's
-    own, it and what restores made of it. None where nobody can be asked."""
+    """Return the half-dropped databases of *server*: *every* one, or only the endpoint's own and
+    those that restores derived from it. Empty if the server cannot be reached."""
     own = server.endpoint.database
     for find in (server.maintenance_database, lambda: server.endpoint.database):
         try:
