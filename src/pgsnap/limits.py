@@ -16,8 +16,8 @@ CHUNK_BYTES_MAX = 2 * MIB
 # (docs/decisions/deltas.md).
 SKETCH_VALUES = 8
 
-# How many chunks of an earlier snapshot a section is compared with at a time: 64 GiB of data, in 20
-# MB of memory.
+# How many chunks of an earlier snapshot a section is compared with at a time: 64 GiB of data, which
+# takes 20 MB of memory.
 BASES_HELD_MAX = 128 * KIB
 # How many sections of an earlier snapshot are held for comparison: 100 MB as Python objects.
 SECTIONS_WITH_BASES_MAX = 100_000

@@ -77,9 +77,9 @@ class Location:
 class RecipeRoot:
     """The root of a tree of chunks.
 
-    At *level* 0 *chunk* names the data chunk itself; at level n a node whose children have level n
-    - 1. *plain_bytes* and *lines* (line ends) are the totals of the data under it. An empty recipe
-    has no chunk.
+    At *level* 0 *chunk* names the data chunk itself; above, a node whose children are one level
+    lower. *plain_bytes* and *lines* (line ends) are the totals of the data under it. An empty
+    recipe has no chunk.
     """
 
     chunk: ChunkId | None

@@ -1,4 +1,4 @@
-"""Chunks in packs, and the index that knows where they are: nothing of snapshots."""
+"""The chunk store: packs and the index of their chunks, without any knowledge of snapshots."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pgsnap.stores.base import Store
 
 @dataclass(frozen=True, slots=True)
 class ChunkStore:
-    """What those need who write chunks, or delete packs. *check_lock* raises RepositoryLocked if
-    the lock was lost: call it before anything is deleted."""
+    """What code that writes chunks or deletes packs needs. *check_lock* raises RepositoryLocked if
+    the lock was lost: call it before deleting anything."""
 
     store: Store
     index: Index
@@ -30,7 +30,7 @@ class ChunkStore:
         *,
         frames_at_once: int = 0,
     ) -> PackWriter:
-        """Return what writes packs, as `PackWriter` says."""
+        """Return a `PackWriter` for this store."""
         return PackWriter(
             self.store,
             self.index,
