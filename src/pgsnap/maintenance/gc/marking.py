@@ -82,8 +82,8 @@ class Marker:
 class Choice:
     """The chosen frame of each needed chunk.
 
-    Of chunk c: `frame[c]` (NOBODY where none can be read), `rank[c]` (NO_RANK then),
-    `is_needed[c]`: live, or a base of what is needed.
+    For chunk c: `frame[c]` (NOBODY if none can be read), `rank[c]` (NO_RANK then),
+    `is_needed[c]`: live, or a base of a needed chunk.
     """
 
     def __init__(self, table: FrameTable, is_live: Array, is_left: Array | None = None) -> None:

@@ -49,9 +49,9 @@ _DELETED_AT_ONCE = 10_000
 # once.
 _MOVED_BYTES_MAX = 256 * MIB
 _FRAMES_AT_ONCE = 50_000
-# Compacting writes the whole index.
+# Unused share from which compacting pays: it rewrites the whole index.
 _COMPACTED_FROM = 0.1
-# Below this many unused pages compacting is not worth it: 4 MiB.
+# An index of up to this many pages (4 MiB) is compacted whenever rows were dropped.
 _FEW_PAGES = 1024
 
 

@@ -23,7 +23,7 @@ from pgsnap.stores.base import ObjectInfo
 class SampleSize:
     """How much to read: a *share* of all bytes, above 0 and at most 1, or a number of bytes.
 
-    Raises UsageError where that is nothing, or more than all.
+    Raises UsageError if that is nothing, or more than everything.
     """
 
     share: float | None = None
