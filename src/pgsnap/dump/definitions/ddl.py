@@ -82,11 +82,11 @@ def ddl_entries(
     text: bytes, encoding: str, places: dict[bytes, bytes] | None = None
 ) -> dict[tuple[str, str, str, int], DdlEntry]:
     """Return the entries of a section of definitions in order, by type, schema, name, and the
-    number of those with the same three. What stands before the first header has the type ``SQL``.
+    number of those with the same three. What precedes the first header has the type ``SQL``.
 
-    Settings are gathered in one entry: they stand before whichever entry needs them first.
-    *places* are the settings of places that hold where the text begins; those that hold at its
-    end are put into it, for the section behind.
+    Settings are collected in one entry, since in the dump they precede whichever entry needs them
+    first. *places* are the tablespace and access method settings in effect at the start of the
+    text; it is updated to those at its end, for the next section.
     """
     places = {} if places is None else places
     found: list[tuple[bytes, bytes, bytes, bytes, bytes, list[bytes]]] = [

@@ -41,7 +41,7 @@ class Identities:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Identities:
-        """Return the identity columns in *texts*, which are all definitions."""
+        """Return the identity columns in *texts*, which must be complete."""
         found = cls()
         for text in texts:
             found.see_table(encode(text, "UTF8"))

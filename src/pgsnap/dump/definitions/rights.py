@@ -76,8 +76,8 @@ def roles_in(texts: Iterable[str]) -> frozenset[str]:
 
 
 def as_grantors(text: str) -> str:
-    """Return the rights of a dump, with SET ROLE to the grantor instead of SESSION AUTHORIZATION: a
-    member of that role may do that too, not only a superuser."""
+    """Return the rights of a dump, with SET LOCAL ROLE to the grantor instead of SET SESSION
+    AUTHORIZATION: a member of that role may do that too, not only a superuser."""
     return _AS_OURSELVES.sub("RESET ROLE;", _AS_GRANTOR.sub("SET LOCAL ROLE ", text))
 
 
