@@ -2,7 +2,7 @@
 
 Messages follow PostgreSQL's style: the message is lower case without a period, the detail and the
 hint are sentences. A hint names the exact command to run wherever there is one. This module must
-never import anything from the package.
+not import anything from the package.
 
     SnapError 1
     |- UsageError 2

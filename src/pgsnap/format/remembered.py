@@ -15,8 +15,8 @@ def remembered(
     """Return *decode*, a function of stored bytes and their object's name for errors, with a cache
     of up to *most* results; the bytes alone are the key.
 
-    Values larger than *bytes_max* are not cached: snap does not write such. Errors are not cached,
-    so that each one names its object.
+    Values larger than *bytes_max* are not cached: snap itself writes none that large. Errors are
+    not cached, so that each one names its object.
     """
     kept: dict[bytes, _Value] = {}
 

@@ -40,8 +40,8 @@ _WHAT = "a section table"
 _ROOT = b"snap root 1\n"
 _STATISTICS_ROOT = b"snap statistics root 1\n"
 _NAME_BYTES_MAX = 8 * KIB
-# Most sections of a snapshot are those of the one before. Larger ones are not cached: snap does not
-# write such.
+# Most sections of a snapshot are those of the one before. Larger ones are not cached: snap itself
+# writes none.
 _REMEMBERED = 10_000
 _REMEMBERED_BYTES_MAX = 1 * KIB
 
