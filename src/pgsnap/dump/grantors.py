@@ -1,5 +1,4 @@
-"""Roles other than owners that grant rights in the schemas of a dump, and who may use these
-schemas.
+"""Roles other than owners that grant rights in a dump's schemas, and who may use these schemas.
 
 pg_dump writes a grant by a role other than the owner after SET SESSION AUTHORIZATION. The server
 accepts it only from a role that may use the object's schema, and a grantor may have lost that right

@@ -108,8 +108,7 @@ _State: TypeAlias = Callable[[bytes, int], int]
 
 
 class Lexer:
-    """Cuts blocks into pieces. `feed` every block, then call `finish`; then `inside` should be
-    ""."""
+    """Splits blocks into pieces. `feed` every block, then `finish`; then `inside` should be ""."""
 
     def __init__(self) -> None:
         self._grammar = _STANDARD_GRAMMAR

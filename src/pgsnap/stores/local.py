@@ -1,5 +1,4 @@
-"""A folder as a store. Each write is durable and atomic: the file is synced, renamed, then its
-folder is synced."""
+"""A folder as a store. Durable, atomic writes: sync the file, rename it, then sync its folder."""
 
 from __future__ import annotations
 

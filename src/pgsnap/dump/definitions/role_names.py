@@ -1,5 +1,4 @@
-"""The roles named in the definitions of a dump besides owners: in rights, policies, user
-mappings."""
+"""The roles, besides owners, named in a dump's definitions: in rights, policies, user mappings."""
 
 from __future__ import annotations
 

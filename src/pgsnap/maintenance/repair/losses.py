@@ -1,4 +1,4 @@
-"""Accepting a loss: what a snapshot lost is shown, and recorded as given up, so that gc works
+"""Accepting losses: what a snapshot lost is shown, and recorded as given up; then gc works
 again."""
 
 from __future__ import annotations

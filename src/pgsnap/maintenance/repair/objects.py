@@ -1,5 +1,4 @@
-"""Mending manifests, notes and tags: by their own contents, from the index, from another
-repository."""
+"""Mending manifests, notes and tags: from their contents, the index, or another repository."""
 
 from __future__ import annotations
 

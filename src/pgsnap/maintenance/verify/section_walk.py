@@ -1,5 +1,4 @@
-"""Walking the sections of snapshots: checks that every chunk exists, that sizes add up, and that
-digests agree.
+"""Walking snapshots' sections: checks that every chunk exists, sizes add up, and digests agree.
 
 Memory is bounded: what was found whole is remembered up to a limit, and checked again beyond.
 """
