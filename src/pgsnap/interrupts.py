@@ -51,8 +51,7 @@ class _State:
         self.since = 0.0
         self.count = 0
         self.is_raised = False
-        # How many active blocks defer it, and how many of them not even a second Ctrl-C may
-        # interrupt.
+        # How many blocks defer it, and how many of them even a second Ctrl-C may not interrupt.
         self.deferred = 0
         self.uncut = 0
         # Whether the handler itself raises.

@@ -48,8 +48,7 @@ class UnalignedWords:
         self._words: NDArray[Any] = np.ndarray(
             shape=(size - WORD_BYTES + 1,), dtype="<u8", buffer=buffer, strides=(1,)
         )
-        # NumPy loads sixteen bytes from an unaligned address in the time that it takes to load
-        # eight.
+        # NumPy loads sixteen bytes from an unaligned address as fast as eight.
         self._pairs: NDArray[Any] = np.ndarray(
             shape=(size - PAIR_BYTES + 1,), dtype="V16", buffer=buffer, strides=(1,)
         )

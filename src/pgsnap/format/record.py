@@ -91,8 +91,8 @@ class RecordReader:
         return self._fields.get(number, [])
 
     def optional(self, number: int, *, length: int | None = None) -> bytes | None:
-        """Return the value of a field, None if absent; if *length* is given, it must have that many
-        bytes."""
+        """Return a field's value, of *length* bytes if that is given; None if the field is
+        absent."""
         values = self._fields.get(number)
         if not values:
             return None
@@ -101,8 +101,7 @@ class RecordReader:
         return values[0]
 
     def raw(self, number: int, *, length: int | None = None) -> bytes:
-        """Return the value of a required field; if *length* is given, it must have that many
-        bytes."""
+        """Return a required field's value, of *length* bytes if that is given."""
         value = self.optional(number, length=length)
         if value is None:
             raise self._damaged(f"field {number} is missing")

@@ -204,8 +204,7 @@ class SectionTable:
         self._in_buffer = 0
 
     def pieces(self) -> Sequence[tuple[bytes, int]]:
-        """Return the pieces of the table, each with its number of sections. The table is complete
-        then."""
+        """Return the pieces of the table, each with its number of sections, and complete it."""
         if self._buffer:
             self._end_piece()
         return self._pieces
@@ -273,8 +272,7 @@ def outside_roots(sections: Iterable[Section]) -> dict[SectionKind, Digest]:
 
 
 def root_hasher() -> blake3:
-    """Return a hasher that yields the `root_hash` of the sections whose `hashed_part` it is updated
-    with."""
+    """Return a hasher for the `root_hash`, to be updated with the `hashed_part` of sections."""
     return blake3(_ROOT)
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One ``ALTER DATABASE … SET`` or ``ALTER ROLE … IN DATABASE … SET``; without a role, for
-    all."""
+    """One ``ALTER DATABASE … SET`` or ``ALTER ROLE … IN DATABASE … SET``; *role* None: for all."""
 
     name: str
     value: str

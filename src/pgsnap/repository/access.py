@@ -14,8 +14,7 @@ _WITHOUT_MODES = frozenset({"vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk"
 
 
 def open_to_others(path: Path) -> int | None:
-    """Return the mode of the folder *path* if users other than its owner may enter it, else
-    None."""
+    """Return the mode of the folder *path* if others than its owner may enter it, else None."""
     with contextlib.suppress(OSError):
         mode = stat.S_IMODE(path.stat().st_mode)
         # Without search permission on the folder nothing below it can be reached.

@@ -156,8 +156,7 @@ def _write(file: int, line: bytes) -> None:
 
 
 def _rotate(repository: Folder) -> None:
-    """Rename each file to the next number; the last one is overwritten. The caller holds the
-    lock."""
+    """Rename each file to the next number, overwriting the last. The caller holds the lock."""
     for number in range(FILES_MAX - 2, -1, -1):
         with contextlib.suppress(FileNotFoundError):
             repository.rename(_name(number), _name(number + 1))

@@ -56,8 +56,7 @@ def catch_up_snapshots(store: Store, index: Index, tags: Tags, *, writable: bool
         if (snapshot := layout.hash_of(info.name)) is not None
     }
     new, parents = [], set()
-    # What was added or deleted may not be durable yet: the process may have been killed before
-    # that.
+    # What was added or deleted may not be durable yet: the process may have been killed.
     store.settle(layout.snapshot_name(snapshot) for snapshot in stored ^ indexed)
     for snapshot in stored - indexed:
         with contextlib.suppress(CorruptionError, ObjectNotFound):

@@ -58,8 +58,7 @@ def refuse_links(folder: Folder) -> None:
 
 
 def pack_name(pack: PackId) -> str:
-    """Return a pack's object name: fanned out into subfolders, so that no folder grows too
-    large."""
+    """Return a pack's object name: fanned out, so that no folder grows too large."""
     return f"{PACKS}{pack.hex()[:2]}/{pack.hex()}"
 
 

@@ -109,8 +109,7 @@ def hold(folder: Folder, *, alone: bool, timeout_seconds: float) -> Iterator[Lea
                 break
         if time.monotonic() >= deadline:
             raise LeaseTaken([holder for holder in in_the_way if holder is not None])
-        # Two that came at once have given way to each other: a random delay, so that they do not
-        # again.
+        # Two that came at once gave way to each other: a random delay keeps them out of step.
         interrupts.sleep(random.uniform(_POLL_SECONDS / 2, _POLL_SECONDS * 2))
     lease = Lease(folder, name)
     try:

@@ -237,16 +237,14 @@ class LocalStore:
     def _publish_new(
         self, temporary: str, target: str, alone: contextlib.AbstractContextManager[None]
     ) -> None:
-        """Raise FileExistsError if *target* exists; *alone* is taken if hard links are
-        unsupported."""
+        """Raise FileExistsError if *target* exists; *alone* is the lock used without hard links."""
         self._make_folder(_above(target))
         try:
             self.folder.link(temporary, target)
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
                 raise
-            # A file system without hard links: every process that creates an object holds the same
-            # lock.
+            # No hard links: every process that creates an object holds the same lock.
             with alone:
                 if self.folder.exists(target):
                     raise FileExistsError(errno.EEXIST, "exists", target) from None

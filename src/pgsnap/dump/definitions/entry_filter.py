@@ -102,8 +102,7 @@ class _Last:
 
     def release(self) -> Iterator[bytes]:
         for _, owner, text in sorted(self._held, key=lambda held: held[0]):
-            # A dump with --use-set-session-authorization has no ALTER … OWNER after what it
-            # creates.
+            # With --use-set-session-authorization there is no ALTER … OWNER in the entry.
             if self.changes_role and owner:
                 yield _AUTHORIZATION + b'"' + owner.replace(b'"', b'""') + b'";\n'
             yield text

@@ -57,8 +57,7 @@ class Identities:
             )
 
     def mended(self, text: bytes) -> bytes:
-        """Return the text of an identity column's entry, changed so that its sequence accepts its
-        bounds."""
+        """Return an identity column's entry, changed so that its sequence accepts its bounds."""
         found = _IDENTITY.search(text)
         if found is None:
             return text
@@ -81,7 +80,7 @@ class Identities:
         return text.replace(statement, mended, 1)
 
     def wide_values(self, text: bytes) -> bytes:
-        """Return complete lines of the sequences' values, changed so that each sequence accepts its
+        """Return lines of the sequences' values, changed so that each sequence accepts its
         value."""
 
         def widened(match: re.Match[bytes]) -> bytes:
@@ -92,8 +91,7 @@ class Identities:
         return _SETVAL.sub(widened, text)
 
     def type_for(self, name: bytes, value: int) -> bytes:
-        """Return the type that the sequence *name* must get for *value*, b"" if it need not
-        change."""
+        """Return the type that the sequence *name* needs for *value*, b"" if it has that."""
         if not -_INTEGER_MAX - 1 <= value <= _INTEGER_MAX:
             return b"bigint"
         if name in self._small and not -_SMALLINT_MAX - 1 <= value <= _SMALLINT_MAX:

@@ -238,8 +238,7 @@ def without_owner(text: str) -> str:
 
 
 def _owner(made: DdlEntry) -> str:
-    """Return the owner of a table, not from the header, which has spaces in place of line ends in
-    names."""
+    """Return a table's owner; not from the header, where names have spaces for line ends."""
     match = _OWNED.search(made.text)
     return _words(match[1])[0] if match is not None else made.owner
 
@@ -331,8 +330,7 @@ def _is_about(entry: DdlEntry, table: TableName, own: set[TableName]) -> bool:
 
 
 def _is_of_parents_trigger(entry: DdlEntry) -> bool:
-    """Return whether a partition's entry only enables or disables a trigger inherited from its
-    parent."""
+    """Return whether a partition's entry only enables or disables its parent's trigger."""
     return entry.type == "TRIGGER" and entry.text.startswith("ALTER TABLE ")
 
 

@@ -45,8 +45,7 @@ _READ_WHOLE_MAX = 32 * MIB
 _READ_AT_ONCE = 2
 # Each removal of dead packs from the index scans its table of chunks, and rewrites most of it.
 _DELETED_AT_ONCE = 10_000
-# How much moved data may accumulate before old packs are deleted; on a full disk that happens at
-# once.
+# How much is moved before old packs are deleted; on a full disk they are deleted at once.
 _MOVED_BYTES_MAX = 256 * MIB
 _FRAMES_AT_ONCE = 50_000
 # Unused share from which compacting pays: it rewrites the whole index.
@@ -265,8 +264,7 @@ class _Mover(FinishedOrAbandoned):
 
 
 def _read_pack(chunks: ChunkStore, pack: PackId, size: int, offsets: Collection[int]) -> _OldPack:
-    """Return the frames at *offsets* of a pack, which is checked by hash, so that no damage is
-    copied."""
+    """Return the frames at *offsets* of a pack, whose hash is checked: no damage is copied."""
     name = layout.pack_name(pack)
     data = b""
     if size <= _READ_WHOLE_MAX:

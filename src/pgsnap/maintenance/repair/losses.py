@@ -1,5 +1,4 @@
-"""Accepting losses: what a snapshot lost is shown, and recorded as given up; then gc works
-again."""
+"""Accepting losses: showing what a snapshot lost, and recording it as given up so that gc works."""
 
 from __future__ import annotations
 

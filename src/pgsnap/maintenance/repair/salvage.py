@@ -66,8 +66,7 @@ def _windows(length: int, bounds: set[int], size: int) -> Iterator[tuple[int, in
 
 
 def _nodes(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where recipe nodes may be: they begin with their level, followed by the list of
-    chunks."""
+    """Yield where recipe nodes may be: they begin with their level, then the list of chunks."""
     start = data.find(_NODE_START)
     while start >= 0:
         list_at = start + FIELD.size + 8
@@ -144,8 +143,7 @@ def _decompressed(data: bytes, start: int) -> tuple[int, bytes] | None:
 
 
 def _kind(plain: bytes) -> ChunkKind:
-    """Return a chunk's kind, judged by its form: it is unlikely that data begins like the other
-    two."""
+    """Return a chunk's kind, judged by its form: data is unlikely to begin like the others."""
     for level in range(1, RECIPE_LEVELS_MAX + 1):
         try:
             decode_node(plain, level)

@@ -306,7 +306,7 @@ class SectionWalk(RecipeWalk):
                 hasher = blake3()
 
     def _read_alone(self, section: Section) -> _Found:
-        """Find out which frames of a section cannot be read, and mark them as damaged for
+        """Find the frames of a section that cannot be read, and mark them as damaged for
         commits."""
         found = _Found()
         index, read = self._repo.index, self._repo.chunks.read

@@ -100,8 +100,7 @@ class ChunkReader:
             yield from found
 
     def _read_batch(self, batch: _Batch[_Mark], exact: bool) -> tuple[_Read[_Mark], _Batch[_Mark]]:
-        """Return the chunks of a batch, and the rest of the batch: it may be larger than
-        guessed."""
+        """Return a batch's chunks, and the rest of the batch: it may be larger than guessed."""
         result: _Read[_Mark] = []
         held = 0
         # Two versions of a table are read side by side: a base in one is a chunk of the other.
@@ -173,8 +172,7 @@ class ChunkReader:
     def _unchecked(
         self, location: Location, chains: Chains, near: Mapping[ChunkId, bytes]
     ) -> bytes:
-        """Return the content of a frame, decoded through the first frame of each base, none of it
-        hashed."""
+        """Return a frame's content, decoded through the first frame of each base, unverified."""
         path = chains.path(location, near)
         path.reverse()
         base = path[0].frame.base

@@ -94,14 +94,12 @@ class DeltaEncoder:
 
 
 def _choose(like: ChunkId, bases: Chains) -> tuple[ChunkId, int] | None:
-    """Return the base and the rank for the next version of *like*; None if *bases* does not have
-    it."""
+    """Return base and rank for the next version of *like*; None if *bases* does not have it."""
     chain = list(_chain(like, bases))
     if chain and chain[0][1] % _STRIDE < DELTA_SHORT_STEPS:
         base, rank = chain[0]
         return base, rank + 1
-    # Back to where the short steps began; if that was the last long step, one long step further
-    # back.
+    # Back to where the short steps began; after the last long step, one long step further.
     for base, rank in chain:
         if rank % _STRIDE == 0 and rank < DELTA_LONG_STEPS * _STRIDE:
             return base, rank + _STRIDE

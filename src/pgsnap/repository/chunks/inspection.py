@@ -69,8 +69,7 @@ def find_table(store: Store, pack: PackId, info: ObjectInfo) -> tuple[list[Locat
     Raises CorruptionError, ObjectNotFound."""
     get = partial(store.get, info.name)
     if info.object_bytes <= _SMALL_PACK_BYTES:
-        # Opened once instead of three times; a bad sector among its frames does not affect its
-        # table.
+        # Opened once, not three times; a bad sector among its frames does not affect its table.
         with contextlib.suppress(CorruptionError):
             data = get(0, info.object_bytes)
             table = read_table(pack, len(data), lambda start, length: data[start : start + length])
@@ -92,8 +91,7 @@ def find_table(store: Store, pack: PackId, info: ObjectInfo) -> tuple[list[Locat
 
 @dataclass(frozen=True, slots=True)
 class PackTable:
-    """The frames of a pack according to its own table. *goes_on*: its file continues after its
-    end."""
+    """A pack's frames, by its own table. *goes_on*: its file continues after the pack's end."""
 
     pack: PackId
     info: ObjectInfo

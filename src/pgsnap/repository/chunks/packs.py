@@ -71,8 +71,7 @@ class PackWriter(FinishedOrAbandoned):
         self._frames.clear()
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._under_way = None
-        # What is durable is kept; if indexing fails, it is found when the repository is next
-        # opened.
+        # What is durable is kept; if this fails, it is found when the repository is next opened.
         with contextlib.suppress(CorruptionError, StoreError):
             self.index_written()
 

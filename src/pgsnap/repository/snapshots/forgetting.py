@@ -53,8 +53,7 @@ def catch_up(store: Store, index: Index) -> None:
             for name, note in sound_notes(store, kind, known.keys())
         ]
     if new or gone:
-        # What was added or deleted may not be durable yet: the process may have been killed before
-        # that.
+        # What was added or deleted may not be durable yet: the process may have been killed.
         store.settle(
             layout.note_name(kind, note)
             for kind in (FORGOTTEN, UNFORGOTTEN)

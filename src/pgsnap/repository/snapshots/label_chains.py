@@ -102,8 +102,7 @@ class Chains:
     # -- listing chains ----------------------------------------------------------------------------
 
     def of_label(self, label: str) -> list[Chain]:
-        """Return the chains of a label that have visible snapshots, the one with the newest
-        first."""
+        """Return a label's chains with visible snapshots, the one with the newest first."""
         return [latest.chain for latest in self.latest_of_label(label)]
 
     def latest_of_label(self, label: str) -> list[LatestOf]:
