@@ -1,8 +1,8 @@
 """The whole exception tree, and the exit code of each class.
 
 Messages follow PostgreSQL's style: the message is lower case without a period, the detail and the
-hint are sentences. A hint names the exact command to run wherever there is one.
-This module must never import anything of the package.
+hint are sentences. A hint names the exact command to run wherever there is one. This module must
+not import anything from the package.
 
     SnapError 1
     |- UsageError 2
@@ -29,7 +29,7 @@ from typing import ClassVar
 
 
 class SnapError(Exception):
-    """Anything that the user can be told about in words. Carries message, detail and hint."""
+    """Any error that is reported to the user in words. Carries message, detail and hint."""
 
     exit_code: ClassVar[int] = 1
     kind: ClassVar[str] = "failed"
@@ -70,35 +70,35 @@ class RepositoryError(SnapError):
 
 
 class RepositoryNotFound(RepositoryError):
-    """There is no repository where one was looked for."""
+    """There is no repository at the given place."""
 
     kind = "repository-not-found"
 
 
 class NotARepository(RepositoryError):
-    """There is something else where a repository was looked for."""
+    """The given place holds something other than a repository."""
 
     kind = "not-a-repository"
 
 
 class RepositoryExists(RepositoryError):
-    """`snap init` met a repository, or a folder that is not empty."""
+    """`snap init` found a repository, or a folder that is not empty."""
 
     kind = "repository-exists"
 
 
 class UntrustedPath(RepositoryError):
-    """A link, no ordinary file, or a file of somebody else where snap keeps its own."""
+    """A symbolic link, a special file, or another user's file where snap keeps its own files."""
 
     kind = "untrusted-path"
 
 
 class ForeignPath(UntrustedPath):
-    """A file of somebody else."""
+    """A file that belongs to another user."""
 
 
 class TagExists(RepositoryError):
-    """A tag is there already, or points elsewhere than was expected."""
+    """A tag exists already, or does not point where it was expected to."""
 
     kind = "tag-exists"
 
@@ -118,14 +118,14 @@ class WrongKey(RepositoryError):
 
 
 class FormatTooNew(RepositoryError):
-    """A stored object has a critical part that this version does not know."""
+    """A stored object has a critical field that this version does not know."""
 
     exit_code = 13
     kind = "format-too-new"
 
 
 class RevisionError(SnapError):
-    """A revision that names no snapshot, or more than one."""
+    """A revision names no snapshot, or more than one."""
 
     exit_code = 20
     kind = "revision"
@@ -138,32 +138,32 @@ class UnknownRevision(RevisionError):
 
 
 class AmbiguousRevision(RevisionError):
-    """More than one snapshot could be meant."""
+    """The name matches more than one snapshot."""
 
     kind = "ambiguous-revision"
 
 
 class AmbiguousChain(AmbiguousRevision):
-    """Snapshots of several servers stand under one label, and which is meant is not clear."""
+    """A label has snapshots of several servers, and it is not clear which server is meant."""
 
     kind = "ambiguous-chain"
 
 
 class SourceError(SnapError):
-    """What was to be committed could not be read whole. Nothing was recorded."""
+    """The source of a commit could not be read completely. Nothing was recorded."""
 
     exit_code = 30
     kind = "source"
 
 
 class ConnectionFailed(SourceError):
-    """PostgreSQL did not let us in: wrong address, password, or database."""
+    """Connecting to PostgreSQL failed: wrong address, password, or database."""
 
     kind = "connection"
 
 
 class QueryFailed(SourceError):
-    """A statement of ours failed on the server."""
+    """One of snap's own statements failed on the server."""
 
     kind = "query"
 
@@ -175,50 +175,50 @@ class QueryFailed(SourceError):
 
 
 class DumpFailed(SourceError):
-    """pg_dump ended with an error."""
+    """pg_dump exited with an error."""
 
     kind = "dump-failed"
 
 
 class DumpIncomplete(SourceError):
-    """A dump without its end, or an empty one."""
+    """A dump that is truncated or empty."""
 
     kind = "dump-incomplete"
 
 
 class TablesChanged(SourceError):
-    """Tables were changed while pg_dump began to read, each time that it was tried."""
+    """Tables were changed while pg_dump was starting, on every attempt."""
 
     kind = "tables-changed"
 
 
 class UnusableInput(SourceError):
-    """A file that is not a plain SQL dump of one database."""
+    """The file is not a plain SQL dump of one database."""
 
     kind = "unusable-input"
 
 
 class ToolMissing(SourceError):
-    """pg_dump, pg_dumpall or psql is not there."""
+    """pg_dump, pg_dumpall or psql was not found."""
 
     kind = "tool-missing"
 
 
 class ToolVersion(SourceError):
-    """The client tools at hand do not fit the server."""
+    """The installed client tools do not match the server's version."""
 
     kind = "tool-version"
 
 
 class RestoreError(SnapError):
-    """A restore did not happen. The live database is as it was."""
+    """A restore did not happen. The live database is unchanged."""
 
     exit_code = 40
     kind = "restore"
 
 
 class TargetExists(RestoreError):
-    """`--to` names a database that is there already."""
+    """`--to` names a database that exists already."""
 
     kind = "target-exists"
 
@@ -236,38 +236,38 @@ class RestoreFailed(RestoreError):
 
 
 class StoreError(SnapError):
-    """Where objects lie cannot be read or written."""
+    """The store cannot be read or written."""
 
     exit_code = 50
     kind = "store"
 
 
 class ObjectNotFound(StoreError):
-    """The store holds no object of this name."""
+    """The store has no object of this name."""
 
     kind = "object-not-found"
 
 
 class ObjectExists(StoreError):
-    """`create` met an object of the same name."""
+    """`create` found an object of the same name."""
 
     kind = "object-exists"
 
 
 class StoreFull(StoreError):
-    """No space, or no quota, left."""
+    """No space left, or the quota is used up."""
 
     kind = "store-full"
 
 
 class StoreChanged(StoreError):
-    """A compare-and-swap met another value than expected."""
+    """A compare-and-swap found a value other than the expected one."""
 
     kind = "store-changed"
 
 
 class CorruptionError(SnapError):
-    """Stored bytes are not what was stored."""
+    """The bytes read are not those that were stored."""
 
     exit_code = 60
     kind = "corruption"

@@ -1,9 +1,9 @@
-"""Signals ask snap to end, and snap answers where it is ready to.
+"""Signal handling: a signal only requests the end; snap ends at points where it is safe.
 
-The handler only notes the signal; a byte in the wake-up pipe ends every wait of the main thread.
-What works calls `check`, which raises `Stopped` in its caller's own frame, once in a run: clean-up
-is never cut. A second Ctrl-C ends the process at once, unless `uncut` forbids it. Other threads
-are never interrupted: the main thread ends what they wait for.
+The handler only records the signal; a byte in the wake-up pipe ends every wait of the main thread.
+Working code calls `check`, which raises `Stopped` in the caller's frame, once per run: clean-up is
+never interrupted. A second Ctrl-C ends the process at once, unless `uncut` forbids it. Other
+threads are never interrupted: the main thread ends what they wait for.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _T = TypeVar("_T")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_CODE = 130
-# How often what no descriptor tells of (locks, threads, futures) is looked at.
+# How often things without a descriptor (locks, threads, futures) are polled.
 POLL_SECONDS = 0.05
-# Programs between the terminal and us may pass on a Ctrl-C that we got already.
+# Programs between the terminal and snap may pass on a Ctrl-C that it has received already.
 _SAME_CTRL_C_SECONDS = 0.25
 _MAIN = threading.main_thread().ident
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked this process to end. A kind of KeyboardInterrupt, which no handler of
-    ordinary errors can swallow."""
+    """A signal asked this process to end. A subclass of KeyboardInterrupt, so that no handler of
+    ordinary errors can swallow it."""
 
     def __init__(self, number: int) -> None:
         name = signal.Signals(number).name
@@ -43,22 +43,22 @@ class Stopped(KeyboardInterrupt):
 
 
 class _State:
-    """What is known of signals. Handlers and `check` run in the main thread only."""
+    """The signals received so far. Handlers and `check` run in the main thread only."""
 
     def __init__(self) -> None:
-        # The first signal that came, 0: none; when; and how many.
+        # The first signal received (0: none), its time, and the number of signals.
         self.number = 0
         self.since = 0.0
         self.count = 0
         self.is_raised = False
-        # How many blocks defer it, and how many of them not even a second Ctrl-C may cut.
+        # How many blocks defer it, and how many of them even a second Ctrl-C may not interrupt.
         self.deferred = 0
         self.uncut = 0
-        # The handler itself is to raise.
+        # Whether the handler itself raises.
         self.raises = False
-        # The end of the wake-up pipe that is watched, -1: nothing handles signals.
+        # The read end of the wake-up pipe; -1 while no signals are handled.
         self.read_end = -1
-        # What is killed before the process ends at once, and what it says then.
+        # What is called to kill children before the process ends at once, and its last message.
         self.kills: list[Callable[[], None]] = []
         self.last_words = b"snap: error: interrupted\n"
 
@@ -67,8 +67,8 @@ _state = _State()
 
 
 def handle() -> Callable[[], None]:
-    """Handle SIGINT, SIGTERM and SIGHUP from now on, if this is the main thread; return what
-    undoes that. Signals that this process ignores (nohup, a background job) stay ignored."""
+    """Handle SIGINT, SIGTERM and SIGHUP from now on, if this is the main thread; return a function
+    that undoes it. Signals that this process ignores (nohup, a background job) stay ignored."""
     global _state
     if threading.get_ident() != _MAIN:
         return lambda: None
@@ -93,8 +93,8 @@ def handle() -> Callable[[], None]:
 
 
 def _beyond_the_standard_streams(number: int) -> int:
-    """Return a descriptor under another number: one of them may be closed, and what is written
-    there is not for us."""
+    """Return the descriptor under a number of at least 3: where a standard stream is closed, its
+    number is reused, and what is written to it is not meant for snap."""
     end = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
     os.close(number)
     os.set_blocking(end, False)
@@ -112,13 +112,13 @@ def handled() -> Iterator[None]:
 
 
 def end_at_once() -> None:
-    """Let signals end the process: it only has to end anyway."""
+    """Restore the default action of the signals: the process is only about to end anyway."""
     for number in _handlers():
         signal.signal(number, signal.SIG_DFL)
 
 
 def _handlers() -> dict[signal.Signals, Any]:
-    """Return what handles the signals that are not ignored."""
+    """Return the handlers of the signals that are not ignored."""
     found = {number: signal.getsignal(number) for number in SIGNALS}
     return {number: handler for number, handler in found.items() if handler is not signal.SIG_IGN}
 
@@ -139,7 +139,7 @@ def _is_another(state: _State) -> bool:
 
 
 def _end_now() -> NoReturn:
-    """End this process, and what it started: tools of runners die with it."""
+    """End this process and its children; tools that a runner started die with the runner."""
     for kill in tuple(_state.kills):
         with contextlib.suppress(OSError):
             kill()
@@ -149,39 +149,39 @@ def _end_now() -> NoReturn:
 
 
 def set_last_words(words: str) -> None:
-    """Set what standard error gets when a second Ctrl-C ends the process."""
+    """Set what is written to standard error when a second Ctrl-C ends the process."""
     _state.last_words = words.encode("utf-8", "backslashreplace")
 
 
-# -- asked by what works ---------------------------------------------------------------------------
+# -- called by working code ------------------------------------------------------------------------
 
 
 def check() -> None:
-    """Raise Stopped if a signal came, once. Cheap: for loops."""
+    """Raise Stopped if a signal was received, once. Cheap enough for loops."""
     if _state.number and _is_due():
         _state.is_raised = True
         raise Stopped(_state.number)
 
 
 def check_left_behind() -> None:
-    """Raise Stopped in a thread of a pool once the main thread was stopped, which waits for its
-    end. For what takes long and is wanted by nobody then."""
+    """Raise Stopped in a pool's thread once the main thread was stopped, which waits for the thread
+    to end. For long work whose result is no longer needed then."""
     if _state.is_raised and threading.get_ident() != _MAIN:
         raise Stopped(_state.number)
 
 
 def is_due() -> bool:
-    """Tell whether `check` would raise."""
+    """Return whether `check` would raise."""
     return bool(_state.number) and _is_due()
 
 
 def is_pending() -> bool:
-    """Tell whether a signal came that was not raised yet, also where that is deferred."""
+    """Return whether a signal was received and not raised yet, even if it is deferred."""
     return bool(_state.number) and not _state.is_raised
 
 
 def count() -> int:
-    """Return how many signals came: for what tells of them without being stopped."""
+    """Return how many signals were received: for code that reports them without being stopped."""
     return _state.count
 
 
@@ -192,8 +192,8 @@ def _is_due() -> bool:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Let `check` not raise within the block; the first one after it does. A second Ctrl-C ends
-    the process nevertheless."""
+    """Keep `check` from raising within the block; the first call after it does. A second Ctrl-C
+    still ends the process."""
     if threading.get_ident() != _MAIN:
         yield
         return
@@ -207,7 +207,7 @@ def deferred() -> Iterator[None]:
 
 @contextlib.contextmanager
 def undone_by(undo: Callable[[], object]) -> Iterator[None]:
-    """Run *undo*, which only a second Ctrl-C cuts, where the block does not come to its end."""
+    """Run *undo* if the block raises; only a second Ctrl-C interrupts it."""
     try:
         yield
     except BaseException:
@@ -218,8 +218,8 @@ def undone_by(undo: Callable[[], object]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def uncut() -> Iterator[None]:
-    """Let no signal cut the block, not even a second Ctrl-C: what would be left is worse than
-    waiting. The block itself says what it waits for, see `count`."""
+    """Let no signal interrupt the block, not even a second Ctrl-C: what would be left behind is
+    worse than waiting. The block itself reports what it waits for, see `count`."""
     if threading.get_ident() != _MAIN:
         yield
         return
@@ -234,8 +234,8 @@ def uncut() -> Iterator[None]:
 
 @contextlib.contextmanager
 def raised_at_once() -> Iterator[None]:
-    """Let the handler itself raise within the block: for one system call that blocks, on what
-    cannot be waited for otherwise, and after which nothing is left to be undone."""
+    """Let the handler itself raise within the block: for a single blocking system call that cannot
+    be waited for otherwise and leaves nothing to undo."""
     if threading.get_ident() != _MAIN:
         yield
         return
@@ -249,7 +249,7 @@ def raised_at_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def killed_too(kill: Callable[[], None]) -> Iterator[None]:
-    """Call *kill* where a second Ctrl-C ends the process within the block."""
+    """Call *kill* if a second Ctrl-C ends the process within the block."""
     state = _state
     state.kills.append(kill)
     try:
@@ -264,8 +264,8 @@ def killed_too(kill: Callable[[], None]) -> Iterator[None]:
 def wait(
     reads: Sequence[int] = (), writes: Sequence[int] = (), timeout: float | None = None
 ) -> list[int]:
-    """Wait until one of these descriptors is ready, and return those that are; none after
-    *timeout* seconds, and none when a signal came that `check` raises."""
+    """Wait until one of these descriptors is ready, and return those that are; none after *timeout*
+    seconds, or when a signal arrived that `check` would raise."""
     poll = select.poll()
     for number in reads:
         poll.register(number, select.POLLIN)
@@ -279,7 +279,7 @@ def wait(
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         found = [number for number, _ in poll.poll(None if left is None else left * 1000)]
         if wakes in found:
-            # A signal's handler runs before the next look; others' signals write here too.
+            # The signal's handler runs before the next iteration; other signals write here too.
             _empty(wakes)
             found.remove(wakes)
         if found or (deadline is not None and time.monotonic() >= deadline):
@@ -288,7 +288,7 @@ def wait(
 
 
 def readable(number: int) -> None:
-    """Return when a descriptor can be read without waiting. Raises Stopped."""
+    """Wait until a descriptor can be read without blocking. Raises Stopped."""
     if _is_watching():
         while not wait([number]):
             check()
@@ -314,11 +314,11 @@ def result(future: Future[_T]) -> _T:
 
 
 def on_thread(task: Callable[[], _T], forget: Callable[[_T], None]) -> _T:
-    """Return what *task* returns, which may be held up where no signal ends the wait: a thread
-    does it, and is left behind then; what it returns later goes to *forget*. Raises Stopped."""
+    """Return what *task* returns; it may block where no signal ends the wait. It runs on a thread,
+    which a signal leaves behind; what it returns later is passed to *forget*. Raises Stopped."""
     if _state.read_end < 0 or threading.get_ident() != _MAIN:
         return task()
-    # Only here: every start would pay for it.
+    # Imported here, since it would slow down every start.
     from concurrent.futures import Future
 
     future: Future[_T] = Future()
@@ -342,13 +342,12 @@ def on_thread(task: Callable[[], _T], forget: Callable[[_T], None]) -> _T:
 
 
 def happens(event: threading.Event, timeout: float | None = None) -> bool:
-    """Wait for *event*; tell whether it happened within *timeout* seconds. Raises Stopped."""
+    """Wait for *event*; return whether it was set within *timeout* seconds. Raises Stopped."""
     return _polled(event.wait, timeout)
 
 
 def ended(thread: threading.Thread, timeout: float | None = None) -> bool:
-    """Wait for the end of *thread*; tell whether it came within *timeout* seconds. Raises
-    Stopped."""
+    """Wait for *thread* to end; return whether it did within *timeout* seconds. Raises Stopped."""
 
     def join(seconds: float | None) -> bool:
         thread.join(seconds)
@@ -369,7 +368,7 @@ def locked(lock: threading.Lock) -> Iterator[None]:
 
 
 def _polled(look: Callable[[float | None], bool], timeout: float | None) -> bool:
-    """Call *look* with the seconds that it may wait, until it is true or *timeout* is over."""
+    """Call *look* with the seconds it may wait, until it returns true or *timeout* has passed."""
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         check()
@@ -383,7 +382,7 @@ def _polled(look: Callable[[float | None], bool], timeout: float | None) -> bool
 
 
 def _is_watching() -> bool:
-    """Tell whether a signal that comes now is to end a wait."""
+    """Return whether a signal that arrives now should end a wait."""
     state = _state
     return (
         state.read_end >= 0

@@ -1,4 +1,4 @@
-"""Every bound of the program, with its reason."""
+"""All limits of the program, with their reasons."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ KIB = 1024
 MIB = 1024 * KIB
 
 # Chunks. Large, because similarity deltas (not small chunks) make scattered updates cheap, and
-# because the index and the recipes shrink with them: at 512 KiB a TiB is two million chunks
-# (docs/decisions/deltas.md). A repository keeps the sizes that it was made with.
+# because large chunks keep the index and the recipes small: at 512 KiB a TiB is two million chunks
+# (docs/decisions/deltas.md). A repository keeps the sizes that it was created with.
 CHUNK_BYTES_MIN = 128 * KIB
 CHUNK_BYTES_AVG = 512 * KIB
 CHUNK_BYTES_MAX = 2 * MIB
@@ -16,15 +16,15 @@ CHUNK_BYTES_MAX = 2 * MIB
 # (docs/decisions/deltas.md).
 SKETCH_VALUES = 8
 
-# Chunks of an earlier snapshot that a section is compared with at a time: 64 GiB of it, in 20 MB of
-# our memory.
+# How many chunks of an earlier snapshot a section is compared with at a time: 64 GiB of data, which
+# takes 20 MB of memory.
 BASES_HELD_MAX = 128 * KIB
-# Sections of an earlier snapshot that are held for comparison: 100 MB in Python's words.
+# How many sections of an earlier snapshot are held for comparison: 100 MB as Python objects.
 SECTIONS_WITH_BASES_MAX = 100_000
 
 # A pack is held in memory while it is filled, and is one PUT on an object store.
 PACK_BYTES = 16 * MIB
-# Nor does a pack hold more frames: deltas may take a hundred bytes each, and in our memory a kB.
+# Frames in a pack are limited too: a delta may take a hundred bytes, but a kB of memory.
 PACK_FRAMES_MAX = 16_384
 
 # On application data level 2 stores 1 % more than level 3 in three quarters of the time, level 1
@@ -38,81 +38,84 @@ RECIPE_ENTRIES_AVG = 256
 RECIPE_ENTRIES_MAX = 1024
 RECIPE_LEVELS_MAX = 8
 
-# A piece of the section table: about 400 sections of a dump.
+# Size of a piece of the section table: about 400 sections of a dump.
 SECTION_TABLE_PIECE_BYTES = 64 * KIB
 
-# What is read from a pipe at a time, and asked of the kernel as the pipe's size.
+# How much is read from a pipe at a time; also the pipe size that is requested from the kernel.
 READ_BYTES = 1 * MIB
 
-# What the lexer of dumps holds back until it is whole: a COPY statement of 1,600 columns with names
-# of 63 quoted bytes takes 220 kB.
+# Longest statement that the dump lexer buffers until it is complete: a COPY statement of 1,600
+# columns with names of 63 quoted bytes takes 220 kB.
 HELD_BYTES_MAX = 1 * MIB
 
-# What a worker takes at a time: below 16 chunks the threads fight over the interpreter lock.
+# How much a worker takes at a time: below 16 chunks the threads contend for the GIL.
 BATCH_BYTES = 4 * MIB
-# Batches under way at once: two at work, and as many waiting, so that no core starves.
+# Batches in flight: two being processed and two queued, so that no core is idle.
 BATCHES_IN_FLIGHT = 4
 
 # Deltas against deltas: how far a chunk may be from a plain frame (docs/decisions/deltas.md).
 DELTA_SHORT_STEPS = 15
 DELTA_LONG_STEPS = 2
-# A delta chain is followed at most this far, whatever a stored depth says.
+# A delta chain is followed at most this far, whatever the stored depth is.
 DELTA_DEPTH_MAX = 64
 
-# No small object (config, manifest, tag, note) is larger; a larger one is damage, not data, and is
-# not read. A manifest names some 100,000 roles in it.
+# Maximum size of a small object (config, manifest, tag, note): a larger one is damage, not data,
+# and is not read. A manifest of this size has room for some 100,000 role names.
 RECORD_BYTES_MAX = 16 * MIB
-# What a reader takes for a pack's table: four times what a writer makes of it.
+# The largest pack table that a reader accepts: four times what a writer produces.
 PACK_FRAMES_READ_MAX = 4 * PACK_FRAMES_MAX
 PACK_TABLE_BYTES_MAX = PACK_FRAMES_READ_MAX * 128
-# More than a config may ask a writer to hold.
+# Upper bound for the pack size in a config, since a writer holds a pack in memory.
 PACK_BYTES_MAX = 256 * MIB
-# No list of chunks is longer: a node of 1,024 entries with sketches takes 82 kB.
+# Maximum size of a recipe node: one of 1,024 entries with sketches takes 82 kB.
 NODE_BYTES_MAX = 256 * KIB
-# A piece of a section table has 64 KiB and a section, whose name may be long.
+# Maximum size of a section table's piece: 64 KiB plus one section, whose name may be long.
 PIECE_BYTES_MAX = 1 * MIB
-# No snapshot holds more: eight of PostgreSQL's largest tables.
+# Maximum size of a snapshot: eight of PostgreSQL's largest tables.
 SNAPSHOT_BYTES_MAX = 256 * 1024 * 1024 * MIB
-# Nor more sections; pg_dump needs some 8 kB of memory for each table, a reader 1 kB.
+# Maximum number of its sections; pg_dump needs some 8 kB of memory per table, a reader 1 kB.
 SECTIONS_MAX = 1_000_000
-# A recipe has this many chunks, or chunks of this size on average: else who reads it would work
-# without end for next to nothing. Writers make none of less than CHUNK_BYTES_MIN but the last.
+# A recipe of more chunks than this must have chunks of at least this size on average: otherwise a
+# reader would work endlessly for next to no data. Writers make no chunk smaller than
+# CHUNK_BYTES_MIN except the last.
 RECIPE_CHUNKS_FREE = 4096
 RECIPE_CHUNK_BYTES_LEAST = 256
-# What is read whole (definitions, never rows): those of 500,000 tables.
+# Maximum size of text that is read into memory at once (definitions, never rows): enough for
+# 500,000 tables.
 WHOLE_TEXT_BYTES_MAX = 1024 * MIB
-# Lines that are taken out of a dump's text: four, and some of its roles'.
+# Maximum number of lines taken out of a dump's text: normally four, plus some from its roles.
 VOLATILE_LINES_MAX = 1000
-# A frame never expands to more than this: a longer one is damage, not data.
+# Maximum size of a decompressed frame: a longer one is damage, not data.
 PLAIN_BYTES_MAX = 16 * MIB
 
 MESSAGE_BYTES_MAX = 64 * KIB
 TAG_BYTES_MAX = 200
 LABEL_BYTES_MAX = 200
-# A shorter prefix of a snapshot id is taken for a mistake.
+# A shorter prefix of a snapshot id is treated as a mistake.
 ID_PREFIX_MIN = 4
 
 LOCK_TIMEOUT_SECONDS = 600.0
-# pg_dump's own locks: a migration that holds a table this long is told about, not waited for.
+# For pg_dump's own locks: a migration that holds a table this long is reported, not waited for.
 LOCK_WAIT_TIMEOUT_SECONDS = 600.0
 
-# How often pg_dump is started where tables are rewritten between its snapshot and its locks. The
-# gap is a fraction of a second: who hits it so often in a row is at work all the time.
+# How often pg_dump is started when tables are rewritten between its snapshot and its locks. The gap
+# is a fraction of a second: a job that hits it this often in a row is running all the time.
 DUMP_ATTEMPTS = 4
 
 # How long a forgotten snapshot can be brought back: longer than a holiday weekend.
 FORGOTTEN_GRACE_SECONDS = 7 * 86_400.0
 
-# One query of `snap drill`'s own checks: a forgotten join must not keep a nightly drill for ever.
+# One query of `snap drill`'s own checks: a missing join condition must not hold up a nightly drill
+# for ever.
 ASSERTION_TIMEOUT_SECONDS = 300.0
 
-# What is kept of a child's error output: its beginning and its end. pg_dump says first what went
-# wrong, and then repeats a statement that may name thousands of tables.
+# How much of a child's error output is kept, from its beginning and its end. pg_dump first reports
+# what went wrong, and then repeats a statement that may name thousands of tables.
 STDERR_BYTES_MAX = 64 * KIB
 STDERR_HEAD_BYTES = 16 * KIB
 # The list of roles is held in memory until pg_dumpall's exit status is known: some 100,000 roles.
 GLOBALS_BYTES_MAX = 32 * MIB
-# How long a child may take to die after SIGTERM before it is killed.
+# How long a child may take to exit after SIGTERM before it gets SIGKILL.
 CHILD_GRACE_SECONDS = 5.0
 
 # PostgreSQL's NAMEDATALEN - 1.

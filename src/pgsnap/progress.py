@@ -1,4 +1,4 @@
-"""How workflows tell how far they are. They never print."""
+"""How workflows report their progress. They never print."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pgsnap import interrupts
 
 
 class Progress(Protocol):
-    """Told by a workflow, from one thread at a time, at most some ten times a second.
+    """Receives a workflow's progress, from one thread at a time, at most about ten times a second.
 
-    `phase` begins a part of the work, with its size where it is known; `advance` adds to it;
-    `say` is one line of news for the user. The first two raise `interrupts.Stopped` after a signal.
+    `phase` begins a part of the work, with its size if known; `advance` counts bytes done in it;
+    `say` passes a line to be shown to the user. The first two raise `interrupts.Stopped` after a
+    signal.
     """
 
     def phase(self, name: str, total_bytes: int | None = None) -> None: ...
@@ -20,7 +21,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Tells nobody."""
+    """Discards all reports; only checks for signals."""
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
         interrupts.check()

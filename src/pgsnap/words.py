@@ -1,4 +1,4 @@
-"""Sizes, counts, rates and what programs did, as people read them."""
+"""Sizes, counts, rates and exit statuses in human-readable form."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rate(count: int, seconds: float) -> str:
 
 
 def number(count: int) -> str:
-    """Return a whole number with its thousands apart: ``1,234,567``."""
+    """Return an integer with thousands separators: ``1,234,567``."""
     return f"{count:,}"
 
 
@@ -36,11 +36,11 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 
 
 def some(names: Sequence[str]) -> str:
-    """Return the first of *names*, and how many more there are."""
+    """Return the first few of *names*, and how many more there are."""
     more = f" and {number(len(names) - _NAMED_MAX)} more" if len(names) > _NAMED_MAX else ""
     return ", ".join(names[:_NAMED_MAX]) + more
 
 
 def how_it_ended(status: int) -> str:
-    """Return words for a program's exit status; negative: the signal that killed it."""
+    """Return a phrase for a program's exit status; a negative one is the signal that killed it."""
     return f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"

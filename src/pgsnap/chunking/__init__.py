@@ -1,1 +1,1 @@
-"""Streams to chunks: row-aligned, content-defined, vectorised. Does no I/O."""
+"""Cutting streams into chunks: row-aligned, content-defined, vectorised. Does no I/O."""

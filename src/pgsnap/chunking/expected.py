@@ -1,9 +1,9 @@
-"""What an earlier version of a segment was cut to, and so most likely is again.
+"""The chunks of an earlier version of a segment, which are most likely to come again.
 
-A chunk that is the one expected, known by its hash, need not be searched for its cut: two thirds of
-the chunker's work. Its cut is the one that the chunker would have found, unless that was one of
-rules 2 to 4 (see `rows`) and what comes after the chunk has changed; then it is as good as another.
-The last chunk is never expected: it ended where the segment did, not where its rows chose.
+If the hash shows that a chunk is the expected one, its cut need not be searched for, which is two
+thirds of the chunker's work. Its cut is the one that the chunker would have found, unless that was
+by rules 2 to 4 (see `rows`) and the data after the chunk has changed; then it is as good as any
+other. The last chunk is never expected: it ended with the segment, not at a cut chosen by its rows.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from itertools import islice
 
 from pgsnap.model import ChunkId, RecipeEntry
 
-# After a change, the place where the earlier version goes on is looked for among so many chunks.
+# After a change, the point where the earlier version continues is searched for among this many
+# chunks.
 _LOOKED_AT = 64
-# Without any of them among so many new ones, what is left is cut without expectations.
+# If none of them occurs among this many new chunks, the rest is cut without expectations.
 _PATIENCE = 2 * _LOOKED_AT
 
 
@@ -32,26 +33,26 @@ class Expected:
 
     @property
     def next(self) -> RecipeEntry | None:
-        """The chunk that should come now; None where nothing is known."""
+        """Return the chunk expected next; None if nothing is known."""
         return self._coming[0] if len(self._coming) > 1 and not self._is_lost else None
 
     @property
     def wants_names(self) -> bool:
-        """Whether `find` should be told which chunks come instead."""
+        """Return whether `find` should be called with the chunks that come instead."""
         return self._is_lost and self._others < _PATIENCE and len(self._coming) > 1
 
     def came(self) -> None:
-        """Hear that the next chunk was the expected one."""
+        """Record that the next chunk was the expected one."""
         self._coming.popleft()
         self._fill()
 
     def missed(self) -> None:
-        """Hear that it was not."""
+        """Record that it was not."""
         self._is_lost = True
         self._others = 0
 
     def find(self, chunk: ChunkId) -> None:
-        """Go on behind *chunk*, which has come, if the earlier version had it hereabouts."""
+        """Continue after *chunk*, which has just come, if the earlier version had it nearby."""
         for place, entry in enumerate(self._coming):
             if entry.chunk == chunk:
                 self._coming = deque(islice(self._coming, place + 1, None))

@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from pgsnap.chunking.row_hash import PAIR_BYTES, WORD_BYTES, multipliers
 
 CONTEXT_BYTES = PAIR_BYTES
-"""A byte is a cut, or not, by this many bytes before it."""
+"""Whether a byte is a cut depends on this many bytes before it."""
 
-# What is looked at in one go. Two thirds of all searches end within 192 KiB.
+# How many positions are searched at a time. Two thirds of all searches end within 192 KiB.
 _POSITIONS_AT_A_TIME = 128 * 1024
 
 
 class InRowCutter:
     """Finds the first byte of a range whose *CONTEXT_BYTES* predecessors hash below a threshold.
 
-    The hash is the sum of two words, each times an odd number made from the key. Holds three
-    work arrays of 1 MiB from its first use on.
+    The hash is the sum of two words, each multiplied by an odd number derived from the key. Holds
+    three work arrays of 1 MiB from its first use on.
     """
 
     def __init__(self, mean_distance: int, key: int) -> None:
@@ -27,10 +27,10 @@ class InRowCutter:
         self._words: NDArray[np.uint64] | None = None
 
     def first_cut(self, buffer: NDArray[np.uint8], low: int, high: int) -> int | None:
-        """Return the first cut from *low* to *high*, both included, or None.
+        """Return the first cut from *low* to *high*, both inclusive, or None.
 
-        The buffer must hold *CONTEXT_BYTES* before *low* and as many after *high*, whatever they
-        are: what stands from *high* on has no influence.
+        The buffer must hold *CONTEXT_BYTES* before *low* and as many after *high*, of any content:
+        bytes from *high* on have no influence.
         """
         for start in range(low, high + 1, _POSITIONS_AT_A_TIME):
             stop = min(start + _POSITIONS_AT_A_TIME, high + 1)
@@ -40,8 +40,8 @@ class InRowCutter:
         return None
 
     def _first_in(self, buffer: NDArray[np.uint8], start: int, stop: int) -> int | None:
-        # Row p, column j stands for byte start + p + 8 j. So every word is loaded once, and the
-        # arithmetic runs over contiguous memory.
+        # Row p, column j stands for byte start + p + 8 j. So every word is loaded only once, and
+        # the arithmetic runs over contiguous memory.
         columns = -(-(stop - start) // WORD_BYTES)
         words, firsts, seconds = self._work_arrays(columns)
         np.copyto(

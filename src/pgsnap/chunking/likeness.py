@@ -1,4 +1,4 @@
-"""Which chunk of an earlier snapshot is a new one like? Told by their sketches."""
+"""Finding the chunk of an earlier snapshot that a new one is most similar to, by their sketches."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from numpy.typing import NDArray
 from pgsnap.chunking.sketch import NO_SKETCH, Values
 from pgsnap.model import HASH_BYTES, ChunkId, RecipeEntry
 
-# Of a value that many chunks share (rows that begin alike), those nearest to the place expected.
+# If many chunks share a value (rows that begin alike), only those nearest to the expected place are
+# considered.
 _LOOKED_AT_MAX = 8
 
 
 class Window:
-    """Some chunks of a section that follow each other, to be asked which of them a new one is like.
+    """Consecutive chunks of a section, in which the one most similar to a new chunk can be looked
+    up.
 
-    It takes some 150 bytes a chunk.
+    It takes some 150 bytes per chunk.
     """
 
     def __init__(self, entries: list[RecipeEntry], before: Window | None) -> None:
-        """Hold *entries* and, so that none lies at an edge, those that came last into the window
+        """Hold *entries* and, so that none is at an edge, the last ones added to the window
         *before*, which they follow."""
         self._new = len(entries)
         self._ids = b"".join(entry.chunk for entry in entries)
@@ -51,7 +53,7 @@ class Window:
         return self._ids[number * HASH_BYTES : (number + 1) * HASH_BYTES]
 
     def at_line(self, line: int) -> int:
-        """Return the number of the chunk that holds a line."""
+        """Return the number of the chunk that contains a line."""
         number = int(np.searchsorted(self._starts, line, side="right")) - 1
         return min(max(number, 0), len(self) - 1)
 
@@ -62,8 +64,8 @@ class Window:
         return None
 
     def most_like(self, sketch: bytes, expected: int) -> int:
-        """Return the chunk that shares most values with *sketch*, of equals the one nearest to the
-        place *expected*; that one itself where nothing is shared."""
+        """Return the number of the chunk that shares most values with *sketch*, of equals the one
+        nearest to *expected*; *expected* itself if nothing is shared."""
         expected = min(expected, len(self) - 1)
         votes: dict[int, int] = {}
         for column, value in zip(self._columns, np.frombuffer(sketch, "<u4"), strict=True):
@@ -76,14 +78,14 @@ class Window:
 
 
 class _Column:
-    """A column of numbers, to be asked where a value stands."""
+    """A column of numbers, indexed to look up the positions of a value."""
 
     def __init__(self, values: NDArray[np.uint64] | Values) -> None:
         self._order = np.argsort(values, kind="stable")
         self._sorted = values[self._order]
 
     def places(self, value: int, near: int) -> NDArray[np.int64]:
-        """Return where *value* stands; of many places those nearest to *near*."""
+        """Return the positions of *value*; if there are many, those nearest to *near*."""
         key = self._sorted.dtype.type(value)
         first = int(np.searchsorted(self._sorted, key, side="left"))
         last = int(np.searchsorted(self._sorted, key, side="right"))

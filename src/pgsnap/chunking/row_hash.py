@@ -1,7 +1,7 @@
 """Hashes of rows, for cutting (and for finding similar chunks). Stored data depends on every bit.
 
-Changing what a hash is made of changes the cuts of every repository, and so makes the next
-snapshot of each store everything again. `tests/unit/chunking` holds golden values.
+Changing how a hash is computed changes the cuts in every repository, so the next snapshot of each
+would store everything again. `tests/unit/chunking` holds golden values.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Hashes: TypeAlias = NDArray[np.uint64]
 WORD_BYTES = 8
 PAIR_BYTES = 2 * WORD_BYTES
 SAMPLED_BYTES = 3 * PAIR_BYTES
-"""What `RowHash.sampled` reads of a row; of a row no longer than this it reads everything."""
+"""How much `RowHash.sampled` reads of a row; a row no longer than this is read completely."""
 
-# Large enough that NumPy's cost per call vanishes, small enough that a dozen arrays of so many
-# 64-bit values stay in the second-level cache, and that a block of empty rows stays in bounds.
+# Large enough that NumPy's overhead per call is negligible, small enough that a dozen arrays of
+# this many 64-bit values fit into the L2 cache, and that a block of empty rows takes little memory.
 _ROWS_AT_A_TIME = 16 * 1024
 
 _MASK = (1 << 64) - 1
@@ -41,14 +41,14 @@ _OWN_FIRST, _OWN_SECOND = _own_bytes(0), _own_bytes(1)
 
 
 class UnalignedWords:
-    """The 64-bit little-endian words at every byte of a buffer, to be picked by offset."""
+    """The 64-bit little-endian words at every byte of a buffer, accessible by offset."""
 
     def __init__(self, buffer: NDArray[np.uint8]) -> None:
         size = len(buffer)
         self._words: NDArray[Any] = np.ndarray(
             shape=(size - WORD_BYTES + 1,), dtype="<u8", buffer=buffer, strides=(1,)
         )
-        # NumPy picks sixteen bytes at an odd address in the time that it takes to pick eight.
+        # NumPy loads sixteen bytes from an unaligned address as fast as eight.
         self._pairs: NDArray[Any] = np.ndarray(
             shape=(size - PAIR_BYTES + 1,), dtype="V16", buffer=buffer, strides=(1,)
         )
@@ -59,7 +59,7 @@ class UnalignedWords:
         return words
 
     def pairs_at(self, offsets: Offsets) -> tuple[Hashes, Hashes]:
-        """Return the words at each offset and those that follow them."""
+        """Return the words at each offset and the words after them."""
         pairs = self._pairs[offsets].view("<u8").reshape(-1, 2)
         return pairs[:, 0], pairs[:, 1]
 
@@ -83,9 +83,9 @@ def multipliers(key: int, purpose: int, count: int) -> list[np.uint64]:
 class RowHash:
     """Hashes rows that lie in one buffer, many at a time.
 
-    A hash is a sum of words, each times its own odd number (multilinear hashing, Carter and
-    Wegman 1979, modulo 2**64), stirred at the end. The numbers come from the key, so that who
-    does not know it learns nothing about the rows from where they are cut.
+    A hash is a sum of words, each multiplied by its own odd number (multilinear hashing, Carter and
+    Wegman 1979, modulo 2**64), mixed at the end. The numbers are derived from the key, so that
+    anyone who does not know it learns nothing about the rows from their cuts.
 
     A row is given by the offset of its first byte and that of its line end, which is not hashed.
     The buffer must hold at least 16 bytes before the first row and 16 after the last.
@@ -97,10 +97,11 @@ class RowHash:
         self._head = multipliers(key, purpose=3, count=2)
 
     def sampled(self, words: UnalignedWords, starts: Offsets, stops: Offsets) -> Hashes:
-        """Return the hash of six words and the length of each row: two at its start, middle, end.
+        """Return the hash of six words and the length of each row: two words each at its start,
+        middle and end.
 
-        No word reaches beyond its row, so a row's hash depends on nothing else. Rows below 16
-        bytes are hashed whole.
+        No word extends beyond its row, so a row's hash depends on nothing else. Rows below 16 bytes
+        are hashed completely.
         """
         hashes = np.empty(len(starts), np.uint64)
         for first in range(0, len(starts), _ROWS_AT_A_TIME):
@@ -143,7 +144,8 @@ class RowHash:
     def whole(self, words: UnalignedWords, starts: Offsets, stops: Offsets) -> Hashes:
         """Return the hash of all bytes of each row. Rows are at least 8 bytes long.
 
-        It takes some eight bytes of temporaries per byte of a row: for a chunk's rows at most.
+        It takes some eight bytes of temporary memory per byte of a row, so use it for a chunk's
+        rows at most.
         """
         lengths = stops - starts
         counts = (lengths + WORD_BYTES - 1) // WORD_BYTES
@@ -160,7 +162,7 @@ class RowHash:
 
 
 def _stir(values: Hashes, multiplier: np.uint64) -> Hashes:
-    """Let every bit of *values* reach the upper bits, in place."""
+    """Mix *values* in place, so that every bit affects the upper bits."""
     values ^= values >> np.uint64(32)
     values *= multiplier
     values ^= values >> np.uint64(29)

@@ -1,6 +1,6 @@
-"""The chunker: a segment's bytes in, chunks out, cut at row ends that the rows' content chooses.
+"""The chunker: splits a segment's bytes into chunks, at row ends chosen by the rows' content.
 
-Where a chunk ends (*start* is where it begins, a row is what ends with a line end):
+Where a chunk ends (it begins at *start*; a row is whatever ends with a line end):
 
 1. at the first chosen row end from start + min to start + max. A row end is chosen by the hash of
    its row, with a probability that grows with the row's length, so that chosen row ends are
@@ -10,10 +10,10 @@ Where a chunk ends (*start* is where it begins, a row is what ends with a line e
 3. else, inside the row, at the first byte in that range that the 16 bytes before it choose;
 4. else at start + max.
 
-All of it depends on the bytes from *start* to start + max only. So two streams that have a cut in
-common have the same cuts from there on as long as their bytes are the same, and after a change
-they soon have one. Rules 2 to 4 need all bytes up to start + max, or else the end of the segment,
-where what is left is the last chunk.
+All of this depends only on the bytes from *start* to start + max. So two streams with a common cut
+have the same cuts from there on as long as their bytes are the same, and after a change they soon
+have a common cut again. Rules 2 to 4 need all bytes up to start + max, or the end of the segment,
+where the rest is the last chunk.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from pgsnap.model import ChunkerParams, ChunkId, RecipeEntry
 
 _LINE_END = 10
 
-# How many new bytes are looked at in one go, however they arrive. Smaller and NumPy's cost per
-# call shows; larger and the temporaries leave the cache.
+# How many new bytes are scanned at a time, however they arrive. If smaller, NumPy's overhead per
+# call shows; if larger, the temporaries do not fit into the cache.
 _STEP_BYTES = 512 * KIB
 
 # Room around the data, so that a word can be loaded at any of its bytes.
@@ -44,8 +44,8 @@ _MARGIN = CONTEXT_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A cut of a segment. *lines* counts its line ends; *sketch* finds chunks like it; *name* is
-    its hash, where that is known already."""
+    """A cut of a segment. *lines* counts its line ends; *sketch* serves to find similar chunks;
+    *name* is its hash, if that is known already."""
 
     data: bytes
     lines: int
@@ -54,12 +54,11 @@ class Chunk:
 
 
 class RowChunker:
-    """Cuts one segment. After `finish` it takes nothing more until `reset`.
+    """Cuts one segment. After `finish` nothing more may be fed until `reset`.
 
     It holds at most max_bytes + 2 MiB of the segment, whatever the size of blocks and rows, and
-    some 8 MiB of work arrays; 105 MiB for a segment of nothing but line ends. Not for use by two
-    threads at once; NumPy lets go of the interpreter lock while it works. Raises `UsageError` for
-    parameters that do not fit each other.
+    some 8 MiB of work arrays; 105 MiB for a segment of nothing but line ends. Not thread-safe;
+    NumPy releases the GIL while it works. Raises `UsageError` for inconsistent parameters.
     """
 
     def __init__(self, params: ChunkerParams, key: int = 0) -> None:
@@ -75,12 +74,13 @@ class RowChunker:
         self.reset()
 
     def reset(self, expected: Expected | None = None) -> None:
-        """Forget everything, to begin another segment; *expected* is what it may be cut to."""
+        """Start over with another segment; *expected* are the chunks that it may be cut into."""
         self._expected = expected
-        # Offsets into the buffer: the chunk begun, the row begun (negative when that row is
-        # longer than what is held), what was looked at, and what has arrived.
+        # Offsets into the buffer: the start of the current chunk, the start of the current row
+        # (negative if that row is longer than what is held), how far it was scanned, and how far it
+        # is filled.
         self._start = self._row_start = self._scanned = self._filled = _MARGIN
-        # The rows that end behind *start*, and the chosen ones among their ends.
+        # The ends of the rows after *start*, their hashes, and the chosen ones among the ends.
         self._ends: Offsets = np.empty(0, np.int64)
         self._hashes: Hashes = np.empty(0, np.uint64)
         self._heads: Hashes = np.empty(0, np.uint64)
@@ -89,7 +89,7 @@ class RowChunker:
         self._finished = False
 
     def feed(self, block: bytes | memoryview) -> list[Chunk]:
-        """Take the next bytes of the segment and return the chunks that are whole by now."""
+        """Add the next bytes of the segment and return the chunks that are now complete."""
         self._check_unfinished()
         arriving = np.frombuffer(block, np.uint8)
         chunks: list[Chunk] = []
@@ -107,7 +107,7 @@ class RowChunker:
         return chunks
 
     def _work(self, chunks: list[Chunk]) -> None:
-        """Cut what can be told to be a chunk by now."""
+        """Cut the chunks whose ends can be determined by now."""
         while True:
             expected = self._next_expected()
             if expected is not None:
@@ -123,11 +123,11 @@ class RowChunker:
                 return
 
     def finish(self) -> list[Chunk]:
-        """Return the chunks that are left. The segment ends here."""
+        """End the segment and return the remaining chunks."""
         self._check_unfinished()
         self._finished = True
         if self._scanned == self._start and self._filled - self._start <= self._params.min_bytes:
-            # Too short for a cut: most tables of a dump are, so NumPy is spared.
+            # Too short for a cut: most tables in a dump are, so NumPy is avoided.
             data = self._buffer[self._start : self._filled].tobytes()
             return [Chunk(data, data.count(b"\n"))] if data else []
         self._expected = None
@@ -166,7 +166,8 @@ class RowChunker:
     # -- rows ----------------------------------------------------------------------------------
 
     def _scan(self, size: int) -> None:
-        """Find the rows that end in the next *size* bytes, hash them, choose among their ends."""
+        """Find the rows that end in the next *size* bytes, hash them, and choose among their
+        ends."""
         new = self._buffer[self._scanned : self._scanned + size]
         stops = np.flatnonzero(np.equal(new, _LINE_END, out=self._is_end[:size]))
         stops += self._scanned
@@ -179,7 +180,7 @@ class RowChunker:
         starts[1:] = ends[:-1]
         self._row_start = int(ends[-1])
         lengths = ends - starts
-        # Of a row that was cut inside, only the rest is here. It is chosen by its length alone.
+        # Of a row that was cut inside, only the rest is left. It is chosen by its length alone.
         starts[0] = max(int(starts[0]), self._start)
         hashes = self._row_hash.sampled(self._words, starts, stops)
         heads = self._row_hash.heads(self._words, starts, stops)
@@ -187,10 +188,10 @@ class RowChunker:
         self._keep_rows(ends, hashes, heads, chosen)
 
     def _is_chosen(self, hashes: Hashes, lengths: Offsets) -> NDArray[np.bool_]:
-        """Choose a row with probability length / (distance + length / 2), as far as that is < 1.
+        """Choose a row with probability length / (distance + length / 2), at most 1.
 
-        With it, chosen row ends are *distance* bytes apart behind the least size, for rows of
-        any length.
+        Then chosen row ends are *distance* bytes apart beyond the minimum size, for rows of any
+        length.
         """
         twice = 2 * self._mean_distance
         weights = np.minimum(lengths, twice).astype(np.uint64)
@@ -216,7 +217,7 @@ class RowChunker:
         return None
 
     def _take_expected(self, expected: RecipeEntry) -> Chunk | None:
-        """Return the chunk that was *expected* if it is what came."""
+        """Return the *expected* chunk if it is the one that came."""
         assert self._expected is not None
         end = self._start + expected.plain_bytes
         held = self._buffer[self._start : end]
@@ -234,7 +235,7 @@ class RowChunker:
         return Chunk(data, expected.lines, expected.sketch or NO_SKETCH, expected.chunk)
 
     def _next_end(self) -> int | None:
-        """Return where the chunk begun ends, or None when that takes more bytes to tell."""
+        """Return where the current chunk ends, or None if that needs more bytes."""
         low = self._start + self._params.min_bytes
         high = self._start + self._params.max_bytes
         first = int(np.searchsorted(self._chosen, low))
@@ -264,7 +265,7 @@ class RowChunker:
 
     def _row_bytes(self, row: int) -> int:
         """Return the length of a row that was not cut inside, without its line end."""
-        # The row before it may have ended in an earlier chunk, or be forgotten.
+        # The row before it may have ended in an earlier chunk, or no longer be held.
         before = int(self._ends[row - 1]) if row else 0
         return int(self._ends[row]) - 1 - max(before, self._start)
 
@@ -272,8 +273,8 @@ class RowChunker:
         # The rows that end in this chunk.
         first, last = np.searchsorted(self._ends, (self._start, end), side="right")
         data = self._buffer[self._start : end].tobytes()
-        # What is known of a row that was cut inside, and of a short end of a segment, depends on
-        # how the blocks arrived; a sketch must not.
+        # What is known about a row that was cut inside, or a short end of a segment, depends on how
+        # the blocks arrived; a sketch must not.
         whole = slice(first + self._begins_in_row, last)
         sketch = NO_SKETCH
         if len(data) > self._params.min_bytes:
@@ -296,7 +297,7 @@ def _check(params: ChunkerParams, key: int) -> None:
             f"{CONTEXT_BYTES} at least to {PLAIN_BYTES_MAX} at most.",
             hint="Choose sizes such as 131072, 524288 and 2097152.",
         )
-    # Else a row could be cut inside and yet be too short to be chosen by its length alone.
+    # Otherwise a row could be cut inside and yet be too short to be chosen by its length alone.
     if most - least < 2 * (mean - least):
         raise UsageError(
             "the largest chunk size is too close to the average",

@@ -1,10 +1,10 @@
 """Sketches of chunks: a few numbers that similar chunks share.
 
-A value is the least of a permutation of the hashes of a chunk's rows, so two chunks share it with
-the probability that they share rows (min-wise hashing, A. Broder: On the resemblance and
-containment of documents, 1997). Half of the values look at whole rows, half at their first eight
-bytes only, where the key usually stands: so rows are known again when all of them changed in one
-column.
+A value is the minimum of a permutation of the hashes of a chunk's rows, so the probability that two
+chunks share it is the proportion of rows they share (min-wise hashing, A. Broder: On the
+resemblance and containment of documents, 1997). Half of the values use whole rows, half only their
+first eight bytes, where the key usually is: so rows are still recognised if all of them changed in
+one column.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pgsnap.limits import SKETCH_VALUES
 Values: TypeAlias = NDArray[np.uint32]
 
 NO_SKETCH = bytes(4 * SKETCH_VALUES)
-"""Of a chunk in which no row begins and ends."""
+"""The sketch of a chunk that contains no whole row."""
 
 
 class Sketcher:
-    """Makes sketches. The numbers depend on the key, as those of the row hash do."""
+    """Computes sketches. Its multipliers depend on the key, like those of the row hash."""
 
     def __init__(self, key: int) -> None:
         self._of_rows = np.array(multipliers(key, purpose=4, count=SKETCH_VALUES // 2), np.uint64)
@@ -40,5 +40,5 @@ class Sketcher:
 
 
 def _least(hashes: Hashes, number: np.uint64) -> int:
-    # Zero stands for no sketch.
+    # Zero means no sketch.
     return max(int((hashes * number).min() >> np.uint64(32)), 1)

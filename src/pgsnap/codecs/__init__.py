@@ -1,1 +1,1 @@
-"""Chunk <-> frame bytes."""
+"""Compression: chunk <-> frame bytes."""

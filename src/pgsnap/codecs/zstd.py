@@ -1,6 +1,6 @@
 """zstd frames: a chunk compressed alone, or against a base chunk as raw-content prefix.
 
-The (de)compression contexts are kept per thread: they are costly to make and not thread-safe.
+The (de)compression contexts are kept per thread: they are expensive to create and not thread-safe.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pgsnap.model import Codec
 
 _local = threading.local()
 
-# Emptying the larger tables takes longer than compressing a small chunk.
+# Clearing the larger tables takes longer than compressing a small chunk.
 _LARGE_BYTES = 128 * KIB
 _TABLE_LOG = 17
-# A delta of a smaller share of its chunk is nearly all matches: a day's updates of a table.
+# A delta below this fraction of its chunk is nearly all matches: a day's updates of a table.
 _FEW_NEW_ROWS = 0.02
-# One of a larger share is hardly better than the plain frame, which is a third of most chunks.
+# One above this fraction is hardly better than the plain frame, which is a third of most chunks.
 _MANY_NEW_ROWS = 0.25
 
 
 def compress(plain: bytes, level: int, base: bytes | None = None) -> tuple[Codec, bytes]:
-    """Return *plain* as a frame: raw where zstd does not make it smaller.
+    """Return *plain* as a frame: raw if zstd does not make it smaller.
 
-    With a *base*, the plaintext of a chunk like it, the frame is a delta against that, and *level*
-    does not matter.
+    With a *base*, the plaintext of a similar chunk, the frame is a delta against that, and *level*
+    is ignored.
     """
     if base is not None:
         return Codec.ZSTD_DELTA, _delta(plain, base)
@@ -45,13 +45,13 @@ def compress(plain: bytes, level: int, base: bytes | None = None) -> tuple[Codec
 
 
 def _compressor(level: int, is_large: bool) -> zstandard.ZstdCompressor:
-    # The levels' own tables are small, for the sake of a small memory; with larger ones level 2
-    # gives what level 3 gives, in its own time (benchmarks/README.md, "Compression level").
+    # The levels' own tables are small, to save memory; with larger ones level 2 compresses like
+    # level 3, in the time of level 2 (benchmarks/README.md, "Compression level").
     logs = {"hash_log": _TABLE_LOG, "chain_log": _TABLE_LOG} if is_large else {}
     params = zstandard.ZstdCompressionParameters.from_level(
         level,
         source_size=CHUNK_BYTES_MAX if is_large else _LARGE_BYTES,
-        # No checksum: the chunk's name is one, and a stronger one.
+        # No checksum: the chunk's name is a stronger one.
         write_checksum=False,
         write_content_size=True,
         **logs,
@@ -61,10 +61,10 @@ def _compressor(level: int, is_large: bool) -> zstandard.ZstdCompressor:
 
 def _delta(plain: bytes, base: bytes) -> bytes:
     prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-    # All of the base must stay in sight to the last byte, and nearly every place of it be found:
-    # the levels' own tables are too small for both. What is left is long matches, which the fastest
-    # strategy finds as well as any, and new rows, which take a twelfth less when more is tried; so
-    # that is tried where a delta has many of them (docs/decisions/deltas.md).
+    # The whole base must stay in the window to the last byte, and nearly every position in it be
+    # found: the levels' own tables are too small for both. What remains is long matches, which the
+    # fastest strategy finds as well as any, and new rows, which take a twelfth less with a slower
+    # strategy; so that is tried if a delta has many of them (docs/decisions/deltas.md).
     window = max((len(plain) + len(base)).bit_length(), zstandard.WINDOWLOG_MIN)
     frame = _against(prefix, plain, window, window - 2, zstandard.STRATEGY_FAST, min_match=7)
     if not len(plain) * _FEW_NEW_ROWS <= len(frame) < len(plain) * _MANY_NEW_ROWS:
@@ -118,8 +118,8 @@ def decompress_chain(frames: Sequence[bytes], sizes: Sequence[int]) -> bytes:
     """Return the last chunk of a chain: the first of *frames* is plain, each other one a delta
     against the one before; *sizes* are the bytes of their chunks. Raises CorruptionError.
 
-    What lies between is neither copied nor handed to Python, so a step costs half of what
-    `decompress` takes for it.
+    Intermediate chunks are neither copied nor passed to Python, so a step takes half the time of
+    `decompress`.
     """
     try:
         for frame, size in zip(frames, sizes, strict=True):
@@ -152,6 +152,6 @@ def _decompressor() -> zstandard.ZstdDecompressor:
 
 
 def _check_size(frame: bytes, chunk_bytes: int) -> None:
-    # A damaged size in the frame must not make us allocate it: the table's size is the bound.
+    # A damaged size in the frame must not cause a huge allocation: the table's size is the bound.
     if zstandard.frame_content_size(frame) != chunk_bytes:
         raise CorruptionError("a frame is damaged", detail="Its size is not the one recorded.")

@@ -1,4 +1,4 @@
-"""What stands before the rows of a section: the COPY statement, for a table of another name."""
+"""The head of a section of rows: the COPY statement, rewritten for a table of another name."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def with_heads(
     events: Iterable[DumpEvent],
     head_of: Callable[[SectionName], tuple[int, Callable[[bytes], bytes]] | None],
 ) -> Iterator[DumpEvent]:
-    """Yield *events* with other heads of some sections of rows: *head_of* returns how many bytes
-    stand before the rows, and what makes the other head of them; None where it stays."""
+    """Yield *events* with the heads of some sections of rows replaced: *head_of* returns how many
+    bytes precede the rows and a function that makes the new head from them; None to keep it."""
     wanted: tuple[int, Callable[[bytes], bytes]] | None = None
     head = b""
     for event in events:
@@ -36,8 +36,8 @@ def with_heads(
 def copy_into(
     head: bytes, copied: TableName, names: Mapping[TableName, TableName], encoding: str
 ) -> bytes:
-    """Return of a *head* only the COPY statement, on a line of its own, with *names* instead of the
-    dump's. Raises CorruptionError where it is not a COPY of the table *copied*."""
+    """Return only the COPY statement of a *head*, on a line of its own, with *names* instead of the
+    dump's. Raises CorruptionError if it is not a COPY of the table *copied*."""
     _, copy, rest = head.rpartition(b"\nCOPY ")
     statement = copy[1:] + rest
     if not copy or copied_table(statement, encoding) != copied:

@@ -1,4 +1,4 @@
-"""What the entries of a dump are: their headers, their kinds, the names in COPY statements.
+"""The entries of a dump: their headers, their kinds, the names in COPY statements.
 
 A header is written by pg_dump's _printTocEntry (src/bin/pg_dump/pg_backup_archiver.c)::
 
@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from pgsnap.model import SectionKind
 
-# The kind of each entry type of pg_dump 14 to 19 (and older), so far as the type tells it. The
-# majors differ in which types they write, never in what one means: up to 16 a large object is made
-# by a BLOB entry before the data, from 17 on by BLOB METADATA after the sequences; PUBLICATION
+# The kind of each entry type of pg_dump 14 to 19 (and older), if the type determines it. The major
+# versions differ in which types they write, never in what a type means: up to 16 a large object is
+# made by a BLOB entry before the data, from 17 on by BLOB METADATA after the sequences; PUBLICATION
 # TABLES IN SCHEMA comes with 15, STATISTICS DATA with 18, EXTENDED STATISTICS DATA with 19.
 _TYPES: dict[SectionKind, tuple[str, ...]] = {
     SectionKind.DATABASE: ("DATABASE", "DATABASE PROPERTIES"),
@@ -42,7 +42,7 @@ _TYPES: dict[SectionKind, tuple[str, ...]] = {
 }  # fmt: skip
 _KINDS = {type_name.encode(): kind for kind, types in _TYPES.items() for type_name in types}
 BESIDE_RUN = frozenset({SectionKind.DATABASE, SectionKind.STATISTICS})
-"""What stands between entries of another kind, and does not change what those behind it are."""
+"""Kinds of entries that occur between others, and do not affect the kind of those after them."""
 
 ENTRY = re.compile(
     rb"^--\r?\n(?:-- (?:TOC entry |Dependencies:).*\n)*"
@@ -52,8 +52,8 @@ ENTRY = re.compile(
 )
 """A header within a run of comment lines.
 
-pg_dump writes line ends in names as spaces, but passes on ``; Type: ``: the last one that fits is
-the true one, as long as no schema is named so.
+pg_dump writes line ends in names as spaces, but does not escape ``; Type: ``: the last match is the
+true one, unless a schema's name contains it.
 """
 DUMP_BEGIN = re.compile(rb"\s*--\r?\n-- PostgreSQL database dump\r?\n--\r?\n")
 DUMP_END = re.compile(rb"^--\r?\n-- PostgreSQL database dump complete\r?\n--\r?\n", re.M)
@@ -90,7 +90,7 @@ _CODECS = {
 
 
 class Entry(NamedTuple):
-    """The header of an entry, as its comment has it. Names are not always the true ones."""
+    """The header of an entry, as given in its comment. Names are not always the true ones."""
 
     name: bytes
     type: bytes
@@ -109,9 +109,9 @@ def parse_entry(header: re.Match[bytes]) -> Entry:
 def entry_kind(entry: Entry, run: SectionKind) -> SectionKind:
     """Return the kind of the section that *entry* belongs to.
 
-    *run* is the kind of the entry before it, leaving out those about the database and statistics:
-    PRE_DATA at the start. COMMENT, SECURITY LABEL and unknown types stay in the run. A function or
-    materialized view that needs an index stands after the data and belongs to post-data.
+    *run* is the kind of the entry before it, leaving out those about the database and statistics;
+    PRE_DATA at the start. COMMENT, SECURITY LABEL and unknown types continue the run. A function or
+    materialized view that needs an index comes after the data and belongs to post-data.
     """
     if _is_about_database(entry, run):
         return SectionKind.DATABASE
@@ -124,7 +124,7 @@ def entry_kind(entry: Entry, run: SectionKind) -> SectionKind:
 
 
 def _is_about_database(entry: Entry, run: SectionKind) -> bool:
-    """Tell whether *entry* changes the database itself. Restores never send such an entry, so a
+    """Return whether *entry* changes the database itself. Restores never send such an entry, so a
     schema named ``x; Type: DATABASE; Schema: -`` must not make a table look like one."""
     if b"; Type: " in entry.name:
         return False
@@ -135,7 +135,7 @@ def _is_about_database(entry: Entry, run: SectionKind) -> bool:
 
 
 def copied_table(statement: bytes, encoding: str) -> tuple[str, str]:
-    """Return schema ("" where there is none) and name of the table of a COPY statement."""
+    """Return schema ("" if there is none) and name of the table of a COPY statement."""
     match = _COPY.match(statement)
     if match is None:
         return "", ""
@@ -159,7 +159,7 @@ def decode(text: bytes, encoding: str) -> str:
 
 
 def encode(text: str, encoding: str) -> bytes:
-    """Undo `decode`."""
+    """Encode *text* to PostgreSQL's *encoding*: the inverse of `decode`."""
     try:
         return text.encode(_codec(encoding))
     except (LookupError, UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""The events of a dump, and its text."""
+"""Converting the events of a dump to its text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pgsnap.model import DumpEvent, SectionKind, SectionStart
 
 
 def text_of(events: Iterable[DumpEvent]) -> Iterator[bytes]:
-    """Yield the text of a dump."""
+    """Yield the text of the dump with these *events*."""
     for event in events:
         if isinstance(event, bytes):
             yield event
@@ -27,7 +27,7 @@ def occurs(is_in: Callable[[bytes], object], blocks: Iterable[bytes], carried_by
 
 
 def to_section_end(events: Iterator[DumpEvent]) -> Iterator[bytes]:
-    """Take the rest of the section that was begun, its end too, and yield its text."""
+    """Consume the rest of the open section, including its end, and yield its text."""
     for event in events:
         if not isinstance(event, bytes):
             return

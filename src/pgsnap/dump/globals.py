@@ -23,13 +23,13 @@ class GlobalsReader:
 
     @property
     def volatile(self) -> tuple[VolatileLine, ...]:
-        """The lines taken out: whole once `events` came to its end."""
+        """Return the lines taken out; complete once `events` is exhausted."""
         return tuple(self._writer.volatile)
 
     def events(self) -> Iterator[DumpEvent]:
-        """Yield the one section.
+        """Yield the single section.
 
-        Raise DumpIncomplete without pg_dumpall's end mark, UnusableInput for anything else than
+        Raises DumpIncomplete without pg_dumpall's end mark, UnusableInput for anything other than
         pg_dumpall's globals.
         """
         blocks = iter(self._blocks)

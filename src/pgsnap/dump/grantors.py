@@ -1,7 +1,8 @@
-"""Who, besides owners, grants something in the schemas of a dump, and who may use these schemas.
+"""Roles other than owners that grant rights in a dump's schemas, and who may use these schemas.
 
-pg_dump writes a grant by another than the owner behind SET SESSION AUTHORIZATION. The server takes
-it only from one who may use the object's schema, and somebody may have lost that right since.
+pg_dump writes a grant by a role other than the owner after SET SESSION AUTHORIZATION. The server
+accepts it only from a role that may use the object's schema, and a grantor may have lost that right
+since.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from pgsnap.dump.entries import Entry, decode
 PUBLIC = ""
 """Stands for all roles."""
 GRANTS_AS_ANOTHER = re.compile(rb"^SET SESSION AUTHORIZATION (?=[^'\s])", re.M)
-"""What a section has in which somebody else than an owner grants something."""
+"""Occurs in a section if a role other than an owner grants something in it."""
 _EVERY = ("ALL", "USAGE")
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaUsers:
-    """Who may use a schema that *grantors* grant in, when all is loaded: the *roles*, "" of which
-    is PUBLIC."""
+    """A schema in which *grantors* grant something, and the *roles* that may use it once everything
+    is loaded; "" is PUBLIC."""
 
     schema: str
     grantors: tuple[str, ...]
@@ -39,8 +40,8 @@ class _Schema:
 
 
 def schema_users(entries: Iterable[tuple[Entry, bytes]], encoding: str) -> tuple[SchemaUsers, ...]:
-    """Return the schemas that a dump makes and somebody else than an owner grants something in.
-    *entries* are those of all definitions, with their settings."""
+    """Return the schemas that a dump creates and in which a role other than an owner grants
+    something. *entries* are those of all definitions, including settings."""
     found: dict[str, _Schema] = {"public": _Schema(users={PUBLIC})}
     for entry, text in entries:
         name = decode(entry.name, encoding)
@@ -60,7 +61,7 @@ def schema_users(entries: Iterable[tuple[Entry, bytes]], encoding: str) -> tuple
     return tuple(
         SchemaUsers(name, tuple(schema.grantors), frozenset(schema.users))
         for name, schema in found.items()
-        # An extension gives rights in its own schema, and of public's owner a dump may say nothing.
+        # An extension grants rights in its own schema, and a dump may not mention public's owner.
         if schema.grantors and (schema.is_made or PUBLIC in schema.users)
     )
 
@@ -73,7 +74,7 @@ def _grantors(text: str) -> Iterator[str]:
 
 
 def _usages(text: str) -> Iterator[tuple[str, str, bool]]:
-    """Yield schema, role and whether it is given, of each statement about the right to use one."""
+    """Yield schema, role and whether it is granted (or revoked), for each statement about USAGE."""
     for tokens in statements(text):
         words = significant(tokens)
         texts = [word.text for word in words]

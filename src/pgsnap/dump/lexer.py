@@ -1,11 +1,11 @@
 """A resumable lexer over the blocks of a SQL script as psql reads it: tokens may straddle blocks.
 
 Its pieces are no finer than needed: whatever only has to be passed on (function bodies, INSERTs,
-indexes) leaves as TEXT in slices as large as the block. The rules of quoting are PostgreSQL's
+indexes) is returned as TEXT in slices as large as the block. The quoting rules are PostgreSQL's
 (its manual, "Lexical Structure"), those of ``\\`` lines and of ``\\.`` are psql's.
 
-Two things it does not know, since they change no section: `;` inside parentheses or a BEGIN ATOMIC
-body ends a statement here, and an E'' string continued on the next line is taken for two strings.
+Two things it ignores, since they change no section: `;` inside parentheses or a BEGIN ATOMIC body
+ends a statement here, and an E'' string continued on the next line is taken for two strings.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pgsnap.limits import HELD_BYTES_MAX
 
 
 class Piece(enum.IntEnum):
-    """What a slice of the script is. The slices of a script in order are the script."""
+    """The kind of a slice of the script. The concatenated slices are the script."""
 
     TEXT = enum.auto()
     """Statements or parts of them, block comments, white space."""
     COMMENT = enum.auto()
-    """Consecutive whole ``--`` lines between statements."""
+    """Consecutive complete ``--`` lines between statements."""
     META = enum.auto()
     """A psql command, to the end of its line."""
     SETTING = enum.auto()
@@ -39,11 +39,11 @@ class Piece(enum.IntEnum):
 
 
 _IDENT = rb"A-Za-z0-9_\x80-\xff"
-# What a statement holds up to its semicolon, token by token, as far as tokens are whole in the
-# buffer. Every branch that could become longer with the next block asks for one byte more.
-# Only single characters are repeated possessively: Python before 3.11.5 mismatches a possessive
-# repeat of a group (gh-106052). Repeats of groups are bounded instead, for the sake of memory, and
-# whoever uses them goes on where they stopped.
+# The contents of a statement up to its semicolon, token by token, as far as tokens are complete in
+# the buffer. Every branch that could become longer with the next block requires one more byte. Only
+# single characters are repeated possessively: Python before 3.11.5 mismatches a possessive repeat
+# of a group (gh-106052). Repeats of groups are bounded instead, to limit memory, and their callers
+# continue where they stopped.
 _TOKENS = rb"""
       [^'"$;\\/\-]++
     | "[^"]*+"
@@ -58,7 +58,7 @@ _E_PREFIX = rb"(?<=[eE])(?<![%b$][eE])" % _IDENT
 _STANDARD = rb"%b%b | (?<![eE])'[^']*+' | (?<=[%b$][eE])'[^']*+'" % (_E_PREFIX, _ESCAPED, _IDENT)
 _SETTING = rb"(?i:SET\b|SELECT\ pg_catalog\.set_config\()"
 _KEYWORD = re.compile(rb"(?i:(COPY\b))|" + _SETTING)
-# Enough bytes to tell whether a statement begins with one of the keywords.
+# Enough bytes to decide whether a statement begins with one of the keywords.
 _KEYWORD_BYTES = 64
 
 
@@ -88,7 +88,7 @@ _COMMENT_EDGE = re.compile(rb"/\*|\*/")
 _ESCAPED_BODY = re.compile(rb"(?:[^'\\]++|\\.|''){1,1000}", re.S)
 _DOLLAR_OPEN = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][%b]*+)?\$" % _IDENT)
 _DOLLAR_PART = re.compile(rb"\$[%b]*+" % _IDENT)
-# An identifier cut by the block's end; what is longer is a number, not a name.
+# An identifier cut off by the block's end; a longer word is a number, not a name.
 _WORD_BYTES = 128
 _CUT_WORD = re.compile(rb"[%b$]+\Z" % _IDENT)
 _REST_OF_LINE = re.compile(rb"[ \t\r\f\v]*+(?:--[^\n]*+)?\n")
@@ -101,14 +101,14 @@ _ROWS_END_HERE = re.compile(rb"\\\.\r?\n")
 _ROWS_END = re.compile(rb"\n(?=\\\.\r?\n)")
 _CUT_ROWS_END_HERE = re.compile(rb"\\(?:\.\r?)?\Z")
 _CUT_ROWS_END = re.compile(rb"(?<=\n)\\(?:\.\r?)?\Z")
-# Tables whose end is this near are found without a look at the rest of the block.
+# The end of a table's rows within this distance is found without searching the rest of the block.
 _NEAR_BYTES = 4096
 
 _State: TypeAlias = Callable[[bytes, int], int]
 
 
 class Lexer:
-    """Cuts blocks into pieces. `feed` every block, then `finish`; then `inside` should be ""."""
+    """Splits blocks into pieces. `feed` every block, then `finish`; then `inside` should be ""."""
 
     def __init__(self) -> None:
         self._grammar = _STANDARD_GRAMMAR
@@ -116,7 +116,7 @@ class Lexer:
         self._after_comment: _State = self._ground
         self._depth = 0
         self._tag = b""
-        # What is passed on as it is: TEXT, and ROWS in the state _rows.
+        # The kind of what is passed on unchanged: TEXT, and ROWS in the state _rows.
         self._plain = Piece.TEXT
         self._line_start = False
         self._carry = b""
@@ -126,7 +126,7 @@ class Lexer:
         self._out: list[tuple[Piece, bytes]] = []
 
     def feed(self, block: bytes) -> list[tuple[Piece, bytes]]:
-        """Return the pieces that *block* completes. At most about 1 MiB is held back."""
+        """Return the pieces that *block* completes. At most about 1 MiB is buffered."""
         buffer = self._carry + block if self._carry else block
         self._out, self._wait = [], False
         self._mark = position = 0
@@ -137,25 +137,25 @@ class Lexer:
         return self._out
 
     def finish(self) -> list[tuple[Piece, bytes]]:
-        """Return what was held back."""
+        """Return the pieces that were buffered."""
         self._final = True
         return self.feed(b"")
 
     @property
     def inside(self) -> str:
-        """What is still open, in words; "" between statements."""
+        """Return a phrase for what is still open; "" between statements."""
         state = self._state
         if state in (self._line_comment, self._block_comment) and self._depth == 0:
             state = self._after_comment
         return self._opened(state)[0]
 
     def closing(self) -> bytes:
-        """Return what ends a string or comment that is open. After `finish`."""
-        # A line end first: an escape, a comment or half a tag may stand before it.
+        """Return what closes an open string or comment. Called after `finish`."""
+        # A line end first: an escape, a comment or half a tag may precede it.
         return b"\n" + self._opened(self._state)[1]
 
     def _opened(self, state: _State) -> tuple[str, bytes]:
-        """Return what *state* is inside of, in words, and what ends that."""
+        """Return a phrase for what *state* is inside of, and what closes that."""
         known: dict[_State, tuple[str, bytes]] = {
             self._ground: ("", b""),
             self._rows: ("the rows of a table", b""),
@@ -168,7 +168,7 @@ class Lexer:
         return known.get(state, ("a statement", b""))
 
     def _flush(self, buffer: bytes, end: int) -> None:
-        """Pass on what no piece has taken before *end*."""
+        """Emit what precedes *end* and is not part of a piece yet."""
         if end > self._mark:
             self._out.append((self._plain, buffer[self._mark : end]))
         self._mark = end
@@ -180,7 +180,7 @@ class Lexer:
         return end
 
     def _hold(self, position: int) -> int:
-        """Wait for the next block; what follows *position* is then read again."""
+        """Wait for the next block; what follows *position* is then scanned again."""
         self._wait = True
         return position
 
@@ -196,7 +196,7 @@ class Lexer:
         self._depth = 1 if state == self._block_comment else 0
         return self._enter(state, position)
 
-    # -- the states: each returns how far it came, and may have changed the state -----------------
+    # -- the states: each returns its new position, and may change the state -----------------------
 
     def _ground(self, buffer: bytes, position: int) -> int:
         """Between statements."""
@@ -218,7 +218,7 @@ class Lexer:
     def _comment_lines(self, buffer: bytes, position: int) -> int:
         lines = _COMMENT_LINES.match(buffer, position)
         end = lines.end() if lines else position
-        # The run of comment lines may go on in the next block.
+        # The run of comment lines may continue in the next block.
         may_go_on = end == len(buffer) or buffer[end : end + 2] in (b"-", b"--")
         if may_go_on and self._may_hold(buffer, position):
             return self._hold(position)
@@ -227,7 +227,7 @@ class Lexer:
         return self._enter_comment(self._line_comment, position + 2)
 
     def _meta(self, buffer: bytes, position: int) -> int:
-        """A psql command. It is taken to end the statement before it, as \\g does."""
+        """A psql command. It is assumed to end the statement before it, as \\g does."""
         line = _META_LINE.match(buffer, position)
         if line is None and self._may_hold(buffer, position):
             return self._hold(position)
@@ -240,7 +240,7 @@ class Lexer:
         return self._enter(self._ground, end)
 
     def _whole_statement(self, buffer: bytes, position: int, *, is_copy: bool) -> int:
-        """A statement that the reader wants to see whole, if it is one."""
+        """A statement that the reader needs as one piece, if it is one."""
         end = self._statement_end(buffer, position)
         is_cut = not buffer.startswith((b";", b"\\"), end)
         if is_cut and self._may_hold(buffer, position):
@@ -268,7 +268,7 @@ class Lexer:
         return self._enter_rows(self._emit(Piece.COPY, buffer, position, rest.end()))
 
     def _statement_end(self, buffer: bytes, position: int) -> int:
-        """Return where the statement's semicolon is, or the first thing that is not whole."""
+        """Return the position of the statement's semicolon, or of the first incomplete token."""
         end = self._tokens_end(buffer, position)
         while dollar := _DOLLAR_OPEN.match(buffer, end):
             close = buffer.find(dollar[0], dollar.end())
@@ -326,7 +326,7 @@ class Lexer:
         return self._hold(max(position, len(buffer) - len(self._tag) + 1))
 
     def _quoted(self, buffer: bytes, position: int) -> int:
-        """Inside '…'. A doubled quote ends one string and begins the next, to the same effect."""
+        """Inside '…'. A doubled quote ends one string and begins the next, with the same effect."""
         close = buffer.find(b"'", position)
         return len(buffer) if close < 0 else self._enter(self._statement, close + 1)
 
@@ -382,11 +382,11 @@ class Lexer:
 
 
 def _find_rows_end(buffer: bytes, position: int) -> int:
-    """Return where the first `\\.` line after a line end begins, or -1.
+    """Return the position of the first `\\.` line after a line end, or -1.
 
-    Nearly every block of a large table has none, so that is what must be cheap to see: bytes.find
-    of one byte runs at memory speed, and rfind of four at 1.1 to 3.2 GB/s, whatever the rows are
-    like; find took 0.5 to 1.5 and re.search 0.4 to 2.8 on the same rows.
+    Nearly every block of a large table has none, so that case must be cheap: bytes.find of one byte
+    runs at memory speed, and rfind of four at 1.1 to 3.2 GB/s, whatever the rows are like; find
+    reached 0.5 to 1.5 and re.search 0.4 to 2.8 on the same rows.
     """
     near = _ROWS_END.search(buffer, position, position + _NEAR_BYTES)
     if near:

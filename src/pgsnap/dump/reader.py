@@ -1,4 +1,4 @@
-"""From the blocks of a dump to its sections, on the fly, without changing a byte."""
+"""Splits the blocks of a dump into its sections, on the fly, without changing a byte."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pgsnap.dump.writer import SectionWriter
 from pgsnap.errors import DumpIncomplete, UnusableInput
 from pgsnap.model import DumpEvent, VolatileLine
 
-# Enough to tell what the input is: a tar header is 512 bytes.
+# Enough to recognise the input's format: a tar header is 512 bytes.
 _SNIFF_BYTES = 512
-# The first words of what other databases' tools write.
+# How the output of other databases' tools begins.
 _OTHER_DATABASE = re.compile(
     rb"\s*(?:/\*M!.*?\*/\s*)?-- (?P<mysql>MySQL|MariaDB|phpMyAdmin) (?:SQL )?[Dd]ump\b"
     rb"|PRAGMA foreign_keys=|SQLite format 3\0"
@@ -26,12 +26,12 @@ _DAMAGED_HINT = "The file was damaged, perhaps by a crash: dump again, or take a
 
 @dataclass(frozen=True, slots=True)
 class DumpSummary:
-    """What is known of a dump once it was read to its end.
+    """What is known about a dump once it was read to its end.
 
-    *owners* are those that the headers of its entries name, sorted. *dump_version* and
-    *dumped_from* are as pg_dump wrote them ("15.18 (Debian 15.18-0+deb12u1)"), "" in other SQL.
-    *client_encoding* is as the dump sets it, "" where it does not. *part* and *lacks_rights* are
-    what a `Tally` says of it.
+    *owners* are those named in the headers of its entries, sorted. *dump_version* and *dumped_from*
+    are as pg_dump wrote them ("15.18 (Debian 15.18-0+deb12u1)"), "" for other SQL.
+    *client_encoding* is as the dump sets it, "" if it does not. *part* and *lacks_rights* are a
+    `Tally`'s results.
     """
 
     is_pg_dump: bool
@@ -46,10 +46,10 @@ class DumpSummary:
 
 
 class DumpReader:
-    """Reads one dump. Its sections and volatile lines, put together again, are its bytes.
+    """Reads one dump. Its sections and volatile lines together yield exactly its bytes.
 
     Only what pg_dump itself wrote around its sections is trusted: a dump without pg_dump's first
-    lines is cut at its COPY blocks alone, and none of its lines are volatile.
+    lines is split only at its COPY blocks, and none of its lines are volatile.
     """
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
@@ -58,7 +58,7 @@ class DumpReader:
 
     @property
     def summary(self) -> DumpSummary:
-        """What was found; only after `events` came to its end."""
+        """Return what was found; only after `events` is exhausted."""
         if self._summary is None:
             raise RuntimeError("the dump was not read to its end")
         return self._summary
@@ -66,8 +66,8 @@ class DumpReader:
     def events(self) -> Iterator[DumpEvent]:
         """Yield the sections in the order of the text, bytes in events of at most 1 MiB.
 
-        Raise DumpIncomplete for a dump that is empty or cut short, UnusableInput for what is no
-        plain SQL dump of one database. Sections yielded before an error are worth nothing.
+        Raises DumpIncomplete for a dump that is empty or truncated, UnusableInput for anything but
+        a plain SQL dump of one database. Sections yielded before an error must be discarded.
         """
         blocks = iter(self._blocks)
         first = read_ahead(blocks)
@@ -106,7 +106,8 @@ class DumpReader:
 
 
 def read_ahead(blocks: Iterator[bytes]) -> bytes:
-    """Return the first bytes, enough to tell what the input is. Raise DumpIncomplete for none."""
+    """Return the first bytes, enough to recognise the input's format. Raises DumpIncomplete if
+    there are none."""
     first = b""
     for block in blocks:
         first = first + block if first else block
@@ -118,7 +119,7 @@ def read_ahead(blocks: Iterator[bytes]) -> bytes:
 
 
 def refuse_cut(lexer: Lexer, writer: SectionWriter) -> None:
-    """Raise DumpIncomplete if the input ended inside of something."""
+    """Raise DumpIncomplete if the input ended inside a statement, string, comment or rows."""
     if lexer.inside:
         raise DumpIncomplete(
             f"the dump ends inside {lexer.inside}",
@@ -163,7 +164,7 @@ def _refuse_unusable(first: bytes) -> None:
 
 def _refuse_nul(block: bytes, hint: str) -> None:
     """Raise UnusableInput for NUL bytes: a crash of the machine may leave blocks of them in a file
-    that is whole at both ends."""
+    that is intact at both ends."""
     if b"\0" in block:
         raise UnusableInput(
             "the input is not text",

@@ -1,4 +1,4 @@
-"""Which piece of a dump belongs to which section: one sorter for pg_dump's text, one for others."""
+"""Assigns the pieces of a dump to sections: one sorter for pg_dump's text, one for other SQL."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from pgsnap.model import SectionKind, VolatileKind
 _CLIENT_ENCODING = re.compile(
     rb"SET\s+(?:SESSION\s+)?client_encoding(?:\s*=\s*|\s+TO\s+)'?([\w-]+)", re.I
 )
-# SETs that pg_dump writes before the header of the entry which they are for.
+# SETs that pg_dump writes before the header of the entry that they apply to.
 _LEADS_ENTRY = re.compile(
     rb"SET (?:default_tablespace|default_table_access_method|search_path) = |SET SESSION AUTH"
 )
-# What may stand between the header of a table's rows and its COPY statement.
+# What may come between the header of a table's rows and its COPY statement.
 _ALTER_TABLE = re.compile(rb"\s*ALTER TABLE\s")
 # What pg_restore --single-transaction writes before the SETs.
 _BEGIN = re.compile(rb"(?:\s*BEGIN;)?\s*")
@@ -42,7 +42,7 @@ _VERSION = re.compile(rb"-- Dumped (from database|by pg_dump) version ([^\r\n]*)
 
 
 class Sorter(Protocol):
-    """Gives the pieces of a lexer to the sections of a writer."""
+    """Assigns the pieces of a lexer to the sections of a writer."""
 
     client_encoding: str
     dump_version: str
@@ -52,17 +52,17 @@ class Sorter(Protocol):
 
     @property
     def owners(self) -> tuple[str, ...]:
-        """The owners that entries name, sorted."""
+        """Return the owners named by entries, sorted."""
 
     def take(self, piece: Piece, data: bytes) -> None:
         """Sort the next piece."""
 
     def finish(self) -> None:
-        """Pass on what was held back, or raise DumpIncomplete."""
+        """Pass on what was held back. Raises DumpIncomplete."""
 
 
 class ForeignSorter:
-    """For SQL that pg_dump did not write: COPY blocks, and what stands before and after them."""
+    """For SQL that pg_dump did not write: COPY blocks, and what precedes and follows them."""
 
     def __init__(self, writer: SectionWriter) -> None:
         self._writer = writer
@@ -120,8 +120,8 @@ class DumpSorter:
         self._in_preamble = True
         self._is_complete = False
         self._run = SectionKind.PRE_DATA
-        # What waits for what follows it: SETs for a header, or the header of a table's rows
-        # (then _entry is set) for the COPY statement.
+        # What is held until the next piece: SETs before a header, or the header of a table's rows
+        # (then _entry is set) before the COPY statement.
         self._held: list[bytes] = []
         self._entry: Entry | None = None
         self._alters = False
@@ -171,7 +171,7 @@ class DumpSorter:
             self._release()
 
     def _release(self) -> None:
-        """Pass on what waits: it did not come to what it waited for."""
+        """Pass on what was held: what it was waiting for did not come."""
         if not self._held:
             return
         held, entry = b"".join(self._held), self._entry
@@ -297,7 +297,7 @@ class DumpSorter:
     def _after_end(self, piece: Piece, data: bytes) -> None:
         if piece is Piece.META and volatile_kind(data) is VolatileKind.UNRESTRICT:
             return self._writer.take_out(VolatileKind.UNRESTRICT, data)
-        # A command without a line end is one that was cut: `finish` finds it unpaired.
+        # A command without a line end was truncated: `finish` finds it unpaired.
         is_cut = piece is Piece.META and not data.endswith(b"\n")
         if piece is not Piece.COMMENT and not data.isspace() and not is_cut:
             raise UnusableInput(
@@ -310,6 +310,6 @@ class DumpSorter:
 
 
 def encoding_set(setting: bytes) -> str:
-    """Return the encoding that a SET statement gives to client_encoding, else ""."""
+    """Return the encoding to which a SET statement sets client_encoding, else ""."""
     match = _CLIENT_ENCODING.match(setting)
     return match[1].decode("ascii", "replace") if match else ""

@@ -1,8 +1,8 @@
-"""What a dump holds, counted as it passes by: whether it is of a part of a database, so far as its
-own text tells.
+"""Counting what a dump contains: whether it is of only a part of a database, as far as its own text
+shows.
 
-Which tables pg_dump was not asked for (-t, -n, -T) nobody can tell from what it wrote about the
-others; only a table in a schema that the dump does not make shows it.
+Which tables were excluded (-t, -n, -T) cannot be told from what pg_dump wrote about the others; the
+only sign is a table in a schema that the dump does not create.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from pgsnap.model import SectionKind
 
 _PARTITIONED = b"\nPARTITION BY "
 _CALLABLE = frozenset({b"FUNCTION", b"PROCEDURE", b"AGGREGATE"})
-# Up to 16 those are made before the rows, by pg_dump -a too.
+# Up to version 16 these are created before the rows, by pg_dump -a too.
 _LARGE_OBJECT = b"BLOB"
 _RIGHTS = frozenset({b"ACL", b"DEFAULT ACL"})
 
 
 class Part(enum.StrEnum):
-    """What a dump is of. Stored: never change one."""
+    """What a dump covers. Stored: never change one."""
 
     UNKNOWN = ""
-    """As far as its text tells, of a whole database."""
+    """As far as its text shows, a whole database."""
     DEFINITIONS = "definitions"
-    """It has tables, and rows of none (pg_dump -s)."""
+    """It has tables, but no rows (pg_dump -s)."""
     ROWS = "rows"
-    """It has rows, and defines nothing (pg_dump -a)."""
+    """It has rows, but defines nothing (pg_dump -a)."""
     SOME_ROWS = "some-rows"
-    """Of some of its tables it has no rows (pg_dump --exclude-table-data)."""
+    """It has no rows of some of its tables (pg_dump --exclude-table-data)."""
     SOME_TABLES = "some-tables"
-    """It has tables, and not the schemas that they are in (pg_dump -t)."""
+    """It has tables, but not their schemas (pg_dump -t)."""
 
 
 class Tally:
-    """Counts the entries of one dump. pg_dump writes an entry for the rows of each table that can
-    hold any, also where there are none."""
+    """Counts the entries of one dump. pg_dump writes a data entry for each table that can hold
+    rows, even if it has none."""
 
     def __init__(self) -> None:
         self._definitions = 0
@@ -66,7 +66,7 @@ class Tally:
             self._schemas_of_tables.add(entry.schema)
 
     def text(self, data: bytes) -> None:
-        """Look at what stands below the last entry: a partitioned table has no rows of its own."""
+        """Inspect the text of the last entry: a partitioned table has no rows of its own."""
         if not self._in_table:
             return
         data = self._tail + data
@@ -77,22 +77,22 @@ class Tally:
 
     @property
     def part(self) -> Part:
-        """What the dump is of, once all of it was seen."""
+        """Return what the dump covers, once all of it was counted."""
         if self._with_rows and not self._definitions:
             return Part.ROWS
         if self._tables and not self._with_rows:
             return Part.DEFINITIONS
-        # Tables of extensions may have rows in a dump too, so this finds not all.
+        # Tables of extensions may have rows in a dump too, so this does not detect every case.
         if self._with_rows < self._tables:
             return Part.SOME_ROWS
         missing = self._schemas_of_tables - self._schemas - {b"public"}
-        # An extension may have made the schema.
+        # An extension may have created the schema.
         if missing and not self._makes_extensions:
             return Part.SOME_TABLES
         return Part.UNKNOWN
 
     @property
     def lacks_rights(self) -> bool:
-        """Whether there are functions and no rights on anything: so writes pg_dump -x, and so it
-        writes a database in which nothing was ever granted or revoked."""
+        """Return whether there are functions but no rights on anything: the output of pg_dump -x,
+        or of a database in which nothing was ever granted or revoked."""
         return self._callable > 0 and self._rights == 0

@@ -36,22 +36,22 @@ _SHAPES = {
 
 
 def volatile_kind(line: bytes) -> VolatileKind | None:
-    """Return what kind of volatile line *line* (with its line end) looks like, if any."""
+    """Return the kind of volatile line that *line* (with its line end) looks like, if any."""
     return next((kind for kind, shape in _SHAPES.items() if shape.fullmatch(line)), None)
 
 
 def fresh_restrict_key() -> str:
-    """Return a key that nobody who wrote the dump can know."""
+    """Return a random key, which the dump's author cannot know."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(RESTRICT_KEY_CHARS))
 
 
 def put_back(
     events: Iterable[DumpEvent], lines: Sequence[VolatileLine], key: str | None
 ) -> Iterator[DumpEvent]:
-    """Yield *events* with those of *lines* that belong to their sections at their offsets.
+    """Yield *events* with *lines* put back into their sections at their offsets.
 
-    ``\\restrict`` and ``\\unrestrict`` get *key*, and are left out without one. Raise
-    CorruptionError where a line has no place, or is none of these.
+    ``\\restrict`` and ``\\unrestrict`` get *key*, and are left out without one. Raises
+    CorruptionError if a line has no place, or is not a volatile line.
     """
     of_section: dict[SectionName, list[VolatileLine]] = {}
     for line in lines:
@@ -80,8 +80,8 @@ def put_back(
 def _with_lines(
     block: bytes, position: int, waiting: list[VolatileLine], key: str | None
 ) -> Iterator[bytes]:
-    """Yield *block*, which begins at *position*, and take those of the *waiting* lines that stand
-    in it from them."""
+    """Yield *block*, which begins at *position*, with the *waiting* lines that belong into it, and
+    remove these from *waiting*."""
     start = 0
     while waiting and waiting[0].offset < position + len(block):
         line = waiting.pop(0)

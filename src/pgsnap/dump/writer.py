@@ -1,4 +1,4 @@
-"""Puts together the events of a dump: sections, their bytes, and the lines taken out of them."""
+"""Builds the events of a dump: sections, their bytes, and the lines taken out of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pgsnap.model import (
     VolatileLine,
 )
 
-# Smaller pieces are joined; larger ones go out as they are, without a copy.
+# Smaller pieces are joined; larger ones are passed on without a copy.
 _JOIN_BYTES = 64 * KIB
 
 
@@ -38,12 +38,12 @@ class SectionWriter:
 
     @property
     def kind(self) -> SectionKind | None:
-        """The kind of the open section."""
+        """Return the kind of the open section, None if none is open."""
         return self.name.kind if self.name else None
 
     @property
     def has_rows(self) -> bool:
-        """Whether the open section is one of COPY rows."""
+        """Return whether the open section is one of COPY rows."""
         return self._end.is_copy
 
     def start(self, kind: SectionKind, schema: str = "", name: str = "") -> None:
@@ -55,7 +55,7 @@ class SectionWriter:
         self._events.append(SectionStart(self.name))
 
     def _part(self, kind: SectionKind, schema: str, name: str) -> int:
-        # Of 200,000 tables the names would take 50 MB, and hardly one comes twice.
+        # The names of 200,000 tables would take 50 MB, and hardly any occurs twice.
         key = blake3("\0".join((kind, schema, name)).encode("utf-8", "surrogateescape"))
         seen = key.digest(16)
         if seen not in self._seen:
@@ -65,12 +65,12 @@ class SectionWriter:
         return self._times[seen]
 
     def head(self, data: bytes) -> None:
-        """Add all that stands before the rows of a section of rows."""
+        """Add everything that precedes the rows in a section of rows."""
         self._end = SectionEnd(True, len(data), data.count(b"\n"))
         self.put(data)
 
     def begin_tail(self) -> None:
-        """Count what follows as standing after the rows."""
+        """Count what follows as the tail, after the rows."""
         self._tail = [0, 0]
 
     def put(self, data: bytes) -> None:
@@ -112,7 +112,7 @@ class SectionWriter:
         self.name, self._end, self._tail = None, SectionEnd(), None
 
     def drain(self) -> list[DumpEvent]:
-        """Return the events since the last call, leaving back small pieces to be joined."""
+        """Return the events since the last call, keeping back small pieces to be joined."""
         events, self._events = self._events, []
         return events
 

@@ -1,1 +1,1 @@
-"""Files below folders that somebody else may have written to."""
+"""Access to files in folders that somebody else may have written to."""

@@ -11,8 +11,8 @@ _POLL_SECONDS = 0.02
 
 
 def lock(file: int, how: int = fcntl.LOCK_EX, *, timeout: float | None = None) -> None:
-    """Lock *file*, until it is closed. Raises BlockingIOError after *timeout* seconds, OSError
-    where the file system has no such locks, Stopped."""
+    """Lock *file* until it is closed. Raises BlockingIOError after *timeout* seconds, OSError if
+    the file system does not support flock, Stopped."""
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         try:
@@ -26,7 +26,7 @@ def lock(file: int, how: int = fcntl.LOCK_EX, *, timeout: float | None = None) -
 
 
 def try_to_lock(file: int, how: int = fcntl.LOCK_EX) -> bool:
-    """Lock *file* if nobody else holds it; tell whether that went well. Raises OSError."""
+    """Lock *file* if nobody else holds it; return whether that succeeded. Raises OSError."""
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:

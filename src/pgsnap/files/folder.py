@@ -1,8 +1,8 @@
-"""Folders whose contents are ours: everything in them is reached without following a link.
+"""Folders owned by snap: everything in them is accessed without following symbolic links.
 
 A repository may have been written by somebody else, who can put a link, a pipe or a file of their
-own wherever snap looks. So each part of a name is opened below the folder before it, never by a
-path, and what is no folder and no ordinary file of a trusted owner is refused.
+own wherever snap looks. So each part of a name is opened relative to the folder before it, never by
+path, and anything but a folder or a regular file of a trusted owner is refused.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# Else a pipe that lies there would be waited for.
+# Otherwise opening a pipe would block.
 _FILE_FLAGS = os.O_CLOEXEC | os.O_NONBLOCK
-# Linux only: a descriptor that reads nothing and holds no locks.
+# O_PATH (Linux only) gives a descriptor that reads nothing and holds no locks.
 _LOOK_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says where more cannot be written: the disk, a quota, or the largest file that a
-file system or a limit (ulimit -f) allows."""
+"""The errors if nothing more can be written: disk full, quota, or the maximum file size of the file
+system or a limit (ulimit -f)."""
 
 _MAY_BE_A_LINK = (errno.ENOTDIR, errno.ELOOP, errno.EEXIST)
 
 
 class Kind(enum.Enum):
-    """What lies in a folder. OTHER is what snap never makes: links, pipes, sockets, devices."""
+    """The type of an entry. OTHER is what snap never creates: links, pipes, sockets, devices."""
 
     FILE = enum.auto()
     FOLDER = enum.auto()
@@ -56,7 +56,7 @@ _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.FOLDER}
 
 @dataclass(slots=True)
 class Entry:
-    """A name in a folder; *size* in bytes, of files."""
+    """An entry of a folder; *size* in bytes, for files."""
 
     name: str
     kind: Kind
@@ -64,33 +64,32 @@ class Entry:
 
 
 class Folder:
-    """A folder, and what is below it, by relative names with "/" between their parts.
+    """A folder and what is below it, by relative names with "/" between their parts.
 
-    Its own path may lead through links; nothing below it may, but for those that *trust* names.
-    Trusted owners are root, the caller, the owner of the folder, and those of *trust*. What belongs
-    to others is read with a warning; from then on nothing is written.
-    Raises OSError, UntrustedPath.
+    Its own path may lead through links; nothing below it may, except for those that *trust* names.
+    Trusted owners are root, the caller, the owner of the folder, and those of *trust*. Files of
+    others are read with a warning; from then on nothing is written. Raises OSError, UntrustedPath.
     """
 
     def __init__(self, path: Path, trust: Trust = ONLY_OURS, *, below: str = "") -> None:
-        """*below*: all names are meant in the folder of this name, which need not be there."""
+        """*below*: all names are relative to the folder of this name, which need not exist."""
         self.root = path
         self.trust = trust
         self.path = path / below
         self._prefix = below + "/" if below else ""
-        # The first file of somebody else that was met, and its owner.
+        # The first file of an untrusted owner that was found, and its owner.
         self._foreign: tuple[Path, int] | None = None
         self._open_folders = OpenFolders(self._descend)
 
     def below(self, name: str) -> Folder:
-        """Return the folder *name* in this one, with the same trust."""
+        """Return the subfolder *name* of this folder, with the same trust."""
         return Folder(self.root, self.trust, below=self._prefix + name)
 
     # -- reaching -----------------------------------------------------------------------------
 
     def _descend(self, folders: str) -> tuple[int, int]:
-        """Return the folder of the full name *folders* ("": the root), open, and the owner of the
-        root."""
+        """Return a descriptor of the folder with the full name *folders* ("": the root), and the
+        owner of the root."""
         at = os.open(self.root, _FOLDER_FLAGS)
         try:
             owner = os.fstat(at).st_uid
@@ -114,7 +113,8 @@ class Folder:
 
     @contextlib.contextmanager
     def _parent(self, name: str) -> Iterator[tuple[int, str, int]]:
-        """Give the folder that *name* is in, open, its last part, and the owner of the root."""
+        """Yield a descriptor of the folder that *name* is in, its last part, and the owner of the
+        root."""
         above, _, last = (self._prefix + name).rpartition("/")
         at, owner = self._descend(above)
         try:
@@ -128,10 +128,10 @@ class Folder:
         return os.O_NOFOLLOW
 
     def _explained(self, error: OSError, at: int, part: str, full: str) -> Exception:
-        """Return *error* with the path, or what is wrong with the path instead."""
+        """Return *error* with the path, or a better error that says what is wrong with the path."""
         path = self.root / full
         if error.errno == errno.ENXIO:
-            # A socket, or a pipe that nobody reads.
+            # A socket, or a pipe without a reader.
             return is_no_file(path)
         if error.errno in _MAY_BE_A_LINK:
             with contextlib.suppress(FileNotFoundError):
@@ -141,13 +141,13 @@ class Folder:
         return error
 
     def many_reads(self) -> contextlib.AbstractContextManager[None]:
-        """Keep the folders open in which files are opened, until the end of the block."""
+        """Keep the folders of the files that are opened open until the end of the block."""
         return self._open_folders.keep()
 
     # -- owners -------------------------------------------------------------------------------
 
     def _meet(self, full: str, found: os.stat_result, of_root: int) -> None:
-        """Note whose it is; the first file of somebody else is warned of."""
+        """Check the owner; warn about the first file of an untrusted one."""
         owner = found.st_uid
         if owner in (of_root, 0, os.geteuid()) or owner in self.trust.owners:
             return
@@ -158,23 +158,23 @@ class Folder:
 
     @property
     def has_foreign(self) -> bool:
-        """Tell whether something of somebody else was met, so that nothing is to be written."""
+        """Return whether a file of an untrusted owner was found, so that nothing may be written."""
         return self._foreign is not None
 
     def refuse_foreign(self) -> None:
-        """Raise UntrustedPath if something of somebody else was met."""
+        """Raise UntrustedPath if a file of an untrusted owner was found."""
         if self._foreign is not None:
             raise is_foreign(*self._foreign)
 
     # -- reading ------------------------------------------------------------------------------
 
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """Return the ordinary file *name*, open; one that is made has mode 0600, whatever the
+        """Return a descriptor of the regular file *name*; a new one gets mode 0600, whatever the
         umask."""
         return self.open_with_size(name, flags)[0]
 
     def open_with_size(self, name: str, flags: int = os.O_RDONLY) -> tuple[int, int]:
-        """Return what `open` does, and the size of the file in bytes."""
+        """Return the same as `open`, and the size of the file in bytes."""
         full = self._prefix + name
         above, _, last = full.rpartition("/")
         at, owner, stays = self._open_folders.reach(above)
@@ -200,7 +200,7 @@ class Folder:
         return file, found.st_size
 
     def read(self, name: str, bytes_max: int) -> bytes:
-        """Return the first *bytes_max* bytes of a file, and no more."""
+        """Return at most the first *bytes_max* bytes of a file."""
         file = self.open(name)
         try:
             parts = []
@@ -212,7 +212,7 @@ class Folder:
             os.close(file)
 
     def status(self, name: str) -> os.stat_result:
-        """Return the status of an ordinary file, without opening it."""
+        """Return the status of a regular file, without opening it."""
         full = self._prefix + name
         with self._parent(name) as (at, last, owner):
             follow = not self._no_follow(full)
@@ -225,12 +225,12 @@ class Folder:
         return found
 
     def close_to_others(self, name: str) -> os.stat_result:
-        """Give an ordinary file mode 0600 without opening it: closing it again would take away the
+        """Set a regular file's mode to 0600 without opening it: closing it again would release the
         locks that this process has on it. Returns its status."""
         found = self.status(name)
         if _is_open_to_others(found):
             with self._parent(name) as (at, last, _):
-                # It may be another file by now: that is not followed either.
+                # It may have been replaced by now: a link is not followed here either.
                 file = os.open(last, _LOOK_FLAGS | self._no_follow(self._prefix + name), dir_fd=at)
             try:
                 if stat.S_ISREG(os.fstat(file).st_mode):
@@ -241,7 +241,7 @@ class Folder:
         return found
 
     def exists(self, name: str) -> bool:
-        """Tell whether there is anything of this name."""
+        """Return whether anything of this name exists."""
         try:
             with self._parent(name) as (at, last, _):
                 os.stat(last, dir_fd=at, follow_symlinks=False)
@@ -250,22 +250,23 @@ class Folder:
         return True
 
     def folds_case(self, name: str) -> bool:
-        """Tell whether the file system takes names that differ in case only for one, by a file
-        *name* that is there."""
+        """Return whether the file system treats names that differ only in case as the same, tested
+        with an existing file *name*."""
         try:
             return os.path.samestat(self.status(name), self.status(name.swapcase()))
         except (OSError, UntrustedPath):
             return False
 
     def entries(self, name: str = "") -> list[Entry]:
-        """Return what lies in a folder, by name. What goes meanwhile is left out."""
+        """Return the entries of a folder, sorted by name. Those that vanish meanwhile are left
+        out."""
         full = (self._prefix + name).rstrip("/")
         inside = full + "/" if full else ""
         at, owner = self._descend(full)
         found = []
         try:
             with os.scandir(at) as scanned:
-                # By the tens of thousands in a folder of snapshots: nothing dear in here.
+                # Tens of thousands in a folder of snapshots: nothing expensive in here.
                 for entry in scanned:
                     last = entry.name
                     follow = bool(self.trust.links) and not self._no_follow(inside + last)
@@ -283,7 +284,7 @@ class Folder:
         return found
 
     def refuse(self, name: str) -> None:
-        """Raise UntrustedPath for what `entries` calls neither a file nor a folder."""
+        """Raise UntrustedPath for an entry that is neither a file nor a folder."""
         full = self._prefix + name
         with self._parent(name) as (at, last, _):
             status = os.stat(last, dir_fd=at, follow_symlinks=False)
@@ -292,8 +293,8 @@ class Folder:
     # -- writing ------------------------------------------------------------------------------
 
     def make(self, name: str) -> list[str]:
-        """Make the folder *name* and those above it, with mode 0700, each entry durable before
-        anything is put below it. Returns those that it made."""
+        """Create the folder *name* and its parents, with mode 0700, each entry durable before
+        anything is put below it. Returns those created."""
         made = []
         done = ""
         for part in filter(None, (self._prefix + name).split("/")):
@@ -317,11 +318,11 @@ class Folder:
         try:
             folder = self._step(at, part, full)
         except PermissionError:
-            # The umask takes even the owner's rights.
+            # The umask removes even the owner's permissions.
             os.chmod(part, FOLDER_MODE, dir_fd=at)
             folder = self._step(at, part, full)
         try:
-            # Some file systems (FAT) have no modes.
+            # Some file systems (FAT) do not support modes.
             with contextlib.suppress(PermissionError):
                 os.fchmod(folder, FOLDER_MODE)
         finally:
@@ -337,13 +338,13 @@ class Folder:
             os.close(at)
 
     def touch(self, name: str) -> float:
-        """Give a file the present time of its file system's clock, and return that."""
+        """Set a file's time to now by its file system's clock, and return that."""
         with self._parent(name) as (at, last, _):
             os.utime(last, dir_fd=at, follow_symlinks=False)
             return os.stat(last, dir_fd=at, follow_symlinks=False).st_mtime
 
     def unlink(self, name: str, *, missing_ok: bool = False) -> None:
-        """Delete a file; of a link only itself."""
+        """Delete a file; for a link, only the link itself."""
         try:
             with self._parent(name) as (at, last, _):
                 self.refuse_foreign()
@@ -353,26 +354,26 @@ class Folder:
                 raise
 
     def rename(self, source: str, target: str) -> None:
-        """Give a file another name, in place of what has it."""
+        """Rename a file, replacing the target."""
         with self._parent(source) as (old_at, old, _), self._parent(target) as (at, last, _):
             self.refuse_foreign()
             os.replace(old, last, src_dir_fd=old_at, dst_dir_fd=at)
 
     def link(self, source: str, target: str) -> None:
-        """Give a file a second name, which must be free."""
+        """Create a hard link to a file; its name must be free."""
         with self._parent(source) as (old_at, old, _), self._parent(target) as (at, last, _):
             self.refuse_foreign()
             os.link(old, last, src_dir_fd=old_at, dst_dir_fd=at, follow_symlinks=False)
 
 
 def _is_open_to_others(found: os.stat_result) -> bool:
-    """Tell whether a file has another mode than it should. That of what is somebody else's is not
-    ours to change."""
+    """Return whether one of our files has a mode other than it should. Modes of other owners' files
+    are not ours to change."""
     return stat.S_IMODE(found.st_mode) != FILE_MODE and found.st_uid == os.geteuid()
 
 
 def absolute(path: Path) -> Path:
-    """Return *path* from the root, without looking at any link in it."""
+    """Return *path* as an absolute path, without resolving links."""
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 

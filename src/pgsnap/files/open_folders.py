@@ -1,4 +1,4 @@
-"""Folders that stay open while many files in them are read: each is reached once only."""
+"""Folders that are kept open while many files in them are read: each is opened only once."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 Reached: TypeAlias = tuple[int, int]
-"""A folder, open, and the owner of the root above it."""
+"""A folder's descriptor, and the owner of the root above it."""
 
-# The 256 folders of packs, and some more; a process may have 1,024 files open as a rule.
+# The 256 folders of packs, and some more; a process may typically have 1,024 files open.
 _FOLDERS_MAX = 300
 
 
 class OpenFolders:
-    """Folders by their names, within a block that `keep` gives; beyond it nothing is kept."""
+    """Open folders by name, within a block of `keep`; outside of one nothing is kept."""
 
     def __init__(self, descend: Callable[[str], Reached]) -> None:
         self._descend = descend
@@ -23,8 +23,8 @@ class OpenFolders:
 
     @contextlib.contextmanager
     def keep(self) -> Iterator[None]:
-        """Keep folders open until the end of the block. Threads that reach any have ended by then.
-        A block in another one is a part of it."""
+        """Keep folders open until the end of the block. Threads that call `reach` must have ended
+        by then. A nested block is part of the outer one."""
         if self._open is not None:
             yield
             return
@@ -37,8 +37,8 @@ class OpenFolders:
                 os.close(at)
 
     def reach(self, name: str) -> tuple[int, int, bool]:
-        """Return the folder *name*, open, the owner of the root, and whether it stays open: else
-        the caller closes it."""
+        """Return a descriptor of the folder *name*, the owner of the root, and whether it is kept
+        open: if not, the caller closes it."""
         kept = self._open
         found = kept.get(name) if kept is not None else None
         if found is not None:

@@ -1,4 +1,4 @@
-"""Whose files are trusted, which links are followed, and what is said of the others."""
+"""Whose files are trusted, which links are followed, and the errors for all others."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pgsnap.errors import ForeignPath, UntrustedPath
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What snap.toml allows beside the rules: *owners* (user ids), *links* (absolute paths).
+    """Additional permissions from snap.toml: *owners* (user ids), *links* (absolute paths).
 
-    *warn* hears once of a file of somebody else that was read.
+    *warn* is called once with a file of an untrusted owner that was read.
     """
 
     owners: frozenset[int] = frozenset()

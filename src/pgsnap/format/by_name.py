@@ -1,8 +1,8 @@
-"""JSON -> frozen values of the model, whose own annotations say what each field may hold.
+"""JSON -> frozen values of the model, whose annotations define what each field may hold.
 
-What is read by name is checked as what is read by number is: a value of another type, out of its
-range or not of its form is damage, however consistent the object around it is. Who wrote it may
-have been a stranger.
+Fields read by name are checked like those read by number: a value of another type, out of range or
+not of its form is damage, however consistent the object around it is. It may have been written by
+an untrusted party.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _Value = TypeVar("_Value")
 _Check: TypeAlias = "Callable[[Any, str], Any]"
 
 INTEGER_MAX = 2**63 - 1
-# In our memory a value takes up to a hundred bytes: 40 MB.
+# A value takes up to a hundred bytes of memory: 40 MB.
 VALUES_MAX = 400_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Form:
-    """What the type of a field does not say: the range of an integer (else 0 to 2^63 - 1), the
-    pattern of a text or of each one in a list."""
+    """What the type of a field does not define: the range of an integer (default: 0 to 2^63 - 1),
+    the pattern of a text or of each text in a list."""
 
     low: int = 0
     high: int = INTEGER_MAX
@@ -41,11 +41,11 @@ Forms: TypeAlias = Mapping[tuple[type, str], Form]
 
 
 class WrongForm(ValueError):
-    """A value that no writer of ours would have written."""
+    """A value that snap would never have written."""
 
 
 def load_json(data: bytes) -> Any:
-    """Return the JSON value *data*, of a bounded number of values. Raises ValueError."""
+    """Return the JSON value *data*; the number of values in it is limited. Raises ValueError."""
     if data.count(b",") + data.count(b"[") + data.count(b"{") > VALUES_MAX:
         raise WrongForm("it has too many values")
     try:
@@ -55,7 +55,7 @@ def load_json(data: bytes) -> Any:
 
 
 def build(of: type[_Value], loaded: Any, forms: Forms) -> _Value:
-    """Return the *of* that *loaded* describes; keys that it does not have are ignored. Raises
+    """Return the instance of *of* that *loaded* describes; unknown keys are ignored. Raises
     ValueError."""
     if type(loaded) is not dict:
         raise WrongForm(f"{of.__name__} is no object")
@@ -69,7 +69,7 @@ def build(of: type[_Value], loaded: Any, forms: Forms) -> _Value:
 
 
 class _Frozen(dict[tuple[type, str], Form]):
-    """Forms as a key of a cache: there are a few, made when modules are imported."""
+    """Forms that can be a cache key: there are only a few, created at import."""
 
     def __hash__(self) -> int:  # type: ignore[override]
         return id(self)
@@ -79,7 +79,7 @@ class _Frozen(dict[tuple[type, str], Form]):
 
 
 def frozen(forms: Forms) -> Forms:
-    """Return *forms* for `build`, which then looks at each type once."""
+    """Return *forms* for `build`, which then inspects each type only once."""
     return _Frozen(forms)
 
 
@@ -93,7 +93,7 @@ def _checks(of: Any, forms: _Frozen) -> dict[str, _Check]:
 
 
 def _check(hint: Any, form: Form, forms: _Frozen) -> _Check:
-    """Return what checks and converts a value of the annotation *hint*."""
+    """Return a function that checks and converts a value for the annotation *hint*."""
     origin = typing.get_origin(hint)
     if origin in (types.UnionType, typing.Union):
         (inner,) = (part for part in typing.get_args(hint) if part is not type(None))
@@ -138,11 +138,11 @@ def _text(value: Any, name: str, form: Form) -> str:
 
 
 def check_text(text: str, name: str) -> None:
-    """Raise ValueError for what PostgreSQL stores in no text, and no file system in a name."""
+    """Raise ValueError for what neither a PostgreSQL text nor a file name can contain."""
     if "\0" in text:
         raise WrongForm(f"{name} holds a NUL byte")
     if not text.isascii():
-        # Bytes that are no UTF-8 come as surrogate escapes, others mean nothing.
+        # Bytes that are not UTF-8 become surrogate escapes; other surrogates are invalid.
         text.encode("utf-8", "surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""Envelopes: how every object but a pack lies in a store (docs/format.md, "Envelopes")."""
+"""Envelopes: the stored form of every object except packs (docs/format.md, "Envelopes")."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pgsnap.format.record import too_new
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import Cipher
 
-# The high bit of the first byte tells an object from text, as PNG's does.
+# The high bit of the first byte distinguishes an object from text, as in PNG.
 MAGIC = b"\x89snap"
 VERSION = 1
 MANIFEST_VERSION_2 = 2
-"""Of manifests with contents of which the first readers know nothing: they refuse it."""
+"""Version of manifests with contents unknown to the first readers, which refuse it."""
 HEAD = struct.Struct("<5scBB")
 """Magic, kind, version, cipher."""
 CHECKSUM_BYTES = 16
 
 
 class ObjectKind(enum.Enum):
-    """The letter that says what an object is. Stored: never change one."""
+    """The letter for an object's kind. Stored: never change one."""
 
     CONFIG = b"C"
     MANIFEST = b"M"
@@ -48,7 +48,7 @@ def head(kind: ObjectKind, version: int = VERSION) -> bytes:
 
 
 def check_head(kind: ObjectKind, data: bytes, what: str) -> None:
-    """Raise CorruptionError or FormatTooNew unless *data* begins as an object of *kind*."""
+    """Raise CorruptionError or FormatTooNew unless *data* begins like an object of *kind*."""
     if len(data) < HEAD.size:
         raise CorruptionError(f"{what} is damaged", detail="It is too short.")
     magic, letter, version, cipher = HEAD.unpack_from(data)
@@ -61,7 +61,7 @@ def check_head(kind: ObjectKind, data: bytes, what: str) -> None:
 
 
 def wrap(kind: ObjectKind, payload: bytes, version: int = VERSION) -> bytes:
-    """Return the object that holds *payload*."""
+    """Return the bytes of an object with *payload*."""
     start = head(kind, version)
     return b"".join((start, payload, checksum(start, payload)))
 

@@ -1,4 +1,4 @@
-"""Manifests: a snapshot's own bytes (docs/format.md, "Manifests")."""
+"""Manifests: the encoded form of a snapshot (docs/format.md, "Manifests")."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def snapshot_id(data: bytes) -> SnapshotId:
 
 
 def encode_manifest(snapshot: Snapshot) -> bytes:
-    """Return the object that is the snapshot."""
+    """Return the bytes of the snapshot's manifest."""
     record = RecordWriter()
     record.text(DATABASE, snapshot.database)
     record.integer(TIME, to_micros(snapshot.time))
@@ -99,7 +99,7 @@ def encode_manifest(snapshot: Snapshot) -> bytes:
 
 
 def decode_manifest(data: bytes, expected: SnapshotId | None = None) -> Snapshot:
-    """Return the snapshot of a manifest, whose id must be *expected* where that is given."""
+    """Return the snapshot of a manifest, whose id must be *expected* if given."""
     what = f"snapshot {expected.hex()[:12]}" if expected else "a snapshot"
     if expected is not None and snapshot_id(data) != expected:
         raise CorruptionError(f"{what} is damaged", detail="Its bytes do not hash to its name.")
@@ -120,18 +120,18 @@ def decode_manifest(data: bytes, expected: SnapshotId | None = None) -> Snapshot
 
 
 def decode_head(data: bytes, hashed: SnapshotId) -> SnapshotHead:
-    """Return what `decode_manifest` does, without what takes most of its time.
+    """Return the head of the snapshot, without the parts that take most time to decode.
 
-    *hashed* is the `snapshot_id` of *data*: it covers every byte, so that the envelope's checksum
-    is not looked at again.
+    *hashed* is the `snapshot_id` of *data*: it covers every byte, so the envelope's checksum need
+    not be verified.
     """
     what, record = _hashed_record(data, hashed)
     return SnapshotHead(**_head_fields(record, what))
 
 
 def decode_head_and_server(data: bytes, hashed: SnapshotId) -> tuple[SnapshotHead, str]:
-    """Return what `decode_head` does, and the system identifier that the origin names, "" where it
-    names none."""
+    """Return the same as `decode_head`, and the system identifier in the origin, "" if it has
+    none."""
     what, record = _hashed_record(data, hashed)
     server = decode_system_identifier(record.raw(ORIGIN), what)
     return SnapshotHead(**_head_fields(record, what)), server

@@ -1,7 +1,7 @@
 """A snapshot's origin as canonical JSON: keys sorted, no white space, ASCII.
 
-It is the one stored part that is read by name and not by number: what is in it informs people and
-prepares restores, and later versions add to it freely. Unknown keys are ignored.
+It is the only stored part whose fields are read by name, not by number: it serves to inform users
+and prepare restores, and later versions add to it freely. Unknown keys are ignored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pgsnap.model import (
 _SOMETHING = re.compile(r"(?s).+")
 _ROLE = r'(?:"(?:[^"]|"")*"|[^"=/]*)'
 _OID_MAX = 2**32 - 1
-# Snapshots of a file have the same origin over and over.
+# Snapshots of the same file often have the same origin.
 _REMEMBERED = 50
 _REMEMBERED_BYTES_MAX = 16 * KIB
 
@@ -57,7 +57,7 @@ FORMS = frozen(
         (Extension, "name"): Form(pattern=_SOMETHING),
     }
 )
-"""What the types of the fields do not say."""
+"""What the types of the fields do not define."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -69,8 +69,8 @@ def encode_origin(origin: Origin) -> bytes:
 
 
 def _without_defaults(value: Any) -> Any:
-    """Return a dataclass as a dict of what differs from its defaults, so that adding a field to
-    the model changes no stored byte of what does not use it."""
+    """Return a dataclass as a dict of what differs from its defaults, so that a new field in the
+    model changes no stored byte of objects that do not use it."""
     if isinstance(value, tuple):
         return [_without_defaults(item) for item in value]
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
@@ -83,8 +83,8 @@ def _without_defaults(value: Any) -> Any:
 
 
 def _decode_origin(data: bytes, what: str) -> Origin:
-    """Return the origin in *data*: types, ranges and forms are those of the model and of `FORMS`.
-    Raises CorruptionError, FormatTooNew."""
+    """Return the origin in *data*, checked against the model's types and `FORMS`. Raises
+    CorruptionError, FormatTooNew."""
     try:
         loaded = load_json(data)
         kinds = [loaded["kind"]] if isinstance(loaded, dict) and "kind" in loaded else []
@@ -99,7 +99,7 @@ decode_origin = remembered(_decode_origin, bytes_max=_REMEMBERED_BYTES_MAX, most
 
 
 def _decode_system_identifier(data: bytes, _: str) -> str:
-    """Return the `system_identifier` of a stored origin, without the rest; "" where it has none."""
+    """Return only the `system_identifier` of a stored origin; "" if it has none."""
     try:
         server = load_json(data).get("server") or {}
         return ServerInfo(0, "", server.get("system_identifier", "")).plain_identifier

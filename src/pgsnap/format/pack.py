@@ -14,7 +14,7 @@ from pgsnap.limits import PACK_FRAMES_READ_MAX, PACK_TABLE_BYTES_MAX, PLAIN_BYTE
 from pgsnap.model import HASH_BYTES, ChunkId, ChunkKind, Cipher, Codec, Frame, Location, PackId
 
 TRAILER = struct.Struct("<I16s8s")
-"""Bytes of the table, checksum of head and table, end mark."""
+"""Size of the table in bytes, checksum of head and table, end mark."""
 END_MARK = b"snapend\n"
 
 COUNT, CHUNKS, FRAME_BYTES, CHUNK_BYTES, KINDS, CODECS, CIPHERS, DEPTHS, BASE_OF, BASES = range(
@@ -22,7 +22,7 @@ COUNT, CHUNKS, FRAME_BYTES, CHUNK_BYTES, KINDS, CODECS, CIPHERS, DEPTHS, BASE_OF
 )
 _KNOWN = range(COUNT, BASES + 1)
 
-# An enumeration's own look-up takes ten times as long, and there are three for each frame.
+# An enum's own look-up takes ten times as long, and there are three per frame.
 KIND_OF = {int(kind): kind for kind in ChunkKind}
 CODEC_OF = {int(codec): codec for codec in Codec}
 CIPHER_OF = {int(cipher): cipher for cipher in Cipher}
@@ -31,14 +31,14 @@ CIPHER_OF = {int(cipher): cipher for cipher in Cipher}
 def encode_pack(
     frames: Sequence[tuple[Frame, bytes]],
 ) -> tuple[PackId, list[bytes], list[Location]]:
-    """Return the id of a pack, its bytes in parts, and where its frames lie."""
+    """Return the id of a pack, its bytes in parts, and the locations of its frames."""
     return encode_body([frame for frame, _ in frames], [data for _, data in frames])
 
 
 def encode_body(
     frames: Sequence[Frame], body: Sequence[bytes]
 ) -> tuple[PackId, list[bytes], list[Location]]:
-    """Like `encode_pack`; *body* is the bytes of all *frames*, in as many parts as one likes."""
+    """Like `encode_pack`; *body* is the bytes of all *frames*, in any number of parts."""
     table = encode_table(frames)
     start = head(ObjectKind.PACK)
     trailer = TRAILER.pack(len(table), checksum(start, table), END_MARK)
@@ -46,7 +46,7 @@ def encode_body(
     hasher = blake3()
     for part in parts:
         hasher.update(part)
-    # Read back before the bytes leave us.
+    # Verified before the bytes are written.
     locations = decode_table(table, hasher.digest(), "a new pack")
     if [location.frame for location in locations] != list(frames):
         raise CorruptionError("a new pack's table does not read back")
@@ -115,8 +115,8 @@ def decode_table(table: bytes, pack: PackId, what: str) -> list[Location]:
 
 
 def _check_frames(locations: Sequence[Location], what: str) -> None:
-    """Raise CorruptionError for frames that would cost their reader time or memory for nothing, or
-    cannot be read."""
+    """Raise CorruptionError for frames that cannot be read, or would waste a reader's time or
+    memory."""
     for location in locations:
         frame = location.frame
         if not (
@@ -134,7 +134,7 @@ def _base(bases: bytes, number: int) -> ChunkId | None:
 def read_table(pack: PackId, pack_bytes: int, get: Callable[[int, int], bytes]) -> list[Location]:
     """Return the locations of a stored pack, reading only its head and its end.
 
-    *get* takes a start and a length. Raises CorruptionError where the pack is not whole.
+    *get* takes a start and a length. Raises CorruptionError if the pack is not intact.
     """
     what = f"pack {pack.hex()[:12]}"
     if pack_bytes < HEAD.size + TRAILER.size:

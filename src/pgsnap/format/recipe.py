@@ -23,7 +23,7 @@ _KNOWN = range(LEVEL, SKETCHES + 1)
 SKETCHES_FIELD = SKETCHES | IGNORABLE
 
 ROOT_CHUNK, ROOT_LEVEL, ROOT_PLAIN_BYTES, ROOT_LINES = range(1, 5)
-# A root as this version writes one, in one piece: there are hundreds of thousands of them.
+# A root as this version writes it, decoded in one step: there are hundreds of thousands of them.
 _PLAIN_ROOT = struct.Struct(f"<HI{HASH_BYTES}sHIqHIqHIq")
 PLAIN_ROOT_BYTES = _PLAIN_ROOT.size
 _ROOT_FIELDS = (ROOT_CHUNK, ROOT_LEVEL, ROOT_PLAIN_BYTES, ROOT_LINES)
@@ -31,10 +31,10 @@ _ROOT_SIZES = (HASH_BYTES, 8, 8, 8)
 
 
 def ends_node(entries_in_node: int, last: ChunkId) -> bool:
-    """Tell whether a node ends after the entry *last*.
+    """Return whether a node ends after the entry *last*.
 
-    It depends on the entry's own id, so a changed chunk rewrites its own node and leaves the
-    nodes after it as they are.
+    This depends on the entry's own id, so a changed chunk changes its own node but not the nodes
+    after it.
     """
     if entries_in_node < RECIPE_ENTRIES_MIN:
         return False
@@ -65,7 +65,7 @@ def decode_node(data: bytes, level: int) -> list[RecipeEntry]:
     count = len(chunks) // HASH_BYTES
     plain_bytes = struct.unpack(f"<{count}Q", record.raw(PLAIN_BYTES, length=count * 8))
     lines = struct.unpack(f"<{count}Q", record.raw(LINES, length=count * 8))
-    # An empty chunk would cost those who read it something, and nobody makes one.
+    # An empty chunk would only cost readers time, and no writer makes one.
     if min(plain_bytes) < 1 or any(map(operator.gt, lines, plain_bytes)):
         raise CorruptionError("a recipe node is damaged", detail="Its sizes make no sense.")
     if sum(plain_bytes) > SNAPSHOT_BYTES_MAX:

@@ -1,7 +1,7 @@
 """Records: length-prefixed fields, each critical or ignorable (docs/format.md, "Records").
 
-A reader that meets a field it does not know skips it where it is ignorable, and refuses the whole
-object where it is critical. So later versions can add fields of either sort.
+A reader skips an unknown field if it is ignorable, and refuses the whole object if it is critical.
+So later versions can add fields of either sort.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _I64_BYTES, _unpack_i64 = _I64.size, _I64.unpack
 
 
 def too_new(what: str, detail: str) -> FormatTooNew:
-    """Return the error for an object with a part that only a newer version understands."""
+    """Return the error for an object with a field that only a newer version understands."""
     return FormatTooNew(
         f"{what} was written by a newer version of snap",
         detail=detail,
@@ -32,7 +32,7 @@ def too_new(what: str, detail: str) -> FormatTooNew:
 
 
 class RecordWriter:
-    """Collects fields in the order they are given. A field may be given more than once."""
+    """Collects fields in the order they are added. A field may be added more than once."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -55,9 +55,9 @@ class RecordReader:
     """The fields of a record.
 
     *what* names the object in errors; *known* are the field numbers that the caller understands,
-    best a range or a frozenset: of a large repository a hundred thousand records are read at once.
-    Raises CorruptionError where the bytes are no record, FormatTooNew for a critical field that is
-    not known.
+    best a range or a frozenset: in a large repository a hundred thousand records are read at once.
+    Raises CorruptionError if the bytes are not a record, FormatTooNew for an unknown critical
+    field.
     """
 
     def __init__(self, data: bytes, *, what: str, known: Container[int]) -> None:
@@ -91,7 +91,8 @@ class RecordReader:
         return self._fields.get(number, [])
 
     def optional(self, number: int, *, length: int | None = None) -> bytes | None:
-        """Return the value of a field that may be absent, and else has *length* bytes."""
+        """Return a field's value, of *length* bytes if that is given; None if the field is
+        absent."""
         values = self._fields.get(number)
         if not values:
             return None
@@ -100,7 +101,7 @@ class RecordReader:
         return values[0]
 
     def raw(self, number: int, *, length: int | None = None) -> bytes:
-        """Return the value of a field that must be there, and of *length* bytes."""
+        """Return a required field's value, of *length* bytes if that is given."""
         value = self.optional(number, length=length)
         if value is None:
             raise self._damaged(f"field {number} is missing")
@@ -123,7 +124,7 @@ class RecordReader:
         return int(_I64.unpack(value)[0])
 
     def count(self, number: int, default: int | None = None, *, most: int = COUNT_MAX) -> int:
-        """Return an integer that counts something: from 0 to *most*."""
+        """Return an integer that is a count: from 0 to *most*."""
         values = self._fields.get(number)
         if values and len(values[0]) == _I64_BYTES:
             value: int = _unpack_i64(values[0])[0]
@@ -134,8 +135,7 @@ class RecordReader:
         return value
 
     def plain_text(self, number: int, default: str | None = None, *, most: int) -> str:
-        """Return a text as PostgreSQL or a person may have written it: without NUL, and of at most
-        *most* bytes."""
+        """Return a text from PostgreSQL or a user: without NUL, and of at most *most* bytes."""
         values = self._fields.get(number)
         if not values:
             return self.text(number, default)

@@ -1,5 +1,5 @@
-"""What was decoded before is not decoded again: of a repository with tens of thousands of snapshots
-most parts of one are, byte for byte, those of the one before."""
+"""A cache of decoded values: in a repository with tens of thousands of snapshots most parts of one
+are, byte for byte, those of the one before."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _Value = TypeVar("_Value")
 def remembered(
     decode: Callable[[bytes, str], _Value], *, bytes_max: int, most: int
 ) -> Callable[[bytes, str], _Value]:
-    """Return *decode*, of stored bytes and the name of their object for errors, with up to *most*
-    results kept by their bytes alone.
+    """Return *decode*, a function of stored bytes and their object's name for errors, with a cache
+    of up to *most* results; the bytes alone are the key.
 
-    Larger values than *bytes_max* are not kept: they would be a stranger's. What raises is decoded
-    each time, so that an error names its object.
+    Values larger than *bytes_max* are not cached: snap itself writes none that large. Errors are
+    not cached, so that each one names its object.
     """
     kept: dict[bytes, _Value] = {}
 

@@ -30,19 +30,19 @@ NAME_KIND, NAME_SCHEMA, NAME_NAME, NAME_PART = range(1, 5)
 NAME, PLAIN_BYTES, LINES, DIGEST, SEGMENT, ROWS, HEAD_BYTES, TAIL_BYTES = range(1, 9)
 _KNOWN = range(NAME, TAIL_BYTES + 1)
 
-# Most sections are of rows that were read in one go: what follows their names, in one piece.
+# Most sections are of rows that were read in one go: all that follows their names, as one struct.
 _PLAIN_ROWS = struct.Struct(f"<HIqHIqHI{HASH_BYTES}sHI{PLAIN_ROOT_BYTES}sHIqHIqHIq")
 _ROWS_FIELDS = (PLAIN_BYTES, LINES, DIGEST, SEGMENT, ROWS, HEAD_BYTES, TAIL_BYTES)
 _ROWS_SIZES = (8, 8, HASH_BYTES, PLAIN_ROOT_BYTES, 8, 8, 8)
-# A COPY statement and its comment, which their readers hold.
+# Maximum size of a COPY statement and its comment, which readers hold in memory.
 _HEAD_BYTES_MAX = 16 * HELD_BYTES_MAX
 _LENGTH = struct.Struct("<I")
 _WHAT = "a section table"
 _ROOT = b"snap root 1\n"
 _STATISTICS_ROOT = b"snap statistics root 1\n"
 _NAME_BYTES_MAX = 8 * KIB
-# Most sections of a snapshot are those of the one before. What is larger is not kept: it would be
-# a stranger's.
+# Most sections of a snapshot are those of the one before. Larger ones are not cached: snap itself
+# writes none.
 _REMEMBERED = 10_000
 _REMEMBERED_BYTES_MAX = 1 * KIB
 
@@ -107,8 +107,8 @@ def _decode_section(data: bytes, what: str) -> Section:
 
 
 def _plain_rows(data: bytes, what: str) -> Section | None:
-    """Return a section as this version writes one of rows that were read in one go; None where it
-    is another one, or anything is wrong with it."""
+    """Return a section of rows that were read in one go, as this version writes it; None if it is
+    another kind, or anything is wrong with it."""
     start = len(data) - _PLAIN_ROWS.size
     if start < FIELD.size or FIELD.unpack_from(data) != (NAME, start - FIELD.size):
         return None
@@ -156,10 +156,10 @@ def pieces(sections: Iterable[Section]) -> Iterator[tuple[bytes, int]]:
 
 
 class SectionTable:
-    """The sections of a new snapshot, taken one by one, and what its manifest says of them.
+    """The sections of a new snapshot, added one by one, and the totals for its manifest.
 
-    What it holds is the encoded table: of a section some 200 bytes. As objects the sections of
-    200,000 tables would take 240 MB.
+    It holds the encoded table: some 200 bytes per section. As objects the sections of 200,000
+    tables would take 240 MB.
     """
 
     def __init__(self) -> None:
@@ -175,11 +175,11 @@ class SectionTable:
         self.rows = 0
 
     def add(self, section: Section) -> None:
-        """Take the next section."""
+        """Add the next section."""
         kind = section.name.kind
         name = encode_name(section.name)
         self.section_count += 1
-        # Rows that come in several parts are of one table.
+        # Rows in several parts are still one table.
         self.table_count += kind is SectionKind.DATA and not section.name.part
         self.plain_bytes += section.plain_bytes
         self.rows += section.rows or 0
@@ -192,8 +192,8 @@ class SectionTable:
             self._outside.setdefault(kind, section.digest)
         self._buffer += encode_section(section)
         self._in_buffer += 1
-        # A piece ends where the hash of a section's name says so, so that a changed section
-        # rewrites its own piece and leaves the others as they are.
+        # Where a piece ends is determined by the hash of a section's name, so that a changed
+        # section changes only its own piece.
         mark = int.from_bytes(blake3(name).digest(4), "little")
         if len(self._buffer) >= SECTION_TABLE_PIECE_BYTES or (
             len(self._buffer) >= SECTION_TABLE_PIECE_BYTES // 8 and mark % 64 == 0
@@ -206,7 +206,7 @@ class SectionTable:
         self._in_buffer = 0
 
     def pieces(self) -> Sequence[tuple[bytes, int]]:
-        """Return the pieces of the table, each with its number of sections. It is whole then."""
+        """Return the pieces of the table, each with its number of sections, and complete it."""
         if self._buffer:
             self._end_piece()
         return self._pieces
@@ -216,11 +216,11 @@ class SectionTable:
             yield from decode_piece(piece)
 
     def root(self) -> Digest:
-        """Return the hash that names the contents, as `root_hash`."""
+        """Return the hash of the contents, as `root_hash` does."""
         return self._root.digest()
 
     def outside_root(self, kind: SectionKind) -> Digest | None:
-        """Return the root of a kind that the root hash does not cover, as `outside_roots`."""
+        """Return the root of a kind that the root hash does not cover, as `outside_roots` does."""
         return self._outside.get(kind)
 
 
@@ -248,7 +248,7 @@ def _entries(data: bytes) -> Iterator[bytes]:
 
 
 def root_hash(sections: Iterable[Section]) -> Digest:
-    """Return the hash that names the contents: of all sections but those of OUTSIDE_ROOT, in order.
+    """Return the hash of the contents: of all sections except those in OUTSIDE_ROOT, in order.
 
     It covers names, sizes and digests, not how the text was cut or stored, so it is the same for
     the same dump in every repository.
@@ -261,9 +261,9 @@ def root_hash(sections: Iterable[Section]) -> Digest:
 
 
 def outside_roots(sections: Iterable[Section]) -> dict[SectionKind, Digest]:
-    """Return the roots of what the root hash does not cover, of each kind that is there.
+    """Return the roots of what the root hash does not cover, one per kind that exists.
 
-    A kind that comes once is named by its digest; statistics stand in several places of a dump.
+    A kind that occurs once has its digest as root; statistics are in several places in a dump.
     """
     table = SectionTable()
     for section in sections:
@@ -274,12 +274,12 @@ def outside_roots(sections: Iterable[Section]) -> dict[SectionKind, Digest]:
 
 
 def root_hasher() -> blake3:
-    """Return what gives the `root_hash` of the sections whose `hashed_part` it is updated with."""
+    """Return a hasher for the `root_hash`, to be updated with the `hashed_part` of sections."""
     return blake3(_ROOT)
 
 
 def hashed_part(section: Section) -> bytes:
-    """Return what a root hash covers of a section."""
+    """Return the part of a section that a root hash covers."""
     name = encode_name(section.name)
     sizes = _LENGTH.pack(len(name)), struct.pack("<Q", section.plain_bytes)
     return b"".join((sizes[0], name, sizes[1], section.digest))

@@ -59,7 +59,7 @@ def decode_config(data: bytes) -> RepositoryConfig:
         raise CorruptionError(f"{what} is damaged", detail="Its chunk sizes make no sense.")
     pack_bytes = record.count(CONFIG_PACK_BYTES, most=PACK_BYTES_MAX)
     repository_id = record.text(CONFIG_ID)
-    # Part of a file's name: that of the index in the user's cache folder.
+    # It becomes part of a file name: that of the index in the user's cache folder.
     if not _REPOSITORY_ID.fullmatch(repository_id):
         raise CorruptionError(f"{what} is damaged", detail="Its identity makes no sense.")
     return RepositoryConfig(

@@ -17,7 +17,7 @@ def to_micros(time: datetime) -> int:
 
 
 def from_micros(micros: int, what: str) -> datetime:
-    # A day of room at either end: in a time zone of its reader it must be a time still.
+    # A margin of a day at either end: it must be a valid time in the reader's time zone too.
     if not _FIRST <= micros <= _LAST:
         raise CorruptionError(f"{what} is damaged", detail="Its time is out of range.")
     return _EPOCH + timedelta(microseconds=micros)

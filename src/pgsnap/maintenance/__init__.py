@@ -1,1 +1,1 @@
-"""What reads and changes the repository's own state: verify, gc, repair, reindex."""
+"""Maintenance of a repository's own state: verify, gc, repair, reindex."""

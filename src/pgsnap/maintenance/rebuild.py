@@ -1,4 +1,4 @@
-"""Building the index anew, beside the old one, which it then replaces."""
+"""Rebuilding the index beside the old one, which it then replaces."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pgsnap.stores.local import LocalStore
 
 @dataclass(slots=True)
 class Rebuilt:
-    """What the new index holds. *left_out* are objects that are not sound, and why."""
+    """The contents of the new index. *left_out* are unsound objects, with the reason."""
 
     packs: int = 0
     chunks: int = 0
@@ -42,11 +42,10 @@ def rebuild_index(
     progress: Progress,
     trust: Trust = ONLY_OURS,
 ) -> Rebuilt:
-    """Build the index of the repository in *path* from its packs, manifests and notes alone.
+    """Rebuild the index of the repository in *path* from its packs, manifests and notes alone.
 
-    Holds the repository alone. The old index is replaced in one step at the end; what it alone
-    knew (marks of damage, sound copies of damaged manifests) is kept. Raises RepositoryLocked,
-    StoreError.
+    Takes the exclusive lock. The old index is replaced atomically at the end; what only it knew
+    (damage marks, sound copies of damaged manifests) is kept. Raises RepositoryLocked, StoreError.
     """
     store = LocalStore(path, trust)
     config = read_config(path, store)
@@ -74,7 +73,7 @@ def rebuild_index(
             _take_over(folder, file, index, store)
             index.set_complete()
         index.close()
-        # Its last connection is closed, so all of it is in the one file.
+        # Its last connection is closed, so everything is in one file.
         folder.rename(new.name, file.name)
         sync_folder(file.parent)
     return result
@@ -85,7 +84,7 @@ def _fill(store: LocalStore, index: Index, progress: Progress) -> Rebuilt:
     left_out: list[tuple[str, str]] = []
     progress.phase("index packs")
     infos = list(store.list(layout.PACKS))
-    # The next commit takes what the index knows for durable.
+    # The next commit assumes that whatever the index knows is durable.
     store.settle(info.name for info in infos)
     packs = (
         (pack, info)
@@ -122,16 +121,16 @@ def _noted(left_out: list[tuple[str, str]], info: ObjectInfo) -> Iterator[None]:
 
 
 def _take_over(folder: Folder, file: Path, new: Index, store: LocalStore) -> None:
-    """Take over from the old index what it alone knows: marks of damage, and what it read of
-    manifests and notes that are damaged in the store. Nothing remains beside its file: SQLite
-    would apply an old log to the new one."""
+    """Take over from the old index what only it knows: damage marks, and the contents of manifests
+    and notes that are damaged in the store. No file remains beside it: SQLite would apply an old
+    log to the new index."""
     if not file.exists():
         return
     packs = new.packs()
     try:
         old = Index(file, folder.trust)
     except (CorruptionError, StoreError):
-        # It put itself aside, or cannot even be opened.
+        # It was moved aside as damaged, or cannot even be opened.
         _remove(folder, file)
         return
     try:
@@ -150,8 +149,8 @@ def _take_over(folder: Folder, file: Path, new: Index, store: LocalStore) -> Non
 
 
 def _keep_manifests(old: Index, new: Index, store: LocalStore) -> None:
-    """Let a repair find the manifests that lie damaged in the store: the old index may have the
-    only sound copies. Those that were deleted are forgotten."""
+    """Keep for a repair the manifests that are damaged in the store: the old index may have the
+    only sound copies. Deleted ones are dropped."""
     known = new.snapshot_ids()
     for info in store.list(layout.SNAPSHOTS):
         snapshot = layout.hash_of(info.name)

@@ -1,4 +1,4 @@
-"""Reindex: the index, all of it, made anew from packs, manifests and notes alone."""
+"""Reindex: the whole index rebuilt from packs, manifests and notes alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pgsnap.progress import SILENT, Progress
 
 @dataclass(frozen=True, slots=True)
 class ReindexReport:
-    """What the new index holds. *left_out* names objects that are not sound, and says why."""
+    """The contents of the new index. *left_out* names unsound objects, with the reason."""
 
     packs: int
     chunks: int
@@ -31,9 +31,9 @@ def reindex(
     progress: Progress = SILENT,
     trust: Trust = ONLY_OURS,
 ) -> ReindexReport:
-    """Make the index of the repository in *path* anew. Nobody else may have it open meanwhile.
+    """Rebuild the index of the repository in *path*. No other process may have it open meanwhile.
 
-    Tags are read from the store each time, so they are not in it. Raises RepositoryLocked,
+    Tags are not in it, since they are always read from the store. Raises RepositoryLocked,
     RepositoryError, StoreError.
     """
     started = time.monotonic()

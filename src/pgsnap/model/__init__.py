@@ -1,4 +1,4 @@
-"""The frozen values that rooms hand to each other. No I/O, no encoding, no policy.
+"""The frozen values that packages pass to each other. No I/O, no encoding, no policy.
 
 Sizes are in bytes, times are aware datetimes in UTC, hashes are 32 raw bytes.
 """

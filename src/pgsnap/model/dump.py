@@ -1,4 +1,4 @@
-"""What a dump yields: sections by name, their bytes, and the lines that are taken out."""
+"""Types of what a parsed dump yields: named sections, their bytes, and volatile lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class SectionKind(enum.StrEnum):
     """What a section holds. The values are stored: never change one."""
 
     PREAMBLE = "preamble"
-    """What stands before the first entry of the dump: comments and SETs."""
+    """What precedes the first entry of the dump: comments and SETs."""
     DATABASE = "database"
     """CREATE/DROP/ALTER DATABASE and ``\\connect`` (pg_dump -C). Never sent by a restore."""
     PRE_DATA = "pre-data"
@@ -25,7 +25,7 @@ class SectionKind(enum.StrEnum):
     GLOBALS = "globals"
     """Roles, memberships and tablespaces of the cluster, from pg_dumpall. Not part of the dump."""
     EXTENSION_SEQUENCES = "extension-sequences"
-    """Where sequences of extensions stand that pg_dump leaves out. Not part of the dump."""
+    """The values of extensions' sequences that pg_dump leaves out. Not part of the dump."""
     STATISTICS = "statistics"
     """The planner's statistics in a dump that was made with them."""
 
@@ -33,14 +33,14 @@ class SectionKind(enum.StrEnum):
 OUTSIDE_ROOT = frozenset(
     {SectionKind.GLOBALS, SectionKind.EXTENSION_SEQUENCES, SectionKind.STATISTICS}
 )
-"""What the root hash does not cover: each of these kinds has a root of its own."""
+"""The kinds that the root hash does not cover: each has a root of its own."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class SectionName:
     """The name of a section: unique within a snapshot.
 
-    *part* counts from 0 where a dump comes back to the same kind, schema and name.
+    *part* counts from 0 when a dump returns to the same kind, schema and name.
     """
 
     kind: SectionKind
@@ -72,11 +72,11 @@ class SectionStart:
 
 @dataclass(frozen=True, slots=True)
 class SectionEnd:
-    """The section that was started last is whole.
+    """The section that was started last is complete.
 
-    For a section of COPY rows, *head_bytes* and *head_lines* count what stands before the first
-    row (comment, COPY statement), *tail_bytes* and *tail_lines* what stands after the last row
-    (the ``\\.`` line and blank lines). For all others *is_copy* is false and the four are 0.
+    For a section of COPY rows, *head_bytes* and *head_lines* count what precedes the first row
+    (comment, COPY statement), *tail_bytes* and *tail_lines* what follows the last row (the ``\\.``
+    line and blank lines). For all others *is_copy* is false and the four are 0.
     """
 
     is_copy: bool = False
@@ -87,7 +87,7 @@ class SectionEnd:
 
 
 DumpEvent: TypeAlias = "SectionStart | SectionEnd | bytes"
-"""A dump is: (SectionStart, bytes..., SectionEnd)... in the order of its text."""
+"""A dump is (SectionStart, bytes..., SectionEnd)..., in the order of its text."""
 
 
 class VolatileKind(enum.StrEnum):
@@ -105,8 +105,8 @@ class VolatileKind(enum.StrEnum):
 class VolatileLine:
     """A line that differs between dumps of an unchanged database.
 
-    *text* is the whole line with its line end; it stood in *section* before the byte at *offset*
-    (counted in the section's stored bytes, so without any volatile line).
+    *text* is the whole line with its line end; it was in *section*, before the byte at *offset* (an
+    offset into the section's stored bytes, so without any volatile line).
     """
 
     section: SectionName

@@ -1,4 +1,4 @@
-"""One thing that was looked at, and how it is."""
+"""The result of a single check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Verdict(enum.IntEnum):
-    """How it is with what was looked at; more is worse."""
+    """The outcome of a check; higher is worse."""
 
     PASSED = 0
     SKIPPED = 1
@@ -17,11 +17,11 @@ class Verdict(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. *check* names its kind.
+    """The result of a single check. *check* names its kind.
 
-    *reason* is a phrase without an end that says why the verdict is what it is, *details* say more;
-    *help* is the command or grant that helps, "" where there is nothing to do. *database* is the
-    label that it concerns, None where it concerns all.
+    *reason* is a phrase without a full stop that explains the verdict, *details* say more; *help*
+    is the command or grant that helps, "" if there is nothing to do. *database* is the label that
+    it concerns, None if it concerns all.
     """
 
     check: str

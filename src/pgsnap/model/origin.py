@@ -1,4 +1,4 @@
-"""Where a snapshot came from: the database and what no dump holds of it, the server, the tool."""
+"""Where a snapshot came from: the database with what no dump contains, the server, the tool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One ``ALTER DATABASE … SET`` or ``ALTER ROLE … IN DATABASE … SET``; no role: for all."""
+    """One ``ALTER DATABASE … SET`` or ``ALTER ROLE … IN DATABASE … SET``; *role* None: for all."""
 
     name: str
     value: str
@@ -24,8 +24,8 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionMember:
-    """A table ("table") or sequence ("sequence") of an extension with contents that are neither in
-    the dump nor in the snapshot; unless *is_known* it could not be looked into."""
+    """A table ("table") or sequence ("sequence") of an extension whose contents are in neither the
+    dump nor the snapshot; if not *is_known*, it could not be read."""
 
     extension: str
     schema: str
@@ -36,13 +36,13 @@ class ExtensionMember:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseProperties:
-    """What belongs to a database but is not in its dump, and what a restore must know.
+    """Properties of a database that are not in its dump, and what a restore must know.
 
     *acl* is the array of aclitem texts, None for the built-in default. *roles* are those that own
-    or are granted something in the database. *lc_collate*, *lc_ctype*, *locale_provider* ("c",
-    "i", "b"), *locale* and *icu_rules* are as pg_database names them; None where the server's
-    version has no such column. *lacks_public*: the schema that each new database has was dropped,
-    of which no dump says a word.
+    or are granted something in the database. *lc_collate*, *lc_ctype*, *locale_provider* ("c", "i",
+    "b"), *locale* and *icu_rules* are as pg_database names them; None if the server's version has
+    no such column. *lacks_public*: the schema that each new database has was dropped, which no dump
+    records.
     """
 
     name: str
@@ -68,7 +68,7 @@ class DatabaseProperties:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Which server, and where in its life. *version_num* is as server_version_num: 150018."""
+    """A server and its position in its history. *version_num* is server_version_num: 150018."""
 
     version_num: int
     version: str
@@ -80,7 +80,8 @@ class ServerInfo:
 
     @property
     def plain_identifier(self) -> str:
-        """It is digits; whatever else somebody wrote there must not break an index."""
+        """Return the system identifier in ASCII. It is digits; anything else that was written there
+        must not break an index."""
         return self.system_identifier.encode("ascii", "backslashreplace").decode("ascii")
 
     @property
@@ -100,12 +101,12 @@ class Origin:
     """Where a snapshot came from.
 
     *tool* is pg_dump's version line ("pg_dump (PostgreSQL) 15.18"), or what the dump's header says,
-    *is_pg_dump* whether there was one, *owners* those that its entries name. *globals_status* is
+    *is_pg_dump* whether it has one, *owners* the owners named by its entries. *globals_status* is
     "full", "without-passwords", or why there are none. *has_meta_commands*: psql commands beyond
-    pg_dump's own. *excluded_table_data*, *only_schemas*: the patterns of a dump of a part.
-    *extension_members* are what extensions keep that no dump holds. Of a file, *part* is what it is
-    of, as its text shows: "definitions", "rows", "some-rows", "some-tables", or ""; *lacks_rights*:
-    it has functions and grants nothing, as pg_dump -x writes.
+    pg_dump's own. *excluded_table_data*, *only_schemas*: the patterns of a partial dump.
+    *extension_members* hold what no dump contains. For a file, *part* is what it covers, judging by
+    its text: "definitions", "rows", "some-rows", "some-tables", or ""; *lacks_rights*: it has
+    functions and grants nothing, as pg_dump -x writes.
     """
 
     kind: SourceKind
@@ -129,5 +130,5 @@ class Origin:
 
     @property
     def system_identifier(self) -> str:
-        """Which server it was taken from; empty where that is unknown."""
+        """The identifier of the server it was taken from; empty if unknown."""
         return self.server.plain_identifier if self.server is not None else ""

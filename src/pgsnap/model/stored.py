@@ -23,7 +23,7 @@ HASH_BYTES = 32
 
 
 class Codec(enum.IntEnum):
-    """How a frame's bytes become a chunk's. Stored: never change one."""
+    """How a frame is decoded to a chunk. Stored: never change one."""
 
     RAW = 0
     ZSTD = 1
@@ -32,7 +32,7 @@ class Codec(enum.IntEnum):
 
 
 class Cipher(enum.IntEnum):
-    """How a frame is sealed. Stored: never change one."""
+    """How a frame is encrypted. Stored: never change one."""
 
     NONE = 0
 
@@ -49,9 +49,9 @@ class ChunkKind(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A chunk as stored, without where it lies.
+    """A chunk as stored, without its location.
 
-    A delta (*base* is set) is decoded only through a frame of its base whose *depth* is smaller.
+    A delta (*base* is set) is decoded only against a frame of its base with a smaller *depth*.
     """
 
     chunk: ChunkId
@@ -66,7 +66,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a frame lies, and what it is."""
+    """Where a frame is stored, and the frame itself."""
 
     pack: PackId
     offset: int
@@ -77,9 +77,9 @@ class Location:
 class RecipeRoot:
     """The root of a tree of chunks.
 
-    At *level* 0 *chunk* names the data chunk itself; at level n a node whose children have level
-    n - 1. *plain_bytes* and *lines* (line ends) are the totals of the data under it. The recipe of
-    nothing has no chunk.
+    At *level* 0 *chunk* names the data chunk itself; above, a node whose children are one level
+    lower. *plain_bytes* and *lines* (line ends) are the totals of the data under it. An empty
+    recipe has no chunk.
     """
 
     chunk: ChunkId | None
@@ -93,7 +93,7 @@ EMPTY_RECIPE = RecipeRoot(chunk=None, level=0, plain_bytes=0, lines=0)
 
 @dataclass(frozen=True, slots=True)
 class RecipeEntry:
-    """One child of a recipe node. *sketch* finds chunks like it; empty where there is none."""
+    """One child of a recipe node. *sketch* serves to find similar chunks; empty if it has none."""
 
     chunk: ChunkId
     plain_bytes: int
@@ -112,8 +112,8 @@ class Segment:
 class Section:
     """One named byte stream of a snapshot: the concatenation of its segments.
 
-    *digest* is the BLAKE3 of its bytes. *rows* is None where they cannot be counted (it is no
-    COPY section). *head_bytes* and *tail_bytes* enclose the rows, see `SectionEnd`.
+    *digest* is the BLAKE3 of its bytes. *rows* is None if they cannot be counted (not a COPY
+    section). *head_bytes* and *tail_bytes* enclose the rows, see `SectionEnd`.
     """
 
     name: SectionName
@@ -128,11 +128,12 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotHead:
-    """What lists of snapshots show and retention goes by: a manifest without its origin and what
-    only few commands need, so that tens of thousands are read in a second.
+    """The part of a manifest that lists of snapshots and retention need: without the origin and
+    what only few commands need, so that tens of thousands are read in a second.
 
     *root* names the contents: equal roots mean equal contents (docs/format.md, "Root hash").
-    *sections_recipe* is the recipe of the section table. *stored_bytes* is what the packs grew by.
+    *sections_recipe* is the recipe of the section table. *stored_bytes* is by how much the packs
+    grew.
     """
 
     database: str
@@ -152,8 +153,8 @@ class SnapshotHead:
 class Snapshot(SnapshotHead):
     """An immutable record of a database's contents. Its id is the hash of its encoded bytes.
 
-    The other roots name what *root* does not cover, None where the snapshot has none of it.
-    *wished_tags* are the tags that its commit asked for, with a "+" before those to be moved.
+    The other roots name what *root* does not cover, None if the snapshot has no such contents.
+    *wished_tags* are the tags that its commit requested, with a "+" before those to be moved.
     """
 
     globals_root: Digest | None
@@ -202,7 +203,7 @@ class ChunkerParams:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryConfig:
-    """What is fixed when a repository is made."""
+    """What is fixed when a repository is created."""
 
     repository_id: str
     created: datetime

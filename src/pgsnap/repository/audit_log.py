@@ -1,6 +1,6 @@
-"""The audit log: a line of JSON for each run of a command, appended and never changed.
+"""The audit log: one line of JSON per run of a command; append-only.
 
-It is bounded: a file that is full becomes `audit.jsonl.1`, the one before `.2`, and the last goes.
+It is rotated: a full file becomes `audit.jsonl.1`, the previous one `.2`; the oldest is deleted.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from pgsnap.limits import MIB
 from pgsnap.repository.layout import AUDIT_FILE
 
 FILE_BYTES_MAX = 8 * MIB
-"""Some 20,000 runs; with the older ones the log takes at most 64 MiB."""
+"""Some 20,000 runs; with its rotated files the log takes at most 64 MiB."""
 FILES_MAX = 8
 
 # A line has at most some 100 values of 1,000 characters.
 _LINE_BYTES_MAX = 256 * 1024
 _BLOCK_BYTES = 1 * MIB
-# What a line that no run wrote is taken for: unreadable.
+# Stands in for a line that no run can have written: not valid JSON, so it counts as unreadable.
 _TOO_LONG = b"{"
-# What is held of the log, the newest of it: all of one that snap wrote, nearly always.
+# How much of the log is held in memory, newest first: nearly always all that snap wrote.
 _HELD_BYTES_MAX = 48 * MIB
 _HELD_LINES_MAX = 150_000
 
 
 class Entries:
-    """Entries of a log, oldest first, each made as it is asked for."""
+    """Entries of a log, oldest first, each decoded when it is iterated over."""
 
     def __init__(self, lines: Sequence[bytes]) -> None:
         self._lines = lines
@@ -48,8 +48,8 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntries:
-    """The entries of a log, oldest first; *unreadable* counts lines that are none, *left_out* older
-    ones, where there are too many."""
+    """The entries of a log, oldest first; *unreadable* counts lines that are not entries,
+    *left_out* the oldest ones, dropped if there are too many."""
 
     entries: Entries
     unreadable: int
@@ -71,7 +71,7 @@ def append(repository: Folder, entry: dict[str, Any], *, bytes_max: int = FILE_B
 
 
 def read(repository: Folder, since: datetime | None = None) -> AuditEntries:
-    """Return what was logged at or after *since*. Raises OSError, UntrustedPath."""
+    """Return the entries logged at or after *since*. Raises OSError, UntrustedPath."""
     found: deque[tuple[datetime, bytes]] = deque()
     unreadable = left_out = held = 0
     for number in range(FILES_MAX - 1, -1, -1):
@@ -85,13 +85,13 @@ def read(repository: Folder, since: datetime | None = None) -> AuditEntries:
             while held > _HELD_BYTES_MAX or len(found) > _HELD_LINES_MAX:
                 held -= len(found.popleft()[1])
                 left_out += 1
-    # A run stands in the log when it ends.
+    # A run is logged when it ends, but its time is when it began.
     lines = [line for _, line in sorted(found, key=lambda one: one[0])]
     return AuditEntries(Entries(lines), unreadable, left_out)
 
 
 def _time(line: bytes) -> datetime | None:
-    """Return when a run began, None for a line that no run wrote."""
+    """Return when a run began, None for a line that is not a run's."""
     try:
         entry = json.loads(line)
         time = datetime.fromisoformat(entry["time"])
@@ -101,8 +101,8 @@ def _time(line: bytes) -> datetime | None:
 
 
 def _lines(repository: Folder, name: str) -> Iterator[bytes]:
-    """Yield the lines of a file, read in pieces: none is longer than a run's may be, and no file
-    larger than two of ours, whatever somebody wrote there."""
+    """Yield the lines of a file, read in blocks: neither a line nor the file is read beyond the
+    size that snap writes, whatever somebody else put there."""
     try:
         file = repository.open(name)
     except FileNotFoundError:
@@ -125,12 +125,13 @@ def _lines(repository: Folder, name: str) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _opened(repository: Folder) -> Iterator[int]:
-    """Give the log, locked, and still under its name once it is: else another process rotated."""
+    """Yield the log, locked; open it again if it lost its name meanwhile: another process rotated
+    it."""
     while True:
         file = repository.open(AUDIT_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             with contextlib.suppress(OSError):
-                # Where there is no flock, lines of two processes at worst stand in two files.
+                # Without flock, the worst case is that two processes write to two different files.
                 flock.lock(file)
             try:
                 same = repository.status(AUDIT_FILE).st_ino == os.fstat(file).st_ino
@@ -147,7 +148,7 @@ def _opened(repository: Folder) -> Iterator[int]:
 def _write(file: int, line: bytes) -> None:
     size = os.fstat(file).st_size
     if size and os.pread(file, 1, size - 1) != b"\n":
-        # Its last writer was killed, or the disk was full.
+        # The previous writer was killed, or the disk was full.
         line = b"\n" + line
     while line:
         line = line[os.write(file, line) :]
@@ -155,7 +156,7 @@ def _write(file: int, line: bytes) -> None:
 
 
 def _rotate(repository: Folder) -> None:
-    """Let each file take the next number; the last is replaced. The log is locked meanwhile."""
+    """Rename each file to the next number, overwriting the last. The caller holds the lock."""
     for number in range(FILES_MAX - 2, -1, -1):
         with contextlib.suppress(FileNotFoundError):
             repository.rename(_name(number), _name(number + 1))

@@ -1,4 +1,4 @@
-"""The index catches up with the store: what came or went since, and what a kill left undone."""
+"""Bringing the index up to date with the store, and finishing what a killed process left undone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pgsnap.stores.base import Store
 
 
 def catch_up_packs(store: Store, index: Index) -> None:
-    """Bring the index's packs to what is in the store.
+    """Bring the index's packs up to date with the store.
 
-    A pack that is not sound is left out: its chunks are missing then, and are said to be.
+    A damaged pack is left out, so its chunks are reported as missing.
     """
     indexed = index.packs()
     seen = set()
@@ -33,10 +33,10 @@ def catch_up_packs(store: Store, index: Index) -> None:
         if pack in indexed:
             index.drop_pack(pack)
         found.append((pack, info))
-    # The next commit takes what the index knows for durable.
+    # The next commit assumes that whatever the index knows is durable.
     store.settle(info.name for _, info in found)
     for tables in pack_tables(store, found, left_out=[]):
-        # On a full disk what the index knows can be read all the same.
+        # On a full disk, what the index already knows can still be read.
         with contextlib.suppress(StoreFull):
             add_tables(index, tables)
     if gone := list(indexed.keys() - seen):
@@ -44,10 +44,10 @@ def catch_up_packs(store: Store, index: Index) -> None:
 
 
 def catch_up_snapshots(store: Store, index: Index, tags: Tags, *, writable: bool) -> None:
-    """Bring the index's snapshots to what is in the store, and set the tags that killed commits
-    wished for, where the store is *writable*."""
-    # Other processes go on meanwhile: in this order none of their snapshots is taken for one
-    # that is gone, nor for one of a killed commit because they complete a new index.
+    """Bring the index's snapshots up to date with the store and, if it is *writable*, set the tags
+    that killed commits had requested."""
+    # Other processes are running meanwhile: this order ensures that none of their snapshots is
+    # mistaken for a deleted one, or for a killed commit's because they complete a new index.
     complete = index.is_complete
     indexed = index.snapshot_ids()
     stored = {
@@ -56,7 +56,7 @@ def catch_up_snapshots(store: Store, index: Index, tags: Tags, *, writable: bool
         if (snapshot := layout.hash_of(info.name)) is not None
     }
     new, parents = [], set()
-    # What is there or gone may be so for now: who did it was killed before it was durable.
+    # What was added or deleted may not be durable yet: the process may have been killed.
     store.settle(layout.snapshot_name(snapshot) for snapshot in stored ^ indexed)
     for snapshot in stored - indexed:
         with contextlib.suppress(CorruptionError, ObjectNotFound):
@@ -64,13 +64,13 @@ def catch_up_snapshots(store: Store, index: Index, tags: Tags, *, writable: bool
             found = decode_manifest(data, snapshot)
             new.append((found.time, snapshot, data))
             parents.add(found.parent)
-    # Its commit was killed after the commit point. An index that is being rebuilt says nothing of
-    # the sort: there a missing tag is one that was deleted. So is that of a parent: the commit of
-    # its child had it in an index, and so had given it its tags.
+    # Its commit was killed after the commit point. While the index is being rebuilt that does not
+    # follow: a missing tag has been deleted then. The same holds for a parent: the commit of its
+    # child had it in an index, and so had already set its tags.
     for _, snapshot, data in sorted(new):
         if index.manifest(snapshot) is None:
             with_tags = complete and writable and snapshot not in parents
-            # On a full disk the others can be read all the same; it comes when there is room.
+            # On a full disk the others can still be read; this one is added when there is space.
             with contextlib.suppress(StoreFull):
                 admit(index, tags, snapshot, data, with_tags=with_tags, is_late=True)
     if indexed - stored:
@@ -88,17 +88,17 @@ def admit(
     with_tags: bool,
     is_late: bool = False,
 ) -> list[str]:
-    """Take a stored manifest into the index, and return the tags that it got.
+    """Add a stored manifest to the index, and return the names of the tags set for it.
 
-    The index comes last: a snapshot that it knows has the tags that were wished for it. Where
-    it *is_late* (killed, or the index lost it), tags that were set since then stay. So does a
-    damaged one, which must not keep the repository from being opened.
+    The index is updated last: a snapshot that it knows has its requested tags. If it *is_late* (the
+    commit was killed, or the index lost it), tags set since then are kept. So is a damaged one,
+    which must not keep the repository from being opened.
     """
     snapshot = decode_manifest(data, new)
     given = []
     for wish in snapshot.wished_tags if with_tags else ():
         tag = Tag(snapshot.database, wish.removeprefix("+"), new, snapshot.time)
-        # A wish that no commit would have had is a stranger's.
+        # A request that no commit would have made does not come from snap.
         with contextlib.suppress(TagExists, CorruptionError, UsageError):
             there = tags.get(tag.database, tag.name) if is_late else None
             if there is None or there.time <= tag.time:

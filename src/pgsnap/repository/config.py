@@ -1,4 +1,4 @@
-"""The repository's config: what is fixed when it is made."""
+"""The repository's config: what is fixed when it is created."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def new_config(repository_id: str) -> RepositoryConfig:
 
 
 def read_config(path: Path, store: LocalStore) -> RepositoryConfig:
-    """Return the config of the repository in *path*, or raise what is wrong with it."""
+    """Return the config of the repository in *path*. Raises CorruptionError, NotARepository,
+    RepositoryNotFound, StoreError."""
     mend = f"Mend it: snap repair --repo {path}, and --from PATH where there is a copy."
     try:
         return decode_config(store.get(layout.CONFIG, bytes_max=RECORD_BYTES_MAX))

@@ -1,4 +1,4 @@
-"""What the files of a repository take, by what they are."""
+"""How much space the files of a repository take, by kind."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PLACES = {
 
 @dataclass(slots=True)
 class Footprint:
-    """Bytes of a repository's files, the sizes that `ls -l` shows; folders are not counted.
+    """Bytes of a repository's files, as `ls -l` shows them; folders are not counted.
 
-    *index* is what lies in the repository of it: 0 where it is in the user's cache folder. *other*
-    is the config, locks, what is being written and what a repair put aside.
+    *index* is its part in the repository: 0 if it is in the user's cache folder. *other* is the
+    config, locks, temporary files and what a repair moved aside.
     """
 
     packs: int = 0
@@ -38,9 +38,9 @@ class Footprint:
 
 
 def footprint(path: Path) -> Footprint:
-    """Return what the files below *path* take. What vanishes meanwhile is left out."""
+    """Return the sizes of the files below *path*. Files that vanish meanwhile are left out."""
     found = Footprint()
-    # Each with what its files count as; those of the repository's own folder are told apart.
+    # Folders, each with the category of its files; in the top folder that depends on the name.
     waiting: list[tuple[str | Path, str]] = [(path, "")]
     while waiting:
         folder, place = waiting.pop()
@@ -51,7 +51,7 @@ def footprint(path: Path) -> Footprint:
                     of_folder = place or _PLACES.get(f"{entry.name}/", "other")
                     waiting.append((entry.path, of_folder))
                     continue
-                # By the tens of thousands: nothing dear in here.
+                # Runs tens of thousands of times: nothing expensive in here.
                 try:
                     size = entry.stat(follow_symlinks=False).st_size
                 except FileNotFoundError:

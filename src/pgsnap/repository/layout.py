@@ -31,18 +31,18 @@ _OURS = re.compile(
 _GITIGNORE_BYTES_MAX = 1024 * 1024
 
 _WORD_BYTES_MAX = 255
-# What a revision gives a meaning, what a shell would, and what a file system cannot hold.
+# Characters with a meaning in revisions or in a shell, or that a file system cannot store.
 _BAD_TAG = re.compile(r"[\x00-\x20\x7f~^:@?*\[\]\\]|^[-+./]|[./]$|//|\.\.|\.lock$")
 
 
 def occupants(path: Path) -> list[str]:
-    """Return what keeps a folder from becoming a repository: all in it but a README and a
+    """Return the files that keep a folder from becoming a repository: all but a README and a
     .gitignore, which version control may have put there."""
     return sorted({entry.name for entry in path.iterdir()} - {README_FILE, GITIGNORE_FILE})
 
 
 def ignores_all(folder: Folder) -> bool:
-    """Tell whether a .gitignore keeps everything out of version control."""
+    """Return whether a .gitignore keeps everything out of version control."""
     try:
         return b"*" in folder.read(GITIGNORE_FILE, _GITIGNORE_BYTES_MAX).split()
     except FileNotFoundError:
@@ -50,8 +50,8 @@ def ignores_all(folder: Folder) -> bool:
 
 
 def refuse_links(folder: Folder) -> None:
-    """Raise UntrustedPath where a name of ours in a repository is a link, or anything but a file or
-    a folder: also where it is not needed now, as another command would follow it."""
+    """Raise UntrustedPath if one of snap's names in a repository is a link, or anything but a file
+    or folder: even if it is not needed now, as another command would follow it."""
     for entry in folder.entries():
         if entry.kind is Kind.OTHER and _OURS.match(entry.name):
             folder.refuse(entry.name)
@@ -67,7 +67,7 @@ def snapshot_name(snapshot: SnapshotId) -> str:
 
 
 def hash_of(name: str) -> bytes | None:
-    """Return the hash that an object name ends in, or None where it is a stray file."""
+    """Return the hash that an object name ends in, or None if it is a stray file."""
     last = name.rpartition("/")[2]
     if len(last) != 2 * HASH_BYTES:
         return None
@@ -75,7 +75,7 @@ def hash_of(name: str) -> bytes | None:
         found = bytes.fromhex(last)
     except ValueError:
         return None
-    # It takes upper case and spaces too.
+    # fromhex accepts upper case and spaces too.
     return found if found.hex() == last else None
 
 
@@ -88,14 +88,15 @@ def note_name(kind: str, note: bytes) -> str:
 
 
 def encode_word(word: str) -> str:
-    """Return any text as one part of an object name, percent-encoded; `decode_word` undoes it."""
+    """Return *word* percent-encoded as one component of an object name; `decode_word` reverses
+    it."""
     encoded = quote(word.encode("utf-8", "surrogateescape"), safe="")
-    # "." and ".." are not words of a path; a leading dot would hide the file.
+    # "." and ".." have a meaning in paths; a leading dot would hide the file.
     return "%2E" + encoded[1:] if encoded.startswith(".") else encoded
 
 
 def is_word(word: str) -> bool:
-    """Tell whether *word* can be a part of an object name: file systems end at 255 bytes."""
+    """Return whether *word* can be a component of an object name: file systems allow 255 bytes."""
     return 0 < len(encode_word(word)) <= _WORD_BYTES_MAX
 
 

@@ -1,7 +1,7 @@
-"""The repository's lock: shared for commits and readers, exclusive for what deletes.
+"""The repository's lock: shared for commits and readers, exclusive for deletion.
 
-It is a lock of the operating system (flock), so it never outlives its process. Where the file
-system knows none it is a lease.
+It is an operating-system lock (flock), so it never outlives its process. Where the file system does
+not support it, a lease is used.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ _WAIT_HINT = "Wait for it, or wait longer with: --lock-timeout 1h"
 
 
 class Held:
-    """The lock, held. A lock of the operating system cannot be lost, a lease can."""
+    """A held lock. An operating-system lock cannot be lost, a lease can."""
 
     def __init__(self, held: lease.Lease | None = None) -> None:
         self._lease = held
 
     def check(self) -> None:
-        """Raise RepositoryLocked if others took us for dead: what we read may be deleted."""
+        """Raise RepositoryLocked if others took this process for dead: what it reads may be
+        deleted."""
         if self._lease is not None and not self._lease.is_held():
             raise RepositoryLocked(
                 "the lease of the repository was lost",
@@ -46,9 +47,9 @@ class Held:
 
 @contextlib.contextmanager
 def shared(folder: Folder, timeout_seconds: float) -> Iterator[Held]:
-    """Hold the lock with others; nothing is deleted meanwhile. Raises RepositoryLocked.
+    """Hold the lock in shared mode; nothing is deleted meanwhile. Raises RepositoryLocked.
 
-    A folder that cannot be written (read-only media) cannot be collected either: no lock then.
+    A folder that cannot be written (read-only media) cannot be collected either, so needs no lock.
     """
     try:
         file = _open(folder)
@@ -69,7 +70,7 @@ def shared(folder: Folder, timeout_seconds: float) -> Iterator[Held]:
 
 @contextlib.contextmanager
 def exclusive(folder: Folder, timeout_seconds: float) -> Iterator[Held]:
-    """Hold the lock alone. Raises RepositoryLocked."""
+    """Hold the lock exclusively. Raises RepositoryLocked."""
     try:
         file = _open(folder)
     except OSError as error:
@@ -92,7 +93,7 @@ def exclusive(folder: Folder, timeout_seconds: float) -> Iterator[Held]:
 
 
 def held_since(folder: Folder) -> datetime | None:
-    """Return since when a process holds the lock alone; None where none says so."""
+    """Return since when a process has held the lock exclusively; None if none is recorded."""
     try:
         holder = json.loads(folder.read(LOCK_FILE, _HOLDER_BYTES_MAX))
         found = datetime.fromisoformat(holder["since"])
@@ -111,7 +112,7 @@ def _open(folder: Folder) -> int:
 
 
 def _acquire(file: int, how: int, folder: Folder, timeout_seconds: float) -> bool:
-    """Return once flock gave the lock, or False where the file system has none."""
+    """Return True once flock granted the lock, False if the file system does not support it."""
     try:
         flock.lock(file, how, timeout=timeout_seconds)
     except BlockingIOError:

@@ -1,7 +1,7 @@
-"""The repository: everything that is stored, opened as one.
+"""The repository: one object that gives access to everything that is stored.
 
-Truth is in the store: config, packs, manifests, tags, notes. The index is derived from it and
-catches up when a repository is opened.
+The store is authoritative: config, packs, manifests, tags, notes. The index is derived from it and
+brought up to date when a repository is opened.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ from pgsnap.stores.local import LocalStore
 
 
 class Repository:
-    """An open repository. Use `create` or `open`, and as a context manager.
+    """An open repository. Made by `open`; use it as a context manager.
 
-    While it is open it holds the repository's lock shared, so nothing that it can see is deleted.
+    While open it holds the repository's shared lock, so nothing that it can see is deleted.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class Repository:
         self._held = lock.Held()
         self._packs_are_known = False
 
-    # -- making and opening -------------------------------------------------------------------
+    # -- creating and opening ----------------------------------------------------------------------
 
     @classmethod
     def create(cls, path: Path, *, trust: Trust = ONLY_OURS) -> None:
-        """Make a repository in *path*, a folder that is new, or empty but for a README.md and a
-        .gitignore. Raises RepositoryExists."""
+        """Create a repository in *path*, a folder that is new, or empty except for a README.md and
+        a .gitignore. Raises RepositoryExists."""
         if path.exists() and (not path.is_dir() or layout.occupants(path)):
             made = (path / layout.CONFIG).exists()
             raise RepositoryExists(
@@ -86,14 +86,14 @@ class Repository:
         store = LocalStore(path, trust)
         store.make_root()
         config = new_config(secrets.token_hex(16))
-        # Dumps never enter version control, wherever the repository lies.
+        # Keeps dumps out of version control, wherever the repository is.
         if not layout.ignores_all(store.folder):
             store.put(layout.GITIGNORE_FILE, b"*\n")
         if not is_on_network(path):
             index = Index(path / layout.INDEX_FILE, trust)
             index.set_complete()
             index.close()
-        # The config makes the folder a repository: it comes last.
+        # The config is what makes the folder a repository, so it is written last.
         store.create(layout.CONFIG, encode_config(config))
 
     @classmethod
@@ -106,11 +106,11 @@ class Repository:
         alone: bool = False,
         trust: Trust = ONLY_OURS,
     ) -> Self:
-        """Open the repository in *path*, for reading and, where the folder allows it, writing.
+        """Open the repository in *path* for reading and, if the folder permits, for writing.
 
-        *index_folder* is where the index goes when the repository's own folder cannot be written;
-        None: in memory. *alone*: nobody else may have it open.
-        Raises RepositoryNotFound, NotARepository, RepositoryLocked, UntrustedPath, StoreError.
+        *index_folder* is where the index goes if the repository's own folder cannot be written;
+        None: in memory. *alone*: take the lock exclusively. Raises RepositoryNotFound,
+        NotARepository, RepositoryLocked, UntrustedPath, StoreError.
         """
         store = LocalStore(path, trust)
         config = read_config(path, store)
@@ -124,7 +124,7 @@ class Repository:
             try:
                 repo = cls._caught_up(path, store, config, file, writable=writable)
             except IndexDamaged:
-                # It was put aside: what is derived can be made anew.
+                # It was moved aside; being derived, it can be rebuilt.
                 repo = cls._caught_up(path, store, config, file, writable=writable)
             resources.callback(repo.index.close)
             repo._held = held
@@ -145,7 +145,7 @@ class Repository:
         with interrupts.undone_by(repo.index.close):
             repo.index.belong_to(config.repository_id)
             catch_up_snapshots(store, repo.index, repo.tags, writable=writable)
-            # On a full disk what is forgotten may be seen again, until there is room.
+            # On a full disk forgotten snapshots may be visible again, until there is space.
             with contextlib.suppress(StoreFull):
                 forgetting.catch_up(store, repo.index)
         return repo
@@ -160,12 +160,12 @@ class Repository:
         self._resources.close()
 
     def check_lock(self) -> None:
-        """Raise RepositoryLocked if the lock was lost: call it before anything is deleted."""
+        """Raise RepositoryLocked if the lock was lost. To be called before deleting anything."""
         self._held.check()
 
     @property
     def chunk_store(self) -> ChunkStore:
-        """The chunks alone, for those who write them or delete packs."""
+        """Return the chunk store, for code that writes chunks or deletes packs."""
         return ChunkStore(self.store, self.index, self.chunks, self.config, self.check_lock)
 
     def many_reads(self) -> contextlib.AbstractContextManager[None]:
@@ -174,7 +174,7 @@ class Repository:
     # -- catching up --------------------------------------------------------------------------
 
     def catch_up_packs(self) -> None:
-        """Bring the index's packs to what is in the store. Cheap when nothing changed."""
+        """Bring the index's packs up to date with the store. Cheap if nothing changed."""
         if not self._packs_are_known:
             catch_up_packs(self.store, self.index)
             self._packs_are_known = True
@@ -182,9 +182,9 @@ class Repository:
     # -- snapshots ----------------------------------------------------------------------------
 
     def publish(self, snapshot: Snapshot) -> tuple[SnapshotId, list[str]]:
-        """Make *snapshot* visible: THE COMMIT POINT. All that it names must be durable.
+        """Make *snapshot* visible: THE COMMIT POINT. Everything it refers to must be durable.
 
-        Returns its id and those of its wished tags that it got.
+        Returns its id and those of its requested tags that were set.
         """
         data = encode_manifest(snapshot)
         new = snapshot_id(data)
@@ -193,12 +193,12 @@ class Repository:
         self._held.check()
         self.store.put(layout.snapshot_name(new), data)
         given = admit(self.index, self.tags, new, data, with_tags=True)
-        # Made anew to the last byte: it is wanted again.
+        # The same snapshot, byte for byte, was committed again, so it is no longer forgotten.
         self.unforget(new)
         return new, given
 
     def put_back(self, snapshot: SnapshotId, data: bytes) -> None:
-        """Store again the manifest of a snapshot that was published once; its tags are not set."""
+        """Store the manifest of a formerly published snapshot again; its tags are not set."""
         decode_manifest(data, snapshot)
         self.store.put(layout.snapshot_name(snapshot), data)
         admit(self.index, self.tags, snapshot, data, with_tags=False)
@@ -213,7 +213,7 @@ class Repository:
     def snapshots(
         self, snapshots: Sequence[SnapshotId]
     ) -> Iterator[tuple[SnapshotId, Callable[[], Snapshot]]]:
-        """Yield *snapshots*, in their order, each with what returns it as `snapshot` does: of
+        """Yield *snapshots* in order, each with a function that returns it as `snapshot` does: for
         thousands this takes half the time."""
         for one, data in known_manifests(self.index, snapshots):
             yield one, partial(self._decoded, one, data)
@@ -222,15 +222,15 @@ class Repository:
         return decode_manifest(sound_manifest(self.store, snapshot, data), snapshot)
 
     def heads(self, snapshots: Sequence[SnapshotId]) -> Iterator[tuple[SnapshotId, SnapshotHead]]:
-        """Yield *snapshots*, in their order, each with what lists show of it. Raises
-        UnknownRevision, CorruptionError."""
+        """Yield *snapshots* in order, each with its head. Raises UnknownRevision,
+        CorruptionError."""
         for one, data in known_manifests(self.index, snapshots):
             yield one, decode_head(sound_manifest(self.store, one, data), one)
 
     def newest(
         self, database: str | None, limit: int | None = None, *, also_forgotten: bool = False
     ) -> list[SnapshotId]:
-        """Return snapshots of one label, or of all, newest first."""
+        """Return the snapshots of one label, or of all, newest first."""
         return self.index.newest(database, limit, also_forgotten=also_forgotten)
 
     def servers_of(self, label: str) -> dict[SnapshotId, str]:
@@ -238,18 +238,18 @@ class Repository:
         return dict(self.index.servers_of(label))
 
     def servers_of_some(self, snapshots: Sequence[SnapshotId]) -> dict[SnapshotId, str]:
-        """Return the system identifier of the server of each of *snapshots* that is there."""
+        """Return the system identifier of the server of each of *snapshots* that exists."""
         return self.index.servers_of_some(snapshots)
 
     def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
         return self.index.by_prefix(prefix, limit, forgotten=forgotten)
 
     def databases(self) -> list[str]:
-        """Return the labels that have snapshots that are not forgotten."""
+        """Return the labels with at least one snapshot that is not forgotten."""
         return self.index.databases()
 
     def sections(self, snapshot: Snapshot) -> Iterator[Section]:
-        """Yield the sections of *snapshot*, in the order of its dump. Raises CorruptionError."""
+        """Yield the sections of *snapshot* in dump order. Raises CorruptionError."""
         for _, sections in self.section_pieces(snapshot):
             yield from sections
 
@@ -262,8 +262,8 @@ class Repository:
     def check_present(
         self, snapshot: Snapshot, only: Collection[SectionName] | None = None
     ) -> None:
-        """Raise CorruptionError unless every chunk of *snapshot*, or of *only* these sections of
-        it, has a frame in a pack that is there, in its full size. Reads recipes, not data."""
+        """Raise CorruptionError unless every chunk of *snapshot*, or of its sections *only*, has a
+        frame in a pack that exists in its full size. Reads recipes, not data."""
         presence = Presence(self.index, self.chunks)
         for section in self.sections(snapshot):
             if only is None or section.name in only:
@@ -274,28 +274,27 @@ class Repository:
     def forget(
         self, snapshot: SnapshotId, *, by: str, reason: str, now: datetime | None = None
     ) -> None:
-        """Hide *snapshot* from *now* on; a gc drops it when its grace period is over. One that is
-        forgotten already stays so since then. Raises UnknownRevision, CorruptionError,
-        StoreError."""
+        """Hide *snapshot* from *now* on; a gc drops it after its grace period. If it is already
+        forgotten, the earlier time stays. Raises UnknownRevision, CorruptionError, StoreError."""
         database = self.snapshot(snapshot).database
         self._held.check()
         forgetting.forget(self.store, self.index, snapshot, database, by=by, reason=reason, now=now)
 
     def unforget(self, snapshot: SnapshotId, *, by: str = "snap") -> None:
-        """Bring a forgotten snapshot back; nothing where it is not forgotten. Raises
-        UnknownRevision where it was dropped, CorruptionError, StoreError."""
+        """Bring a forgotten snapshot back; a no-op if it is not forgotten. Raises UnknownRevision
+        if it was dropped, CorruptionError, StoreError."""
         if self.forgotten_since(snapshot) is not None:
             database = self.snapshot(snapshot).database
             self._held.check()
             forgetting.unforget(self.store, self.index, snapshot, database, by=by)
 
     def forgotten(self) -> dict[SnapshotId, datetime]:
-        """Return the snapshots that are forgotten and still there, and since when."""
+        """Return the forgotten snapshots that still exist, each with the time since when."""
         return forgetting.all_forgotten(self.index)
 
     def forgotten_since(self, snapshot: SnapshotId) -> datetime | None:
-        """Return since when *snapshot* is forgotten, also where its manifest was dropped; None
-        where it is not."""
+        """Return since when *snapshot* has been forgotten, even if its manifest was dropped; None
+        if it is not."""
         return forgetting.forgotten_since(self.index, snapshot)
 
     # -- notes --------------------------------------------------------------------------------
@@ -312,8 +311,8 @@ class Repository:
     def sound_notes(
         self, kind: str, *, damaged: list[str] | None = None, bytes_min: int = 0
     ) -> Iterator[Note]:
-        """Yield the notes of a kind that are whole; the names of the others are added to
-        *damaged*. Those smaller than *bytes_min* are not read. Raises FormatTooNew, StoreError."""
+        """Yield the intact notes of a kind; the names of damaged ones are added to *damaged*. Those
+        smaller than *bytes_min* are not read. Raises FormatTooNew, StoreError."""
         for _, note in sound_notes(self.store, kind, damaged=damaged, bytes_min=bytes_min):
             yield note
 
@@ -327,14 +326,14 @@ class Repository:
         return len(self.index.damaged())
 
     def frame_sizes(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, int]:
-        """Return the size in bytes of a frame of each of *chunks* that is there."""
+        """Return the size in bytes of a frame of each of *chunks* that exists."""
         return self.index.frame_sizes(chunks)
 
 
 def _remove_leftovers(store: LocalStore) -> None:
-    """Delete what killed writers left, if nobody else has the repository open right now."""
+    """Delete what killed writers left behind, if no other process has the repository open."""
     with contextlib.suppress(StoreError, RepositoryLocked):
-        # Not even for a moment does a reader hold the lock alone without a reason.
+        # A reader takes the exclusive lock only if there is something to delete.
         if store.has_leftovers() and not store.folder.has_foreign:
             with lock.exclusive(store.folder, 0.0):
                 store.remove_leftovers()

@@ -1,4 +1,4 @@
-"""What ends with its `with` block: threads, and what is finished or given up."""
+"""Context managers: thread pools, and work that is finished or abandoned."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Self
 
 
 class FinishedOrAbandoned(ABC):
-    """Is finished at the end of its `with` block, and abandoned where that, or the block, fails."""
+    """Finished at the end of its `with` block, and abandoned if that or the block itself fails."""
 
     @abstractmethod
     def finish(self) -> None:
-        """Return when all of it is done."""
+        """Wait until all work is done."""
 
     @abstractmethod
     def abandon(self) -> None:
-        """Give up; also after `finish`."""
+        """Abandon the work; may be called after `finish`."""
 
     def __enter__(self) -> Self:
         return self
@@ -41,7 +41,7 @@ class FinishedOrAbandoned(ABC):
 def threads(
     count: int, name: str, initializer: Callable[[], None] | None = None
 ) -> Iterator[ThreadPoolExecutor]:
-    """Make a pool. At the end what it has begun is waited for, and the rest is cancelled."""
+    """Yield a thread pool. On exit, running tasks are waited for and pending ones cancelled."""
     pool = ThreadPoolExecutor(count, thread_name_prefix=name, initializer=initializer)
     try:
         yield pool

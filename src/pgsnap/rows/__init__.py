@@ -1,1 +1,1 @@
-"""Rows compared: multisets of the rows of COPY text, in bounded memory."""
+"""Comparing rows: multisets of the rows of COPY text, in bounded memory."""

@@ -1,8 +1,8 @@
-"""The difference of two multisets of rows that pass by in blocks, in bounded memory.
+"""The difference of two multisets of rows, streamed in blocks, in bounded memory.
 
-Rows of both sides are compared window by window: where the sides go in step, nearly all rows find
-their equals in the same window. What is left waits on two piles, and is compared at the end; only
-of these rows the key is looked at, and the text kept where it is wanted.
+Rows of both sides are compared window by window: while the sides are in step, nearly all rows find
+their equals in the same window. The others go to two piles, which are compared at the end; only for
+these rows the key is computed, and the text kept if wanted.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from pgsnap.rows.trim import without_equal
 
 BEFORE, AFTER = 0, 1
 
-# Both sides together. Larger windows find more equals, smaller ones stay in the cache.
+# Both sides together. Larger windows find more equals, smaller ones fit into the cache.
 _WINDOW_BYTES = 4 * MIB
 _WINDOWS_IN_FLIGHT = 3
-# A row that is longer is digested while it arrives.
+# A longer row is digested as it arrives.
 _ROW_HELD_BYTES = 4 * MIB
 _PILE_BYTES = 16 * MIB
-"""Of each of at most four piles."""
+"""Memory for each of at most four piles."""
 ROW_KEPT_BYTES = 16 * MIB
 """The text of a longer row is not kept."""
 NOT_KEPT = (1 << 64) - 1
@@ -44,7 +44,7 @@ _Compared: TypeAlias = "list[tuple[Records, bytes]]"
 
 @dataclass(frozen=True, slots=True)
 class RowText:
-    """A row. *text* is None where it was not kept, being longer than ROW_KEPT_BYTES."""
+    """A row. *text* is None if it was not kept, being longer than ROW_KEPT_BYTES."""
 
     text: bytes | None
     size: int
@@ -52,7 +52,7 @@ class RowText:
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """A row that is on one side only, or both versions of the row with one key."""
+    """A row that is on one side only, or both versions of a row with the same key."""
 
     before: RowText | None
     after: RowText | None
@@ -60,8 +60,8 @@ class RowChange:
 
 @dataclass(slots=True)
 class Counts:
-    """How many rows are on one side only; *changed* of them have a key that is on both sides (and
-    are neither in *removed* nor in *added*)."""
+    """How many rows are on one side only; *changed* counts those whose key is on both sides (they
+    are not in *removed* or *added*)."""
 
     removed: int = 0
     added: int = 0
@@ -69,11 +69,11 @@ class Counts:
 
 
 class RowDifference:
-    """Takes the rows of two sides, BEFORE and AFTER, and tells what differs.
+    """Takes the rows of two sides, BEFORE and AFTER, and finds the differences.
 
-    *keys* are those of each side, None where rows have no key that both sides share. With
-    *keep_texts* the changed rows themselves are kept. *rows_expected* of both sides is for the
-    number of parts only. One thread calls it; use it as a context manager.
+    *keys* are those of each side, None if rows have no key that both sides share. With *keep_texts*
+    the changed rows themselves are kept. *rows_expected* (both sides) only determines the number of
+    parts. Not thread-safe; use it as a context manager.
     """
 
     def __init__(
@@ -111,10 +111,10 @@ class RowDifference:
         if self._texts is not None:
             self._texts.close()
 
-    # -- rows come in --------------------------------------------------------------------------
+    # -- input -------------------------------------------------------------------------------------
 
     def feed(self, side: int, block: bytes) -> None:
-        """Take the next bytes of the rows of one side."""
+        """Add the next bytes of the rows of one side."""
         own = self._sides[side]
         own.feed(block)
         for long in own.take_long():
@@ -123,7 +123,7 @@ class RowDifference:
             self._compare_window()
 
     def is_in_row(self, side: int) -> bool:
-        """Tell whether the last row of a side still lacks its line end."""
+        """Return whether the last row of a side still lacks its line end."""
         return self._sides[side].is_in_row
 
     def _compare_window(self) -> None:
@@ -137,8 +137,8 @@ class RowDifference:
         self._under_way.append(self._pool.submit(self._compare, *left))
 
     def _trimmed(self, *, last: bool) -> tuple[list[bytes], list[bytes]]:
-        """Return the rows that wait, without those that both sides have in step. What one side has
-        behind the end of the other waits on, unless this is the *last* window."""
+        """Return the pending rows, without those that both sides have in step. What one side has
+        beyond the end of the other stays pending, unless this is the *last* window."""
         texts = [b"".join(each.take()) for each in self._sides]
         *left, rest_before, rest_after = without_equal(*texts)
         found: tuple[list[bytes], list[bytes]] = (left[0], left[1])
@@ -178,10 +178,10 @@ class RowDifference:
         made[0, PLACE] = place
         self._piles[side].add(made)
 
-    # -- and differences out -------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------------------
 
     def finish(self) -> Counts:
-        """Return how many rows differ. Nothing more may be fed."""
+        """Return how many rows differ. Nothing more may be fed after that."""
         counts = Counts()
         for removed, added, before, _ in self._differing():
             counts.removed += len(removed)
@@ -190,11 +190,11 @@ class RowDifference:
         return counts
 
     def changes(self, limit: int | None = None) -> Iterator[RowChange]:
-        """Yield the changed rows, in the order of their tables as far as memory allows."""
+        """Yield the changed rows, in the order of their tables as far as memory permits."""
         assert self._texts is not None, "texts were not kept"
         best: Records | None = None
         for removed, added, before, after in self._differing():
-            # A change is a line of both places and sizes; size 2**64 - 1: not on this side.
+            # A change is a line with both places and sizes; size 2**64 - 1: not on this side.
             lines = np.full((len(removed) + len(added) + len(before), 4), NOT_KEPT, np.uint64)
             first, second = len(removed), len(removed) + len(added)
             lines[:first, :2] = removed[:, PLACE:]
@@ -222,7 +222,7 @@ class RowDifference:
         return RowText(None if place == NOT_KEPT else self._texts.get(place, size), size)
 
     def _differing(self) -> Iterator[tuple[Records, Records, Records, Records]]:
-        """Yield, part by part: rows removed, added, and both versions of those changed."""
+        """Yield, part by part, the rows removed, added, and both versions of those changed."""
         self._end_input()
         if self._keys is None:
             for removed, added in self._alone():
@@ -266,7 +266,7 @@ class RowDifference:
 
 
 def _parts_of(piles: tuple[Pile, Pile], parts: int) -> Iterator[tuple[Records, Records]]:
-    """Yield what two piles hold, part by part; all at once where it is in memory."""
+    """Yield the contents of two piles, part by part; all at once if they are in memory."""
     of = parts if any(pile.is_spilled for pile in piles) else 1
     for number in range(of):
         yield piles[0].part(number, of), piles[1].part(number, of)
@@ -274,7 +274,7 @@ def _parts_of(piles: tuple[Pile, Pile], parts: int) -> Iterator[tuple[Records, R
 
 @dataclass(frozen=True, slots=True)
 class _Long:
-    """A row longer than what is held of one. *text* is None where it is not kept."""
+    """A row longer than _ROW_HELD_BYTES. *text* is None if it is not kept."""
 
     digest: Digests
     key: Hashes | None
@@ -283,7 +283,8 @@ class _Long:
 
 
 class _Side:
-    """The bytes of one side: whole rows that wait for their window, and the row begun."""
+    """The bytes of one side: complete rows pending for their window, and the incomplete last
+    row."""
 
     def __init__(self, digest: RowDigest, key: Key | None, keep_texts: bool) -> None:
         self._digest = digest
@@ -323,19 +324,19 @@ class _Side:
             self._begun, self._begun_bytes = [], 0
 
     def end(self) -> None:
-        """Hear that no more bytes come: a last row without a line end is whole all the same."""
+        """End the input: a last row without a line end is complete nevertheless."""
         if self._passing is not None:
             self._end_passing()
         if self._begun_bytes:
             self.feed(b"\n")
 
     def take(self) -> list[bytes]:
-        """Return the whole rows that wait."""
+        """Return the pending complete rows."""
         whole, self._whole, self.whole_bytes = self._whole, [], 0
         return whole
 
     def put_back(self, rows: bytes) -> None:
-        """Let whole rows wait again, before all others."""
+        """Make complete rows pending again, before all others."""
         self._whole = [rows]
         self.whole_bytes = len(rows)
 
@@ -350,7 +351,7 @@ class _Side:
 
 
 class _PassingRow:
-    """A row that is too long to be held: its digest, key, and text as far as that is kept."""
+    """A row too long to be held: its digest, key, and its text up to what is kept."""
 
     def __init__(self, digest: RowDigest, key: Key | None, keep_text: bool) -> None:
         self._digest = digest
@@ -384,5 +385,5 @@ class _PassingRow:
 
 @functools.cache
 def _shared_digest() -> RowDigest:
-    """Return the one table of multipliers: made once, as a diff may be of thousands of tables."""
+    """Return the shared digest: created only once, as a diff may be of thousands of tables."""
     return RowDigest()

@@ -1,14 +1,13 @@
-"""128-bit digests of whole rows, many at a time: two rows with one digest are taken for equal.
+"""128-bit digests of whole rows, many at a time: rows with the same digest are considered equal.
 
-They guard against accidents only (the strength against intent lies in the sections' BLAKE3), are
-never stored, and may change with any version.
+They protect against accidental collisions only (against intentional ones there is the sections'
+BLAKE3), are never stored, and may change with any version.
 
-A row is cut into words of 8 bytes, the last one filled up with zeros. Each word is stirred
-(multiplied and folded, so that bits far up reach those far down), then multiplied by two numbers of
-its own place and summed modulo 2**64 (multilinear hashing, Carter and Wegman 1979); the length is
-added the same way, and the two sums are stirred again. Rows beyond PIECE_BYTES are digested by
-pieces, and the digests of the pieces as if they were a row: so a row of any size is digested while
-it passes by.
+A row is split into words of 8 bytes, the last one padded with zeros. Each word is mixed (multiplied
+and folded, so that high bits affect low ones), then multiplied by two numbers for its position and
+summed modulo 2**64 (multilinear hashing, Carter and Wegman 1979); the length is added the same way,
+and the two sums are mixed again. Rows beyond PIECE_BYTES are digested in pieces, and the digests of
+the pieces like a row: so a row of any size can be digested as a stream.
 """
 
 from __future__ import annotations
@@ -21,35 +20,35 @@ from numpy.typing import NDArray
 from pgsnap.chunking.row_hash import WORD_BYTES, Hashes, Offsets, multipliers
 
 Digests: TypeAlias = NDArray[np.uint64]
-"""Of shape (rows, 2)."""
+"""Digests, of shape (rows, 2)."""
 
 _BLOCK_BYTES = 64
 _BLOCK_WORDS = _BLOCK_BYTES // WORD_BYTES
 PIECE_BYTES = 64 * _BLOCK_BYTES
 MARGIN_BYTES = _BLOCK_BYTES
-"""What a buffer must hold behind its last row."""
+"""How many bytes a buffer must have after its last row."""
 
-# So many blocks and their temporaries stay in the second-level cache.
+# This many blocks and their temporaries fit into the L2 cache.
 _ROWS_AT_A_TIME = 4096
 _PURPOSE = 3
 _DIGEST_BYTES = 2 * WORD_BYTES
 
 
 def _own_bytes() -> NDArray[np.uint8]:
-    """Return, by number of bytes that are left of a row, the mask of a block's bytes."""
+    """Return, by the number of bytes left in a row, the mask for a block's bytes."""
     counts = np.arange(_BLOCK_BYTES + 1)
     masks: NDArray[np.bool_] = np.arange(_BLOCK_BYTES) < counts[:, None]
     return masks.astype(np.uint8) * np.uint8(255)
 
 
 class RowDigest:
-    """Digests rows. May be used by several threads at once; NumPy lets go of the lock meanwhile."""
+    """Digests rows. Thread-safe; NumPy releases the GIL meanwhile."""
 
     def __init__(self) -> None:
         places = PIECE_BYTES // _BLOCK_BYTES + 1
         count = places * _BLOCK_WORDS * 2
         numbers = np.array(multipliers(0, _PURPOSE, count + 8), np.uint64)
-        # One matrix for each block of a piece, the last one for what is left after whole blocks.
+        # One matrix per block of a piece, the last one for the rest after whole blocks.
         self._places = numbers[:count].reshape(places, _BLOCK_WORDS, 2)
         self._of_length = numbers[count : count + 2]
         self._of_total = numbers[count + 2 : count + 4]
@@ -59,7 +58,7 @@ class RowDigest:
     def digest(self, buffer: NDArray[np.uint8], starts: Offsets, stops: Offsets) -> Digests:
         """Return the digests of the rows from *starts* to *stops*.
 
-        *buffer* holds MARGIN_BYTES or more behind the last row; what stands there is of no account.
+        *buffer* has at least MARGIN_BYTES after the last row; their content does not matter.
         """
         lengths = stops - starts
         digests = np.empty((len(starts), 2), np.uint64)
@@ -129,7 +128,7 @@ class RowDigest:
 
 
 def _folded(values: Hashes, multiplier: np.uint64 | Hashes) -> Hashes:
-    """Let every bit of *values* reach many others, in place; 0 stays 0."""
+    """Mix *values* in place, so that every bit affects many others; 0 stays 0."""
     values ^= values >> np.uint64(32)
     values *= multiplier
     values ^= values >> np.uint64(29)
@@ -137,7 +136,7 @@ def _folded(values: Hashes, multiplier: np.uint64 | Hashes) -> Hashes:
 
 
 class LongRow:
-    """Digests one row while its bytes arrive in blocks: what `RowDigest.digest` says of it."""
+    """Digests one row as its bytes arrive in blocks, with the same result as `RowDigest.digest`."""
 
     def __init__(self, digest: RowDigest) -> None:
         self._digest = digest

@@ -1,7 +1,7 @@
-"""The difference of rows whose values PostgreSQL writes otherwise from one version to the next.
+"""The difference of rows with values whose text form differs between PostgreSQL versions.
 
-19 writes ``pg_lsn`` with all eight digits of its second half (``1/0000000A``), those before without
-leading zeros (``1/A``). Both sides are compared as those before write them.
+19 writes ``pg_lsn`` with all eight digits of its second half (``1/0000000A``), earlier versions
+without leading zeros (``1/A``). Both sides are compared in the earlier form.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pgsnap.limits import MIB
 from pgsnap.rows.difference import Counts, RowDifference
 from pgsnap.rows.sets import Key
 
-# In an array there are several in a field.
+# An array has several in one field.
 _LSN = re.compile(rb"\b([0-9A-F]{1,8}/)0+(?=[0-9A-F])")
-# A longer row is compared as it is written.
+# A longer row is compared unchanged.
 _ROW_BYTES_MAX = MIB
 
 
 class RespelledRows(RowDifference):
-    """A `RowDifference` of tables of which the fields *places*, on each side, are of such types."""
+    """A `RowDifference` of tables in which the fields *places*, per side, are of such types."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class RespelledRows(RowDifference):
     ) -> None:
         super().__init__(keys, keep_texts=keep_texts, rows_expected=rows_expected)
         self._places = places
-        # What came of a row that has no end yet, and whether its beginning was passed on.
+        # The part of an incomplete row that has arrived, and whether its beginning was passed on.
         self._rest = [b"", b""]
         self._is_passing = [False, False]
 

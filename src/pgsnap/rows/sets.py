@@ -1,8 +1,8 @@
-"""Rows of COPY text as arrays: where they begin and end, their keys, which of two lists have no
-equal in the other one.
+"""Rows of COPY text as arrays: their starts and ends, their keys, and which rows of two lists have
+no equal in the other.
 
-A *record* stands for a row: (digest, digest, key, place, size), five numbers of 64 bits. *key* is
-a hash of the fields of the primary key, *place* is where the row's text was put (`Texts`).
+A *record* stands for a row: (digest, digest, key, place, size), five numbers of 64 bits. *key* is a
+hash of the primary key's fields, *place* is the position of the row's text (`Texts`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pgsnap.chunking.row_hash import Hashes, Offsets
 from pgsnap.rows.digest import MARGIN_BYTES, Digests, RowDigest
 
 Records: TypeAlias = NDArray[np.uint64]
-"""Of shape (rows, 5)."""
+"""Records, of shape (rows, 5)."""
 
 FIRST, SECOND, KEY, PLACE, SIZE = range(5)
 COLUMNS = 5
@@ -26,7 +26,7 @@ _KEY_STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Key:
-    """Which fields of a table's rows are its primary key: *fields*, of *columns* in all."""
+    """The primary key of a table's rows: the numbers of its *fields*, out of *columns*."""
 
     def __init__(self, fields: Sequence[int], columns: int) -> None:
         self.fields = tuple(fields)
@@ -34,7 +34,7 @@ class Key:
 
 
 class Rows:
-    """Whole rows, one after the other, each with its line end."""
+    """Complete rows, one after another, each with its line end."""
 
     def __init__(self, text: Sequence[bytes]) -> None:
         self._text = b"".join((*text, bytes(MARGIN_BYTES)))
@@ -63,8 +63,8 @@ class Rows:
         return digest.digest(self.buffer, self.starts, self.stops)
 
     def keys(self, digest: RowDigest, key: Key) -> Hashes | None:
-        """Return a hash of each row's key, None where the rows have not as many fields as the
-        key's table (SQL that pg_dump did not write may use other delimiters)."""
+        """Return a hash of each row's key, None if the rows do not have as many fields as the key's
+        table (SQL that pg_dump did not write may use other delimiters)."""
         text = self.buffer[: self.size]
         marks = np.flatnonzero((text == _TAB) | (text == _LINE_END))
         if len(marks) != len(self) * key.columns:
@@ -81,7 +81,7 @@ class Rows:
 
 
 def joined_key(keys: Hashes, fields: Digests) -> Hashes:
-    """Return the hashes of keys that go on with one more field."""
+    """Return the hashes of keys extended by one more field."""
     more: Hashes = keys * _KEY_STEP + fields[:, 0]
     return more
 
@@ -96,8 +96,8 @@ def records(digests: Digests, keys: Hashes | None, places: Offsets, sizes: Offse
 
 
 def unmatched(a: Digests, b: Digests) -> tuple[Offsets, Offsets]:
-    """Return which rows of *a* and of *b* are left when equal rows go in pairs, one of each: the
-    multiset differences. Only the first two columns are looked at."""
+    """Return which rows of *a* and of *b* are left after removing equal rows in pairs, one of each:
+    the multiset differences. Only the first two columns are compared."""
     if not len(a) or not len(b):
         return np.arange(len(a)), np.arange(len(b))
     if len(a) == len(b) and np.array_equal(a[:, :2], b[:, :2]):
@@ -110,7 +110,7 @@ def unmatched(a: Digests, b: Digests) -> tuple[Offsets, Offsets]:
     of_a = counted[lasts] - counted[firsts]
     pairs = np.minimum(of_a, lasts - firsts - of_a)
     group = np.cumsum(begins) - 1
-    # The how-manieth of its side in its group each row is.
+    # The ordinal of each row among those of its side in its group.
     number = counted[:-1] - counted[firsts][group]
     number = np.where(is_a, number, np.arange(len(order)) - firsts[group] - number)
     left = number >= pairs[group]
@@ -118,7 +118,7 @@ def unmatched(a: Digests, b: Digests) -> tuple[Offsets, Offsets]:
 
 
 def _grouped(digests: Digests) -> tuple[Offsets, NDArray[np.bool_]]:
-    """Return an order in which equal digests stand together, and where another one begins."""
+    """Return an order in which equal digests are adjacent, and where each new one begins."""
     order = np.argsort(digests[:, 0])
     first, second = digests[order, 0], digests[order, 1]
     same = first[1:] == first[:-1]

@@ -1,4 +1,4 @@
-"""Where rows wait that are too many for memory: their records in a pile, their texts in a file."""
+"""Spilling rows that do not fit into memory: their records in a pile, their texts in a file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _ROW_BYTES = COLUMNS * 8
 
 
 class Pile:
-    """Records by the hash in one of their columns, in memory up to *memory_bytes*, the rest in an
-    unnamed temporary file. It is taken off in *parts* parts of about equal size."""
+    """Records partitioned by the hash in one of their columns, in memory up to *memory_bytes*, the
+    rest in an unnamed temporary file. It is read in *parts* parts of about equal size."""
 
     def __init__(self, column: int, parts: int, memory_bytes: int) -> None:
         self._column = column
@@ -24,7 +24,7 @@ class Pile:
         self._held: list[Records] = []
         self._held_rows = 0
         self._file: BinaryIO | None = None
-        # Of each time that records went to the file: where each part of them begins there.
+        # For each time that records were written to the file: where each part of them begins there.
         self._bounds: list[Offsets] = []
         self._filed_rows = 0
 
@@ -41,7 +41,8 @@ class Pile:
             self._spill()
 
     def part(self, number: int, of: int) -> Records:
-        """Return one part; *of* is 1 for all at once (if nothing is in the file), else *parts*."""
+        """Return part *number*; *of* is 1 for all at once (if nothing is in the file), else
+        *parts*."""
         held = np.concatenate([np.empty((0, COLUMNS), np.uint64), *self._held])
         if of == 1:
             return held
@@ -84,7 +85,7 @@ class Texts:
         self._size = 0
 
     def add(self, text: bytes) -> int:
-        """Keep *text* and return its place."""
+        """Store *text* and return its position."""
         place = self._size
         self._file.seek(place)
         self._file.write(text)

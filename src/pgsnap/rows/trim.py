@@ -1,8 +1,8 @@
-"""Takes equal rows out of two texts that are alike, by comparing bytes where they stand.
+"""Removes equal rows from two similar texts, by comparing bytes in place.
 
-It is many times as fast as hashing every row, and finds what the usual differences leave: long
+It is many times as fast as hashing every row, and finds what is typical of differences: long
 stretches of equal rows between a few that were changed, added or removed. Rows that it misses are
-left to those who hash.
+left to hashing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pgsnap.limits import KIB
 
 _FIRST_STEP, _LARGEST_STEP = 8 * KIB, 256 * KIB
-# How much of a row must be found again for the sides to be in step, and how far it is looked for.
+# How much of a row must be found again for the sides to be in step, and how far it is searched for.
 _PROBE_BYTES = 48
 _SEARCHED_BYTES = 16 * KIB
 # At the start of the texts the sides may be further apart.
@@ -24,10 +24,10 @@ _TRIED_FIRST = 32
 
 
 def without_equal(a: bytes, b: bytes) -> tuple[list[bytes], list[bytes], bytes, bytes]:
-    """Take rows that both texts of whole rows have out of them, in pairs, one of each.
+    """Remove rows that occur in both texts of complete rows, in pairs, one from each.
 
-    Returns the rows that are left of each, and what one of the texts has behind the end of the
-    other: these rows may have their equals in what comes next.
+    Returns the rows left of each, and what one of the texts has beyond the end of the other: these
+    rows may have their equals in what comes next.
     """
     first, second = np.frombuffer(a, np.uint8), np.frombuffer(b, np.uint8)
     left_a: list[bytes] = []
@@ -51,7 +51,7 @@ def without_equal(a: bytes, b: bytes) -> tuple[list[bytes], list[bytes], bytes, 
 
 
 def _common_bytes(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
-    """Return how many bytes the two have in common from their beginnings on."""
+    """Return the length of the common prefix of the two, in bytes."""
     size = min(len(a), len(b))
     position, step = 0, _FIRST_STEP
     while position < size:
@@ -65,12 +65,12 @@ def _common_bytes(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
 
 
 def _in_step(a: bytes, i: int, b: bytes, k: int, reach: int) -> tuple[int, int]:
-    """Return the row starts behind *i* and *k*, where the rows differ, from which to go on."""
+    """Return the row starts after *i* and *k*, where the rows differ, from which to continue."""
     next_i, next_k = a.find(b"\n", i) + 1 or len(a), b.find(b"\n", k) + 1 or len(b)
     probe = a[next_i : next_i + _PROBE_BYTES]
     if b.startswith(probe, next_k):
         return next_i, next_k
-    # A row that was removed from one side, or put into it, has the other side's row behind it.
+    # After a row that was removed or added on one side comes the other side's row.
     found = a.find(b"\n" + b[k : k + _PROBE_BYTES], i, i + reach)
     if found >= 0:
         return found + 1, k

@@ -1,1 +1,1 @@
-"""Where objects lie."""
+"""Storage of named objects."""

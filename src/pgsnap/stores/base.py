@@ -1,4 +1,4 @@
-"""The Store protocol: where objects lie."""
+"""The Store protocol: storage of named objects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 Data: TypeAlias = "bytes | list[bytes]"
-"""The bytes of an object, or parts that are written one after another."""
+"""The bytes of an object, or parts that are concatenated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +21,20 @@ class Store(Protocol):
     """Named objects. Every implementation passes tests/contract/store_contract.py.
 
     Names are ASCII, relative, with "/" between parts. A write returns only when the object is
-    durable and whole; a reader sees the old object, the new one or none, never a part.
-    Errors: `ObjectNotFound`, `ObjectExists`, `StoreFull`, `StoreChanged`, `CorruptionError` (an
-    object shorter than what is asked of it, or that its disk cannot read), else `StoreError`.
+    durable and complete; a reader sees the old object, the new one or none, never a part. Errors:
+    `ObjectNotFound`, `ObjectExists`, `StoreFull`, `StoreChanged`, `CorruptionError` (an object
+    shorter than requested, or that the disk cannot read), else `StoreError`.
     """
 
     def put(self, name: str, data: Data) -> None:
         """Write or replace an object."""
 
     def create(self, name: str, data: bytes) -> None:
-        """Like `put`, but raise ObjectExists if there is one; atomic between processes."""
+        """Like `put`, but raise ObjectExists if the object exists; atomic between processes."""
 
     def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
-        """Compare-and-swap: write *data* (None: delete) if the object now equals *expected*
-        (None: is absent), else raise StoreChanged; atomic between processes."""
+        """Compare-and-swap: write *data* (None: delete) if the object now equals *expected* (None:
+        does not exist), else raise StoreChanged; atomic between processes."""
 
     def get(
         self,
@@ -48,16 +48,16 @@ class Store(Protocol):
         more than *bytes_max* bytes is damage, and none of it is read."""
 
     def many_reads(self) -> AbstractContextManager[None]:
-        """Return a block in which many objects are read: what is dear to find may be kept at hand
-        until its end."""
+        """Return a context manager for reading many objects: what is expensive to look up may be
+        cached until its end."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects whose name starts with *prefix* (a folder, ending in "/")."""
 
     def delete(self, *names: str) -> None:
-        """Delete objects, in this order; one that is gone already is no error."""
+        """Delete objects, in this order; one that is already gone is not an error."""
 
     def settle(self, names: Iterable[str]) -> None:
-        """Make durable what a reader sees of these objects, also that one is not there: who made
-        or deleted them may have been killed before it was sure of that itself. Nothing to do where
-        nothing can be written."""
+        """Make durable what a reader sees of these objects, including their absence: the process
+        that created or deleted them may have been killed before it did so. A no-op if nothing can
+        be written."""

@@ -1,9 +1,9 @@
-"""Leases: locks made of files, for file systems without flock.
+"""Leases: locks in the form of files, for file systems without flock.
 
-Whoever wants the lock first makes a file of its own and then looks at those of the others, so of
-two that come at once at least one sees the other. Nothing is ever taken over: a dead holder's
-file is ignored, and deleted. Names are never used twice, so no deletion can hit a living lease.
-(The idea of announcing oneself before looking is that of L. Lamport's bakery algorithm, 1974.)
+A process that wants the lock first creates its own file and then looks at those of others, so of
+two that come at once at least one sees the other. No lease is ever taken over: a dead holder's file
+is ignored, and deleted. Names are never reused, so no deletion can hit a live lease. (Announcing
+oneself before looking is the idea of L. Lamport's bakery algorithm, 1974.)
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from pgsnap import interrupts
 from pgsnap.files.folder import Folder
 
 NO_FLOCK = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-"""What flock says on a file system that has none."""
+"""What flock fails with on a file system that does not support it."""
 
 HEARTBEAT_SECONDS = 60.0
-# A holder on another host that gave no sign for so long is dead: a suspended machine may be back
-# after minutes, a network file system after a reboot of its server.
+# A holder on another host without a heartbeat for this long is dead: a suspended machine may be
+# back after minutes, a network file system after a reboot of its server.
 STALE_SECONDS = 30 * 60.0
 _POLL_SECONDS = 0.1
 
@@ -41,7 +41,7 @@ _BYTES_MAX = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lease. *place* tells hosts, boots and process namespaces apart."""
+    """The holder of a lease. *place* distinguishes hosts, boots and process namespaces."""
 
     host: str
     place: str
@@ -51,7 +51,7 @@ class Holder:
 
 
 class LeaseTaken(Exception):
-    """Others hold the lock; *holders* are those that could be read."""
+    """Others hold the lock; *holders* are those whose leases could be read."""
 
     def __init__(self, holders: list[Holder]) -> None:
         super().__init__("taken")
@@ -59,7 +59,7 @@ class LeaseTaken(Exception):
 
 
 class Lease:
-    """A lease that is held: `is_held` tells whether nobody took it for dead meanwhile."""
+    """A held lease: `is_held` is false once somebody took it for dead."""
 
     def __init__(self, folder: Folder, name: str) -> None:
         self._folder = folder
@@ -79,16 +79,17 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            # The file server's clock, which is the same for all who look.
+            # By the file server's clock, which is the same for all processes.
             with contextlib.suppress(OSError):
                 self._folder.touch(self._name)
 
 
 @contextlib.contextmanager
 def hold(folder: Folder, *, alone: bool, timeout_seconds: float) -> Iterator[Lease]:
-    """Hold the lock of *folder*, with others or *alone*. Raises LeaseTaken, OSError.
+    """Hold the lock of *folder*, shared or (*alone*) exclusive. Raises LeaseTaken, OSError.
 
-    Who wants it alone keeps its file while it waits for the others, so newcomers wait behind it.
+    A process that wants it alone keeps its file while waiting for the others, so that newcomers
+    queue behind it.
     """
     folder.make("")
     deadline = time.monotonic() + timeout_seconds
@@ -108,7 +109,7 @@ def hold(folder: Folder, *, alone: bool, timeout_seconds: float) -> Iterator[Lea
                 break
         if time.monotonic() >= deadline:
             raise LeaseTaken([holder for holder in in_the_way if holder is not None])
-        # Two that came at once gave way to each other: not in step again.
+        # Two that came at once gave way to each other: a random delay keeps them out of step.
         interrupts.sleep(random.uniform(_POLL_SECONDS / 2, _POLL_SECONDS * 2))
     lease = Lease(folder, name)
     try:
@@ -118,7 +119,7 @@ def hold(folder: Folder, *, alone: bool, timeout_seconds: float) -> Iterator[Lea
 
 
 def _announce(folder: Folder, *, alone: bool) -> str:
-    """Make a lease of ours; return its name."""
+    """Create this process's own lease; return its name."""
     name = ("alone-" if alone else "shared-") + secrets.token_hex(8)
     pid = os.getpid()
     holder = {
@@ -140,7 +141,7 @@ def _announce(folder: Folder, *, alone: bool) -> str:
 
 
 def _living(folder: Folder, own: str) -> list[tuple[bool, Holder | None]]:
-    """Return the others' leases that may be alive, and delete the others."""
+    """Return the others' leases that may be alive, and delete dead ones."""
     now = folder.touch(own)
     found: list[tuple[bool, Holder | None]] = []
     for entry in folder.entries():
@@ -152,7 +153,7 @@ def _living(folder: Folder, own: str) -> list[tuple[bool, Holder | None]]:
             holder = _read(folder.read(entry.name, _BYTES_MAX))
         except FileNotFoundError:
             continue
-        # One from far in the future is of a time when the file server's clock was wrong.
+        # One from far in the future was written when the file server's clock was wrong.
         if abs(age) > STALE_SECONDS or (holder is not None and _is_dead(holder)):
             folder.unlink(entry.name, missing_ok=True)
         else:
@@ -161,7 +162,7 @@ def _living(folder: Folder, own: str) -> list[tuple[bool, Holder | None]]:
 
 
 def _read(data: bytes) -> Holder | None:
-    """Return who holds a lease, None where it is not written yet, or cut."""
+    """Return the holder of a lease, None if it is not written yet, or truncated."""
     try:
         holder = Holder(**json.loads(data))
     except (ValueError, TypeError, RecursionError):
@@ -172,25 +173,25 @@ def _read(data: bytes) -> Holder | None:
 
 
 def _is_dead(holder: Holder) -> bool:
-    """Tell whether the holder was a process that we could see, and is gone."""
+    """Return whether the holder was a process visible from here, and is gone."""
     return holder.place == place() and _started(holder.pid) != holder.started
 
 
 def place() -> str:
-    """Return what tells this host, since its boot, and this process namespace from any other."""
+    """Return a string that identifies this host, its current boot, and this process namespace."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    # Without them a process cannot be known again: nobody's place is ours.
+    # Without these a process cannot be recognised: a random place, equal to nobody's.
     return " ".join(parts) if len(parts) == 3 else secrets.token_hex(8)
 
 
 def _started(pid: int) -> str:
-    """Return when a process started, in the kernel's ticks; "" where there is none."""
+    """Return when a process started, in the kernel's ticks; "" if there is none."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
-    # A zombie holds nothing any more. (proc(5): state is field 3, starttime field 22.)
+    # A zombie no longer holds anything. (proc(5): state is field 3, starttime field 22.)
     return "" if words[0] in "ZX" else words[19]

@@ -1,4 +1,4 @@
-"""A folder as a store. Durable or not written: file synced, renamed, then its folder synced."""
+"""A folder as a store. Durable, atomic writes: sync the file, rename it, then sync its folder."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _CAS_LEASES = "cas.leases"
 _IOV_MAX = 512
 # A compare-and-swap takes milliseconds, a few seconds on a slow network.
 _CAS_SECONDS = 120.0
-# What is compared and swapped are tags.
+# Only tags are compared and swapped.
 _CAS_BYTES_MAX = 1024 * 1024
 
-# Read-only media, and a folder that went meanwhile.
+# Read-only media, and a folder that vanished meanwhile.
 _NOTHING_TO_SETTLE = (errno.EROFS, errno.EACCES, errno.EINVAL, errno.ENOENT)
 
 
@@ -45,7 +45,7 @@ class LocalStore:
     """Objects as files below *root*. Folders have mode 0700 and files 0600, whatever the umask.
 
     A write goes to a file below ``tmp/`` first, so a crash leaves nothing under an object's name.
-    Links, and what is no file, are refused (`files.folder`): UntrustedPath.
+    Links and special files are refused (`files.folder`): UntrustedPath.
     """
 
     def __init__(self, root: Path, trust: Trust = ONLY_OURS) -> None:
@@ -55,11 +55,11 @@ class LocalStore:
         self._settled: set[str] = set()
 
     def make_root(self) -> None:
-        """Make the folder itself, private to its owner."""
+        """Create the folder itself, private to its owner."""
         try:
             self._make_root()
             self._make_folder(TEMPORARY)
-            # It may have been there, and open to others.
+            # It may have existed already, and been open to others.
             with contextlib.suppress(PermissionError):
                 self.root.chmod(FOLDER_MODE)
         except OSError as error:
@@ -149,7 +149,7 @@ class LocalStore:
             with self._errors(name):
                 self.folder.unlink(_checked(name), missing_ok=True)
                 folders.add(_above(name))
-        # A sync takes much longer than an unlink, and one will do for a folder.
+        # A sync takes much longer than an unlink, and one is enough per folder.
         for folder in sorted(folders):
             with self._errors(folder), contextlib.suppress(FileNotFoundError):
                 self.folder.sync(folder)
@@ -165,7 +165,7 @@ class LocalStore:
                         raise
 
     def move(self, name: str, target: str) -> None:
-        """Give an object another name, which must be free."""
+        """Rename an object; the new name must be free."""
         with self._errors(name):
             self._make_folder(_above(_checked(target)))
             if self.folder.exists(target):
@@ -175,13 +175,13 @@ class LocalStore:
             self.folder.sync(_above(name))
 
     def has_leftovers(self) -> bool:
-        """Tell whether a writer is at work, or was killed at it."""
+        """Return whether a writer is running, or was killed while writing."""
         with self._errors(TEMPORARY):
             return any(self._leftovers())
 
     def remove_leftovers(self) -> None:
-        """Delete what writers that were killed left behind, and nothing else that may lie there.
-        Only while nobody else writes."""
+        """Delete what killed writers left behind, and nothing else that may be there. Only safe
+        while nobody else writes."""
         with self._errors(TEMPORARY):
             for name in self._leftovers():
                 self.folder.unlink(name, missing_ok=True)
@@ -199,7 +199,7 @@ class LocalStore:
         for entry in entries:
             interrupts.check()
             if not entry.name.isascii():
-                # No object has such a name: a stray file.
+                # Object names are ASCII: a stray file.
                 continue
             path = f"{name}/{entry.name}"
             if entry.kind is Kind.FOLDER:
@@ -212,7 +212,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _temporary(self, data: Data) -> Iterator[str]:
-        """Give the name of a durable file that holds *data*; it is gone afterwards."""
+        """Yield the name of a durable file with *data*; it is deleted afterwards."""
         self.folder.refuse_foreign()
         self._make_folder(TEMPORARY)
         name = f"{TEMPORARY}/{secrets.token_hex(8)}"
@@ -231,20 +231,20 @@ class LocalStore:
     def _publish(self, temporary: str, target: str) -> None:
         self._make_folder(_above(target))
         self.folder.rename(temporary, target)
-        # Else the rename itself may be lost.
+        # Otherwise the rename itself could be lost.
         self.folder.sync(_above(target))
 
     def _publish_new(
         self, temporary: str, target: str, alone: contextlib.AbstractContextManager[None]
     ) -> None:
-        """Raise FileExistsError if *target* is there; *alone* is taken where links are unknown."""
+        """Raise FileExistsError if *target* exists; *alone* is the lock used without hard links."""
         self._make_folder(_above(target))
         try:
             self.folder.link(temporary, target)
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
                 raise
-            # A file system without hard links: whoever makes an object holds the same lock.
+            # No hard links: every process that creates an object holds the same lock.
             with alone:
                 if self.folder.exists(target):
                     raise FileExistsError(errno.EEXIST, "exists", target) from None
@@ -252,7 +252,7 @@ class LocalStore:
         self.folder.sync(_above(target))
 
     def _make_root(self) -> None:
-        """Make the folder itself and those above it, which may lie behind links."""
+        """Create the folder itself and its parents, which may be reached through links."""
         missing = [path for path in (self.root, *self.root.parents) if not path.is_dir()]
         for path in reversed(missing):
             with contextlib.suppress(FileExistsError):
@@ -262,14 +262,14 @@ class LocalStore:
             sync_folder(path.parent)
 
     def _make_folder(self, name: str) -> None:
-        """Make a folder, each entry durable before anything is put below it."""
+        """Create a folder and its parents, each entry durable before anything is put below it."""
         if name:
             self._settled.update(self.folder.make(name))
             self._settle_folder(name)
 
     def _settle_folder(self, name: str) -> None:
-        """Sync the entries of a folder and of those above it, up to the root: who made them may
-        have been killed before doing so."""
+        """Sync the entries of a folder and its parents, up to the root: the process that created
+        them may have been killed before doing so."""
         if not name or name in self._settled:
             return
         self._settle_folder(_above(name))
@@ -278,7 +278,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Serialise compare-and-swap between processes and threads."""
+        """Serialise compare-and-swap across processes and threads."""
         file = self.folder.open(_CAS_LOCK, os.O_RDWR | os.O_CREAT)
         try:
             with contextlib.ExitStack() as stack:
@@ -335,7 +335,8 @@ def _no_room(error: OSError, words: str) -> StoreFull:
 
 
 def _checked(name: str) -> str:
-    """Return *name* if an object can have it: what leaves the root cannot. Raises StoreError."""
+    """Return *name* if it is a valid object name: one that leaves the root is not. Raises
+    StoreError."""
     if not name.isascii() or any(part in ("", ".", "..") for part in name.split("/")):
         raise StoreError(f'"{name}" is no object name')
     return name
@@ -352,7 +353,7 @@ def _read_at(file: int, size: int, start: int, name: str) -> bytes:
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-        # A bad sector is damage of this object, and can be mended like any other.
+        # A bad sector is damage to this object, and can be mended like any other.
         raise CorruptionError(
             f'"{name}" cannot be read',
             detail=f"Its disk gives none of its bytes around offset {start}: {error.strerror}.",
@@ -360,7 +361,7 @@ def _read_at(file: int, size: int, start: int, name: str) -> bytes:
 
 
 def _write_all(file: int, parts: Sequence[bytes]) -> None:
-    """Write *parts* one after another, in as few calls as the kernel takes."""
+    """Write *parts* one after another, in as few calls as the kernel permits."""
     views = [memoryview(part) for part in parts if part]
     first = 0
     while first < len(views):

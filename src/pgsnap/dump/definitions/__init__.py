@@ -1,1 +1,1 @@
-"""What the definitions in a dump say: tables, rights, roles, sequences."""
+"""Reading the definitions in a dump: tables, rights, roles, sequences."""

@@ -1,4 +1,4 @@
-"""Extensions that can be made in one database of a server only, and what of a dump is theirs."""
+"""Extensions that can be created in only one database of a server, and their part of a dump."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pgsnap.dump.definitions.table_parts import TableName
 
 @dataclass(frozen=True, slots=True)
 class BoundExtension:
-    """*setting* is the server's setting that names its database; its objects are in *schema*.
-    *tables* and *sequences* are those whose contents stand in a dump."""
+    """An extension bound to one database: *setting* is the server's setting that names that; its
+    objects are in *schema*. *tables* and *sequences* are those whose contents are in a dump."""
 
     name: str
     setting: str
@@ -19,7 +19,7 @@ class BoundExtension:
     sequences: tuple[TableName, ...]
 
     def owns(self, type_name: str, schema: str, name: str) -> bool:
-        """Tell whether an entry of a dump, by its header, belongs to the extension."""
+        """Return whether an entry of a dump, given its header, belongs to the extension."""
         match type_name:
             case "EXTENSION":
                 return name == self.name

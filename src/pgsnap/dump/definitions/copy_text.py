@@ -1,4 +1,4 @@
-"""COPY's text format: the columns that a COPY statement names, the values of a row."""
+"""COPY's text format: the columns of a COPY statement, the values of a row."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v
 
 
 def copied_columns(head: bytes, encoding: str) -> tuple[str, ...] | None:
-    """Return the columns that the COPY statement at the end of *head* names, None where it is not
-    one of pg_dump's (which are in text format and name their columns)."""
+    """Return the columns named in the COPY statement at the end of *head*, None if it is not one of
+    pg_dump's (which are in text format and name their columns)."""
     match = _COPY.search(head)
     return identifiers(match[1], encoding) if match is not None else None
 

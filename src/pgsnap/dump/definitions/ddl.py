@@ -1,4 +1,4 @@
-"""The definitions in a dump: its entries one by one, primary keys, values of sequences."""
+"""The definitions in a dump: its individual entries, primary keys, values of sequences."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
 
 _SETTINGS = b"SETTING"
-# pg_dump's way to say who granted what follows, within an entry of rights. The one that stands
-# before an entry, for its owner, has its name in single quotes.
+# How pg_dump, within an entry of rights, sets the grantor of what follows. The statement before an
+# entry, for its owner, has the name in single quotes.
 GRANTOR = re.compile(rb"SET SESSION AUTHORIZATION [^'\s]")
 _NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.;()"]+)'
 _TABLE = rb"(%b)\.(%b)" % (_NAME, _NAME)
-# The types of entries that may belong to a table. Others may hold any SQL in their bodies.
+# The types of entries that may belong to a table. Others may contain any SQL in their bodies.
 _OF_TABLES = frozenset(
     (
         *(b"CONSTRAINT", b"FK CONSTRAINT", b"CHECK CONSTRAINT", b"DEFAULT", b"INDEX"),
@@ -24,10 +24,10 @@ _OF_TABLES = frozenset(
         *(b"ACL", b"COMMENT", b"SECURITY LABEL"),
     )
 )
-# Words of a statement, of which names in quotes may hold anything, keywords and line ends too.
+# Words of a statement; quoted names may contain anything, including keywords and line ends.
 _WORDS = rb'(?:[^"\n;]|"(?:[^"]|"")*")*?'
 _ANY_NAME = rb'(?:"(?:[^"]|"")+"|[^\s"]+)'
-# The table that a statement of an entry belongs to.
+# Matches the table that a statement of an entry belongs to.
 _BELONGS = re.compile(
     rb"^(?:ALTER (?:FOREIGN )?TABLE (?:ONLY )?"
     rb"|CREATE (?:UNIQUE )?INDEX %(name)b ON (?:ONLY )?"
@@ -39,7 +39,7 @@ _BELONGS = re.compile(
 _RULE = re.compile(
     rb"^CREATE RULE %b AS\s+ON (?:INSERT|UPDATE|DELETE|SELECT) TO " % _ANY_NAME + _TABLE
 )
-# An expression may hold the word too: the last one counts.
+# An expression may contain FROM too: the last one counts.
 _STATISTICS = re.compile(rb"^CREATE STATISTICS .* FROM " + _TABLE + rb";", re.S)
 _MADE = re.compile(rb"^CREATE (?:UNLOGGED |FOREIGN )?TABLE " + _TABLE, re.M)
 _PRIMARY_KEY = re.compile(
@@ -48,7 +48,7 @@ _PRIMARY_KEY = re.compile(
     re.M,
 )
 _IDENTIFIER = re.compile(rb'"((?:[^"]|"")+)"|([^\s,"]+)')
-# Where a table or index goes, and how its rows are stored: pg_dump says it only where it changes.
+# The tablespace and access method of a table or index: pg_dump writes them only when they change.
 _PLACE = re.compile(rb"SET (default_tablespace|default_table_access_method) = .*;", re.S)
 _SEQUENCE = re.compile(
     rb"^SELECT (?:pg_catalog\.)?setval\('((?:[^']|'')+)', (-?\d+), (true|false)\);", re.M
@@ -59,9 +59,9 @@ _SEQUENCE = re.compile(
 class DdlEntry:
     """One entry of a dump, or all its SETs (type ``SETTING``). *text* is without its header.
 
-    *table* is the table that it defines or changes, as schema and name, None where there is none.
-    *place* are the statements that set its tablespace and access method. *owner* is what its
-    header says: "" where the dump was made without owners.
+    *table* is the table that it defines or changes, as schema and name, None if there is none.
+    *place* are the statements that set its tablespace and access method. *owner* is as in its
+    header: "" if the dump was made without owners.
     """
 
     type: str
@@ -82,11 +82,11 @@ def ddl_entries(
     text: bytes, encoding: str, places: dict[bytes, bytes] | None = None
 ) -> dict[tuple[str, str, str, int], DdlEntry]:
     """Return the entries of a section of definitions in order, by type, schema, name, and the
-    number of those with the same three. What stands before the first header has the type ``SQL``.
+    number of those with the same three. What precedes the first header has the type ``SQL``.
 
-    Settings are gathered in one entry: they stand before whichever entry needs them first.
-    *places* are the settings of places that hold where the text begins; those that hold at its
-    end are put into it, for the section behind.
+    Settings are collected in one entry, since in the dump they precede whichever entry needs them
+    first. *places* are the tablespace and access method settings in effect at the start of the
+    text; it is updated to those at its end, for the next section.
     """
     places = {} if places is None else places
     found: list[tuple[bytes, bytes, bytes, bytes, bytes, list[bytes]]] = [
@@ -129,7 +129,7 @@ def _table_of(
 ) -> tuple[str, str] | None:
     match = None
     if type_name in (b"TABLE", b"FOREIGN TABLE"):
-        # The header has spaces for line ends in names.
+        # The header has spaces in place of line ends in names.
         match = _MADE.match(body)
         if match is None:
             return key[1], key[2]
@@ -142,7 +142,7 @@ def _table_of(
 
 
 def primary_keys(text: bytes, encoding: str) -> Mapping[tuple[str, str], tuple[str, ...]]:
-    """Return the columns of each table's primary key, as pg_dump writes it behind the data."""
+    """Return the columns of each table's primary key, as pg_dump writes it after the data."""
     keys = {}
     for entry in ddl_entries(text, encoding).values():
         if entry.type != "CONSTRAINT":
@@ -158,8 +158,8 @@ def primary_keys(text: bytes, encoding: str) -> Mapping[tuple[str, str], tuple[s
 def columns_of_type(
     text: bytes, encoding: str, type_name: str
 ) -> Mapping[tuple[str, str], frozenset[str]]:
-    """Return each table's columns of that type, or of arrays of it, as pg_dump writes them: one on
-    each line."""
+    """Return each table's columns of *type_name*, or of arrays of it, as pg_dump writes them: one
+    per line."""
     if type_name.encode() not in text:
         return {}
     column = re.compile(rb"^ {4}(%b) %b(?:\[\])*(?=[,\s]|$)" % (_NAME, type_name.encode()), re.M)
@@ -173,12 +173,12 @@ def columns_of_type(
 
 
 def identifiers(words: bytes, encoding: str) -> tuple[str, ...]:
-    """Return the names of a list such as ``id, "Order No"``."""
+    """Return the names in a list such as ``id, "Order No"``."""
     return tuple(_unquoted(match[0], encoding) for match in _IDENTIFIER.finditer(words))
 
 
 def sequence_values(text: bytes, encoding: str) -> dict[str, tuple[int, bool]]:
-    """Return where each sequence stands: its last value, and whether that was given out."""
+    """Return the state of each sequence: its last value, and is_called."""
     return {
         decode(match[1].replace(b"''", b"'"), encoding): (int(match[2]), match[3] == b"true")
         for match in _SEQUENCE.finditer(text)

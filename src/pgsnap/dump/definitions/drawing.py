@@ -1,8 +1,8 @@
-"""Generated columns whose values are drawn from sequences: not what a dump can bring back.
+"""Generated columns whose values are drawn from sequences, which a dump cannot reproduce.
 
-PostgreSQL lets in a function that says it is immutable and is not. The server looks into a function
-in SQL as soon as a table's column calls it, so the sequence has to be there by then; pg_dump, which
-does not look into bodies, may make it later. The same holds where the function calls another that
+PostgreSQL accepts a function that is declared immutable but is not. The server parses an SQL
+function as soon as a table's column calls it, so the sequence must exist by then; pg_dump, which
+does not look into bodies, may create it later. The same holds if the function calls another that
 draws.
 """
 
@@ -20,7 +20,7 @@ _COLUMN = re.compile(
     rb"^ {4}(%b) [^\n]*?%b(.*?)\) STORED" % (_NAME, re.escape(GENERATED)), re.M | re.S
 )
 _CALL = re.compile(rb"(%b\.%b)\(" % (_NAME, _NAME))
-# A call in a body, of a function in whichever schema its search path finds it.
+# A call in a body, to a function in any schema of the search path.
 _BARE_CALL = re.compile(rb"(?<![\w.\"$])([A-Za-z_\x80-\xff][\w$\x80-\xff]*)\s*\(")
 _FUNCTION = re.compile(rb"^CREATE FUNCTION (%b\.%b)\(" % (_NAME, _NAME), re.M)
 _SEQUENCE = re.compile(rb"^CREATE (?:UNLOGGED )?SEQUENCE (%b\.%b)$" % (_NAME, _NAME), re.M)
@@ -28,8 +28,9 @@ _TABLE = re.compile(rb"^CREATE (?:UNLOGGED |FOREIGN )?TABLE (%b\.%b)" % (_NAME, 
 _DRAWS = re.compile(rb"\bnextval\b", re.I)
 _COMMENT = re.compile(rb"--[^\n]*|/\*.*?\*/", re.S)
 _DRAWN = re.compile(rb"\bnextval\s*\(\s*'([^']+)'", re.I)
-# Only a body in SQL, as text, that runs with its caller's rights and settings is looked into; and
-# within another only one that claims to be immutable, as all that a column calls must.
+# The server only looks into an SQL body given as text that runs with its caller's rights and
+# settings; and within another function only into one declared immutable, as whatever a column calls
+# must be.
 _LOOKED_INTO = re.compile(rb"\n    LANGUAGE sql\b(?=[^\n]* IMMUTABLE\b)(?![^\n]* SECURITY DEFINER)")
 _OWN_SETTINGS = re.compile(rb"^    SET ", re.M)
 
@@ -37,7 +38,7 @@ _OWN_SETTINGS = re.compile(rb"^    SET ", re.M)
 @dataclass(frozen=True, slots=True)
 class DrawnColumn:
     """A generated column and the function that draws its values. *later* is the sequence that the
-    dump makes behind the table although the server asks for it there, "" where there is none."""
+    dump creates after the table although the server needs it before, "" if there is none."""
 
     column: str
     function: str
@@ -72,8 +73,8 @@ def drawn_columns(entries: Iterable[tuple[Entry, bytes]], encoding: str) -> tupl
 
 @dataclass(slots=True)
 class _Function:
-    """What is known of the functions of one name. *sequences* are those that the server asks for as
-    soon as a column calls it, *is_looked_into* whether that is so."""
+    """What is known about the functions of one name. *sequences* are those that the server needs as
+    soon as a column calls it, *is_looked_into* whether the server looks into its body."""
 
     draws: bool
     sequences: frozenset[bytes]
@@ -99,7 +100,7 @@ class _Functions:
             bool(_LOOKED_INTO.search(text)) and not _OWN_SETTINGS.search(text),
         )
         if (other := self._by_name.get(name)) is not None:
-            # Of functions of one name it is not known which one is called.
+            # With several functions of one name it is unknown which one is called.
             new.draws |= other.draws
             new.sequences, new.is_looked_into = frozenset(), False
             new.calls |= other.calls
@@ -109,12 +110,12 @@ class _Functions:
         self._by_name[name] = new
 
     def drawn_by(self, name: bytes) -> frozenset[bytes] | None:
-        """Return the sequences that the server surely asks for where a column calls *name*, None
-        where neither that nor what it calls draws from any."""
+        """Return the sequences that the server certainly needs if a column calls *name*, None if
+        neither that nor anything it calls draws from any."""
         draws = False
         sequences: frozenset[bytes] = frozenset()
         seen = set()
-        # Each with whether the server looks into all functions on the way to it.
+        # Names, each with whether the server looks into all functions on the call path to it.
         waiting = [(name, True)]
         while waiting:
             each = waiting.pop()
@@ -133,7 +134,7 @@ class _Functions:
 
 
 def _surely_drawn(text: bytes) -> frozenset[bytes]:
-    """Return the sequences that the server asks for as soon as a column calls the function."""
+    """Return the sequences that the server needs as soon as a column calls the function."""
     if not _LOOKED_INTO.search(text) or _OWN_SETTINGS.search(text):
         return frozenset()
     return frozenset(_DRAWN.findall(_COMMENT.sub(b"", text)))

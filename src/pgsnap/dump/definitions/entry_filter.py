@@ -1,14 +1,15 @@
-"""Leaves entries of a dump, or the statements that set owners, out of its text on the fly, and puts
-subscriptions and event triggers behind everything else.
+"""Removes entries of a dump, or the statements that set owners, from its text on the fly, and moves
+subscriptions and event triggers to the end.
 
-pg_dump writes the owner of an object as the last statement of its entry, and rights as entries of
-their own. So nothing in a function's body or in a row can pass for either.
+pg_dump writes the owner of an object as the last statement of its entry, and rights as separate
+entries. So nothing in a function's body or in a row can be mistaken for either.
 
-It writes event triggers before it has filled materialized views: there they would fire, log what
-nobody did in the source database, or forbid it. So they are made last. Nothing needs them but their
-own comments and labels, which go with them; no statement about event triggers fires any. A
-subscription may make the server keep dead rows (since 19), so it is not there longer than it must.
-And where a partition's trigger is disabled, pg_dump may say so before the trigger is made above it.
+It writes event triggers before refreshing materialized views: there they would fire, log what
+nobody did in the source database, or forbid it. So they are created last. Nothing needs them but
+their own comments and labels, which move with them; no statement about event triggers fires any. A
+subscription may make the server keep dead rows (since 19), so it is created as late as possible.
+And if a partition's trigger is disabled, pg_dump may write that before the parent's trigger is
+created.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart
 
 _RIGHTS = (b"ACL", b"DEFAULT ACL", b"ACL LANGUAGE")
 _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
-# Statistics stand between the parts of a section, wherever pg_dump wrote them.
+# Statistics come between the parts of a section, wherever pg_dump wrote them.
 _BEFORE_LAST = (SectionKind.POST_DATA, SectionKind.STATISTICS)
 _NO_ENTRY = Entry(b"", b"", b"", b"")
 _MAKES_PUBLIC = re.compile(rb"^CREATE SCHEMA (?=public;)", re.M)
-# In the order in which they are made: event triggers see subscriptions too.
+# In the order of creation: event triggers see subscriptions too.
 _LAST_TYPES = (b"SUBSCRIPTION", b"EVENT TRIGGER")
 _MAKES_TRIGGER = re.compile(rb"(?:\s++|--[^\n]*+\n)*CREATE ")
 _KEEPS_DEAD_ROWS = re.compile(rb", retain_dead_tuples = true(?=[^\n]*\);\n)")
@@ -43,12 +44,12 @@ _LARGE_OBJECT_OWNER = re.compile(rb"^ALTER LARGE OBJECT \d+ OWNER TO .*;\r?(?:\n
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What a restore leaves out of the definitions: *owners*, *rights* (what was granted; not what
-    was taken from PUBLIC, or a copy's functions would be everybody's), of foreign keys all but
-    those between the tables *keys_between* (None: keeps all), and the making of the schema *public*
-    where it is there already: `pg_dump --schema` makes it, and so does template0; and of
-    subscriptions, *dead_rows*, that they keep them: the server makes a slot for that, whatever the
-    database is; and all that belongs to *extensions*."""
+    """What a restore leaves out of the definitions: *owners*; *rights* (grants, but not what was
+    revoked from PUBLIC, or everybody could call a copy's functions); all foreign keys except those
+    between the tables *keys_between* (None: keeps all); the creation of the schema *public*, if it
+    exists already: `pg_dump --schema` creates it, and so does template0; *dead_rows*, the option of
+    subscriptions to retain them: the server creates a slot for that in any database; and everything
+    that belongs to *extensions*."""
 
     owners: bool = False
     rights: bool = False
@@ -68,7 +69,7 @@ class LeftOut:
 
 
 def leave_out(events: Iterable[DumpEvent], what: LeftOut, encoding: str) -> Iterator[DumpEvent]:
-    """Yield *events* without *what*, some entries last: between two sections."""
+    """Yield *events* without *what*, with some entries moved to the end, between two sections."""
     running: _Filter | None = None
     last, identities = _Last(), Identities()
     for event in events:
@@ -89,19 +90,19 @@ def leave_out(events: Iterable[DumpEvent], what: LeftOut, encoding: str) -> Iter
 
 
 class _Last:
-    """What is held back until everything else was made."""
+    """What is held back until everything else was created."""
 
     def __init__(self) -> None:
         self.changes_role = False
         self._held: list[tuple[int, bytes, bytes]] = []
 
     def hold(self, rank: int, owner: bytes, text: bytes) -> None:
-        """Hold *text* back, to be sent behind all of a lower *rank*."""
+        """Hold *text* back, to be sent after everything of a lower *rank*."""
         self._held.append((rank, owner, text))
 
     def release(self) -> Iterator[bytes]:
         for _, owner, text in sorted(self._held, key=lambda held: held[0]):
-            # A dump with --use-set-session-authorization names no owner behind what it makes.
+            # With --use-set-session-authorization there is no ALTER … OWNER in the entry.
             if self.changes_role and owner:
                 yield _AUTHORIZATION + b'"' + owner.replace(b'"', b'""') + b'";\n'
             yield text
@@ -109,7 +110,7 @@ class _Last:
 
 
 class _Filter:
-    """Cuts a section of definitions into entries, and passes on what is left of each."""
+    """Splits a section of definitions into entries, and passes on what is left of each."""
 
     def __init__(self, what: LeftOut, encoding: str, last: _Last, identities: Identities) -> None:
         self._what = what
@@ -137,7 +138,7 @@ class _Filter:
                 self._entry = parse_entry(header)
                 self._type = self._entry.type
             elif piece is Piece.SETTING and not (self._type == b"ACL" and GRANTOR.match(data)):
-                # It is for the entries that follow, and stands behind the owner of this one.
+                # It applies to the entries that follow, and comes after this one's owner.
                 yield self._left()
                 if data.startswith(_AUTHORIZATION):
                     self._last.changes_role = True
@@ -147,7 +148,7 @@ class _Filter:
     def _left(self) -> bytes:
         text = b"".join(self._parts)
         if self._what.extensions and self._type and self._is_of_extension():
-            # What follows stays on its line of the dump.
+            # What follows keeps its line number in the dump.
             return b"\n" * text.count(b"\n")
         if self._type == b"TABLE":
             self._identities.see_table(text)
@@ -158,7 +159,7 @@ class _Filter:
         if self._what.public and self._type == b"SCHEMA":
             text = _MAKES_PUBLIC.sub(b"CREATE SCHEMA IF NOT EXISTS ", text, count=1)
         if self._what.rights and self._type in _RIGHTS:
-            # What not everybody may do is not what somebody was granted.
+            # What was revoked from PUBLIC is not a grant, so it stays.
             return b"".join(_TAKEN_FROM_ALL.findall(text)) if self._type == b"ACL" else b""
         if self._what.keys_between is not None and self._type == b"FK CONSTRAINT":
             ends = foreign_key_ends(decode(text, self._encoding))
@@ -173,7 +174,7 @@ class _Filter:
         if self._what.dead_rows:
             text = _KEEPS_DEAD_ROWS.sub(b"", text, count=1)
         self._last.hold(rank, self._entry.owner, text)
-        # What follows stays on its line of the dump.
+        # What follows keeps its line number in the dump.
         return b"\n" * text.count(b"\n")
 
     def _is_of_extension(self) -> bool:
@@ -181,7 +182,7 @@ class _Filter:
         return any(extension.owns(kind, schema, name) for extension in self._what.extensions)
 
     def _rank(self, text: bytes) -> int | None:
-        """Return where the entry stands among those that come last, None for all others."""
+        """Return the rank of an entry among those that come last, None for all others."""
         if self._type == b"TRIGGER":
             return None if _MAKES_TRIGGER.match(text) else 0
         for rank, made in enumerate(_LAST_TYPES, 1):
@@ -193,7 +194,7 @@ class _Filter:
 
 
 class _Lines(_Filter):
-    """A section of which no line means more than itself."""
+    """A section whose lines can be processed independently."""
 
     def __init__(self, what: LeftOut, encoding: str, last: _Last, identities: Identities) -> None:
         super().__init__(what, encoding, last, identities)
@@ -208,7 +209,7 @@ class _Lines(_Filter):
         yield self._changed(self._rest)
 
     def _changed(self, lines: bytes) -> bytes:
-        """Return what psql gets in place of *lines*."""
+        """Return what is sent to psql in place of *lines*."""
         raise NotImplementedError
 
 
@@ -232,7 +233,7 @@ def _filter_of(
     if section.kind in _DEFINITIONS:
         return _Filter(what, encoding, last, identities)
     if section.kind is SectionKind.SEQUENCES:
-        # Entry by entry only where some are to be left out: there may be very many.
+        # Entry by entry only if some are to be left out: there may be very many.
         if what.extensions:
             return _Filter(replace(what, owners=False), encoding, last, identities)
         return _Sequences(what, encoding, last, identities)

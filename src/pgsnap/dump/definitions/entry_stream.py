@@ -11,7 +11,7 @@ from pgsnap.dump.lexer import Lexer, Piece
 def entries(blocks: Iterable[bytes], *, settings: bool = False) -> Iterator[tuple[Entry, bytes]]:
     """Yield the entries of a section of definitions, each with its text without the header.
 
-    What stands before the first header is left out, and so are settings, unless *settings*.
+    What precedes the first header is left out, and so are settings, unless *settings*.
     """
     lexer = Lexer()
     entry: Entry | None = None

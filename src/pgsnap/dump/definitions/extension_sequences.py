@@ -1,4 +1,4 @@
-"""Where sequences of extensions stand, as text that psql and snap understand: the section
+"""The values of extensions' sequences, as text that psql and snap understand: the section
 ``extension-sequences`` (docs/format.md, "Section kinds")."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pgsnap.model import quote_ident
 
 @dataclass(frozen=True, slots=True)
 class SequenceValue:
-    """A sequence, its last value, and whether that was given out already."""
+    """A sequence, its last value, and whether that was already returned by nextval."""
 
     schema: str
     name: str
@@ -21,12 +21,12 @@ class SequenceValue:
 
 
 def sequences_text(sequences: Iterable[SequenceValue], encoding: str) -> bytes:
-    """Return the section of *sequences*, in the words of pg_dump's own entries."""
+    """Return the text of the section for *sequences*, in the form of pg_dump's own entries."""
     return b"".join(encode(_entry(sequence), encoding) for sequence in sequences)
 
 
 def _entry(sequence: SequenceValue) -> str:
-    # In a header line ends are spaces, as pg_dump has them.
+    # As in pg_dump, line ends in a header are replaced by spaces.
     name, schema = (" ".join(part.splitlines()) for part in (sequence.name, sequence.schema))
     quoted = f"{quote_ident(sequence.schema)}.{quote_ident(sequence.name)}".replace("'", "''")
     return (

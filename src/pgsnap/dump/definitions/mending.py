@@ -1,9 +1,9 @@
-"""Definitions that pg_dump writes so that they cannot be made, put right on their way to psql.
+"""Fixes definitions that fail as pg_dump writes them, on their way to psql.
 
-pg_dump says nothing of the type of an identity column's sequence. One that was made wider than its
+pg_dump does not write the type of an identity column's sequence. One that was made wider than its
 column (``ALTER SEQUENCE … AS bigint``) has bounds or a value in the dump that a sequence of the
-column's type refuses. It gets the least type that can have them: beyond integer's range there is
-but one, and for a smallint column it makes no difference which of the others it is.
+column's type rejects. It gets the smallest type that can have them: beyond integer's range there is
+only one, and for a smallint column it makes no difference which of the others it is.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ _SMALLINT_MAX = 2**15 - 1
 
 
 class Identities:
-    """The identity columns of a dump, whose entries are given in its order."""
+    """The identity columns of a dump, whose entries must be passed in its order."""
 
     def __init__(self) -> None:
-        # Those of type smallint, and the sequences of such that are no wider than integer.
+        # Columns of type smallint, and the sequences of such columns that are no wider than
+        # integer.
         self._small_columns: set[bytes] = set()
         self._small: set[bytes] = set()
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Identities:
-        """Return those of definitions that are known as a whole."""
+        """Return the identity columns in *texts*, which must be complete."""
         found = cls()
         for text in texts:
             found.see_table(encode(text, "UTF8"))
@@ -48,7 +49,7 @@ class Identities:
         return found
 
     def see_table(self, text: bytes) -> None:
-        """Note the columns of a table's entry."""
+        """Record the columns of a table's entry."""
         made = _TABLE.search(text)
         if made is not None:
             self._small_columns.update(
@@ -56,8 +57,7 @@ class Identities:
             )
 
     def mended(self, text: bytes) -> bytes:
-        """Return the text of an identity column's entry so that its sequence may have its
-        bounds."""
+        """Return an identity column's entry, changed so that its sequence accepts its bounds."""
         found = _IDENTITY.search(text)
         if found is None:
             return text
@@ -71,16 +71,17 @@ class Identities:
         kind = b"bigint" if b"bigint" in types else b"integer"
         if kind == b"bigint":
             self._small.discard(found["name"])
-        # The sequence begins anew from its start; its value is set behind the rows.
+        # The sequence restarts from its start; its value is set after the rows.
         wide = b" ".join(b"%b %b" % (bound["what"], bound["value"]) for bound in bounds)
         narrow = _BOUND.sub(b"", statement)
         again = b" ALTER SEQUENCE %b AS %b %b RESTART;" % (found["name"], kind, wide)
-        # On the lines that it had: what follows keeps its place in the dump.
+        # With the same number of lines: what follows keeps its line number in the dump.
         mended = narrow + again + b"\n" * (statement.count(b"\n") - narrow.count(b"\n"))
         return text.replace(statement, mended, 1)
 
     def wide_values(self, text: bytes) -> bytes:
-        """Return whole lines of the sequences' values so that each sequence may have its own."""
+        """Return lines of the sequences' values, changed so that each sequence accepts its
+        value."""
 
         def widened(match: re.Match[bytes]) -> bytes:
             name = match["name"].replace(b"''", b"'")
@@ -90,7 +91,7 @@ class Identities:
         return _SETVAL.sub(widened, text)
 
     def type_for(self, name: bytes, value: int) -> bytes:
-        """Return the type that the sequence *name* must have for *value*, b"" where it has it."""
+        """Return the type that the sequence *name* needs for *value*, b"" if it has that."""
         if not -_INTEGER_MAX - 1 <= value <= _INTEGER_MAX:
             return b"bigint"
         if name in self._small and not -_SMALLINT_MAX - 1 <= value <= _SMALLINT_MAX:

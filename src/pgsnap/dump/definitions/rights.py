@@ -1,7 +1,7 @@
-"""The rights that a dump gives: what its GRANT and REVOKE statements come to.
+"""The rights in a dump: the result of its GRANT and REVOKE statements.
 
-pg_dump writes the difference to what an object has that was just made: all to its owner, nothing
-to others. Rights by another grantor than the owner stand between SET and RESET SESSION
+pg_dump writes the difference from the rights of a newly created object: everything for its owner,
+nothing for others. Rights from a grantor other than the owner are between SET and RESET SESSION
 AUTHORIZATION.
 """
 
@@ -21,7 +21,7 @@ _AS_OURSELVES = re.compile(r"^RESET SESSION AUTHORIZATION;$", re.M)
 
 
 class Right(NamedTuple):
-    """One right that somebody has. *column* is "" for the whole object, *grantee* for PUBLIC."""
+    """One right of one role. *column* is "" for the whole object, *grantee* is "" for PUBLIC."""
 
     name: TableName
     column: str
@@ -46,8 +46,8 @@ class _Grant(NamedTuple):
 def rights_of(
     texts: Iterable[str], objects: Mapping[TableName, Sequence[str]], owner: str
 ) -> frozenset[Right]:
-    """Return who has which right on *objects*, each with all the privileges that there are on one
-    of its kind, when *texts* were run on them. Raises ValueError for what pg_dump does not write.
+    """Return the rights on *objects* (each with all the privileges that exist for its kind) after
+    *texts* were run. Raises ValueError for what pg_dump does not write.
     """
     held = {
         (name, "", owner, owner, privilege): False
@@ -63,21 +63,21 @@ def rights_of(
                 held[key] = held.get(key, False) or grant.with_option
                 continue
             for one in [k for k in held if k[2:] == key[2:] and k[0] == key[0]]:
-                # What is revoked of the whole is revoked of its columns, too.
+                # What is revoked for the whole is revoked for its columns, too.
                 if not column or one[1] == column:
                     del held[one]
     return frozenset(Right(*key, grantable) for key, grantable in held.items())
 
 
 def roles_in(texts: Iterable[str]) -> frozenset[str]:
-    """Return the roles that *texts* name. Raises ValueError for what pg_dump does not write."""
+    """Return the roles named in *texts*. Raises ValueError for what pg_dump does not write."""
     grants = [grant for text in texts for grant in _grants(text)]
     return frozenset(role for g in grants for role in (g.grantee, g.grantor) if role)
 
 
 def as_grantors(text: str) -> str:
-    """Return the rights of a dump, given by the grantor's role instead of a session of its own:
-    a member of that role may do it too, not only a superuser."""
+    """Return the rights of a dump, with SET LOCAL ROLE to the grantor instead of SET SESSION
+    AUTHORIZATION: a member of that role may do that too, not only a superuser."""
     return _AS_OURSELVES.sub("RESET ROLE;", _AS_GRANTOR.sub("SET LOCAL ROLE ", text))
 
 

@@ -1,4 +1,4 @@
-"""Which roles the definitions of a dump name besides the owners: in rights, policies, mappings."""
+"""The roles, besides owners, named in a dump's definitions: in rights, policies, user mappings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pgsnap.dump.lexer import Lexer, Piece
 
 _RIGHTS = (b"ACL", b"DEFAULT ACL")
 _OTHERS = (b"POLICY", b"USER MAPPING")
-# What stands in place of a role without being one.
+# Key words in place of a role.
 _NO_ROLES = frozenset({"public", "current_user", "session_user", "current_role", "user"})
 
 
@@ -25,7 +25,7 @@ def named_roles(blocks: Iterable[bytes], encoding: str, *, rights: bool = True) 
 
 
 def _bodies(blocks: Iterable[bytes], types: tuple[bytes, ...]) -> Iterator[bytes]:
-    """Yield the text of each entry of the *types*. Who grants stands in a setting."""
+    """Yield the text of each entry of the *types*, including settings, which name grantors."""
     lexer = Lexer()
     parts: list[bytes] = []
     is_wanted = False
@@ -46,8 +46,8 @@ def _bodies(blocks: Iterable[bytes], types: tuple[bytes, ...]) -> Iterator[bytes
 
 
 def _roles(tokens: list[Token]) -> Iterator[str]:
-    """Yield the roles in a statement. The words looked for are reserved: no name is one of them
-    unless it is quoted."""
+    """Yield the roles in a statement. The key words searched for are reserved: no name is one of
+    them unless it is quoted."""
     words = [token.text.upper() if token.kind is Kind.WORD else "" for token in tokens]
     match words[:3]:
         case ["GRANT", *_]:

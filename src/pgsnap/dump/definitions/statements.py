@@ -1,8 +1,8 @@
-"""The statements of a short SQL script as their tokens, and their password verifiers masked.
+"""Tokenising the statements of a short SQL script, and masking their password verifiers.
 
-For the globals, which are read whole; `lexer` is for what is too long for that, by the same rules.
-A string may hold anything, also what looks like the end of a string or of a statement: so no word
-is ever looked for in the text of a script, only among its tokens.
+For the globals, which are held in memory; `lexer` is for longer scripts, by the same rules. A
+string may contain anything, including what looks like the end of a string or of a statement: so
+words are never searched for in the text of a script, only among its tokens.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 MASK = "'********'"
-"""What is shown instead of a password verifier."""
+"""Shown instead of a password verifier."""
 
 
 class Kind(Enum):
-    """What a token is."""
+    """The kind of a token."""
 
     SPACE = auto()
     """White space, comments, and psql's own commands."""
@@ -31,14 +31,14 @@ class Kind(Enum):
 
 
 class Token(NamedTuple):
-    """A token, as it stands in the script."""
+    """A token, with its text in the script."""
 
     kind: Kind
     text: str
 
 
-# A doubled quote ends one string and begins the next, to the same effect. What has no end goes on
-# to that of the script. Repeats of groups are not possessive: see `lexer`.
+# A doubled quote ends one string and begins the next, with the same effect. An unterminated one
+# extends to the end of the script. Repeats of groups are not possessive: see `lexer`.
 _ESCAPED = r"'(?:[^'\\]++|\\.|'')*(?:'|\\?\Z)"
 _PLAIN = r"'[^']*+(?:''[^']*+)*(?:'|\Z)"
 _TOKEN = r"""
@@ -62,8 +62,8 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 
 def statements(text: str) -> Iterator[list[Token]]:
-    """Yield the tokens of each statement, from what stands before it to its semicolon. Together
-    they are the *text*."""
+    """Yield the tokens of each statement, from what precedes it to its semicolon. Together they are
+    the *text*."""
     pattern = _STANDARD
     tokens: list[Token] = []
     position = 0
@@ -82,24 +82,24 @@ def statements(text: str) -> Iterator[list[Token]]:
 
 
 def significant(tokens: Iterable[Token]) -> list[Token]:
-    """Return the tokens that a statement consists of, without white space and semicolon."""
+    """Return the tokens of a statement, without white space and semicolon."""
     return [token for token in tokens if token.kind is not Kind.SPACE and token.text != ";"]
 
 
 def trimmed(tokens: list[Token]) -> str:
-    """Return the text of a statement, without what stands before it and without its semicolon."""
+    """Return the text of a statement, without what precedes it and without its semicolon."""
     start = next((at for at, token in enumerate(tokens) if token.kind is not Kind.SPACE), None)
     text = "".join(token.text for token in tokens[start:]) if start is not None else ""
     return text.removesuffix(";").strip()
 
 
 def without_verifiers(text: str) -> str:
-    """Return the script *text* with every string behind the word PASSWORD masked."""
+    """Return the script *text* with every string after the word PASSWORD masked."""
     shown: list[str] = []
     for tokens in statements(text):
         is_password = False
         for kind, part in tokens:
-            # Strings with nothing but white space between them are one.
+            # Strings separated only by white space are one string.
             shown.append(MASK if is_password and kind is Kind.STRING else part)
             if kind not in (Kind.SPACE, Kind.STRING):
                 is_password = kind is Kind.WORD and part.upper() == "PASSWORD"
@@ -107,7 +107,7 @@ def without_verifiers(text: str) -> str:
 
 
 def _comment_end(text: str, position: int) -> int:
-    """Return where the block comment ends whose head ends at *position*: comments nest."""
+    """Return the end of the block comment whose opening ends at *position*: comments nest."""
     depth = 1
     while depth:
         edge = _COMMENT_EDGE.search(text, position)
@@ -119,7 +119,7 @@ def _comment_end(text: str, position: int) -> int:
 
 
 def _pattern_after(tokens: list[Token], pattern: re.Pattern[str]) -> re.Pattern[str]:
-    """Return how the script is read after a statement, which may change what `\\` means."""
+    """Return the pattern to use after a statement, which may have changed the meaning of `\\`."""
     words = [token.text.lower().strip("'") for token in significant(tokens)]
     if words[:1] != ["set"] or "standard_conforming_strings" not in words[1:3]:
         return pattern

@@ -1,8 +1,8 @@
-"""One table's part of a dump: its definitions, told from all others, and under other names.
+"""One table's part of a dump: extracting its definitions, and renaming them.
 
 pg_dump writes every name with its schema, in definitions and in ``nextval('…'::regclass)``. So a
-table, its sequences and statistics take other names where their qualified names are replaced, and
-nowhere else: not in strings, not in comments' texts.
+table, its sequences and statistics are renamed by replacing their qualified names, but not in
+strings or in comments' texts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeAlias
 from pgsnap.dump.definitions.ddl import DdlEntry, ddl_entries
 
 TableName: TypeAlias = "tuple[str, str]"
-"""Schema and name; of a sequence or of statistics, too."""
+"""Schema and name; also of a sequence or of statistics."""
 
 _WORD = r'(?:"(?:[^"]|"")+"|[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*)'
 _CHAIN = rf"{_WORD}(?:\.{_WORD})*"
@@ -27,7 +27,7 @@ _TOKEN = re.compile(
 )
 _INHERITS = re.compile(r"^INHERITS \(", re.M)
 _PARTITIONED = re.compile(r"^PARTITION BY (RANGE|LIST|HASH) \(", re.M)
-# What a comment may be on, besides tables and columns: the first two names tell.
+# What a comment may be on, besides tables and columns, which the first two names identify.
 _COMMENT_ON_PART = re.compile(
     rf"COMMENT ON (?:CONSTRAINT|TRIGGER|POLICY|RULE) {_WORD} ON ({_CHAIN}) IS "
 )
@@ -42,7 +42,7 @@ _SEQUENCE_NAME = re.compile(rf"^\s+SEQUENCE NAME ({_CHAIN})$", re.M)
 _OWNER = re.compile(r"^ALTER [A-Z ]+ \S.* OWNER TO .+;$", re.M)
 _OWNED = re.compile(rf" OWNER TO ({_WORD});\s*\Z")
 _TABLES = ("TABLE", "FOREIGN TABLE")
-# What goes into a tablespace, or is stored in a way of its own.
+# Types of entries with a tablespace or an access method.
 _PLACED = ("TABLE", "INDEX", "CONSTRAINT")
 _AFTER_ROWS = (
     *("CONSTRAINT", "CHECK CONSTRAINT", "INDEX", "TRIGGER", "RULE", "POLICY", "ROW SECURITY"),
@@ -50,7 +50,7 @@ _AFTER_ROWS = (
 )
 
 
-# What has to be told to belong to a table or not.
+# Types of entries for which it must be known whether they belong to a table.
 _PARTS = frozenset((*_AFTER_ROWS, "DEFAULT", "FK CONSTRAINT")) - {
     *("ACL", "COMMENT", "SECURITY LABEL"),
 }
@@ -60,14 +60,13 @@ _PARTS = frozenset((*_AFTER_ROWS, "DEFAULT", "FK CONSTRAINT")) - {
 class TableParts:
     """The definitions of one table, in the order in which they are to run.
 
-    *first* come the sequences of its own, which other tables of the restore may draw from, *before*
-    the rows stand the table itself and its defaults, *after* them indexes,
-    constraints, triggers, policies, comments and labels; *rights* are GRANTs and REVOKEs,
-    *foreign_keys* its own. *owner* is "" where the dump does not say.
-    *sequences* are those that belong to its columns, *statistics* its extended ones, *indexes*
-    those of constraints too. A partition's *attach* makes it one, and *with_parent* is what else
-    it has only as such; both are empty for other tables. *obstacle* says why it cannot be made
-    without other tables, "" where it can.
+    *first* are its own sequences, which other tables of the restore may use; *before* the rows come
+    the table itself and its defaults, *after* them indexes, constraints, triggers, policies,
+    comments and labels; *rights* are GRANTs and REVOKEs, *foreign_keys* its own. *owner* is "" if
+    the dump does not say. *sequences* are those that belong to its columns, *statistics* its
+    extended ones, *indexes* those of constraints too. A partition's *attach* attaches it to its
+    parent, and *with_parent* is what else it has only as a partition; both are empty for other
+    tables. *obstacle* says why it cannot be created without other tables, "" if it can.
     """
 
     table: TableName
@@ -85,7 +84,7 @@ class TableParts:
     obstacle: str = ""
 
     def holds_rows(self) -> bool:
-        """Tell whether it has rows of its own: a partitioned table has none."""
+        """Return whether it has rows of its own: a partitioned table has none."""
         return not any(_PARTITIONED.search(text) for text in self.before)
 
     def is_partitioned_by_hash(self) -> bool:
@@ -93,15 +92,15 @@ class TableParts:
         return any(match is not None and match[1] == "HASH" for match in found)
 
     def schemas(self) -> dict[str, None]:
-        """Return the schemas of all that has a name of its own, the table's first."""
+        """Return the schemas of all its named objects, the table's first."""
         return dict.fromkeys(name[0] for name in self._names())
 
     def names_in(self, staging: Mapping[str, str]) -> dict[TableName, TableName]:
-        """Return the names of all that has one of its own, with *staging*'s schema for each."""
+        """Return the names of all its named objects, each with its name in *staging*'s schema."""
         return {name: (staging[name[0]], name[1]) for name in self._names()}
 
     def texts(self) -> tuple[str, ...]:
-        """Return all that runs."""
+        """Return all texts to be run."""
         return (
             *(*self.first, *self.before, *self.attach, *self.after, *self.with_parent),
             *(*self.rights, *self.foreign_keys),
@@ -113,7 +112,7 @@ class TableParts:
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """The entries of a dump that define something: those before the rows, and those after."""
+    """The definitions in a dump: entries before the rows, and those after."""
 
     pre: tuple[DdlEntry, ...]
     post: tuple[DdlEntry, ...]
@@ -129,12 +128,12 @@ class Definitions:
 
 
 def tables_of(definitions: Definitions) -> tuple[TableName, ...]:
-    """Return the tables that a dump makes, foreign ones too, in its order."""
+    """Return the tables that a dump creates, including foreign tables, in its order."""
     return tuple(e.table for e in definitions.pre if e.type in _TABLES and e.table is not None)
 
 
 def table_parts(definitions: Definitions, table: TableName) -> TableParts | None:
-    """Return what *definitions* say about *table*, None where it is not in them."""
+    """Return the part of *definitions* for *table*, None if it is not in them."""
     pre, post = definitions.pre, definitions.post
     made = [e for e in pre if e.type in _TABLES and e.table == table]
     if not made:
@@ -187,13 +186,13 @@ def table_parts(definitions: Definitions, table: TableName) -> TableParts | None
 
 
 def attached(entry: DdlEntry) -> TableName:
-    """Return the table or index that an entry makes a partition of another."""
+    """Return the table or index that an entry attaches as a partition."""
     names = qualified_names(entry.text)
     return names[1] if len(names) > 1 else (entry.schema, entry.name)
 
 
 def with_names(text: str, names: Mapping[TableName, TableName]) -> str:
-    """Return *text* with the qualified names *names* replaced, each wherever it is a name."""
+    """Return *text* with the qualified names *names* replaced, but not in strings or comments."""
 
     def replaced(match: re.Match[str]) -> str:
         if match["chain"]:
@@ -212,8 +211,8 @@ def quoted(name: TableName) -> str:
 
 
 def parse_name(text: str) -> TableName | None:
-    """Return the table that a user means by ``schema.table`` or ``table`` (then in public), with
-    PostgreSQL's rules of quotes and case; None where it is no name."""
+    """Return the table that a user names as ``schema.table`` or ``table`` (then in public), by
+    PostgreSQL's rules for quotes and case; None if it is not a name."""
     if re.fullmatch(_CHAIN, text) is None:
         return None
     words = [
@@ -226,7 +225,7 @@ def parse_name(text: str) -> TableName | None:
 
 
 def qualified_names(text: str) -> list[TableName]:
-    """Return the qualified names in SQL, wherever they are names."""
+    """Return the qualified names in SQL, but not those in strings or comments."""
     return [(words[0], words[1]) for words in _qualified(text)]
 
 
@@ -239,14 +238,14 @@ def without_owner(text: str) -> str:
 
 
 def _owner(made: DdlEntry) -> str:
-    """Return who owns a table: the header has spaces for a name's line ends."""
+    """Return a table's owner; not from the header, where names have spaces for line ends."""
     match = _OWNED.search(made.text)
     return _words(match[1])[0] if match is not None else made.owner
 
 
 def _owner_by_session(made: DdlEntry) -> tuple[str, ...]:
-    """Return what gives a table to its owner where the dump makes it in a session of the owner's
-    (--use-set-session-authorization) instead of saying so behind it."""
+    """Return the statement that sets a table's owner if the dump creates it in a session of the
+    owner (--use-set-session-authorization) instead of altering the owner afterwards."""
     if not made.owner or made.table is None or _OWNED.search(made.text) is not None:
         return ()
     kind = "FOREIGN TABLE" if made.type == "FOREIGN TABLE" else "TABLE"
@@ -255,7 +254,7 @@ def _owner_by_session(made: DdlEntry) -> tuple[str, ...]:
 
 
 def _in_place(entry: DdlEntry) -> str:
-    """Return the text of an entry behind what says where it goes."""
+    """Return the text of an entry, preceded by its tablespace and access method settings."""
     if not entry.place or entry.type not in _PLACED:
         return entry.text
     return f"{entry.place}\n{entry.text}"
@@ -316,7 +315,7 @@ def _index_names(entry: DdlEntry) -> Iterator[str]:
 
 
 def _is_about(entry: DdlEntry, table: TableName, own: set[TableName]) -> bool:
-    """Tell whether a comment, label or right is about a part of the table."""
+    """Return whether a comment, label or right is about a part of the table."""
     if entry.type == "ACL":
         match = _ON_SEQUENCE.match(entry.text)
         return match is not None and _first_qualified(match[1]) in own
@@ -331,7 +330,7 @@ def _is_about(entry: DdlEntry, table: TableName, own: set[TableName]) -> bool:
 
 
 def _is_of_parents_trigger(entry: DdlEntry) -> bool:
-    """Tell whether a partition's entry only switches a trigger that it has from its parent."""
+    """Return whether a partition's entry only enables or disables its parent's trigger."""
     return entry.type == "TRIGGER" and entry.text.startswith("ALTER TABLE ")
 
 
@@ -344,7 +343,8 @@ def _obstacle(made: DdlEntry) -> str:
 
 
 def _unclear(definitions: Definitions, table: TableName) -> str:
-    """Tell of an entry that may be a part of the table, of which it cannot be said."""
+    """Return a phrase for an entry of which it is unclear whether it is part of the table, else
+    ""."""
     for entry in (*definitions.pre, *definitions.post):
         if entry.type in _PARTS and entry.table is None and table in qualified_names(entry.text):
             return f"it cannot be told whether {entry.title} belongs to it"
@@ -352,7 +352,7 @@ def _unclear(definitions: Definitions, table: TableName) -> str:
 
 
 def foreign_key_ends(text: str) -> tuple[TableName, ...]:
-    """Return the table of a foreign key and the one that it refers to."""
+    """Return the table of a foreign key and the table it references."""
     match = _REFERENCES.search(text)
     if match is None:
         return ()

@@ -1,7 +1,7 @@
-"""The statements in the definitions of a table, and whether each is one that pg_dump writes there.
+"""Checking that the statements in the definitions of a table are ones that pg_dump writes there.
 
-Definitions are tried before anybody has agreed to anything, in a transaction that is rolled back.
-So nothing may be among them that ends it, or that runs a query.
+Definitions are tried out before the user has confirmed anything, in a transaction that is rolled
+back. So none of them may end it, or run a query.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _ALLOWED = re.compile(
 
 
 class _Statement(NamedTuple):
-    """A statement: its text, its words outside of parentheses in capitals, and whether it is whole
-    and without what pg_dump writes in no definition of a table."""
+    """A statement: its text, its words outside of parentheses in upper case, and whether it is
+    complete and without anything that pg_dump never writes in a table's definition."""
 
     text: str
     words: tuple[str, ...]
@@ -33,7 +33,7 @@ class _Statement(NamedTuple):
 
 def foreign_statement(texts: Iterable[str]) -> str:
     """Return the beginning of the first statement in *texts* that pg_dump does not write for a
-    table; "" where there is none."""
+    table; "" if there is none."""
     for text in texts:
         for statement in _statements(text):
             words = " ".join(statement.text.removesuffix(";").split())
@@ -44,12 +44,13 @@ def foreign_statement(texts: Iterable[str]) -> str:
 
 
 def _runs_query(words: tuple[str, ...]) -> bool:
-    """Tell whether this is CREATE TABLE … AS."""
+    """Return whether this is CREATE TABLE … AS."""
     return words[:1] == ("CREATE",) and "TABLE" in words[:3] and "AS" in words
 
 
 def _statements(text: str) -> Iterator[_Statement]:
-    """Yield each statement; a semicolon in parentheses, as a rule's actions have, ends none."""
+    """Yield each statement; a semicolon in parentheses, as in a rule's actions, does not end
+    one."""
     depth = 0
     parts: list[str] = []
     words: list[str] = []
@@ -71,7 +72,7 @@ def _statements(text: str) -> Iterator[_Statement]:
 
 
 def _is_odd(token: Token) -> bool:
-    """Tell of what might be read in two ways: comments, psql's commands, quotes without a pair."""
+    """Return whether a token could be ambiguous: comments, psql commands, unpaired quotes."""
     if token.kind is Kind.SPACE:
         return not token.text.isspace()
     return token.kind is Kind.OTHER and token.text in "\\$'\""

@@ -1,5 +1,5 @@
-"""Which tables of a dump belong together: partitions to their table, heirs to what they inherit
-from. pg_dump writes each of them as a table of its own, with rows of its own."""
+"""The table hierarchy in a dump: partitions and inheritance children of tables. pg_dump writes each
+of them as a separate table with its own rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _INHERITS = re.compile(r"^INHERITS \((.*)\)", re.M)
 def partitions_below(
     definitions: Definitions, tables: Iterable[TableName]
 ) -> dict[TableName, TableName | None]:
-    """Return *tables* and their partitions, at all levels, each with the table it is a partition
-    of and behind it; None for those of *tables* that are not below another of them."""
+    """Return *tables* and their partitions, at all levels, each after and with the table it is a
+    partition of; None for those of *tables* that are not below another of them."""
     parents = [
         (e.table, attached(e))
         for e in definitions.pre
@@ -25,8 +25,8 @@ def partitions_below(
 
 
 def with_all_below(definitions: Definitions, tables: Iterable[TableName]) -> tuple[TableName, ...]:
-    """Return *tables*, their partitions, and the tables that inherit from them: all whose rows
-    a SELECT from one of *tables* returns."""
+    """Return *tables*, their partitions, and the tables that inherit from them: all tables whose
+    rows a SELECT from one of *tables* returns."""
     parents: list[tuple[TableName, TableName]] = []
     for entry in definitions.pre:
         if entry.table is None:
@@ -42,7 +42,7 @@ def with_all_below(definitions: Definitions, tables: Iterable[TableName]) -> tup
 def below_of(
     parents: Mapping[TableName, TableName | None], table: TableName
 ) -> frozenset[TableName]:
-    """Return those of *parents*, as `partitions_below` has them, that are below *table*."""
+    """Return those of *parents*, a result of `partitions_below`, that are below *table*."""
     found = {table}
     for child, parent in parents.items():
         if parent in found:
@@ -59,7 +59,7 @@ def _below(
     found: dict[TableName, TableName | None] = {}
 
     def take(table: TableName, parent: TableName | None) -> None:
-        # A table may inherit from several; one that was named by itself may be below another.
+        # A table may inherit from several; one that was named explicitly may be below another.
         if parent is not None or table not in found:
             found.pop(table, None)
             found[table] = parent

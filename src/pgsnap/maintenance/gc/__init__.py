@@ -1,1 +1,1 @@
-"""Garbage collection: marked, swept, encoded again."""
+"""Garbage collection: marking, sweeping, re-encoding."""

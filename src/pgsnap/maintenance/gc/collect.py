@@ -1,7 +1,7 @@
-"""Collecting chunks: all that no snapshot needs is deleted, and what is needed stands closer.
+"""Collecting chunks: all that no snapshot needs is deleted, and what is needed is compacted.
 
-What must stay is said by section tables alone. Each step can be killed at any write and is taken up
-by the next run: there is no state but what is stored.
+What has to stay is determined by section tables alone. Each step can be killed at any write and is
+continued by the next run: there is no state except what is stored.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from pgsnap.repository.index.frame_table import Array, FrameTable
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """The section tables of snapshots: of those that must be *whole*, and of those of which what is
-    *left* stays, because somebody accepted what they lost."""
+    """The section tables of snapshots: of those that must be *whole*, and of those of which only
+    what is *left* stays, because their losses were accepted."""
 
     whole: list[RecipeRoot] = field(default_factory=list)
     left: list[RecipeRoot] = field(default_factory=list)
 
 
 class ChunkCollection:
-    """One collection of all that snapshots do not need. Nothing is deleted before `sweep`.
+    """One collection run over all chunks. Nothing is deleted before `sweep`.
 
-    What was done: *swept*, *reencoded* chunks; *full* is why it ended early.
+    Results: *swept*, *reencoded* chunks; *full* is the error that ended it early.
     """
 
     def __init__(self, chunks: ChunkStore, roots: Roots, progress: Progress) -> None:
-        """Mark what the snapshots *roots* need. Raises CorruptionError where any of it is damaged
-        or missing."""
+        """Mark what the snapshots *roots* need. Raises CorruptionError if any of it is damaged or
+        missing."""
         progress.phase("mark what is needed")
         self._chunks = chunks
         self._progress = progress
@@ -56,7 +56,7 @@ class ChunkCollection:
         self._plan = plan_reencoding(self._table, self._choice)
 
     def foresee(self) -> int:
-        """Take for done what `sweep` would do, and return about how many bytes it would free."""
+        """Simulate `sweep` and return about how many bytes it would free."""
         needed = self._choice.is_needed.copy()
         needed[self._plan.let_go] = False
         needed[self._plan.chunks] = False
@@ -67,15 +67,15 @@ class ChunkCollection:
         return sweep.freed_bytes - int(self._plan.new_bytes.sum())
 
     def sweep(self) -> None:
-        """Free what can be freed, as far as there is room for it. Raises CorruptionError where a
-        frame that is to be moved is damaged."""
+        """Free what can be freed, as far as disk space permits. Raises CorruptionError if a frame
+        that has to be moved is damaged."""
         frames = len(self._table)
         kept, sweep = self._delete_dead()
         if len(self._plan):
             del kept
             self._reencode()
             kept, sweep = self._delete_dead()
-        # They take memory.
+        # Frees their memory.
         del self._choice, self._plan
         if sweep.rewritten:
             self._progress.phase("write anew", sweep.kept_bytes)
@@ -94,17 +94,17 @@ class ChunkCollection:
             reencode(self._chunks, self._plan, self._table, self._progress)
             self.reencoded = len(self._plan)
         except StoreFull as error:
-            # What it wrote so far counts all the same.
+            # What it wrote so far is kept and used.
             self.full = self.full or error
         live = self._table.beginnings(self._choice.is_live)
-        # Before there is another one: it is what takes most memory.
+        # Before the next one is made: it is what takes most memory.
         del self._table, self._choice
         self._table = FrameTable(self._chunks.index)
         self._choice = Choice(self._table, self._table.starting_with(live))
 
     def _delete_dead(self) -> tuple[Array, SweepPlan]:
-        """Delete the packs that hold nothing that is needed. Return the frames that stay, and what
-        is left to do."""
+        """Delete the packs that hold nothing needed. Return the frames that stay, and the plan of
+        what is left to do."""
         kept = kept_frames(self._table, self._choice.frame, self._choice.is_needed)
         sweep = plan_sweep(self._table, kept, self._chunks.config.pack_bytes)
         delete_packs(self._chunks, self._table, sweep.dead, self.swept)
@@ -112,8 +112,8 @@ class ChunkCollection:
 
 
 def _marked(chunks: ChunkStore, table: FrameTable, roots: Roots) -> tuple[Array, Array]:
-    """Return which chunks the snapshots *roots* need, and which are left of what others needed.
-    Raises CorruptionError."""
+    """Return which chunks the whole snapshots of *roots* need, and which are left of those with
+    accepted losses. Raises CorruptionError."""
     marker = Marker(table, chunks.reader)
     marker.add(roots.whole)
     if marker.missing:
@@ -127,7 +127,7 @@ def _marked(chunks: ChunkStore, table: FrameTable, roots: Roots) -> tuple[Array,
 
 
 def unreadable_packs(chunks: ChunkStore) -> list[str]:
-    """Return the packs in the store that the index could not take in, because they are damaged."""
+    """Return the packs in the store that are not in the index because they are damaged."""
     known = chunks.index.packs()
     found = []
     for info in chunks.store.list(layout.PACKS):

@@ -1,8 +1,8 @@
-"""Marking: what the snapshots of a repository need, and through which frames it is read.
+"""Marking: which chunks the snapshots of a repository need, and through which frames to read them.
 
 Every list of chunks (a piece of a section table, a recipe node) is walked once, however many
-snapshots share it. Of a chunk with several frames one is chosen: the nearest to plain of those that
-are sound and whose chain of bases obeys falling ranks to its end; of equals the newest.
+snapshots share it. Of a chunk with several frames one is chosen: the one of least rank that is
+sound and whose chain of bases has decreasing ranks to its end; of equals the newest.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ VERIFY_FIRST = "See what is damaged, and what mends it: snap verify"
 
 _SNAPSHOTS_AT_ONCE = 4096
 NO_RANK = 255
-"""Of a chunk that cannot be read: deeper than any."""
+"""The rank of an unreadable chunk: greater than any other."""
 
 
 class Marker:
-    """Walks from snapshots to all that they need. `is_live` tells it for every chunk."""
+    """Walks from snapshots to everything they need; `is_live` has the result for every chunk."""
 
     def __init__(self, table: FrameTable, chunks: ChunkReader) -> None:
         import numpy as np
@@ -34,26 +34,26 @@ class Marker:
         self._chunks = chunks
         self._lists = Lists(table, chunks)
         self.is_live = np.zeros(table.chunks, bool)
-        # Of what snapshots need whose loss was accepted: it stays where it can be read.
+        # What snapshots with an accepted loss need: it stays if it can be read.
         self.is_left = np.zeros(table.chunks, bool)
-        # Bit n: walked as a list of level n. A chunk can be a list and somebody's data.
+        # Bit n: walked as a list of level n. A chunk can be both a list and data.
         self._walked = np.zeros(table.chunks, np.uint32)
 
     @property
     def missing(self) -> int:
-        """How many chunks no pack holds."""
+        """Return how many chunks no pack holds."""
         return self._lists.missing
 
     def add(self, tables: Iterable[RecipeRoot]) -> None:
         """Mark what the snapshots of these section *tables* need. Chunks that no pack holds are
-        counted in `missing`; raises CorruptionError where a list is one of them, or damaged."""
+        counted in `missing`; raises CorruptionError if a list is missing or damaged."""
         several = iter(tables)
         while some := list(islice(several, _SNAPSHOTS_AT_ONCE)):
             self._walk(self._lists, some, self.is_live)
 
     def add_lossy(self, tables: Iterable[RecipeRoot]) -> None:
-        """Mark in `is_left` what is left of the snapshots of these *tables*: of some of them parts
-        are gone, and that is accepted. Comes after all others."""
+        """Mark in `is_left` what is left of the snapshots of these *tables*, which may have
+        accepted losses. To be called after all calls of `add`."""
         self._walk(Lists(self._table, self._chunks, is_lossy=True), tables, self.is_left)
 
     def _walk(self, lists: Lists, tables: Iterable[RecipeRoot], marks: Array) -> None:
@@ -64,14 +64,13 @@ class Marker:
             waiting += self._reach(found.children, found.levels, marks)
 
     def _reach(self, numbers: Array, levels: Array, marks: Array) -> list[tuple[Array, ...]]:
-        """Mark chunks of the given levels, and return the lists among them that are new, in
-        parts."""
+        """Mark chunks of the given levels, and return the new lists among them, in parts."""
         import numpy as np
 
         marks[numbers] = True
         of_lists = levels > 0
         numbers, levels = numbers[of_lists], levels[of_lists].astype(np.uint32)
-        # Each once: a number has 31 bits, a level five.
+        # Deduplicated: a number has 31 bits, a level five.
         new = np.unique(numbers.astype(np.int64) << 5 | levels)
         numbers, bits = new >> 5, np.uint32(1) << (new & 31).astype(np.uint32)
         is_new = self._walked[numbers] & bits == 0
@@ -81,15 +80,15 @@ class Marker:
 
 
 class Choice:
-    """One frame for each chunk that is needed.
+    """The chosen frame of each needed chunk.
 
-    Of chunk c: `frame[c]` (NOBODY where none can be read), `rank[c]` (NO_RANK then),
-    `is_needed[c]`: live, or a base of what is needed.
+    For chunk c: `frame[c]` (NOBODY if none can be read), `rank[c]` (NO_RANK then),
+    `is_needed[c]`: live, or a base of a needed chunk.
     """
 
     def __init__(self, table: FrameTable, is_live: Array, is_left: Array | None = None) -> None:
-        """What *is_left* counts as live where it can be read. Raises CorruptionError where a live
-        chunk cannot be."""
+        """Chunks in *is_left* count as live if they can be read. Raises CorruptionError if a live
+        chunk cannot be read."""
         import numpy as np
 
         self._table = table
@@ -100,11 +99,11 @@ class Choice:
             bases = table.base[frames]
             whole = bases == NOBODY
             with_base = np.flatnonzero(bases >= 0)
-            # A base is less deep; what is equally deep must not count.
+            # A base has a smaller rank; one of equal rank must not count.
             whole[with_base] = self.rank[bases[with_base]] < rank
             frames = frames[whole]
             frames = frames[self.rank[table.chunk[frames]] >= rank]
-            # Of frames of the same chunk the last assigned stays: that of the newest pack.
+            # Of several frames of a chunk the last assignment wins: that of the newest pack.
             self.frame[table.chunk[frames]] = frames
             self.rank[table.chunk[frames]] = rank
         unread = int((is_live & (self.frame == NOBODY)).sum())
@@ -122,11 +121,11 @@ class Choice:
             self.is_needed[bases] = True
 
     def bases(self, deltas: Array) -> Array:
-        """Return what these *deltas* (chunks whose rank is neither 0 nor NO_RANK) stand on."""
+        """Return the bases of these *deltas* (chunks whose rank is neither 0 nor NO_RANK)."""
         return self._table.base[self.frame[deltas]]
 
     def frame_bytes(self, chunks: Array) -> Array:
-        """Return the bytes of the frames of *chunks*, all of which have one."""
+        """Return the sizes in bytes of the frames of *chunks*, all of which have one."""
         return self._table.frame_bytes[self.frame[chunks]]
 
     def carried(self) -> Array:
@@ -135,10 +134,10 @@ class Choice:
 
 
 def _by_rank(table: FrameTable) -> Iterable[tuple[int, Array]]:
-    """Yield the sound frames of each rank, in their order, lowest rank first, some at a time."""
+    """Yield the sound frames of each rank in order, lowest rank first, some at a time."""
     import numpy as np
 
-    # Readers follow no frame that is deeper.
+    # Readers do not follow deeper frames.
     for rank in range(min(int(table.rank.max(initial=0)) + 1, DELTA_DEPTH_MAX)):
         for start in range(0, len(table), PART):
             part = slice(start, start + PART)

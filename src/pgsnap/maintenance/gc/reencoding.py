@@ -1,15 +1,15 @@
-"""Letting go of bases that are kept alive for nothing, by encoding anew what needs them.
+"""Dropping bases that are kept only for other chunks, by re-encoding the chunks that need them.
 
 A *family* is all chunks that are read through the same plain frame. Some are *carried*: no snapshot
-needs them, only other chunks of the family. What they take is not all waste: were a family's first
-chunk let go of, an heir would have to be stored plain in its place. So the waste is what is carried
-less what the others would grow by (docs/decisions/gc.md). Where all waste together is too much, the
-families that waste most are freed of all that is carried: a chunk whose base is carried is stored
-against the nearest base of its chain that is live; where there is none, the longest such chunk of
-the family is the heir, and the others are stored against it.
+needs them, only other chunks of the family. Their size is not all waste: if a family's first chunk
+were dropped, an heir would have to be stored plain in its place. So the waste is what is carried
+less the growth of the others (docs/decisions/gc.md). If the total waste is too much, the most
+wasteful families are freed of everything carried: a chunk whose base is carried is stored against
+the nearest base of its chain that is live; if there is none, the longest such chunk of the family
+is the heir, and the others are stored against it.
 
-A new rank is the base's plus one, which is no more than the old one; so whatever stands on such a
-chunk still has a greater rank.
+A new rank is the base's plus one, which is no more than the old one; so the deltas against such a
+chunk still have a greater rank.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from pgsnap.repository.index.frame_table import FRAME_COST, NOBODY, PART, Array,
 from pgsnap.repository.scopes import threads
 
 WASTE_MAX = 0.02
-"""Of all that is needed. Above it families are freed, the most wasteful first."""
+"""As a fraction of all that is needed. Above it families are freed, the most wasteful first."""
 
 _IDS_AT_ONCE = 1_000
 _FRAMES_AT_ONCE = 50_000
-# Of the family's plain chunk: two chunks that are versions of it are together twice as long.
+# As a multiple of the family's plain chunk: two versions of it are together twice as long.
 _ALIKE_FROM = 1.4
 
 
 @dataclass(frozen=True, slots=True)
 class ReencodePlan:
-    """Chunks to encode anew, bases before what stands on them.
+    """Chunks to re-encode, bases before their deltas.
 
-    By place: the *chunks*' numbers and *kinds*, their new *bases* (NOBODY: plain) and *ranks*, and
-    about what they take then (*new_bytes*). *let_go* are the carried chunks that nothing needs
-    after that.
+    Parallel arrays: the *chunks*' numbers and *kinds*, their new *bases* (NOBODY: plain) and
+    *ranks*, and their estimated size then (*new_bytes*). *let_go* are the carried chunks that
+    nothing needs after that.
     """
 
     chunks: Array
@@ -60,19 +60,19 @@ class ReencodePlan:
 
 
 def plan_reencoding(table: FrameTable, choice: Choice) -> ReencodePlan:
-    """Return what to encode anew, so that no more than WASTE_MAX is wasted."""
+    """Return what to re-encode so that no more than WASTE_MAX is wasted."""
     import numpy as np
 
     family, nearest, gap = _chains(choice)
     carried = np.flatnonzero(choice.carried())
     tops = np.flatnonzero(choice.is_live & (choice.rank > 0))
     tops = tops[~choice.is_live[choice.bases(tops)]]
-    # Only families with something carried count; they get numbers of their own.
+    # Only families with carried chunks count; these are renumbered.
     roots, of_carried = np.unique(family[carried], return_inverse=True)
     dead = np.bincount(of_carried, weights=_cost(choice, carried), minlength=len(roots))
     of_tops = np.searchsorted(roots, family[tops])
     length = table.chunk_bytes[tops].astype(np.int64)
-    # By place in *tops*: those without a live base, the longest of each family first.
+    # Indices into *tops*: those without a live base, the longest of each family first.
     orphans = np.flatnonzero(nearest[tops] == NOBODY)
     order = np.lexsort((choice.rank[tops[orphans]], -length[orphans], of_tops[orphans]))
     orphans = orphans[order]
@@ -82,7 +82,7 @@ def plan_reencoding(table: FrameTable, choice: Choice) -> ReencodePlan:
     heir = np.full(len(roots), NOBODY, np.int64)
     heir[of_tops[heirs]] = heirs
 
-    # Plain, a chunk takes what the family's plain one does, for its size.
+    # As a plain frame, a chunk is assumed to compress like the family's plain one.
     own = _cost(choice, tops)
     of_roots = roots[of_tops]
     length_of_roots = np.maximum(table.chunk_bytes[of_roots].astype(np.int64), 1)
@@ -94,7 +94,7 @@ def plan_reencoding(table: FrameTable, choice: Choice) -> ReencodePlan:
     new_bytes[adopted] += gap[bases[adopted]]
     new_bytes = np.minimum(new_bytes, plain)
     new_bytes[heirs] = plain[heirs]
-    # Of a chunk that was split in two the halves are not alike.
+    # If a chunk was split in two, the halves are not similar.
     both = length[adopted] + length[heir_of_adopted]
     halves = adopted[both < _ALIKE_FROM * length_of_roots[adopted]]
     new_bytes[halves] = plain[halves]
@@ -118,12 +118,12 @@ def plan_reencoding(table: FrameTable, choice: Choice) -> ReencodePlan:
 
 
 def _cost(choice: Choice, chunks: Array) -> Array:
-    """Return what the frames of *chunks* take, all in all."""
+    """Return the total cost in bytes of the frames of each of *chunks*."""
     return choice.frame_bytes(chunks).astype("int64") + FRAME_COST
 
 
 def _totals(choice: Choice, family: Array, roots: Array) -> tuple[Array, int]:
-    """Return what is needed of each of the families *roots*, and of all there are."""
+    """Return the needed bytes of each of the families *roots*, and of all families together."""
     import numpy as np
 
     total = np.zeros(len(roots))
@@ -145,7 +145,7 @@ def _most_wasteful(waste: Array, total: Array, allowed: float) -> Array:
 
     order = np.flatnonzero(waste > 0)
     order = order[np.argsort(waste[order] / total[order], kind="stable")[::-1]]
-    # What is still wasted when a family's turn comes.
+    # What is still wasted when it is a family's turn.
     still = waste[order].sum() - np.cumsum(waste[order]) + waste[order]
     chosen = np.zeros(len(waste), bool)
     chosen[order[still > allowed]] = True
@@ -153,8 +153,8 @@ def _most_wasteful(waste: Array, total: Array, allowed: float) -> Array:
 
 
 def _chains(choice: Choice) -> tuple[Array, Array, Array]:
-    """Return for each chunk that is needed its family (the number of its plain chunk), the nearest
-    live base of its chain (NOBODY without), and the bytes of the carried deltas up to there."""
+    """Return for each needed chunk its family (the number of its plain chunk), the nearest live
+    base in its chain (NOBODY if none), and the bytes of the carried deltas up to there."""
     import numpy as np
 
     count = len(choice.rank)
@@ -168,7 +168,7 @@ def _chains(choice: Choice) -> tuple[Array, Array, Array]:
         family[some] = family[bases]
         live = choice.is_live[bases]
         nearest[some] = np.where(live, bases, nearest[bases])
-        # What a plain base takes is no detour: its heir takes as much.
+        # A plain base does not count: its heir takes as much.
         own = np.where(choice.rank[bases] > 0, _cost(choice, bases), 0)
         gap[some] = np.where(live, 0, gap[bases] + own)
     return family, nearest, gap
@@ -187,16 +187,16 @@ def _new_ranks(choice: Choice, chunks: Array, bases: Array) -> Array:
 
 
 def reencode(chunks: ChunkStore, plan: ReencodePlan, table: FrameTable, progress: Progress) -> None:
-    """Store the new frames of *plan*, which was made of *table*; durable and indexed on return.
+    """Store the new frames of *plan*, which was made from *table*; durable and indexed on return.
 
-    The old frames stay. Raises CorruptionError where a chunk is damaged, StoreFull.
+    The old frames stay. Raises CorruptionError if a chunk is damaged, StoreFull.
     """
     encoder = chunks.encoder()
 
     def encoded(step: _Step, plain: bytes) -> tuple[Frame, bytes]:
         frame, packed = encoder.encode_against(step.chunk, plain, step.kind, step.base, step.rank)
         prefix = None if frame.base is None else chunks.reader.read(frame.base)
-        # What is deleted soon must come back from what is written now.
+        # The old frame will be deleted, so the new one must yield the same bytes.
         if decompress(frame.codec, packed, len(plain), prefix) != plain:
             raise CorruptionError(f"the new frame of chunk {step.chunk.hex()[:12]} is wrong")
         return frame, packed
@@ -224,7 +224,7 @@ def reencode(chunks: ChunkStore, plan: ReencodePlan, table: FrameTable, progress
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A chunk that is to be encoded anew."""
+    """A chunk to be re-encoded."""
 
     chunk: ChunkId
     kind: ChunkKind
@@ -234,7 +234,7 @@ class _Step:
 
 
 def _steps(plan: ReencodePlan, table: FrameTable) -> Iterator[_Step]:
-    """Yield the plan with ids, some at a time."""
+    """Yield the steps of the plan with ids, looked up some at a time."""
     for start in range(0, len(plan), _IDS_AT_ONCE):
         part = slice(start, start + _IDS_AT_ONCE)
         numbers, bases = plan.chunks[part].tolist(), plan.bases[part].tolist()

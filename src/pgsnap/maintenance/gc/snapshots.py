@@ -1,4 +1,4 @@
-"""Which snapshots a gc goes by, and dropping those whose time is over."""
+"""The snapshots that a gc has to keep, and dropping those whose grace period is over."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from pgsnap.repository.snapshots.losses import accepted_losses
 
 
 def trust_notes(repo: Repository) -> None:
-    """Make sure that what is forgotten is what the notes say, not what the index made of them.
-    Raises CorruptionError where one cannot be read: it may be what brought a snapshot back."""
+    """Make sure that what counts as forgotten agrees with the notes, not only with the index.
+    Raises CorruptionError if one cannot be read: it may be the one that brought a snapshot back."""
     check_notes(repo.store, repo.index)
     mend_forgotten(repo.store, repo.index)
 
@@ -38,10 +38,10 @@ def needed_roots(
     tables: Mapping[SnapshotId, RecipeRoot],
     is_over: Callable[[datetime], bool],
 ) -> Roots:
-    """Return the section tables of all snapshots in the store but the *expired* ones; *tables* are
-    those that were read already. So are those of snapshots whose manifests vanished in their grace
-    period: until that *is_over* a repair can put them back. Raises CorruptionError where a manifest
-    is damaged, or vanished.
+    """Return the section tables of all snapshots in the store except the *expired* ones, and of
+    snapshots whose manifests vanished in their grace period: until that *is_over* a repair can
+    restore them. *tables* are those that were read already. Raises CorruptionError if a manifest is
+    damaged, or vanished.
     """
     found = Roots()
     accepted = accepted_losses(repo)
@@ -101,7 +101,7 @@ def drop_snapshots(
             repo.index.drop_snapshots([snapshot])
         except StoreFull as error:
             full = full or error
-    # Nor does a repair put back what was lost and would be dropped now.
+    # Also keep a repair from restoring lost manifests that would be dropped now.
     lost = repo.index.lost_snapshots().keys() & forgotten(repo)
     since = {one: repo.forgotten_since(one) for one in lost}
     if over := [one for one, time in since.items() if time is not None and is_over(time)]:
@@ -113,7 +113,7 @@ def drop_snapshots(
 
 
 def manifest_bytes(repo: Repository, snapshots: Collection[SnapshotId]) -> int:
-    """Return what the manifests of *snapshots* take."""
+    """Return the total size in bytes of the manifests of *snapshots*."""
     return sum(
         info.object_bytes
         for info in repo.store.list(layout.SNAPSHOTS)

@@ -1,7 +1,7 @@
-"""Sweeping: packs that nothing needs are deleted, wasteful and small ones are written anew.
+"""Sweeping: unneeded packs are deleted, wasteful and small ones are rewritten.
 
 Nothing is deleted before all that is needed of it is durable in another pack and indexed. So a
-sweep can be killed at any moment and begun again: what it wrote twice, the next one drops.
+sweep can be killed at any moment and started again: the next one drops what was written twice.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ from pgsnap.repository.scopes import FinishedOrAbandoned, threads
 from pgsnap.stores.base import ObjectInfo
 
 UNUSED_MAX = 0.02
-"""Of all packs' bytes. Above it packs are written anew, the most wasteful first."""
+"""As a fraction of all packs' bytes. Above it packs are rewritten, the most wasteful first."""
 SMALL_PACK = 0.25
-"""Of the config's pack size. Below it packs are put together, when a full one comes of it."""
+"""As a fraction of the config's pack size. Smaller packs are merged once they fill a pack."""
 SMALL_PACKS_MAX = 50
-"""Or when there are so many of them."""
+"""They are also merged once there are this many of them."""
 
-# Of a pack's table: 32 bytes of id, 16 of numbers, and its share of the bases.
+# A row of a pack's table: 32 bytes of id, 16 of numbers, and its share of the bases.
 _ROW_BYTES = 50
 _BATCH_BYTES = 2 * MIB
-# A pack that is no larger is read as a whole: that is every pack of this version.
+# A pack up to this size is read as a whole: that is every pack written by this version.
 _READ_WHOLE_MAX = 32 * MIB
 _READ_AT_ONCE = 2
-# Each forgetting of dead packs reads the index's table of chunks once, and rewrites most of it.
+# Each removal of dead packs from the index scans its table of chunks, and rewrites most of it.
 _DELETED_AT_ONCE = 10_000
-# What was moved is kept for so long; on a full disk it is let go of at once.
+# How much is moved before old packs are deleted; on a full disk they are deleted at once.
 _MOVED_BYTES_MAX = 256 * MIB
 _FRAMES_AT_ONCE = 50_000
-# Compacting writes the whole index.
+# Unused share from which compacting pays: it rewrites the whole index.
 _COMPACTED_FROM = 0.1
-# Where that is nothing: 4 MiB.
+# An index of up to this many pages (4 MiB) is compacted whenever rows were dropped.
 _FEW_PAGES = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class SweepPlan:
-    """Packs by their numbers in the index: to be deleted as they are (*dead*), and to be written
-    anew (*rewritten*, in this order). *freed_bytes* is what both free, about."""
+    """Packs by their numbers in the index: to be deleted as they are (*dead*), and to be rewritten
+    (*rewritten*, in this order). *freed_bytes* is about what both free."""
 
     dead: tuple[int, ...]
     rewritten: tuple[int, ...]
@@ -74,7 +74,7 @@ class Swept:
 
 
 def plan_sweep(table: FrameTable, kept: Array, pack_bytes: int) -> SweepPlan:
-    """Return what to do with the packs of *table*, of whose frames those marked *kept* stay."""
+    """Return what to do with the packs of *table*, given which frames are *kept*."""
     import numpy as np
 
     numbers = np.array(sorted(table.packs), np.int32)
@@ -95,10 +95,10 @@ def plan_sweep(table: FrameTable, kept: Array, pack_bytes: int) -> SweepPlan:
     order = np.flatnonzero(left)
     order = order[np.argsort(unused[order] / sizes[order], kind="stable")[::-1]]
     allowed = UNUSED_MAX * int(used.sum())
-    # What is still unused when a pack's turn comes.
+    # What is still unused when it is a pack's turn.
     still = int(unused[order].sum()) - np.cumsum(unused[order]) + unused[order]
     is_rewritten[order[still > allowed]] = True
-    # The least needed first: on a full disk these need the least room.
+    # Those with the least needed data first: on a full disk these need the least space.
     rewritten = np.flatnonzero(is_rewritten)
     rewritten = rewritten[np.argsort(used[rewritten] / sizes[rewritten], kind="stable")]
     return SweepPlan(
@@ -110,7 +110,7 @@ def plan_sweep(table: FrameTable, kept: Array, pack_bytes: int) -> SweepPlan:
 
 
 def _pack_sums(table: FrameTable, kept: Array, numbers: Array) -> tuple[Array, Array, Array]:
-    """Return for each of the packs *numbers* the bytes of its frames that stay, of those that do
+    """Return, for each of the packs *numbers*, the bytes of its frames that stay, of those that do
     not, and how many stay."""
     import numpy as np
 
@@ -119,7 +119,7 @@ def _pack_sums(table: FrameTable, kept: Array, numbers: Array) -> tuple[Array, A
         part = slice(start, start + PART)
         packs, stays = table.pack[part], kept[part]
         places: Array = np.searchsorted(numbers, packs)
-        # Rows of a pack that is not there are none of these.
+        # Rows of a pack that does not exist do not count.
         places[places == len(numbers)] = 0
         inside = numbers[places] == packs
         cost = table.frame_bytes[part].astype(np.int64) + _ROW_BYTES
@@ -141,13 +141,13 @@ def delete_packs(chunks: ChunkStore, table: FrameTable, packs: Sequence[int], sw
 def _drop(
     chunks: ChunkStore, packs: Sequence[PackId], frames: Sequence[tuple[ChunkId, PackId]] = ()
 ) -> None:
-    """Forget packs, then delete their files; *frames* are theirs, where they are known."""
+    """Remove packs from the index, then delete their files; *frames* are theirs, if known."""
     try:
         chunks.index.drop_packs(packs, frames)
         is_dropped = True
     except StoreFull:
-        # The index has no room even to get smaller. It finds out by itself what is gone when it is
-        # opened, so the files may go first here.
+        # The index has no space even to shrink. It catches up when it is opened, so in this case
+        # the files may be deleted first.
         is_dropped = False
     chunks.store.delete(*map(layout.pack_name, packs))
     if not is_dropped:
@@ -162,8 +162,8 @@ def rewrite_packs(
     swept: Swept,
     progress: Progress,
 ) -> None:
-    """Write anew the *packs*, without what is not *kept*, and delete each as soon as its frames
-    are elsewhere. Raises CorruptionError where a frame is damaged, StoreFull."""
+    """Rewrite *packs* with only the *kept* frames, and delete each as soon as its frames are
+    durable elsewhere. Raises CorruptionError if a frame is damaged, StoreFull."""
     import numpy as np
 
     frames = np.flatnonzero(kept & np.isin(table.pack, packs))
@@ -200,7 +200,8 @@ _Moved: TypeAlias = "list[tuple[Frame, bytes | memoryview]]"
 
 @dataclass(frozen=True, slots=True)
 class _OldPack:
-    """A pack that is written anew: its id, its *chunks*, and the kept *frames*, some at a time."""
+    """A pack that is being rewritten: its id, its *chunks*, and the kept *frames*, some at a
+    time."""
 
     pack: PackId
     chunks: Sequence[ChunkId]
@@ -208,7 +209,7 @@ class _OldPack:
 
 
 class _Mover(FinishedOrAbandoned):
-    """Writes frames to new packs, and deletes the old ones that hold nothing else any more."""
+    """Writes frames to new packs, and deletes the old packs once all their frames were moved."""
 
     def __init__(self, chunks: ChunkStore, swept: Swept) -> None:
         self._chunks = chunks
@@ -216,7 +217,7 @@ class _Mover(FinishedOrAbandoned):
         self._packs = chunks.writer(self._count_as_durable, frames_at_once=_FRAMES_AT_ONCE)
         self._moved = 0
         self._durable = 0
-        # Old packs, and how many frames must be durable before one may go.
+        # Old packs, each with how many frames must be durable before it may be deleted.
         self._waiting: deque[tuple[int, _OldPack]] = deque()
         self._waiting_frames = 0
         self._moved_bytes = 0
@@ -231,7 +232,7 @@ class _Mover(FinishedOrAbandoned):
         self._moved += len(frames)
 
     def end(self, old: _OldPack) -> None:
-        """Hear that all frames of an old pack were moved."""
+        """Note that all frames of an old pack were moved."""
         self._waiting.append((self._moved, replace(old, frames=())))
         self._waiting_frames += len(old.chunks)
         if self._moved_bytes >= _MOVED_BYTES_MAX or self._waiting_frames >= 2 * _FRAMES_AT_ONCE:
@@ -252,7 +253,7 @@ class _Mover(FinishedOrAbandoned):
         self._moved_bytes = self._waiting_frames = 0
         while self._waiting and self._waiting[0][0] <= self._durable:
             old = self._waiting.popleft()[1]
-            # Frames that come together as they were make the same pack.
+            # If the same frames come together again, the new pack is identical to the old one.
             if old.pack not in self._packs.written:
                 done.append(old.pack)
                 frames += ((chunk, old.pack) for chunk in old.chunks)
@@ -263,11 +264,11 @@ class _Mover(FinishedOrAbandoned):
 
 
 def _read_pack(chunks: ChunkStore, pack: PackId, size: int, offsets: Collection[int]) -> _OldPack:
-    """Return the frames at *offsets* of a pack, which is hashed: no damage is copied."""
+    """Return the frames at *offsets* of a pack, whose hash is checked: no damage is copied."""
     name = layout.pack_name(pack)
     data = b""
     if size <= _READ_WHOLE_MAX:
-        # A bad sector need not be in what is moved, nor need any other damage.
+        # A bad sector, or other damage, need not be in what is moved.
         with contextlib.suppress(CorruptionError):
             data = chunks.store.get(name, 0, size)
     is_whole = blake3(data).digest() == pack
@@ -302,7 +303,7 @@ def _batches(wanted: Iterable[Location]) -> Iterator[list[Location]]:
 
 
 def _read_frames(chunks: ChunkStore, batch: Sequence[Location]) -> _Moved:
-    """Return frames with their bytes, each decoded and hashed."""
+    """Return frames with their bytes, each decoded and checked by hash."""
     found: _Moved = []
     for location in batch:
         name = layout.pack_name(location.pack)
@@ -320,7 +321,7 @@ def _read_frames(chunks: ChunkStore, batch: Sequence[Location]) -> _Moved:
 
 
 def kept_frames(table: FrameTable, frames: Array, is_needed: Array) -> Array:
-    """Return which frames of *table* stay: of each needed chunk the chosen one."""
+    """Return which frames of *table* stay: the chosen one of each needed chunk."""
     import numpy as np
 
     kept = np.zeros(len(table), bool)
@@ -330,8 +331,8 @@ def kept_frames(table: FrameTable, frames: Array, is_needed: Array) -> Array:
 
 
 def compact_index(index: Index, dropped_share: float) -> None:
-    """Let the index shrink where that pays: where much of it is unused, or *dropped_share* of its
-    rows were dropped, which leaves its pages half empty. Nothing on a full disk."""
+    """Compact the index if it is worth it: if much of it is unused, or *dropped_share* of its rows
+    were dropped, which leaves its pages half empty. Does nothing on a full disk."""
     with contextlib.suppress(StoreFull):
         ((pages,),) = index.query("PRAGMA page_count")
         ((unused,),) = index.query("PRAGMA freelist_count")

@@ -1,1 +1,1 @@
-"""Repair: what can be saved is saved, from here or from another copy."""
+"""Repair: saves what can be saved, from the repository itself or from another copy."""

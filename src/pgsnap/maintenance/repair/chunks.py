@@ -1,4 +1,4 @@
-"""Saving chunks: from what damaged packs still hold, and from another repository."""
+"""Saving chunks from the remains of damaged packs, and from another repository."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.scopes import FinishedOrAbandoned
 from pgsnap.stores.base import ObjectInfo, Store
 
-# A damaged file is looked through this far: a pack is not larger.
+# A damaged file is searched up to this size: a pack is not larger.
 _FILE_BYTES_MAX = 2 * (PACK_BYTES + PLAIN_BYTES_MAX)
-# Recipe nodes among them are held, of up to 80 kB each.
+# Recipe nodes among them, of up to 80 kB each, are held in memory.
 _WRITTEN_MAX = 256
-# What a disk gives or does not give at once.
+# The unit in which a disk can or cannot read.
 _SECTOR_BYTES = 4096
 
 
 class ChunkMender(RecipeWalk, FinishedOrAbandoned):
-    """Writes chunks that are in no sound pack into new ones. Not for several threads."""
+    """Writes chunks that are in no sound pack into new packs. Not thread-safe."""
 
     def __init__(self, repo: Repository, other: Repository | None) -> None:
         super().__init__(self._read)
-        # What the recipes at hand list.
+        # The kind of chunk that the current recipes list.
         self._kind = ChunkKind.DATA
         self._repo = repo
         self._other = other
         self._writer = self._new_writer()
-        # Written, and perhaps not indexed yet; recipe nodes among them are kept.
+        # Written, but maybe not indexed yet; with the bytes of recipe nodes.
         self._written: dict[ChunkId, bytes] = {}
         self._gaps = Gaps()
         self.salvaged = 0
         self.fetched = 0
 
     def finish(self) -> None:
-        """Return when all that was saved is durable and indexed."""
+        """Wait until everything saved is durable and indexed."""
         self._writer.finish()
 
     def abandon(self) -> None:
@@ -58,8 +58,8 @@ class ChunkMender(RecipeWalk, FinishedOrAbandoned):
     # -- from damaged packs -------------------------------------------------------------------
 
     def from_file(self, info: ObjectInfo, listed: list[Location]) -> str | None:
-        """Save what a file that was put aside holds, and return the name of the pack that it is,
-        where it is a whole one."""
+        """Save the contents of a file that was moved aside; if it is an intact pack, return its
+        name."""
         store = self._repo.store
         data = _what_can_be_read(store, info)
         try:
@@ -92,7 +92,7 @@ class ChunkMender(RecipeWalk, FinishedOrAbandoned):
         return True
 
     def flush(self) -> None:
-        """Let the index know all that was saved so far."""
+        """Add everything saved so far to the index."""
         self._writer.finish()
         self._writer = self._new_writer()
         self._written.clear()
@@ -100,7 +100,7 @@ class ChunkMender(RecipeWalk, FinishedOrAbandoned):
     # -- for snapshots ------------------------------------------------------------------------
 
     def mend(self, snapshot: Snapshot) -> None:
-        """Fetch every chunk of a snapshot that is in no sound pack, as far as there is one."""
+        """Fetch every chunk of a snapshot that is in no sound pack, as far as it can be found."""
         self._kind = ChunkKind.SECTIONS
         self.go_through([snapshot.sections_recipe])
         self._kind = ChunkKind.DATA
@@ -109,7 +109,7 @@ class ChunkMender(RecipeWalk, FinishedOrAbandoned):
                 for section in decode_piece(self._read(piece.chunk)):
                     self.go_through(segment.recipe for segment in section.segments)
         except CorruptionError:
-            # Its list of sections is lost: nobody knows what else it needs.
+            # Its list of sections is lost, so what else it needs is unknown.
             return
 
     def look(self, entries: Sequence[RecipeEntry], level: int) -> bool:
@@ -118,14 +118,14 @@ class ChunkMender(RecipeWalk, FinishedOrAbandoned):
         return self._ensure([(entry.chunk, entry.plain_bytes) for entry in entries], self._kind)
 
     def unread(self, entry: RecipeEntry, error: CorruptionError) -> None:
-        """It could not be had: nobody knows what it lists."""
+        """It could not be fetched, so its entries are unknown."""
 
     def wrong(self, why: str) -> None:
-        """Verify tells of it."""
+        """Nothing to do: verify reports it."""
 
     def _ensure(self, chunks: Sequence[tuple[ChunkId, int | None]], kind: ChunkKind) -> bool:
-        """Fetch those of *chunks*, each with its size where that is known, that are not in a
-        sound pack; tell whether all are now."""
+        """Fetch those of *chunks*, each with its size if known, that are not in a sound pack;
+        return whether all are now."""
         sizes = dict(chunks)
         known = self._repo.index.known(list(sizes))
         lost = 0
@@ -137,7 +137,7 @@ class ChunkMender(RecipeWalk, FinishedOrAbandoned):
         return not lost
 
     def _fetch(self, chunk: ChunkId, size: int | None, kind: ChunkKind) -> bool:
-        """Store a chunk again from where it can be had; tell whether it could."""
+        """Store a chunk again from wherever it can be found; return whether that succeeded."""
         plain = self._gaps.find(chunk, size)
         if plain is not None:
             self.salvaged += 1
@@ -168,7 +168,7 @@ class ChunkMender(RecipeWalk, FinishedOrAbandoned):
 
 
 def _what_can_be_read(store: Store, info: ObjectInfo) -> bytes:
-    """Return the bytes of a file, with zeros where its disk gives none."""
+    """Return the bytes of a file, with zeros in place of unreadable sectors."""
     size = min(info.object_bytes, _FILE_BYTES_MAX)
     try:
         return store.get(info.name, 0, size)

@@ -1,4 +1,4 @@
-"""Accepting a loss: what a snapshot lost is shown, and noted as given up, so that gc goes on."""
+"""Accepting losses: showing what a snapshot lost, and recording it as given up so that gc works."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pgsnap.repository.snapshots.losses import accept_loss
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What a snapshot lost. *snapshot* is None where nothing is known of it but its id;
-    *is_gone*: its manifest is not there, so all of it is lost. *sections* are those that cannot be
-    read whole."""
+    """What a snapshot lost. *snapshot* is None if nothing is known of it but its id; *is_gone*: its
+    manifest does not exist, so all of it is lost. *sections* are those that cannot be read
+    completely."""
 
     snapshot_id: SnapshotId
     snapshot: Snapshot | None
@@ -30,7 +30,7 @@ class Loss:
 
 def vanished(repo: Repository, text: str) -> SnapshotId:
     """Return the snapshot whose id begins with *text* and whose manifest is gone or damaged, or
-    that is forgotten. Raises UnknownRevision where there is none, or more than one."""
+    that is forgotten. Raises UnknownRevision if there is none, or more than one."""
     found = {fault.snapshot for fault in manifest_faults(repo) if fault.snapshot is not None}
     found |= repo.forgotten().keys()
     matching = [one for one in found if one.hex().startswith(text.lower())]
@@ -47,14 +47,14 @@ def vanished(repo: Repository, text: str) -> SnapshotId:
 
 
 def find_losses(repo: Repository, chosen: Sequence[SnapshotId]) -> list[Loss]:
-    """Return what each of the *chosen* snapshots lost. Raises UsageError where it lost nothing, or
-    nothing that cannot be mended."""
+    """Return the loss of each of the *chosen* snapshots. Raises UsageError if one lost nothing, or
+    only what can be mended."""
     repo.catch_up_packs()
     return [_loss(repo, snapshot) for snapshot in dict.fromkeys(chosen)]
 
 
 def accept(repo: Repository, losses: Sequence[Loss], *, by: str) -> None:
-    """Note that they are given up. Raises StoreError."""
+    """Record the losses as accepted. Raises StoreError."""
     for loss in losses:
         database = loss.snapshot.database if loss.snapshot is not None else ""
         accept_loss(repo, loss.snapshot_id, database, loss.sections, by=by)

@@ -1,4 +1,4 @@
-"""Mending manifests, notes and tags: by what they hold, by the index, from another repository."""
+"""Mending manifests, notes and tags: from their contents, the index, or another repository."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pgsnap.stores.local import LocalStore
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """One thing that is whole again: *kind* and *name* as in a Finding, *how* in words."""
+    """Something that was mended: *kind* and *name* as in a Finding, *how* as a phrase."""
 
     kind: str
     name: str
@@ -51,7 +51,7 @@ def put_aside(store: LocalStore, name: str) -> str:
 
 
 class ObjectMender:
-    """Mends the small objects of *repo*, also from *other*."""
+    """Mends the small objects of *repo*, if need be from *other*."""
 
     def __init__(self, repo: Repository, other: Repository | None, mended: list[Mended]) -> None:
         self._repo = repo
@@ -78,7 +78,7 @@ class ObjectMender:
             if not is_stored(repo, snapshot):
                 wanted.setdefault(snapshot, Fault(layout.snapshot_name(snapshot), "", None))
         if self._other is not None:
-            # What was given up is taken back where a copy turned up.
+            # An accepted loss is restored if a copy has turned up.
             for snapshot in accepted_losses(repo):
                 if is_stored(self._other, snapshot):
                     wanted.setdefault(snapshot, Fault(layout.snapshot_name(snapshot), "", None))
@@ -121,7 +121,7 @@ class ObjectMender:
                 there.add(belongs)
                 self._tell("note", belongs, f"it was whole in {name}")
         if other is not None and other.config.repository_id == repo.config.repository_id:
-            # Notes are only ever added, so whatever a copy has beyond ours was lost here.
+            # Notes are only ever added, so any that only the copy has was lost here.
             for info in list(other.store.list(layout.NOTES)):
                 found = self._of_other(info.name)
                 if info.name not in there and found and _place_of_note(found) == info.name:
@@ -136,7 +136,7 @@ class ObjectMender:
     # -- tags ---------------------------------------------------------------------------------
 
     def tags(self) -> None:
-        """A tag that cannot be mended is put aside, so that the others can be used."""
+        """Mend tags. One that cannot be mended is moved aside, so that the others can be used."""
         repo = self._repo
         faults = list(tag_faults(repo))
         dangling = [f for f in faults if f.belongs is None and f.snapshot is not None]
@@ -157,7 +157,7 @@ class ObjectMender:
                 database, name = _tag_words(fault.name)
                 command = f"snap tag {name} REV --database {database}"
                 self.lost.append(Finding("tag", fault.name, fault.problem, (), (), command))
-        # A repair that was killed may have put them aside, and no more.
+        # A killed repair may have moved them aside and done no more.
         for info in list(repo.store.list(layout.DAMAGED + layout.TAGS)):
             if (name := info.name.removeprefix(layout.DAMAGED)) not in there:
                 self._take_tag_of_other(name)
@@ -167,7 +167,7 @@ class ObjectMender:
             self.lost.append(Finding("tag", fault.name, fault.problem, hit, (), command))
 
     def _take_tag_of_other(self, name: str) -> bool:
-        """Take a tag from the other repository, if it has one that fits; tell whether it had."""
+        """Take a tag from the other repository, if it has one that fits; return whether it had."""
         data = self._of_other(name)
         if data is None or self._other is None:
             return False

@@ -1,7 +1,7 @@
-"""Repair: what is damaged or missing is mended from what is left of it, and from another copy.
+"""Repair: mends what is damaged or missing from what is left of it, and from another copy.
 
-Nothing is deleted: damaged files go to ``damaged/``, and what they still hold is saved into new
-packs. It can be killed at any moment and run again.
+Nothing is deleted: damaged files are moved to ``damaged/``, and what they still hold is saved into
+new packs. It can be killed at any moment and run again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from pgsnap.stores.local import LocalStore
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What was mended, what stays lost, which files were put aside."""
+    """What was mended, what stays lost, which files were moved aside."""
 
     mended: tuple[Mended, ...]
     lost: tuple[Finding, ...]
@@ -61,10 +61,10 @@ def repair(
     progress: Progress = SILENT,
     trust: Trust = ONLY_OURS,
 ) -> RepairReport:
-    """Mend the repository in *path*, where *source* is given also from the repository there.
+    """Mend the repository in *path*, if *source* is given also from the repository there.
 
-    Every byte is read. Nobody else may have the repository open meanwhile. Raises RepositoryLocked,
-    RepositoryError, StoreError, UsageError.
+    Every byte is read. No other process may have the repository open meanwhile. Raises
+    RepositoryLocked, RepositoryError, StoreError, UsageError.
     """
     started = time.monotonic()
     mended: list[Mended] = []
@@ -87,7 +87,7 @@ def repair(
         objects = ObjectMender(repo, other, mended)
         with ChunkMender(repo, other) as chunks:
             moved = _mend_packs(repo, chunks, mended, progress)
-            # Notes tell which manifests are missed: not those that a gc dropped.
+            # First, since notes show which manifests a gc dropped: these are not missing.
             objects.notes()
             objects.manifests()
             objects.tags()
@@ -110,14 +110,14 @@ def repair(
 def _mend_packs(
     repo: Repository, chunks: ChunkMender, mended: list[Mended], progress: Progress
 ) -> list[str]:
-    """Put unsound packs aside and save what they hold. Return the names that they have now."""
+    """Move unsound packs aside and save what they hold. Return their new names."""
     store, index = repo.store, repo.index
     infos = [
         info
         for info in store.list(layout.PACKS)
         if layout.hash_of(info.name) is not None or begins_as_pack(store, info)
     ]
-    # Where frames lie in a pack whose table is gone is known to the index only until it catches up.
+    # The index knows the frames of a pack whose table is gone only until it catches up.
     sizes = index.packs()
     listed: dict[str, list[Location]] = {}
     for info in infos:
@@ -162,10 +162,10 @@ def _mend_packs(
 def _move_back(
     repo: Repository, moved: list[tuple[PackState, str]], rows: dict[str, list[Location]]
 ) -> None:
-    """Let what could be read before be read again: there was no room, or no time, to save it
-    elsewhere, and where frames lie in a pack without a table nothing but the index knows."""
+    """Make readable again what was readable before: there was no space, or no time, to save it
+    elsewhere, and only the index knows the frames of a pack without a table."""
     for state, name in moved:
-        # Those that were mended already have a file of their name again.
+        # For those already mended there is a file of that name again.
         with contextlib.suppress(StoreError):
             repo.store.move(name, state.info.name)
             if state.pack is None or state.info.name != layout.pack_name(state.pack):
@@ -177,7 +177,7 @@ def _move_back(
 
 
 def _lost_sections(repo: Repository, progress: Progress) -> Iterator[Finding]:
-    """Yield what cannot be read in the snapshots that there are."""
+    """Yield what cannot be read in the existing snapshots."""
     progress.phase("look at what is left")
     walk = SectionWalk(repo)
     walk.check_all(_readable(repo))
@@ -198,7 +198,7 @@ def _mend_config(
     mended: list[Mended],
     warnings: list[str],
 ) -> None:
-    """Write a config where it is damaged or gone and the folder is a repository's."""
+    """Write a config if it is damaged or gone and the folder is a repository's."""
     try:
         read_config(store.root, store)
         return

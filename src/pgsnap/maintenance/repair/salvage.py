@@ -1,8 +1,8 @@
-"""Saving frames out of a damaged pack: by its table, by the index, and by looking for frames.
+"""Salvaging frames from a damaged pack: by its table, by the index, and by searching for frames.
 
-A zstd frame says where it ends and how large its content is, so frames can be found without any
-table; the hash of what they hold is the chunk's name. What lies between two such frames may be
-chunks that were stored raw.
+A zstd frame contains where it ends and how large its content is, so frames can be found without a
+table; the hash of the content is the chunk's name. What is between two such frames may be chunks
+that were stored raw.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pgsnap.model import HASH_BYTES, ChunkId, ChunkKind, Cipher, Codec, Frame, L
 from pgsnap.repository.chunks.chunks import ChunkReader
 
 _HELD_BYTES_MAX = 32 * MIB
-# Every place is tried where that hashes no more than this.
+# Every position is tried if that hashes no more than this.
 _TRIED_BYTES_MAX = 16 * MIB
 _NODE_START = FIELD.pack(LEVEL, 8)
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 class Gaps:
-    """What lies between the zstd frames of damaged packs: raw chunks, one after another, whose ends
-    nobody knows. One is found by its name, and by its size where that is known."""
+    """The gaps between the zstd frames of damaged packs: raw chunks, one after another, with
+    unknown ends. A chunk is found by its name, and by its size if that is known."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[bytes, set[int]]] = []
@@ -42,10 +42,9 @@ class Gaps:
             self._parts.append((data, {0, len(data)}))
 
     def find(self, chunk: ChunkId, size: int | None) -> bytes | None:
-        """Return the chunk, or None; one whose *size* is not known is looked for as a recipe node.
+        """Return the chunk, or None; one of unknown *size* is searched for as a recipe node.
 
-        Where a gap is large, only places beside what was found before, and the gap's own ends, are
-        tried.
+        In a large gap, only positions next to what was found before, and the gap's ends, are tried.
         """
         for data, bounds in self._parts:
             windows = _nodes(data) if size is None else _windows(len(data), bounds, size)
@@ -67,14 +66,14 @@ def _windows(length: int, bounds: set[int], size: int) -> Iterator[tuple[int, in
 
 
 def _nodes(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where recipe nodes may lie: they begin with their level, then the list of chunks."""
+    """Yield where recipe nodes may be: they begin with their level, then the list of chunks."""
     start = data.find(_NODE_START)
     while start >= 0:
         list_at = start + FIELD.size + 8
         if list_at + FIELD.size > len(data):
             return
         _, list_bytes = FIELD.unpack_from(data, list_at)
-        # Then their bytes and lines, 8 bytes each.
+        # Followed by their bytes and lines, 8 bytes each.
         end = list_at + 3 * FIELD.size + list_bytes + 2 * 8 * (list_bytes // HASH_BYTES)
         if end <= len(data):
             yield start, end
@@ -89,10 +88,10 @@ def _nodes(data: bytes) -> Iterator[tuple[int, int]]:
 def salvage(
     data: bytes, listed: list[Location], chunks: ChunkReader, gaps: Gaps
 ) -> Iterator[tuple[Frame, bytes]]:
-    """Yield the whole frames in *data*, the bytes of a damaged pack, each with its bytes.
+    """Yield the intact frames in *data*, the bytes of a damaged pack, each with its bytes.
 
-    *listed* is where its table or the index say that frames lie; others are looked for, and what
-    is in between goes to *gaps*. A frame may come twice.
+    *listed* are the locations of frames according to its table or the index; others are searched
+    for, and what is in between is added to *gaps*. A frame may be yielded twice.
     """
     for location in listed:
         frame = location.frame
@@ -116,7 +115,7 @@ def salvage(
 
 
 def _zstd_frames(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield start, end and content of every whole zstd frame."""
+    """Yield start, end and content of every intact zstd frame."""
     start = data.find(_ZSTD_MAGIC)
     while start >= 0:
         found = _decompressed(data, start)
@@ -144,7 +143,7 @@ def _decompressed(data: bytes, start: int) -> tuple[int, bytes] | None:
 
 
 def _kind(plain: bytes) -> ChunkKind:
-    """Return what a chunk is, by its form: data may not begin as these two do by accident."""
+    """Return a chunk's kind, judged by its form: data is unlikely to begin like the others."""
     for level in range(1, RECIPE_LEVELS_MAX + 1):
         try:
             decode_node(plain, level)

@@ -1,1 +1,1 @@
-"""Verify: is everything there, and is every byte what was stored?"""
+"""Verify: checks that nothing is missing, and that every byte is what was stored."""

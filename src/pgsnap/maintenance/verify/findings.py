@@ -1,4 +1,4 @@
-"""What verify and repair tell of damage: one value for each thing that is wrong."""
+"""What verify and repair report: one value per piece of damage."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """One piece of damage.
 
     *kind* is "pack", "section", "snapshot", "tag", "note" or "index"; *name* the object's name in
     the repository's folder, or a section's. *snapshots* and *sections* (tables among them) are
-    hit; *next* is the command that mends it.
+    those affected; *next* is the command that mends it.
     """
 
     kind: str
@@ -37,7 +37,8 @@ def delete_tag(database: str, name: str) -> str:
 
 
 def accept_command(snapshots: Sequence[SnapshotId]) -> str:
-    """Return the command that accepts what these *snapshots* lost; of many, the first of them."""
+    """Return the command that accepts the losses of these *snapshots*; if many, of the first of
+    them."""
     return "snap repair " + " ".join(
         f"--accept-loss {snapshot.hex()[:12]}" for snapshot in snapshots[:_SHOWN]
     )

@@ -1,4 +1,4 @@
-"""Rows of the index that are not what the store says."""
+"""Rows of the index that disagree with the store."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pgsnap.repository.repository import Repository
 
 
 def columns_of(head: SnapshotHead, server: str) -> SnapshotColumns:
-    """Return what `snapshot_columns` does, of a manifest's *head* and its *server*."""
+    """Return the same as `snapshot_columns`, from a manifest's *head* and its *server*."""
     return label_bytes(head.database), to_micros(head.time), server
 
 
 def mend_snapshot_rows(
     repo: Repository, whole: Mapping[SnapshotId, SnapshotColumns]
 ) -> Iterator[SnapshotId]:
-    """Make the index's rows of snapshots as their manifests in the store have them; yield those
-    that were not. *whole* are the rows of those whose manifests in the store are sound."""
+    """Make the index's rows of snapshots agree with the manifests in the store; yield those that
+    did not. *whole* are the correct rows of those whose manifests in the store are sound."""
     for snapshot, columns, manifest in repo.index.snapshot_rows():
         if whole.get(snapshot) == columns and snapshot_id(manifest) == snapshot:
             continue
@@ -31,7 +31,7 @@ def mend_snapshot_rows(
             stored = repo.store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
             truth = decode_manifest(stored, snapshot)
         except (CorruptionError, StoreError):
-            # Told already: its manifest is damaged.
+            # Already reported: its manifest is damaged.
             continue
         if (columns, manifest) != (snapshot_columns(truth), stored):
             repo.index.add_snapshot(snapshot, truth, stored)

@@ -1,4 +1,4 @@
-"""Manifests, tags and notes that are not what they were, and where their bytes belong."""
+"""Faults of manifests, tags and notes, and where misplaced ones belong."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from pgsnap.repository.snapshots.notes import sound_notes
 class Fault:
     """An object that is damaged, misplaced or missing (*data* is None).
 
-    *belongs* is the name under which its bytes, which are whole, should lie. *snapshot* is the
-    one that it is, or that a tag names.
+    *belongs* is the name under which its bytes, if intact, should be stored. *snapshot* is the one
+    whose manifest it is, or that a tag names.
     """
 
     name: str
@@ -37,8 +37,8 @@ class Fault:
 def manifest_faults(
     repo: Repository, whole: dict[SnapshotId, SnapshotColumns] | None = None
 ) -> Iterator[Fault]:
-    """Yield the manifests that are wrong, then those that are missing. The others are added to
-    *whole*, each with the row that the index should have of it."""
+    """Yield the faulty manifests, then the missing ones. The others are added to *whole*, each with
+    the row that the index should have for it."""
     whole = {} if whole is None else whole
     there: set[SnapshotId] = set()
     children: dict[SnapshotId, SnapshotId] = {}
@@ -48,7 +48,7 @@ def manifest_faults(
         except ObjectNotFound:
             continue
         except CorruptionError:
-            # A bad sector.
+            # A bad sector on the disk.
             data = b""
         name = layout.hash_of(info.name)
         if name is None and not data.startswith(b"\x89snapM"):
@@ -66,7 +66,7 @@ def manifest_faults(
             problem = "Its bytes are damaged: they do not hash to its name."
             yield Fault(info.name, problem, data, None, name)
         if name is not None:
-            # What is wrong with it is told already.
+            # Its fault has already been reported.
             there.add(name)
     wanted = {
         parent: f"It is the parent of snapshot {child.hex()[:12]}"
@@ -91,13 +91,13 @@ def _missing(
 
 
 def given_up(repo: Repository) -> set[SnapshotId]:
-    """Return the snapshots whose damaged manifests a repair could not mend and put aside."""
+    """Return the snapshots whose damaged manifests a repair could not mend and moved aside."""
     names = (info.name for info in repo.store.list(f"{layout.DAMAGED}{layout.SNAPSHOTS}"))
     return {found for name in names if (found := layout.hash_of(name.split("~")[0])) is not None}
 
 
 def forgotten(repo: Repository) -> set[SnapshotId]:
-    """Return the snapshots that were deleted on purpose, as far as sound notes tell."""
+    """Return the snapshots that were deleted on purpose, according to sound notes."""
     notes = [
         note for kind in ("forgotten", "unforgotten") for _, note in sound_notes(repo.store, kind)
     ]
@@ -109,8 +109,8 @@ def forgotten(repo: Repository) -> set[SnapshotId]:
 
 
 def lost_while_forgotten(repo: Repository) -> Iterator[tuple[SnapshotId, bytes]]:
-    """Yield the forgotten snapshots whose manifests vanished though no gc dropped them, as far as
-    can be told: all that they need is still there. Each comes with its manifest."""
+    """Yield the forgotten snapshots whose manifests vanished although apparently no gc dropped
+    them: all that they need still exists. Each comes with its manifest."""
     lost = repo.index.lost_snapshots()
     for snapshot in sorted(lost.keys() & forgotten(repo)):
         data = kept_manifest(repo, snapshot)
@@ -121,7 +121,7 @@ def lost_while_forgotten(repo: Repository) -> Iterator[tuple[SnapshotId, bytes]]
 
 
 def note_faults(repo: Repository) -> Iterator[Fault]:
-    """Yield the notes that are wrong. One that was deleted leaves no trace."""
+    """Yield the faulty notes. A deleted one leaves no trace."""
     for info in repo.store.list(layout.NOTES):
         name = layout.hash_of(info.name)
         try:
@@ -129,7 +129,7 @@ def note_faults(repo: Repository) -> Iterator[Fault]:
         except ObjectNotFound:
             continue
         except CorruptionError:
-            # A bad sector.
+            # A bad sector on the disk.
             data = b""
         if name is None and not data.startswith(b"\x89snapN"):
             continue
@@ -145,8 +145,8 @@ def note_faults(repo: Repository) -> Iterator[Fault]:
 
 
 def tag_faults(repo: Repository, whole: Collection[SnapshotId] = frozenset()) -> Iterator[Fault]:
-    """Yield the tags that are wrong. One that was deleted leaves no trace. Of the snapshots *whole*
-    it is known that their manifests are."""
+    """Yield the faulty tags. A deleted one leaves no trace. The snapshots *whole* are known to have
+    sound manifests."""
     for info in repo.store.list(layout.TAGS):
         words = info.name.split("/")
         if len(words) != 3 or words[-1].startswith("."):
@@ -169,7 +169,7 @@ def tag_faults(repo: Repository, whole: Collection[SnapshotId] = frozenset()) ->
 
 
 def is_stored(repo: Repository, snapshot: SnapshotId) -> bool:
-    """Tell whether the manifest in the store is whole."""
+    """Return whether the manifest in the store is intact."""
     try:
         data = repo.store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
     except (ObjectNotFound, CorruptionError):
@@ -178,7 +178,7 @@ def is_stored(repo: Repository, snapshot: SnapshotId) -> bool:
 
 
 def kept_manifest(repo: Repository, snapshot: SnapshotId) -> bytes | None:
-    """Return a manifest that the index has whole, also of a snapshot that is gone."""
+    """Return a manifest if the index has it intact, even if the snapshot is gone."""
     for data in (repo.index.manifest(snapshot), repo.index.lost_snapshots().get(snapshot)):
         if data is not None and snapshot_id(data) == snapshot:
             return data
@@ -186,8 +186,8 @@ def kept_manifest(repo: Repository, snapshot: SnapshotId) -> bytes | None:
 
 
 def _head(data: bytes, content: SnapshotId) -> tuple[SnapshotHead, str] | None:
-    """Return the head of a manifest whose hash is *content*, and its server; None where it is
-    none."""
+    """Return the head of a manifest whose hash is *content*, and its server; None if *data* is not
+    a manifest."""
     try:
         return decode_head_and_server(data, content)
     except CorruptionError:
@@ -195,7 +195,7 @@ def _head(data: bytes, content: SnapshotId) -> tuple[SnapshotHead, str] | None:
 
 
 def is_any_left(repo: Repository, manifest: bytes) -> bool:
-    """Tell whether at least the list of sections is there of the snapshot of this *manifest*."""
+    """Return whether at least the list of sections of this *manifest*'s snapshot exists."""
     try:
         for _ in repo.sections(decode_manifest(manifest)):
             pass

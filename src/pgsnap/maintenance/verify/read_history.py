@@ -1,8 +1,8 @@
-"""When every byte of a pack was last read and found right, and which packs to read next.
+"""When every byte of a pack was last read and found sound, and which packs to read next.
 
 It is kept in the index and lost with it: then everything counts as never read. The time of a read
-that found damage is stored as a negative number: such a pack waits for its turn like the others,
-else every sample would be spent on it, yet it does not count as read.
+that found damage is stored as a negative number: such a pack waits for its turn like the others
+(otherwise every sample would be spent on it), but it does not count as read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pgsnap.stores.base import ObjectInfo
 class SampleSize:
     """How much to read: a *share* of all bytes, above 0 and at most 1, or a number of bytes.
 
-    Raises UsageError where that is nothing, or more than all.
+    Raises UsageError if that is nothing, or more than everything.
     """
 
     share: float | None = None
@@ -44,8 +44,8 @@ class SampleSize:
 
 @dataclass(frozen=True, slots=True)
 class ReadState:
-    """How far packs were read: those *never* read and found right, their bytes, and the *oldest*
-    time of the others, None without any."""
+    """How far packs were read: those *never* read and found sound, their bytes, and the *oldest*
+    time of the others, None if there are none."""
 
     never: int
     never_bytes: int
@@ -59,7 +59,8 @@ class ReadHistory:
         self._index = index
 
     def remember(self, info: ObjectInfo, when: datetime, *, sound: bool) -> None:
-        """Note that every byte of the pack *info* was read at *when*, and was right or not."""
+        """Record that every byte of the pack *info* was read at *when*, and whether it was
+        sound."""
         micros = to_micros(when) if sound else -to_micros(when)
         with self._index.transaction() as connection:
             connection.execute(
@@ -72,8 +73,8 @@ class ReadHistory:
         return sorted(infos, key=lambda info: (abs(reads.get(_key(info), 0)), info.name))
 
     def sample(self, infos: Sequence[ObjectInfo], size: SampleSize) -> list[ObjectInfo]:
-        """Return the packs that were read longest ago, of *size* or a little more together: so ten
-        samples of a tenth have everything."""
+        """Return the packs that were read longest ago, together of *size* or a little more: so ten
+        samples of a tenth cover everything."""
         wanted = size.of(sum(info.object_bytes for info in infos))
         chosen = []
         for info in self.longest_ago_first(infos):
@@ -84,7 +85,7 @@ class ReadHistory:
         return chosen
 
     def state(self, infos: Sequence[ObjectInfo]) -> ReadState:
-        """Return how far the packs *infos* were read."""
+        """Return the read state of the packs *infos*."""
         reads = self._reads()
         never = [info for info in infos if reads.get(_key(info), 0) <= 0]
         times = [time for info in infos if (time := reads.get(_key(info), 0)) > 0]
@@ -96,7 +97,7 @@ class ReadHistory:
 
 
 def _key(info: ObjectInfo) -> bytes:
-    """Return the pack that a file is; its name where it lies where no pack of that name belongs."""
+    """Return the pack id of a file, or its name if no pack belongs under that name."""
     pack = layout.hash_of(info.name)
     right = pack is not None and info.name == layout.pack_name(pack)
     return pack if pack is not None and right else info.name.encode()

@@ -1,4 +1,4 @@
-"""What a snapshot's manifest says of its sections, compared with these."""
+"""Comparing the totals in a snapshot's manifest with its sections."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pgsnap.format.sections import encode_name, hashed_part, outside_roots, root
 from pgsnap.model import OUTSIDE_ROOT, Section, SectionKind, Segment, Snapshot
 
 SectionKey = tuple[str, tuple[Segment, ...], bytes]
-"""What two sections have in common that are read alike."""
+"""Equal for two sections that are read in the same way."""
 
 
 @dataclass(slots=True)
 class KnownSection:
-    """A section, and what each snapshot that has it would find out again. *name* is its stored
-    name, *hashed* what the root hash covers of it, None where that covers nothing; *is_whole*:
-    it was found so."""
+    """A section, with what would otherwise be computed again for each snapshot that has it. *name*
+    is its stored name, *hashed* what the root hash covers of it, None if nothing; *is_whole*: it
+    was found to be whole."""
 
     section: Section
     key: SectionKey
@@ -38,8 +38,8 @@ class KnownSection:
 
 
 def wrong_totals(snapshot: Snapshot, known: Iterable[KnownSection]) -> str:
-    """Return what a manifest says otherwise than its sections, empty where all agree. Holds little
-    of them: a snapshot may have 200,000."""
+    """Return how a manifest disagrees with its sections, empty if it does not. Holds little of each
+    section: a snapshot may have 200,000."""
     count = plain_bytes = rows = 0
     hashed = root_hasher()
     outside: list[Section] = []

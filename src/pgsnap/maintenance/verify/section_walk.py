@@ -1,6 +1,6 @@
-"""Walking the sections of snapshots: is every chunk there, do the sizes add up, do digests agree?
+"""Walking snapshots' sections: checks that every chunk exists, sizes add up, and digests agree.
 
-Memory is bounded: what was found whole is remembered up to a limit, and looked at again beyond.
+Memory is bounded: what was found whole is remembered up to a limit, and checked again beyond.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LIST_OF_SECTIONS = "(list of sections)"
 
 @dataclass(slots=True)
 class _Found:
-    """What is wrong with a section. *packs* are unsound ones that hold frames of it."""
+    """What is wrong with a section. *packs* are unsound packs that hold frames of it."""
 
     lost: set[ChunkId] = field(default_factory=set)
     packs: set[PackId] = field(default_factory=set)
@@ -56,7 +56,7 @@ class _Found:
 
 @dataclass(slots=True)
 class Hits:
-    """The snapshots and sections that need an unsound pack."""
+    """The snapshots and sections affected by an unsound pack."""
 
     snapshots: dict[SnapshotId, None] = field(default_factory=dict)
     sections: dict[str, None] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Hits:
 class SectionWalk(RecipeWalk):
     """Checks snapshots one after another; what they share is checked once.
 
-    With *data* their bytes are read, until *is_over* says that the time is; then *was_stopped*.
+    With *data* their bytes are read, until *is_over* returns true; then *was_stopped* is set.
     """
 
     def __init__(
@@ -83,15 +83,15 @@ class SectionWalk(RecipeWalk):
         self.was_stopped = False
         self._progress = progress
         self._readable = ReadableChunks(repo.index)
-        # What is wrong with the recipes at hand.
+        # What is wrong with the current recipes.
         self._at = _Found()
         self._sound: set[ChunkId] = set()
         self._same: set[bytes] = set()
-        # Lists of sections that were read ahead.
+        # Lists of sections that were read in advance.
         self._pieces: dict[ChunkId, bytes] = {}
-        # Chunks of single ones among them that have the sizes that they are listed with.
+        # Chunks of single-chunk lists among them that have the sizes they are listed with.
         self._sized: set[tuple[ChunkId, int]] = set()
-        # Sections by their addresses: each is held, so that its address is not another's.
+        # Sections by id(): each is held, so that its id is not reused.
         self._same_objects: dict[int, KnownSection] = {}
         self._found: dict[SectionKey, _Found] = {}
         self.hits: dict[PackId, Hits] = {}
@@ -99,7 +99,7 @@ class SectionWalk(RecipeWalk):
         self.damaged_snapshots: dict[SnapshotId, int] = {}
 
     def check_all(self, snapshots: Iterable[tuple[SnapshotId, Snapshot]]) -> None:
-        """Check *snapshots* one after another. What the lists of many small ones need is looked up
+        """Check *snapshots* one after another. For many small ones, the lists' chunks are looked up
         at once."""
         some: list[tuple[SnapshotId, Snapshot]] = []
         size = 0
@@ -119,8 +119,8 @@ class SectionWalk(RecipeWalk):
         self._sized.clear()
 
     def _look_ahead(self, lists: Sequence[RecipeRoot]) -> None:
-        """Read lists of sections, and find out what of them and of the sections in them is sound.
-        What is not is left to `check`."""
+        """Read lists of sections in advance, and find out which of them and of their sections are
+        sound. The others are left to `check`."""
         pieces = {root.chunk: root.plain_bytes for root in lists if root.level == 0}
         wanted = [(chunk, chunk, size) for chunk, size in pieces.items() if chunk is not None]
         single = {(chunk, size) for chunk, _, size in wanted}
@@ -142,7 +142,7 @@ class SectionWalk(RecipeWalk):
         return decode_piece(data) if data is not None else self._repo.sections(snapshot)
 
     def check(self, snapshot_id: SnapshotId, snapshot: Snapshot) -> None:
-        """Check one snapshot; what is wrong is kept for `findings`."""
+        """Check one snapshot; faults are kept for `findings`."""
         listed = self._look_through([snapshot.sections_recipe])
         sections: list[Section] = []
         try:
@@ -166,7 +166,8 @@ class SectionWalk(RecipeWalk):
             self._read(snapshot_id, to_read)
 
     def _known(self, section: Section) -> KnownSection:
-        """Return what is known of a section. Those of the snapshot before are the same objects."""
+        """Return what is known about a section. Sections shared with the previous snapshot are the
+        same objects."""
         found = self._same_objects.get(id(section))
         if found is None:
             found = KnownSection.of(section)
@@ -176,18 +177,18 @@ class SectionWalk(RecipeWalk):
         return found
 
     def findings(self) -> Iterator[Finding]:
-        """Yield a finding for each section that cannot be read whole."""
+        """Yield a finding for each section that cannot be read completely."""
         for (name, _, _), found in self._found.items():
             if found.is_damaged:
                 problem = found.problem or f"{len(found.lost)} of its chunks are in no sound pack."
-                # What a pack that is there still holds may be saved without a copy.
+                # What an existing pack still holds may be saved without another copy.
                 command = REPAIR if found.packs else REPAIR_FROM
                 yield Finding("section", name, problem, tuple(found.snapshots), (name,), command)
 
     def _note(self, snapshot: SnapshotId, key: SectionKey, found: _Found) -> None:
         if not found.is_damaged and not found.packs:
             return
-        # One that was found whole is not when its bytes are read.
+        # A section that was found whole may turn out not to be when its bytes are read.
         self._same_objects.clear()
         found = self._found.setdefault(key, found)
         found.snapshots.append(snapshot)
@@ -215,7 +216,7 @@ class SectionWalk(RecipeWalk):
         return self._at
 
     def _is_sound(self, root: RecipeRoot) -> bool:
-        """Tell whether it is known of a single chunk that it is as its list says."""
+        """Return whether *root* is a single chunk that is known to be as its list says."""
         chunk = root.chunk
         return chunk in self._sound and (chunk, root.plain_bytes) in self._sized and not root.level
 
@@ -230,7 +231,7 @@ class SectionWalk(RecipeWalk):
         self._at.problem = why
 
     def _have_sizes(self, entries: Sequence[RecipeEntry], found: _Found) -> bool:
-        """Tell whether chunks have the sizes that a recipe gives them."""
+        """Return whether chunks have the sizes that a recipe gives them."""
         doubtful = [one for one in entries if (one.chunk, one.plain_bytes) not in self._sized]
         if not doubtful:
             return True
@@ -264,7 +265,7 @@ class SectionWalk(RecipeWalk):
     # -- bytes --------------------------------------------------------------------------------
 
     def _read(self, snapshot: SnapshotId, sections: Sequence[Section]) -> None:
-        """Compare the digest of every section that was not read before."""
+        """Check the digest of every section that was not read before."""
         waiting = [s for s in sections if _fingerprint(s) not in self._same]
         while waiting and not self.was_stopped:
             done = 0
@@ -305,7 +306,8 @@ class SectionWalk(RecipeWalk):
                 hasher = blake3()
 
     def _read_alone(self, section: Section) -> _Found:
-        """Find out which frames of a section cannot be read, and let commits know."""
+        """Find the frames of a section that cannot be read, and mark them as damaged for
+        commits."""
         found = _Found()
         index, read = self._repo.index, self._repo.chunks.read
         hasher = blake3()

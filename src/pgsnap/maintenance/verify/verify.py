@@ -1,4 +1,4 @@
-"""Verify: is everything there, and is every byte what was stored?"""
+"""Verify: checks that nothing is missing, and that every byte is what was stored."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ from pgsnap.repository.snapshots.forgetting import mend_forgotten
 from pgsnap.repository.snapshots.losses import accepted_losses
 from pgsnap.stores.base import ObjectInfo
 
-# Frames of packs whose rows in the index are looked up at once.
+# Number of frames whose rows in the index are looked up at once.
 _FRAMES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What was looked at, and what is wrong. *notices* are no damage.
+    """What was checked, and what is wrong. *notices* are not damage.
 
-    *data* tells whether bytes were read; *packs_read* packs of *bytes_read* bytes were read whole,
-    of the *packs* of *pack_bytes* that there are. *is_complete* is false where the time was over
-    before all was read that was asked for, *everything_read* true where all of every snapshot
-    checked was read. *state* is what this and earlier runs read.
+    *data*: whether bytes were read; *packs_read* packs of *bytes_read* bytes were read completely,
+    out of *packs* of *pack_bytes*. *is_complete* is false if the time was up before everything
+    requested was read, *everything_read* is true if every checked snapshot was read completely.
+    *state* is what this and earlier runs read.
     """
 
     data: bool
@@ -79,13 +79,13 @@ def verify(
     clock: Callable[[], float] = time.monotonic,
     progress: Progress = SILENT,
 ) -> VerifyReport:
-    """Check the repository, and of *snapshots* (none: all) that they can be read whole.
+    """Check the repository, and that *snapshots* (none: all) can be read completely.
 
-    With *data* every byte is read: all packs, or with *snapshots* what these need; each of them
-    gets a verdict. With *sample* only as many packs are read, those read longest ago, and there
-    are no verdicts. After *max_seconds* of *clock* nothing more is read (one pack always is); then
-    there are none either. Chunks found damaged are stored again by the next commit that has them.
-    Raises UsageError.
+    With *data* every byte is read: all packs, or with *snapshots* what these need; each snapshot
+    gets a verdict. With *sample* only that much is read, the packs read longest ago first, and
+    there are no verdicts. After *max_seconds* of *clock* nothing more is read (at least one pack
+    is); then there are no verdicts either. Chunks found damaged are stored again by the next commit
+    that has them. Raises UsageError.
     """
     started = clock()
     data = data or sample is not None
@@ -154,7 +154,7 @@ def _check_choice(
 
 
 class _Verification:
-    """Collects what one run finds."""
+    """Collects the findings of one run."""
 
     def __init__(
         self, repo: Repository, *, is_over: Callable[[], bool], progress: Progress
@@ -164,7 +164,7 @@ class _Verification:
         self._progress = progress
         self.history = ReadHistory(repo.index)
         self._found: list[Finding] = []
-        # Snapshots whose manifests in the store are what was written.
+        # Snapshots whose manifests in the store are sound.
         self._whole: dict[SnapshotId, SnapshotColumns] = {}
         self._unsound: list[PackState] = []
         self._frames: dict[PackId, int] = {}
@@ -210,7 +210,7 @@ class _Verification:
             )
 
     def _can_put_back(self, snapshot: SnapshotId) -> bool:
-        """Tell whether the index has the manifest, and what it lists is there."""
+        """Return whether the index has the manifest, and what it lists exists."""
         data = kept_manifest(self._repo, snapshot)
         return data is not None and is_any_left(self._repo, data)
 
@@ -233,14 +233,14 @@ class _Verification:
         return infos
 
     def packs(self, infos: Sequence[ObjectInfo], to_read: Sequence[ObjectInfo]) -> bool:
-        """Look at every pack, and at every byte of those *to_read*, in their order; tell whether
-        the time was enough for all of them."""
+        """Check every pack, and every byte of those *to_read*, in this order; return whether there
+        was enough time for all of them."""
         total = sum(info.object_bytes for info in to_read)
         self._progress.phase("verify packs", total if to_read else None)
         waiting = {info.name: info for info in to_read}
         self._structure([info for info in infos if info.name not in waiting])
         states = inspect_packs(self._repo.store, to_read, self._repo.chunks)
-        # Closed at once, so that no thread reads on.
+        # Closed at once, so that no thread goes on reading.
         with contextlib.closing(states):
             for state in states:
                 self._count(state)
@@ -253,7 +253,7 @@ class _Verification:
                 if self._is_over():
                     break
             else:
-                # Those that went meanwhile.
+                # Those left have vanished meanwhile.
                 waiting.clear()
         self._structure(list(waiting.values()))
         return not waiting
@@ -286,10 +286,10 @@ class _Verification:
             self._unsound.append(state)
             return
         if pack not in self._indexed and not state.problem:
-            # Another commit wrote it just now, and indexes it once it is durable.
+            # Another commit has just written it, and will index it once it is durable.
             return
         if mend_rows(index, state, rows):
-            # So that what follows is judged by the truth.
+            # So that the following checks use the correct rows.
             words = f"Its rows of pack {pack.hex()[:12]} were wrong; they are made anew."
             self._index_finding(words)
         if not state.problem:
@@ -335,7 +335,7 @@ class _Verification:
     # -- snapshots ----------------------------------------------------------------------------
 
     def walk(self, chosen: Sequence[SnapshotId], *, data: bool) -> SectionWalk:
-        """Check that every section of the *chosen* snapshots is there; with *data* read it."""
+        """Check that every section of the *chosen* snapshots exists; with *data* read it."""
         self._progress.phase("verify snapshots")
         walk = SectionWalk(self._repo, data=data, is_over=self._is_over, progress=self._progress)
         walk.check_all(self._readable(chosen))
@@ -346,14 +346,14 @@ class _Verification:
             try:
                 yield snapshot, read()
             except (CorruptionError, StoreError) as error:
-                # Else it was told already: its bytes are not what they were.
+                # Otherwise it has been reported already: its manifest is damaged.
                 if snapshot in self._whole:
                     name, problem = layout.snapshot_name(snapshot), error.detail or error.message
                     found = Finding("snapshot", name, problem, (snapshot,), (), REPAIR_FROM)
                     self._found.append(found)
 
     def finished(self, walk: SectionWalk) -> list[Finding]:
-        """Return all findings, packs with what they hit."""
+        """Return all findings, those for packs with what they affect."""
         packs = []
         for state in self._unsound:
             hits = walk.hits.get(state.pack or b"", Hits())
@@ -378,7 +378,7 @@ class _Verification:
         return [*self._found, *packs, *sections]
 
     def verdicts(self, chosen: Sequence[SnapshotId], walk: SectionWalk) -> None:
-        """Write down for each snapshot how it stands."""
+        """Record a verdict for each snapshot."""
         now = datetime.now(UTC)
         for snapshot in chosen:
             count = walk.damaged_snapshots.get(snapshot, 0)

@@ -1,1 +1,1 @@
-"""Chunks: stored in packs, found again, and read back hashed."""
+"""Chunks: stored in packs, located through the index, and verified by hash when read."""

@@ -1,4 +1,4 @@
-"""What the C library does with freed memory."""
+"""Tuning the C library's malloc: reuse of freed memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 @functools.cache
 def keep_freed_chunks() -> None:
-    """Let freed chunks serve the next ones, of whatever thread, where glibc is the C library.
+    """Make glibc (if it is the C library) reuse freed chunks for new ones, across threads.
 
-    By default memory of a chunk's size goes back to the kernel at once, which hands it out again
-    page by page, emptied: a quarter of the time of reading deltas. And each thread keeps what it
-    freed for itself: a third more memory, and the more the more processors there are.
+    By default memory of a chunk's size is returned to the kernel at once, which then hands it out
+    again as zeroed pages: a quarter of the time of reading deltas. And each thread keeps its own
+    freed memory: a third more memory, growing with the number of processors.
     """
     if sys.platform != "linux":
         return

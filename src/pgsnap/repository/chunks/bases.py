@@ -1,8 +1,8 @@
-"""Bases for deltas: which stored chunk a new one is most like.
+"""Bases for deltas: the stored chunk that a new one is most similar to.
 
-A new chunk is compared with those of the same section in an earlier snapshot, by their sketches;
-where none is like it, the one at the same place will do: that which follows the base of the chunk
-before it, or holds the same line.
+A new chunk is compared with those of the same section in an earlier snapshot, by their sketches; if
+none is similar, the one at the same place is used: the one after the base of the preceding chunk,
+or the one with the same line.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from pgsnap.model import (
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.recipes import node_at, section_pieces, walk
 
-# A smaller section is stored anew for less than what its bases would take of our memory.
+# A smaller section takes fewer bytes to store again than its bases would take of memory.
 _SECTION_BYTES_MIN = 512
 
 
 class Bases:
-    """The chunks of earlier snapshots, by section. Raises nothing: what cannot be read is no base.
+    """The chunks of earlier snapshots, by section. Never raises: what cannot be read is not a base.
 
-    *snapshots* are those to compare with, best first: the parent, or others of the repository.
+    *snapshots* are those to compare with, best first: the parent, or others in the repository.
     """
 
     def __init__(self, reader: ChunkReader, snapshots: Sequence[Snapshot]) -> None:
@@ -44,7 +44,7 @@ class Bases:
             try:
                 self._read(snapshot)
             except SnapError:
-                # A damaged snapshot; `snap verify` tells. The commit does not need it.
+                # A damaged snapshot; `snap verify` reports it. The commit does not need it.
                 continue
 
     def _read(self, snapshot: Snapshot) -> None:
@@ -60,12 +60,13 @@ class Bases:
                     roots += (segment.recipe for segment in section.segments)
 
     def of(self, section: SectionName) -> SectionBases | None:
-        """Return the bases for a section; None where no snapshot had it."""
+        """Return the bases for a section; None if no snapshot has it."""
         roots = self._roots.get(section)
         return SectionBases(roots, self._reader) if roots else None
 
     def expected(self, section: SectionName) -> Expected | None:
-        """Return what a section most likely is cut to; None where that is one chunk at most."""
+        """Return the chunks that a section will most likely be cut into; None if that is at most
+        one."""
         roots = self._roots.get(section)
         return Expected(self._entries(roots[0])) if roots and roots[0].level else None
 
@@ -74,14 +75,14 @@ class Bases:
             yield from walk(root, self._reader.read)
 
     def of_piece(self, first: SectionName) -> ChunkId | None:
-        """Return the piece of a section table that begins with the section *first*."""
+        """Return the section-table piece that begins with the section *first*."""
         return self._pieces.get(first)
 
 
 class SectionBases:
     """The chunks of one section of earlier snapshots. May be shared by threads.
 
-    It holds BASES_HELD_MAX chunks around the place that was asked for last.
+    It holds BASES_HELD_MAX chunks around the place of the last request.
     """
 
     def __init__(self, roots: Sequence[RecipeRoot], reader: ChunkReader) -> None:
@@ -92,8 +93,9 @@ class SectionBases:
         self._held: Window | None = None
 
     def find(self, chunks: Iterable[tuple[ChunkId, bytes, int]]) -> dict[ChunkId, ChunkId]:
-        """Return a base for each of *chunks* (id, sketch, the lines before it in the section),
-        which follow each other. Those that the earlier section has itself are left out."""
+        """Return a base for each of *chunks* (id, sketch, number of lines before it in the
+        section), which are consecutive. Those that the earlier section contains itself are left
+        out."""
         found: dict[ChunkId, ChunkId] = {}
         with self._lock:
             expected: int | None = None
@@ -113,14 +115,14 @@ class SectionBases:
         return found
 
     def node(self, level: int, first_line: int) -> ChunkId | None:
-        """Return the recipe node at a place."""
+        """Return the recipe node of *level* at the given line."""
         try:
             return node_at(self._roots[0], level, first_line, self._read)
         except SnapError:
             return None
 
     def _window_of(self, line: int) -> Window | None:
-        """Return the chunks around *line*. A section's chunks are asked for in order."""
+        """Return the chunks around *line*. A section's chunks are requested in order."""
         try:
             if self._entries is None:
                 self._entries = (entry for root in self._roots for entry in walk(root, self._read))
@@ -131,7 +133,7 @@ class SectionBases:
                     break
                 self._held = following
         except SnapError:
-            # A damaged recipe: what was read of it will do.
+            # A damaged recipe: what was read so far has to do.
             self._entries = iter(())
         return self._held
 

@@ -1,4 +1,4 @@
-"""The frames that chunks are read through: where they are, and their bytes, read pack by pack."""
+"""The frames needed to read chunks, bases included: their locations and bytes, pack by pack."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pgsnap.model import ChunkId, Location, PackId
 from pgsnap.repository.layout import pack_name
 from pgsnap.stores.base import Store
 
-# What is held of frames; the rest is read when its turn comes. A batch of chunks needs half of it.
+# Bytes of frames held in advance; the rest is read when needed. A batch of chunks needs half.
 _AHEAD_BYTES_MAX = 8 * MIB
-# To read what lies between two frames takes less than to ask again.
+# Reading the gap between two frames takes less time than a second request.
 _GAP_BYTES_MAX = 64 * KIB
 
 
 class Chains:
-    """Where some chunks are, and every base that they are read through.
+    """The frames of some chunks, and of every base needed to decode them.
 
-    *frames* is what `Index.chains` says of them. The deltas of chunks that follow each other lie
-    together in one pack of each version, so that `read_ahead` takes a few reads for all.
+    *frames* is the result of `Index.chains`. Within each version the deltas of consecutive chunks
+    are next to each other in one pack, so that `read_ahead` needs only a few reads.
     """
 
     def __init__(self, frames: Mapping[ChunkId, Sequence[Location]]) -> None:
@@ -30,12 +30,12 @@ class Chains:
         self._held: dict[tuple[PackId, int], bytes] = {}
 
     def of(self, chunk: ChunkId) -> Sequence[Location]:
-        """Return the frames of *chunk*, those nearest to plain first."""
+        """Return the frames of *chunk*, least depth first."""
         return self._frames.get(chunk, ())
 
     def path(self, location: Location, known: Container[ChunkId] = ()) -> list[Location]:
         """Return the frames from *location* down to a plain one, or to one whose base is *known*,
-        by the first frame of each base. Raises CorruptionError where one is missing."""
+        taking the first frame of each base. Raises CorruptionError if one is missing."""
         path = [location]
         while (base := path[-1].frame.base) is not None and base not in known:
             for below in self.of(base):
@@ -47,7 +47,7 @@ class Chains:
         return path
 
     def read_ahead(self, store: Store, chunks: Iterable[ChunkId]) -> None:
-        """Read the frames that lead to *chunks*. What cannot be read is left to `frame`."""
+        """Read the frames needed for *chunks*. Read errors are left to `frame`."""
         for run in _runs(self._wanted(chunks)):
             start = run[0].offset
             with contextlib.suppress(CorruptionError, ObjectNotFound):
@@ -64,7 +64,7 @@ class Chains:
         return store.get(pack_name(location.pack), location.offset, location.frame.frame_bytes)
 
     def _wanted(self, chunks: Iterable[ChunkId]) -> list[Location]:
-        """Return the frames that lead to *chunks*, as many as may be held."""
+        """Return the frames needed for *chunks*, as many as may be held."""
         wanted: dict[tuple[PackId, int], Location] = {}
         size = 0
         for chunk in chunks:
@@ -84,7 +84,7 @@ def _end(location: Location) -> int:
 
 
 def _runs(locations: Iterable[Location]) -> Iterator[list[Location]]:
-    """Yield *locations* by neighbourhood: of one pack, in order, with small gaps."""
+    """Yield *locations* grouped into runs: in one pack, in order, with small gaps."""
     run: list[Location] = []
     for location in sorted(locations, key=attrgetter("pack", "offset")):
         if run and (

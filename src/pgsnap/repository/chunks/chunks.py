@@ -1,4 +1,4 @@
-"""Reading chunks: located, read, decompressed and hashed, ahead of the reader on threads."""
+"""Reading chunks: locating, reading, decompressing and hashing them, in advance and on threads."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _Mark = TypeVar("_Mark")
 _Batch: TypeAlias = Sequence[tuple[_Mark, ChunkId | None, int]]
 _Read: TypeAlias = list[tuple[_Mark, bytes]]
 _NOTHING_NEAR: Mapping[ChunkId, bytes] = {}
-# Chunks whose chains are asked for at once. In a batch may be thousands of small chunks, each with
-# its own.
+# Number of chunks whose chains are looked up at once. A batch may have thousands of small chunks,
+# each with its own chain.
 CHAINS_AT_ONCE = 64
-# A chain of a chunk and its deltas.
+# Maximum size of a chain, a plain frame and its deltas, that is held at once.
 _CHAIN_BYTES_MAX = 2 * PLAIN_BYTES_MAX
 _VERIFY = "See what else is damaged, and what mends it: snap verify --data"
 
 
 class ChunkReader:
-    """Reads chunks by name. What it returns was hashed against the name."""
+    """Reads chunks by name. Every chunk returned has been checked against its hash."""
 
     def __init__(self, store: Store, index: Index) -> None:
         self._store = store
@@ -45,10 +45,10 @@ class ChunkReader:
     def read(
         self, chunk: ChunkId, plain_bytes: int | None = None, chains: Chains | None = None
     ) -> bytes:
-        """Return a chunk, of *plain_bytes* bytes where that is known. Raises CorruptionError,
-        naming it.
+        """Return a chunk, of *plain_bytes* bytes if that is known. Raises CorruptionError, which
+        names it.
 
-        *chains* is what `chains` says of it, where it was asked for several chunks at once.
+        *chains* is the result of `chains`, if that was called for several chunks at once.
         """
         if chains is None:
             chains = self.chains([chunk])
@@ -57,7 +57,8 @@ class ChunkReader:
         return self._decode(chunk, chains, DELTA_DEPTH_MAX, _NOTHING_NEAR)
 
     def chains(self, chunks: Sequence[ChunkId]) -> Chains:
-        """Return where *chunks* are, for `read`, with what they are read through read ahead."""
+        """Return the frames of *chunks* for `read`, with those needed to decode them already
+        read."""
         chains = Chains(self._index.chains(chunks))
         chains.read_ahead(self._store, chunks)
         return chains
@@ -67,16 +68,16 @@ class ChunkReader:
     ) -> Generator[tuple[_Mark, bytes]]:
         """Yield the chunks of *wanted* (mark, chunk, its size) in order, each with its mark.
 
-        Where the chunk is None the bytes are empty: such marks tell where something begins or
-        ends. At most some BATCHES_IN_FLIGHT times BATCH_BYTES are held, whatever *wanted* says:
-        its sizes are guesses. Where they are to be *exact*, one that is not the chunk's is damage.
-        Raises CorruptionError.
+        If the chunk is None the bytes are empty: such marks show where something begins or ends.
+        About BATCHES_IN_FLIGHT times BATCH_BYTES are held at most, whatever *wanted* says: its
+        sizes are guesses. If they are *exact*, one that differs from the chunk's is damage. Raises
+        CorruptionError.
         """
         keep_freed_chunks()
         batches = _batches(wanted)
         first = list(islice(batches, 2))
         if len(first) < 2:
-            # To start threads takes longer than to read a few chunks.
+            # Starting threads takes longer than reading a few chunks.
             for batch in first:
                 yield from self._all_of([], batch, exact)
             return
@@ -99,10 +100,10 @@ class ChunkReader:
             yield from found
 
     def _read_batch(self, batch: _Batch[_Mark], exact: bool) -> tuple[_Read[_Mark], _Batch[_Mark]]:
-        """Return the chunks of a batch, and what of it is left: it may be larger than guessed."""
+        """Return a batch's chunks, and the rest of the batch: it may be larger than guessed."""
         result: _Read[_Mark] = []
         held = 0
-        # Two versions of a table read side by side: the base of one is a chunk of the other.
+        # Two versions of a table are read side by side: a base in one is a chunk of the other.
         near: dict[ChunkId, bytes] = {}
         for start in range(0, len(batch), CHAINS_AT_ONCE):
             some = batch[start : start + CHAINS_AT_ONCE]
@@ -127,9 +128,9 @@ class ChunkReader:
         near: Mapping[ChunkId, bytes],
         failed: dict[ChunkId, int] | None = None,
     ) -> bytes:
-        """Return *chunk* through the first of its frames that is sound and less deep than *depth*
-        (so that a cycle of deltas ends). *near* are chunks that were decoded already, *failed*
-        those that could not be, and below which depth: none is tried twice."""
+        """Return *chunk*, decoded from the first sound frame with a depth below *depth* (so that a
+        cycle of deltas ends). *near* are chunks decoded already, *failed* those that could not be,
+        and below which depth: none is tried twice."""
         failed = {} if failed is None else failed
         if failed.get(chunk, -1) >= depth:
             raise CorruptionError(f"chunk {chunk.hex()[:12]} is damaged", hint=_VERIFY)
@@ -138,8 +139,8 @@ class ChunkReader:
             if location.frame.depth >= depth and location.frame.base is not None:
                 continue
             if location.frame.base is not None:
-                # What a sound chunk was decoded through is sound: hashing every base would take
-                # as long as decoding it. Only where something is wrong each of them is hashed.
+                # If the decoded chunk is sound, so are its bases: hashing every base would take as
+                # long as decoding it. Each of them is hashed only if something is wrong.
                 with contextlib.suppress(CorruptionError, ObjectNotFound):
                     return self._check(location, self._unchecked(location, chains, near))
             try:
@@ -171,12 +172,12 @@ class ChunkReader:
     def _unchecked(
         self, location: Location, chains: Chains, near: Mapping[ChunkId, bytes]
     ) -> bytes:
-        """Return what a frame holds, through the first frame of each base, none of it hashed."""
+        """Return a frame's content, decoded through the first frame of each base, unverified."""
         path = chains.path(location, near)
         path.reverse()
         base = path[0].frame.base
         plain = None if base is None else near[base]
-        # All of a chain's frames are held at once, so only where that is little.
+        # All frames of a chain are held at once, so only if they are small.
         is_small = sum(below.frame.frame_bytes for below in path) <= _CHAIN_BYTES_MAX
         codecs = [below.frame.codec for below in path]
         if base is None and is_small and codecs == _codecs_of_a_chain(len(path)):
@@ -198,20 +199,20 @@ class ChunkReader:
         return chains.frame(self._store, location)
 
     def check_frame(self, location: Location, data: bytes, bases: Chains | None = None) -> bytes:
-        """Return the chunk of a frame whose bytes are *data*; *bases* is what `chains` says of its
-        base. Raises CorruptionError."""
+        """Return the chunk of a frame whose bytes are *data*; *bases* is the result of `chains` for
+        its base. Raises CorruptionError."""
         base = location.frame.base
         plain = None if base is None else self.read(base, chains=bases)
         return self.decode(location, data, plain)
 
     def lacks_base(self, location: Location) -> bool:
-        """Tell whether a frame is sound and useless: a base that it is read through is gone."""
+        """Return whether a frame is sound but useless, because a base in its chain is gone."""
         base = location.frame.base
         return base is not None and not self._index.with_bases([base])
 
     @classmethod
     def decode(cls, location: Location, data: bytes, base: bytes | None) -> bytes:
-        """Return the chunk of a frame, hashed. Raises CorruptionError."""
+        """Return the chunk of a frame, checked against its hash. Raises CorruptionError."""
         frame = location.frame
         return cls._check(location, decompress(frame.codec, data, frame.chunk_bytes, base))
 
@@ -225,8 +226,8 @@ class ChunkReader:
 
 
 def _check_size(chunk: ChunkId, plain_bytes: int, chains: Chains) -> None:
-    """Raise CorruptionError where a list gives a chunk another size than the packs do: who trusts
-    it would hold much more than it thinks."""
+    """Raise CorruptionError if a list gives a chunk a different size than the packs do: a reader
+    that trusts it would hold much more memory than it expects."""
     frames = chains.of(chunk)
     if frames and all(location.frame.chunk_bytes != plain_bytes for location in frames):
         size = frames[0].frame.chunk_bytes
@@ -248,7 +249,7 @@ def _batches(
     size = 0
     for item in wanted:
         batch.append(item)
-        # A mark costs something too, or a million empty sections would make one batch.
+        # A mark costs memory too; otherwise a million empty sections would be one batch.
         size += item[2] + 1024
         if size >= BATCH_BYTES:
             yield batch

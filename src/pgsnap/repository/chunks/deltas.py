@@ -1,10 +1,10 @@
-"""Frames of new chunks: a delta against a base where that pays, within bounded chains.
+"""Frames of new chunks: a delta against a base if that saves enough, within bounded chains.
 
-How ranks bound chains (docs/decisions/deltas.md): a frame's depth is a rank that only has to fall
-towards the base, so it can count in two digits, *long* and *short* steps. Each version of a chunk
-is a short step from the one before, up to _SHORT_STEPS; the next one is a long step, from where
-these short steps began. So _LONG_STEPS * (_SHORT_STEPS + 1) versions of a chunk fit under one plain
-frame, and none is more than _LONG_STEPS + _SHORT_STEPS frames away from it.
+How ranks bound chains (docs/decisions/deltas.md): a frame's depth is a rank that only has to
+decrease towards the base, so it can be a number of two digits, *long* and *short* steps. Each
+version of a chunk is a short step from the one before, up to _SHORT_STEPS; the next one is a long
+step from where these short steps began. So _LONG_STEPS * (_SHORT_STEPS + 1) versions of a chunk fit
+under one plain frame, and none is more than _LONG_STEPS + _SHORT_STEPS frames away from it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pgsnap.repository.index.index import Index
 _STRIDE = DELTA_SHORT_STEPS + 1
 assert DELTA_LONG_STEPS * _STRIDE + DELTA_SHORT_STEPS < DELTA_DEPTH_MAX
 
-# A delta of less than this share of its chunk is taken without a look at the plain frame, which is
-# a third of it.
+# A delta below this fraction of its chunk is used without making a plain frame to compare, which
+# typically is a third of the chunk.
 _SURELY_SMALL = 0.15
-# Else it must be this much smaller than the plain frame, for all the reading that it costs.
+# Otherwise it must be this much smaller than the plain frame, since it makes reading more costly.
 _PAYS_BELOW = 0.8
 
 
 class DeltaEncoder:
-    """Makes the frames of new chunks. May be used by several threads."""
+    """Encodes new chunks as frames. Thread-safe."""
 
     def __init__(self, index: Index, chunks: ChunkReader, level: int) -> None:
         self._index = index
@@ -38,23 +38,23 @@ class DeltaEncoder:
         self._level = level
 
     def bases(self, like: Iterable[ChunkId]) -> Chains:
-        """Return the frames of those chunks of *like* that `encode` may rely upon, and of all that
-        they are read through: neither missing nor marked as damaged."""
+        """Return the frames of those chunks of *like* that `encode` may rely on, and of all bases
+        in their chains: neither missing nor marked as damaged."""
         return self._chunks.chains(list(self._index.known(list(like))))
 
     def encode(
         self, name: ChunkId, plain: bytes, kind: ChunkKind, like: ChunkId | None, bases: Chains
     ) -> tuple[Frame, bytes]:
-        """Return the frame of a chunk, and its bytes; *like* is a stored chunk like it, and *bases*
-        is what `bases` says of it."""
+        """Return the frame of a chunk, and its bytes; *like* is a similar stored chunk, and *bases*
+        the result of `bases` for it."""
         delta = self._delta(plain, like, bases) if like is not None else None
         return self._smaller(name, plain, kind, delta)
 
     def encode_against(
         self, name: ChunkId, plain: bytes, kind: ChunkKind, base: ChunkId | None, rank: int
     ) -> tuple[Frame, bytes]:
-        """Return the frame of a chunk against this *base*, of this *rank*: plain where it does not
-        pay, or where there is no base. Raises CorruptionError where the base cannot be read."""
+        """Return the frame of a chunk against this *base*, with this *rank*: plain if a delta does
+        not save enough, or there is no base. Raises CorruptionError if the base cannot be read."""
         delta = None
         if base is not None:
             delta = base, rank, compress(plain, self._level, self._chunks.read(base))[1]
@@ -77,7 +77,7 @@ class DeltaEncoder:
     def _delta(
         self, plain: bytes, like: ChunkId, bases: Chains
     ) -> tuple[ChunkId, int, bytes] | None:
-        """Return base, rank and bytes of a delta, or None where the base cannot be relied upon."""
+        """Return base, rank and bytes of a delta, or None if the base cannot be relied on."""
         chosen = _choose(like, bases)
         if chosen is None:
             return None
@@ -89,18 +89,17 @@ class DeltaEncoder:
                 compress(plain, self._level, self._chunks.read(base, chains=bases))[1],
             )
         except SnapError:
-            # What is damaged is found by `snap verify`; new snapshots just do not build on it.
+            # Damage is reported by `snap verify`; new snapshots just do not build on it.
             return None
 
 
 def _choose(like: ChunkId, bases: Chains) -> tuple[ChunkId, int] | None:
-    """Return the base and the rank of a chunk that is the next version of *like*; None where
-    *bases* does not have it."""
+    """Return base and rank for the next version of *like*; None if *bases* does not have it."""
     chain = list(_chain(like, bases))
     if chain and chain[0][1] % _STRIDE < DELTA_SHORT_STEPS:
         base, rank = chain[0]
         return base, rank + 1
-    # Back to where the short steps began, or, past the last long step, one long step more.
+    # Back to where the short steps began; after the last long step, one long step further.
     for base, rank in chain:
         if rank % _STRIDE == 0 and rank < DELTA_LONG_STEPS * _STRIDE:
             return base, rank + _STRIDE

@@ -1,4 +1,4 @@
-"""Storing a dump: cut into chunks, hashed and compressed on threads, written by one writer.
+"""Storing a dump: it is cut into chunks, which threads hash and compress and one writer writes.
 
 events -> RowChunker -> batches -> [pool: hash, known?, base?, compress] -> in order -> packs
 """
@@ -46,13 +46,13 @@ from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.scopes import FinishedOrAbandoned
 
 _WORKER_NICENESS = 10
-# A shorter list of chunks or sections is stored plain: a delta would save little, and the loss of
-# an older pack would take with it what tells which tables are lost.
+# A shorter list of chunks or sections is stored plain: a delta would save little, and with the loss
+# of an older pack one could no longer find out which tables are lost.
 _LIST_DELTA_BYTES_MIN = 8 * KIB
 
-# What a chunk, or a section's end, of a batch takes of our memory beside its bytes.
+# Memory that a chunk, or a section's end, in a batch takes beside its bytes.
 _ITEM_BYTES = 1 * KIB
-# A hasher takes 2 kB: that of a section goes when it ends.
+# A hasher takes 2 kB, so a section's is replaced by this one when it ends.
 _ENDED = blake3()
 
 _Encoded: TypeAlias = "tuple[ChunkId, Frame | None, bytes]"
@@ -60,7 +60,7 @@ _Encoded: TypeAlias = "tuple[ChunkId, Frame | None, bytes]"
 
 @dataclass(slots=True)
 class _OpenSection:
-    """A section whose chunks are still coming."""
+    """A section that is still being received."""
 
     name: SectionName
     recipe: RecipeBuilder
@@ -73,7 +73,7 @@ class _OpenSection:
 
 @dataclass(slots=True)
 class _Batch:
-    """What goes to a worker: chunks, of which section each is, and the lines before it there; None
+    """A worker's task: chunks, each with its section and the number of lines before it there; None
     marks a section's end."""
 
     items: list[tuple[_OpenSection, Chunk | None, int]] = field(default_factory=list)
@@ -83,8 +83,8 @@ class _Batch:
 class Ingest(FinishedOrAbandoned):
     """Stores sections. Nothing that it writes is visible until a manifest names it.
 
-    *earlier* are the snapshots that new chunks are compared with, best first. *beside_server*: what
-    it is fed by is a server's work on this machine. One thread calls it.
+    *earlier* are the snapshots that new chunks are compared with, best first. *beside_server*: the
+    dump comes from a server on this machine. Not thread-safe.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Ingest(FinishedOrAbandoned):
             thread_name_prefix="snap-store",
             initializer=_stand_back if beside_server else None,
         )
-        # Chunks that this commit writes and that the index does not know yet.
+        # Chunks that this commit is writing and that are not in the index yet.
         self._claimed: set[ChunkId] = set()
         self._claims = threading.Lock()
         self._under_way: deque[tuple[_Batch, Future[list[_Encoded]]]] = deque()
@@ -115,7 +115,7 @@ class Ingest(FinishedOrAbandoned):
 
     @property
     def stored_bytes(self) -> int:
-        """What the packs took, once it was finished."""
+        """Return the bytes of the packs written, after `finish`."""
         return self._packs.stored_bytes
 
     def store(self, events: Iterable[DumpEvent]) -> SectionTable:
@@ -138,7 +138,7 @@ class Ingest(FinishedOrAbandoned):
             else:
                 section.hasher.update(event)
                 self._take(batch, section, chunker.feed(event))
-            # A section costs memory too: a dump may be two hundred thousand empty tables.
+            # Sections take memory too: a dump may have two hundred thousand empty tables.
             if batch.plain_bytes + _ITEM_BYTES * len(batch.items) >= BATCH_BYTES:
                 self._submit(batch)
                 batch = _Batch()
@@ -171,12 +171,12 @@ class Ingest(FinishedOrAbandoned):
         return recipe.finish()
 
     def finish(self) -> None:
-        """Return when all that was stored is durable and indexed."""
+        """Wait until everything stored is durable and indexed."""
         self._packs.finish()
         self._pool.shutdown()
 
     def abandon(self) -> None:
-        """Stop. What was written already is left for `snap gc`."""
+        """Stop. What is already written is left for `snap gc`."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._packs.abandon()
 
@@ -193,12 +193,12 @@ class Ingest(FinishedOrAbandoned):
         while len(self._under_way) >= BATCHES_IN_FLIGHT:
             self._collect()
         self._under_way.append((batch, self._pool.submit(self._encode, batch)))
-        # What is ready is taken at once, so that its memory is given back.
+        # Finished batches are taken at once, so that their memory is freed.
         while self._under_way and self._under_way[0][1].done():
             self._collect()
 
     def _collect(self) -> None:
-        """Take the oldest batch's frames into packs and recipes."""
+        """Add the oldest batch's frames to packs and recipes."""
         batch, future = self._under_way.popleft()
         found = interrupts.result(future)
         encoded = iter(found)
@@ -223,7 +223,7 @@ class Ingest(FinishedOrAbandoned):
         return name
 
     def _encode(self, batch: _Batch) -> list[_Encoded]:
-        """Return each chunk's name, with its frame where the repository has none yet."""
+        """Return each chunk's name, with its frame if the repository has none yet."""
         items = [
             (section, chunk, lines) for section, chunk, lines in batch.items if chunk is not None
         ]
@@ -246,28 +246,29 @@ class Ingest(FinishedOrAbandoned):
         return encoded
 
     def _claim(self, names: list[ChunkId]) -> set[ChunkId]:
-        """Return those of *names* that this call is to write."""
-        # Both are looked at in one go, or a chunk that is being indexed would be in neither.
+        """Return those of *names* that this caller has to write."""
+        # Both are checked under one lock; otherwise a chunk that is being indexed might be in
+        # neither.
         with self._claims:
             mine = set(names) - self._index.known(list(set(names))) - self._claimed
             self._claimed |= mine
         return mine
 
     def _forget_claims(self, frames: list[Frame]) -> None:
-        """Hear that *frames* are in the index now."""
+        """Drop the claims on *frames*, which are in the index now."""
         with self._claims:
             self._claimed.difference_update(frame.chunk for frame in frames)
 
 
 def _stand_back() -> None:
-    """Let the server and pg_dump have a processor before this thread does.
+    """Lower this thread's priority below that of the server and pg_dump.
 
-    They are what a commit waits for; compression takes what they leave. A tenth less wall time on
-    two processors, and other users of the machine feel it less.
+    A commit waits for those; compression uses what they leave. This saves a tenth of the wall time
+    on two processors, and other users of the machine are less affected.
     """
     if sys.platform == "linux":
-        # On Linux each thread has a priority of its own. Under `nice -n 19` it is low enough, and
-        # only root may raise it.
+        # On Linux each thread has a priority of its own. Under `nice -n 19` it is low enough
+        # already, and only root may raise it.
         thread = threading.get_native_id()
         if os.getpriority(os.PRIO_PROCESS, thread) < _WORKER_NICENESS:
             os.setpriority(os.PRIO_PROCESS, thread, _WORKER_NICENESS)

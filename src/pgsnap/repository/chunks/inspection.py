@@ -1,4 +1,4 @@
-"""Looking at packs as they lie in a store, whatever the index says: what is sound in them?"""
+"""Inspecting packs in a store, independently of the index, for what is sound in them."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from pgsnap.repository.index.index import Index
 from pgsnap.repository.scopes import threads
 from pgsnap.stores.base import ObjectInfo, Store
 
-# What is no larger is read as a whole.
+# A pack up to this size is read as a whole.
 _SMALL_PACK_BYTES = 64 * 1024
-# What was appended to a pack is looked past this far.
+# The end of a pack is searched for this far back, past anything that was appended to it.
 _TAIL_BYTES = 64 * 1024
 _BLOCK_BYTES = 4 * MIB
 _FRAMES_AT_ONCE = 30_000
-# What eight of them from a disk that turns take, and from memory do not.
+# More than this for eight of them means a spinning disk, less the page cache.
 _WAITED_SECONDS = 0.01
-# To hand a pack to a thread takes longer than to read its table.
+# Passing a single pack to a thread takes longer than reading its table.
 _TABLES_AT_ONCE = 8
 
 
@@ -46,12 +46,13 @@ Row: TypeAlias = tuple[Any, ...]
 
 @dataclass(slots=True)
 class PackState:
-    """What was found in a pack's file.
+    """The result of inspecting a pack's file.
 
-    *pack* is the id that its name claims, None where the name is none. *problem* is empty where
-    nothing is wrong, else a sentence. *locations* are its frames, empty where its table cannot be
-    read; *bytes_of_pack* is where the pack ends, its file may go on. *bad* are the offsets of
-    frames that do not give their chunk; *content* is the hash of all bytes: both only with data.
+    *pack* is the id that its name claims, None if the name is not a pack's. *problem* is empty if
+    nothing is wrong, else a sentence. *locations* are its frames, empty if its table cannot be
+    read; *bytes_of_pack* is where the pack ends, although its file may go on. *bad* are the offsets
+    of frames that do not yield their chunk, *content* is the hash of all bytes: both only with
+    data.
     """
 
     info: ObjectInfo
@@ -64,11 +65,11 @@ class PackState:
 
 
 def find_table(store: Store, pack: PackId, info: ObjectInfo) -> tuple[list[Location], int]:
-    """Return a pack's frames and its size, which is less than its file's where something was
-    appended. Raises CorruptionError, ObjectNotFound."""
+    """Return a pack's frames and its size, which is less than its file's if something was appended.
+    Raises CorruptionError, ObjectNotFound."""
     get = partial(store.get, info.name)
     if info.object_bytes <= _SMALL_PACK_BYTES:
-        # Opened once and not three times; a bad sector among its frames is none of its table.
+        # Opened once, not three times; a bad sector among its frames does not affect its table.
         with contextlib.suppress(CorruptionError):
             data = get(0, info.object_bytes)
             table = read_table(pack, len(data), lambda start, length: data[start : start + length])
@@ -90,7 +91,7 @@ def find_table(store: Store, pack: PackId, info: ObjectInfo) -> tuple[list[Locat
 
 @dataclass(frozen=True, slots=True)
 class PackTable:
-    """The frames of a pack, as its own table has them. *goes_on*: its file does after its end."""
+    """A pack's frames, by its own table. *goes_on*: its file continues after the pack's end."""
 
     pack: PackId
     info: ObjectInfo
@@ -101,8 +102,8 @@ class PackTable:
 def pack_tables(
     store: Store, packs: Iterable[tuple[PackId, ObjectInfo]], left_out: list[tuple[str, str]]
 ) -> Iterator[list[PackTable]]:
-    """Yield the tables of *packs*, many at a time, for `add_tables`. Those that are not sound are
-    named in *left_out*, each with why."""
+    """Yield the tables of *packs*, many at a time, for `add_tables`. Unsound packs are added to
+    *left_out* by name, each with the reason."""
     found: list[PackTable] = []
     for pack, info in packs:
         try:
@@ -119,8 +120,8 @@ def pack_tables(
 
 
 def add_tables(index: Index, tables: Sequence[PackTable]) -> None:
-    """Let the index know packs that are durable. Of a large index adding a few frames takes about
-    as long as adding many."""
+    """Add durable packs to the index. With a large index, adding a few frames takes about as long
+    as adding many."""
     index.add_packs((one.pack, one.info.object_bytes, one.locations) for one in tables)
     for one in tables:
         if one.goes_on:
@@ -131,7 +132,7 @@ def add_tables(index: Index, tables: Sequence[PackTable]) -> None:
 def inspect_pack(
     store: Store, info: ObjectInfo, chunks: ChunkReader | None = None
 ) -> PackState | None:
-    """Return what is in a pack's file; None where it went meanwhile.
+    """Return the state of a pack's file; None if it has vanished meanwhile.
 
     With *chunks*, which reads the bases of deltas, every byte is read: the file is hashed, and so
     is every chunk. Holds one frame at a time.
@@ -156,7 +157,7 @@ def inspect_pack(
 
 
 def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
-    """Hash the file and every frame of it, reading each byte once."""
+    """Hash the file and each of its frames, reading every byte once."""
     name, size = state.info.name, state.info.object_bytes
     hasher = blake3()
     position = 0
@@ -172,11 +173,12 @@ def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
                 raise CorruptionError("its table claims a frame that is too large")
             chunks.check_frame(location, data, bases)
         except CorruptionError:
-            # What a gc left in a pack is no damage: the pack's hash tells whether it is whole.
+            # A frame without its base, left behind by a gc, is not damage: the pack's hash shows
+            # whether the pack is intact.
             if not chunks.lacks_base(location):
                 state.bad.append(location.offset)
         position = location.offset + frame.frame_bytes
-    # What cannot be read is not hashed, so the hash is wrong.
+    # Unreadable bytes are not hashed, so the hash will not match.
     with contextlib.suppress(CorruptionError):
         for block in blocks(store, name, size, start=position):
             hasher.update(block)
@@ -191,7 +193,7 @@ def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
 def _with_bases(
     locations: Sequence[Location], chunks: ChunkReader
 ) -> Iterator[tuple[Location, Chains]]:
-    """Yield each frame with what leads to its base, which neighbours share the reads of."""
+    """Yield each frame with the chain of its base; neighbouring frames share the reads."""
     for start in range(0, len(locations), CHAINS_AT_ONCE):
         some = locations[start : start + CHAINS_AT_ONCE]
         named = [location.frame.base for location in some]
@@ -209,7 +211,7 @@ def blocks(store: Store, name: str, size: int, *, start: int = 0) -> Iterator[by
 
 
 def begins_as_pack(store: Store, info: ObjectInfo) -> bool:
-    """Tell a pack under a wrong name from a stray file."""
+    """Return whether a file under a wrong name is a pack, not a stray file."""
     if info.object_bytes < HEAD.size:
         return False
     try:
@@ -221,7 +223,7 @@ def begins_as_pack(store: Store, info: ObjectInfo) -> bool:
 def inspect_packs(
     store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader | None
 ) -> Generator[PackState, None, None]:
-    """Yield what `inspect_pack` finds in each file, in order; a few are read at a time."""
+    """Yield the result of `inspect_pack` for each file, in order; a few are read in parallel."""
     workers = os.cpu_count() or 2
     at_once = 1 if chunks is not None else _TABLES_AT_ONCE
     if chunks is None:
@@ -239,8 +241,8 @@ def inspect_packs(
 
 
 def _without_waiting(store: Store, infos: Sequence[ObjectInfo]) -> Generator[PackState, None, int]:
-    """Yield the states of the first packs, as long as the disk gives them at once: threads would
-    only wait for each other. Returns how many files were looked at."""
+    """Yield the states of the first packs, as long as reading them does not wait for the disk:
+    threads would only wait for each other. Returns how many files were inspected."""
     for start in range(0, len(infos), _TABLES_AT_ONCE):
         began, used = time.perf_counter(), time.thread_time()
         some = infos[start : start + _TABLES_AT_ONCE]
@@ -260,7 +262,7 @@ def _inspect(
 
 
 def rows_of(index: Index, states: Sequence[PackState]) -> dict[PackId, list[Row]]:
-    """Return the index's rows of the chunks in these packs, by pack, for `mend_rows`."""
+    """Return the index's rows for the chunks in these packs, by pack, for `mend_rows`."""
     wanted = {location.frame.chunk for state in states for location in state.locations}
     rows: dict[PackId, list[Row]] = {state.pack: [] for state in states if state.pack}
     for row in index.rows(list(wanted)):
@@ -270,8 +272,8 @@ def rows_of(index: Index, states: Sequence[PackState]) -> dict[PackId, list[Row]
 
 
 def mend_rows(index: Index, state: PackState, known: Mapping[PackId, list[Row]]) -> bool:
-    """Make the index's rows of a pack as its table has them; tell whether they were not. *known* is
-    what `rows_of` says of it."""
+    """Make the index's rows of a pack agree with its table; return whether they did not. *known* is
+    the result of `rows_of`."""
     pack = state.pack
     if pack is None or not state.locations:
         return False

@@ -18,11 +18,11 @@ from pgsnap.stores.base import Store
 
 
 class PackWriter(FinishedOrAbandoned):
-    """Fills one pack while the one before is being made durable. Not for several threads.
+    """Fills one pack while the previous one is being made durable. Not thread-safe.
 
-    Order: the pack is durable, then it is indexed, then `on_indexed` hears of its chunks. Packs are
-    indexed one by one, or when there are *frames_at_once*: adding to a large index takes about as
-    long for many frames as for a few.
+    Order: the pack is made durable, then it is indexed, then *on_indexed* is called with its
+    frames. Packs are indexed one by one, or once there are *frames_at_once*: adding to a large
+    index takes about as long for many frames as for a few.
     """
 
     def __init__(
@@ -40,26 +40,26 @@ class PackWriter(FinishedOrAbandoned):
         self._on_indexed = on_indexed
         self._frames_at_once = frames_at_once
         self._frames: list[Frame] = []
-        # One block of memory: thousands of small deltas that are held while chunks come and go
-        # between them would keep the memory of those from being used again.
+        # One block of memory: thousands of small deltas, held while chunks are allocated and freed
+        # between them, would fragment the heap.
         self._body = bytearray()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snap-pack")
         self._under_way: Future[None] | None = None
-        # Durable, and not indexed yet.
+        # Durable, but not indexed yet.
         self._written: list[tuple[PackId, int, list[Location]]] = []
         self.stored_bytes = 0
-        # A pack that is written anew may come out as one that was there.
+        # A pack that is rewritten may turn out identical to an existing one.
         self.written: set[PackId] = set()
 
     def add(self, frame: Frame, data: bytes | memoryview) -> None:
-        """Take a frame. Raises what the writing of an earlier pack raised."""
+        """Add a frame. Raises any error from writing an earlier pack."""
         self._frames.append(frame)
         self._body += data
         if len(self._body) >= self._pack_bytes or len(self._frames) >= PACK_FRAMES_MAX:
             self._start()
 
     def finish(self) -> None:
-        """Return when every frame is durable and indexed."""
+        """Wait until every frame is durable and indexed."""
         if self._frames:
             self._start()
         self._wait()
@@ -67,16 +67,16 @@ class PackWriter(FinishedOrAbandoned):
         self.index_written()
 
     def abandon(self) -> None:
-        """Give up: what is not durable yet never will be."""
+        """Stop: what is not durable yet is discarded."""
         self._frames.clear()
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._under_way = None
-        # What is durable counts; else it is found when the repository is next opened.
+        # What is durable is kept; if this fails, it is found when the repository is next opened.
         with contextlib.suppress(CorruptionError, StoreError):
             self.index_written()
 
     def index_written(self) -> None:
-        """Index the packs that are durable. Raises what the writing of a pack raised."""
+        """Index the packs that are durable. Raises any error from writing a pack."""
         self._wait()
         written, self._written = self._written, []
         if written:

@@ -1,4 +1,4 @@
-"""Is all there that sections need? Asked before their first byte is given out."""
+"""Checks that all chunks of sections exist, before their first byte is output."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _CHUNKS_AT_ONCE = 10_000
 
 
 class Presence:
-    """Looks whether chunks have frames in packs that are there, in their full size. Reads recipes,
-    not data; what sections share is looked at once."""
+    """Checks that chunks have frames in packs that exist in their full size. Reads recipes, not
+    data; what sections share is checked once."""
 
     def __init__(self, index: Index, reader: ChunkReader) -> None:
         self._index = index
@@ -21,7 +21,7 @@ class Presence:
         self._count = self._missing = 0
 
     def check(self, section: Section) -> None:
-        """Raise CorruptionError unless every chunk of *section* is there."""
+        """Raise CorruptionError unless every chunk of *section* exists."""
         self._count = self._missing = 0
         self._chunks.of(segment.recipe for segment in section.segments)
         if self._missing:

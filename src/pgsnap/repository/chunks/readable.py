@@ -1,7 +1,7 @@
-"""Which of very many chunks can be read, as far as the index knows: each is looked at once.
+"""Finds which of very many chunks are readable according to the index, visiting each only once.
 
-`Index.known` follows the chain of each chunk to its end. Chunks of snapshots that follow each other
-stand in the same chains.
+`Index.known` follows the chain of each chunk to its end. Chunks of consecutive snapshots are in the
+same chains.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pgsnap.repository.index.index import Index
 
 # Some 150 bytes each: 15 MB.
 _REMEMBERED_MAX = 100_000
-# Of a plain frame, and of a chunk that cannot be read.
+# The ranks of a plain frame and of an unreadable chunk.
 _PLAIN = -1
 _UNREADABLE = DELTA_DEPTH_MAX
 
 
 class ReadableChunks:
-    """Chunks by their ranks: the depth of the least deep frame that they can be read through. A
-    frame can be that is sound and plain, or sound and deeper than the rank of its base."""
+    """The ranks of chunks: the depth of the shallowest frame from which a chunk can be read. That
+    takes a sound frame which is plain, or deeper than the rank of its base."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
         self._ranks: dict[ChunkId, int] = {}
 
     def known(self, chunks: Iterable[ChunkId]) -> set[ChunkId]:
-        """Return what `Index.known` does of *chunks*."""
+        """Return the same as `Index.known` for *chunks*."""
         wanted = set(chunks)
         new = wanted - self._ranks.keys()
         if new and len(self._ranks) >= _REMEMBERED_MAX:
@@ -39,11 +39,11 @@ class ReadableChunks:
         return {chunk for chunk in wanted if self._ranks[chunk] < _UNREADABLE}
 
     def forget(self) -> None:
-        """Look again: something was found damaged."""
+        """Clear the cache, since new damage was found."""
         self._ranks.clear()
 
     def _take(self, chunks: Collection[ChunkId]) -> None:
-        """Find out the ranks of *chunks*, and of what they are read through."""
+        """Determine the ranks of *chunks* and of the bases in their chains."""
         ranks = self._ranks
         found: list[tuple[int, ChunkId, ChunkId | None]] = []
         waiting: Collection[ChunkId] = chunks
@@ -52,7 +52,7 @@ class ReadableChunks:
             rows = self._index.sound_frames(list(waiting))
             found += rows
             waiting = {base for _, _, base in rows if base is not None and base not in ranks}
-        # The least deep first: what a frame stands on is less deep, so its rank is known by then.
+        # Shallowest first: a frame's base is less deep, so its rank is known by then.
         for depth, chunk, base in sorted(found, key=_depth):
             if base is None or ranks[base] < depth < ranks[chunk]:
                 ranks[chunk] = min(ranks[chunk], depth if base is not None else _PLAIN)

@@ -1,4 +1,4 @@
-"""Recipe trees: built bottom-up while a section is stored, walked lazily while it is read."""
+"""Recipe trees: built bottom-up as a section is stored, walked lazily as it is read."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pgsnap.repository.chunks.chunks import ChunkReader
 _REMEMBERED_MAX = 200_000
 
 _NodeKey: TypeAlias = "tuple[ChunkId, int, int, int]"
-"""A node, its level, and the bytes and lines that its list gives it."""
+"""A node, its level, and its bytes and lines according to its parent."""
 
 
 class RecipeBuilder:
     """Collects the chunks of one segment. Holds at most one unfinished node per level.
 
-    *store_node* takes a node, its level, and the number of lines before its first.
+    *store_node* is called with a node, its level, and the number of lines before it.
     """
 
     def __init__(self, store_node: Callable[[bytes, int, int], ChunkId]) -> None:
@@ -59,7 +59,7 @@ class RecipeBuilder:
         self._add(height + 1, total)
 
     def finish(self) -> RecipeRoot:
-        """Return the root: the chunk itself where there is only one."""
+        """Return the root, which is the chunk itself if there is only one."""
         height = 0
         while height < len(self._open):
             node = self._open[height]
@@ -78,9 +78,9 @@ class RecipeBuilder:
 def walk(root: RecipeRoot, read_node: Callable[[ChunkId], bytes]) -> Iterator[RecipeEntry]:
     """Yield the data chunks under *root*, in order; *read_node* returns a chunk's plaintext.
 
-    Raises CorruptionError where the sizes of a node's children do not add up, and where there are
-    so many chunks that they would be tiny: nobody stores such a list, but one node that lists
-    itself often would keep its reader busy for years.
+    Raises CorruptionError if the sizes of a node's children do not add up, or if there are so many
+    chunks that they would be tiny: no writer stores such a list, but a forged one that lists a node
+    many times over would keep a reader busy for years.
     """
     if root.chunk is None:
         return
@@ -100,8 +100,8 @@ def walk(root: RecipeRoot, read_node: Callable[[ChunkId], bytes]) -> Iterator[Re
 def section_pieces(
     table: RecipeRoot, reader: ChunkReader
 ) -> Iterator[tuple[ChunkId, Iterator[Section]]]:
-    """Yield the pieces of a section table, each with its sections. Raises CorruptionError, also
-    where a piece comes twice: no two sections have one name."""
+    """Yield the pieces of a section table, each with its sections. Raises CorruptionError, also for
+    a repeated piece: no two sections have the same name."""
     seen: set[ChunkId] = set()
     for piece in walk(table, reader.read):
         if piece.chunk in seen or piece.plain_bytes > PIECE_BYTES_MAX:
@@ -113,7 +113,7 @@ def section_pieces(
 
 
 def chunks_most(plain_bytes: int) -> int:
-    """Return how many chunks a recipe of so many bytes has at most."""
+    """Return the maximum number of chunks in a recipe of *plain_bytes*."""
     return RECIPE_CHUNKS_FREE + plain_bytes // RECIPE_CHUNK_BYTES_LEAST
 
 
@@ -136,8 +136,8 @@ def _walk(
 def node_at(
     root: RecipeRoot, level: int, line: int, read_node: Callable[[ChunkId], bytes]
 ) -> ChunkId | None:
-    """Return the node of *level* under *root* that holds *line* (from 0; the last one where there
-    are fewer), or None where the tree is not so high."""
+    """Return the node of *level* under *root* that holds *line* (from 0; the last node if there are
+    fewer lines), or None if the tree is not that high."""
     if root.chunk is None or root.level < level:
         return None
     chunk = root.chunk
@@ -151,37 +151,37 @@ def node_at(
 
 
 class RecipeWalk:
-    """Goes through recipes, whatever is looked for: each node once, however many recipes have it,
-    and however often one has it.
+    """Base class for walking recipes: it visits each node once, however many recipes contain it,
+    and however often.
 
-    Subclasses say in `look` what makes chunks whole; of a node under which everything is whole that
-    is remembered, up to a bound. Of damage the default raises CorruptionError.
+    Subclasses define in `look` what makes chunks whole; nodes with everything below them whole are
+    remembered, up to a bound. On damage the default is to raise CorruptionError.
     """
 
     def __init__(self, read_node: Callable[[ChunkId], bytes]) -> None:
         self._read_node = read_node
-        # What the nodes of the recipes at hand came to: whether all is whole, and how many data
-        # chunks there are; and those of earlier recipes that are whole.
+        # The results for nodes of the current recipes: whether everything is whole, and the number
+        # of data chunks; then those of earlier recipes' nodes that are whole.
         self._met: dict[_NodeKey, tuple[bool, int]] = {}
         self._whole: dict[_NodeKey, tuple[bool, int]] = {}
 
     def look(self, entries: Sequence[RecipeEntry], level: int) -> bool:
-        """Tell whether these chunks, all of one *level* (0: data), are whole. Of nodes that is
-        asked before they are read."""
+        """Return whether these chunks, all of one *level* (0: data), are whole. For nodes this is
+        called before they are read."""
         raise NotImplementedError
 
     def unread(self, entry: RecipeEntry, error: CorruptionError) -> None:
-        """Take note of a node that cannot be read."""
+        """Handle a node that cannot be read."""
         raise error
 
     def wrong(self, why: str) -> None:
-        """Take note of sizes that cannot be so."""
+        """Handle sizes that cannot be right."""
         raise CorruptionError("a recipe is damaged", detail=why)
 
     def go_through(self, roots: Iterable[RecipeRoot]) -> bool:
-        """Tell whether everything under *roots* is whole."""
+        """Return whether everything under *roots* is whole."""
         self._met.clear()
-        # All of them are gone through, also behind one that is not.
+        # A list, so that all of them are visited even after one that is not whole.
         found = [self._root(root) for root in roots]
         return all(found)
 
@@ -200,7 +200,7 @@ class RecipeWalk:
     def _node(self, entry: RecipeEntry, level: int) -> tuple[bool, int]:
         """Return whether everything under a node is whole, and how many data chunks it lists."""
         key = entry.chunk, level, entry.plain_bytes, entry.lines
-        # Else what a node lists would be looked at as often as recipes have the node.
+        # Otherwise a node's children would be visited once per recipe that contains the node.
         if (known := self._whole.get(key) or self._met.get(key)) is not None:
             return known
         whole, count = self.look([entry], level), 0
@@ -227,8 +227,8 @@ class RecipeWalk:
 
 
 class ChunkBatches(RecipeWalk):
-    """Hands all chunks of recipes, nodes too, to *take*, so many *at_once*: never all of them, a
-    TiB in one table is four million."""
+    """Passes all chunks of recipes, including nodes, to *take* in batches of *at_once*: never all
+    together, since a TiB in one table is four million."""
 
     def __init__(
         self,
@@ -248,7 +248,7 @@ class ChunkBatches(RecipeWalk):
         return True
 
     def of(self, roots: Iterable[RecipeRoot]) -> None:
-        """Hand on what is under *roots*, and what was not handed on before."""
+        """Pass on all chunks under *roots*, and those still left from before."""
         self.go_through(roots)
         self._hand_on()
 

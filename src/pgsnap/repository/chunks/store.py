@@ -1,4 +1,4 @@
-"""Chunks in packs, and the index that knows where they are: nothing of snapshots."""
+"""The chunk store: packs and the index of their chunks, without any knowledge of snapshots."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ChunkStore:
-    """What those need who write chunks, or delete packs. *check_lock* raises RepositoryLocked if
-    the lock was lost: call it before anything is deleted."""
+    """What code that writes chunks or deletes packs needs. *check_lock* raises RepositoryLocked if
+    the lock was lost: call it before deleting anything."""
 
     store: Store
     index: Index

@@ -1,4 +1,4 @@
-"""A snapshot as the events that its dump was stored from, verified on the way out."""
+"""Reading a snapshot as the events that its dump was stored from, verified as they are read."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.repository import Repository
 
-# What belongs to the cluster, to the database itself or to its extensions is sent only when it is
-# asked for.
+# What belongs to the cluster, to the database itself or to its extensions is sent only on request.
 NOT_SENT = frozenset({SectionKind.DATABASE, SectionKind.GLOBALS, SectionKind.EXTENSION_SEQUENCES})
 
 WITH_SEQUENCES = frozenset({SectionKind.EXTENSION_SEQUENCES})
-"""For *also*: the values of extensions' sequences too."""
+"""A value for *also*: includes the values of extensions' sequences."""
 
 
 def snapshot_stream(
@@ -44,8 +43,8 @@ def snapshot_stream(
     sections: Collection[SectionName] | None = None,
     also: Collection[SectionKind] = (),
 ) -> Iterator[bytes]:
-    """Yield the text of *snapshot*'s dump, of the sections of `sections_of`, as `section_events`
-    does: end of iteration alone means that it is whole."""
+    """Yield the text of *snapshot*'s dump: the sections of `sections_of`, by `section_events`. Only
+    the end of iteration means that it is complete."""
     chosen = sections_of(repo, snapshot, sections, also)
     return text_of(section_events(repo, snapshot, chosen, restrict_key))
 
@@ -56,9 +55,9 @@ def sections_of(
     only: Collection[SectionName] | None = None,
     also: Collection[SectionKind] = (),
 ) -> Iterator[Section]:
-    """Yield the sections of a dump in its order: *only* those of these names; None means all but
-    those of NOT_SENT that are not in *also*. What follows the end mark of a dump would be no part
-    of it: it goes before."""
+    """Yield the sections of a dump in its order: *only* those with these names; None means all
+    except the kinds in NOT_SENT that are not in *also*. Anything after the end mark of a dump would
+    not be part of it, so sections stored after it come before it."""
     left_out = NOT_SENT.difference(also)
     last = []
     for section in repo.sections(snapshot):
@@ -79,11 +78,11 @@ def section_events(
     restrict_key: str | None = None,
 ) -> Iterator[DumpEvent]:
     """Yield the events of these *sections* of *snapshot*, with their volatile lines put back. They
-    are taken one by one, as they are needed: there may be hundreds of thousands.
+    are consumed one by one as needed: there may be hundreds of thousands.
 
-    *restrict_key* stands in the ``\\restrict`` lines; None leaves these lines out. Raises
-    CorruptionError in mid-stream, so what came before must not be taken for a whole dump: end of
-    iteration alone means that.
+    *restrict_key* is put into the ``\\restrict`` lines; None leaves these lines out. May raise
+    CorruptionError in mid-stream, so what came before must not be taken for a complete dump: only
+    the end of iteration means that.
     """
     return put_back(_stored_events(repo, sections), snapshot.volatile, restrict_key)
 
@@ -100,8 +99,8 @@ def text_of_kinds(repo: Repository, snapshot: Snapshot, *kinds: SectionKind) -> 
 
 
 def whole_text(blocks: Iterable[bytes]) -> bytes:
-    """Return what *blocks* give, as one text: for definitions, not for rows. Raises CorruptionError
-    for more than any dump has of them."""
+    """Return *blocks* joined into one text: for definitions, not for rows. Raises CorruptionError
+    for more than any dump contains."""
     parts, size = [], 0
     for block in blocks:
         size += len(block)
@@ -118,13 +117,13 @@ def chunks_of(reader: ChunkReader, section: Section | None) -> Iterator[RecipeEn
 
 
 def read_section(reader: ChunkReader, section: Section) -> bytes:
-    """Return a section as a whole: for definitions, not for rows."""
+    """Return all bytes of a section: for definitions, not for rows."""
     entries = chunks_of(reader, section)
     return whole_text(reader.read(entry.chunk, entry.plain_bytes) for entry in entries)
 
 
 def read_head(reader: ChunkReader, section: Section) -> bytes:
-    """Return what stands before the rows of a section."""
+    """Return the bytes of a section before its rows."""
     head = b""
     for entry in chunks_of(reader, section):
         if len(head) >= section.head_bytes:
@@ -134,7 +133,7 @@ def read_head(reader: ChunkReader, section: Section) -> bytes:
 
 
 def _stored_events(repo: Repository, sections: Iterable[Section]) -> Iterator[DumpEvent]:
-    # Closed here, not as it is deleted: an interrupt is swallowed there, and comes late.
+    # Closed explicitly, not on deletion: an interrupt would be swallowed there, and act late.
     with closing(_section_parts(repo, sections)) as parts:
         for part in parts:
             section = part[0].section
@@ -143,7 +142,7 @@ def _stored_events(repo: Repository, sections: Iterable[Section]) -> Iterator[Du
 
 
 class _Mark(NamedTuple):
-    """What a part of the stream is: a chunk of *section*, or its end, which has no bytes."""
+    """Identifies a part of the stream: a chunk of *section*, or its end, which has no bytes."""
 
     section: Section
     is_end: bool
@@ -172,8 +171,7 @@ def _section_parts(repo: Repository, sections: Iterable[Section]) -> Generator[_
 
 
 def _one_section(section: Section, parts: Iterable[_Part]) -> Iterator[DumpEvent]:
-    """Yield the chunks up to the next end, that of *section*, compare its digest there, and yield
-    that."""
+    """Yield the chunks up to the end of *section*, check its digest there, and yield the end."""
     hasher = blake3()
     head, head_lines = section.head_bytes, 0
     for mark, data in parts:

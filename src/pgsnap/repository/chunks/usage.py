@@ -1,9 +1,8 @@
-"""Which chunks snapshots, databases and tables need, counted in arrays.
+"""Which chunks are needed by snapshots, databases and tables, computed with arrays.
 
 Every list of chunks (a piece of a section table, a recipe node) is read once, however many
-snapshots share it, and what it lists is kept as numbers, up to a bound. A list is gone through
-again only where that can change something: when a second snapshot reaches it, and once for each
-database.
+snapshots share it, and its entries are kept as numbers, up to a bound. A list is visited again only
+if that can change something: when a second snapshot reaches it, and once per database.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from pgsnap.repository.lists.tables import TableLists
 from pgsnap.repository.repository import Repository
 
 SEVERAL = -2
-"""More than one needs it."""
+"""The owner of a chunk that more than one snapshot or database needs."""
 
 _SNAPSHOTS_AT_ONCE = 4096
-# What is kept of lists, five bytes each: 40 MB. Beyond it a list that two snapshots share is read
-# twice.
+# Maximum number of list entries kept, five bytes each: 40 MB. Beyond it, a list that two snapshots
+# share is read twice.
 _KEPT_MAX = 8_000_000
 
 
 class Usage:
-    """Marks what snapshots need, one database after another; then adds up.
+    """Marks what snapshots need, one database after another; then computes the sums.
 
-    With *tables* every chunk is also given to a table (or other section), the one that it is met
-    in first: snapshots in the order they are added, a delta's base after all that list it.
+    With *tables* every chunk is also assigned to a table (or other section), the first that it is
+    found in: snapshots in the order they are added, a delta's base after all that list it.
     """
 
     def __init__(self, repo: Repository, *, tables: bool = False) -> None:
@@ -43,7 +42,7 @@ class Usage:
         self.chunks = count = len(nearest)
         self._chunk_bytes = self._table.chunk_bytes
         self._kind = self._table.kind[nearest]
-        # Of all frames of a chunk.
+        # The total of all frames of a chunk.
         self._frame_bytes = np.bincount(
             self._table.chunk, self._table.frame_bytes, minlength=count
         ).astype(np.uint32)
@@ -60,7 +59,7 @@ class Usage:
 
     @property
     def missing(self) -> int:
-        """How many chunks no pack holds."""
+        """Return how many chunks no pack holds."""
         return self._lists.missing
 
     @property
@@ -71,11 +70,11 @@ class Usage:
 
     def add(self, snapshots: Iterable[tuple[int, RecipeRoot]], database: int) -> None:
         """Mark what *snapshots* of *database* need, each given as its number and the recipe of its
-        section table; all snapshots of a database one after another. Raises CorruptionError where
-        a list cannot be read.
+        section table; all snapshots of a database must come one after another. Raises
+        CorruptionError if a list cannot be read.
 
-        With tables they are gone through one by one, so that the first one comes first; else some
-        thousands at once, which takes a tenth of the time where they are small.
+        With tables they are processed one by one, in order; otherwise some thousands at once, which
+        takes a tenth of the time if they are small.
         """
         at_once = _SNAPSHOTS_AT_ONCE if self._of_tables is None else 1
         several = iter(snapshots)
@@ -95,15 +94,15 @@ class Usage:
     def _reach(
         self, numbers: Array, levels: Array, owners: Array, database: int
     ) -> list[tuple[Array, ...]]:
-        """Mark chunks of the given levels and owners, and return the lists among them that are to
-        be gone through (again), in parts."""
+        """Mark chunks of the given levels and owners, and return the lists among them that have to
+        be visited (again), in parts."""
         numbers, levels, owners = _each_once(numbers, levels, owners)
         owners, changed = self._mark(numbers, owners, database)
         again = changed & (levels > 0)
         return [*parts(numbers[again], levels[again], owners[again])]
 
     def _mark(self, numbers: Array, owners: Array, database: int) -> tuple[Array, Array]:
-        """Return whose *numbers* are now, and which of them are marked otherwise than before."""
+        """Return the new owners of *numbers*, and which of them changed."""
         import numpy as np
 
         before = self._owner[numbers]
@@ -114,7 +113,8 @@ class Usage:
         return after, changed
 
     def _under(self, numbers: Array, levels: Array, owners: Array) -> tuple[Array, Array, Array]:
-        """Return what the lists *numbers* list, its levels, and the owner of its list."""
+        """Return the entries of the lists *numbers*, their levels, and the owners of their
+        lists."""
         import numpy as np
 
         lists = self._list_of[numbers]
@@ -122,7 +122,7 @@ class Usage:
         read = self._read(numbers[unread], levels[unread])
         lists = lists[~unread]
         starts, counts = _some(self._starts, lists), _some(self._counts, lists)
-        # For each list the places from its start on, one list after another.
+        # The positions of each list's entries, one list after another.
         before = np.cumsum(counts) - counts
         places = np.arange(counts.sum()) + np.repeat(starts - before, counts)
         return (
@@ -134,7 +134,7 @@ class Usage:
         )
 
     def _read(self, numbers: Array, levels: Array) -> Listed:
-        """Return what these lists list; keep it while there is room."""
+        """Return the entries of these lists, and keep them if there is room."""
         read = self._lists.under(numbers, levels)
         if len(self._children) < _KEPT_MAX:
             start = len(self._children)
@@ -162,7 +162,7 @@ class Usage:
         return plain, _sum(self._frame_bytes, needed)
 
     def only_of(self, databases: int) -> list[int]:
-        """Return for each of the first *databases* the bytes that no other one needs."""
+        """Return, for each of the first *databases*, the bytes that no other one needs."""
         return _sums(self._only_of, self._frame_bytes, databases)
 
     def plain_bytes(self) -> int:
@@ -171,8 +171,8 @@ class Usage:
         return _sum(self._chunk_bytes, needed)
 
     def freed(self, snapshots: int) -> list[int]:
-        """Return for each of the first *snapshots* the bytes of the frames that it alone needs: a
-        frame that is a base for another snapshot's chunk is none of them."""
+        """Return, for each of the first *snapshots*, the bytes of the frames that only it needs: a
+        frame that is a base for another snapshot's chunk does not count."""
         owner = self._all_owners()
         return _sums(owner, self._frame_bytes, snapshots)
 
@@ -181,11 +181,11 @@ class Usage:
         return _sum(self._frame_bytes, self._all_owners() == NOBODY)
 
     def _delta_steps(self) -> Iterator[tuple[Array, Array]]:
-        """Yield deltas and their bases, the deepest deltas first: where each step hands something
-        on from delta to base, it has reached every base in the end.
+        """Yield deltas and their bases, the deepest deltas first: if each step passes a value on
+        from delta to base, it has reached every base in the end.
 
-        A base is less deep than its delta in every frame that readers follow, so all that can be
-        handed to a delta has been by then.
+        A base is less deep than its delta in every frame that readers follow, so everything that
+        can be passed to a delta has been by then.
         """
         import numpy as np
 
@@ -194,7 +194,7 @@ class Usage:
             yield deltas, self._base[deltas]
 
     def _all_owners(self) -> Array:
-        """Return the owner of every chunk, with what is handed on from deltas to bases."""
+        """Return the owner of every chunk, including what bases inherit from their deltas."""
         import numpy as np
 
         owner = self._owner.copy()
@@ -206,7 +206,7 @@ class Usage:
             given, bases = given[order], bases[order]
             if not len(bases):
                 continue
-            # A base may be handed on by several deltas at once.
+            # A base may inherit from several deltas at once.
             first = np.flatnonzero(np.append(True, bases[1:] != bases[:-1]))
             low = np.minimum.reduceat(given, first)
             high = np.maximum.reduceat(given, first)
@@ -221,8 +221,8 @@ class Usage:
         return {kind: _sum(self._frame_bytes, self._kind == kind) for kind in ChunkKind}
 
     def by_group(self) -> list[tuple[SectionName | None, int, int]]:
-        """Return each table with the bytes of the frames that were given to it, and how many
-        different contents it had; None stands for the lists of sections."""
+        """Return each table with the bytes of the frames assigned to it, and how many different
+        contents it had; None stands for the section tables' lists."""
         assert self._of_tables is not None, "the tables were not asked for"
         group = self._of_tables.group.copy()
         for deltas, bases in self._delta_steps():
@@ -234,8 +234,8 @@ class Usage:
 
 
 def _each_once(numbers: Array, levels: Array, owners: Array) -> tuple[Array, Array, Array]:
-    """Return each of *numbers* once, with the first of its levels, and its owner: SEVERAL where it
-    has more than one."""
+    """Return each of *numbers* once, with the first of its levels, and its owner: SEVERAL if it has
+    more than one."""
     import numpy as np
 
     order = np.argsort(numbers, kind="stable")
@@ -261,7 +261,7 @@ def _sum(sizes: Array, where: Array) -> int:
 
 
 def _sums(owners: Array, sizes: Array, count: int) -> list[int]:
-    """Return for each owner from 0 to *count* the sum of what it owns."""
+    """Return, for each owner from 0 up to *count*, the sum of the sizes it owns."""
     import numpy as np
 
     owned = owners >= 0

@@ -1,1 +1,1 @@
-"""The index: SQLite, derived, and where it lies."""
+"""The index: a derived SQLite database, and where it is stored."""

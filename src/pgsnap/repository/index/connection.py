@@ -1,4 +1,4 @@
-"""The connection to the index: opened or made, shared by threads, its errors translated."""
+"""The connection to the index: opens or creates it, shares it among threads, translates errors."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _BUSY_SECONDS = 60.0
 # A manifest is the largest value; a whole row must fit.
 _VALUE_BYTES_MAX = RECORD_BYTES_MAX + MIB
 _BUSY_POLL_SECONDS = 0.01
-# How many steps of its machine SQLite takes between two looks for a signal: milliseconds.
+# How many virtual machine steps SQLite takes between two checks for a signal: milliseconds.
 _STEPS_AT_ONCE = 100_000
-# How long a thread that was left behind may go on.
+# How long closing waits for a thread that was left behind.
 _CLOSE_SECONDS = 10.0
 
 
-# The index of a key begins with what is no blob. The rest is read from covering indexes, or tables
-# of few columns.
+# The key's index starts with a column that is not a blob. The rest is read from covering indexes,
+# or tables of few columns.
 _WRONG_TYPES = (
     *(
         f"{table} WHERE {key} < x''"
@@ -46,12 +46,12 @@ _WRONG_TYPES = (
     ),
 )
 
-# One flipped bit makes a text of a blob: columns of blobs give their bytes, whatever they hold.
+# A single flipped bit turns a blob into text: blob columns always return bytes, whatever they hold.
 sqlite3.register_converter("BLOB", bytes)
 
 
 class IndexDamaged(CorruptionError):
-    """The index file is no index; it is rebuilt."""
+    """The index file is not a valid index; it is rebuilt."""
 
     kind = "index-damaged"
 
@@ -59,11 +59,11 @@ class IndexDamaged(CorruptionError):
 class IndexConnection:
     """One connection to the index, shared by the threads of a process.
 
-    `query` and `transaction` are for the modules of this room that own a table.
+    `query` and `transaction` are for the modules of this package that own a table.
     """
 
     def __init__(self, path: Path | None, trust: Trust = ONLY_OURS) -> None:
-        """Open the index, or make it; None: in memory. Raises IndexDamaged, StoreError."""
+        """Open the index, or create it; None: in memory. Raises IndexDamaged, StoreError."""
         self._lock = threading.Lock()
         self._is_closed = False
         self._path = path
@@ -79,7 +79,7 @@ class IndexConnection:
                     timeout=_BUSY_SECONDS,
                     detect_types=sqlite3.PARSE_DECLTYPES,
                 )
-                # Before anything is read of what somebody else may have written.
+                # Before reading anything that somebody else may have written.
                 self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_BYTES_MAX)
             self._connection.set_progress_handler(interrupts.is_due, _STEPS_AT_ONCE)
             with interrupts.undone_by(self._connection.close):
@@ -94,8 +94,8 @@ class IndexConnection:
 
     def _prepare(self) -> None:
         connection = self._connection
-        # The index is derived, so what a power cut takes from it is found again at the next
-        # open; a commit need not wait for the disk twice.
+        # The index is derived, so what it loses in a power cut is restored at the next open; a
+        # commit need not wait for the disk twice.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA cache_size = -16000")
@@ -108,8 +108,8 @@ class IndexConnection:
         _compare_columns(connection)
 
     def _check_files(self) -> None:
-        """Look once more: SQLite opens its files by their path, and what lies there may have been
-        put in its place meanwhile."""
+        """Check once more: SQLite opens its files by path, and they may have been replaced
+        meanwhile."""
         if self._folder is not None and self._path is not None:
             found = check_files(self._folder, self._path.name)
             if found is None or found.st_ino != self._file_number:
@@ -118,8 +118,8 @@ class IndexConnection:
                 )
 
     def close(self) -> None:
-        """Close it, unless a thread goes on using it: the process would crash, and its end closes
-        it too."""
+        """Close it, unless a thread is still using it: the process would crash, and its exit closes
+        it anyway."""
         if not self._lock.acquire(timeout=_CLOSE_SECONDS):
             return
         try:
@@ -144,7 +144,7 @@ class IndexConnection:
 
     def _opened(self) -> sqlite3.Connection:
         if self._is_closed:
-            # A command that was interrupted may leave a thread behind, which ends with this.
+            # An interrupted command may leave a thread behind, which this error ends.
             raise StoreError("the index is closed")
         return self._connection
 
@@ -160,7 +160,7 @@ class IndexConnection:
             raise
 
     def _put_aside(self) -> None:
-        """Rename the file, unless another process did so already."""
+        """Rename the damaged file, unless another process already did so."""
         if self._folder is None or self._path is None:
             return
         name = self._path.name
@@ -172,8 +172,8 @@ class IndexConnection:
 
 
 def _refuse_strange(connection: sqlite3.Connection) -> None:
-    """Raise IndexDamaged for what is neither a table nor an index: a view or a trigger of somebody
-    else's could run a query that never ends."""
+    """Raise IndexDamaged for anything that is neither a table nor an index: somebody else's view or
+    trigger could run a query that never ends."""
     strange = connection.execute(
         "SELECT type, name FROM sqlite_schema WHERE type NOT IN ('table', 'index') OR NOT"
         " (sql IS NULL OR sql LIKE 'CREATE TABLE %' OR sql LIKE 'CREATE INDEX %'"
@@ -186,8 +186,8 @@ def _refuse_strange(connection: sqlite3.Connection) -> None:
 
 
 def _compare_columns(connection: sqlite3.Connection) -> None:
-    """Raise IndexDamaged where a table does not have the columns that it was made with, or keys of
-    another type."""
+    """Raise IndexDamaged if a table's columns are not those it was created with, or a key has
+    values of another type."""
     found = dict(
         connection.execute(
             "SELECT tables.name, group_concat(columns.name || ' ' || columns.type, ', ')"
@@ -206,8 +206,8 @@ def _compare_columns(connection: sqlite3.Connection) -> None:
 
 
 def _begin(connection: sqlite3.Connection) -> None:
-    """Begin a transaction that writes, once no other process is at it. SQLite itself would wait
-    where no signal ends that."""
+    """Begin a write transaction once no other process has one. SQLite's own wait cannot be ended by
+    a signal."""
     deadline = time.monotonic() + _BUSY_SECONDS
     connection.execute("PRAGMA busy_timeout = 0")
     try:
@@ -239,5 +239,5 @@ def index_errors() -> Iterator[None]:
             raise IndexDamaged("the index is damaged", detail=f"{error}.") from error
         raise StoreError("the index cannot be used", detail=f"{error}.") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        # A damaged schema may even break SQLite's own error message.
+        # A damaged schema can even make SQLite's error message undecodable.
         raise IndexDamaged("the index is damaged", detail=f"{error}.") from error

@@ -1,4 +1,4 @@
-"""The index's file: who may make or rename it, and who may read it."""
+"""The index's file: who may create or rename it, and who may read it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pgsnap.files.folder import Folder
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes from making or renaming an index in *folder* meanwhile."""
+    """Keep other processes from creating or renaming an index in *folder* within the block."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # Where there is no flock, the worst is an index that is built twice.
+        # Without flock, the worst case is an index that is built twice.
         with contextlib.suppress(OSError):
             flock.lock(file)
         yield
@@ -26,11 +26,11 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def make_private(folder: Folder, name: str) -> int:
-    """Make the file with mode 0600 before SQLite does: its -wal and -shm take the same mode.
-    Returns its inode's number. Raises StoreError, UntrustedPath."""
+    """Create the file with mode 0600 before SQLite does: its -wal and -shm take the same mode.
+    Returns its inode number. Raises StoreError, UntrustedPath."""
     try:
-        # Never opened where it exists: closing it would take the locks of this process's other
-        # connections with it.
+        # Never opened if it exists: closing it would release the locks of this process's other
+        # connections.
         with contextlib.suppress(FileExistsError):
             os.close(folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         check_files(folder, name)
@@ -40,8 +40,8 @@ def make_private(folder: Folder, name: str) -> int:
 
 
 def check_files(folder: Folder, name: str) -> os.stat_result | None:
-    """Return the status of the index, None where it is gone. Raises UntrustedPath where it, or
-    what SQLite keeps beside it, is no ordinary file, or somebody else's."""
+    """Return the status of the index file, None if it is gone. Raises UntrustedPath if it, or a
+    file that SQLite keeps beside it, is not a regular file, or belongs to another user."""
     found = None
     for suffix in ("-wal", "-shm", "-journal", ""):
         try:

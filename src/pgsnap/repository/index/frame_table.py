@@ -1,9 +1,9 @@
 """Every frame that the index knows, as arrays of numbers: 23 bytes a frame and 12 a chunk.
 
-A million chunks as Python objects would take a GB. A chunk is numbered by its place in the order of
-ids; of an id only the first eight bytes are held. Chunks whose ids begin alike (one pair among four
-million chunks has odds of one in two million) are told apart all the same: what a gc takes for one
-chunk, it may delete.
+A million chunks as Python objects would take a GB. A chunk's number is its position in the order of
+ids; only the first eight bytes of an id are held. Chunks whose ids share these bytes (the odds of
+one such pair among four million chunks are one in two million) are still distinguished: a gc might
+delete a chunk that it takes for another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pgsnap.model import HASH_BYTES, ChunkId, PackId
 from pgsnap.repository.index.index import Index
 
 Array: TypeAlias = Any
-"""A NumPy array. NumPy is imported late: most commands do without."""
+"""A NumPy array. NumPy is imported late: most commands do not need it."""
 
 NOBODY = -1
 """No chunk, or no frame."""
@@ -24,12 +24,12 @@ UNKNOWN = -2
 """A base that the index does not know."""
 
 FRAME_COST = 170
-"""Bytes that a frame takes beside its own: a row in its pack's table, and one in the index."""
+"""Overhead of a frame in bytes: a row in its pack's table, and one in the index."""
 
 PART = 1 << 18
-"""What is worked on at a time where it takes much more memory than its result."""
+"""How many items are processed at a time if that takes much more memory than the result."""
 
-# Chunks by the first bytes of their ids.
+# Looks up chunks by the first bytes of their ids.
 _IDS_AT_ONCE = 250
 _IDS = (
     "WITH asked(low, high) AS (VALUES {})"
@@ -47,11 +47,11 @@ _PAGE = (
 class FrameTable:
     """The frames of an index, in the order of chunk, pack and offset.
 
-    Of frame f: `chunk[f]` its chunk's number, `pack[f]` its pack's number in the index,
+    For frame f: `chunk[f]` is its chunk's number, `pack[f]` its pack's number in the index,
     `offset[f]`, `frame_bytes[f]`, `rank[f]` its depth (0 without a base), `base[f]` the number of
-    its base (NOBODY without one, UNKNOWN where the index knows no such chunk), `kind[f]` what its
-    chunk is, `is_sound[f]` whether nothing wrong is known of it. `packs` are the packs by their
-    numbers, with their sizes. Of chunk c: `chunk_bytes[c]`.
+    its base (NOBODY without one, UNKNOWN if the index has no such chunk), `kind[f]` its chunk's
+    kind, `is_sound[f]` whether no damage to it is known. `packs` are the packs by number, with
+    their sizes. For chunk c: `chunk_bytes[c]`.
     """
 
     def __init__(self, index: Index) -> None:
@@ -94,15 +94,15 @@ class FrameTable:
 
     @property
     def chunks(self) -> int:
-        """How many chunks there are."""
+        """Return the number of chunks."""
         return len(self._ids)
 
     def numbers(self, chunks: Sequence[ChunkId]) -> Array:
-        """Return the numbers of *chunks*, NOBODY where the index knows none."""
+        """Return the numbers of *chunks*, NOBODY for those not in the index."""
         return self.numbers_of(b"".join(chunks))
 
     def numbers_of(self, joined: bytes) -> Array:
-        """Like `numbers`, of ids that are joined."""
+        """Like `numbers`, for ids joined into one byte string."""
         found = self._places(_beginnings(joined))
         if self._twins:
             for place in range(len(found)):
@@ -111,7 +111,7 @@ class FrameTable:
         return found
 
     def ids(self, numbers: Sequence[int]) -> list[ChunkId]:
-        """Return the ids of chunks."""
+        """Return the ids of the chunks with these numbers."""
         found = []
         for start in range(0, len(numbers), _IDS_AT_ONCE):
             some = numbers[start : start + _IDS_AT_ONCE]
@@ -128,7 +128,7 @@ class FrameTable:
         return found
 
     def nearest(self) -> Array:
-        """Return of each chunk the frame nearest to plain, of equals the first."""
+        """Return for each chunk the frame of least depth, the first of equals."""
         import numpy as np
 
         new = np.ones(len(self), bool)
@@ -137,12 +137,12 @@ class FrameTable:
         return order[new].astype(np.int32)
 
     def beginnings(self, chosen: Array) -> Array:
-        """Return what `starting_with` takes: how the ids of the *chosen* chunks begin."""
+        """Return the first bytes of the ids of the *chosen* chunks, for `starting_with`."""
         return self._ids[chosen]
 
     def starting_with(self, beginnings: Array) -> Array:
-        """Return which chunks are those of *beginnings*, of another table; where ids begin alike,
-        and one of them is, all of these."""
+        """Return which chunks are those of *beginnings*, taken from another table; if one of
+        several chunks whose ids share these bytes is, all of them."""
         import numpy as np
 
         found = np.zeros(self.chunks, bool)
@@ -150,7 +150,7 @@ class FrameTable:
             places = self._places(beginnings[start : start + PART])
             found[places[places != NOBODY]] = True
         for number in self._twins.values():
-            # The place that was found is that of the first of them.
+            # The position found is that of the first of them.
             found[number] |= bool(found[np.searchsorted(self._ids, self._ids[number])])
         return found
 
@@ -181,12 +181,12 @@ class FrameTable:
 
 
 class _Column:
-    """Numbers that become more: about *size* of them."""
+    """A growing array of numbers, with room for about *size* of them."""
 
     def __init__(self, kind: str, size: int) -> None:
         import numpy as np
 
-        # Takes no memory before it is written to; many small arrays would leave gaps behind.
+        # Takes no memory until it is written to; many small arrays would fragment the heap.
         self._values = np.empty(size, kind)
         self._end = 0
 
@@ -206,17 +206,17 @@ class _Column:
 
 
 _KINDS = {
-    # Of each frame.
+    # Per frame.
     "chunk": "int32",
     "pack": "int32",
     "offset": "uint32",
     "frame_bytes": "uint32",
     "rank": "uint8",
     "kind": "uint8",
-    # Of each chunk.
+    # Per chunk.
     "id": "uint64",
     "chunk_bytes": "uint32",
-    # Of each frame with a base: the base, and which frame it is.
+    # Per frame with a base: the base, and the frame's number.
     "base": "uint64",
     "delta": "int32",
 }
@@ -232,7 +232,7 @@ class _Columns:
         self.twins: dict[ChunkId, int] = {}
 
     def take(self, rows: list[tuple[Any, ...]]) -> None:
-        """Take the next rows of _PAGE. Raises CorruptionError where one cannot be so."""
+        """Add the next rows of _PAGE. Raises CorruptionError for an impossible one."""
         try:
             self._take(rows)
         except (OverflowError, TypeError, ValueError) as error:
@@ -246,7 +246,7 @@ class _Columns:
         ids, packs, offsets, sizes, ranks, bases, plain, kinds = zip(*rows, strict=True)
         whole = _words((self._last or bytes(HASH_BYTES), *ids))
         new = (whole[1:] != whole[:-1]).any(axis=1)
-        # The id of zeros is an id too.
+        # An id of zeros is valid too.
         new[0] |= not self._last
         numbers = np.cumsum(new) + (self._chunks - 1)
         for place in np.flatnonzero(new & (whole[1:, 0] == whole[:-1, 0])).tolist():
@@ -290,7 +290,7 @@ def _words(ids: Sequence[bytes]) -> Array:
 
 
 def _beginnings(joined: bytes) -> Array:
-    """Return how ids that are joined begin: the first of the numbers of `_words`."""
+    """Return the first bytes of joined ids: the first of the numbers of `_words`."""
     import numpy as np
 
     words = np.frombuffer(joined, np.dtype(">u8")).reshape(-1, HASH_BYTES // 8)

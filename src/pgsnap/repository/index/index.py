@@ -1,6 +1,6 @@
-"""The index: where every chunk lies, in SQLite. Derived; it can be deleted at any time.
+"""The index: the location of every chunk, in SQLite. Derived; it can be deleted at any time.
 
-Hot paths use the connection itself, because sqlite-utils takes 30 µs a row and 0.3 s to import.
+Hot paths use the connection directly: sqlite-utils takes 30 µs per row and 0.3 s to import.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _COMPLETE = int.from_bytes(b"snap", "big")
 
 
 class Index(SnapshotIndex):
-    """What is where: packs, chunks, marks of damage, snapshots."""
+    """The index's tables: packs, chunks, damage marks, snapshots."""
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether it held every snapshot of the store once. A new one does not: a snapshot
-        that is not in it tells nothing."""
+        """Return whether it once held every snapshot of the store. A new one does not: that a
+        snapshot is missing from it means nothing."""
         return self.query("PRAGMA application_id") == [(_COMPLETE,)]
 
     def set_complete(self) -> None:
@@ -59,11 +59,11 @@ class Index(SnapshotIndex):
         return dict(self.query("SELECT id, pack_bytes FROM packs"))
 
     def add_pack(self, pack: PackId, pack_bytes: int, locations: Sequence[Location]) -> None:
-        """Record a pack that is durable; one that is known is left alone."""
+        """Record a durable pack; a no-op if it is already known."""
         self.add_packs([(pack, pack_bytes, locations)])
 
     def add_packs(self, packs: Iterable[tuple[PackId, int, Sequence[Location]]]) -> None:
-        """Record packs that are durable, in one transaction."""
+        """Record durable packs in one transaction."""
         rows = []
         with self.transaction() as connection:
             for pack, pack_bytes, locations in packs:
@@ -73,11 +73,11 @@ class Index(SnapshotIndex):
                     (pack, pack_bytes, len(locations)),
                 )
                 made = cursor.fetchone()
-                # It was written just now, or looked at: whatever was marked before is no more.
+                # It was just written or checked, so earlier marks no longer apply.
                 connection.execute("DELETE FROM damaged WHERE pack = ?", (pack,))
                 if made is not None:
                     rows += [self._row(made[0], location) for location in locations]
-            # In the order of the table, or each row would be another page of it.
+            # In the table's order; otherwise each row would touch a different page.
             rows.sort()
             connection.executemany("INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
 
@@ -98,14 +98,14 @@ class Index(SnapshotIndex):
         )
 
     def drop_pack(self, pack: PackId) -> None:
-        """Forget a pack that is gone."""
+        """Remove a deleted pack from the index."""
         self.drop_packs([pack])
 
     def drop_packs(
         self, packs: Sequence[PackId], frames: Iterable[tuple[ChunkId, PackId]] = ()
     ) -> None:
-        """Forget packs that are gone. Reads the whole table of chunks once, unless *frames* says
-        which chunks are in which of them."""
+        """Remove deleted packs from the index. Scans the whole table of chunks once, unless
+        *frames* says which chunks are in which pack."""
         gone = set(packs)
         with self.transaction() as connection:
             numbers: dict[PackId, int] = {}
@@ -125,7 +125,7 @@ class Index(SnapshotIndex):
             connection.executemany("DELETE FROM pack_reads WHERE pack = ?", names)
 
     def compact(self) -> None:
-        """Give back to the file system what the index does not need; nobody else has it open."""
+        """Return unused space to the file system. No other process may have the index open."""
         self.query("PRAGMA wal_checkpoint(TRUNCATE)")
         self.query("VACUUM")
         self.query("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -133,8 +133,8 @@ class Index(SnapshotIndex):
     # -- damage -------------------------------------------------------------------------------
 
     def mark_damaged(self, pack: PackId, offsets: Iterable[int], *, readable: bool) -> None:
-        """Let new commits store again what lies at *offsets* of a pack; where it is not
-        *readable*, let readers know before they begin."""
+        """Mark the frames at *offsets* of a pack as damaged, so that new commits store their chunks
+        again; if not *readable*, readers fail before they begin."""
         with self.transaction() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO damaged VALUES (?, ?, ?)",
@@ -142,31 +142,32 @@ class Index(SnapshotIndex):
             )
 
     def clear_damaged(self, pack: PackId) -> None:
-        """Take back what was marked in a pack: it is sound."""
+        """Remove the damage marks of a pack: it is sound."""
         if self.query("SELECT 1 FROM damaged WHERE pack = ? LIMIT 1", (pack,)):
             with self.transaction() as connection:
                 connection.execute("DELETE FROM damaged WHERE pack = ?", (pack,))
 
     def damaged(self) -> list[tuple[PackId, int, bool]]:
-        """Return what is marked: pack, offset, whether it can be read all the same."""
+        """Return the marked frames: pack, offset, whether it can be read nevertheless."""
         rows = self.query('SELECT pack, "offset", readable FROM damaged')
         return [(pack, offset, bool(readable)) for pack, offset, readable in rows]
 
     def faults(self) -> list[str]:
-        """Return what SQLite finds wrong in the file itself; nothing where it is whole."""
+        """Return what SQLite's own check finds wrong in the file; an empty list if it is intact."""
         found = [str(row[0]) for row in self.query("PRAGMA integrity_check(20)")]
         return [] if found == ["ok"] else found
 
-    # -- whose it is --------------------------------------------------------------------------
+    # -- ownership ---------------------------------------------------------------------------------
 
     @property
     def owner(self) -> str | None:
-        """The id of the repository whose index it is, None where it was never said."""
+        """The id of the repository that the index belongs to, None if it was never set."""
         rows = self.query("SELECT repository_id FROM identity")
         return str(rows[0][0]) if rows else None
 
     def belong_to(self, repository_id: str) -> None:
-        """Say whose index it is. Raises IndexDamaged where it is another repository's."""
+        """Set the repository that it belongs to. Raises IndexDamaged if it is another
+        repository's."""
         owner = self.owner
         if owner is None:
             with self.transaction() as connection:
@@ -176,28 +177,28 @@ class Index(SnapshotIndex):
                 raise IndexDamaged("the index is another repository's")
 
     def retire(self) -> None:
-        """Make ready to be replaced by another file: all in one file, and never taken for complete
+        """Prepare for replacement by another file: all in one file, and never considered complete
         again."""
         self.query("PRAGMA application_id = 0")
         self.query("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def known(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
-        """Return those of *chunks* that have a frame in a sound place, and so has every base that
-        it is read through: a commit that meets one stores it no more."""
+        """Return those of *chunks* that have a sound frame with sound bases all the way down: a
+        commit need not store these again."""
         return self._readable(chunks, _MARKED)
 
     def present(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
-        """Return those of *chunks* that can be read, as far as is known: bases and all."""
+        """Return those of *chunks* that can be read, including their bases, as far as is known."""
         return self._readable(chunks, _MARKED + " AND NOT readable")
 
     def with_bases(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
-        """Return those of *chunks* of which no base is missing, damaged or not. A gc leaves frames
-        that nothing needs in packs that it does not write anew, also without their bases."""
+        """Return those of *chunks* with no base missing, damaged or not. In packs that it does not
+        rewrite, a gc leaves unneeded frames, possibly without their bases."""
         return self._readable(chunks, None)
 
     def sound_frames(self, chunks: Sequence[ChunkId]) -> list[tuple[int, ChunkId, ChunkId | None]]:
-        """Return the frames of *chunks* that are in a sound place, whatever is with their bases:
-        each as its depth, its chunk and its base."""
+        """Return the sound frames of *chunks*, whatever the state of their bases: each as its
+        depth, chunk and base."""
         select = "SELECT chunks.depth, chunks.id, base FROM chunks"
         sound = f" AND NOT EXISTS ({_MARKED})" if self._is_any_marked() else ""
         return [
@@ -208,10 +209,10 @@ class Index(SnapshotIndex):
         return bool(self.query("SELECT 1 FROM damaged LIMIT 1"))
 
     def _readable(self, chunks: Sequence[ChunkId], marked: str | None) -> set[ChunkId]:
-        """Return those of *chunks* from which bases of ever smaller depth lead to a plain frame,
-        none of them *marked*."""
+        """Return those of *chunks* from which bases of decreasing depth lead to a plain frame, none
+        of them *marked*."""
         sound = ""
-        # Nearly always none is, and this is the hot path of a commit.
+        # Usually none is marked, and this is the hot path of a commit.
         if marked is not None and self._is_any_marked():
             sound = f" AND NOT EXISTS ({marked})"
         found: set[ChunkId] = set()
@@ -222,11 +223,11 @@ class Index(SnapshotIndex):
         return found
 
     def locations(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
-        """Return the frames of *chunks*, those nearest to plain first."""
+        """Return the frames of *chunks*, least depth first."""
         return self._grouped(self._by_chunk(_LOCATIONS, chunks))
 
     def rows(self, chunks: Sequence[ChunkId]) -> Iterator[tuple[Any, ...]]:
-        """Yield the frames of *chunks* as the index has them, each as `row_of` tells of one."""
+        """Yield the frames of *chunks* as rows of the index, in the form of `row_of`."""
         return self._by_chunk(_LOCATIONS, chunks)
 
     @staticmethod
@@ -246,7 +247,7 @@ class Index(SnapshotIndex):
         )
 
     def chains(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
-        """Return what `locations` says of *chunks*, and of every base they are read through."""
+        """Return the result of `locations` for *chunks* and every base in their chains."""
         found: dict[ChunkId, list[Location]] = {}
         for start in range(0, len(chunks), _LOOKUP_BATCH):
             batch = chunks[start : start + _LOOKUP_BATCH]
@@ -254,7 +255,7 @@ class Index(SnapshotIndex):
         return found
 
     def _grouped(self, rows: Iterable[tuple[Any, ...]]) -> dict[ChunkId, list[Location]]:
-        """Return the frames in *rows* by chunk, those nearest to plain first."""
+        """Return the frames in *rows* by chunk, least depth first."""
         found: dict[ChunkId, list[Location]] = {}
         for row in rows:
             location = self._location(row)
@@ -264,8 +265,8 @@ class Index(SnapshotIndex):
         return found
 
     def frame_sizes(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, int]:
-        """Return the bytes of a frame of each of *chunks*: what `locations` says, in a fifth of
-        the memory."""
+        """Return the size in bytes of a frame of each of *chunks*: the same as from `locations`, in
+        a fifth of the memory."""
         sizes: dict[ChunkId, int] = {}
         select = "SELECT chunks.id, frame_bytes FROM chunks"
         for chunk, size in self._by_chunk(select, chunks, " ORDER BY depth"):
@@ -273,7 +274,7 @@ class Index(SnapshotIndex):
         return sizes
 
     def chunk_sizes(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, set[int]]:
-        """Return what the packs say of the sizes of *chunks*: one each, where all are sound."""
+        """Return the sizes of *chunks* according to the packs: one each, if all are sound."""
         sizes: dict[ChunkId, set[int]] = {}
         select = "SELECT DISTINCT chunks.id, chunk_bytes FROM chunks"
         for chunk, size in self._by_chunk(select, chunks):
@@ -281,16 +282,16 @@ class Index(SnapshotIndex):
         return sizes
 
     def frames_of(self, pack: PackId) -> list[Location]:
-        """Return the frames that the index knows of a pack, in order. Reads the whole table."""
+        """Return the frames of a pack that the index knows, in order. Scans the whole table."""
         rows = self.query(f"{_LOCATIONS} WHERE packs.id = ?", (pack,))
         return sorted(map(self._location, rows), key=lambda location: location.offset)
 
     def frame_counts(self) -> dict[PackId, int]:
-        """Return how many frames the index knows of each pack."""
+        """Return the number of frames in each pack, as the index has it."""
         rows = self.query("SELECT pack_no, count(*) FROM chunks GROUP BY pack_no")
         counts = dict(rows)
         found = {pack: counts.pop(number, 0) for number, pack in self._numbers()}
-        # Rows of a pack that is not there.
+        # Rows of a pack that does not exist.
         return found | ({b"": sum(counts.values())} if counts else {})
 
     def _numbers(self) -> list[tuple[Any, ...]]:
@@ -308,7 +309,7 @@ class Index(SnapshotIndex):
         return Location(pack, offset, Frame(chunk, *codes, depth, base, frame_bytes, size))
 
     def totals(self) -> tuple[int, int]:
-        """Return how many packs there are, and their bytes."""
+        """Return the number of packs, and their total bytes."""
         ((packs, pack_bytes),) = self.query(
             "SELECT count(*), coalesce(sum(pack_bytes), 0) FROM packs"
         )

@@ -38,8 +38,8 @@ def m001_packs_chunks_snapshots(db: Database) -> None:
         not_null={"id", "pack_bytes", "frames"},
     )
     db.table("packs").create_index(["id"], unique=True)
-    # WITHOUT ROWID halves the table and speeds look-ups by a half; sqlite_utils has no word for it.
-    # A chunk may have several frames.
+    # WITHOUT ROWID halves the table and makes look-ups half as fast again; sqlite_utils does not
+    # support it. A chunk may have several frames.
     db.execute(
         """
         CREATE TABLE chunks (
@@ -66,13 +66,13 @@ def m001_packs_chunks_snapshots(db: Database) -> None:
 
 
 def m002_damage_losses_identity(db: Database) -> None:
-    # Frames that new commits must not rely on; those that can be read all the same.
+    # Frames that new commits must not rely on; *readable*: they can still be read.
     db.table("damaged").create(
         {"pack": bytes, "offset": int, "readable": int},
         pk=("pack", "offset"),
         not_null={"readable"},
     )
-    # Snapshots whose manifest vanished from the store, as the index had it.
+    # Snapshots whose manifest vanished from the store, with the manifest that the index had.
     db.table("lost_snapshots").create(
         {"id": bytes, "manifest": bytes}, pk="id", not_null={"manifest"}
     )
@@ -80,8 +80,8 @@ def m002_damage_losses_identity(db: Database) -> None:
 
 
 def m003_forgotten_reads(db: Database) -> None:
-    # Snapshots that `snap forget` or the retention took away and that can still be brought
-    # back, as the notes say.
+    # Snapshots removed by `snap forget` or by retention that can still be brought back, according
+    # to the notes.
     db.table("forgotten").create(
         {"snapshot": bytes, "time_us": int}, pk="snapshot", not_null={"time_us"}
     )
@@ -90,7 +90,7 @@ def m003_forgotten_reads(db: Database) -> None:
 
 
 def m004_notes(db: Database) -> None:
-    # The notes that `forgotten` was made from, so that none is read twice.
+    # The notes that `forgotten` was derived from, so that none is read twice.
     db.table("notes").create(
         {"snapshot": bytes, "id": bytes, "kind": str, "time_us": int},
         pk=("snapshot", "id"),
@@ -99,12 +99,12 @@ def m004_notes(db: Database) -> None:
 
 
 def m005_servers(db: Database) -> None:
-    # The system identifier of the server that a snapshot was taken from; empty where none is
-    # known. With its label it says which chain the snapshot belongs to.
+    # The system identifier of the server that a snapshot was taken from; empty if unknown. With the
+    # label it determines which chain the snapshot belongs to.
     db.table("snapshots").add_column("server", str, not_null_default="")
     db.conn.create_function("server_of", 1, _server_of)
     db.execute("UPDATE snapshots SET server = server_of(manifest)")
-    # All that a chain is looked up by, so that no manifest is read for it.
+    # All columns by which a chain is looked up, so that no manifest is read.
     db.table("snapshots").create_index(["database", "server", "time_us", "id"])
 
 
@@ -118,8 +118,8 @@ STEPS = (
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the index to SCHEMA_VERSION. Each step is a transaction with its record."""
-    # sqlite_utils takes 0.3 s to import, which `snap log` does not have.
+    """Migrate the index to SCHEMA_VERSION. Each step is one transaction with its record."""
+    # sqlite_utils takes 0.3 s to import, which is too long for `snap log`.
     from sqlite_utils import Database, Migrations
 
     migrations = Migrations("pgsnap.index")
@@ -132,7 +132,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _server_of(manifest: bytes) -> str:
-    """Return the server of a manifest; nothing where that is damaged, which is found elsewhere."""
+    """Return the server of a manifest; "" if it is damaged, which is detected elsewhere."""
     with contextlib.suppress(CorruptionError, FormatTooNew):
         return decode_manifest(manifest).origin.system_identifier
     return ""

@@ -1,4 +1,4 @@
-"""The snapshots in the index: which there are, of which label and server, and when."""
+"""The snapshots in the index, with their labels, servers and times."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _LOOKUP_BATCH = 500
 _VISIBLE = "id NOT IN (SELECT snapshot FROM forgotten)"
 
 SnapshotColumns: TypeAlias = "tuple[bytes, int, str]"
-"""What the index tells of a snapshot beside its manifest: label, time in µs, server."""
+"""The columns of a snapshot beside its manifest: label, time in µs, server."""
 
 
 def label_bytes(label: str) -> bytes:
-    """Return a label as the index keeps it."""
+    """Return a label as stored in the index."""
     return label.encode("utf-8", "surrogateescape")
 
 
 def snapshot_columns(snapshot: Snapshot) -> SnapshotColumns:
-    """Return what the index tells of *snapshot*."""
+    """Return the index's columns for *snapshot*."""
     server = snapshot.origin.system_identifier
     return label_bytes(snapshot.database), to_micros(snapshot.time), server
 
 
 class SnapshotIndex(IndexConnection):
-    """Its tables of snapshots, and of those that vanished."""
+    """The index's tables of snapshots and of lost snapshots."""
 
     def snapshot_ids(self) -> set[SnapshotId]:
         return {row[0] for row in self.query("SELECT id FROM snapshots")}
@@ -44,7 +44,7 @@ class SnapshotIndex(IndexConnection):
             connection.execute("DELETE FROM lost_snapshots WHERE id = ?", (snapshot,))
 
     def snapshot_rows(self) -> Iterator[tuple[SnapshotId, SnapshotColumns, bytes]]:
-        """Yield what the index has of each snapshot: its id, its columns, and its manifest."""
+        """Yield each snapshot in the index: its id, its columns, and its manifest."""
         last = b""
         select = "SELECT id, database, time_us, server, manifest FROM snapshots WHERE id > ?"
         while rows := self.query(f"{select} ORDER BY id LIMIT {_LOOKUP_BATCH}", (last,)):
@@ -52,7 +52,8 @@ class SnapshotIndex(IndexConnection):
             last = rows[-1][0]
 
     def drop_snapshots(self, snapshots: Iterable[SnapshotId], *, lost: bool = False) -> None:
-        """Forget snapshots; where they were *lost*, keep their manifests for `snap repair`."""
+        """Remove snapshots from the index; if they were *lost*, keep their manifests for `snap
+        repair`."""
         words = [(snapshot,) for snapshot in snapshots]
         with self.transaction() as connection:
             if lost:
@@ -86,8 +87,8 @@ class SnapshotIndex(IndexConnection):
         also_forgotten: bool = False,
         until_us: int | None = None,
     ) -> list[SnapshotId]:
-        """Return snapshots, newest first; of all databases where *database* is None, of all servers
-        where *servers* is None. *until_us*: none that is newer."""
+        """Return snapshots, newest first; of all databases if *database* is None, of all servers if
+        *servers* is None. *until_us*: the latest time to include."""
         where, words = ["true" if also_forgotten else _VISIBLE], list[Any]()
         if database is not None:
             where.append("database = ?")
@@ -108,8 +109,9 @@ class SnapshotIndex(IndexConnection):
     def servers(
         self, database: str, until_us: int, *, also_forgotten: bool = False
     ) -> list[tuple[str, int, bool]]:
-        """Return the servers of a label's snapshots, that of the newest first: each with the time
-        of its newest, and whether that is after *until_us*, which it is only where all are."""
+        """Return the servers of a label's snapshots, the one with the newest first: each with the
+        time of its newest snapshot and whether that is after *until_us*, which counts only if all
+        of its snapshots are."""
         where = "true" if also_forgotten else _VISIBLE
         rows = self.query(
             "SELECT server, max(time_us), max(CASE WHEN time_us <= ? THEN time_us END)"
@@ -162,7 +164,7 @@ class SnapshotIndex(IndexConnection):
         return dict(self.query("SELECT id, manifest FROM lost_snapshots"))
 
     def drop_lost(self, snapshots: Iterable[SnapshotId]) -> None:
-        """Forget snapshots that vanished: nobody wants them back."""
+        """Drop the record of lost snapshots: they are no longer wanted."""
         with self.transaction() as connection:
             words = [(snapshot,) for snapshot in snapshots]
             connection.executemany("DELETE FROM lost_snapshots WHERE id = ?", words)

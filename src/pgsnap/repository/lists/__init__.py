@@ -1,1 +1,1 @@
-"""Lists of chunks of many snapshots, as numbers."""
+"""Lists of chunks of many snapshots, as arrays of numbers."""

@@ -1,7 +1,7 @@
 """Lists of chunks (section tables, their pieces, recipe nodes), read many at a time, as numbers.
 
-For those who go through all snapshots of a repository: what a list lists comes as arrays of the
-numbers that a frame table gives to chunks. Who goes through single recipes takes a `RecipeWalk`.
+For code that walks all snapshots of a repository: the entries of a list are returned as arrays of
+the numbers that a frame table assigns to chunks. For single recipes use a `RecipeWalk`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.index.frame_table import NOBODY, Array, FrameTable
 
 PIECE = RECIPE_LEVELS_MAX + 1
-"""The level of a piece of a section table; the recipe nodes above have the next ones. So a level
-says what a chunk is: recipe nodes of sections have levels from 1, data chunks 0."""
+"""The level of a piece of a section table; the recipe nodes above it have the next ones. So a level
+tells what a chunk is: recipe nodes of sections have levels from 1, data chunks 0."""
 
 # Some 130,000 chunks.
 _LISTS_AT_ONCE = 512
@@ -28,8 +28,8 @@ _LISTS_AT_ONCE = 512
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What lists list: the *children* of the first one, then of the next, with their *levels*;
-    *counts* says how many are whose. *lists* are those that were read, in that order."""
+    """The entries of lists: the *children* of the first one, then of the next, with their *levels*;
+    *counts* gives the number of each list's. *lists* are those that were read, in that order."""
 
     lists: list[int]
     counts: list[int]
@@ -38,8 +38,8 @@ class Listed:
 
 
 class Lists:
-    """Reads lists. Chunks that no pack holds are left out of what it returns, and counted in
-    *missing*; a list among them is damage. Where it is *lossy* all damage is left out."""
+    """Reads lists. Chunks that no pack holds are left out of the results and counted in *missing*;
+    a missing list is damage. If *is_lossy*, all damage is skipped."""
 
     def __init__(self, table: FrameTable, chunks: ChunkReader, *, is_lossy: bool = False) -> None:
         self._table = table
@@ -49,21 +49,20 @@ class Lists:
         self.lists_read = 0
 
     def tables(self, roots: Iterable[RecipeRoot]) -> tuple[Array, Array, Array]:
-        """Return the numbers and levels of the lists of sections at *roots*, and which of these
-        (those of nothing left out) they are. Raises CorruptionError."""
+        """Return the numbers and levels of the section tables' lists at *roots*, and which of these
+        (without empty ones) they are. Raises CorruptionError."""
         some = [(root.chunk, PIECE + root.level) for root in roots if root.chunk is not None]
         return self.known([chunk for chunk, _ in some], [level for _, level in some])
 
     def under(self, numbers: Array, levels: Array) -> Listed:
-        """Return what these lists list. Raises CorruptionError."""
+        """Return the entries of these lists. Raises CorruptionError."""
         found = self._listed(self._read(numbers.tolist(), levels.tolist()))
         self.lists_read += len(found.lists)
         return found
 
     def known(self, chunks: Sequence[bytes], levels: list[int]) -> tuple[Array, Array, Array]:
-        """Return the numbers of those of *chunks* (ids, each of them may be many joined) that some
-        pack holds, their levels, and which they are. Raises CorruptionError where a list is
-        missing."""
+        """Return the numbers of those of *chunks* (ids, or many ids joined) that some pack holds,
+        their levels, and which they are. Raises CorruptionError if a list is missing."""
         import numpy as np
 
         numbers = self._table.numbers(chunks)
@@ -93,7 +92,7 @@ class Lists:
             yield number, level, data
 
     def _listed(self, read: Iterable[tuple[int, int, bytes]]) -> Listed:
-        """Return what lists list; their chunks are looked up all at once."""
+        """Return the entries of lists; their chunks are looked up all at once."""
         import numpy as np
 
         lists: list[int] = []
@@ -117,7 +116,7 @@ class Lists:
 
 
 def listed(data: bytes, level: int) -> tuple[list[ChunkId], list[int]]:
-    """Return what a list of *level* lists, as ids or many ids joined, and the level of each."""
+    """Return the entries of a list of *level*, as ids or many ids joined, and the level of each."""
     if level == PIECE:
         roots = [root for root in decode_roots(data) if root.chunk is not None]
         return [root.chunk or b"" for root in roots], [root.level for root in roots]
@@ -131,8 +130,8 @@ def own_level(level: int) -> int:
 
 
 def parts(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Yield *arrays* of lists in parts of as many as are read at once, the last ones first: who
-    takes the last of several goes on with the first."""
+    """Yield *arrays* of lists in parts of as many as are read at once, the last ones first: a
+    caller that pushes them on a stack pops the first."""
     for start in range((len(arrays[0]) - 1) // _LISTS_AT_ONCE, -1, -1):
         part = slice(start * _LISTS_AT_ONCE, (start + 1) * _LISTS_AT_ONCE)
         yield tuple(array[part] for array in arrays)

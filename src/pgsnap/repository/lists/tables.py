@@ -1,4 +1,4 @@
-"""Lists of chunks, with what they list given to tables: the one that a chunk is met in first."""
+"""Lists of chunks that also assign each chunk to a table: the first that it is found in."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.index.frame_table import NOBODY, Array, FrameTable
 from pgsnap.repository.lists.lists import PIECE, Listed, Lists, listed
 
-# The group of the lists of sections themselves; those of tables are numbered from 1.
+# The group of the section tables' lists themselves; tables are numbered from 1.
 _LISTS = 0
 
 
 class TableLists(Lists):
-    """Of chunk c: `group[c]` is the number of the table (or other section) that it was given to,
-    NOBODY where it was not met yet."""
+    """`group[c]` is the number of the table (or other section) that chunk c was assigned to, NOBODY
+    if it was not found yet."""
 
     def __init__(self, table: FrameTable, chunks: ChunkReader) -> None:
         import numpy as np
@@ -28,8 +28,8 @@ class TableLists(Lists):
         self._digest_groups, self._digests = array("i"), array("Q")
 
     def versions(self) -> tuple[list[SectionName | None], list[int]]:
-        """Return the names of all groups, None for the lists of sections, and how many different
-        contents each had."""
+        """Return the names of all groups, None for the section tables' lists, and how many
+        different contents each had."""
         import numpy as np
 
         names: list[SectionName | None] = [None, *self._groups]
@@ -58,7 +58,7 @@ class TableLists(Lists):
         return Listed(lists, [len(numbers) for numbers, _ in found[1:]], children, of_levels)
 
     def _piece(self, data: bytes) -> tuple[list[bytes], list[int], list[int]]:
-        """Return the chunks that a piece lists, their levels, and their groups."""
+        """Return the chunks listed in a piece, their levels, and their groups."""
         chunks, levels, groups = [], [], []
         for section in decode_piece(data):
             name = SectionName(section.name.kind, section.name.schema, section.name.name)
@@ -76,12 +76,12 @@ class TableLists(Lists):
     def _given(
         self, chunks: list[bytes], levels: list[int], groups: list[int]
     ) -> tuple[Array, Array]:
-        """Return what a list lists, and its levels, and give it to its tables."""
+        """Return a list's entries and their levels, and assign them to their tables."""
         import numpy as np
 
         numbers, of_levels, found = self.known(chunks, levels)
         of = np.array(groups, np.int32)[found]
         free = self.group[numbers] == NOBODY
-        # Backwards, so that of several the first one stays.
+        # Reversed, so that the first of several wins.
         self.group[numbers[free][::-1]] = of[free][::-1]
         return numbers, of_levels

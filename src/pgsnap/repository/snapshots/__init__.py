@@ -1,1 +1,1 @@
-"""Snapshots: manifests, notes, tags, and which of them belong together."""
+"""Snapshots: manifests, notes, tags, and the chains that snapshots form."""

@@ -1,9 +1,9 @@
-"""Forgotten snapshots: hidden at once, and brought back until a gc drops them.
+"""Forgotten snapshots: hidden at once, and recoverable until a gc drops them.
 
-The notes are the truth: a snapshot is forgotten when the newest of its notes of the kinds
-"forgotten" and "unforgotten" is "forgotten"; of two of the same time "unforgotten" holds. The
-index's tables `notes` and `forgotten` are derived from them, so that opening a repository lists two
-folders and reads only notes that are new.
+The notes are authoritative: a snapshot is forgotten if the newest of its notes of the kinds
+"forgotten" and "unforgotten" is "forgotten"; at the same time, "unforgotten" wins. The index's
+tables `notes` and `forgotten` are derived from them, so that opening a repository lists two folders
+and reads only new notes.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _ALL_NOW = _FORGOTTEN.format("snapshot <> x''")
 
 
 def catch_up(store: Store, index: Index) -> None:
-    """Bring the index to what the notes of the store say. Raises StoreError."""
-    # Read before the folders are listed: a note that another process adds meanwhile is then taken
-    # for a new one at most, never for one that is gone.
+    """Bring the index up to date with the notes in the store. Raises StoreError."""
+    # Read before the folders are listed: a note that another process adds meanwhile may then be
+    # taken for a new one, but never for a deleted one.
     known = _known(index)
     stored = _stored(store)
     gone = {note: snapshot for note, snapshot in known.items() if note not in stored}
@@ -53,7 +53,7 @@ def catch_up(store: Store, index: Index) -> None:
             for name, note in sound_notes(store, kind, known.keys())
         ]
     if new or gone:
-        # What is there or gone may be so for now: who did it was killed before it was durable.
+        # What was added or deleted may not be durable yet: the process may have been killed.
         store.settle(
             layout.note_name(kind, note)
             for kind in (FORGOTTEN, UNFORGOTTEN)
@@ -63,11 +63,11 @@ def catch_up(store: Store, index: Index) -> None:
 
 
 def mend_forgotten(store: Store, index: Index) -> bool:
-    """Make what the index has of the notes as they say; tell whether it was not. Raises StoreError.
+    """Make the index agree with the notes; return whether it did not. Raises StoreError.
 
-    What it knows of a note that is damaged now stays.
+    What it knows from a note that has been damaged since is kept.
     """
-    # So that a note that another process adds meanwhile is no mistake.
+    # So that a note that another process adds meanwhile does not look like an index fault.
     catch_up(store, index)
     truth = {
         name: _row(name, note)
@@ -101,8 +101,8 @@ def forget(
     reason: str,
     now: datetime | None = None,
 ) -> None:
-    """Write the note that forgets *snapshot* from *now* on, whatever the clock said before; nothing
-    where it is forgotten already."""
+    """Write the note that forgets *snapshot* from *now* on, whatever the clock said before; a no-op
+    if it is already forgotten."""
     if forgotten_since(index, snapshot) is None:
         earliest = _newest(index, snapshot, UNFORGOTTEN) + timedelta(microseconds=1)
         time, body = max(now or datetime.now(UTC), earliest), {"by": by, "reason": reason}
@@ -116,7 +116,7 @@ def unforget(store: Store, index: Index, snapshot: SnapshotId, database: str, *,
 
 
 def _record(store: Store, index: Index, note: Note) -> None:
-    """Write a note and let it hold. It is durable on return."""
+    """Write a note and apply it to the index. It is durable on return."""
     data = encode_note(note)
     name = note_id(data)
     store.put(layout.note_name(note.kind, name), data)
@@ -124,14 +124,14 @@ def _record(store: Store, index: Index, note: Note) -> None:
 
 
 def forgotten_since(index: Index, snapshot: SnapshotId) -> datetime | None:
-    """Return since when *snapshot* is forgotten, None where it is not; also of one whose manifest
-    was dropped: its notes stay."""
+    """Return since when *snapshot* has been forgotten, None if it is not; also for one whose
+    manifest was dropped, since its notes are kept."""
     rows = index.query("SELECT time_us FROM forgotten WHERE snapshot = ?", (snapshot,))
     return from_micros(rows[0][0], "the index") if rows else None
 
 
 def all_forgotten(index: Index) -> dict[SnapshotId, datetime]:
-    """Return the snapshots that are forgotten and still there, and since when; newest first."""
+    """Return the forgotten snapshots that still exist and since when, newest first."""
     rows = index.query(
         "SELECT id, forgotten.time_us FROM forgotten JOIN snapshots ON id = snapshot"
         " ORDER BY snapshots.time_us DESC, id"
@@ -147,12 +147,12 @@ def _newest(index: Index, snapshot: SnapshotId, kind: str) -> datetime:
 
 
 def _row(name: bytes, note: Note) -> _Row:
-    # A note of no snapshot is remembered too, so that it is not read again.
+    # A note without a snapshot is recorded too, so that it is not read again.
     return (note.snapshot or b"", name, note.kind, to_micros(note.time))
 
 
 def _take(index: Index, new: Sequence[_Row], gone: dict[bytes, SnapshotId]) -> None:
-    """Add and drop rows of notes, and tell anew which of their snapshots are forgotten."""
+    """Add and drop rows of notes, and recompute which of their snapshots are forgotten."""
     hit = [(snapshot,) for snapshot in {row[0] for row in new} | set(gone.values()) if snapshot]
     with index.transaction() as connection:
         connection.executemany("INSERT OR IGNORE INTO notes VALUES (?, ?, ?, ?)", new)
@@ -165,7 +165,7 @@ def _take(index: Index, new: Sequence[_Row], gone: dict[bytes, SnapshotId]) -> N
 
 
 def take_over(old: Index, new: Index, store: Store) -> None:
-    """Let a *new* index know what the *old* one read of notes that are damaged now. Raises
+    """Copy to a *new* index what the *old* one had read from notes that are damaged now. Raises
     CorruptionError, StoreError."""
     known, stored = _known(new), _stored(store)
     rows = old.query("SELECT snapshot, id, kind, time_us FROM notes")
@@ -188,8 +188,8 @@ def _stored(store: Store) -> set[bytes]:
 
 
 def check_notes(store: Store, index: Index) -> None:
-    """Raise CorruptionError where a note of the two kinds cannot be read. What it said is unknown:
-    it may have brought a snapshot back, so nothing must be dropped for good then."""
+    """Raise CorruptionError if a note of either kind cannot be read. Its content is unknown: it may
+    have brought a snapshot back, so nothing may be dropped for good then."""
     known = _known(index).keys()
     damaged: list[str] = []
     for kind in (FORGOTTEN, UNFORGOTTEN):

@@ -1,9 +1,9 @@
-"""Chains: which snapshots of a label belong together, because they are of one database.
+"""Chains: the snapshots of a label that are of the same database.
 
-A label is one chain until a commit meets another server than that of the label's newest snapshot.
-From then on a chain is label and system identifier. The notes of kind "chain" say what the
-manifests cannot: that a label is divided, that a server took over from another one, that no new
-snapshots are to be waited for, that a label goes on under another name.
+A label is one chain until a commit comes from a server other than that of the label's newest
+snapshot. From then on a chain is identified by label and system identifier. The notes of kind
+"chain" record what the manifests cannot: that a label is divided, that a server took over from
+another one, that no new snapshots are expected, that a label continues under another name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DIVIDED, ADOPTED, RETIRED, RENAMED = "divided", "adopted", "retired", "renamed"
 
 _MICROSECOND = timedelta(microseconds=1)
 CLOCK_SLACK = timedelta(minutes=10)
-"""Clocks of two machines differ: a snapshot that is ahead by no more is none of the future."""
+"""Clocks of two machines differ: a snapshot ahead by no more than this is not in the future."""
 
 _NO_SERVER = "unknown"
 
@@ -32,9 +32,9 @@ _NO_SERVER = "unknown"
 class Chain:
     """The snapshots of one database.
 
-    *server* is the system identifier that it goes by: that of its newest snapshot, or of the server
-    that took it over; empty where none is known. *servers* are those whose snapshots it has, with
-    "" for those of no known server; None: it is the only chain of the label.
+    *server* is the system identifier that names it: that of its newest snapshot, or of the server
+    that took it over; empty if unknown. *servers* are those whose snapshots it has, with "" for
+    snapshots of an unknown server; None: it is the only chain of the label.
     """
 
     label: str
@@ -43,7 +43,7 @@ class Chain:
 
     @property
     def name(self) -> str:
-        """As people name it: the label, where that is divided ``LABEL@SERVER``."""
+        """The name to display: the label, or ``LABEL@SERVER`` if the label is divided."""
         return self.label if self.servers is None else self.full_name
 
     @property
@@ -54,7 +54,7 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class LatestOf:
-    """A chain with the newest of its snapshots; *ahead*: all of them are dated in the future."""
+    """A chain with its newest snapshot; *ahead*: all of them are dated in the future."""
 
     chain: Chain
     time: datetime
@@ -62,7 +62,7 @@ class LatestOf:
 
 
 class Chains:
-    """The chains of a repository, as they stand at *now*. Raises StoreError."""
+    """The chains of a repository, as of *now*. Raises StoreError."""
 
     def __init__(self, repo: Repository, now: datetime | None = None) -> None:
         self._repo = repo
@@ -84,12 +84,12 @@ class Chains:
         server, into = (str(note.body.get(key) or "") for key in ("server", "into"))
         if act == DIVIDED:
             self._divided.add(label)
-            # It lives: whoever took it over did so by mistake, or for a while.
+            # It is still in use: it was taken over by mistake, or for a while only.
             self._adopted.pop((label, server), None)
         elif act == ADOPTED:
             self._adopted.pop((label, into), None)
             self._adopted[label, server] = into
-            # What was not waited for is part of what is.
+            # No longer retired: it is now part of a chain that is in use.
             self._retired.pop((label, server), None)
         elif act == RETIRED:
             self._retired[label, server if note.body.get("server") is not None else None] = (
@@ -99,10 +99,10 @@ class Chains:
             self._retired[label, None] = note.time
             self._renamed[label] = str(note.body.get("to") or ""), note.time
 
-    # -- which there are ----------------------------------------------------------------------
+    # -- listing chains ----------------------------------------------------------------------------
 
     def of_label(self, label: str) -> list[Chain]:
-        """Return the chains of a label that have visible snapshots, that of the newest first."""
+        """Return a label's chains with visible snapshots, the one with the newest first."""
         return [latest.chain for latest in self.latest_of_label(label)]
 
     def latest_of_label(self, label: str) -> list[LatestOf]:
@@ -117,7 +117,7 @@ class Chains:
             return [LatestOf(chain, from_micros(micros, "the index"), ahead)]
         groups: dict[str, list[tuple[str, int, bool]]] = {}
         for row in rows:
-            # What is of no known server belongs to the newest chain.
+            # Snapshots of an unknown server belong to the newest chain.
             groups.setdefault(self.goes_by(label, row[0]) if row[0] else "", []).append(row)
         nameless = groups.pop("", [])
         if nameless and groups:
@@ -127,14 +127,14 @@ class Chains:
         found = []
         for server, group in groups.items():
             _, micros, ahead = max(group, key=lambda row: (not row[2], row[1]))
-            # Of one that is alone all are its own, and its name needs no server.
+            # A single chain has all snapshots, and its name needs no server.
             servers = tuple(one for one, _, _ in group) if len(groups) > 1 else None
             chain = Chain(label, server, servers)
             found.append(LatestOf(chain, from_micros(micros, "the index"), ahead))
         return found
 
     def goes_by(self, label: str, server: str) -> str:
-        """Return the server that took over from *server*, or that itself."""
+        """Return the server that took over from *server*, or *server* itself."""
         seen = {server}
         while (after := self._adopted.get((label, server))) is not None and after not in seen:
             seen.add(after)
@@ -145,7 +145,7 @@ class Chains:
         return label in self._divided
 
     def of_server(self, label: str, server: str) -> Chain | None:
-        """Return the chain of *label* that has snapshots of *server*; None where none has, or the
+        """Return the chain of *label* that has snapshots of *server*; None if there is none, or the
         server is not known."""
         if not server:
             return None
@@ -164,11 +164,11 @@ class Chains:
         for chain in self.of_label(label):
             if chain.servers is None or server in chain.servers:
                 return chain
-        # It is forgotten, and so are all others of its server.
+        # The snapshot is forgotten, and so are all others of its server.
         return Chain(label, self.goes_by(label, server), (server,))
 
     def named(self, text: str) -> Chain:
-        """Return the chain that ``LABEL@SERVER`` means; a few digits of the server's identifier are
+        """Return the chain named ``LABEL@SERVER``; a few digits of the server's identifier are
         enough. Raises UnknownRevision, AmbiguousChain."""
         label, _, server = text.rpartition("@")
         server = "" if server == _NO_SERVER else server
@@ -192,14 +192,14 @@ class Chains:
     def _all(self) -> list[Chain]:
         return [chain for label in self._repo.databases() for chain in self.of_label(label)]
 
-    # -- what is in one -----------------------------------------------------------------------
+    # -- a chain's snapshots -----------------------------------------------------------------------
 
     def snapshots(self, chain: Chain, limit: int | None = None) -> list[SnapshotId]:
         """Return the visible snapshots of a chain, newest first."""
         return self._repo.index.newest(chain.label, limit, servers=chain.servers)
 
     def newest_first(self, chain: Chain) -> list[SnapshotId]:
-        """Return all of them, yet behind all others those that are dated in the future."""
+        """Return all of them, newest first, but those dated in the future come last."""
         found = self.snapshots(chain)
         past = self._repo.index.newest(chain.label, servers=chain.servers, until_us=self.until_us)
         return [*past, *found[: len(found) - len(past)]]
@@ -209,12 +209,12 @@ class Chains:
         return found[0] if found else None
 
     def latest(self, chain: Chain) -> SnapshotId | None:
-        """Return the newest snapshot; one that is dated in the future only where all are."""
+        """Return the newest snapshot; one dated in the future only if all are."""
         return self.at_or_before(chain, self.until_us) or next(iter(self.snapshots(chain, 1)), None)
 
     def newest_regular(self, chain: Chain) -> SnapshotId | None:
-        """Return the newest snapshot that no restore or undo took of what it was about to replace;
-        None where there is none. Raises CorruptionError where a tag is damaged."""
+        """Return the newest snapshot that is not a safety snapshot of a restore or undo; None if
+        there is none. Raises CorruptionError if a tag is damaged."""
         if chain.label not in self._safety:
             tags = self._repo.tags.by_snapshot(chain.label)
             self._safety[chain.label] = {
@@ -226,31 +226,31 @@ class Chains:
         return next((one for one in self.newest_first(chain) if one not in safety), None)
 
     def was_committed(self, chain: Chain) -> bool:
-        """Tell whether a chain is more than what restores took of what they replaced. One of which
-        a tag is damaged counts as more."""
+        """Return whether a chain has more than the safety snapshots of restores. One with a damaged
+        tag counts as having more."""
         try:
             return self.newest_regular(chain) is not None
         except CorruptionError:
             return True
 
     def is_ahead(self, snapshot: SnapshotId) -> bool:
-        """Tell whether a snapshot is dated in the future."""
+        """Return whether a snapshot is dated in the future."""
         return to_micros(self._repo.snapshot(snapshot).time) > self.until_us
 
     def latest_of_all(self, label: str) -> SnapshotId | None:
-        """Return the newest snapshot of a label, whichever its chain, as `latest` does."""
+        """Return the newest snapshot of a label, of any chain, by the rule of `latest`."""
         return self.latest(Chain(label, ""))
 
     def newest_until(self, label: str, moment: datetime) -> list[SnapshotId]:
-        """Return the newest snapshot of a label that is no later than *moment*, none where there
-        is none."""
+        """Return the newest snapshot of a label that is no later than *moment*; an empty list if
+        there is none."""
         return self._repo.index.newest(label, 1, until_us=to_micros(moment))
 
-    # -- what is not waited for ---------------------------------------------------------------
+    # -- retired and renamed chains ----------------------------------------------------------------
 
     def retired_since(self, latest: LatestOf) -> datetime | None:
-        """Return since when no new snapshots of a chain are waited for; None where they are. The
-        next commit takes it back."""
+        """Return since when no new snapshots of a chain are expected; None if they are. The next
+        commit revokes this."""
         chain = latest.chain
         servers: list[str | None] = [None, *(chain.servers or ()), chain.server]
         times = [self._retired.get((chain.label, server)) for server in servers]
@@ -259,8 +259,8 @@ class Chains:
         return None if is_over else since
 
     def renamed_to(self, label: str) -> str | None:
-        """Return the name under which the database of *label* goes on, None where it goes on under
-        its own: a snapshot that was made since then shows that."""
+        """Return the name under which the database of *label* continues; None if it kept its own,
+        which a snapshot made since then shows."""
         to, since = self._renamed.get(label, ("", None))
         if since is None or any(
             not one.ahead and one.time > since for one in self.latest_of_label(label)
@@ -269,7 +269,7 @@ class Chains:
         return to
 
     def former_name(self, label: str) -> str | None:
-        """Return the label that goes on as *label*, None where there is none."""
+        """Return the label that continues as *label*, None if there is none."""
         for old, (to, _) in reversed(self._renamed.items()):
             if to == label and old != label and self.renamed_to(old) == label:
                 return old
@@ -278,9 +278,9 @@ class Chains:
     # -- commits ------------------------------------------------------------------------------
 
     def before_commit(self, label: str, server: str) -> tuple[Chain | None, Chain | None]:
-        """Return the chain that a new snapshot of *server* will go on, None where it begins one,
-        and the label's newest chain where that is another one. Notes first that the label is
-        divided from now on, where it is."""
+        """Return the chain that a new snapshot of *server* continues, None if it begins one, and
+        the label's newest chain if that is a different one. If the label is divided from now on, a
+        note is written first."""
         chains = self.of_label(label)
         newest = chains[0] if chains else None
         if not server:
@@ -298,14 +298,14 @@ class Chains:
         return own, newest if newest is not None and newest != own else None
 
     def _servers_ever(self, label: str) -> list[tuple[str, int, bool]]:
-        """Also of snapshots that are forgotten: they may be brought back."""
+        """Like `servers`, including forgotten snapshots: they may be brought back."""
         return self._repo.index.servers(label, self.until_us, also_forgotten=True)
 
     def add(self, act: str, label: str, **words: str) -> Note:
-        """Write a note about a label, and let it hold from now on. It is durable on return."""
+        """Write a note about a label and apply it from now on. It is durable on return."""
         now = datetime.now(UTC)
         last = self._last.get(label, now)
-        # The clock of whoever wrote the last one may be a little ahead: this one comes after it.
+        # The clock of the last note's writer may be slightly ahead: this note must come after it.
         time = last + _MICROSECOND if now <= last <= now + CLOCK_SLACK else now
         note = Note(CHAIN, label, time, None, {"act": act, **words})
         self._repo.add_note(note)
@@ -313,8 +313,8 @@ class Chains:
         return note
 
     def check_notes(self) -> None:
-        """Raise CorruptionError where a note cannot be read: what is one chain then may be two, so
-        nothing must be dropped."""
+        """Raise CorruptionError if a note cannot be read: what looks like one chain then may be
+        two, so nothing may be dropped."""
         if self.damaged:
             raise CorruptionError(
                 f'note "{self.damaged[0]}" is damaged',

@@ -1,4 +1,4 @@
-"""Losses that somebody accepted: snapshots of which a part is gone for good, as notes say."""
+"""Accepted losses: snapshots of which a part is known to be gone for good, recorded in notes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOST = "lost"
 
 
 def accepted_losses(repo: Repository) -> dict[SnapshotId, datetime]:
-    """Return the snapshots whose loss was accepted, and when. Raises StoreError."""
+    """Return the snapshots with an accepted loss, and when it was accepted. Raises StoreError."""
     notes = sorted((note for _, note in sound_notes(repo.store, LOST)), key=lambda note: note.time)
     return {note.snapshot: note.time for note in notes if note.snapshot is not None}
 
@@ -21,6 +21,6 @@ def accepted_losses(repo: Repository) -> dict[SnapshotId, datetime]:
 def accept_loss(
     repo: Repository, snapshot: SnapshotId, database: str, sections: Iterable[str], *, by: str
 ) -> None:
-    """Note that what *snapshot* lost is given up. It is durable on return."""
+    """Record that the loss of *sections* of *snapshot* is accepted. It is durable on return."""
     body = {"by": by, "sections": sorted(sections)}
     repo.add_note(Note(LOST, database, datetime.now(UTC), snapshot, body))

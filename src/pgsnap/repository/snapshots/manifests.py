@@ -1,4 +1,4 @@
-"""Manifests as the index has them: many at once, and none that is not what was written."""
+"""Reading manifests from the index: many at a time, each checked against its hash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AT_ONCE = 500
 def known_manifests(
     index: Index, snapshots: Sequence[SnapshotId]
 ) -> Iterator[tuple[SnapshotId, bytes | None]]:
-    """Yield *snapshots*, in their order, each with what the index has as its manifest."""
+    """Yield *snapshots* in order, each with its manifest in the index, None if it has none."""
     for start in range(0, len(snapshots), _AT_ONCE):
         some = snapshots[start : start + _AT_ONCE]
         manifests = index.manifests(some)
@@ -26,13 +26,13 @@ def known_manifests(
 
 
 def sound_manifest(store: Store, snapshot: SnapshotId, data: bytes | None) -> bytes:
-    """Return the manifest of which the index has *data*. Raises UnknownRevision where it has none,
-    CorruptionError where neither it nor the store has it whole."""
+    """Return the manifest for which the index has *data*. Raises UnknownRevision if it has none,
+    CorruptionError if neither the index nor the store has it intact."""
     name = snapshot.hex()[:12]
     if data is None:
         raise UnknownRevision(f'no snapshot is named "{name}"')
     if snapshot_id(data) != snapshot:
-        # The index is damaged, the truth need not be.
+        # The index is damaged, but the store need not be.
         data = store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
         if snapshot_id(data) != snapshot:
             detail = "Its bytes do not hash to its name."

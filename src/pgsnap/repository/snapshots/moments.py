@@ -1,4 +1,4 @@
-"""Times in revisions: as people write them, and as snap itself prints them."""
+"""Times in revisions: as users write them, and as snap itself prints them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ _TIME = re.compile(
     r"(?:[T ](?P<hour>\d{1,2}):(?P<minute>\d{1,2})"
     r"(?::(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,6}))?)?"
     r" ?(?P<zone>Z|[+-]\d{2}:?\d{2})?"
-    # How long ago that is, as `snap log` prints it behind.
+    # The relative time that `snap log` prints after it.
     r"(?: +\((?:just now|[a-z0-9 ]+ ago|in [a-z0-9 ]+)\))?)?",
     re.ASCII,
 )
 
 
 def is_clock_time(text: str) -> bool:
-    """Return whether *text* is a time of day with its date. No tag has a colon in it."""
+    """Return whether *text* is a date with a time of day. No tag contains a colon."""
     found = _TIME.fullmatch(text)
     return found is not None and found["hour"] is not None
 
 
 def is_day(text: str) -> bool:
-    """Return whether *text* is a date alone, which a tag may be called, too."""
+    """Return whether *text* is a date alone, which could also be the name of a tag."""
     found = _TIME.fullmatch(text)
     return found is not None and found["hour"] is None
 
 
 def last_moment(text: str) -> int:
-    """Return the last microsecond that *text* names: of the day, minute, second or part of a second
-    that is given. Raises UsageError.
+    """Return the last microsecond (since the epoch) of the day, minute, second or fraction of a
+    second that *text* gives. Raises UsageError.
 
     A time without an offset is in the local time zone of this process, as `date` prints it.
     """
@@ -63,7 +63,7 @@ def _last_of(match: re.Match[str]) -> int:
     else:
         span = timedelta(microseconds=10 ** (6 - len(fraction)))
     zone = parts["zone"]
-    # The end of a local day is not 24 hours after its start where clocks change in it.
+    # A local day does not last 24 hours if the clocks change in it.
     end = (start + span).astimezone(UTC) if zone is None else (start + span) - _offset(zone)
     return to_micros(end.replace(tzinfo=UTC)) - 1
 
@@ -72,5 +72,5 @@ def _offset(zone: str) -> timedelta:
     if zone == "Z":
         return timedelta()
     distance = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
-    # Its own bounds are those of time zones.
+    # timezone() checks the bounds.
     return timezone(-distance if zone[0] == "-" else distance).utcoffset(None)

@@ -1,4 +1,4 @@
-"""Reading notes: all, or those that are whole where a damaged one must not stop the rest."""
+"""Reading notes: all, or only the intact ones where a damaged note must not stop the rest."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def sound_notes(
     damaged: list[str] | None = None,
     bytes_min: int = 0,
 ) -> Iterator[tuple[bytes, Note]]:
-    """Yield the notes of a kind that are whole, with their ids, but for those that are *known*.
+    """Yield the intact notes of a kind with their ids, except those that are *known*.
 
-    A note that is damaged or lies in the wrong folder is left out: `snap verify` tells of it. The
-    names of those that are damaged are added to *damaged*. Smaller ones than *bytes_min* are not
-    read. Raises FormatTooNew, StoreError.
+    A note that is damaged or in the wrong folder is left out: `snap verify` reports it. The names
+    of damaged ones are added to *damaged*. Those smaller than *bytes_min* are not read. Raises
+    FormatTooNew, StoreError.
     """
     told = damaged if damaged is not None else []
     for info in store.list(f"{layout.NOTES}{kind}/"):

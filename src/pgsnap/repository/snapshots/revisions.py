@@ -1,4 +1,4 @@
-"""Revisions: how people name a snapshot (docs/cli.md, "Revisions")."""
+"""Revisions: how users name a snapshot (docs/cli.md, "Revisions")."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _CANDIDATES_SHOWN = 5
 
 
 Choose: TypeAlias = "Callable[[Sequence[Chain]], Chain]"
-"""Which of several chains of a label is meant; there are two at least."""
+"""Chooses which of a label's chains is meant; called with at least two."""
 
 
 def ambiguous_chain(repo: Repository, chains: Sequence[Chain], why: str = "") -> AmbiguousChain:
-    """Return the error for a label whose snapshots were taken from several servers; *why* is how
-    it could not be told which is meant."""
+    """Return the error for a label whose snapshots were taken from several servers; *why* says why
+    it was not clear which is meant."""
     known = Chains(repo)
     lines = []
     for chain in chains[:_CANDIDATES_SHOWN]:
@@ -46,8 +46,8 @@ def ambiguous_chain(repo: Repository, chains: Sequence[Chain], why: str = "") ->
 
 
 def chain_of(repo: Repository, label: str, choose: Choose | None) -> Chain | None:
-    """Return the chain of a label that is meant; None where the label has no snapshots. A name
-    that a database bears since it was renamed means that of its former one."""
+    """Return the chain of a label that is meant; None if the label has no snapshots. The new name
+    of a renamed database means the chain under its former name."""
     known = Chains(repo)
     chains = known.of_label(label)
     if not chains and (former := known.former_name(label)) is not None:
@@ -60,8 +60,8 @@ def chain_of(repo: Repository, label: str, choose: Choose | None) -> Chain | Non
 
 
 def newest_regular(repo: Repository, *, database: str | None, choose: Choose | None) -> SnapshotId:
-    """Return the newest snapshot that no restore or undo took of what it was about to replace; one
-    of those only where there is no other. Raises UnknownRevision, AmbiguousRevision."""
+    """Return the newest snapshot that is not a safety snapshot of a restore or undo; one of those
+    only if there is no other. Raises UnknownRevision, AmbiguousRevision."""
     label = only_label(repo, database)
     chain = chain_of(repo, label, choose)
     if chain is None:
@@ -78,10 +78,10 @@ def resolve(
     """Return the snapshot that *text* names.
 
     *text* is a tag (``label/tag`` for another database's), an id or unique prefix, ``latest``,
-    ``@TIME`` (a time of day also without the sign), each with ``~n`` for its n-th parent.
-    *database* is the label that is meant where the repository holds several; *choose* says which of
-    its chains ``latest`` and ``@TIME`` mean, where it has several. Raises UnknownRevision,
-    AmbiguousRevision, UsageError.
+    ``@TIME`` (a date with a time of day also without the sign), each with ``~n`` for its n-th
+    parent. *database* is the label that is meant if the repository holds several; *choose* decides
+    which of its chains ``latest`` and ``@TIME`` refer to, if it has several. Raises
+    UnknownRevision, AmbiguousRevision, UsageError.
     """
     match = _STEPS.fullmatch(text)
     base, steps = (match["base"], match["steps"]) if match else (text, "")
@@ -100,10 +100,10 @@ def resolve(
 
 
 def _parent(repo: Repository, snapshot: SnapshotId) -> SnapshotId | None:
-    """Return the nearest parent that is not forgotten, None where the line ends.
+    """Return the nearest ancestor that is not forgotten, None where the line ends.
 
-    Where a forgotten one was dropped, nobody knows its parent any more: it was the newest of the
-    chain before it, as far as there is one.
+    If a forgotten one was dropped, its parent is no longer known: it was the newest in the chain
+    before it, if there was one.
     """
     child = repo.snapshot(snapshot)
     while (parent := child.parent) is not None:
@@ -120,9 +120,9 @@ def _parent(repo: Repository, snapshot: SnapshotId) -> SnapshotId | None:
 
 
 def resolve_forgotten(repo: Repository, text: str) -> SnapshotId:
-    """Return the forgotten snapshot whose id is *text* or begins so.
+    """Return the forgotten snapshot whose id is or begins with *text*.
 
-    Raises UnknownRevision where there is none that can be brought back, AmbiguousRevision.
+    Raises UnknownRevision if there is none that can be brought back, AmbiguousRevision.
     """
     if not _PREFIX.fullmatch(text):
         raise UnknownRevision(
@@ -175,7 +175,7 @@ def _resolve_base(
 
 
 def _check_visible(repo: Repository, text: str, snapshot: SnapshotId) -> None:
-    """Raise UnknownRevision where *text* names a snapshot that is forgotten."""
+    """Raise UnknownRevision if *text* names a forgotten snapshot."""
     since = repo.forgotten_since(snapshot)
     if since is not None and repo.has_snapshot(snapshot):
         raise UnknownRevision(
@@ -195,7 +195,7 @@ def _ambiguous(text: str, found: Sequence[SnapshotId]) -> AmbiguousRevision:
 
 
 def _tag(repo: Repository, name: str, database: str | None) -> Tag | None:
-    """Return the tag that *name* means: of the database, else of the only label that has it."""
+    """Return the tag called *name*: the database's, else that of the only label that has it."""
     if database is not None:
         tag = repo.tags.get(database, name)
         if tag is not None:
@@ -219,7 +219,8 @@ def _tag(repo: Repository, name: str, database: str | None) -> Tag | None:
 
 
 def only_label(repo: Repository, database: str | None) -> str:
-    """Return *database*, or the repository's only label. Raises where that is not clear."""
+    """Return *database*, or the repository's only label. Raises UnknownRevision,
+    AmbiguousRevision."""
     if database is not None:
         return database
     labels = repo.databases()

@@ -12,35 +12,35 @@ from pgsnap.repository import layout
 from pgsnap.stores.base import Store
 
 SAFETY_TAGS = ("before-restore/", "before-undo/")
-"""How the tags of snapshots begin that a restore or undo took of what it was about to replace."""
+"""Tag prefixes of safety snapshots: those that a restore or undo takes of what it replaces."""
 
 
 class Tags:
     """The tags of a repository. A name is unique within a database's label."""
 
     def __init__(self, store: Store, *, folds_case: bool = False) -> None:
-        """*folds_case*: the store takes names that differ in case only for one."""
+        """*folds_case*: the store treats names that differ only in case as the same."""
         self._store = store
         self._folds_case = folds_case
 
     def all(self, database: str | None = None) -> list[Tag]:
-        """Return the tags, of one label or of all, ordered by label and name."""
+        """Return the tags of one label, or of all, ordered by label and name."""
         return sorted(self._read_all(database), key=lambda tag: (tag.database, tag.name))
 
     def by_snapshot(self, database: str | None = None) -> dict[SnapshotId, list[str]]:
-        """Return the names of the tags of each snapshot that has any."""
+        """Return the names of the tags of each tagged snapshot."""
         found: dict[SnapshotId, list[str]] = {}
         for tag in self.all(database):
             found.setdefault(tag.snapshot, []).append(tag.name)
         return found
 
     def get(self, database: str, name: str) -> Tag | None:
-        """Return a tag, None where there is none. Raises CorruptionError."""
+        """Return a tag, None if it does not exist. Raises CorruptionError."""
         data = self._data(database, name)
         return None if data is None else self._decode(data, database, name)
 
     def check_case(self, database: str, name: str) -> None:
-        """Raise TagExists where the store would take this tag, or its label, for another one."""
+        """Raise TagExists if the store would confuse this tag, or its label, with another one."""
         other = self._other(database, name)
         if other is not None:
             raise TagExists(
@@ -51,7 +51,7 @@ class Tags:
             )
 
     def _other(self, database: str, name: str) -> tuple[str, str] | None:
-        """Return the tag, of another name, whose file or folder this one would have."""
+        """Return the (label, name) of a different tag whose file or folder this one would use."""
         if not self._folds_case:
             return None
         wanted = layout.tag_name(database, name).split("/")
@@ -65,15 +65,15 @@ class Tags:
         return None
 
     def set(self, tag: Tag, *, force: bool = False) -> Tag | None:
-        """Set a tag and return what it was before. Raises TagExists unless *force*, or unless it
-        is set to this snapshot already; and, also with *force*, as `check_case` does."""
+        """Set a tag and return its previous value. If it exists, raises TagExists unless *force*,
+        or unless it names this snapshot already; and, even with *force*, as `check_case` does."""
         name = layout.tag_name(tag.database, layout.check_tag(tag.name))
         self.check_case(tag.database, tag.name)
         found = self._data(tag.database, tag.name)
         before = None if found is None else self._before(found, tag, force=force)
         if before is not None:
             if before.snapshot == tag.snapshot:
-                # Who set it may have been killed before it was durable.
+                # The process that set it may have been killed before it was durable.
                 self._store.settle([name])
                 return before
             if not force:
@@ -88,7 +88,7 @@ class Tags:
         return before
 
     def delete(self, database: str, name: str) -> Tag | None:
-        """Delete a tag and return what it was: None where it was damaged. Raises
+        """Delete a tag and return its previous value, None if it was damaged. Raises
         UnknownRevision."""
         found = self._data(database, name)
         if found is None:
@@ -105,7 +105,7 @@ class Tags:
         if not layout.is_word(database) or not layout.is_word(name):
             return None
         if self._other(database, name) is not None:
-            # What lies there under this name is another tag.
+            # The file found under this name is a different tag's.
             return None
         try:
             return self._store.get(layout.tag_name(database, name), bytes_max=RECORD_BYTES_MAX)
@@ -128,7 +128,7 @@ class Tags:
             yield self._decode(data, layout.decode_word(words[1]), layout.decode_word(words[-1]))
 
     def _before(self, found: bytes, tag: Tag, *, force: bool) -> Tag | None:
-        """Return what *tag* was before; whoever moves it by force need not care."""
+        """Return what *tag* was before; with *force*, a damaged one is ignored."""
         try:
             return self._decode(found, tag.database, tag.name)
         except CorruptionError:
