@@ -25,7 +25,7 @@ _KINDS = ("compose", "container", "unit")
 _SAYS_SOMETHING = ("/bin/sh", "-c", 'test -n "$("$@")"', "sh")
 _ID_IF_RUNNING = "{{if .State.Running}}{{.Id}}{{end}}"
 # The first argument is the engine, the others print the ids of the containers: each must run, and
-# be healthy where it has a health check (Podman shows an empty state where it has none).
+# be healthy if it has a health check (Podman prints an empty state if it has none).
 _CONTAINERS_ARE_WELL = """
 engine=$1; shift
 ids=$("$@") && test -n "$ids" || exit 1

@@ -1,4 +1,4 @@
-"""`snap init`: a repository, and a snap.toml where there is none."""
+"""`snap init`: creates a repository, and a snap.toml if there is none."""
 
 from __future__ import annotations
 

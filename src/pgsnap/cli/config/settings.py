@@ -46,7 +46,7 @@ class Settings(ConfigFile):
     """
 
     folder: Path
-    """That of snap.toml; the working folder where there is none."""
+    """The folder of snap.toml, or the working folder if there is none."""
     repository: Path
     repository_from: str
     dsn_from: str
