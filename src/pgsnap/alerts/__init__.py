@@ -1,1 +1,1 @@
-"""Who is told how runs end: pings, webhooks, apprise, Prometheus."""
+"""Notifications about runs: pings, webhooks, apprise, Prometheus."""

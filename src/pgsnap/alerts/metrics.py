@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The collector runs as another user. Nothing in it is secret.
+# The collector runs as another user. The file holds no secrets.
 _MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A gauge: its name without "snap_", what it tells, and a value for each set of labels."""
+    """A gauge: its name without "snap_", its help text, and a value for each set of labels."""
 
     name: str
     help: str
@@ -38,7 +38,7 @@ def metrics_text(metrics: Sequence[Metric]) -> str:
 
 
 def write_metrics(path: Path, metrics: Sequence[Metric]) -> None:
-    """Replace the file at once: a collector never reads half of it. Raises OSError."""
+    """Replace the file atomically: a collector never reads half of it. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The collector reads only names that end in .prom.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

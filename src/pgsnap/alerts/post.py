@@ -28,7 +28,7 @@ def post(
 ) -> str | None:
     """Send *body* to *url* by POST; return None, or a warning why it did not arrive.
 
-    The URL itself is a secret: of it only the host appears. *what* names it in the warning.
+    The URL is a secret: only its host appears in messages. *what* names it in the warning.
     """
     deadline = time.monotonic() + LIMIT_SECONDS
     too_slow = f"no answer within {LIMIT_SECONDS:g} seconds"
@@ -40,7 +40,7 @@ def post(
 
 def _post(url: str, body: bytes, content_type: str, attempts: int, deadline: float) -> str:
     """Return "" or why it did not arrive."""
-    # Only here: every start would pay for these.
+    # Imported here: at the top they would slow down every start.
     import urllib.error
     import urllib.request
     from http.client import HTTPException
@@ -69,8 +69,8 @@ def _post(url: str, body: bytes, content_type: str, attempts: int, deadline: flo
 
 
 def _send(opener: OpenerDirector, request: Request) -> str:
-    """Send a request, again to wherever it is sent on on the same host; return "" or why it did
-    not arrive. Python's own way would make an empty GET of it."""
+    """Send a request, following redirects on the same host; return "" or why it did not
+    arrive. Python's own redirects would turn it into an empty GET."""
     for _ in range(_REDIRECTS_MAX):
         with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
             assert isinstance(answer, HTTPResponse)
@@ -78,7 +78,7 @@ def _send(opener: OpenerDirector, request: Request) -> str:
                 return ""
             target = urljoin(request.full_url, answer.headers.get("Location") or "")
         if not _is_same_place(urlsplit(request.full_url), urlsplit(target)):
-            # Nobody said that the message, or the secret in the address, is for that host.
+            # The user did not agree that the other host gets the message, or the secret in the URL.
             return "it redirects to another address: name that one"
         request.full_url = target
     return "it redirects without end"
@@ -90,7 +90,7 @@ def _opener() -> OpenerDirector:
     from typing import IO
 
     class Moved(urllib.request.HTTPRedirectHandler):
-        """Hands out what it is told, instead of following it."""
+        """Returns a redirect as the response, instead of following it."""
 
         def http_error_302(
             self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message
@@ -113,7 +113,7 @@ def _is_same_place(before: SplitResult, after: SplitResult) -> bool:
 
 
 def host_of(url: str) -> str:
-    """Return the host of *url*, for people."""
+    """Return the host of *url*, for messages."""
     try:
         return urlsplit(url).hostname or "its host"
     except ValueError:

@@ -1,4 +1,4 @@
-"""Telling others what happened. Nothing here raises: what could not be told is a warning."""
+"""Sends notifications. Nothing here raises: a failed delivery is a warning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pgsnap.alerts.waiting import within
 
 
 class Event(enum.StrEnum):
-    """What others can be told of."""
+    """The events that can be reported."""
 
     START = "start"
     SUCCESS = "success"
@@ -33,7 +33,7 @@ _PING_PATHS = {Event.START: "/start", Event.SUCCESS: "", Event.FAILURE: "/fail"}
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """Whom to tell. *ping_urls* has a URL for each job, *events* hold for webhook and apprise.
+    """The recipients. *ping_urls* has a URL for each job, *events* apply to webhook and apprise.
 
     URLs are secrets: they appear in no message and no repr().
     """
@@ -47,7 +47,7 @@ class Alerts:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is told. *fields* is the JSON of the webhook, without secrets."""
+    """A notification. *fields* is the JSON of the webhook, without secrets."""
 
     event: Event
     job: str
@@ -57,20 +57,20 @@ class Message:
 
 
 def ping(alerts: Alerts, message: Message) -> list[str]:
-    """Tell the dead man's switch of a run that started or ended; return warnings."""
+    """Ping the dead man's switch that a run started or ended; return warnings."""
     url, path = alerts.ping_urls.get(message.job), _PING_PATHS.get(message.event)
     if url is None or path is None:
         return []
     address, mark, query = url.partition("?")
     address = f"{address.rstrip('/')}{path}{mark}{query}"
-    # The backup does not wait long for somebody to hear that it begins.
+    # A start ping must not delay the backup for long.
     attempts = {"attempts": 1} if message.event is Event.START else {}
     failed = post(address, message.text.encode(), "text/plain", what="the ping", **attempts)
     return [failed] if failed else []
 
 
 def tell(alerts: Alerts, message: Message) -> list[str]:
-    """Tell webhook and apprise of *message*, where its event is wanted; return warnings."""
+    """Send *message* to webhook and apprise if its event is wanted; return warnings."""
     if message.event not in alerts.events:
         return []
     warnings = []
@@ -90,7 +90,7 @@ def tell(alerts: Alerts, message: Message) -> list[str]:
 
 def _notify(urls: tuple[str, ...], message: Message) -> str:
     """Return "" or why it did not arrive."""
-    # An extra: it brings eleven packages.
+    # An optional extra: it pulls in eleven packages.
     try:
         apprise = importlib.import_module("apprise")
     except ImportError:

@@ -1,4 +1,4 @@
-"""Waits for what others may never finish, no longer than allowed."""
+"""Bounded waits for work that may never finish."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 
 def within(seconds: float, task: Callable[[], T], otherwise: T) -> T:
-    """Return what *task* returns, or *otherwise* when it takes longer than *seconds*."""
+    """Return what *task* returns, or *otherwise* if it takes longer than *seconds*."""
     return beside(task, otherwise)(seconds)
 
 
 def beside(task: Callable[[], T], otherwise: T) -> Callable[[float], T]:
-    """Begin *task* beside other work. Return what waits for it, for so many seconds at most, and
-    returns what it did, or *otherwise*.
+    """Start *task* on a thread. Return a function that waits for it, at most the given number of
+    seconds, and returns its result, or *otherwise*.
 
-    The thread dies with the process: whatever holds it up holds up nothing else.
+    The thread dies with the process: if it hangs, it delays nothing else.
     """
     done: list[T] = []
     thread = threading.Thread(target=lambda: done.append(task()), daemon=True)

@@ -14,11 +14,11 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `snap` with *argv* (default: the process's own) and return its exit code.
 
-    Whatever goes wrong is told on standard error, see `boundary`.
+    Errors are reported on standard error, see `boundary`.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments == ["--version"]:
-        # Answered here because importing the whole command line costs five times as much.
+        # Answered here: importing the whole command line takes five times as long.
         sys.stdout.write(f"snap {__version__}\n")
         return 0
     from pgsnap import interrupts
@@ -29,12 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(arguments)
     except KeyboardInterrupt:
-        # A signal after `boundary` said how the command ended, while it waited for the audit log.
+        # A signal after `boundary` reported the command's end, while it waited for the audit log.
         sys.stderr.write("snap: error: interrupted\n")
         return interrupts.EXIT_CODE
     finally:
         if argv is None:
-            # The process ends: to look for garbage among all modules takes a tenth of a second.
+            # The process ends: collecting garbage in all modules would take a tenth of a second.
             gc.freeze()
             interrupts.end_at_once()
         else:

@@ -1,5 +1,5 @@
 """The typer application: global options on every command, help in plain sections, click's
-errors as ours."""
+errors converted to snap's."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ CONFIG = Option(
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
-    """Store a global option in the invocation. The command is parsed after the group, so what is
-    given later wins."""
+    """Store a global option in the invocation. The command is parsed after the group, so the later
+    occurrence wins."""
     if ctx.resilient_parsing or option.name is None:
         return
     if ctx.get_parameter_source(option.name) is not click.core.ParameterSource.COMMANDLINE:
@@ -117,7 +117,7 @@ def _command_list(group: click.Group, ctx: click.Context) -> list[tuple[str, str
 
 
 def _format_examples(epilog: str | None, formatter: click.HelpFormatter) -> None:
-    """Write the examples as they stand: click would wrap them."""
+    """Write the examples verbatim: click would wrap them."""
     if epilog:
         with formatter.section("Examples"):
             for line in epilog.strip().splitlines():
@@ -145,8 +145,8 @@ class Command(TyperCommand):
 
 
 class _Commands(MutableMapping[str, click.Command]):
-    """The commands by name, each built when it is asked for: all of them take longer to import
-    than `snap log` takes."""
+    """The commands by name, each built on access: importing all of them takes longer than
+    `snap log`."""
 
     def __init__(self) -> None:
         self._built: dict[str, click.Command | None] = dict.fromkeys(commands.NAMES)
@@ -155,7 +155,7 @@ class _Commands(MutableMapping[str, click.Command]):
         found = self._built[name]
         if found is None:
             module = commands.module(name)
-            # Alone in an application, a command is what that is built to.
+            # An application with a single command is built to that command.
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
             alone.command(name, cls=Command, epilog=module.EXAMPLES)(module.run)
             found = self._built[name] = typer.main.get_command(alone)
@@ -233,7 +233,7 @@ def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
     Raises SnapError: click's own errors as UsageError.
     """
     group = command()
-    # The options say it from here on.
+    # From here on the parsed options decide.
     invocation.given.json = False
     if os.environ.get(f"_{prog.upper()}_COMPLETE"):
         # A shell asks for completions; typer answers and exits.
@@ -247,7 +247,7 @@ def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
         invocation.terminal.note(end.message)
         return UsageError.exit_code
     except click.UsageError as error:
-        # The options were not all read: look for this one, so that the error comes as asked.
+        # Parsing stopped early: look for --json, so that the error has the requested form.
         invocation.given.json = wants_json(arguments)
         raise _usage_error(error, prog) from None
     except click.ClickException as error:
@@ -268,7 +268,7 @@ def _usage_error(error: click.UsageError, prog: str) -> UsageError:
         advice = f"For example: {example}"
     message, mark, suggestion = without_uri(error.format_message()).partition(" Did you mean ")
     if mark:
-        # Both click and typer may suggest; once is enough.
+        # Both click and typer may add a suggestion; one is enough.
         advice = "Did you mean " + suggestion.partition("?")[0].replace("'", '"') + "?"
     return UsageError(_as_message(message).replace("'", '"'), hint=advice)
 

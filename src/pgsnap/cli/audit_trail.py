@@ -1,4 +1,4 @@
-"""What a run of a command leaves in the audit log."""
+"""Records a run of a command in the audit log."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pgsnap.files.folder import Folder
 from pgsnap.repository import audit_log
 
 _VALUE_CHARS_MAX = 1000
-# Of a command's result: the snapshot that it made or read, and the databases that it made.
+# Fields of a command's result: the snapshot made or read, and the databases made.
 _RESULT_IDS = ("id", "safety_snapshot", "kept")
 
 
 def record_run(invocation: Invocation, started: datetime, code: int) -> None:
-    """Append a run that ended with *code* to the log. Raises nothing: what cannot be logged is
-    warned of, unless the repository cannot be written at all."""
+    """Append a run that ended with *code* to the log. Raises nothing: a run that cannot be logged
+    is a warning, unless the repository cannot be written at all."""
     assert invocation.opened is not None
     named = invocation.parameters.get("name") or invocation.parameters.get("delete")
     lists = invocation.command == "database" and invocation.parameters.get("action") == "list"
     if (invocation.command == "tag" and not named) or lists or code == FormatTooNew.exit_code:
-        # A list; a repository of a later version, in which nothing is to be changed.
+        # A list; a repository of a later version, which must not be changed.
         return
     try:
         folder = Folder(invocation.opened, invocation.settings.trust)
@@ -71,7 +71,7 @@ def _entry(invocation: Invocation, started: datetime, code: int) -> dict[str, An
 
 
 def _user() -> str:
-    # Of the process, not of LOGNAME, which anybody may set.
+    # The process's user, not LOGNAME, which anyone may set.
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -79,7 +79,7 @@ def _user() -> str:
 
 
 def _shown(value: Any) -> Any:
-    """Return a command's option as the log has it: short, and without passwords."""
+    """Return a command's option in the log's form: short, and without passwords."""
     if isinstance(value, list | tuple):
         return [_shown(one) for one in value[:100]]
     if isinstance(value, bool | int | float) or value is None:
@@ -94,7 +94,7 @@ def _database(invocation: Invocation, result: dict[str, Any], code: int) -> str 
         if invocation.settings.database is not None:
             return invocation.settings.database
         if code == Interrupted.exit_code and "psycopg" not in sys.modules:
-            # Where its import was cut it cannot be imported any more.
+            # If its import was interrupted, it cannot be imported any more.
             return None
         from pgsnap.cli.wiring.connect import database_of_dsn
 

@@ -1,4 +1,4 @@
-"""The one place where errors become words and exit codes."""
+"""The one place where errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pgsnap.files.folder import NO_ROOM
 
 _PROGRAM_NAMES = ("snap", "pgsnap")
 
-# What writes to a repository or a database, and what reads contents out.
+# Commands that write to a repository or a database, or read contents out.
 AUDITED = frozenset(
     {
         *("init", "commit", "import", "tag", "forget", "unforget", "gc", "repair", "reindex"),
@@ -30,7 +30,7 @@ AUDITED = frozenset(
 )
 
 
-# Of the machine, or of a path that the user named; no fault of ours.
+# Errors of the machine, or of a path that the user named; not bugs.
 _REFUSALS = frozenset(
     {
         *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
@@ -50,13 +50,13 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code. Raises nothing but KeyboardInterrupt, for a
     signal while the audit log is written."""
     invocation = Invocation(Terminal.of_process())
-    # Until the options are read: an interrupt meanwhile is told as was asked for.
+    # Until the options are parsed, so that an interrupt is reported in the requested form.
     invocation.given.json = wants_json(arguments)
     interrupts.set_last_words(_text_of(invocation, error_fields(_AT_ONCE)) + "\n")
     started = datetime.now(UTC)
     code = _run(invocation, arguments)
     if invocation.opened is not None and invocation.command in AUDITED:
-        # Only here: `snap log` does not pay for it.
+        # Imported here, so that `snap log` does not pay for it.
         from pgsnap.cli.audit_trail import record_run
 
         record_run(invocation, started, code)
@@ -105,7 +105,7 @@ def _tell(invocation: Invocation, error: SnapError) -> int:
 
 
 def error_fields(error: SnapError) -> dict[str, Any]:
-    """Return what --json tells about *error*, without passwords."""
+    """Return the --json fields of *error*, without passwords."""
     return {
         "kind": error.kind,
         "message": redact(error.message),
@@ -131,7 +131,7 @@ def _text_of(invocation: Invocation, fields: dict[str, Any]) -> str:
 
 
 def error_lines(fields: dict[str, Any], *, colour: bool = False) -> list[str]:
-    """Return an error as PostgreSQL's own programs show theirs."""
+    """Return an error as lines, in the style of PostgreSQL's own programs."""
     mark = render.style("error:", "red", colour)
     lines = [f"snap: {mark} {render.plain(fields['message'], keep_lines=True)}"]
     for label, key in (("DETAIL", "detail"), ("HINT", "hint")):
@@ -141,7 +141,7 @@ def error_lines(fields: dict[str, Any], *, colour: bool = False) -> list[str]:
 
 
 def _os_error(error: OSError) -> SnapError | None:
-    """Return the operating system's refusal as an error, or None for one that is our own fault."""
+    """Return the operating system's refusal as an error, or None if it is a bug in snap."""
     if error.errno in NO_ROOM:
         kind: type[SnapError] = StoreFull
     elif error.errno in _REFUSALS:
@@ -154,7 +154,7 @@ def _os_error(error: OSError) -> SnapError | None:
 
 
 def _tell_bug(invocation: Invocation, error: Exception, arguments: Sequence[str]) -> int:
-    # Only here: every start would pay for these.
+    # Imported here: at the top they would slow down every start.
     import platform
     import traceback
 
@@ -186,12 +186,12 @@ def _tell_bug(invocation: Invocation, error: Exception, arguments: Sequence[str]
 
 
 def _command(arguments: Sequence[str]) -> str:
-    """Return the first argument, if it is a word: what else stands there may hold a password."""
+    """Return the first argument, if it is a word: anything else may contain a password."""
     return next((word for word in arguments[:1] if word.isidentifier()), "")
 
 
 def _keep_trace(text: str) -> Path | None:
-    """Write the traceback to a file that only the user can read; None where there is no place."""
+    """Write the traceback to a file that only the user can read; None if it cannot be written."""
     import tempfile
 
     named = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
@@ -199,7 +199,7 @@ def _keep_trace(text: str) -> Path | None:
     try:
         folder = Path(named) / "pgsnap"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp makes the file 0600 and never follows somebody else's link.
+        # mkstemp creates the file with mode 0600 and never follows somebody else's link.
         descriptor, name = tempfile.mkstemp(prefix=f"bug-{stamp}-", suffix=".txt", dir=folder)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)

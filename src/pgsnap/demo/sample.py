@@ -1,7 +1,7 @@
-"""The sample application's database: what the demo shows and the tests dump and restore.
+"""The sample application's database, used by the demo and by tests of dump and restore.
 
-Loading it twice gives the same rows: nothing in it depends on a clock or on chance. It has a shop
-with nearly all of the bytes, and one object for each thing that can go wrong.
+Loading it twice gives the same rows: nothing in it depends on a clock or on chance. A shop makes
+up nearly all of its bytes; besides there is one object for each thing that can go wrong.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Protocol
 
-# Rows at scale 1.0: about 100 MB of dump, in proportions that a shop has.
+# Rows at scale 1.0: about 100 MB of dump, in the proportions of a shop.
 _ROWS = {
     "users": 50_000,
     "products": 8_000,
@@ -23,7 +23,7 @@ _ROWS_MIN = 20
 
 
 class SqlRunner(Protocol):
-    """What runs a psql script in a database: `Cluster` does."""
+    """Runs a psql script in a database, as `Cluster` does."""
 
     @property
     def major(self) -> int: ...
@@ -36,7 +36,7 @@ class SqlRunner(Protocol):
 def load(cluster: SqlRunner, database: str, scale: float = 1.0) -> None:
     """Fill an empty database with the sample; at scale 1.0 its dump has about 100 MB.
 
-    The roles snap_demo_… are created in the cluster where they are missing.
+    The roles snap_demo_… are created in the cluster if they are missing.
     """
     rows = {name: str(max(_ROWS_MIN, round(count * scale))) for name, count in _ROWS.items()}
     variables = {**rows, "items": str(_ITEMS_OF_AN_ORDER), "major": str(cluster.major)}
@@ -49,7 +49,7 @@ def load(cluster: SqlRunner, database: str, scale: float = 1.0) -> None:
 
 
 def apply_properties(cluster: SqlRunner, database: str) -> None:
-    """Give *database* the owner, rights and settings that a copy by TEMPLATE does not get."""
+    """Set the owner, rights and settings of *database*, which a copy by TEMPLATE lacks."""
     cluster.psql(_script("properties"), "postgres", variables={"database": database})
 
 
@@ -59,7 +59,7 @@ def migrate_badly(cluster: SqlRunner, database: str) -> None:
 
 
 def daily_activity(cluster: SqlRunner, database: str, seed: int) -> None:
-    """Change what a day in the life of the shop changes: about 1 % of it. *seed* is the day."""
+    """Make the changes of one day in the shop, about 1 % of the rows. *seed* is the day."""
     cluster.psql(_script("day"), database, variables={"seed": str(seed)})
 
 

@@ -1,6 +1,6 @@
-"""The tour: snap's main job, told step by step, on a throw-away PostgreSQL.
+"""The tour: snap's main job, step by step, on a throw-away PostgreSQL.
 
-Every command of it is the real one, run as a user would run it, with its real output.
+Every command is the real one, run as a user would run it, with its real output.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ SELECT format('%s users (%s columns), %s orders, %s messages, average price %s',
 
 
 class DemoFailed(SnapError):
-    """A step of the tour did not do what it shows."""
+    """A step of the tour did not have the expected result."""
 
     kind = "demo"
 
 
 @dataclass(frozen=True, slots=True)
 class TourReport:
-    """What the tour proved. The digests are SHA-256 of pg_dump's output, its random key aside."""
+    """What the tour proved. The digests are SHA-256 of pg_dump's output without its random key."""
 
     server_version: str
     dump_bytes: int
@@ -68,14 +68,14 @@ def run(
     scale: float = 1.0,
     show_output: bool = True,
 ) -> TourReport:
-    """Take the tour: *say* gets its lines, the commands' own output goes where ours goes.
+    """Run the tour: *say* gets its lines, the commands write to this process's output.
 
-    Everything that it makes is gone afterwards. Raises DemoFailed, ClusterError.
+    Everything that it creates is removed afterwards. Raises DemoFailed, ClusterError.
     """
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="snap-demo-"))
     try:
-        # The sample has a publication, about which a server of the default level warns.
+        # The sample has a publication, for which a server with the default wal_level warns.
         with Cluster(binaries, settings={"wal_level": "logical"}) as cluster:
             tour = _Tour(cluster, folder, say, show_output=show_output)
             return tour.take(scale, started)
@@ -94,7 +94,7 @@ class _Tour:
         self._number = 0
 
     def take(self, scale: float, started: float) -> TourReport:
-        # Without what Debian adds in parentheses.
+        # Without Debian's addition in parentheses.
         version = self._cluster.psql("SHOW server_version").partition(" (")[0]
         self._step(f"A private PostgreSQL {version} is running. An application's database goes in.")
         self._load(scale)
@@ -159,8 +159,8 @@ class _Tour:
         return self._cluster.psql(_COUNTS, DATABASE)
 
     def _load(self, scale: float) -> None:
-        """Load the sample, by way of a dump: PostgreSQL spells some CHECK constraints with other
-        casts the first time they come back, and never again."""
+        """Load the sample through a dump: PostgreSQL prints some CHECK constraints with other casts
+        after the first reload, and never changes them again."""
         seed = "shop_seed"
         self._cluster.create_database(seed)
         sample.load(self._cluster, seed, scale)
@@ -183,7 +183,7 @@ class _Tour:
         self._cluster.drop_database(seed)
 
     def _digest(self) -> tuple[str, int]:
-        """Return the SHA-256 of pg_dump's output without its random key, and its bytes."""
+        """Return the SHA-256 of pg_dump's output without its random key, and its size in bytes."""
         hasher = hashlib.sha256()
         size = 0
         rest = b""
@@ -217,7 +217,7 @@ class _Tour:
 
     @contextlib.contextmanager
     def _started(self, argv: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a program beside the block; one that runs on after it is asked to end."""
+        """Run a program during the block; if it is still running afterwards, it is asked to end."""
         with subprocess.Popen(argv, env=self._environment(), **options) as child:
             try:
                 with interrupts.killed_too(child.kill):

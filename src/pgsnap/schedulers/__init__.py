@@ -1,1 +1,1 @@
-"""What starts a run without a person: cron's times, systemd's timers, the user's crontab."""
+"""Unattended runs: cron's times, systemd's timers, the user's crontab."""

@@ -1,4 +1,4 @@
-"""Whether what was installed is still there: units and crontabs are also changed by hand."""
+"""Checks that an installed schedule still exists: units and crontabs are also edited by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pgsnap.schedulers.jobs import SchedulerFailed
 
 def active_jobs(config: Path, by: str) -> frozenset[str]:
     """Return the jobs of *config* that the scheduler *by*, "systemd" or "cron", would start; none
-    where it does not answer."""
+    if it does not answer."""
     try:
         if by == "systemd":
             return systemd.active_jobs(config, system=os.geteuid() == 0)

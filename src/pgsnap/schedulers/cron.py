@@ -1,7 +1,7 @@
 """Times in cron's syntax: read, written as systemd's OnCalendar, and counted backwards.
 
-The rules are those of crontab(5): five fields; lists, ranges and steps; three-letter names; where
-day of the month and day of the week are both given, either of them will do.
+The rules are those of crontab(5): five fields; lists, ranges and steps; three-letter names; if
+day of the month and day of the week are both given, matching either is enough.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NAMES = {
     "@annually": "0 0 1 1 *",
 }
 
-# 29 February comes every eighth year around 2100.
+# Around 2100, 29 February comes only after eight years.
 _DAYS_LOOKED_BACK = 9 * 366
 _PART = re.compile(r"(\*|[0-9a-z]+)(?:-([0-9a-z]+))?(?:/([0-9]+))?")
 _HINT = (
@@ -56,8 +56,8 @@ _FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class CronTime:
-    """When a job runs. *text* is the five fields; *either_day* tells that one of the two kinds of
-    days is enough (both are given)."""
+    """When a job runs. *text* is the five fields; *either_day*: both kinds of days are given, and
+    matching one is enough."""
 
     text: str
     minutes: frozenset[int]
@@ -68,7 +68,7 @@ class CronTime:
     either_day: bool
 
     def is_on(self, day: date) -> bool:
-        """Tell whether the job runs on *day*."""
+        """Return whether the job runs on *day*."""
         if day.month not in self.months:
             return False
         in_month, in_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
@@ -76,14 +76,14 @@ class CronTime:
 
     def last_before(self, moment: datetime, *, skips_gap: bool = False) -> datetime | None:
         """Return the last time at or before *moment* by the clocks of its time zone, in UTC; None
-        for one that never comes.
+        if there is none.
 
-        Of an hour that comes twice the first counts. What falls into an hour that is skipped comes
-        right after it, as cron has it, if it is at a certain time of the day; with *skips_gap*, as
-        systemd has it, not at all.
+        Of a repeated hour the first one counts. A time in a skipped hour moves to right after
+        it, as in cron, if the job has a fixed time of day; with *skips_gap*, as in systemd, it
+        is left out.
         """
         now = moment.astimezone(UTC)
-        # Where clocks were put back over midnight, tomorrow has begun already.
+        # If clocks were set back across midnight, tomorrow has already begun.
         day = moment.date() + timedelta(days=1)
         for _ in range(_DAYS_LOOKED_BACK):
             if self.is_on(day):
@@ -104,7 +104,7 @@ class CronTime:
 
 
 def parse_cron(text: str, where: str) -> CronTime:
-    """Return the times that *text* means; *where* names it in the UsageError."""
+    """Parse *text*; *where* names it in the UsageError."""
     wanted = " ".join(text.split()).lower()
     if wanted == "@reboot":
         raise UsageError(f'{where}: "@reboot" is no time', hint=_HINT)
@@ -128,7 +128,7 @@ def parse_cron(text: str, where: str) -> CronTime:
     either = not (words[2].startswith("*") or words[4].startswith("*"))
     weekdays = frozenset(day % 7 for day in weekdays)
     made = CronTime(wanted, minutes, hours, days, months, weekdays, either)
-    # A leap year's end: nine years before it hold every day of the calendar.
+    # The end of a leap year: the nine years before it contain every calendar day.
     if made.last_before(datetime(2032, 12, 31, 23, 59, tzinfo=UTC)) is None:
         raise UsageError(
             f'{where}: the time "{text}" never comes', detail="No month has that day.", hint=_HINT
@@ -186,7 +186,7 @@ def on_calendar(when: CronTime) -> tuple[str, ...]:
     if when.either_day and week and days != "*":
         return (f"*-{months}-{days} {clock}", f"{week}*-{months}-* {clock}")
     if when.either_day:
-        # One of the two holds every day.
+        # One of the two covers every day.
         return (f"*-{months}-* {clock}",)
     return (f"{week}*-{months}-{days} {clock}",)
 

@@ -1,4 +1,4 @@
-"""A marked block in the user's crontab. Every line outside of it stays as it is, to the byte."""
+"""A marked block in the user's crontab. Lines outside of it are kept byte for byte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RUN = re.compile(rb" schedule run ([a-z]+) ")
 
 
 def marks(config: Path) -> tuple[bytes, bytes]:
-    """Return the first and the last line of the block that belongs to *config*."""
+    """Return the first and the last line of the block of *config*."""
     name = os.fsencode(config)
     return b"# >>> pgsnap " + name + b" >>>", b"# <<< pgsnap " + name + b" <<<"
 
@@ -25,14 +25,14 @@ def block(schedule: Schedule) -> bytes:
     first, last = marks(schedule.config)
     lines = [first, b"# Written by `snap schedule install`; `snap schedule remove` takes it out."]
     for job in schedule.jobs:
-        # In a crontab a percent sign is a line end, in quotes too.
+        # In a crontab a percent sign is a line end, even inside quotes.
         command = shell_line(job.argv).replace("%", "\\%")
         lines.append(os.fsencode(f"{job.when.text} {command}"))
     return b"".join(line + b"\n" for line in (*lines, last))
 
 
 def with_block(table: bytes, schedule: Schedule) -> bytes:
-    """Return the crontab *table* with the schedule's block: in place of the one that is there,
+    """Return the crontab *table* with the schedule's block: in place of the existing one,
     else at the end."""
     before, found, after = _cut(table, schedule.config)
     if not found and before and not before.endswith(b"\n"):
@@ -47,7 +47,7 @@ def without_block(table: bytes, config: Path) -> bytes:
 
 
 def block_of(table: bytes, config: Path) -> bytes:
-    """Return the block of *config*, empty where there is none."""
+    """Return the block of *config*, empty if there is none."""
     return _cut(table, config)[1]
 
 
@@ -59,9 +59,9 @@ def active_jobs(table: bytes, config: Path) -> frozenset[str]:
 
 
 def _cut(table: bytes, config: Path) -> tuple[bytes, bytes, bytes]:
-    """Return what stands before the block, the block, and what stands after it.
+    """Return the text before the block, the block, and the text after it.
 
-    Raises SchedulerFailed where its end was lost: what follows may be somebody else's."""
+    Raises SchedulerFailed if its end mark is missing: what follows may be somebody else's."""
     first, last = marks(config)
     lines = table.splitlines(keepends=True)
     bare = [line.rstrip(b"\r\n") for line in lines]
@@ -79,7 +79,7 @@ def _cut(table: bytes, config: Path) -> tuple[bytes, bytes, bytes]:
 
 
 def read_crontab() -> bytes:
-    """Return the user's crontab, empty where there is none. Raises SchedulerFailed."""
+    """Return the user's crontab, empty if there is none. Raises SchedulerFailed."""
     done = _crontab("-l")
     if done.returncode == 0:
         return done.stdout
@@ -89,7 +89,7 @@ def read_crontab() -> bytes:
 
 
 def write_crontab(table: bytes) -> None:
-    """Replace the user's crontab, and see that it is what was written. An empty one is removed."""
+    """Replace the user's crontab, and verify it by reading it back. An empty one is removed."""
     if not table:
         done = _crontab("-r")
         if done.returncode and b"no crontab for" not in done.stderr:

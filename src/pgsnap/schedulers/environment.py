@@ -1,4 +1,4 @@
-"""Variables for scheduled runs, in a file that only its owner may read."""
+"""Environment variables for scheduled runs, in a file that only its owner may read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BYTES_MAX = 1024 * 1024
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WANTED = re.compile(r"DATABASE_URL|SNAP_[A-Z0-9_]+|PG[A-Z0-9_]+")
-# Of one process, or of a test: no part of a connection.
+# Specific to one process, or to a test: not part of a connection.
 _UNWANTED = frozenset({"PGOPTIONS", "PGCLIENTENCODING", "PGTZ", "PGDATESTYLE", "PGDATA", "PGGEQO"})
 
 _HEAD = """\
@@ -27,10 +27,10 @@ _HEAD = """\
 
 
 def read_environment(folder: Folder, name: str = ENVIRONMENT_FILE) -> dict[str, str]:
-    """Return the variables of a file in *folder*; none where there is no file.
+    """Return the variables of a file in *folder*; none if there is no file.
 
-    Raises UsageError where it belongs to another user, where others may read it, and for a line
-    that is no NAME=value.
+    Raises UsageError if it belongs to another user, if others may read it, and for a line
+    that is not NAME=value.
     """
     path = folder.path / name
     try:
@@ -60,7 +60,7 @@ def read_environment(folder: Folder, name: str = ENVIRONMENT_FILE) -> dict[str, 
         except ValueError:
             words = ["", ""]
         if not separator or not _NAME.fullmatch(name) or len(words) > 1:
-            # The line itself is not repeated: it may hold a password.
+            # The line itself is not shown: it may hold a password.
             raise UsageError(
                 f'line {number} of "{path}" is no variable',
                 hint="Write NAME='value'.",
@@ -70,7 +70,7 @@ def read_environment(folder: Folder, name: str = ENVIRONMENT_FILE) -> dict[str, 
 
 
 def connection_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what a run needs of the environment in which its schedule was installed."""
+    """Return the part of the installing environment that a run needs."""
     return {
         name: value
         for name, value in environ.items()

@@ -19,7 +19,7 @@ OnOverlap: TypeAlias = Literal["wait", "skip"]
 
 
 class SchedulerFailed(SnapError):
-    """The system's scheduler did not do what it was asked."""
+    """The system's scheduler did not do what was requested."""
 
     kind = "scheduler"
 
@@ -28,7 +28,7 @@ class SchedulerFailed(SnapError):
 class Job:
     """A verb that runs at certain times.
 
-    *argv* starts one run: no secret stands in it.
+    *argv* starts one run; it contains no secret.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Schedule:
     jobs: tuple[Job, ...]
 
     def __post_init__(self) -> None:
-        # A line end would begin a line of its own in a crontab or a unit.
+        # A line end would start a new line in a crontab or a unit.
         if not str(self.config).isprintable():
             raise UsageError(f"a schedule cannot name the file {str(self.config)!r}")
         for word in (word for job in self.jobs for word in job.argv):
@@ -53,7 +53,7 @@ class Schedule:
 
 
 def unit_stem(config: Path) -> str:
-    """Return the beginning of the names of the units that belong to *config*.
+    """Return the prefix of the unit names of *config*.
 
     Not "snap-": on Ubuntu units of that name belong to snapd."""
     words = re.sub(r"[^a-z0-9]+", "-", config.parent.name.lower()).strip("-")[:24] or "database"
@@ -61,5 +61,5 @@ def unit_stem(config: Path) -> str:
 
 
 def shell_line(argv: tuple[str, ...]) -> str:
-    """Return *argv* as a shell reads it."""
+    """Return *argv* quoted for a shell."""
     return shlex.join(argv)

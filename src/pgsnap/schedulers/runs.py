@@ -1,7 +1,7 @@
 """One run of a job: the verb as a process of its own, its output, its end.
 
-A process of its own, because the record must be written and the alarm must be raised also where
-the verb is killed, or ends with a bug.
+A process of its own, because the record must be written and the alert must be sent even if
+the verb is killed, or crashes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ERROR_MARK = "error: "
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a process ended. *error* is its error message, or its last line where it gave none."""
+    """How a process ended. *error* is its error message, or its last line if it printed none."""
 
     exit_code: int
     error: str
@@ -40,9 +40,9 @@ def run_verb(
     folder: Path,
     say: Callable[[str], None],
 ) -> Ended:
-    """Run *argv* in *folder* to its end; each line that it writes goes to *say*.
+    """Run *argv* in *folder* to its end; each line that it prints is passed to *say*.
 
-    Whatever ends us ends it: it is asked to stop, and killed where it does not. Raises Stopped.
+    If this process is ended, so is the child: it is asked to stop, then killed. Raises Stopped.
     """
     child = subprocess.Popen(
         argv,
@@ -79,7 +79,7 @@ def run_verb(
 def _stop(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         child.terminate()
-    # It drops a scratch database first, perhaps.
+    # It may have to drop a scratch database first.
     with interrupts.deferred(), interrupts.killed_too(child.kill):
         if ended(child, 6 * CHILD_GRACE_SECONDS) is None:
             child.kill()

@@ -1,7 +1,7 @@
-"""What schedules leave beside their configuration file: `.snap/NAME/` for `NAME.toml`.
+"""State of schedules beside their configuration file: `.snap/NAME/` for `NAME.toml`.
 
-A record for each job of its last run, the file that its runs lock, what was installed, variables
-for runs, and the logs of runs that cron started. Nothing of it is needed to restore.
+For each job a record of its last run and the lock file of its runs; what was installed, variables
+for runs, and the logs of runs that cron started. A restore needs none of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pgsnap.schedulers.environment import ENVIRONMENT_FILE
 
 FOLDER = ".snap"
 
-# A record takes some hundred bytes for each job.
+# A record takes a few hundred bytes per job.
 _BYTES_MAX = 4 * 1024 * 1024
 
 
@@ -33,7 +33,7 @@ _BYTES_MAX = 4 * 1024 * 1024
 class RunRecord:
     """The last run of a job. Times are ISO 8601 in UTC; *exit_code* is None while it runs.
 
-    *error* is its last line of an error. *last_success* outlives runs that fail.
+    *error* is the last line of its error. *last_success* survives failed runs.
     """
 
     job: str
@@ -61,11 +61,11 @@ class Installed:
 
 
 class RunBusy(Exception):
-    """An earlier run of the job goes on."""
+    """An earlier run of the job is still active."""
 
 
 class State:
-    """The folder of one configuration file; made when something is first written."""
+    """The state folder of one configuration file; created on the first write."""
 
     def __init__(self, config: Path, trust: Trust = ONLY_OURS) -> None:
         self.files = Folder(config.parent, trust, below=f"{FOLDER}/{config.stem}")
@@ -74,26 +74,26 @@ class State:
     # -- runs ---------------------------------------------------------------------------------
 
     def last_run(self, job: str) -> RunRecord | None:
-        """Return the last run of *job*, None where there is none or its record is damaged."""
+        """Return the last run of *job*, None if there is none or its record is damaged."""
         found = self._read(f"{job}.json")
         known = {field.name for field in fields(RunRecord)}
         try:
             record = RunRecord(**{name: found[name] for name in known & found.keys()})
-            # What its readers do with it.
+            # Fails here, not in a caller, for a bad time.
             datetime.now(UTC) - record.start_time
         except (TypeError, ValueError):
             return None
         return record
 
     def record(self, run: RunRecord) -> None:
-        """Keep *run* as the last one of its job. Raises StoreError."""
+        """Store *run* as the last one of its job. Raises StoreError."""
         if run.last_success is None and (before := self.last_run(run.job)) is not None:
             run = replace(run, last_success=before.last_success)
         self.write(f"{run.job}.json", json.dumps(asdict(run)).encode())
 
     @contextlib.contextmanager
     def alone(self, job: str, *, wait_seconds: float) -> Iterator[None]:
-        """Be the only run of *job* until the block ends. Raises RunBusy where another one goes on
+        """Be the only run of *job* until the block ends. Raises RunBusy if another one is active
         for longer than *wait_seconds*, StoreError."""
         self._make()
         with self._errors():
@@ -108,7 +108,7 @@ class State:
             os.close(file)
 
     def is_running(self, job: str) -> bool:
-        """Tell whether a run of *job* goes on."""
+        """Return whether a run of *job* is active."""
         try:
             file = self.files.open(f"{job}.run", os.O_RDWR)
         except OSError:
@@ -131,7 +131,7 @@ class State:
         return found
 
     def set_installed(self, jobs: list[Installed]) -> None:
-        """Keep what is installed from now on. Raises StoreError."""
+        """Replace the list of installed jobs. Raises StoreError."""
         self.write("schedule.json", json.dumps({"jobs": [asdict(job) for job in jobs]}).encode())
 
     # -- files --------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class State:
         return self._path(self.log_name(job))
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Return what was written as *name*.json; nothing where it cannot be read."""
+        """Return the contents of *name*.json; empty if it cannot be read."""
         return self._read(f"{name}.json")
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
@@ -172,7 +172,7 @@ class State:
         with self._errors():
             self.files.make("")
             above = Folder(self.folder.parent.parent, self.files.trust, below=FOLDER)
-            # It may be there already.
+            # It may exist already.
             with contextlib.suppress(FileExistsError):
                 file = above.open(".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
                 with os.fdopen(file, "w") as ignore:

@@ -1,4 +1,4 @@
-"""Timers of systemd: units as text, written and switched on."""
+"""systemd timers: units as text, written and enabled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIMEOUT_SECONDS = 60
 
 
 def runs_here() -> bool:
-    """Tell whether systemd would run timers of this user."""
+    """Return whether systemd would run timers of this user."""
     if not BOOTED.is_dir() or shutil.which("systemctl") is None:
         return False
     if os.geteuid() == 0:
@@ -30,7 +30,7 @@ def runs_here() -> bool:
 
 
 def unit_folder() -> Path:
-    """Return where units belong: of the system for root, else of the user."""
+    """Return the folder for units: the system's for root, else the user's."""
     if os.geteuid() == 0:
         return Path("/etc/systemd/system")
     named = os.environ.get("XDG_CONFIG_HOME")
@@ -38,7 +38,7 @@ def unit_folder() -> Path:
 
 
 def units(schedule: Schedule, *, system: bool) -> dict[str, str]:
-    """Return the text of every unit by its name: a service and a timer for each job."""
+    """Return the text of every unit by name: a service and a timer for each job."""
     stem = unit_stem(schedule.config)
     found = {}
     for job in schedule.jobs:
@@ -60,7 +60,7 @@ def _service(schedule: Schedule, job: Job, *, system: bool) -> str:
         f"ExecStart={' '.join(map(_quoted, job.argv))}\n"
         f"WorkingDirectory={_plain(str(schedule.config.parent))}\n"
         "UMask=0077\n"
-        # snap ends its own children, and cleans up behind them.
+        # snap ends its own children, and cleans up after them.
         "KillMode=mixed\n"
         "TimeoutStopSec=5min\n"
     )
@@ -75,7 +75,7 @@ def _timer(schedule: Schedule, job: Job) -> str:
         "\n"
         "[Timer]\n"
         f"{calendar}"
-        # A run that was missed while the machine was off is made up for.
+        # Catches up on a run that was missed while the machine was off.
         "Persistent=true\n"
         "AccuracySec=1s\n"
         "\n"
@@ -89,7 +89,7 @@ def _plain(text: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """Return a word of a command line (systemd.service(5), "Command lines")."""
+    """Quote a word of a command line (systemd.service(5), "Command lines")."""
     if re.fullmatch(r"[\w./:=@+-]+", word, re.ASCII):
         return word
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
@@ -97,8 +97,8 @@ def _quoted(word: str) -> str:
 
 
 def install(schedule: Schedule, folder: Path, *, system: bool) -> list[Path]:
-    """Write the units of a schedule, take away those of jobs that it has no more, and switch the
-    timers on. Returns the files. Raises SchedulerFailed, StoreError."""
+    """Write the units of a schedule, remove those of jobs that it no longer has, and enable the
+    timers. Returns the files. Raises SchedulerFailed, StoreError."""
     wanted = units(schedule, system=system)
     old = [path for path in files(schedule.config, folder) if path.name not in wanted]
     _switch_off(old, system=system)
@@ -114,13 +114,13 @@ def install(schedule: Schedule, folder: Path, *, system: bool) -> list[Path]:
     _systemctl(["daemon-reload"], system=system)
     timers = [name for name in wanted if name.endswith(".timer")]
     _systemctl(["enable", "--now", *timers], system=system)
-    # A timer that ran already takes its new times only when it is started anew.
+    # A timer that is already running picks up its new times only on a restart.
     _systemctl(["restart", *timers], system=system)
     return [folder / name for name in wanted]
 
 
 def remove(config: Path, folder: Path, *, system: bool) -> list[Path]:
-    """Switch off and delete the units of *config*; return them. Raises SchedulerFailed."""
+    """Disable and delete the units of *config*; return them. Raises SchedulerFailed."""
     found = files(config, folder)
     if found:
         _switch_off(found, system=system)
@@ -129,7 +129,7 @@ def remove(config: Path, folder: Path, *, system: bool) -> list[Path]:
 
 
 def files(config: Path, folder: Path) -> list[Path]:
-    """Return the units of *config* that are there."""
+    """Return the existing units of *config*."""
     return sorted(
         path
         for path in folder.glob(f"{unit_stem(config)}-*")
@@ -138,7 +138,7 @@ def files(config: Path, folder: Path) -> list[Path]:
 
 
 def active_jobs(config: Path, *, system: bool) -> frozenset[str]:
-    """Return the jobs of *config* whose timers are on. Raises SchedulerFailed."""
+    """Return the jobs of *config* whose timers are active. Raises SchedulerFailed."""
     stem = unit_stem(config)
     asked = ["list-units", "--plain", "--no-legend", "--no-pager", "--state=active"]
     listed = _systemctl([*asked, f"{stem}-*.timer"], system=system)
@@ -150,7 +150,7 @@ def _switch_off(paths: list[Path], *, system: bool) -> None:
     timers = [path.name for path in paths if path.suffix == ".timer"]
     if timers:
         with contextlib.suppress(SchedulerFailed):
-            # One that is not known any more is off.
+            # A timer that systemd no longer knows is off already.
             _systemctl(["disable", "--now", *timers], system=system)
     for path in paths:
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""This machine's time zone, with its changes, and what its clocks make of a time of day."""
+"""This machine's time zone with its transitions, and local times that clocks skip."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 
 class MachineZone(tzinfo):
-    """The zone of this machine's clock at every time, past and coming.
+    """The local time zone of this machine, valid for any past or future time.
 
     `datetime.astimezone()` alone gives today's offset, which is wrong beyond the next change.
     """
@@ -26,14 +26,14 @@ class MachineZone(tzinfo):
 
 
 def is_skipped(local: datetime) -> bool:
-    """Return whether clocks in its zone never showed *local*: they were put forward over it."""
+    """Return whether clocks in its zone never showed *local*: they were set forward past it."""
     wall = local.replace(tzinfo=None)
     return local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) != wall
 
 
 def after_gap(skipped: datetime) -> datetime:
-    """Return the moment, in UTC, at which clocks were put forward over *skipped*."""
-    # By the offset before the change it lies behind it, by the one after it lies before it.
+    """Return the moment, in UTC, at which clocks were set forward past *skipped*."""
+    # With the offset before the change it is after it, with the one after the change before it.
     late = skipped.replace(fold=0).astimezone(UTC)
     early = skipped.replace(fold=1).astimezone(UTC)
     before = early.astimezone(skipped.tzinfo).utcoffset()

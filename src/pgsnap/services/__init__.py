@@ -1,1 +1,1 @@
-"""What depends on a database: stopped before it is swapped, started again whatever happens."""
+"""Services that use a database: stopped before a swap, started again whatever happens."""

@@ -1,7 +1,7 @@
-"""Services as commands: how each is stopped, started, and known to be running and healthy.
+"""Services as commands: how each is stopped, started, and checked to be running and healthy.
 
 A service is a compose service, a container, a systemd unit, or commands of the user's own. All of
-them become argument lists, so that the process which starts them again needs to know nothing else.
+them become argument lists, which is all that the process that restarts them needs to know.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-c
 _UNIT_ENDS = (".service", ".socket", ".timer", ".target")
 _ENGINE_OF = {False: "docker", True: "podman"}
 _KINDS = ("compose", "container", "unit")
-# With one argument: a command whose output is looked at, since it ends with 0 either way.
+# Followed by a command that is judged by its output, since it exits with 0 either way.
 _SAYS_SOMETHING = ("/bin/sh", "-c", 'test -n "$("$@")"', "sh")
 _ID_IF_RUNNING = "{{if .State.Running}}{{.Id}}{{end}}"
 # The first argument is the engine, the others print the ids of the containers: each must run, and
-# be healthy where it has a health check (Podman shows an empty state where it has none).
+# be healthy if it has a health check (Podman prints an empty state if it has none).
 _CONTAINERS_ARE_WELL = """
 engine=$1; shift
 ids=$("$@") && test -n "$ids" || exit 1
@@ -41,8 +41,8 @@ done
 class Service:
     """One service: argument lists, run in *folder*.
 
-    *running* and *health* end with 0 for yes; None: not known, so it is taken for running, and for
-    healthy once *start* ended with 0. *health* is asked for up to *health_seconds*.
+    *running* and *health* end with 0 for yes; None: unknown, so it counts as running, and as
+    healthy once *start* ended with 0. *health* is polled for up to *health_seconds*.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Service:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Service:
-        """Undo `as_json`. Raises KeyError, TypeError for what is none."""
+        """Inverse of `as_json`. Raises KeyError, TypeError for anything else."""
 
         def words(name: str) -> tuple[str, ...] | None:
             return None if value[name] is None else tuple(str(word) for word in value[name])
@@ -75,16 +75,16 @@ class Service:
 
 
 def shell(command: str) -> tuple[str, ...]:
-    """Return a command line of the user's as arguments: the shell reads it."""
+    """Return the arguments that run the user's command line in a shell."""
     return ("/bin/sh", "-c", command)
 
 
 def service_named(spec: str, folder: Path, compose_file: Path | None = None) -> Service:
     """Return the service that *spec* means: ``compose:NAME``, ``container:NAME``, ``unit:NAME``,
-    or a bare name. A bare name that ends as a unit's does is one; else it is a compose service
-    where *folder* has a compose file that names it, else a container.
+    or a bare name. A bare name with a unit's suffix is a unit; else it is a compose service
+    if *folder* has a compose file that names it, else a container.
 
-    Raises UsageError, also when nothing here can stop it.
+    Raises UsageError, also if no program on this host can stop it.
     """
     kind, mark, name = spec.partition(":")
     if not mark or kind not in _KINDS:
@@ -135,7 +135,7 @@ def _container(spec: str, name: str, folder: Path) -> Service:
 
 
 def _engine_that_has(name: str) -> str:
-    """Return the engine that knows the container, whether it runs or not: one that is installed
+    """Return the engine that knows the container, running or not: an engine that is installed
     but does not answer must not make a running service look stopped."""
     wanted = os.environ.get("SNAP_CONTAINER_ENGINE")
     reasons = []
@@ -217,7 +217,7 @@ def own_service(
 
 
 def shown_command(argv: Sequence[str]) -> str:
-    """Return a command for people to type."""
+    """Return a command as a person would type it."""
     import shlex
 
     return argv[2] if tuple(argv[:2]) == ("/bin/sh", "-c") else shlex.join(argv)

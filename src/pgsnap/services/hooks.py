@@ -18,13 +18,13 @@ HOOK_SECONDS = 3600.0
 
 
 class HookFailed(SnapError):
-    """A before-hook said no."""
+    """A before-hook vetoed the command."""
 
     kind = "hook"
 
 
 def run_hook(name: str, command: str, folder: str, facts: Mapping[str, Any]) -> None:
-    """Run a hook with *facts* as JSON on its standard input; its output is told only when it
+    """Run a hook with *facts* as JSON on its standard input; its output is shown only if it
     fails. Raises HookFailed unless it ends with status 0."""
     text = json.dumps({"hook": name, **facts}, default=str, sort_keys=True)
     status, words = run_command(

@@ -20,15 +20,15 @@ from pgsnap.services.commands import Service
 COMMAND_SECONDS = 180.0
 _HEALTH_POLL_SECONDS = 0.25
 _WORDS_MAX = 500
-# As a shell, and `timeout`, say it.
+# The exit statuses of a shell and of `timeout`.
 _TOO_LONG = 124
 _NOT_RUNNABLE = 127
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """How the start of a service went. *is_healthy* is None where it has no health to ask for;
-    *detail* says what was wrong."""
+    """How the start of a service went. *is_healthy* is None if it has no health check;
+    *detail* is the reason of a failure."""
 
     name: str
     is_started: bool
@@ -47,9 +47,9 @@ class Started:
 def run_command(
     argv: Sequence[str], folder: str, *, seconds: float = COMMAND_SECONDS, stdin: bytes = b""
 ) -> tuple[int, str]:
-    """Run a command; return its exit status and the end of what it wrote. 127: it cannot be run,
-    124: it took longer than *seconds*, and was killed with all that it had started."""
-    # Files, not pipes: what a start leaves running in the background would hold a pipe open.
+    """Run a command; return its exit status and the end of its output. 127: it cannot be run,
+    124: it took longer than *seconds*, and was killed with all its children."""
+    # Files, not pipes: a background process left by a start would hold a pipe open.
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as written:
         given.write(stdin)
         given.seek(0)
@@ -84,7 +84,7 @@ def _kill_group(child: subprocess.Popen[bytes]) -> None:
 
 
 def is_running(service: Service) -> bool:
-    """Tell whether a service runs; one that cannot be asked is taken for running."""
+    """Return whether a service runs; one without such a check counts as running."""
     if service.running is None:
         return True
     return run_command(service.running, service.folder)[0] in (0, _TOO_LONG, _NOT_RUNNABLE)
@@ -95,8 +95,8 @@ def _surely_runs(service: Service) -> bool:
 
 
 def start(service: Service, *, also_running: bool = True) -> Started:
-    """Start a service, without *also_running* only where it is not known to run, and wait for its
-    health."""
+    """Start a service, without *also_running* only if it is not known to run, and wait until it
+    is healthy."""
     began = time.monotonic()
     status, words = 0, ""
     if also_running or not _surely_runs(service):
@@ -119,5 +119,5 @@ def start(service: Service, *, also_running: bool = True) -> Started:
 
 
 def start_all(services: Sequence[Service], *, also_running: bool = True) -> tuple[Started, ...]:
-    """Start services, as `start` does, in the opposite order of their stops."""
+    """Start services, as `start` does, in the reverse order of their stops."""
     return tuple(start(service, also_running=also_running) for service in reversed(services))

@@ -1,7 +1,7 @@
-"""What is stopped right now, in a file: found again when snap and its supervisor are both dead.
+"""The services stopped right now, in a file: found again if snap and its supervisor both die.
 
-The supervisor holds a lock on its file as long as it lives; a file without a lock is one whose
-supervisor died, and what it names may still be stopped.
+The supervisor locks its file as long as it lives; a file without a lock has lost its
+supervisor, and the services that it names may still be stopped.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 
 
 def _files(folder: Path) -> Folder:
-    """Return `state_folder` as one whose files are ours: only what is above it may be a link."""
+    """Return `state_folder` as a private `Folder`: only its parents may be links."""
     above = folder.parent
     return Folder(above.parent, below=f"{above.name}/{folder.name}")
 
@@ -66,13 +66,13 @@ class Stopped:
 
 
 class StateFile:
-    """The file of one supervisor, locked as long as this object has it.
+    """The file of one supervisor, locked as long as this object exists.
 
-    It is never written in place: what is at its path is whole, and locked, whenever it is there.
+    It is never written in place: a file at its path is always complete and locked.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder; there is no file until something is written. Raises OSError,
+        """Create the folder; the file is created by the first write. Raises OSError,
         UntrustedPath."""
         self._folder = _files(folder)
         self._folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -82,8 +82,8 @@ class StateFile:
         self._file: IO[bytes] | None = None
 
     def write(self, services: Sequence[Service]) -> None:
-        """Note durably that exactly *services* are, or are about to be, stopped. Raises OSError;
-        then what was noted before still is."""
+        """Record durably that exactly *services* are, or are about to be, stopped. Raises OSError;
+        the previous record is then still in place."""
         value = {
             "since": self._since.isoformat(),
             "host": socket.gethostname(),
@@ -99,7 +99,7 @@ class StateFile:
             self._folder.unlink(temporary, missing_ok=True)
 
         with interrupts.undone_by(throw_away):
-            # Before anybody can find it: without a lock it would be a dead supervisor's.
+            # Before it becomes visible: without a lock it would look like a dead supervisor's.
             flock.lock(file.fileno())
             file.write(json.dumps(value).encode())
             file.flush()
@@ -110,7 +110,7 @@ class StateFile:
         self._folder.sync()
 
     def remove(self) -> None:
-        """Note that nothing is stopped any more."""
+        """Record that nothing is stopped any more."""
         self._folder.unlink(self.path.name, missing_ok=True)
         self._close()
 
@@ -121,7 +121,7 @@ class StateFile:
 
 
 def find_stopped(folder: Path) -> tuple[Stopped, ...]:
-    """Return what the files of *folder* tell, the oldest first; what cannot be read is left out."""
+    """Return the records in *folder*, oldest first; unreadable ones are left out."""
     try:
         names = [entry.name for entry in _files(folder).entries() if entry.name.endswith(".json")]
     except OSError:
@@ -144,7 +144,7 @@ def forget(stopped: Stopped) -> None:
 
 @contextlib.contextmanager
 def taken(stopped: Stopped) -> Iterator[Stopped | None]:
-    """Hold the file of a dead supervisor; None where somebody else does it or did it."""
+    """Hold the file of a dead supervisor; None if another process holds or has removed it."""
     with contextlib.ExitStack() as stack:
         try:
             file, is_locked = stack.enter_context(_tried(stopped.path))
@@ -156,12 +156,12 @@ def taken(stopped: Stopped) -> Iterator[Stopped | None]:
 
 @contextlib.contextmanager
 def _tried(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
-    """Open the file at *path* and try to lock it; tell whether that went well."""
+    """Open the file at *path* and try to lock it; yield it with whether that succeeded."""
     folder = _files(path.parent)
     while True:
         with os.fdopen(folder.open(path.name), "rb") as file:
             is_locked = _try_lock(file)
-            # A file that was replaced meanwhile is nobody's, and tells what is no longer so.
+            # A file that was replaced meanwhile belongs to nobody, and is out of date.
             if os.path.samestat(os.fstat(file.fileno()), folder.status(path.name)):
                 yield file, is_locked
                 return

@@ -29,7 +29,7 @@ class ServiceFailed(SnapError):
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the services of one run. *skipped* did not run before, so they were left."""
+    """What happened to the services of one run. *skipped* were not running, so they were left."""
 
     stopped: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -58,9 +58,9 @@ def stopped(
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[None]:
     """Run the block while *services* are stopped. They are started again when it ends, however it
-    ends, and by their supervisor when this process is killed. *outcome* is filled.
+    ends, and by their supervisor if this process is killed. *outcome* is filled in.
 
-    Raises ServiceFailed before the block when one of them cannot be stopped.
+    Raises ServiceFailed before the block if one of them cannot be stopped.
     """
     if not services:
         yield
@@ -79,7 +79,7 @@ def stopped(
         _await_stopped(events, outcome, say)
         yield
     finally:
-        # An interrupt is no wish that they stay stopped.
+        # An interrupt does not mean that they should stay stopped.
         with interrupts.uncut():
             _send(child, "start")
             with contextlib.suppress(OSError):
@@ -88,7 +88,7 @@ def stopped(
             _await_started(events, outcome, say)
             child.wait()
             if outcome.is_lost:
-                # Somebody killed it; we are alive and can do its work.
+                # The supervisor was killed; this process can do its work.
                 for left, started in start_leftovers(folder):
                     if set(left.names) & set(outcome.stopped):
                         outcome.started.extend(started)
@@ -96,7 +96,7 @@ def stopped(
 
 
 class _Events:
-    """What a supervisor writes, line by line."""
+    """The events of a supervisor, one per line."""
 
     def __init__(self, child: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
         assert child.stdout is not None
@@ -106,8 +106,8 @@ class _Events:
         self._rest = b""
 
     def next(self) -> dict[str, Any] | None:
-        """Return the next event, None when the supervisor ended. Raises Stopped; where that is not
-        wanted, a signal makes it say what is waited for."""
+        """Return the next event, None when the supervisor ended. Raises Stopped; inside `uncut`
+        a signal prints what is waited for instead."""
         while b"\n" not in self._rest:
             signals = interrupts.count()
             while not interrupts.wait([self._number], timeout=interrupts.POLL_SECONDS):
@@ -164,7 +164,7 @@ def _await_started(events: _Events, outcome: Outcome, say: Callable[[str], None]
 
 def _send(child: subprocess.Popen[bytes], line: str) -> None:
     assert child.stdin is not None
-    # A supervisor that died is seen where its answer is missing.
+    # A dead supervisor is noticed when its answer is missing.
     with contextlib.suppress(BrokenPipeError, ValueError):
         child.stdin.write(line.encode() + b"\n")
         child.stdin.flush()
@@ -173,10 +173,10 @@ def _send(child: subprocess.Popen[bytes], line: str) -> None:
 def start_leftovers(
     folder: Path, known: Sequence[Service] = ()
 ) -> tuple[tuple[Stopped, tuple[Started, ...]], ...]:
-    """Start what dead supervisors left stopped, and forget it where that went well.
+    """Start what dead supervisors left stopped, and forget each record once that succeeded.
 
-    A service that was started by hand meanwhile is only asked for its health. One of *known*, as
-    its settings are now, is started in that way: they may have been mended.
+    A service that was started by hand meanwhile only gets its health check. One in *known*
+    is started with these current settings: they may have been fixed since.
     """
     now = {(service.name, service.folder): service for service in known}
     done = []

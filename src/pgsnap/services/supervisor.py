@@ -1,9 +1,9 @@
-"""The process that stops services and starts them again, also when snap is killed.
+"""The process that stops services and starts them again, even if snap is killed.
 
 Run as ``python -m pgsnap.services.supervisor FOLDER``, in a session of its own. It reads one line
-of JSON (the services), stops them, says so, and waits. A line ``start``, the end of its input
-(snap is dead) or SIGTERM lets it start them again. Before the first stop it notes in FOLDER what
-it is about to stop, and removes that note when all are started.
+of JSON (the services), stops them, reports that, and waits. A line ``start``, the end of its input
+(snap is dead) or SIGTERM makes it start them again. Before the first stop it records in FOLDER
+what it is about to stop, and removes that record when all are started.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from pgsnap.services.state import StateFile
 
 
 class _Ended(Exception):
-    """SIGTERM: whoever ends this process wants the services to run again."""
+    """SIGTERM: the sender wants the services to run again."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Supervise once. Returns 0 when every service that was stopped runs again."""
-    # Ctrl-C and a closed terminal are for snap; this process goes on until the services run.
+    # Ctrl-C and a closed terminal are snap's to handle; this process lives until the services run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -84,7 +84,7 @@ def _conclude(state: StateFile, tried: Sequence[Service], started: Sequence[Star
         _tell({"event": "started", **one.as_json()})
     dead = {one.name for one in started if not one.is_started}
     if dead:
-        # They stay noted: whoever looks next is told that they do not run.
+        # They stay recorded, so that the next command reports that they do not run.
         state.write([service for service in tried if service.name in dead])
     else:
         state.remove()

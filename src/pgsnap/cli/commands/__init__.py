@@ -1,11 +1,11 @@
-"""One module for each command: settings, workflow, render, and nothing else."""
+"""One module per command: settings, workflow, rendering, and nothing else."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-# In the order of a first day with snap, which is the order of `snap --help`.
+# In the order of a first day with snap; `snap --help` uses the same order.
 NAMES = (
     *("init", "commit", "log", "show", "diff", "tag", "cat", "restore", "undo", "drill"),
     *("export", "import", "forget", "unforget", "gc", "stats", "verify", "repair", "reindex"),
@@ -14,7 +14,7 @@ NAMES = (
 
 
 def module(name: str) -> Any:
-    """Return the module of a command. Its `run` is the command, the docstring of that its help,
-    its EXAMPLES the end of that."""
-    # "import" is a word of Python.
+    """Return the module of a command. Its `run` is the command, whose docstring is the help;
+    EXAMPLES is appended to it."""
+    # "import" is a keyword of Python.
     return importlib.import_module(f"{__name__}.{'import_' if name == 'import' else name}")

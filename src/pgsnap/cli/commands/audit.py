@@ -39,7 +39,7 @@ def run(
 
     invocation = Invocation.of(ctx)
     path = invocation.settings.repository
-    # Not opened: the log is wanted most when something is wrong.
+    # The repository is not opened: the log is needed most when something is wrong.
     store = LocalStore(path, invocation.trust)
     read_config(path, store)
     begin = None
@@ -59,7 +59,7 @@ def run(
     if not found.entries and not invocation.json:
         invocation.tell("nothing was logged")
     if invocation.json:
-        # As one list, but never held as one.
+        # Printed as one list, but never held in memory as one.
         invocation.terminal.write("[")
         for number, entry in enumerate(found.entries):
             item = render.json_text(entry).replace("\n", "\n  ")

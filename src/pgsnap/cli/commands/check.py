@@ -143,7 +143,7 @@ def _looked_at(
 
 
 def _notify(invocation: Invocation, report: CheckReport) -> None:
-    """Tell those whom [alerts] names, where the check turned red or green."""
+    """Notify the recipients of [alerts] if the check turned red or green."""
     settings = invocation.settings
     if settings.alerts is None or settings.config_path is None:
         return

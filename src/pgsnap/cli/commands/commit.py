@@ -118,7 +118,7 @@ def run(
 
 
 def _warn_of_contents(invocation: Invocation, report: CommitReport) -> None:
-    """Warn of what the dump lacks."""
+    """Warn of data that the dump lacks."""
     from pgsnap.sources.extensions import left_behind
     from pgsnap.sources.parts import WITHOUT_RIGHTS, left_out
 
@@ -144,7 +144,7 @@ def _warn_of_drill(invocation: Invocation, database: str, last: Drilled | None) 
 
 
 def _tell_of_chain(invocation: Invocation, report: CommitReport) -> None:
-    """Say what is odd about where the snapshot stands among those of its label."""
+    """Report anything unusual about the snapshot's place among those of its label."""
     label = render.plain(report.snapshot.database)
     if report.recorded and report.other is not None:
         other, here = report.other.origin, report.snapshot.origin.system_identifier

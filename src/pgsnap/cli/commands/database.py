@@ -22,7 +22,7 @@ snap database retire old_shop
 snap database rename shop store
 """
 
-# How many arguments each takes.
+# The number of arguments of each.
 _ACTIONS = {"list": 0, "adopt": 1, "retire": 1, "rename": 2}
 _USAGE = {
     "adopt": "snap database adopt LABEL, or LABEL@ID",

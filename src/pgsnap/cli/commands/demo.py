@@ -43,7 +43,7 @@ def run(
     def say(line: str) -> None:
         if not silent:
             invocation.terminal.write(line + "\n")
-            # Before the output of the command that comes next.
+            # So that it precedes the output of the next command.
             invocation.terminal.flush()
 
     report = tour.run(found, say=say, scale=scale, show_output=not silent)

@@ -1,4 +1,4 @@
-"""`snap diff`: what differs between two snapshots, or between one and the live database."""
+"""`snap diff`: differences between two snapshots, or between one and the live database."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def run(
 def _check(
     other: str | None, *, schema: bool, table: str | None, rows: bool, file: str | None
 ) -> None:
-    """Raise UsageError for options that do not fit each other."""
+    """Raise UsageError for incompatible options."""
     if other is not None and file is not None:
         raise UsageError(
             "there are two second sides", hint="Name a second REV or --file FILE, not both."
@@ -128,7 +128,7 @@ def _check(
 
 @dataclass(frozen=True, slots=True)
 class _Sides:
-    """What is compared; *name* is that of a live database."""
+    """The two sides of a comparison; *name* is that of a live database."""
 
     repo: Repository
     before: SnapshotId
@@ -164,12 +164,12 @@ def _show_schema(invocation: Invocation, sides: _Sides) -> bool:
 
 
 def _show_rows(invocation: Invocation, sides: _Sides, table: str, limit: int | None) -> bool:
-    """Write the rows one by one: they may be more than memory holds."""
+    """Write the rows one by one: they may not fit in memory."""
     from pgsnap.workflows.diff.diff import diff_rows
 
     terminal = invocation.terminal
     with ExitStack() as stack:
-        # Rows would be written into the bar.
+        # Rows printed now would be mixed into the bar.
         with invocation.progress() as progress:
             found = diff_rows(sides.repo, sides.before, sides.after, table, progress=progress)
             compared = stack.enter_context(found)

@@ -1,4 +1,4 @@
-"""`snap doctor`: looks at the whole set-up and says what to do next, in order."""
+"""`snap doctor`: checks the whole set-up and says what to do next, in order."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ snap doctor --json
 snap doctor --start-services
 """
 
-# By the numbers of `Verdict`.
+# Indexed by `Verdict`.
 _MARKS = ("ok", "ok", "!!", "RED")
 
 
@@ -76,9 +76,9 @@ def _examine(invocation: Invocation) -> None:
     lines = render.columns(shown)
     if todo:
         lines += ["", "Do next, in this order:"]
-        # What is red comes first; a commit or a drill after all that it needs.
+        # Red findings come first; a commit or a drill after everything that it needs.
         ordered = sorted(todo, key=lambda s: (s not in red, s.check in ("snapshot", "drill")))
-        # Several databases may need the same.
+        # Several databases may need the same step.
         ways = dict.fromkeys(render.plain(step.help) for step in ordered)
         lines += [f"  {number}. {way}" for number, way in enumerate(ways, 1)]
     else:
@@ -107,7 +107,7 @@ def _steps(invocation: Invocation) -> list[Finding]:
         retire_after=chosen_retire_after(settings),
         half_dropped=dead,
     )
-    # Who has neither makes both with one command.
+    # If both are missing, one command creates both.
     is_first = settings.config_path is None and stored[0].verdict is Verdict.FAILED
     steps = [_config_step(settings, is_first=is_first), *_service_steps(invocation), *stored]
     try:
@@ -129,17 +129,17 @@ def _steps(invocation: Invocation) -> list[Finding]:
 
 
 def _named(settings: Settings) -> list[str]:
-    """Return the label of the database that the settings name; none where they name none."""
+    """Return the label of the database named by the settings; none if they name none."""
     try:
         named = settings.database or database_of_dsn(settings)
     except SnapError:
-        # The step about the server tells.
+        # The check of the server reports this.
         return []
     return [] if named is None else [named]
 
 
 def _identifier(settings: Settings) -> str:
-    """Return the system identifier of the server, "" where nobody can be asked."""
+    """Return the system identifier of the server, "" if it cannot be reached."""
     try:
         return identifier_of(server_of(settings))
     except SnapError:
@@ -147,8 +147,8 @@ def _identifier(settings: Settings) -> str:
 
 
 def _databases(invocation: Invocation) -> list[str]:
-    """Return the databases of the server where snap.toml lets all of them be committed; none where
-    it does not, or where nobody can be asked (the step about the server tells)."""
+    """Return the databases of the server if snap.toml has all of them committed; none if it does
+    not, or if the server cannot be reached (its own check reports that)."""
     from pgsnap.workflows.watch.server_databases import committed_databases
 
     schedule = invocation.settings.schedule
@@ -185,7 +185,7 @@ def _config_step(settings: Settings, *, is_first: bool) -> Finding:
     path = settings.config_path
     if path is None:
         text = "there is no snap.toml here or in a folder above"
-        # Whoever has a repository names it there: the default place may be another one.
+        # An existing repository must be named there: the default place may be another one.
         hint = f"Write one: echo 'repository = \"{settings.repository}\"' > snap.toml"
         return Finding("configuration", Verdict.WARNED, text, "" if is_first else hint)
     return Finding("configuration", Verdict.PASSED, str(path))
@@ -215,7 +215,7 @@ def _start_services(invocation: Invocation) -> None:
     try:
         known = ServicesAside(invocation, ()).services
     except SnapError:
-        # What was noted when they were stopped is enough.
+        # The record made when they were stopped is enough.
         known = ()
     done = start_leftovers(state_folder(os.environ), known)
     started = [one for _, results in done for one in results]

@@ -115,7 +115,7 @@ def run(
 
 
 def _report_path(text: str) -> Path:
-    """Return where the report goes. Raises UsageError now, not after an hour of drilling."""
+    """Return the report's path. Raises UsageError now, not after an hour of drilling."""
     path = absolute_path(text, Path.cwd(), "--report")
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise UsageError(
@@ -125,8 +125,8 @@ def _report_path(text: str) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write *path* at once or not at all, for its owner only: it names rows."""
-    # mkstemp makes the file 0600.
+    """Write *path* atomically, readable only by its owner: it names rows."""
+    # mkstemp creates the file with mode 0600.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with interrupts.undone_by(lambda: Path(name).unlink(missing_ok=True)):
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -146,7 +146,7 @@ def _assertions(settings: Settings, named: str | None) -> Path:
 
 
 def _trusted() -> frozenset[int]:
-    """Return whose SQL is run: ours, root's, and that of whom sudo made root."""
+    """Return the owners whose SQL is run: this user, root, and the user who called sudo."""
     named = os.environ.get("SUDO_UID", "")
     sudo = {int(named)} if os.getuid() == 0 and named.isdigit() else set()
     return frozenset({os.getuid(), 0, *sudo})

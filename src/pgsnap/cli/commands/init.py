@@ -1,4 +1,4 @@
-"""`snap init`: a repository, and a snap.toml where there is none."""
+"""`snap init`: creates a repository, and a snap.toml if there is none."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def run(
 
 
 def _suggested_service(invocation: Invocation) -> str | None:
-    """Return the compose service that the new snap.toml names: the one that was asked for, else
-    the only one of PostgreSQL here, where nothing says that the database is elsewhere."""
+    """Return the compose service for the new snap.toml: the requested one, else the only
+    PostgreSQL service here, unless a setting says that the database is elsewhere."""
     given, settings = invocation.given, invocation.settings
     if given.compose is not None or given.container is not None:
         return given.compose
@@ -97,7 +97,7 @@ def _suggested_service(invocation: Invocation) -> str | None:
 
 
 def _write_config(folder: Path, place: Path, compose: str | None, container: str | None) -> Path:
-    """Write a snap.toml that finds *place*, durably and never over another one."""
+    """Write a snap.toml that names *place*, durably and never over an existing one."""
     named = None
     if place != folder / DEFAULT_REPOSITORY:
         named = str(place.relative_to(folder)) if place.is_relative_to(folder) else str(place)

@@ -106,7 +106,7 @@ def _lines(invocation: Invocation, entries: Sequence[LogEntry], *, oneline: bool
 
 
 def _fields(entries: Sequence[LogEntry], replaced: Sequence[KeptEntry]) -> list[dict[str, Any]]:
-    """Return what --json says of *entries*; kept databases stand with the newest of their label."""
+    """Return the --json form of *entries*; kept databases are with the newest of their label."""
     fields = [snapshot_fields(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
     newest: set[str] = set()
     for entry, found in zip(entries, fields, strict=True):
@@ -127,7 +127,7 @@ def _with_several_servers(entries: Sequence[LogEntry]) -> set[str]:
 
 
 def _nothing(labels: list[str], database: str | None) -> str:
-    """Return what to say where there is nothing to list."""
+    """Return the message if there is nothing to list."""
     if labels and database is not None:
         return f'no snapshots of database "{database}"; there are some of {", ".join(labels)}'
     return 'no snapshots yet: record one with `snap commit -m "first snapshot"`'

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands have, declared once."""
+"""Options and arguments shared by several commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pgsnap.cli.config.snap_toml import KEYS
 
 
 def option_of(key: Key, **more: Any) -> Any:
-    """Return the option that goes before *key*, as typer takes it."""
+    """Return the option that overrides *key*, as typer takes it."""
     option = key.option
     assert option is not None
     return typer.Option(option.name, metavar=option.metavar or None, help=option.help, **more)

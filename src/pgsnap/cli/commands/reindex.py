@@ -1,4 +1,4 @@
-"""`snap reindex`: makes the index anew."""
+"""`snap reindex`: rebuilds the index."""
 
 from __future__ import annotations
 

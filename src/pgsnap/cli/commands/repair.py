@@ -1,4 +1,4 @@
-"""`snap repair`: mends what is damaged."""
+"""`snap repair`: repairs damage."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def run(
 
 
 def _accept(invocation: Invocation, words: list[str], *, yes: bool) -> None:
-    """Show what is lost, and note that it is given up."""
+    """Show what is lost, and record that it is given up."""
     from pgsnap.maintenance.repair.losses import accept, find_losses, vanished
 
     with open_repository(invocation, alone=True) as repo:

@@ -1,5 +1,4 @@
-"""The options that say what is kept and for how long it can be brought back, and what they mean
-together with snap.toml."""
+"""The options for retention and grace period, combined with snap.toml."""
 
 from __future__ import annotations
 
@@ -41,9 +40,9 @@ def chosen_policy(
     tags: Sequence[str] | None = None,
     **counts: int | None,
 ) -> Policy:
-    """Return the policy of the flags; where none is given that of snap.toml; else the default.
+    """Return the policy of the flags; if none is given that of snap.toml; else the default.
 
-    Raises UsageError where it keeps nothing.
+    Raises UsageError if it keeps nothing.
     """
     from pgsnap.workflows.retention.policy import DEFAULT_POLICY, Policy
 
@@ -62,7 +61,7 @@ def chosen_policy(
 
 
 def chosen_retire_after(settings: Settings) -> timedelta:
-    """Return how long a chain without new snapshots counts, beside one that has some."""
+    """Return how long a chain without new snapshots counts beside an active one."""
     from pgsnap.workflows.retention.policy import RETIRE_AFTER
 
     table = settings.retention
@@ -70,7 +69,7 @@ def chosen_retire_after(settings: Settings) -> timedelta:
 
 
 def chosen_grace(settings: Settings, grace: str | None = None) -> timedelta:
-    """Return how long a forgotten snapshot can be brought back: as the flag says, else snap.toml,
+    """Return how long a forgotten snapshot can be brought back: from the flag, else snap.toml,
     else the default. Raises UsageError."""
     if grace is not None:
         return parse_timedelta(grace, "--grace")

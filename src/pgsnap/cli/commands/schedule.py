@@ -1,4 +1,4 @@
-"""`snap schedule`: verbs that run by themselves, through systemd's timers or cron."""
+"""`snap schedule`: verbs that run automatically, through systemd timers or cron."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _install(
 
 
 def _check_owner(invocation: Invocation) -> None:
-    """Refuse what root would do in somebody else's repository."""
+    """Raise UsageError if the repository belongs to another user."""
     try:
         owner = invocation.settings.repository.stat().st_uid
     except OSError:
@@ -179,7 +179,7 @@ def _preview(schedule: Schedule, by: str) -> list[str]:
 
 
 def _write_environment(invocation: Invocation, state: State) -> None:
-    """Keep the variables that name the connection for runs: they do not see this environment."""
+    """Store the variables that name the connection: runs do not see this environment."""
     from pgsnap.schedulers.environment import (
         connection_variables,
         environment_text,
@@ -214,7 +214,7 @@ def _remove_crontab(config: Path) -> bool:
     try:
         table = crontab.read_crontab()
     except SchedulerFailed:
-        # No cron, or none for this user: nothing of ours is there.
+        # No cron, or none for this user: it has no block of snap.
         return False
     if not crontab.block_of(table, config):
         return False

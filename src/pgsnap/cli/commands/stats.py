@@ -1,4 +1,4 @@
-"""`snap stats`: what takes how much space."""
+"""`snap stats`: how the space is used."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def _undo(
         )
         invocation.propose(lines, plan.warnings)
         if invocation.json:
-            # With --json nobody saw the plan.
+            # With --json the plan was not shown.
             for warning in plan.warnings:
                 invocation.warn(f"warning: {warning}")
         plan.check()

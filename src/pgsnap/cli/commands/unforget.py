@@ -54,7 +54,7 @@ def run(
 
 
 def _what_there_is(invocation: Invocation, repo: Repository) -> str:
-    """Return a sentence on what is forgotten, and how long it can be brought back."""
+    """Return a sentence on the forgotten snapshots, and how long they can be brought back."""
     found = repo.forgotten()
     if not found:
         return "Nothing is forgotten."

@@ -1,4 +1,4 @@
-"""`snap verify`: is everything there, and is every byte what was stored?"""
+"""`snap verify`: checks that everything exists, and that every byte is as it was stored."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _how_read(report: VerifyReport) -> str:
 
 
 def _coverage(report: VerifyReport, now: datetime) -> list[str]:
-    """Return how far this and earlier runs got, for one that did not read everything."""
+    """Return the coverage of this and earlier runs, for one that did not read everything."""
     if not report.data or report.everything_read:
         return []
     lines = []

@@ -1,4 +1,4 @@
-"""The table [alerts] of snap.toml, and the secrets that it names."""
+"""The table [alerts] of snap.toml, and the secrets that it refers to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# As alerts.telling has them, which every start would pay for.
+# As in alerts.telling, whose import would slow down every start.
 EVENTS = ("start", "success", "failure", "red", "recovered")
 
 
@@ -28,7 +28,7 @@ def _url(value: Any, where: str, folder: Path) -> str:
     except ValueError:
         good = False
     if not good or not words.isprintable() or " " in words:
-        # The text is not repeated: it is a secret.
+        # The text is not shown: it is a secret.
         raise UsageError(f"{where} must be a URL that begins with https:// or http://")
     return words
 
@@ -38,7 +38,7 @@ def _file(value: Any, where: str, folder: Path) -> Path:
 
 
 def _of_jobs(reader: Reader[T]) -> Reader[dict[str, T]]:
-    """Return a reader of a text for `commit`, or of a table with a text for each job."""
+    """Return a reader of one text, for `commit`, or of a table with a text for each job."""
     keys = dict.fromkeys(JOBS, Key(reader))
 
     def read(value: Any, where: str, folder: Path) -> dict[str, T]:
@@ -80,9 +80,9 @@ _APPRISE = (
 
 @dataclass(frozen=True, slots=True)
 class AlertsTable:
-    """What [alerts] says; None where it says nothing. Files are read when an alert is due.
+    """The values of [alerts]; None if not set. Files are read when an alert is due.
 
-    A ping URL belongs to one job: one that all jobs pinged would hide that one of them is missing.
+    A ping URL belongs to one job: one shared by all jobs would hide that one of them is missing.
     """
 
     ping_url: dict[str, str] | None = key(None, _of_jobs(_url), meaning=_PING, secret=True)
@@ -107,7 +107,7 @@ class AlertsTable:
     )
 
     def resolved(self) -> Alerts:
-        """Return whom to tell, with what the files hold. Raises UsageError."""
+        """Return the recipients, with the contents of the files. Raises UsageError."""
         from pgsnap.alerts.telling import DEFAULT_EVENTS, Alerts, Event
 
         pings = dict(self.ping_url or {})
@@ -126,7 +126,7 @@ ALERTS_KEYS = keys_of(AlertsTable)
 
 
 def read_alerts(value: Any, where: str, folder: Path) -> AlertsTable:
-    """Return the table *value*; *where* names it in errors. Raises UsageError."""
+    """Parse the table *value*; *where* names it in errors. Raises UsageError."""
     found = AlertsTable(**read_keys(value, where, folder, ALERTS_KEYS, "alerts"))
     if found.webhook is not None and found.webhook_file is not None:
         raise UsageError(f'{where} has both "webhook" and "webhook_file"')

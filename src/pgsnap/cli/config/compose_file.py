@@ -1,7 +1,7 @@
 """Finds the services of a compose file that run PostgreSQL, for a suggestion by `snap init`.
 
-Read with regular expressions, not as YAML: what is missed or misread is only a suggestion, which
-the user sees in the new snap.toml.
+Read with regular expressions, not as YAML: the result is only a suggestion, which the user sees
+in the new snap.toml.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-# In the order in which compose clients look for them.
+# In the search order of compose clients.
 FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _BYTES_MAX = 1 << 20
 _TOP_LEVEL = re.compile(r"(\S[^:]*):")
 _KEY = re.compile(r"""( +)["']?([A-Za-z0-9._-]+)["']?:""")
 _IMAGE = re.compile(r"""image:\s*["']?([^\s"'#]+)""")
-# Names of images that hold a server; postgres-exporter and postgres-backup-local do not.
+# Names of images that contain a server; postgres-exporter and postgres-backup-local do not.
 _SERVER = re.compile(r"(?:.*[-_])?postgres(?:ql)?(?:-repmgr)?|postgis|timescaledb(?:-ha)?|pgvector")
 
 
 def find_compose_file(folder: Path) -> Path | None:
-    """Return the compose file of *folder*, None where it has none."""
+    """Return the compose file of *folder*, None if it has none."""
     return next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
 
 
 def postgres_services(path: Path) -> list[str]:
-    """Return the names of the services whose image is one of PostgreSQL, in the file's order."""
+    """Return the names of the services with a PostgreSQL image, in the file's order."""
     try:
         with path.open("rb") as file:
             text = file.read(_BYTES_MAX).decode("utf-8", "replace")
@@ -51,6 +51,6 @@ def postgres_services(path: Path) -> list[str]:
 
 
 def _is_server(image: str) -> bool:
-    """Tell by the last part of the image's name, without registry, tag and digest."""
+    """Decide by the last part of the image's name, without registry, tag and digest."""
     name = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
     return _SERVER.fullmatch(name) is not None

@@ -1,4 +1,4 @@
-"""snap.toml: where it is found, what may stand in it, and what is wrong with it."""
+"""snap.toml: how it is found, read and validated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pgsnap.errors import UsageError
 
 FILE_NAME = "snap.toml"
 
-# Tables of later versions: a file that has one was written for a newer snap, and ignoring a hook
+# Tables of later versions: a file with one was written for a newer snap, and ignoring a hook
 # would be worse than refusing it.
 LATER_TABLES = frozenset({"remotes"})
 

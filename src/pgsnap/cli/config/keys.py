@@ -1,5 +1,5 @@
-"""What is declared of a key of snap.toml, once: how it is read, and what the template, `--help`
-and docs/cli.md say of it."""
+"""The one declaration of a key of snap.toml: how it is read, and its text in the template,
+`--help` and docs/cli.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Raises UsageError."""
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of the command line that goes before a key; *metavar* is "" for a switch."""
+    """A command-line option that overrides a key; *metavar* is "" for a switch."""
 
     name: str
     metavar: str
@@ -33,10 +33,10 @@ class Option:
 class Key:
     """A key of snap.toml.
 
-    *shown* is the value in the template, "" for a key that the template does not show; it stands
+    *shown* is the value in the template, "" for a key that the template omits; it is printed
     below *comment*. *meaning* is the key's line in docs/cli.md; for keys outside a table *flags*,
-    *variables* and *default* are the other columns, where they say more than the names of *option*
-    and *variable*, and than *shown*. *keys* are those of a table.
+    *variables* and *default* are the other columns, if they differ from the names of *option*
+    and *variable*, and from *shown*. *keys* are those of a table.
     """
 
     read: Reader[Any]
@@ -66,7 +66,7 @@ def key(
     keys: Mapping[str, Key] | None = None,
     secret: bool = False,
 ) -> T | D:
-    """Declare a dataclass field as a `Key`, with *value* where the file does not have it. A
+    """Declare a dataclass field as a `Key`; *value* is the default if the file lacks it. A
     *secret* is left out of the dataclass's repr."""
     words = (meaning, option, flags, variable, variables, default)
     made = Key(read, shown, comment, *words, keys)
@@ -81,8 +81,8 @@ def keys_of(table: type[Any]) -> dict[str, Key]:
 def read_keys(
     value: Any, where: str, folder: Path, keys: Mapping[str, Key], table: str
 ) -> dict[str, Any]:
-    """Return what the *keys* make of the table *value*; *where* names it in errors, *table* is
-    its name. Raises UsageError."""
+    """Read the table *value* with *keys*, and return the values by name; *where* names it in
+    errors, *table* is its name. Raises UsageError."""
     if not isinstance(value, dict):
         raise UsageError(f"{where} must be a table: [{table}]")
     known: dict[str, Any] = {}
@@ -107,7 +107,7 @@ def _unknown(key: str, where: str, known: Iterable[str], table: str) -> UsageErr
 
 
 def unknown_key(message: str, key: str, known: Iterable[str]) -> UsageError:
-    """Return the error for a *key* that is none of the *known* ones, naming its nearest."""
+    """Return the error for a *key* that is not *known*, suggesting the closest one."""
     import difflib
 
     names = sorted(known)
@@ -126,7 +126,7 @@ def text(value: Any, where: str, folder: Path) -> str:
 
 
 def list_of(kind: str, example: str) -> Reader[tuple[str, ...]]:
-    """Return a reader of a list of texts, which are of this *kind*."""
+    """Return a reader of a list of texts; *kind* names them in errors."""
 
     def read(value: Any, where: str, folder: Path) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
@@ -168,8 +168,8 @@ def path(value: Any, where: str, folder: Path) -> Path:
 
 
 def absolute_path(named: str, folder: Path, where: str) -> Path:
-    """Return `local_path`. Raises UsageError for a URL too: repositories elsewhere come with
-    remotes."""
+    """Return `local_path`. Raises UsageError for a URL too: remote repositories are not supported
+    yet."""
     scheme, separator, _ = named.partition("://")
     if separator and scheme.replace("+", "").isalnum():
         raise UsageError(
@@ -180,7 +180,7 @@ def absolute_path(named: str, folder: Path, where: str) -> Path:
 
 
 def local_path(named: str, folder: Path, where: str) -> Path:
-    """Return the path that *named* means in *folder*; ~ is the user's home. Raises UsageError."""
+    """Resolve *named* relative to *folder*; ~ is the user's home. Raises UsageError."""
     if "\0" in named:
         raise UsageError(f"{where} is no path: it holds a NUL character")
     try:

@@ -1,4 +1,4 @@
-"""Where PostgreSQL runs when it runs in a container: --container, --compose and their keys."""
+"""The container that PostgreSQL runs in, if any: --container, --compose and their keys."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pgsnap.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A container by its name (or id), or by the compose service that it is of: one of the two.
+    """A container by its name (or id), or by its compose service: exactly one of the two.
 
     *folder* is where a compose client looks for its file, unless *file* names it. *engine* is
-    "docker", "podman", or None for the one that has the container. *user* is whom tools run as.
+    "docker", "podman", or None for the one that has the container. Tools run as *user*.
     """
 
     container: str | None
@@ -33,8 +33,8 @@ def find_place(
     folder: Path,
     config: ConfigFile,
 ) -> Place | None:
-    """Return what --container (*container*) or --compose (*service*) name, else what snap.toml
-    names, else None. Raises UsageError."""
+    """Return the place named by --container (*container*) or --compose (*service*), else by
+    snap.toml, else None. Raises UsageError."""
     for option, value in (("--container", container), ("--compose", service)):
         if value is not None and not value.strip():
             raise UsageError(f"{option} is empty")

@@ -1,4 +1,4 @@
-"""The table [retention] of snap.toml, and the options of `snap gc` that go before it."""
+"""The table [retention] of snap.toml, and the options of `snap gc` that override it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _period(name: str, units: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class RetentionTable:
-    """What [retention] says; None where it says nothing. The rules are those of `Policy`."""
+    """The values of [retention]; None if not set. The rules are those of `Policy`."""
 
     last: int | None = key(
         None,
@@ -99,5 +99,5 @@ RULES = tuple(name for name in RETENTION_KEYS if name not in ("grace", "retire_a
 
 
 def read_retention(value: Any, where: str, folder: Path) -> RetentionTable:
-    """Return the table *value*; *where* names it in errors. Raises UsageError."""
+    """Parse the table *value*; *where* names it in errors. Raises UsageError."""
     return RetentionTable(**read_keys(value, where, folder, RETENTION_KEYS, "retention"))

@@ -1,4 +1,4 @@
-"""The table [schedule] of snap.toml, and the options of `snap schedule` that go before it."""
+"""The table [schedule] of snap.toml, and the options of `snap schedule` that override it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pgsnap.cli.config.keys import Option, choice, flag, key, keys_of, read_keys
 if TYPE_CHECKING:
     from pgsnap.schedulers.jobs import OnOverlap
 
-# As schedulers.jobs has them, which every start would pay for.
+# As in schedulers.jobs, whose import would slow down every start.
 JOBS = ("commit", "gc", "verify", "drill", "check")
 
 
 def _time(value: Any, where: str, folder: Path) -> str:
-    # Only here: a file without a schedule does not pay for it.
+    # Imported here, so that a file without a schedule does not pay for it.
     from pgsnap.schedulers.cron import parse_cron
 
     return parse_cron(text(value, where, folder), where).text
@@ -30,7 +30,7 @@ def _job(name: str, shown: str = "") -> str | None:
 
 
 def _words(shown: str = "") -> tuple[str, ...] | None:
-    """Declare words of a verb's own command line."""
+    """Declare extra arguments for a verb."""
     return key(
         None,
         texts,
@@ -42,7 +42,7 @@ def _words(shown: str = "") -> tuple[str, ...] | None:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleTable:
-    """What [schedule] says; None where it says nothing. Times are in cron's syntax, and valid."""
+    """The values of [schedule]; None if not set. Times are valid, in cron's syntax."""
 
     commit: str | None = _job("commit", '"0 2 * * *"')
     gc: str | None = _job("gc")
@@ -86,7 +86,7 @@ class ScheduleTable:
     )
 
     def times(self) -> dict[str, str]:
-        """Return when each job runs that has a time."""
+        """Return the times of the jobs that have one."""
         return {job: when for job in JOBS if (when := getattr(self, job)) is not None}
 
     def options(self, job: str) -> tuple[str, ...] | None:
@@ -98,5 +98,5 @@ SCHEDULE_KEYS = keys_of(ScheduleTable)
 
 
 def read_schedule(value: Any, where: str, folder: Path) -> ScheduleTable:
-    """Return the table *value*; *where* names it in errors. Raises UsageError."""
+    """Parse the table *value*; *where* names it in errors. Raises UsageError."""
     return ScheduleTable(**read_keys(value, where, folder, SCHEDULE_KEYS, "schedule"))

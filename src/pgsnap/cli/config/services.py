@@ -12,7 +12,7 @@ from pgsnap.errors import UsageError
 if TYPE_CHECKING:
     from pgsnap.services.commands import Service
 
-# As services.hooks has them, which every start would pay for.
+# As in services.hooks, whose import would slow down every start.
 HOOKS = (
     *("before_commit", "after_commit", "before_restore", "after_restore"),
     *("before_gc", "after_gc"),
@@ -30,7 +30,7 @@ SERVICE_KEYS: dict[str, Key] = {
 
 @dataclass(frozen=True, slots=True)
 class ServicesTable:
-    """Which services a swap stops: *names* of a list, or *own* ones with their keys."""
+    """The services that a swap stops: a list of *names*, or *own* ones with their keys."""
 
     folder: Path
     names: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class ServicesTable:
     health_seconds: dict[str, float] = field(default_factory=dict)
 
     def resolved(self, also: tuple[str, ...], compose_file: Path | None) -> tuple[Service, ...]:
-        """Return the services to stop: these, and those that the command line names in *also*,
+        """Return the services to stop: these, and those named on the command line in *also*,
         each once. Raises UsageError."""
         chosen = dict.fromkeys((*self.names, *self.own, *also))
         return tuple(self._service(name, compose_file) for name in chosen)
@@ -63,7 +63,7 @@ _KINDS = ("compose", "container", "unit")
 
 
 def read_services(value: Any, where: str, folder: Path) -> ServicesTable:
-    """Return what snap.toml says: a list of names, or a table of tables. Raises UsageError."""
+    """Parse the key of snap.toml: a list of names, or a table of tables. Raises UsageError."""
     if isinstance(value, list):
         if not all(isinstance(name, str) and name.strip() for name in value):
             raise UsageError(f'{where} must be a list of names, such as ["strapi"]')
@@ -98,5 +98,5 @@ def _check(name: str, keys: dict[str, str], where: str) -> None:
 
 
 def read_hooks(value: Any, where: str, folder: Path) -> dict[str, str]:
-    """Return the commands of [hooks] by their names. Raises UsageError."""
+    """Parse [hooks]: commands by name. Raises UsageError."""
     return read_keys(value, where, folder, HOOK_KEYS, "hooks")

@@ -1,4 +1,4 @@
-"""Flags beat environment variables, which beat snap.toml, which beats the defaults."""
+"""Flags override environment variables, which override snap.toml, which overrides defaults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_REPOSITORY = Path("database") / "backups"
 
 @dataclass(slots=True)
 class GlobalOptions:
-    """What the command line says for every command; None where it says nothing."""
+    """The options that every command has; None if not given."""
 
     repo: str | None = None
     config: str | None = None
@@ -38,15 +38,15 @@ class GlobalOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(ConfigFile):
-    """What holds for this run: the keys of snap.toml with what goes before them.
+    """The effective settings of this run: the keys of snap.toml with all overrides.
 
-    *dsn* is None where libpq's own variables and files decide. *database* is the label that was
-    asked for, None for the database's own name. *dsn_from*, *repository_from* and *bindirs_from*
-    say where the value came from, for messages.
+    *dsn* is None if libpq's own variables and files decide. *database* is the requested label,
+    None for the database's own name. *dsn_from*, *repository_from* and *bindirs_from* name the
+    origin of the value, for messages.
     """
 
     folder: Path
-    """That of snap.toml; the working folder where there is none."""
+    """The folder of snap.toml, or the working folder if there is none."""
     repository: Path
     repository_from: str
     dsn_from: str
@@ -61,7 +61,7 @@ class Settings(ConfigFile):
 
 
 def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Path) -> Settings:
-    """Merge *options*, *environ* and the snap.toml that holds in *folder*. Raises UsageError."""
+    """Merge *options*, *environ* and the snap.toml that applies in *folder*. Raises UsageError."""
     config = _config(options, folder)
     values = {key: getattr(config, key) for key in ("config_path", *KEYS)}
     values["repository"], repository_from = _repository(options, environ, folder, config)
@@ -95,7 +95,7 @@ def _refuse_uri(label: str | None, where: str) -> None:
 
 
 def _bindirs(environ: Mapping[str, str], config: ConfigFile) -> tuple[tuple[Path, ...], str]:
-    """Return the folders of PostgreSQL's programs, and what names them."""
+    """Return the folders of PostgreSQL's programs, and the setting that they come from."""
     named = tuple(Path(name) for name in environ.get(BINDIR, "").split(os.pathsep) if name)
     if named:
         return named, BINDIR

@@ -31,7 +31,7 @@ Client: TypeAlias = Literal["psycopg", "psql"]
 
 
 def _owners(value: Any, where: str, folder: Path) -> frozenset[int]:
-    """Return the ids of the users that are named, or given as numbers."""
+    """Return the ids of users given by name or number."""
     import pwd
 
     if not isinstance(value, list) or not all(type(one) in (int, str) for one in value):
@@ -51,8 +51,8 @@ def _links(value: Any, where: str, folder: Path) -> frozenset[Path]:
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """The values of a snap.toml, the default where it says nothing; of what has no default that is
-    known here, None. Paths are absolute, times seconds. The template is in this order."""
+    """The values of a snap.toml, or their defaults; None if the default is not known here. Paths
+    are absolute, times in seconds. The template has this order."""
 
     config_path: Path | None = None
     repository: Path | None = key(

@@ -1,4 +1,4 @@
-"""The commented snap.toml that `snap init` writes, made of the keys as they are declared."""
+"""The commented snap.toml that `snap init` writes, generated from the declared keys."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _HEAD = """\
 def config_template(
     repository: str | None, compose: str | None = None, container: str | None = None
 ) -> str:
-    """Return the text of a new snap.toml; *repository* is None for the default place, *compose*
-    the service or *container* the container that PostgreSQL runs in, if it does."""
+    """Return the text of a new snap.toml; *repository* is None for the default place; *compose*
+    is the service, or *container* the container, that PostgreSQL runs in, if any."""
     values = {"repository": repository, "compose": compose, "container": container}
     return _HEAD + "\n".join(_lines(KEYS, values)) + "\n"
 
 
 def _lines(keys: Mapping[str, Key], values: Mapping[str, str | None]) -> Iterator[str]:
-    """Yield the lines of *keys*: as comments, but for those with a value."""
+    """Yield the lines of *keys*: as comments, except for those with a value."""
     import textwrap
 
     for name, key in keys.items():
@@ -38,7 +38,7 @@ def _lines(keys: Mapping[str, Key], values: Mapping[str, str | None]) -> Iterato
             yield f"# [{name}]"
             yield from _lines(key.keys, {})
         elif value := values.get(name):
-            # A JSON string is a TOML basic string, but for the DEL character, which no path has.
+            # A JSON string is a TOML basic string, except for the DEL character, which no path has.
             yield f"{name} = {json.dumps(value, ensure_ascii=False)}"
         elif key.shown:
             yield f"# {name} = {key.shown}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Display(Protocol):
-    """A `Progress` that ends: `finish` after success, then `close` in any case; `cut` where the
+    """A `Progress` with an end: `finish` after success, then `close` in any case; `cut` if the
     process ends at once."""
 
     def phase(self, name: str, total_bytes: int | None = None) -> None: ...
@@ -27,7 +27,7 @@ class Display(Protocol):
 
 
 def display(invocation: Invocation) -> Display:
-    """Return the display that fits: a bar only where somebody watches."""
+    """Return the right display: a bar only on a terminal."""
     watched = invocation.terminal.stderr_is_terminal and not invocation.json
     if watched and invocation.given.progress and not invocation.quiet:
         return BarDisplay(invocation)
@@ -35,7 +35,7 @@ def display(invocation: Invocation) -> Display:
 
 
 class LineDisplay:
-    """News as they come, and one line with size, time and rate of each phase at the end."""
+    """Prints news immediately, and one line with size, time and rate at the end of each phase."""
 
     def __init__(self, invocation: Invocation) -> None:
         self._invocation = invocation
@@ -61,7 +61,7 @@ class LineDisplay:
     def finish(self) -> None:
         self._end_phase()
         words = [phase.words() for phase in self._phases if phase.plain_bytes]
-        # With --json the result has the figures.
+        # With --json the result contains the figures.
         if words and not self._invocation.json:
             self._invocation.tell("; ".join(words))
 
@@ -154,15 +154,15 @@ class BarDisplay:
         self._invocation.above_bar = None
 
     def cut(self) -> None:
-        # Rich hides the cursor while a bar is there.
+        # Rich hides the cursor while a bar is shown.
         os.write(self._invocation.terminal.stderr.fileno(), b"\x1b[?25h\n")
 
 
 def figures(done: int, total: int | None, taken: float) -> str:
-    """Return what stands beside the bar: ``98.3 MB of 1.2 GB  46.8 MB/s  24 s left``.
+    """Return the text beside the bar: ``98.3 MB of 1.2 GB  46.8 MB/s  24 s left``.
 
-    The total is an estimate, so nothing is said about the time left once it is passed, nor in the
-    first second.
+    The total is an estimate, so the time left is omitted once it is exceeded, and in the first
+    second.
     """
     words = render.size(done) + (f" of {render.size(total)}" if total and total >= done else "")
     if taken >= 1 and done:

@@ -1,4 +1,4 @@
-"""The three standard streams: which is a terminal, where colours go, what a closed pipe means."""
+"""The three standard streams: terminal or not, colours, closed pipes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pgsnap.errors import Declined, SnapError
 
 
 class OutputClosed(Exception):
-    """Whoever read standard output has gone (`snap log | head`): there is nobody to tell."""
+    """The reader of standard output is gone (`snap log | head`): nobody to report to."""
 
 
 class OutputFailed(SnapError):
-    """Standard output does not take what is written (a full disk, say)."""
+    """Writing to standard output failed (a full disk, say)."""
 
     kind = "output"
 
@@ -42,13 +42,13 @@ class Terminal:
         self.stderr_colour = colourful and self.stderr_is_terminal
         for stream in (stdout, stderr):
             if isinstance(stream, io.TextIOWrapper):
-                # A name that the locale cannot show must not end the program.
+                # A name that the locale cannot encode must not end the program.
                 stream.reconfigure(errors="backslashreplace")
 
     @classmethod
     def of_process(cls) -> Terminal:
-        """Return the terminal of this process, with closed streams opened on nothing: else the
-        next file to be opened would take the number of a standard stream."""
+        """Return the terminal of this process, with closed streams opened on /dev/null: otherwise
+        the next opened file would get the descriptor of a standard stream."""
         for descriptor in range(3):
             try:
                 os.fstat(descriptor)
@@ -71,7 +71,7 @@ class Terminal:
         return self._stdin.buffer
 
     def can_show(self, text: str) -> bool:
-        """Tell whether standard output's encoding has all characters of *text*."""
+        """Return whether standard output's encoding has all characters of *text*."""
         try:
             text.encode(self._stdout.encoding or "ascii")
         except (LookupError, UnicodeEncodeError):
@@ -91,7 +91,7 @@ class Terminal:
             raise _translated(error) from error
 
     def write_bytes(self, data: bytes | memoryview) -> None:
-        """Write a result as it is, after what `write` was given."""
+        """Write a result as raw bytes, after anything passed to `write`."""
         interrupts.check()
         try:
             with interrupts.raised_at_once():
@@ -101,7 +101,7 @@ class Terminal:
             raise _translated(error) from error
 
     def flush(self) -> None:
-        """Hand everything written so far to the operating system. Raises as `write`."""
+        """Pass everything written so far to the operating system. Raises as `write`."""
         try:
             with interrupts.raised_at_once():
                 self._stdout.flush()
@@ -109,8 +109,8 @@ class Terminal:
             raise _translated(error) from error
 
     def abandon_output(self) -> None:
-        """Let what standard output still holds go nowhere, so that the interpreter's own flush at
-        its end does not complain."""
+        """Discard what standard output still buffers, so that the interpreter's own flush at exit
+        does not complain."""
         try:
             descriptor = self._stdout.fileno()
         except (OSError, ValueError):
@@ -120,16 +120,16 @@ class Terminal:
         os.close(nowhere)
 
     def note(self, line: str) -> None:
-        """Write a line for the user that is no result."""
+        """Write a line for the user that is not part of the result."""
         try:
             self._stderr.write(line + "\n")
             self._stderr.flush()
         except OSError:
-            # There is no third stream on which to complain.
+            # There is no third stream to report it on.
             return
 
     def confirm(self, question: str, *, hint: str, word: str | None = None) -> None:
-        """Ask a question that is answered with yes or no, or by typing *word*. Raises Declined."""
+        """Ask a question, answered with yes or no, or by typing *word*. Raises Declined."""
         if not self.stdin_is_terminal:
             raise Declined(
                 "nobody can be asked: standard input is not a terminal",
@@ -138,7 +138,7 @@ class Terminal:
         self.flush()
         self._stderr.write(f"{question} " if word is not None else f"{question} [y/N] ")
         self._stderr.flush()
-        # A terminal gives a whole line at once.
+        # A terminal delivers a whole line at once.
         interrupts.readable(self._stdin.fileno())
         answer = self._stdin.readline().strip()
         if answer != word if word is not None else answer.lower() not in ("y", "yes"):

@@ -1,1 +1,1 @@
-"""Values as text, durations and sizes as people write them, secrets left out."""
+"""Values as text, durations and sizes in human notation, secrets removed."""

@@ -22,7 +22,7 @@ _PLAIN = re.compile(r"\d+(?:\.\d+)?")
 
 
 def parse_duration(text: str, where: str) -> float:
-    """Return the seconds that *text* means; a bare number is seconds.
+    """Parse *text* as seconds; a bare number is seconds.
 
     *where* names the option, variable or key in the UsageError.
     """
@@ -45,7 +45,7 @@ def parse_duration(text: str, where: str) -> float:
 
 
 def parse_timedelta(text: str, where: str) -> timedelta:
-    """Return the time that *text* means. Raises UsageError where it is none, or too long."""
+    """Parse *text* as a duration. Raises UsageError if it is not one, or is too long."""
     try:
         return timedelta(seconds=parse_duration(text, where))
     except OverflowError:

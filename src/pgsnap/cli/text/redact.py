@@ -1,4 +1,4 @@
-"""Takes passwords out of whatever is about to be shown or logged."""
+"""Removes passwords from text that is about to be shown or logged."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _URI = r"\b[A-Za-z][A-Za-z0-9+.-]*://"
 
 _PATTERNS: tuple[re.Pattern[str], ...] = (
     # postgresql://user:secret@host, and frameworks' schemes: up to the last @, since a secret may
-    # hold one by mistake.
+    # contain one by mistake.
     re.compile(rf"(?P<keep>{_URI}[^\s:@/?#]*:)(?P<secret>[^\s]*)(?=@)"),
-    # The same without an @: what stands behind the colon, if it is no port.
+    # The same without an @: the text after the colon, unless it is a port.
     re.compile(
         rf"(?P<keep>{_URI}[^\s:@/?#\[\]]*:)(?P<secret>(?!\d{{1,5}}(?:\W|$)|[/?#'\"]|$)[^\s'\"@]+)"
     ),
-    # ...?password=secret&..., also of sslpassword, passfile stays.
+    # ...?password=secret&..., also sslpassword; passfile stays.
     re.compile(r"(?P<keep>[?&](?:ssl)?password=)(?P<secret>[^\s&'\"]+)", re.IGNORECASE),
     # password = 'se cr\'et' and PGPASSWORD=secret.
     re.compile(
@@ -24,9 +24,9 @@ _PATTERNS: tuple[re.Pattern[str], ...] = (
         r"(?P<secret>'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)+)",
         re.IGNORECASE,
     ),
-    # CREATE ROLE ... PASSWORD 'secret', also where the end was cut off.
+    # CREATE ROLE ... PASSWORD 'secret', even if the end was cut off.
     re.compile(r"(?P<keep>\bPASSWORD\s+)(?P<secret>[eE]?'(?:[^']|'')*(?:'|$))", re.IGNORECASE),
-    # What PostgreSQL stores, wherever it stands: quotes around it may be shifted or cut off.
+    # PostgreSQL's verifiers, anywhere: quotes around them may be shifted or cut off.
     re.compile(r"(?P<keep>\bSCRAM-SHA-256\$)(?P<secret>[^\s'\"]+)"),
     re.compile(r"(?P<keep>\bmd5)(?P<secret>[0-9a-f]{32}\b)"),
 )
@@ -40,7 +40,7 @@ def redact(text: str) -> str:
 
 
 def without_uri(text: str) -> str:
-    """Return *text*, which may repeat an argument, up to the first URI in it. In an argument that
-    was meant for another place nothing tells a password from a name."""
+    """Return *text*, which may repeat an argument, up to the first URI in it. In a misplaced
+    argument a password cannot be distinguished from a name."""
     head, found, _ = text.partition("://")
     return f"{head.rpartition(' ')[0]} {MASK}".strip() if found else text

@@ -1,4 +1,4 @@
-"""Values -> text for people, and values -> JSON. Pure: the time of day comes as an argument."""
+"""Values -> text for people, and values -> JSON. Pure: the current time is an argument."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 
 def seconds(amount: float) -> str:
-    """Return a time that something took: ``0.84 s``, ``12.3 s``, ``2 min 05 s``, ``1 h 02 min``."""
+    """Return a duration: ``0.84 s``, ``12.3 s``, ``2 min 05 s``, ``1 h 02 min``."""
     if amount < 10:
         return f"{amount:.2f} s"
     if amount < 59.95:
@@ -36,7 +36,7 @@ def seconds(amount: float) -> str:
 
 
 def clock(moment: datetime) -> str:
-    """Return *moment* in local time, with its distance from UTC: ``2026-01-02 14:30:05 +0100``."""
+    """Return *moment* in local time, with its offset from UTC: ``2026-01-02 14:30:05 +0100``."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
@@ -53,7 +53,7 @@ def ago(moment: datetime, now: datetime) -> str:
         ("minute", 60),
         ("second", 10),
     ):
-        # Two of a unit before it is used for years, months and weeks: "9 days" says more than
+        # Years, months and weeks are used from two of them on: "9 days" says more than
         # "1 week".
         if amount >= length * (2 if unit in ("year", "month", "week") else 1):
             count = int(amount // (1 if unit == "second" else length))
@@ -70,7 +70,7 @@ def short_id(identifier: bytes) -> str:
 def plain(text: str, *, keep_lines: bool = False) -> str:
     """Return *text* with control characters made visible.
 
-    Names and messages come from databases and files of others: an escape sequence in one must not
+    Names and messages come from foreign databases and files: an escape sequence in one must not
     reach the terminal. With *keep_lines* line ends and tabs stay.
     """
     if text.isprintable():
@@ -79,7 +79,7 @@ def plain(text: str, *, keep_lines: bool = False) -> str:
     for character in text:
         if keep_lines and character in "\n\t":
             shown.append(character)
-        # Cf holds the marks that turn the direction of writing around.
+        # Cf includes the marks that reverse the writing direction.
         elif unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
             shown.append(character.encode("unicode_escape", "surrogatepass").decode("ascii"))
         else:
@@ -93,7 +93,7 @@ def first_line(text: str) -> str:
 
 
 def width(text: str) -> int:
-    """Return how many terminal cells *text* takes; what `style` adds takes none."""
+    """Return how many terminal cells *text* takes; the codes of `style` take none."""
     if "\x1b" in text:
         text = _STYLED.sub("", text)
     if text.isascii():
@@ -107,7 +107,7 @@ def width(text: str) -> int:
 
 
 def columns(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> list[str]:
-    """Return *rows* as aligned lines, columns two spaces apart; those in *right* end flush."""
+    """Return *rows* as aligned lines, columns two spaces apart, those in *right* right-aligned."""
     if not rows:
         return []
     padded = [
@@ -118,7 +118,7 @@ def columns(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset(
 
 
 def _padded(cells: Sequence[str], *, flush_right: bool) -> list[str]:
-    """Return the cells of a column, all of the same width."""
+    """Return the cells of a column, padded to the same width."""
     widths = [width(cell) for cell in cells]
     most = max(widths)
     spaces = [" " * (most - one) for one in widths]
@@ -128,7 +128,7 @@ def _padded(cells: Sequence[str], *, flush_right: bool) -> list[str]:
 
 
 def pairs(items: Sequence[tuple[str, str]], indent: str = "") -> list[str]:
-    """Return ``name:  value`` lines with the values aligned; a value of several lines hangs."""
+    """Return ``name:  value`` lines with aligned values; further lines of a value are indented."""
     span = max((width(name) for name, _ in items), default=0) + 3
     lines = []
     for name, value in items:
@@ -144,18 +144,18 @@ def indented(text: str, by: str = "    ") -> list[str]:
 
 
 def style(text: str, name: str, on: bool) -> str:
-    """Return *text* in a style of the terminal when *on*."""
+    """Return *text* in a terminal style if *on*."""
     return f"\x1b[{_STYLES[name]}m{text}\x1b[0m" if on else text
 
 
 def json_time(moment: datetime) -> str:
-    """Return *moment* as ISO 8601 in UTC, with Z; fractions only where there are any."""
+    """Return *moment* as ISO 8601 in UTC, with Z; fractions only if not zero."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def as_json(value: Any) -> Any:
     """Return *value* as --json prints it: times in UTC, ids and digests in hexadecimal, seconds
-    and ratios to the thousandth, a dataclass as an object of its fields."""
+    and ratios to three decimals, a dataclass as an object of its fields."""
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, dict):
@@ -172,8 +172,8 @@ def as_json(value: Any) -> Any:
 
 
 def fields_of(report: Any, **names: str) -> dict[str, Any]:
-    """Return the fields of a dataclass: by their own names, or by those that *names* gives them;
-    "" leaves one out."""
+    """Return the fields of a dataclass, by their own names or as renamed in *names*; "" leaves one
+    out."""
     own = _field_names(report.__class__)
     assert names.keys() <= own, names
     return {shown: getattr(report, name) for name in own if (shown := names.get(name, name))}

@@ -1,4 +1,4 @@
-"""Sample sizes as people write them: 10%, 2.5%, 500MB, 1GB."""
+"""Sample sizes in human notation: 10%, 2.5%, 500MB, 1GB."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(%|[kmgt]?i?b)")
 
 
 def parse_sample(text: str) -> SampleSize:
-    """Return how much of a repository *text* means: a share or a size. Raises UsageError."""
+    """Parse *text* as a share of a repository or a size. Raises UsageError."""
     from pgsnap.maintenance.verify.read_history import SampleSize
 
     found = _SIZE.fullmatch(text.strip().lower())

@@ -1,4 +1,4 @@
-"""Time zones as people name them."""
+"""Time zones by name."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pgsnap.errors import UsageError
 
 
 def parse_zone(text: str | None) -> tzinfo | None:
-    """Return the zone that *text* names; None, which is this machine's own, for none or "local"."""
+    """Return the zone named *text*; None, meaning this machine's own, for None or "local"."""
     if text is None or text.lower() == "local":
         return None
-    # Only here: every start would pay for it.
+    # Imported here: at the top it would slow down every start.
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:

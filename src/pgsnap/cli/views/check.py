@@ -1,4 +1,4 @@
-"""A check as one line, as Nagios reads it, and as JSON."""
+"""A check as one line, in Nagios' format, and as JSON."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pgsnap.errors import CheckRed
 if TYPE_CHECKING:
     from pgsnap.workflows.watch.check import CheckReport
 
-# By the numbers of `Verdict`, which every start would pay for.
+# Indexed by `Verdict`, whose import would slow down every start.
 LEVELS = ("ok", "ok", "warning", "red")
 _NAGIOS = ("OK", "OK", "WARNING", "CRITICAL")
-# NRPE, which carries the line, cuts it after 1,024 bytes.
+# NRPE, which transports the line, truncates it after 1,024 bytes.
 _TEXT_BYTES = 560
 _FIGURES_BYTES = 360
 
@@ -26,11 +26,11 @@ def exit_code(report: CheckReport, *, nagios: bool) -> int:
 
 
 def line(report: CheckReport, *, nagios: bool = False) -> str:
-    """Return the worst first: what is red, then what is to be warned of, or that all is well."""
+    """Return the line, the worst first: red findings, then warnings, or that all is well."""
     worst = sorted(report.findings, key=lambda finding: -finding.verdict)
     level = LEVELS[report.verdict]
     shown = worst if level == "ok" else [f for f in worst if LEVELS[f.verdict] != "ok"]
-    # A vertical bar begins Nagios' figures.
+    # A vertical bar starts Nagios' performance data.
     texts = [render.plain(finding.reason).replace("|", "/") for finding in shown]
     if not nagios:
         return f"{level}: {'; '.join(texts)}"
@@ -40,7 +40,7 @@ def line(report: CheckReport, *, nagios: bool = False) -> str:
 
 
 def _bounded(parts: list[str], separator: str, size: int, more: str) -> str:
-    """Return as many of *parts* as *size* bytes hold, at least a part of the first, and how many
+    """Return as many of *parts* as fit in *size* bytes, at least a piece of the first, and how many
     are left out."""
     shown: list[str] = []
     for part in parts:
@@ -65,7 +65,7 @@ def _figures(report: CheckReport) -> str:
         name = render.plain(label).replace("'", "").replace("=", "")
         words.append(f"'age {name}'={age}s")
     if len(" ".join(words).encode("utf-8", "replace")) > _FIGURES_BYTES:
-        # Of too many each by itself is of no use, and would be cut somewhere.
+        # Too many single values are of no use, and would be truncated.
         words = [f"'age oldest'={max(ages)[0]}s", f"databases={len(ages)}"]
     if report.free_bytes is not None:
         words.append(f"free={report.free_bytes}B")
@@ -73,7 +73,7 @@ def _figures(report: CheckReport) -> str:
 
 
 def check_fields(report: CheckReport, code: int) -> dict[str, Any]:
-    """Return what --json tells."""
+    """Return the --json fields."""
     waits = report.lock_waits
     return {
         "status": LEVELS[report.verdict],
@@ -115,7 +115,7 @@ def check_fields(report: CheckReport, code: int) -> dict[str, Any]:
 
 
 def news(report: CheckReport) -> list[str]:
-    """Return what is no alarm, but good to know: kept databases, and who waits for locks."""
+    """Return information that is not an alert: kept databases, and sessions waiting for locks."""
     lines = []
     for kept in report.kept:
         size = f", {render.size(kept.size_bytes)}" if kept.size_bytes is not None else ""

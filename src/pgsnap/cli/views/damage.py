@@ -18,7 +18,7 @@ _SHOWN = 8
 
 
 def finding_lines(finding: Finding, *, colour: bool) -> list[str]:
-    """Return a finding as one line and what it hits, indented."""
+    """Return a finding as one line, with the affected snapshots and sections indented."""
     mark = render.style("damaged:", "red", colour)
     lines = [f"{mark} {finding.kind} {render.plain(finding.name)}"]
     pairs = [("problem", render.plain(finding.problem))]
@@ -31,8 +31,8 @@ def finding_lines(finding: Finding, *, colour: bool) -> list[str]:
 
 
 def way_out(findings: Sequence[Finding], *, has_copy: bool) -> str:
-    """Return what to do about what only a copy mends: get it from there, or give it up, so that gc
-    goes on."""
+    """Return what to do about damage that only a copy can repair: repair it from there, or give it
+    up, so that gc can continue."""
     hit = list(
         dict.fromkeys(
             snapshot
@@ -49,7 +49,7 @@ def way_out(findings: Sequence[Finding], *, has_copy: bool) -> str:
 
 
 def loss_lines(losses: Sequence[Loss], now: datetime) -> list[str]:
-    """Return what each snapshot lost."""
+    """Return the losses of each snapshot."""
     lines = []
     for loss in losses:
         lines.append(f"lost of snapshot {render.short_id(loss.snapshot_id)}:")

@@ -1,4 +1,4 @@
-"""What a restore of rows alone would do, for people to agree to; and what it did."""
+"""A restore of rows alone: its plan, for confirmation, and its result."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rows_plan_lines(
 
 
 def rows_fields(report: RowsReport) -> dict[str, Any]:
-    """Return what --json tells about rows that were restored."""
+    """Return the --json fields of restored rows."""
     return {
         **render.fields_of(report, snapshot_id="snapshot", safety="safety_snapshot", tables=""),
         "tables": [
@@ -59,7 +59,7 @@ def rows_fields(report: RowsReport) -> dict[str, Any]:
 
 
 def rows_lines(report: RowsReport) -> list[str]:
-    """Return what was done."""
+    """Return the result."""
     lines = []
     if report.safety is not None:
         lines.append(f"safety snapshot {render.short_id(report.safety)}")

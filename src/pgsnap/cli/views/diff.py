@@ -15,7 +15,7 @@ _LINE_COLOURS = {"+": "green", "-": "red", "@": "dim"}
 
 
 def side_fields(version: Version, name: str) -> dict[str, Any]:
-    """Return what --json tells about one side; *name* is what a source is called."""
+    """Return the --json fields of one side; *name* is the name of a source."""
     if version.snapshot is None or version.snapshot_id is None:
         return {"id": None, "database": None, "source": name, "time": None}
     return {
@@ -27,7 +27,7 @@ def side_fields(version: Version, name: str) -> dict[str, Any]:
 
 
 def diff_fields(report: DiffReport, name: str) -> dict[str, Any]:
-    """Return what --json tells about a diff."""
+    """Return the --json fields of a diff."""
     snapshot = report.after.snapshot
     return {
         "before": side_fields(report.before, ""),
@@ -204,7 +204,7 @@ def _total(report: DiffReport) -> str:
 
 
 def schema_lines(changes: Sequence[EntryDiff], *, colour: bool) -> list[str]:
-    """Return a unified diff of the definitions, or one line where there is none."""
+    """Return a unified diff of the definitions, or one line if there is none."""
     from pgsnap.workflows.diff.definitions import unified
 
     if not changes:

@@ -1,4 +1,4 @@
-"""What a drill found: lines for people, and the JSON report with its stable fields."""
+"""The result of a drill: lines for people, and the JSON report with its stable fields."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def _row_fields(row: RowFinding) -> dict[str, Any]:
 
 
 def drill_lines(report: DrillReport, *, verbose: bool, colour: bool) -> list[str]:
-    """Return a line for each check, below a failed one what was found; with *verbose* below each,
-    and its time."""
+    """Return a line for each check, with details below a failed one; with *verbose* below each,
+    and with its time."""
     lines = []
     for check in report.checks:
         lines += _check_lines(check, verbose=verbose, colour=colour)

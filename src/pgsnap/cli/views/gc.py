@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def gc_lines(report: GcReport, *, colour: bool) -> list[str]:
-    """Return the snapshots with the reasons, only those that go unless it is a dry run; then what
-    is freed."""
+    """Return the snapshots with the reasons, without a dry run only those dropped; then the freed
+    space."""
     shown = [one for one in report.decisions if report.dry_run or not one.keep]
     rows = [_row(one, colour) for one in shown]
     rows += [_expired_row(one, report, colour) for one in report.expired if _is_other(one, shown)]
     lines = render.columns(rows)
     if len({one.snapshot.database for one in report.decisions}) == 1:
-        # Of one database nobody needs to be told which.
+        # With a single database its column is redundant.
         lines = render.columns([[*row[:2], *row[3:]] for row in rows])
     if lines:
         lines.append("")
@@ -68,7 +68,7 @@ def _summary(report: GcReport) -> str:
 
 
 def hint(report: GcReport) -> str:
-    """Return what to say about what can still be brought back; nothing where that is nothing."""
+    """Return a hint on what can still be brought back; "" if there is nothing."""
     if report.dry_run or not report.waiting or report.waiting_until is None:
         return ""
     until = render.clock(report.waiting_until)
@@ -79,7 +79,7 @@ def hint(report: GcReport) -> str:
 
 
 def unreadable_words(report: GcReport) -> str:
-    """Return what to say about packs that were left alone."""
+    """Return a sentence on packs that were left alone."""
     names = ", ".join(render.plain(name) for name in report.unreadable[:3])
     more = len(report.unreadable) - 3
     packs = render.plural(len(report.unreadable), "damaged pack")
@@ -88,7 +88,7 @@ def unreadable_words(report: GcReport) -> str:
 
 
 def gc_fields(report: GcReport, policy: Policy, grace: timedelta) -> dict[str, Any]:
-    """Return what --json tells about a garbage collection."""
+    """Return the --json fields of a garbage collection."""
     return {
         "dry_run": report.dry_run,
         "policy": policy.words(),

@@ -1,4 +1,4 @@
-"""What a restore or undo would do, for people to agree to; and what it did."""
+"""A restore or undo: its plan, for confirmation, and its result."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _kept_words(kept: KeptDatabase, now: datetime) -> str:
 
 
 def gone_fields(gone: Gone) -> dict[str, Any]:
-    """Return what --json tells of what the replaced database has and the snapshot lacks."""
+    """Return the --json fields of objects in the replaced database that the snapshot lacks."""
     return {
         "schemas": len(gone.schemas),
         "tables": len(gone.tables),
@@ -142,7 +142,7 @@ def gone_fields(gone: Gone) -> dict[str, Any]:
 
 
 def restore_fields(report: RestoreReport) -> dict[str, Any]:
-    """Return what --json tells about a restore that was done."""
+    """Return the --json fields of a completed restore."""
     return render.fields_of(
         report,
         snapshot_id="snapshot",
@@ -153,7 +153,7 @@ def restore_fields(report: RestoreReport) -> dict[str, Any]:
 
 
 def restore_lines(report: RestoreReport) -> list[str]:
-    """Return what was done, and how to take it back."""
+    """Return the result, and how to undo it."""
     spent = report.seconds
     total = spent.safety + spent.create + spent.load + spent.analyze + spent.swap
     lines = []
@@ -213,14 +213,14 @@ def undo_plan_lines(
 
 
 def undo_fields(report: UndoReport) -> dict[str, Any]:
-    """Return what --json tells about an undo that was done."""
+    """Return the --json fields of a completed undo."""
     return render.fields_of(
         report, safety="safety_snapshot", kept_is_half_dropped="kept_half_dropped"
     )
 
 
 def undo_lines(report: UndoReport) -> list[str]:
-    """Return what was done, and how to take it back."""
+    """Return the result, and how to revert it."""
     lines = []
     if report.safety is not None:
         lines.append(f"safety snapshot {render.short_id(report.safety)}")
@@ -230,7 +230,7 @@ def undo_lines(report: UndoReport) -> list[str]:
 
 
 def discard_plan_lines(kept: KeptDatabase, now: datetime) -> list[str]:
-    """Return what a discard drops."""
+    """Return the plan of a discard: the database that it drops."""
     return [f"This drops for good: {_kept_words(kept, now)}"]
 
 

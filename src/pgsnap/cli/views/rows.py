@@ -1,4 +1,4 @@
-"""Rows that differ, as `snap diff --rows` shows them: lines and JSON."""
+"""Differing rows, as `snap diff --rows` shows them: lines and JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _CHARACTERS_SHOWN = 200
-# A backslash that stands before what would make an escape of it. Control characters are shown as
+# A backslash that would form an escape with what follows it. Control characters are shown as
 # escapes, and a line end must not look like the two characters \n.
 _LIKE_AN_ESCAPE = re.compile(r"\\(?=[nrtxuU\\]|[^\x20-\x7e])")
 _SIGNS = {"removed": "-", "added": "+", "changed": "~"}
@@ -23,13 +23,13 @@ _COLOURS = {"removed": "red", "added": "green", "changed": "yellow"}
 
 
 def total(compared: TableRows) -> int:
-    """Return how many rows differ, a changed one counted once."""
+    """Return the number of differing rows, a changed one counted once."""
     counts = compared.counts
     return counts.removed + counts.added + counts.changed
 
 
 def row_fields(compared: TableRows, name: str) -> dict[str, Any]:
-    """Return what --json tells besides the rows."""
+    """Return the --json fields apart from the rows."""
     counts = compared.counts
     return {
         "schema": compared.table[0],
@@ -45,8 +45,8 @@ def row_fields(compared: TableRows, name: str) -> dict[str, Any]:
 
 
 def change_fields(change: RowChange, compared: TableRows) -> dict[str, Any]:
-    """Return a changed row for --json: its values as text, NULL as null, None for a side that has
-    no such row or whose row is too long to be shown."""
+    """Return a changed row for --json: its values as text, NULL as null, None for a side without
+    the row, or with one too long to be shown."""
     texts = [
         _values(row, encoding)
         for row, encoding in zip((change.before, change.after), compared.encodings, strict=True)
@@ -61,7 +61,7 @@ def change_fields(change: RowChange, compared: TableRows) -> dict[str, Any]:
 
 
 def change_lines(change: RowChange, compared: TableRows, *, colour: bool) -> list[str]:
-    """Return a changed row as a line: of a changed one only the columns that differ."""
+    """Return a change as a line: of a changed row only the columns that differ."""
     kind = _kind(change)
     mark = render.style(_SIGNS[kind], _COLOURS[kind], colour)
     before = _values(change.before, compared.encodings[0])
@@ -76,7 +76,7 @@ def change_lines(change: RowChange, compared: TableRows, *, colour: bool) -> lis
 
 
 def summary_lines(compared: TableRows, limit: int | None, *, colour: bool) -> list[str]:
-    """Return what stands below the rows."""
+    """Return the summary below the rows."""
     from pgsnap.model import quote_ident
 
     counts, count = compared.counts, total(compared)
@@ -108,7 +108,7 @@ def _kind(change: RowChange) -> str:
 def _values(row: RowText | None, encoding: str) -> list[str | None] | None:
     if row is None or row.text is None:
         return None
-    # Late: the patterns of dumps would cost every start of snap.
+    # Imported late: the patterns of dumps would slow down every start.
     from pgsnap.dump.definitions.copy_text import values
     from pgsnap.dump.entries import decode
 
@@ -145,7 +145,7 @@ def _changed(compared: TableRows, before: Sequence[str | None], after: Sequence[
 
 
 def _apart(old: str | None, new: str | None) -> str:
-    """Return two values so that one sees where they differ, also far behind their beginnings."""
+    """Return two values so that their difference is visible, even far from their beginnings."""
     start = 0
     if old is not None and new is not None and max(len(old), len(new)) > _CHARACTERS_SHOWN:
         same = next(

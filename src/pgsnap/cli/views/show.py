@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def show_fields(report: ShowReport) -> dict[str, Any]:
-    """Return what --json tells about a snapshot and its sections."""
+    """Return the --json fields of a snapshot and its sections."""
     fields = snapshot_fields(report.snapshot_id, report.snapshot, report.tags)
     fields.update(drill_fields(report.drilled))
     for name in ("globals_root", "extension_sequences_root", "statistics_root"):
@@ -46,7 +46,7 @@ def _origin_fields(origin: Origin) -> dict[str, Any]:
 
 
 def _section_fields(cost: SectionCost) -> dict[str, Any]:
-    # Written out: there may be 200,000 of them, and `fields_of` takes five times as long.
+    # Spelled out: there may be 200,000 of them, and `fields_of` takes five times as long.
     return {
         "name": str(cost.name),
         "kind": cost.name.kind,

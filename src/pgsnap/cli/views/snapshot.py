@@ -1,4 +1,4 @@
-"""How a snapshot is shown: JSON fields, lines of `log`, the page of `show`."""
+"""A snapshot as JSON fields, as lines of `log`, and as part of other pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def snapshot_fields(
     snapshot_id: SnapshotId, snapshot: SnapshotHead, tags: Sequence[str]
 ) -> dict[str, Any]:
-    """Return what --json tells about a snapshot, the same in every command."""
+    """Return the --json fields of a snapshot, the same in every command."""
     return {
         "id": snapshot_id,
         "database": snapshot.database,
@@ -50,7 +50,7 @@ def summary_line(snapshot_id: SnapshotId, snapshot: SnapshotHead) -> str:
 
 
 def ahead_words(snapshot_id: SnapshotId, time: datetime, now: datetime) -> str:
-    """Return what to do about a snapshot that is dated in the future, "" where it is not."""
+    """Return what to do about a snapshot dated in the future, "" for any other."""
     if time <= now:
         return ""
     from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK
@@ -64,23 +64,23 @@ def ahead_words(snapshot_id: SnapshotId, time: datetime, now: datetime) -> str:
 
 
 def when(moment: datetime, now: datetime) -> str:
-    """Return a time both ways: ``2026-01-02 14:30:05 +0100 (3 hours ago)``."""
+    """Return a time, absolute and relative: ``2026-01-02 14:30:05 +0100 (3 hours ago)``."""
     return f"{render.clock(moment)} ({render.ago(moment, now)})"
 
 
 def snapshot_words(snapshot_id: SnapshotId, snapshot: SnapshotHead, now: datetime) -> str:
-    """Return which snapshot a plan is about: id, database and time, and below its message."""
+    """Return the snapshot of a plan: id, database and time, and below them its message."""
     head = f"{render.short_id(snapshot_id)} of {render.plain(snapshot.database)}"
     return f"{head}, {when(snapshot.time, now)}\n{render.first_line(snapshot.message)}"
 
 
 def server_words(host: str, version: str) -> str:
-    """Return where a plan is carried out; *version* without what a distribution adds to it."""
+    """Return the server of a plan; *version* is shown without a distribution's suffix."""
     return f"{render.plain(host)}, PostgreSQL {render.plain(version.partition(' (')[0])}"
 
 
 def drill_fields(drilled: Drilled | None) -> dict[str, Any]:
-    """Return what --json tells about the last drill of a snapshot."""
+    """Return the --json fields of the last drill of a snapshot."""
     if drilled is None:
         return dict.fromkeys(("drilled", "drill_passed", "drill_reason"))
     return {
@@ -104,7 +104,7 @@ def drill_words(drilled: Drilled, now: datetime) -> str:
 
 
 def tag_words(tags: Sequence[str]) -> str:
-    """Return ``(pre-migration, v2)``, or nothing without tags."""
+    """Return ``(pre-migration, v2)``, or "" without tags."""
     return f"({', '.join(render.plain(tag) for tag in tags)})" if tags else ""
 
 
@@ -161,12 +161,12 @@ def log_rows(
 
 
 def kept_fields(kept: KeptEntry) -> dict[str, Any]:
-    """Return what --json tells about a database that a restore or undo replaced."""
+    """Return the --json fields of a kept database."""
     return render.fields_of(kept, database="", size_bytes="bytes", is_half_dropped="half_dropped")
 
 
 def kept_lines(kept: Sequence[KeptEntry], now: datetime) -> list[str]:
-    """Return for each kept database its name, age and size, and what to do with the last one."""
+    """Return each kept database with name, age and size, and what to do with the last one."""
     lines = []
     for one in kept:
         words = [f"kept: {render.plain(one.name)}", f"replaced {render.ago(one.since, now)}"]
@@ -177,7 +177,7 @@ def kept_lines(kept: Sequence[KeptEntry], now: datetime) -> list[str]:
         lines.append("  ".join(words))
         if one.is_half_dropped:
             lines.append(f"      drop: {render.plain(drop_command(one.name))}")
-        # Both commands are about the last one.
+        # Both commands apply to the last one.
         elif one.live not in {other.live for other in kept[: kept.index(one)]}:
             lines.append("      put back: snap undo  drop: snap undo --discard")
     return lines

@@ -21,13 +21,13 @@ _LISTS = "(lists of sections)"
 
 
 class Bars:
-    """Bars of blocks in eighths of a cell, or of ``#`` where the terminal has no blocks."""
+    """Bars of blocks in eighths of a cell, or of ``#`` if the terminal cannot show blocks."""
 
     def __init__(self, blocks: bool) -> None:
         self._blocks = blocks
 
     def bar(self, amount: int, most: int) -> str:
-        """Return a bar as long as *amount* is of *most*; something for all that is not nothing."""
+        """Return a bar for the ratio of *amount* to *most*; not empty unless *amount* is 0."""
         if amount <= 0 or most <= 0:
             return ""
         eighths = max(1, round(_CELLS * len(BLOCKS) * min(amount, most) / most))
@@ -38,7 +38,7 @@ class Bars:
 
 
 def tell_missing(invocation: Invocation, missing: int) -> None:
-    """Say that sums are too small, where chunks are missing."""
+    """Warn that sums are too small if chunks are missing."""
     if missing:
         chunks = render.plural(missing, "chunk")
         invocation.tell(f"warning: {chunks} in no sound pack, not counted; run: snap verify")
@@ -48,7 +48,7 @@ def tell_missing(invocation: Invocation, missing: int) -> None:
 
 
 def stats_fields(report: StatsReport, rows: Sequence[SnapshotUsage]) -> dict[str, Any]:
-    """Return what --json tells about the repository."""
+    """Return the --json fields of the repository."""
     files = report.footprint
     return {
         "snapshots": len(report.snapshots),
@@ -175,7 +175,7 @@ def _more(found: Sequence[object], shown: Sequence[object], noun: str) -> list[s
 
 
 def table_fields(report: TablesReport, chosen: SnapshotId | None) -> dict[str, Any]:
-    """Return what --json tells about the tables of a database."""
+    """Return the --json fields of the tables of a database."""
     return {
         "database": report.database,
         "snapshot": chosen,

@@ -1,4 +1,4 @@
-"""What a restore of single tables would do, for people to agree to; and what it did."""
+"""A restore of single tables: its plan, for confirmation, and its result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def table_name(table: tuple[str, str]) -> str:
 
 
 def first_facts(*, with_safety: bool, services: Sequence[str]) -> list[tuple[str, str]]:
-    """Return what happens before anything is replaced."""
+    """Return the steps before anything is replaced."""
     first = "a safety snapshot of what is there now" if with_safety else "no safety snapshot"
     stops = [("Stops", ", ".join(map(render.plain, services)))] if services else []
     return [("First", first), *stops]
@@ -89,7 +89,7 @@ def _table_facts(table: TablePlan, partitions: Sequence[TablePlan]) -> list[tupl
 
 
 def tables_fields(report: TablesReport) -> dict[str, Any]:
-    """Return what --json tells about tables that were restored."""
+    """Return the --json fields of restored tables."""
     return {
         **render.fields_of(
             report, snapshot_id="snapshot", safety="safety_snapshot", plain_bytes="bytes"
@@ -111,7 +111,7 @@ def tables_fields(report: TablesReport) -> dict[str, Any]:
 
 
 def tables_lines(report: TablesReport) -> list[str]:
-    """Return what was done, and how to drop what was kept."""
+    """Return the result, and how to drop the kept tables."""
     lines = []
     if report.safety is not None:
         lines.append(f"safety snapshot {render.short_id(report.safety)}")

@@ -1,1 +1,1 @@
-"""What connects settings with rooms."""
+"""Connects settings with the other rooms."""

@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Whoever waits for longer is told.
+# A longer wait is announced.
 _SILENT_WAIT_SECONDS = 1.0
-# What a server says that is asked by the way must come soon, or not at all.
+# The limit for an incidental question to a server, whose answer can be done without.
 _ASKED_SECONDS = 2
 
 
 def open_repository(
     invocation: Invocation, *, alone: bool = False, warn_of_access: bool = True
 ) -> Repository:
-    """Return the repository of the settings, open; a context manager. *alone*: by nobody else.
-    A folder that others may enter is warned of, and that another process must be waited for."""
+    """Return the repository of the settings, open; a context manager. *alone*: locked exclusively.
+    Warns of a folder that others may enter, and of waiting for another process."""
     settings = invocation.settings
     waits = settings.lock_timeout
     try:
@@ -55,7 +55,7 @@ def open_repository(
             invocation.tell(f"waiting for the repository. {error.detail}")
             repo = _opened(invocation, waits - _SILENT_WAIT_SECONDS, alone=alone)
     except RepositoryLocked:
-        # What was tried belongs into the audit log.
+        # The audit log records the attempt too.
         invocation.opened = settings.repository
         raise
     except RepositoryNotFound as error:
@@ -80,11 +80,11 @@ def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool)
 
 
 def _warn_of_access(invocation: Invocation, path: Path) -> None:
-    """Warn where others than the owner may enter the repository: it holds whole databases."""
+    """Warn if others than the owner may enter the repository: it holds whole databases."""
     from pgsnap.repository.access import closing_command, open_to_others
 
     mode = open_to_others(path)
-    # Read-only media have no better modes to offer.
+    # On read-only media the modes cannot be changed.
     if mode is not None and os.access(path, os.W_OK):
         invocation.warn(
             f"warning: others may enter the repository (mode {mode:04o}); "
@@ -93,7 +93,7 @@ def _warn_of_access(invocation: Invocation, path: Path) -> None:
 
 
 def cache_folder() -> Path | None:
-    """Return where the index of a repository on read-only media goes."""
+    """Return the folder for the index of a repository on read-only media."""
     named = os.environ.get("XDG_CACHE_HOME")
     try:
         return (Path(named) if named else Path("~/.cache").expanduser()) / "pgsnap"
@@ -117,7 +117,7 @@ def endpoint(settings: Settings, container: Container | None = None) -> Endpoint
 
 
 def container_of(place: Place) -> Container:
-    """Return the container that *place* means. Raises ToolMissing, ConnectionFailed."""
+    """Return the container of *place*. Raises ToolMissing, ConnectionFailed."""
     from pgsnap.runners.compose import find_service
     from pgsnap.runners.engines import find_container
 
@@ -130,8 +130,8 @@ def container_of(place: Place) -> Container:
 
 
 def unnamed_hint(settings: Settings) -> str:
-    """Return what to do about a server that did not answer where nothing names one; "" where
-    something does."""
+    """Return the hint for a server that did not answer if no setting names one; "" if one
+    does."""
     if settings.dsn is not None or settings.place is not None:
         return ""
     if any(os.environ.get(name) for name in ("PGHOST", "PGDATABASE", "PGSERVICE", "PGUSER")):
@@ -152,7 +152,7 @@ def _check_bindir(settings: Settings) -> None:
 
 
 def server_of(settings: Settings) -> Server:
-    """Return the server of the settings, not connected yet. Raises UsageError; where it is in a
+    """Return the server of the settings, not connected yet. Raises UsageError; if it is in a
     container, ToolMissing and ConnectionFailed too."""
     from pgsnap.runners.local import LocalRunner
     from pgsnap.sessions.server import Server
@@ -162,15 +162,15 @@ def server_of(settings: Settings) -> Server:
 
         container = container_of(settings.place)
         runner = ContainerRunner(container, user=settings.place.user)
-        # psql, where the server is: no port leads there.
+        # psql, inside the container: its port may not be published.
         return Server(endpoint(settings, container), runner, client="psql")
     _check_bindir(settings)
     return Server(endpoint(settings), LocalRunner(*settings.bindirs), client=settings.client)
 
 
 def half_dropped_now(settings: Settings, *, every: bool) -> tuple[str, ...]:
-    """Return the half-dropped databases of the server, or those that concern the one of the DSN;
-    none where it does not answer at once."""
+    """Return the half-dropped databases of the server, or only those related to the DSN's;
+    none if it does not answer promptly."""
     from pgsnap.workflows.watch.server_databases import half_dropped_databases
 
     try:
@@ -181,12 +181,12 @@ def half_dropped_now(settings: Settings, *, every: bool) -> tuple[str, ...]:
 
 
 def database_of_dsn(settings: Settings) -> str | None:
-    """Return the database that the settings or the environment name, None where they name none."""
+    """Return the database named by the settings or the environment, None if they name none."""
     if settings.place is not None:
         try:
             return endpoint(settings, container_of(settings.place)).database
         except SourceError:
-            # It does not run: then it names no database.
+            # It is not running: then it names no database.
             return None
     if (
         settings.dsn is None
@@ -204,10 +204,10 @@ def resolve(
     *,
     from_server: str | None = None,
 ) -> SnapshotId:
-    """Return the snapshot that *revision* means, None: the newest that is no safety snapshot. Where
-    the repository holds several databases, it is of the one that --database, snap.toml or the DSN
-    names; where a label has snapshots of several servers, of the one *from_server* (LABEL@ID), else
-    of the one that is connected to. Raises RevisionError."""
+    """Return the snapshot named by *revision*, by default the newest that is not a safety snapshot.
+    If the repository holds several databases, --database, snap.toml or the DSN chooses one; if a
+    label has snapshots of several servers, *from_server* (LABEL@ID) does, else the connected
+    server. Raises RevisionError."""
     from pgsnap.repository.snapshots import revisions
     from pgsnap.repository.snapshots.label_chains import Chains
 
@@ -230,7 +230,7 @@ def resolve(
 
 
 def check_of_server(repo: Repository, snapshot_id: SnapshotId, from_server: str | None) -> None:
-    """Raise UsageError where a tag or id names a snapshot of another server than *from_server*."""
+    """Raise UsageError if a tag or id names a snapshot of another server than *from_server*."""
     from pgsnap.repository.snapshots.label_chains import Chains
 
     if from_server is None:
@@ -245,8 +245,8 @@ def check_of_server(repo: Repository, snapshot_id: SnapshotId, from_server: str 
 
 
 def chooser(invocation: Invocation, repo: Repository) -> Callable[[Sequence[Chain]], Chain]:
-    """Return what chooses among the chains of a label that of the server which the settings name.
-    It is asked only where there are several."""
+    """Return a function that picks, of a label's chains, the one of the configured server.
+    It is called only if there are several."""
     from pgsnap.repository.snapshots.label_chains import Chains
     from pgsnap.repository.snapshots.revisions import ambiguous_chain
 
@@ -265,7 +265,7 @@ def chooser(invocation: Invocation, repo: Repository) -> Callable[[Sequence[Chai
 
 
 def identifier_of(server: Server) -> str:
-    """Return the system identifier of *server*, "" where it does not tell. Raises SourceError."""
+    """Return the system identifier of *server*, "" if not available. Raises SourceError."""
     from pgsnap.sources.properties import read_system_identifier
 
     with server.connect(server.maintenance_database()) as session:
@@ -273,7 +273,7 @@ def identifier_of(server: Server) -> str:
 
 
 def label_of(invocation: Invocation, repo: Repository) -> str:
-    """Return the label that is meant, chosen as in `resolve`. Raises RevisionError."""
+    """Return the label, chosen as in `resolve`. Raises RevisionError."""
     from pgsnap.repository.snapshots import revisions
 
     return _for_database(invocation.settings, lambda name: revisions.only_label(repo, name))
@@ -283,10 +283,10 @@ def _for_database(settings: Settings, ask: Callable[[str | None], T]) -> T:
     try:
         return ask(settings.database)
     except AmbiguousChain:
-        # The database is clear, the server is not.
+        # The database is unambiguous, the server is not.
         raise
     except AmbiguousRevision:
-        # The DSN is read only when it is needed: reading it takes longer than the rest.
+        # The DSN is parsed only if needed: that takes longer than the rest.
         if settings.database is not None or (named := database_of_dsn(settings)) is None:
             raise
         return ask(named)
@@ -301,7 +301,7 @@ def commit_source(
     exclude_table_data: tuple[str, ...] = (),
     only_schemas: tuple[str, ...] = (),
 ) -> tuple[PostgresSource | FileSource, str]:
-    """Return where the dump comes from, and the label of its snapshot. Raises UsageError."""
+    """Return the source of the dump, and the label of its snapshot. Raises UsageError."""
     settings = invocation.settings
     if file is not None:
         if exclude_table_data or only_schemas:
@@ -326,8 +326,8 @@ def commit_source(
 def diff_source(
     invocation: Invocation, file: str | None, *, like: Origin, allow_newer_client: bool
 ) -> tuple[PostgresSource | FileSource, str]:
-    """Return what a snapshot is compared with, where it is no snapshot, and what it is called: the
-    same part of the database as *like* is of. Raises UsageError."""
+    """Return the source to compare a snapshot with, and its name; it covers the same part of the
+    database as *like*. Raises UsageError."""
     if file is not None:
         return _file_source(invocation, file), file
     from pgsnap.sources.postgres import PostgresSource
@@ -345,10 +345,10 @@ def diff_source(
 
 
 def warn_of_dump(invocation: Invocation, source: object) -> None:
-    """Pass on what pg_dump complained about, where *source* was read through it, and what a file
-    was read without."""
+    """Pass on pg_dump's warnings, if *source* was read through it, and notices about
+    a file that was read."""
     for warning in getattr(source, "warnings", ()):
-        # It bears the name already, mostly.
+        # Most of them begin with the name already.
         invocation.warn(f"pg_dump: {warning.removeprefix('pg_dump: ')}")
     for doubt in getattr(source, "doubts", ()):
         invocation.warn(f"warning: {doubt}")
@@ -370,7 +370,7 @@ def _file_source(invocation: Invocation, file: str) -> FileSource:
 
 
 def archive_reader(settings: Settings) -> ArchiveReader | None:
-    """Return what runs pg_restore on archives, on this host; None where it is not installed."""
+    """Return a reader of archives by pg_restore on this host; None if it is not installed."""
     from pgsnap.errors import ToolMissing
     from pgsnap.runners.local import LocalRunner
     from pgsnap.sessions.endpoint import TOOL_ENVIRONMENT

@@ -1,4 +1,4 @@
-"""Hooks around a command: before it, where they may stop it, and after it, with its result."""
+"""Hooks around a command: before it, where they may veto it, and after it, with its result."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pgsnap.errors import SnapError
 
 @contextmanager
 def hooks(invocation: Invocation, command: str, **facts: Any) -> Iterator[None]:
-    """Run the hooks of snap.toml around the block, *facts* being what they are told of it.
+    """Run the hooks of snap.toml around the block, with *facts* as their input.
 
-    Raises HookFailed when the one before it fails; then the block does not run. One after it that
-    fails is warned of: what was done is done.
+    Raises HookFailed if the one before it fails; then the block does not run. A failed hook after
+    it is only a warning: the command is done.
     """
     settings = invocation.settings
     lines = settings.hooks or {}
@@ -47,5 +47,5 @@ def _after(
     try:
         run_hook(f"after_{command}", line, folder, facts)
     except SnapError as error:
-        # The result was written already, with --json too: there are no notices left to join.
+        # The result was written already, even with --json: too late to add a notice.
         invocation.terminal.note(f"warning: {error.message}: {error.detail}".rstrip(": "))

@@ -1,4 +1,4 @@
-"""A restore from the plan that is shown to the lines at its end, for each kind there is."""
+"""A restore from showing its plan to printing its result, for every kind of restore."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ Report = TypeVar("Report")
 
 @dataclass(frozen=True, slots=True)
 class RestoreChoices:
-    """What the user chose. *options* are those of a whole database; what restores single tables
-    takes those of it that are about them, too."""
+    """The user's choices. *options* are those of a whole database; restores of single tables use
+    those of them that apply."""
 
     revision: str
     options: RestoreOptions
@@ -43,11 +43,11 @@ class RestoreChoices:
 
     @property
     def in_place(self) -> bool:
-        """Are single tables of the live database restored?"""
+        """Whether single tables of the live database are restored."""
         return bool(self.tables) and self.options.to is None
 
     def check(self) -> None:
-        """Raise UsageError for options that do not fit each other."""
+        """Raise UsageError for incompatible options."""
         command = f"snap restore {self.revision} --table SCHEMA.TABLE"
         changes_tables = self.replace or self.cascade_check
         if changes_tables and not self.in_place:
@@ -82,7 +82,7 @@ class RestoreChoices:
 def restore_chosen(
     invocation: Invocation, choices: RestoreChoices, services: tuple[str, ...]
 ) -> None:
-    """Restore as it was chosen; *services* are stopped as well as those of snap.toml."""
+    """Restore as chosen; *services* are stopped in addition to those of snap.toml."""
     choices.check()
     options = choices.options
     facts = {"revision": choices.revision, "to": options.to, "tables": list(choices.tables)}
@@ -111,8 +111,8 @@ def restore_chosen(
 
 @dataclass(frozen=True, slots=True)
 class _Restoring:
-    """One restore, whichever. *begin* is called when the user has agreed: it runs the hook before,
-    and lets the one after run at the end."""
+    """One restore of any kind. *begin* is called once the user has agreed: it runs the hook before
+    it, and arranges for the one after it."""
 
     invocation: Invocation
     choices: RestoreChoices
@@ -147,7 +147,7 @@ class _Restoring:
         if not self.invocation.json:
             for warning in report.warnings:
                 self.invocation.warn(f"warning: {warning}")
-        # With --json nobody saw the plan.
+        # With --json the plan was not shown.
         fields = {
             **restore_fields(report),
             "warnings": [*plan.warnings, *report.warnings],
@@ -206,7 +206,7 @@ class _Restoring:
         restore: Callable[..., Report],
         read_only: ReadOnly | None = None,
     ) -> Report:
-        """Do what the user agreed to, by *restore*."""
+        """Carry out the plan with *restore*."""
         from pgsnap.workflows.commit.safety_snapshot import safety_commit
 
         self.begin()
@@ -244,7 +244,7 @@ class _Restoring:
         replaces: bool,
         word: str | None = None,
     ) -> None:
-        """Show the plan; go on only if nothing forbids it and the user agrees."""
+        """Show the plan; continue only if nothing forbids it and the user agrees."""
         lines = lines_of(
             plan,
             repo.snapshot(plan.snapshot_id),

@@ -1,4 +1,4 @@
-"""What `snap schedule` makes of settings: the schedule to install, and the steps of one run."""
+"""Turns settings into the schedule to install, and into the steps of one scheduled run."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from pgsnap.schedulers.state import State
     from pgsnap.workflows.watch.scheduled import Step
 
-# Not from the working folder, which may hold anybody's modules.
+# Not from the working folder, which may contain anyone's modules.
 _PROGRAM = (sys.executable, "-P", "-m", "pgsnap.cli")
 
 # A gc waits for a commit, and a commit for a gc: both may take hours.
 _LOCK_TIMEOUT = "6h"
 
-# Where container engines lie that no package brought; cron searches only /usr/bin and /bin.
+# Container engines not installed by a package may be here; cron has only /usr/bin and /bin.
 _MORE_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 _VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {"verify": ("--data",)}
 
 
 def config_of(invocation: Invocation) -> Path:
-    """Return the configuration file that a schedule belongs to. Raises UsageError."""
+    """Return the configuration file of the schedule. Raises UsageError."""
     path = invocation.settings.config_path
     if path is None:
         raise UsageError(
@@ -48,8 +48,8 @@ def config_of(invocation: Invocation) -> Path:
 
 
 def wanted_table(invocation: Invocation, given: Mapping[str, str | None]) -> ScheduleTable:
-    """Return [schedule] with the times *given* on the command line in its place. Raises
-    UsageError where no job has a time."""
+    """Return [schedule], or the times *given* on the command line in its place. Raises
+    UsageError if no job has a time."""
     from pgsnap.schedulers.cron import parse_cron
 
     table = invocation.settings.schedule or ScheduleTable()
@@ -67,7 +67,7 @@ def wanted_table(invocation: Invocation, given: Mapping[str, str | None]) -> Sch
 
 
 def schedule_of(invocation: Invocation, table: ScheduleTable, *, log: bool) -> Schedule:
-    """Return what is to be installed. Raises UsageError for what a run would not know."""
+    """Return the schedule to install. Raises UsageError for settings that a run would not see."""
     from pgsnap.schedulers.cron import parse_cron
     from pgsnap.schedulers.jobs import Job, Schedule
 
@@ -102,7 +102,7 @@ def schedule_of(invocation: Invocation, table: ScheduleTable, *, log: bool) -> S
 def run_scheduled(
     invocation: Invocation, job: str, *, all_databases: bool, on_overlap: str | None, log: bool
 ) -> int:
-    """Run *job* as its schedule does; return its exit code. Raises SnapError."""
+    """Run *job* as its schedule would; return its exit code. Raises SnapError."""
     from pgsnap.alerts.telling import Alerts
     from pgsnap.schedulers.environment import read_environment
     from pgsnap.schedulers.runs import LogFile
@@ -111,7 +111,7 @@ def run_scheduled(
 
     config = config_of(invocation)
     state = State(config, invocation.trust)
-    # Before the settings are used: they may name the repository and the database.
+    # Before the settings are used: these variables may name the repository and the database.
     os.environ.update(read_environment(state.files))
     invocation.reload()
     _widen_path()
@@ -124,7 +124,7 @@ def run_scheduled(
         if invocation.settings.alerts is not None:
             alerts = invocation.settings.alerts.resolved()
     except UsageError as error:
-        # A backup without an alarm is better than none.
+        # A backup without alerts is better than none.
         say(f"snap: warning: {error.message}")
     every = job == "commit" and (all_databases or table.all_databases)
     return run_job(
@@ -151,7 +151,7 @@ def _logger(file: LogFile, job: str) -> Callable[[str], None]:
         try:
             file.write(f"{stamp} {job}: {line}")
         except OSError:
-            # A full disk: the record of the run and the alarms tell.
+            # A full disk: the record of the run and the alerts report it.
             return
 
     return say
@@ -182,7 +182,7 @@ def _told_steps(
     *,
     every: bool,
 ) -> Sequence[Step]:
-    """Return `_steps`; what it raises goes into the run's record, its log and the alarms."""
+    """Return `_steps`; errors go into the run's record, its log and the alerts."""
     try:
         return _steps(invocation, job, table, say, every=every)
     except SnapError as error:
@@ -206,7 +206,7 @@ def _steps(
     if not every:
         environ = dict(os.environ)
         if invocation.given.dsn is not None:
-            # Not as an option: the list of processes would show it.
+            # Not as an option, which the process list would show.
             environ["DATABASE_URL"] = invocation.given.dsn
         return [Step(argv, environ)]
     found = []
@@ -216,7 +216,7 @@ def _steps(
             f"snap: warning: the database {name} is half-dropped and left out: {drop_command(name)}"
         )
     for name in committed_databases(server):
-        # The password stays where it is: in this variable of the child, in a file, or in libpq's.
+        # The password stays in this variable of the child, in a file, or in libpq's variables.
         environ = {**os.environ, "DATABASE_URL": _dsn_of(invocation, name)}
         words = _without(argv, "--database")
         found.append(Step((*words, "--database", name), environ, what=name))
@@ -242,7 +242,7 @@ def _dsn_of(invocation: Invocation, name: str) -> str:
 def _measure(
     invocation: Invocation, state: State, alerts: Alerts, say: Callable[[str], None]
 ) -> None:
-    """Write the metrics file; what cannot be told is left out, with a warning."""
+    """Write the metrics file; metrics that cannot be obtained are left out, with a warning."""
     if alerts.metrics_file is None:
         return
     from pgsnap.alerts.metrics import write_metrics
@@ -262,7 +262,7 @@ def _measure(
 
 
 def check_job(job: str | None) -> str:
-    """Return *job* if it is one. Raises UsageError."""
+    """Return *job* if it is a valid job. Raises UsageError."""
     if job not in JOBS:
         raise UsageError(
             f'"{job}" cannot be scheduled' if job else "the job is missing",

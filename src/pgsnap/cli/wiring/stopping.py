@@ -1,4 +1,4 @@
-"""Services around a swap: those of snap.toml and of --stop, and those left stopped before."""
+"""Services around a swap: those of snap.toml and --stop, and those left stopped earlier."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ServicesAside:
     """The services of one run: `aside` is the block in which they are stopped."""
 
     def __init__(self, invocation: Invocation, also: tuple[str, ...]) -> None:
-        """Raises UsageError for a service that nothing here can stop."""
+        """Raises UsageError for a service that no program here can stop."""
         from pgsnap.services.stopping import Outcome
 
         settings = invocation.settings
@@ -36,7 +36,7 @@ class ServicesAside:
         return tuple(service.name for service in self.services)
 
     def aside(self) -> AbstractContextManager[None]:
-        """Return the block. Raises ServiceFailed when it begins."""
+        """Return the block. Entering it raises ServiceFailed."""
         from pgsnap.services.state import state_folder
         from pgsnap.services.stopping import stopped
 
@@ -44,17 +44,17 @@ class ServicesAside:
         return stopped(self.services, folder, self.outcome, self._invocation.tell)
 
     def fields(self) -> list[dict[str, Any]]:
-        """Return what --json tells of them."""
+        """Return their --json fields."""
         return service_fields(self.outcome.started)
 
 
 def service_fields(started: Iterable[Started]) -> list[dict[str, Any]]:
-    """Return what --json tells of services that were to be started."""
+    """Return the --json fields of services that were to be started."""
     return [fields_of(one, is_started="started", is_healthy="healthy") for one in started]
 
 
 def left_stopped() -> list[Finding]:
-    """Return the services that a run which was killed with its supervisor may have left stopped:
+    """Return the services that a run killed together with its supervisor may have left stopped:
     their names, and the command that starts them."""
     from pgsnap.model import Finding, Verdict
     from pgsnap.services.state import START_COMMAND, find_stopped, state_folder
@@ -76,7 +76,7 @@ def warn_of_stopped(invocation: Invocation) -> None:
 
 
 def check_protected(invocation: Invocation, database: str, *, i_know: bool) -> None:
-    """Raise TargetRefused where snap.toml protects the database and --i-know is missing."""
+    """Raise TargetRefused if snap.toml protects the database and --i-know is missing."""
     if not invocation.settings.protected or i_know:
         return
     raise TargetRefused(

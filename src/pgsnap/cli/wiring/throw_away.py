@@ -1,4 +1,4 @@
-"""A private PostgreSQL for one command, on this host; nothing of it stays."""
+"""A private PostgreSQL for one command, on this host; removed afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @contextmanager
 def private_server(major: int | None) -> Iterator[Server]:
     """Start a PostgreSQL of *major* (None: the newest here) in a temporary folder, and remove it
-    at the end, also when this process is killed. Raises ToolMissing, ClusterError."""
+    at the end, even if this process is killed. Raises ToolMissing, ClusterError."""
     from pgsnap.cluster import binaries
     from pgsnap.cluster.cluster import Cluster
     from pgsnap.runners.local import LocalRunner
