@@ -149,7 +149,7 @@ def test_a_replaced_partitioned_table_is_whole_and_the_old_one_is_kept_whole(
         f"the replaced table is kept as log.{kept[1]}",
         "made log.events  100 rows in 4 partitions",
     ]
-    (left,) = tables_fields(report, ())["set_aside"]
+    (left,) = tables_fields(report)["set_aside"]
     assert left["table"] == "log.events_2026"
     assert f"which the snapshot lacks, is kept as {left['kept']}" in "".join(tables_lines(report))
     held = partitions(database, f"log.{kept[1]}")
