@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from pgsnap import interrupts
 from pgsnap.model import DumpEvent, Origin, VolatileLine
 
 
@@ -45,8 +46,5 @@ class Source(Protocol):
 def reading(source: Source) -> Iterator[Origin]:
     """Open *source* and yield its origin; where the `with` block fails it is abandoned. The block
     reads its `events`, and calls `finish`."""
-    try:
+    with interrupts.undone_by(source.abandon):
         yield source.open()
-    except BaseException:
-        source.abandon()
-        raise

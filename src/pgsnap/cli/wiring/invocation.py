@@ -145,15 +145,14 @@ class Invocation:
     def audited(self) -> Iterator[None]:
         """Let the run stand in the audit log, as one that opens the repository with
         `open_repository` does; but not where there is none."""
-        path = self.settings.repository
+        path: Path | None = self.settings.repository
         try:
             yield
         except (RepositoryNotFound, NotARepository):
+            path = self.opened
             raise
-        except BaseException:
+        finally:
             self.opened = path
-            raise
-        self.opened = path
 
     @contextmanager
     def progress(self) -> Iterator[Display]:

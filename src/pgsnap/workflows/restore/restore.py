@@ -157,28 +157,25 @@ class _Restore:
 
     def _replace(self, held: HeldSession) -> tuple[tuple[str, ...], FeedResult, SwapReport]:
         """Do it, or leave nothing behind."""
-        try:
-            # This session shows to other restores that the scratch database is in use: until it
-            # is swapped, else another one might take it for a leftover in between.
-            with held.session() as session:
-                self._drop_leftovers(session)
-                self._check_unchanged(session)
-                if self.plan.live is not None:
-                    note_what_is_gone(self.repo, session, self.plan.server.system_identifier)
-                created = make_missing_roles(session, self.plan, self.snapshot.origin.owners)
-                with self._timed("create"):
-                    scratch = self._create(session)
-                    statements = self._rehearse(session, scratch)
-                loaded = self._fill(session, scratch)
-                return created, loaded, self._swap(held, scratch, statements)
-        except QueryFailed as error:
-            self._clean_up(held)
-            raise RestoreFailed(
-                f"the restore stopped: {error.message}", detail=error.detail, hint=error.hint
-            ) from error
-        except BaseException:
-            self._clean_up(held)
-            raise
+        with interrupts.undone_by(partial(self._clean_up, held)):
+            try:
+                # This session shows to other restores that the scratch database is in use: until it
+                # is swapped, else another one might take it for a leftover in between.
+                with held.session() as session:
+                    self._drop_leftovers(session)
+                    self._check_unchanged(session)
+                    if self.plan.live is not None:
+                        note_what_is_gone(self.repo, session, self.plan.server.system_identifier)
+                    created = make_missing_roles(session, self.plan, self.snapshot.origin.owners)
+                    with self._timed("create"):
+                        scratch = self._create(session)
+                        statements = self._rehearse(session, scratch)
+                    loaded = self._fill(session, scratch)
+                    return created, loaded, self._swap(held, scratch, statements)
+            except QueryFailed as error:
+                raise RestoreFailed(
+                    f"the restore stopped: {error.message}", detail=error.detail, hint=error.hint
+                ) from error
 
     # -- before the load -----------------------------------------------------------------------
 
@@ -359,7 +356,7 @@ class _Restore:
     def _clean_up(self, held: HeldSession) -> None:
         """Drop the scratch database, by a name that nothing but it can have. Where that fails,
         the next restore does it. After a committed swap there is nothing of that name."""
-        with interrupts.deferred(), contextlib.suppress(SnapError), held.session() as session:
+        with contextlib.suppress(SnapError), held.session() as session:
             terminate_sessions(session, self.token)
             scratch = scratch_name(self.plan.database, self.token)
             drop_subscriptions(session, self.server.without_event_triggers().connect, scratch)
