@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from pgsnap import interrupts
 from pgsnap.model import DumpEvent, Origin, VolatileLine
 
 
@@ -47,6 +48,3 @@ def reading(source: Source) -> Iterator[Origin]:
     block must read its `events` and call `finish`."""
     try:
         yield source.open()
-    except BaseException:
-        source.abandon()
-        raise

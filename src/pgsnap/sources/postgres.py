@@ -106,11 +106,8 @@ class PostgresSource:
         # A login trigger may write to what we read, or refuse us.
         self._server = self._server.without_event_triggers()
         session = self._connect()
-        try:
+        with interrupts.undone_by(session.close):
             self._open(session)
-        except BaseException:
-            session.close()
-            raise
         assert self._origin is not None
         return self._origin
 

@@ -149,11 +149,10 @@ class Invocation:
         try:
             yield
         except (RepositoryNotFound, NotARepository):
+            path = self.opened
             raise
-        except BaseException:
+        finally:
             self.opened = path
-            raise
-        self.opened = path
 
     @contextmanager
     def progress(self) -> Iterator[Display]:

@@ -132,28 +132,26 @@ class Feeder:
         nonce = secrets.token_hex(16)
         sentinel = self._tags.expect(nonce)
         self._tags.start()
-        try:
-            self._send(SETTINGS)
-            if self._key is not None:
-                self._send(b"\\restrict " + self._key.encode() + b"\n")
-            self._places.first = self._places.line
-            for event in events:
-                if isinstance(event, bytes):
-                    self._send(event)
-                    plain_bytes += len(event)
-                    self._progress.advance(len(event), self._name_of_last())
-                elif isinstance(event, SectionStart):
-                    self._places.begin(event.name)
-            if self._key is not None:
-                self._send(b"\n\\unrestrict " + self._key.encode() + b"\n")
-            self._send(b"\n" + _question(nonce))
-            self._child.close_input()
-            status = self._child.wait()
-        except BrokenPipeError:
-            raise self._failed("psql ended before the dump did") from None
-        except BaseException:
-            self._child.kill()
-            raise
+        with interrupts.undone_by(self._child.kill):
+            try:
+                self._send(SETTINGS)
+                if self._key is not None:
+                    self._send(b"\\restrict " + self._key.encode() + b"\n")
+                self._places.first = self._places.line
+                for event in events:
+                    if isinstance(event, bytes):
+                        self._send(event)
+                        plain_bytes += len(event)
+                        self._progress.advance(len(event), self._name_of_last())
+                    elif isinstance(event, SectionStart):
+                        self._places.begin(event.name)
+                if self._key is not None:
+                    self._send(b"\n\\unrestrict " + self._key.encode() + b"\n")
+                self._send(b"\n" + _question(nonce))
+                self._child.close_input()
+                status = self._child.wait()
+            except BrokenPipeError:
+                raise self._failed("psql ended before the dump did") from None
         self._tags.join()
         self._judge(status, sentinel_seen=sentinel.is_set())
         rows = sum(self._tags.counts)

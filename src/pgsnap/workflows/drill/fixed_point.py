@@ -55,7 +55,11 @@ def unstable_definitions(
                 drop_subscriptions(session, server.connect, scratch_name(again, token))
                 drop_database(session, scratch_name(again, token), watch=connect)
 
-        try:
+        def drop_if_there() -> None:
+            with suppress(SnapError):
+                drop()
+
+        with interrupts.undone_by(drop_if_there):
             with held.session() as session:
                 scratch = create_scratch(
                     session, again, token, origin.properties, snapshot=snapshot
@@ -66,10 +70,6 @@ def unstable_definitions(
             with psql_feeder(server, psql, scratch.name, token, expected=None) as feeder:
                 feeder.run(events)
             second, _ = _definitions(server, scratch.name, origin, allow_newer)
-        except BaseException:
-            with suppress(SnapError), interrupts.deferred():
-                drop()
-            raise
         with interrupts.deferred():
             drop()
     unstable = []

@@ -39,6 +39,8 @@ def test_it_is_not_closed_in_the_middle_of_a_query(tmp_path: Path) -> None:
         began.wait()
         time.sleep(0.02 * (number + 1))
         connection.close()
+        # What it was given is there a moment after the connection is let go.
+        thread.join()
         assert len(found) == 300_000
         thread.join()
 
