@@ -45,18 +45,18 @@ from pgsnap.sources.guarded.hindrances import find_hindrances
 from pgsnap.sources.parts import part_options
 from pgsnap.sources.properties import read_properties, read_server
 
-# A role may be limited to one connection, and the previous one may take a moment to close.
+# A role may have one connection only, and the one before may take a moment to be gone.
 _PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4)
 _IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
 class PostgresSource:
-    """Dumps one database of *server* (None: the endpoint's). Implements `Source`.
+    """Dumps one database of *server* (None: the endpoint's). `Source` is its contract.
 
-    *adjust*, if given, maps the database's properties to those that are recorded.
-    *exclude_table_data* and *only_schemas* are patterns in pg_dump's syntax; they are recorded.
-    *warnings* is what pg_dump wrote to standard error although it succeeded, *doubts* what no
-    restore can recreate, as far as known.
+    *adjust*, where given, makes of the database's properties what is recorded of them.
+    *exclude_table_data* and *only_schemas* are patterns as pg_dump takes them; they are recorded.
+    *warnings* holds what pg_dump wrote to standard error although it succeeded, *doubts* what of
+    the database no restore can make, as far as that is known.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class PostgresSource:
         self._excluded = exclude_table_data
         self._schemas = only_schemas
         self._adjust = adjust
-        # The application_name that identifies pg_dumpall's backend if its client was killed.
+        # The name by which pg_dumpall's backend is found again when its client was killed.
         self._application = f"snap pg_dumpall {secrets.token_hex(8)}"
         self._abandoned = False
         self._origin: Origin | None = None
@@ -103,7 +103,7 @@ class PostgresSource:
 
     def open(self) -> Origin:
         """Raises ConnectionFailed, ToolMissing, ToolVersion, QueryFailed."""
-        # A login trigger may write to what we read, or refuse us.
+        # A trigger on login may write into what we read, or refuse us.
         self._server = self._server.without_event_triggers()
         session = self._connect()
         with interrupts.undone_by(session.close):
@@ -145,8 +145,7 @@ class PostgresSource:
             lock_wait_seconds=self._lock_wait_seconds,
             leaves_out_rows=bool(self._excluded),
         )
-        # It queries and takes locks for a while before its first byte: time for the caller to
-        # prepare.
+        # It locks and asks for a while before its first byte: time for the caller to get ready.
         self._dump.begin(session)
 
     def events(self) -> Iterator[DumpEvent]:
@@ -156,7 +155,7 @@ class PostgresSource:
         assert self._origin is not None
         self._complete = False
         events = self._dump.events()
-        # pg_dump has its connection by then, in case the role may have only one.
+        # pg_dump has its connection by then, where a role may have only one.
         yield from islice(events, 1)
         globals_dump = self._begin_globals()
         yield from events
@@ -174,7 +173,7 @@ class PostgresSource:
             raise DumpIncomplete("the dump was not read to its end")
         summary = dump.reader.summary
         if not summary.is_pg_dump:
-            # Then no end mark was required, and a wrapper's exit status alone proves nothing.
+            # Then no end mark was asked for, and a wrapper's exit status alone proves nothing.
             raise DumpIncomplete(
                 "what pg_dump wrote does not begin as a dump",
                 detail="Its first lines should say: PostgreSQL database dump.",
@@ -203,7 +202,7 @@ class PostgresSource:
         if self._dump is not None:
             self._dump.stop()
         if self._globals_dump is not None and self._globals_dump.abandon():
-            # As for pg_dump: its backend must not continue.
+            # As with pg_dump: its backend must not go on.
             with contextlib.suppress(SnapError):
                 self._server.terminate(self._application)
 
@@ -213,7 +212,7 @@ class PostgresSource:
                 return self._server.connect(self._database)
             except ConnectionFailed as error:
                 if not self._server.has_let_us_in:
-                    # Some servers lock out a role after a few wrong passwords.
+                    # Some servers lock a role out for a few wrong passwords.
                     raise
                 if pause is None:
                     explain(error, self._server, self._database)
@@ -222,7 +221,7 @@ class PostgresSource:
         raise AssertionError("the last attempt returns or raises")
 
     def _place(self, host: str) -> str:
-        """Return where the database was, for a later reader of the snapshot."""
+        """Return where the database was, for whoever reads the snapshot later."""
         if host and not host.startswith("/"):
             return host
         inside = f"{self._endpoint.place} on " if self._endpoint.place else ""
@@ -232,7 +231,7 @@ class PostgresSource:
         return [
             "--format=plain",
             "--no-password",
-            # Its own encoding, even if the role or the database sets another one for clients.
+            # Its own encoding, also where the role or the database sets another for clients.
             f"--encoding={encoding}",
             f"--lock-wait-timeout={max(1, round(self._lock_wait_seconds * 1000))}",
             *self._dump_options,
@@ -241,8 +240,8 @@ class PostgresSource:
     # -- extensions ----------------------------------------------------------------------------
 
     def _extension_sequences(self, dump: GuardedDump, origin: Origin) -> Iterator[DumpEvent]:
-        """Yield the section of extension sequences that pg_dump leaves out, if there are any. Read
-        after the rows, so that no value used in them is given out again. Raises QueryFailed,
+        """Yield the section of those that pg_dump leaves out, where there are any. Read after its
+        rows: no number that one of them has may be given out again. Raises QueryFailed,
         ConnectionFailed."""
         if not self._has_member_sequences:
             return
@@ -272,8 +271,7 @@ class PostgresSource:
         return self._globals_dump
 
     def _globals_events(self, globals_dump: GlobalsDump) -> Iterator[DumpEvent]:
-        """Yield the globals section, or nothing: the database is worth more than its roles'
-        list."""
+        """Yield the globals section, or none: the database is worth more than its roles' list."""
         text = globals_dump.text()
         self._globals_status = globals_dump.status
         if text is None:

@@ -1,4 +1,4 @@
-"""One run of the program: its options, settings and terminal, as commands use them."""
+"""One run of the program: its options, settings and terminal, and what commands make of them."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Return whether --json is among *arguments*, which have not been parsed."""
+    """Tell whether --json stands among *arguments*, of which the options are not read."""
     operands = arguments.index("--") if "--" in arguments else len(arguments)
     return "--json" in arguments[:operands]
 
 
 class Invocation:
-    """The argument of a command function: settings and terminal; created once per run."""
+    """What a command function gets: settings and terminal; made once for each run."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
         self.given = GlobalOptions()
         self.notices: list[str] = []
         self._settings: Settings | None = None
-        # Receives news while a bar is on the terminal, and prints them above it.
+        # Where news go while a bar is on the terminal: above it.
         self.above_bar: Callable[[str], None] | None = None
         # For the audit log: the command that runs, its options, the repository that it opened,
-        # the snapshots of its revisions, and its result.
+        # the snapshots that its revisions meant, and its result.
         self.command: str | None = None
         self.parameters: dict[str, Any] = {}
         self.opened: Path | None = None
@@ -57,24 +57,24 @@ class Invocation:
 
     @property
     def settings(self) -> Settings:
-        """The merged settings, read on first use. Raises UsageError."""
+        """The merged settings, read when they are first wanted. Raises UsageError."""
         if self._settings is None:
             self._settings = load_settings(self.given, os.environ, _working_folder())
         return self._settings
 
     @property
     def trust(self) -> Trust:
-        """The owners and links that the settings trust; others lead to a warning."""
+        """Whose files and which links the settings trust; of others the user is warned."""
         return replace(self.settings.trust, warn=self.warn)
 
     def wait_briefly(self) -> None:
-        """Set the wait for the repository to ten seconds, unless given on the command line: a
-        monitor does not wait as long as a commit. Call before the settings are read."""
+        """Let ten seconds be the wait for the repository, unless the command line says another:
+        a monitor does not wait as long as a commit would. Before the settings are read."""
         if self.given.lock_timeout is None:
             self.given.lock_timeout = "10s"
 
     def reload(self) -> None:
-        """Read the settings again on next use: the environment changed."""
+        """Read the settings anew when they are next wanted: the environment changed."""
         self._settings = None
 
     @property
@@ -94,8 +94,8 @@ class Invocation:
         return datetime.now(UTC)
 
     def emit(self, fields: Any, lines: list[str], *, has_notices: bool = True) -> None:
-        """Write the result: *fields* with --json, as `render.as_json` converts them, with the
-        notices added if they are an object and *has_notices*; else *lines*."""
+        """Write the result: *fields* with --json, as `render.as_json` converts them, and with the
+        notices where they are an object and *has_notices*; else *lines*."""
         if isinstance(fields, dict):
             fields = self.result = {**fields, "notices": self.notices} if has_notices else fields
         if self.json:
@@ -104,8 +104,8 @@ class Invocation:
             self.terminal.write("\n".join(lines) + "\n")
 
     def tell(self, line: str) -> None:
-        """Print news on standard error; with --json it is added to the result's ``notices``, with
-        --quiet dropped."""
+        """Tell a piece of news: on standard error; with --json it is kept for the result's
+        ``notices``; with --quiet it is dropped."""
         line = render.plain(redact(line))
         if self.json:
             self.notices.append(line)
@@ -113,7 +113,7 @@ class Invocation:
             self._note(line)
 
     def warn(self, line: str) -> None:
-        """Print a warning: like news, but even with --quiet."""
+        """Tell a warning: as news, but with --quiet too."""
         line = render.plain(redact(line))
         if self.json:
             self.notices.append(line)
@@ -124,8 +124,8 @@ class Invocation:
         (self.above_bar or self.terminal.note)(line)
 
     def propose(self, lines: list[str], warnings: Sequence[str] = ()) -> None:
-        """Show what is about to be done, unless --json or --quiet suppresses it; then only the
-        *warnings* are printed, with --json in the command's result."""
+        """Show what is about to be done, unless --json or --quiet wants no such words; then the
+        *warnings* among them are told by themselves, with --json by the command's result."""
         if self.json:
             return
         if self.quiet:
@@ -134,7 +134,7 @@ class Invocation:
             self.terminal.note(line)
 
     def confirm(self, question: str, *, word: str | None = None) -> None:
-        """Continue only if the user says yes, or types *word*. Raises Declined, also if nobody can
+        """Go on only if the user says yes, or types *word*. Raises Declined, also where nobody can
         be asked."""
         again = "Run the same command with --yes."
         if self.json:
@@ -143,9 +143,9 @@ class Invocation:
 
     @contextmanager
     def audited(self) -> Iterator[None]:
-        """Record the run in the audit log, as `open_repository` does for runs that open the
-        repository; but not if there is none."""
-        path = self.settings.repository
+        """Let the run stand in the audit log, as one that opens the repository with
+        `open_repository` does; but not where there is none."""
+        path: Path | None = self.settings.repository
         try:
             yield
         except (RepositoryNotFound, NotARepository):
@@ -156,7 +156,7 @@ class Invocation:
 
     @contextmanager
     def progress(self) -> Iterator[Display]:
-        """Show the progress of a workflow until the block ends."""
+        """Show how far a workflow is, until the block ends."""
         from pgsnap.cli.console.progress import display
 
         shown = display(self)

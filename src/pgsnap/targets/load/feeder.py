@@ -1,9 +1,9 @@
-"""Feeds a dump to psql so that only a complete, verified dump can count as restored.
+"""Feeds a dump to psql so that only a whole, verified dump can count as restored.
 
-psql takes the end of its input for success, wherever it comes. So a load counts only if psql exited
-with status 0 *and* it returned a row that was queried after the last verified block *and* the
-server counted the rows of every table as the snapshot did. On any error, including one in the
-stream, psql is killed and never gets end-of-file.
+psql takes the end of its input for success, wherever it comes. So a load counts only when psql
+ended with status 0 *and* a row came back that was asked for after the last verified block *and*
+the server counted the rows of every table as the snapshot did. On any error, in the stream too,
+psql is killed and never given end-of-file.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ from pgsnap.targets.load.places import Places
 from pgsnap.targets.load.psql_messages import Help, failure_in, restore_failed
 from pgsnap.targets.naming import application_name
 
-# No -q: the server's row counts are parsed from the command tags (COPY 123).
+# No -q: the command tags (COPY 123) are what the server's row counts are read from.
 PSQL_ARGUMENTS = (
     "-X", "-w", "-A", "-t",
     "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-P", "pager=off", "-f", "-",
 )  # fmt: skip
 
-# For the loading session only. Not waiting for WAL at each commit loses nothing: the swap's own
+# For the session that loads only. Not waiting for WAL at each commit loses nothing: the swap's own
 # commit waits, and it comes after all of them (1,500 tables: 10 s instead of 16 s). A larger
 # maintenance_work_mem gained nothing on 240 MB of dump with four indexes.
 SETTINGS = b"SET synchronous_commit = off;\n"
 _COPY_TAG = re.compile(rb"COPY (\d+)$")
-# Longer lines are rows returned by the dump's own SELECTs; none of ours is that long.
+# Longer lines are rows that the dump's own SELECTs return; nothing of ours is that long.
 _LINE_BYTES_MAX = 4096
 _SETTLE_POLL_SECONDS = 0.05
-# How often to check whether psql and we wait for each other, and how long the server must have been
-# idle by then.
+# How often it is asked whether psql waits for us while we wait for it, and how long the server
+# must have had nothing to do by then.
 _STUCK_POLL_SECONDS = 10.0
 STUCK_AFTER_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A COPY section of the dump and its number of rows."""
+    """A COPY section of the dump and the number of its rows."""
 
     section: SectionName
     rows: int
@@ -82,9 +82,9 @@ class Feeder:
         progress: Progress = SILENT,
     ) -> None:
         """*restrict_key* wraps the whole stream in ``\\restrict`` (None: psql does not know it).
-        *expected* are the COPY sections in the dump's order, iterated once, at the end. If they are
-        not *exact*, other SQL may copy more, and change how many rows are inserted; but each of
-        them must be run. *facts* queries the server for what may explain an error."""
+        *expected* are the COPY sections in the dump's order, gone through once, at the end. Where
+        they are not *exact*, other SQL may copy more, and change how many rows it takes; but each
+        of them must be run. *facts* looks at the server for what explains an error."""
         self._child = child
         self._key = restrict_key
         self._expected = expected
@@ -96,21 +96,20 @@ class Feeder:
 
     @property
     def counts(self) -> Sequence[int]:
-        """The numbers of rows that the server reported, per COPY; complete up to here after
-        `settle`."""
+        """The rows that the server took, COPY by COPY; all of them so far after `settle`."""
         return self._tags.counts
 
     def settle(self, is_idle: Callable[[], bool] = lambda: False) -> None:
-        """Wait until psql has run everything fed so far. Raises RestoreFailed, also if *is_idle*
-        reports that the server has waited for psql too long.
+        """Return when psql has run everything that it was fed. Raises RestoreFailed, also when
+        *is_idle* says that the server has waited for psql too long.
 
         Only between two statements of the dump; called by the generator that `run` feeds from.
         """
         nonce = secrets.token_hex(16)
         settled = self._tags.expect(nonce)
         self._places.inserted.append(self._places.line)
-        # Without a leading semicolon: psql (since 15.19, 16.15, 17.11 and 18.6) takes what follows
-        # an empty statement for rows, once there has been a COPY.
+        # Without the semicolon before it: psql (since 15.19, 16.15, 17.11 and 18.6) takes what
+        # follows an empty statement for rows, once there has been a COPY.
         self._send(_question(nonce))
         next_look = time.monotonic() + _STUCK_POLL_SECONDS
         while not interrupts.happens(settled, _SETTLE_POLL_SECONDS):
@@ -122,10 +121,10 @@ class Feeder:
                     raise self._stuck()
 
     def run(self, events: Iterable[DumpEvent]) -> FeedResult:
-        """Feed *events* and return only if everything was loaded. Text between two sections counts
-        towards the first one.
+        """Feed *events* and return only if all of it was loaded. What of them lies between two
+        sections counts to the first one.
 
-        Raises RestoreFailed, or whatever *events* raises; then psql has ended.
+        Raises RestoreFailed, or whatever *events* raises; psql is dead then.
         """
         started = time.monotonic()
         plain_bytes = 0
@@ -190,8 +189,7 @@ class Feeder:
         )
 
     def _failed(self, fallback: str) -> RestoreFailed:
-        """Collect psql's last messages. It exits by itself after an error; otherwise it is
-        killed."""
+        """Collect psql's last words. It ends by itself after an error; else it is killed."""
         try:
             status: int | None = self._child.wait(timeout=5.0)
         except TimeoutError:
@@ -220,7 +218,7 @@ def psql_feeder(
     progress: Progress = SILENT,
 ) -> Iterator[Feeder]:
     """Start *psql* with *options* for a load into *database*, as a session of the restore *token*,
-    and kill it at the end. The other arguments are those of `Feeder`."""
+    and kill it at the end. The others as in `Feeder`."""
     child = server.start_tool(
         psql,
         (*PSQL_ARGUMENTS, *options),
@@ -238,13 +236,13 @@ def psql_feeder(
 
 
 def _question(nonce: str) -> bytes:
-    """Return the SQL that returns *nonce*: it is split in two, so that an echo of the query cannot
-    be taken for the answer."""
+    """Return the SQL that answers *nonce*: asked in two halves, so that no echo of the question
+    can be taken for the answer."""
     return f"SELECT '{nonce[:16]}' || '{nonce[16:]}';\n".encode()
 
 
 def expected_rows(sections: Iterable[Section]) -> Iterator[Expected]:
-    """Yield the COPY sections of a dump's *sections*, in order."""
+    """Yield the COPY sections among those of a dump, in its order."""
     return (
         Expected(section=section.name, rows=section.rows)
         for section in sections
@@ -270,7 +268,7 @@ def check_counts(expected: Iterable[Expected], counts: Sequence[int]) -> None:
 
 
 def check_number(tables: int, copied: int) -> None:
-    """Raise RestoreFailed if psql ran fewer COPYs than there are *tables*."""
+    """Raise RestoreFailed where psql copied less often than there are *tables*."""
     if copied < tables:
         raise RestoreFailed(
             f"psql ran {copied} COPY statements of {tables}",
@@ -283,8 +281,7 @@ def check_number(tables: int, copied: int) -> None:
 
 
 def is_load_idle(session: Session, token: str, database: str) -> bool:
-    """Return whether the session that loads into *database* has been waiting for input for a
-    while."""
+    """Tell whether the session that loads into *database* has waited for input for a while."""
     return bool(
         session.query(
             "SELECT 1 FROM pg_catalog.pg_stat_activity"
@@ -297,7 +294,7 @@ def is_load_idle(session: Session, token: str, database: str) -> bool:
 
 
 def is_loading(session: Session, token: str) -> bool:
-    """Return whether there is a session of the restore *token*."""
+    """Tell whether a session of the restore *token* is there."""
     name = literal(application_name(token))
     rows = session.query(
         f"SELECT 1 FROM pg_catalog.pg_stat_activity WHERE application_name = {name} LIMIT 1"
@@ -306,8 +303,7 @@ def is_loading(session: Session, token: str) -> bool:
 
 
 def terminate_sessions(session: Session, token: str, *, keep_own: bool = True) -> None:
-    """Terminate every session of the restore *token* but this one, so that no backend continues
-    alone."""
+    """End every session of the restore *token* but this one, so that no backend goes on alone."""
     own = " AND pid <> pg_catalog.pg_backend_pid()" if keep_own else ""
     try:
         session.query(
@@ -315,12 +311,12 @@ def terminate_sessions(session: Session, token: str, *, keep_own: bool = True) -
             f" WHERE application_name = {literal(application_name(token))}{own}"
         )
     except QueryFailed:
-        # One of them has ended, or belongs to a role that outranks ours; DROP ... FORCE follows.
+        # One of them ended meanwhile, or belongs to a role of higher rank; DROP ... FORCE follows.
         return
 
 
 class _TagReader:
-    """Drains psql's standard output in a thread: a full pipe would block psql forever."""
+    """Drains psql's standard output on a thread: a full pipe would stop psql for ever."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
@@ -329,7 +325,7 @@ class _TagReader:
         self.counts: list[int] = []
 
     def expect(self, nonce: str) -> threading.Event:
-        """Return an event that is set once psql prints *nonce* on a line of its own."""
+        """Return what is set once psql prints *nonce* on a line of its own."""
         return self._expected.setdefault(nonce.encode(), threading.Event())
 
     def start(self) -> None:

@@ -1,8 +1,8 @@
-"""Checks definitions for a fixed point: PostgreSQL's own output, restored, must dump identically.
+"""The fixed point of definitions: what PostgreSQL writes of what it wrote itself.
 
-``CHECK (status IN ('a', 'b'))`` on a varchar comes back with different casts, and is stable from
-then on. So definitions that differ are restored once more from their new text; those that change
-again are unstable.
+``CHECK (status IN ('a', 'b'))`` on a varchar comes back with other casts, and stays so from then
+on. So definitions that are not equal are restored once more, from what they came back as; those
+that change again are unstable.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def unstable_definitions(
     allow_newer: bool,
 ) -> list[str]:
     """Return the titles of the definitions of *database*, which was restored from a snapshot of
-    *origin*, that change when restored and dumped again.
+    *origin*, that are others once restored and dumped again.
 
-    A second scratch database is created for this and dropped; a session with *token*'s name keeps
-    it from being taken for a leftover. Raises what a dump and a load raise.
+    A second scratch database is made for it and dropped; a session with *token*'s name keeps it
+    from being taken for a leftover. Raises what a dump and a load do.
     """
     first, encoding = _definitions(server, database, origin, allow_newer)
     connect = partial(server.connect, server.maintenance_database(), application_name(token))
@@ -90,7 +90,7 @@ def unstable_definitions(
 def _definitions(
     server: Server, database: str, origin: Origin, allow_newer: bool
 ) -> tuple[list[DumpEvent], str]:
-    """Return a schema-only dump of a database, and its encoding."""
+    """Return the dump of a database's definitions alone, and its encoding."""
     source = PostgresSource(
         server,
         database=database,

@@ -1,7 +1,7 @@
-"""Restore: fill a scratch database beside the live one, then swap it into the live one's place.
+"""Restore: fill a scratch database beside the live one, then let it take the live one's name.
 
-Until the swap commits, the live database is not touched, and the swap is all or nothing. So
-whenever a restore fails or is killed, the live database is intact and in service.
+Until the swap commits, the live database is not touched; the swap does all or nothing. So at
+whatever moment a restore fails or is killed, the live database is whole and in service.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def restore(
     aside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     progress: Progress = SILENT,
 ) -> RestoreReport:
-    """Carry out *plan*. *safety* records the live database before it is replaced; the swap happens
-    within *aside*, while services are stopped.
+    """Do what *plan* says. *safety* records the live database before it is replaced; the swap
+    happens within *aside*, while services are stopped.
 
     Raises TargetRefused, RestoreFailed, CorruptionError, or what *safety* raises; then the live
     database is as it was, and the scratch database is gone (or is dropped by the next restore).
@@ -82,7 +82,7 @@ def restore(
 
 
 class _Restore:
-    """A restore in progress: the state that its phases pass on."""
+    """One restore under way: what its phases hand to each other."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class _Restore:
             return self._run(held, safety)
 
     def _run(self, held: HeldSession, safety: Callable[[], SnapshotId] | None) -> RestoreReport:
-        # From before the safety snapshot on, so that the snapshot has everything ever written.
+        # From before the safety snapshot on, so that it has all that was ever written.
         with read_only_meanwhile(held.session, self.plan.read_only):
             with self._timed("safety"):
                 if safety is not None and self.plan.live is not None:
@@ -123,9 +123,9 @@ class _Restore:
                 if self.is_done:
                     raise self._interrupted_after() from error
                 raise
-        # The restore is done from here on: later failures are reported, but fail nothing.
+        # From here on the restore is done: what fails now is told, but fails nothing.
         try:
-            # First whatever depends on the database's name.
+            # What needs the database's name first.
             self.warnings += add_left_out(
                 self.repo, self.snapshot, self.plan, self.server, self.token
             )
@@ -156,29 +156,26 @@ class _Restore:
         return Interrupted(done, hint="To take it back: snap undo" if back else "")
 
     def _replace(self, held: HeldSession) -> tuple[tuple[str, ...], FeedResult, SwapReport]:
-        """Fill and swap, or leave nothing behind."""
-        try:
-            # This session shows other restores that the scratch database is in use: until the swap,
-            # another one might otherwise take it for a leftover.
-            with held.session() as session:
-                self._drop_leftovers(session)
-                self._check_unchanged(session)
-                if self.plan.live is not None:
-                    note_what_is_gone(self.repo, session, self.plan.server.system_identifier)
-                created = make_missing_roles(session, self.plan, self.snapshot.origin.owners)
-                with self._timed("create"):
-                    scratch = self._create(session)
-                    statements = self._rehearse(session, scratch)
-                loaded = self._fill(session, scratch)
-                return created, loaded, self._swap(held, scratch, statements)
-        except QueryFailed as error:
-            self._clean_up(held)
-            raise RestoreFailed(
-                f"the restore stopped: {error.message}", detail=error.detail, hint=error.hint
-            ) from error
-        except BaseException:
-            self._clean_up(held)
-            raise
+        """Do it, or leave nothing behind."""
+        with interrupts.undone_by(partial(self._clean_up, held)):
+            try:
+                # This session shows to other restores that the scratch database is in use: until it
+                # is swapped, else another one might take it for a leftover in between.
+                with held.session() as session:
+                    self._drop_leftovers(session)
+                    self._check_unchanged(session)
+                    if self.plan.live is not None:
+                        note_what_is_gone(self.repo, session, self.plan.server.system_identifier)
+                    created = make_missing_roles(session, self.plan, self.snapshot.origin.owners)
+                    with self._timed("create"):
+                        scratch = self._create(session)
+                        statements = self._rehearse(session, scratch)
+                    loaded = self._fill(session, scratch)
+                    return created, loaded, self._swap(held, scratch, statements)
+            except QueryFailed as error:
+                raise RestoreFailed(
+                    f"the restore stopped: {error.message}", detail=error.detail, hint=error.hint
+                ) from error
 
     # -- before the load -----------------------------------------------------------------------
 
@@ -189,8 +186,8 @@ class _Restore:
         self.warnings.extend(f"a leftover could not be dropped: {text}" for text in stayed)
 
     def _check_unchanged(self, session: Session) -> None:
-        """Raise unless the database to replace is the one that the plan showed, and may still be
-        replaced."""
+        """Raise unless the database to replace is the one that the plan showed, and still free
+        to be replaced."""
         live = look_at(session, self.plan.database)
         planned = self.plan.live
         if (live and live.oid) != (planned and planned.oid):
@@ -220,7 +217,7 @@ class _Restore:
         return scratch
 
     def _rehearse(self, session: Session, scratch: Scratch) -> tuple[PropertyStatement, ...]:
-        """Try owner, privileges and settings now: after an hour of loading it is too late."""
+        """Try owner, privileges and settings now: an hour later is too late to learn of them."""
         if self.plan.properties is None:
             return plain_statements()
         statements, warnings = rehearse(
@@ -235,7 +232,7 @@ class _Restore:
         options = self.plan.options
         if self.snapshot.origin.is_pg_dump or options.as_superuser:
             loaded = self._load(self.server, session, scratch)
-            # It has event triggers by now, and a login trigger could refuse us or write.
+            # It has event triggers by now, and one on login could refuse us or write.
             quiet = self.server.without_event_triggers()
             self._analyze(quiet, scratch)
             if self.snapshot.origin.is_pg_dump:
@@ -259,7 +256,7 @@ class _Restore:
             self.token,
             expected=expected_rows(planned_sections(self.repo, self.snapshot, self.plan)),
             exact=self.snapshot.origin.is_pg_dump,
-            # A role other than ours may have fewer privileges, and lacks superuser on purpose.
+            # A stranger may less than we, and is no superuser on purpose.
             facts=(lambda: look_up(server)) if server is self.server else None,
             progress=self.progress,
         )
@@ -268,7 +265,7 @@ class _Restore:
             return feeder.run(dump_for_psql(self.repo, self.snapshot, self.plan, tables_made))
 
     def _tables_made(self, feeder: Feeder, session: Session, scratch: Scratch) -> TablesMade:
-        """Return what the load must know of the tables, once psql has created all of them."""
+        """Return what is to be known of the tables, once psql has made all of them."""
         feeder.settle(lambda: is_load_idle(session, self.token, scratch.name))
         with self.server.connect(scratch.name, application_name(self.token)) as inside:
             return TablesMade.read(inside)
@@ -282,7 +279,7 @@ class _Restore:
             self.warnings += analyze(session)
 
     def _look_again(self, server: Server, scratch: Scratch) -> None:
-        """Recount: nothing is left to run, so what is in the database now is final."""
+        """Nothing is left to run: what is there now is what will be there."""
         self.progress.phase("count")
         started = time.monotonic()
         with server.connect(scratch.name, application_name(self.token)) as session:
@@ -306,8 +303,7 @@ class _Restore:
             if plan.live is not None:
                 aside = Rename(oid=plan.live.oid, old=names.live, new=names.kept, aside=True)
                 renames.insert(0, aside)
-                # Before the swap: undo must find the kept database even after a kill right after
-                # it.
+                # Before the swap: undo must find the kept database after a kill right behind it.
                 self.note = swapped_note(
                     plan.label,
                     names,
@@ -326,9 +322,9 @@ class _Restore:
                 # In the same transaction: the replaced database is never left read-only.
                 sql.append(plan.read_only.taken_back(names.kept))
             if plan.options.scratch:
-                # In the same transaction: a killed drill leaves nothing that cannot be recognized.
+                # In the same transaction: a killed drill leaves nothing that is not known again.
                 sql.append(still_scratch(names.live, plan.snapshot_id.hex()))
-            # A copy replaces nothing, so no connection has to be ended.
+            # A copy takes nobody's place: nothing that is connected has to go.
             stopped = self.aside if plan.live is not None else contextlib.nullcontext
             report = swap_aside(
                 stopped, self.server, renames, sql, token=self.token, progress=self.progress
@@ -358,9 +354,9 @@ class _Restore:
         return self.server.connect(maintenance, application_name(self.token))
 
     def _clean_up(self, held: HeldSession) -> None:
-        """Drop the scratch database, by a name that only it can have. If that fails, the next
-        restore does it. After a committed swap no database has that name."""
-        with interrupts.deferred(), contextlib.suppress(SnapError), held.session() as session:
+        """Drop the scratch database, by a name that nothing but it can have. Where that fails,
+        the next restore does it. After a committed swap there is nothing of that name."""
+        with contextlib.suppress(SnapError), held.session() as session:
             terminate_sessions(session, self.token)
             scratch = scratch_name(self.plan.database, self.token)
             drop_subscriptions(session, self.server.without_event_triggers().connect, scratch)
