@@ -3,13 +3,15 @@ for is enough."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from pgsnap.cluster.cluster import Cluster
+from pgsnap.errors import ConnectionFailed
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.workflows.restore_tables.restore_rows import restore_rows
@@ -84,10 +86,9 @@ def test_the_limits_of_the_database_postgres_and_of_the_server_are_told(
         'ALTER DATABASE "postgres" CONNECTION LIMIT 2;'
     )
     database.psql("ALTER DATABASE postgres CONNECTION LIMIT 2")
-    wait_until_alone(database, role)
-    plan = planned(repo, snapshot, server, name)
-    wait_until_alone(database, role)
-    assert restore_rows(repo, plan, server).rows == 1
+    assert (
+        restored_rows(repo, snapshot, server, name, lambda: wait_until_alone(database, role)) == 1
+    )
     database.psql("ALTER DATABASE postgres CONNECTION LIMIT -1")
     most = int(database.psql("SHOW max_connections"))
     reserved = int(database.psql("SHOW superuser_reserved_connections"))
@@ -97,13 +98,34 @@ def test_the_limits_of_the_database_postgres_and_of_the_server_are_told(
         told = refused(repo, snapshot, server, name)
         assert "the server has 1 connections left, and 2 are needed" in told
         held.pop().close()
-        wait_until_alone(database, role, others=most - reserved - 2)
-        plan = planned(repo, snapshot, server, name)
-        wait_until_alone(database, role, others=most - reserved - 2)
-        assert restore_rows(repo, plan, server).rows == 1
+        others = most - reserved - 2
+        assert (
+            restored_rows(
+                repo,
+                snapshot,
+                server,
+                name,
+                lambda: wait_until_alone(database, role, others=others),
+            )
+            == 1
+        )
     finally:
         for each in held:
             each.close()
+
+
+def restored_rows(
+    repo: Repository, snapshot: bytes, server: Server, name: str, wait: Callable[[], None]
+) -> int:
+    """Return how many rows came back. On a busy machine a backend that has just been left may
+    still count against the limit, also within one restore: then it is tried again."""
+    for _ in range(20):
+        with contextlib.suppress(ConnectionFailed):
+            wait()
+            plan = planned(repo, snapshot, server, name)
+            wait()
+            return restore_rows(repo, plan, server).rows
+    raise AssertionError("no connection was to be had")
 
 
 def wait_until_alone(database: Database, role: str, *, others: int = 0) -> None:
