@@ -233,11 +233,11 @@ def test_what_was_retired_or_renamed_is_listed_so(repo: Repository) -> None:
     of(repo, "1")
     of(repo, "2")
     assert retire(repo, "shop@1") == ("shop", "1")
-    found = {one.chain.server: one.retired for one in list_databases(repo, None, NOW)}
+    found = {one.chain.server: one.retired for one in list_databases(repo, None, datetime.now(UTC))}
     assert found["1"] is not None
     assert found["2"] is None
     rename(repo, "shop", "store")
-    assert {one.renamed_to for one in list_databases(repo, "shop", NOW)} == {"store"}
+    assert {one.renamed_to for one in list_databases(repo, "shop", datetime.now(UTC))} == {"store"}
     # Until it is committed under that name again.
     of(repo, "2")
-    assert {one.renamed_to for one in list_databases(repo, "shop", NOW)} == {None}
+    assert {one.renamed_to for one in list_databases(repo, "shop", datetime.now(UTC))} == {None}
