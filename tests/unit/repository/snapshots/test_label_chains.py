@@ -213,7 +213,7 @@ def test_a_retired_server_that_is_adopted_does_not_retire_the_other(repo: Reposi
     retire(repo, "shop@1")
     adopt(repo, "shop@1", "2")
     of(repo, "3")
-    found = {one.chain.server: one.retired for one in list_databases(repo, None, NOW)}
+    found = {one.chain.server: one.retired for one in list_databases(repo, None, datetime.now(UTC))}
     assert found == {"3": None, "2": None}
 
 
