@@ -56,7 +56,7 @@ def expected(**others: int) -> Iterator[Expected]:
 def test_many_tables_take_few_questions(many: Database) -> None:
     with server_of(many).connect(many.name) as session:
         counting = Counting(session)
-        assert check_rows(counting, expected()) == ()  # type: ignore[arg-type]
+        assert check_rows(counting, expected) == ()  # type: ignore[arg-type]
         assert len(counting.asked) < 10
         # A large one is counted by itself: so the server may use several processes for it.
         (alone,) = [sql for sql in counting.asked if '"large"' in sql]
@@ -66,7 +66,7 @@ def test_many_tables_take_few_questions(many: Database) -> None:
 @pytest.mark.parametrize("wrong", ["t0", "t7", "t449", "large", "tree"])
 def test_one_table_with_other_rows_is_found_among_all(many: Database, wrong: str) -> None:
     with server_of(many).connect(many.name) as session, pytest.raises(RestoreFailed) as caught:
-        check_rows(session, expected(**{wrong: 77}))
+        check_rows(session, lambda: expected(**{wrong: 77}))
     assert f"public.{wrong} has " in caught.value.message.replace("leaf1 ", "tree ")
     assert caught.value.message.count("instead of") == 1
 
@@ -79,9 +79,9 @@ def test_tables_that_we_may_not_read_are_named_and_the_others_counted(many: Data
     )
     try:
         with server_of(many, user=role).connect(many.name) as session:
-            (told,) = check_rows(session, expected())
+            (told,) = check_rows(session, expected)
             assert told.endswith("public.t3, public.t8, public.t300, public.leaf1")
             with pytest.raises(RestoreFailed, match=r"public\.t301 has 1 row instead of 77"):
-                check_rows(session, expected(t301=77))
+                check_rows(session, lambda: expected(t301=77))
     finally:
         many.psql(f"DROP OWNED BY {role}; DROP ROLE {role}")
