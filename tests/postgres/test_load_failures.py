@@ -137,7 +137,7 @@ def test_a_grant_of_a_role_that_lost_the_schema_is_explained_and_the_statement_m
         server = server_of(database)
         with pytest.raises(TargetRefused) as caught:
             restore_now(repo, commit_database(repo, server), server)
-        statement = f'GRANT USAGE ON SCHEMA "shop" TO {middle};'
+        statement = f'GRANT USAGE ON SCHEMA "shop" TO "{middle}";'
         assert statement in caught.value.hint
         assert "superuser" not in caught.value.hint
         database.psql(statement)

@@ -57,7 +57,7 @@ def test_many_tables_take_few_questions(many: Database) -> None:
     with server_of(many).connect(many.name) as session:
         counting = Counting(session)
         assert check_rows(counting, expected) == ()  # type: ignore[arg-type]
-        assert len(counting.asked) < 10
+        assert len(counting.asked) < 20
         # A large one is counted by itself: so the server may use several processes for it.
         (alone,) = [sql for sql in counting.asked if '"large"' in sql]
         assert "UNION" not in alone
