@@ -11,7 +11,8 @@ import pytest
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.contents.table_names import parse_tables
 from pgsnap.workflows.restore.plan import RestoreOptions
-from pgsnap.workflows.restore_tables.plan import TableOptions, plan_tables
+from pgsnap.workflows.restore_tables.chosen import TableOptions
+from pgsnap.workflows.restore_tables.plan import plan_tables
 from pgsnap.workflows.restore_tables.restore import restore_tables
 from support.restoring.clients import commit_database, new_repository, restore_now, server_of
 from support.restoring.drilling import drill_now, failures

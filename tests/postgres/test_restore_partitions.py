@@ -15,7 +15,8 @@ from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.contents.table_names import parse_tables
 from pgsnap.workflows.restore.plan import RestoreOptions
-from pgsnap.workflows.restore_tables.plan import TableOptions, TablesPlan, plan_tables
+from pgsnap.workflows.restore_tables.chosen import TableOptions
+from pgsnap.workflows.restore_tables.plan import TablesPlan, plan_tables
 from pgsnap.workflows.restore_tables.restore import TablesReport, restore_tables
 from support.restoring.clients import commit_database, new_repository, restore_now, server_of
 from support.servers.databases import Database

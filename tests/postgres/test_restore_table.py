@@ -26,7 +26,8 @@ from pgsnap.repository.repository import Repository
 from pgsnap.runners.process import LocalChild
 from pgsnap.targets.load.feeder import Feeder
 from pgsnap.workflows.contents.table_names import parse_tables, read_definitions
-from pgsnap.workflows.restore_tables.plan import TableOptions, plan_tables
+from pgsnap.workflows.restore_tables.chosen import TableOptions
+from pgsnap.workflows.restore_tables.plan import plan_tables
 from pgsnap.workflows.restore_tables.restore import TablesReport, restore_tables
 from support.faults.disk import KillAt
 from support.repositories.made import in_child

@@ -21,7 +21,8 @@ from pgsnap.workflows.contents.table_names import parse_tables
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
 from pgsnap.workflows.restore.report import RestoreReport
 from pgsnap.workflows.restore.restore import restore
-from pgsnap.workflows.restore_tables.plan import TableOptions, TablesPlan, plan_tables
+from pgsnap.workflows.restore_tables.chosen import TableOptions
+from pgsnap.workflows.restore_tables.plan import TablesPlan, plan_tables
 from pgsnap.workflows.restore_tables.restore import TablesReport, restore_tables
 from support.servers.databases import Database
 

@@ -11,7 +11,8 @@ from pgsnap.cli.views.snapshot import server_words, snapshot_words
 from pgsnap.model import Snapshot, quote_ident
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.restore_tables.plan import TablePlan, TablesPlan
+    from pgsnap.workflows.restore_tables.chosen import TablePlan
+    from pgsnap.workflows.restore_tables.plan import TablesPlan
     from pgsnap.workflows.restore_tables.restore import TablesReport
     from pgsnap.workflows.restore_tables.rows_plan import RowsPlan
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pgsnap.sessions.server import Server
     from pgsnap.targets.swap.read_only import ReadOnly
     from pgsnap.workflows.restore.plan import RestoreOptions, RestorePlan
-    from pgsnap.workflows.restore_tables.plan import TableOptions, TablesPlan
+    from pgsnap.workflows.restore_tables.chosen import TableOptions
+    from pgsnap.workflows.restore_tables.plan import TablesPlan
     from pgsnap.workflows.restore_tables.rows_plan import RowsPlan
 
 Report = TypeVar("Report")
@@ -184,7 +185,7 @@ class _Restoring:
 
     def _table_options(self, repo: Repository, snapshot_id: SnapshotId) -> TableOptions:
         from pgsnap.workflows.contents.table_names import parse_tables
-        from pgsnap.workflows.restore_tables.plan import TableOptions
+        from pgsnap.workflows.restore_tables.chosen import TableOptions
 
         label = repo.snapshot(snapshot_id).database
         name = self.choices.revision.removeprefix(f"{label}/")

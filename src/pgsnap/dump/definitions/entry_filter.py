@@ -15,6 +15,7 @@ created.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -193,7 +194,7 @@ class _Filter:
         return None
 
 
-class _Lines(_Filter):
+class _Lines(_Filter, ABC):
     """A section whose lines can be processed independently."""
 
     def __init__(self, what: LeftOut, encoding: str, last: _Last, identities: Identities) -> None:
@@ -208,9 +209,9 @@ class _Lines(_Filter):
     def finish(self) -> Iterator[bytes]:
         yield self._changed(self._rest)
 
+    @abstractmethod
     def _changed(self, lines: bytes) -> bytes:
         """Return what is sent to psql in place of *lines*."""
-        raise NotImplementedError
 
 
 class _LargeObjects(_Lines):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pgsnap.dump.definitions.entry_stream import entries
 from pgsnap.dump.definitions.statements import Kind, Token, significant, statements
-from pgsnap.dump.entries import ENTRY, decode, parse_entry
-from pgsnap.dump.lexer import Lexer, Piece
+from pgsnap.dump.entries import decode
 
 _RIGHTS = (b"ACL", b"DEFAULT ACL")
 _OTHERS = (b"POLICY", b"USER MAPPING")
@@ -26,23 +26,9 @@ def named_roles(blocks: Iterable[bytes], encoding: str, *, rights: bool = True) 
 
 def _bodies(blocks: Iterable[bytes], types: tuple[bytes, ...]) -> Iterator[bytes]:
     """Yield the text of each entry of the *types*, including settings, which name grantors."""
-    lexer = Lexer()
-    parts: list[bytes] = []
-    is_wanted = False
-
-    def pieces() -> Iterator[tuple[Piece, bytes]]:
-        for block in blocks:
-            yield from lexer.feed(block)
-        yield from lexer.finish()
-
-    for piece, data in pieces():
-        header = ENTRY.search(data) if piece is Piece.COMMENT else None
-        if header is not None:
-            yield b"".join(parts)
-            parts, is_wanted = [], parse_entry(header).type in types
-        elif is_wanted:
-            parts.append(data)
-    yield b"".join(parts)
+    for entry, text in entries(blocks, settings=True):
+        if entry.type in types:
+            yield text
 
 
 def _roles(tokens: list[Token]) -> Iterator[str]:

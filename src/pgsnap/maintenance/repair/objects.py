@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
-from pgsnap.format.manifest import decode_manifest, snapshot_id
+from pgsnap.format.manifest import snapshot_id
 from pgsnap.format.small import decode_note, decode_tag, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.maintenance.verify.findings import REPAIR_FROM, Finding, delete_tag
@@ -15,6 +15,7 @@ from pgsnap.maintenance.verify.object_faults import (
     forgotten,
     given_up,
     is_any_left,
+    is_manifest,
     is_stored,
     kept_manifest,
     lost_while_forgotten,
@@ -71,7 +72,7 @@ class ObjectMender:
         gone = forgotten(repo)
         for data, name in self._aside(layout.SNAPSHOTS):
             found = snapshot_id(data)
-            if found not in gone and not is_stored(repo, found) and _is_manifest(data):
+            if found not in gone and not is_stored(repo, found) and is_manifest(data):
                 repo.put_back(found, data)
                 self._tell("snapshot", layout.snapshot_name(found), f"it was whole in {name}")
         for snapshot in given_up(repo) - gone:
@@ -213,14 +214,6 @@ class ObjectMender:
 def _tag_words(name: str) -> tuple[str, str]:
     _, database, tag = name.split("/")
     return layout.decode_word(database), layout.decode_word(tag)
-
-
-def _is_manifest(data: bytes) -> bool:
-    try:
-        decode_manifest(data)
-    except CorruptionError:
-        return False
-    return True
 
 
 def _place_of_note(data: bytes) -> str | None:

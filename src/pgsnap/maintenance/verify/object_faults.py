@@ -17,6 +17,7 @@ from pgsnap.repository.index.snapshots import SnapshotColumns
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.losses import accepted_losses
 from pgsnap.repository.snapshots.notes import sound_notes
+from pgsnap.stores.base import ObjectInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +43,15 @@ def manifest_faults(
     whole = {} if whole is None else whole
     there: set[SnapshotId] = set()
     children: dict[SnapshotId, SnapshotId] = {}
-    for info in repo.store.list(layout.SNAPSHOTS):
-        try:
-            data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
-        except ObjectNotFound:
-            continue
-        except CorruptionError:
-            # A bad sector on the disk.
-            data = b""
+    for info, data in _stored(repo, layout.SNAPSHOTS, b"\x89snapM"):
         name = layout.hash_of(info.name)
-        if name is None and not data.startswith(b"\x89snapM"):
-            continue
         content = snapshot_id(data)
         if name == content and (found := _head(data, content)) is not None:
             head = found[0]
             whole[content] = columns_of(*found)
             if head.parent is not None:
                 children[head.parent] = content
-        elif name != content and _is_manifest(data):
+        elif name != content and is_manifest(data):
             problem = "It is the manifest of another snapshot."
             yield Fault(info.name, problem, data, layout.snapshot_name(content), name)
         else:
@@ -76,6 +68,21 @@ def manifest_faults(
     for lost in repo.index.lost_snapshots():
         wanted[lost] = "The index knew it"
     yield from _missing(repo, wanted, there)
+
+
+def _stored(repo: Repository, folder: str, magic: bytes) -> Iterator[tuple[ObjectInfo, bytes]]:
+    """Yield the objects of a folder with their bytes, except files that are none: those have no
+    hash as their name and do not begin with *magic*."""
+    for info in repo.store.list(folder):
+        try:
+            data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
+        except ObjectNotFound:
+            continue
+        except CorruptionError:
+            # A bad sector on the disk.
+            data = b""
+        if layout.hash_of(info.name) is not None or data.startswith(magic):
+            yield info, data
 
 
 def _missing(
@@ -122,17 +129,7 @@ def lost_while_forgotten(repo: Repository) -> Iterator[tuple[SnapshotId, bytes]]
 
 def note_faults(repo: Repository) -> Iterator[Fault]:
     """Yield the faulty notes. A deleted one leaves no trace."""
-    for info in repo.store.list(layout.NOTES):
-        name = layout.hash_of(info.name)
-        try:
-            data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
-        except ObjectNotFound:
-            continue
-        except CorruptionError:
-            # A bad sector on the disk.
-            data = b""
-        if name is None and not data.startswith(b"\x89snapN"):
-            continue
+    for info, data in _stored(repo, layout.NOTES, b"\x89snapN"):
         try:
             note = decode_note(data, "a note")
         except CorruptionError as error:
@@ -204,7 +201,7 @@ def is_any_left(repo: Repository, manifest: bytes) -> bool:
     return True
 
 
-def _is_manifest(data: bytes) -> bool:
+def is_manifest(data: bytes) -> bool:
     try:
         decode_manifest(data)
     except CorruptionError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -150,7 +151,7 @@ def node_at(
     return chunk
 
 
-class RecipeWalk:
+class RecipeWalk(ABC):
     """Base class for walking recipes: it visits each node once, however many recipes contain it,
     and however often.
 
@@ -165,10 +166,10 @@ class RecipeWalk:
         self._met: dict[_NodeKey, tuple[bool, int]] = {}
         self._whole: dict[_NodeKey, tuple[bool, int]] = {}
 
+    @abstractmethod
     def look(self, entries: Sequence[RecipeEntry], level: int) -> bool:
         """Return whether these chunks, all of one *level* (0: data), are whole. For nodes this is
         called before they are read."""
-        raise NotImplementedError
 
     def unread(self, entry: RecipeEntry, error: CorruptionError) -> None:
         """Handle a node that cannot be read."""

@@ -42,8 +42,14 @@ def extension_sequences(repo: Repository, snapshot: Snapshot) -> dict[str, tuple
     CorruptionError, StoreError."""
     if snapshot.extension_sequences_root is None:
         return {}
-    text = section_text(repo, snapshot, SectionKind.EXTENSION_SEQUENCES)
-    return sequence_values(text, snapshot.origin.client_encoding)
+    return sequences_in(repo, snapshot, SectionKind.EXTENSION_SEQUENCES)
+
+
+def sequences_in(
+    repo: Repository, snapshot: Snapshot, kind: SectionKind = SectionKind.SEQUENCES
+) -> dict[str, tuple[int, bool]]:
+    """Return the values of the sequences in the sections of one kind, by quoted name."""
+    return sequence_values(section_text(repo, snapshot, kind), snapshot.origin.client_encoding)
 
 
 def read_definitions(repo: Repository, snapshot: Snapshot) -> Definitions:

@@ -46,8 +46,9 @@ from pgsnap.workflows.drill.report import (
 from pgsnap.workflows.drill.runbook import Runbook, check_runbook
 from pgsnap.workflows.drill.values import original_databases
 from pgsnap.workflows.notes.verdicts import LEFT_OUT_KEY, REASON_KEY, SERVER_KEY, VERDICT
-from pgsnap.workflows.restore.plan import RestoreOptions, RestorePlan, names_database, plan_restore
+from pgsnap.workflows.restore.plan import RestoreOptions, RestorePlan, plan_restore
 from pgsnap.workflows.restore.restore import restore
+from pgsnap.workflows.restore.target import names_database
 
 ThrowAway = Callable[[int | None], AbstractContextManager[Server]]
 """Creates a private server of a major version (None: any) that exists while its context is open."""

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 from pgsnap.errors import ConnectionFailed, TargetExists, UsageError
 from pgsnap.model import DatabaseProperties, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.runners.base import Tool
-from pgsnap.sessions.endpoint import Endpoint
+from pgsnap.sessions.base import Session
 from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.extensions import left_behind
@@ -32,7 +31,6 @@ from pgsnap.targets.checks.readable import check_doors, check_readable
 from pgsnap.targets.checks.requirements import check_requirements, check_space, needed_bytes
 from pgsnap.targets.checks.roles import MissingRole, missing_roles, needed_roles, server_roles
 from pgsnap.targets.checks.template_parts import check_template_parts
-from pgsnap.targets.properties.properties import without_grants
 from pgsnap.targets.swap.kept import KeptDatabase, find_kept
 from pgsnap.targets.swap.read_only import ReadOnly, check_read_only, plan_read_only
 from pgsnap.workflows.contents.database_columns import check_database_columns
@@ -62,6 +60,7 @@ from pgsnap.workflows.restore.gone import NOTHING, Gone, find_gone
 from pgsnap.workflows.restore.rights import check_rights
 from pgsnap.workflows.restore.sections import sections_to_send
 from pgsnap.workflows.restore.server_checks import another_server, check_chain, has_nothing
+from pgsnap.workflows.restore.target import as_clone, database_and_label, is_local_socket
 from pgsnap.workflows.retention.policy import safety_tag
 
 
@@ -151,111 +150,85 @@ def plan_restore(
     _check_clone(options)
     snapshot = snapshot_to_run(repo, snapshot_id)
     options = replace(options, tables=with_rows_of(repo, snapshot, options.tables))
-    renamed_to = Chains(repo).renamed_to(snapshot.database)
-    database = target_database(snapshot, server.endpoint, options.to, renamed_to)
-    maintenance = server.maintenance_database()
-    with server.connect(maintenance) as session:
-        psql = server.tool("psql", allow_newer=options.allow_newer_client)
+    database, label = database_and_label(repo, snapshot, server.endpoint, options.to)
+    with server.connect(server.maintenance_database()) as session:
         me = who_am_i(session)
-        snapshot = _as_clone(snapshot, options, me)
-        live = look_at(session, database)
-        if options.to is not None and live is not None:
-            raise _exists(live)
-        info = read_server(session)
-        present = server_roles(session)
-        needed = needed_roles(snapshot)
-        needed |= roles_of_dump(repo, snapshot, rights=not options.no_acl)
-        # The globals are read only if needed: they may be damaged while the rest is intact.
-        text = globals_text(repo, snapshot) if needed - present else ""
-        differing = roles_differ(repo, snapshot, session, needed)
-        missing = missing_roles(needed, present, text)
-        # Findings on the snapshot itself come first, as they matter most; those on roles follow.
-        findings = check_server(session, me)
-        if not options.scratch:
-            findings += check_drilled(repo, snapshot_id)
-            findings += another_server(snapshot, server.endpoint.display(), info)
-        findings += check_whole(snapshot, live, partial=options.partial)
-        # A drill holds one more connection.
-        findings += check_connections(session, me, RESTORE_CONNECTIONS + options.scratch)
-        kept: tuple[KeptDatabase, ...] = ()
-        read_only: ReadOnly | None = None
-        gone = NOTHING
-        if live is not None:
-            if (tag := safety_tag(repo, snapshot_id, snapshot.database)) is not None:
-                replaced = f"this snapshot is what an earlier restore or undo replaced ({tag})"
-                findings += Findings(warnings=(replaced,))
-            notes = read_kept_notes(repo)
-            kept = find_kept(session, notes.swapped, info.system_identifier, live.name)
-            findings += Findings(warnings=notes.warnings)
-            findings += check_replaceable(session, me, live, maintenance)
-            findings += check_repository(repo)
-            findings += check_kept(session, kept, live, discard_old=options.discard_old)
-            if options.discard_old:
-                kept, why_not = droppable(session, kept, live)
-                findings += why_not
-            findings += Findings(warnings=check_doors(live, None, live.name))
-            if options.with_safety:
-                findings += check_readable(server, session, live)
-            findings += check_read_only(session, live)
-            gone, told = find_gone(repo, snapshot, server, live, partial=options.partial)
-            findings += told
-            if options.read_only:
-                read_only = plan_read_only(session, live)
-            findings += check_chain(
-                repo,
-                snapshot,
-                live.name,
-                info,
-                from_server=options.from_server,
-                is_empty=lambda: has_nothing(server, database),
-            )
-            findings += what_goes_back(session, snapshot, live) + lost_labels(session, live)
-            findings += check_database_columns(repo, snapshot, live.name)
-        extensions, told = plan_extensions(
-            repo, snapshot, session, database, replaces=live is not None
-        )
-        findings += told + check_requirements(
+        case = _Case(
+            repo,
+            snapshot_id,
+            as_clone(snapshot, me.name if options.no_owner else None, no_acl=options.no_acl),
+            server,
+            server.tool("psql", allow_newer=options.allow_newer_client),
             session,
             me,
-            without_left_out(snapshot, extensions),
-            missing,
-            create_roles=options.create_roles,
-            psql=psql,
+            read_server(session),
+            options,
+            database,
+            look_at(session, database),
         )
-        findings += differing + Findings(warnings=tuple(left_behind(snapshot.origin)))
-        findings += check_text(repo, snapshot) + check_strings(repo, snapshot, info.major)
-        findings += check_template_parts(session, me, snapshot.origin)
-        findings += check_definitions(session, me, snapshot, repo, scratch=options.scratch)
-        findings += check_rights(session, snapshot, repo, left_out=options.no_acl)
-        properties, told = _properties(server, snapshot, live)
-        findings += told
-        findings += check_trust(
-            session,
-            me,
-            snapshot,
-            properties,
-            trust_sql=options.trust_sql,
-            as_superuser=options.as_superuser,
-        )
-        plain_bytes, rows = sections_to_send(repo, snapshot, options.tables, extensions).totals()
-        findings += by_way_of_others(repo, snapshot, options.tables)
-        need = needed_bytes(snapshot)
-        free, space = check_space(
-            session,
-            need,
-            properties.tablespace if properties is not None else "pg_default",
-            # Behind a socket the server runs where its tools run, so its disk can be measured
-            # there.
-            free_bytes=server.runner.free_bytes if is_local_socket(server.endpoint) else None,
-        )
-        findings += space
+        if options.to is not None and case.live is not None:
+            raise _exists(case.live)
+        return _planned(case, label)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A restore that is being planned: what is asked for, and who asks whom."""
+
+    repo: Repository
+    snapshot_id: SnapshotId
+    snapshot: Snapshot
+    server: Server
+    psql: Tool
+    session: Session
+    me: Me
+    info: ServerInfo
+    options: RestoreOptions
+    database: str
+    live: LiveDatabase | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Replaced:
+    """What a restore would do to the live database and its kept ones."""
+
+    findings: Findings
+    kept: tuple[KeptDatabase, ...] = ()
+    read_only: ReadOnly | None = None
+    gone: Gone = NOTHING
+
+
+def _planned(case: _Case, label: str) -> RestorePlan:
+    repo, snapshot, options, live = case.repo, case.snapshot, case.options, case.live
+    missing, differing = _roles(case)
+    # Findings on the snapshot itself come first, as they matter most; those on roles follow.
+    findings = _on_server(case)
+    replaced = _replaced(case, live) if live is not None else _Replaced(Findings())
+    extensions, told = plan_extensions(
+        repo, snapshot, case.session, case.database, replaces=live is not None
+    )
+    properties, unknown = _properties(case.server, snapshot, live)
+    findings += (
+        replaced.findings
+        + told
+        + _on_requirements(case, missing, extensions)
+        + differing
+        + _on_contents(case)
+        + unknown
+        + _on_trust(case, properties)
+        + by_way_of_others(repo, snapshot, options.tables)
+    )
+    plain_bytes, rows = sections_to_send(repo, snapshot, options.tables, extensions).totals()
+    need = needed_bytes(snapshot)
+    free, space = _space(case, need, properties)
+    findings += space
     return RestorePlan(
-        snapshot_id=snapshot_id,
-        label=own_label(snapshot, database, renamed_to),
-        host=server.endpoint.display(),
-        database=database,
+        snapshot_id=case.snapshot_id,
+        label=label,
+        host=case.server.endpoint.display(),
+        database=case.database,
         live=live,
-        server=info,
+        server=case.info,
         options=options,
         section_count=snapshot.section_count,
         table_count=snapshot.table_count,
@@ -263,16 +236,122 @@ def plan_restore(
         rows=rows,
         needed_bytes=need,
         free_bytes=free,
-        kept=kept,
+        kept=replaced.kept,
         missing_roles=missing,
         warnings=findings.warnings,
         refusals=findings.problems,
         properties=properties,
-        psql=psql,
-        read_only=read_only,
+        psql=case.psql,
+        read_only=replaced.read_only,
         extension_sequences={} if options.tables else extension_sequences(repo, snapshot),
         extensions=extensions,
-        gone=gone,
+        gone=replaced.gone,
+    )
+
+
+def _roles(case: _Case) -> tuple[tuple[MissingRole, ...], Findings]:
+    """Return the roles that the server lacks, and what is to be said of those that differ."""
+    present = server_roles(case.session)
+    needed = needed_roles(case.snapshot)
+    needed |= roles_of_dump(case.repo, case.snapshot, rights=not case.options.no_acl)
+    # The globals are read only if needed: they may be damaged while the rest is intact.
+    text = globals_text(case.repo, case.snapshot) if needed - present else ""
+    differing = roles_differ(case.repo, case.snapshot, case.session, needed)
+    return missing_roles(needed, present, text), differing
+
+
+def _on_server(case: _Case) -> Findings:
+    findings = check_server(case.session, case.me)
+    if not case.options.scratch:
+        findings += check_drilled(case.repo, case.snapshot_id)
+        findings += another_server(case.snapshot, case.server.endpoint.display(), case.info)
+    findings += check_whole(case.snapshot, case.live, partial=case.options.partial)
+    # A drill holds one more connection.
+    needed = RESTORE_CONNECTIONS + case.options.scratch
+    return findings + check_connections(case.session, case.me, needed)
+
+
+def _replaced(case: _Case, live: LiveDatabase) -> _Replaced:
+    repo, snapshot, session, options = case.repo, case.snapshot, case.session, case.options
+    findings = Findings()
+    if (tag := safety_tag(repo, case.snapshot_id, snapshot.database)) is not None:
+        why = f"this snapshot is what an earlier restore or undo replaced ({tag})"
+        findings += Findings(warnings=(why,))
+    notes = read_kept_notes(repo)
+    kept = find_kept(session, notes.swapped, case.info.system_identifier, live.name)
+    findings += Findings(warnings=notes.warnings)
+    findings += check_replaceable(session, case.me, live, case.server.maintenance_database())
+    findings += check_repository(repo)
+    findings += check_kept(session, kept, live, discard_old=options.discard_old)
+    if options.discard_old:
+        kept, why_not = droppable(session, kept, live)
+        findings += why_not
+    findings += Findings(warnings=check_doors(live, None, live.name))
+    if options.with_safety:
+        findings += check_readable(case.server, session, live)
+    findings += check_read_only(session, live)
+    gone, told = find_gone(repo, snapshot, case.server, live, partial=options.partial)
+    read_only = plan_read_only(session, live) if options.read_only else None
+    findings += told + check_chain(
+        repo,
+        snapshot,
+        live.name,
+        case.info,
+        from_server=options.from_server,
+        is_empty=lambda: has_nothing(case.server, case.database),
+    )
+    findings += what_goes_back(session, snapshot, live) + lost_labels(session, live)
+    findings += check_database_columns(repo, snapshot, live.name)
+    return _Replaced(findings, kept, read_only, gone)
+
+
+def _on_requirements(
+    case: _Case, missing: tuple[MissingRole, ...], extensions: ExtensionPlan
+) -> Findings:
+    return check_requirements(
+        case.session,
+        case.me,
+        without_left_out(case.snapshot, extensions),
+        missing,
+        create_roles=case.options.create_roles,
+        psql=case.psql,
+    )
+
+
+def _on_contents(case: _Case) -> Findings:
+    repo, snapshot, session, me = case.repo, case.snapshot, case.session, case.me
+    return (
+        Findings(warnings=tuple(left_behind(snapshot.origin)))
+        + check_text(repo, snapshot)
+        + check_strings(repo, snapshot, case.info.major)
+        + check_template_parts(session, me, snapshot.origin)
+        + check_definitions(session, me, snapshot, repo, scratch=case.options.scratch)
+        + check_rights(session, snapshot, repo, left_out=case.options.no_acl)
+    )
+
+
+def _on_trust(case: _Case, properties: DatabaseProperties | None) -> Findings:
+    return check_trust(
+        case.session,
+        case.me,
+        case.snapshot,
+        properties,
+        trust_sql=case.options.trust_sql,
+        as_superuser=case.options.as_superuser,
+    )
+
+
+def _space(
+    case: _Case, need: int, properties: DatabaseProperties | None
+) -> tuple[int | None, Findings]:
+    """Return how many bytes are free where *need* are wanted (None: unknown), and what follows."""
+    server = case.server
+    return check_space(
+        case.session,
+        need,
+        properties.tablespace if properties is not None else "pg_default",
+        # Behind a socket the server runs where its tools run, so its disk can be measured there.
+        free_bytes=server.runner.free_bytes if is_local_socket(server.endpoint) else None,
     )
 
 
@@ -293,78 +372,6 @@ def _check_clone(options: RestoreOptions) -> None:
             "--no-owner and --no-acl are for copies",
             detail="In the live database owners and rights come back as they were.",
             hint="Name a new database: --to NEW.",
-        )
-
-
-def _as_clone(snapshot: Snapshot, options: RestoreOptions, me: Me) -> Snapshot:
-    """Return *snapshot* as it is to be copied: owned by us, or without privileges."""
-    origin = snapshot.origin
-    if options.no_owner:
-        origin = replace(origin, owners=())
-    properties = origin.properties
-    if properties is not None and options.no_owner:
-        properties = replace(properties, owner=me.name)
-    if properties is not None and options.no_acl:
-        properties = without_grants(properties)
-    if properties is not None and options.no_owner and options.no_acl:
-        settings = tuple(setting for setting in properties.settings if setting.role is None)
-        properties = replace(properties, roles=(), settings=settings)
-    return replace(snapshot, origin=replace(origin, properties=properties))
-
-
-def target_database(
-    snapshot: Snapshot, endpoint: Endpoint, to: str | None, renamed_to: str | None = None
-) -> str:
-    """Return the database to fill: *to*, else the one the snapshot came from, which the DSN must
-    not contradict; for a snapshot of a file, the DSN's. After a rename to *renamed_to*, either name
-    is accepted. Raises UsageError."""
-    if to is not None:
-        _check_name(to)
-        return to
-    named = names_database(endpoint)
-    origin = snapshot.origin.properties
-    if origin is None:
-        if not named:
-            raise UsageError(
-                "the snapshot does not know which database it is of",
-                detail="It was made from a file.",
-                hint="Name the database in the DSN, or fill a new one: --to NEW.",
-            )
-        return endpoint.database
-    if named and renamed_to == endpoint.database and snapshot.database == origin.name:
-        return endpoint.database
-    if named and endpoint.database != origin.name:
-        raise UsageError(
-            f'the snapshot is of the database "{origin.name}", the DSN names "{endpoint.database}"',
-            detail="A snapshot never replaces another database by accident.",
-            hint=f"Name {origin.name} in the DSN, or fill a new database: --to NEW.",
-        )
-    return origin.name
-
-
-def own_label(snapshot: Snapshot, database: str, renamed_to: str | None) -> str:
-    """Return the label under which *database* is recorded before it is replaced."""
-    return database if database == renamed_to else snapshot.database
-
-
-def names_database(endpoint: Endpoint) -> bool:
-    """Return whether the DSN or libpq's own settings name a database."""
-    return any(
-        key == "dbname" and value
-        for source in (endpoint.keywords, endpoint.fallbacks)
-        for key, value in source
-    )
-
-
-def is_local_socket(endpoint: Endpoint) -> bool:
-    """Return whether the server is reached through a socket, and so is certainly on this host."""
-    return not endpoint.host or endpoint.host.startswith(("/", "@"))
-
-
-def _check_name(name: str) -> None:
-    if not name or "\0" in name or len(name.encode("utf-8", "surrogateescape")) > 63:
-        raise UsageError(
-            f'"{name[:80]}" is no name for a database', detail="A name has 1 to 63 bytes."
         )
 
 

@@ -74,6 +74,25 @@ def check_chain(
     return Findings((problem,), warnings)
 
 
+def check_servers(
+    repo: Repository,
+    snapshot: Snapshot,
+    server: Server,
+    database: str,
+    info: ServerInfo,
+    from_server: str | None,
+    *,
+    replaces: bool = True,
+) -> Findings:
+    """Return `another_server`, and `check_chain` if anything in *database* is replaced."""
+    found = another_server(snapshot, server.endpoint.display(), info)
+    if replaces:
+        found += check_chain(
+            repo, snapshot, database, info, from_server=from_server, is_empty=lambda: False
+        )
+    return found
+
+
 def _own_chain(
     repo: Repository, chains: Chains, theirs: Chain, database: str, server: str
 ) -> Chain | None:

@@ -4,8 +4,9 @@ them. COMMIT is sent only after the last chunk was verified and the server count
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
 
 from pgsnap import interrupts
 from pgsnap.dump.copy_head import copy_into, with_heads
@@ -37,7 +38,7 @@ DONE = "interrupted, but the tables were restored already"
 _BACKEND_SECONDS = 10.0
 
 
-class OneTransaction:
+class OneTransaction(ABC):
     """Base of everything that changes tables of the live database. *sections* hold the rows to
     load. Subclasses implement `script` and `is_there`."""
 
@@ -64,13 +65,13 @@ class OneTransaction:
         self._token = new_token()
         self._committing = False
 
+    @abstractmethod
     def script(self, feeder: Feeder) -> Iterator[DumpEvent]:
         """Yield everything that psql is to run; COMMIT only after all checks passed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_there(self) -> bool:
         """Return whether the server committed although its reply was lost."""
-        raise NotImplementedError
 
     def run(self) -> FeedResult:
         """Run `script`. Raises RestoreFailed, CorruptionError; then nothing was changed. Raises
@@ -145,3 +146,25 @@ class OneTransaction:
             while is_loading(session, self._token) and time.monotonic() < deadline:
                 terminate_sessions(session, self._token)
                 interrupts.sleep(0.02)
+
+
+def carry_out(
+    load: Callable[[Callable[[], None]], OneTransaction],
+    aside: Callable[[], AbstractContextManager[None]],
+) -> FeedResult:
+    """Run the transaction that *load* returns. It is called with what enters *aside*, which ends
+    after the transaction. Raises what `OneTransaction.run` and *aside* raise."""
+    loaded: FeedResult | None = None
+    try:
+        with ExitStack() as stack:
+
+            def go_aside() -> None:
+                stack.enter_context(aside())
+
+            loaded = load(go_aside).run()
+        interrupts.check()
+    except KeyboardInterrupt as stop:
+        if loaded is not None:
+            raise Interrupted(DONE) from stop
+        raise
+    return loaded

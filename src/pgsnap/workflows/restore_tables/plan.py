@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from pgsnap.dump.definitions.ddl import sequence_values
 from pgsnap.dump.definitions.rights import Right
 from pgsnap.dump.definitions.table_parts import (
     Definitions,
     TableName,
-    TableParts,
-    table_parts,
     tables_of,
 )
-from pgsnap.dump.definitions.table_tree import below_of, partitions_below, with_all_below
-from pgsnap.model import Section, SectionKind, ServerInfo, SnapshotId
+from pgsnap.dump.definitions.table_tree import below_of, with_all_below
+from pgsnap.model import Section, ServerInfo, SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
@@ -27,16 +23,18 @@ from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.connections import check_table_connections
 from pgsnap.targets.checks.preflight import Findings, Me, Problem, refuse, who_am_i
 from pgsnap.targets.naming import new_token
-from pgsnap.targets.tables.live import LiveTable, live_partitions, look_at_table
 from pgsnap.targets.tables.script import TableScript
-from pgsnap.targets.tables.swap import beside_name, replaced_name
-from pgsnap.targets.tables.ties import Dependents, dependents_of
 from pgsnap.workflows.contents.strings import check_strings
-from pgsnap.workflows.contents.table_names import check_known, read_definitions, section_text, shown
+from pgsnap.workflows.contents.table_names import (
+    check_known,
+    read_definitions,
+    sequences_in,
+    shown,
+)
 from pgsnap.workflows.contents.table_rows import copied_name, sections_of_rows
 from pgsnap.workflows.contents.trust import snapshot_to_run
-from pgsnap.workflows.restore.plan import own_label, target_database
-from pgsnap.workflows.restore.server_checks import another_server, check_chain
+from pgsnap.workflows.restore.server_checks import check_servers
+from pgsnap.workflows.restore.target import database_and_label
 from pgsnap.workflows.restore_tables.checks import (
     check_dependents,
     check_left_out,
@@ -48,6 +46,14 @@ from pgsnap.workflows.restore_tables.checks import (
     check_snapshot,
     held_elsewhere,
     partition_alone,
+)
+from pgsnap.workflows.restore_tables.chosen import (
+    SetAside,
+    TableOptions,
+    TablePlan,
+    chosen_tables,
+    left_behind,
+    live_tables,
 )
 from pgsnap.workflows.restore_tables.members import check_members
 from pgsnap.workflows.restore_tables.needs import read_needs
@@ -61,58 +67,6 @@ from pgsnap.workflows.restore_tables.rehearsal import (
 from pgsnap.workflows.restore_tables.tie_trials import Trial, trials
 
 SequenceValues: TypeAlias = "dict[str, tuple[int, bool]]"
-
-
-@dataclass(frozen=True, slots=True)
-class TableOptions:
-    """The user's choices. *beside* is the word after ``__`` in the names of the new tables.
-
-    *replace*: they replace the live ones, with *check_keys* even if other tables' foreign keys
-    refer to them, which are then validated again. *from_server*: also from a snapshot of this other
-    server (LABEL@ID), if the live database has snapshots of its own.
-    """
-
-    tables: tuple[TableName, ...]
-    beside: str
-    replace: bool = False
-    check_keys: bool = False
-    allow_newer_client: bool = False
-    from_server: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TablePlan:
-    """One table: what it is created from, and what happens to the live one.
-
-    *target* is the name of the new table; *kept* the new name of the one that it replaces, None if
-    it replaces none. *sections* hold its rows. *parent* is the table of this restore that it is a
-    partition of.
-    """
-
-    parts: TableParts = field(repr=False)
-    target: TableName
-    live: LiveTable | None
-    kept: TableName | None
-    dependents: Dependents
-    sections: tuple[Section, ...]
-    parent: TableName | None = None
-
-    @property
-    def rows(self) -> int:
-        return sum(section.rows or 0 for section in self.sections)
-
-    @property
-    def plain_bytes(self) -> int:
-        return sum(section.plain_bytes for section in self.sections)
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """A live partition that the snapshot lacks: it stays with its replaced table, named *kept*."""
-
-    live: LiveTable
-    kept: TableName
-    dependents: Dependents
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +119,7 @@ class TablesPlan:
 
 
 def plan_tables(
-    repo: Repository,
-    snapshot_id: SnapshotId,
-    server: Server,
-    options: TableOptions,
-    now: datetime,
+    repo: Repository, snapshot_id: SnapshotId, server: Server, options: TableOptions, now: datetime
 ) -> TablesPlan:
     """Inspect the snapshot and the server, and return what a restore of tables would do. A
     partitioned table includes its partitions. Read-only.
@@ -178,62 +128,38 @@ def plan_tables(
     ToolVersion, ConnectionFailed. Everything else that forbids it is in the plan's refusals.
     """
     snapshot = snapshot_to_run(repo, snapshot_id)
-    renamed_to = Chains(repo).renamed_to(snapshot.database)
-    database = target_database(snapshot, server.endpoint, None, renamed_to)
+    database, label = database_and_label(repo, snapshot, server.endpoint, None)
     definitions = read_definitions(repo, snapshot)
     sections = sections_of_rows(repo, snapshot, definitions)
-    sequences = sequence_values(
-        section_text(repo, snapshot, SectionKind.SEQUENCES), snapshot.origin.client_encoding
-    )
+    sequences = sequences_in(repo, snapshot)
     with server.connect(database) as session:
         psql = server.tool("psql", allow_newer=options.allow_newer_client)
         me = who_am_i(session)
         unknown = set(options.tables).difference(tables_of(definitions))
         check_members(session, snapshot, snapshot_id, unknown, sections.keys())
         check_known(definitions, snapshot_id, options.tables)
-        live = _live_tables(session, options)
-        tables = _tables(session, sections, definitions, options, live, now)
-        aside = _left_behind(session, tables, live, now)
+        live = live_tables(session, options)
+        tables = chosen_tables(session, sections, definitions, options, live, now)
+        aside = left_behind(session, tables, live, now)
         made = [table.parts for table in tables]
         needs = read_needs(session, me, database, snapshot_id, made)
         info = read_server(session)
         findings = check_snapshot(session, snapshot) + needs.findings
         findings += check_strings(repo, snapshot, info.major)
-        findings += Findings(tuple(check_rights(session, me, database)))
-        findings += check_table_connections(session, me, database)
-        for table in tables:
-            found = check_parts(snapshot_id, table.parts, table.sections)
-            findings += Findings(tuple(found))
+        findings += _on_rights_and_parts(session, me, database, snapshot_id, tables)
         if not findings.problems:
             script = script_of(tables, needs.rights, sequences, new_token(), needs.makes_language)
-            findings += rehearse(
-                session,
-                script,
-                dump_settings(repo, snapshot, info.major),
-                snapshot_id,
-                makes_views=any(table.dependents.views for table in tables),
-                tied=_tied(session, tables, aside, script, options),
-            )
-        for table in tables:
-            once = published_by(definitions, table.parts.table) if options.replace else ()
-            findings += _found(session, me, snapshot_id, table, options, once)
-        for left in aside:
-            found = check_live(me, left.live, is_whole=False)
-            findings += Findings((*found, *check_set_aside(left.live, left.dependents)))
+            settings = dump_settings(repo, snapshot, info.major)
+            findings += _tried(session, settings, snapshot_id, script, tables, aside, options)
+        findings += _on_live(session, me, snapshot_id, tables, aside, options, definitions)
         findings += Findings(warnings=tuple(opened(session, made, needs.rights)))
-        findings += another_server(snapshot, server.endpoint.display(), info)
-        if any(table.live is not None for table in tables):
-            findings += check_chain(
-                repo,
-                snapshot,
-                database,
-                info,
-                from_server=options.from_server,
-                is_empty=lambda: False,
-            )
+        replaces = any(table.live is not None for table in tables)
+        findings += check_servers(
+            repo, snapshot, server, database, info, options.from_server, replaces=replaces
+        )
     return TablesPlan(
         snapshot_id=snapshot_id,
-        label=own_label(snapshot, database, renamed_to),
+        label=label,
         host=server.endpoint.display(),
         database=database,
         server=info,
@@ -268,65 +194,38 @@ def script_of(
     )
 
 
-def _live_tables(session: Session, options: TableOptions) -> dict[TableName, LiveTable]:
-    """Return the live tables to be replaced, and their partitions."""
-    found: dict[TableName, LiveTable] = {}
-    for name in options.tables if options.replace else ():
-        table = look_at_table(session, name)
-        if table is not None:
-            found |= {each.name: each for each in (table, *live_partitions(session, table))}
-    return found
-
-
-def _tables(
+def _on_rights_and_parts(
     session: Session,
-    sections: Mapping[TableName, Sequence[Section]],
-    definitions: Definitions,
-    options: TableOptions,
-    live: Mapping[TableName, LiveTable],
-    now: datetime,
-) -> tuple[TablePlan, ...]:
-    """Return what is created from the snapshot: the named tables and their partitions."""
-    replaced = [table.oid for table in live.values()]
-    found: list[TablePlan] = []
-    taken: set[TableName] = set()
-    for name, parent in partitions_below(definitions, options.tables).items():
-        parts = table_parts(definitions, name)
-        assert parts is not None, "a dump makes a table before it makes it a partition"
-        now_there = live.get(name)
-        plan = TablePlan(
-            parts=parts,
-            target=name if options.replace else beside_name(name, options.beside, taken),
-            live=now_there,
-            kept=replaced_name(name, now, taken) if now_there is not None else None,
-            dependents=dependents_of(session, now_there, replaced)
-            if now_there is not None
-            else Dependents(),
-            sections=tuple(sections.get(name, ())),
-            parent=parent,
-        )
-        taken |= {plan.target, plan.kept or plan.target}
-        found.append(plan)
-    return tuple(found)
-
-
-def _left_behind(
-    session: Session,
+    me: Me,
+    database: str,
+    snapshot_id: SnapshotId,
     tables: Iterable[TablePlan],
-    live: Mapping[TableName, LiveTable],
-    now: datetime,
-) -> tuple[SetAside, ...]:
-    """Return the live partitions that get no replacement."""
-    replaced = [table.oid for table in live.values()]
-    taken = {name for table in tables for name in (table.target, table.kept) if name is not None}
-    made = {table.parts.table for table in tables}
-    found = []
-    for name, table in live.items():
-        if name not in made:
-            kept = replaced_name(name, now, taken)
-            taken.add(kept)
-            found.append(SetAside(table, kept, dependents_of(session, table, replaced)))
-    return tuple(found)
+) -> Findings:
+    findings = Findings(tuple(check_rights(session, me, database)))
+    findings += check_table_connections(session, me, database)
+    for table in tables:
+        findings += Findings(tuple(check_parts(snapshot_id, table.parts, table.sections)))
+    return findings
+
+
+def _tried(
+    session: Session,
+    settings: str,
+    snapshot_id: SnapshotId,
+    script: TableScript,
+    tables: Sequence[TablePlan],
+    aside: Sequence[SetAside],
+    options: TableOptions,
+) -> Findings:
+    """Return what the server says of *script*, which is run without rows and rolled back."""
+    return rehearse(
+        session,
+        script,
+        settings,
+        snapshot_id,
+        makes_views=any(table.dependents.views for table in tables),
+        tied=_tied(session, tables, aside, script, options),
+    )
 
 
 def _tied(
@@ -342,6 +241,26 @@ def _tied(
         return ()
     replaced = [each.live for each in both if each.live is not None]
     return tuple(trials(session, replaced, script, check_keys=options.check_keys))
+
+
+def _on_live(
+    session: Session,
+    me: Me,
+    snapshot_id: SnapshotId,
+    tables: Sequence[TablePlan],
+    aside: Sequence[SetAside],
+    options: TableOptions,
+    definitions: Definitions,
+) -> Findings:
+    """Return what the live tables forbid, and warnings on them."""
+    findings = Findings()
+    for table in tables:
+        once = published_by(definitions, table.parts.table) if options.replace else ()
+        findings += _found(session, me, snapshot_id, table, options, once)
+    for left in aside:
+        found = check_live(me, left.live, is_whole=False)
+        findings += Findings((*found, *check_set_aside(left.live, left.dependents)))
+    return findings
 
 
 def _found(

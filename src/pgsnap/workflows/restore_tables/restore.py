@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from pgsnap import interrupts
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.dump.definitions.table_tree import below_of
-from pgsnap.errors import Interrupted, SnapError
+from pgsnap.errors import SnapError
 from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
-from pgsnap.targets.load.feeder import Feeder, FeedResult
+from pgsnap.targets.load.feeder import Feeder
 from pgsnap.targets.tables.live import look_at_table
 from pgsnap.targets.tables.script import FORGET_DRAWN, nothing_drawn
 from pgsnap.targets.tables.swap import (
@@ -33,7 +32,7 @@ from pgsnap.targets.tables.swap import (
 from pgsnap.targets.tables.ties import means_none_of
 from pgsnap.workflows.contents.table_rows import copied_name
 from pgsnap.workflows.contents.trust import snapshot_to_run
-from pgsnap.workflows.restore_tables.one_transaction import DONE, OneTransaction
+from pgsnap.workflows.restore_tables.one_transaction import OneTransaction, carry_out
 from pgsnap.workflows.restore_tables.plan import TablesPlan, script_of
 
 
@@ -92,20 +91,10 @@ def restore_tables(
         progress.phase("safety snapshot")
         safety_id = safety()
     started = time.monotonic()
-    loaded: FeedResult | None = None
-    try:
-        with ExitStack() as stack:
-
-            def go_aside() -> None:
-                if plan.replaces:
-                    stack.enter_context(aside())
-
-            loaded = _Load(repo, plan, server, go_aside, progress).run()
-        interrupts.check()
-    except KeyboardInterrupt as stop:
-        if loaded is not None:
-            raise Interrupted(DONE) from stop
-        raise
+    loaded = carry_out(
+        lambda go_aside: _Load(repo, plan, server, go_aside, progress),
+        aside if plan.replaces else nullcontext,
+    )
     return TablesReport(
         snapshot_id=plan.snapshot_id,
         database=plan.database,

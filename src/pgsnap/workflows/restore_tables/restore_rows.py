@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from pgsnap import interrupts
 from pgsnap.dump.definitions.table_parts import quoted
-from pgsnap.errors import Interrupted, SnapError
+from pgsnap.errors import SnapError
 from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
-from pgsnap.targets.load.feeder import Feeder, FeedResult
+from pgsnap.targets.load.feeder import Feeder
 from pgsnap.targets.swap.transactions import transaction_of, was_committed
 from pgsnap.targets.tables.extension_tables import delete_rows, raise_sequence
 from pgsnap.targets.tables.swap import LOCK_SECONDS
 from pgsnap.workflows.contents.trust import snapshot_to_run
-from pgsnap.workflows.restore_tables.one_transaction import DONE, OneTransaction
+from pgsnap.workflows.restore_tables.one_transaction import OneTransaction, carry_out
 from pgsnap.workflows.restore_tables.rows_plan import RowsOfTable, RowsPlan
 
 
@@ -56,16 +55,12 @@ def restore_rows(
         progress.phase("safety snapshot")
         safety_id = safety()
     started = time.monotonic()
-    loaded: FeedResult | None = None
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(aside())
-            loaded = _Load(repo, plan, server, progress).run()
-        interrupts.check()
-    except KeyboardInterrupt as stop:
-        if loaded is not None:
-            raise Interrupted(DONE) from stop
-        raise
+
+    def load(go_aside: Callable[[], None]) -> _Load:
+        go_aside()
+        return _Load(repo, plan, server, progress)
+
+    loaded = carry_out(load, aside)
     return RowsReport(
         snapshot_id=plan.snapshot_id,
         database=plan.database,

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pgsnap.dump.definitions.ddl import sequence_values
 from pgsnap.dump.definitions.table_parts import TableName, quoted
-from pgsnap.model import Section, SectionKind, ServerInfo, Snapshot, SnapshotId
+from pgsnap.model import Section, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.server import Server
@@ -28,11 +26,11 @@ from pgsnap.targets.tables.extension_tables import (
     sequences_of,
 )
 from pgsnap.targets.tables.live import LiveTable, look_at_table
-from pgsnap.workflows.contents.table_names import section_text, shown
+from pgsnap.workflows.contents.table_names import sequences_in, shown
 from pgsnap.workflows.contents.table_rows import rows_by_table
 from pgsnap.workflows.contents.trust import snapshot_to_run
-from pgsnap.workflows.restore.plan import own_label, target_database
-from pgsnap.workflows.restore.server_checks import another_server, check_chain
+from pgsnap.workflows.restore.server_checks import check_servers
+from pgsnap.workflows.restore.target import database_and_label
 from pgsnap.workflows.restore_tables.checks import check_snapshot
 from pgsnap.workflows.restore_tables.needs import check_read_only_default
 
@@ -96,12 +94,9 @@ def plan_rows(
     is in the plan's refusals.
     """
     snapshot = snapshot_to_run(repo, snapshot_id)
-    renamed_to = Chains(repo).renamed_to(snapshot.database)
-    database = target_database(snapshot, server.endpoint, None, renamed_to)
+    database, label = database_and_label(repo, snapshot, server.endpoint, None)
     sections = rows_by_table(repo, snapshot)
-    values = sequence_values(
-        section_text(repo, snapshot, SectionKind.SEQUENCES), snapshot.origin.client_encoding
-    )
+    values = sequences_in(repo, snapshot)
     with server.connect(database) as session:
         psql = server.tool("psql", allow_newer=options.allow_newer_client)
         me = who_am_i(session)
@@ -114,13 +109,10 @@ def plan_rows(
         for name in (name for name in sections if name in live):
             tables += _rows(session, live[name], sections[name], values)
         findings += _forbidden(session, me, snapshot, live, sections)
-        findings += another_server(snapshot, server.endpoint.display(), info)
-        findings += check_chain(
-            repo, snapshot, database, info, from_server=options.from_server, is_empty=lambda: False
-        )
+        findings += check_servers(repo, snapshot, server, database, info, options.from_server)
     return RowsPlan(
         snapshot_id=snapshot_id,
-        label=own_label(snapshot, database, renamed_to),
+        label=label,
         host=server.endpoint.display(),
         database=database,
         server=info,

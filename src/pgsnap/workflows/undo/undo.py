@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ from pgsnap.workflows.notes.kept_databases import (
     note_what_is_gone,
     read_kept_notes,
 )
-from pgsnap.workflows.restore.plan import names_database
+from pgsnap.workflows.restore.target import names_database
 from pgsnap.workflows.undo.tables import tables_replaced_since
 
 
@@ -205,12 +205,7 @@ def undo(
     with interrupts.undone_by(lambda: note_if_never_made(repo, connect, note)):
         # Owner, privileges and settings belong to the database itself and so come back with it.
         swapped = swap_aside(aside, server, renames, (), token=token, progress=progress)
-    # The undo is done, whether or not this note can be written.
-    try:
-        with contextlib.suppress(SnapError):
-            note_end(repo, plan.label, kept.name, kept.live, kept.snapshot, "put back")
-    except KeyboardInterrupt as stop:
-        raise interrupted_after(renames) from stop
+    _note_put_back(repo, plan, renames)
     return UndoReport(
         database=kept.live,
         kept=new_kept,
@@ -219,6 +214,16 @@ def undo(
         unreachable_seconds=swapped.unreachable_seconds if live is not None else 0.0,
         kept_is_half_dropped=live is not None and live.is_half_dropped,
     )
+
+
+def _note_put_back(repo: Repository, plan: UndoPlan, renames: Sequence[Rename]) -> None:
+    kept = plan.kept
+    # The undo is done, whether or not this note can be written.
+    try:
+        with contextlib.suppress(SnapError):
+            note_end(repo, plan.label, kept.name, kept.live, kept.snapshot, "put back")
+    except KeyboardInterrupt as stop:
+        raise interrupted_after(renames) from stop
 
 
 def plan_discard(
