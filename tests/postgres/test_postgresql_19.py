@@ -16,7 +16,7 @@ from pgsnap.model import Setting
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.sources.properties import read_properties
-from pgsnap.targets.checks.preflight import look_at
+from pgsnap.targets.checks.preflight import find_database
 from pgsnap.workflows.diff.diff import diff, diff_rows
 from pgsnap.workflows.restore.checks import what_goes_back
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
@@ -76,7 +76,7 @@ def test_a_setting_that_is_gone_is_said_to_be_left_out_and_not_to_go_back(
     properties = replace(snapshot.origin.properties, settings=gone)
     older = replace(snapshot, origin=replace(snapshot.origin, properties=properties))
     with server.connect("postgres") as session:
-        live = look_at(session, database.name)
+        live = find_database(session, database.name)
         assert live is not None
         told = what_goes_back(session, older, live).warnings
     assert len(told) == 3

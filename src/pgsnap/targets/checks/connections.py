@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pgsnap.sessions.base import Session, ident, literal
-from pgsnap.targets.checks.preflight import Findings, Me, Problem
+from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem
 
 RESTORE_CONNECTIONS = 3
 """Needed by a restore at once: one held for the clean-up, and two for psql and its monitor, or for
@@ -24,7 +24,7 @@ _OTHERS = (
 )
 
 
-def check_connections(session: Session, me: Me, needed: int) -> Findings:
+def check_connections(session: Session, me: ConnectedRole, needed: int) -> Findings:
     """Return which limit leaves fewer than *needed* connections to *session*'s database, from which
     others are renamed: the server's, the database's or our role's. Superusers are subject to the
     server's limit only."""
@@ -32,7 +32,7 @@ def check_connections(session: Session, me: Me, needed: int) -> Findings:
     return _check(session, me, needed, {name or "": needed}, ", from which others are renamed,")
 
 
-def check_table_connections(session: Session, me: Me, database: str) -> Findings:
+def check_table_connections(session: Session, me: ConnectedRole, database: str) -> Findings:
     """Return which limit leaves too few connections for a restore of single tables of *database*,
     to which *session* is connected: one to it, like this one, and one to the database postgres."""
     both = {database: TABLE_CONNECTIONS} if database == "postgres" else {}
@@ -40,7 +40,7 @@ def check_table_connections(session: Session, me: Me, database: str) -> Findings
 
 
 def _check(
-    session: Session, me: Me, needed: int, databases: Mapping[str, int], what_for: str
+    session: Session, me: ConnectedRole, needed: int, databases: Mapping[str, int], what_for: str
 ) -> Findings:
     problems = [_check_server(session, me, needed)]
     if not me.is_superuser:
@@ -51,7 +51,7 @@ def _check(
     return Findings(tuple(problem for problem in problems if problem is not None))
 
 
-def _check_server(session: Session, me: Me, needed: int) -> Problem | None:
+def _check_server(session: Session, me: ConnectedRole, needed: int) -> Problem | None:
     rows = session.query(
         "SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN"
         " ('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
@@ -75,7 +75,7 @@ def _check_server(session: Session, me: Me, needed: int) -> Problem | None:
     )
 
 
-def _check_role(session: Session, me: Me, needed: int) -> Problem | None:
+def _check_role(session: Session, me: ConnectedRole, needed: int) -> Problem | None:
     ((limit,),) = session.query(
         "SELECT rolconnlimit FROM pg_catalog.pg_roles WHERE rolname = current_user"
     )

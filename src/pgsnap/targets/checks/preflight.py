@@ -27,7 +27,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Me:
+class ConnectedRole:
     """Our role on the server."""
 
     name: str
@@ -92,7 +92,7 @@ def refuse(problems: Sequence[Problem], what: str) -> None:
     )
 
 
-def who_am_i(session: Session) -> Me:
+def connected_role(session: Session) -> ConnectedRole:
     """Return our role and its attributes and memberships."""
     (row,) = session.query(
         "SELECT rolname, rolsuper, rolcreatedb, rolcreaterole,"
@@ -103,7 +103,7 @@ def who_am_i(session: Session) -> Me:
         "SELECT rolname FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(oid, 'USAGE')"
     )
     superuser = row[1] == "t"
-    return Me(
+    return ConnectedRole(
         name=row[0] or "",
         is_superuser=superuser,
         can_create_databases=superuser or row[2] == "t",
@@ -113,7 +113,7 @@ def who_am_i(session: Session) -> Me:
     )
 
 
-def look_at(session: Session, name: str) -> LiveDatabase | None:
+def find_database(session: Session, name: str) -> LiveDatabase | None:
     """Return the properties of a database, None if there is no such database."""
     rows = session.query(
         "SELECT d.oid, r.rolname, pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate,"
@@ -147,7 +147,7 @@ def look_at(session: Session, name: str) -> LiveDatabase | None:
     )
 
 
-def check_server(session: Session, me: Me) -> Findings:
+def check_server(session: Session, me: ConnectedRole) -> Findings:
     """Return what forbids any restore on this server, whatever the database."""
     found = check_writable(session)
     if not me.can_create_databases:
@@ -177,7 +177,9 @@ def check_writable(session: Session) -> Findings:
     )
 
 
-def check_replaceable(session: Session, me: Me, live: LiveDatabase, maintenance: str) -> Findings:
+def check_replaceable(
+    session: Session, me: ConnectedRole, live: LiveDatabase, maintenance: str
+) -> Findings:
     """Return what forbids renaming *live*; *maintenance* is the database that we are connected
     to."""
     problems: list[Problem] = []
@@ -278,7 +280,7 @@ def _freed(slot: str, is_temporary: bool, pid: str | None) -> str:
     return f"{reader}SELECT pg_drop_replication_slot({literal(slot)});"
 
 
-def _check_sessions(session: Session, me: Me, live: LiveDatabase) -> Findings:
+def _check_sessions(session: Session, me: ConnectedRole, live: LiveDatabase) -> Findings:
     """Refuse if there are sessions that we may not terminate."""
     if me.is_superuser:
         return Findings()

@@ -12,7 +12,7 @@ from pgsnap.model import DatabaseProperties, Origin, Snapshot
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.locales import has_locale
-from pgsnap.targets.checks.preflight import Findings, Me, Problem
+from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem
 from pgsnap.targets.checks.roles import MissingRole, is_built_in
 from pgsnap.targets.dumptext import understands_restrict, unknown_sets
 from pgsnap.words import size
@@ -26,7 +26,7 @@ _VERSION = re.compile(r"(\d+)")
 
 def check_requirements(
     session: Session,
-    me: Me,
+    me: ConnectedRole,
     snapshot: Snapshot,
     missing: tuple[MissingRole, ...],
     *,
@@ -148,7 +148,7 @@ def _check_psql(psql: Tool, origin: Origin) -> Findings:
 
 
 def _check_roles(
-    me: Me, snapshot: Snapshot, missing: tuple[MissingRole, ...], *, create_roles: bool
+    me: ConnectedRole, snapshot: Snapshot, missing: tuple[MissingRole, ...], *, create_roles: bool
 ) -> Findings:
     problems = []
     names = ", ".join(role.name for role in missing)
@@ -184,7 +184,9 @@ def _check_roles(
     return Findings(tuple(problems))
 
 
-def _check_extensions(session: Session, me: Me, properties: DatabaseProperties) -> Findings:
+def _check_extensions(
+    session: Session, me: ConnectedRole, properties: DatabaseProperties
+) -> Findings:
     rows = session.query(
         "SELECT e.name, e.default_version, v.superuser AND NOT v.trusted"
         " FROM pg_catalog.pg_available_extensions e"

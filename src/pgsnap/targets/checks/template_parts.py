@@ -6,7 +6,7 @@ from __future__ import annotations
 from pgsnap.errors import QueryFailed
 from pgsnap.model import Origin
 from pgsnap.sessions.base import Session
-from pgsnap.targets.checks.preflight import Findings, Me
+from pgsnap.targets.checks.preflight import ConnectedRole, Findings
 
 # From this version on, the schema belongs to the owner of the database.
 _PUBLIC_IS_THE_OWNERS = 150000
@@ -31,7 +31,7 @@ def lacks_plpgsql(origin: Origin) -> bool:
     return _PLPGSQL in dropped_parts(origin)
 
 
-def check_template_parts(session: Session, me: Me, origin: Origin) -> Findings:
+def check_template_parts(session: Session, me: ConnectedRole, origin: Origin) -> Findings:
     """Warn of dropped parts that come back: not every role may drop them again."""
     if me.is_superuser:
         return Findings()

@@ -15,7 +15,7 @@ from pgsnap.errors import SnapError
 from pgsnap.model import SectionKind
 from pgsnap.sessions.base import ident
 from pgsnap.sessions.server import Server
-from pgsnap.targets.checks.preflight import who_am_i
+from pgsnap.targets.checks.preflight import connected_role
 from pgsnap.targets.checks.roles import server_roles
 from pgsnap.targets.load.places import Place
 from pgsnap.targets.load.psql_messages import Help, PsqlFailure
@@ -39,7 +39,7 @@ class Facts:
 def look_up(server: Server) -> Facts:
     """Return the facts of *server*. Raises ConnectionFailed, QueryFailed."""
     with server.connect(server.maintenance_database()) as session:
-        return Facts(who_am_i(session).is_superuser, server_roles(session))
+        return Facts(connected_role(session).is_superuser, server_roles(session))
 
 
 def help_for(failure: PsqlFailure, place: Place, facts: Callable[[], Facts] | None) -> Help:

@@ -14,7 +14,13 @@ from datetime import UTC, datetime
 from pgsnap.model import Note, SnapshotId
 from pgsnap.sessions.base import Session, literal
 from pgsnap.sessions.half_dropped import drop_command
-from pgsnap.targets.checks.preflight import Findings, LiveDatabase, Problem, check_slots, look_at
+from pgsnap.targets.checks.preflight import (
+    Findings,
+    LiveDatabase,
+    Problem,
+    check_slots,
+    find_database,
+)
 
 SWAPPED = "swapped"
 DISCARDED = "discarded"
@@ -168,7 +174,7 @@ def find_kept(
             continue
         if known and system_identifier and known != system_identifier:
             continue
-        database = look_at(session, name)
+        database = find_database(session, name)
         if database is not None:
             found[name] = _kept(note, was, database)
     return tuple(found.values())
@@ -177,14 +183,14 @@ def find_kept(
 def check_droppable(session: Session, kept: KeptDatabase) -> Findings:
     """Return what forbids dropping *kept*: that it is the only good copy, or that replication reads
     from it. A half-dropped one is not a copy of anything."""
-    database = look_at(session, kept.name)
+    database = find_database(session, kept.name)
     if database is None or database.oid != kept.oid:
         return Findings(
             (Problem(f"{kept.name} is not what it was any more", hint="Run the command again."),)
         )
     if database.is_half_dropped:
         return Findings()
-    live = look_at(session, kept.live)
+    live = find_database(session, kept.live)
     if live is None or live.is_half_dropped:
         state = "is half-dropped" if live is not None else "is not there"
         return Findings(

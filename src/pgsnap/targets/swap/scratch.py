@@ -20,7 +20,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import CONNECTION_LIMIT as HALF_DROPPED
 from pgsnap.targets.checks.locales import has_locale
-from pgsnap.targets.checks.preflight import who_am_i
+from pgsnap.targets.checks.preflight import connected_role
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.naming import (
     LOADER_PATTERN,
@@ -168,7 +168,7 @@ def _creation_hint(session: Session, sqlstate: str, properties: DatabaseProperti
                 f"The snapshot needs the locale {locale} on the server's machine (there: localedef"
                 " or dpkg-reconfigure locales, then restart PostgreSQL)."
             )
-    if properties.encoding == "SQL_ASCII" and not who_am_i(session).is_superuser:
+    if properties.encoding == "SQL_ASCII" and not connected_role(session).is_superuser:
         return (
             f"Connect as a superuser: only one may give a database of SQL_ASCII the locale"
             f" {properties.lc_ctype}."

@@ -38,7 +38,7 @@ _LIVE_TABLE = (
 )
 
 
-def look_at_table(session: Session, table: TableName) -> LiveTable | None:
+def find_table(session: Session, table: TableName) -> LiveTable | None:
     """Return the properties of a table, or of whatever else has its name; None: the name is
     free."""
     rows = session.query(

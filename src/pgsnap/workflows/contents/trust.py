@@ -18,7 +18,7 @@ from pgsnap.model import (
 from pgsnap.repository.chunks.stream import section_text
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident, literal
-from pgsnap.targets.checks.preflight import Findings, Me, Problem
+from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem
 
 # What `pg_dump -c` writes before the first entry; without -c there is a comment.
 _DROPS = re.compile(rb"\s*(DROP [^;]*|ALTER TABLE [^;]* DROP [^;]*);")
@@ -92,7 +92,7 @@ def check_text(repo: Repository, snapshot: Snapshot) -> Findings:
 
 def check_trust(
     session: Session,
-    me: Me,
+    me: ConnectedRole,
     snapshot: Snapshot,
     properties: DatabaseProperties | None,
     *,

@@ -13,7 +13,7 @@ from pgsnap.model import Note, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
-from pgsnap.targets.checks.preflight import look_at
+from pgsnap.targets.checks.preflight import find_database
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.swap.dropping import drop_replaced
 from pgsnap.targets.swap.held import Sessions
@@ -78,7 +78,7 @@ def note_if_never_made(repo: Repository, connect: Sessions, swapped: Note | None
     name = str(swapped.body["kept"])
     with contextlib.suppress(SnapError):
         with connect() as session:
-            if look_at(session, name) is not None:
+            if find_database(session, name) is not None:
                 return
         note_end(
             repo, swapped.database, name, str(swapped.body["live"]), swapped.snapshot, NEVER_MADE
@@ -149,7 +149,7 @@ def drop_one_kept(
         drop_replaced(session, kept.name, watch=watch, progress=progress)
     except KeyboardInterrupt as stop:
         with watch() as other:
-            if look_at(other, kept.name) is not None:
+            if find_database(other, kept.name) is not None:
                 raise
         _note_dropped(repo, label, kept)
         raise Interrupted(f"interrupted, but {kept.name} was dropped already") from stop

@@ -18,7 +18,7 @@ from pgsnap.model import SectionKind, Snapshot
 from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident
-from pgsnap.targets.checks.preflight import Findings, Me, Problem
+from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem
 from pgsnap.words import some
 
 # From this version on, a role needs no superuser rights to create subscriptions.
@@ -53,7 +53,7 @@ def read_definitions(repo: Repository, snapshot: Snapshot) -> Definitions:
 
 
 def check_definitions(
-    session: Session, me: Me, snapshot: Snapshot, repo: Repository, *, scratch: bool
+    session: Session, me: ConnectedRole, snapshot: Snapshot, repo: Repository, *, scratch: bool
 ) -> Findings:
     """Return what prevents creating the definitions of *snapshot*, and what will differ afterwards;
     in a *scratch* database nobody sees the difference. Raises CorruptionError."""
@@ -117,7 +117,7 @@ def _check_drawn(columns: Sequence[DrawnColumn]) -> Findings:
     )
 
 
-def _check_event_triggers(session: Session, me: Me, names: Sequence[str]) -> Findings:
+def _check_event_triggers(session: Session, me: ConnectedRole, names: Sequence[str]) -> Findings:
     """Some managed services let roles without superuser rights create them, so this is tried."""
     if not names or me.is_superuser:
         return Findings()
@@ -147,7 +147,7 @@ def _check_event_triggers(session: Session, me: Me, names: Sequence[str]) -> Fin
     return Findings()
 
 
-def _check_subscribers(session: Session, me: Me, names: Sequence[str]) -> Findings:
+def _check_subscribers(session: Session, me: ConnectedRole, names: Sequence[str]) -> Findings:
     if not names or me.is_superuser:
         return Findings()
     message = f"the role {me.name} may not make subscriptions: {some(names)}"

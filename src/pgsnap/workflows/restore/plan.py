@@ -17,15 +17,15 @@ from pgsnap.sources.extensions import left_behind
 from pgsnap.sources.properties import read_properties, read_server
 from pgsnap.targets.checks.connections import RESTORE_CONNECTIONS, check_connections
 from pgsnap.targets.checks.preflight import (
+    ConnectedRole,
     Findings,
     LiveDatabase,
-    Me,
     Problem,
     check_replaceable,
     check_server,
-    look_at,
+    connected_role,
+    find_database,
     refuse,
-    who_am_i,
 )
 from pgsnap.targets.checks.readable import check_doors, check_readable
 from pgsnap.targets.checks.requirements import check_requirements, check_space, needed_bytes
@@ -152,7 +152,7 @@ def plan_restore(
     options = replace(options, tables=with_rows_of(repo, snapshot, options.tables))
     database, label = database_and_label(repo, snapshot, server.endpoint, options.to)
     with server.connect(server.maintenance_database()) as session:
-        me = who_am_i(session)
+        me = connected_role(session)
         case = _Case(
             repo,
             snapshot_id,
@@ -164,7 +164,7 @@ def plan_restore(
             read_server(session),
             options,
             database,
-            look_at(session, database),
+            find_database(session, database),
         )
         if options.to is not None and case.live is not None:
             raise _exists(case.live)
@@ -181,7 +181,7 @@ class _Case:
     server: Server
     psql: Tool
     session: Session
-    me: Me
+    me: ConnectedRole
     info: ServerInfo
     options: RestoreOptions
     database: str

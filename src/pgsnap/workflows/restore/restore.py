@@ -20,7 +20,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
-from pgsnap.targets.checks.preflight import check_replaceable, look_at, refuse, who_am_i
+from pgsnap.targets.checks.preflight import check_replaceable, connected_role, find_database, refuse
 from pgsnap.targets.checks.roles import server_roles
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.checks.template_parts import drop_template_parts, dropped_parts
@@ -188,7 +188,7 @@ class _Restore:
     def _check_unchanged(self, session: Session) -> None:
         """Raise unless the database to replace is the one that the plan showed, and still free
         to be replaced."""
-        live = look_at(session, self.plan.database)
+        live = find_database(session, self.plan.database)
         planned = self.plan.live
         if (live and live.oid) != (planned and planned.oid):
             raise RestoreFailed(
@@ -198,7 +198,7 @@ class _Restore:
             )
         if live is not None:
             maintenance = self.server.maintenance_database()
-            found = check_replaceable(session, who_am_i(session), live, maintenance)
+            found = check_replaceable(session, connected_role(session), live, maintenance)
             refuse(found.problems, f"the restore to {live.name}")
 
     def _create(self, session: Session) -> Scratch:
@@ -240,7 +240,7 @@ class _Restore:
             return loaded
         owner = self.plan.properties.owner if self.plan.properties is not None else ""
         if owner not in server_roles(session):
-            owner = who_am_i(session).name
+            owner = connected_role(session).name
         with loading_as_stranger(self.server, session, scratch, owner) as (stranger, hand_over):
             loaded = self._load(stranger, session, scratch)
             self._analyze(stranger, scratch)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from pgsnap.errors import QueryFailed, RestoreFailed
 from pgsnap.sessions.base import Session
-from pgsnap.targets.checks.preflight import who_am_i
+from pgsnap.targets.checks.preflight import connected_role
 from pgsnap.targets.checks.roles import creation_order, server_roles
 from pgsnap.workflows.restore.plan import RestorePlan
 
@@ -23,7 +23,7 @@ def make_missing_roles(
         return ()
     present = server_roles(session)
     roles = [role for role in plan.missing_roles if role.name not in present]
-    owners = () if who_am_i(session).is_superuser else dump_owners
+    owners = () if connected_role(session).is_superuser else dump_owners
     statements = creation_order(roles, owners)
     try:
         # A single message is a single transaction: all of them or none.

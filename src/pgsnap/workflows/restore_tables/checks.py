@@ -8,9 +8,9 @@ from pgsnap.dump.definitions.table_parts import TableName, TableParts, quoted
 from pgsnap.dump.definitions.table_statements import foreign_statement
 from pgsnap.model import Section, Snapshot, SnapshotId, quote_ident
 from pgsnap.sessions.base import Session, ident, literal
-from pgsnap.targets.checks.preflight import Findings, Me, Problem, check_writable
+from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem, check_writable
 from pgsnap.targets.checks.requirements import check_version
-from pgsnap.targets.tables.live import LiveTable, look_at_table
+from pgsnap.targets.tables.live import LiveTable, find_table
 from pgsnap.targets.tables.ties import Dependents
 from pgsnap.workflows.contents.table_names import by_a_copy, shown
 
@@ -89,7 +89,7 @@ def check_place(
     problems = []
     for name in dict.fromkeys((target, kept or target)):
         is_live = live is not None and name == live.name
-        if not is_live and look_at_table(session, name) is not None:
+        if not is_live and find_table(session, name) is not None:
             problems.append(
                 Problem(
                     f"{shown(name)} exists already",
@@ -99,7 +99,7 @@ def check_place(
     return problems
 
 
-def check_rights(session: Session, me: Me, database: str) -> list[Problem]:
+def check_rights(session: Session, me: ConnectedRole, database: str) -> list[Problem]:
     """Return why the schema in which the tables are created cannot be created."""
     if session.query(
         "SELECT 1 WHERE pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
@@ -114,7 +114,7 @@ def check_rights(session: Session, me: Me, database: str) -> list[Problem]:
     ]
 
 
-def check_live(me: Me, live: LiveTable, *, is_whole: bool) -> list[Problem]:
+def check_live(me: ConnectedRole, live: LiveTable, *, is_whole: bool) -> list[Problem]:
     """Return why the live table cannot be set aside; *is_whole*: it is no partition that moves
     along with its table."""
     name = shown(live.name)

@@ -10,7 +10,7 @@ from pgsnap.dump.definitions.table_parts import Definitions, TableName, TablePar
 from pgsnap.dump.definitions.table_tree import partitions_below
 from pgsnap.model import Section
 from pgsnap.sessions.base import Session
-from pgsnap.targets.tables.live import LiveTable, live_partitions, look_at_table
+from pgsnap.targets.tables.live import LiveTable, find_table, live_partitions
 from pgsnap.targets.tables.swap import beside_name, replaced_name
 from pgsnap.targets.tables.ties import Dependents, dependents_of
 
@@ -71,7 +71,7 @@ def live_tables(session: Session, options: TableOptions) -> dict[TableName, Live
     """Return the live tables to be replaced, and their partitions."""
     found: dict[TableName, LiveTable] = {}
     for name in options.tables if options.replace else ():
-        table = look_at_table(session, name)
+        table = find_table(session, name)
         if table is not None:
             found |= {each.name: each for each in (table, *live_partitions(session, table))}
     return found

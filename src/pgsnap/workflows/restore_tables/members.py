@@ -9,7 +9,7 @@ from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.errors import TargetRefused
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.sessions.base import Session
-from pgsnap.targets.tables.live import look_at_table
+from pgsnap.targets.tables.live import find_table
 from pgsnap.workflows.contents.table_names import shown
 
 
@@ -23,7 +23,7 @@ def check_members(
     """Raise TargetRefused for those of *unknown*, which the snapshot does not define, that belong
     to an extension. *with_rows* are all tables whose rows the snapshot has."""
     for name in unknown:
-        live = look_at_table(session, name)
+        live = find_table(session, name)
         extension = live.extension if live is not None else ""
         rows_only = (
             f"snap restore {snapshot_id.hex()[:12]} --table {shlex.quote(shown(name))} --data-only"

@@ -12,7 +12,7 @@ from pgsnap.dump.definitions.rights import Right, rights_of, roles_in
 from pgsnap.dump.definitions.table_parts import TableName, TableParts, qualified_names
 from pgsnap.model import SnapshotId
 from pgsnap.sessions.base import Session, ident, literal
-from pgsnap.targets.checks.preflight import Findings, Me, Problem
+from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem
 from pgsnap.targets.checks.roles import server_roles
 from pgsnap.targets.swap.read_only import SETTING
 from pgsnap.targets.tables.rights import Privileges, read_privileges
@@ -36,7 +36,11 @@ class Needs:
 
 
 def read_needs(
-    session: Session, me: Me, database: str, snapshot_id: SnapshotId, tables: Sequence[TableParts]
+    session: Session,
+    me: ConnectedRole,
+    database: str,
+    snapshot_id: SnapshotId,
+    tables: Sequence[TableParts],
 ) -> Needs:
     """Return what *tables* need, and findings on what is missing."""
     language, found = _language(session, me)
@@ -82,7 +86,7 @@ def _missing(named: Mapping[str, TableName], there: frozenset[str]) -> Iterable[
             )
 
 
-def _language(session: Session, me: Me) -> tuple[bool, Findings]:
+def _language(session: Session, me: ConnectedRole) -> tuple[bool, Findings]:
     """Return whether PL/pgSQL, in which snap's own DO blocks are written, must be created."""
     rows = session.query(
         "SELECT pg_catalog.has_language_privilege(oid, 'USAGE') FROM pg_catalog.pg_language"
@@ -103,7 +107,9 @@ def _language(session: Session, me: Me) -> tuple[bool, Findings]:
     return False, Findings((problem,))
 
 
-def check_read_only_default(session: Session, me: Me, database: str) -> Iterable[Problem]:
+def check_read_only_default(
+    session: Session, me: ConnectedRole, database: str
+) -> Iterable[Problem]:
     """Yield the settings that make our transactions read-only."""
     ((setting, source),) = session.query(
         f"SELECT setting, source FROM pg_catalog.pg_settings WHERE name = '{SETTING}'"

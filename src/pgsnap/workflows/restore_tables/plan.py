@@ -21,7 +21,7 @@ from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.connections import check_table_connections
-from pgsnap.targets.checks.preflight import Findings, Me, Problem, refuse, who_am_i
+from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem, connected_role, refuse
 from pgsnap.targets.naming import new_token
 from pgsnap.targets.tables.script import TableScript
 from pgsnap.workflows.contents.strings import check_strings
@@ -134,7 +134,7 @@ def plan_tables(
     sequences = sequences_in(repo, snapshot)
     with server.connect(database) as session:
         psql = server.tool("psql", allow_newer=options.allow_newer_client)
-        me = who_am_i(session)
+        me = connected_role(session)
         unknown = set(options.tables).difference(tables_of(definitions))
         check_members(session, snapshot, snapshot_id, unknown, sections.keys())
         check_known(definitions, snapshot_id, options.tables)
@@ -196,7 +196,7 @@ def script_of(
 
 def _on_rights_and_parts(
     session: Session,
-    me: Me,
+    me: ConnectedRole,
     database: str,
     snapshot_id: SnapshotId,
     tables: Iterable[TablePlan],
@@ -245,7 +245,7 @@ def _tied(
 
 def _on_live(
     session: Session,
-    me: Me,
+    me: ConnectedRole,
     snapshot_id: SnapshotId,
     tables: Sequence[TablePlan],
     aside: Sequence[SetAside],
@@ -265,7 +265,7 @@ def _on_live(
 
 def _found(
     session: Session,
-    me: Me,
+    me: ConnectedRole,
     snapshot_id: SnapshotId,
     table: TablePlan,
     options: TableOptions,

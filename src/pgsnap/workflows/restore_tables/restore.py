@@ -20,7 +20,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.targets.load.feeder import Feeder
-from pgsnap.targets.tables.live import look_at_table
+from pgsnap.targets.tables.live import find_table
 from pgsnap.targets.tables.script import FORGET_DRAWN, nothing_drawn
 from pgsnap.targets.tables.swap import (
     closing,
@@ -189,6 +189,6 @@ class _Load(OneTransaction):
         sign = self._plan.tables[0].kept or self._plan.tables[0].target
         try:
             with self._server.connect(self._plan.database) as session:
-                return look_at_table(session, sign) is not None
+                return find_table(session, sign) is not None
         except SnapError:
             return False

@@ -17,7 +17,7 @@ from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.connections import check_table_connections
-from pgsnap.targets.checks.preflight import Findings, Me, Problem, refuse, who_am_i
+from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem, connected_role, refuse
 from pgsnap.targets.tables.extension_tables import (
     configuration_of,
     count_rows,
@@ -25,7 +25,7 @@ from pgsnap.targets.tables.extension_tables import (
     referrers_of,
     sequences_of,
 )
-from pgsnap.targets.tables.live import LiveTable, look_at_table
+from pgsnap.targets.tables.live import LiveTable, find_table
 from pgsnap.workflows.contents.table_names import sequences_in, shown
 from pgsnap.workflows.contents.table_rows import rows_by_table
 from pgsnap.workflows.contents.trust import snapshot_to_run
@@ -99,12 +99,12 @@ def plan_rows(
     values = sequences_in(repo, snapshot)
     with server.connect(database) as session:
         psql = server.tool("psql", allow_newer=options.allow_newer_client)
-        me = who_am_i(session)
+        me = connected_role(session)
         info = read_server(session)
         findings = check_snapshot(session, snapshot)
         findings += Findings(tuple(check_read_only_default(session, me, database)))
         findings += check_table_connections(session, me, database)
-        live = {name: look_at_table(session, name) for name in options.tables}
+        live = {name: find_table(session, name) for name in options.tables}
         tables = []
         for name in (name for name in sections if name in live):
             tables += _rows(session, live[name], sections[name], values)
@@ -152,7 +152,7 @@ def _rows(
 
 def _forbidden(
     session: Session,
-    me: Me,
+    me: ConnectedRole,
     snapshot: Snapshot,
     live: Mapping[TableName, LiveTable | None],
     sections: Mapping[TableName, Sequence[Section]],
@@ -212,7 +212,9 @@ def _without_rows(
     return None
 
 
-def _tied(session: Session, me: Me, table: LiveTable, oids: Collection[int]) -> list[Problem]:
+def _tied(
+    session: Session, me: ConnectedRole, table: LiveTable, oids: Collection[int]
+) -> list[Problem]:
     found = []
     if not may_write(session, table):
         found.append(

@@ -29,9 +29,9 @@ from pgsnap.targets.checks.preflight import (
     Problem,
     check_replaceable,
     check_server,
-    look_at,
+    connected_role,
+    find_database,
     refuse,
-    who_am_i,
 )
 from pgsnap.targets.checks.readable import check_doors, check_readable
 from pgsnap.targets.naming import application_name, kept_name, new_token
@@ -123,11 +123,11 @@ def plan_undo(
     maintenance = server.maintenance_database()
     with server.connect(maintenance) as session:
         kept = _newest(repo, server, session, label)
-        live = look_at(session, kept.live)
-        me = who_am_i(session)
+        live = find_database(session, kept.live)
+        me = connected_role(session)
         findings = check_server(session, me) + check_connections(session, me, UNDO_CONNECTIONS)
         # It is renamed too, so the same rules apply to it.
-        database = look_at(session, kept.name)
+        database = find_database(session, kept.name)
         if database is not None:
             others = _kept(repo, server, session, label)
             findings += _check_whole(database, others) + Findings(
@@ -344,8 +344,8 @@ def _check_whole(database: LiveDatabase, kept: tuple[KeptDatabase, ...]) -> Find
 def _check_unchanged(server: Server, plan: UndoPlan, token: str) -> None:
     maintenance = server.maintenance_database()
     with server.connect(maintenance, application_name(token)) as session:
-        live = look_at(session, plan.kept.live)
-        kept = look_at(session, plan.kept.name)
+        live = find_database(session, plan.kept.live)
+        kept = find_database(session, plan.kept.name)
         planned = plan.live.oid if plan.live is not None else None
         now = live.oid if live is not None else None
         if now != planned or kept is None or kept.oid != plan.kept.oid:
@@ -357,5 +357,5 @@ def _check_unchanged(server: Server, plan: UndoPlan, token: str) -> None:
             )
         refuse(_check_whole(kept, ()).problems, f"the undo of {kept.name}")
         if live is not None:
-            found = check_replaceable(session, who_am_i(session), live, maintenance)
+            found = check_replaceable(session, connected_role(session), live, maintenance)
             refuse(found.problems, f"the undo of {live.name}")

@@ -21,7 +21,12 @@ from pgsnap.sources.bare_names import bare_names
 from pgsnap.sources.extensions import left_behind, read_members
 from pgsnap.sources.guarded.hindrances import find_hindrances
 from pgsnap.sources.guarded.lock_room import lock_room
-from pgsnap.targets.checks.preflight import check_replaceable, check_server, look_at, who_am_i
+from pgsnap.targets.checks.preflight import (
+    check_replaceable,
+    check_server,
+    connected_role,
+    find_database,
+)
 from pgsnap.targets.swap.read_only import SETTING as READ_ONLY_SETTING
 from pgsnap.targets.swap.read_only import is_read_only
 from pgsnap.targets.swap.scratch import find_leftovers
@@ -189,7 +194,7 @@ def _tools(server: Server) -> Finding:
 
 
 def _rights_to_read(session: Session, where: str = "") -> Finding:
-    name = who_am_i(session).name
+    name = connected_role(session).name
     rows = session.query(
         "SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_class c"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
@@ -228,10 +233,10 @@ def _lock_room(session: Session, where: str = "") -> list[Finding]:
 
 
 def _rights_to_restore(server: Server, session: Session, database: str) -> list[Finding]:
-    me = who_am_i(session)
+    me = connected_role(session)
     found = check_server(session, me)
     steps = []
-    live = look_at(session, database)
+    live = find_database(session, database)
     if live is not None:
         found += check_replaceable(session, me, live, server.maintenance_database())
         if is_read_only(session, live):
