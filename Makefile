@@ -15,10 +15,10 @@ VERSION_TESTS := $(addprefix tests/postgres/test_,$(addsuffix .py,versions clien
 	login_triggers drill globals_dump))
 PYTEST := $(BIN)/python -m pytest
 export PIP_ROOT_USER_ACTION := ignore
-# Where this is set, each of the many programs that the tests start compiles all of snap anew.
+# Where this is set, each of the many programs that the tests start compiles all of snap again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# A virtual environment whose Python is gone, or cannot be run by this user, is made anew.
+# A virtual environment whose Python is gone, or cannot be run by this user, is made again.
 ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
 .PHONY: $(STAMP)
 endif

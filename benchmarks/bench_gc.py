@@ -3,7 +3,7 @@
 The repository is simulated: the frames are tiny, but packs, tables, recipes, deltas and the index
 are real, with as many frames to a pack as chunks of an application database make. Of its snapshots
 some are dropped. With --chains every new version of a chunk is a delta and only the newest snapshot
-stays, so that gc has chunks to encode anew.
+stays, so that gc has chunks to encode again.
 Run: .venv/bin/python benchmarks/bench_gc.py --chunks 1000000
 """
 
@@ -156,7 +156,7 @@ class Simulation:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chunks", type=int, default=1_000_000)
-    parser.add_argument("--chains", action="store_true", help="let gc encode chunks anew")
+    parser.add_argument("--chains", action="store_true", help="let gc encode chunks again")
     parser.add_argument("--folder", type=Path, default=None)
     given = parser.parse_args()
     shape = CHAINS if given.chains else SCATTERED
@@ -183,7 +183,7 @@ def main() -> None:
             print(
                 f"{what}: {done.wall_seconds:.1f} s, {(done.own_peak_bytes or 0) / 2**20:.0f} MiB, "
                 f"{report['packs_deleted']} packs deleted, {report['packs_rewritten']} written "
-                f"anew, {report['chunks_reencoded']} chunks encoded anew, "
+                f"again, {report['chunks_reencoded']} chunks encoded again, "
                 f"{report['bytes_before'] / 1e6:.1f} -> {report['bytes_after'] / 1e6:.1f} MB"
             )
 

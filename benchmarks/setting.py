@@ -132,14 +132,14 @@ class Setting:
             )
 
     def load(self, database: str, megabytes: float) -> Loaded:
-        """Make *database* anew and fill it with application data."""
+        """Make *database* again and fill it with application data."""
         self.server.create(database)
         loaded = load(self.server.loading_dsn(database), megabytes, self.seed)
         self._said(database, loaded)
         return loaded
 
     def load_large_row(self, database: str, megabytes: float, kind: str) -> Loaded:
-        """Make *database* anew and fill it with one large row."""
+        """Make *database* again and fill it with one large row."""
         self.server.create(database)
         dsn = self.server.loading_dsn(database)
         loaded = load_large_row(dsn, megabytes, kind, self.seed)

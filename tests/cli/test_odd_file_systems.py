@@ -33,7 +33,7 @@ def test_a_tag_that_differs_in_case_only_is_refused_where_case_is_folded(
     refused = snap("--repo", "repo", "--json", "tag", *force, "rel", "latest")
     assert (refused.code, refused.error["kind"]) == (10, "tag-exists")
     assert '"Rel"' in refused.error["message"]
-    assert "upper from lower case" in refused.error["detail"]
+    assert "upper and lower case" in refused.error["detail"]
     assert snap.ok("--repo", "repo", "tag", "--json").json == before
     snap.ok("--repo", "repo", "verify")
 

@@ -74,7 +74,7 @@ def test_a_healthy_snapshot_passes_every_check_and_leaves_nothing_behind(
     assert failures(report) == {}
     assert of_status(report, "passed") == list(CHECKS)
     assert report.passed
-    # The sample has definitions that PostgreSQL words anew the first time.
+    # The sample has definitions that PostgreSQL words differently the first time.
     assert "other words" in checks_of(report)["schema"].reason
     assert report.recovery is not None
     assert report.recovery.rows == repo.snapshot(snapshot).rows

@@ -1,4 +1,4 @@
-"""Rows in partitions that a hash chooses, where it is of numbers that another database gives anew:
+"""Rows in partitions that a hash chooses, where it is of numbers that another database gives again:
 pg_dump loads them by way of the partitioned table only where the key itself is an enum."""
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def load(database: Database, *, until_ended: bool) -> Iterator[subprocess.Popen[
 
 @dataclass
 class Watcher:
-    """A client that connects anew and adds everything up, again and again."""
+    """A client that connects again and adds everything up, again and again."""
 
     dsn: str
     seen: list[tuple[float, tuple[int, ...]]] = field(default_factory=list)

@@ -22,7 +22,7 @@ from support.restoring.clients import (
 )
 from support.servers.databases import Database
 
-# PostgreSQL hashes the number of an enum's value, which another database gives anew.
+# PostgreSQL hashes the number of an enum's value, which another database gives again.
 BY_ENUM = r"""
 CREATE TYPE grade AS ENUM ('low', 'mid', 'high', 'top');
 CREATE TABLE by_grade (k grade, n int, twice int GENERATED ALWAYS AS (n * 2) STORED)

@@ -30,7 +30,7 @@ ONLY_OURS = Trust()
 def is_link(path: Path) -> UntrustedPath:
     return UntrustedPath(
         f'"{path}" is a symbolic link',
-        detail="Whoever made it chose which files snap reads, writes and deletes there.",
+        detail="The one who made it chose which files snap reads, writes and deletes there.",
         hint="Put what belongs there in its place; or, if you made it yourself, name it in"
         f' snap.toml: trusted_links = ["{path}"]',
     )
@@ -48,7 +48,7 @@ def is_foreign(path: Path, owner: int) -> ForeignPath:
     name = user_name(owner)
     return ForeignPath(
         f'"{path}" belongs to {name}',
-        detail="Whoever owns it can change it at any time. Trusted are root, you, and the owner of"
+        detail="Its owner can change it at any time. Trusted are root, you, and the owner of"
         " the folder itself.",
         hint=f'If you trust them, name them in snap.toml: trusted_owners = ["{name}"]; else make it'
         f" yours, as root: chown {user_name(os.geteuid())} {shlex.quote(str(path))}",

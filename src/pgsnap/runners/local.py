@@ -120,7 +120,7 @@ def _ask_version(path: Path) -> Tool | str:
     line = answer.stdout.decode("utf-8", "replace").strip()
     version_num = parse_version(line)
     if version_num is None:
-        return f'{question} tells no version: "{line}".'
+        return f'{question} prints no version: "{line}".'
     return Tool(name=path.name, path=str(path), version_num=version_num, version_line=line)
 
 

@@ -87,7 +87,7 @@ def test_a_program_that_does_not_tell_its_version_is_passed_over(system: Path) -
     [
         ("echo 'libpq.so.5: cannot open' >&2; exit 127", "ended with status 127. libpq.so.5:"),
         ("kill -9 $$", "was killed by signal 9."),
-        ("echo something else", 'tells no version: "something else".'),
+        ("echo something else", 'prints no version: "something else".'),
     ],
 )
 def test_a_program_that_does_not_work_is_not_said_to_be_missing(

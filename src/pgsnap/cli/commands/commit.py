@@ -159,7 +159,7 @@ def _tell_of_chain(invocation: Invocation, report: CommitReport) -> None:
         )
     if report.is_of_unknown_server:
         invocation.warn(
-            f"warning: this server does not tell which one it is, and {label} has snapshots of"
+            f"warning: this server does not say which one it is, and {label} has snapshots of"
             " several: this one stands with those of the newest. Let the role call"
             " pg_control_system(), or give it a label of its own: --database NAME"
         )

@@ -163,7 +163,7 @@ def _databases(invocation: Invocation) -> list[str]:
 def _alerts_step(settings: Settings) -> Finding:
     from pgsnap.model import Finding, Verdict
 
-    text = "nobody is told when a scheduled run fails"
+    text = "nobody gets a message when a scheduled run fails"
     hint = "Let somebody know when it fails: [alerts] in snap.toml"
     if settings.alerts is not None:
         try:
@@ -173,7 +173,7 @@ def _alerts_step(settings: Settings) -> Finding:
             way = "Correct [alerts] in snap.toml"
             return Finding("alerts", Verdict.FAILED, why.rstrip("."), way)
         if alerts.ping_urls or alerts.webhook is not None or alerts.apprise:
-            return Finding("alerts", Verdict.PASSED, "snap.toml says whom to tell")
+            return Finding("alerts", Verdict.PASSED, "snap.toml says who gets messages")
         if alerts.metrics_file is not None:
             return Finding("alerts", Verdict.PASSED, f"a monitor reads {alerts.metrics_file}")
     return Finding("alerts", Verdict.WARNED, text, hint)

@@ -14,7 +14,7 @@ snap reindex
 
 
 def run(ctx: typer.Context) -> None:
-    """Make the index anew, from packs and manifests alone.
+    """Rebuild the index from packs and manifests alone.
 
     Nothing is lost with the index, so this is safe at any time; nobody else may use the repository
     meanwhile. What is not sound is left out and named.
@@ -42,4 +42,4 @@ def run(ctx: typer.Context) -> None:
     )
     left_out = [{"name": name, "problem": why} for name, why in report.left_out]
     fields = {**render.fields_of(report), "left_out": left_out}
-    invocation.emit(fields, [*lines, "made the index anew  " + "  ".join(counts)])
+    invocation.emit(fields, [*lines, "rebuilt the index  " + "  ".join(counts)])

@@ -146,7 +146,7 @@ def _install(
         crontab.write_crontab(crontab.with_block(table_before, schedule))
         if systemd.files(config, systemd.unit_folder()):
             systemd.remove(config, systemd.unit_folder(), system=system)
-        invocation.tell("cron does not make up for runs that were missed: snap check tells of them")
+        invocation.tell("cron does not make up for runs that were missed: snap check reports them")
     since = invocation.now.isoformat(timespec="seconds")
     state.set_installed([Installed(job.name, job.when.text, since, by) for job in schedule.jobs])
     lines = [f"installed {job.name} at {job.when.text} ({by})" for job in schedule.jobs]

@@ -259,9 +259,9 @@ class ConfigFile:
         None,
         read_alerts,
         "",
-        "Who is told how runs end. A URL is a secret: it may stand in a file of its own. "
+        "Who gets a message on how runs end. A URL is a secret: it may stand in a file of its own. "
         "Nobody by default:",
-        "who is told",
+        "who gets messages",
         default="nobody",
         keys=ALERTS_KEYS,
     )

@@ -143,7 +143,7 @@ def _remark(table: TableDiff) -> str:
     if table.reordered:
         words.append("same rows in another order")
     if table.removed is None:
-        words.append("rows cannot be told apart")
+        words.append("rows cannot be distinguished")
     return ", ".join(words)
 
 

@@ -306,7 +306,7 @@ def commit_source(
     if file is not None:
         if exclude_table_data or only_schemas:
             raise UsageError(
-                "--exclude-table-data and --schema tell pg_dump what to leave out, and the file"
+                "--exclude-table-data and --schema say to pg_dump what to leave out, and the file"
                 " is dumped already"
             )
         return _file_source(invocation, file), label_of_dump(settings)

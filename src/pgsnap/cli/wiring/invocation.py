@@ -74,7 +74,7 @@ class Invocation:
             self.given.lock_timeout = "10s"
 
     def reload(self) -> None:
-        """Read the settings anew when they are next wanted: the environment changed."""
+        """Read the settings again when they are next wanted: the environment changed."""
         self._settings = None
 
     @property

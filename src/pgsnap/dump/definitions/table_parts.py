@@ -347,7 +347,7 @@ def _unclear(definitions: Definitions, table: TableName) -> str:
     ""."""
     for entry in (*definitions.pre, *definitions.post):
         if entry.type in _PARTS and entry.table is None and table in qualified_names(entry.text):
-            return f"it cannot be told whether {entry.title} belongs to it"
+            return f"it cannot be known whether {entry.title} belongs to it"
     return ""
 
 

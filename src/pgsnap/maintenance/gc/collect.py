@@ -78,7 +78,7 @@ class ChunkCollection:
         # Frees their memory.
         del self._choice, self._plan
         if sweep.rewritten:
-            self._progress.phase("write anew", sweep.kept_bytes)
+            self._progress.phase("rewrite", sweep.kept_bytes)
             try:
                 rewrite_packs(
                     self._chunks, self._table, kept, sweep.rewritten, self.swept, self._progress
@@ -89,7 +89,7 @@ class ChunkCollection:
 
     def _reencode(self) -> None:
         """Encode what is planned, and look at the frames that there are then."""
-        self._progress.phase("encode anew", int(self._plan.new_bytes.sum()))
+        self._progress.phase("encode again", int(self._plan.new_bytes.sum()))
         try:
             reencode(self._chunks, self._plan, self._table, self._progress)
             self.reencoded = len(self._plan)

@@ -279,7 +279,7 @@ def _read_pack(chunks: ChunkStore, pack: PackId, size: int, offsets: Collection[
     wanted = [location for location in locations if location.offset in offsets]
     if len(wanted) != len(offsets):
         raise CorruptionError(
-            f"the index is wrong about pack {pack.hex()[:12]}", hint="Build it anew: snap reindex"
+            f"the index is wrong about pack {pack.hex()[:12]}", hint="Rebuild it: snap reindex"
         )
     ids = [location.frame.chunk for location in locations]
     if not is_whole:

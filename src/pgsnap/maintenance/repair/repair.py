@@ -133,7 +133,7 @@ def _mend_packs(
             unsound.append(state)
         elif state.pack is not None:
             if mend_rows(index, state, rows_of(index, [state])):
-                mended.append(Mended("index", state.info.name, "its rows were made anew"))
+                mended.append(Mended("index", state.info.name, "its rows were rebuilt"))
             index.clear_damaged(state.pack)
     moved: list[tuple[PackState, str]] = []
     rows: dict[str, list[Location]] = {}
@@ -210,9 +210,9 @@ def _mend_config(
         owner = _owner(store)
         if config is None:
             config = new_config(owner or secrets.token_hex(16))
-            how = "made anew, with the sizes that snap uses by default"
+            how = "made again, with the sizes that snap uses by default"
             warnings.append(
-                "the config was made anew: if the repository was made with other chunk sizes, the "
+                "the config was made again: if the repository was made with other chunk sizes, the "
                 "next commit stores more than it would have; nothing stored is affected"
             )
             if owner is None:

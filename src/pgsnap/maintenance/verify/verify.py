@@ -205,8 +205,8 @@ class _Verification:
             )
         if (repo.path / f"{layout.INDEX_FILE}.damaged").exists():
             self.notices.append(
-                f"an index was found damaged, put aside as {layout.INDEX_FILE}.damaged and made "
-                "anew; that file can be deleted"
+                f"an index was found damaged, put aside as {layout.INDEX_FILE}.damaged and "
+                "rebuilt; that file can be deleted"
             )
 
     def _can_put_back(self, snapshot: SnapshotId) -> bool:
@@ -290,7 +290,7 @@ class _Verification:
             return
         if mend_rows(index, state, rows):
             # So that the following checks use the correct rows.
-            words = f"Its rows of pack {pack.hex()[:12]} were wrong; they are made anew."
+            words = f"Its rows of pack {pack.hex()[:12]} were wrong; they are rebuilt."
             self._index_finding(words)
         if not state.problem:
             self._frames[pack] = len(state.locations)
@@ -327,10 +327,10 @@ class _Verification:
                 self._index_finding(f"It has {count} rows of pack {pack.hex()[:12] or 'nothing'}.")
         for snapshot in mend_snapshot_rows(self._repo, self._whole):
             self._index_finding(
-                f"Its row of snapshot {snapshot.hex()[:12]} was wrong; it is made anew."
+                f"Its row of snapshot {snapshot.hex()[:12]} was wrong; it is rebuilt."
             )
         if mend_forgotten(self._repo.store, index):
-            self._index_finding("Its rows of forgotten snapshots were wrong; they are made anew.")
+            self._index_finding("Its rows of forgotten snapshots were wrong; they are rebuilt.")
 
     # -- snapshots ----------------------------------------------------------------------------
 

@@ -153,7 +153,7 @@ class IndexConnection:
         try:
             yield
         except IndexDamaged as error:
-            error.hint = "Run the command again: the index is derived, and is built anew."
+            error.hint = "Run the command again: the index is derived, and is rebuilt."
             if self._path is not None:
                 with alone_in(self._path.parent):
                     self._put_aside()

@@ -237,7 +237,7 @@ class _Columns:
             self._take(rows)
         except (OverflowError, TypeError, ValueError) as error:
             raise CorruptionError(
-                "the index is damaged", detail=f"{error}.", hint="Build it anew: snap reindex"
+                "the index is damaged", detail=f"{error}.", hint="Rebuild it: snap reindex"
             ) from error
 
     def _take(self, rows: list[tuple[Any, ...]]) -> None:

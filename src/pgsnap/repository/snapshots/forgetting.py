@@ -198,6 +198,6 @@ def check_notes(store: Store, index: Index) -> None:
     if damaged:
         raise CorruptionError(
             f'note "{damaged[0]}" is damaged',
-            detail="It told that a snapshot was forgotten, or brought back.",
+            detail="It recorded that a snapshot was forgotten, or brought back.",
             hint="Mend it, or put it aside: snap repair",
         )

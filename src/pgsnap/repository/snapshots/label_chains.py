@@ -318,6 +318,6 @@ class Chains:
         if self.damaged:
             raise CorruptionError(
                 f'note "{self.damaged[0]}" is damaged',
-                detail="It told which snapshots of a label belong together.",
+                detail="It recorded which snapshots of a label belong together.",
                 hint="Mend it, or put it aside: snap repair",
             )

@@ -46,7 +46,7 @@ class Tags:
             raise TagExists(
                 f'tag "{name}" of database "{database}" would take the place of tag "{other[1]}" of'
                 f' database "{other[0]}"',
-                detail="The repository's file system does not tell upper from lower case.",
+                detail="The repository's file system does not distinguish upper and lower case.",
                 hint="Choose a name that differs in more than its case.",
             )
 

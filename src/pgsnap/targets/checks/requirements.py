@@ -139,7 +139,7 @@ def _check_psql(psql: Tool, origin: Origin) -> Findings:
         (
             Problem(
                 "the dump holds psql commands (\\...), which could do anything on this machine",
-                detail=f"{psql.version_line} cannot be told to refuse them.",
+                detail=f"{psql.version_line} has no way to refuse them.",
                 hint=f"Install the latest minor version: apt install"
                 f" postgresql-client-{psql.major}.",
             ),

@@ -128,7 +128,7 @@ def _broken_rule(failure: PsqlFailure, place: Place) -> Help:
         return Help(
             detail="The row was let in once. A check may look at its own row alone: other tables"
             " are loaded one after another, and time goes on.",
-            hint="In the source database add that constraint anew as NOT VALID (so it is loaded"
+            hint="In the source database add that constraint again as NOT VALID (so it is loaded"
             " behind the rows), or make it a trigger; then commit again.",
         )
     if place.type not in _OF_ROWS:

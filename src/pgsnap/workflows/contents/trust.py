@@ -137,7 +137,7 @@ def check_trust(
             Problem(
                 f"what this SQL makes would belong to the superuser {owner}",
                 detail="pg_dump did not write it. Its functions and views would have all rights,"
-                " whoever calls them, and autovacuum calls some.",
+                " the role that calls them, and autovacuum calls some.",
                 hint=f"{way}, or trust the SQL with all rights: --as-superuser.",
             ),
         )

@@ -56,7 +56,7 @@ class TableDiff:
 
     *removed* rows are on the first side only, *added* on the second; *changed* rows have the same
     primary key (*key*, empty if it is not known on both sides) and different values. The counts are
-    None if rows cannot be told apart (INSERT statements of a foreign dump).
+    None if rows cannot be distinguished (INSERT statements of a foreign dump).
     """
 
     table: TableName

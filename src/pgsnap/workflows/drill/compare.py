@@ -315,7 +315,7 @@ def _extensions(report: DiffReport, left_out: Sequence[BoundExtension]) -> Findi
     if report.before.origin.only_schemas:
         return skipped("the snapshot is of some schemas only, and extensions belong to none")
     if before is None or after is None:
-        return skipped("the snapshot is of a file, which does not tell the versions")
+        return skipped("the snapshot is of a file, which does not name the versions")
     gone = {extension.name for extension in left_out}
     lines = []
     for name in sorted((before.keys() | after.keys()) - gone):

@@ -95,7 +95,7 @@ class RowFinding:
 
 @dataclass(frozen=True, slots=True)
 class TableFinding:
-    """A table whose rows differ. Counts are None if rows cannot be told apart."""
+    """A table whose rows differ. Counts are None if rows cannot be distinguished."""
 
     table: str
     rows_snapshot: int | None

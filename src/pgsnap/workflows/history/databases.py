@@ -54,7 +54,7 @@ def adopt(repo: Repository, name: str, server: str) -> Chain:
     chains = Chains(repo)
     if not server:
         raise UsageError(
-            "the server does not tell which one it is",
+            "the server does not say which one it is",
             hint="Let the role call pg_control_system(), or connect as another one.",
         )
     others = [one for one in _meant(chains, name) if one.server and one.server != server]

@@ -23,7 +23,7 @@ def check_snapshot(session: Session, snapshot: Snapshot) -> Findings:
     return found + Findings(
         (
             Problem(
-                "pg_dump did not write this SQL, so no table's part can be told from the rest",
+                "pg_dump did not write this SQL, so one table's part cannot be taken out of it",
                 hint="Restore all of it into a new database: --to NEW, without --table.",
             ),
         )

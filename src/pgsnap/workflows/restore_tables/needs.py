@@ -71,7 +71,7 @@ def _objects(parts: TableParts, privileges: Privileges) -> dict[TableName, Seque
 
 def _unreadable(snapshot_id: SnapshotId, table: TableName, error: ValueError) -> Problem:
     return Problem(
-        f"who has rights on {shown(table)} cannot be told from the snapshot",
+        f"who has rights on {shown(table)} cannot be known from the snapshot",
         detail=f"A statement about them is not as pg_dump writes it: {error}.",
         hint=by_a_copy(snapshot_id, table),
     )
@@ -157,7 +157,7 @@ def _drawing(
             section = shlex.quote(f"data {shown(parts.table)}")
             yield Problem(
                 f"the generated column {column} of {shown(parts.table)} draws from a sequence",
-                detail="Its values are in no dump: they are made anew as rows are loaded, and"
+                detail="Its values are in no dump: they are made again as rows are loaded, and"
                 " would be others.",
                 hint="All other columns are in:"
                 f" snap cat {snapshot_id.hex()[:12]} --section {section}",

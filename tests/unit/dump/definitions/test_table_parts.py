@@ -165,7 +165,7 @@ def test_what_may_be_a_part_of_a_table_and_is_not_understood_is_an_obstacle() ->
     definitions = Definitions.read(pre.encode(), post.encode(), "UTF8")
     parts = table_parts(definitions, ("public", "t"))
     assert parts is not None
-    assert parts.obstacle == "it cannot be told whether RULE public.t r belongs to it"
+    assert parts.obstacle == "it cannot be known whether RULE public.t r belongs to it"
 
 
 def test_sequences_with_quotes_in_their_names_are_set() -> None:

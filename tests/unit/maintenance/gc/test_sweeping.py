@@ -1,4 +1,4 @@
-"""Which packs are written anew, and that one which comes out as it was stays."""
+"""Which packs are rewritten, and that one which comes out as it was stays."""
 
 from __future__ import annotations
 

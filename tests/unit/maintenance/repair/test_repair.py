@@ -1,4 +1,4 @@
-"""What repair saves out of damaged packs, what it makes anew, and a kill half-way."""
+"""What repair saves out of damaged packs, what it rebuilds, and a kill half-way."""
 
 from __future__ import annotations
 

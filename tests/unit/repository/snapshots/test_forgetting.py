@@ -89,7 +89,7 @@ def test_a_forgotten_snapshot_is_hidden_everywhere_and_comes_back(tmp_path: Path
             assert resolve_forgotten(repo, made[3].hex()[:length].upper()) == made[3]
         since = repo.forgotten()[made[3]]
         repo.forget(made[3], by="again", reason="")
-        assert repo.forgotten()[made[3]] == since, "the grace period does not begin anew"
+        assert repo.forgotten()[made[3]] == since, "the grace period does not begin again"
         later = record(repo, shop(33), at=day(5))
         assert later.snapshot.parent == made[2]
         repo.unforget(made[3])
