@@ -149,7 +149,7 @@ def test_a_container_that_does_not_run_is_named(podman: Podman, server: Containe
         find_container("nosuch")
     other = podman.postgres()
     runner = ContainerRunner(find_container(other.name))
-    podman("kill", other.name)
+    podman.kill(other.name)
     podman("wait", other.name)
     with pytest.raises(ConnectionFailed) as caught:
         find_container(other.name)

@@ -170,10 +170,9 @@ def test_a_container_that_dies_in_mid_dump_is_a_failed_dump(podman: Podman, tmp_
     before = shop.history()
     child = shop.stopped_in_copy("commit", "-m", "cut off")
     # It ends only when its tools have ended, and they wait for snap to read.
-    kill = subprocess.Popen([podman.bin / "podman", "kill", shop.server.name])
-    time.sleep(0.5)
+    podman.kill(shop.server.name)
     child.send_signal(signal.SIGCONT)
-    assert kill.wait(60) == 0
+    podman("wait", shop.server.name)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 30, err
     assert shop.history() == before

@@ -114,6 +114,15 @@ class Podman:
         made.wait_until_ready()
         return made
 
+    def kill(self, name: str) -> None:
+        """Kill a container as a crash would; return at once, its end may take a while.
+
+        `podman kill` waits for the end, and fails where that takes more than a few seconds.
+        """
+        main = int(self("inspect", "--format={{.State.Pid}}", name))
+        assert main
+        os.kill(main, signal.SIGKILL)
+
     def close(self) -> None:
         """End all containers and forget them."""
         self("rm", "--all", "--force", "--time=0")
