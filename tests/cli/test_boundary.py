@@ -26,9 +26,9 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
     def raise_it(*arguments: Any) -> int:
         if "--json" in arguments[1]:
-            arguments[2].given.json = True
+            arguments[2].console.json = True
         if "--verbose" in arguments[1]:
-            arguments[2].given.verbosity = 1
+            arguments[2].console.verbose = True
         raise error
 
     monkeypatch.setattr(app, "execute", raise_it)

@@ -33,15 +33,18 @@ def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
         return
     if ctx.get_parameter_source(option.name) is not click.core.ParameterSource.COMMANDLINE:
         return
-    options = ctx.find_object(Invocation)
-    if options is None:
+    invocation = ctx.find_object(Invocation)
+    if invocation is None:
         return
+    console = invocation.console
     if option.name in ("quiet", "verbose"):
-        options.given.verbosity = -1 if option.name == "quiet" else 1
+        console.quiet, console.verbose = option.name == "quiet", option.name == "verbose"
     elif option.name == "no_progress":
-        options.given.progress = False
+        console.has_bar = False
+    elif option.name == "json":
+        console.json = True
     else:
-        setattr(options.given, option.name, value)
+        setattr(invocation.given, option.name, value)
 
 
 def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> None:
@@ -49,7 +52,7 @@ def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> N
         return
     invocation = ctx.find_object(Invocation)
     if invocation is not None:
-        invocation.terminal.write(f"snap {__version__}\n")
+        invocation.console.terminal.write(f"snap {__version__}\n")
     ctx.exit()
 
 
@@ -234,7 +237,7 @@ def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
     """
     group = command()
     # From here on the parsed options decide.
-    invocation.given.json = False
+    invocation.console.json = False
     if os.environ.get(f"_{prog.upper()}_COMPLETE"):
         # A shell asks for completions; typer answers and exits.
         group.main(list(arguments), prog_name=prog)
@@ -244,11 +247,11 @@ def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.exceptions.NoArgsIsHelpError as end:
-        invocation.terminal.note(end.message)
+        invocation.console.terminal.note(end.message)
         return UsageError.exit_code
     except click.UsageError as error:
         # Parsing stopped early: look for --json, so that the error has the requested form.
-        invocation.given.json = wants_json(arguments)
+        invocation.console.json = wants_json(arguments)
         raise _usage_error(error, prog) from None
     except click.ClickException as error:
         raise UsageError(_as_message(without_uri(error.format_message()))) from None

@@ -35,16 +35,18 @@ def record_run(invocation: Invocation, started: datetime, code: int) -> None:
         folder = Folder(invocation.opened, invocation.settings.trust)
         audit_log.append(folder, _entry(invocation, started, code))
     except SnapError as error:
-        if not invocation.json:
-            invocation.terminal.note(f"warning: the audit log was not written: {error.message}")
+        if not invocation.console.json:
+            invocation.console.terminal.note(
+                f"warning: the audit log was not written: {error.message}"
+            )
     except OSError as error:
-        if os.access(invocation.opened, os.W_OK) and not invocation.json:
+        if os.access(invocation.opened, os.W_OK) and not invocation.console.json:
             reason = (error.strerror or "refused").lower()
-            invocation.terminal.note(f"warning: the audit log was not written: {reason}")
+            invocation.console.terminal.note(f"warning: the audit log was not written: {reason}")
 
 
 def _entry(invocation: Invocation, started: datetime, code: int) -> dict[str, Any]:
-    result = invocation.result if code == 0 else {}
+    result = invocation.console.result if code == 0 else {}
     arguments = {
         name: shown
         for name, value in invocation.parameters.items()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pgsnap import __version__, interrupts
+from pgsnap.cli.console.console import Console
 from pgsnap.cli.console.terminal import OutputClosed, Terminal
 from pgsnap.cli.text import render
 from pgsnap.cli.text.redact import redact
@@ -51,8 +52,8 @@ def run(arguments: Sequence[str]) -> int:
     signal while the audit log is written."""
     invocation = Invocation(Terminal.of_process())
     # Until the options are parsed, so that an interrupt is reported in the requested form.
-    invocation.given.json = wants_json(arguments)
-    interrupts.set_last_words(_text_of(invocation, error_fields(_AT_ONCE)) + "\n")
+    invocation.console.json = wants_json(arguments)
+    interrupts.set_last_words(_text_of(invocation.console, error_fields(_AT_ONCE)) + "\n")
     started = datetime.now(UTC)
     code = _run(invocation, arguments)
     if invocation.opened is not None and invocation.command in AUDITED:
@@ -64,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
-    terminal = invocation.terminal
+    terminal = invocation.console.terminal
     try:
         from pgsnap.cli.app import execute
 
@@ -79,18 +80,18 @@ def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
         from pgsnap.cli.wiring.connect import unnamed_hint
 
         error.hint = unnamed_hint(invocation.settings) or error.hint
-        return _tell(invocation, error)
+        return _tell(invocation.console, error)
     except SnapError as error:
-        return _tell(invocation, error)
+        return _tell(invocation.console, error)
     except KeyboardInterrupt as stop:
-        return _tell(invocation, Interrupted(str(stop) or "interrupted"))
+        return _tell(invocation.console, Interrupted(str(stop) or "interrupted"))
     except OSError as error:
         translated = _os_error(error)
         if translated is None:
-            return _tell_bug(invocation, error, arguments)
-        return _tell(invocation, translated)
+            return _tell_bug(invocation.console, error, arguments)
+        return _tell(invocation.console, translated)
     except Exception as error:  # noqa: BLE001 - the one place that turns a bug into words
-        return _tell_bug(invocation, error, arguments)
+        return _tell_bug(invocation.console, error, arguments)
 
 
 def _program_name() -> str:
@@ -98,9 +99,9 @@ def _program_name() -> str:
     return name if name in _PROGRAM_NAMES else _PROGRAM_NAMES[0]
 
 
-def _tell(invocation: Invocation, error: SnapError) -> int:
+def _tell(console: Console, error: SnapError) -> int:
     fields = error_fields(error)
-    _tell_fields(invocation, fields)
+    _tell_fields(console, fields)
     return int(fields["exit_code"])
 
 
@@ -115,19 +116,19 @@ def error_fields(error: SnapError) -> dict[str, Any]:
     }
 
 
-def _tell_fields(invocation: Invocation, fields: dict[str, Any]) -> None:
-    terminal = invocation.terminal
+def _tell_fields(console: Console, fields: dict[str, Any]) -> None:
+    terminal = console.terminal
     try:
         terminal.flush()
     except (OutputClosed, SnapError):
         terminal.abandon_output()
-    terminal.note(_text_of(invocation, fields))
+    terminal.note(_text_of(console, fields))
 
 
-def _text_of(invocation: Invocation, fields: dict[str, Any]) -> str:
-    if invocation.json:
+def _text_of(console: Console, fields: dict[str, Any]) -> str:
+    if console.json:
         return render.json_text({"error": fields})
-    return "\n".join(error_lines(fields, colour=invocation.terminal.stderr_colour))
+    return "\n".join(error_lines(fields, colour=console.terminal.stderr_colour))
 
 
 def error_lines(fields: dict[str, Any], *, colour: bool = False) -> list[str]:
@@ -153,25 +154,23 @@ def _os_error(error: OSError) -> SnapError | None:
     return kind(f"{reason}{where}")
 
 
-def _tell_bug(invocation: Invocation, error: Exception, arguments: Sequence[str]) -> int:
+def _tell_bug(console: Console, error: Exception, arguments: Sequence[str]) -> int:
     # Imported here: at the top they would slow down every start.
     import platform
     import traceback
 
     trace = redact("".join(traceback.format_exception(error)))
     versions = f"snap {__version__}, Python {platform.python_version()}, {platform.platform()}"
-    kept = (
-        None if invocation.verbose else _keep_trace(f"{versions}\n{_command(arguments)}\n{trace}")
-    )
+    kept = None if console.verbose else _keep_trace(f"{versions}\n{_command(arguments)}\n{trace}")
     hint = "Please report this"
     if kept is not None:
         hint += f' with the file "{kept}".'
-    elif invocation.verbose:
+    elif console.verbose:
         hint += " with the traceback above."
     else:
         hint += "; run the command again with --verbose to see where it happened."
-    if invocation.verbose and not invocation.json:
-        invocation.terminal.note(trace.rstrip())
+    if console.verbose and not console.json:
+        console.terminal.note(trace.rstrip())
     fields = {
         "kind": "bug",
         "message": redact(f"a bug in snap: {type(error).__name__}: {error}"),
@@ -179,9 +178,9 @@ def _tell_bug(invocation: Invocation, error: Exception, arguments: Sequence[str]
         "hint": hint,
         "exit_code": BUG_EXIT_CODE,
     }
-    if invocation.verbose and invocation.json:
+    if console.verbose and console.json:
         fields["traceback"] = trace
-    _tell_fields(invocation, fields)
+    _tell_fields(console, fields)
     return BUG_EXIT_CODE
 
 

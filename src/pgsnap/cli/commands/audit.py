@@ -38,6 +38,7 @@ def run(
     from pgsnap.stores.local import LocalStore
 
     invocation = Invocation.of(ctx)
+    console = invocation.console
     path = invocation.settings.repository
     # The repository is not opened: the log is needed most when something is wrong.
     store = LocalStore(path, invocation.trust)
@@ -53,20 +54,20 @@ def run(
     except OSError as error:
         raise StoreError("cannot read the audit log", detail=f"{error.strerror}.") from error
     if found.unreadable:
-        invocation.warn(f"warning: {render.plural(found.unreadable, 'line')} cannot be read")
+        console.warn(f"warning: {render.plural(found.unreadable, 'line')} cannot be read")
     if found.left_out:
-        invocation.warn(f"warning: {found.left_out} older runs are not shown: the log is too large")
-    if not found.entries and not invocation.json:
-        invocation.tell("nothing was logged")
-    if invocation.json:
+        console.warn(f"warning: {found.left_out} older runs are not shown: the log is too large")
+    if not found.entries and not console.json:
+        console.tell("nothing was logged")
+    if console.json:
         # Printed as one list, but never held in memory as one.
-        invocation.terminal.write("[")
+        console.terminal.write("[")
         for number, entry in enumerate(found.entries):
             item = render.json_text(entry).replace("\n", "\n  ")
-            invocation.terminal.write(("," if number else "") + "\n  " + item)
-        invocation.terminal.write("\n]\n" if found.entries else "]\n")
+            console.terminal.write(("," if number else "") + "\n  " + item)
+        console.terminal.write("\n]\n" if found.entries else "]\n")
         return
-    invocation.emit([], render.columns([_row(entry) for entry in found.entries]))
+    console.emit([], render.columns([_row(entry) for entry in found.entries]))
 
 
 def _row(entry: dict[str, Any]) -> list[str]:

@@ -44,7 +44,8 @@ def run(
     from pgsnap.workflows.history.cat import cat
 
     invocation = Invocation.of(ctx)
-    if invocation.json:
+    console = invocation.console
+    if console.json:
         raise UsageError(
             "cat writes SQL, so --json has no meaning for it", hint="Run `snap show REV --json`."
         )
@@ -62,8 +63,8 @@ def run(
             with_secrets=with_secrets,
             with_extension_sequences=with_extension_sequences,
         )
-        if invocation.terminal.stdout_is_terminal:
-            invocation.warn("warning: the dump goes to the terminal; pipe it into psql or a file")
+        if console.terminal.stdout_is_terminal:
+            console.warn("warning: the dump goes to the terminal; pipe it into psql or a file")
         for block in blocks:
-            invocation.terminal.write_bytes(block)
-        invocation.terminal.flush()
+            console.terminal.write_bytes(block)
+        console.terminal.flush()

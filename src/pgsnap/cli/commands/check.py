@@ -64,6 +64,7 @@ def run(
     that does not answer.
     """
     invocation = Invocation.of(ctx)
+    console = invocation.console
     try:
         report = _looked_at(
             invocation,
@@ -75,16 +76,16 @@ def run(
         if not nagios:
             raise
         unknown = f"SNAP UNKNOWN - {error.message}"
-        invocation.emit({"error": error.message}, [unknown], has_notices=False)
+        console.emit({"error": error.message}, [unknown], has_notices=False)
         raise typer.Exit(3) from None
     if not no_notify:
         _notify(invocation, report)
     code = check_view.exit_code(report, nagios=nagios)
-    if not nagios and not invocation.json:
+    if not nagios and not console.json:
         for news in check_view.news(report):
-            invocation.tell(news)
+            console.tell(news)
     line = check_view.line(report, nagios=nagios)
-    invocation.emit(check_view.check_fields(report, code), [line])
+    console.emit(check_view.check_fields(report, code), [line])
     raise typer.Exit(code)
 
 
@@ -154,7 +155,7 @@ def _notify(invocation: Invocation, report: CheckReport) -> None:
     try:
         alerts = settings.alerts.resolved()
     except SnapError as error:
-        invocation.warn(f"warning: {error.message}")
+        invocation.console.warn(f"warning: {error.message}")
         return
     red = [found for found in report.findings if found.verdict is Verdict.FAILED]
     warnings = tell_of_check(
@@ -166,4 +167,4 @@ def _notify(invocation: Invocation, report: CheckReport) -> None:
         now=report.now,
     )
     for warning in warnings:
-        invocation.warn(f"warning: {warning}")
+        invocation.console.warn(f"warning: {warning}")

@@ -8,10 +8,12 @@ import typer
 
 from pgsnap.cli.commands.options import AllowNewerClient, option_of
 from pgsnap.cli.config.snap_toml import KEYS
+from pgsnap.cli.console.console import Console
 from pgsnap.cli.text import render
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.cli.views.snapshot import snapshot_fields, summary_line
-from pgsnap.cli.wiring.connect import commit_source, open_repository, warn_of_dump
+from pgsnap.cli.wiring.connect import open_repository
+from pgsnap.cli.wiring.dump_sources import commit_source, warn_of_dump
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
@@ -93,7 +95,7 @@ def run(
                 exclude_table_data=tuple(exclude_table_data or ()),
                 only_schemas=tuple(schema or ()),
             )
-            with invocation.progress() as progress:
+            with invocation.console.progress() as progress:
                 report = commit(
                     repo,
                     source,
@@ -105,52 +107,52 @@ def run(
                     progress=progress,
                 )
             last = last_drill(repo, frozenset(repo.newest(database)))
-        warn_of_dump(invocation, source)
-        _warn_of_contents(invocation, report)
-        _tell_of_chain(invocation, report)
+        warn_of_dump(invocation.console, source)
+        _warn_of_contents(invocation.console, report)
+        _tell_of_chain(invocation.console, report)
         _warn_of_drill(invocation, database, last)
         for refused in report.tags_refused:
-            invocation.warn(
+            invocation.console.warn(
                 f'warning: tag "{refused}" was set by another process meanwhile; move it with '
                 f"`snap tag --force {refused} {render.short_id(report.snapshot_id)}`"
             )
-        invocation.emit(_fields(report), _lines(report))
+        invocation.console.emit(_fields(report), _lines(report))
 
 
-def _warn_of_contents(invocation: Invocation, report: CommitReport) -> None:
+def _warn_of_contents(console: Console, report: CommitReport) -> None:
     """Warn of data that the dump lacks."""
     from pgsnap.sources.extensions import left_behind
     from pgsnap.sources.parts import WITHOUT_RIGHTS, left_out
 
     origin = report.snapshot.origin
     if origin.part:
-        invocation.warn(
+        console.warn(
             f"warning: the dump is of a part: it was made without {render.plain(left_out(origin))}"
         )
     if origin.lacks_rights:
-        invocation.warn(f"warning: {WITHOUT_RIGHTS}")
+        console.warn(f"warning: {WITHOUT_RIGHTS}")
     for words in left_behind(origin):
-        invocation.warn(f"warning: {words}")
+        console.warn(f"warning: {words}")
 
 
 def _warn_of_drill(invocation: Invocation, database: str, last: Drilled | None) -> None:
     if last is not None and not last.passed:
         why = f": {render.plain(last.reason)}" if last.reason else ""
-        invocation.warn(
+        invocation.console.warn(
             f"warning: the last drill of {render.plain(database)} failed"
             f" {render.ago(last.time, invocation.now)}{why}. What cannot be restored is no"
             " backup; when that is mended: snap drill"
         )
 
 
-def _tell_of_chain(invocation: Invocation, report: CommitReport) -> None:
+def _tell_of_chain(console: Console, report: CommitReport) -> None:
     """Report anything unusual about the snapshot's place among those of its label."""
     label = render.plain(report.snapshot.database)
     if report.recorded and report.other is not None:
         other, here = report.other.origin, report.snapshot.origin.system_identifier
         place = render.plain(other.host or "an unknown address")
         there = f"{label}@{other.system_identifier}"
-        invocation.warn(
+        console.warn(
             f"warning: this is another server (system identifier {here}) than that of the newest"
             f" snapshot of {label} before ({other.system_identifier}, {place}). Each has a chain of"
             " its own: latest, parents, retention and check go by the server that is connected to."
@@ -158,14 +160,14 @@ def _tell_of_chain(invocation: Invocation, report: CommitReport) -> None:
             " give them labels of their own: --database NAME"
         )
     if report.is_of_unknown_server:
-        invocation.warn(
+        console.warn(
             f"warning: this server does not say which one it is, and {label} has snapshots of"
             " several: this one stands with those of the newest. Let the role call"
             " pg_control_system(), or give it a label of its own: --database NAME"
         )
     if report.ahead is not None:
         short = render.short_id(report.ahead)
-        invocation.warn(
+        console.warn(
             f"warning: snapshot {short} is dated in the future: a clock was wrong. This one is"
             " dated by the clock as it is; `latest` means the newest that is not of the future. If"
             f" that snapshot is not needed: snap forget {short}"

@@ -77,8 +77,8 @@ def _list(invocation: Invocation, label: str | None) -> None:
 
     with open_repository(invocation) as repo:
         entries = list_databases(repo, label, invocation.now)
-    if not entries and not invocation.json:
-        invocation.tell("no snapshots yet")
+    if not entries and not invocation.console.json:
+        invocation.console.tell("no snapshots yet")
     rows = [
         (
             render.plain(entry.chain.full_name),
@@ -89,7 +89,7 @@ def _list(invocation: Invocation, label: str | None) -> None:
         )
         for entry in entries
     ]
-    invocation.emit([_fields(entry) for entry in entries], render.columns(rows))
+    invocation.console.emit([_fields(entry) for entry in entries], render.columns(rows))
 
 
 def _words(entry: DatabaseEntry) -> str:
@@ -126,7 +126,7 @@ def _adopt(invocation: Invocation, name: str) -> None:
         "adopted": chain.server,
     }
     there = render.plain(chain.full_name)
-    invocation.emit(fields, [f"{there} goes on as the database of this server ({here})"])
+    invocation.console.emit(fields, [f"{there} goes on as the database of this server ({here})"])
 
 
 def _retire(invocation: Invocation, name: str) -> None:
@@ -136,7 +136,7 @@ def _retire(invocation: Invocation, name: str) -> None:
         label, server = retire(repo, name)
     fields = {"database": label, "system_identifier": server}
     line = f"no new snapshots of {render.plain(name)} are waited for; the next commit of it is one"
-    invocation.emit(fields, [line])
+    invocation.console.emit(fields, [line])
 
 
 def _rename(invocation: Invocation, old: str, new: str) -> None:
@@ -145,10 +145,12 @@ def _rename(invocation: Invocation, old: str, new: str) -> None:
     with open_repository(invocation) as repo:
         rename(repo, old, new)
     if invocation.settings.database == old and invocation.given.database is None:
-        invocation.warn(
+        invocation.console.warn(
             f'warning: snap.toml says database = "{old}": commits go on under that name until it'
             f' says database = "{new}"'
         )
     fields = {"database": old, "renamed_to": new}
     shown = f"{render.plain(old)} goes on as {render.plain(new)}"
-    invocation.emit(fields, [f"{shown}; what was recorded until now stays {render.plain(old)}'s"])
+    invocation.console.emit(
+        fields, [f"{shown}; what was recorded until now stays {render.plain(old)}'s"]
+    )

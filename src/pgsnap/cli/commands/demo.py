@@ -37,15 +37,16 @@ def run(
     from pgsnap.demo import tour
 
     invocation = Invocation.of(ctx)
-    found = installing.ensure(say=invocation.tell) if install else binaries.find()
-    silent = invocation.json or invocation.quiet
+    console = invocation.console
+    found = installing.ensure(say=console.tell) if install else binaries.find()
+    silent = console.json or console.quiet
 
     def say(line: str) -> None:
         if not silent:
-            invocation.terminal.write(line + "\n")
+            console.terminal.write(line + "\n")
             # So that it precedes the output of the next command.
-            invocation.terminal.flush()
+            console.terminal.flush()
 
     report = tour.run(found, say=say, scale=scale, show_output=not silent)
     names = {"digest_before": "sha256_before", "digest_after": "sha256_after"}
-    invocation.emit(render.fields_of(report, **names), [])
+    console.emit(render.fields_of(report, **names), [])

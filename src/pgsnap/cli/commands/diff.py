@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgsnap.cli.commands.options import AllowNewerClient
+from pgsnap.cli.console.console import Console
 from pgsnap.cli.text import render
 from pgsnap.cli.views import diff as diff_view
 from pgsnap.cli.views import rows as rows_view
-from pgsnap.cli.wiring.connect import diff_source, open_repository, resolve, warn_of_dump
+from pgsnap.cli.wiring.connect import open_repository, resolve
+from pgsnap.cli.wiring.dump_sources import diff_source, warn_of_dump
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
 
@@ -97,11 +99,11 @@ def run(
             )
         sides = _Sides(repo, before, after, name)
         if table is not None:
-            differs = _show_rows(invocation, sides, table, limit or None)
+            differs = _show_rows(invocation.console, sides, table, limit or None)
         elif schema:
-            differs = _show_schema(invocation, sides)
+            differs = _show_schema(invocation.console, sides)
         else:
-            differs = _show(invocation, sides)
+            differs = _show(invocation.console, sides)
     if exit_code and differs:
         raise typer.Exit(DIFFERENCES_EXIT_CODE)
 
@@ -136,47 +138,50 @@ class _Sides:
     name: str
 
 
-def _show(invocation: Invocation, sides: _Sides) -> bool:
+def _show(console: Console, sides: _Sides) -> bool:
     from pgsnap.workflows.diff.diff import diff
 
-    with invocation.progress() as progress:
+    with console.progress() as progress:
         report = diff(sides.repo, sides.before, sides.after, progress=progress)
-    warn_of_dump(invocation, sides.after)
-    lines = diff_view.diff_lines(report, sides.name, colour=invocation.terminal.colour)
-    invocation.emit(diff_view.diff_fields(report, sides.name), lines)
+    warn_of_dump(console, sides.after)
+    lines = diff_view.diff_lines(report, sides.name, colour=console.terminal.colour)
+    console.emit(diff_view.diff_fields(report, sides.name), lines)
     return report.contents_differ
 
 
-def _show_schema(invocation: Invocation, sides: _Sides) -> bool:
+def _show_schema(console: Console, sides: _Sides) -> bool:
     from pgsnap.workflows.diff.diff import diff_definitions
 
-    with invocation.progress() as progress:
+    with console.progress() as progress:
         found = diff_definitions(sides.repo, sides.before, sides.after, progress)
         first, second, changes = found
-    warn_of_dump(invocation, sides.after)
+    warn_of_dump(console, sides.after)
     fields = {
         "before": diff_view.side_fields(first, ""),
         "after": diff_view.side_fields(second, sides.name),
         "definitions": [diff_view.definition_fields(change, texts=True) for change in changes],
     }
-    invocation.emit(fields, diff_view.schema_lines(changes, colour=invocation.terminal.colour))
+    console.emit(fields, diff_view.schema_lines(changes, colour=console.terminal.colour))
     return bool(changes)
 
 
-def _show_rows(invocation: Invocation, sides: _Sides, table: str, limit: int | None) -> bool:
+def _show_rows(console: Console, sides: _Sides, table: str, limit: int | None) -> bool:
     """Write the rows one by one: they may not fit in memory."""
     from pgsnap.workflows.diff.diff import diff_rows
 
-    terminal = invocation.terminal
+    terminal = console.terminal
     with ExitStack() as stack:
         # Rows printed now would be mixed into the bar.
-        with invocation.progress() as progress:
+        with console.progress() as progress:
             found = diff_rows(sides.repo, sides.before, sides.after, table, progress=progress)
             compared = stack.enter_context(found)
-        warn_of_dump(invocation, sides.after)
+        warn_of_dump(console, sides.after)
         total = rows_view.total(compared)
-        if invocation.json:
-            fields = {**rows_view.row_fields(compared, sides.name), "notices": invocation.notices}
+        if console.json:
+            fields = {
+                **rows_view.row_fields(compared, sides.name),
+                "notices": console.notices,
+            }
             head = render.json_text(fields)
             terminal.write(head[: head.rindex("\n}")] + ',\n  "rows": [')
             comma = ""

@@ -83,7 +83,7 @@ def _examine(invocation: Invocation) -> None:
         lines += [f"  {number}. {way}" for number, way in enumerate(ways, 1)]
     else:
         lines += ["", "Nothing to do."]
-    invocation.emit(fields, lines)
+    invocation.console.emit(fields, lines)
     if red:
         raise typer.Exit(CheckRed.exit_code)
 
@@ -221,7 +221,7 @@ def _start_services(invocation: Invocation) -> None:
     started = [one for _, results in done for one in results]
     fields = {"services": service_fields(started)}
     lines = [f"started {render.plain(one.name)}" for one in started if one.is_started]
-    invocation.emit(fields, lines if started else ["no service was left stopped"])
+    invocation.console.emit(fields, lines if started else ["no service was left stopped"])
     ill = [one for one in started if not one.is_well]
     if ill:
         raise ServiceFailed(

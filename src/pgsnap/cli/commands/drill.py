@@ -78,6 +78,7 @@ def run(
     from pgsnap.workflows.drill.drill import DrillOptions, drill
 
     invocation = Invocation.of(ctx)
+    console = invocation.console
     settings = invocation.settings
     target = _report_path(report)
     options = DrillOptions(
@@ -96,14 +97,17 @@ def run(
     server = server_of(settings)
     with open_repository(invocation) as repo:
         snapshot = resolve(invocation, repo, revision)
-        with invocation.progress() as progress:
+        with console.progress() as progress:
             found = drill(repo, snapshot, server, options, throw_away=make, progress=progress)
-    fields = {**drill_fields(found), "notices": [*map(redact, found.notices), *invocation.notices]}
+    fields = {
+        **drill_fields(found),
+        "notices": [*map(redact, found.notices), *console.notices],
+    }
     _write(target, render.json_text(fields) + "\n")
-    colour = invocation.terminal.colour
-    lines = drill_lines(found, verbose=invocation.verbose, colour=colour)
-    invocation.emit(fields, lines, has_notices=False)
-    invocation.tell(f'report: "{target}"')
+    colour = console.terminal.colour
+    lines = drill_lines(found, verbose=console.verbose, colour=colour)
+    console.emit(fields, lines, has_notices=False)
+    console.tell(f'report: "{target}"')
     if found.failed:
         first = found.failed[0]
         raise DrillFailed(

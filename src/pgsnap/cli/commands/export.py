@@ -66,7 +66,7 @@ def run(
         raise UsageError(f'there is no folder "{file}"', hint=f"Make it: mkdir -p {file}")
     with open_repository(invocation) as repo:
         snapshot_id = resolve(invocation, repo, revision)
-        with invocation.progress() as progress:
+        with invocation.console.progress() as progress:
             report = export(
                 repo,
                 snapshot_id,
@@ -90,4 +90,4 @@ def run(
             render.seconds(report.seconds),
         )
     )
-    invocation.emit(fields, [line])
+    invocation.console.emit(fields, [line])

@@ -48,7 +48,7 @@ def run(
     lines = []
     for one in done:
         for name in one.tags:
-            invocation.tell(f"deleted tag {name} (was {render.short_id(one.snapshot_id)})")
+            invocation.console.tell(f"deleted tag {name} (was {render.short_id(one.snapshot_id)})")
         words = [
             f"forgot {render.short_id(one.snapshot_id)}",
             render.plain(one.snapshot.database),
@@ -57,6 +57,6 @@ def run(
         ]
         lines.append("  ".join(words).rstrip())
     names = " or ".join(f"snap unforget {render.short_id(one.snapshot_id)}" for one in done[:2])
-    invocation.tell(f"{until_words(done[0].since, grace)}: {names}")
+    invocation.console.tell(f"{until_words(done[0].since, grace)}: {names}")
     fields = [forgotten_fields(one, grace) for one in done]
-    invocation.emit({"forgotten": fields}, lines)
+    invocation.console.emit({"forgotten": fields}, lines)

@@ -62,6 +62,7 @@ def run(
     from pgsnap.workflows.retention.gc import gc
 
     invocation = Invocation.of(ctx)
+    console = invocation.console
     policy = chosen_policy(
         invocation.settings,
         last=keep_last,
@@ -75,17 +76,14 @@ def run(
     )
     period = chosen_grace(invocation.settings, grace)
     with nullcontext() if dry_run else hooks(invocation, "gc"):
-        with (
-            open_repository(invocation, alone=not dry_run) as repo,
-            invocation.progress() as progress,
-        ):
+        with open_repository(invocation, alone=not dry_run) as repo, console.progress() as progress:
             report = gc(repo, policy, grace=period, dry_run=dry_run, progress=progress)
         if report.unreadable:
-            invocation.warn(f"warning: {gc_view.unreadable_words(report)}")
-        lines = gc_view.gc_lines(report, colour=invocation.terminal.colour)
+            console.warn(f"warning: {gc_view.unreadable_words(report)}")
+        lines = gc_view.gc_lines(report, colour=console.terminal.colour)
         if hint := gc_view.hint(report):
-            invocation.tell(hint)
-        invocation.emit(gc_view.gc_fields(report, policy, period), lines)
+            console.tell(hint)
+        console.emit(gc_view.gc_fields(report, policy, period), lines)
         if report.full is not None:
             raise StoreFull(
                 "the disk is full, so gc could not do all of it",

@@ -28,10 +28,10 @@ def run(
     if topic == "exit-codes":
         fields = [{"exit_code": code, "meaning": meaning} for code, meaning in EXIT_CODES]
         rows = [(str(code), meaning) for code, meaning in EXIT_CODES]
-        invocation.emit(fields, render.columns(rows, right=frozenset({0})))
+        invocation.console.emit(fields, render.columns(rows, right=frozenset({0})))
         return
     text = _help_text(ctx, topic)
-    invocation.emit({"command": topic, "help": text}, [text], has_notices=False)
+    invocation.console.emit({"command": topic, "help": text}, [text], has_notices=False)
 
 
 def _help_text(ctx: click.Context, topic: str | None) -> str:

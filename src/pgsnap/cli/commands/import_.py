@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pgsnap import interrupts
+from pgsnap.cli.console.console import Console
 from pgsnap.cli.text import render
 from pgsnap.cli.text.timezone import parse_zone
-from pgsnap.cli.wiring.connect import archive_reader, label_of_dump, open_repository
+from pgsnap.cli.wiring.connect import open_repository
+from pgsnap.cli.wiring.dump_sources import archive_reader, label_of_dump
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import SnapError, UnusableInput
 
@@ -74,22 +76,23 @@ def run(
     from pgsnap.workflows.commit.name_format import NameFormat
 
     invocation = Invocation.of(ctx)
+    console = invocation.console
     database = label_of_dump(invocation.settings)
     pattern = NameFormat(name_format) if name_format is not None else None
     dating = Dating(parse_zone(timezone), use_mtime=use_mtime, pattern=pattern)
     plan = plan_import([Path(file) for file in files], dating, skip_bad=skip_bad)
     for warning in plan.warnings:
-        invocation.warn(f"warning: {warning}")
+        console.warn(f"warning: {warning}")
     done: list[ImportedFile] = []
 
     def say_what_stays() -> None:
         if done:
-            invocation.emit(_fields(database, done, ()), _lines(done, ()))
+            console.emit(_fields(database, done, ()), _lines(done, ()))
 
     with (
         interrupts.undone_by(say_what_stays),
         open_repository(invocation) as repo,
-        invocation.progress() as progress,
+        console.progress() as progress,
     ):
         import_dumps(
             repo,
@@ -101,8 +104,8 @@ def run(
             told=done.append,
             progress=progress,
         )
-    _advise_on_tags(invocation, done, tag or [])
-    invocation.emit(_fields(database, done, plan.undated), _lines(done, plan.undated))
+    _advise_on_tags(console, done, tag or [])
+    console.emit(_fields(database, done, plan.undated), _lines(done, plan.undated))
     bad: list[SnapError] = [item.error for item in done if item.error is not None]
     bad += [item.error for item in plan.undated]
     if bad:
@@ -113,17 +116,17 @@ def run(
         )
 
 
-def _advise_on_tags(invocation: Invocation, done: list[ImportedFile], tags: list[str]) -> None:
+def _advise_on_tags(console: Console, done: list[ImportedFile], tags: list[str]) -> None:
     for item in done:
         if item.report is None and item.snapshot_id is not None:
             for tag in tags:
-                invocation.warn(
+                console.warn(
                     "warning: the file was imported before and is not tagged now; tag it with "
                     f"`snap tag {tag} {render.short_id(item.snapshot_id)}`"
                 )
         elif item.report is not None:
             for tag in item.report.tags_refused:
-                invocation.warn(f'warning: tag "{tag}" was set by another process meanwhile')
+                console.warn(f'warning: tag "{tag}" was set by another process meanwhile')
 
 
 def _outcome(item: ImportedFile) -> str:

@@ -49,7 +49,7 @@ def run(
         compose = _suggested_service(invocation)
         config = _write_config(Path.cwd(), place, compose, invocation.given.container)
     elif place != settings.repository:
-        invocation.tell(
+        invocation.console.tell(
             f'snap.toml names another repository: set repository = "{place}" in {config}, '
             f"or use --repo {place}"
         )
@@ -58,7 +58,7 @@ def run(
         lines.append(f"wrote {config}")
         if compose is not None:
             lines.append(f'it says that PostgreSQL runs in the compose service "{compose}"')
-    if not invocation.quiet:
+    if not invocation.console.quiet:
         lines.append('next: snap commit -m "first snapshot"')
     fields = {
         "repository": place,
@@ -67,7 +67,7 @@ def run(
         "config_created": created,
         "compose": compose,
     }
-    invocation.emit(fields, lines)
+    invocation.console.emit(fields, lines)
 
 
 def _suggested_service(invocation: Invocation) -> str | None:
@@ -82,13 +82,13 @@ def _suggested_service(invocation: Invocation) -> str | None:
         return None
     if settings.dsn is not None or os.environ.get("PGHOST") or os.environ.get("PGSERVICE"):
         where = settings.dsn_from if settings.dsn is not None else "the environment"
-        invocation.tell(
+        invocation.console.tell(
             f'{file.name} has PostgreSQL in its service "{services[0]}", but {where} names a'
             f" database: to use the service, set compose in {FILE_NAME}"
         )
         return None
     if len(services) > 1:
-        invocation.tell(
+        invocation.console.tell(
             f"{file.name} has several services with PostgreSQL ({', '.join(services)}): set"
             f" compose in {FILE_NAME} to the one that is meant"
         )

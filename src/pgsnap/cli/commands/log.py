@@ -50,6 +50,7 @@ def run(
     from pgsnap.workflows.history.log import kept, log
 
     invocation = Invocation.of(ctx)
+    console = invocation.console
     if forgotten:
         _forgotten(invocation, limit, oneline=oneline)
         return
@@ -61,21 +62,21 @@ def run(
             half_dropped=lambda: half_dropped_now(invocation.settings, every=True),
         )
         labels = [] if entries else repo.databases()
-    fields = _fields(entries, replaced) if invocation.json else []
-    if not entries and not invocation.json:
-        invocation.tell(_nothing(labels, invocation.settings.database))
+    fields = _fields(entries, replaced) if console.json else []
+    if not entries and not console.json:
+        console.tell(_nothing(labels, invocation.settings.database))
     lines = _lines(invocation, entries, oneline=oneline)
     kept_words = kept_lines(replaced, invocation.now)
     if replaced and not oneline:
         lines += ["", *kept_words]
-    invocation.emit(fields, lines)
-    if oneline and not invocation.json:
+    console.emit(fields, lines)
+    if oneline and not console.json:
         for entry in entries:
             if ahead := ahead_words(entry.snapshot_id, entry.snapshot.time, invocation.now):
-                invocation.tell(f"{render.short_id(entry.snapshot_id)}: {ahead}")
+                console.tell(f"{render.short_id(entry.snapshot_id)}: {ahead}")
         # Scripts count the lines of standard output.
         for line in kept_words:
-            invocation.tell(line)
+            console.tell(line)
 
 
 def _lines(invocation: Invocation, entries: Sequence[LogEntry], *, oneline: bool) -> list[str]:
@@ -99,7 +100,7 @@ def _lines(invocation: Invocation, entries: Sequence[LogEntry], *, oneline: bool
                 entry.snapshot,
                 entry.tags,
                 now=now,
-                colour=invocation.terminal.colour,
+                colour=invocation.console.terminal.colour,
                 more=mark,
             )
     return lines[:-1] if lines and not lines[-1] else lines
@@ -139,8 +140,8 @@ def _forgotten(invocation: Invocation, limit: int | None, *, oneline: bool) -> N
     grace = chosen_grace(invocation.settings)
     with open_repository(invocation) as repo:
         found = list_forgotten(repo, database=invocation.settings.database)[:limit]
-    if not found and not invocation.json:
-        invocation.tell("nothing is forgotten")
+    if not found and not invocation.console.json:
+        invocation.console.tell("nothing is forgotten")
     now = invocation.now
     lines: list[str] = []
     if oneline:
@@ -155,8 +156,8 @@ def _forgotten(invocation: Invocation, limit: int | None, *, oneline: bool) -> N
                 one.snapshot,
                 one.tags,
                 now=now,
-                colour=invocation.terminal.colour,
+                colour=invocation.console.terminal.colour,
                 more=[("Forgotten", since)],
             )
     fields = [forgotten_fields(one, grace) for one in found]
-    invocation.emit(fields, lines[:-1] if lines and not lines[-1] else lines)
+    invocation.console.emit(fields, lines[:-1] if lines and not lines[-1] else lines)

@@ -23,7 +23,7 @@ def run(ctx: typer.Context) -> None:
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings
-    with invocation.audited(), invocation.progress() as progress:
+    with invocation.audited(), invocation.console.progress() as progress:
         report = reindex(
             settings.repository,
             lock_timeout_seconds=settings.lock_timeout,
@@ -42,4 +42,4 @@ def run(ctx: typer.Context) -> None:
     )
     left_out = [{"name": name, "problem": why} for name, why in report.left_out]
     fields = {**render.fields_of(report), "left_out": left_out}
-    invocation.emit(fields, [*lines, "rebuilt the index  " + "  ".join(counts)])
+    invocation.console.emit(fields, [*lines, "rebuilt the index  " + "  ".join(counts)])

@@ -52,6 +52,7 @@ def run(
     from pgsnap.maintenance.repair.repair import repair
 
     invocation = Invocation.of(ctx)
+    console = invocation.console
     settings = invocation.settings
     if accept_loss:
         if source is not None:
@@ -63,7 +64,7 @@ def run(
     if yes:
         raise UsageError("--yes is about --accept-loss: a repair asks nothing")
     other = None if source is None else absolute_path(source, Path.cwd(), "--from")
-    with invocation.audited(), invocation.progress() as progress:
+    with invocation.audited(), console.progress() as progress:
         report = repair(
             settings.repository,
             source=other,
@@ -73,8 +74,8 @@ def run(
             trust=invocation.trust,
         )
     for warning in report.warnings:
-        invocation.warn(f"warning: {warning}")
-    colour = invocation.terminal.colour
+        console.warn(f"warning: {warning}")
+    colour = console.terminal.colour
     lines = [f"mended: {m.kind} {render.plain(m.name)}: {m.how}" for m in report.mended]
     lines += [f"put aside: {render.plain(name)}" for name in report.put_aside]
     for finding in report.lost:
@@ -84,7 +85,7 @@ def run(
         f"{render.plural(len(report.mended), 'object')} mended  {chunks} saved  "
         f"{len(report.lost)} still damaged  {render.seconds(report.seconds)}"
     )
-    invocation.emit(render.fields_of(report, warnings=""), lines)
+    console.emit(render.fields_of(report, warnings=""), lines)
     if report.lost:
         copy = "Mend it from a copy: snap repair --from PATH" if other is None else ""
         hint = way_out(report.lost, has_copy=other is not None) or copy
@@ -111,10 +112,10 @@ def _accept(invocation: Invocation, words: list[str], *, yes: bool) -> None:
                 invocation.resolved.append(found.hex())
         losses = find_losses(repo, chosen)
         lines = loss_lines(losses, invocation.now)
-        invocation.propose(lines)
+        invocation.console.propose(lines)
         if not yes:
-            invocation.confirm("Give up what is lost?")
+            invocation.console.confirm("Give up what is lost?")
         accept(repo, losses, by="snap repair")
     fields = {"accepted": [loss_fields(loss) for loss in losses]}
     done = f"gave up what {render.plural(len(losses), 'snapshot')} lost; gc keeps what is left"
-    invocation.emit(fields, [f"{done}. What is not needed of them: snap forget REV"])
+    invocation.console.emit(fields, [f"{done}. What is not needed of them: snap forget REV"])

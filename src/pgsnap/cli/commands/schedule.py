@@ -12,6 +12,7 @@ import typer
 
 from pgsnap.cli.commands.options import option_of
 from pgsnap.cli.config.schedule import JOBS, SCHEDULE_KEYS
+from pgsnap.cli.console.console import Console
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.scheduling import (
@@ -119,7 +120,7 @@ def _install(
     table = wanted_table(invocation, given)
     if all_databases and not table.all_databases:
         table = replace(table, all_databases=True)
-        invocation.tell(
+        invocation.console.tell(
             "so that snap check and snap doctor look after all databases too, write "
             "all_databases = true below [schedule] in snap.toml"
         )
@@ -129,28 +130,30 @@ def _install(
     schedule = schedule_of(invocation, table, log=by == "cron")
     state = State(config, invocation.trust)
     if dry_run:
-        _emit(invocation, state, schedule, by, _preview(schedule, by))
+        _emit(invocation.console, state, schedule, by, _preview(schedule, by))
         return
     system = os.geteuid() == 0
-    _write_environment(invocation, state)
+    _write_environment(invocation.console, state)
     if by == "systemd":
         if not systemd.runs_here():
             raise SchedulerFailed(
                 "systemd does not run here", hint="Use cron: snap schedule install --with cron"
             )
         systemd.install(schedule, systemd.unit_folder(), system=system)
-        _tell_of_linger(invocation, system=system)
+        _tell_of_linger(invocation.console, system=system)
         _remove_crontab(config)
     else:
         table_before = crontab.read_crontab()
         crontab.write_crontab(crontab.with_block(table_before, schedule))
         if systemd.files(config, systemd.unit_folder()):
             systemd.remove(config, systemd.unit_folder(), system=system)
-        invocation.tell("cron does not make up for runs that were missed: snap check reports them")
+        invocation.console.tell(
+            "cron does not make up for runs that were missed: snap check reports them"
+        )
     since = invocation.now.isoformat(timespec="seconds")
     state.set_installed([Installed(job.name, job.when.text, since, by) for job in schedule.jobs])
     lines = [f"installed {job.name} at {job.when.text} ({by})" for job in schedule.jobs]
-    _emit(invocation, state, schedule, by, lines)
+    _emit(invocation.console, state, schedule, by, lines)
 
 
 def _check_owner(invocation: Invocation) -> None:
@@ -178,7 +181,7 @@ def _preview(schedule: Schedule, by: str) -> list[str]:
     return lines[:-1]
 
 
-def _write_environment(invocation: Invocation, state: State) -> None:
+def _write_environment(console: Console, state: State) -> None:
     """Store the variables that name the connection: runs do not see this environment."""
     from pgsnap.schedulers.environment import (
         connection_variables,
@@ -193,15 +196,15 @@ def _write_environment(invocation: Invocation, state: State) -> None:
         state.write(state.environment_path.name, environment_text(wanted))
     if found:
         names = ", ".join(sorted(found))
-        invocation.tell(f"wrote {names} to {state.environment_path} (mode 0600) for the runs")
+        console.tell(f"wrote {names} to {state.environment_path} (mode 0600) for the runs")
 
 
-def _tell_of_linger(invocation: Invocation, *, system: bool) -> None:
+def _tell_of_linger(console: Console, *, system: bool) -> None:
     import pwd
 
     name = pwd.getpwuid(os.getuid()).pw_name
     if not system and not (Path("/var/lib/systemd/linger") / name).exists():
-        invocation.warn(
+        console.warn(
             f"warning: timers of a user run only while {name} is logged in; "
             f"let them run always: loginctl enable-linger {name}"
         )
@@ -240,13 +243,13 @@ def _remove(invocation: Invocation, *, dry_run: bool) -> None:
     words = "would remove" if dry_run else "removed"
     lines = [f"{words} {job.job} at {job.when} ({job.by})" for job in before]
     if not before:
-        invocation.tell("nothing was scheduled")
+        invocation.console.tell("nothing was scheduled")
     fields = {
         "config": config,
         "removed": [job.job for job in before],
         "dry_run": dry_run,
     }
-    invocation.emit(fields, lines)
+    invocation.console.emit(fields, lines)
 
 
 def _show(invocation: Invocation) -> None:
@@ -256,8 +259,8 @@ def _show(invocation: Invocation) -> None:
     config = config_of(invocation)
     state = State(config, invocation.trust)
     jobs = state.installed()
-    if not jobs and not invocation.json:
-        invocation.tell("nothing is scheduled")
+    if not jobs and not invocation.console.json:
+        invocation.console.tell("nothing is scheduled")
     active = {by: active_jobs(config, by) for by in {job.by for job in jobs}}
     rows, fields = [], []
     for job in sorted(jobs, key=lambda one: JOBS.index(one.job)):
@@ -282,12 +285,10 @@ def _show(invocation: Invocation) -> None:
                 "log": state.log_path(job.job) if job.by == "cron" else None,
             }
         )
-    invocation.emit(fields, render.columns(rows))
+    invocation.console.emit(fields, render.columns(rows))
 
 
-def _emit(
-    invocation: Invocation, state: State, schedule: Schedule, by: str, lines: list[str]
-) -> None:
+def _emit(console: Console, state: State, schedule: Schedule, by: str, lines: list[str]) -> None:
     fields = {
         "config": schedule.config,
         "scheduler": by,
@@ -297,4 +298,4 @@ def _emit(
         "environment": state.environment_path,
         "written": lines,
     }
-    invocation.emit(fields, lines)
+    console.emit(fields, lines)

@@ -28,6 +28,6 @@ def run(ctx: typer.Context, revision: Revision) -> None:
     with open_repository(invocation) as repo:
         snapshot_id = resolve(invocation, repo, revision)
         report = show(repo, snapshot_id)
-    terminal = invocation.terminal
+    terminal = invocation.console.terminal
     lines = show_lines(report, now=invocation.now, colour=terminal.colour)
-    invocation.emit(show_fields(report), lines)
+    invocation.console.emit(show_fields(report), lines)

@@ -38,20 +38,21 @@ def run(
     from pgsnap.workflows.history.stats import stats, stats_by_table
 
     invocation = Invocation.of(ctx)
-    with open_repository(invocation) as repo, invocation.progress() as progress:
+    console = invocation.console
+    with open_repository(invocation) as repo, console.progress() as progress:
         chosen = resolve(invocation, repo, revision) if revision is not None else None
         if by_table:
             label = label_of(invocation, repo) if chosen is None else repo.snapshot(chosen).database
             tables = stats_by_table(repo, label, snapshot_id=chosen, progress=progress)
         else:
             report = stats(repo, progress=progress)
-    bars = stats_view.Bars(invocation.terminal.can_show(stats_view.BLOCKS))
+    bars = stats_view.Bars(console.terminal.can_show(stats_view.BLOCKS))
     if by_table:
-        stats_view.tell_missing(invocation, tables.missing)
+        stats_view.tell_missing(console, tables.missing)
         fields = stats_view.table_fields(tables, chosen)
-        invocation.emit(fields, stats_view.table_lines(tables, bars, every=every))
+        console.emit(fields, stats_view.table_lines(tables, bars, every=every))
         return
-    stats_view.tell_missing(invocation, report.missing)
+    stats_view.tell_missing(console, report.missing)
     rows = [row for row in report.snapshots if chosen in (None, row.snapshot_id)]
     lines = stats_view.stats_lines(report, rows, bars, now=invocation.now, every=every)
-    invocation.emit(stats_view.stats_fields(report, rows), lines)
+    console.emit(stats_view.stats_fields(report, rows), lines)

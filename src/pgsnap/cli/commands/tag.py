@@ -66,9 +66,9 @@ def _list(invocation: Invocation) -> None:
         )
         for tag in tags
     ]
-    if not tags and not invocation.json:
-        invocation.tell("no tags yet: set one with `snap tag NAME`")
-    invocation.emit(tags, render.columns(rows))
+    if not tags and not invocation.console.json:
+        invocation.console.tell("no tags yet: set one with `snap tag NAME`")
+    invocation.console.emit(tags, render.columns(rows))
 
 
 def _set(invocation: Invocation, name: str, revision: str, *, force: bool) -> None:
@@ -83,7 +83,7 @@ def _set(invocation: Invocation, name: str, revision: str, *, force: bool) -> No
         words += f" (was {render.short_id(before.snapshot)})"
     previous = before.snapshot if before is not None else None
     fields = {**render.fields_of(tag), "previous": previous}
-    invocation.emit(fields, [words])
+    invocation.console.emit(fields, [words])
 
 
 def _delete(invocation: Invocation, name: str) -> None:
@@ -101,4 +101,4 @@ def _delete(invocation: Invocation, name: str) -> None:
         "time": tag.time if tag is not None else None,
         "previous": tag.snapshot if tag is not None else None,
     }
-    invocation.emit(fields, [line])
+    invocation.console.emit(fields, [line])

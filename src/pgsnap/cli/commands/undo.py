@@ -66,7 +66,7 @@ def _undo(
     settings = invocation.settings
     server = server_of(settings)
     services = ServicesAside(invocation, stop)
-    warn_of_stopped(invocation)
+    warn_of_stopped(invocation.console)
     with open_repository(invocation) as repo:
         label = label_of(invocation, repo)
         plan = plan_undo(repo, server, label, with_safety=with_safety)
@@ -76,18 +76,18 @@ def _undo(
             services=services.names,
             now=invocation.now,
         )
-        invocation.propose(lines, plan.warnings)
-        if invocation.json:
+        invocation.console.propose(lines, plan.warnings)
+        if invocation.console.json:
             # With --json the plan was not shown.
             for warning in plan.warnings:
-                invocation.warn(f"warning: {warning}")
+                invocation.console.warn(f"warning: {warning}")
         plan.check()
         check_protected(invocation, plan.kept.live, i_know=i_know)
         if not yes:
-            invocation.confirm(
+            invocation.console.confirm(
                 f"Put back {plan.kept.live}? Type its name to go on:", word=plan.kept.live
             )
-        with invocation.progress() as progress:
+        with invocation.console.progress() as progress:
             safety = safety_commit(
                 repo,
                 server,
@@ -107,7 +107,7 @@ def _undo(
                 progress=progress,
             )
     fields = {**undo_fields(report), "services": services.fields()}
-    invocation.emit(fields, undo_lines(report))
+    invocation.console.emit(fields, undo_lines(report))
     services.outcome.check()
 
 
@@ -126,11 +126,11 @@ def _discard(invocation: Invocation, *, yes: bool, i_know: bool) -> None:
         check_protected(invocation, plan.kept.live, i_know=i_know)
         plan.check()
         if not yes:
-            invocation.propose(discard_plan_lines(plan.kept, invocation.now))
-            invocation.confirm(f"Drop {plan.kept.name}?")
-        with invocation.progress() as progress:
+            invocation.console.propose(discard_plan_lines(plan.kept, invocation.now))
+            invocation.console.confirm(f"Drop {plan.kept.name}?")
+        with invocation.console.progress() as progress:
             # By its name: another restore may have put a newer one before it meanwhile.
             report = discard(repo, server, label, name=plan.kept.name, progress=progress)
-    invocation.emit(
+    invocation.console.emit(
         render.fields_of(report, name="discarded", size_bytes="bytes"), discard_lines(report)
     )

@@ -47,7 +47,7 @@ def run(
             raise
         snapshot = unforget(repo, snapshot_id)
         tags = tuple(repo.tags.by_snapshot(snapshot.database).get(snapshot_id, ()))
-    invocation.emit(
+    invocation.console.emit(
         snapshot_fields(snapshot_id, snapshot, tags),
         [f"brought back {summary_line(snapshot_id, snapshot)}"],
     )

@@ -68,19 +68,20 @@ def run(
     from pgsnap.maintenance.verify.verify import verify
 
     invocation = Invocation.of(ctx)
+    console = invocation.console
     size = parse_sample(sample) if sample is not None else None
     seconds = parse_duration(max_duration, "--max-duration") if max_duration is not None else None
-    with open_repository(invocation) as repo, invocation.progress() as progress:
+    with open_repository(invocation) as repo, console.progress() as progress:
         chosen = list(dict.fromkeys(resolve(invocation, repo, word) for word in revision or ()))
         report = verify(
             repo, snapshots=chosen, data=data, sample=size, max_seconds=seconds, progress=progress
         )
     for notice in report.notices:
-        invocation.tell(notice)
-    colour = invocation.terminal.colour
+        console.tell(notice)
+    colour = console.terminal.colour
     lines = [line for found in report.findings for line in finding_lines(found, colour=colour)]
     lines += [_summary(report), *_coverage(report, invocation.now)]
-    invocation.emit(_fields(report), lines)
+    console.emit(_fields(report), lines)
     if report.findings:
         commands = list(dict.fromkeys(finding.next for finding in report.findings))
         give_up = way_out(report.findings, has_copy=True)

@@ -21,7 +21,7 @@ DEFAULT_REPOSITORY = Path("database") / "backups"
 
 @dataclass(slots=True)
 class GlobalOptions:
-    """The options that every command has; None if not given."""
+    """The options of every command that concern its settings; None if not given."""
 
     repo: str | None = None
     config: str | None = None
@@ -30,10 +30,6 @@ class GlobalOptions:
     container: str | None = None
     compose: str | None = None
     lock_timeout: str | None = None
-    json: bool = False
-    verbosity: int = 0
-    """-1 with --quiet, 1 with --verbose."""
-    progress: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

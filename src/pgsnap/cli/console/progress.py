@@ -11,7 +11,7 @@ from pgsnap import interrupts
 from pgsnap.cli.text import render
 
 if TYPE_CHECKING:
-    from pgsnap.cli.wiring.invocation import Invocation
+    from pgsnap.cli.console.console import Console
 
 
 class Display(Protocol):
@@ -26,28 +26,28 @@ class Display(Protocol):
     def cut(self) -> None: ...
 
 
-def display(invocation: Invocation) -> Display:
+def display(console: Console) -> Display:
     """Return the right display: a bar only on a terminal."""
-    watched = invocation.terminal.stderr_is_terminal and not invocation.json
-    if watched and invocation.given.progress and not invocation.quiet:
-        return BarDisplay(invocation)
-    return LineDisplay(invocation)
+    watched = console.terminal.stderr_is_terminal and not console.json
+    if watched and console.has_bar and not console.quiet:
+        return BarDisplay(console)
+    return LineDisplay(console)
 
 
 class LineDisplay:
     """Prints news immediately, and one line with size, time and rate at the end of each phase."""
 
-    def __init__(self, invocation: Invocation) -> None:
-        self._invocation = invocation
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._phases: list[_Phase] = []
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
         interrupts.check()
         self._end_phase()
         self._phases.append(_Phase(name, time.monotonic()))
-        if self._invocation.verbose:
+        if self._console.verbose:
             size = f" ({render.size(total_bytes)})" if total_bytes else ""
-            self._invocation.tell(f"{name}{size}")
+            self._console.tell(f"{name}{size}")
 
     def advance(self, plain_bytes: int, detail: str = "") -> None:
         interrupts.check()
@@ -56,14 +56,14 @@ class LineDisplay:
         self._phases[-1].plain_bytes += plain_bytes
 
     def say(self, line: str) -> None:
-        self._invocation.tell(line)
+        self._console.tell(line)
 
     def finish(self) -> None:
         self._end_phase()
         words = [phase.words() for phase in self._phases if phase.plain_bytes]
         # With --json the result contains the figures.
-        if words and not self._invocation.json:
-            self._invocation.tell("; ".join(words))
+        if words and not self._console.json:
+            self._console.tell("; ".join(words))
 
     def close(self) -> None:
         pass
@@ -92,14 +92,14 @@ class _Phase:
 class BarDisplay:
     """A bar with rate, size and time left; a pulse where the size is not known."""
 
-    def __init__(self, invocation: Invocation) -> None:
-        from rich.console import Console
+    def __init__(self, console: Console) -> None:
+        from rich.console import Console as RichConsole
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self._invocation = invocation
-        console = Console(
-            file=invocation.terminal.stderr,
-            no_color=not invocation.terminal.stderr_colour,
+        self._console = console
+        rich = RichConsole(
+            file=console.terminal.stderr,
+            no_color=not console.terminal.stderr_colour,
             highlight=False,
         )
         self._bar = Progress(
@@ -107,15 +107,15 @@ class BarDisplay:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[figures]}", markup=False),
             TextColumn("{task.fields[detail]}", markup=False),
-            console=console,
+            console=rich,
             transient=True,
         )
-        self._console: Any = console
+        self._rich = rich
         self._task: Any = None
         self._total: int | None = None
         self._bytes = 0
         self._phase_started = 0.0
-        invocation.above_bar = self._print
+        console.above_bar = self._print
         self._bar.start()
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
@@ -141,21 +141,21 @@ class BarDisplay:
         )
 
     def say(self, line: str) -> None:
-        self._invocation.tell(line)
+        self._console.tell(line)
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._rich.print(line, markup=False, soft_wrap=True)
 
     def finish(self) -> None:
         pass
 
     def close(self) -> None:
         self._bar.stop()
-        self._invocation.above_bar = None
+        self._console.above_bar = None
 
     def cut(self) -> None:
         # Rich hides the cursor while a bar is shown.
-        os.write(self._invocation.terminal.stderr.fileno(), b"\x1b[?25h\n")
+        os.write(self._console.terminal.stderr.fileno(), b"\x1b[?25h\n")
 
 
 def figures(done: int, total: int | None, taken: float) -> str:

@@ -10,7 +10,7 @@ from pgsnap.cli.text import render
 from pgsnap.cli.views.snapshot import tag_words
 
 if TYPE_CHECKING:
-    from pgsnap.cli.wiring.invocation import Invocation
+    from pgsnap.cli.console.console import Console
     from pgsnap.model import SectionName, SnapshotId
     from pgsnap.workflows.history.stats import SnapshotUsage, StatsReport, TablesReport
 
@@ -37,11 +37,11 @@ class Bars:
         return BLOCKS[-1] * whole + (BLOCKS[rest - 1] if rest else "")
 
 
-def tell_missing(invocation: Invocation, missing: int) -> None:
+def tell_missing(console: Console, missing: int) -> None:
     """Warn that sums are too small if chunks are missing."""
     if missing:
         chunks = render.plural(missing, "chunk")
-        invocation.tell(f"warning: {chunks} in no sound pack, not counted; run: snap verify")
+        console.tell(f"warning: {chunks} in no sound pack, not counted; run: snap verify")
 
 
 # -- the whole repository ----------------------------------------------------------------------

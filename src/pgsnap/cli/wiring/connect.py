@@ -1,4 +1,4 @@
-"""From settings to the objects that workflows take: repository, server, source."""
+"""From settings to the objects that workflows take: repository, server, snapshot."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pgsnap.cli.config.place import Place
 from pgsnap.cli.config.settings import Settings
+from pgsnap.cli.console.console import Console
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import (
     AmbiguousChain,
@@ -21,15 +22,12 @@ from pgsnap.errors import (
 )
 
 if TYPE_CHECKING:
-    from pgsnap.model import Origin, SnapshotId
+    from pgsnap.model import SnapshotId
     from pgsnap.repository.repository import Repository
     from pgsnap.repository.snapshots.label_chains import Chain
-    from pgsnap.runners.base import Child
     from pgsnap.runners.engines import Container
     from pgsnap.sessions.endpoint import Endpoint
     from pgsnap.sessions.server import Server
-    from pgsnap.sources.file import ArchiveReader, FileSource
-    from pgsnap.sources.postgres import PostgresSource
 
 T = TypeVar("T")
 
@@ -52,7 +50,7 @@ def open_repository(
         except RepositoryLocked as error:
             if waits <= _SILENT_WAIT_SECONDS:
                 raise
-            invocation.tell(f"waiting for the repository. {error.detail}")
+            invocation.console.tell(f"waiting for the repository. {error.detail}")
             repo = _opened(invocation, waits - _SILENT_WAIT_SECONDS, alone=alone)
     except RepositoryLocked:
         # The audit log records the attempt too.
@@ -63,7 +61,7 @@ def open_repository(
         raise
     invocation.opened = settings.repository
     if warn_of_access:
-        _warn_of_access(invocation, settings.repository)
+        _warn_of_access(invocation.console, settings.repository)
     return repo
 
 
@@ -79,14 +77,14 @@ def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool)
     )
 
 
-def _warn_of_access(invocation: Invocation, path: Path) -> None:
+def _warn_of_access(console: Console, path: Path) -> None:
     """Warn if others than the owner may enter the repository: it holds whole databases."""
     from pgsnap.repository.access import closing_command, open_to_others
 
     mode = open_to_others(path)
     # On read-only media the modes cannot be changed.
     if mode is not None and os.access(path, os.W_OK):
-        invocation.warn(
+        console.warn(
             f"warning: others may enter the repository (mode {mode:04o}); "
             f"close it: {closing_command(path)}"
         )
@@ -290,111 +288,3 @@ def _for_database(settings: Settings, ask: Callable[[str | None], T]) -> T:
         if settings.database is not None or (named := database_of_dsn(settings)) is None:
             raise
         return ask(named)
-
-
-def commit_source(
-    invocation: Invocation,
-    file: str | None,
-    *,
-    lock_wait_timeout: float,
-    allow_newer_client: bool,
-    exclude_table_data: tuple[str, ...] = (),
-    only_schemas: tuple[str, ...] = (),
-) -> tuple[PostgresSource | FileSource, str]:
-    """Return the source of the dump, and the label of its snapshot. Raises UsageError."""
-    settings = invocation.settings
-    if file is not None:
-        if exclude_table_data or only_schemas:
-            raise UsageError(
-                "--exclude-table-data and --schema say to pg_dump what to leave out, and the file"
-                " is dumped already"
-            )
-        return _file_source(invocation, file), label_of_dump(settings)
-    from pgsnap.sources.postgres import PostgresSource
-
-    found = server_of(settings)
-    source = PostgresSource(
-        found,
-        lock_wait_timeout_seconds=lock_wait_timeout,
-        allow_newer_client=allow_newer_client,
-        exclude_table_data=exclude_table_data,
-        only_schemas=only_schemas,
-    )
-    return source, settings.database or found.endpoint.database
-
-
-def diff_source(
-    invocation: Invocation, file: str | None, *, like: Origin, allow_newer_client: bool
-) -> tuple[PostgresSource | FileSource, str]:
-    """Return the source to compare a snapshot with, and its name; it covers the same part of the
-    database as *like*. Raises UsageError."""
-    if file is not None:
-        return _file_source(invocation, file), file
-    from pgsnap.sources.postgres import PostgresSource
-
-    settings = invocation.settings
-    found = server_of(settings)
-    source = PostgresSource(
-        found,
-        lock_wait_timeout_seconds=settings.lock_wait_timeout,
-        allow_newer_client=allow_newer_client or settings.allow_newer_client,
-        exclude_table_data=like.excluded_table_data,
-        only_schemas=like.only_schemas,
-    )
-    return source, found.endpoint.database
-
-
-def warn_of_dump(invocation: Invocation, source: object) -> None:
-    """Pass on pg_dump's warnings, if *source* was read through it, and notices about
-    a file that was read."""
-    for warning in getattr(source, "warnings", ()):
-        # Most of them begin with the name already.
-        invocation.warn(f"pg_dump: {warning.removeprefix('pg_dump: ')}")
-    for doubt in getattr(source, "doubts", ()):
-        invocation.warn(f"warning: {doubt}")
-    for notice in getattr(source, "notices", ()):
-        invocation.warn(notice)
-
-
-def _file_source(invocation: Invocation, file: str) -> FileSource:
-    from pgsnap.sources.file import FileSource
-
-    if file != "-":
-        return FileSource(Path(file), archives=archive_reader(invocation.settings))
-    if invocation.terminal.stdin_is_terminal:
-        raise UsageError(
-            "standard input is a terminal, no dump comes from it",
-            hint='Pipe one into it: pg_dump ... | snap commit -m "..." --file -',
-        )
-    return FileSource(stream=invocation.terminal.stdin_bytes)
-
-
-def archive_reader(settings: Settings) -> ArchiveReader | None:
-    """Return a reader of archives by pg_restore on this host; None if it is not installed."""
-    from pgsnap.errors import ToolMissing
-    from pgsnap.runners.local import LocalRunner
-    from pgsnap.sessions.endpoint import TOOL_ENVIRONMENT
-
-    runner = LocalRunner(*settings.bindirs)
-
-    def read(path: Path) -> Child:
-        program = runner.find("pg_restore").path
-        return runner.start([program, "--file=-", str(path)], env=TOOL_ENVIRONMENT)
-
-    try:
-        runner.find("pg_restore")
-    except ToolMissing:
-        return None
-    return read
-
-
-def label_of_dump(settings: Settings) -> str:
-    """Return the label of a dump in a file: that of the settings, else the DSN's database. Raises
-    UsageError."""
-    named = settings.database or database_of_dsn(settings)
-    if named is None:
-        raise UsageError(
-            "a dump does not say of which database it is",
-            hint="Name it with --database NAME, or set database in snap.toml.",
-        )
-    return named

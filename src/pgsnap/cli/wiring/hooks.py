@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pgsnap.cli.console.console import Console
 from pgsnap.cli.text.render import as_json
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import SnapError
@@ -31,14 +32,16 @@ def hooks(invocation: Invocation, command: str, **facts: Any) -> Iterator[None]:
         yield
     except BaseException as error:
         words = {"kind": getattr(error, "kind", "interrupted"), "message": str(error)}
-        _after(invocation, command, after, folder, {**told, "ok": False, "error": words})
+        _after(invocation.console, command, after, folder, {**told, "ok": False, "error": words})
         raise
-    result = invocation.result
-    _after(invocation, command, after, folder, {**told, "ok": True, "result": as_json(result)})
+    result = invocation.console.result
+    _after(
+        invocation.console, command, after, folder, {**told, "ok": True, "result": as_json(result)}
+    )
 
 
 def _after(
-    invocation: Invocation, command: str, line: str | None, folder: str, facts: dict[str, Any]
+    console: Console, command: str, line: str | None, folder: str, facts: dict[str, Any]
 ) -> None:
     if line is None:
         return
@@ -48,4 +51,4 @@ def _after(
         run_hook(f"after_{command}", line, folder, facts)
     except SnapError as error:
         # The result was written already, even with --json: too late to add a notice.
-        invocation.terminal.note(f"warning: {error.message}: {error.detail}".rstrip(": "))
+        console.terminal.note(f"warning: {error.message}: {error.detail}".rstrip(": "))

@@ -95,7 +95,7 @@ def restore_chosen(
             ServicesAside(invocation, services),
             begin=lambda: around.enter_context(hooks(invocation, "restore", **facts)),
         )
-        warn_of_stopped(invocation)
+        warn_of_stopped(invocation.console)
         with open_repository(invocation) as repo:
             snapshot_id = resolve(
                 invocation, repo, choices.revision, from_server=options.from_server
@@ -145,9 +145,9 @@ class _Restoring:
         lines_of = partial(restore_plan_lines, last=last)
         self._agree(repo, plan, lines_of, question, replaces=plan.live is not None, word=name)
         report = self._run(repo, plan, restore, plan.read_only)
-        if not self.invocation.json:
+        if not self.invocation.console.json:
             for warning in report.warnings:
-                self.invocation.warn(f"warning: {warning}")
+                self.invocation.console.warn(f"warning: {warning}")
         # With --json the plan was not shown.
         fields = {
             **restore_fields(report),
@@ -211,7 +211,7 @@ class _Restoring:
         from pgsnap.workflows.commit.safety_snapshot import safety_commit
 
         self.begin()
-        with self.invocation.progress() as progress:
+        with self.invocation.console.progress() as progress:
             safety = safety_commit(
                 repo,
                 self.server,
@@ -233,7 +233,7 @@ class _Restoring:
             )
 
     def _emit(self, fields: dict[str, Any], lines: list[str]) -> None:
-        self.invocation.emit({**fields, "services": self.services.fields()}, lines)
+        self.invocation.console.emit({**fields, "services": self.services.fields()}, lines)
 
     def _agree(
         self,
@@ -253,9 +253,9 @@ class _Restoring:
             services=self.services.names,
             now=self.invocation.now,
         )
-        self.invocation.propose(lines, plan.warnings)
+        self.invocation.console.propose(lines, plan.warnings)
         plan.check()
         if replaces:
             check_protected(self.invocation, plan.database, i_know=self.choices.i_know)
         if not self.choices.yes:
-            self.invocation.confirm(question, word=word)
+            self.invocation.console.confirm(question, word=word)

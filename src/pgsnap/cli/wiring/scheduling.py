@@ -117,7 +117,9 @@ def run_scheduled(
     _widen_path()
     table = invocation.settings.schedule or ScheduleTable()
     say = (
-        _logger(LogFile(state.files, state.log_name(job)), job) if log else invocation.terminal.note
+        _logger(LogFile(state.files, state.log_name(job)), job)
+        if log
+        else invocation.console.terminal.note
     )
     alerts = Alerts()
     try:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.config.services import ServicesTable
+from pgsnap.cli.console.console import Console
 from pgsnap.cli.text.render import fields_of
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import TargetRefused
@@ -41,7 +42,7 @@ class ServicesAside:
         from pgsnap.services.stopping import stopped
 
         folder = state_folder(os.environ)
-        return stopped(self.services, folder, self.outcome, self._invocation.tell)
+        return stopped(self.services, folder, self.outcome, self._invocation.console.tell)
 
     def fields(self) -> list[dict[str, Any]]:
         """Return their --json fields."""
@@ -66,10 +67,10 @@ def left_stopped() -> list[Finding]:
     ]
 
 
-def warn_of_stopped(invocation: Invocation) -> None:
+def warn_of_stopped(console: Console) -> None:
     """Warn of services that were left stopped, with the command that starts them."""
     for found in left_stopped():
-        invocation.warn(
+        console.warn(
             f"warning: services were left stopped by an earlier run: {found.reason}; "
             f"start them: {found.help}"
         )

@@ -1,0 +1,87 @@
+"""How commands speak with the user: results, news, warnings, questions, and progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pgsnap import interrupts
+from pgsnap.cli.console.terminal import Terminal
+from pgsnap.cli.text import render
+from pgsnap.cli.text.redact import redact
+from pgsnap.errors import Declined
+
+if TYPE_CHECKING:
+    from pgsnap.cli.console.progress import Display
+
+
+class Console:
+    """A terminal, and how this run writes to it: --json, --quiet, --verbose, --no-progress."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self.json = False
+        self.quiet = False
+        self.verbose = False
+        self.has_bar = True
+        self.notices: list[str] = []
+        self.result: dict[str, Any] = {}
+        """The fields of the command's result, for the audit log."""
+        # Where news go while a bar is on the terminal: above it.
+        self.above_bar: Callable[[str], None] | None = None
+
+    def emit(self, fields: Any, lines: list[str], *, has_notices: bool = True) -> None:
+        """Write the result: *fields* with --json, as `render.as_json` converts them, and with the
+        notices where they are an object and *has_notices*; else *lines*."""
+        if isinstance(fields, dict):
+            fields = self.result = {**fields, "notices": self.notices} if has_notices else fields
+        if self.json:
+            self.terminal.write(render.json_text(fields) + "\n")
+        elif lines:
+            self.terminal.write("\n".join(lines) + "\n")
+
+    def tell(self, line: str) -> None:
+        """Print a piece of news on standard error; with --json it is kept for the result's
+        ``notices``; with --quiet it is dropped."""
+        if self.json or not self.quiet:
+            self.warn(line)
+
+    def warn(self, line: str) -> None:
+        """Print a warning: as news, but with --quiet too."""
+        line = render.plain(redact(line))
+        if self.json:
+            self.notices.append(line)
+        else:
+            (self.above_bar or self.terminal.note)(line)
+
+    def propose(self, lines: list[str], warnings: Sequence[str] = ()) -> None:
+        """Print what is about to be done, except with --json or --quiet. With --quiet the
+        *warnings* among the lines are printed by themselves; with --json the result has them."""
+        if self.json:
+            return
+        if self.quiet:
+            lines = [f"warning: {render.plain(redact(warning))}" for warning in warnings]
+        for line in lines:
+            self.terminal.note(line)
+
+    def confirm(self, question: str, *, word: str | None = None) -> None:
+        """Go on only if the user answers yes, or types *word*. Raises Declined, also where nobody
+        can be asked."""
+        again = "Run the same command with --yes."
+        if self.json:
+            raise Declined("with --json nobody is asked", hint=again)
+        self.terminal.confirm(render.plain(question), hint=again, word=word)
+
+    @contextmanager
+    def progress(self) -> Iterator[Display]:
+        """Show how far a workflow is, until the block ends."""
+        from pgsnap.cli.console.progress import display
+
+        shown = display(self)
+        try:
+            with interrupts.killed_too(shown.cut):
+                yield shown
+            shown.finish()
+        finally:
+            shown.close()
