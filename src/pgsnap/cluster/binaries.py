@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.errors import ToolMissing
+from pgsnap.runners import installed
 from pgsnap.runners.base import BINDIR
 from pgsnap.runners.programs import run
 
@@ -18,8 +19,6 @@ MAJORS = (14, 15, 16, 17, 18, 19)
 # Major versions that neither a wheel nor most distributions' packages provide yet.
 _UNPACKAGED = (19,)
 
-# Debian and Ubuntu, then postgresql.org's packages for other systems.
-_SYSTEM_FOLDERS = ((Path("/usr/lib/postgresql"), "*/bin"), (Path("/usr"), "pgsql-*/bin"))
 # The server's user can read what root unpacks here (unlike root's own cache), and nobody else can
 # plant programs here for root to run (unlike in a shared temporary folder).
 _ROOT_CACHE = Path("/var/cache/pgsnap/postgresql")
@@ -109,8 +108,7 @@ def examine(bindir: Path) -> Binaries | None:
 
 def _by_place(environ: Mapping[str, str]) -> Iterator[list[Binaries]]:
     yield _named(environ.get(BINDIR, ""))
-    for root, pattern in _SYSTEM_FOLDERS:
-        yield _usable(sorted(root.glob(pattern)))
+    yield _usable(list(installed.folders(Path("/"))))
     on_path = shutil.which("postgres", path=environ.get("PATH"))
     yield _usable([Path(on_path).resolve().parent] if on_path else [])
     yield _usable(sorted(cache_folder(environ).glob("*/bin")))

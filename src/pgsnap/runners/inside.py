@@ -9,6 +9,8 @@ and an orphan is left to exit by itself.
 
 from __future__ import annotations
 
+from pgsnap.runners import installed
+
 MARK_VARIABLE = "SNAP_CHILD"
 """The variable that holds the mark."""
 
@@ -81,13 +83,12 @@ sweep "$1"
 """Waits for the end of its input, then kills every process that has the mark $1, including any that
 were just being started."""
 
-FIND = """\
-look() {
+FIND = f"""\
+look() {{
   if [ -f "$1" ] && [ -x "$1" ]; then echo "$1	$("$1" --version 2>/dev/null)"; fi
-}
+}}
 for name; do
-  for folder in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/libexec/postgresql* \\
-    /opt/bitnami/postgresql/bin /usr/local/pgsql/bin; do look "$folder/$name"; done
+  for folder in {installed.patterns()}; do look "$folder/$name"; done
   (IFS=:; for folder in $PATH; do look "$folder/$name"; done)
 done
 exit 0

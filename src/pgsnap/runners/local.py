@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pgsnap.errors import ToolMissing
+from pgsnap.runners import installed
 from pgsnap.runners.base import Tool
 from pgsnap.runners.process import LocalChild, start_child
 from pgsnap.runners.programs import run
@@ -17,17 +18,6 @@ _VERSION = re.compile(r"\) (\d+)(?:\.(\d+))?")
 _VERSION_SECONDS = 20.0
 # Debian's wrapper on PATH only chooses among the folders that we search ourselves.
 _FORWARDER = "pg_wrapper"
-# Where versioned packages install their programs.
-_PLACES = (
-    "usr/lib/postgresql/{major}/bin",
-    "usr/pgsql-{major}/bin",
-    "usr/libexec/postgresql{major}",
-    "opt/homebrew/opt/postgresql@{major}/bin",
-    "usr/local/opt/postgresql@{major}/bin",
-    "opt/homebrew/opt/libpq/bin",
-    "usr/local/opt/libpq/bin",
-    "Applications/Postgres.app/Contents/Versions/{major}/bin",
-)
 
 
 class LocalRunner:
@@ -90,13 +80,11 @@ class LocalRunner:
         then all others."""
         yield from self._bindirs
         if major is not None:
-            for place in _PLACES:
-                yield self._root / place.format(major=major)
+            yield from installed.folders(self._root, major)
         for entry in os.environ.get("PATH", os.defpath).split(os.pathsep):
             if entry:
                 yield Path(entry)
-        for place in _PLACES:
-            yield from sorted(self._root.glob(place.format(major="*")))
+        yield from installed.folders(self._root)
 
     def _tool(self, path: Path) -> Tool | str | None:
         if path not in self._tools:

@@ -14,6 +14,7 @@ import pytest
 from pgsnap.cluster import binaries, installing
 from pgsnap.cluster.binaries import PROGRAMS
 from pgsnap.errors import ToolMissing
+from pgsnap.runners import installed
 
 
 def make_installation(bindir: Path, version: str, *, script: str = "") -> Path:
@@ -30,7 +31,7 @@ def make_installation(bindir: Path, version: str, *, script: str = "") -> Path:
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """An environment in which no PostgreSQL is found."""
-    monkeypatch.setattr(binaries, "_SYSTEM_FOLDERS", ())
+    monkeypatch.setattr(installed, "PLACES", ())
     return {"PATH": str(tmp_path / "bin"), "SNAP_PG_CACHE": str(tmp_path / "cache")}
 
 
