@@ -24,6 +24,7 @@ from pgsnap.files.folder import FOLDER_MODE, NO_ROOM, Folder, Kind, sync_folder
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.stores import lease
 from pgsnap.stores.base import Data, ObjectInfo
+from pgsnap.stores.names import above, checked
 
 TEMPORARY = "tmp"
 _TEMPORARY_NAME = re.compile(r"[0-9a-f]+")
@@ -71,19 +72,19 @@ class LocalStore:
 
     def put(self, name: str, data: Data) -> None:
         with self._errors(name), self._temporary(data) as temporary:
-            self._publish(temporary, _checked(name))
+            self._publish(temporary, checked(name))
 
     def create(self, name: str, data: bytes) -> None:
         with self._errors(name), self._temporary(data) as temporary:
             try:
-                self._publish_new(temporary, _checked(name), self._exclusive())
+                self._publish_new(temporary, checked(name), self._exclusive())
             except FileExistsError:
                 raise ObjectExists(f'"{name}" exists already') from None
 
     def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
         with self._errors(name), self._exclusive():
             try:
-                found: bytes | None = self.folder.read(_checked(name), _CAS_BYTES_MAX)
+                found: bytes | None = self.folder.read(checked(name), _CAS_BYTES_MAX)
             except FileNotFoundError:
                 found = None
             if found != expected:
@@ -91,7 +92,7 @@ class LocalStore:
             if data is None:
                 self.folder.unlink(name, missing_ok=True)
                 with contextlib.suppress(FileNotFoundError):
-                    self.folder.sync(_above(name))
+                    self.folder.sync(above(name))
                 return
             with self._temporary(data) as temporary:
                 if found is not None:
@@ -112,7 +113,7 @@ class LocalStore:
     ) -> bytes:
         interrupts.check()
         with self._errors(name):
-            file, size = self.folder.open_with_size(_checked(name))
+            file, size = self.folder.open_with_size(checked(name))
             try:
                 if bytes_max is not None and size > bytes_max:
                     raise CorruptionError(
@@ -141,21 +142,21 @@ class LocalStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._errors(prefix):
-            yield from self._walk(_checked(prefix.removesuffix("/")))
+            yield from self._walk(checked(prefix.removesuffix("/")))
 
     def delete(self, *names: str) -> None:
         folders = set()
         for name in names:
             with self._errors(name):
-                self.folder.unlink(_checked(name), missing_ok=True)
-                folders.add(_above(name))
+                self.folder.unlink(checked(name), missing_ok=True)
+                folders.add(above(name))
         # A sync takes much longer than an unlink, and one is enough per folder.
         for folder in sorted(folders):
             with self._errors(folder), contextlib.suppress(FileNotFoundError):
                 self.folder.sync(folder)
 
     def settle(self, names: Iterable[str]) -> None:
-        for folder in sorted({_above(_checked(name)) for name in names}):
+        for folder in sorted({above(checked(name)) for name in names}):
             with self._errors(folder):
                 try:
                     self._settle_folder(folder)
@@ -167,12 +168,12 @@ class LocalStore:
     def move(self, name: str, target: str) -> None:
         """Rename an object; the new name must be free."""
         with self._errors(name):
-            self._make_folder(_above(_checked(target)))
+            self._make_folder(above(checked(target)))
             if self.folder.exists(target):
                 raise ObjectExists(f'"{target}" exists already')
-            self.folder.rename(_checked(name), target)
-            self.folder.sync(_above(target))
-            self.folder.sync(_above(name))
+            self.folder.rename(checked(name), target)
+            self.folder.sync(above(target))
+            self.folder.sync(above(name))
 
     def has_leftovers(self) -> bool:
         """Return whether a writer is running, or was killed while writing."""
@@ -229,16 +230,16 @@ class LocalStore:
                 self.folder.unlink(name)
 
     def _publish(self, temporary: str, target: str) -> None:
-        self._make_folder(_above(target))
+        self._make_folder(above(target))
         self.folder.rename(temporary, target)
         # Otherwise the rename itself could be lost.
-        self.folder.sync(_above(target))
+        self.folder.sync(above(target))
 
     def _publish_new(
         self, temporary: str, target: str, alone: contextlib.AbstractContextManager[None]
     ) -> None:
         """Raise FileExistsError if *target* exists; *alone* is the lock used without hard links."""
-        self._make_folder(_above(target))
+        self._make_folder(above(target))
         try:
             self.folder.link(temporary, target)
         except OSError as error:
@@ -249,7 +250,7 @@ class LocalStore:
                 if self.folder.exists(target):
                     raise FileExistsError(errno.EEXIST, "exists", target) from None
                 self.folder.rename(temporary, target)
-        self.folder.sync(_above(target))
+        self.folder.sync(above(target))
 
     def _make_root(self) -> None:
         """Create the folder itself and its parents, which may be reached through links."""
@@ -272,8 +273,8 @@ class LocalStore:
         them may have been killed before doing so."""
         if not name or name in self._settled:
             return
-        self._settle_folder(_above(name))
-        self.folder.sync(_above(name))
+        self._settle_folder(above(name))
+        self.folder.sync(above(name))
         self._settled.add(name)
 
     @contextlib.contextmanager
@@ -332,19 +333,6 @@ def _no_room(error: OSError, words: str) -> StoreFull:
         hint="Free space there, then run the command again; or begin a new repository"
         " on another disk: snap init PATH",
     )
-
-
-def _checked(name: str) -> str:
-    """Return *name* if it is a valid object name: one that leaves the root is not. Raises
-    StoreError."""
-    if not name.isascii() or any(part in ("", ".", "..") for part in name.split("/")):
-        raise StoreError(f'"{name}" is no object name')
-    return name
-
-
-def _above(name: str) -> str:
-    """Return the folder that an object is in, "" for the root."""
-    return name.rpartition("/")[0]
 
 
 def _read_at(file: int, size: int, start: int, name: str) -> bytes:
