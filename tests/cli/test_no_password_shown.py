@@ -132,6 +132,20 @@ def test_a_password_in_another_variable_is_not_shown(
     assert_nowhere(snap, shown)
 
 
+@pytest.mark.parametrize("secret", [f"https://hooks.example/{MARK}", f"hooks.example/{MARK}"])
+def test_a_webhook_in_place_of_its_file_is_not_shown(snap: CommandLine, secret: str) -> None:
+    snap.ok("init")
+    (snap.work / "snap.toml").write_text(f'[alerts]\nwebhook_file = "{secret}"\n')
+    snap.setenv("DATABASE_URL", "postgresql://localhost:1/none")
+    shown = ""
+    for command in (("doctor",), ("check",), ("schedule", "run", "gc"), ("schedule", "show")):
+        result = snap(*command)
+        shown += result.out + result.err
+        assert result.code != 70, result.err
+    assert "webhook_file" in shown
+    assert_nowhere(snap, shown)
+
+
 @pytest.fixture
 def wrapped(cluster: Cluster, tmp_path: Path) -> Path:
     """A folder of PostgreSQL's programs that write down how they are called."""

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pgsnap.cli.config.keys import Key, Reader, choice, key, keys_of, local_path, read_keys, text
+from pgsnap.cli.config.keys import (
+    Key,
+    Reader,
+    choice,
+    key,
+    keys_of,
+    path,
+    read_keys,
+    secret_file,
+    text,
+)
 from pgsnap.cli.config.schedule import JOBS
 from pgsnap.errors import UsageError
 
@@ -31,10 +41,6 @@ def _url(value: Any, where: str, folder: Path) -> str:
         # The text is not shown: it is a secret.
         raise UsageError(f"{where} must be a URL that begins with https:// or http://")
     return words
-
-
-def _file(value: Any, where: str, folder: Path) -> Path:
-    return local_path(text(value, where, folder), folder, where)
 
 
 def _of_jobs(reader: Reader[T]) -> Reader[dict[str, T]]:
@@ -86,14 +92,14 @@ class AlertsTable:
     """
 
     ping_url: dict[str, str] | None = key(None, _of_jobs(_url), meaning=_PING, secret=True)
-    ping_url_file: dict[str, Path] | None = key(None, _of_jobs(_file), '"ping-url"', meaning=_PING)
+    ping_url_file: dict[str, Path] | None = key(None, _of_jobs(secret_file), '"ping-url"', meaning=_PING)
     webhook: str | None = key(None, _url, meaning=_WEBHOOK, secret=True)
-    webhook_file: Path | None = key(None, _file, '"webhook-url"', meaning=_WEBHOOK)
+    webhook_file: Path | None = key(None, secret_file, '"webhook-url"', meaning=_WEBHOOK)
     apprise: tuple[str, ...] = key((), _addresses, meaning=_APPRISE, secret=True)
-    apprise_file: Path | None = key(None, _file, meaning=_APPRISE)
+    apprise_file: Path | None = key(None, secret_file, meaning=_APPRISE)
     metrics_file: Path | None = key(
         None,
-        _file,
+        path,
         '"/var/lib/node_exporter/snap.prom"',
         meaning="gets Prometheus' text after each run, for node_exporter's textfile collector",
     )
@@ -111,13 +117,13 @@ class AlertsTable:
         from pgsnap.alerts.telling import DEFAULT_EVENTS, Alerts, Event
 
         pings = dict(self.ping_url or {})
-        for job, path in (self.ping_url_file or {}).items():
-            pings[job] = _url_in(path)
+        for job, file in (self.ping_url_file or {}).items():
+            pings[job] = _url_in(file, "ping_url_file")
         webhook, apprise = self.webhook, self.apprise
         if self.webhook_file is not None:
-            webhook = _url_in(self.webhook_file)
+            webhook = _url_in(self.webhook_file, "webhook_file")
         if self.apprise_file is not None:
-            apprise += tuple(_secret(self.apprise_file).split())
+            apprise += tuple(_secret(self.apprise_file, "apprise_file").split())
         events = DEFAULT_EVENTS if self.on is None else tuple(map(Event, self.on))
         return Alerts(pings, webhook, apprise, self.metrics_file, events)
 
@@ -136,13 +142,21 @@ def read_alerts(value: Any, where: str, folder: Path) -> AlertsTable:
     return found
 
 
-def _secret(path: Path) -> str:
+def _secret(file: Path, key: str) -> str:
+    """Return what *file* holds; *key* names it in errors: if there is no such file, its path may be
+    the secret itself, and is not shown."""
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "It is not UTF-8"
-        raise UsageError(f'cannot read "{path}" of [alerts]', detail=f"{reason}.") from None
+        return file.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        reason = "It is not UTF-8."
+    except OSError as error:
+        reason = f"{error.strerror}."
+    raise UsageError(
+        f'cannot read the file that "{key}" of [alerts] names',
+        detail=reason,
+        hint="Its name is not shown, as it could be the secret itself: look into snap.toml.",
+    )
 
 
-def _url_in(path: Path) -> str:
-    return _url(_secret(path), f'"{path}"', path.parent)
+def _url_in(file: Path, key: str) -> str:
+    return _url(_secret(file, key), f'what is in the file of "{key}"', file.parent)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pgsnap.cli.config.keys import unknown_key
 from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
+from pgsnap.cli.text.redact import without_uri
 from pgsnap.errors import UsageError
 
 FILE_NAME = "snap.toml"
@@ -93,4 +94,4 @@ def _unknown_key(path: Path, key: str) -> UsageError:
             f'"{key}" in {path} is not supported by this version',
             hint="Update snap, or take the table out.",
         )
-    return unknown_key(f'unknown key "{key}" in {path}', key, KEYS)
+    return unknown_key(f'unknown key "{without_uri(key)}" in {path}', key, KEYS)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
 from pgsnap.cli.text.duration import parse_duration
+from pgsnap.cli.text.redact import without_uri
 from pgsnap.errors import UsageError
 
 T = TypeVar("T")
@@ -103,7 +104,7 @@ def _unknown(key: str, where: str, known: Iterable[str], table: str) -> UsageErr
             detail="What follows a table's head belongs to the table.",
             hint=f'Write "{key}" above [{table}].',
         )
-    return unknown_key(f'unknown key "{key}" of {where}', key, known)
+    return unknown_key(f'unknown key "{without_uri(key)}" of {where}', key, known)
 
 
 def unknown_key(message: str, key: str, known: Iterable[str]) -> UsageError:
@@ -172,11 +173,27 @@ def absolute_path(named: str, folder: Path, where: str) -> Path:
     yet."""
     scheme, separator, _ = named.partition("://")
     if separator and scheme.replace("+", "").isalnum():
+        # Only the scheme is shown: any other part of a URL may be a secret.
         raise UsageError(
-            f'{where} is a URL, which this version does not support: "{named}"',
-            hint="Name a folder.",
+            f"{where} is a URL ({scheme}://...), which this version does not support",
+            hint="Name a path on this machine.",
         )
     return local_path(named, folder, where)
+
+
+def secret_file(value: Any, where: str, folder: Path) -> Path:
+    """Return the path of a file that holds a secret. No error shows it: people put the secret itself
+    in its place."""
+    named = text(value, where, folder)
+    if "://" in named or not named.isprintable():
+        raise UsageError(
+            f"{where} must name a file, not hold the secret itself",
+            hint="Write the secret to a file that only you may read (chmod 600), and name that.",
+        )
+    try:
+        return local_path(named, folder, where)
+    except UsageError:
+        raise UsageError(f"{where} is no path of a file") from None
 
 
 def local_path(named: str, folder: Path, where: str) -> Path:

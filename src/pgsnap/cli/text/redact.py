@@ -16,6 +16,9 @@ _PATTERNS: tuple[re.Pattern[str], ...] = (
     re.compile(
         rf"(?P<keep>{_URI}[^\s:@/?#\[\]]*:)(?P<secret>(?!\d{{1,5}}(?:\W|$)|[/?#'\"]|$)[^\s'\"@]+)"
     ),
+    # https://token@host, and what follows the ? of an address: signatures, keys.
+    re.compile(r"(?P<keep>\b(?:https?|s3|gs|az|sftp)://)(?P<secret>[^\s/@:?#'\"]+)(?=@)"),
+    re.compile(r"(?P<keep>\bhttps?://[^\s?#'\"]*\?)(?P<secret>[^\s'\"]+)"),
     # ...?password=secret&..., also sslpassword; passfile stays.
     re.compile(r"(?P<keep>[?&](?:ssl)?password=)(?P<secret>[^\s&'\"]+)", re.IGNORECASE),
     # password = 'se cr\'et' and PGPASSWORD=secret.

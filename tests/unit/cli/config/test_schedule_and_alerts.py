@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,60 @@ def test_what_is_wrong_in_a_table_is_named(
         settings(tmp_path, toml + "\n")
     assert words in caught.value.message
     assert hint in caught.value.hint
+
+
+SECRET_FILES = [
+    name
+    for name in alerts_table.ALERTS_KEYS
+    if name.endswith("_file") and name != "metrics_file"
+]
+
+
+def test_every_key_with_a_secret_can_name_a_file_instead() -> None:
+    fields = dataclasses.fields(alerts_table.AlertsTable)
+    secrets = {field.name for field in fields if not field.repr}
+    assert {f"{name}_file" for name in secrets} == set(SECRET_FILES)
+
+
+@pytest.mark.parametrize("key", SECRET_FILES)
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "https://hooks.example/services/s3cret",
+        "hooks.example/services/s3cret",
+        "mailto://user:s3cret@host",
+        "~s3cret/x",
+        "s3cret",
+        "s3cret/" * 60,
+        "s3cret\\u0000",
+        "-----BEGIN KEY-----\\ns3cret",
+    ],
+)
+def test_a_secret_in_place_of_the_name_of_its_file_is_not_shown(
+    tmp_path: Path, key: str, secret: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        table = settings(tmp_path, f'[alerts]\n{key} = "{secret}"\n').alerts
+        assert table is not None
+        table.resolved()
+    error = caught.value
+    assert "s3cret" not in "".join((error.message, error.detail, error.hint))
+    assert f'"{key}"' in error.message
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        'repository = "https://s3cret@host/x"',
+        'runbook = "https://host/s3cret"',
+        '[alerts]\nmetrics_file = "https://host/s3cret"',
+        '[alerts]\n"https://host/s3cret" = "commit"',
+        '[alerts]\nping_url = {"https://host/s3cret" = "commit"}',
+        '"https://host/s3cret" = "x"',
+    ],
+)
+def test_a_url_where_none_can_stand_is_not_shown(tmp_path: Path, toml: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        settings(tmp_path, toml + "\n")
+    error = caught.value
+    assert "s3cret" not in "".join((error.message, error.detail, error.hint))

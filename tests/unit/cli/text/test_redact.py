@@ -27,6 +27,9 @@ SECRET = "s3cr3t"
         f"https://shop:{SECRET}@hooks.example/x",
         f"postgresql://shop:{SECRET}/db",
         f"'postgresql://shop:{SECRET}'",
+        f"https://{SECRET}@host.example/x",
+        f"s3://{SECRET}@bucket/x",
+        f"https://bucket.example/d.sql.gz?X-Amz-Credential=a&X-Amz-Signature={SECRET}",
     ],
 )
 def test_passwords_in_every_form_of_a_dsn_are_masked(text: str) -> None:
@@ -49,6 +52,7 @@ def test_what_stands_around_a_password_stays() -> None:
         "postgresql://db:5432/shop",
         "postgresql://[::1]:5432/shop",
         "http://127.0.0.1:8080/x",
+        "see https://host.example/x#part",
         "postgresql://user@host:5432/database (percent-encode it)",
         "the digest md5 of it",
         'password authentication failed for user "shop"',
