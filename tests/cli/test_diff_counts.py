@@ -184,3 +184,12 @@ def test_what_pg_dump_complains_of_is_told_with_json_too(
         assert "subscriptions" in str(snap.ok("diff", "latest", *more, "--json").json["notices"])
         assert "pg_dump: " in snap.ok("diff", "latest", *more, "--quiet").err
     database.psql(f"DROP SUBSCRIPTION {role}; DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_diff_names_a_comment_that_changed(snap: CommandLine, database: Database) -> None:
+    database.psql("CREATE TABLE u (a int); COMMENT ON TABLE u IS 'one'")
+    snap.setenv("DATABASE_URL", database.dsn)
+    snap.ok("init")
+    snap.ok("commit", "-m", "one")
+    database.psql("COMMENT ON TABLE u IS 'two'")
+    assert "definitions: COMMENT ON TABLE public.u (changed)" in snap.ok("diff", "latest").out

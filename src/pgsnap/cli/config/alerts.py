@@ -92,7 +92,9 @@ class AlertsTable:
     """
 
     ping_url: dict[str, str] | None = key(None, _of_jobs(_url), meaning=_PING, secret=True)
-    ping_url_file: dict[str, Path] | None = key(None, _of_jobs(secret_file), '"ping-url"', meaning=_PING)
+    ping_url_file: dict[str, Path] | None = key(
+        None, _of_jobs(secret_file), '"ping-url"', meaning=_PING
+    )
     webhook: str | None = key(None, _url, meaning=_WEBHOOK, secret=True)
     webhook_file: Path | None = key(None, secret_file, '"webhook-url"', meaning=_WEBHOOK)
     apprise: tuple[str, ...] = key((), _addresses, meaning=_APPRISE, secret=True)

@@ -182,8 +182,8 @@ def absolute_path(named: str, folder: Path, where: str) -> Path:
 
 
 def secret_file(value: Any, where: str, folder: Path) -> Path:
-    """Return the path of a file that holds a secret. No error shows it: people put the secret itself
-    in its place."""
+    """Return the path of a file that holds a secret. No error shows it: it may be the secret itself,
+    put there by mistake."""
     named = text(value, where, folder)
     if "://" in named or not named.isprintable():
         raise UsageError(

@@ -50,6 +50,12 @@ _PRIMARY_KEY = re.compile(
 _IDENTIFIER = re.compile(rb'"((?:[^"]|"")+)"|([^\s,"]+)')
 # The tablespace and access method of a table or index: pg_dump writes them only when they change.
 _PLACE = re.compile(rb"SET (default_tablespace|default_table_access_method) = .*;", re.S)
+# What an entry of these types is about: the words of its kind, then its name; of a part of a table
+# the words up to the table's name.
+_ATTACHED = frozenset(("ACL", "COMMENT", "SECURITY LABEL"))
+_OBJECT = re.compile(
+    r'((?:CONSTRAINT|TRIGGER|RULE|POLICY) (?:"(?:[^"]|"")+"|[^\s"]+) ON |(?:[A-Z]+ )+)(.+)'
+)
 _SEQUENCE = re.compile(
     rb"^SELECT (?:pg_catalog\.)?setval\('((?:[^']|'')+)', (-?\d+), (true|false)\);", re.M
 )
@@ -74,8 +80,20 @@ class DdlEntry:
 
     @property
     def title(self) -> str:
+        """What the entry is, with the schema before the name that it qualifies."""
+        type_name, name = self.type, self.name
         where = f"{self.schema}." if self.schema else ""
-        return f"{self.type} {where}{self.name}".rstrip()
+        if type_name == "DEFAULT ACL":
+            return f"{name} IN SCHEMA {self.schema}" if where else name
+        if type_name in _ATTACHED and (match := _OBJECT.fullmatch(name)) is not None:
+            return f"{type_name} ON {match[1]}{where}{match[2]}"
+        if type_name == "PUBLICATION TABLE":
+            publication, _, table = name.partition(" ")
+            return f"{type_name} {publication} {where}{table}"
+        if name.startswith(f"{type_name} "):
+            # CAST (a AS b), where the schema is that of casts.
+            return name
+        return f"{type_name} {where}{name}".rstrip()
 
 
 def ddl_entries(

@@ -88,9 +88,7 @@ def test_what_is_wrong_in_a_table_is_named(
 
 
 SECRET_FILES = [
-    name
-    for name in alerts_table.ALERTS_KEYS
-    if name.endswith("_file") and name != "metrics_file"
+    name for name in alerts_table.ALERTS_KEYS if name.endswith("_file") and name != "metrics_file"
 ]
 
 
@@ -117,10 +115,13 @@ def test_every_key_with_a_secret_can_name_a_file_instead() -> None:
 def test_a_secret_in_place_of_the_name_of_its_file_is_not_shown(
     tmp_path: Path, key: str, secret: str
 ) -> None:
-    with pytest.raises(UsageError) as caught:
+    def resolve() -> None:
         table = settings(tmp_path, f'[alerts]\n{key} = "{secret}"\n').alerts
         assert table is not None
         table.resolved()
+
+    with pytest.raises(UsageError) as caught:
+        resolve()
     error = caught.value
     assert "s3cret" not in "".join((error.message, error.detail, error.hint))
     assert f'"{key}"' in error.message
