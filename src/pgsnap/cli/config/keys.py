@@ -182,7 +182,7 @@ def absolute_path(named: str, folder: Path, where: str) -> Path:
 
 
 def secret_file(value: Any, where: str, folder: Path) -> Path:
-    """Return the path of a file that holds a secret. No error shows it: it may be the secret itself,
+    """Return the path of a file that holds a secret. No error shows it: it may be the secret,
     put there by mistake."""
     named = text(value, where, folder)
     if "://" in named or not named.isprintable():
