@@ -303,14 +303,13 @@ def test_a_plan_made_through_psql_says_the_same(repo: Repository, database: Data
     assert tables_now(repo, snapshot, theirs, "t", replace=True).rows == 0
 
 
+@pytest.mark.parametrize("place", ["ALTER TABLE public.t OWNER", "ALTER TYPE public.k OWNER"])
 def test_a_plan_runs_nothing_that_could_stay(
-    repo: Repository, database: Database, tmp_path: Path
+    repo: Repository, database: Database, tmp_path: Path, place: str
 ) -> None:
-    database.psql("CREATE TABLE t (a int); CREATE TABLE dear (a int)")
+    database.psql("CREATE TYPE k AS ENUM (); CREATE TABLE t (a k); CREATE TABLE dear (a int)")
     text = database.dump().decode()
-    forged = text.replace(
-        "ALTER TABLE public.t OWNER", "COMMIT; DROP TABLE public.dear; ALTER TABLE public.t OWNER"
-    )
+    forged = text.replace(place, f"COMMIT; DROP TABLE public.dear; {place}")
     assert forged != text
     snapshot = commit_file(repo, tmp_path / "forged.sql", forged)
     error = refused(repo, database, snapshot, "t")

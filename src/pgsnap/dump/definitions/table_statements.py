@@ -1,4 +1,4 @@
-"""Checking that the statements in the definitions of a table are ones that pg_dump writes there.
+"""Checking that the statements in definitions of tables and types are ones that pg_dump writes.
 
 Definitions are tried out before the user has confirmed anything, in a transaction that is rolled
 back. So none of them may end it, or run a query.
@@ -20,6 +20,7 @@ _ALLOWED = re.compile(
     r"|COMMENT ON|SECURITY LABEL|GRANT|REVOKE|RESET SESSION AUTHORIZATION"
     r"|SET (?:SESSION AUTHORIZATION|default_tablespace|default_table_access_method)) "
 )
+_OF_TYPES = re.compile(r"CREATE (?:TYPE|DOMAIN) ")
 
 
 class _Statement(NamedTuple):
@@ -34,10 +35,19 @@ class _Statement(NamedTuple):
 def foreign_statement(texts: Iterable[str]) -> str:
     """Return the beginning of the first statement in *texts* that pg_dump does not write for a
     table; "" if there is none."""
+    return _foreign(texts, _ALLOWED)
+
+
+def foreign_in_types(texts: Iterable[str]) -> str:
+    """Return as `foreign_statement` of the definitions of types and domains, without owners."""
+    return _foreign(texts, _OF_TYPES)
+
+
+def _foreign(texts: Iterable[str], allowed: re.Pattern[str]) -> str:
     for text in texts:
         for statement in _statements(text):
             words = " ".join(statement.text.removesuffix(";").split())
-            is_known = statement.is_plain and _ALLOWED.match(f"{words} ")
+            is_known = statement.is_plain and allowed.match(f"{words} ")
             if not is_known or _runs_query(statement.words):
                 return words[:60]
     return ""

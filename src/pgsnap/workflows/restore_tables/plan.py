@@ -65,6 +65,7 @@ from pgsnap.workflows.restore_tables.rehearsal import (
     rehearse,
 )
 from pgsnap.workflows.restore_tables.tie_trials import Trial, trials
+from pgsnap.workflows.restore_tables.types import check_types
 
 SequenceValues: TypeAlias = "dict[str, tuple[int, bool]]"
 
@@ -150,6 +151,7 @@ def plan_tables(
         if not findings.problems:
             script = script_of(tables, needs.rights, sequences, new_token(), needs.makes_language)
             settings = dump_settings(repo, snapshot, info.major)
+            findings += check_types(session, snapshot_id, definitions, made)
             findings += _tried(session, settings, snapshot_id, script, tables, aside, options)
         findings += _on_live(session, me, snapshot_id, tables, aside, options, definitions)
         findings += Findings(warnings=tuple(opened(session, made, needs.rights)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgsnap.dump.definitions.table_statements import foreign_statement
+from pgsnap.dump.definitions.table_statements import foreign_in_types, foreign_statement
 
 WRITTEN = [
     "CREATE UNLOGGED TABLE public.t (\n    id integer DEFAULT 1 NOT NULL,\n"
@@ -47,3 +47,11 @@ def test_what_pg_dump_writes_is_known(text: str) -> None:
 @pytest.mark.parametrize("text", OTHERS)
 def test_whatever_else_there_is_is_named(text: str) -> None:
     assert foreign_statement([WRITTEN[0], text]) != ""
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_whatever_else_there_is_in_types_is_named(text: str) -> None:
+    made = ["CREATE TYPE public.k AS ENUM (\n    'a;'\n);", "CREATE DOMAIN public.d AS integer;"]
+    assert foreign_in_types(made) == ""
+    assert foreign_in_types([*made, text]) != ""
+    assert foreign_in_types([*made, WRITTEN[0]]) != ""
