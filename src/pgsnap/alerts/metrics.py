@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pgsnap.files import whole
 
 # The collector runs as another user. The file holds no secrets.
 _MODE = 0o644
@@ -40,15 +40,8 @@ def metrics_text(metrics: Sequence[Metric]) -> str:
 def write_metrics(path: Path, metrics: Sequence[Metric]) -> None:
     """Replace the file atomically: a collector never reads half of it. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The collector reads only names that end in .prom.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("x", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(metrics_text(metrics))
-            os.fchmod(file.fileno(), _MODE)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # The collector reads only names that end in .prom, which that of a draft does not.
+    whole.write_at(path, metrics_text(metrics).encode("utf-8", "backslashreplace"), _MODE)
 
 
 def _help(text: str) -> str:

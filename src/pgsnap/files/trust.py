@@ -16,15 +16,18 @@ from pgsnap.errors import ForeignPath, UntrustedPath
 class Trust:
     """Additional permissions from snap.toml: *owners* (user ids), *links* (absolute paths).
 
-    *warn* is called once with a file of an untrusted owner that was read.
+    *warn* is called once with a file of an untrusted owner that was read. With *anyone* there is
+    no such owner.
     """
 
     owners: frozenset[int] = frozenset()
     links: frozenset[Path] = frozenset()
     warn: Callable[[str], None] | None = field(default=None, compare=False)
+    anyone: bool = False
 
 
 ONLY_OURS = Trust()
+ANYONE = Trust(anyone=True)
 
 
 def is_link(path: Path) -> UntrustedPath:

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pgsnap.errors import StoreError, StoreFull
-from pgsnap.files import flock
+from pgsnap.files import flock, whole
 from pgsnap.files.folder import NO_ROOM, Folder
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.schedulers.environment import ENVIRONMENT_FILE
@@ -156,17 +155,8 @@ class State:
     def write(self, name: str, data: bytes) -> None:
         """Replace a file of the folder, with mode 0600. Raises StoreError."""
         self._make()
-        temporary = f".{name}.{secrets.token_hex(4)}"
         with self._errors():
-            try:
-                file = self.files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-                with os.fdopen(file, "wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                self.files.rename(temporary, name)
-            finally:
-                self.files.unlink(temporary, missing_ok=True)
+            whole.write(self.files, name, data)
 
     def _make(self) -> None:
         with self._errors():

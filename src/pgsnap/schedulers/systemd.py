@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from pgsnap.errors import StoreError
+from pgsnap.files import whole
 from pgsnap.runners.programs import run
 from pgsnap.schedulers.cron import on_calendar
 from pgsnap.schedulers.jobs import Job, Schedule, SchedulerFailed, unit_stem
@@ -105,10 +106,7 @@ def install(schedule: Schedule, folder: Path, *, system: bool) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in wanted.items():
-            temporary = folder / f".{name}.new"
-            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
-            temporary.chmod(0o644)
-            temporary.replace(folder / name)
+            whole.write_at(folder / name, text.encode("utf-8", "surrogateescape"), 0o644)
     except OSError as error:
         raise StoreError(f'cannot write units to "{folder}"', detail=f"{error.strerror}.") from None
     _systemctl(["daemon-reload"], system=system)

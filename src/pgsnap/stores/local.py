@@ -7,7 +7,7 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pgsnap import interrupts
@@ -19,7 +19,7 @@ from pgsnap.errors import (
     StoreError,
     StoreFull,
 )
-from pgsnap.files import flock
+from pgsnap.files import flock, whole
 from pgsnap.files.folder import FOLDER_MODE, NO_ROOM, Folder, Kind, sync_folder
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.stores import lease
@@ -32,7 +32,6 @@ _TEMPORARY_NAME = re.compile(r"[0-9a-f]+")
 _CAS_LOCK = "cas.lock"
 _CAS_LEASES = "cas.leases"
 
-_IOV_MAX = 512
 # A compare-and-swap takes milliseconds, a few seconds on a slow network.
 _CAS_SECONDS = 120.0
 # Only tags are compared and swapped.
@@ -217,40 +216,20 @@ class LocalStore:
         self.folder.refuse_foreign()
         self._make_folder(TEMPORARY)
         name = f"{TEMPORARY}/{secrets.token_hex(8)}"
-        try:
-            file = self.folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            try:
-                _write_all(file, [data] if isinstance(data, bytes) else data)
-                os.fsync(file)
-            finally:
-                os.close(file)
+        parts = [data] if isinstance(data, bytes) else data
+        with whole.draft(self.folder, name, lambda file: whole.write_all(file, parts)):
             yield name
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                self.folder.unlink(name)
 
     def _publish(self, temporary: str, target: str) -> None:
         self._make_folder(above(target))
-        self.folder.rename(temporary, target)
-        # Otherwise the rename itself could be lost.
-        self.folder.sync(above(target))
+        whole.publish(self.folder, temporary, target)
 
     def _publish_new(
         self, temporary: str, target: str, alone: contextlib.AbstractContextManager[None]
     ) -> None:
         """Raise FileExistsError if *target* exists; *alone* is the lock used without hard links."""
         self._make_folder(above(target))
-        try:
-            self.folder.link(temporary, target)
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
-                raise
-            # No hard links: every process that creates an object holds the same lock.
-            with alone:
-                if self.folder.exists(target):
-                    raise FileExistsError(errno.EEXIST, "exists", target) from None
-                self.folder.rename(temporary, target)
-        self.folder.sync(above(target))
+        whole.publish_new(self.folder, temporary, target, alone)
 
     def _make_root(self) -> None:
         """Create the folder itself and its parents, which may be reached through links."""
@@ -346,16 +325,3 @@ def _read_at(file: int, size: int, start: int, name: str) -> bytes:
             f'"{name}" cannot be read',
             detail=f"Its disk gives none of its bytes around offset {start}: {error.strerror}.",
         ) from error
-
-
-def _write_all(file: int, parts: Sequence[bytes]) -> None:
-    """Write *parts* one after another, in as few calls as the kernel permits."""
-    views = [memoryview(part) for part in parts if part]
-    first = 0
-    while first < len(views):
-        written = os.writev(file, views[first : first + _IOV_MAX])
-        while first < len(views) and written >= len(views[first]):
-            written -= len(views[first])
-            first += 1
-        if written:
-            views[first] = views[first][written:]

@@ -1,14 +1,9 @@
-"""Writes a dump as a file: complete and durable under its name, or not at all.
-
-The file is written under a temporary name in the same folder, synced, then renamed or linked.
-"""
+"""Writes a dump as a file: complete and durable under its name, or not at all."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import secrets
 import stat
 import struct
 import zlib
@@ -22,15 +17,14 @@ from typing import Protocol
 
 from pgsnap import interrupts
 from pgsnap.errors import StoreError, StoreFull, UsageError
-from pgsnap.files.folder import NO_ROOM, sync_folder
+from pgsnap.files import whole
+from pgsnap.files.folder import NO_ROOM
 from pgsnap.limits import ZSTD_LEVEL
 
-FILE_MODE = 0o600
 # gzip's own default.
 _GZIP_LEVEL = 6
 # Blocks queued for the compressing thread: each at most a chunk's size, so some 8 MiB in all.
 _BLOCKS_WAITING = 8
-_PARTIAL = ".partial"
 
 
 class Encoder(Protocol):
@@ -126,37 +120,30 @@ def write_file(
     unchanged. Raises UsageError, StoreFull, StoreError.
     """
     check_target(path, force=force)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
-    try:
-        with _errors(path):
-            plain_bytes, file_bytes = _fill(temporary, path, blocks, modified)
-            _publish(temporary, path, force=force)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return WrittenFile(path, plain_bytes, file_bytes)
-
-
-def _fill(
-    temporary: Path, path: Path, blocks: Iterable[bytes], modified: datetime
-) -> tuple[int, int]:
     ending = next(ending for ending in ENDINGS if path.name.endswith(ending))
     encoder = _ENCODERS[ending](int(modified.timestamp()))
-    plain_bytes = file_bytes = 0
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, FILE_MODE), "wb", buffering=0) as file:
-        # The umask may have removed the owner's own permissions.
-        os.fchmod(file.fileno(), FILE_MODE)
+    plain_bytes = 0
+
+    def fill(file: int) -> None:
+        nonlocal plain_bytes
         for size, data in _encoded(encoder, blocks):
             plain_bytes += size
-            view = memoryview(data)
-            while view:
-                written = file.write(view)
-                view = view[written:]
-            file_bytes += len(data)
+            whole.write_all(file, [data])
         nanoseconds = round(modified.timestamp() * 1000) * 1_000_000
-        os.utime(file.fileno(), ns=(nanoseconds, nanoseconds))
-        os.fsync(file.fileno())
-    return plain_bytes, file_bytes
+        os.utime(file, ns=(nanoseconds, nanoseconds))
+
+    folder = whole.chosen_folder(path.parent)
+    unfinished = whole.unfinished_name(path.name)
+    with _errors(path), whole.draft(folder, unfinished, fill):
+        file_bytes = folder.status(unfinished).st_size
+        if force:
+            whole.publish(folder, unfinished, path.name)
+        else:
+            try:
+                whole.publish_new(folder, unfinished, path.name)
+            except FileExistsError:
+                raise _exists(path) from None
+    return WrittenFile(path, plain_bytes, file_bytes)
 
 
 def _encoded(encoder: Encoder, blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -176,26 +163,6 @@ def _encoded(encoder: Encoder, blocks: Iterable[bytes]) -> Iterator[tuple[int, b
         finally:
             for _, left in waiting:
                 left.cancel()
-
-
-def _publish(temporary: Path, path: Path, *, force: bool) -> None:
-    """Give the file its name; *force* replaces an existing file, even one created in the
-    meantime."""
-    if force:
-        temporary.replace(path)
-    else:
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            raise _exists(path) from None
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
-                raise
-            # A file system without hard links.
-            if path.exists():
-                raise _exists(path) from None
-            temporary.replace(path)
-    sync_folder(path.parent)
 
 
 def _exists(path: Path) -> UsageError:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgsnap import interrupts
 from pgsnap.cli.commands.options import AllowNewerClient
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.text import render
@@ -17,6 +15,7 @@ from pgsnap.cli.text.redact import redact
 from pgsnap.cli.wiring.connect import open_repository, resolve, server_of
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import DrillFailed, UsageError
+from pgsnap.files import whole
 
 if TYPE_CHECKING:
     from pgsnap.cli.config.settings import Settings
@@ -103,7 +102,8 @@ def run(
         **drill_fields(found),
         "notices": [*map(redact, found.notices), *console.notices],
     }
-    _write(target, render.json_text(fields) + "\n")
+    # Readable only by its owner: it names rows.
+    whole.write_at(target, f"{render.json_text(fields)}\n".encode())
     colour = console.terminal.colour
     lines = drill_lines(found, verbose=console.verbose, colour=colour)
     console.emit(fields, lines, has_notices=False)
@@ -126,18 +126,6 @@ def _report_path(text: str) -> Path:
             f'the report "{path}" cannot be written', hint="Name another file: --report FILE"
         )
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    """Write *path* atomically, readable only by its owner: it names rows."""
-    # mkstemp creates the file with mode 0600.
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with interrupts.undone_by(lambda: Path(name).unlink(missing_ok=True)):
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
 
 
 def _assertions(settings: Settings, named: str | None) -> Path:

@@ -15,6 +15,7 @@ from pgsnap.cli.config.settings import DEFAULT_REPOSITORY
 from pgsnap.cli.config.template import config_template
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
+from pgsnap.files.folder import sync_folder
 
 EXAMPLES = """
 snap init
@@ -107,6 +108,7 @@ def _write_config(folder: Path, place: Path, compose: str | None, container: str
             file.write(config_template(named, compose, container))
             file.flush()
             os.fsync(file.fileno())
+        sync_folder(folder)
     except OSError as error:
         raise UsageError(
             f'cannot write "{path}"',
