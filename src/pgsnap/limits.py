@@ -88,6 +88,22 @@ VOLATILE_LINES_MAX = 1000
 # Maximum size of a decompressed frame: a longer one is damage, not data.
 PLAIN_BYTES_MAX = 16 * MIB
 
+# How slow a guess of a passphrase is: 0.2 s and 64 MiB here (RFC 9106, second recommendation).
+ARGON2_PASSES = 3
+ARGON2_MEMORY_KIB = 64 * KIB
+ARGON2_LANES = 4
+# What a stored slot may ask of its reader: 3 s, within the memory that a command has.
+ARGON2_PASSES_MAX = 10
+ARGON2_MEMORY_KIB_MAX = 256 * KIB
+ARGON2_LANES_MAX = 16
+KEY_FILE_BYTES_MIN = 32
+KEY_FILE_BYTES_MAX = 64 * KIB
+# One rotation a day for 27 years; a slot holds all keys.
+KEY_EPOCHS_MAX = 10_000
+KEY_SLOT_BYTES_MAX = 1 * MIB
+# All are read to find the one that fits, and each may take a reader seconds.
+KEY_SLOTS_MAX = 100
+
 MESSAGE_BYTES_MAX = 64 * KIB
 TAG_BYTES_MAX = 200
 LABEL_BYTES_MAX = 200

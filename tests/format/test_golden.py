@@ -29,12 +29,13 @@ SECTION_LENGTH = struct.Struct("<I")
 # Which field of which form holds a code.
 ENVELOPES = {
     "config": ObjectKind.CONFIG,
+    "config-encrypted": ObjectKind.CONFIG,
     "manifest": ObjectKind.MANIFEST,
     "manifest-2": ObjectKind.MANIFEST,
     "tag": ObjectKind.TAG,
     "note": ObjectKind.NOTE,
 }
-NEWEST = {"manifest": "manifest-2"}
+NEWEST = {"manifest": "manifest-2", "config": "config-encrypted"}
 VERSIONS = {"manifest-2": 2}
 RECORDS = [*ENVELOPES, "recipe-root", "recipe-node", "section", "pack"]
 

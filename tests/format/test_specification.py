@@ -111,6 +111,20 @@ FIELDS: dict[str, tuple[list[spec.Row], dict[str, int]]] = {
             "zstd level": small.CONFIG_ZSTD_LEVEL,
         },
     ),
+    "config-encrypted": (
+        [*spec.listed_fields("Config"), *spec.fields("Encryption")],
+        {
+            "repository id": small.CONFIG_ID,
+            "created": small.CONFIG_CREATED,
+            "chunk bytes minimum": small.CONFIG_CHUNK_MIN,
+            "chunk bytes average": small.CONFIG_CHUNK_AVG,
+            "chunk bytes maximum": small.CONFIG_CHUNK_MAX,
+            "pack bytes": small.CONFIG_PACK_BYTES,
+            "zstd level": small.CONFIG_ZSTD_LEVEL,
+            "cipher": small.CONFIG_CIPHER,
+            "fingerprint": small.CONFIG_FINGERPRINT,
+        },
+    ),
     "tag": (
         spec.listed_fields("Tags"),
         {
@@ -184,7 +198,7 @@ CODES: list[tuple[str, type[IntEnum], dict[str, str]]] = [
         {"DATA": "data", "RECIPE": "recipe node", "SECTIONS": "piece of a section table"},
     ),
     ("codecs", Codec, {"RAW": "raw", "ZSTD": "zstd", "ZSTD_DELTA": "zstd against a base"}),
-    ("ciphers", Cipher, {"NONE": "none"}),
+    ("ciphers", Cipher, {"NONE": "none", "AES_256_GCM": "AES-256-GCM"}),
 ]
 
 
@@ -213,13 +227,15 @@ def test_an_envelope_is_as_the_specification_says() -> None:
         "manifest": ObjectKind.MANIFEST,
         "tag": ObjectKind.TAG,
         "note": ObjectKind.NOTE,
+        "key-slot": ObjectKind.KEY_SLOT,
+        "sealed-tag": ObjectKind.SEALED,
         "pack": ObjectKind.PACK,
     }
     assert [word.encode() for word in words[1:]] == [kind.value for kind in kinds.values()]
     assert set(kinds.values()) == set(ObjectKind)
     for name, kind in kinds.items():
         data = examples.stored(name)
-        assert data[:8] == envelope.MAGIC + kind.value + bytes([1, 0])
+        assert data[:8] == envelope.MAGIC + kind.value + bytes([1, kind is ObjectKind.SEALED])
         if kind is not ObjectKind.PACK:
             assert data[-16:] == blake3(data[:-16]).digest()[:16]
     assert HEAD.size == 8

@@ -21,6 +21,7 @@ from pgsnap.format.pack import END_MARK, TRAILER, decode_table, read_table
 from pgsnap.format.recipe import decode_children, decode_node, decode_root
 from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import decode_config, decode_note, decode_tag
+from pgsnap.sealing.slots import decode_slot
 from support.documents.examples import ORIGIN, stored
 from support.running.seeds import SEED
 
@@ -56,6 +57,14 @@ def _table() -> bytes:
 
 PARSERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "config": (_inside("config"), _enveloped(ObjectKind.CONFIG, decode_config)),
+    "encrypted config": (
+        _inside("config-encrypted"),
+        _enveloped(ObjectKind.CONFIG, decode_config),
+    ),
+    "key slot": (
+        _inside("key-slot"),
+        _enveloped(ObjectKind.KEY_SLOT, lambda data: decode_slot(data, "a slot")),
+    ),
     "manifest": (_inside("manifest"), _enveloped(ObjectKind.MANIFEST, decode_manifest)),
     "tag": (_inside("tag"), _enveloped(ObjectKind.TAG, lambda data: decode_tag(data, "a tag"))),
     "note": (_inside("note"), _enveloped(ObjectKind.NOTE, lambda data: decode_note(data, "it"))),

@@ -26,9 +26,12 @@ class ObjectKind(enum.Enum):
     """The letter for an object's kind. Stored: never change one."""
 
     CONFIG = b"C"
+    KEY_SLOT = b"K"
     MANIFEST = b"M"
     NOTE = b"N"
     PACK = b"P"
+    SEALED = b"S"
+    """A small object of an encrypted repository, whatever its own kind."""
     TAG = b"T"
 
 
@@ -41,10 +44,11 @@ def checksum(*parts: bytes) -> bytes:
 
 
 _VERSIONS = {ObjectKind.MANIFEST: (VERSION, MANIFEST_VERSION_2)}
+_CIPHERS = {ObjectKind.SEALED: Cipher.AES_256_GCM}
 
 
 def head(kind: ObjectKind, version: int = VERSION) -> bytes:
-    return HEAD.pack(MAGIC, kind.value, version, Cipher.NONE)
+    return HEAD.pack(MAGIC, kind.value, version, _CIPHERS.get(kind, Cipher.NONE))
 
 
 def check_head(kind: ObjectKind, data: bytes, what: str) -> None:
@@ -54,9 +58,11 @@ def check_head(kind: ObjectKind, data: bytes, what: str) -> None:
     magic, letter, version, cipher = HEAD.unpack_from(data)
     if magic != MAGIC or letter != kind.value:
         raise CorruptionError(
-            f"{what} is damaged", detail=f"It does not begin as a {kind.name.lower()} does."
+            f"{what} is damaged",
+            detail=f"It does not begin as a {kind.name.lower().replace('_', ' ')} does.",
         )
-    if version not in _VERSIONS.get(kind, (VERSION,)) or cipher != Cipher.NONE:
+    wanted = _CIPHERS.get(kind, Cipher.NONE)
+    if version not in _VERSIONS.get(kind, (VERSION,)) or cipher != wanted:
         raise too_new(what, f"Its format is version {version}, cipher {cipher}.")
 
 
@@ -66,9 +72,9 @@ def wrap(kind: ObjectKind, payload: bytes, version: int = VERSION) -> bytes:
     return b"".join((start, payload, checksum(start, payload)))
 
 
-def unwrap(kind: ObjectKind, data: bytes, what: str) -> bytes:
+def unwrap(kind: ObjectKind, data: bytes, what: str, *, bytes_max: int = RECORD_BYTES_MAX) -> bytes:
     """Return the payload of an object; *what* names it in errors."""
-    if len(data) > RECORD_BYTES_MAX:
+    if len(data) > bytes_max:
         raise CorruptionError(f"{what} is damaged", detail=f"It has {len(data)} bytes.")
     # The checksum first: a flipped version byte is damage, not a newer format.
     if len(data) < HEAD.size + CHECKSUM_BYTES:

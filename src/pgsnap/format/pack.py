@@ -25,7 +25,7 @@ _KNOWN = range(COUNT, BASES + 1)
 # An enum's own look-up takes ten times as long, and there are three per frame.
 KIND_OF = {int(kind): kind for kind in ChunkKind}
 CODEC_OF = {int(codec): codec for codec in Codec}
-CIPHER_OF = {int(cipher): cipher for cipher in Cipher}
+CIPHER_OF = {int(Cipher.NONE): Cipher.NONE}
 
 
 def encode_pack(

@@ -10,10 +10,10 @@ from pgsnap.errors import CorruptionError
 from pgsnap.format.by_name import load_json
 from pgsnap.format.envelope import ObjectKind, unwrap, wrap
 from pgsnap.format.origin import canonical_json
-from pgsnap.format.record import RecordReader, RecordWriter
+from pgsnap.format.record import RecordReader, RecordWriter, too_new
 from pgsnap.format.times import from_micros, to_micros
 from pgsnap.limits import MESSAGE_BYTES_MAX, PACK_BYTES_MAX, PLAIN_BYTES_MAX
-from pgsnap.model import HASH_BYTES, ChunkerParams, Note, RepositoryConfig, Tag
+from pgsnap.model import HASH_BYTES, ChunkerParams, Cipher, Encryption, Note, RepositoryConfig, Tag
 
 (
     CONFIG_ID,
@@ -24,12 +24,16 @@ from pgsnap.model import HASH_BYTES, ChunkerParams, Note, RepositoryConfig, Tag
     CONFIG_PACK_BYTES,
     CONFIG_ZSTD_LEVEL,
 ) = range(1, 8)
+CONFIG_CIPHER, CONFIG_FINGERPRINT = 9, 10
 
 TAG_DATABASE, TAG_NAME, TAG_SNAPSHOT, TAG_TIME = range(1, 5)
 
 NOTE_KIND, NOTE_DATABASE, NOTE_TIME, NOTE_SNAPSHOT, NOTE_BODY = range(1, 6)
 
 
+_CONFIG_FIELDS = frozenset(
+    (*range(CONFIG_ID, CONFIG_ZSTD_LEVEL + 1), CONFIG_CIPHER, CONFIG_FINGERPRINT)
+)
 _REPOSITORY_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
@@ -42,13 +46,16 @@ def encode_config(config: RepositoryConfig) -> bytes:
     record.integer(CONFIG_CHUNK_MAX, config.chunker.max_bytes)
     record.integer(CONFIG_PACK_BYTES, config.pack_bytes)
     record.integer(CONFIG_ZSTD_LEVEL, config.zstd_level, ignorable=True)
+    if config.encryption is not None:
+        record.integer(CONFIG_CIPHER, config.encryption.cipher)
+        record.raw(CONFIG_FINGERPRINT, config.encryption.fingerprint)
     return wrap(ObjectKind.CONFIG, record.to_bytes())
 
 
 def decode_config(data: bytes) -> RepositoryConfig:
     what = "the repository's config"
     payload = unwrap(ObjectKind.CONFIG, data, what)
-    record = RecordReader(payload, what=what, known=range(CONFIG_ID, CONFIG_ZSTD_LEVEL + 1))
+    record = RecordReader(payload, what=what, known=_CONFIG_FIELDS)
     chunker = ChunkerParams(
         record.integer(CONFIG_CHUNK_MIN),
         record.integer(CONFIG_CHUNK_AVG),
@@ -68,7 +75,18 @@ def decode_config(data: bytes) -> RepositoryConfig:
         chunker=chunker,
         pack_bytes=pack_bytes,
         zstd_level=record.count(CONFIG_ZSTD_LEVEL, 3, most=22),
+        encryption=_encryption(record, what),
     )
+
+
+def _encryption(record: RecordReader, what: str) -> Encryption | None:
+    cipher = record.count(CONFIG_CIPHER, Cipher.NONE)
+    if cipher not in (Cipher.NONE, Cipher.AES_256_GCM):
+        raise too_new(what, f"Its cipher is number {cipher}.")
+    fingerprint = record.optional(CONFIG_FINGERPRINT, length=HASH_BYTES)
+    if (cipher == Cipher.NONE) != (fingerprint is None):
+        raise CorruptionError(f"{what} is damaged", detail="Cipher and fingerprint go together.")
+    return None if fingerprint is None else Encryption(Cipher(cipher), fingerprint)
 
 
 def encode_tag(tag: Tag) -> bytes:

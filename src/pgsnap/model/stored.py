@@ -35,6 +35,7 @@ class Cipher(enum.IntEnum):
     """How a frame is encrypted. Stored: never change one."""
 
     NONE = 0
+    AES_256_GCM = 1
 
 
 class ChunkKind(enum.IntEnum):
@@ -202,6 +203,14 @@ class ChunkerParams:
 
 
 @dataclass(frozen=True, slots=True)
+class Encryption:
+    """How a repository is encrypted. *fingerprint* says with whose keys, and reveals none."""
+
+    cipher: Cipher
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RepositoryConfig:
     """What is fixed when a repository is created."""
 
@@ -210,3 +219,5 @@ class RepositoryConfig:
     chunker: ChunkerParams
     pack_bytes: int
     zstd_level: int
+    encryption: Encryption | None = None
+    """None: nothing is encrypted."""

@@ -17,6 +17,7 @@ SNAPSHOTS = "snapshots/"
 TAGS = "tags/"
 NOTES = "notes/"
 DAMAGED = "damaged/"
+KEYS = "keys/"
 
 LOCK_FILE = "lock"
 INDEX_FILE = "index.sqlite"
@@ -25,7 +26,7 @@ README_FILE = "README.md"
 AUDIT_FILE = "audit.jsonl"
 
 _OURS = re.compile(
-    r"(?:config|packs|snapshots|tags|notes|damaged|tmp|lock|leases|cas\.lock|cas\.leases"
+    r"(?:config|packs|snapshots|tags|notes|keys|damaged|tmp|lock|leases|cas\.lock|cas\.leases"
     r"|audit\.jsonl(?:\.\d+)?|index\.sqlite.*|\.probe)\Z"
 )
 _GITIGNORE_BYTES_MAX = 1024 * 1024
@@ -81,6 +82,10 @@ def hash_of(name: str) -> bytes | None:
 
 def tag_name(database: str, tag: str) -> str:
     return f"{TAGS}{encode_word(database)}/{encode_word(tag)}"
+
+
+def slot_name(slot: str) -> str:
+    return KEYS + slot
 
 
 def note_name(kind: str, note: bytes) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import zstandard
 from blake3 import blake3
@@ -36,6 +37,7 @@ from pgsnap.model import (
     Cipher,
     Codec,
     DatabaseProperties,
+    Encryption,
     Extension,
     Frame,
     Note,
@@ -55,6 +57,10 @@ from pgsnap.model import (
     VolatileKind,
     VolatileLine,
 )
+from pgsnap.sealing.objects import open_object, seal_object
+from pgsnap.sealing.slots import Slot, decode_slot, encode_slot, new_slot
+from pgsnap.sealing.wrapping_keys import Passphrase
+from support.repositories.keys import FIRST, REPOSITORY_ID, SECOND, keys
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "format"
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -261,13 +267,46 @@ def write_hex(file: Path, data: bytes) -> None:
     file.write_text("\n".join(textwrap.wrap(data.hex(), 96)) + "\n", "ascii")
 
 
+def stored(name: str) -> bytes:
+    """Return the bytes of an example as they were stored once."""
+    return read_hex(FOLDER / f"{name}.hex")
+
+
 # As they were before there were sketches, and as they are where no chunk has one.
 BARE_NODE = [RecipeEntry(a_hash("a"), 262_144, 3_000), RecipeEntry(a_hash("b"), 2**33, 7)]
 NODE = [replace(BARE_NODE[0], sketch=bytes(range(1, 17))), replace(BARE_NODE[1], sketch=bytes(16))]
 
+
+PASSPHRASE = Passphrase("größe".encode())
+SEALED_NAME = "tags/label/tag"
+
+
+def _slot() -> Slot:
+    # Made with random bytes, which come from the file.
+    file = FOLDER / "key-slot.hex"
+    if file.exists():
+        return decode_slot(read_hex(file), "a slot")
+    return new_slot([FIRST, SECOND], REPOSITORY_ID, PASSPHRASE, name="Größe")
+
+
+def _seal(data: bytes) -> bytes:
+    with mock.patch("pgsnap.sealing.objects.secrets.token_bytes", return_value=a_hash("salt")):
+        return seal_object(keys(FIRST, SECOND), SEALED_NAME, data)
+
+
 EXAMPLES: dict[str, Example] = {
     "record": Example((-5, "text \udce9", b"\0value"), _encode_record, _decode_record),
     "config": Example(CONFIG, encode_config, decode_config, True),
+    "config-encrypted": Example(
+        replace(CONFIG, encryption=Encryption(Cipher.AES_256_GCM, keys().fingerprint)),
+        encode_config,
+        decode_config,
+        True,
+    ),
+    "key-slot": Example(_slot(), encode_slot, lambda data: decode_slot(data, "a slot"), True),
+    "sealed-tag": Example(
+        stored("tag"), _seal, lambda data: open_object(keys(FIRST, SECOND), SEALED_NAME, data), True
+    ),
     "manifest": Example(SNAPSHOT, encode_manifest, decode_manifest, True),
     "manifest-2": Example(SNAPSHOT_2, encode_manifest, decode_manifest, True),
     "tag": Example(
@@ -302,11 +341,6 @@ EXAMPLES: dict[str, Example] = {
 }
 
 
-def stored(name: str) -> bytes:
-    """Return the bytes of an example as they were stored once."""
-    return read_hex(FOLDER / f"{name}.hex")
-
-
 def payload(name: str) -> bytes:
     """Return the record in the stored example *name*."""
     data = stored(name)
@@ -315,7 +349,7 @@ def payload(name: str) -> bytes:
         return data[-TRAILER.size - size : -TRAILER.size]
     if name == "section":
         return data[4 : 4 + int.from_bytes(data[:4], "little")]
-    if name in ("config", "manifest", "manifest-2", "tag", "note"):
+    if name in ("config", "config-encrypted", "manifest", "manifest-2", "tag", "note"):
         return data[HEAD.size : -CHECKSUM_BYTES]
     return data
 

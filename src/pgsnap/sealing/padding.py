@@ -1,0 +1,16 @@
+"""Padding by Padmé: sizes reveal little, and cost at most 12 %, less the larger they are.
+
+Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs",
+2019.
+"""
+
+from __future__ import annotations
+
+
+def padme(size: int) -> int:
+    """Return the size that *size* bytes are padded to."""
+    if size < 2:
+        return size
+    exponent = size.bit_length() - 1
+    free = exponent - exponent.bit_length()
+    return -(-size >> free) << free if free > 0 else size
