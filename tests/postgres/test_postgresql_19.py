@@ -199,6 +199,29 @@ def test_a_dump_with_escapes_is_refused_with_the_place(
     assert ("data public.t" if options else "pre-data") in problem.detail
 
 
+# Materialized views that show such rows, some as numbers, by way of a view, a partitioned table,
+# and of each other.
+VIEWS = """
+CREATE MATERIALIZED VIEW z_first AS SELECT * FROM "The; places";
+CREATE VIEW between AS SELECT id, "In"::oid AS number FROM z_first;
+CREATE MATERIALIZED VIEW a_last AS SELECT id, number FROM between WHERE number IS NOT NULL;
+CREATE UNIQUE INDEX ON a_last (id);
+CREATE MATERIALIZED VIEW of_parts AS SELECT part, several FROM others;
+CREATE MATERIALIZED VIEW of_domains AS SELECT * FROM by_domain;
+CREATE MATERIALIZED VIEW unfilled AS SELECT * FROM "The; places" WITH NO DATA;
+"""
+SHOWN = """
+SELECT string_agg(row::text, ',' ORDER BY row::text) FROM (
+    SELECT m."In"::text FROM z_first m WHERE id < 3
+    UNION ALL SELECT d.datname FROM a_last m JOIN pg_database d ON d.oid = m.number
+    UNION ALL SELECT part::text || several::text FROM of_parts WHERE several IS NOT NULL
+    UNION ALL SELECT one::text || many::text FROM of_domains
+    UNION ALL SELECT one::text || many::text FROM by_domain
+    UNION ALL SELECT relname FROM pg_class WHERE relkind = 'm' AND NOT relispopulated
+) row
+"""
+
+
 def test_rows_that_name_the_database_itself_go_on_to_name_it(
     repo: Repository, database: Database
 ) -> None:
@@ -212,25 +235,53 @@ def test_rows_that_name_the_database_itself_go_on_to_name_it(
         f"INSERT INTO others VALUES (1, '{name}', '{{postgres,{name}}}'), (2, 'postgres', NULL);"
         "CREATE TABLE fired (a int); CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS"
         " $$BEGIN INSERT INTO public.fired VALUES (1); RETURN NEW; END$$;"
-        'CREATE TRIGGER fire BEFORE UPDATE ON "The; places" FOR EACH ROW EXECUTE FUNCTION fire()'
+        'CREATE TRIGGER fire BEFORE UPDATE ON "The; places" FOR EACH ROW EXECUTE FUNCTION fire();'
+        "CREATE DOMAIN place AS regdatabase; CREATE DOMAIN places AS regdatabase[];"
+        "CREATE TABLE by_domain (one place, many places);"
+        f"INSERT INTO by_domain VALUES ('{name}', '{{{name},postgres}}');"
+        f"{VIEWS}"
     )
     server = server_of(database)
     snapshot = commit_database(repo, server)
+    shown_before = database.psql(SHOWN)
+    assert shown_before.count(name) == 8
     rows = 'SELECT id, "In" FROM "The; places" ORDER BY id'
     before = database.psql(rows)
     (told,) = [text for text in plan_restore(repo, snapshot, server, RestoreOptions()).warnings
                if "regdatabase" in text]  # fmt: skip
     assert '"public"."The; places"."In"' in told
+    assert '"public"."by_domain"."one"' in told
+    assert "materialized views that read them are refreshed" in told
     assert restore_now(repo, snapshot, server).warnings == ()
     assert database.psql(rows) == before
     assert database.psql("SELECT * FROM fired") == ""
     others = "SELECT id, part, several FROM others ORDER BY id"
     assert database.psql(others) == f"1|{name}|{{postgres,{name}}}\n2|postgres|"
+    assert database.psql(SHOWN) == shown_before
     # The kept database's own rows name it, and so again when it is put back.
     undo(repo, plan_undo(repo, server, LABEL), server)
     assert database.psql(rows) == before
     copy = plan_restore(repo, snapshot, server, RestoreOptions(to=new_name("copy")))
     assert not any("regdatabase" in text for text in copy.warnings)
+
+
+def test_what_cannot_go_on_to_name_the_database_is_named(
+    repo: Repository, database: Database
+) -> None:
+    name = database.name
+    database.psql(
+        "CREATE TYPE pair AS (d regdatabase, n int); CREATE TABLE pairs (p pair, list pair[],"
+        " other pair); INSERT INTO pairs VALUES"
+        f" (ROW('{name}', 1), ARRAY[ROW('{name}', 1)::pair], ROW('postgres', 1))"
+    )
+    server = server_of(database)
+    snapshot = commit_database(repo, server)
+    warnings = restore_now(repo, snapshot, server).warnings
+    cut = f" named {name} inside of a composite value"
+    assert [words.partition(cut)[0] for words in warnings] == [
+        'rows whose "list" in "public"."pairs"',
+        'rows whose "p" in "public"."pairs"',
+    ]
 
 
 def test_a_row_that_names_a_database_that_is_not_there_stops_the_load_and_says_which(

@@ -6,6 +6,7 @@ database would still refer to it, now the kept one. So they are updated before t
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 from pgsnap.dump.definitions.ddl import columns_of_type
@@ -18,6 +19,8 @@ from pgsnap.targets.checks.preflight import Findings
 from pgsnap.targets.checks.requirements import source_major
 from pgsnap.targets.load.own_name import SINCE, TYPE
 from pgsnap.words import some
+
+_DOMAIN = re.compile(rb"^CREATE DOMAIN (\S+) AS %b(?:\[\])*(?=[\s;])" % TYPE.encode(), re.M)
 
 
 def check_database_columns(repo: Repository, snapshot: Snapshot, database: str) -> Findings:
@@ -32,10 +35,11 @@ def check_database_columns(repo: Repository, snapshot: Snapshot, database: str) 
     if not occurs(lambda text: word in text, definitions(), len(word)):
         return Findings()
     text = b"".join(definitions())
-    found = columns_of_type(text, snapshot.origin.client_encoding, TYPE)
+    domains = (match[1].decode("utf-8", "surrogateescape") for match in _DOMAIN.finditer(text))
     names = [
         ".".join(map(ident, (*table, column)))
-        for table, columns in found.items()
+        for each in (TYPE, *domains)
+        for table, columns in columns_of_type(text, snapshot.origin.client_encoding, each).items()
         for column in sorted(columns)
     ]
     if not names:
@@ -44,4 +48,6 @@ def check_database_columns(repo: Repository, snapshot: Snapshot, database: str) 
         f"rows that name {database} in {some(names)} (type {TYPE}) are changed when all is loaded,"
         " to name the restored database: they hold a number, which stays with the replaced one"
     )
+    if b"\nCREATE MATERIALIZED VIEW " in text:
+        words += "; materialized views that read them are refreshed once more"
     return Findings(warnings=(words,))

@@ -24,17 +24,19 @@ from pgsnap.workflows.restore.sections import planned_sections
 def look_again(
     repo: Repository, snapshot: Snapshot, plan: RestorePlan, session: Session
 ) -> tuple[str, ...]:
-    """Count the rows in *session*'s database, reset sequences that moved, set those of extensions,
-    and change rows that name the replaced database to name this one. Returns warnings. Raises
+    """Change rows of *session*'s database that name the replaced database to name this one, count
+    them, reset sequences that moved, and set those of extensions. Returns warnings. Raises
     RestoreFailed if a table's rows differ from the snapshot."""
     sections = planned_sections(repo, snapshot, plan)
-    warnings = check_rows(session, lambda: expected_rows(sections))
+    warnings: tuple[str, ...] = ()
+    if plan.live is not None:
+        # First: functions of views that are refreshed could change rows and sequences.
+        warnings += name_itself(session, plan.live.oid, plan.database)
+    warnings += check_rows(session, lambda: expected_rows(sections))
     values = (each for each in sections if each.name.kind is SectionKind.SEQUENCES)
     text = whole_text(text_of(section_events(repo, snapshot, values)))
     warnings += set_back_sequences(session, sequence_values(text, snapshot.origin.client_encoding))
     warnings += set_extension_sequences(session, plan.extension_sequences)
-    if plan.live is not None:
-        warnings += name_itself(session, plan.live.oid, plan.database)
     return warnings
 
 
