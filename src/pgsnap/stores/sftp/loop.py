@@ -1,0 +1,64 @@
+"""The event loop of all SFTP connections of this process, on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import wait
+from typing import Any, TypeVar
+
+from pgsnap import interrupts
+
+_T = TypeVar("_T")
+# What is left behind at the end is small, and found later.
+_CLOSE_SECONDS = 5.0
+
+
+class Loop:
+    """Runs coroutines for callers on other threads."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sftp", daemon=True)
+        self._thread.start()
+        atexit.register(self._close)
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Return what *coroutine* returns. Raises Stopped, and the coroutine is cancelled."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return interrupts.result(future)
+        except BaseException:
+            future.cancel()
+            raise
+
+    def at_end(self, closer: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *closer* before this process ends."""
+        self._closers.append(closer)
+
+    def _close(self) -> None:
+        if self.pid != os.getpid():
+            # A forked process has no thread for it.
+            return
+        closing = [asyncio.run_coroutine_threadsafe(one(), self._loop) for one in self._closers]
+        wait(closing, timeout=_CLOSE_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_CLOSE_SECONDS)
+
+
+_lock = threading.Lock()
+_loop: Loop | None = None
+
+
+def shared() -> Loop:
+    """Return the loop of this process."""
+    global _loop
+    with _lock:
+        if _loop is None or _loop.pid != os.getpid():
+            _loop = Loop()
+        return _loop

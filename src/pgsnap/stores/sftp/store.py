@@ -1,0 +1,204 @@
+"""Objects as files on an SFTP server. Durable, atomic writes, as `stores.local` makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
+from typing import TypeVar
+
+from pgsnap import interrupts
+from pgsnap.errors import CorruptionError, StoreError, UntrustedPath
+from pgsnap.stores.base import Data, ObjectInfo
+from pgsnap.stores.names import above, checked
+from pgsnap.stores.sftp import loop
+from pgsnap.stores.sftp.address import Address
+from pgsnap.stores.sftp.connection import Connection
+from pgsnap.stores.sftp.link import (
+    BLOCK_BYTES,
+    TEMPORARY,
+    Entry,
+    Link,
+    Missing,
+    Refused,
+)
+from pgsnap.stores.sftp.swap import Swap
+from pgsnap.stores.sftp.writing import Create, Delete, Folders, Put
+
+_T = TypeVar("_T")
+# Folders that are listed at the same time.
+_LISTINGS = 16
+# By the server's clock. A process that sleeps for longer makes a new session.
+LEFTOVER_SECONDS = 24 * 60 * 60
+
+
+class SftpStore:
+    """Objects as files below the path of *address*. Folders have mode 0700 and files 0600.
+
+    All methods may be called from several threads; one connection serves them.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._begin()
+
+    def _begin(self) -> None:
+        self._loop = loop.shared()
+        self._connection = Connection(self.address)
+        self._folders = Folders()
+        self._loop.at_end(self._connection.close)
+
+    def make_root(self) -> None:
+        """Make the folder itself and its parents."""
+
+        self._run(Link.make_root, self.address.path)
+
+    def put(self, name: str, data: Data) -> None:
+        size = len(data) if isinstance(data, bytes) else sum(map(len, data))
+        self._run(Put(self._folders, checked(name), data), name, size)
+
+    def create(self, name: str, data: bytes) -> None:
+        self._run(Create(self._folders, checked(name), data), name, len(data))
+
+    def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
+        self._run(Swap(self._folders, checked(name), data, expected), name, len(data or b""))
+
+    def get(
+        self,
+        name: str,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        bytes_max: int | None = None,
+    ) -> bytes:
+        checked(name)
+        return self._run(lambda link: _get(link, name, start, length, bytes_max), name)
+
+    def many_reads(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects below a folder; several of its folders are listed at once."""
+        waiting = [checked(prefix.removesuffix("/"))]
+        while waiting:
+            names, waiting = waiting[:_LISTINGS], waiting[_LISTINGS:]
+            listed = self._run(partial(_entries, names), prefix)
+            for folder, entries in zip(names, listed, strict=True):
+                for entry in entries:
+                    interrupts.check()
+                    name = f"{folder}/{entry.name}"
+                    if not entry.name.isascii():
+                        # Object names are ASCII: a stray file.
+                        continue
+                    if entry.is_folder:
+                        waiting.append(name)
+                    elif entry.is_file:
+                        yield ObjectInfo(name, entry.size)
+                    else:
+                        raise UntrustedPath(
+                            f'"{name}" is neither a file nor a folder',
+                            detail=f"It is below {self.address}.",
+                            hint="Have it removed there: snap never writes such.",
+                        )
+
+    def delete(self, *names: str) -> None:
+        for name in names:
+            checked(name)
+        if names:
+            self._run(Delete(names), names[0])
+
+    def settle(self, names: Iterable[str]) -> None:
+        folders = sorted({above(checked(name)) for name in names})
+
+        async def settled(link: Link) -> None:
+            for folder in folders:
+                # A folder that vanished meanwhile, and an account that may only read.
+                with contextlib.suppress(Missing, Refused):
+                    await self._folders.make(link, folder)
+                    await link.sync_folder(folder)
+
+        if folders:
+            self._run(settled, folders[0])
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed writers left behind more than a day ago."""
+
+        async def removed(link: Link) -> None:
+            now = await link.modified(await link.make_session())
+            for entry in await link.entries(TEMPORARY):
+                if now - entry.modified > LEFTOVER_SECONDS:
+                    name = f"{TEMPORARY}/{entry.name}"
+                    await (link.remove_all(name) if entry.is_folder else link.remove(name))
+
+        self._run(removed, TEMPORARY)
+
+    def close(self) -> None:
+        """Close the connection; the next call makes another one."""
+        self._loop.run(self._connection.close())
+
+    def _run(self, task: Callable[[Link], Awaitable[_T]], name: str, size: int = 0) -> _T:
+        interrupts.check()
+        if self._loop is not loop.shared():
+            # In a forked process the thread and its connection are not there.
+            self._begin()
+        return self._loop.run(self._connection.run(task, name, size))
+
+
+async def _get(
+    link: Link, name: str, start: int, length: int | None, bytes_max: int | None
+) -> bytes:
+    file = await link.open(name)
+    try:
+        # The first request goes out together with the question of the size.
+        first = BLOCK_BYTES if length is None else min(length, BLOCK_BYTES)
+        if bytes_max is not None:
+            first = min(first, bytes_max)
+        size, data = await asyncio.gather(link.size(file), link.read(file, first, start))
+        if bytes_max is not None and size > bytes_max:
+            raise CorruptionError(
+                f'"{name}" is damaged',
+                detail=f"It has {size} bytes; none of its kind has more than {bytes_max}.",
+            )
+        wanted = size - start if length is None else length
+        if wanted > len(data):
+            data += await link.read(file, wanted - len(data), start + len(data))
+    except Refused as error:
+        # A file that can be opened and not be read is on a bad disk.
+        raise CorruptionError(
+            f'"{name}" cannot be read', detail=f"The server says: {error.words.rstrip('.')}."
+        ) from error
+    finally:
+        link.close(file)
+    if len(data) < wanted or wanted < 0:
+        raise CorruptionError(
+            f'"{name}" is cut short',
+            detail=f"It ends before offset {start + max(wanted, 0)}.",
+        )
+    return data[:wanted]
+
+
+async def _entries(names: list[str], link: Link) -> list[list[Entry]]:
+    """Return the entries of folders, none of those that do not exist."""
+
+    async def listed(name: str) -> list[Entry]:
+        try:
+            return await link.entries(name)
+        except Missing:
+            return []
+
+    return await asyncio.gather(*map(listed, names))
+
+
+def require_library() -> None:
+    """Raise StoreError if asyncssh is not installed."""
+    try:
+        import asyncssh  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "asyncssh":
+            raise
+        raise StoreError(
+            "SFTP needs a package that is not installed",
+            detail="It is asyncssh.",
+            hint="Run: pip install 'pgsnap[sftp]'",
+        ) from error
