@@ -1,11 +1,15 @@
 """What every Store must do. A test class for an implementation inherits this suite and gives the
-fixtures `store` and `again` (opens the same store once more, also in another process)."""
+fixtures `store` and `again` (opens the same store once more, also in another process; where
+processes are not forked it must be picklable)."""
 
 from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import string
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -20,6 +24,7 @@ from pgsnap.errors import (
 from pgsnap.stores.base import ObjectInfo, Store
 
 PROCESSES = 8
+THREADS = 16
 ROUNDS = 10
 
 BAD_NAMES = [
@@ -38,8 +43,26 @@ BAD_NAMES = [
 ]
 
 
+# What the names of objects are made of, and what else ASCII has in words that people choose.
+PARTS = [
+    "0" * 64,
+    "shop%2Fproduction",
+    "a.b_c-d~e",
+    string.ascii_letters + string.digits,
+    "with space",
+    "(a)+b=c,d;e!f$g'h@i:j&k",
+    "100%",
+    "%41",
+]
+
+
 class StoreContract:
     """Inherited by the tests of each implementation."""
+
+    # Threads of a library do not survive a fork.
+    START = "fork"
+    # More than a page of a listing.
+    MANY = 1100
 
     def test_an_object_reads_back_byte_for_byte(self, store: Store) -> None:
         data = bytes(range(256)) * 1000
@@ -191,12 +214,66 @@ class StoreContract:
         with pytest.raises(StoreError):
             list(store.list(prefix))
 
+    def test_names_are_kept_as_they_are(self, store: Store) -> None:
+        for part in PARTS:
+            store.put(f"tags/{part}/{part}", part.encode())
+        assert sorted(info.name for info in store.list("tags/")) == sorted(
+            f"tags/{part}/{part}" for part in PARTS
+        )
+        for part in PARTS:
+            assert store.get(f"tags/{part}/{part}") == part.encode()
+            assert [info.name for info in store.list(f"tags/{part}/")] == [f"tags/{part}/{part}"]
+            store.delete(f"tags/{part}/{part}")
+        assert list(store.list("tags/")) == []
+
+    def test_names_differ_by_case(self, store: Store) -> None:
+        store.put("tags/Shop", b"one")
+        store.put("tags/shop", b"two")
+        assert [store.get("tags/Shop"), store.get("tags/shop")] == [b"one", b"two"]
+
+    def test_a_list_of_many_pages_is_whole(self, store: Store) -> None:
+        names = [f"notes/{number % 7}/{number:05}" for number in range(self.MANY)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda name: store.put(name, name.encode()), names))
+        found = list(store.list("notes/"))
+        assert sorted(info.name for info in found) == sorted(names)
+        assert {info.object_bytes for info in found} == {len(names[0])}
+        store.delete(*names)
+        assert list(store.list("notes/")) == []
+
+    def test_an_object_larger_than_expected_is_not_read(self, store: Store) -> None:
+        store.put("a", b"0123456789")
+        assert store.get("a", bytes_max=10) == b"0123456789"
+        with pytest.raises(CorruptionError):
+            store.get("a", bytes_max=9)
+
+    # -- several threads ------------------------------------------------------------------------
+
+    def test_of_threads_that_create_the_same_object_exactly_one_wins(self, store: Store) -> None:
+        for number in range(ROUNDS):
+            won = in_threads(lambda index, number=number: create(store, f"race/{number}", index))
+            assert won.count(True) == 1
+            assert store.get(f"race/{number}") == content(won.index(True))
+
+    def test_of_threads_that_swap_the_same_object_exactly_one_wins(self, store: Store) -> None:
+        seen = b"0"
+        store.put("swapped", seen)
+        for number in range(ROUNDS):
+            # No two bodies are equal: stores compare versions, and some name them by their bytes.
+            bodies = [content(number * THREADS + index) for index in range(THREADS)]
+            won = in_threads(
+                lambda index, seen=seen, bodies=bodies: swap(store, bodies[index], seen)
+            )
+            assert won.count(True) == 1
+            seen = store.get("swapped")
+            assert seen == bodies[won.index(True)]
+
     # -- several processes ----------------------------------------------------------------------
 
     def test_of_processes_that_create_the_same_object_exactly_one_wins(
         self, store: Store, again: Callable[[], Store]
     ) -> None:
-        outcomes = in_processes(_create_all, again)
+        outcomes = in_processes(_create_all, again, self.START)
         for number in range(ROUNDS):
             winners = [index for index, won in enumerate(outcomes) if number in won]
             assert len(winners) == 1
@@ -206,7 +283,7 @@ class StoreContract:
         self, store: Store, again: Callable[[], Store]
     ) -> None:
         store.put("counter", b"0")
-        outcomes = in_processes(_count_up, again)
+        outcomes = in_processes(_count_up, again, self.START)
         # Each success added one to what it had seen: none was lost, none was made twice.
         assert int(store.get("counter")) == sum(outcomes)
         assert sum(outcomes) == PROCESSES * ROUNDS
@@ -214,7 +291,7 @@ class StoreContract:
     def test_of_processes_that_make_the_same_absent_object_by_replace_exactly_one_wins(
         self, store: Store, again: Callable[[], Store]
     ) -> None:
-        outcomes = in_processes(_replace_absent, again)
+        outcomes = in_processes(_replace_absent, again, self.START)
         for number in range(ROUNDS):
             winners = [index for index, won in enumerate(outcomes) if number in won]
             assert len(winners) == 1
@@ -223,7 +300,7 @@ class StoreContract:
     def test_create_and_replace_of_an_absent_object_have_one_winner(
         self, store: Store, again: Callable[[], Store]
     ) -> None:
-        outcomes = in_processes(_create_or_replace, again)
+        outcomes = in_processes(_create_or_replace, again, self.START)
         for number in range(ROUNDS):
             winners = [index for index, won in enumerate(outcomes) if number in won]
             assert len(winners) == 1
@@ -233,7 +310,7 @@ class StoreContract:
         self, store: Store, again: Callable[[], Store]
     ) -> None:
         store.put("shared", content(0))
-        outcomes = in_processes(_put_and_read, again)
+        outcomes = in_processes(_put_and_read, again, self.START)
         assert all(outcomes)
 
 
@@ -241,9 +318,37 @@ def content(index: int) -> bytes:
     return hashlib.sha256(b"%d" % index).digest() * 2000
 
 
-def in_processes(task: Callable[..., Any], again: Callable[[], Store]) -> list[Any]:
+def in_threads(task: Callable[[int], bool]) -> list[bool]:
+    """Run *task* in THREADS threads that begin at the same moment; return what each gave."""
+    barrier = threading.Barrier(THREADS)
+
+    def run(index: int) -> bool:
+        barrier.wait(30)
+        return task(index)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(run, range(THREADS)))
+
+
+def create(store: Store, name: str, index: int) -> bool:
+    try:
+        store.create(name, content(index))
+    except ObjectExists:
+        return False
+    return True
+
+
+def swap(store: Store, body: bytes, expected: bytes) -> bool:
+    try:
+        store.replace("swapped", body, expected)
+    except StoreChanged:
+        return False
+    return True
+
+
+def in_processes(task: Callable[..., Any], again: Callable[[], Store], start: str) -> list[Any]:
     """Run *task* in PROCESSES processes that begin at the same moment; return what each gave."""
-    context = multiprocessing.get_context("fork")
+    context: Any = multiprocessing.get_context(start)
     barrier = context.Barrier(PROCESSES)
     queue = context.SimpleQueue()
     children = [

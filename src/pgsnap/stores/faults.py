@@ -1,0 +1,151 @@
+"""What obstore raises, judged: what may pass, what is certain, and what to say about it."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+
+from pgsnap.errors import StoreError, StoreFull
+
+
+class Verdict(enum.Enum):
+    """What follows from the fault of a request."""
+
+    ABSENT = enum.auto()
+    # A condition was not met, or another write of the object was under way (409).
+    CONFLICT = enum.auto()
+    # It may pass. Whether a write took effect is unknown.
+    UNSURE = enum.auto()
+    # The credentials are too old; others may be at hand.
+    EXPIRED = enum.auto()
+    DENIED = enum.auto()
+    FULL = enum.auto()
+    # The range begins at the object's end, or behind it.
+    BEYOND = enum.auto()
+    FAILED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """*words* say what happened, without secrets; *code* is the provider's, if it gave one."""
+
+    verdict: Verdict
+    words: str
+    code: str = ""
+    status: int = 0
+
+
+_STATUS = re.compile(r"status code: (\d{3}) ?([^:\n]*)(?:: (.*))?", re.S)
+_STORE = re.compile(r"Generic \w+ error: ")
+_CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
+_MESSAGE = re.compile(r"<Message>([^<]{1,500})</Message>")
+_DEBUG = re.compile(r"\s*Debug source:.*", re.S)
+_KIND = re.compile(r"kind: (Connect|Timeout)\b")
+_SIGNED = re.compile(r"(?i)\b(sig|signature|x-amz-[a-z-]+|token|se|st|skoid)=[^&\s]+")
+
+_BY_CODE = {
+    "ExpiredToken": Verdict.EXPIRED,
+    "ExpiredTokenException": Verdict.EXPIRED,
+    "TokenRefreshRequired": Verdict.EXPIRED,
+    "RequestTimeout": Verdict.UNSURE,
+    "SlowDown": Verdict.UNSURE,
+    "QuotaExceeded": Verdict.FULL,
+    "InsufficientStorage": Verdict.FULL,
+    "XMinioStorageFull": Verdict.FULL,
+    "XMinioAdminBucketQuotaExceeded": Verdict.FULL,
+}
+_BY_STATUS = {
+    401: Verdict.DENIED,
+    403: Verdict.DENIED,
+    404: Verdict.ABSENT,
+    408: Verdict.UNSURE,
+    409: Verdict.CONFLICT,
+    412: Verdict.CONFLICT,
+    416: Verdict.BEYOND,
+    425: Verdict.UNSURE,
+    429: Verdict.UNSURE,
+    501: Verdict.FAILED,
+    505: Verdict.FAILED,
+    507: Verdict.FULL,
+}
+
+
+def judge(error: Exception, secrets: frozenset[str] = frozenset()) -> Fault:
+    """Return what an error of obstore means; *secrets* never appear in its words."""
+    text = str(error)
+    first = _DEBUG.sub("", text).strip()
+    status = _STATUS.search(first)
+    if status is not None:
+        body = status[3] or ""
+        code = _match(_CODE, body)
+        number = int(status[1])
+        verdict = _BY_CODE.get(code) or _BY_STATUS.get(number)
+        if verdict is None:
+            verdict = Verdict.UNSURE if number >= 500 else Verdict.FAILED
+        said = ": ".join(part for part in (code, _match(_MESSAGE, body).rstrip(".")) if part)
+        words = f"The server answered {number} {status[2].strip()}" + (f" ({said})" if said else "")
+        return Fault(verdict, _without(words, secrets) + ".", code, number)
+    if isinstance(error, FileNotFoundError):
+        return Fault(Verdict.ABSENT, _without(_last(first), secrets))
+    kind = type(error).__name__
+    if kind in ("AlreadyExistsError", "PreconditionError"):
+        return Fault(Verdict.CONFLICT, _without(_last(first), secrets))
+    if kind in ("PermissionDeniedError", "UnauthenticatedError"):
+        return Fault(Verdict.DENIED, _without(_last(first), secrets))
+    if kind == "GenericError" and "HTTP error" in first:
+        return Fault(Verdict.UNSURE, _transport(first, text, secrets))
+    return Fault(Verdict.FAILED, _without(_last(first), secrets))
+
+
+def _transport(first: str, text: str, secrets: frozenset[str]) -> str:
+    kind = _KIND.search(text)
+    if kind is not None and kind[1] == "Connect":
+        return "No connection could be made."
+    if kind is not None:
+        return "The server did not answer in time."
+    if "body" in first:
+        return "The connection ended in the middle of an answer."
+    return f"The connection ended without an answer ({_without(_last(first), secrets)})"
+
+
+def _last(text: str) -> str:
+    """Return the end of an error's first line, behind addresses and durations."""
+    line = _STORE.sub("", text.partition("\n")[0].rpartition(" - ")[2].strip())
+    return line if line.endswith(".") else f"{line}."
+
+
+def _match(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return found[1].strip() if found else ""
+
+
+def _without(text: str, secrets: frozenset[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    return _SIGNED.sub(r"\1=…", text)
+
+
+def raised(fault: Fault, what: str, place: str, source: str, hint: str) -> StoreError:
+    """Return the error for a fault that ends a command. *what* was tried at *place*, with
+    credentials from *source*; *hint* says how others are given."""
+    if fault.verdict is Verdict.FULL:
+        return StoreFull(
+            f"no space left in {place}",
+            detail=fault.words,
+            hint="Raise the quota there, or free space: snap gc",
+        )
+    if fault.code == "RequestTimeTooSkewed":
+        return StoreError(
+            f"cannot {what}: this machine's clock is wrong",
+            detail=fault.words,
+            hint="Set the clock, then run the command again.",
+        )
+    if fault.verdict in (Verdict.DENIED, Verdict.EXPIRED):
+        is_old = fault.verdict is Verdict.EXPIRED
+        return StoreError(
+            f"cannot {what}: " + ("the credentials have expired" if is_old else "access is denied"),
+            detail=f"{fault.words} The credentials are from {source}.",
+            hint=hint,
+        )
+    return StoreError(f"cannot {what}", detail=f"{fault.words} It was tried at {place}.")

@@ -1,0 +1,477 @@
+"""A bucket or container of an object store as a store, by obstore's synchronous calls.
+
+obstore's own retries are off: only who knows each attempt knows whether a conditional write may
+have taken effect. A refusal of the first attempt is certain; after one whose answer was lost the
+object is read and compared. A 404 is believed only where the repository is known to be there, since
+a missing bucket gives the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+from pgsnap import interrupts
+from pgsnap.errors import (
+    CorruptionError,
+    ObjectExists,
+    ObjectNotFound,
+    StoreChanged,
+    StoreError,
+)
+from pgsnap.limits import PACK_BYTES
+from pgsnap.stores.base import Data, ObjectInfo
+from pgsnap.stores.counting import Counter, Counts, Request
+from pgsnap.stores.faults import Fault, Verdict, judge, raised
+from pgsnap.stores.names import checked
+from pgsnap.stores.pacing import Pace, Traffic, pause
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta, UpdateVersion
+
+    _Pages: TypeAlias = Iterator[Sequence[ObjectMeta]]
+
+_T = TypeVar("_T")
+
+SENTINEL = "config"
+"""The object that every repository has: while it is there, so are the bucket and the prefix."""
+
+_DELETES_AT_ONCE = 8
+# For the time-out of a read of unknown size: a pack.
+_LIKELY_BYTES = PACK_BYTES
+_PAGE = 1000
+
+
+class Backend(Protocol):
+    """A provider: how it is reached, with whose rights, and how it words its conditions."""
+
+    @property
+    def place(self) -> str:
+        """Return the bucket and its provider, for messages."""
+
+    @property
+    def source(self) -> str:
+        """Return where the credentials are from, for messages."""
+
+    @property
+    def hint(self) -> str:
+        """Return how to give other credentials."""
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Return what must not appear in messages."""
+
+    def open(self, seconds: float, connect_seconds: float, headers: dict[str, str]) -> Any:
+        """Return a store of obstore whose requests may take *seconds* and carry *headers*."""
+
+    def refresh(self) -> None:
+        """Look for credentials again at the next `open`."""
+
+    def version(self, meta: ObjectMeta) -> UpdateVersion:
+        """Return what a conditional write of the version *meta* names."""
+
+    def condition(self, meta: ObjectMeta) -> dict[str, str]:
+        """Return the header with which only the version *meta* is deleted."""
+
+
+class Refused(Exception):
+    """A request failed, and repeating it would not help."""
+
+    def __init__(self, fault: Fault, was_unsure: bool) -> None:
+        super().__init__(fault.words)
+        self.fault = fault
+        # Whether an attempt before it may have taken effect.
+        self.was_unsure = was_unsure
+
+
+class ObjectStore:
+    """See `Store`. Calls may come from many threads; in the main thread a signal ends the wait, and
+    leaves the request behind."""
+
+    def __init__(
+        self, backend: Backend, pace: Pace | None = None, counter: Counter | None = None
+    ) -> None:
+        self.backend = backend
+        self._pace = Pace() if pace is None else pace
+        self._counter = Counter() if counter is None else counter
+        self._traffic = Traffic(self._pace)
+        self._clients: dict[float, Any] = {}
+        self._lock = threading.Lock()
+        # Whether the sentinel was there once: then it does not vanish by itself.
+        self._seen = False
+
+    def counts(self) -> Counts:
+        """Return what was asked of the store so far."""
+        return self._counter.counts()
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def put(self, name: str, data: Data) -> None:
+        checked(name)
+        body = data if isinstance(data, bytes) else b"".join(data)
+        self._wait(lambda: self._put(name, body, "overwrite"), f'write "{name}"')
+
+    def create(self, name: str, data: bytes) -> None:
+        checked(name)
+        self._wait(lambda: self._create(name, data), f'write "{name}"')
+
+    def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
+        checked(name)
+
+        def change() -> None:
+            if expected is not None:
+                self._swap(name, data, expected)
+            elif data is not None:
+                try:
+                    self._create(name, data)
+                except ObjectExists:
+                    raise _changed(name) from None
+            elif self._look(name) is not None:
+                raise _changed(name)
+
+        self._wait(change, f'write "{name}"')
+
+    def delete(self, *names: str) -> None:
+        for name in names:
+            checked(name)
+        self._wait(lambda: self._delete_all(names), "delete objects")
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Do nothing: what an object store has acknowledged is durable."""
+
+    def _put(self, name: str, body: bytes, mode: Any) -> None:
+        def once(client: Any) -> None:
+            client.put(name, body, mode=mode, use_multipart=False)
+
+        again = (Verdict.CONFLICT,) if mode == "overwrite" else ()
+        try:
+            self._attempts(Request.PUT, once, size=len(body), sent=len(body), again=again)
+        except Refused as refused:
+            if refused.fault.verdict is Verdict.ABSENT and mode == "overwrite":
+                self._check_bucket()
+            raise
+
+    def _create(self, name: str, body: bytes) -> None:
+        def is_done(was_unsure: bool) -> bool:
+            found = self._look(name)
+            if found is None:
+                # Another write of it was under way, and failed.
+                return False
+            if was_unsure and found[1] == body:
+                return True
+            raise ObjectExists(f'"{name}" exists already')
+
+        self._decided(lambda: self._put(name, body, "create"), is_done)
+
+    def _swap(self, name: str, body: bytes | None, expected: bytes) -> None:
+        found = self._look(name)
+
+        def is_done(was_unsure: bool) -> bool:
+            nonlocal found
+            found = self._look(name)
+            if was_unsure and (None if found is None else found[1]) == body:
+                return True
+            if found is None or found[1] != expected:
+                raise _changed(name)
+            return False
+
+        def write() -> None:
+            assert found is not None
+            if body is None:
+                self._delete_version(name, found[0])
+            else:
+                self._put(name, body, self.backend.version(found[0]))
+
+        if found is None or found[1] != expected:
+            raise _changed(name)
+        self._decided(write, is_done)
+
+    def _decided(self, write: Callable[[], None], is_done: Callable[[bool], bool]) -> None:
+        """Carry out a conditional write. *is_done* reads the object after a refusal and is called
+        with whether the write may have taken effect; it raises if it never will."""
+        was_unsure = False
+        for attempt in range(self._pace.attempts):
+            try:
+                return write()
+            except Refused as refused:
+                was_unsure = was_unsure or refused.was_unsure
+                is_open = refused.fault.verdict in (Verdict.CONFLICT, Verdict.ABSENT)
+                if not (is_open or was_unsure):
+                    raise
+                if is_done(was_unsure):
+                    return None
+                if not is_open or attempt + 1 == self._pace.attempts:
+                    raise
+            pause(self._pace.pause_seconds(attempt))
+        return None
+
+    def _delete_version(self, name: str, meta: ObjectMeta) -> None:
+        pace = self._pace
+        client = self.backend.open(
+            pace.base_seconds, pace.connect_seconds, self.backend.condition(meta)
+        )
+        self._attempts(Request.DELETE, lambda _: client.delete(name))
+
+    def _delete_all(self, names: Sequence[str]) -> None:
+        if len(names) < 2:
+            for name in names:
+                self._delete(name)
+            return
+        with ThreadPoolExecutor(_DELETES_AT_ONCE, thread_name_prefix="snap-delete") as pool:
+            try:
+                for _ in pool.map(self._delete, names):
+                    pass
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _delete(self, name: str) -> None:
+        try:
+            self._attempts(Request.DELETE, lambda client: client.delete(name))
+        except Refused as refused:
+            if refused.fault.verdict is not Verdict.ABSENT:
+                raise
+            self._check_bucket()
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def get(
+        self,
+        name: str,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        bytes_max: int | None = None,
+    ) -> bytes:
+        checked(name)
+        found = self._wait(lambda: self._get(name, start, length, bytes_max), f'read "{name}"')
+        if found is None:
+            raise ObjectNotFound(f'"{name}" is not in the repository')
+        return found
+
+    def _get(
+        self, name: str, start: int, length: int | None, bytes_max: int | None
+    ) -> bytes | None:
+        if length == 0:
+            return None if self._size(name) is None else b""
+        options: GetOptions = {}
+        if length is not None:
+            options["range"] = (start, start + length)
+        elif start:
+            options["range"] = {"offset": start}
+        likely = length or bytes_max or _LIKELY_BYTES
+        try:
+            found = self._read(name, options, likely, bytes_max)
+        except Refused as refused:
+            if refused.fault.verdict is Verdict.ABSENT:
+                self._believe(name)
+                return None
+            if refused.fault.verdict is not Verdict.BEYOND:
+                raise
+            size = self._size(name)
+            if size is None or (start == size and length is None):
+                return None if size is None else b""
+            raise _short(name, size) from None
+        meta, data = found
+        wanted = meta["size"] - start if length is None else length
+        if len(data) != wanted:
+            raise _short(name, start + len(data))
+        return data
+
+    def _look(self, name: str) -> tuple[ObjectMeta, bytes] | None:
+        """Return a small object with what identifies its version."""
+        try:
+            return self._read(name, {}, 0, None)
+        except Refused as refused:
+            if refused.fault.verdict is not Verdict.ABSENT:
+                raise
+        self._believe(name)
+        return None
+
+    def _read(
+        self, name: str, options: GetOptions, likely: int, bytes_max: int | None
+    ) -> tuple[ObjectMeta, bytes]:
+        def once(client: Any) -> tuple[ObjectMeta, bytes]:
+            result = client.get(name, options=options)
+            meta: ObjectMeta = result.meta
+            if bytes_max is not None and meta["size"] > bytes_max:
+                raise CorruptionError(
+                    f'"{name}" is damaged',
+                    detail=f"It has {meta['size']} bytes; none of its kind has more than"
+                    f" {bytes_max}.",
+                )
+            first, end = result.range
+            with self._traffic.of(end - first):
+                data = bytes(result.bytes())
+            self._counter.received(len(data))
+            if len(data) != end - first:
+                raise CorruptionError(
+                    f'"{name}" arrived cut short',
+                    detail=f"{len(data)} bytes came instead of {end - first}.",
+                )
+            return meta, data
+
+        return self._attempts(Request.GET, once, size=likely)
+
+    def _size(self, name: str) -> int | None:
+        def once(client: Any) -> int:
+            size: int = client.head(name)["size"]
+            return size
+
+        try:
+            return self._attempts(Request.GET, once)
+        except Refused as refused:
+            if refused.fault.verdict is not Verdict.ABSENT:
+                raise
+        self._believe(name)
+        return None
+
+    def many_reads(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def _believe(self, name: str) -> None:
+        """Raise StoreError unless that *name* is missing can be believed: while the sentinel is
+        there, or, where there never was one, if a listing lacks the object too."""
+        if name != SENTINEL or self._seen:
+            try:
+                self._attempts(Request.GET, lambda client: client.head(SENTINEL))
+            except Refused as refused:
+                if refused.fault.verdict is not Verdict.ABSENT:
+                    raise
+                if self._seen:
+                    raise StoreError(
+                        f"the repository in {self.backend.place} has vanished",
+                        detail=f'It had an object "{SENTINEL}" a moment ago.',
+                    ) from None
+            else:
+                self._seen = True
+                return
+        self._check_bucket()
+
+    def _check_bucket(self) -> None:
+        """Raise if the bucket itself is missing."""
+        try:
+            self._attempts(Request.LIST, lambda client: next(iter(client.list(SENTINEL)), None))
+        except Refused as refused:
+            if refused.fault.verdict is not Verdict.ABSENT:
+                raise
+            raise StoreError(
+                f"there is no {self.backend.place}",
+                detail=refused.fault.words,
+                hint="Make it with your provider, or correct the URL.",
+            ) from None
+
+    # -- listing ------------------------------------------------------------------------------
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        folder = checked(prefix.removesuffix("/"))
+        last, is_sorted = "", True
+        rest: _Pages | None = None
+        while True:
+            # After a fault a listing goes on behind the last name, which takes one in order.
+            behind = last if is_sorted else None
+            page, rest = self._wait(partial(self._page, folder, behind, rest), f'list "{folder}/"')
+            if not page:
+                return
+            names = [meta["path"] for meta in page]
+            is_sorted = is_sorted and names == sorted(names) and names[0] > last
+            last = names[-1]
+            for meta in page:
+                # The folder itself, as consoles create it, is no object of ours.
+                if meta["path"].startswith(f"{folder}/"):
+                    yield ObjectInfo(meta["path"], meta["size"])
+
+    def _page(
+        self, folder: str, behind: str | None, rest: _Pages | None
+    ) -> tuple[Sequence[ObjectMeta], _Pages]:
+        """Return the next page of a listing, empty at its end, and what gives those after it."""
+        pages = rest
+
+        def once(client: Any) -> tuple[Sequence[ObjectMeta], _Pages]:
+            nonlocal pages
+            current, pages = pages, None
+            if current is None:
+                if behind is None:
+                    raise StoreError(
+                        f'the list of "{folder}/" broke off, and cannot be continued',
+                        detail=f"{self.backend.place} lists in no order.",
+                        hint="Run the command again.",
+                    )
+                current = client.list(folder, offset=behind or None, chunk_size=_PAGE)
+            return next(current, ()), current
+
+        return self._attempts(Request.LIST, once)
+
+    # -- attempts -----------------------------------------------------------------------------
+
+    def _wait(self, task: Callable[[], _T], what: str) -> _T:
+        try:
+            return interrupts.on_thread(task, lambda _: None)
+        except Refused as refused:
+            backend = self.backend
+            raise raised(refused.fault, what, backend.place, backend.source, backend.hint) from None
+
+    def _attempts(
+        self,
+        kind: Request,
+        once: Callable[[Any], _T],
+        *,
+        size: int = 0,
+        sent: int = 0,
+        again: Sequence[Verdict] = (),
+    ) -> _T:
+        """Return what *once* returns, which is called with obstore's store and repeated after
+        faults that may pass, and after those of *again*. Raises Refused."""
+        deadline = time.monotonic() + self._pace.patience_seconds
+        was_unsure = is_refreshed = False
+        attempt = 0
+        while True:
+            interrupts.check_left_behind()
+            with self._traffic.of(sent):
+                self._counter.request(kind, is_repeated=attempt > 0, sent=sent)
+                try:
+                    return once(self._client(size))
+                except _errors() as error:
+                    fault = judge(error, self.backend.secrets)
+            was_unsure = was_unsure or fault.verdict is Verdict.UNSURE
+            attempt += 1
+            if fault.verdict is Verdict.EXPIRED and not is_refreshed:
+                is_refreshed = True
+                self._refresh()
+                continue
+            may_pass = fault.verdict is Verdict.UNSURE or fault.verdict in again
+            if not may_pass or attempt >= self._pace.attempts or time.monotonic() >= deadline:
+                raise Refused(fault, was_unsure)
+            pause(self._pace.pause_seconds(attempt - 1))
+
+    def _client(self, size: int) -> Any:
+        seconds = self._pace.timeout_seconds(size)
+        with self._lock:
+            if seconds not in self._clients:
+                self._clients[seconds] = self.backend.open(seconds, self._pace.connect_seconds, {})
+            return self._clients[seconds]
+
+    def _refresh(self) -> None:
+        with self._lock:
+            self.backend.refresh()
+            self._clients.clear()
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Return what obstore raises; imported late, since it would slow down every start."""
+    from obstore.exceptions import BaseError
+
+    return (BaseError, FileNotFoundError, ValueError)
+
+
+def _changed(name: str) -> StoreChanged:
+    return StoreChanged(f'"{name}" was changed by another process')
+
+
+def _short(name: str, end: int) -> CorruptionError:
+    return CorruptionError(f'"{name}" is cut short', detail=f"It ends before offset {end}.")

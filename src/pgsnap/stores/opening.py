@@ -1,0 +1,37 @@
+"""From an address to its store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.stores.address import Address, parse
+from pgsnap.stores.local import LocalStore
+
+if TYPE_CHECKING:
+    from pgsnap.stores.base import Store
+    from pgsnap.stores.counting import Counter
+    from pgsnap.stores.pacing import Pace
+
+
+def open_store(
+    address: str | Address,
+    environ: Mapping[str, str],
+    *,
+    trust: Trust = ONLY_OURS,
+    pace: Pace | None = None,
+    counter: Counter | None = None,
+) -> Store:
+    """Return the store at a URL or path, without asking anything of it yet. Credentials are those
+    of *environ* and of files; *counter* counts requests. Raises UsageError."""
+    found = parse(address) if isinstance(address, str) else address
+    if found.scheme == "file":
+        return LocalStore(Path(found.path), trust)
+    # Imported here: most repositories are folders.
+    from pgsnap.stores.objects import Backend, ObjectStore
+    from pgsnap.stores.s3 import S3
+
+    backend: Backend = S3(found, environ)
+    return ObjectStore(backend, pace, counter)

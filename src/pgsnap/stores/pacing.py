@@ -1,0 +1,92 @@
+"""How much is asked of a store at a time: bytes in flight, bandwidth, time-outs and pauses."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pgsnap import interrupts
+from pgsnap.limits import MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a store is used.
+
+    A request may take *base_seconds* and then as long as its bytes take on a line of
+    *slowest_bytes_per_second*. After a fault that may pass it is made again, up to *attempts* times
+    and for *patience_seconds*, with growing random pauses.
+    """
+
+    attempts: int = 10
+    patience_seconds: float = 300.0
+    first_pause_seconds: float = 0.2
+    longest_pause_seconds: float = 15.0
+    base_seconds: float = 60.0
+    connect_seconds: float = 10.0
+    slowest_bytes_per_second: float = 100_000.0
+    in_flight_bytes: int = 64 * MIB
+    # None: as fast as it goes.
+    bytes_per_second: float | None = None
+
+    def timeout_seconds(self, size: int) -> float:
+        """Return how long a request of *size* bytes may take: doubled in steps, since each time-out
+        needs connections of its own."""
+        fits = self.base_seconds * self.slowest_bytes_per_second
+        while fits < size:
+            fits *= 2
+        return self.base_seconds + fits / self.slowest_bytes_per_second
+
+    def pause_seconds(self, attempt: int) -> float:
+        """Return how long to wait after the fault of an attempt (the first: 0)."""
+        longest = min(self.longest_pause_seconds, self.first_pause_seconds * 2**attempt)
+        return longest * random.uniform(0.5, 1.0)
+
+
+class Traffic:
+    """Bounds what is in flight, over all threads that use a store."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._changed = threading.Condition()
+        self._in_flight = 0
+        # When the line is free again, if bandwidth is limited.
+        self._free_at = 0.0
+
+    @contextlib.contextmanager
+    def of(self, size: int) -> Iterator[None]:
+        """Wait until *size* more bytes may be in flight, and count them within the block. A single
+        request is let through whatever its size."""
+        with self._changed:
+            while self._in_flight and self._in_flight + size > self._pace.in_flight_bytes:
+                interrupts.check_left_behind()
+                self._changed.wait(1.0)
+            self._in_flight += size
+        try:
+            self._wait_for_the_line(size)
+            yield
+        finally:
+            with self._changed:
+                self._in_flight -= size
+                self._changed.notify_all()
+
+    def _wait_for_the_line(self, size: int) -> None:
+        if self._pace.bytes_per_second is None:
+            return
+        with self._changed:
+            begin = max(time.monotonic(), self._free_at)
+            self._free_at = begin + size / self._pace.bytes_per_second
+        pause(begin - time.monotonic())
+
+
+def pause(seconds: float) -> None:
+    """Sleep on a thread that nobody may wait for any more. Raises Stopped."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        interrupts.check_left_behind()
+        time.sleep(min(left, 0.5))
+    interrupts.check_left_behind()

@@ -1,0 +1,44 @@
+"""Object stores pass the contract of stores, on servers that honour all it takes."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from contract.store_contract import StoreContract
+from pgsnap.stores.base import Store
+from support.servers.object_stores import SERVERS, Running
+
+
+class ObjectStoreContract(StoreContract):
+    """Every test has a prefix of its own; the server is the class's."""
+
+    START = "spawn"
+    SERVER: str
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def server(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+        folder: Path = tmp_path_factory.mktemp(cls.SERVER)
+        with SERVERS[cls.SERVER](folder) as running:
+            yield running
+
+    @pytest.fixture
+    def again(self, server: Running) -> Callable[[], Store]:
+        return partial(server.store, f"test/{secrets.token_hex(4)}")
+
+    @pytest.fixture
+    def store(self, again: Callable[[], Store]) -> Store:
+        return again()
+
+
+class TestMoto(ObjectStoreContract):
+    SERVER = "moto"
+
+
+class TestMinistack(ObjectStoreContract):
+    SERVER = "ministack"
