@@ -30,8 +30,7 @@ def open_store(
     if found.scheme == "file":
         return LocalStore(Path(found.path), trust)
     # Imported here: most repositories are folders.
-    from pgsnap.stores.objects import Backend, ObjectStore
-    from pgsnap.stores.s3 import S3
+    from pgsnap.stores.objects.s3 import S3
+    from pgsnap.stores.objects.store import ObjectStore
 
-    backend: Backend = S3(found, environ)
-    return ObjectStore(backend, pace, counter)
+    return ObjectStore(S3(found, environ), pace, counter)

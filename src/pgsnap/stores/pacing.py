@@ -43,8 +43,8 @@ class Pace:
 
     def pause_seconds(self, attempt: int) -> float:
         """Return how long to wait after the fault of an attempt (the first: 0)."""
-        longest = min(self.longest_pause_seconds, self.first_pause_seconds * 2**attempt)
-        return longest * random.uniform(0.5, 1.0)
+        longest = min(self.longest_pause_seconds, self.first_pause_seconds * (1 << attempt))
+        return longest * (0.5 + random.random() / 2)
 
 
 class Traffic:

@@ -1,42 +1,31 @@
 """A bucket or container of an object store as a store, by obstore's synchronous calls.
 
-obstore's own retries are off: only who knows each attempt knows whether a conditional write may
-have taken effect. A refusal of the first attempt is certain; after one whose answer was lost the
-object is read and compared. A 404 is believed only where the repository is known to be there, since
-a missing bucket gives the same.
+A conditional write that is refused at the first attempt is refused; after an attempt whose answer
+was lost the object is read and compared. A 404 is believed only where the repository is known to be
+there, since a missing bucket gives the same.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pgsnap import interrupts
-from pgsnap.errors import (
-    CorruptionError,
-    ObjectExists,
-    ObjectNotFound,
-    StoreChanged,
-    StoreError,
-)
+from pgsnap.errors import CorruptionError, ObjectExists, ObjectNotFound, StoreChanged, StoreError
 from pgsnap.limits import PACK_BYTES
 from pgsnap.stores.base import Data, ObjectInfo
 from pgsnap.stores.counting import Counter, Counts, Request
-from pgsnap.stores.faults import Fault, Verdict, judge, raised
 from pgsnap.stores.names import checked
-from pgsnap.stores.pacing import Pace, Traffic, pause
+from pgsnap.stores.objects.faults import Verdict
+from pgsnap.stores.objects.requests import Backend, Refused, Requests
+from pgsnap.stores.pacing import Pace, pause
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, ObjectMeta, UpdateVersion
+    from obstore import GetOptions, ObjectMeta
 
     _Pages: TypeAlias = Iterator[Sequence[ObjectMeta]]
-
-_T = TypeVar("_T")
 
 SENTINEL = "config"
 """The object that every repository has: while it is there, so are the bucket and the prefix."""
@@ -47,48 +36,6 @@ _LIKELY_BYTES = PACK_BYTES
 _PAGE = 1000
 
 
-class Backend(Protocol):
-    """A provider: how it is reached, with whose rights, and how it words its conditions."""
-
-    @property
-    def place(self) -> str:
-        """Return the bucket and its provider, for messages."""
-
-    @property
-    def source(self) -> str:
-        """Return where the credentials are from, for messages."""
-
-    @property
-    def hint(self) -> str:
-        """Return how to give other credentials."""
-
-    @property
-    def secrets(self) -> frozenset[str]:
-        """Return what must not appear in messages."""
-
-    def open(self, seconds: float, connect_seconds: float, headers: dict[str, str]) -> Any:
-        """Return a store of obstore whose requests may take *seconds* and carry *headers*."""
-
-    def refresh(self) -> None:
-        """Look for credentials again at the next `open`."""
-
-    def version(self, meta: ObjectMeta) -> UpdateVersion:
-        """Return what a conditional write of the version *meta* names."""
-
-    def condition(self, meta: ObjectMeta) -> dict[str, str]:
-        """Return the header with which only the version *meta* is deleted."""
-
-
-class Refused(Exception):
-    """A request failed, and repeating it would not help."""
-
-    def __init__(self, fault: Fault, was_unsure: bool) -> None:
-        super().__init__(fault.words)
-        self.fault = fault
-        # Whether an attempt before it may have taken effect.
-        self.was_unsure = was_unsure
-
-
 class ObjectStore:
     """See `Store`. Calls may come from many threads; in the main thread a signal ends the wait, and
     leaves the request behind."""
@@ -97,28 +44,26 @@ class ObjectStore:
         self, backend: Backend, pace: Pace | None = None, counter: Counter | None = None
     ) -> None:
         self.backend = backend
-        self._pace = Pace() if pace is None else pace
-        self._counter = Counter() if counter is None else counter
-        self._traffic = Traffic(self._pace)
-        self._clients: dict[float, Any] = {}
-        self._lock = threading.Lock()
+        pace = Pace() if pace is None else pace
+        self._requests = Requests(backend, pace, Counter() if counter is None else counter)
+        self._pace = pace
         # Whether the sentinel was there once: then it does not vanish by itself.
         self._seen = False
 
     def counts(self) -> Counts:
         """Return what was asked of the store so far."""
-        return self._counter.counts()
+        return self._requests.counter.counts()
 
     # -- writing ------------------------------------------------------------------------------
 
     def put(self, name: str, data: Data) -> None:
         checked(name)
         body = data if isinstance(data, bytes) else b"".join(data)
-        self._wait(lambda: self._put(name, body, "overwrite"), f'write "{name}"')
+        self._requests.wait(lambda: self._put(name, body, "overwrite"), f'write "{name}"')
 
     def create(self, name: str, data: bytes) -> None:
         checked(name)
-        self._wait(lambda: self._create(name, data), f'write "{name}"')
+        self._requests.wait(lambda: self._create(name, data), f'write "{name}"')
 
     def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
         checked(name)
@@ -134,12 +79,12 @@ class ObjectStore:
             elif self._look(name) is not None:
                 raise _changed(name)
 
-        self._wait(change, f'write "{name}"')
+        self._requests.wait(change, f'write "{name}"')
 
     def delete(self, *names: str) -> None:
         for name in names:
             checked(name)
-        self._wait(lambda: self._delete_all(names), "delete objects")
+        self._requests.wait(lambda: self._delete_all(names), "delete objects")
 
     def settle(self, names: Iterable[str]) -> None:
         """Do nothing: what an object store has acknowledged is durable."""
@@ -150,7 +95,7 @@ class ObjectStore:
 
         again = (Verdict.CONFLICT,) if mode == "overwrite" else ()
         try:
-            self._attempts(Request.PUT, once, size=len(body), sent=len(body), again=again)
+            self._requests.run(Request.PUT, once, size=len(body), sent=len(body), again=again)
         except Refused as refused:
             if refused.fault.verdict is Verdict.ABSENT and mode == "overwrite":
                 self._check_bucket()
@@ -215,7 +160,7 @@ class ObjectStore:
         client = self.backend.open(
             pace.base_seconds, pace.connect_seconds, self.backend.condition(meta)
         )
-        self._attempts(Request.DELETE, lambda _: client.delete(name))
+        self._requests.run(Request.DELETE, lambda _: client.delete(name))
 
     def _delete_all(self, names: Sequence[str]) -> None:
         if len(names) < 2:
@@ -232,7 +177,7 @@ class ObjectStore:
 
     def _delete(self, name: str) -> None:
         try:
-            self._attempts(Request.DELETE, lambda client: client.delete(name))
+            self._requests.run(Request.DELETE, lambda client: client.delete(name))
         except Refused as refused:
             if refused.fault.verdict is not Verdict.ABSENT:
                 raise
@@ -249,7 +194,9 @@ class ObjectStore:
         bytes_max: int | None = None,
     ) -> bytes:
         checked(name)
-        found = self._wait(lambda: self._get(name, start, length, bytes_max), f'read "{name}"')
+        found = self._requests.wait(
+            lambda: self._get(name, start, length, bytes_max), f'read "{name}"'
+        )
         if found is None:
             raise ObjectNotFound(f'"{name}" is not in the repository')
         return found
@@ -306,9 +253,9 @@ class ObjectStore:
                     f" {bytes_max}.",
                 )
             first, end = result.range
-            with self._traffic.of(end - first):
+            with self._requests.traffic.of(end - first):
                 data = bytes(result.bytes())
-            self._counter.received(len(data))
+            self._requests.counter.received(len(data))
             if len(data) != end - first:
                 raise CorruptionError(
                     f'"{name}" arrived cut short',
@@ -316,7 +263,7 @@ class ObjectStore:
                 )
             return meta, data
 
-        return self._attempts(Request.GET, once, size=likely)
+        return self._requests.run(Request.GET, once, size=likely)
 
     def _size(self, name: str) -> int | None:
         def once(client: Any) -> int:
@@ -324,7 +271,7 @@ class ObjectStore:
             return size
 
         try:
-            return self._attempts(Request.GET, once)
+            return self._requests.run(Request.GET, once)
         except Refused as refused:
             if refused.fault.verdict is not Verdict.ABSENT:
                 raise
@@ -339,7 +286,7 @@ class ObjectStore:
         there, or, where there never was one, if a listing lacks the object too."""
         if name != SENTINEL or self._seen:
             try:
-                self._attempts(Request.GET, lambda client: client.head(SENTINEL))
+                self._requests.run(Request.GET, lambda client: client.head(SENTINEL))
             except Refused as refused:
                 if refused.fault.verdict is not Verdict.ABSENT:
                     raise
@@ -356,7 +303,7 @@ class ObjectStore:
     def _check_bucket(self) -> None:
         """Raise if the bucket itself is missing."""
         try:
-            self._attempts(Request.LIST, lambda client: next(iter(client.list(SENTINEL)), None))
+            self._requests.run(Request.LIST, lambda client: next(iter(client.list(SENTINEL)), None))
         except Refused as refused:
             if refused.fault.verdict is not Verdict.ABSENT:
                 raise
@@ -375,7 +322,9 @@ class ObjectStore:
         while True:
             # After a fault a listing goes on behind the last name, which takes one in order.
             behind = last if is_sorted else None
-            page, rest = self._wait(partial(self._page, folder, behind, rest), f'list "{folder}/"')
+            page, rest = self._requests.wait(
+                partial(self._page, folder, behind, rest), f'list "{folder}/"'
+            )
             if not page:
                 return
             names = [meta["path"] for meta in page]
@@ -405,68 +354,7 @@ class ObjectStore:
                 current = client.list(folder, offset=behind or None, chunk_size=_PAGE)
             return next(current, ()), current
 
-        return self._attempts(Request.LIST, once)
-
-    # -- attempts -----------------------------------------------------------------------------
-
-    def _wait(self, task: Callable[[], _T], what: str) -> _T:
-        try:
-            return interrupts.on_thread(task, lambda _: None)
-        except Refused as refused:
-            backend = self.backend
-            raise raised(refused.fault, what, backend.place, backend.source, backend.hint) from None
-
-    def _attempts(
-        self,
-        kind: Request,
-        once: Callable[[Any], _T],
-        *,
-        size: int = 0,
-        sent: int = 0,
-        again: Sequence[Verdict] = (),
-    ) -> _T:
-        """Return what *once* returns, which is called with obstore's store and repeated after
-        faults that may pass, and after those of *again*. Raises Refused."""
-        deadline = time.monotonic() + self._pace.patience_seconds
-        was_unsure = is_refreshed = False
-        attempt = 0
-        while True:
-            interrupts.check_left_behind()
-            with self._traffic.of(sent):
-                self._counter.request(kind, is_repeated=attempt > 0, sent=sent)
-                try:
-                    return once(self._client(size))
-                except _errors() as error:
-                    fault = judge(error, self.backend.secrets)
-            was_unsure = was_unsure or fault.verdict is Verdict.UNSURE
-            attempt += 1
-            if fault.verdict is Verdict.EXPIRED and not is_refreshed:
-                is_refreshed = True
-                self._refresh()
-                continue
-            may_pass = fault.verdict is Verdict.UNSURE or fault.verdict in again
-            if not may_pass or attempt >= self._pace.attempts or time.monotonic() >= deadline:
-                raise Refused(fault, was_unsure)
-            pause(self._pace.pause_seconds(attempt - 1))
-
-    def _client(self, size: int) -> Any:
-        seconds = self._pace.timeout_seconds(size)
-        with self._lock:
-            if seconds not in self._clients:
-                self._clients[seconds] = self.backend.open(seconds, self._pace.connect_seconds, {})
-            return self._clients[seconds]
-
-    def _refresh(self) -> None:
-        with self._lock:
-            self.backend.refresh()
-            self._clients.clear()
-
-
-def _errors() -> tuple[type[Exception], ...]:
-    """Return what obstore raises; imported late, since it would slow down every start."""
-    from obstore.exceptions import BaseError
-
-    return (BaseError, FileNotFoundError, ValueError)
+        return self._requests.run(Request.LIST, once)
 
 
 def _changed(name: str) -> StoreChanged:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgsnap.errors import StoreError
 from pgsnap.stores.address import Address
-from pgsnap.stores.credentials import Aws, aws
+from pgsnap.stores.objects.aws import Aws, aws
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, UpdateVersion

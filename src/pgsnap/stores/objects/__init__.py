@@ -1,0 +1,1 @@
+"""Buckets and containers of object stores, by obstore."""

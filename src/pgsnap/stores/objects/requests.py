@@ -1,0 +1,136 @@
+"""Requests to an object store, repeated after faults that may pass.
+
+obstore's own retries are off: only who knows each attempt knows whether a conditional write may
+have taken effect.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from pgsnap import interrupts
+from pgsnap.stores.counting import Counter, Request
+from pgsnap.stores.objects.faults import Fault, Verdict, judge, raised
+from pgsnap.stores.pacing import Pace, Traffic, pause
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta, UpdateVersion
+
+_T = TypeVar("_T")
+
+
+class Backend(Protocol):
+    """A provider: how it is reached, with whose rights, and how it words its conditions."""
+
+    @property
+    def place(self) -> str:
+        """Return the bucket and its provider, for messages."""
+
+    @property
+    def source(self) -> str:
+        """Return where the credentials are from, for messages."""
+
+    @property
+    def hint(self) -> str:
+        """Return how to give other credentials."""
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Return what must not appear in messages."""
+
+    def open(self, seconds: float, connect_seconds: float, headers: dict[str, str]) -> Any:
+        """Return a store of obstore whose requests may take *seconds* and carry *headers*."""
+
+    def refresh(self) -> None:
+        """Look for credentials again at the next `open`."""
+
+    def version(self, meta: ObjectMeta) -> UpdateVersion:
+        """Return what a conditional write of the version *meta* names."""
+
+    def condition(self, meta: ObjectMeta) -> dict[str, str]:
+        """Return the header with which only the version *meta* is deleted."""
+
+
+class Refused(Exception):
+    """A request failed, and repeating it would not help."""
+
+    def __init__(self, fault: Fault, was_unsure: bool) -> None:
+        super().__init__(fault.words)
+        self.fault = fault
+        # Whether an attempt before it may have taken effect.
+        self.was_unsure = was_unsure
+
+
+class Requests:
+    """Makes requests, from many threads. In the main thread a signal ends the wait for one, and
+    leaves it behind."""
+
+    def __init__(self, backend: Backend, pace: Pace, counter: Counter) -> None:
+        self.backend = backend
+        self.pace = pace
+        self.counter = counter
+        self.traffic = Traffic(pace)
+        self._clients: dict[float, Any] = {}
+        self._lock = threading.Lock()
+
+    def wait(self, task: Callable[[], _T], what: str) -> _T:
+        try:
+            return interrupts.on_thread(task, lambda _: None)
+        except Refused as refused:
+            backend = self.backend
+            raise raised(refused.fault, what, backend.place, backend.source, backend.hint) from None
+
+    def run(
+        self,
+        kind: Request,
+        once: Callable[[Any], _T],
+        *,
+        size: int = 0,
+        sent: int = 0,
+        again: Sequence[Verdict] = (),
+    ) -> _T:
+        """Return what *once* returns, which is called with obstore's store and repeated after
+        faults that may pass, and after those of *again*. Raises Refused."""
+        deadline = time.monotonic() + self.pace.patience_seconds
+        was_unsure = is_refreshed = False
+        attempt = 0
+        while True:
+            interrupts.check_left_behind()
+            with self.traffic.of(sent):
+                self.counter.request(kind, is_repeated=attempt > 0, sent=sent)
+                try:
+                    return once(self._client(size))
+                except _errors() as error:
+                    fault = judge(error, self.backend.secrets)
+            was_unsure = was_unsure or fault.verdict is Verdict.UNSURE
+            attempt += 1
+            if fault.verdict is Verdict.EXPIRED and not is_refreshed:
+                is_refreshed = True
+                self._refresh()
+                continue
+            may_pass = fault.verdict is Verdict.UNSURE or fault.verdict in again
+            if not may_pass or attempt >= self.pace.attempts or time.monotonic() >= deadline:
+                raise Refused(fault, was_unsure)
+            pause(self.pace.pause_seconds(attempt - 1))
+
+    def _client(self, size: int) -> Any:
+        seconds = self.pace.timeout_seconds(size)
+        with self._lock:
+            if seconds not in self._clients:
+                self._clients[seconds] = self.backend.open(seconds, self.pace.connect_seconds, {})
+            return self._clients[seconds]
+
+    def _refresh(self) -> None:
+        with self._lock:
+            self.backend.refresh()
+            self._clients.clear()
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Return what obstore raises; imported late, since it would slow down every start."""
+    from obstore.exceptions import BaseError
+
+    return (BaseError, FileNotFoundError, ValueError)
