@@ -1,0 +1,141 @@
+"""Once encrypted, always: what this user saw of each encrypted repository that was opened.
+
+A store that somebody else can write to may one day hold a config that says "not encrypted", or
+names other keys; what would be written then could be read by them. So an encrypted repository is
+remembered in the user's state folder, by its place and by its id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from pgsnap.errors import WrongKey
+from pgsnap.files import whole
+from pgsnap.files.folder import Folder
+from pgsnap.model import RepositoryConfig
+
+_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What an encrypted repository was when it was last opened."""
+
+    place: str
+    repository_id: str
+    fingerprint: str
+    epoch: int
+
+
+class Pins:
+    """The pins in *folder*; None: nothing is remembered."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._path = folder
+
+    def of_place(self, place: str) -> Pin | None:
+        """Return what was last seen in a place. Raises OSError, UntrustedPath."""
+        return self._read(_place_name(place))
+
+    def check(self, place: str, config: RepositoryConfig) -> None:
+        """Raise WrongKey unless *config* may be that of the repository which was seen there."""
+        for name in (_place_name(place), _id_name(config.repository_id)):
+            pin = self._read(name)
+            if pin is None:
+                continue
+            if config.encryption is None:
+                raise self._refused(
+                    f'the repository in "{place}" was encrypted, and its config says that it is'
+                    " not",
+                    name,
+                )
+            found = (config.repository_id, config.encryption.fingerprint.hex())
+            if found != (pin.repository_id, pin.fingerprint):
+                raise self._refused(
+                    f'the config of the repository in "{place}" was replaced: it names other keys',
+                    name,
+                )
+
+    def check_epoch(self, place: str, config: RepositoryConfig, epoch: int) -> None:
+        """Raise WrongKey if the keys that were opened are older than those seen before."""
+        for name in (_place_name(place), _id_name(config.repository_id)):
+            pin = self._read(name)
+            if pin is not None and epoch < pin.epoch:
+                raise WrongKey(
+                    f"the newest key of the repository was number {pin.epoch}, and is number"
+                    f" {epoch} now",
+                    detail="Its key slots were put back to what they were before a rotation,"
+                    " or the slot that was opened was left out of one.",
+                    hint="See which slots there are: snap key list",
+                )
+
+    def keep(self, place: str, config: RepositoryConfig, epoch: int) -> None:
+        """Remember an encrypted repository that was opened, if the state folder can be written."""
+        assert config.encryption is not None
+        fingerprint = config.encryption.fingerprint.hex()
+        pin = Pin(place, config.repository_id, fingerprint, epoch)
+        for name in (_place_name(place), _id_name(config.repository_id)):
+            with contextlib.suppress(OSError):
+                if self._read(name) != pin:
+                    self._write(name, pin)
+
+    def forget_place(self, place: str) -> None:
+        """Forget what was in a place, where the user makes another repository now."""
+        folder = self._folder()
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                folder.unlink(_place_name(place), missing_ok=True)
+
+    def _refused(self, message: str, name: str) -> WrongKey:
+        assert self._path is not None
+        return WrongKey(
+            message,
+            detail="Somebody who can write to its store may have done that, to read what is stored"
+            " from now on. Nothing was read or written.",
+            hint=f"If you did it yourself, forget what was seen: rm {self._path / name}",
+        )
+
+    def _folder(self) -> Folder | None:
+        if self._path is None:
+            return None
+        # Only what is above snap's own folder may be a link.
+        above = self._path.parent
+        return Folder(above.parent, below=f"{above.name}/{self._path.name}")
+
+    def _read(self, name: str) -> Pin | None:
+        folder = self._folder()
+        if folder is None:
+            return None
+        try:
+            value = json.loads(folder.read(name, _BYTES_MAX))
+            pin = Pin(**value)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, TypeError, RecursionError):
+            raise self._refused("what was seen of the repository cannot be read", name) from None
+        sound = all(isinstance(one, str) for one in (pin.place, pin.repository_id, pin.fingerprint))
+        if not sound or type(pin.epoch) is not int:
+            raise self._refused("what was seen of the repository cannot be read", name)
+        return pin
+
+    def _write(self, name: str, pin: Pin) -> None:
+        folder = self._folder()
+        assert folder is not None
+        folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.make("")
+        whole.write(folder, name, json.dumps(asdict(pin)).encode())
+
+
+def _place_name(place: str) -> str:
+    named = os.path.realpath(place) if "://" not in place else place.rstrip("/")
+    return f"place-{blake3(named.encode('utf-8', 'surrogateescape')).hexdigest(length=16)}.json"
+
+
+def _id_name(repository_id: str) -> str:
+    return f"id-{repository_id}.json"

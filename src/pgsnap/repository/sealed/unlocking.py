@@ -1,0 +1,159 @@
+"""From the secrets that a user gives to the keys of a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pgsnap.errors import WrongKey
+from pgsnap.model import RepositoryConfig
+from pgsnap.repository.sealed.pins import Pins
+from pgsnap.repository.sealed.slots import Slots, StoredSlot, read_slots
+from pgsnap.sealing.keys import Keys, derive
+from pgsnap.sealing.slots import OPENED_BY, SlotKind, open_slot
+from pgsnap.sealing.wrapping_keys import Opener
+from pgsnap.stores.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """An opened repository's keys, the master keys that they come from, and what opened them."""
+
+    keys: Keys
+    masters: tuple[bytes, ...] = field(repr=False)
+    opened: StoredSlot
+    opener: Opener
+
+
+class Unlock(Protocol):
+    """Called when a repository is opened; returns None for one that is not encrypted."""
+
+    def __call__(self, place: str, config: RepositoryConfig, store: Store) -> Unlocked | None:
+        """Raises WrongKey."""
+
+
+class Unlocking:
+    """Opens repositories with the secrets of this run.
+
+    *openers* yields them, the cheap ones first: a user is asked last, and only once for several
+    openings of the same repository. *given* says which setting named a secret, "" if none did.
+    *fingerprint* is what snap.toml demands, None for nothing.
+    """
+
+    def __init__(
+        self,
+        openers: Callable[[RepositoryConfig], Iterator[Opener]],
+        pins: Pins,
+        *,
+        given: str = "",
+        fingerprint: bytes | None = None,
+    ) -> None:
+        self._openers = openers
+        self._given = given
+        self._fingerprint = fingerprint
+        self._found: dict[tuple[str, bytes], Unlocked] = {}
+        self.pins = pins
+
+    def __call__(self, place: str, config: RepositoryConfig, store: Store) -> Unlocked | None:
+        self.pins.check(place, config)
+        encryption = config.encryption
+        found = None if encryption is None else encryption.fingerprint
+        if self._fingerprint is not None and found != self._fingerprint:
+            raise WrongKey(
+                f'the repository in "{place}" does not have the keys that snap.toml demands',
+                detail="It has no key." if found is None else f"Its fingerprint is {found.hex()}.",
+                hint="If that is as you want it, change key_fingerprint in snap.toml.",
+            )
+        if encryption is None:
+            if self._given:
+                raise WrongKey(
+                    f'the repository in "{place}" is not encrypted, and {self._given} gives a'
+                    " secret for it",
+                    detail="What is written to it could be read by anybody who can read its store.",
+                    hint=f"If it is not meant to be encrypted, do without {self._given}.",
+                )
+            return None
+        cached = self._found.get((config.repository_id, encryption.fingerprint))
+        if cached is not None:
+            return cached
+        unlocked = unlock(config, store, self._openers(config))
+        self.pins.check_epoch(place, config, unlocked.keys.epoch)
+        self.pins.keep(place, config, unlocked.keys.epoch)
+        self._found[config.repository_id, encryption.fingerprint] = unlocked
+        return unlocked
+
+    def forget(self) -> None:
+        """Open slots again from now on: they were changed."""
+        self._found.clear()
+
+
+def unlock(config: RepositoryConfig, store: Store, openers: Iterable[Opener]) -> Unlocked:
+    """Return the keys of an encrypted repository, by the first of *openers* that a slot fits.
+    Raises WrongKey."""
+    assert config.encryption is not None
+    slots = read_slots(store)
+    if not slots.sound:
+        raise _no_slots(slots)
+    tried: set[SlotKind] = set()
+    for opener in openers:
+        tried.add(OPENED_BY[type(opener)])
+        for stored in slots.sound:
+            masters = open_slot(stored.slot, config.repository_id, opener)
+            if masters is None:
+                continue
+            keys = derive(masters, config.repository_id)
+            if keys.fingerprint != config.encryption.fingerprint:
+                raise WrongKey(
+                    "the repository's config names other keys than its key slots hold",
+                    detail="The config, or the slots, are another repository's.",
+                    hint="Put back the config that belongs to them: snap repair --from PATH",
+                )
+            return Unlocked(keys, tuple(masters), stored, opener)
+    raise _none_fits(slots, tried)
+
+
+def _no_slots(slots: Slots) -> WrongKey:
+    if slots.damaged:
+        return WrongKey(
+            "all key slots of the repository are damaged",
+            detail=f"They are {', '.join(slots.damaged)}.",
+            hint="Put one of keys/ back from a copy of the repository; without any of them, nobody"
+            " can read it.",
+        )
+    return WrongKey(
+        "the key slots of the repository are missing",
+        detail="It is encrypted, and its store has no object keys/...",
+        hint="Put one of keys/ back from a copy of the repository; without any of them, nobody can"
+        " read it.",
+    )
+
+
+def _none_fits(slots: Slots, tried: set[SlotKind]) -> WrongKey:
+    there = {stored.slot.kind for stored in slots.sound}
+    kinds = " or ".join(sorted({f"a {kind}" for kind in there}))
+    damaged = f" Damaged slots: {', '.join(slots.damaged)}." if slots.damaged else ""
+    if not tried:
+        return WrongKey(
+            "the repository is encrypted, and no key was given",
+            detail=f"It opens with {kinds}.{damaged}",
+            hint="Name a file that holds the passphrase, mode 0600:"
+            " export SNAP_PASSPHRASE_FILE=FILE; or a key file: --key-file FILE",
+        )
+    if not tried & there:
+        given = " or ".join(sorted(f"a {kind}" for kind in tried))
+        return WrongKey(
+            f"no key slot of the repository opens with {given}",
+            detail=f"It opens with {kinds}.{damaged}",
+            hint="See which slots there are: snap key list",
+        )
+    wrong = {
+        SlotKind.PASSPHRASE: "wrong passphrase",
+        SlotKind.KEY_FILE: "wrong key file",
+        SlotKind.RECIPIENT: "wrong identity",
+    }
+    return WrongKey(
+        "; ".join(wrong[kind] for kind in sorted(tried & there)),
+        detail=f"No key slot of the repository opens with it.{damaged}",
+        hint="See which slots there are: snap key list",
+    )
