@@ -86,7 +86,7 @@ def _global_options() -> list[TyperOption]:
         text(KEYS["repository"].option),
         text(CONFIG),
         *(text(KEYS[name].option) for name in ("dsn", "database", "container", "compose")),
-        text(KEYS["lock_timeout"].option),
+        *(text(KEYS[name].option) for name in ("lock_timeout", "passphrase_command", "key_file")),
         flag("--json", help="Print one JSON object (or array) and nothing else on stdout."),
         flag("--quiet", "-q", help="Print results, warnings and errors only."),
         flag("--verbose", "-v", help="Tell more; show the traceback of a bug."),

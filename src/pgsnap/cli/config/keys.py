@@ -164,6 +164,21 @@ def choice(*allowed: str) -> Reader[Any]:
     return read
 
 
+def hex_bytes(size: int) -> Reader[bytes]:
+    """Return a reader of *size* bytes in hexadecimal."""
+
+    def read(value: Any, where: str, folder: Path) -> bytes:
+        try:
+            found = bytes.fromhex(text(value, where, folder))
+        except ValueError:
+            found = b""
+        if len(found) != size:
+            raise UsageError(f"{where} must be {2 * size} hexadecimal digits, in quotes")
+        return found
+
+    return read
+
+
 def path(value: Any, where: str, folder: Path) -> Path:
     return absolute_path(text(value, where, folder), folder, where)
 

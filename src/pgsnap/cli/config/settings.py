@@ -10,6 +10,7 @@ from pathlib import Path
 from pgsnap.cli.config.file import find_config, load_config
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.config.place import Place, find_place
+from pgsnap.cli.config.secret_sources import SecretSource, find_secret_sources
 from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.errors import UsageError
@@ -30,6 +31,8 @@ class GlobalOptions:
     container: str | None = None
     compose: str | None = None
     lock_timeout: str | None = None
+    passphrase_command: str | None = None
+    key_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,8 @@ class Settings(ConfigFile):
     bindirs_from: str
     place: Place | None
     """The container that PostgreSQL runs in; None: it runs here, or on another host."""
+    secrets: tuple[SecretSource, ...]
+    """What opens an encrypted repository, as far as settings name it."""
 
     @property
     def trust(self) -> Trust:
@@ -78,6 +83,9 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
         bindirs=bindirs,
         bindirs_from=bindirs_from,
         place=find_place(options.container, options.compose, environ, folder, config),
+        secrets=find_secret_sources(
+            options.passphrase_command, options.key_file, environ, folder, config
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from pgsnap.cli.config.keys import (
     absolute_path,
     choice,
     flag,
+    hex_bytes,
     key,
     keys_of,
     path,
@@ -200,6 +201,60 @@ class ConfigFile:
         '["database/backups/packs"]',
         meaning="links that are followed there",
         default="none",
+    )
+    passphrase_file: Path | None = key(
+        None,
+        path,
+        '"/etc/snap/passphrase"',
+        "What opens an encrypted repository: a file that holds the passphrase (mode 0600), a "
+        "command that prints it, a key file, or a file with an age or SSH key. By default the "
+        "systemd credentials snap-passphrase and snap-key, then a question on the terminal.",
+        "file that holds the passphrase",
+        variable="SNAP_PASSPHRASE_FILE",
+        default="none",
+    )
+    passphrase_command: str | None = key(
+        None,
+        text,
+        '"pass show backups"',
+        meaning="command that prints the passphrase",
+        option=Option(
+            "--passphrase-command", "COMMAND", "Prints the passphrase of an encrypted repository."
+        ),
+        default="none",
+    )
+    key_file: Path | None = key(
+        None,
+        path,
+        '"/etc/snap/key"',
+        meaning="key file",
+        option=Option("--key-file", "FILE", "The key of an encrypted repository, 32 random bytes."),
+        variable="SNAP_KEY_FILE",
+        default="none",
+    )
+    identity_file: Path | None = key(
+        None,
+        path,
+        '"/etc/snap/identity"',
+        meaning="file with an age or SSH key",
+        variable="SNAP_IDENTITY_FILE",
+        default="none",
+    )
+    keyring: bool = key(
+        False,
+        flag,
+        "false",
+        "Whether the passphrase is looked up in the desktop's keyring, under the service snap and "
+        "the repository's id.",
+        "passphrase from the keyring",
+    )
+    key_fingerprint: bytes | None = key(
+        None,
+        hex_bytes(32),
+        f'"{"0123456789abcdef" * 4}"',
+        "The fingerprint of the keys that an encrypted repository must have.",
+        "keys that the repository must have (`snap key list` prints their fingerprint)",
+        default="those that it had when it was last opened",
     )
     runbook: Path | None = key(
         None,

@@ -6,12 +6,16 @@ import io
 import os
 import shutil
 import sys
+import termios
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from pgsnap import interrupts
 from pgsnap.errors import Declined, SnapError
+
+# What a terminal takes as one line.
+_LINE_BYTES_MAX = 4096
 
 
 class OutputClosed(Exception):
@@ -143,6 +147,32 @@ class Terminal:
         answer = self._stdin.readline().strip()
         if answer != word if word is not None else answer.lower() not in ("y", "yes"):
             raise Declined("declined", detail="Nothing was changed.")
+
+    def ask_secret(self, question: str) -> bytes | None:
+        """Return a line that is typed on the terminal of this process, whatever its standard
+        streams are; it is not shown. None if there is no terminal."""
+        try:
+            tty = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+        except OSError:
+            return None
+        try:
+            before = termios.tcgetattr(tty)
+            hidden = before[:]
+            hidden[3] &= ~termios.ECHO
+            termios.tcsetattr(tty, termios.TCSAFLUSH, hidden)
+            try:
+                os.write(tty, question.encode())
+                interrupts.readable(tty)
+                # A terminal delivers a whole line at once.
+                line = os.read(tty, _LINE_BYTES_MAX)
+            finally:
+                termios.tcsetattr(tty, termios.TCSAFLUSH, before)
+                os.write(tty, b"\n")
+        except (OSError, termios.error):
+            return None
+        finally:
+            os.close(tty)
+        return line.removesuffix(b"\n")
 
 
 def _is_terminal(stream: TextIO) -> bool:

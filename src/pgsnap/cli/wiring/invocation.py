@@ -19,6 +19,8 @@ from pgsnap.files.trust import Trust
 if TYPE_CHECKING:
     import click
 
+    from pgsnap.repository.sealed.unlocking import Unlocking
+
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Tell whether --json stands among *arguments*, of which the options are not read."""
@@ -39,6 +41,8 @@ class Invocation:
         self.parameters: dict[str, Any] = {}
         self.opened: Path | None = None
         self.resolved: list[str] = []
+        # What opens encrypted repositories, made when first wanted.
+        self.unlocking: Unlocking | None = None
 
     @classmethod
     def of(cls, ctx: click.Context) -> Invocation:
@@ -68,6 +72,7 @@ class Invocation:
     def reload(self) -> None:
         """Read the settings again when they are next wanted: the environment changed."""
         self._settings = None
+        self.unlocking = None
 
     @property
     def now(self) -> datetime:

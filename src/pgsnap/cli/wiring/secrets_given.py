@@ -1,0 +1,211 @@
+"""Reads the secrets of an encrypted repository: files, commands, credentials, the terminal."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pgsnap.cli.config.secret_sources import SecretSource
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.errors import Declined, UntrustedPath, UsageError
+from pgsnap.limits import KEY_FILE_BYTES_MAX
+
+if TYPE_CHECKING:
+    from pgsnap.model import RepositoryConfig
+    from pgsnap.repository.sealed.unlocking import Unlocking
+    from pgsnap.sealing.wrapping_keys import KeyFile, Opener, Passphrase
+
+_CREDENTIALS = "CREDENTIALS_DIRECTORY"
+_KEYRING_SERVICE = "snap"
+# A slip of the finger must not end a long command line.
+_ASKED_AT_MOST = 3
+
+
+def unlocking(invocation: Invocation) -> Unlocking:
+    """Return what opens repositories with the secrets of this run: the same one each time, so that
+    nothing is read or asked twice."""
+    if invocation.unlocking is None:
+        from pgsnap.repository.sealed.pins import Pins
+        from pgsnap.repository.sealed.unlocking import Unlocking
+
+        settings = invocation.settings
+        invocation.unlocking = Unlocking(
+            lambda config: _openers(invocation, config),
+            Pins(pins_folder()),
+            given=settings.secrets[0].origin if settings.secrets else "",
+            fingerprint=settings.key_fingerprint,
+        )
+    return invocation.unlocking
+
+
+def pins_folder() -> Path | None:
+    """Return the folder that says which repositories were encrypted; None without a home."""
+    named = os.environ.get("XDG_STATE_HOME")
+    try:
+        base = Path(named) if named else Path("~/.local/state").expanduser()
+    except RuntimeError:
+        return None
+    return base / "pgsnap" / "repositories"
+
+
+def new_secret(invocation: Invocation) -> KeyFile | Passphrase:
+    """Return the secret for the first slot of a new repository: what settings name, else a
+    passphrase that is asked for twice. Raises UsageError, UntrustedPath, Declined."""
+    from pgsnap.sealing.wrapping_keys import KeyFile, Passphrase
+
+    for source in invocation.settings.secrets:
+        opener = read_secret(source)
+        if isinstance(opener, KeyFile | Passphrase):
+            return opener
+    for opener in _credentials():
+        return opener
+    return ask_new_passphrase(invocation)
+
+
+def ask_new_passphrase(invocation: Invocation) -> Passphrase:
+    """Ask for a new passphrase twice. Raises Declined, UsageError."""
+    from pgsnap.sealing.wrapping_keys import Passphrase
+
+    hint = "Name a file that holds it, mode 0600: export SNAP_PASSPHRASE_FILE=FILE"
+    first = _ask(invocation, "New passphrase of the repository: ")
+    if first is None:
+        raise Declined("nobody can be asked for a passphrase", hint=hint)
+    if _ask(invocation, "The same again: ") != first:
+        raise UsageError("the two passphrases differ", hint="Run the command again.")
+    return Passphrase(first)
+
+
+def read_secret(source: SecretSource) -> Opener:
+    """Return the secret that a setting names. Raises UsageError, UntrustedPath."""
+    from pgsnap.sealing.wrapping_keys import Identity, KeyFile, Passphrase
+
+    if source.kind == "passphrase_command":
+        return Passphrase(_printed(str(source.value), source.origin))
+    data = _private(Path(source.value), source.origin)
+    if source.kind == "key_file":
+        return KeyFile(data)
+    if source.kind == "identity_file":
+        return Identity(data)
+    return Passphrase(_first_line(data, source.origin))
+
+
+def _openers(invocation: Invocation, config: RepositoryConfig) -> Iterator[Opener]:
+    """Yield the secrets to try, each read only when those before it did not fit."""
+    if invocation.settings.secrets:
+        yield from map(read_secret, invocation.settings.secrets)
+        return
+    credentials = list(_credentials())
+    yield from credentials
+    if invocation.settings.keyring:
+        yield from _of_keyring(config)
+    elif not credentials:
+        yield from _asked(invocation)
+
+
+def _credentials() -> Iterator[KeyFile | Passphrase]:
+    """Yield what systemd passed to the unit (LoadCredential=, systemd.exec(5))."""
+    from pgsnap.sealing.wrapping_keys import KeyFile, Passphrase
+
+    folder = os.environ.get(_CREDENTIALS, "")
+    if not folder:
+        return
+    for name in ("snap-key", "snap-passphrase"):
+        file = Path(folder) / name
+        if file.exists():
+            data = _private(file, f"the credential {name}")
+            is_key = name == "snap-key"
+            yield KeyFile(data) if is_key else Passphrase(_first_line(data, str(file)))
+
+
+def _of_keyring(config: RepositoryConfig) -> Iterator[Passphrase]:
+    from pgsnap.sealing.wrapping_keys import Passphrase
+
+    try:
+        import keyring
+        import keyring.errors
+    except ImportError:
+        raise UsageError(
+            "the keyring needs a package that is not installed",
+            detail="snap.toml has keyring = true.",
+            hint="Install it: pip install 'pgsnap[keyring]'",
+        ) from None
+    try:
+        found = keyring.get_password(_KEYRING_SERVICE, config.repository_id)
+    except keyring.errors.KeyringError as error:
+        raise UsageError("the keyring does not answer", detail=f"{error}.") from None
+    if found is None:
+        raise UsageError(
+            "the keyring has no passphrase of this repository",
+            hint=f"Put it there: keyring set {_KEYRING_SERVICE} {config.repository_id}",
+        )
+    yield Passphrase(found.encode())
+
+
+def _asked(invocation: Invocation) -> Iterator[Passphrase]:
+    from pgsnap.sealing.wrapping_keys import Passphrase
+
+    for attempt in range(_ASKED_AT_MOST):
+        again = "Wrong. " if attempt else ""
+        found = _ask(invocation, f"{again}Passphrase of the repository: ")
+        if not found:
+            return
+        yield Passphrase(found)
+
+
+def _ask(invocation: Invocation, question: str) -> bytes | None:
+    """Return what the user typed, None if nobody can be asked."""
+    console = invocation.console
+    return None if console.json else console.terminal.ask_secret(question)
+
+
+def _printed(command: str, origin: str) -> bytes:
+    """Return the first line that a command prints. It may ask on the terminal."""
+    try:
+        done = subprocess.run(["/bin/sh", "-c", command], stdout=subprocess.PIPE, check=False)
+    except OSError as error:
+        raise UsageError(
+            f"the command of {origin} cannot run", detail=f"{error.strerror}."
+        ) from None
+    if done.returncode != 0:
+        raise UsageError(
+            f"the command of {origin} failed with status {done.returncode}",
+            hint="Run it by itself; it must print the passphrase and end with status 0.",
+        )
+    return _first_line(done.stdout, f"the command of {origin}")
+
+
+def _first_line(data: bytes, origin: str) -> bytes:
+    line = data.split(b"\n", 1)[0].removesuffix(b"\r")
+    if not line:
+        raise UsageError(f"{origin} gives no passphrase", detail="Its first line is empty.")
+    return line
+
+
+def _private(path: Path, origin: str) -> bytes:
+    """Return the contents of a file that only its owner, and a group, may read. Raises UsageError,
+    UntrustedPath."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise UsageError(f'{origin} names "{path}", which is no ordinary file')
+            if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+                raise UntrustedPath(
+                    f'others may read or change "{path}" (mode {stat.S_IMODE(mode):04o})',
+                    detail=f"{origin[:1].upper()}{origin[1:]} names it, and it holds a secret.",
+                    hint=f"Close it: chmod 600 {path}",
+                )
+            data = file.read(KEY_FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise UsageError(
+            f'cannot read "{path}"', detail=f"{error.strerror}. {origin} names it."
+        ) from None
+    if len(data) > KEY_FILE_BYTES_MAX:
+        raise UsageError(
+            f'"{path}" is too large', detail=f"A secret has at most {KEY_FILE_BYTES_MAX} bytes."
+        )
+    return data
