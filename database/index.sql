@@ -62,7 +62,7 @@ CREATE TABLE "packs" (
    "id" BLOB NOT NULL,
    "pack_bytes" INTEGER NOT NULL,
    "frames" INTEGER NOT NULL
-);
+, "epoch" INTEGER, "salt" BLOB);
 
 CREATE TABLE "snapshots" (
    "id" BLOB PRIMARY KEY,
@@ -83,4 +83,4 @@ CREATE INDEX "idx_snapshots_database_server_time_us_id"
 CREATE INDEX "idx_snapshots_database_time_us"
     ON "snapshots" ("database", "time_us");
 
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;

@@ -87,6 +87,8 @@ WHOLE_TEXT_BYTES_MAX = 1024 * MIB
 VOLATILE_LINES_MAX = 1000
 # Maximum size of a decompressed frame: a longer one is damage, not data.
 PLAIN_BYTES_MAX = 16 * MIB
+# What sealing adds to a frame or a table: the tag of AES-GCM.
+SEAL_BYTES = 16
 
 # How slow a guess of a passphrase is: 0.2 s and 64 MiB here (RFC 9106, second recommendation).
 ARGON2_PASSES = 3

@@ -162,7 +162,7 @@ def nested(number: int, value: bytes) -> Callable[[bytes], bytes]:
     [
         ("pack", pack.KINDS, lambda value: b"\x03" + value[1:]),
         ("pack", pack.CODECS, lambda value: value[:-1] + b"\x03"),
-        ("pack", pack.CIPHERS, lambda value: b"\x01" + value[1:]),
+        ("pack", pack.CIPHERS, lambda value: b"\x02" + value[1:]),
         ("section", 1, nested(1, b"weather")),
         ("manifest", 15, nested(3, b"weather")),
         ("manifest", 15, lambda value: value + CRITICAL_FIELD),
@@ -191,7 +191,7 @@ def test_an_unknown_code_is_a_newer_format(
 
 
 @pytest.mark.parametrize("name", [*ENVELOPES, "pack"])
-@pytest.mark.parametrize(("position", "value"), [(6, 3), (7, 1)], ids=["version", "cipher"])
+@pytest.mark.parametrize(("position", "value"), [(6, 3), (7, 2)], ids=["version", "cipher"])
 def test_an_unknown_version_or_cipher_of_an_object_is_a_newer_format(
     name: str, position: int, value: int
 ) -> None:

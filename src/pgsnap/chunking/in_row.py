@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgsnap.chunking.row_hash import PAIR_BYTES, WORD_BYTES, multipliers
+from pgsnap.chunking.secret import Permutation, Purpose
 
 CONTEXT_BYTES = PAIR_BYTES
 """Whether a byte is a cut depends on this many bytes before it."""
@@ -17,11 +18,15 @@ _POSITIONS_AT_A_TIME = 128 * 1024
 class InRowCutter:
     """Finds the first byte of a range whose *CONTEXT_BYTES* predecessors hash below a threshold.
 
-    The hash is the sum of two words, each multiplied by an odd number derived from the key. Holds
-    three work arrays of 1 MiB from its first use on.
+    The hash is the sum of two words, each multiplied by an odd number derived from the key; if
+    there is a *permutation*, that of the sum. Holds three work arrays of 1 MiB from its first use
+    on.
     """
 
-    def __init__(self, mean_distance: int, key: int) -> None:
+    def __init__(
+        self, mean_distance: int, key: int | bytes, permutation: Permutation | None = None
+    ) -> None:
+        self._permutation = permutation
         self._first, self._second = multipliers(key, purpose=3, count=2)
         self._threshold = np.uint64((1 << 64) // mean_distance)
         self._words: NDArray[np.uint64] | None = None
@@ -57,7 +62,10 @@ class InRowCutter:
         np.multiply(words[:, :-1], self._first, out=firsts)
         np.multiply(words[:, 1:], self._second, out=seconds)
         firsts += seconds
-        found = np.flatnonzero(firsts.reshape(-1) < self._threshold)
+        hashes = firsts.reshape(-1)
+        if self._permutation is not None:
+            hashes = self._permutation.of(hashes, Purpose.IN_ROW)
+        found = np.flatnonzero(hashes < self._threshold)
         if not len(found):
             return None
         phases, places = np.divmod(found, columns)

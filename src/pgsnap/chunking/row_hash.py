@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
 Offsets: TypeAlias = NDArray[np.int64]
@@ -64,12 +65,15 @@ class UnalignedWords:
         return pairs[:, 0], pairs[:, 1]
 
 
-def multipliers(key: int, purpose: int, count: int) -> list[np.uint64]:
+def multipliers(key: int | bytes, purpose: int, count: int) -> list[np.uint64]:
     """Return *count* odd 64-bit numbers that depend on *key* and *purpose*.
 
     The generator is splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number
-    Generators, 2014).
+    Generators, 2014); for a secret key, of 32 bytes, it is keyed BLAKE3.
     """
+    if isinstance(key, bytes):
+        words = np.frombuffer(blake3(bytes([purpose]), key=key).digest(8 * count), "<u8")
+        return [np.uint64(word | 1) for word in words.tolist()]
     state = (key ^ (purpose * 0xD1342543DE82EF95)) & _MASK
     numbers = []
     for _ in range(count):
@@ -84,14 +88,15 @@ class RowHash:
     """Hashes rows that lie in one buffer, many at a time.
 
     A hash is a sum of words, each multiplied by its own odd number (multilinear hashing, Carter and
-    Wegman 1979, modulo 2**64), mixed at the end. The numbers are derived from the key, so that
-    anyone who does not know it learns nothing about the rows from their cuts.
+    Wegman 1979, modulo 2**64), mixed at the end. The numbers are derived from the key. That alone
+    hides nothing: who sees enough cuts can compute them. With a secret key what decides is never a
+    hash itself but its `Permutation`.
 
     A row is given by the offset of its first byte and that of its line end, which is not hashed.
     The buffer must hold at least 16 bytes before the first row and 16 after the last.
     """
 
-    def __init__(self, key: int) -> None:
+    def __init__(self, key: int | bytes) -> None:
         self._sampled = multipliers(key, purpose=1, count=9)
         self._whole = multipliers(key, purpose=2, count=4)
         self._head = multipliers(key, purpose=3, count=2)

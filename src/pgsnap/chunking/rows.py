@@ -21,16 +21,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
 from pgsnap.chunking.expected import Expected
 from pgsnap.chunking.in_row import CONTEXT_BYTES, InRowCutter
 from pgsnap.chunking.row_hash import SAMPLED_BYTES, Hashes, Offsets, RowHash, UnalignedWords
+from pgsnap.chunking.secret import Permutation, Purpose
 from pgsnap.chunking.sketch import NO_SKETCH, Sketcher
 from pgsnap.errors import UsageError
 from pgsnap.limits import KIB, PLAIN_BYTES_MAX
-from pgsnap.model import ChunkerParams, ChunkId, RecipeEntry
+from pgsnap.model import PLAIN_NAMES, ChunkerKeys, ChunkerParams, ChunkId, Naming, RecipeEntry
 
 _LINE_END = 10
 
@@ -59,15 +59,28 @@ class RowChunker:
     It holds at most max_bytes + 2 MiB of the segment, whatever the size of blocks and rows, and
     some 8 MiB of work arrays; 105 MiB for a segment of nothing but line ends. Not thread-safe;
     NumPy releases the GIL while it works. Raises `UsageError` for inconsistent parameters.
+
+    *naming* names the chunks. With *keys* cuts and sketches are secret (`secret`); *key* only makes
+    them different.
     """
 
-    def __init__(self, params: ChunkerParams, key: int = 0) -> None:
+    def __init__(
+        self,
+        params: ChunkerParams,
+        key: int = 0,
+        *,
+        naming: Naming = PLAIN_NAMES,
+        keys: ChunkerKeys | None = None,
+    ) -> None:
         _check(params, key)
         self._params = params
+        self._name = naming.name
         self._mean_distance = params.avg_bytes - params.min_bytes
-        self._row_hash = RowHash(key)
-        self._sketcher = Sketcher(key)
-        self._in_row = InRowCutter(self._mean_distance, key)
+        self._permutation = Permutation(keys.cuts) if keys is not None else None
+        cuts = keys.cuts if keys is not None else key
+        self._row_hash = RowHash(cuts)
+        self._sketcher = Sketcher(keys.sketches if keys is not None else key)
+        self._in_row = InRowCutter(self._mean_distance, cuts, self._permutation)
         self._buffer = np.zeros(params.max_bytes + 4 * _STEP_BYTES + 2 * _MARGIN, np.uint8)
         self._words = UnalignedWords(self._buffer)
         self._is_end = np.empty(_STEP_BYTES, np.bool_)
@@ -184,6 +197,8 @@ class RowChunker:
         starts[0] = max(int(starts[0]), self._start)
         hashes = self._row_hash.sampled(self._words, starts, stops)
         heads = self._row_hash.heads(self._words, starts, stops)
+        if self._permutation is not None:
+            hashes = self._permutation.of(hashes, Purpose.ROW)
         chosen = ends[self._is_chosen(hashes, lengths)]
         self._keep_rows(ends, hashes, heads, chosen)
 
@@ -221,7 +236,7 @@ class RowChunker:
         assert self._expected is not None
         end = self._start + expected.plain_bytes
         held = self._buffer[self._start : end]
-        if blake3(held.data).digest() != expected.chunk:
+        if self._name(held.data) != expected.chunk:
             self._expected.missed()
             return None
         self._expected.came()
@@ -260,6 +275,8 @@ class RowChunker:
             if least[0] == 0:
                 starts[0] = self._start
             hashes = self._row_hash.whole(self._words, starts, stops)
+            if self._permutation is not None:
+                hashes = self._permutation.of(hashes, Purpose.WHOLE_ROW)
             least = least[hashes == hashes.min()]
         return int(self._ends[least[-1]])
 
@@ -283,7 +300,7 @@ class RowChunker:
         self._begins_in_row = data[-1] != _LINE_END
         name = b""
         if self._expected is not None and self._expected.wants_names:
-            name = blake3(data).digest()
+            name = self._name(data)
             self._expected.find(name)
         return Chunk(data, int(last - first), sketch, name)
 

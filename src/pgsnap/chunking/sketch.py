@@ -26,7 +26,7 @@ NO_SKETCH = bytes(4 * SKETCH_VALUES)
 class Sketcher:
     """Computes sketches. Its multipliers depend on the key, like those of the row hash."""
 
-    def __init__(self, key: int) -> None:
+    def __init__(self, key: int | bytes) -> None:
         self._of_rows = np.array(multipliers(key, purpose=4, count=SKETCH_VALUES // 2), np.uint64)
         self._of_heads = np.array(multipliers(key, purpose=5, count=SKETCH_VALUES // 2), np.uint64)
 

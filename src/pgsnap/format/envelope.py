@@ -44,11 +44,21 @@ def checksum(*parts: bytes) -> bytes:
 
 
 _VERSIONS = {ObjectKind.MANIFEST: (VERSION, MANIFEST_VERSION_2)}
-_CIPHERS = {ObjectKind.SEALED: Cipher.AES_256_GCM}
+_CIPHERS = {
+    ObjectKind.SEALED: (Cipher.AES_256_GCM,),
+    ObjectKind.PACK: (Cipher.NONE, Cipher.AES_256_GCM),
+}
+"""The ciphers that there are for a kind: for all others none."""
 
 
-def head(kind: ObjectKind, version: int = VERSION) -> bytes:
-    return HEAD.pack(MAGIC, kind.value, version, _CIPHERS.get(kind, Cipher.NONE))
+def head(kind: ObjectKind, version: int = VERSION, cipher: Cipher | None = None) -> bytes:
+    if cipher is None:
+        cipher = _ciphers(kind)[0]
+    return HEAD.pack(MAGIC, kind.value, version, cipher)
+
+
+def _ciphers(kind: ObjectKind) -> tuple[Cipher, ...]:
+    return _CIPHERS.get(kind, (Cipher.NONE,))
 
 
 def check_head(kind: ObjectKind, data: bytes, what: str) -> None:
@@ -61,8 +71,7 @@ def check_head(kind: ObjectKind, data: bytes, what: str) -> None:
             f"{what} is damaged",
             detail=f"It does not begin as a {kind.name.lower().replace('_', ' ')} does.",
         )
-    wanted = _CIPHERS.get(kind, Cipher.NONE)
-    if version not in _VERSIONS.get(kind, (VERSION,)) or cipher != wanted:
+    if version not in _VERSIONS.get(kind, (VERSION,)) or cipher not in _ciphers(kind):
         raise too_new(what, f"Its format is version {version}, cipher {cipher}.")
 
 

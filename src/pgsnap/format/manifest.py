@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from blake3 import blake3
-
 from pgsnap.errors import CorruptionError
 from pgsnap.format.envelope import (
     CHECKSUM_BYTES,
@@ -30,7 +28,16 @@ from pgsnap.limits import (
     SNAPSHOT_BYTES_MAX,
     VOLATILE_LINES_MAX,
 )
-from pgsnap.model import HASH_BYTES, Snapshot, SnapshotHead, SnapshotId, VolatileKind, VolatileLine
+from pgsnap.model import (
+    HASH_BYTES,
+    PLAIN_NAMES,
+    Naming,
+    Snapshot,
+    SnapshotHead,
+    SnapshotId,
+    VolatileKind,
+    VolatileLine,
+)
 
 (
     DATABASE,
@@ -58,9 +65,9 @@ _KNOWN = range(DATABASE, STATISTICS_ROOT + 1)
 VOLATILE_SECTION, VOLATILE_OFFSET, VOLATILE_KIND, VOLATILE_TEXT = range(1, 5)
 
 
-def snapshot_id(data: bytes) -> SnapshotId:
+def snapshot_id(data: bytes, naming: Naming = PLAIN_NAMES) -> SnapshotId:
     """Return the id of the snapshot whose manifest is *data*."""
-    return blake3(data).digest()
+    return naming.name(data)
 
 
 def encode_manifest(snapshot: Snapshot) -> bytes:
@@ -98,10 +105,12 @@ def encode_manifest(snapshot: Snapshot) -> bytes:
     return wrap(ObjectKind.MANIFEST, record.to_bytes(), version)
 
 
-def decode_manifest(data: bytes, expected: SnapshotId | None = None) -> Snapshot:
-    """Return the snapshot of a manifest, whose id must be *expected* if given."""
+def decode_manifest(
+    data: bytes, expected: SnapshotId | None = None, naming: Naming = PLAIN_NAMES
+) -> Snapshot:
+    """Return the snapshot of a manifest, whose id by *naming* must be *expected* if given."""
     what = f"snapshot {expected.hex()[:12]}" if expected else "a snapshot"
-    if expected is not None and snapshot_id(data) != expected:
+    if expected is not None and snapshot_id(data, naming) != expected:
         raise CorruptionError(f"{what} is damaged", detail="Its bytes do not hash to its name.")
     record = RecordReader(unwrap(ObjectKind.MANIFEST, data, what), what=what, known=_KNOWN)
     return Snapshot(

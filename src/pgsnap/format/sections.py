@@ -17,7 +17,9 @@ from pgsnap.limits import HELD_BYTES_MAX, KIB, SECTION_TABLE_PIECE_BYTES, SNAPSH
 from pgsnap.model import (
     HASH_BYTES,
     OUTSIDE_ROOT,
+    PLAIN_NAMES,
     Digest,
+    Naming,
     RecipeRoot,
     Section,
     SectionKind,
@@ -159,10 +161,11 @@ class SectionTable:
     """The sections of a new snapshot, added one by one, and the totals for its manifest.
 
     It holds the encoded table: some 200 bytes per section. As objects the sections of 200,000
-    tables would take 240 MB.
+    tables would take 240 MB. *naming* hashes the sections' names, which decide where pieces end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, naming: Naming = PLAIN_NAMES) -> None:
+        self._naming = naming
         self._pieces: list[tuple[bytes, int]] = []
         self._buffer = bytearray()
         self._in_buffer = 0
@@ -194,7 +197,7 @@ class SectionTable:
         self._in_buffer += 1
         # Where a piece ends is determined by the hash of a section's name, so that a changed
         # section changes only its own piece.
-        mark = int.from_bytes(blake3(name).digest(4), "little")
+        mark = int.from_bytes(self._naming.name(name)[:4], "little")
         if len(self._buffer) >= SECTION_TABLE_PIECE_BYTES or (
             len(self._buffer) >= SECTION_TABLE_PIECE_BYTES // 8 and mark % 64 == 0
         ):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from blake3 import blake3
-
 from pgsnap.errors import CorruptionError
 from pgsnap.format.by_name import load_json
 from pgsnap.format.envelope import ObjectKind, unwrap, wrap
@@ -13,7 +11,17 @@ from pgsnap.format.origin import canonical_json
 from pgsnap.format.record import RecordReader, RecordWriter, too_new
 from pgsnap.format.times import from_micros, to_micros
 from pgsnap.limits import MESSAGE_BYTES_MAX, PACK_BYTES_MAX, PLAIN_BYTES_MAX
-from pgsnap.model import HASH_BYTES, ChunkerParams, Cipher, Encryption, Note, RepositoryConfig, Tag
+from pgsnap.model import (
+    HASH_BYTES,
+    PLAIN_NAMES,
+    ChunkerParams,
+    Cipher,
+    Encryption,
+    Naming,
+    Note,
+    RepositoryConfig,
+    Tag,
+)
 
 (
     CONFIG_ID,
@@ -120,8 +128,8 @@ def encode_note(note: Note) -> bytes:
     return wrap(ObjectKind.NOTE, record.to_bytes())
 
 
-def note_id(data: bytes) -> bytes:
-    return blake3(data).digest()
+def note_id(data: bytes, naming: Naming = PLAIN_NAMES) -> bytes:
+    return naming.name(data)
 
 
 def decode_note(data: bytes, what: str) -> Note:

@@ -13,6 +13,7 @@ from pgsnap.files.folder import Folder, sync_folder
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.manifest import decode_manifest, snapshot_id
 from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.model import Naming
 from pgsnap.progress import Progress
 from pgsnap.repository import layout, lock
 from pgsnap.repository.chunks.inspection import add_tables, pack_tables
@@ -20,6 +21,8 @@ from pgsnap.repository.config import read_config
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.index.place import index_path, is_writable
 from pgsnap.repository.snapshots import forgetting
+from pgsnap.sealing.keys import Keys
+from pgsnap.sealing.scheme import Scheme, scheme_of
 from pgsnap.stores.base import ObjectInfo
 from pgsnap.stores.local import LocalStore
 
@@ -41,12 +44,14 @@ def rebuild_index(
     index_folder: Path | None,
     progress: Progress,
     trust: Trust = ONLY_OURS,
+    keys: Keys | None = None,
 ) -> Rebuilt:
     """Rebuild the index of the repository in *path* from its packs, manifests and notes alone.
 
     Takes the exclusive lock. The old index is replaced atomically at the end; what only it knew
     (damage marks, sound copies of damaged manifests) is kept. Raises RepositoryLocked, StoreError.
     """
+    scheme = scheme_of(keys)
     store = LocalStore(path, trust)
     config = read_config(path, store)
     layout.refuse_links(store.folder)
@@ -69,8 +74,8 @@ def rebuild_index(
 
         with interrupts.undone_by(throw_away):
             index.belong_to(config.repository_id)
-            result = _fill(store, index, progress)
-            _take_over(folder, file, index, store)
+            result = _fill(store, index, scheme, progress)
+            _take_over(folder, file, index, store, scheme.naming)
             index.set_complete()
         index.close()
         # Its last connection is closed, so everything is in one file.
@@ -79,7 +84,7 @@ def rebuild_index(
     return result
 
 
-def _fill(store: LocalStore, index: Index, progress: Progress) -> Rebuilt:
+def _fill(store: LocalStore, index: Index, scheme: Scheme, progress: Progress) -> Rebuilt:
     result = Rebuilt()
     left_out: list[tuple[str, str]] = []
     progress.phase("index packs")
@@ -91,7 +96,7 @@ def _fill(store: LocalStore, index: Index, progress: Progress) -> Rebuilt:
         for info in infos
         if (pack := layout.hash_of(info.name)) is not None and info.name == layout.pack_name(pack)
     )
-    for tables in pack_tables(store, packs, left_out):
+    for tables in pack_tables(store, packs, left_out, scheme):
         add_tables(index, tables)
         result.packs += len(tables)
         result.chunks += sum(len(one.locations) for one in tables)
@@ -104,10 +109,10 @@ def _fill(store: LocalStore, index: Index, progress: Progress) -> Rebuilt:
             if snapshot is None:
                 continue
             data = store.get(info.name, bytes_max=RECORD_BYTES_MAX)
-            found = decode_manifest(data, snapshot)
+            found = decode_manifest(data, snapshot, scheme.naming)
             index.add_snapshot(snapshot, found, data)
             result.snapshots += 1
-    forgetting.catch_up(store, index)
+    forgetting.catch_up(store, index, scheme.naming)
     result.left_out = tuple(left_out)
     return result
 
@@ -120,7 +125,7 @@ def _noted(left_out: list[tuple[str, str]], info: ObjectInfo) -> Iterator[None]:
         left_out.append((info.name, error.detail or f"{error.message}."))
 
 
-def _take_over(folder: Folder, file: Path, new: Index, store: LocalStore) -> None:
+def _take_over(folder: Folder, file: Path, new: Index, store: LocalStore, naming: Naming) -> None:
     """Take over from the old index what only it knows: damage marks, and the contents of manifests
     and notes that are damaged in the store. No file remains beside it: SQLite would apply an old
     log to the new index."""
@@ -137,7 +142,7 @@ def _take_over(folder: Folder, file: Path, new: Index, store: LocalStore) -> Non
         for pack, offset, readable in old.damaged():
             if pack in packs:
                 new.mark_damaged(pack, [offset], readable=readable)
-        _keep_manifests(old, new, store)
+        _keep_manifests(old, new, store, naming)
         forgetting.take_over(old, new, store)
         old.retire()
     except CorruptionError:
@@ -148,7 +153,7 @@ def _take_over(folder: Folder, file: Path, new: Index, store: LocalStore) -> Non
         folder.unlink(file.name + suffix, missing_ok=True)
 
 
-def _keep_manifests(old: Index, new: Index, store: LocalStore) -> None:
+def _keep_manifests(old: Index, new: Index, store: LocalStore, naming: Naming) -> None:
     """Keep for a repair the manifests that are damaged in the store: the old index may have the
     only sound copies. Deleted ones are dropped."""
     known = new.snapshot_ids()
@@ -157,8 +162,8 @@ def _keep_manifests(old: Index, new: Index, store: LocalStore) -> None:
         if snapshot is None or snapshot in known:
             continue
         for data in (old.manifest(snapshot), old.lost_snapshots().get(snapshot)):
-            if data is not None and snapshot_id(data) == snapshot:
-                found = decode_manifest(data, snapshot)
+            if data is not None and snapshot_id(data, naming) == snapshot:
+                found = decode_manifest(data, snapshot, naming)
                 new.add_snapshot(snapshot, found, data)
                 break
 

@@ -15,6 +15,7 @@ from pgsnap.model.dump import (
     quote_ident,
 )
 from pgsnap.model.finding import Finding, Verdict
+from pgsnap.model.naming import PLAIN_NAMES, ChunkerKeys, Naming
 from pgsnap.model.origin import (
     DatabaseProperties,
     Extension,
@@ -38,6 +39,7 @@ from pgsnap.model.stored import (
     Location,
     Note,
     PackId,
+    PackSeal,
     RecipeEntry,
     RecipeRoot,
     RepositoryConfig,
@@ -53,8 +55,10 @@ __all__ = [
     "EMPTY_RECIPE",
     "HASH_BYTES",
     "OUTSIDE_ROOT",
+    "PLAIN_NAMES",
     "ChunkId",
     "ChunkKind",
+    "ChunkerKeys",
     "ChunkerParams",
     "Cipher",
     "Codec",
@@ -67,9 +71,11 @@ __all__ = [
     "Finding",
     "Frame",
     "Location",
+    "Naming",
     "Note",
     "Origin",
     "PackId",
+    "PackSeal",
     "RecipeEntry",
     "RecipeRoot",
     "RepositoryConfig",

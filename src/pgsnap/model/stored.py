@@ -11,11 +11,11 @@ from pgsnap.model.dump import SectionName, VolatileLine
 from pgsnap.model.origin import Origin
 
 ChunkId: TypeAlias = bytes
-"""BLAKE3-256 of a chunk's plaintext."""
+"""Name of a chunk's plaintext (`Naming`): its BLAKE3-256, keyed if it is encrypted."""
 PackId: TypeAlias = bytes
 """BLAKE3-256 of a pack's bytes."""
 SnapshotId: TypeAlias = bytes
-"""BLAKE3-256 of a manifest's bytes."""
+"""Name of a manifest's bytes, likewise."""
 Digest: TypeAlias = bytes
 """BLAKE3-256 of any other byte stream."""
 
@@ -66,12 +66,23 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class PackSeal:
+    """What the key of a sealed pack is derived from, beside a secret: the number of the master key
+    that was the newest, and a random salt of the pack's own."""
+
+    epoch: int
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Location:
-    """Where a frame is stored, and the frame itself."""
+    """Where a frame is stored, and the frame itself. *seal* is its pack's, None if that is not
+    sealed."""
 
     pack: PackId
     offset: int
     frame: Frame
+    seal: PackSeal | None = None
 
 
 @dataclass(frozen=True, slots=True)

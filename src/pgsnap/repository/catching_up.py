@@ -7,15 +7,16 @@ import contextlib
 from pgsnap import limits
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreFull, TagExists, UsageError
 from pgsnap.format.manifest import decode_manifest
-from pgsnap.model import SnapshotId, Tag
+from pgsnap.model import Naming, SnapshotId, Tag
 from pgsnap.repository import layout
 from pgsnap.repository.chunks.inspection import add_tables, pack_tables
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.snapshots.tags import Tags
+from pgsnap.sealing.scheme import Scheme
 from pgsnap.stores.base import Store
 
 
-def catch_up_packs(store: Store, index: Index) -> None:
+def catch_up_packs(store: Store, index: Index, scheme: Scheme) -> None:
     """Bring the index's packs up to date with the store.
 
     A damaged pack is left out, so its chunks are reported as missing.
@@ -35,7 +36,7 @@ def catch_up_packs(store: Store, index: Index) -> None:
         found.append((pack, info))
     # The next commit assumes that whatever the index knows is durable.
     store.settle(info.name for _, info in found)
-    for tables in pack_tables(store, found, left_out=[]):
+    for tables in pack_tables(store, found, [], scheme):
         # On a full disk, what the index already knows can still be read.
         with contextlib.suppress(StoreFull):
             add_tables(index, tables)
@@ -43,7 +44,9 @@ def catch_up_packs(store: Store, index: Index) -> None:
         index.drop_packs(gone)
 
 
-def catch_up_snapshots(store: Store, index: Index, tags: Tags, *, writable: bool) -> None:
+def catch_up_snapshots(
+    store: Store, index: Index, tags: Tags, naming: Naming, *, writable: bool
+) -> None:
     """Bring the index's snapshots up to date with the store and, if it is *writable*, set the tags
     that killed commits had requested."""
     # Other processes are running meanwhile: this order ensures that none of their snapshots is
@@ -61,7 +64,7 @@ def catch_up_snapshots(store: Store, index: Index, tags: Tags, *, writable: bool
     for snapshot in stored - indexed:
         with contextlib.suppress(CorruptionError, ObjectNotFound):
             data = store.get(layout.snapshot_name(snapshot), bytes_max=limits.RECORD_BYTES_MAX)
-            found = decode_manifest(data, snapshot)
+            found = decode_manifest(data, snapshot, naming)
             new.append((found.time, snapshot, data))
             parents.add(found.parent)
     # Its commit was killed after the commit point. While the index is being rebuilt that does not
@@ -72,7 +75,7 @@ def catch_up_snapshots(store: Store, index: Index, tags: Tags, *, writable: bool
             with_tags = complete and writable and snapshot not in parents
             # On a full disk the others can still be read; this one is added when there is space.
             with contextlib.suppress(StoreFull):
-                admit(index, tags, snapshot, data, with_tags=with_tags, is_late=True)
+                admit(index, tags, snapshot, data, naming, with_tags=with_tags, is_late=True)
     if indexed - stored:
         index.drop_snapshots(indexed - stored, lost=True)
     if not complete:
@@ -84,6 +87,7 @@ def admit(
     tags: Tags,
     new: SnapshotId,
     data: bytes,
+    naming: Naming,
     *,
     with_tags: bool,
     is_late: bool = False,
@@ -94,7 +98,7 @@ def admit(
     commit was killed, or the index lost it), tags set since then are kept. So is a damaged one,
     which must not keep the repository from being opened.
     """
-    snapshot = decode_manifest(data, new)
+    snapshot = decode_manifest(data, new, naming)
     given = []
     for wish in snapshot.wished_tags if with_tags else ():
         tag = Tag(snapshot.database, wish.removeprefix("+"), new, snapshot.time)

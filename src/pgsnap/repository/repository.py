@@ -27,6 +27,7 @@ from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest
 from pgsnap.format.small import encode_config, encode_note, note_id
 from pgsnap.model import (
     ChunkId,
+    Naming,
     Note,
     RepositoryConfig,
     Section,
@@ -49,6 +50,8 @@ from pgsnap.repository.snapshots import forgetting
 from pgsnap.repository.snapshots.manifests import known_manifests, sound_manifest
 from pgsnap.repository.snapshots.notes import all_notes, sound_notes
 from pgsnap.repository.snapshots.tags import Tags
+from pgsnap.sealing.keys import Keys
+from pgsnap.sealing.scheme import scheme_of
 from pgsnap.stores.local import LocalStore
 
 
@@ -59,14 +62,19 @@ class Repository:
     """
 
     def __init__(
-        self, path: Path, store: LocalStore, config: RepositoryConfig, index: Index
+        self,
+        path: Path,
+        store: LocalStore,
+        config: RepositoryConfig,
+        index: Index,
+        keys: Keys | None = None,
     ) -> None:
         self.path = path
         self.store = store
         self.config = config
         self.index = index
         self.tags = Tags(store, folds_case=store.folder.folds_case(layout.CONFIG))
-        self.chunks = ChunkReader(store, index)
+        self.chunks = ChunkReader(store, index, scheme_of(keys))
         self._resources = contextlib.ExitStack()
         self._held = lock.Held()
         self._packs_are_known = False
@@ -105,6 +113,7 @@ class Repository:
         index_folder: Path | None = None,
         alone: bool = False,
         trust: Trust = ONLY_OURS,
+        keys: Keys | None = None,
     ) -> Self:
         """Open the repository in *path* for reading and, if the folder permits, for writing.
 
@@ -122,10 +131,10 @@ class Repository:
             writable = not store.folder.has_foreign and is_writable(path)
             file = index_path(path, config.repository_id, index_folder, writable=writable)
             try:
-                repo = cls._caught_up(path, store, config, file, writable=writable)
+                repo = cls._caught_up(path, store, config, file, keys, writable=writable)
             except IndexDamaged:
                 # It was moved aside; being derived, it can be rebuilt.
-                repo = cls._caught_up(path, store, config, file, writable=writable)
+                repo = cls._caught_up(path, store, config, file, keys, writable=writable)
             resources.callback(repo.index.close)
             repo._held = held
             repo._resources = resources.pop_all()
@@ -138,16 +147,17 @@ class Repository:
         store: LocalStore,
         config: RepositoryConfig,
         file: Path | None,
+        keys: Keys | None,
         *,
         writable: bool,
     ) -> Self:
-        repo = cls(path, store, config, open_index(file, store.folder.trust))
+        repo = cls(path, store, config, open_index(file, store.folder.trust), keys)
         with interrupts.undone_by(repo.index.close):
             repo.index.belong_to(config.repository_id)
-            catch_up_snapshots(store, repo.index, repo.tags, writable=writable)
+            catch_up_snapshots(store, repo.index, repo.tags, repo.naming, writable=writable)
             # On a full disk forgotten snapshots may be visible again, until there is space.
             with contextlib.suppress(StoreFull):
-                forgetting.catch_up(store, repo.index)
+                forgetting.catch_up(store, repo.index, repo.naming)
         return repo
 
     def __enter__(self) -> Self:
@@ -164,6 +174,11 @@ class Repository:
         self._held.check()
 
     @property
+    def naming(self) -> Naming:
+        """What gives chunks, snapshots and notes their ids."""
+        return self.chunks.scheme.naming
+
+    @property
     def chunk_store(self) -> ChunkStore:
         """Return the chunk store, for code that writes chunks or deletes packs."""
         return ChunkStore(self.store, self.index, self.chunks, self.config, self.check_lock)
@@ -176,7 +191,7 @@ class Repository:
     def catch_up_packs(self) -> None:
         """Bring the index's packs up to date with the store. Cheap if nothing changed."""
         if not self._packs_are_known:
-            catch_up_packs(self.store, self.index)
+            catch_up_packs(self.store, self.index, self.chunks.scheme)
             self._packs_are_known = True
 
     # -- snapshots ----------------------------------------------------------------------------
@@ -187,21 +202,21 @@ class Repository:
         Returns its id and those of its requested tags that were set.
         """
         data = encode_manifest(snapshot)
-        new = snapshot_id(data)
-        if decode_manifest(data, new) != snapshot:
+        new = snapshot_id(data, self.naming)
+        if decode_manifest(data, new, self.naming) != snapshot:
             raise CorruptionError("a new snapshot's manifest does not read back")
         self._held.check()
         self.store.put(layout.snapshot_name(new), data)
-        given = admit(self.index, self.tags, new, data, with_tags=True)
+        given = admit(self.index, self.tags, new, data, self.naming, with_tags=True)
         # The same snapshot, byte for byte, was committed again, so it is no longer forgotten.
         self.unforget(new)
         return new, given
 
     def put_back(self, snapshot: SnapshotId, data: bytes) -> None:
         """Store the manifest of a formerly published snapshot again; its tags are not set."""
-        decode_manifest(data, snapshot)
+        decode_manifest(data, snapshot, self.naming)
         self.store.put(layout.snapshot_name(snapshot), data)
-        admit(self.index, self.tags, snapshot, data, with_tags=False)
+        admit(self.index, self.tags, snapshot, data, self.naming, with_tags=False)
 
     def has_snapshot(self, snapshot: SnapshotId) -> bool:
         return self.index.manifest(snapshot) is not None
@@ -219,13 +234,14 @@ class Repository:
             yield one, partial(self._decoded, one, data)
 
     def _decoded(self, snapshot: SnapshotId, data: bytes | None) -> Snapshot:
-        return decode_manifest(sound_manifest(self.store, snapshot, data), snapshot)
+        sound = sound_manifest(self.store, snapshot, data, self.naming)
+        return decode_manifest(sound, snapshot, self.naming)
 
     def heads(self, snapshots: Sequence[SnapshotId]) -> Iterator[tuple[SnapshotId, SnapshotHead]]:
         """Yield *snapshots* in order, each with its head. Raises UnknownRevision,
         CorruptionError."""
         for one, data in known_manifests(self.index, snapshots):
-            yield one, decode_head(sound_manifest(self.store, one, data), one)
+            yield one, decode_head(sound_manifest(self.store, one, data, self.naming), one)
 
     def newest(
         self, database: str | None, limit: int | None = None, *, also_forgotten: bool = False
@@ -278,7 +294,16 @@ class Repository:
         forgotten, the earlier time stays. Raises UnknownRevision, CorruptionError, StoreError."""
         database = self.snapshot(snapshot).database
         self._held.check()
-        forgetting.forget(self.store, self.index, snapshot, database, by=by, reason=reason, now=now)
+        forgetting.forget(
+            self.store,
+            self.index,
+            snapshot,
+            database,
+            by=by,
+            reason=reason,
+            naming=self.naming,
+            now=now,
+        )
 
     def unforget(self, snapshot: SnapshotId, *, by: str = "snap") -> None:
         """Bring a forgotten snapshot back; a no-op if it is not forgotten. Raises UnknownRevision
@@ -286,7 +311,9 @@ class Repository:
         if self.forgotten_since(snapshot) is not None:
             database = self.snapshot(snapshot).database
             self._held.check()
-            forgetting.unforget(self.store, self.index, snapshot, database, by=by)
+            forgetting.unforget(
+                self.store, self.index, snapshot, database, by=by, naming=self.naming
+            )
 
     def forgotten(self) -> dict[SnapshotId, datetime]:
         """Return the forgotten snapshots that still exist, each with the time since when."""
@@ -302,19 +329,21 @@ class Repository:
     def add_note(self, note: Note) -> None:
         """Record a note. It is durable on return."""
         data = encode_note(note)
-        self.store.put(layout.note_name(note.kind, note_id(data)), data)
+        self.store.put(layout.note_name(note.kind, note_id(data, self.naming)), data)
 
     def notes(self, kind: str, database: str | None = None) -> list[Note]:
         """Return the notes of a kind, newest first. Raises CorruptionError."""
-        return all_notes(self.store, kind, database)
+        return all_notes(self.store, kind, database, naming=self.naming)
 
     def sound_notes(
         self, kind: str, *, damaged: list[str] | None = None, bytes_min: int = 0
     ) -> Iterator[Note]:
         """Yield the intact notes of a kind; the names of damaged ones are added to *damaged*. Those
         smaller than *bytes_min* are not read. Raises FormatTooNew, StoreError."""
-        for _, note in sound_notes(self.store, kind, damaged=damaged, bytes_min=bytes_min):
-            yield note
+        found = sound_notes(
+            self.store, kind, naming=self.naming, damaged=damaged, bytes_min=bytes_min
+        )
+        yield from (note for _, note in found)
 
     # -- counts -------------------------------------------------------------------------------
 

@@ -7,9 +7,9 @@ import struct
 
 from pgsnap.errors import CorruptionError, WrongKey
 from pgsnap.format.envelope import CHECKSUM_BYTES, HEAD, MAGIC, ObjectKind, head, unwrap, wrap
+from pgsnap.format.padding import padme
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.sealing.keys import SALT_BYTES, Keys, salted
-from pgsnap.sealing.padding import padme
 
 _START = struct.Struct(f"<I{SALT_BYTES}s")
 """Epoch, salt."""

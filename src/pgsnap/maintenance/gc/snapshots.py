@@ -28,8 +28,8 @@ from pgsnap.repository.snapshots.losses import accepted_losses
 def trust_notes(repo: Repository) -> None:
     """Make sure that what counts as forgotten agrees with the notes, not only with the index.
     Raises CorruptionError if one cannot be read: it may be the one that brought a snapshot back."""
-    check_notes(repo.store, repo.index)
-    mend_forgotten(repo.store, repo.index)
+    check_notes(repo.store, repo.index, repo.naming)
+    mend_forgotten(repo.store, repo.index, repo.naming)
 
 
 def needed_roots(
@@ -56,8 +56,8 @@ def needed_roots(
         try:
             data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
             known = tables.get(snapshot)
-            if known is None or id_of(data) != snapshot:
-                known = decode_manifest(data, snapshot).sections_recipe
+            if known is None or id_of(data, repo.naming) != snapshot:
+                known = decode_manifest(data, snapshot, repo.naming).sections_recipe
             (found.left if snapshot in accepted else found.whole).append(known)
         except CorruptionError as error:
             if snapshot in accepted:
@@ -77,7 +77,7 @@ def needed_roots(
     for snapshot, data in lost_while_forgotten(repo):
         since = repo.forgotten_since(snapshot)
         if since is not None and not is_over(since):
-            found.whole.append(decode_manifest(data, snapshot).sections_recipe)
+            found.whole.append(decode_manifest(data, snapshot, repo.naming).sections_recipe)
     return found
 
 

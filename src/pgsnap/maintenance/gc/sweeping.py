@@ -273,9 +273,11 @@ def _read_pack(chunks: ChunkStore, pack: PackId, size: int, offsets: Collection[
             data = chunks.store.get(name, 0, size)
     is_whole = blake3(data).digest() == pack
     if is_whole:
-        locations = read_table(pack, size, lambda start, length: data[start : start + length])
+        locations = read_table(
+            pack, size, lambda start, length: data[start : start + length], chunks.scheme.packs
+        )
     else:
-        locations, _ = find_table(chunks.store, pack, ObjectInfo(name, size))
+        locations, _ = find_table(chunks.store, pack, ObjectInfo(name, size), chunks.scheme)
     wanted = [location for location in locations if location.offset in offsets]
     if len(wanted) != len(offsets):
         raise CorruptionError(
@@ -285,9 +287,10 @@ def _read_pack(chunks: ChunkStore, pack: PackId, size: int, offsets: Collection[
     if not is_whole:
         return _OldPack(pack, ids, (_read_frames(chunks, some) for some in _batches(wanted)))
     view = memoryview(data)
-    return _OldPack(
-        pack, ids, [[(x.frame, view[x.offset : x.offset + x.frame.frame_bytes]) for x in wanted]]
-    )
+    moved: _Moved = [
+        chunks.reader.opened(x, view[x.offset : x.offset + x.frame.frame_bytes]) for x in wanted
+    ]
+    return _OldPack(pack, ids, [moved])
 
 
 def _batches(wanted: Iterable[Location]) -> Iterator[list[Location]]:
@@ -309,14 +312,13 @@ def _read_frames(chunks: ChunkStore, batch: Sequence[Location]) -> _Moved:
         name = layout.pack_name(location.pack)
         data = chunks.store.get(name, location.offset, location.frame.frame_bytes)
         try:
-            chunks.reader.check_frame(location, data)
+            found.append(chunks.reader.check_frame(location, data))
         except CorruptionError as error:
             raise CorruptionError(
                 f"chunk {location.frame.chunk.hex()[:12]} is damaged",
                 detail=f"{error.message[:1].upper()}{error.message[1:]}. Its pack stays as it is.",
                 hint=VERIFY_FIRST.replace("snap verify", "snap verify --data"),
             ) from error
-        found.append((location.frame, data))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from blake3 import blake3
 
@@ -53,7 +54,7 @@ class ChunkMender(RecipeWalk, FinishedOrAbandoned):
 
     def _new_writer(self) -> PackWriter:
         repo = self._repo
-        return PackWriter(repo.store, repo.index, repo.config.pack_bytes, lambda _: None)
+        return repo.chunk_store.writer()
 
     # -- from damaged packs -------------------------------------------------------------------
 
@@ -63,7 +64,7 @@ class ChunkMender(RecipeWalk, FinishedOrAbandoned):
         store = self._repo.store
         data = _what_can_be_read(store, info)
         try:
-            table, size = find_table(store, b"", info)
+            table, size = find_table(store, b"", info, self._repo.chunks.scheme)
         except CorruptionError:
             table, size = [], 0
         whole = data[:size]
@@ -72,7 +73,7 @@ class ChunkMender(RecipeWalk, FinishedOrAbandoned):
             name = layout.pack_name(pack)
             if pack not in self._repo.index.packs():
                 store.put(name, whole)
-                located = [Location(pack, found.offset, found.frame) for found in table]
+                located = [replace(found, pack=pack) for found in table]
                 self._repo.index.add_pack(pack, size, located)
                 return name
             return None

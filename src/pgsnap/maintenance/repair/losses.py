@@ -64,7 +64,7 @@ def _loss(repo: Repository, snapshot_id: SnapshotId) -> Loss:
     short = snapshot_id.hex()[:12]
     data = kept_manifest(repo, snapshot_id)
     try:
-        snapshot = decode_manifest(data, snapshot_id) if data is not None else None
+        snapshot = decode_manifest(data, snapshot_id, repo.naming) if data is not None else None
     except CorruptionError:
         snapshot = None
     is_gone = not is_stored(repo, snapshot_id)

@@ -23,7 +23,7 @@ from pgsnap.maintenance.verify.object_faults import (
     note_faults,
     tag_faults,
 )
-from pgsnap.model import SnapshotId
+from pgsnap.model import Naming, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.losses import accepted_losses
@@ -71,7 +71,7 @@ class ObjectMender:
         self._put_aside(faults)
         gone = forgotten(repo)
         for data, name in self._aside(layout.SNAPSHOTS):
-            found = snapshot_id(data)
+            found = snapshot_id(data, repo.naming)
             if found not in gone and not is_stored(repo, found) and is_manifest(data):
                 repo.put_back(found, data)
                 self._tell("snapshot", layout.snapshot_name(found), f"it was whole in {name}")
@@ -100,7 +100,7 @@ class ObjectMender:
             problem = f"{fault.problem} So is all that it lists.".strip()
             self.lost.append(Finding("snapshot", name, problem, (snapshot,), (), REPAIR_FROM))
             return
-        if data is not None and snapshot_id(data) == snapshot:
+        if data is not None and snapshot_id(data, self._repo.naming) == snapshot:
             self._repo.put_back(snapshot, data)
             self._tell("snapshot", name, how)
             return
@@ -116,7 +116,7 @@ class ObjectMender:
         self._put_aside(faults)
         there = {info.name for info in repo.store.list(layout.NOTES)}
         for data, name in self._aside(layout.NOTES):
-            belongs = _place_of_note(data)
+            belongs = _place_of_note(data, repo.naming)
             if belongs is not None and belongs not in there:
                 repo.store.put(belongs, data)
                 there.add(belongs)
@@ -125,7 +125,11 @@ class ObjectMender:
             # Notes are only ever added, so any that only the copy has was lost here.
             for info in list(other.store.list(layout.NOTES)):
                 found = self._of_other(info.name)
-                if info.name not in there and found and _place_of_note(found) == info.name:
+                if (
+                    info.name not in there
+                    and found
+                    and _place_of_note(found, repo.naming) == info.name
+                ):
                     repo.store.put(info.name, found)
                     there.add(info.name)
                     self._tell("note", info.name, f"taken from {other.path}")
@@ -216,9 +220,9 @@ def _tag_words(name: str) -> tuple[str, str]:
     return layout.decode_word(database), layout.decode_word(tag)
 
 
-def _place_of_note(data: bytes) -> str | None:
+def _place_of_note(data: bytes, naming: Naming) -> str | None:
     try:
         note = decode_note(data, "a note")
     except CorruptionError:
         return None
-    return layout.note_name(note.kind, note_id(data))
+    return layout.note_name(note.kind, note_id(data, naming))

@@ -127,7 +127,7 @@ def _mend_packs(
     repo.catch_up_packs()
     progress.phase("read packs", sum(info.object_bytes for info in infos))
     unsound = []
-    for state in inspect_packs(store, infos, repo.chunks):
+    for state in inspect_packs(store, infos, repo.chunks, data=True):
         progress.advance(state.info.object_bytes, state.info.name)
         if state.problem:
             unsound.append(state)

@@ -99,10 +99,13 @@ def salvage(
         if len(packed) != frame.frame_bytes or frame.chunk_bytes > PLAIN_BYTES_MAX:
             continue
         try:
-            chunks.check_frame(location, packed)
+            found = chunks.check_frame(location, packed)
         except CorruptionError:
             continue
-        yield frame, packed
+        yield found
+    if chunks.scheme.packs is not None:
+        # Nothing can be found in sealed bytes without their table.
+        return
     gap_start = HEAD.size
     for start, end, plain in _zstd_frames(data):
         gaps.add(data[gap_start:start])

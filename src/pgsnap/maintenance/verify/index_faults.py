@@ -25,11 +25,11 @@ def mend_snapshot_rows(
     """Make the index's rows of snapshots agree with the manifests in the store; yield those that
     did not. *whole* are the correct rows of those whose manifests in the store are sound."""
     for snapshot, columns, manifest in repo.index.snapshot_rows():
-        if whole.get(snapshot) == columns and snapshot_id(manifest) == snapshot:
+        if whole.get(snapshot) == columns and snapshot_id(manifest, repo.naming) == snapshot:
             continue
         try:
             stored = repo.store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
-            truth = decode_manifest(stored, snapshot)
+            truth = decode_manifest(stored, snapshot, repo.naming)
         except (CorruptionError, StoreError):
             # Already reported: its manifest is damaged.
             continue

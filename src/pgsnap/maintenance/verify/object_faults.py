@@ -45,7 +45,7 @@ def manifest_faults(
     children: dict[SnapshotId, SnapshotId] = {}
     for info, data in _stored(repo, layout.SNAPSHOTS, b"\x89snapM"):
         name = layout.hash_of(info.name)
-        content = snapshot_id(data)
+        content = snapshot_id(data, repo.naming)
         if name == content and (found := _head(data, content)) is not None:
             head = found[0]
             whole[content] = columns_of(*found)
@@ -106,7 +106,9 @@ def given_up(repo: Repository) -> set[SnapshotId]:
 def forgotten(repo: Repository) -> set[SnapshotId]:
     """Return the snapshots that were deleted on purpose, according to sound notes."""
     notes = [
-        note for kind in ("forgotten", "unforgotten") for _, note in sound_notes(repo.store, kind)
+        note
+        for kind in ("forgotten", "unforgotten")
+        for _, note in sound_notes(repo.store, kind, naming=repo.naming)
     ]
     gone: set[SnapshotId] = set()
     for note in sorted(notes, key=lambda note: note.time):
@@ -123,7 +125,7 @@ def lost_while_forgotten(repo: Repository) -> Iterator[tuple[SnapshotId, bytes]]
         data = kept_manifest(repo, snapshot)
         if data is not None and not is_stored(repo, snapshot):
             with contextlib.suppress(CorruptionError):
-                repo.check_present(decode_manifest(data, snapshot))
+                repo.check_present(decode_manifest(data, snapshot, repo.naming))
                 yield snapshot, data
 
 
@@ -135,7 +137,7 @@ def note_faults(repo: Repository) -> Iterator[Fault]:
         except CorruptionError as error:
             yield Fault(info.name, error.detail or f"{error.message}.", data)
             continue
-        belongs = layout.note_name(note.kind, note_id(data))
+        belongs = layout.note_name(note.kind, note_id(data, repo.naming))
         if belongs != info.name:
             problem = "It is another note, or lies in the wrong place."
             yield Fault(info.name, problem, data, belongs, note.snapshot)
@@ -171,13 +173,13 @@ def is_stored(repo: Repository, snapshot: SnapshotId) -> bool:
         data = repo.store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
     except (ObjectNotFound, CorruptionError):
         return False
-    return snapshot_id(data) == snapshot
+    return snapshot_id(data, repo.naming) == snapshot
 
 
 def kept_manifest(repo: Repository, snapshot: SnapshotId) -> bytes | None:
     """Return a manifest if the index has it intact, even if the snapshot is gone."""
     for data in (repo.index.manifest(snapshot), repo.index.lost_snapshots().get(snapshot)):
-        if data is not None and snapshot_id(data) == snapshot:
+        if data is not None and snapshot_id(data, repo.naming) == snapshot:
             return data
     return None
 

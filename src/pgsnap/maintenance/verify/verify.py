@@ -239,7 +239,7 @@ class _Verification:
         self._progress.phase("verify packs", total if to_read else None)
         waiting = {info.name: info for info in to_read}
         self._structure([info for info in infos if info.name not in waiting])
-        states = inspect_packs(self._repo.store, to_read, self._repo.chunks)
+        states = inspect_packs(self._repo.store, to_read, self._repo.chunks, data=True)
         # Closed at once, so that no thread goes on reading.
         with contextlib.closing(states):
             for state in states:
@@ -261,7 +261,7 @@ class _Verification:
     def _structure(self, infos: Sequence[ObjectInfo]) -> None:
         some: list[PackState] = []
         frames = 0
-        for state in inspect_packs(self._repo.store, infos, None):
+        for state in inspect_packs(self._repo.store, infos, self._repo.chunks, data=False):
             self._count(state)
             some.append(state)
             frames += len(state.locations)
@@ -329,7 +329,7 @@ class _Verification:
             self._index_finding(
                 f"Its row of snapshot {snapshot.hex()[:12]} was wrong; it is rebuilt."
             )
-        if mend_forgotten(self._repo.store, index):
+        if mend_forgotten(self._repo.store, index, self._repo.naming):
             self._index_finding("Its rows of forgotten snapshots were wrong; they are rebuilt.")
 
     # -- snapshots ----------------------------------------------------------------------------

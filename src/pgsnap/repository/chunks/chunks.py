@@ -10,20 +10,26 @@ from concurrent.futures import Future
 from itertools import chain, islice
 from typing import TypeAlias, TypeVar
 
-from blake3 import blake3
-
 from pgsnap import interrupts
 from pgsnap.codecs.zstd import decompress, decompress_chain
 from pgsnap.errors import CorruptionError, ObjectNotFound, SnapError
-from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT, DELTA_DEPTH_MAX, PLAIN_BYTES_MAX
-from pgsnap.model import ChunkId, Codec, Location
+from pgsnap.limits import (
+    BATCH_BYTES,
+    BATCHES_IN_FLIGHT,
+    DELTA_DEPTH_MAX,
+    PLAIN_BYTES_MAX,
+    SEAL_BYTES,
+)
+from pgsnap.model import ChunkId, Codec, Frame, Location
 from pgsnap.repository.chunks.arenas import keep_freed_chunks
 from pgsnap.repository.chunks.chains import Chains
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.scopes import threads
+from pgsnap.sealing.scheme import PLAIN, Scheme
 from pgsnap.stores.base import Store
 
 _Mark = TypeVar("_Mark")
+_Bytes = TypeVar("_Bytes", bytes, memoryview)
 _Batch: TypeAlias = Sequence[tuple[_Mark, ChunkId | None, int]]
 _Read: TypeAlias = list[tuple[_Mark, bytes]]
 _NOTHING_NEAR: Mapping[ChunkId, bytes] = {}
@@ -38,9 +44,10 @@ _VERIFY = "See what else is damaged, and what mends it: snap verify --data"
 class ChunkReader:
     """Reads chunks by name. Every chunk returned has been checked against its hash."""
 
-    def __init__(self, store: Store, index: Index) -> None:
+    def __init__(self, store: Store, index: Index, scheme: Scheme = PLAIN) -> None:
         self._store = store
         self._index = index
+        self.scheme = scheme
 
     def read(
         self, chunk: ChunkId, plain_bytes: int | None = None, chains: Chains | None = None
@@ -194,31 +201,33 @@ class ChunkReader:
 
     def _frame(self, location: Location, chains: Chains) -> bytes:
         frame = location.frame
-        if frame.chunk_bytes > PLAIN_BYTES_MAX or frame.frame_bytes > PLAIN_BYTES_MAX:
+        if frame.chunk_bytes > PLAIN_BYTES_MAX or frame.frame_bytes > PLAIN_BYTES_MAX + SEAL_BYTES:
             raise CorruptionError("a pack's table claims a frame that is too large")
-        return chains.frame(self._store, location)
+        return self.opened(location, chains.frame(self._store, location))[1]
 
-    def check_frame(self, location: Location, data: bytes, bases: Chains | None = None) -> bytes:
-        """Return the chunk of a frame whose bytes are *data*; *bases* is the result of `chains` for
-        its base. Raises CorruptionError."""
-        base = location.frame.base
-        plain = None if base is None else self.read(base, chains=bases)
-        return self.decode(location, data, plain)
+    def opened(self, location: Location, data: _Bytes) -> tuple[Frame, _Bytes | bytes]:
+        """Return the frame at *location*, whose stored bytes are *data*, and its own bytes: the
+        same unless it is sealed. Raises CorruptionError."""
+        sealer = self.scheme.packs
+        return (location.frame, data) if sealer is None else sealer.open(location, data)
+
+    def check_frame(
+        self, location: Location, data: bytes, bases: Chains | None = None
+    ) -> tuple[Frame, bytes]:
+        """Return the same as `opened` for a frame that yields its chunk; *bases* is the result of
+        `chains` for its base. Raises CorruptionError."""
+        frame, packed = self.opened(location, data)
+        base = None if frame.base is None else self.read(frame.base, chains=bases)
+        self._check(location, decompress(frame.codec, packed, frame.chunk_bytes, base))
+        return frame, packed
 
     def lacks_base(self, location: Location) -> bool:
         """Return whether a frame is sound but useless, because a base in its chain is gone."""
         base = location.frame.base
         return base is not None and not self._index.with_bases([base])
 
-    @classmethod
-    def decode(cls, location: Location, data: bytes, base: bytes | None) -> bytes:
-        """Return the chunk of a frame, checked against its hash. Raises CorruptionError."""
-        frame = location.frame
-        return cls._check(location, decompress(frame.codec, data, frame.chunk_bytes, base))
-
-    @staticmethod
-    def _check(location: Location, plain: bytes) -> bytes:
-        if blake3(plain).digest() != location.frame.chunk:
+    def _check(self, location: Location, plain: bytes) -> bytes:
+        if self.scheme.naming.name(plain) != location.frame.chunk:
             raise CorruptionError(
                 f"a frame of pack {location.pack.hex()[:12]} does not hash to its chunk's name"
             )

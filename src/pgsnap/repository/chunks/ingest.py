@@ -18,7 +18,7 @@ from typing import TypeAlias
 from blake3 import blake3
 
 from pgsnap import interrupts
-from pgsnap.chunking.rows import Chunk, RowChunker
+from pgsnap.chunking.rows import Chunk
 from pgsnap.chunking.sketch import NO_SKETCH
 from pgsnap.errors import CorruptionError
 from pgsnap.format.sections import SectionTable, decode_piece
@@ -96,11 +96,12 @@ class Ingest(FinishedOrAbandoned):
         beside_server: bool = False,
     ) -> None:
         self._index = chunks.index
-        self._config = chunks.config
+        self._chunks = chunks
+        self._name = chunks.scheme.naming.name
         self._progress = progress
         self._bases = Bases(chunks.reader, earlier)
         self._encoder = chunks.encoder()
-        self._packs = chunks.writer(self._forget_claims)
+        self._packs = chunks.writer(self._forget_claims, new_chunks=True)
         keep_freed_chunks()
         self._pool = ThreadPoolExecutor(
             min(os.cpu_count() or 2, BATCHES_IN_FLIGHT),
@@ -111,7 +112,7 @@ class Ingest(FinishedOrAbandoned):
         self._claimed: set[ChunkId] = set()
         self._claims = threading.Lock()
         self._under_way: deque[tuple[_Batch, Future[list[_Encoded]]]] = deque()
-        self._sections = SectionTable()
+        self._sections = SectionTable(chunks.scheme.piece_naming)
 
     @property
     def stored_bytes(self) -> int:
@@ -120,7 +121,7 @@ class Ingest(FinishedOrAbandoned):
 
     def store(self, events: Iterable[DumpEvent]) -> SectionTable:
         """Store a dump and return its sections. Raises what *events* raises."""
-        chunker = RowChunker(self._config.chunker)
+        chunker = self._chunks.chunker()
         batch = _Batch()
         section: _OpenSection | None = None
         for event in events:
@@ -145,7 +146,8 @@ class Ingest(FinishedOrAbandoned):
         self._submit(batch)
         while self._under_way:
             self._collect()
-        sections, self._sections = self._sections, SectionTable()
+        sections = self._sections
+        self._sections = SectionTable(self._chunks.scheme.piece_naming)
         return sections
 
     def _begin(self, name: SectionName) -> _OpenSection:
@@ -214,7 +216,7 @@ class Ingest(FinishedOrAbandoned):
         self._progress.advance(batch.plain_bytes, str(batch.items[-1][0].name))
 
     def _store_chunk(self, data: bytes, kind: ChunkKind, base: ChunkId | None) -> ChunkId:
-        name = blake3(data).digest()
+        name = self._name(data)
         if len(data) < _LIST_DELTA_BYTES_MIN:
             base = None
         if self._claim([name]):
@@ -227,7 +229,7 @@ class Ingest(FinishedOrAbandoned):
         items = [
             (section, chunk, lines) for section, chunk, lines in batch.items if chunk is not None
         ]
-        names = [chunk.name or blake3(chunk.data).digest() for _, chunk, _ in items]
+        names = [chunk.name or self._name(chunk.data) for _, chunk, _ in items]
         unknown = self._claim(names)
         like = _find_bases(items, names) if unknown else {}
         encoded: list[_Encoded] = []

@@ -19,13 +19,14 @@ from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.envelope import HEAD
 from pgsnap.format.pack import END_MARK, read_table
-from pgsnap.limits import MIB, PLAIN_BYTES_MAX
+from pgsnap.limits import MIB, PLAIN_BYTES_MAX, SEAL_BYTES
 from pgsnap.model import Location, PackId
 from pgsnap.repository import layout
 from pgsnap.repository.chunks.chains import Chains
 from pgsnap.repository.chunks.chunks import CHAINS_AT_ONCE, ChunkReader
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.scopes import threads
+from pgsnap.sealing.scheme import Scheme
 from pgsnap.stores.base import ObjectInfo, Store
 
 # A pack up to this size is read as a whole.
@@ -64,18 +65,22 @@ class PackState:
     content: bytes = b""
 
 
-def find_table(store: Store, pack: PackId, info: ObjectInfo) -> tuple[list[Location], int]:
+def find_table(
+    store: Store, pack: PackId, info: ObjectInfo, scheme: Scheme
+) -> tuple[list[Location], int]:
     """Return a pack's frames and its size, which is less than its file's if something was appended.
     Raises CorruptionError, ObjectNotFound."""
+    sealer = scheme.packs
     get = partial(store.get, info.name)
     if info.object_bytes <= _SMALL_PACK_BYTES:
         # Opened once, not three times; a bad sector among its frames does not affect its table.
         with contextlib.suppress(CorruptionError):
             data = get(0, info.object_bytes)
-            table = read_table(pack, len(data), lambda start, length: data[start : start + length])
-            return table, info.object_bytes
+            return read_table(
+                pack, len(data), lambda start, length: data[start : start + length], sealer
+            ), info.object_bytes
     try:
-        return read_table(pack, info.object_bytes, get), info.object_bytes
+        return read_table(pack, info.object_bytes, get, sealer), info.object_bytes
     except CorruptionError as error:
         start = max(0, info.object_bytes - _TAIL_BYTES)
         tail = get(start, info.object_bytes - start)
@@ -83,7 +88,7 @@ def find_table(store: Store, pack: PackId, info: ObjectInfo) -> tuple[list[Locat
         while (mark := tail.rfind(END_MARK, 0, end)) >= 0:
             size = start + mark + len(END_MARK)
             try:
-                return read_table(pack, size, get), size
+                return read_table(pack, size, get, sealer), size
             except CorruptionError:
                 end = mark + len(END_MARK) - 1
         raise error
@@ -100,14 +105,17 @@ class PackTable:
 
 
 def pack_tables(
-    store: Store, packs: Iterable[tuple[PackId, ObjectInfo]], left_out: list[tuple[str, str]]
+    store: Store,
+    packs: Iterable[tuple[PackId, ObjectInfo]],
+    left_out: list[tuple[str, str]],
+    scheme: Scheme,
 ) -> Iterator[list[PackTable]]:
     """Yield the tables of *packs*, many at a time, for `add_tables`. Unsound packs are added to
     *left_out* by name, each with the reason."""
     found: list[PackTable] = []
     for pack, info in packs:
         try:
-            table, size = find_table(store, pack, info)
+            table, size = find_table(store, pack, info, scheme)
         except (CorruptionError, ObjectNotFound) as error:
             left_out.append((info.name, error.detail or f"{error.message}."))
             continue
@@ -130,18 +138,20 @@ def add_tables(index: Index, tables: Sequence[PackTable]) -> None:
 
 
 def inspect_pack(
-    store: Store, info: ObjectInfo, chunks: ChunkReader | None = None
+    store: Store, info: ObjectInfo, chunks: ChunkReader, *, data: bool = False
 ) -> PackState | None:
     """Return the state of a pack's file; None if it has vanished meanwhile.
 
-    With *chunks*, which reads the bases of deltas, every byte is read: the file is hashed, and so
-    is every chunk. Holds one frame at a time.
+    With *data* every byte is read: the file is hashed, and so is every chunk; *chunks* reads the
+    bases of deltas. Holds one frame at a time.
     """
     pack = layout.hash_of(info.name)
     state = PackState(info, pack)
     try:
         try:
-            state.locations, state.bytes_of_pack = find_table(store, pack or b"", info)
+            state.locations, state.bytes_of_pack = find_table(
+                store, pack or b"", info, chunks.scheme
+            )
             if state.bytes_of_pack != info.object_bytes:
                 extra = info.object_bytes - state.bytes_of_pack
                 state.problem = f"It goes on for {extra} bytes after its end."
@@ -149,7 +159,7 @@ def inspect_pack(
             state.problem = error.detail or f"{error.message}."
         if pack is None or info.name != layout.pack_name(pack):
             state.problem = "It does not lie where a pack of its name belongs."
-        if chunks is not None:
+        if data:
             _read_all(store, state, chunks)
     except ObjectNotFound:
         return None
@@ -161,6 +171,7 @@ def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
     name, size = state.info.name, state.info.object_bytes
     hasher = blake3()
     position = 0
+    most = PLAIN_BYTES_MAX + SEAL_BYTES
     for location, bases in _with_bases(state.locations, chunks):
         interrupts.check_left_behind()
         frame = location.frame
@@ -169,7 +180,7 @@ def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
                 hasher.update(store.get(name, position, location.offset - position))
             data = store.get(name, location.offset, frame.frame_bytes)
             hasher.update(data)
-            if max(frame.frame_bytes, frame.chunk_bytes) > PLAIN_BYTES_MAX:
+            if frame.frame_bytes > most or frame.chunk_bytes > PLAIN_BYTES_MAX:
                 raise CorruptionError("its table claims a frame that is too large")
             chunks.check_frame(location, data, bases)
         except CorruptionError:
@@ -221,32 +232,34 @@ def begins_as_pack(store: Store, info: ObjectInfo) -> bool:
 
 
 def inspect_packs(
-    store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader | None
+    store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader, *, data: bool
 ) -> Generator[PackState, None, None]:
     """Yield the result of `inspect_pack` for each file, in order; a few are read in parallel."""
     workers = os.cpu_count() or 2
-    at_once = 1 if chunks is not None else _TABLES_AT_ONCE
-    if chunks is None:
-        done = yield from _without_waiting(store, infos)
+    at_once = 1 if data else _TABLES_AT_ONCE
+    if not data:
+        done = yield from _without_waiting(store, infos, chunks)
         infos = infos[done:]
     under_way: deque[Future[list[PackState]]] = deque()
     with threads(workers, "snap-inspect") as pool:
         for start in range(0, len(infos), at_once):
             some = infos[start : start + at_once]
-            under_way.append(pool.submit(_inspect, store, some, chunks))
+            under_way.append(pool.submit(_inspect, store, some, chunks, data))
             if len(under_way) >= 2 * workers:
                 yield from interrupts.result(under_way.popleft())
         while under_way:
             yield from interrupts.result(under_way.popleft())
 
 
-def _without_waiting(store: Store, infos: Sequence[ObjectInfo]) -> Generator[PackState, None, int]:
+def _without_waiting(
+    store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader
+) -> Generator[PackState, None, int]:
     """Yield the states of the first packs, as long as reading them does not wait for the disk:
     threads would only wait for each other. Returns how many files were inspected."""
     for start in range(0, len(infos), _TABLES_AT_ONCE):
         began, used = time.perf_counter(), time.thread_time()
         some = infos[start : start + _TABLES_AT_ONCE]
-        states = _inspect(store, some, None)
+        states = _inspect(store, some, chunks, False)
         waited = time.perf_counter() - began - (time.thread_time() - used)
         yield from states
         if waited > _WAITED_SECONDS:
@@ -255,9 +268,9 @@ def _without_waiting(store: Store, infos: Sequence[ObjectInfo]) -> Generator[Pac
 
 
 def _inspect(
-    store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader | None
+    store: Store, infos: Sequence[ObjectInfo], chunks: ChunkReader, data: bool
 ) -> list[PackState]:
-    states = (inspect_pack(store, info, chunks) for info in infos)
+    states = (inspect_pack(store, info, chunks, data=data) for info in infos)
     return [state for state in states if state is not None]
 
 

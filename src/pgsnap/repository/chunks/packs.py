@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, StoreError
-from pgsnap.format.pack import encode_body
+from pgsnap.format.pack import Sealer, encode_body
 from pgsnap.limits import PACK_FRAMES_MAX
 from pgsnap.model import Frame, Location, PackId
 from pgsnap.repository.index.index import Index
@@ -17,12 +18,34 @@ from pgsnap.repository.scopes import FinishedOrAbandoned
 from pgsnap.stores.base import Store
 
 
+class _OpenPack:
+    """A pack that is being filled."""
+
+    __slots__ = ("body", "frames")
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        # One block of memory: thousands of small deltas, held while chunks are allocated and freed
+        # between them, would fragment the heap.
+        self.body = bytearray()
+
+    def take(self) -> tuple[list[Frame], bytes]:
+        """Return its frames and their bytes, and begin another one."""
+        taken = self.frames, bytes(self.body)
+        self.frames, self.body = [], bytearray()
+        return taken
+
+
 class PackWriter(FinishedOrAbandoned):
     """Fills one pack while the previous one is being made durable. Not thread-safe.
 
     Order: the pack is made durable, then it is indexed, then *on_indexed* is called with its
     frames. Packs are indexed one by one, or once there are *frames_at_once*: adding to a large
     index takes about as long for many frames as for a few.
+
+    With a *sealer* they are sealed. With *spread* two packs are filled, at random: so the sizes of
+    what one reads from a pack do not tell which chunks followed each other. Then frames do not
+    become durable in the order in which they were added.
     """
 
     def __init__(
@@ -33,16 +56,16 @@ class PackWriter(FinishedOrAbandoned):
         on_indexed: Callable[[list[Frame]], None],
         *,
         frames_at_once: int = 0,
+        sealer: Sealer | None = None,
+        spread: bool = False,
     ) -> None:
         self._store = store
         self._index = index
         self._pack_bytes = pack_bytes
         self._on_indexed = on_indexed
         self._frames_at_once = frames_at_once
-        self._frames: list[Frame] = []
-        # One block of memory: thousands of small deltas, held while chunks are allocated and freed
-        # between them, would fragment the heap.
-        self._body = bytearray()
+        self._sealer = sealer
+        self._open = [_OpenPack() for _ in range(2 if spread else 1)]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snap-pack")
         self._under_way: Future[None] | None = None
         # Durable, but not indexed yet.
@@ -53,22 +76,25 @@ class PackWriter(FinishedOrAbandoned):
 
     def add(self, frame: Frame, data: bytes | memoryview) -> None:
         """Add a frame. Raises any error from writing an earlier pack."""
-        self._frames.append(frame)
-        self._body += data
-        if len(self._body) >= self._pack_bytes or len(self._frames) >= PACK_FRAMES_MAX:
-            self._start()
+        pack = self._open[secrets.randbelow(len(self._open))] if self._open[1:] else self._open[0]
+        pack.frames.append(frame)
+        pack.body += data
+        if len(pack.body) >= self._pack_bytes or len(pack.frames) >= PACK_FRAMES_MAX:
+            self._start(pack)
 
     def finish(self) -> None:
         """Wait until every frame is durable and indexed."""
-        if self._frames:
-            self._start()
+        for pack in self._open:
+            if pack.frames:
+                self._start(pack)
         self._wait()
         self._thread.shutdown()
         self.index_written()
 
     def abandon(self) -> None:
         """Stop: what is not durable yet is discarded."""
-        self._frames.clear()
+        for pack in self._open:
+            pack.take()
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._under_way = None
         # What is durable is kept; if this fails, it is found when the repository is next opened.
@@ -84,13 +110,11 @@ class PackWriter(FinishedOrAbandoned):
             for _, _, locations in written:
                 self._on_indexed([location.frame for location in locations])
 
-    def _start(self) -> None:
+    def _start(self, pack: _OpenPack) -> None:
         self._wait()
         if sum(len(locations) for _, _, locations in self._written) >= self._frames_at_once:
             self.index_written()
-        frames, self._frames = self._frames, []
-        body, self._body = bytes(self._body), bytearray()
-        self._under_way = self._thread.submit(self._write, frames, body)
+        self._under_way = self._thread.submit(self._write, *pack.take())
 
     def _wait(self) -> None:
         if self._under_way is not None:
@@ -98,7 +122,7 @@ class PackWriter(FinishedOrAbandoned):
             self._under_way = None
 
     def _write(self, frames: list[Frame], body: bytes) -> None:
-        pack, parts, locations = encode_body(frames, [body])
+        pack, parts, locations = encode_body(frames, [body], self._sealer)
         self.written.add(pack)
         self._store.put(pack_name(pack), parts)
         size = sum(len(part) for part in parts)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from pgsnap.model import Frame, RepositoryConfig
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.index.index import Index
+from pgsnap.sealing.scheme import Scheme
 from pgsnap.stores.base import Store
 
 if TYPE_CHECKING:
+    from pgsnap.chunking.rows import RowChunker
     from pgsnap.repository.chunks.deltas import DeltaEncoder
     from pgsnap.repository.chunks.packs import PackWriter
 
@@ -27,13 +29,26 @@ class ChunkStore:
     config: RepositoryConfig
     check_lock: Callable[[], None]
 
+    @property
+    def scheme(self) -> Scheme:
+        return self.reader.scheme
+
+    def chunker(self) -> RowChunker:
+        """Return a chunker that cuts as this repository does."""
+        from pgsnap.chunking.rows import RowChunker
+
+        scheme = self.scheme
+        return RowChunker(self.config.chunker, naming=scheme.naming, keys=scheme.chunker)
+
     def writer(
         self,
         on_indexed: Callable[[list[Frame]], None] = lambda frames: None,
         *,
         frames_at_once: int = 0,
+        new_chunks: bool = False,
     ) -> PackWriter:
-        """Return what writes packs, as `PackWriter` says."""
+        """Return what writes packs, as `PackWriter` says. The order of *new_chunks* is hidden if
+        the repository is encrypted."""
         # Late: who only reads does without.
         from pgsnap.repository.chunks.packs import PackWriter
 
@@ -43,6 +58,8 @@ class ChunkStore:
             self.config.pack_bytes,
             on_indexed,
             frames_at_once=frames_at_once,
+            sealer=self.scheme.packs,
+            spread=new_chunks and self.scheme.packs is not None,
         )
 
     def encoder(self) -> DeltaEncoder:

@@ -39,6 +39,8 @@ _WRONG_TYPES = (
             *(("pack_reads", "pack"), ("notes", "snapshot")),
         )
     ),
+    "packs WHERE (salt IS NULL) <> (epoch IS NULL) OR salt IS NOT NULL AND"
+    " (typeof(salt) <> 'blob' OR length(salt) <> 32 OR typeof(epoch) <> 'integer')",
     "snapshots WHERE typeof(time_us) <> 'integer' OR typeof(server) <> 'text'",
     *(
         f"{table} WHERE typeof(time_us) <> 'integer'"

@@ -10,14 +10,14 @@ from typing import Any
 
 from pgsnap.format.pack import CIPHER_OF, CODEC_OF, KIND_OF
 from pgsnap.limits import DELTA_DEPTH_MAX
-from pgsnap.model import ChunkId, Frame, Location, PackId
+from pgsnap.model import ChunkId, Frame, Location, PackId, PackSeal
 from pgsnap.repository.index.connection import IndexDamaged
 from pgsnap.repository.index.snapshots import SnapshotIndex
 
 _LOOKUP_BATCH = 500
 _LOCATIONS = (
     'SELECT chunks.id, packs.id, "offset", kind, codec, cipher, depth, base, frame_bytes,'
-    " chunk_bytes FROM chunks JOIN packs USING (pack_no)"
+    " chunk_bytes, epoch, salt FROM chunks JOIN packs USING (pack_no)"
 )
 _BELOW = (
     "WITH RECURSIVE chain(id) AS (VALUES {} UNION"
@@ -67,10 +67,11 @@ class Index(SnapshotIndex):
         rows = []
         with self.transaction() as connection:
             for pack, pack_bytes, locations in packs:
+                seal = locations[0].seal if locations else None
                 cursor = connection.execute(
-                    "INSERT INTO packs (id, pack_bytes, frames) VALUES (?, ?, ?)"
-                    " ON CONFLICT (id) DO NOTHING RETURNING pack_no",
-                    (pack, pack_bytes, len(locations)),
+                    "INSERT INTO packs (id, pack_bytes, frames, epoch, salt)"
+                    " VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING pack_no",
+                    (pack, pack_bytes, len(locations), *_seal_columns(seal)),
                 )
                 made = cursor.fetchone()
                 # It was just written or checked, so earlier marks no longer apply.
@@ -244,6 +245,7 @@ class Index(SnapshotIndex):
             frame.base,
             frame.frame_bytes,
             frame.chunk_bytes,
+            *_seal_columns(location.seal),
         )
 
     def chains(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
@@ -298,7 +300,7 @@ class Index(SnapshotIndex):
         return self.query("SELECT pack_no, id FROM packs")
 
     def _location(self, row: tuple[Any, ...]) -> Location:
-        chunk, pack, offset, kind, codec, cipher, depth, base, frame_bytes, size = row
+        chunk, pack, offset, kind, codec, cipher, depth, base, frame_bytes, size, epoch, salt = row
         try:
             codes = KIND_OF[kind], CODEC_OF[codec], CIPHER_OF[cipher]
         except KeyError as error:
@@ -306,7 +308,8 @@ class Index(SnapshotIndex):
                 raise IndexDamaged(
                     "the index is damaged", detail=f"It has the unknown code {error}."
                 ) from None
-        return Location(pack, offset, Frame(chunk, *codes, depth, base, frame_bytes, size))
+        seal = None if salt is None else PackSeal(epoch, salt)
+        return Location(pack, offset, Frame(chunk, *codes, depth, base, frame_bytes, size), seal)
 
     def totals(self) -> tuple[int, int]:
         """Return the number of packs, and their total bytes."""
@@ -322,3 +325,7 @@ class Index(SnapshotIndex):
             batch = chunks[start : start + _LOOKUP_BATCH]
             marks = ",".join("?" * len(batch))
             yield from self.query(f"{select} WHERE chunks.id IN ({marks}){also}", batch)
+
+
+def _seal_columns(seal: PackSeal | None) -> tuple[int | None, bytes | None]:
+    return (None, None) if seal is None else (seal.epoch, seal.salt)

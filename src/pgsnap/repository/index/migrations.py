@@ -12,12 +12,13 @@ from pgsnap.format.manifest import decode_manifest
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Kept as PRAGMA user_version, so that opening an index needs no migration machinery."""
 
 
 COLUMNS = {
-    "packs": "pack_no INTEGER, id BLOB, pack_bytes INTEGER, frames INTEGER",
+    "packs": "pack_no INTEGER, id BLOB, pack_bytes INTEGER, frames INTEGER,"
+    " epoch INTEGER, salt BLOB",
     "chunks": "id BLOB, pack_no INTEGER, offset INTEGER, frame_bytes INTEGER, chunk_bytes INTEGER,"
     " kind INTEGER, codec INTEGER, cipher INTEGER, depth INTEGER, base BLOB",
     "snapshots": "id BLOB, database BLOB, time_us INTEGER, manifest BLOB, server TEXT",
@@ -108,12 +109,19 @@ def m005_servers(db: Database) -> None:
     db.table("snapshots").create_index(["database", "server", "time_us", "id"])
 
 
+def m006_seals(db: Database) -> None:
+    # What the keys of sealed packs are derived from; NULL for a pack that is not sealed.
+    db.table("packs").add_column("epoch", int)
+    db.table("packs").add_column("salt", bytes)
+
+
 STEPS = (
     m001_packs_chunks_snapshots,
     m002_damage_losses_identity,
     m003_forgotten_reads,
     m004_notes,
     m005_servers,
+    m006_seals,
 )
 
 

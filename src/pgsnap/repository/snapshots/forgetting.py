@@ -15,7 +15,7 @@ from typing import TypeAlias
 from pgsnap.errors import CorruptionError
 from pgsnap.format.small import encode_note, note_id
 from pgsnap.format.times import from_micros, to_micros
-from pgsnap.model import Note, SnapshotId
+from pgsnap.model import Naming, Note, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.snapshots.notes import sound_notes
@@ -38,7 +38,7 @@ _IS_NOW = "INSERT INTO forgotten " + _FORGOTTEN.format("snapshot = ?")
 _ALL_NOW = _FORGOTTEN.format("snapshot <> x''")
 
 
-def catch_up(store: Store, index: Index) -> None:
+def catch_up(store: Store, index: Index, naming: Naming) -> None:
     """Bring the index up to date with the notes in the store. Raises StoreError."""
     # Read before the folders are listed: a note that another process adds meanwhile may then be
     # taken for a new one, but never for a deleted one.
@@ -50,7 +50,7 @@ def catch_up(store: Store, index: Index) -> None:
         new = [
             _row(name, note)
             for kind in (FORGOTTEN, UNFORGOTTEN)
-            for name, note in sound_notes(store, kind, known.keys())
+            for name, note in sound_notes(store, kind, known.keys(), naming=naming)
         ]
     if new or gone:
         # What was added or deleted may not be durable yet: the process may have been killed.
@@ -62,17 +62,17 @@ def catch_up(store: Store, index: Index) -> None:
         _take(index, new, gone)
 
 
-def mend_forgotten(store: Store, index: Index) -> bool:
+def mend_forgotten(store: Store, index: Index, naming: Naming) -> bool:
     """Make the index agree with the notes; return whether it did not. Raises StoreError.
 
     What it knows from a note that has been damaged since is kept.
     """
     # So that a note that another process adds meanwhile does not look like an index fault.
-    catch_up(store, index)
+    catch_up(store, index, naming)
     truth = {
         name: _row(name, note)
         for kind in (FORGOTTEN, UNFORGOTTEN)
-        for name, note in sound_notes(store, kind)
+        for name, note in sound_notes(store, kind, naming=naming)
     }
     rows = index.query("SELECT snapshot, id, kind, time_us FROM notes")
     wrong = [(row[1],) for row in rows if truth.get(row[1], row) != row]
@@ -99,6 +99,7 @@ def forget(
     *,
     by: str,
     reason: str,
+    naming: Naming,
     now: datetime | None = None,
 ) -> None:
     """Write the note that forgets *snapshot* from *now* on, whatever the clock said before; a no-op
@@ -106,19 +107,21 @@ def forget(
     if forgotten_since(index, snapshot) is None:
         earliest = _newest(index, snapshot, UNFORGOTTEN) + timedelta(microseconds=1)
         time, body = max(now or datetime.now(UTC), earliest), {"by": by, "reason": reason}
-        _record(store, index, Note(FORGOTTEN, database, time, snapshot, body))
+        _record(store, index, Note(FORGOTTEN, database, time, snapshot, body), naming)
 
 
-def unforget(store: Store, index: Index, snapshot: SnapshotId, database: str, *, by: str) -> None:
+def unforget(
+    store: Store, index: Index, snapshot: SnapshotId, database: str, *, by: str, naming: Naming
+) -> None:
     """Write the note that brings *snapshot* back, whatever the clock says."""
     time = max(datetime.now(UTC), _newest(index, snapshot, FORGOTTEN))
-    _record(store, index, Note(UNFORGOTTEN, database, time, snapshot, {"by": by}))
+    _record(store, index, Note(UNFORGOTTEN, database, time, snapshot, {"by": by}), naming)
 
 
-def _record(store: Store, index: Index, note: Note) -> None:
+def _record(store: Store, index: Index, note: Note, naming: Naming) -> None:
     """Write a note and apply it to the index. It is durable on return."""
     data = encode_note(note)
-    name = note_id(data)
+    name = note_id(data, naming)
     store.put(layout.note_name(note.kind, name), data)
     _take(index, [_row(name, note)], {})
 
@@ -187,13 +190,13 @@ def _stored(store: Store) -> set[bytes]:
     }
 
 
-def check_notes(store: Store, index: Index) -> None:
+def check_notes(store: Store, index: Index, naming: Naming) -> None:
     """Raise CorruptionError if a note of either kind cannot be read. Its content is unknown: it may
     have brought a snapshot back, so nothing may be dropped for good then."""
     known = _known(index).keys()
     damaged: list[str] = []
     for kind in (FORGOTTEN, UNFORGOTTEN):
-        for _ in sound_notes(store, kind, known, damaged=damaged):
+        for _ in sound_notes(store, kind, known, naming=naming, damaged=damaged):
             pass
     if damaged:
         raise CorruptionError(

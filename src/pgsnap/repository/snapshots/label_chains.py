@@ -74,7 +74,10 @@ class Chains:
         self._adopted: dict[tuple[str, str], str] = {}
         self._retired: dict[tuple[str, str | None], datetime] = {}
         self._renamed: dict[str, tuple[str, datetime]] = {}
-        notes = [note for _, note in sound_notes(repo.store, CHAIN, damaged=self.damaged)]
+        notes = [
+            note
+            for _, note in sound_notes(repo.store, CHAIN, naming=repo.naming, damaged=self.damaged)
+        ]
         for note in sorted(notes, key=lambda note: note.time):
             self._take(note)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pgsnap.errors import CorruptionError, UnknownRevision
 from pgsnap.format.manifest import snapshot_id
 from pgsnap.limits import RECORD_BYTES_MAX
-from pgsnap.model import SnapshotId
+from pgsnap.model import Naming, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.index.index import Index
 from pgsnap.stores.base import Store
@@ -25,16 +25,16 @@ def known_manifests(
         yield from ((snapshot, manifests.get(snapshot)) for snapshot in some)
 
 
-def sound_manifest(store: Store, snapshot: SnapshotId, data: bytes | None) -> bytes:
+def sound_manifest(store: Store, snapshot: SnapshotId, data: bytes | None, naming: Naming) -> bytes:
     """Return the manifest for which the index has *data*. Raises UnknownRevision if it has none,
     CorruptionError if neither the index nor the store has it intact."""
     name = snapshot.hex()[:12]
     if data is None:
         raise UnknownRevision(f'no snapshot is named "{name}"')
-    if snapshot_id(data) != snapshot:
+    if snapshot_id(data, naming) != snapshot:
         # The index is damaged, but the store need not be.
         data = store.get(layout.snapshot_name(snapshot), bytes_max=RECORD_BYTES_MAX)
-        if snapshot_id(data) != snapshot:
+        if snapshot_id(data, naming) != snapshot:
             detail = "Its bytes do not hash to its name."
             raise CorruptionError(f"snapshot {name} is damaged", detail=detail)
     return data

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.small import decode_note, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
-from pgsnap.model import Note
+from pgsnap.model import Naming, Note
 from pgsnap.repository import layout
 from pgsnap.stores.base import Store
 
@@ -17,6 +17,7 @@ def sound_notes(
     kind: str,
     known: Collection[bytes] = frozenset(),
     *,
+    naming: Naming,
     damaged: list[str] | None = None,
     bytes_min: int = 0,
 ) -> Iterator[tuple[bytes, Note]]:
@@ -33,7 +34,7 @@ def sound_notes(
             continue
         try:
             data = store.get(info.name, bytes_max=RECORD_BYTES_MAX)
-            if note_id(data) != name:
+            if note_id(data, naming) != name:
                 told.append(info.name)
                 continue
             note = decode_note(data, f'note "{info.name}"')
@@ -46,7 +47,9 @@ def sound_notes(
             yield name, note
 
 
-def all_notes(store: Store, kind: str, database: str | None = None) -> list[Note]:
+def all_notes(
+    store: Store, kind: str, database: str | None = None, *, naming: Naming
+) -> list[Note]:
     """Return the notes of a kind, newest first. Raises CorruptionError."""
     found = []
     for info in store.list(f"{layout.NOTES}{kind}/"):
@@ -56,7 +59,7 @@ def all_notes(store: Store, kind: str, database: str | None = None) -> list[Note
         data = store.get(info.name, bytes_max=RECORD_BYTES_MAX)
         if name is None and not data.startswith(b"\x89snapN"):
             continue
-        if name != note_id(data):
+        if name != note_id(data, naming):
             raise CorruptionError(f'note "{info.name}" is damaged')
         note = decode_note(data, f'note "{info.name}"')
         if database is None or note.database == database:

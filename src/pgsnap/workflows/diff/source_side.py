@@ -56,9 +56,7 @@ def read_source(
     """Read a dump to its end, and pass the rows of both sides that are not in common chunks to what
     *open_rows* returns. Returns the dump as a version, and the number of bytes of rows that were
     compared one by one. Raises what the source raises."""
-    from pgsnap.chunking.rows import RowChunker
-
-    chunker = RowChunker(chunks.config.chunker)
+    chunker = chunks.chunker()
     sections: dict[SectionName, Section] = {}
     texts: dict[SectionName, bytes] = {}
     passing: _PassingSection | None = None
@@ -206,7 +204,7 @@ class _PassingSection:
         offset, self._taken = self._taken, self._taken + len(chunk)
         if not self._is_wanted:
             return
-        common = self._lookahead.find(blake3(chunk).digest())
+        common = self._lookahead.find(self._reader.scheme.naming.name(chunk))
         if common is not None and (common[-1][0] == 0) == (offset == 0):
             for place, entry in common[:-1]:
                 if not self._wants_rows():

@@ -182,11 +182,11 @@ def test_opening_reads_no_note_twice(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with Repository.open(path) as repo:
         add_note(path, "unforgotten", made[0], 99)
         store = RecordingStore(repo.store)
-        forgetting.catch_up(store, repo.index)
+        forgetting.catch_up(store, repo.index, repo.naming)
         assert len(store.names("get")) == 1
         assert repo.newest("shop") == made[::-1]
         store.calls.clear()
-        forgetting.catch_up(store, repo.index)
+        forgetting.catch_up(store, repo.index, repo.naming)
         assert store.calls == [("list", "notes/forgotten/"), ("list", "notes/unforgotten/")]
 
 
@@ -213,11 +213,11 @@ def test_a_damaged_note_does_not_keep_a_repository_from_being_opened(
         assert [finding.kind for finding in verify(repo).findings] == ["note"]
         # What it said is unknown, so nothing may be dropped for good.
         with pytest.raises(CorruptionError, match=note.name):
-            forgetting.check_notes(repo.store, repo.index)
+            forgetting.check_notes(repo.store, repo.index, repo.naming)
     note.write_bytes(whole)
     assert visible(path) == made[2:]
     with Repository.open(path) as repo:
-        forgetting.check_notes(repo.store, repo.index)
+        forgetting.check_notes(repo.store, repo.index, repo.naming)
 
 
 @pytest.mark.parametrize("kind", ["forgotten", "unforgotten"])
@@ -373,7 +373,7 @@ def test_a_row_of_a_note_that_is_damaged_now_is_not_wrong(tmp_path: Path) -> Non
     assert visible(path) == made[1:]
     note.write_bytes(b"")
     with Repository.open(path) as repo:
-        assert not forgetting.mend_forgotten(repo.store, repo.index)
+        assert not forgetting.mend_forgotten(repo.store, repo.index, repo.naming)
     assert visible(path) == made[1:]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgsnap.sealing.padding import padme
+from pgsnap.format.padding import padme
 
 
 @given(st.integers(0, 2**40))

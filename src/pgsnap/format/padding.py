@@ -1,7 +1,6 @@
-"""Padding by Padmé: sizes reveal little, and cost at most 12 %, less the larger they are.
+"""Padding by Padmé: sizes say little, and cost at most 12 %, less the larger they are.
 
-Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs",
-2019.
+Nikitin et al.: Reducing metadata leakage from encrypted files and communication with PURBs, 2019.
 """
 
 from __future__ import annotations
