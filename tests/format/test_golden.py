@@ -30,12 +30,15 @@ SECTION_LENGTH = struct.Struct("<I")
 ENVELOPES = {
     "config": ObjectKind.CONFIG,
     "config-encrypted": ObjectKind.CONFIG,
+    "config-remote": ObjectKind.CONFIG,
     "manifest": ObjectKind.MANIFEST,
     "manifest-2": ObjectKind.MANIFEST,
     "tag": ObjectKind.TAG,
+    "gone-tag": ObjectKind.GONE_TAG,
+    "announcement": ObjectKind.ANNOUNCEMENT,
     "note": ObjectKind.NOTE,
 }
-NEWEST = {"manifest": "manifest-2", "config": "config-encrypted"}
+NEWEST = {"manifest": "manifest-2", "config": "config-remote", "config-encrypted": "config-remote"}
 VERSIONS = {"manifest-2": 2}
 RECORDS = [*ENVELOPES, "recipe-root", "recipe-node", "section", "pack"]
 

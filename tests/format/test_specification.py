@@ -229,6 +229,8 @@ def test_an_envelope_is_as_the_specification_says() -> None:
         "note": ObjectKind.NOTE,
         "key-slot": ObjectKind.KEY_SLOT,
         "sealed-tag": ObjectKind.SEALED,
+        "gone-tag": ObjectKind.GONE_TAG,
+        "announcement": ObjectKind.ANNOUNCEMENT,
         "pack": ObjectKind.PACK,
     }
     assert [word.encode() for word in words[1:]] == [kind.value for kind in kinds.values()]

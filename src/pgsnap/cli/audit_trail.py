@@ -7,14 +7,15 @@ import pwd
 import socket
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pgsnap import __version__
 from pgsnap.cli.text import render
 from pgsnap.cli.text.redact import redact
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.user_folders import audit_folder
 from pgsnap.errors import FormatTooNew, Interrupted, SnapError
-from pgsnap.files.folder import Folder
 from pgsnap.repository import audit_log
 
 _VALUE_CHARS_MAX = 1000
@@ -32,7 +33,9 @@ def record_run(invocation: Invocation, started: datetime, code: int) -> None:
         # A list; a repository of a later version, which must not be changed.
         return
     try:
-        folder = Folder(invocation.opened, invocation.settings.trust)
+        folder = audit_folder(invocation.opened, invocation.settings.trust)
+        if folder is None:
+            return
         audit_log.append(folder, _entry(invocation, started, code))
     except SnapError as error:
         if not invocation.console.json:
@@ -40,7 +43,8 @@ def record_run(invocation: Invocation, started: datetime, code: int) -> None:
                 f"warning: the audit log was not written: {error.message}"
             )
     except OSError as error:
-        if os.access(invocation.opened, os.W_OK) and not invocation.console.json:
+        is_folder = isinstance(invocation.opened, Path)
+        if (not is_folder or os.access(invocation.opened, os.W_OK)) and not invocation.console.json:
             reason = (error.strerror or "refused").lower()
             invocation.console.terminal.note(f"warning: the audit log was not written: {reason}")
 

@@ -25,7 +25,9 @@ CHECKSUM_BYTES = 16
 class ObjectKind(enum.Enum):
     """The letter for an object's kind. Stored: never change one."""
 
+    ANNOUNCEMENT = b"G"
     CONFIG = b"C"
+    GONE_TAG = b"D"
     KEY_SLOT = b"K"
     MANIFEST = b"M"
     NOTE = b"N"

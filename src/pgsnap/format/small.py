@@ -32,16 +32,13 @@ from pgsnap.model import (
     CONFIG_PACK_BYTES,
     CONFIG_ZSTD_LEVEL,
 ) = range(1, 8)
-CONFIG_CIPHER, CONFIG_FINGERPRINT = 9, 10
+CONFIG_TAG_GENERATIONS, CONFIG_CIPHER, CONFIG_FINGERPRINT = range(8, 11)
 
 TAG_DATABASE, TAG_NAME, TAG_SNAPSHOT, TAG_TIME = range(1, 5)
 
 NOTE_KIND, NOTE_DATABASE, NOTE_TIME, NOTE_SNAPSHOT, NOTE_BODY = range(1, 6)
 
 
-_CONFIG_FIELDS = frozenset(
-    (*range(CONFIG_ID, CONFIG_ZSTD_LEVEL + 1), CONFIG_CIPHER, CONFIG_FINGERPRINT)
-)
 _REPOSITORY_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
@@ -54,6 +51,8 @@ def encode_config(config: RepositoryConfig) -> bytes:
     record.integer(CONFIG_CHUNK_MAX, config.chunker.max_bytes)
     record.integer(CONFIG_PACK_BYTES, config.pack_bytes)
     record.integer(CONFIG_ZSTD_LEVEL, config.zstd_level, ignorable=True)
+    if config.tag_generations:
+        record.integer(CONFIG_TAG_GENERATIONS, 1)
     if config.encryption is not None:
         record.integer(CONFIG_CIPHER, config.encryption.cipher)
         record.raw(CONFIG_FINGERPRINT, config.encryption.fingerprint)
@@ -63,7 +62,7 @@ def encode_config(config: RepositoryConfig) -> bytes:
 def decode_config(data: bytes) -> RepositoryConfig:
     what = "the repository's config"
     payload = unwrap(ObjectKind.CONFIG, data, what)
-    record = RecordReader(payload, what=what, known=_CONFIG_FIELDS)
+    record = RecordReader(payload, what=what, known=range(CONFIG_ID, CONFIG_FINGERPRINT + 1))
     chunker = ChunkerParams(
         record.integer(CONFIG_CHUNK_MIN),
         record.integer(CONFIG_CHUNK_AVG),
@@ -83,6 +82,7 @@ def decode_config(data: bytes) -> RepositoryConfig:
         chunker=chunker,
         pack_bytes=pack_bytes,
         zstd_level=record.count(CONFIG_ZSTD_LEVEL, 3, most=22),
+        tag_generations=record.count(CONFIG_TAG_GENERATIONS, 0, most=1) == 1,
         encryption=_encryption(record, what),
     )
 

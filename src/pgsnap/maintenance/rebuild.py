@@ -15,16 +15,16 @@ from pgsnap.format.manifest import decode_manifest, snapshot_id
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import Naming
 from pgsnap.progress import Progress
-from pgsnap.repository import layout, lock
+from pgsnap.repository import layout
 from pgsnap.repository.chunks.inspection import add_tables, pack_tables
 from pgsnap.repository.config import read_config
 from pgsnap.repository.index.index import Index
-from pgsnap.repository.index.place import index_path, is_writable
+from pgsnap.repository.objects import objects_of
+from pgsnap.repository.places.opening import Where, place_of
 from pgsnap.repository.snapshots import forgetting
 from pgsnap.sealing.keys import Keys
 from pgsnap.sealing.scheme import Scheme, scheme_of
-from pgsnap.stores.base import ObjectInfo
-from pgsnap.stores.local import LocalStore
+from pgsnap.stores.base import ObjectInfo, Store
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Rebuilt:
 
 
 def rebuild_index(
-    path: Path,
+    where: Where,
     *,
     lock_timeout_seconds: float,
     index_folder: Path | None,
@@ -46,23 +46,25 @@ def rebuild_index(
     trust: Trust = ONLY_OURS,
     keys: Keys | None = None,
 ) -> Rebuilt:
-    """Rebuild the index of the repository in *path* from its packs, manifests and notes alone.
+    """Rebuild the index of the repository in *where* from its packs, manifests and notes alone.
 
     Takes the exclusive lock. The old index is replaced atomically at the end; what only it knew
     (damage marks, sound copies of damaged manifests) is kept. Raises RepositoryLocked, StoreError.
     """
     scheme = scheme_of(keys)
-    store = LocalStore(path, trust)
-    config = read_config(path, store)
-    layout.refuse_links(store.folder)
-    file = index_path(path, config.repository_id, index_folder, writable=is_writable(path))
+    place = place_of(where, trust)
+    config = read_config(place)
+    place.refuse_links()
+    store = objects_of(place.store, config)
+    writable = place.is_writable()
+    file = place.index_file(config.repository_id, index_folder, writable=writable)
     if file is None:
         raise StoreError(
             "the index cannot be written",
             detail="Neither the repository's folder nor the user's cache folder can be.",
             hint="On read-only media nothing need be done: the index is built in memory each time.",
         )
-    with lock.exclusive(store.folder, lock_timeout_seconds):
+    with place.lock(lock_timeout_seconds, alone=True):
         folder = Folder(file.parent, trust)
         new = file.with_name(f"{file.name}.new")
         _remove(folder, new)
@@ -84,7 +86,7 @@ def rebuild_index(
     return result
 
 
-def _fill(store: LocalStore, index: Index, scheme: Scheme, progress: Progress) -> Rebuilt:
+def _fill(store: Store, index: Index, scheme: Scheme, progress: Progress) -> Rebuilt:
     result = Rebuilt()
     left_out: list[tuple[str, str]] = []
     progress.phase("index packs")
@@ -125,7 +127,7 @@ def _noted(left_out: list[tuple[str, str]], info: ObjectInfo) -> Iterator[None]:
         left_out.append((info.name, error.detail or f"{error.message}."))
 
 
-def _take_over(folder: Folder, file: Path, new: Index, store: LocalStore, naming: Naming) -> None:
+def _take_over(folder: Folder, file: Path, new: Index, store: Store, naming: Naming) -> None:
     """Take over from the old index what only it knows: damage marks, and the contents of manifests
     and notes that are damaged in the store. No file remains beside it: SQLite would apply an old
     log to the new index."""
@@ -153,7 +155,7 @@ def _take_over(folder: Folder, file: Path, new: Index, store: LocalStore, naming
         folder.unlink(file.name + suffix, missing_ok=True)
 
 
-def _keep_manifests(old: Index, new: Index, store: LocalStore, naming: Naming) -> None:
+def _keep_manifests(old: Index, new: Index, store: Store, naming: Naming) -> None:
     """Keep for a repair the manifests that are damaged in the store: the old index may have the
     only sound copies. Deleted ones are dropped."""
     known = new.snapshot_ids()

@@ -10,6 +10,7 @@ from pgsnap import limits
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.maintenance.rebuild import rebuild_index
 from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.places.opening import Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +25,21 @@ class ReindexReport:
 
 
 def reindex(
-    path: Path,
+    where: Where,
     *,
     lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
     index_folder: Path | None = None,
     progress: Progress = SILENT,
     trust: Trust = ONLY_OURS,
 ) -> ReindexReport:
-    """Rebuild the index of the repository in *path*. No other process may have it open meanwhile.
+    """Rebuild the index of the repository in *where*. No other process may have it open meanwhile.
 
     Tags are not in it, since they are always read from the store. Raises RepositoryLocked,
     RepositoryError, StoreError.
     """
     started = time.monotonic()
     made = rebuild_index(
-        path,
+        where,
         lock_timeout_seconds=lock_timeout_seconds,
         index_folder=index_folder,
         progress=progress,

@@ -232,3 +232,5 @@ class RepositoryConfig:
     zstd_level: int
     encryption: Encryption | None = None
     """None: nothing is encrypted."""
+    tag_generations: bool = False
+    """Tags are objects that are only ever created, of which the newest counts."""

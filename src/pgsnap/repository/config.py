@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pgsnap import limits
 from pgsnap.errors import (
     CorruptionError,
     NotARepository,
     ObjectNotFound,
-    RepositoryNotFound,
     StoreError,
 )
 from pgsnap.format.small import decode_config
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import ChunkerParams, RepositoryConfig
 from pgsnap.repository import layout
-from pgsnap.stores.local import LocalStore
+from pgsnap.repository.places.base import Place
 
 
-def new_config(repository_id: str) -> RepositoryConfig:
+def new_config(repository_id: str, *, tag_generations: bool = False) -> RepositoryConfig:
     """Return the config of a new repository."""
     return RepositoryConfig(
         repository_id=repository_id,
@@ -30,13 +28,15 @@ def new_config(repository_id: str) -> RepositoryConfig:
         ),
         pack_bytes=limits.PACK_BYTES,
         zstd_level=limits.ZSTD_LEVEL,
+        tag_generations=tag_generations,
     )
 
 
-def read_config(path: Path, store: LocalStore) -> RepositoryConfig:
-    """Return the config of the repository in *path*. Raises CorruptionError, NotARepository,
+def read_config(place: Place) -> RepositoryConfig:
+    """Return the config of the repository in *place*. Raises CorruptionError, NotARepository,
     RepositoryNotFound, StoreError."""
-    mend = f"Mend it: snap repair --repo {path}, and --from PATH where there is a copy."
+    mend = f"Mend it: snap repair --repo {place}, and --from PATH where there is a copy."
+    store, path = place.store, place.path
     try:
         return decode_config(store.get(layout.CONFIG, bytes_max=RECORD_BYTES_MAX))
     except CorruptionError as error:
@@ -45,22 +45,13 @@ def read_config(path: Path, store: LocalStore) -> RepositoryConfig:
     except ObjectNotFound:
         if any(store.list(layout.SNAPSHOTS)) or any(store.list(layout.PACKS)):
             raise NotARepository(
-                f'"{path}" has no config',
+                f'"{place}" has no config',
                 detail="It holds packs or snapshots of a repository.",
                 hint=mend,
             ) from None
-        if path.is_dir() and any(path.iterdir()):
-            raise NotARepository(
-                f'"{path}" is not a repository',
-                detail="The folder is not empty, and it has no config.",
-                hint="Name the repository with --repo PATH, or make one: snap init PATH",
-            ) from None
-        raise RepositoryNotFound(
-            f'there is no repository in "{path}"',
-            hint=f"Make one: snap init {path}",
-        ) from None
+        raise place.why_no_config() from None
     except StoreError as error:
-        if path.exists() and not path.is_dir():
+        if path is not None and path.exists() and not path.is_dir():
             raise NotARepository(
                 f'"{path}" is not a repository',
                 detail="It is a file.",

@@ -18,6 +18,10 @@ TAGS = "tags/"
 NOTES = "notes/"
 DAMAGED = "damaged/"
 KEYS = "keys/"
+COLLECTIONS = "gc/"
+"""What a gc of a repository on a remote store announces."""
+FOLDERS = (PACKS, SNAPSHOTS, TAGS, NOTES)
+LEASE = "gc/lease"
 
 LOCK_FILE = "lock"
 INDEX_FILE = "index.sqlite"

@@ -15,6 +15,7 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from pgsnap.errors import RepositoryLocked, StoreError
 from pgsnap.files import flock
@@ -28,10 +29,17 @@ _HOLDER_BYTES_MAX = 64 * 1024
 _WAIT_HINT = "Wait for it, or wait longer with: --lock-timeout 1h"
 
 
+class Leased(Protocol):
+    """A lock that ends by itself where its holder gives no sign of life."""
+
+    def is_held(self) -> bool:
+        """Return whether it is still held."""
+
+
 class Held:
     """A held lock. An operating-system lock cannot be lost, a lease can."""
 
-    def __init__(self, held: lease.Lease | None = None) -> None:
+    def __init__(self, held: Leased | None = None) -> None:
         self._lease = held
 
     def check(self) -> None:

@@ -17,9 +17,6 @@ from typing import Self
 from pgsnap import interrupts, limits
 from pgsnap.errors import (
     CorruptionError,
-    RepositoryExists,
-    RepositoryLocked,
-    StoreError,
     StoreFull,
 )
 from pgsnap.files.trust import ONLY_OURS, Trust
@@ -45,14 +42,17 @@ from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.config import new_config, read_config
 from pgsnap.repository.index.connection import IndexDamaged
 from pgsnap.repository.index.index import Index
-from pgsnap.repository.index.place import index_path, is_on_network, is_writable, open_index
+from pgsnap.repository.index.place import open_index
+from pgsnap.repository.objects import objects_of
+from pgsnap.repository.places.base import Place
+from pgsnap.repository.places.opening import Where, place_of
 from pgsnap.repository.snapshots import forgetting
 from pgsnap.repository.snapshots.manifests import known_manifests, sound_manifest
 from pgsnap.repository.snapshots.notes import all_notes, sound_notes
 from pgsnap.repository.snapshots.tags import Tags
 from pgsnap.sealing.keys import Keys
 from pgsnap.sealing.scheme import scheme_of
-from pgsnap.stores.local import LocalStore
+from pgsnap.stores.base import Store
 
 
 class Repository:
@@ -63,17 +63,17 @@ class Repository:
 
     def __init__(
         self,
-        path: Path,
-        store: LocalStore,
+        place: Place,
+        store: Store,
         config: RepositoryConfig,
         index: Index,
         keys: Keys | None = None,
     ) -> None:
-        self.path = path
+        self.place = place
         self.store = store
         self.config = config
         self.index = index
-        self.tags = Tags(store, folds_case=store.folder.folds_case(layout.CONFIG))
+        self.tags = Tags(store, folds_case=place.folds_case())
         self.chunks = ChunkReader(store, index, scheme_of(keys))
         self._resources = contextlib.ExitStack()
         self._held = lock.Held()
@@ -82,32 +82,20 @@ class Repository:
     # -- creating and opening ----------------------------------------------------------------------
 
     @classmethod
-    def create(cls, path: Path, *, trust: Trust = ONLY_OURS) -> None:
-        """Create a repository in *path*, a folder that is new, or empty except for a README.md and
-        a .gitignore. Raises RepositoryExists."""
-        if path.exists() and (not path.is_dir() or layout.occupants(path)):
-            made = (path / layout.CONFIG).exists()
-            raise RepositoryExists(
-                f'"{path}" {"is a repository already" if made else "is not an empty folder"}',
-                hint="Use it as it is." if made else "Name a new folder: snap init PATH",
-            )
-        store = LocalStore(path, trust)
-        store.make_root()
-        config = new_config(secrets.token_hex(16))
-        # Keeps dumps out of version control, wherever the repository is.
-        if not layout.ignores_all(store.folder):
-            store.put(layout.GITIGNORE_FILE, b"*\n")
-        if not is_on_network(path):
-            index = Index(path / layout.INDEX_FILE, trust)
-            index.set_complete()
-            index.close()
-        # The config is what makes the folder a repository, so it is written last.
-        store.create(layout.CONFIG, encode_config(config))
+    def create(cls, where: Where, *, trust: Trust = ONLY_OURS) -> None:
+        """Create a repository in *where*: a folder that is new, or empty except for a README.md and
+        a .gitignore, or a URL of a store. Raises RepositoryExists, StoreError."""
+        place = place_of(where, trust)
+        place.refuse_occupied()
+        place.prepare()
+        config = new_config(secrets.token_hex(16), tag_generations=place.path is None)
+        # The config is what makes the place a repository, so it is written last.
+        place.store.create(layout.CONFIG, encode_config(config))
 
     @classmethod
     def open(
         cls,
-        path: Path,
+        where: Where,
         *,
         lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
         index_folder: Path | None = None,
@@ -115,43 +103,49 @@ class Repository:
         trust: Trust = ONLY_OURS,
         keys: Keys | None = None,
     ) -> Self:
-        """Open the repository in *path* for reading and, if the folder permits, for writing.
+        """Open the repository in *where* (a folder, a URL) for reading and, if that permits, for
+        writing.
 
         *index_folder* is where the index goes if the repository's own folder cannot be written;
         None: in memory. *alone*: take the lock exclusively. Raises RepositoryNotFound,
         NotARepository, RepositoryLocked, UntrustedPath, StoreError.
         """
-        store = LocalStore(path, trust)
-        config = read_config(path, store)
-        layout.refuse_links(store.folder)
+        place = place_of(where, trust)
+        config = read_config(place)
+        place.refuse_links()
         with contextlib.ExitStack() as resources:
-            _remove_leftovers(store)
-            take = lock.exclusive if alone else lock.shared
-            held = resources.enter_context(take(store.folder, lock_timeout_seconds))
-            writable = not store.folder.has_foreign and is_writable(path)
-            file = index_path(path, config.repository_id, index_folder, writable=writable)
+            place.remove_leftovers()
+            held = resources.enter_context(place.lock(lock_timeout_seconds, alone=alone))
+            writable = place.is_writable()
+            file = place.index_file(config.repository_id, index_folder, writable=writable)
             try:
-                repo = cls._caught_up(path, store, config, file, keys, writable=writable)
+                repo = cls._caught_up(place, config, file, keys, writable=writable)
             except IndexDamaged:
                 # It was moved aside; being derived, it can be rebuilt.
-                repo = cls._caught_up(path, store, config, file, keys, writable=writable)
+                repo = cls._caught_up(place, config, file, keys, writable=writable)
             resources.callback(repo.index.close)
             repo._held = held
             repo._resources = resources.pop_all()
         return repo
 
+    @property
+    def path(self) -> Path:
+        """The repository's folder. Only for one that is in a folder."""
+        assert self.place.path is not None
+        return self.place.path
+
     @classmethod
     def _caught_up(
         cls,
-        path: Path,
-        store: LocalStore,
+        place: Place,
         config: RepositoryConfig,
         file: Path | None,
         keys: Keys | None,
         *,
         writable: bool,
     ) -> Self:
-        repo = cls(path, store, config, open_index(file, store.folder.trust), keys)
+        store = objects_of(place.store, config)
+        repo = cls(place, store, config, open_index(file, place.trust), keys)
         with interrupts.undone_by(repo.index.close):
             repo.index.belong_to(config.repository_id)
             catch_up_snapshots(store, repo.index, repo.tags, repo.naming, writable=writable)
@@ -357,12 +351,3 @@ class Repository:
     def frame_sizes(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, int]:
         """Return the size in bytes of a frame of each of *chunks* that exists."""
         return self.index.frame_sizes(chunks)
-
-
-def _remove_leftovers(store: LocalStore) -> None:
-    """Delete what killed writers left behind, if no other process has the repository open."""
-    with contextlib.suppress(StoreError, RepositoryLocked):
-        # A reader takes the exclusive lock only if there is something to delete.
-        if store.has_leftovers() and not store.folder.has_foreign:
-            with lock.exclusive(store.folder, 0.0):
-                store.remove_leftovers()

@@ -22,6 +22,14 @@ from pgsnap.format.manifest import decode_manifest, encode_manifest
 from pgsnap.format.pack import TRAILER, encode_pack, read_table
 from pgsnap.format.recipe import decode_node, decode_root, encode_node, encode_root
 from pgsnap.format.record import IGNORABLE, RecordReader, RecordWriter
+from pgsnap.format.remote import (
+    Announcement,
+    Phase,
+    decode_announcement,
+    decode_gone_tag,
+    encode_announcement,
+    encode_gone_tag,
+)
 from pgsnap.format.sections import decode_piece, encode_section
 from pgsnap.format.small import (
     decode_config,
@@ -277,6 +285,7 @@ BARE_NODE = [RecipeEntry(a_hash("a"), 262_144, 3_000), RecipeEntry(a_hash("b"), 
 NODE = [replace(BARE_NODE[0], sketch=bytes(range(1, 17))), replace(BARE_NODE[1], sketch=bytes(16))]
 
 
+ENCRYPTED = replace(CONFIG, encryption=Encryption(Cipher.AES_256_GCM, keys().fingerprint))
 PASSPHRASE = Passphrase("größe".encode())
 SEALED_NAME = "tags/label/tag"
 
@@ -294,18 +303,21 @@ def _seal(data: bytes) -> bytes:
         return seal_object(keys(FIRST, SECOND), SEALED_NAME, data)
 
 
+ENVELOPED = (
+    *("config", "config-encrypted", "config-remote", "manifest", "manifest-2", "tag"),
+    *("gone-tag", "announcement", "note"),
+)
+
 EXAMPLES: dict[str, Example] = {
     "record": Example((-5, "text \udce9", b"\0value"), _encode_record, _decode_record),
     "config": Example(CONFIG, encode_config, decode_config, True),
-    "config-encrypted": Example(
-        replace(CONFIG, encryption=Encryption(Cipher.AES_256_GCM, keys().fingerprint)),
-        encode_config,
-        decode_config,
-        True,
-    ),
+    "config-encrypted": Example(ENCRYPTED, encode_config, decode_config, True),
     "key-slot": Example(_slot(), encode_slot, lambda data: decode_slot(data, "a slot"), True),
     "sealed-tag": Example(
         stored("tag"), _seal, lambda data: open_object(keys(FIRST, SECOND), SEALED_NAME, data), True
+    ),
+    "config-remote": Example(
+        replace(ENCRYPTED, tag_generations=True), encode_config, decode_config, True
     ),
     "manifest": Example(SNAPSHOT, encode_manifest, decode_manifest, True),
     "manifest-2": Example(SNAPSHOT_2, encode_manifest, decode_manifest, True),
@@ -313,6 +325,20 @@ EXAMPLES: dict[str, Example] = {
         Tag("shop", "größe/1", a_hash("snapshot"), TIME),
         encode_tag,
         lambda data: decode_tag(data, "a tag"),
+        True,
+    ),
+    "gone-tag": Example(
+        b"sixteen random b",
+        encode_gone_tag,
+        lambda data: decode_gone_tag(data, "a deleted tag"),
+        True,
+    ),
+    "announcement": Example(
+        Announcement(
+            Phase.MARKED, TIME, (a_hash("pack"), a_hash("another pack")), b"sixteen random b"
+        ),
+        encode_announcement,
+        lambda data: decode_announcement(data, "an announcement"),
         True,
     ),
     "note": Example(
@@ -349,7 +375,7 @@ def payload(name: str) -> bytes:
         return data[-TRAILER.size - size : -TRAILER.size]
     if name == "section":
         return data[4 : 4 + int.from_bytes(data[:4], "little")]
-    if name in ("config", "config-encrypted", "manifest", "manifest-2", "tag", "note"):
+    if name in ENVELOPED:
         return data[HEAD.size : -CHECKSUM_BYTES]
     return data
 

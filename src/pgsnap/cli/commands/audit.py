@@ -10,6 +10,7 @@ import typer
 from pgsnap.cli.text import render
 from pgsnap.cli.text.duration import parse_timedelta
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.user_folders import audit_folder
 from pgsnap.errors import StoreError, UsageError
 
 EXAMPLES = """
@@ -35,14 +36,13 @@ def run(
     """
     from pgsnap.repository import audit_log
     from pgsnap.repository.config import read_config
-    from pgsnap.stores.local import LocalStore
+    from pgsnap.repository.places.opening import place_of
 
     invocation = Invocation.of(ctx)
     console = invocation.console
-    path = invocation.settings.repository
+    repository = invocation.settings.repository
     # The repository is not opened: the log is needed most when something is wrong.
-    store = LocalStore(path, invocation.trust)
-    read_config(path, store)
+    read_config(place_of(repository, invocation.trust))
     begin = None
     if since is not None:
         try:
@@ -50,7 +50,10 @@ def run(
         except OverflowError:
             raise UsageError(f'--since is too long: "{since}"') from None
     try:
-        found = audit_log.read(store.folder, begin)
+        folder = audit_folder(repository, invocation.trust)
+        if folder is None:
+            raise StoreError("there is no folder for the audit log", hint="Set XDG_STATE_HOME.")
+        found = audit_log.read(folder, begin)
     except OSError as error:
         raise StoreError("cannot read the audit log", detail=f"{error.strerror}.") from error
     if found.unreadable:

@@ -10,16 +10,19 @@ import typer
 
 from pgsnap.cli.config.compose_file import find_compose_file, postgres_services
 from pgsnap.cli.config.file import FILE_NAME
-from pgsnap.cli.config.keys import absolute_path
+from pgsnap.cli.config.keys import address
 from pgsnap.cli.config.settings import DEFAULT_REPOSITORY
 from pgsnap.cli.config.template import config_template
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import UsageError
 from pgsnap.files.folder import sync_folder
+from pgsnap.repository.places.address import Address
 
 EXAMPLES = """
 snap init
 snap init /srv/backups/shop
+snap init s3://bucket/shop
 """
 
 
@@ -27,7 +30,7 @@ def run(
     ctx: typer.Context,
     path: Annotated[
         str | None,
-        typer.Argument(metavar="[PATH]", show_default=False, help="Where to make it."),
+        typer.Argument(metavar="[PATH|URL]", show_default=False, help="Where to make it."),
     ] = None,
 ) -> None:
     """Make a repository, and a commented snap.toml where there is none.
@@ -38,10 +41,10 @@ def run(
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings
-    place = settings.repository if path is None else absolute_path(path, Path.cwd(), "PATH")
+    place = settings.repository if path is None else address(path, "PATH", Path.cwd())
     Repository.create(place, trust=invocation.trust)
     invocation.opened = place
-    with Repository.open(place, trust=invocation.trust) as repo:
+    with Repository.open(place, index_folder=cache_folder(), trust=invocation.trust) as repo:
         repository_id = repo.config.repository_id
     config = settings.config_path
     created = config is None
@@ -97,11 +100,12 @@ def _suggested_service(invocation: Invocation) -> str | None:
     return services[0]
 
 
-def _write_config(folder: Path, place: Path, compose: str | None, container: str | None) -> Path:
+def _write_config(folder: Path, place: Address, compose: str | None, container: str | None) -> Path:
     """Write a snap.toml that names *place*, durably and never over an existing one."""
     named = None
     if place != folder / DEFAULT_REPOSITORY:
-        named = str(place.relative_to(folder)) if place.is_relative_to(folder) else str(place)
+        within = isinstance(place, Path) and place.is_relative_to(folder)
+        named = os.path.relpath(place, folder) if within else str(place)
     path = folder / FILE_NAME
     try:
         with path.open("x", encoding="utf-8") as file:

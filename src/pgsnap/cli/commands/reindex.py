@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from pgsnap.cli.text import render
-from pgsnap.cli.wiring.connect import cache_folder
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.user_folders import cache_folder
 
 EXAMPLES = """
 snap reindex

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.commands.options import Yes
-from pgsnap.cli.config.keys import absolute_path
+from pgsnap.cli.config.keys import address
 from pgsnap.cli.text import render
 from pgsnap.cli.views.damage import finding_lines, loss_fields, loss_lines, way_out
-from pgsnap.cli.wiring.connect import cache_folder, open_repository, resolve
+from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import CorruptionError, UnknownRevision, UsageError
 
 EXAMPLES = """
@@ -25,7 +26,7 @@ Source = Annotated[
     str | None,
     typer.Option(
         "--from",
-        metavar="PATH",
+        metavar="PATH|URL",
         show_default=False,
         help="Another repository, to take from it what is lost here.",
     ),
@@ -63,7 +64,7 @@ def run(
         return
     if yes:
         raise UsageError("--yes is about --accept-loss: a repair asks nothing")
-    other = None if source is None else absolute_path(source, Path.cwd(), "--from")
+    other = None if source is None else address(source, "--from", Path.cwd())
     with invocation.audited(), console.progress() as progress:
         report = repair(
             settings.repository,

@@ -158,8 +158,11 @@ def _install(
 
 def _check_owner(invocation: Invocation) -> None:
     """Raise UsageError if the repository belongs to another user."""
+    repository = invocation.settings.repository
+    if not isinstance(repository, Path):
+        return
     try:
-        owner = invocation.settings.repository.stat().st_uid
+        owner = repository.stat().st_uid
     except OSError:
         return
     if owner != os.geteuid():

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.cli.text.redact import without_uri
 from pgsnap.errors import UsageError
+from pgsnap.repository.places.address import Address
+from pgsnap.stores.address import is_url, parse
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -184,14 +186,12 @@ def path(value: Any, where: str, folder: Path) -> Path:
 
 
 def absolute_path(named: str, folder: Path, where: str) -> Path:
-    """Return `local_path`. Raises UsageError for a URL too: remote repositories are not supported
-    yet."""
-    scheme, separator, _ = named.partition("://")
-    if separator and scheme.replace("+", "").isalnum():
+    """Return `local_path`. Raises UsageError for a URL too."""
+    if is_url(named):
         # Only the scheme is shown: any other part of a URL may be a secret.
+        scheme = named.partition("://")[0]
         raise UsageError(
-            f"{where} is a URL ({scheme}://...), which this version does not support",
-            hint="Name a path on this machine.",
+            f"{where} is a path, not a URL ({scheme}://...)", hint="Name a path on this machine."
         )
     return local_path(named, folder, where)
 
@@ -209,6 +209,21 @@ def secret_file(value: Any, where: str, folder: Path) -> Path:
         return local_path(named, folder, where)
     except UsageError:
         raise UsageError(f"{where} is no path of a file") from None
+
+
+def address(value: Any, where: str, folder: Path) -> Address:
+    """Return the address of a repository: the path of its folder, or the URL of its store. Raises
+    UsageError."""
+    named = text(value, where, folder)
+    if not is_url(named):
+        return local_path(named, folder, where)
+    try:
+        parse(named)
+    except UsageError as error:
+        raise UsageError(
+            f"{where}: {error.message}", detail=error.detail, hint=error.hint
+        ) from None
+    return named.rstrip("/")
 
 
 def local_path(named: str, folder: Path, where: str) -> Path:

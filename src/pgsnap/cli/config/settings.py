@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.cli.config.file import find_config, load_config
-from pgsnap.cli.config.keys import absolute_path
+from pgsnap.cli.config.keys import absolute_path, address
 from pgsnap.cli.config.place import Place, find_place
 from pgsnap.cli.config.secret_sources import SecretSource, find_secret_sources
 from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.errors import UsageError
 from pgsnap.files.trust import Trust
+from pgsnap.repository.places.address import Address
 from pgsnap.runners.base import BINDIR
 
 DEFAULT_REPOSITORY = Path("database") / "backups"
@@ -46,7 +47,7 @@ class Settings(ConfigFile):
 
     folder: Path
     """The folder of snap.toml, or the working folder if there is none."""
-    repository: Path
+    repository: Address
     repository_from: str
     dsn_from: str
     bindirs: tuple[Path, ...]
@@ -117,15 +118,15 @@ def _config(options: GlobalOptions, folder: Path) -> ConfigFile:
 
 def _repository(
     options: GlobalOptions, environ: Mapping[str, str], folder: Path, config: ConfigFile
-) -> tuple[Path, str]:
+) -> tuple[Address, str]:
     if options.repo is not None:
         if not options.repo.strip():
             raise UsageError("--repo is empty")
-        return absolute_path(options.repo, folder, "--repo"), "--repo"
+        return address(options.repo, "--repo", folder), "--repo"
     variable = KEYS["repository"].variable
     named = environ.get(variable, "")
     if named.strip():
-        return absolute_path(named, folder, variable), variable
+        return address(named, variable, folder), variable
     path = config.config_path
     if path is None:
         return folder / DEFAULT_REPOSITORY, "the default"

@@ -12,6 +12,7 @@ from pgsnap.cli.config.alerts import ALERTS_KEYS, AlertsTable, read_alerts
 from pgsnap.cli.config.keys import (
     Option,
     absolute_path,
+    address,
     choice,
     flag,
     hex_bytes,
@@ -26,6 +27,7 @@ from pgsnap.cli.config.retention import RETENTION_KEYS, RetentionTable, read_ret
 from pgsnap.cli.config.schedule import SCHEDULE_KEYS, ScheduleTable, read_schedule
 from pgsnap.cli.config.services import HOOK_KEYS, ServicesTable, read_hooks, read_services
 from pgsnap.errors import UsageError
+from pgsnap.repository.places.address import Address
 from pgsnap.runners.base import BINDIR
 
 Client: TypeAlias = Literal["psycopg", "psql"]
@@ -56,13 +58,14 @@ class ConfigFile:
     are absolute, times in seconds. The template has this order."""
 
     config_path: Path | None = None
-    repository: Path | None = key(
+    repository: Address | None = key(
         None,
-        path,
+        address,
         '"database/backups"',
-        "Where the repository is. A relative path starts at this file.",
+        "Where the repository is: a folder (a relative path starts at this file), or the URL of a "
+        "store, as s3://bucket/shop.",
         "repository",
-        Option("--repo", "PATH", "The repository. [env: SNAP_REPO; default: database/backups]"),
+        Option("--repo", "PATH|URL", "The repository. [env: SNAP_REPO; default: database/backups]"),
         variable="SNAP_REPO",
         default="`database/backups` beside `snap.toml`, or in the working folder",
     )

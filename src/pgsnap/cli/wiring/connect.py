@@ -11,6 +11,7 @@ from pgsnap.cli.config.place import Place
 from pgsnap.cli.config.settings import Settings
 from pgsnap.cli.console.console import Console
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import (
     AmbiguousChain,
     AmbiguousRevision,
@@ -20,6 +21,7 @@ from pgsnap.errors import (
     SourceError,
     UsageError,
 )
+from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotId
@@ -77,10 +79,12 @@ def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool)
     )
 
 
-def _warn_of_access(console: Console, path: Path) -> None:
+def _warn_of_access(console: Console, path: Address) -> None:
     """Warn if others than the owner may enter the repository: it holds whole databases."""
     from pgsnap.repository.access import closing_command, open_to_others
 
+    if not isinstance(path, Path):
+        return
     mode = open_to_others(path)
     # On read-only media the modes cannot be changed.
     if mode is not None and os.access(path, os.W_OK):
@@ -88,15 +92,6 @@ def _warn_of_access(console: Console, path: Path) -> None:
             f"warning: others may enter the repository (mode {mode:04o}); "
             f"close it: {closing_command(path)}"
         )
-
-
-def cache_folder() -> Path | None:
-    """Return the folder for the index of a repository on read-only media."""
-    named = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return (Path(named) if named else Path("~/.cache").expanduser()) / "pgsnap"
-    except RuntimeError:
-        return None
 
 
 def endpoint(settings: Settings, container: Container | None = None) -> Endpoint:

@@ -15,6 +15,7 @@ from pgsnap.cli.console.console import Console
 from pgsnap.cli.console.terminal import Terminal
 from pgsnap.errors import NotARepository, RepositoryNotFound, UsageError
 from pgsnap.files.trust import Trust
+from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
     import click
@@ -39,7 +40,7 @@ class Invocation:
         # and the snapshots that its revisions meant.
         self.command: str | None = None
         self.parameters: dict[str, Any] = {}
-        self.opened: Path | None = None
+        self.opened: Address | None = None
         self.resolved: list[str] = []
         # What opens encrypted repositories, made when first wanted.
         self.unlocking: Unlocking | None = None
@@ -82,7 +83,7 @@ class Invocation:
     def audited(self) -> Iterator[None]:
         """Let the run stand in the audit log, as one that opens the repository with
         `open_repository` does; but not where there is none."""
-        path: Path | None = self.settings.repository
+        path: Address | None = self.settings.repository
         try:
             yield
         except (RepositoryNotFound, NotARepository):

@@ -25,9 +25,9 @@ from pgsnap.maintenance.verify.object_faults import (
 )
 from pgsnap.model import Naming, SnapshotId
 from pgsnap.repository import layout
+from pgsnap.repository.places.base import Place
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.losses import accepted_losses
-from pgsnap.stores.local import LocalStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,15 @@ class Mended:
     how: str
 
 
-def put_aside(store: LocalStore, name: str) -> str:
+def put_aside(place: Place, name: str) -> str:
     """Move an object to ``damaged/`` and return its name there. Raises ObjectNotFound."""
-    taken = {info.name for info in store.list(layout.DAMAGED)}
+    taken = {info.name for info in place.store.list(layout.DAMAGED)}
     target = layout.DAMAGED + name
     number = 2
     while target in taken:
         target = f"{layout.DAMAGED}{name}~{number}"
         number += 1
-    store.move(name, target)
+    place.move(name, target)
     return target
 
 
@@ -95,7 +95,7 @@ class ObjectMender:
         name = layout.snapshot_name(snapshot)
         data, how = kept_manifest(self._repo, snapshot), "the index had it"
         if data is None and self._other is not None:
-            data, how = self._of_other(name), f"taken from {self._other.path}"
+            data, how = self._of_other(name), f"taken from {self._other.place}"
         if data is not None and self._other is None and not is_any_left(self._repo, data):
             problem = f"{fault.problem} So is all that it lists.".strip()
             self.lost.append(Finding("snapshot", name, problem, (snapshot,), (), REPAIR_FROM))
@@ -132,7 +132,7 @@ class ObjectMender:
                 ):
                     repo.store.put(info.name, found)
                     there.add(info.name)
-                    self._tell("note", info.name, f"taken from {other.path}")
+                    self._tell("note", info.name, f"taken from {other.place}")
         for fault in faults:
             if fault.name not in there and layout.hash_of(fault.name) is not None:
                 hit = (fault.snapshot,) if fault.snapshot is not None else ()
@@ -185,7 +185,7 @@ class ObjectMender:
         ):
             return False
         self._repo.store.put(name, data)
-        self._tell("tag", name, f"taken from {self._other.path}")
+        self._tell("tag", name, f"taken from {self._other.place}")
         return True
 
     # -- all of them --------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class ObjectMender:
     def _put_aside(self, faults: list[Fault]) -> None:
         for fault in faults:
             if fault.data is not None:
-                self.put_aside.append(put_aside(self._repo.store, fault.name))
+                self.put_aside.append(put_aside(self._repo.place, fault.name))
 
     def _aside(self, prefix: str) -> Iterator[tuple[bytes, str]]:
         for info in list(self._repo.store.list(layout.DAMAGED + prefix)):

@@ -24,7 +24,7 @@ from pgsnap.maintenance.verify.findings import Finding
 from pgsnap.maintenance.verify.section_walk import SectionWalk
 from pgsnap.model import Location, RepositoryConfig, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
-from pgsnap.repository import layout, lock
+from pgsnap.repository import layout
 from pgsnap.repository.chunks.inspection import (
     PackState,
     begins_as_pack,
@@ -34,9 +34,11 @@ from pgsnap.repository.chunks.inspection import (
 )
 from pgsnap.repository.config import new_config, read_config
 from pgsnap.repository.index.index import Index
+from pgsnap.repository.places.base import Place
+from pgsnap.repository.places.opening import Where, is_same, place_of
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.losses import accepted_losses
-from pgsnap.stores.local import LocalStore
+from pgsnap.stores.base import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,15 @@ class RepairReport:
 
 
 def repair(
-    path: Path,
+    where: Where,
     *,
-    source: Path | None = None,
+    source: Where | None = None,
     lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
     index_folder: Path | None = None,
     progress: Progress = SILENT,
     trust: Trust = ONLY_OURS,
 ) -> RepairReport:
-    """Mend the repository in *path*, if *source* is given also from the repository there.
+    """Mend the repository in *where*, if *source* is given also from the repository there.
 
     Every byte is read. No other process may have the repository open meanwhile. Raises
     RepositoryLocked, RepositoryError, StoreError, UsageError.
@@ -78,12 +80,12 @@ def repair(
     with contextlib.ExitStack() as stack:
         other = None
         if source is not None:
-            if source.exists() and path.exists() and source.samefile(path):
+            if is_same(source, where):
                 raise UsageError("a repository cannot be repaired from itself")
             other = stack.enter_context(opened(source))
             other.catch_up_packs()
-        _mend_config(LocalStore(path, trust), other, lock_timeout_seconds, mended, warnings)
-        repo = stack.enter_context(opened(path, alone=True))
+        _mend_config(place_of(where, trust), other, lock_timeout_seconds, mended, warnings)
+        repo = stack.enter_context(opened(where, alone=True))
         objects = ObjectMender(repo, other, mended)
         with ChunkMender(repo, other) as chunks:
             moved = _mend_packs(repo, chunks, mended, progress)
@@ -142,7 +144,7 @@ def _mend_packs(
             known = listed.get(state.info.name) or state.locations
             if not known and state.pack is not None:
                 known = index.frames_of(state.pack)
-            name = put_aside(store, state.info.name)
+            name = put_aside(repo.place, state.info.name)
             rows[name] = known
             moved.append((state, name))
             if state.pack is not None and state.info.name == layout.pack_name(state.pack):
@@ -167,7 +169,7 @@ def _move_back(
     for state, name in moved:
         # For those already mended there is a file of that name again.
         with contextlib.suppress(StoreError):
-            repo.store.move(name, state.info.name)
+            repo.place.move(name, state.info.name)
             if state.pack is None or state.info.name != layout.pack_name(state.pack):
                 continue
             repo.index.add_pack(state.pack, state.info.object_bytes, rows[name])
@@ -192,24 +194,25 @@ def _readable(repo: Repository) -> Iterator[tuple[SnapshotId, Snapshot]]:
 
 
 def _mend_config(
-    store: LocalStore,
+    place: Place,
     other: Repository | None,
     lock_timeout_seconds: float,
     mended: list[Mended],
     warnings: list[str],
 ) -> None:
     """Write a config if it is damaged or gone and the folder is a repository's."""
+    store = place.store
     try:
-        read_config(store.root, store)
+        read_config(place)
         return
     except (CorruptionError, NotARepository):
         if not (any(store.list(layout.SNAPSHOTS)) or any(store.list(layout.PACKS))):
             raise
-    with lock.exclusive(store.folder, lock_timeout_seconds):
+    with place.lock(lock_timeout_seconds, alone=True):
         config, how = _config_of(other, store)
-        owner = _owner(store)
+        owner = _owner(place)
         if config is None:
-            config = new_config(owner or secrets.token_hex(16))
+            config = new_config(owner or secrets.token_hex(16), tag_generations=place.path is None)
             how = "made again, with the sizes that snap uses by default"
             warnings.append(
                 "the config was made again: if the repository was made with other chunk sizes, the "
@@ -218,27 +221,27 @@ def _mend_config(
             if owner is None:
                 warnings.append("the repository has a new identity")
         with contextlib.suppress(StoreError):
-            put_aside(store, layout.CONFIG)
+            put_aside(place, layout.CONFIG)
         store.create(layout.CONFIG, encode_config(config))
     mended.append(Mended("config", layout.CONFIG, how))
 
 
-def _config_of(other: Repository | None, store: LocalStore) -> tuple[RepositoryConfig | None, str]:
+def _config_of(other: Repository | None, store: Store) -> tuple[RepositoryConfig | None, str]:
     """Return the config of the other repository, if that is a copy of this one."""
     if other is None:
         return None, ""
     ours = {info.name for info in store.list(layout.SNAPSHOTS)}
     if any(info.name in ours for info in other.store.list(layout.SNAPSHOTS)):
-        return other.config, f"taken from {other.path}"
+        return other.config, f"taken from {other.place}"
     return None, ""
 
 
-def _owner(store: LocalStore) -> str | None:
-    """Return the repository's id as the index knows it."""
-    if not store.folder.exists(layout.INDEX_FILE):
+def _owner(place: Place) -> str | None:
+    """Return the repository's id as the index in its folder knows it."""
+    if place.path is None or not (place.path / layout.INDEX_FILE).exists():
         return None
     try:
-        index = Index(store.root / layout.INDEX_FILE, store.folder.trust)
+        index = Index(place.path / layout.INDEX_FILE, place.trust)
     except SnapError:
         return None
     try:

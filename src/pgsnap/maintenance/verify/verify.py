@@ -203,7 +203,8 @@ class _Verification:
                 f"{layout.DAMAGED} holds {aside} files that a repair put aside; "
                 "delete it when nothing is wanted of them"
             )
-        if (repo.path / f"{layout.INDEX_FILE}.damaged").exists():
+        folder = repo.place.path
+        if folder is not None and (folder / f"{layout.INDEX_FILE}.damaged").exists():
             self.notices.append(
                 f"an index was found damaged, put aside as {layout.INDEX_FILE}.damaged and "
                 "rebuilt; that file can be deleted"

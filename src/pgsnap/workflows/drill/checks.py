@@ -13,7 +13,6 @@ from pgsnap.errors import QueryFailed, SnapError, ToolVersion
 from pgsnap.limits import ASSERTION_TIMEOUT_SECONDS
 from pgsnap.maintenance.verify.verify import VerifyReport
 from pgsnap.model import Finding, Snapshot, SnapshotId
-from pgsnap.repository.index.place import is_writable
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Runner
 from pgsnap.sessions.server import Server
@@ -64,17 +63,20 @@ def check_tools_offline(runner: Runner, snapshot: Snapshot) -> Finding:
 
 def check_folder(repo: Repository) -> Finding:
     """Check that only its owner can read the repository."""
-    wide = list(islice(_too_wide(repo.path), _TOLD_MAX + 1))
+    folder = repo.place.path
+    if folder is None:
+        return skipped(f"{repo.place} is no folder of this host")
+    wide = list(islice(_too_wide(folder), _TOLD_MAX + 1))
     if wide:
         more = ["and more"] if len(wide) > _TOLD_MAX else []
         return failed(
-            f'others than the owner have access to "{repo.path}"',
+            f'others than the owner have access to "{folder}"',
             *wide[:_TOLD_MAX],
             *more,
-            hint=f"Run: chmod -R go-rwx '{repo.path}'",
+            hint=f"Run: chmod -R go-rwx '{folder}'",
         )
-    words = f"{repo.path}: folders 0700, files 0600"
-    return passed(words if is_writable(repo.path) else f"{words}; it cannot be written")
+    words = f"{folder}: folders 0700, files 0600"
+    return passed(words if repo.place.is_writable() else f"{words}; it cannot be written")
 
 
 def _too_wide(top: Path) -> Iterator[str]:
@@ -97,12 +99,13 @@ def check_space(repo: Repository, plan: RestorePlan | None, why_unknown: str) ->
     another snapshot: as much as the newest one added."""
     newest = [repo.snapshot(found).stored_bytes for found in repo.newest(None, 10)]
     need = max(newest, default=0)
-    disk = os.statvfs(repo.path)
-    free = disk.f_bavail * disk.f_frsize
-    own = f"the repository has {size(free)} free, a snapshot took up to {size(need)}"
-    if free < need * _SPACE_MARGIN:
+    room = repo.place.room()
+    own = f"a snapshot took up to {size(need)}"
+    if room is not None:
+        own = f"the repository has {size(room.free_bytes)} free, {own}"
+    if room is not None and room.free_bytes < need * _SPACE_MARGIN:
         return failed(
-            f"the disk of {repo.path} is nearly full",
+            f"the disk of {repo.place} is nearly full",
             f"{own}.",
             hint="Drop what is not needed: snap gc",
         )
@@ -170,9 +173,9 @@ def check_commit(
         for block in text_of(source.events()):
             count += len(block)
         source.finish()
-    if not is_writable(repo.path):
+    if not repo.place.is_writable():
         return failed(
-            f'the repository "{repo.path}" cannot be written', hint="Make the folder writable."
+            f'the repository "{repo.place}" cannot be written', hint="Make the folder writable."
         )
     words = f"pg_dump read all definitions of {database} ({size(count)}); nothing was recorded"
     return passed(words, *source.warnings)

@@ -9,7 +9,7 @@ from pgsnap.errors import UnknownRevision
 from pgsnap.model import ChunkKind, SectionName, SnapshotHead, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.usage import Usage
-from pgsnap.repository.footprint import Footprint, footprint
+from pgsnap.repository.footprint import Footprint
 from pgsnap.repository.repository import Repository
 
 _NOTHING = (None, None)
@@ -115,7 +115,7 @@ def _stats(repo: Repository, progress: Progress) -> StatsReport:
     own = usage.only_of(len(order))
     found = [pair for snapshots in order.values() for pair in snapshots]
     kinds = usage.by_kind()
-    files = footprint(repo.path)
+    files = repo.place.footprint()
     databases = [
         DatabaseUsage(
             database,

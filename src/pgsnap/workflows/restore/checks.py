@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from pgsnap.dump.tally import Part
 from pgsnap.model import Snapshot, SnapshotId
-from pgsnap.repository.index.place import is_writable
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import CANNOT, drop_command
@@ -80,12 +79,12 @@ def droppable(
 def check_repository(repo: Repository) -> Findings:
     """Refuse where the repository cannot be written, so the replaced database could not be
     noted."""
-    if is_writable(repo.path):
+    if repo.place.is_writable():
         return Findings()
     return Findings(
         (
             Problem(
-                f'the repository "{repo.path}" cannot be written',
+                f'the repository "{repo.place}" cannot be written',
                 detail="What a restore replaces is noted there, for snap undo to find it.",
                 hint="Make the folder writable, or replace nothing: --to NEW.",
             ),

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from pgsnap.errors import StoreFull
+from pgsnap.errors import StoreFull, UsageError
 from pgsnap.maintenance.gc.collect import ChunkCollection, unreadable_packs
 from pgsnap.maintenance.gc.snapshots import (
     drop_snapshots,
@@ -22,7 +22,6 @@ from pgsnap.maintenance.gc.snapshots import (
 )
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
-from pgsnap.repository.footprint import footprint
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.retention.policy import Decision, Policy, decide
 
@@ -83,6 +82,11 @@ def gc(
     Raises UsageError if the policy keeps nothing, CorruptionError if the repository is damaged:
     then nothing was deleted.
     """
+    if repo.place.path is None and not dry_run:
+        raise UsageError(
+            "a repository on a remote store cannot be collected yet",
+            detail="Its writers cannot be locked out, so nothing may be deleted at once.",
+        )
     run = _Run(repo, policy, grace, now or datetime.now(UTC), zone, progress)
     with repo.many_reads():
         return run.run(dry_run)
@@ -110,7 +114,7 @@ class _Run:
     def run(self, dry_run: bool) -> GcReport:
         began = time.monotonic()
         repo = self._repo
-        bytes_before = footprint(repo.path).total
+        bytes_before = repo.place.footprint().total
         self._progress.phase("choose snapshots")
         trust_notes(repo)
         decisions = decide(repo, self._policy, self._now, zone=self._zone)
@@ -128,7 +132,7 @@ class _Run:
             index_full = drop_snapshots(repo, gone.items(), self._is_over)
             full = full or index_full
             chunks.sweep()
-            bytes_after = footprint(repo.path).total
+            bytes_after = repo.place.footprint().total
         return GcReport(
             tuple(decisions),
             tuple(expired),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from pgsnap.errors import RepositoryLocked, SnapError, SourceError
 from pgsnap.limits import MIB
 from pgsnap.model import Finding, Note, SnapshotId, Verdict
 from pgsnap.repository.access import closing_command, open_to_others
+from pgsnap.repository.places.address import Address
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.repository.snapshots.losses import accepted_losses
@@ -165,21 +165,22 @@ def _damage(
 
 
 def _space(report: CheckReport, repo: Repository) -> None:
-    found = os.statvfs(repo.path)
-    free = found.f_bavail * found.f_frsize
-    report.free_bytes = free
+    room = repo.place.room()
+    if room is None:
+        return
+    free = report.free_bytes = room.free_bytes
     newest = [repo.snapshot(state.newest) for state in report.labels if state.newest is not None]
     need = max([_FREE_BYTES_MIN, *(2 * snapshot.stored_bytes for snapshot in newest)])
     if free < need:
         report.add(Verdict.FAILED, "space", f"only {size(free)} are free on the repository's disk")
-    elif free < found.f_blocks * found.f_frsize // 20:
+    elif free < room.total_bytes // 20:
         report.add(Verdict.WARNED, "space", "less than 5 % of the repository's disk is free")
 
 
-def check_closed(report: CheckReport, path: Path, error: SnapError) -> None:
+def check_closed(report: CheckReport, where: Address, error: SnapError) -> None:
     """Report a repository that could not be opened: a brief lock is no alarm."""
     if isinstance(error, RepositoryLocked):
-        found = facts.held_lock(path, report.now)
+        found = facts.held_lock(where, report.now)
         text = f"the repository has been locked for {found.reason}, so nothing in it was looked at"
         report.add(found.verdict, found.check, text)
     else:
@@ -187,11 +188,10 @@ def check_closed(report: CheckReport, path: Path, error: SnapError) -> None:
         report.add(Verdict.FAILED, "repository", text)
 
 
-def check_access(report: CheckReport, path: Path) -> None:
-    """Check whether anyone but the owner can access the repository."""
-    mode = open_to_others(path)
-    if mode is not None:
-        text = f"the repository has mode {mode:04o}, close it: {closing_command(path)}"
+def check_access(report: CheckReport, where: Address) -> None:
+    """Check whether anyone but the owner can access the repository's folder."""
+    if isinstance(where, Path) and (mode := open_to_others(where)) is not None:
+        text = f"the repository has mode {mode:04o}, close it: {closing_command(where)}"
         report.add(Verdict.WARNED, "access", text)
 
 

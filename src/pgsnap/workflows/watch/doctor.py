@@ -12,6 +12,7 @@ from pgsnap.errors import CorruptionError, RepositoryLocked, SnapError
 from pgsnap.model import Finding, Origin, SourceKind, Verdict
 from pgsnap.repository import layout
 from pgsnap.repository.access import closing_command, open_to_others
+from pgsnap.repository.places.address import Address
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.state import Installed
 from pgsnap.sessions.base import Session, ident
@@ -41,7 +42,7 @@ _NAMES_SHOWN = 5
 
 
 def look_at_repository(
-    path: Path,
+    where: Address,
     open_it: Callable[[], Repository],
     now: datetime,
     expected: Sequence[str] = (),
@@ -53,34 +54,39 @@ def look_at_repository(
     including those of the *expected* databases (if a label has several servers, those of the one
     whose system identifier *server* returns); its drills, kept databases, and stale locks. Kept
     databases that are *half_dropped* are left to the steps about the server."""
-    mode = open_to_others(path)
+    # Of the folder as it is before snap enters it.
+    access = _access(where) if isinstance(where, Path) else None
     try:
         with open_it() as repo:
-            steps = [Finding("repository", Verdict.PASSED, f"{path} is there")]
-            steps.append(_access(path, mode))
+            steps = [Finding("repository", Verdict.PASSED, f"{where} is there")]
+            steps += [access] if access is not None else []
             steps += in_short(look_at_snapshots(repo, now, expected, server, retire_after))
             steps.append(_kept(repo, now, half_dropped))
     except RepositoryLocked as error:
-        return [_lock(path, error, now)]
+        return [_lock(where, error, now)]
     except SnapError as error:
         damaged = isinstance(error, CorruptionError)
-        way = "Mend it: snap repair" if damaged else f"See what is there: ls -la {path}"
+        look = f"See what is there: ls -la {where}" if isinstance(where, Path) else ""
+        way = "Mend it: snap repair" if damaged else look
         return [Finding("repository", Verdict.FAILED, error.message, error.hint or way)]
     return steps
 
 
-def _lock(path: Path, error: RepositoryLocked, now: datetime) -> Finding:
-    found = facts.held_lock(path, now)
+def _lock(where: Address, error: RepositoryLocked, now: datetime) -> Finding:
+    found = facts.held_lock(where, now)
     if found.verdict is Verdict.FAILED:
         text = f"another process has held the repository for {found.reason}"
-        hint = f"See who, and whether it hangs: fuser -v {path / layout.LOCK_FILE}"
+        hint = "See whether a snap gc hangs on another host"
+        if isinstance(where, Path):
+            hint = f"See who, and whether it hangs: fuser -v {where / layout.LOCK_FILE}"
     else:
         text = f"{error.message}, so nothing in it was looked at"
         hint = "Wait for it, then again: snap doctor"
     return replace(found, reason=text, help=hint)
 
 
-def _access(path: Path, mode: int | None) -> Finding:
+def _access(path: Path) -> Finding:
+    mode = open_to_others(path)
     if mode is not None:
         text = f"others may enter the folder (mode {mode:04o})"
         return Finding("access", Verdict.FAILED, text, f"Close it: {closing_command(path)}")

@@ -4,11 +4,10 @@ findings is the phrase that both share, *details* are what one of them adds."""
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from pgsnap.files.folder import Folder
 from pgsnap.model import Finding, Verdict
-from pgsnap.repository import lock
+from pgsnap.repository.places.address import Address
+from pgsnap.repository.places.opening import place_of
 from pgsnap.workflows.watch.ages import LOCK_HELD_MAX, MAX_AGE, MAX_DRILL_AGE, span
 from pgsnap.workflows.watch.label_states import LabelState
 
@@ -47,9 +46,9 @@ def drill(state: LabelState, now: datetime, limit: timedelta = MAX_DRILL_AGE) ->
     return found(Verdict.PASSED, f"{last} was", ago)
 
 
-def held_lock(path: Path, now: datetime) -> Finding:
+def held_lock(where: Address, now: datetime) -> Finding:
     """Return how long another process has held the exclusive lock on the repository."""
-    since = lock.held_since(Folder(path))
+    since = place_of(where).held_since()
     held = now - since if since is not None else timedelta()
     verdict = Verdict.FAILED if held > LOCK_HELD_MAX else Verdict.WARNED
     return Finding("lock", verdict, span(held))

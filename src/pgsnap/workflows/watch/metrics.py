@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pgsnap.alerts.metrics import Metric
-from pgsnap.repository.footprint import footprint
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.schedulers.jobs import JOBS
@@ -74,7 +73,7 @@ def repository_metrics(repo: Repository, now: datetime) -> list[Metric]:
                 values["last_drill_timestamp_seconds"].append((labels, state.drilled.timestamp()))
                 values["last_drill_passed"].append((labels, float(bool(state.drill_passed))))
     found = [Metric(name, help, values[name]) for name, help in _OF_LABELS]
-    total = footprint(repo.path).total
+    total = repo.place.footprint().total
     return [*found, Metric("repository_bytes", "Of all files of the repository.", [({}, total)])]
 
 

@@ -96,7 +96,7 @@ def test_a_table_of_a_later_version_is_told_as_such(tmp_path: Path, table: str) 
         'lock_wait_timeout = "soon"',
         'container = ""',
         'engine = "lxc"',
-        'repository = "s3://bucket/x"',
+        'repository = "s3://key:secret@bucket/x"',
         'repository = "~nobody-of-this-name/x"',
         'alerts.webhook_file = "~nobody-of-this-name/x"',
         'alerts.ping_url_file = "~nobody-of-this-name/x"',
@@ -128,9 +128,14 @@ def test_an_empty_option_is_refused_rather_than_ignored(tmp_path: Path, option: 
         settings(tmp_path, None, None, **{option: " "})
 
 
-def test_a_repository_url_in_the_environment_is_refused_with_its_variable(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="SNAP_REPO is a URL"):
-        settings(tmp_path, None, {"SNAP_REPO": "sftp://host/x"})
+def test_a_repository_may_be_a_url_but_not_one_with_a_password(tmp_path: Path) -> None:
+    found = settings(tmp_path, None, {"SNAP_REPO": "sftp://me@host/x/"})
+    assert found.repository == "sftp://me@host/x"
+    with pytest.raises(
+        UsageError, match="SNAP_REPO: a repository's URL must not hold credentials"
+    ) as caught:
+        settings(tmp_path, None, {"SNAP_REPO": "sftp://me:secret@host/x"})
+    assert "secret" not in f"{caught.value.message} {caught.value.detail} {caught.value.hint}"
 
 
 def test_a_snap_toml_that_everybody_may_write_is_not_trusted(tmp_path: Path) -> None:

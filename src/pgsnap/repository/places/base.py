@@ -1,0 +1,76 @@
+"""The Place protocol: what a repository needs to know about where it is, besides its objects."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from pgsnap.errors import RepositoryError
+from pgsnap.files.trust import Trust
+from pgsnap.repository.footprint import Footprint
+from pgsnap.repository.lock import Held
+from pgsnap.stores.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The space of the disk that a repository is on."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+class Place(Protocol):
+    """Where a repository is. `str` of it is its name in messages and in `--repo`."""
+
+    store: Store
+    """All objects of the repository."""
+    trust: Trust
+    """Whose files are trusted in its folder, or in that of its index."""
+    path: Path | None
+    """The repository's folder, None if it is not on this host."""
+
+    def refuse_occupied(self) -> None:
+        """Raise RepositoryExists unless a repository can be made here."""
+
+    def prepare(self) -> None:
+        """Make what has to exist before the first object is written."""
+
+    def why_no_config(self) -> RepositoryError:
+        """Return the error for a place without a config."""
+
+    def refuse_links(self) -> None:
+        """Raise UntrustedPath if one of snap's names here is a link or special file."""
+
+    def remove_leftovers(self) -> None:
+        """Delete what killed writers left behind, if nobody else uses the repository."""
+
+    def lock(self, timeout_seconds: float, *, alone: bool) -> AbstractContextManager[Held]:
+        """Return a context manager that holds the repository's lock, shared, or exclusive if
+        *alone*. Raises RepositoryLocked."""
+
+    def held_since(self) -> datetime | None:
+        """Return since when a process has held the lock exclusively; None if none is recorded."""
+
+    def is_writable(self) -> bool:
+        """Return whether objects can be written."""
+
+    def index_file(
+        self, repository_id: str, index_folder: Path | None, *, writable: bool
+    ) -> Path | None:
+        """Return where the index of the repository is kept, None for memory."""
+
+    def folds_case(self) -> bool:
+        """Return whether names that differ only in case mean the same object."""
+
+    def move(self, name: str, target: str) -> None:
+        """Rename an object; the new name must be free. Raises ObjectExists, ObjectNotFound."""
+
+    def footprint(self) -> Footprint:
+        """Return how much space the repository's objects take."""
+
+    def room(self) -> Room | None:
+        """Return the space of its disk, None if there is no limit that is known."""

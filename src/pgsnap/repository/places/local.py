@@ -1,0 +1,111 @@
+"""A repository in a folder of this host, or of a network file system."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import datetime
+from pathlib import Path
+
+from pgsnap.errors import (
+    NotARepository,
+    RepositoryError,
+    RepositoryExists,
+    RepositoryLocked,
+    RepositoryNotFound,
+    StoreError,
+)
+from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.repository import layout, lock
+from pgsnap.repository.footprint import Footprint, footprint
+from pgsnap.repository.index.index import Index
+from pgsnap.repository.index.place import index_path, is_on_network, is_writable
+from pgsnap.repository.places.base import Room
+from pgsnap.stores.base import Store
+from pgsnap.stores.local import LocalStore
+
+
+class LocalPlace:
+    """A folder. It has everything in it: objects, lock, audit log and, if it is not on a network
+    file system, the index."""
+
+    def __init__(self, path: Path, trust: Trust = ONLY_OURS) -> None:
+        self.path: Path | None = path
+        self.trust = trust
+        self._path = path
+        self._local = LocalStore(path, trust)
+        self.store: Store = self._local
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def refuse_occupied(self) -> None:
+        path = self._path
+        if path.exists() and (not path.is_dir() or layout.occupants(path)):
+            made = (path / layout.CONFIG).exists()
+            raise RepositoryExists(
+                f'"{path}" {"is a repository already" if made else "is not an empty folder"}',
+                hint="Use it as it is." if made else "Name a new folder: snap init PATH",
+            )
+
+    def prepare(self) -> None:
+        self._local.make_root()
+        # Keeps dumps out of version control, wherever the repository is.
+        if not layout.ignores_all(self._local.folder):
+            self.store.put(layout.GITIGNORE_FILE, b"*\n")
+        if not is_on_network(self._path):
+            index = Index(self._path / layout.INDEX_FILE, self.trust)
+            index.set_complete()
+            index.close()
+
+    def why_no_config(self) -> RepositoryError:
+        path = self._path
+        if path.is_dir() and any(path.iterdir()):
+            return NotARepository(
+                f'"{path}" is not a repository',
+                detail="The folder is not empty, and it has no config.",
+                hint="Name the repository with --repo PATH, or make one: snap init PATH",
+            )
+        return RepositoryNotFound(
+            f'there is no repository in "{path}"', hint=f"Make one: snap init {path}"
+        )
+
+    def refuse_links(self) -> None:
+        layout.refuse_links(self._local.folder)
+
+    def remove_leftovers(self) -> None:
+        with contextlib.suppress(StoreError, RepositoryLocked):
+            # A reader takes the exclusive lock only if there is something to delete.
+            if self._local.has_leftovers() and not self._local.folder.has_foreign:
+                with lock.exclusive(self._local.folder, 0.0):
+                    self._local.remove_leftovers()
+
+    def lock(
+        self, timeout_seconds: float, *, alone: bool
+    ) -> contextlib.AbstractContextManager[lock.Held]:
+        take = lock.exclusive if alone else lock.shared
+        return take(self._local.folder, timeout_seconds)
+
+    def held_since(self) -> datetime | None:
+        return lock.held_since(self._local.folder)
+
+    def is_writable(self) -> bool:
+        return not self._local.folder.has_foreign and is_writable(self._path)
+
+    def index_file(
+        self, repository_id: str, index_folder: Path | None, *, writable: bool
+    ) -> Path | None:
+        return index_path(self._path, repository_id, index_folder, writable=writable)
+
+    def folds_case(self) -> bool:
+        return self._local.folder.folds_case(layout.CONFIG)
+
+    def move(self, name: str, target: str) -> None:
+        self._local.move(name, target)
+
+    def footprint(self) -> Footprint:
+        return footprint(self._path)
+
+    def room(self) -> Room | None:
+        found = os.statvfs(self._path)
+        return Room(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)

@@ -1,0 +1,114 @@
+"""A repository on a store that a URL names: no folder, no lock of an operating system.
+
+Readers and writers take no lock. What protects them from a gc are its two phases
+(`repository/places/collections.py`); only that takes a lease.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+from pathlib import Path
+
+from blake3 import blake3
+
+from pgsnap.errors import ObjectNotFound, RepositoryError, RepositoryExists, RepositoryNotFound
+from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.repository import layout
+from pgsnap.repository.footprint import Footprint
+from pgsnap.repository.index.place import is_writable
+from pgsnap.repository.lock import Held
+from pgsnap.repository.places.base import Room
+from pgsnap.repository.places.lease import held_lease, lease_since
+from pgsnap.stores.base import Store
+from pgsnap.stores.local import LocalStore
+
+
+class RemotePlace:
+    """A store, named by *url*. The index is in the user's cache folder, the audit log in the user's
+    state folder."""
+
+    def __init__(self, url: str, store: Store, trust: Trust = ONLY_OURS) -> None:
+        self.path: Path | None = None
+        self.trust = trust
+        self.store = store
+        self._url = url
+
+    def __str__(self) -> str:
+        return self._url
+
+    def refuse_occupied(self) -> None:
+        made = True
+        try:
+            self.store.get(layout.CONFIG, bytes_max=RECORD_BYTES_MAX)
+        except ObjectNotFound:
+            made = False
+        if made or any(next(self.store.list(one), None) for one in layout.FOLDERS):
+            raise RepositoryExists(
+                f'"{self}" {"is a repository already" if made else "holds objects already"}',
+                hint="Use it as it is." if made else "Name a place of its own: snap init URL",
+            )
+
+    def prepare(self) -> None:
+        if isinstance(self.store, LocalStore):
+            self.store.make_root()
+
+    def why_no_config(self) -> RepositoryError:
+        return RepositoryNotFound(
+            f'there is no repository in "{self}"', hint=f"Make one: snap init {self}"
+        )
+
+    def refuse_links(self) -> None:
+        """A store has none."""
+
+    def remove_leftovers(self) -> None:
+        """A store leaves none."""
+
+    def lock(
+        self, timeout_seconds: float, *, alone: bool
+    ) -> contextlib.AbstractContextManager[Held]:
+        if alone:
+            return held_lease(self.store, timeout_seconds)
+        return contextlib.nullcontext(Held())
+
+    def held_since(self) -> datetime | None:
+        return lease_since(self.store)
+
+    def is_writable(self) -> bool:
+        """Only a write shows that; one that is refused says so."""
+        return True
+
+    def index_file(
+        self, repository_id: str, index_folder: Path | None, *, writable: bool
+    ) -> Path | None:
+        if index_folder is None:
+            return None
+        with contextlib.suppress(OSError):
+            index_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = blake3(self._url.encode("utf-8", "surrogateescape")).hexdigest(length=4)
+        file = index_folder / f"{repository_id}-{place}.sqlite"
+        return file if is_writable(index_folder) else None
+
+    def folds_case(self) -> bool:
+        return False
+
+    def move(self, name: str, target: str) -> None:
+        data = self.store.get(name)
+        self.store.create(target, data)
+        self.store.delete(name)
+
+    def footprint(self) -> Footprint:
+        def total(*prefixes: str) -> int:
+            return sum(info.object_bytes for one in prefixes for info in self.store.list(one))
+
+        return Footprint(
+            packs=total(layout.PACKS),
+            manifests=total(layout.SNAPSHOTS),
+            tags=total(layout.TAGS),
+            notes=total(layout.NOTES),
+            other=total(layout.DAMAGED, layout.COLLECTIONS),
+        )
+
+    def room(self) -> Room | None:
+        return None

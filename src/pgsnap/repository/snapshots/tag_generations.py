@@ -1,0 +1,156 @@
+"""Tags of a remote repository: objects that are only ever created.
+
+A tag is the folder `tags/LABEL/TAG/`; its newest object (`00000001`, `00000002`, …) counts.
+Creating
+the next number is the compare-and-swap, so credentials that may create objects, but neither
+overwrite nor delete any, suffice. A deleted tag has an object that says so as its newest.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+
+from pgsnap.errors import CorruptionError, ObjectExists, ObjectNotFound, StoreChanged
+from pgsnap.format.remote import encode_gone_tag, is_gone_tag
+from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.repository.layout import TAGS
+from pgsnap.stores.base import Data, ObjectInfo, Store
+
+_GENERATION = re.compile(r"[0-9]{8,18}")
+
+
+class TagGenerations:
+    """A store in which each tag looks like one object that can be replaced."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+
+    def put(self, name: str, data: Data) -> None:
+        if not name.startswith(TAGS):
+            self._inner.put(name, data)
+            return
+        body = data if isinstance(data, bytes) else b"".join(data)
+        while True:
+            try:
+                self._append(name, self._newest(name)[0] + 1, body)
+                return
+            except ObjectExists:
+                continue
+
+    def create(self, name: str, data: bytes) -> None:
+        if not name.startswith(TAGS):
+            self._inner.create(name, data)
+            return
+        try:
+            self.replace(name, data, None)
+        except StoreChanged:
+            raise ObjectExists(f'"{name}" exists already') from None
+
+    def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
+        if not name.startswith(TAGS):
+            self._inner.replace(name, data, expected)
+            return
+        number, found = self._newest(name)
+        changed = StoreChanged(f'"{name}" was changed by another process')
+        if found != expected:
+            raise changed
+        if data is None and found is None:
+            return
+        try:
+            self._append(name, number + 1, encode_gone_tag(_token()) if data is None else data)
+        except ObjectExists:
+            raise changed from None
+
+    def get(
+        self,
+        name: str,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        bytes_max: int | None = None,
+    ) -> bytes:
+        if not name.startswith(TAGS):
+            return self._inner.get(name, start, length, bytes_max=bytes_max)
+        _, found = self._newest(name)
+        if found is None:
+            raise ObjectNotFound(f'there is no "{name}"')
+        end = len(found) if length is None else start + length
+        if end > len(found):
+            raise CorruptionError(f'"{name}" is cut short')
+        return found[start:end]
+
+    def many_reads(self) -> AbstractContextManager[None]:
+        return self._inner.many_reads()
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        if not prefix.startswith(TAGS):
+            yield from self._inner.list(prefix)
+            return
+        newest: dict[str, tuple[int, ObjectInfo]] = {}
+        for info in self._inner.list(prefix):
+            tag, _, last = info.name.rpartition("/")
+            if tag.count("/") != 2 or not _GENERATION.fullmatch(last):
+                # A stray object.
+                yield info
+            elif tag not in newest or newest[tag][0] < int(last):
+                newest[tag] = int(last), info
+        for tag, (number, info) in newest.items():
+            # The first is never a deletion, so that tags that did not move need not be read.
+            if number == 1 or not self._is_gone(info.name):
+                yield ObjectInfo(tag, info.object_bytes)
+
+    def delete(self, *names: str) -> None:
+        tags = [name for name in names if name.startswith(TAGS)]
+        for name in tags:
+            number, found = self._newest(name)
+            if found is not None:
+                self._append(name, number + 1, encode_gone_tag(_token()))
+        self._inner.delete(*(name for name in names if name not in tags))
+
+    def settle(self, names: Iterable[str]) -> None:
+        self._inner.settle(name for name in names if not name.startswith(TAGS))
+
+    def superseded(self) -> Iterator[str]:
+        """Yield the names of the objects that no longer count."""
+        numbers: dict[str, list[str]] = {}
+        for info in self._inner.list(TAGS):
+            tag, _, last = info.name.rpartition("/")
+            if _GENERATION.fullmatch(last):
+                numbers.setdefault(tag, []).append(info.name)
+        for names in numbers.values():
+            yield from sorted(names, key=_number)[:-1]
+
+    def _newest(self, name: str) -> tuple[int, bytes | None]:
+        """Return the newest generation of a tag (0: it never was), and its content, None if it was
+        deleted."""
+        numbers = [
+            int(last)
+            for info in self._inner.list(name + "/")
+            if _GENERATION.fullmatch(last := info.name.rpartition("/")[2])
+        ]
+        if not numbers:
+            return 0, None
+        number = max(numbers)
+        data = self._inner.get(_generation(name, number), bytes_max=RECORD_BYTES_MAX)
+        return number, None if is_gone_tag(data) else data
+
+    def _append(self, name: str, number: int, data: bytes) -> None:
+        self._inner.create(_generation(name, number), data)
+
+    def _is_gone(self, name: str) -> bool:
+        return is_gone_tag(self._inner.get(name, bytes_max=RECORD_BYTES_MAX))
+
+
+def _generation(name: str, number: int) -> str:
+    return f"{name}/{number:08d}"
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("/")[2])
+
+
+def _token() -> bytes:
+    return secrets.token_bytes(16)
