@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import struct
+from typing import Any, NamedTuple
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.envelope import (
@@ -16,8 +18,14 @@ from pgsnap.format.envelope import (
     wrap,
 )
 from pgsnap.format.origin import decode_origin, decode_system_identifier, encode_origin
-from pgsnap.format.recipe import decode_root, encode_root
-from pgsnap.format.record import RecordReader, RecordWriter, too_new
+from pgsnap.format.recipe import (
+    PLAIN_ROOT_BYTES,
+    PLAIN_ROOT_HEADERS,
+    checked_root,
+    decode_root,
+    encode_root,
+)
+from pgsnap.format.record import FIELD, IGNORABLE, RecordReader, RecordWriter, too_new
 from pgsnap.format.remembered import remembered
 from pgsnap.format.sections import decode_name, encode_name
 from pgsnap.format.times import from_micros, to_micros
@@ -31,6 +39,7 @@ from pgsnap.limits import (
 from pgsnap.model import (
     HASH_BYTES,
     PLAIN_NAMES,
+    Digest,
     Naming,
     Snapshot,
     SnapshotHead,
@@ -61,6 +70,23 @@ from pgsnap.model import (
     STATISTICS_ROOT,
 ) = range(1, 20)
 _KNOWN = range(DATABASE, STATISTICS_ROOT + 1)
+
+# The fields before the origin as this version writes them, decoded in a few steps: a large
+# repository has tens of thousands of manifests.
+_TIME_AND_MESSAGE = struct.Struct("<6sqHI")
+_PARENT_AND_ROOT = struct.Struct(f"<6s{HASH_BYTES}s6s{HASH_BYTES}s")
+_RECIPE_AND_COUNTS = struct.Struct(f"<6s6s{HASH_BYTES}s" + "6sq" * 9)
+_TIME_HEADER = FIELD.pack(TIME, 8)
+_IDS_HEADERS = (FIELD.pack(PARENT, HASH_BYTES), FIELD.pack(ROOT, HASH_BYTES))
+_GLOBALS_HEADER = FIELD.pack(GLOBALS_ROOT, HASH_BYTES)
+_COUNTS_HEADERS = (
+    *PLAIN_ROOT_HEADERS,
+    *(FIELD.pack(number, 8) for number in (SECTION_COUNT, TABLE_COUNT, PLAIN_BYTES, ROWS)),
+    *(FIELD.pack(number | IGNORABLE, 8) for number in (STORED_BYTES, DURATION_MS)),
+)
+_RECIPE_HEADER = FIELD.pack(SECTIONS_RECIPE, PLAIN_ROOT_BYTES)
+_HEAD_NAMES = tuple(field.name for field in dataclasses.fields(SnapshotHead))
+_REST = frozenset(number | bit for number in _KNOWN[ORIGIN - DATABASE :] for bit in (0, IGNORABLE))
 
 VOLATILE_SECTION, VOLATILE_OFFSET, VOLATILE_KIND, VOLATILE_TEXT = range(1, 5)
 
@@ -112,19 +138,20 @@ def decode_manifest(
     what = f"snapshot {expected.hex()[:12]}" if expected else "a snapshot"
     if expected is not None and snapshot_id(data, naming) != expected:
         raise CorruptionError(f"{what} is damaged", detail="Its bytes do not hash to its name.")
-    record = RecordReader(unwrap(ObjectKind.MANIFEST, data, what), what=what, known=_KNOWN)
+    unwrap(ObjectKind.MANIFEST, data, what)
+    head, globals_root, section_count, rest = _fields(data, what)
     return Snapshot(
-        **_head_fields(record, what),
-        globals_root=record.optional(GLOBALS_ROOT, length=HASH_BYTES),
-        section_count=record.count(SECTION_COUNT, most=SECTIONS_MAX),
-        origin=decode_origin(record.raw(ORIGIN), what),
-        volatile=_decode_all_volatile(record.all(VOLATILE), what),
+        **dict(zip(_HEAD_NAMES, head, strict=True)),
+        globals_root=globals_root,
+        section_count=section_count,
+        origin=decode_origin(rest.raw(ORIGIN), what),
+        volatile=_decode_all_volatile(rest.all(VOLATILE), what),
         wished_tags=tuple(
-            value.decode("utf-8", "surrogateescape") for value in record.all(WISHED_TAG)
+            value.decode("utf-8", "surrogateescape") for value in rest.all(WISHED_TAG)
         ),
-        creator=record.plain_text(CREATOR, "", most=MESSAGE_BYTES_MAX),
-        extension_sequences_root=record.optional(EXTENSION_SEQUENCES_ROOT, length=HASH_BYTES),
-        statistics_root=record.optional(STATISTICS_ROOT, length=HASH_BYTES),
+        creator=rest.plain_text(CREATOR, "", most=MESSAGE_BYTES_MAX),
+        extension_sequences_root=rest.optional(EXTENSION_SEQUENCES_ROOT, length=HASH_BYTES),
+        statistics_root=rest.optional(STATISTICS_ROOT, length=HASH_BYTES),
     )
 
 
@@ -134,38 +161,129 @@ def decode_head(data: bytes, hashed: SnapshotId) -> SnapshotHead:
     *hashed* is the `snapshot_id` of *data*: it covers every byte, so the envelope's checksum need
     not be verified.
     """
-    what, record = _hashed_record(data, hashed)
-    return SnapshotHead(**_head_fields(record, what))
+    what = f"snapshot {hashed.hex()[:12]}"
+    check_head(ObjectKind.MANIFEST, data, what)
+    usual = _usual(data, what)
+    return SnapshotHead(*(usual or _any(data, what)).head)
 
 
 def decode_head_and_server(data: bytes, hashed: SnapshotId) -> tuple[SnapshotHead, str]:
     """Return the same as `decode_head`, and the system identifier in the origin, "" if it has
     none."""
-    what, record = _hashed_record(data, hashed)
-    server = decode_system_identifier(record.raw(ORIGIN), what)
-    return SnapshotHead(**_head_fields(record, what)), server
-
-
-def _hashed_record(data: bytes, hashed: SnapshotId) -> tuple[str, RecordReader]:
     what = f"snapshot {hashed.hex()[:12]}"
     check_head(ObjectKind.MANIFEST, data, what)
-    return what, RecordReader(data[HEAD.size : -CHECKSUM_BYTES], what=what, known=_KNOWN)
+    head, _, _, rest = _fields(data, what)
+    return SnapshotHead(*head), decode_system_identifier(rest.raw(ORIGIN), what)
 
 
-def _head_fields(record: RecordReader, what: str) -> dict[str, Any]:
-    return {
-        "database": record.plain_text(DATABASE, most=MESSAGE_BYTES_MAX),
-        "time": from_micros(record.integer(TIME), what),
-        "message": record.plain_text(MESSAGE, most=MESSAGE_BYTES_MAX),
-        "parent": record.optional(PARENT, length=HASH_BYTES),
-        "root": record.raw(ROOT, length=HASH_BYTES),
-        "sections_recipe": decode_root(record.raw(SECTIONS_RECIPE), what),
-        "table_count": record.count(TABLE_COUNT, most=SECTIONS_MAX),
-        "plain_bytes": record.count(PLAIN_BYTES, most=SNAPSHOT_BYTES_MAX),
-        "rows": record.count(ROWS, most=SNAPSHOT_BYTES_MAX),
-        "stored_bytes": record.count(STORED_BYTES, 0),
-        "duration_ms": record.count(DURATION_MS, 0),
-    }
+class _Fields(NamedTuple):
+    """The fields of a `SnapshotHead` in their order, those between them, and the *rest*."""
+
+    head: tuple[Any, ...]
+    globals_root: Digest | None
+    section_count: int
+    rest: RecordReader
+
+
+class _Usual(NamedTuple):
+    """The same; *end* is where the rest begins."""
+
+    head: tuple[Any, ...]
+    globals_root: Digest | None
+    section_count: int
+    end: int
+
+
+def _fields(data: bytes, what: str) -> _Fields:
+    usual = _usual(data, what)
+    if usual is not None:
+        rest = RecordReader(data[usual.end : -CHECKSUM_BYTES], what=what, known=_KNOWN)
+        return _Fields(*usual[:3], rest)
+    return _any(data, what)
+
+
+def _usual(data: bytes, what: str) -> _Usual | None:
+    """Return the first fields of a snapshot with a parent as this version writes them; None if they
+    are others, or anything is wrong with the record."""
+    try:
+        number, length = FIELD.unpack_from(data, HEAD.size)
+        place = HEAD.size + FIELD.size + length
+        label = data[HEAD.size + FIELD.size : place]
+        time, micros, text, length = _TIME_AND_MESSAGE.unpack_from(data, place)
+        start = place + _TIME_AND_MESSAGE.size
+        place = start + length
+        message = data[start:place]
+        above, parent, contents, root = _PARENT_AND_ROOT.unpack_from(data, place)
+        place += _PARENT_AND_ROOT.size
+        globals_root = None
+        if data.startswith(_GLOBALS_HEADER, place):
+            start = place + FIELD.size
+            place = start + HASH_BYTES
+            globals_root = data[start:place]
+        recipe, *fields = _RECIPE_AND_COUNTS.unpack_from(data, place)
+    except struct.error:
+        return None
+    end = place + _RECIPE_AND_COUNTS.size
+    chunk, level, all_bytes, lines, sections, tables, plain_bytes, rows, new, took = fields[1::2]
+    if not (
+        (number, text, time) == (DATABASE, MESSAGE, _TIME_HEADER)
+        and (above, contents) == _IDS_HEADERS
+        and recipe == _RECIPE_HEADER
+        and tuple(fields[::2]) == _COUNTS_HEADERS
+        and len(label) <= MESSAGE_BYTES_MAX
+        and length <= MESSAGE_BYTES_MAX
+        and b"\0" not in label
+        and b"\0" not in message
+        and 0 <= sections <= SECTIONS_MAX
+        and 0 <= tables <= SECTIONS_MAX
+        and 0 <= plain_bytes <= SNAPSHOT_BYTES_MAX
+        and 0 <= rows <= SNAPSHOT_BYTES_MAX
+        and new >= 0
+        and took >= 0
+        and _is_rest(data, end)
+    ):
+        return None
+    head = (
+        label.decode("utf-8", "surrogateescape"),
+        from_micros(micros, what),
+        message.decode("utf-8", "surrogateescape"),
+        parent,
+        root,
+        checked_root(chunk, level, all_bytes, lines, what),
+        *(tables, plain_bytes, rows, new, took),
+    )
+    return _Usual(head, globals_root, sections, end)
+
+
+def _is_rest(data: bytes, place: int) -> bool:
+    """Return whether from *place* to the checksum there are only whole fields, of the origin and
+    those after it."""
+    unpack, size, end = FIELD.unpack_from, FIELD.size, len(data) - CHECKSUM_BYTES
+    while place + size <= end:
+        number, length = unpack(data, place)
+        if number not in _REST:
+            return False
+        place += size + length
+    return place == end
+
+
+def _any(data: bytes, what: str) -> _Fields:
+    record = RecordReader(data[HEAD.size : -CHECKSUM_BYTES], what=what, known=_KNOWN)
+    head = (
+        record.plain_text(DATABASE, most=MESSAGE_BYTES_MAX),
+        from_micros(record.integer(TIME), what),
+        record.plain_text(MESSAGE, most=MESSAGE_BYTES_MAX),
+        record.optional(PARENT, length=HASH_BYTES),
+        record.raw(ROOT, length=HASH_BYTES),
+        decode_root(record.raw(SECTIONS_RECIPE), what),
+        record.count(TABLE_COUNT, most=SECTIONS_MAX),
+        record.count(PLAIN_BYTES, most=SNAPSHOT_BYTES_MAX),
+        record.count(ROWS, most=SNAPSHOT_BYTES_MAX),
+        record.count(STORED_BYTES, 0),
+        record.count(DURATION_MS, 0),
+    )
+    globals_root = record.optional(GLOBALS_ROOT, length=HASH_BYTES)
+    return _Fields(head, globals_root, record.count(SECTION_COUNT, most=SECTIONS_MAX), record)
 
 
 def _encode_volatile(line: VolatileLine) -> bytes:

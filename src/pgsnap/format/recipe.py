@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 
 from pgsnap.errors import CorruptionError
-from pgsnap.format.record import IGNORABLE, RecordReader, RecordWriter
+from pgsnap.format.record import FIELD, IGNORABLE, RecordReader, RecordWriter
 from pgsnap.limits import (
     NODE_BYTES_MAX,
     RECIPE_ENTRIES_AVG,
@@ -28,6 +28,7 @@ _PLAIN_ROOT = struct.Struct(f"<HI{HASH_BYTES}sHIqHIqHIq")
 PLAIN_ROOT_BYTES = _PLAIN_ROOT.size
 _ROOT_FIELDS = (ROOT_CHUNK, ROOT_LEVEL, ROOT_PLAIN_BYTES, ROOT_LINES)
 _ROOT_SIZES = (HASH_BYTES, 8, 8, 8)
+PLAIN_ROOT_HEADERS = tuple(map(FIELD.pack, _ROOT_FIELDS, _ROOT_SIZES))
 
 
 def ends_node(entries_in_node: int, last: ChunkId) -> bool:
@@ -120,9 +121,9 @@ def decode_root(data: bytes, what: str) -> RecipeRoot:
         fields = _PLAIN_ROOT.unpack(data)
         if fields[::3] == _ROOT_FIELDS and fields[1::3] == _ROOT_SIZES:
             chunk, level, plain_bytes, lines = fields[2::3]
-            return _root(chunk, level, plain_bytes, lines, what)
+            return checked_root(chunk, level, plain_bytes, lines, what)
     record = RecordReader(data, what=what, known=range(ROOT_CHUNK, ROOT_LINES + 1))
-    return _root(
+    return checked_root(
         record.optional(ROOT_CHUNK, length=HASH_BYTES),
         record.integer(ROOT_LEVEL),
         record.integer(ROOT_PLAIN_BYTES),
@@ -131,7 +132,10 @@ def decode_root(data: bytes, what: str) -> RecipeRoot:
     )
 
 
-def _root(chunk: ChunkId | None, level: int, plain_bytes: int, lines: int, what: str) -> RecipeRoot:
+def checked_root(
+    chunk: ChunkId | None, level: int, plain_bytes: int, lines: int, what: str
+) -> RecipeRoot:
+    """Return a root of these fields. Raises CorruptionError if they do not fit together."""
     if not 0 <= level <= RECIPE_LEVELS_MAX:
         raise CorruptionError(f"{what} is damaged", detail=f"A recipe has {level} levels.")
     if not 0 <= lines <= plain_bytes <= SNAPSHOT_BYTES_MAX:
