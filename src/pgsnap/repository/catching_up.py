@@ -53,15 +53,19 @@ def catch_up_snapshots(
     # mistaken for a deleted one, or for a killed commit's because they complete a new index.
     complete = index.is_complete
     indexed = index.snapshot_ids()
-    stored = {
+    # Of tens of thousands, only the names of those that differ are decoded.
+    expected = {layout.snapshot_name(snapshot): snapshot for snapshot in indexed}
+    names = {info.name for info in store.list(layout.SNAPSHOTS)}
+    gone = {expected[name] for name in expected.keys() - names}
+    added = {
         snapshot
-        for info in store.list(layout.SNAPSHOTS)
-        if (snapshot := layout.hash_of(info.name)) is not None
+        for name in names - expected.keys()
+        if (snapshot := layout.hash_of(name)) is not None and snapshot not in indexed
     }
     new, parents = [], set()
     # What was added or deleted may not be durable yet: the process may have been killed.
-    store.settle(layout.snapshot_name(snapshot) for snapshot in stored ^ indexed)
-    for snapshot in stored - indexed:
+    store.settle(layout.snapshot_name(snapshot) for snapshot in added | gone)
+    for snapshot in added:
         with contextlib.suppress(CorruptionError, ObjectNotFound):
             data = store.get(layout.snapshot_name(snapshot), bytes_max=limits.RECORD_BYTES_MAX)
             found = decode_manifest(data, snapshot, naming)
@@ -76,8 +80,8 @@ def catch_up_snapshots(
             # On a full disk the others can still be read; this one is added when there is space.
             with contextlib.suppress(StoreFull):
                 admit(index, tags, snapshot, data, naming, with_tags=with_tags, is_late=True)
-    if indexed - stored:
-        index.drop_snapshots(indexed - stored, lost=True)
+    if gone:
+        index.drop_snapshots(gone, lost=True)
     if not complete:
         index.set_complete()
 

@@ -126,13 +126,13 @@ class SnapshotIndex(IndexConnection):
 
     def servers_of_some(self, snapshots: Sequence[SnapshotId]) -> dict[SnapshotId, str]:
         """Return the server of each of *snapshots* that the index knows."""
-        found: dict[SnapshotId, str] = {}
-        for start in range(0, len(snapshots), _LOOKUP_BATCH):
-            batch = snapshots[start : start + _LOOKUP_BATCH]
-            marks = ",".join("?" * len(batch))
-            words = f"SELECT id, server FROM snapshots WHERE id IN ({marks})"
-            found.update(self.query(words, batch))
-        return found
+        if len(snapshots) > _LOOKUP_BATCH:
+            every = dict(self.query("SELECT id, server FROM snapshots"))
+            return {one: every[one] for one in snapshots if one in every}
+        marks = ",".join("?" * len(snapshots))
+        return dict(
+            self.query(f"SELECT id, server FROM snapshots WHERE id IN ({marks})", snapshots)
+        )
 
     def servers_of(self, database: str) -> list[tuple[SnapshotId, str]]:
         """Return the server of each of a label's snapshots."""
