@@ -15,7 +15,7 @@ from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import ToolMissing
 from support.running.seeds import SEED
 from support.running.temporary import use_temporary_folder
-from support.servers.databases import TEST_SETTINGS, Database, new_name
+from support.servers.databases import TEST_SETTINGS, Database, load_sample, new_name
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -88,12 +88,11 @@ def database(cluster: Cluster) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def sample_template(cluster: Cluster) -> str:
-    """The name of a database with the small sample, to be used as a template only."""
-    from pgsnap.demo import sample
-
+    """The name of a database with the small sample and the odd objects, to be used as a template
+    only."""
     name = new_name("sample_template")
     cluster.create_database(name)
-    sample.load(cluster, name, scale=0.01)
+    load_sample(cluster, name)
     return name
 
 

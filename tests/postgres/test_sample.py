@@ -9,7 +9,7 @@ import pytest
 
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.demo import sample
-from support.servers.databases import Database, new_name
+from support.servers.databases import Database, load_sample, new_name
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_varchar_check_comes_back_with_other_casts(
 def test_two_loads_of_the_sample_are_the_same(
     cluster: Cluster, sample_database: Database, database: Database
 ) -> None:
-    sample.load(cluster, database.name, scale=0.01)
+    load_sample(cluster, database.name)
     assert database.dump() == sample_database.dump()
 
 
@@ -112,7 +112,7 @@ def test_the_bad_migration_destroys_what_it_says(
 def test_a_day_changes_a_little_and_the_same_each_time(
     cluster: Cluster, sample_database: Database, database: Database
 ) -> None:
-    sample.load(cluster, database.name, scale=0.01)
+    load_sample(cluster, database.name)
     before = database.dump()
     for each in (database, sample_database):
         for day in (1, 2):

@@ -1,7 +1,6 @@
-"""The sample application's database, used by the demo and by tests of dump and restore.
+"""The sample application's database, a shop.
 
-Loading it twice gives the same rows: nothing in it depends on a clock or on chance. A shop makes
-up nearly all of its bytes; besides there is one object for each thing that can go wrong.
+Loading it twice gives the same rows: nothing in it depends on a clock or on chance.
 """
 
 from __future__ import annotations
@@ -25,9 +24,6 @@ _ROWS_MIN = 20
 class SqlRunner(Protocol):
     """Runs a psql script in a database, as `Cluster` does."""
 
-    @property
-    def major(self) -> int: ...
-
     def psql(
         self, sql: str, database: str = ..., *, variables: Mapping[str, str] | None = None
     ) -> str: ...
@@ -39,12 +35,10 @@ def load(cluster: SqlRunner, database: str, scale: float = 1.0) -> None:
     The roles snap_demo_… are created in the cluster if they are missing.
     """
     rows = {name: str(max(_ROWS_MIN, round(count * scale))) for name, count in _ROWS.items()}
-    variables = {**rows, "items": str(_ITEMS_OF_AN_ORDER), "major": str(cluster.major)}
     cluster.psql(_script("roles"), database)
     grant = 'GRANT CREATE ON DATABASE :"database" TO snap_demo_owner;'
     cluster.psql(grant, database, variables={"database": database})
-    for name in ("shop", "corners", "values"):
-        cluster.psql(_script(name), database, variables=variables)
+    cluster.psql(_script("shop"), database, variables={**rows, "items": str(_ITEMS_OF_AN_ORDER)})
     apply_properties(cluster, database)
 
 

@@ -75,8 +75,7 @@ def run(
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="snap-demo-"))
     try:
-        # The sample has a publication, for which a server with the default wal_level warns.
-        with Cluster(binaries, settings={"wal_level": "logical"}) as cluster:
+        with Cluster(binaries) as cluster:
             tour = _Tour(cluster, folder, say, show_output=show_output)
             return tour.take(scale, started)
     finally:

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from pgsnap.cluster.cluster import Cluster
 
@@ -28,10 +29,23 @@ TEST_SETTINGS = {
 
 _serial = itertools.count(1)
 
+# One object for each thing that can go wrong, and the extremes of every type.
+_ODDITIES = Path(__file__).resolve().parents[2] / "data" / "sample"
+
 
 def new_name(stem: str = "test") -> str:
     """Return a database name that no other test of this run uses."""
     return f"{stem}_{os.getpid()}_{next(_serial)}"
+
+
+def load_sample(cluster: Cluster, database: str) -> None:
+    """Fill an empty database with the sample application, at 1 MB, and with the odd objects."""
+    from pgsnap.demo import sample
+
+    sample.load(cluster, database, scale=0.01)
+    for name in ("corners", "values"):
+        script = (_ODDITIES / f"{name}.sql").read_text("utf-8")
+        cluster.psql(script, database, variables={"major": str(cluster.major)})
 
 
 @dataclass(frozen=True)

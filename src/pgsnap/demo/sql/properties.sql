@@ -7,7 +7,7 @@ ALTER DATABASE :"database" SET search_path = shop, public;
 ALTER DATABASE :"database" SET "sample.greeting" = E'it''s, a "quoted" \\ value';
 ALTER DATABASE :"database" CONNECTION LIMIT 77;
 ALTER ROLE snap_demo_app IN DATABASE :"database" SET statement_timeout = '5min';
-ALTER ROLE "snap_demo Clerk ""Zoë""" IN DATABASE :"database" SET search_path = corners, "a.b";
+ALTER ROLE "snap_demo Clerk ""Zoë""" IN DATABASE :"database" SET search_path = shop, "a.b";
 REVOKE CONNECT ON DATABASE :"database" FROM PUBLIC;
 GRANT CONNECT, TEMPORARY ON DATABASE :"database" TO snap_demo_app;
 GRANT CONNECT ON DATABASE :"database" TO snap_demo_readers WITH GRANT OPTION;
