@@ -33,9 +33,9 @@ KILLS = 14
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of eight versions, in many packs; nothing may write to it."""
-    path = make(tmp_path_factory.mktemp("gc") / "filled")
+    path = make(tmp_path_factory.mktemp("gc") / "filled", pack_bytes=PACK_BYTES)
     with Repository.open(path) as repo:
-        commit_versions(repo, range(8), pack_bytes=PACK_BYTES)
+        commit_versions(repo, range(8))
     return path
 
 
@@ -47,7 +47,7 @@ def path(filled: Path, tmp_path: Path) -> Path:
 
 
 def collect_two(path: Path) -> None:
-    collect(path, 2, pack_bytes=PACK_BYTES)
+    collect(path, 2)
 
 
 def check(path: Path, kept: set[int]) -> None:
@@ -111,7 +111,6 @@ def test_a_gc_on_a_full_disk_frees_what_needs_no_room(path: Path) -> None:
                 raise StoreFull("no space left in the repository")
 
     with Repository.open(path, alone=True) as repo:
-        object.__setattr__(repo.config, "pack_bytes", PACK_BYTES)
         use_store(repo, NoRoom(repo.store, 10**9))
         report = gc(repo, Policy(last=2), grace=AT_ONCE)
         assert report.full is not None
@@ -120,7 +119,7 @@ def test_a_gc_on_a_full_disk_frees_what_needs_no_room(path: Path) -> None:
     freed = before - sum(file.stat().st_size for file in path.glob("packs/*/*"))
     assert freed > 0
     check(path, KEPT)
-    assert collect(path, 2, pack_bytes=PACK_BYTES).full is None
+    assert collect(path, 2).full is None
     check(path, KEPT)
 
 
@@ -131,7 +130,6 @@ def test_a_gc_whose_disk_fills_up_at_any_write_can_be_run_again(
         copy = tmp_path / f"full-{fail_at}"
         shutil.copytree(filled, copy)
         with Repository.open(copy, alone=True) as repo:
-            object.__setattr__(repo.config, "pack_bytes", PACK_BYTES)
             store = FailingStore(repo.store, fail_at)
             use_store(repo, store)
             try:

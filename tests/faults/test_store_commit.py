@@ -30,25 +30,16 @@ SECOND = dump(
 )
 
 
+PACK_BYTES = 60_000
+"""So few that even a small dump makes several packs."""
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    made = make(tmp_path / "backups")
+    made = make(tmp_path / "backups", pack_bytes=PACK_BYTES)
     with Repository.open(made) as repo:
         record(repo, FIRST, tags=("first", "moving"))
     return made
-
-
-@pytest.fixture
-def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let packs be closed early, so that a small dump makes several."""
-    opened = Repository.open.__func__  # type: ignore[attr-defined]
-
-    def open_small(cls: type[Repository], path: Path, /, **more: object) -> Repository:
-        repo: Repository = opened(cls, path, **more)
-        object.__setattr__(repo.config, "pack_bytes", 60_000)
-        return repo
-
-    monkeypatch.setattr(Repository, "open", classmethod(open_small))
 
 
 def check_whole(path: Path, expected: list[Dump]) -> list[SnapshotId]:
@@ -119,12 +110,11 @@ def calls_of_a_commit(path: Path) -> int:
     return len(store.calls)
 
 
-@pytest.mark.usefixtures("small_packs")
 @pytest.mark.parametrize("afterwards", [False, True], ids=["undone", "answer lost"])
 def test_a_store_that_fails_at_any_call_leaves_every_snapshot_and_the_next_commit_works(
     tmp_path: Path, path: Path, afterwards: bool
 ) -> None:
-    with Repository.open(make(tmp_path / "counted")) as repo:
+    with Repository.open(make(tmp_path / "counted", pack_bytes=PACK_BYTES)) as repo:
         record(repo, FIRST, tags=("first", "moving"))
     total = calls_of_a_commit(tmp_path / "counted")
     assert total > 8

@@ -18,7 +18,9 @@ from pgsnap.repository import layout
 from pgsnap.repository.places.base import Place
 
 
-def new_config(repository_id: str, *, tag_generations: bool = False) -> RepositoryConfig:
+def new_config(
+    repository_id: str, *, tag_generations: bool = False, pack_bytes: int = limits.PACK_BYTES
+) -> RepositoryConfig:
     """Return the config of a new repository."""
     return RepositoryConfig(
         repository_id=repository_id,
@@ -26,7 +28,7 @@ def new_config(repository_id: str, *, tag_generations: bool = False) -> Reposito
         chunker=ChunkerParams(
             limits.CHUNK_BYTES_MIN, limits.CHUNK_BYTES_AVG, limits.CHUNK_BYTES_MAX
         ),
-        pack_bytes=limits.PACK_BYTES,
+        pack_bytes=pack_bytes,
         zstd_level=limits.ZSTD_LEVEL,
         tag_generations=tag_generations,
     )

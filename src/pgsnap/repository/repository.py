@@ -82,13 +82,16 @@ class Repository:
     # -- creating and opening ----------------------------------------------------------------------
 
     @classmethod
-    def create(cls, where: Where, *, trust: Trust = ONLY_OURS) -> None:
+    def create(
+        cls, where: Where, *, trust: Trust = ONLY_OURS, pack_bytes: int = limits.PACK_BYTES
+    ) -> None:
         """Create a repository in *where*: a folder that is new, or empty except for a README.md and
         a .gitignore, or a URL of a store. Raises RepositoryExists, StoreError."""
         place = place_of(where, trust)
         place.refuse_occupied()
         place.prepare()
-        config = new_config(secrets.token_hex(16), tag_generations=place.path is None)
+        new_id = secrets.token_hex(16)
+        config = new_config(new_id, tag_generations=place.path is None, pack_bytes=pack_bytes)
         # The config is what makes the place a repository, so it is written last.
         place.store.create(layout.CONFIG, encode_config(config))
 

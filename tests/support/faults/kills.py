@@ -9,13 +9,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from support.faults.disk import KillAt, watched
-from support.repositories.histories import LATER, check, check_and_go_on, commit_state, play
+from support.repositories.histories import (
+    LATER,
+    PACK_BYTES,
+    check,
+    check_and_go_on,
+    commit_state,
+    play,
+)
 from support.repositories.made import in_child, make
 
 
 def made(path: Path) -> Path:
     """Make a repository with two commits: what every kill must leave."""
-    make(path)
+    make(path, pack_bytes=PACK_BYTES)
     play(path, 0, 1, lambda label: None)
     return path
 

@@ -17,6 +17,7 @@ from support.faults.disk import Log, read_log, watched
 from support.faults.power import Disk
 from support.repositories.histories import (
     LATER,
+    PACK_BYTES,
     check_and_go_on,
     commit_state,
     play,
@@ -52,7 +53,7 @@ class History:
     def _first(self) -> None:
         log = Log(self._log)
         with watched(self._base, log):
-            make(self.path)
+            make(self.path, pack_bytes=PACK_BYTES)
             log.mark("made")
             play(self.path, 0, 1, lambda label: self._mark(log, label))
 

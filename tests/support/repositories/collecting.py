@@ -28,12 +28,8 @@ def version(number: int, *, count: int = 1500, share: float = 0.02) -> Dump:
     return dump(table("public", "orders", lines), table("public", "day", [b"%d\tday" % number]))
 
 
-def commit_versions(
-    repo: Repository, numbers: Iterable[int], *, pack_bytes: int = 0
-) -> list[SnapshotId]:
+def commit_versions(repo: Repository, numbers: Iterable[int]) -> list[SnapshotId]:
     """Commit versions, the n-th on the n-th day from the first of January on."""
-    if pack_bytes:
-        object.__setattr__(repo.config, "pack_bytes", pack_bytes)
     return [
         record(repo, version(number), message=str(number), at=day(number + 1)).snapshot_id
         for number in numbers
@@ -41,12 +37,10 @@ def commit_versions(
 
 
 def collect(
-    path: Path, last: int, *, grace: timedelta = AT_ONCE, dry_run: bool = False, pack_bytes: int = 0
+    path: Path, last: int, *, grace: timedelta = AT_ONCE, dry_run: bool = False
 ) -> GcReport:
     """Keep the *last* snapshots of the repository in *path*."""
     with Repository.open(path, alone=not dry_run, lock_timeout_seconds=20) as repo:
-        if pack_bytes:
-            object.__setattr__(repo.config, "pack_bytes", pack_bytes)
         return gc(repo, Policy(last=last), grace=grace, dry_run=dry_run)
 
 

@@ -16,6 +16,8 @@ from support.dumps.scripted import Dump, dump, rows, table, texts
 from support.repositories.made import record
 
 TABLES = 3
+PACK_BYTES = 12_000
+"""So small that a commit makes several packs."""
 LATER = 90
 """The state that is committed after a fault, to see that this works."""
 
@@ -33,9 +35,7 @@ def state(number: int) -> Dump:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Repository]:
-    """Open with packs so small that a commit makes several."""
     with Repository.open(path, lock_timeout_seconds=20) as repo:
-        object.__setattr__(repo.config, "pack_bytes", 12_000)
         yield repo
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pgsnap.errors import SnapError
+from pgsnap.limits import PACK_BYTES
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.commit.commit import CommitReport, commit
@@ -20,8 +21,9 @@ from support.dumps.scripted import Dump, ScriptedSource, shop
 UNPRIVILEGED = 65534
 
 
-def make(path: Path) -> Path:
-    Repository.create(path)
+def make(path: Path, *, pack_bytes: int = PACK_BYTES) -> Path:
+    """Create a repository; with small packs a commit makes several."""
+    Repository.create(path, pack_bytes=pack_bytes)
     return path
 
 

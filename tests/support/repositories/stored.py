@@ -31,6 +31,7 @@ from pgsnap.model import (
     SectionName,
     Segment,
     Snapshot,
+    SnapshotId,
     VolatileKind,
     VolatileLine,
 )
@@ -131,12 +132,14 @@ def make(name: str) -> None:
     (home / "expected.json").write_text(text + "\n", "ascii")
 
 
-def publish_deltas(repo: Repository) -> None:
-    """Add a snapshot as a later version stores it: two segments, and chunks as deltas."""
+def publish_deltas(repo: Repository, *before: Segment) -> SnapshotId:
+    """Add a snapshot as a later version stores it: two segments after those of *before*, and chunks
+    as deltas."""
     chunks = [examples.BASE_TEXT, examples.DELTA_TEXT, examples.DEEP_TEXT]
     entries = [RecipeEntry(blake3(text).digest(), len(text), text.count(b"\n")) for text in chunks]
     node = encode_node(1, entries[1:])
     segments = (
+        *before,
         Segment(RecipeRoot(entries[0].chunk, 0, entries[0].plain_bytes, entries[0].lines)),
         Segment(
             RecipeRoot(
@@ -166,7 +169,7 @@ def publish_deltas(repo: Repository) -> None:
         ]
     )
     repo.store.put(pack_name(pack), parts)
-    repo.publish(
+    made, _ = repo.publish(
         Snapshot(
             database="deltas",
             time=day(4),
@@ -184,6 +187,7 @@ def publish_deltas(repo: Repository) -> None:
             origin=examples.ORIGIN,
         )
     )
+    return made
 
 
 def expectation(repo: Repository, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pgsnap.cluster.cluster import Cluster
 SOURCE = Path(__file__).resolve().parents[3] / "src"
 
 # What must not leak from the machine of the tests into them.
-_FOREIGN = ("SNAP_", "PG", "DATABASE_URL", "XDG_", "NO_COLOR", "TERM", "_SNAP", "_PGSNAP")
+FOREIGN = ("SNAP_", "PG", "DATABASE_URL", "XDG_", "NO_COLOR", "TERM", "_SNAP", "_PGSNAP")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class CommandLine:
         self._monkeypatch = monkeypatch
         self._capfd = capfd
         for name in list(os.environ):
-            if name.startswith(_FOREIGN):
+            if name.startswith(FOREIGN):
                 monkeypatch.delenv(name)
         home = folder / "home"
         home.mkdir()

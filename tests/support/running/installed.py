@@ -13,12 +13,11 @@ from pathlib import Path
 
 from support.restoring.clients import databases_like
 from support.restoring.steps import SCRATCH_OR_KEPT, children_of, is_alive
-from support.running.commandline import Result
+from support.running.commandline import FOREIGN, Result
 from support.servers.databases import Database, is_volatile
 
 SNAP = Path(sys.executable).with_name("snap")
 ROWS = 25_000
-_FOREIGN = ("SNAP_", "PG", "DATABASE_URL", "XDG_", "NO_COLOR", "TERM", "_SNAP")
 
 
 @dataclass
@@ -55,7 +54,7 @@ class Shop:
 
     @property
     def environment(self) -> dict[str, str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         path = f"{self.database.cluster.binaries.bindir}{os.pathsep}{clean.get('PATH', '')}"
         home = {"HOME": str(self.folder), "PATH": path, "DATABASE_URL": self.database.dsn}
         return {**clean, **home}

@@ -99,8 +99,7 @@ def test_a_damaged_frame_stops_the_sweep_and_its_pack_stays(tmp_path: Path) -> N
 
 
 def test_a_pack_that_comes_out_as_it_was_is_not_deleted(tmp_path: Path) -> None:
-    with Repository.open(make(tmp_path / "r"), alone=True) as repo:
-        object.__setattr__(repo.config, "pack_bytes", 3000)
+    with Repository.open(make(tmp_path / "r", pack_bytes=3000), alone=True) as repo:
         first = write_pack(repo, *(content(number) for number in range(3)))
         last = write_pack(repo, content(9), content(10))
         stay = [content(0), content(1), content(2), content(9), content(10)]
@@ -159,8 +158,7 @@ def test_what_is_moved_in_many_steps_is_all_there_and_no_old_pack_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping, "_FRAMES_AT_ONCE", 10)
-    with Repository.open(make(tmp_path / "r"), alone=True) as repo:
-        object.__setattr__(repo.config, "pack_bytes", 5000)
+    with Repository.open(make(tmp_path / "r", pack_bytes=5000), alone=True) as repo:
         contents = [content(number) for number in range(100)]
         old = {write_pack(repo, *contents[start : start + 7]) for start in range(0, 100, 7)}
         stay = [one for number, one in enumerate(contents) if number % 7 in (1, 4)]

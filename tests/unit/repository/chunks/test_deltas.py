@@ -11,33 +11,20 @@ from blake3 import blake3
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.pack import encode_pack
-from pgsnap.format.recipe import encode_node
-from pgsnap.format.sections import pieces, root_hash
 from pgsnap.limits import DELTA_DEPTH_MAX
-from pgsnap.model import (
-    EMPTY_RECIPE,
-    ChunkKind,
-    Frame,
-    RecipeEntry,
-    RecipeRoot,
-    Section,
-    SectionKind,
-    SectionName,
-    Segment,
-    Snapshot,
-)
+from pgsnap.model import EMPTY_RECIPE, Frame, SectionKind, SectionName, Segment
 from pgsnap.repository.layout import pack_name
 from pgsnap.repository.repository import Repository
 from support.documents.examples import (
     BASE_TEXT,
     DEEP_TEXT,
     DELTA_TEXT,
-    TIME,
     delta_frame,
     plain_frame,
 )
-from support.dumps.scripted import ORIGIN, texts
+from support.dumps.scripted import texts
 from support.repositories.made import make
+from support.repositories.stored import publish_deltas
 
 Stored = tuple[Frame, bytes]
 
@@ -90,52 +77,11 @@ def test_a_chain_of_the_greatest_depth_is_read(path: Path) -> None:
 
 
 def test_a_snapshot_stored_as_deltas_is_read(path: Path) -> None:
-    text = BASE_TEXT + DELTA_TEXT + DEEP_TEXT
-    lines = [part.count(b"\n") for part in (BASE_TEXT, DELTA_TEXT, DEEP_TEXT)]
-    node = encode_node(
-        1,
-        [
-            RecipeEntry(BASE, len(BASE_TEXT), lines[0]),
-            RecipeEntry(DELTA, len(DELTA_TEXT), lines[1]),
-            RecipeEntry(DEEP, len(DEEP_TEXT), lines[2]),
-        ],
-    )
-    recipe = RecipeRoot(blake3(node).digest(), 1, len(text), sum(lines))
-    name = SectionName(SectionKind.DATA, "public", "t")
-    section = Section(
-        name, len(text), sum(lines), blake3(text).digest(), (Segment(EMPTY_RECIPE), Segment(recipe))
-    )
-    ((piece, count),) = pieces([section])
-    add_pack(
-        path,
-        [
-            plain_frame(BASE_TEXT),
-            delta_frame(DELTA_TEXT, BASE_TEXT, 1),
-            delta_frame(DEEP_TEXT, DELTA_TEXT, 2),
-            plain_frame(node, ChunkKind.RECIPE),
-            plain_frame(piece, ChunkKind.SECTIONS),
-        ],
-    )
     with Repository.open(path) as repo:
-        made, _ = repo.publish(
-            Snapshot(
-                database="shop",
-                time=TIME,
-                message="by a later version",
-                parent=None,
-                root=root_hash([section]),
-                globals_root=None,
-                sections_recipe=RecipeRoot(blake3(piece).digest(), 0, len(piece), count),
-                section_count=1,
-                table_count=1,
-                plain_bytes=len(text),
-                rows=0,
-                stored_bytes=0,
-                duration_ms=0,
-                origin=ORIGIN,
-            )
-        )
-        assert texts(repo, made) == [(name, text)]
+        made = publish_deltas(repo, Segment(EMPTY_RECIPE))
+        repo.catch_up_packs()
+        name = SectionName(SectionKind.DATA, "public", "deltas")
+        assert texts(repo, made) == [(name, BASE_TEXT + DELTA_TEXT + DEEP_TEXT)]
         repo.check_present(repo.snapshot(made))
 
 

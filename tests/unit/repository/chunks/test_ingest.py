@@ -120,9 +120,8 @@ def test_the_same_chunk_twice_in_one_commit_is_stored_once(repo: Repository) -> 
 
 
 def test_packs_are_closed_at_their_size_and_no_chunk_is_stored_twice(tmp_path: Path) -> None:
-    path = make(tmp_path / "small")
+    path = make(tmp_path / "small", pack_bytes=200_000)
     with Repository.open(path) as repo:
-        object.__setattr__(repo.config, "pack_bytes", 200_000)
         dumped = dump(*(table("p", f"t{n}", rows(3000, seed=n % 5)) for n in range(15)))
         made = record(repo, dumped).snapshot_id
         assert len(repo.index.packs()) > 3

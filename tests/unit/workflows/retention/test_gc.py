@@ -39,9 +39,9 @@ def path(tmp_path: Path) -> Path:
     return make(tmp_path / "backups")
 
 
-def fill(path: Path, count: int, *, pack_bytes: int = 0) -> list[bytes]:
+def fill(path: Path, count: int) -> list[bytes]:
     with Repository.open(path) as repo:
-        return commit_versions(repo, range(count), pack_bytes=pack_bytes)
+        return commit_versions(repo, range(count))
 
 
 def packs_in(path: Path) -> dict[str, int]:
