@@ -10,7 +10,7 @@ import typer
 from pgsnap.cli.commands.options import Yes
 from pgsnap.cli.config.keys import address
 from pgsnap.cli.text import render
-from pgsnap.cli.views.damage import finding_lines, loss_fields, loss_lines, way_out
+from pgsnap.cli.views.damage import damage_lines, loss_fields, loss_lines, way_out
 from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.user_folders import cache_folder
@@ -80,7 +80,7 @@ def run(
     lines = [f"mended: {m.kind} {render.plain(m.name)}: {m.how}" for m in report.mended]
     lines += [f"put aside: {render.plain(name)}" for name in report.put_aside]
     for finding in report.lost:
-        lines += finding_lines(finding, colour=colour)
+        lines += damage_lines(finding, colour=colour)
     chunks = render.plural(report.salvaged_chunks + report.fetched_chunks, "chunk")
     lines.append(
         f"{render.plural(len(report.mended), 'object')} mended  {chunks} saved  "

@@ -10,7 +10,7 @@ import typer
 from pgsnap.cli.text import render
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.cli.text.sample_size import parse_sample
-from pgsnap.cli.views.damage import finding_lines, way_out
+from pgsnap.cli.views.damage import damage_lines, way_out
 from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import CorruptionError
@@ -79,7 +79,7 @@ def run(
     for notice in report.notices:
         console.tell(notice)
     colour = console.terminal.colour
-    lines = [line for found in report.findings for line in finding_lines(found, colour=colour)]
+    lines = [line for found in report.findings for line in damage_lines(found, colour=colour)]
     lines += [_summary(report), *_coverage(report, invocation.now)]
     console.emit(_fields(report), lines)
     if report.findings:

@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
 from pgsnap.cli.views.snapshot import when
-from pgsnap.maintenance.verify.findings import REPAIR_FROM, accept_command
+from pgsnap.maintenance.verify.damage import REPAIR_FROM, accept_command
 
 if TYPE_CHECKING:
     from pgsnap.maintenance.repair.losses import Loss
-    from pgsnap.maintenance.verify.findings import Finding
+    from pgsnap.maintenance.verify.damage import Damage
 
 _SHOWN = 8
 
 
-def finding_lines(finding: Finding, *, colour: bool) -> list[str]:
-    """Return a finding as one line, with the affected snapshots and sections indented."""
+def damage_lines(damage: Damage, *, colour: bool) -> list[str]:
+    """Return damage as one line, with the affected snapshots and sections indented."""
     mark = render.style("damaged:", "red", colour)
-    lines = [f"{mark} {finding.kind} {render.plain(finding.name)}"]
-    pairs = [("problem", render.plain(finding.problem))]
-    if finding.snapshots:
-        pairs.append(("snapshots", _some([render.short_id(s) for s in finding.snapshots])))
-    if finding.sections:
-        pairs.append(("sections", _some([render.plain(name) for name in finding.sections])))
-    pairs.append(("next", finding.next))
+    lines = [f"{mark} {damage.kind} {render.plain(damage.name)}"]
+    pairs = [("problem", render.plain(damage.problem))]
+    if damage.snapshots:
+        pairs.append(("snapshots", _some([render.short_id(s) for s in damage.snapshots])))
+    if damage.sections:
+        pairs.append(("sections", _some([render.plain(name) for name in damage.sections])))
+    pairs.append(("next", damage.next))
     return lines + render.pairs(pairs, "    ")
 
 
-def way_out(findings: Sequence[Finding], *, has_copy: bool) -> str:
+def way_out(findings: Sequence[Damage], *, has_copy: bool) -> str:
     """Return what to do about damage that only a copy can repair: repair it from there, or give it
     up, so that gc can continue."""
     hit = list(

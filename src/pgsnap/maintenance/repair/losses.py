@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pgsnap.errors import CorruptionError, UnknownRevision, UsageError
 from pgsnap.format.manifest import decode_manifest
 from pgsnap.limits import ID_PREFIX_MIN
-from pgsnap.maintenance.verify.findings import REPAIR
+from pgsnap.maintenance.verify.damage import REPAIR
 from pgsnap.maintenance.verify.object_faults import is_stored, kept_manifest, manifest_faults
 from pgsnap.maintenance.verify.section_walk import SectionWalk
 from pgsnap.model import Snapshot, SnapshotId

@@ -9,7 +9,7 @@ from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.manifest import snapshot_id
 from pgsnap.format.small import decode_note, decode_tag, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
-from pgsnap.maintenance.verify.findings import REPAIR_FROM, Finding, delete_tag
+from pgsnap.maintenance.verify.damage import REPAIR_FROM, Damage, delete_tag
 from pgsnap.maintenance.verify.object_faults import (
     Fault,
     forgotten,
@@ -32,7 +32,7 @@ from pgsnap.repository.snapshots.losses import accepted_losses
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """Something that was mended: *kind* and *name* as in a Finding, *how* as a phrase."""
+    """Something that was mended: *kind* and *name* as in a `Damage`, *how* as a phrase."""
 
     kind: str
     name: str
@@ -58,7 +58,7 @@ class ObjectMender:
         self._repo = repo
         self._other = other
         self._mended = mended
-        self.lost: list[Finding] = []
+        self.lost: list[Damage] = []
         self.put_aside: list[str] = []
         self.warnings: list[str] = []
 
@@ -98,7 +98,7 @@ class ObjectMender:
             data, how = self._of_other(name), f"taken from {self._other.place}"
         if data is not None and self._other is None and not is_any_left(self._repo, data):
             problem = f"{fault.problem} So is all that it lists.".strip()
-            self.lost.append(Finding("snapshot", name, problem, (snapshot,), (), REPAIR_FROM))
+            self.lost.append(Damage("snapshot", name, problem, (snapshot,), (), REPAIR_FROM))
             return
         if data is not None and snapshot_id(data, self._repo.naming) == snapshot:
             self._repo.put_back(snapshot, data)
@@ -106,7 +106,7 @@ class ObjectMender:
             return
         self._repo.index.drop_snapshots([snapshot])
         if fault.problem:
-            self.lost.append(Finding("snapshot", name, fault.problem, (snapshot,), (), REPAIR_FROM))
+            self.lost.append(Damage("snapshot", name, fault.problem, (snapshot,), (), REPAIR_FROM))
 
     # -- notes --------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class ObjectMender:
         for fault in faults:
             if fault.name not in there and layout.hash_of(fault.name) is not None:
                 hit = (fault.snapshot,) if fault.snapshot is not None else ()
-                self.lost.append(Finding("note", fault.name, fault.problem, hit, (), REPAIR_FROM))
+                self.lost.append(Damage("note", fault.name, fault.problem, hit, (), REPAIR_FROM))
 
     # -- tags ---------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ class ObjectMender:
             else:
                 database, name = _tag_words(fault.name)
                 command = f"snap tag {name} REV --database {database}"
-                self.lost.append(Finding("tag", fault.name, fault.problem, (), (), command))
+                self.lost.append(Damage("tag", fault.name, fault.problem, (), (), command))
         # A killed repair may have moved them aside and done no more.
         for info in list(repo.store.list(layout.DAMAGED + layout.TAGS)):
             if (name := info.name.removeprefix(layout.DAMAGED)) not in there:
@@ -169,7 +169,7 @@ class ObjectMender:
         for fault in dangling:
             hit = (fault.snapshot,) if fault.snapshot is not None else ()
             command = delete_tag(*_tag_words(fault.name))
-            self.lost.append(Finding("tag", fault.name, fault.problem, hit, (), command))
+            self.lost.append(Damage("tag", fault.name, fault.problem, hit, (), command))
 
     def _take_tag_of_other(self, name: str) -> bool:
         """Take a tag from the other repository, if it has one that fits; return whether it had."""

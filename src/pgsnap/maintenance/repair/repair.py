@@ -20,7 +20,7 @@ from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.small import encode_config
 from pgsnap.maintenance.repair.chunks import ChunkMender
 from pgsnap.maintenance.repair.objects import Mended, ObjectMender, put_aside
-from pgsnap.maintenance.verify.findings import Finding
+from pgsnap.maintenance.verify.damage import Damage
 from pgsnap.maintenance.verify.section_walk import SectionWalk
 from pgsnap.model import Location, RepositoryConfig, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
@@ -46,7 +46,7 @@ class RepairReport:
     """What was mended, what stays lost, which files were moved aside."""
 
     mended: tuple[Mended, ...]
-    lost: tuple[Finding, ...]
+    lost: tuple[Damage, ...]
     put_aside: tuple[str, ...]
     salvaged_chunks: int
     fetched_chunks: int
@@ -178,7 +178,7 @@ def _move_back(
                 repo.index.mark_damaged(state.pack, [location.offset], readable=readable)
 
 
-def _lost_sections(repo: Repository, progress: Progress) -> Iterator[Finding]:
+def _lost_sections(repo: Repository, progress: Progress) -> Iterator[Damage]:
     """Yield what cannot be read in the existing snapshots."""
     progress.phase("look at what is left")
     walk = SectionWalk(repo)

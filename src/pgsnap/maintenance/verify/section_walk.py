@@ -14,7 +14,7 @@ from blake3 import blake3
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.sections import decode_piece, decode_roots
 from pgsnap.limits import MIB
-from pgsnap.maintenance.verify.findings import REPAIR, REPAIR_FROM, Finding
+from pgsnap.maintenance.verify.damage import REPAIR, REPAIR_FROM, Damage
 from pgsnap.maintenance.verify.section_totals import KnownSection, SectionKey, wrong_totals
 from pgsnap.model import (
     ChunkId,
@@ -176,14 +176,14 @@ class SectionWalk(RecipeWalk):
             self._same_objects[id(section)] = found
         return found
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Damage]:
         """Yield a finding for each section that cannot be read completely."""
         for (name, _, _), found in self._found.items():
             if found.is_damaged:
                 problem = found.problem or f"{len(found.lost)} of its chunks are in no sound pack."
                 # What an existing pack still holds may be saved without another copy.
                 command = REPAIR if found.packs else REPAIR_FROM
-                yield Finding("section", name, problem, tuple(found.snapshots), (name,), command)
+                yield Damage("section", name, problem, tuple(found.snapshots), (name,), command)
 
     def _note(self, snapshot: SnapshotId, key: SectionKey, found: _Found) -> None:
         if not found.is_damaged and not found.packs:

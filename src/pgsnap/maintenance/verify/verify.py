@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.errors import CorruptionError, StoreError, StoreFull, UsageError
-from pgsnap.maintenance.verify.findings import REINDEX, REPAIR, REPAIR_FROM, Finding, delete_tag
+from pgsnap.maintenance.verify.damage import REINDEX, REPAIR, REPAIR_FROM, Damage, delete_tag
 from pgsnap.maintenance.verify.index_faults import mend_snapshot_rows
 from pgsnap.maintenance.verify.object_faults import (
     Fault,
@@ -64,7 +64,7 @@ class VerifyReport:
     bytes_read: int
     state: ReadState
     chunks: int
-    findings: tuple[Finding, ...]
+    findings: tuple[Damage, ...]
     notices: tuple[str, ...]
     seconds: float
 
@@ -163,7 +163,7 @@ class _Verification:
         self._is_over = is_over
         self._progress = progress
         self.history = ReadHistory(repo.index)
-        self._found: list[Finding] = []
+        self._found: list[Damage] = []
         # Snapshots whose manifests in the store are sound.
         self._whole: dict[SnapshotId, SnapshotColumns] = {}
         self._unsound: list[PackState] = []
@@ -218,7 +218,7 @@ class _Verification:
     def _tell(
         self, kind: str, fault: Fault, snapshots: tuple[SnapshotId, ...], command: str
     ) -> None:
-        self._found.append(Finding(kind, fault.name, fault.problem, snapshots, (), command))
+        self._found.append(Damage(kind, fault.name, fault.problem, snapshots, (), command))
 
     # -- packs --------------------------------------------------------------------------------
 
@@ -314,7 +314,7 @@ class _Verification:
                 self.notices.append(words)
 
     def _index_finding(self, problem: str) -> None:
-        self._found.append(Finding("index", layout.INDEX_FILE, problem, (), (), REINDEX))
+        self._found.append(Damage("index", layout.INDEX_FILE, problem, (), (), REINDEX))
 
     # -- index --------------------------------------------------------------------------------
 
@@ -350,16 +350,16 @@ class _Verification:
                 # Otherwise it has been reported already: its manifest is damaged.
                 if snapshot in self._whole:
                     name, problem = layout.snapshot_name(snapshot), error.detail or error.message
-                    found = Finding("snapshot", name, problem, (snapshot,), (), REPAIR_FROM)
+                    found = Damage("snapshot", name, problem, (snapshot,), (), REPAIR_FROM)
                     self._found.append(found)
 
-    def finished(self, walk: SectionWalk) -> list[Finding]:
+    def finished(self, walk: SectionWalk) -> list[Damage]:
         """Return all findings, those for packs with what they affect."""
         packs = []
         for state in self._unsound:
             hits = walk.hits.get(state.pack or b"", Hits())
             packs.append(
-                Finding(
+                Damage(
                     "pack",
                     state.info.name,
                     state.problem,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pgsnap.errors import RepositoryError
-from pgsnap.maintenance.verify.findings import delete_tag
+from pgsnap.maintenance.verify.damage import delete_tag
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains

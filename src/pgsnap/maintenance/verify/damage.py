@@ -15,7 +15,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Damage:
     """One piece of damage.
 
     *kind* is "pack", "section", "snapshot", "tag", "note" or "index"; *name* the object's name in
