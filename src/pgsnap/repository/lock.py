@@ -19,7 +19,7 @@ from typing import Protocol
 
 from pgsnap.errors import RepositoryLocked, StoreError
 from pgsnap.files import flock
-from pgsnap.files.folder import Folder
+from pgsnap.files.folder import NO_ROOM, Folder
 from pgsnap.repository.layout import LOCK_FILE
 from pgsnap.stores import lease
 
@@ -91,7 +91,9 @@ def exclusive(folder: Folder, timeout_seconds: float) -> Iterator[Held]:
         try:
             _write_holder(file)
         except OSError as error:
-            raise _unusable(folder.path / LOCK_FILE, error) from error
+            # On a full disk the lock holds all the same, and a gc must get it to free space.
+            if error.errno not in NO_ROOM:
+                raise _unusable(folder.path / LOCK_FILE, error) from error
         try:
             yield Held()
         finally:

@@ -51,25 +51,42 @@ def run_job(
     a failure does not stop the others.
 
     *say* is called with each line of output, *measure* writes the metrics at the end. Raises
-    StoreError, RepositoryLocked if the previous run is still going on after too long.
+    RepositoryLocked if the previous run is still going on after too long, SnapError if files of
+    others are in the way.
     """
     wait = WAIT_SECONDS if on_overlap == "wait" else 0.0
-    try:
-        with state.alone(job, wait_seconds=wait):
-            return _run(job, steps, state, folder, alerts, say, measure)
-    except RunBusy:
-        before = state.last_run(job)
-        since = f" since {before.started}" if before is not None else ""
-        if on_overlap == "skip":
-            say(f"snap: skipped: the {job} before it goes on{since}")
-            return 0
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        words = f"the {job} before this one goes on{since}"
-        missed = RunRecord(job, now, os.getpid(), exit_code=RepositoryLocked.exit_code, error=words)
-        message = _message(Event.FAILURE, missed, folder)
-        for warning in (*ping(alerts, message), *tell(alerts, message)):
-            say(f"snap: warning: {warning}")
-        raise RepositoryLocked(words, detail="This run waited for it and did nothing.") from None
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(state.alone(job, wait_seconds=wait))
+        except RunBusy:
+            before = state.last_run(job)
+            since = f" since {before.started}" if before is not None else ""
+            if on_overlap == "skip":
+                say(f"snap: skipped: the {job} before it goes on{since}")
+                return 0
+            busy = RepositoryLocked(
+                f"the {job} before this one goes on{since}",
+                detail="This run waited for it and did nothing.",
+            )
+            _tell_of_no_run(job, busy, folder, alerts, say)
+            raise busy from None
+        except StoreError as error:
+            # That disk may be full while the repository's is not; a gc may free space on it.
+            say(f"snap: warning: {error.message}: two runs of this job may overlap")
+        except SnapError as error:
+            _tell_of_no_run(job, error, folder, alerts, say)
+            raise
+        return _run(job, steps, state, folder, alerts, say, measure)
+
+
+def _tell_of_no_run(
+    job: str, error: SnapError, folder: Path, alerts: Alerts, say: Callable[[str], None]
+) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    missed = RunRecord(job, now, os.getpid(), exit_code=error.exit_code, error=error.message)
+    message = _message(Event.FAILURE, missed, folder)
+    for warning in (*ping(alerts, message), *tell(alerts, message)):
+        say(f"snap: warning: {warning}")
 
 
 def _run(

@@ -6,7 +6,10 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from pgsnap.alerts.telling import Alerts, Event
+from pgsnap.errors import UntrustedPath
 from pgsnap.schedulers.state import State
 from pgsnap.workflows.watch.scheduled import Step, run_job
 from support.servers.listener import Listener
@@ -62,3 +65,28 @@ def test_a_warning_about_the_start_is_said(tmp_path: Path) -> None:
         alerts = Alerts(ping_urls={"commit": listener.url("/ping")})
         _, said = run(tmp_path, alerts, "exit 0")
     assert said == ["snap: warning: the ping to 127.0.0.1 failed: the answer was 404"] * 2
+
+
+def test_a_run_whose_record_has_no_place_does_its_work_and_alerts(tmp_path: Path) -> None:
+    # As on a full disk: nothing can be made where the records are kept.
+    (tmp_path / ".snap").write_text("")
+    with Listener() as listener:
+        alerts = Alerts(ping_urls={"commit": listener.url("/ping")})
+        code, said = run(tmp_path, alerts, "exit 30")
+    assert code == 30
+    assert said[0].startswith("snap: warning: cannot write to")
+    assert "overlap" in said[0]
+    assert [one.path for one in listener.requests] == ["/ping/start", "/ping/fail"]
+
+
+def test_a_run_that_files_of_others_forbid_is_told(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".snap").symlink_to("elsewhere")
+    with Listener() as listener:
+        alerts = Alerts(webhook=listener.url("/hook"))
+        with pytest.raises(UntrustedPath):
+            run(tmp_path, alerts, f"touch {tmp_path}/done")
+        (sent,) = [json.loads(one.body) for one in listener.requests]
+    assert not (tmp_path / "done").exists()
+    assert (sent["event"], sent["exit_code"]) == ("failure", 10)
+    assert "is a symbolic link" in sent["error"]
