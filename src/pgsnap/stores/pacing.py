@@ -14,6 +14,16 @@ from pgsnap.limits import MIB
 
 
 @dataclass(frozen=True, slots=True)
+class Times:
+    """How long a request may take in all, and to connect; *stall_seconds*: how long an answer may
+    come to a standstill (None: an upload, of which nothing comes until its end)."""
+
+    total_seconds: float
+    connect_seconds: float
+    stall_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Pace:
     """How a store is used.
 
@@ -33,13 +43,14 @@ class Pace:
     # None: as fast as it goes.
     bytes_per_second: float | None = None
 
-    def timeout_seconds(self, size: int) -> float:
+    def times(self, size: int, *, is_read: bool) -> Times:
         """Return how long a request of *size* bytes may take: doubled in steps, since each time-out
         needs connections of its own."""
         fits = self.base_seconds * self.slowest_bytes_per_second
         while fits < size:
             fits *= 2
-        return self.base_seconds + fits / self.slowest_bytes_per_second
+        total = self.base_seconds + fits / self.slowest_bytes_per_second
+        return Times(total, self.connect_seconds, self.base_seconds if is_read else None)
 
     def pause_seconds(self, attempt: int) -> float:
         """Return how long to wait after the fault of an attempt (the first: 0)."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pgsnap import interrupts
 from pgsnap.stores.counting import Counter, Request
 from pgsnap.stores.objects.faults import Fault, Verdict, judge, raised
-from pgsnap.stores.pacing import Pace, Traffic, pause
+from pgsnap.stores.pacing import Pace, Times, Traffic, pause
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, UpdateVersion
@@ -41,8 +41,8 @@ class Backend(Protocol):
     def secrets(self) -> frozenset[str]:
         """Return what must not appear in messages."""
 
-    def open(self, seconds: float, connect_seconds: float, headers: dict[str, str]) -> Any:
-        """Return a store of obstore whose requests may take *seconds* and carry *headers*."""
+    def open(self, times: Times, headers: dict[str, str]) -> Any:
+        """Return a store of obstore whose requests carry *headers*."""
 
     def refresh(self) -> None:
         """Look for credentials again at the next `open`."""
@@ -73,7 +73,7 @@ class Requests:
         self.pace = pace
         self.counter = counter
         self.traffic = Traffic(pace)
-        self._clients: dict[float, Any] = {}
+        self._clients: dict[Times, Any] = {}
         self._lock = threading.Lock()
 
     def wait(self, task: Callable[[], _T], what: str) -> _T:
@@ -102,7 +102,7 @@ class Requests:
             with self.traffic.of(sent):
                 self.counter.request(kind, is_repeated=attempt > 0, sent=sent)
                 try:
-                    return once(self._client(size))
+                    return once(self._client(kind, size))
                 except _errors() as error:
                     fault = judge(error, self.backend.secrets)
             was_unsure = was_unsure or fault.verdict is Verdict.UNSURE
@@ -116,12 +116,12 @@ class Requests:
                 raise Refused(fault, was_unsure)
             pause(self.pace.pause_seconds(attempt - 1))
 
-    def _client(self, size: int) -> Any:
-        seconds = self.pace.timeout_seconds(size)
+    def _client(self, kind: Request, size: int) -> Any:
+        times = self.pace.times(size, is_read=kind is not Request.PUT)
         with self._lock:
-            if seconds not in self._clients:
-                self._clients[seconds] = self.backend.open(seconds, self.pace.connect_seconds, {})
-            return self._clients[seconds]
+            if times not in self._clients:
+                self._clients[times] = self.backend.open(times, {})
+            return self._clients[times]
 
     def _refresh(self) -> None:
         with self._lock:

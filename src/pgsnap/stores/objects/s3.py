@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pgsnap.errors import StoreError
 from pgsnap.stores.address import Address
 from pgsnap.stores.objects.aws import Aws, aws
+from pgsnap.stores.pacing import Times
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, UpdateVersion
@@ -21,16 +22,17 @@ NO_RETRIES: RetryConfig = {
 }
 
 
-def client_options(
-    endpoint: str, seconds: float, connect_seconds: float, headers: dict[str, str]
-) -> ClientConfig:
-    """Return obstore's options for a client of one time-out."""
-    return {
-        "timeout": timedelta(seconds=seconds),
-        "connect_timeout": timedelta(seconds=connect_seconds),
+def client_options(endpoint: str, times: Times, headers: dict[str, str]) -> ClientConfig:
+    """Return obstore's options for a client of its own time-outs."""
+    options: ClientConfig = {
+        "timeout": timedelta(seconds=times.total_seconds),
+        "connect_timeout": timedelta(seconds=times.connect_seconds),
         "allow_http": endpoint.startswith("http://"),
         "default_headers": headers,
     }
+    if times.stall_seconds is not None:
+        options["read_timeout"] = timedelta(seconds=times.stall_seconds)
+    return options
 
 
 class S3:
@@ -59,7 +61,7 @@ class S3:
     def refresh(self) -> None:
         self._found = None
 
-    def open(self, seconds: float, connect_seconds: float, headers: dict[str, str]) -> Any:
+    def open(self, times: Times, headers: dict[str, str]) -> Any:
         from obstore.exceptions import BaseError
         from obstore.store import S3Store
 
@@ -76,9 +78,7 @@ class S3:
                 region=found.where.region,
                 # One request for one object, whose failure is its own.
                 disable_bulk_delete=True,
-                client_options=client_options(
-                    found.where.endpoint, seconds, connect_seconds, headers
-                ),
+                client_options=client_options(found.where.endpoint, times, headers),
                 retry_config=NO_RETRIES,
                 **more,
             )

@@ -156,10 +156,8 @@ class ObjectStore:
         return None
 
     def _delete_version(self, name: str, meta: ObjectMeta) -> None:
-        pace = self._pace
-        client = self.backend.open(
-            pace.base_seconds, pace.connect_seconds, self.backend.condition(meta)
-        )
+        times = self._pace.times(0, is_read=True)
+        client = self.backend.open(times, self.backend.condition(meta))
         self._requests.run(Request.DELETE, lambda _: client.delete(name))
 
     def _delete_all(self, names: Sequence[str]) -> None:
@@ -266,13 +264,12 @@ class ObjectStore:
         return self._requests.run(Request.GET, once, size=likely)
 
     def _size(self, name: str) -> int | None:
-        def once(client: Any) -> int:
-            size: int = client.head(name)["size"]
-            return size
-
+        # Not by HEAD, whose answers have no body that says what is wrong.
         try:
-            return self._requests.run(Request.GET, once)
+            return self._read(name, {"range": (0, 1)}, 0, None)[0]["size"]
         except Refused as refused:
+            if refused.fault.verdict is Verdict.BEYOND:
+                return 0
             if refused.fault.verdict is not Verdict.ABSENT:
                 raise
         self._believe(name)
@@ -286,7 +283,7 @@ class ObjectStore:
         there, or, where there never was one, if a listing lacks the object too."""
         if name != SENTINEL or self._seen:
             try:
-                self._requests.run(Request.GET, lambda client: client.head(SENTINEL))
+                self._read(SENTINEL, {}, 0, None)
             except Refused as refused:
                 if refused.fault.verdict is not Verdict.ABSENT:
                     raise

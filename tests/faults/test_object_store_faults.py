@@ -1,0 +1,314 @@
+"""What faults of an object store do: nothing is lost, nothing wrong is returned, and where the
+outcome of a write is unknown it is found out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pgsnap.errors import ObjectExists, ObjectNotFound, StoreChanged, StoreError, StoreFull
+from pgsnap.stores.base import Store
+from pgsnap.stores.objects.store import ObjectStore
+from pgsnap.stores.opening import open_store
+from pgsnap.stores.pacing import Pace
+from support.running.seeds import SEED
+from support.servers.object_server import Fault, ObjectServer, Seen, always, nth, waits
+from support.servers.object_stores import aws_environ
+
+PACE = Pace(
+    attempts=5,
+    first_pause_seconds=0.01,
+    longest_pause_seconds=0.05,
+    base_seconds=0.5,
+    patience_seconds=30,
+)
+# After these a request is made again; the others would fail again.
+PASSING = [
+    Fault.DROP,
+    Fault.LATE_DROP,
+    Fault.HANG,
+    Fault.LATE_HANG,
+    Fault.DELAYED,
+    Fault.SLOW_DOWN,
+    Fault.LATE_SLOW_DOWN,
+    Fault.INTERNAL,
+    Fault.TOO_MANY,
+    Fault.TIME_OUT,
+    Fault.EXPIRED,
+]
+MANY = 2300
+DATA = random.Random(1).randbytes(100_000)
+
+
+@pytest.fixture
+def server() -> Iterator[ObjectServer]:
+    with ObjectServer(delayed_seconds=1.3) as made:
+        yield made
+
+
+def opened(server: ObjectServer, pace: Pace = PACE) -> ObjectStore:
+    store = open_store("s3://bucket/p", aws_environ(server.endpoint), pace=pace)
+    assert isinstance(store, ObjectStore)
+    return store
+
+
+def fill(server: ObjectServer) -> None:
+    server.objects.clear()
+    for name, data in [("config", b"config"), ("packs/old", DATA), ("tags/a", b"1")]:
+        server.write(f"p/{name}", data, lambda _: 0)
+    for number in range(MANY):
+        server.write(f"p/notes/{number:05}", b"x", lambda _: 0)
+
+
+def listed(store: Store) -> None:
+    assert [info.name for info in store.list("notes/")] == [
+        f"notes/{number:05}" for number in range(MANY)
+    ]
+
+
+def got(store: Store) -> None:
+    assert store.get("packs/old") == DATA
+
+
+def got_part(store: Store) -> None:
+    assert store.get("packs/old", 1000, 5000) == DATA[1000:6000]
+
+
+def absent(store: Store) -> None:
+    with pytest.raises(ObjectNotFound):
+        store.get("packs/never")
+
+
+# Each operation, and what it leaves of the objects that it changes.
+OPERATIONS: dict[str, tuple[Callable[[Store], None], dict[str, bytes | None]]] = {
+    "put": (lambda store: store.put("packs/new", DATA), {"packs/new": DATA}),
+    "put over": (lambda store: store.put("tags/a", b"2"), {"tags/a": b"2"}),
+    "create": (lambda store: store.create("tags/b", b"mine"), {"tags/b": b"mine"}),
+    "swap": (lambda store: store.replace("tags/a", b"2", b"1"), {"tags/a": b"2"}),
+    "swap absent": (lambda store: store.replace("tags/b", b"2", None), {"tags/b": b"2"}),
+    "swap away": (lambda store: store.replace("tags/a", None, b"1"), {"tags/a": None}),
+    "delete": (lambda store: store.delete("tags/a"), {"tags/a": None}),
+    "get": (got, {}),
+    "get a part": (got_part, {}),
+    "get nothing": (absent, {}),
+    "list": (listed, {}),
+}
+
+
+def check(server: ObjectServer, after: dict[str, bytes | None]) -> None:
+    found = server.data("p/")
+    for name, data in after.items():
+        assert found.get(name) == data, name
+
+
+@pytest.mark.parametrize("fault", [*PASSING, Fault.CUT])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_fault_at_any_request_of_an_operation_passes(
+    server: ObjectServer, operation: str, fault: Fault
+) -> None:
+    task, after = OPERATIONS[operation]
+    number = 0
+    while True:
+        fill(server)
+        store = opened(server)
+        server.plan = nth(number, fault)
+        before = len(server.seen)
+        task(store)
+        server.plan = lambda seen: None
+        if len(server.seen) - before <= number:
+            break
+        check(server, after)
+        number += 1
+    assert number
+
+
+@pytest.mark.parametrize("operation", ["put", "put over", "create", "swap", "swap absent"])
+def test_a_conflict_that_stored_nothing_is_no_refusal(server: ObjectServer, operation: str) -> None:
+    task, after = OPERATIONS[operation]
+    fill(server)
+    writes: list[Seen] = []
+
+    def plan(seen: Seen) -> Fault | None:
+        if seen.method != "PUT":
+            return None
+        writes.append(seen)
+        return Fault.CONFLICT if len(writes) <= 2 else None
+
+    server.plan = plan
+    task(opened(server))
+    check(server, after)
+    assert len(writes) == 3
+
+
+@pytest.mark.parametrize(
+    ("operation", "fault"),
+    [
+        (operation, fault)
+        for operation in OPERATIONS
+        for fault in [*PASSING, Fault.CUT, Fault.SKEWED, Fault.DENIED, Fault.FULL]
+        # Other answers have no body that could be cut.
+        if fault is not Fault.CUT or operation.startswith(("get", "list"))
+    ],
+)
+def test_a_fault_that_does_not_pass_is_an_error_of_the_store(
+    server: ObjectServer, operation: str, fault: Fault
+) -> None:
+    fill(server)
+    server.plan = always(fault)
+    server.hangs_seconds = 2.0
+    with pytest.raises(StoreError) as caught:
+        OPERATIONS[operation][0](
+            opened(server, Pace(attempts=2, first_pause_seconds=0.01, base_seconds=0.3))
+        )
+    assert type(caught.value) is (StoreFull if fault is Fault.FULL else StoreError)
+    assert caught.value.exit_code == 50
+    assert caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.LATE_DROP, Fault.LATE_HANG, Fault.LATE_SLOW_DOWN, Fault.DELAYED]
+)
+@pytest.mark.parametrize("operation", ["create", "swap", "swap absent"])
+def test_a_write_none_of_whose_answers_arrives_is_found_by_reading(
+    server: ObjectServer, operation: str, fault: Fault
+) -> None:
+    task, after = OPERATIONS[operation]
+    fill(server)
+    server.plan = always(fault, "PUT")
+    server.hangs_seconds = 2.0
+    server.delayed_seconds = 0.7
+    task(opened(server))
+    check(server, after)
+
+
+@pytest.mark.parametrize("fault", [Fault.LATE_DROP, Fault.LATE_SLOW_DOWN])
+def test_a_write_of_another_is_not_taken_for_ours(server: ObjectServer, fault: Fault) -> None:
+    """The answer is lost, and what is read then is what another process wrote first."""
+    fill(server)
+
+    def plan(seen: Seen) -> Fault | None:
+        if seen.method == "PUT" and len(server.data("p/tags/")) == 1:
+            server.write("p/tags/b", b"theirs", lambda _: 0)
+            return fault
+        return None
+
+    server.plan = plan
+    with pytest.raises(ObjectExists):
+        opened(server).create("tags/b", b"mine")
+    assert server.data("p/tags/")["b"] == b"theirs"
+
+
+def test_equal_bytes_of_another_are_not_ours_where_every_answer_arrived(
+    server: ObjectServer,
+) -> None:
+    fill(server)
+    store = opened(server)
+    with pytest.raises(ObjectExists):
+        store.create("tags/a", b"1")
+    server.write("p/tags/a", b"2", lambda _: 0)
+    with pytest.raises(StoreChanged):
+        store.replace("tags/a", b"2", b"1")
+
+
+def test_creates_that_race_under_faults_have_one_winner(server: ObjectServer) -> None:
+    fill(server)
+    chance = random.Random(SEED)
+    faults = [Fault.DROP, Fault.LATE_DROP, Fault.SLOW_DOWN, Fault.LATE_SLOW_DOWN]
+
+    def plan(seen: Seen) -> Fault | None:
+        if chance.random() > 0.25:
+            return None
+        return chance.choice([*faults, Fault.CONFLICT] if seen.method == "PUT" else faults)
+
+    server.plan = plan
+    store = opened(server, Pace(attempts=20, first_pause_seconds=0.01, longest_pause_seconds=0.05))
+    for number in range(20):
+
+        def create(index: int, number: int = number) -> bool:
+            try:
+                store.create(f"tags/race{number}", b"%d by %d" % (number, index))
+            except ObjectExists:
+                return False
+            return True
+
+        with ThreadPoolExecutor(16) as pool:
+            won = list(pool.map(create, range(16)))
+        assert won.count(True) == 1
+        stored = server.data("p/tags/")[f"race{number}"]
+        assert stored == b"%d by %d" % (number, won.index(True))
+
+
+def test_a_404_is_not_believed_while_the_repository_cannot_be_read(server: ObjectServer) -> None:
+    fill(server)
+    store = opened(server)
+    server.plan = lambda seen: (
+        Fault.ABSENT if seen.key == "p/packs/old" else Fault.DENIED if seen.key else None
+    )
+    with pytest.raises(StoreError) as caught:
+        store.get("packs/old")
+    assert type(caught.value) is StoreError
+
+
+def test_a_repository_that_vanishes_is_no_missing_object(server: ObjectServer) -> None:
+    fill(server)
+    store = opened(server)
+    with pytest.raises(ObjectNotFound):
+        store.get("packs/never")
+    server.objects.clear()
+    with pytest.raises(StoreError) as caught:
+        store.get("packs/old")
+    assert type(caught.value) is StoreError
+    assert "has vanished" in caught.value.message
+
+
+def test_a_missing_bucket_is_named_by_every_call(server: ObjectServer) -> None:
+    store = open_store("s3://other/p", aws_environ(server.endpoint), pace=PACE)
+    for task in (
+        lambda: store.get("config"),
+        lambda: store.put("packs/new", b"x"),
+        lambda: store.create("config", b"x"),
+        lambda: store.replace("tags/a", b"x", None),
+        lambda: store.replace("tags/a", b"x", b"y"),
+    ):
+        with pytest.raises(StoreError) as caught:
+            task()
+        assert 'there is no bucket "other"' in caught.value.message
+    with pytest.raises(StoreError):
+        list(store.list("packs/"))
+
+
+def test_a_delayed_write_of_a_first_attempt_changes_nothing_later(server: ObjectServer) -> None:
+    """It takes effect after the second attempt, and after another process's write."""
+    fill(server)
+    puts: list[Seen] = []
+
+    def plan(seen: Seen) -> Fault | None:
+        if seen.method == "PUT":
+            puts.append(seen)
+        return Fault.DELAYED if len(puts) == 1 and seen.method == "PUT" else None
+
+    server.plan = plan
+    store = opened(server)
+    store.replace("tags/a", b"2", b"1")
+    store.replace("tags/a", b"3", b"2")
+    assert not waits(lambda: server.data("p/tags/")["a"] != b"3", 2.0)
+
+
+def test_no_more_than_asked_for_is_in_flight_and_everything_is_counted(
+    server: ObjectServer,
+) -> None:
+    fill(server)
+    server.plan = nth(1, Fault.SLOW_DOWN)
+    store = opened(server)
+    store.put("packs/new", DATA)
+    store.put("packs/newer", DATA)
+    assert store.get("packs/new", 10, 20) == DATA[10:30]
+    listed(store)
+    store.delete("packs/new")
+    counts = store.counts()
+    assert (counts.put, counts.get, counts.list, counts.delete) == (3, 1, 4, 1)
+    assert (counts.repeated, counts.sent_bytes) == (1, 3 * len(DATA))
+    assert counts.received_bytes == 20
