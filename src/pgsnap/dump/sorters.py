@@ -17,7 +17,7 @@ from pgsnap.dump.entries import (
 )
 from pgsnap.dump.lexer import Piece
 from pgsnap.dump.tally import Tally
-from pgsnap.dump.volatile import volatile_kind
+from pgsnap.dump.volatile import version_lines, volatile_kind
 from pgsnap.dump.writer import SectionWriter
 from pgsnap.errors import DumpIncomplete, UnusableInput
 from pgsnap.limits import HELD_BYTES_MAX
@@ -223,13 +223,14 @@ class DumpSorter:
         self._release()
         if not self._in_preamble:
             return self._writer.put(data)
-        for line in data.splitlines(keepends=True):
-            if volatile_kind(line) is VolatileKind.VERSION:
-                self._note_version(line)
-                self._writer.take_out(VolatileKind.VERSION, line)
-            else:
-                self._writer.put(line)
-        return None
+        # Not line by line: a file may begin with millions of them.
+        start = 0
+        for line in version_lines(data):
+            self._writer.put(data[start : line.start()])
+            self._note_version(line[0])
+            self._writer.take_out(VolatileKind.VERSION, line[0])
+            start = line.end()
+        return self._writer.put(data[start:])
 
     def _note_version(self, line: bytes) -> None:
         if match := _VERSION.match(line):

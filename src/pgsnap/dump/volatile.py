@@ -33,11 +33,18 @@ _SHAPES = {
         rb"-- Dumped (?:from database|by pg_dump) version [^\r\n]*(\r?\n)"
     ),
 }
+# At the beginning of a line, which a lone carriage return ends too.
+_VERSION_LINE = re.compile(rb"(?<![^\r\n])" + _SHAPES[VolatileKind.VERSION].pattern)
 
 
 def volatile_kind(line: bytes) -> VolatileKind | None:
     """Return the kind of volatile line that *line* (with its line end) looks like, if any."""
     return next((kind for kind, shape in _SHAPES.items() if shape.fullmatch(line)), None)
+
+
+def version_lines(lines: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield the volatile lines of the kind VERSION among comment lines."""
+    return _VERSION_LINE.finditer(lines)
 
 
 def fresh_restrict_key() -> str:

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from pgsnap.dump.reader import DumpReader
+from pgsnap.dump.writer import SectionWriter
 from pgsnap.errors import DumpIncomplete, UnusableInput
 from pgsnap.model import SectionKind, SectionName
 from support.dumps.texts import (  # fmt: skip
@@ -187,6 +188,41 @@ def test_settings_of_a_transaction_stay_in_the_preamble() -> None:
     got, _ = read(text.replace("SET statement_timeout", "BEGIN;\n\nSET statement_timeout"))
     assert names(got) == ["preamble", "pre-data", "trailer"]
     assert b"BEGIN;" in got[0].data
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_version_lines_are_taken_out_from_between_many_comment_lines(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comments = "-- a\r-- b\n" * 20_000
+    versions = [
+        f"-- Dumped from database version 15.18{end}",
+        f"-- Dumped by pg_dump version 3{end}",
+    ]
+    kept = "--\n-- PostgreSQL database dump\n--\n\n" + comments + "-- Dumped by pg_dump versions\n"
+    text = (
+        kept
+        + versions[0]
+        + comments
+        + versions[1]
+        + "\nSET a = 1;\n"
+        + TAIL[: TAIL.index("\\unre")]
+    )
+    puts: list[int] = []
+    put = SectionWriter.put
+
+    def counted(self: SectionWriter, data: bytes) -> None:
+        puts.append(len(data))
+        put(self, data)
+
+    monkeypatch.setattr(SectionWriter, "put", counted)
+    got, summary = read(text.encode())
+    assert got[0].data == (kept + comments + "\nSET a = 1;\n").encode()
+    assert [line.text.decode() for line in summary.volatile] == versions
+    assert [line.offset for line in summary.volatile] == [len(kept), len(kept + comments)]
+    assert (summary.dumped_from, summary.dump_version) == ("15.18", "3")
+    # Many comment lines are one piece.
+    assert len(puts) < 100
 
 
 def test_names_are_read_in_the_encoding_of_the_dump() -> None:
