@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pgsnap.model import RepositoryConfig
-from pgsnap.repository.snapshots.tag_generations import TagGenerations
+from pgsnap.repository.created_only import CreatedOnly
 from pgsnap.stores.base import Store
 
 
 def objects_of(store: Store, config: RepositoryConfig) -> Store:
     """Return *store* as a repository with *config* uses it."""
-    return TagGenerations(store) if config.tag_generations else store
+    return CreatedOnly(store) if config.tag_generations else store

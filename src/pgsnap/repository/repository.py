@@ -210,10 +210,15 @@ class Repository:
         return new, given
 
     def put_back(self, snapshot: SnapshotId, data: bytes) -> None:
-        """Store the manifest of a formerly published snapshot again; its tags are not set."""
+        """Store the manifest of a snapshot that was published before, here or in another
+        repository; its tags are not set. Everything it refers to must be durable."""
         decode_manifest(data, snapshot, self.naming)
         self.store.put(layout.snapshot_name(snapshot), data)
         admit(self.index, self.tags, snapshot, data, self.naming, with_tags=False)
+
+    def manifest(self, snapshot: SnapshotId) -> bytes:
+        """Return a snapshot's manifest. Raises UnknownRevision, CorruptionError."""
+        return sound_manifest(self.store, snapshot, self.index.manifest(snapshot), self.naming)
 
     def has_snapshot(self, snapshot: SnapshotId) -> bool:
         return self.index.manifest(snapshot) is not None

@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import TypeAlias
-
-from blake3 import blake3
 
 from pgsnap import interrupts
-from pgsnap.errors import CorruptionError, StoreFull
-from pgsnap.format.pack import read_table
+from pgsnap.errors import StoreFull
 from pgsnap.limits import MIB, PACK_FRAMES_MAX
-from pgsnap.maintenance.gc.marking import VERIFY_FIRST
-from pgsnap.model import ChunkId, Frame, Location, PackId
+from pgsnap.maintenance.moving import Moved, OldPack, read_pack
+from pgsnap.model import ChunkId, Frame, PackId
 from pgsnap.progress import Progress
 from pgsnap.repository import layout
-from pgsnap.repository.chunks.inspection import find_table
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.frame_table import NOBODY, PART, Array, FrameTable
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.scopes import FinishedOrAbandoned, threads
-from pgsnap.stores.base import ObjectInfo
 
 UNUSED_MAX = 0.02
 """As a fraction of all packs' bytes. Above it packs are rewritten, the most wasteful first."""
@@ -39,9 +33,6 @@ SMALL_PACKS_MAX = 50
 
 # A row of a pack's table: 32 bytes of id, 16 of numbers, and its share of the bases.
 _ROW_BYTES = 50
-_BATCH_BYTES = 2 * MIB
-# A pack up to this size is read as a whole: that is every pack written by this version.
-_READ_WHOLE_MAX = 32 * MIB
 _READ_AT_ONCE = 2
 # Each removal of dead packs from the index scans its table of chunks, and rewrites most of it.
 _DELETED_AT_ONCE = 10_000
@@ -172,7 +163,7 @@ def rewrite_packs(
     first = np.searchsorted(table.pack[frames], numbers).tolist()
     last = np.searchsorted(table.pack[frames], numbers, "right").tolist()
     mover = _Mover(chunks, swept)
-    under_way: deque[Future[_OldPack]] = deque()
+    under_way: deque[Future[OldPack]] = deque()
 
     def collect() -> None:
         old = interrupts.result(under_way.popleft())
@@ -187,25 +178,12 @@ def rewrite_packs(
                 offsets = set(table.offset[frames[first[place] : last[place]]].tolist())
                 if len(under_way) >= _READ_AT_ONCE:
                     collect()
-                under_way.append(pool.submit(_read_pack, chunks, *table.packs[number], offsets))
+                under_way.append(pool.submit(read_pack, chunks, *table.packs[number], offsets))
             while under_way:
                 collect()
     except StoreFull:
         mover.delete_moved()
         raise
-
-
-_Moved: TypeAlias = "list[tuple[Frame, bytes | memoryview]]"
-
-
-@dataclass(frozen=True, slots=True)
-class _OldPack:
-    """A pack that is being rewritten: its id, its *chunks*, and the kept *frames*, some at a
-    time."""
-
-    pack: PackId
-    chunks: Sequence[ChunkId]
-    frames: Iterable[_Moved]
 
 
 class _Mover(FinishedOrAbandoned):
@@ -218,20 +196,20 @@ class _Mover(FinishedOrAbandoned):
         self._moved = 0
         self._durable = 0
         # Old packs, each with how many frames must be durable before it may be deleted.
-        self._waiting: deque[tuple[int, _OldPack]] = deque()
+        self._waiting: deque[tuple[int, OldPack]] = deque()
         self._waiting_frames = 0
         self._moved_bytes = 0
 
     def _count_as_durable(self, frames: list[Frame]) -> None:
         self._durable += len(frames)
 
-    def move(self, frames: _Moved) -> None:
+    def move(self, frames: Moved) -> None:
         for frame, data in frames:
             self._packs.add(frame, data)
             self._moved_bytes += frame.frame_bytes
         self._moved += len(frames)
 
-    def end(self, old: _OldPack) -> None:
+    def end(self, old: OldPack) -> None:
         """Note that all frames of an old pack were moved."""
         self._waiting.append((self._moved, replace(old, frames=())))
         self._waiting_frames += len(old.chunks)
@@ -261,65 +239,6 @@ class _Mover(FinishedOrAbandoned):
             self._chunks.check_lock()
             _drop(self._chunks, done, frames)
             self._swept.packs_rewritten += len(done)
-
-
-def _read_pack(chunks: ChunkStore, pack: PackId, size: int, offsets: Collection[int]) -> _OldPack:
-    """Return the frames at *offsets* of a pack, whose hash is checked: no damage is copied."""
-    name = layout.pack_name(pack)
-    data = b""
-    if size <= _READ_WHOLE_MAX:
-        # A bad sector, or other damage, need not be in what is moved.
-        with contextlib.suppress(CorruptionError):
-            data = chunks.store.get(name, 0, size)
-    is_whole = blake3(data).digest() == pack
-    if is_whole:
-        locations = read_table(
-            pack, size, lambda start, length: data[start : start + length], chunks.scheme.packs
-        )
-    else:
-        locations, _ = find_table(chunks.store, pack, ObjectInfo(name, size), chunks.scheme)
-    wanted = [location for location in locations if location.offset in offsets]
-    if len(wanted) != len(offsets):
-        raise CorruptionError(
-            f"the index is wrong about pack {pack.hex()[:12]}", hint="Rebuild it: snap reindex"
-        )
-    ids = [location.frame.chunk for location in locations]
-    if not is_whole:
-        return _OldPack(pack, ids, (_read_frames(chunks, some) for some in _batches(wanted)))
-    view = memoryview(data)
-    moved: _Moved = [
-        chunks.reader.opened(x, view[x.offset : x.offset + x.frame.frame_bytes]) for x in wanted
-    ]
-    return _OldPack(pack, ids, [moved])
-
-
-def _batches(wanted: Iterable[Location]) -> Iterator[list[Location]]:
-    batch: list[Location] = []
-    batch_bytes = 0
-    for location in wanted:
-        if batch and batch_bytes >= _BATCH_BYTES:
-            yield batch
-            batch, batch_bytes = [], 0
-        batch.append(location)
-        batch_bytes += location.frame.frame_bytes
-    yield batch
-
-
-def _read_frames(chunks: ChunkStore, batch: Sequence[Location]) -> _Moved:
-    """Return frames with their bytes, each decoded and checked by hash."""
-    found: _Moved = []
-    for location in batch:
-        name = layout.pack_name(location.pack)
-        data = chunks.store.get(name, location.offset, location.frame.frame_bytes)
-        try:
-            found.append(chunks.reader.check_frame(location, data))
-        except CorruptionError as error:
-            raise CorruptionError(
-                f"chunk {location.frame.chunk.hex()[:12]} is damaged",
-                detail=f"{error.message[:1].upper()}{error.message[1:]}. Its pack stays as it is.",
-                hint=VERIFY_FIRST.replace("snap verify", "snap verify --data"),
-            ) from error
-    return found
 
 
 def kept_frames(table: FrameTable, frames: Array, is_needed: Array) -> Array:

@@ -18,10 +18,10 @@ from pgsnap.errors import (
 from pgsnap.maintenance.reindex import reindex
 from pgsnap.maintenance.verify.verify import verify
 from pgsnap.model import SnapshotId, Tag
+from pgsnap.repository.created_only import CreatedOnly
 from pgsnap.repository.places import lease
 from pgsnap.repository.places.opening import place_of
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.snapshots.tag_generations import TagGenerations
 from pgsnap.workflows.history.tag import delete_tag, set_tag
 from support.dumps.scripted import shop, texts
 from support.faults.damaging import flip
@@ -125,7 +125,7 @@ def test_a_tag_moves_and_is_deleted_by_creating_objects_only(url: str, folder: P
     names = sorted(file.name for file in (folder / "tags" / "shop" / "release").iterdir())
     assert names == ["00000001", "00000002", "00000003", "00000004"]
     with Repository.open(url) as repo:
-        assert isinstance(repo.store, TagGenerations)
+        assert isinstance(repo.store, CreatedOnly)
         assert sorted(repo.store.superseded()) == [f"tags/shop/release/{n}" for n in names[:3]]
 
 

@@ -1,5 +1,6 @@
-"""Tags of a remote repository: objects that are only ever created.
+"""The objects of a remote repository, which are only ever created under names not used before.
 
+Packs, manifests and notes are named by their contents: one that exists already is the same one.
 A tag is the folder `tags/LABEL/TAG/`; its newest object (`00000001`, `00000002`, …) counts.
 Creating
 the next number is the compare-and-swap, so credentials that may create objects, but neither
@@ -8,6 +9,7 @@ overwrite nor delete any, suffice. A deleted tag has an object that says so as i
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections.abc import Iterable, Iterator
@@ -22,17 +24,19 @@ from pgsnap.stores.base import Data, ObjectInfo, Store
 _GENERATION = re.compile(r"[0-9]{8,18}")
 
 
-class TagGenerations:
-    """A store in which each tag looks like one object that can be replaced."""
+class CreatedOnly:
+    """A store that creates objects only, and in which each tag looks like one object that can be
+    replaced."""
 
     def __init__(self, inner: Store) -> None:
         self._inner = inner
 
     def put(self, name: str, data: Data) -> None:
-        if not name.startswith(TAGS):
-            self._inner.put(name, data)
-            return
         body = data if isinstance(data, bytes) else b"".join(data)
+        if not name.startswith(TAGS):
+            with contextlib.suppress(ObjectExists):
+                self._inner.create(name, body)
+            return
         while True:
             try:
                 self._append(name, self._newest(name)[0] + 1, body)

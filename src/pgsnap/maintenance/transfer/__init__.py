@@ -1,0 +1,1 @@
+"""Copying what one repository has and another lacks: chunks, manifests, notes."""

@@ -1,0 +1,152 @@
+"""Copying chunks to another repository, as planned. It can be killed at any moment: the next run
+finds what was written, and goes on from there."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+
+from blake3 import blake3
+
+from pgsnap import interrupts
+from pgsnap.errors import CorruptionError
+from pgsnap.format.pack import read_table
+from pgsnap.maintenance.gc.marking import VERIFY_FIRST
+from pgsnap.maintenance.moving import OldPack, read_pack
+from pgsnap.maintenance.transfer.plan import TransferPlan
+from pgsnap.model import ChunkId, ChunkKind, Location, PackId
+from pgsnap.progress import Progress
+from pgsnap.repository import layout
+from pgsnap.repository.chunks.store import ChunkStore
+from pgsnap.repository.index.frame_table import Array
+from pgsnap.repository.scopes import threads
+
+_PACKS_AT_ONCE = 4
+_READ_AT_ONCE = 2
+_FRAMES_AT_ONCE = 50_000
+
+
+@dataclass(slots=True)
+class Sent:
+    """What was written to the other repository."""
+
+    packs: int = 0
+    bytes: int = 0
+
+
+def transfer_chunks(
+    source: ChunkStore, target: ChunkStore, plan: TransferPlan, progress: Progress
+) -> Sent:
+    """Copy what *plan* says; it is durable and indexed on return. Raises CorruptionError if any of
+    it is damaged, StoreError."""
+    sent = Sent()
+    _copy_packs(source, target, plan, sent, progress)
+    if len(plan.frames) or len(plan.plain):
+        _move_frames(source, target, plan, sent, progress)
+    return sent
+
+
+def _copy_packs(
+    source: ChunkStore, target: ChunkStore, plan: TransferPlan, sent: Sent, progress: Progress
+) -> None:
+    under_way: deque[Future[tuple[PackId, int, list[Location]]]] = deque()
+    done: list[tuple[PackId, int, list[Location]]] = []
+
+    def collect() -> None:
+        copied = interrupts.result(under_way.popleft())
+        done.append(copied)
+        sent.packs += 1
+        sent.bytes += copied[1]
+        progress.advance(copied[1])
+        if sum(len(locations) for _, _, locations in done) >= _FRAMES_AT_ONCE:
+            index()
+
+    def index() -> None:
+        target.index.add_packs(done)
+        done.clear()
+
+    # What was copied is known to the index, whatever happened to the rest.
+    with interrupts.undone_by(index), threads(_PACKS_AT_ONCE, "snap-copy") as pool:
+        for number in plan.packs:
+            if len(under_way) >= _PACKS_AT_ONCE:
+                collect()
+            under_way.append(pool.submit(_copy_pack, source, target, *plan.table.packs[number]))
+        while under_way:
+            collect()
+    index()
+
+
+def _copy_pack(
+    source: ChunkStore, target: ChunkStore, pack: PackId, size: int
+) -> tuple[PackId, int, list[Location]]:
+    name = layout.pack_name(pack)
+    data = source.store.get(name, 0, size)
+    if blake3(data).digest() != pack:
+        raise CorruptionError(
+            f"pack {pack.hex()[:12]} is damaged",
+            detail="Its bytes do not hash to its name. No damage was sent.",
+            hint=VERIFY_FIRST.replace("snap verify", "snap verify --data"),
+        )
+    locations = read_table(
+        pack, size, lambda start, length: data[start : start + length], source.scheme.packs
+    )
+    target.store.put(name, data)
+    return pack, size, list(locations)
+
+
+def _move_frames(
+    source: ChunkStore, target: ChunkStore, plan: TransferPlan, sent: Sent, progress: Progress
+) -> None:
+    """Write frames of small or partly wanted packs into new packs, one after another."""
+    table = plan.table
+    ranks = _changed_ranks(plan)
+    under_way: deque[Future[OldPack]] = deque()
+    with (
+        target.writer(frames_at_once=_FRAMES_AT_ONCE) as packs,
+        threads(_READ_AT_ONCE, "snap-move") as pool,
+    ):
+
+        def collect() -> None:
+            for moved in interrupts.result(under_way.popleft()).frames:
+                for frame, data in moved:
+                    rank = ranks.get(frame.chunk, frame.depth)
+                    packs.add(replace(frame, depth=rank), data)
+                    progress.advance(frame.frame_bytes)
+
+        for number, offsets in _by_pack(table.pack[plan.frames], table.offset[plan.frames]):
+            if len(under_way) >= _READ_AT_ONCE:
+                collect()
+            under_way.append(pool.submit(read_pack, source, *table.packs[number], offsets))
+        while under_way:
+            collect()
+        encoder = target.encoder()
+        for number, chunk in zip(plan.plain.tolist(), table.ids(plan.plain.tolist()), strict=True):
+            plain = source.reader.read(chunk)
+            kind = ChunkKind(int(table.kind[(table.chunk == number).argmax()]))
+            packs.add(*encoder.encode_against(chunk, plain, kind, None, 0))
+            progress.advance(len(plain))
+    sent.packs += len(packs.written)
+    sent.bytes += packs.stored_bytes
+
+
+def _changed_ranks(plan: TransferPlan) -> dict[ChunkId, int]:
+    """Return the ranks of the chunks whose frames get another one."""
+    import numpy as np
+
+    chunks = plan.table.chunk[plan.frames]
+    old = plan.table.rank[plan.frames]
+    changed = np.flatnonzero(plan.ranks[chunks] != old)
+    numbers = chunks[changed].tolist()
+    return dict(zip(plan.table.ids(numbers), plan.ranks[numbers].tolist(), strict=True))
+
+
+def _by_pack(packs: Array, offsets: Array) -> list[tuple[int, set[int]]]:
+    """Return the offsets of frames that are sorted by pack, by pack."""
+    import numpy as np
+
+    numbers, first = np.unique(packs, return_index=True)
+    parts = np.split(offsets, first[1:])
+    return [
+        (number, set(part.tolist())) for number, part in zip(numbers.tolist(), parts, strict=True)
+    ]

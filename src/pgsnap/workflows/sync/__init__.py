@@ -1,0 +1,1 @@
+"""Push, pull and clone: snapshots travel between repositories."""
