@@ -209,7 +209,14 @@ class ChunkReader:
         """Return the frame at *location*, whose stored bytes are *data*, and its own bytes: the
         same unless it is sealed. Raises CorruptionError."""
         sealer = self.scheme.packs
-        return (location.frame, data) if sealer is None else sealer.open(location, data)
+        if sealer is not None:
+            return sealer.open(location, data)
+        if location.seal is not None:
+            raise CorruptionError(
+                f"a frame of pack {location.pack.hex()[:12]} is sealed",
+                detail="The repository is not encrypted.",
+            )
+        return location.frame, data
 
     def check_frame(
         self, location: Location, data: bytes, bases: Chains | None = None

@@ -29,6 +29,12 @@ class _OpenPack:
         # between them, would fragment the heap.
         self.body = bytearray()
 
+    def add_all(self, other: _OpenPack) -> None:
+        """Take over everything from *other*."""
+        frames, body = other.take()
+        self.frames += frames
+        self.body += body
+
     def take(self) -> tuple[list[Frame], bytes]:
         """Return its frames and their bytes, and begin another one."""
         taken = self.frames, bytes(self.body)
@@ -84,6 +90,14 @@ class PackWriter(FinishedOrAbandoned):
 
     def finish(self) -> None:
         """Wait until every frame is durable and indexed."""
+        first, rest = self._open[0], self._open[1:]
+        for pack in rest:
+            # A small commit makes one pack.
+            if (
+                len(first.body) + len(pack.body) <= self._pack_bytes
+                and len(first.frames) + len(pack.frames) <= PACK_FRAMES_MAX
+            ):
+                first.add_all(pack)
         for pack in self._open:
             if pack.frames:
                 self._start(pack)
