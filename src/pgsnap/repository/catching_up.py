@@ -7,19 +7,20 @@ import contextlib
 from pgsnap import limits
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreFull, TagExists, UsageError
 from pgsnap.format.manifest import decode_manifest
-from pgsnap.model import Naming, SnapshotId, Tag
+from pgsnap.model import Naming, PackId, SnapshotId, Tag
 from pgsnap.repository import layout
-from pgsnap.repository.chunks.inspection import add_tables, pack_tables
+from pgsnap.repository.chunks.inspection import add_tables, find_table, pack_tables
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.snapshots.tags import Tags
 from pgsnap.sealing.scheme import Scheme
-from pgsnap.stores.base import Store
+from pgsnap.stores.base import ObjectInfo, Store
 
 
 def catch_up_packs(store: Store, index: Index, scheme: Scheme) -> None:
     """Bring the index's packs up to date with the store.
 
-    A damaged pack is left out, so its chunks are reported as missing.
+    A damaged pack is left out, so its chunks are reported as missing; or, if it is sealed and was
+    known, as damaged.
     """
     indexed = index.packs()
     seen = set()
@@ -32,6 +33,9 @@ def catch_up_packs(store: Store, index: Index, scheme: Scheme) -> None:
         if indexed.get(pack) == info.object_bytes:
             continue
         if pack in indexed:
+            if scheme.packs is not None and not _has_table(store, pack, info, scheme):
+                _keep_frames(index, pack, info)
+                continue
             index.drop_pack(pack)
         found.append((pack, info))
     # The next commit assumes that whatever the index knows is durable.
@@ -42,6 +46,29 @@ def catch_up_packs(store: Store, index: Index, scheme: Scheme) -> None:
             add_tables(index, tables)
     if gone := list(indexed.keys() - seen):
         index.drop_packs(gone)
+
+
+def _has_table(store: Store, pack: PackId, info: ObjectInfo, scheme: Scheme) -> bool:
+    try:
+        find_table(store, pack, info, scheme)
+    except (CorruptionError, ObjectNotFound):
+        return False
+    return True
+
+
+def _keep_frames(index: Index, pack: PackId, info: ObjectInfo) -> None:
+    """Mark the frames of a sealed pack that lost its table as damaged. They stay in the index: in
+    sealed bytes nothing else can find them, so a repair would save none."""
+    located = index.frames_of(pack)
+    for is_there in (True, False):
+        offsets = [
+            location.offset
+            for location in located
+            if (location.offset + location.frame.frame_bytes <= info.object_bytes) is is_there
+        ]
+        # On a full disk it is found again when the repository is next opened.
+        with contextlib.suppress(StoreFull):
+            index.mark_damaged(pack, offsets, readable=is_there)
 
 
 def catch_up_snapshots(

@@ -38,7 +38,7 @@ from pgsnap.repository.places.base import Place
 from pgsnap.repository.places.opening import Where, is_same, place_of
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.losses import accepted_losses
-from pgsnap.stores.base import Store
+from pgsnap.stores.base import ObjectInfo, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,28 +137,57 @@ def _mend_packs(
             if mend_rows(index, state, rows_of(index, [state])):
                 mended.append(Mended("index", state.info.name, "its rows were rebuilt"))
             index.clear_damaged(state.pack)
+    for state in unsound:
+        known = listed.get(state.info.name) or state.locations
+        if not known and state.pack is not None:
+            known = index.frames_of(state.pack)
+        listed[state.info.name] = known
+    if repo.chunks.scheme.packs is not None:
+        _save_sealed(repo, chunks, unsound, listed, mended)
     moved: list[tuple[PackState, str]] = []
     rows: dict[str, list[Location]] = {}
     with interrupts.undone_by(lambda: _move_back(repo, moved, rows)):
         for state in unsound:
-            known = listed.get(state.info.name) or state.locations
-            if not known and state.pack is not None:
-                known = index.frames_of(state.pack)
             name = put_aside(repo.place, state.info.name)
-            rows[name] = known
+            rows[name] = listed[state.info.name]
             moved.append((state, name))
             if state.pack is not None and state.info.name == layout.pack_name(state.pack):
                 index.drop_pack(state.pack)
         for info in list(store.list(f"{layout.DAMAGED}{layout.PACKS}")):
-            before = chunks.salvaged
-            pack_name = chunks.from_file(info, rows.get(info.name, []))
-            if pack_name is not None:
-                mended.append(Mended("pack", pack_name, f"it was whole in {info.name}"))
-            elif chunks.salvaged > before:
-                count = chunks.salvaged - before
-                mended.append(Mended("pack", info.name, f"{count} chunks of it were saved"))
+            _save(chunks, info, rows.get(info.name, []), mended)
         chunks.flush()
     return [name for _, name in moved]
+
+
+def _save(
+    chunks: ChunkMender, info: ObjectInfo, known: list[Location], mended: list[Mended]
+) -> None:
+    """Save what a file of an unsound pack holds; *known* are its frames."""
+    before = chunks.salvaged
+    pack_name = chunks.from_file(info, known)
+    if pack_name is not None:
+        mended.append(Mended("pack", pack_name, f"it was whole in {info.name}"))
+    elif chunks.salvaged > before:
+        count = chunks.salvaged - before
+        mended.append(Mended("pack", info.name, f"{count} chunks of it were saved"))
+
+
+def _save_sealed(
+    repo: Repository,
+    chunks: ChunkMender,
+    unsound: list[PackState],
+    listed: dict[str, list[Location]],
+    mended: list[Mended],
+) -> None:
+    """Save what sealed packs hold before they are moved: in one without a table only the index can
+    tell its frames, which a repair that is killed must not forget."""
+    for state in unsound:
+        known = listed[state.info.name]
+        if state.pack is not None:
+            offsets = [location.offset for location in known]
+            repo.index.mark_damaged(state.pack, offsets, readable=True)
+        _save(chunks, state.info, known, mended)
+    chunks.flush()
 
 
 def _move_back(
