@@ -122,8 +122,8 @@ def _broken_rule(failure: PsqlFailure, place: Place) -> Help:
             return Help(
                 detail="What is hashed or compared to find a row's partition comes out otherwise"
                 " on this server: it depends on its version, its locales or an extension.",
-                hint="Let the partitioned table find the partition: pg_dump"
-                " --load-via-partition-root | snap commit --file - and restore that snapshot.",
+                hint="Let the partitioned table find the partition, and restore that snapshot:"
+                " pg_dump --load-via-partition-root | snap commit -m TEXT --file -",
             )
         return Help(
             detail="The row was let in once. A check may look at its own row alone: other tables"
