@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from pgsnap.cluster import binaries as pg_binaries
 from pgsnap.cluster.binaries import Binaries
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import ToolMissing
+from support.running.commandline import CommandLine
 from support.running.seeds import SEED
 from support.running.temporary import use_temporary_folder
 from support.servers.databases import TEST_SETTINGS, Database, load_sample, new_name
@@ -104,6 +106,14 @@ def sample_database(cluster: Cluster, sample_template: str) -> Iterator[Database
     for made in _created(cluster, template=sample_template):
         sample.apply_properties(cluster, made.name)
         yield made
+
+
+@pytest.fixture
+def snap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> CommandLine:
+    """`snap` in an empty folder, with nothing set in its environment."""
+    return CommandLine(tmp_path, monkeypatch, capfd)
 
 
 def _created(cluster: Cluster, template: str | None) -> Iterator[Database]:

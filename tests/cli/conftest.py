@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pgsnap.cluster.cluster import Cluster
-from support.running.commandline import CommandLine
 from support.servers.databases import Database, new_name
-
-
-@pytest.fixture
-def snap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> CommandLine:
-    """`snap` in an empty folder, with nothing set in its environment."""
-    return CommandLine(tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture

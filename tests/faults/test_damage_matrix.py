@@ -28,13 +28,6 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Sound:
     return made
 
 
-@pytest.fixture
-def snap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capfd)
-
-
 class Case:
     """A repository with one damage."""
 

@@ -65,13 +65,6 @@ def read_until(path: Path, end: float) -> None:
                 assert read == b"".join(text for _, text in expected.texts)
 
 
-@pytest.fixture
-def snap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capfd)
-
-
 def test_committers_collectors_and_readers_at_once_lose_nothing(
     snap: CommandLine, tmp_path: Path
 ) -> None:

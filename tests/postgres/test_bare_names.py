@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,7 +13,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.workflows.commit.commit import commit
 from pgsnap.workflows.watch.doctor import look_at_server
-from support.restoring.clients import LABEL, new_repository, restore_now, server_of
+from support.restoring.clients import LABEL, restore_now, server_of
 from support.servers.databases import Database
 from support.servers.extensions import add_extension
 
@@ -54,12 +52,6 @@ SAFE = {
         "ALTER TABLE word ALTER COLUMN text SET DEFAULT outer_one('B')"
     ),
 }
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("use", USES)

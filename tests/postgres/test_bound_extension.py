@@ -18,7 +18,6 @@ from support.faults.damaging import PLACES, flip
 from support.restoring.clients import (
     commit_database,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
@@ -54,12 +53,6 @@ INSERT INTO cron.job_run_details (said) VALUES ('done');
 CREATE SEQUENCE own; SELECT setval('own', 41);
 CREATE TABLE item AS SELECT g AS id FROM generate_series(1, 10) g;
 """
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def made(binaries: Binaries, place: dict[str, str]) -> Iterator[Database]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.history.cat import cat
 from support.faults.damaging import HEAD, TAIL, flip
-from support.restoring.clients import commit_file, new_repository
+from support.restoring.clients import commit_file
 from support.servers.databases import Database
 
 
@@ -49,12 +48,6 @@ BODIES = {
     "rows": "--\n-- Data for Name: t; Type: TABLE DATA; Schema: public; Owner: u\n--\n\n"
     f"COPY public.t (a) FROM stdin;\n{words(6)}\n\\.\n\n\n",
 }  # fmt: skip
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def largest_section_chunk(repo: Repository, snapshot: bytes, number: int) -> Location:

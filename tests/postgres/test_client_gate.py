@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +18,9 @@ from pgsnap.targets.dumptext import PREAMBLE_SETS_SINCE, unknown_sets
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
 from support.documents.spec import tables
 from support.dumps.round_trips import round_trip
-from support.restoring.clients import new_repository
 from support.servers.databases import Database
 
 TOOLS = ("pg_dump", "pg_dumpall", "psql")
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture(params=MAJORS)

@@ -22,19 +22,12 @@ from support.restoring.clients import (
     LABEL,
     commit_database,
     databases_like,
-    new_repository,
     plan_of_tables,
     server_of,
     tables_now,
 )
 from support.restoring.drilling import drill_now, failures
 from support.servers.databases import Database, new_name
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

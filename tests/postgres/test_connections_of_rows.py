@@ -4,11 +4,9 @@ for is enough."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import psycopg
-import pytest
 
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import ConnectionFailed
@@ -16,15 +14,9 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.workflows.restore_tables.restore_rows import restore_rows
 from pgsnap.workflows.restore_tables.rows_plan import RowsOptions, RowsPlan, plan_rows
-from support.restoring.clients import commit_database, new_repository, server_of
+from support.restoring.clients import commit_database, server_of
 from support.servers.databases import Database, new_name
 from support.servers.extensions import add_extension
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def used(database: Database) -> tuple[str, str]:

@@ -31,7 +31,6 @@ from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
@@ -39,12 +38,6 @@ from support.restoring.drilling import MISCHIEF, checks_of, drill_now, failures,
 from support.servers.databases import Database, new_name
 
 RUNBOOK = "Back to the last state:\n\n    snap restore latest --yes\n"
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

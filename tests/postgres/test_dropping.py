@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -21,13 +20,6 @@ from support.restoring.clients import databases_like, server_of
 from support.restoring.dropping import connection_limit, drops_hang, locked_name, wait_for_drop
 from support.running.commandline import CommandLine
 from support.servers.databases import Database, new_name
-
-
-@pytest.fixture
-def snap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ on the way are found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
@@ -59,12 +57,6 @@ KINDS = {
     "one that forbids everything": FROZEN,
     "one that forbids everything, always": f"{FROZEN} ALTER EVENT TRIGGER a_freeze ENABLE ALWAYS;",
 }
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def by_psql(database: Database) -> Server:

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
 from pgsnap.workflows.restore.restore import restore
-from support.restoring.clients import commit_database, new_repository, server_of
+from support.restoring.clients import commit_database, server_of
 from support.restoring.drilling import drill_now, failures
 from support.servers.databases import Database
 from support.servers.extensions import add_extension
@@ -28,12 +26,6 @@ CREATE CAST (bigint AS half) WITHOUT FUNCTION;
 """
 SILENT = HALF.replace(", SEND = half_send", "")
 LARGE, SMALL = "(4294967296 + g)::half", "g::bigint::half"
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def filled(database: Database, script: str, value: str) -> None:

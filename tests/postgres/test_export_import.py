@@ -15,16 +15,10 @@ from pgsnap.workflows.commit.dump_files import Dating
 from pgsnap.workflows.commit.import_dumps import import_dumps, plan_import
 from pgsnap.workflows.history.export import export
 from pgsnap.workflows.restore.plan import RestoreOptions
-from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.restoring.clients import commit_database, restore_now, server_of
 from support.servers.databases import Database, new_name
 
 READERS = {".sql": "cat", ".sql.gz": "gunzip -c", ".sql.zst": "zstd -dc"}
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,10 @@ from pgsnap.workflows.diff.diff import diff
 from pgsnap.workflows.history.cat import cat
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
 from pgsnap.workflows.watch.doctor import look_at_server
-from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.restoring.clients import LABEL, commit_database, restore_now, server_of
 from support.restoring.drilling import checks_of, drill_now, failures
 from support.servers.databases import Database, is_volatile, new_name
 from support.servers.extensions import QUEUE, add_extension
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

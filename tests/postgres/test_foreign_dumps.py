@@ -17,7 +17,6 @@ from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
@@ -31,12 +30,6 @@ CLUSTER = (
     " pg_auth_members) r UNION ALL SELECT json_agg(name || setting ORDER BY name) FROM pg_settings"
     " WHERE source = 'configuration file'"
 )
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

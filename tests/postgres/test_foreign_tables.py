@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore.plan import RestoreOptions
-from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.restoring.clients import commit_database, restore_now, server_of
 from support.restoring.drilling import drill_now, failures
 from support.servers.databases import Database, new_name
 
@@ -28,12 +25,6 @@ CREATE TABLE alone (n int); INSERT INTO alone SELECT generate_series(1, 100);
 CREATE MATERIALIZED VIEW seen AS SELECT n FROM alone;
 """
 ANALYZED = "SELECT DISTINCT tablename FROM pg_stats WHERE schemaname = 'public' ORDER BY 1"
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def test_what_is_above_a_foreign_table_comes_back_without_its_server(

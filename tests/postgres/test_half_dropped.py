@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pgsnap.cluster.cluster import Cluster
@@ -11,13 +9,6 @@ from support.restoring.clients import databases_like
 from support.restoring.dropping import connection_limit, half_drop
 from support.running.commandline import CommandLine, Result
 from support.servers.databases import Database, new_name
-
-
-@pytest.fixture
-def snap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture

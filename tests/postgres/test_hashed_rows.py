@@ -3,7 +3,6 @@ pg_dump loads them by way of the partitioned table only where the key itself is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore.plan import RestoreOptions
 from support.restoring.clients import (
     commit_database,
-    new_repository,
     restore_now,
     server_of,
     tables_now,
@@ -52,12 +50,6 @@ def table_of(key: str) -> str:
         f" INSERT INTO rows_of SELECT {value}, i, repeat('x', 500) FROM"
         " generate_series(1, 4) i, unnest(enum_range(NULL::e)) v"
     )
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def rows(database: Database, table: str = "rows_of") -> list[str]:

@@ -18,7 +18,6 @@ from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
@@ -100,12 +99,6 @@ CREATE MATERIALIZED VIEW public.m AS SELECT public.note('materialized') AS a;
 CREATE INDEX mi ON public.m ((public.calls('index of it')));
 """,
 }
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

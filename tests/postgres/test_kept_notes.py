@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,9 @@ from pgsnap.workflows.restore import restore as restoring
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
 from pgsnap.workflows.undo.undo import discard, plan_undo, undo
 from support.faults.damaging import flip
-from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.restoring.clients import LABEL, commit_database, restore_now, server_of
 from support.running.commandline import CommandLine
 from support.servers.databases import Database
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

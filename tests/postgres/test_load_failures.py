@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 
@@ -14,17 +12,10 @@ from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
 from support.restoring.clients import (
     commit_database,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
 from support.servers.databases import Database, new_name
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def failure(repo: Repository, database: Database) -> RestoreFailed:

@@ -3,7 +3,6 @@ that databases are made from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,17 +15,11 @@ from pgsnap.targets.checks.locales import has_locale
 from pgsnap.targets.naming import new_token
 from pgsnap.targets.swap.scratch import create_scratch
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
-from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.restoring.clients import commit_database, restore_now, server_of
 from support.restoring.drilling import drill_now, failures
 from support.servers.databases import Database
 
 LOCALE = "C.UTF-8"
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def made_from(cluster: Cluster, encoding: str) -> Database:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from pgsnap.cluster.binaries import Binaries
 from pgsnap.model import Verdict
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.undo.undo import plan_undo, undo
-from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.restoring.clients import LABEL, commit_database, restore_now, server_of
 from support.restoring.drilling import checks_of, drill_now, failures
 from support.running.commandline import CommandLine
 from support.servers.databases import Database, new_name
@@ -33,19 +32,6 @@ BEGIN
 END $$;
 CREATE EVENT TRIGGER refuse ON login EXECUTE FUNCTION refuse();
 """
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
-
-
-@pytest.fixture
-def snap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import psycopg
 import pytest
 
@@ -15,7 +12,7 @@ from pgsnap.targets.naming import application_name, new_token
 from pgsnap.targets.swap.transactions import transaction_of, was_committed
 from pgsnap.workflows.restore_tables.restore_rows import restore_rows
 from pgsnap.workflows.restore_tables.rows_plan import RowsOptions, plan_rows
-from support.restoring.clients import commit_database, new_repository, server_of
+from support.restoring.clients import commit_database, server_of
 from support.servers.databases import Database
 
 
@@ -35,12 +32,6 @@ def test_a_transaction_is_known_by_its_number_when_it_is_over(
             assert not was_committed(session, number)
             getattr(loader, ends)()
         assert was_committed(session, number) is (ends == "commit")
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RestoreFailed("the connection was lost")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from pgsnap.workflows.restore.plan import RestoreOptions
 from pgsnap.workflows.restore_tables.chosen import TableOptions
 from pgsnap.workflows.restore_tables.plan import plan_tables
 from pgsnap.workflows.restore_tables.restore import restore_tables
-from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.restoring.clients import commit_database, restore_now, server_of
 from support.restoring.drilling import drill_now, failures
 from support.servers.databases import Database
 
@@ -69,12 +68,6 @@ CASES = {
         "SELECT tgrelid::regclass, tgenabled FROM pg_trigger ORDER BY 1",
     ),
 }
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("case", CASES)

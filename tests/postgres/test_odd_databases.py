@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +18,6 @@ from support.dumps.round_trips import round_trip
 from support.restoring.clients import (
     commit_database,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
@@ -113,12 +111,6 @@ ODD = {
     "CREATE PUBLICATION every FOR ALL TABLES WITH (publish = 'insert')",
     "an extension's own rows": "CREATE EXTENSION pgsnap_demo",
 }
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

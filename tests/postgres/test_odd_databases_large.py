@@ -18,7 +18,6 @@ from pgsnap.cluster.binaries import Binaries
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.repository.repository import Repository
 from support.dumps.round_trips import round_trip
-from support.restoring.clients import new_repository
 from support.running.commandline import SOURCE
 from support.servers.databases import Database
 
@@ -43,12 +42,6 @@ LARGE_OBJECTS = (
     " FROM generate_series(1, {count}) g"
 )
 MANY = {"tables": TABLES, "partitions": PARTITIONS, "large objects": LARGE_OBJECTS}
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from pgsnap.repository.repository import Repository
 from pgsnap.workflows.restore.plan import RestoreOptions
 from support.restoring.clients import (
     commit_database,
-    new_repository,
     restore_now,
     server_of,
     tables_now,
@@ -20,12 +18,6 @@ from support.restoring.clients import (
 from support.servers.databases import Database, new_name
 
 OWNER, READER = '"odd\nowner ""x"""', '"odd\r\nreader"'
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -25,17 +25,10 @@ from support.restoring.clients import (
     LABEL,
     commit_database,
     commit_file,
-    new_repository,
     restore_now,
     server_of,
 )
 from support.servers.databases import Database, new_name
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

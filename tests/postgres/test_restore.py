@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
@@ -29,12 +27,6 @@ CREATE TABLE orders (id int PRIMARY KEY, note text);
 INSERT INTO orders SELECT g, 'n' || g FROM generate_series(1, 1000) g;
 CREATE TABLE empty (id int);
 """
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

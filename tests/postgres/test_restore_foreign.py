@@ -18,7 +18,6 @@ from pgsnap.workflows.restore_tables.rows_plan import RowsOptions, plan_rows
 from support.restoring.clients import (
     commit_file,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
@@ -26,12 +25,6 @@ from support.servers.databases import Database
 
 # The live database has another table, on purpose.
 TRUST = RestoreOptions(trust_sql=True, partial=True)
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -17,17 +15,10 @@ from pgsnap.workflows.restore.restore import restore
 from support.restoring.clients import (
     commit_database,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
 from support.servers.databases import Database
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ whole database unasked. Whatever a snapshot lacks of the live database is told b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from support.restoring.clients import (
     LABEL,
     commit_database,
     commit_file,
-    new_repository,
     restore_now,
     server_of,
 )
@@ -35,12 +33,6 @@ CREATE TABLE day_1 PARTITION OF days FOR VALUES FROM ('2026-01-01') TO ('2026-01
 INSERT INTO days VALUES ('2026-01-01');
 CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT lo_from_bytea(0, 'x');
 """
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

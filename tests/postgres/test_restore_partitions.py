@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +16,7 @@ from pgsnap.workflows.restore.plan import RestoreOptions
 from pgsnap.workflows.restore_tables.chosen import TableOptions
 from pgsnap.workflows.restore_tables.plan import TablesPlan, plan_tables
 from pgsnap.workflows.restore_tables.restore import TablesReport, restore_tables
-from support.restoring.clients import commit_database, new_repository, restore_now, server_of
+from support.restoring.clients import commit_database, restore_now, server_of
 from support.servers.databases import Database
 
 # Names as long as those of real partitions: with an ending they have to be cut.
@@ -59,12 +57,6 @@ CREATE TABLE old.kinds (id serial PRIMARY KEY, a int, b int);
 CREATE STATISTICS old.of_kinds ON a, b FROM old.kinds;
 INSERT INTO old.kinds (a) VALUES (7);
 """
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,7 +15,7 @@ from pgsnap.workflows.restore.plan import RestoreOptions, RestorePlan, plan_rest
 from pgsnap.workflows.restore.restore import restore
 from pgsnap.workflows.undo.undo import plan_undo, undo
 from support.repositories.made import in_child
-from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.restoring.clients import LABEL, commit_database, restore_now, server_of
 from support.servers.databases import Database
 
 READ_ONLY = RestoreOptions(read_only=True)
@@ -28,12 +26,6 @@ SETTING = "default_transaction_read_only"
 def shop(database: Database) -> Database:
     database.psql("CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
     return database
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def settings(database: Database, name: str) -> str:

@@ -17,7 +17,6 @@ from support.restoring.clients import (
     LABEL,
     commit_database,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
@@ -29,12 +28,6 @@ GRANTS = [
     ("EXECUTE", "FUNCTION shop.f()"),
     ("USAGE", "TYPE shop.mood"),
 ]
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from pgsnap.workflows.restore_tables.plan import plan_tables
 from pgsnap.workflows.restore_tables.restore import TablesReport, restore_tables
 from support.faults.disk import KillAt
 from support.repositories.made import in_child
-from support.restoring.clients import commit_database, commit_file, new_repository, server_of
+from support.restoring.clients import commit_database, commit_file, server_of
 from support.restoring.steps import backends_gone, watched_restore
 from support.servers.databases import Database
 
@@ -70,12 +70,6 @@ CREATE VIEW shop.open WITH (security_barrier = true) AS
 CREATE TABLE shop.parts (id int) PARTITION BY RANGE (id);
 CREATE TABLE shop.parts_1 PARTITION OF shop.parts FOR VALUES FROM (0) TO (10);
 """
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +11,6 @@ from support.restoring.clients import databases_like
 from support.running.commandline import CommandLine
 from support.running.seeds import SEED
 from support.servers.databases import Database
-
-
-@pytest.fixture
-def snap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capfd)
 
 
 @pytest.mark.timeout(300)

@@ -32,12 +32,6 @@ BLOCKS = sql_blocks("roles.md")
 ROLES = ("snap_backup", "snap_restore", "shop_app", "shop_owner")
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
-
-
 def follow(database: Database, title: str) -> None:
     """Run a block of the page, for *database* instead of ``shop``."""
     database.psql(re.sub(r"\bshop\b", f'"{database.name}"', BLOCKS[title]))

@@ -19,7 +19,6 @@ from support.restoring.clients import (
     commit_database,
     commit_file,
     databases_like,
-    new_repository,
     server_of,
 )
 from support.servers.databases import Database
@@ -27,12 +26,6 @@ from support.servers.databases import Database
 NOBODY = "scratch_nobody"
 MEMBER = "scratch_member"
 OWNER = "scratch_owner"
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

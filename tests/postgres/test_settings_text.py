@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +13,7 @@ from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.server import Server
 from pgsnap.workflows.restore.plan import RestoreOptions
-from support.restoring.clients import commit_database, new_repository, restore_now
+from support.restoring.clients import commit_database, restore_now
 from support.servers.databases import Database, new_name
 
 # Every value differs from the default, and shows in the text of ALL_TYPES where it is let.
@@ -57,12 +55,6 @@ def known_settings(binaries: Binaries, monkeypatch: pytest.MonkeyPatch) -> None:
     if binaries.major >= 19:
         # It can be set to nothing but its default there.
         monkeypatch.delitem(SETTINGS, STRINGS)
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

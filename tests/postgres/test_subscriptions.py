@@ -19,7 +19,6 @@ from support.restoring.clients import (
     LABEL,
     commit_database,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
 )
@@ -45,12 +44,6 @@ STATE = (
     " JOIN pg_database d ON d.oid = s.subdbid WHERE datname = current_database()"
 )
 DISABLED = "news|f|keep_me"
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

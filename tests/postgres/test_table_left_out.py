@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from pgsnap.workflows.commit.commit import commit
 from support.restoring.clients import (
     LABEL,
     commit_file,
-    new_repository,
     plan_of_tables,
     server_of,
     tables_now,
@@ -31,12 +29,6 @@ CREATE TABLE year_1 PARTITION OF by_year FOR VALUES IN (1);
 CREATE TABLE year_2 PARTITION OF by_year FOR VALUES IN (2);
 INSERT INTO by_year VALUES (1), (2);
 """
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def commit_without(repo: Repository, database: Database, *patterns: str) -> SnapshotId:

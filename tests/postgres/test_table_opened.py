@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from pgsnap.repository.repository import Repository
-from support.restoring.clients import commit_database, new_repository, plan_of_tables, server_of
+from support.restoring.clients import commit_database, plan_of_tables, server_of
 from support.servers.databases import Database, new_name
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

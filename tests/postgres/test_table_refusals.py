@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,18 +12,11 @@ from pgsnap.sessions.server import Server
 from support.restoring.clients import (
     commit_database,
     commit_file,
-    new_repository,
     plan_of_tables,
     server_of,
     tables_now,
 )
 from support.servers.databases import Database
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def refused(repo: Repository, database: Database, snapshot: bytes, *names: str) -> TargetRefused:

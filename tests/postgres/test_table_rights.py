@@ -3,16 +3,12 @@ grantors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pgsnap.errors import TargetRefused
 from pgsnap.repository.repository import Repository
 from support.restoring.clients import (
     commit_database,
-    new_repository,
     plan_of_tables,
     server_of,
     tables_now,
@@ -33,12 +29,6 @@ UNION ALL
 SELECT m.name, t.attname, a.grantee::regrole, a.grantor::regrole, a.privilege_type, a.is_grantable
 FROM made m JOIN pg_attribute t ON t.attrelid = m.oid, aclexplode(t.attacl) a ORDER BY 1, 2, 3, 4, 5
 """
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def rights(database: Database, *, beside: bool = False) -> list[str]:

@@ -3,7 +3,6 @@ same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
 from support.restoring.clients import (
     commit_database,
     commit_file,
-    new_repository,
     plan_of_tables,
     restore_now,
     server_of,
@@ -39,12 +37,6 @@ CREATE TABLE leaf_rest PARTITION OF "mid ""dle" DEFAULT;
 CREATE TABLE other PARTITION OF top DEFAULT;
 INSERT INTO top SELECT i % 5, i % 3 FROM generate_series(1, 300) i;
 """
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

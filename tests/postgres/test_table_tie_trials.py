@@ -3,16 +3,12 @@ loaded for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pgsnap.errors import TargetRefused
 from pgsnap.repository.repository import Repository
 from support.restoring.clients import (
     commit_database,
-    new_repository,
     plan_of_tables,
     server_of,
     tables_now,
@@ -74,12 +70,6 @@ CREATE TABLE own (id int PRIMARY KEY REFERENCES own, k int REFERENCES "od.d"."a 
 INSERT INTO own VALUES (1, 2);
 COMMENT ON CONSTRAINT "to a" ON refers IS 'it''s kept'; COMMENT ON VIEW grouped IS 'kept, too';
 """
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("kind", NOT_AGAIN)

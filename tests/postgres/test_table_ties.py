@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pgsnap.errors import RestoreFailed, TargetRefused
@@ -13,7 +10,6 @@ from pgsnap.workflows.restore_tables.plan import TablesPlan
 from pgsnap.workflows.restore_tables.restore import restore_tables
 from support.restoring.clients import (
     commit_database,
-    new_repository,
     plan_of_tables,
     server_of,
     tables_now,
@@ -71,12 +67,6 @@ STUCK = {
         "the extension citext, which keeps its number in public.known (The Oids)",
     ),
 }
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def plan_of_b(repo: Repository, database: Database, *also: str) -> TablesPlan:

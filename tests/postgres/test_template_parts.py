@@ -3,7 +3,6 @@ says that it does not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.workflows.commit.commit import commit
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
-from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.restoring.clients import LABEL, commit_database, restore_now, server_of
 from support.restoring.drilling import drill_now, failures
 from support.servers.databases import Database
 from support.servers.extensions import add_extension
@@ -22,12 +21,6 @@ LEFT = (
     "SELECT nspname FROM pg_namespace WHERE nspname = 'public'"
     " UNION ALL SELECT extname FROM pg_extension ORDER BY 1"
 )
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,18 +18,11 @@ from support.restoring.clients import (
     LABEL,
     commit_database,
     databases_like,
-    new_repository,
     restore_now,
     server_of,
     tables_now,
 )
 from support.servers.databases import Database
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 @pytest.fixture

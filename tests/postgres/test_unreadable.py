@@ -12,13 +12,6 @@ from support.servers.databases import Database, new_name
 
 
 @pytest.fixture
-def snap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capfd)
-
-
-@pytest.fixture
 def shop(snap: CommandLine, database: Database) -> Database:
     """A database of a plain role, with a snapshot of it, and what a restore kept."""
     role = new_name("owner")

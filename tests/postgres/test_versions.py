@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -28,14 +26,8 @@ from support.dumps.round_trips import (
     round_trip,
     sections_of,
 )
-from support.restoring.clients import LABEL, commit_database, new_repository, restore_now, server_of
+from support.restoring.clients import LABEL, commit_database, restore_now, server_of
 from support.servers.databases import Database, is_volatile, new_name
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with new_repository(tmp_path / "repo") as opened:
-        yield opened
 
 
 def test_the_corpus_comes_back_in_a_new_database(

@@ -25,13 +25,6 @@ Start = Callable[[str, str], str]
 """Starts a pooler of a mode that passes over some startup parameters; returns the DSN."""
 
 
-@pytest.fixture
-def snap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capfd)
-
-
 @pytest.fixture(scope="session")
 def pgbouncer(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, str]]:
     """The program, installed or unpacked from Debian's packages, and what it needs set."""

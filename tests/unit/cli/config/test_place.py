@@ -71,13 +71,6 @@ def test_only_services_that_run_a_server_are_found(tmp_path: Path) -> None:
     assert [name for name in postgres_services(path) if name != "web"] == ["db"]
 
 
-@pytest.fixture
-def snap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capfd)
-
-
 def test_init_names_the_compose_service_unless_a_database_is_named(snap: CommandLine) -> None:
     text = "services:\n  db:\n    image: postgres:16\n"
     (snap.work / "compose.yaml").write_text(text)
