@@ -9,7 +9,7 @@ import pytest
 
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.demo import sample
-from support.servers.databases import Database, load_sample, new_name
+from support.servers.databases import Database, daily_activity, load_sample, new_name
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_day_changes_a_little_and_the_same_each_time(
     before = database.dump()
     for each in (database, sample_database):
         for day in (1, 2):
-            sample.daily_activity(cluster, each.name, day)
+            daily_activity(cluster, each.name, day)
     after = database.dump()
     # In any order: autovacuum decides where a changed row finds room.
     assert sorted(after.splitlines()) == sorted(sample_database.dump().splitlines())

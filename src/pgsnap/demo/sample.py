@@ -52,10 +52,5 @@ def migrate_badly(cluster: SqlRunner, database: str) -> None:
     cluster.psql(_script("migration"), database)
 
 
-def daily_activity(cluster: SqlRunner, database: str, seed: int) -> None:
-    """Make the changes of one day in the shop, about 1 % of the rows. *seed* is the day."""
-    cluster.psql(_script("day"), database, variables={"seed": str(seed)})
-
-
 def _script(name: str) -> str:
     return resources.files("pgsnap.demo").joinpath("sql", f"{name}.sql").read_text("utf-8")

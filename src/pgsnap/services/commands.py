@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,10 +214,3 @@ def own_service(
         folder=str(folder),
         health_seconds=health_seconds,
     )
-
-
-def shown_command(argv: Sequence[str]) -> str:
-    """Return a command as a person would type it."""
-    import shlex
-
-    return argv[2] if tuple(argv[:2]) == ("/bin/sh", "-c") else shlex.join(argv)

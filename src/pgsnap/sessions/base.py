@@ -17,8 +17,9 @@ SESSION_START = (
     " (SELECT pg_catalog.set_config(s.name, '0', false) FROM pg_catalog.pg_settings s"
     " WHERE s.name = 'transaction_timeout')"
 )
-"""Sent first by every session: returns the version, whether the options arrived ("client"), the
-encoding of the database, the backend's PID and the transaction_timeout in force."""
+"""Sent first by every session: returns the version, the source of a setting that the options pin
+("client" if they arrived), the encoding of the database, the backend's PID and the
+transaction_timeout in force."""
 
 SESSION_RAW = "SET client_encoding = 'SQL_ASCII'"
 """Sent by a session in an SQL_ASCII database: invalid UTF-8 must pass unchecked."""

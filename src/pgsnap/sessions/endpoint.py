@@ -39,9 +39,6 @@ dump keeps the encoding of its database, because SQL_ASCII cannot be converted."
 LATER_PINS: tuple[tuple[int, str, str], ...] = ((170000, "transaction_timeout", "0"),)
 """Pins that older servers reject: each with the server_version_num that introduced it."""
 
-PIN_WITNESS = "bytea_output"
-"""The pin whose source, in pg_settings, proves that the options reached the server."""
-
 TOOL_ENVIRONMENT: Mapping[str, str] = {
     # libpq sends these as separate start-up parameters, which override the options of the
     # connection string; "default" and the empty value mean: send nothing.

@@ -29,8 +29,8 @@ TEST_SETTINGS = {
 
 _serial = itertools.count(1)
 
-# One object for each thing that can go wrong, and the extremes of every type.
-_ODDITIES = Path(__file__).resolve().parents[2] / "data" / "sample"
+# One object for each thing that can go wrong, the extremes of every type, and a day of changes.
+_SCRIPTS = Path(__file__).resolve().parents[2] / "data" / "sample"
 
 
 def new_name(stem: str = "test") -> str:
@@ -44,8 +44,16 @@ def load_sample(cluster: Cluster, database: str) -> None:
 
     sample.load(cluster, database, scale=0.01)
     for name in ("corners", "values"):
-        script = (_ODDITIES / f"{name}.sql").read_text("utf-8")
-        cluster.psql(script, database, variables={"major": str(cluster.major)})
+        cluster.psql(_script(name), database, variables={"major": str(cluster.major)})
+
+
+def daily_activity(cluster: Cluster, database: str, seed: int) -> None:
+    """Make the changes of one day in the shop, about 1 % of the rows. *seed* is the day."""
+    cluster.psql(_script("day"), database, variables={"seed": str(seed)})
+
+
+def _script(name: str) -> str:
+    return (_SCRIPTS / f"{name}.sql").read_text("utf-8")
 
 
 @dataclass(frozen=True)

@@ -129,9 +129,18 @@ def run_scheduled(
         # A backup without alerts is better than none.
         say(f"snap: warning: {error.message}")
     every = job == "commit" and (all_databases or table.all_databases)
+
+    def steps() -> Sequence[Step]:
+        try:
+            return _steps(invocation, job, table, say, every=every)
+        except SnapError as error:
+            # It goes into the run's record, its log and the alerts.
+            error.message = redact(error.message)
+            raise
+
     return run_job(
         job,
-        lambda: _told_steps(invocation, job, table, say, every=every),
+        steps,
         state=state,
         folder=config.parent,
         alerts=alerts,
@@ -174,22 +183,6 @@ def verb_argv(invocation: Invocation, job: str, table: ScheduleTable) -> tuple[s
     if job in ("commit", "gc") and "--lock-timeout" not in words:
         words += ["--lock-timeout", given.lock_timeout or _LOCK_TIMEOUT]
     return (*_PROGRAM, job, *words)
-
-
-def _told_steps(
-    invocation: Invocation,
-    job: str,
-    table: ScheduleTable,
-    say: Callable[[str], None],
-    *,
-    every: bool,
-) -> Sequence[Step]:
-    """Return `_steps`; errors go into the run's record, its log and the alerts."""
-    try:
-        return _steps(invocation, job, table, say, every=every)
-    except SnapError as error:
-        error.message = redact(error.message)
-        raise
 
 
 def _steps(
