@@ -126,7 +126,14 @@ def _plain_rows(data: bytes, what: str) -> Section | None:
     ):
         return None
     name = decode_name(data[FIELD.size : start], what)
-    segments = (Segment(decode_root(root, what)),)
+    recipe = decode_root(root, what)
+    # Of a small table, which is one chunk, both are the same: held once, since there may be very
+    # many.
+    if recipe.chunk == digest:
+        digest = recipe.chunk
+    if recipe.plain_bytes == plain_bytes:
+        plain_bytes = recipe.plain_bytes
+    segments = (Segment(recipe),)
     return Section(name, plain_bytes, lines, digest, segments, rows, head_bytes, tail_bytes)
 
 

@@ -65,6 +65,13 @@ def test_rows_that_were_read_in_one_go_are_decoded_in_one_piece() -> None:
     assert [sections._plain_rows(stored(section), "it") for section in OTHERS[:4]] == [None] * 4
 
 
+def test_a_table_in_one_chunk_holds_its_hash_and_its_size_once() -> None:
+    chunk = RecipeRoot(ROWS.digest, 0, ROWS.plain_bytes, ROWS.lines)
+    section = decode_section(stored(replace(ROWS, segments=(Segment(chunk),))), "it")
+    assert section.digest is section.segments[0].recipe.chunk
+    assert section.plain_bytes is section.segments[0].recipe.plain_bytes
+
+
 @pytest.mark.parametrize("field", ["plain_bytes", "lines", "rows", "head_bytes", "tail_bytes"])
 @pytest.mark.parametrize("value", [-1, -(2**63), 4999, 5001, 2**62, 2**63 - 1])
 def test_numbers_out_of_their_range_are_damage_on_either_way(field: str, value: int) -> None:

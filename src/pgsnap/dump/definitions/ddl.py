@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from sys import intern
 
 from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
+from pgsnap.limits import READ_BYTES
 
 _SETTINGS = b"SETTING"
 # How pg_dump, within an entry of rights, sets the grantor of what follows. The statement before an
@@ -111,8 +113,7 @@ def ddl_entries(
         (b"SQL", b"", b"", b"", b"", [])
     ]
     settings: dict[bytes, None] = {}
-    lexer = Lexer()
-    for piece, data in (*lexer.feed(text), *lexer.finish()):
+    for piece, data in _pieces(text):
         header = ENTRY.search(data) if piece is Piece.COMMENT else None
         if header is not None:
             entry = parse_entry(header)
@@ -159,18 +160,47 @@ def _table_of(
     return _unquoted(match[1], encoding), _unquoted(match[2], encoding)
 
 
-def primary_keys(text: bytes, encoding: str) -> Mapping[tuple[str, str], tuple[str, ...]]:
-    """Return the columns of each table's primary key, as pg_dump writes it after the data."""
-    keys = {}
-    for entry in ddl_entries(text, encoding).values():
-        if entry.type != "CONSTRAINT":
+def primary_keys(
+    text: bytes, encoding: str, tables: Collection[tuple[str, str]] | None = None
+) -> Mapping[tuple[str, str], tuple[str, ...]]:
+    """Return the columns of each table's primary key, as pg_dump writes it after the data: of
+    *tables*, None for all."""
+    keys: dict[tuple[str, str], tuple[str, ...]] = {}
+    # Most of very many tables have a key of the same names.
+    same: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for body in _bodies(text, b"CONSTRAINT"):
+        match = _PRIMARY_KEY.search(decode(body, encoding).encode("utf-8", "surrogateescape"))
+        if match is None:
             continue
-        match = _PRIMARY_KEY.search(entry.text.encode("utf-8", "surrogateescape"))
-        if match is not None:
-            table = _unquoted(match[1], "UTF8"), _unquoted(match[2], "UTF8")
+        table = intern(_unquoted(match[1], "UTF8")), _unquoted(match[2], "UTF8")
+        if tables is None or table in tables:
             columns = re.sub(rb"(?<=[\s\"])WITHOUT OVERLAPS\s*$", b"", match[3])
-            keys[table] = identifiers(columns, "UTF8")
+            names = identifiers(columns, "UTF8")
+            keys[table] = same.setdefault(names, names)
     return keys
+
+
+def _bodies(text: bytes, type_name: bytes) -> Iterator[bytes]:
+    """Yield the entries of a type without their headers, one at a time."""
+    parts: list[bytes] | None = None
+    for piece, data in _pieces(text):
+        header = ENTRY.search(data) if piece is Piece.COMMENT else None
+        if header is not None:
+            if parts:
+                yield b"".join(parts).strip()
+            parts = [] if parse_entry(header).type == type_name else None
+        elif parts is not None and piece is not Piece.SETTING:
+            parts.append(data)
+    if parts:
+        yield b"".join(parts).strip()
+
+
+def _pieces(text: bytes) -> Iterator[tuple[Piece, bytes]]:
+    """Yield the pieces of a text; not all of them are held at once."""
+    lexer = Lexer()
+    for start in range(0, len(text), READ_BYTES):
+        yield from lexer.feed(text[start : start + READ_BYTES])
+    yield from lexer.finish()
 
 
 def columns_of_type(

@@ -69,19 +69,18 @@ def respelled_columns(version: Version) -> Mapping[TableName, frozenset[str]]:
 
 def keys_of(
     version: Version, tables: Collection[TableName] | None = None
-) -> dict[TableName, tuple[str, ...]]:
+) -> Mapping[TableName, tuple[str, ...]]:
     """Return the primary keys of one side, as its own definitions name them: of *tables*, None for
     all."""
     if tables is not None and not tables:
         return {}
     text = _text(version, SectionKind.POST_DATA)
-    found = primary_keys(text, version.origin.client_encoding)
-    return {t: key for t, key in found.items() if tables is None or t in tables}
+    return primary_keys(text, version.origin.client_encoding, tables)
 
 
 def shared_keys(
     before: Version, after: Version, tables: Collection[TableName] | None = None
-) -> dict[TableName, tuple[str, ...]]:
+) -> Mapping[TableName, tuple[str, ...]]:
     """Return the primary keys that are the same on both sides, in the form of `keys_of`."""
     keys = keys_of(before, tables)
     if before.digest(SectionKind.POST_DATA) == after.digest(SectionKind.POST_DATA):

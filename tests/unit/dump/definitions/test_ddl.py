@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from pgsnap.dump.definitions import ddl
 from pgsnap.dump.definitions.copy_text import copied_columns, values
 from pgsnap.dump.definitions.ddl import ddl_entries, primary_keys, sequence_values
+from support.dumps.texts import DUMPS
 
 TEXT = rb"""--
 -- Name: f(); Type: FUNCTION; Schema: public; Owner: bob
@@ -63,6 +69,33 @@ def test_primary_keys_are_those_of_constraints() -> None:
         b"    ADD CONSTRAINT k PRIMARY KEY (id, at WITHOUT OVERLAPS);\n"
     )
     assert primary_keys(text, "UTF8") == {("a", "t"): ("id", "at")}
+
+
+def test_primary_keys_are_returned_only_of_the_tables_asked_for() -> None:
+    assert primary_keys(TEXT, "UTF8", [("public", "t")]) == {}
+    odd = ("public", 'Odd "Name')
+    assert primary_keys(TEXT, "UTF8", {odd}) == primary_keys(TEXT, "UTF8")
+
+
+def test_names_of_keys_that_many_tables_have_are_held_once() -> None:
+    table = TEXT[TEXT.index(b'--\n-- Name: Odd "Name pk') : TEXT.index(b"--\n-- Name: i;")]
+    others = [table.replace(b'Odd ""Name', b"Table %d" % number) for number in range(3)]
+    keys = primary_keys(b"".join(others), "UTF8")
+    assert set(keys) == {("public", f"Table {number}") for number in range(3)}
+    assert len({id(key) for key in keys.values()}) == 1
+
+
+@pytest.mark.parametrize("path", sorted(DUMPS.glob("odd_15*.sql")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("block_bytes", [1, 7, 1000])
+def test_definitions_are_the_same_wherever_the_blocks_of_their_text_end(
+    path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = path.read_bytes() + TEXT
+    entries, keys = ddl_entries(text, "UTF8"), primary_keys(text, "UTF8")
+    monkeypatch.setattr(ddl, "READ_BYTES", block_bytes)
+    assert ddl_entries(text, "UTF8") == entries
+    assert primary_keys(text, "UTF8") == keys
+    assert keys
 
 
 def test_values_of_sequences_are_read() -> None:
