@@ -119,6 +119,18 @@ def by_identity(identity: Identity, encrypted: bytes) -> bytes | None:
     return found if len(found) == KEY_BYTES else None
 
 
+def recipient_of(identity: Identity) -> Recipient:
+    """Return the public half of an identity. Raises UsageError for an SSH key."""
+    age = _age()
+    for one in _identities(age, identity):
+        if hasattr(one, "to_public"):
+            return Recipient(str(one.to_public()))
+    raise UsageError(
+        "the public half of an SSH key is not known from its private half",
+        hint="Give it: snap key rotate --recipient 'ssh-ed25519 ...'",
+    )
+
+
 def _identities(age: Any, identity: Identity) -> Iterator[Any]:
     """Yield what *identity* holds: one SSH key, or lines of age-keygen."""
     try:

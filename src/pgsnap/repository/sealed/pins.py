@@ -78,12 +78,17 @@ class Pins:
     def keep(self, place: str, config: RepositoryConfig, epoch: int) -> None:
         """Remember an encrypted repository that was opened, if the state folder can be written."""
         assert config.encryption is not None
+        folder = self._folder()
+        if folder is None:
+            return
         fingerprint = config.encryption.fingerprint.hex()
         pin = Pin(place, config.repository_id, fingerprint, epoch)
         for name in (_place_name(place), _id_name(config.repository_id)):
             with contextlib.suppress(OSError):
                 if self._read(name) != pin:
-                    self._write(name, pin)
+                    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    folder.make("")
+                    whole.write(folder, name, json.dumps(asdict(pin)).encode())
 
     def forget_place(self, place: str) -> None:
         """Forget what was in a place, where the user makes another repository now."""
@@ -123,13 +128,6 @@ class Pins:
         if not sound or type(pin.epoch) is not int:
             raise self._refused("what was seen of the repository cannot be read", name)
         return pin
-
-    def _write(self, name: str, pin: Pin) -> None:
-        folder = self._folder()
-        assert folder is not None
-        folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.make("")
-        whole.write(folder, name, json.dumps(asdict(pin)).encode())
 
 
 def _place_name(place: str) -> str:

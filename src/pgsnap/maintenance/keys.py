@@ -1,0 +1,109 @@
+"""The key slots of an encrypted repository: added, removed, and all made new by a rotation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pgsnap.errors import RepositoryError, UsageError, WrongKey
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.sealed.slots import (
+    Slots,
+    StoredSlot,
+    add_slot,
+    read_slots,
+    remove_slots,
+)
+from pgsnap.repository.sealed.unlocking import Unlocked
+from pgsnap.sealing.keys import new_master
+from pgsnap.sealing.slots import SlotKind, new_slot
+from pgsnap.sealing.wrapping_keys import Identity, NewOpener, Recipient, recipient_of
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """What a rotation did: the new key's number, the slots that hold it, those that are gone."""
+
+    epoch: int
+    kept: tuple[StoredSlot, ...]
+    removed: tuple[StoredSlot, ...]
+
+
+def add_key(repo: Repository, opener: NewOpener, *, name: str = "") -> StoredSlot:
+    """Add a slot with all keys of *repo* that *opener* opens. Raises RepositoryError, StoreError,
+    UsageError."""
+    unlocked = _unlocked(repo)
+    slot = new_slot(unlocked.masters, repo.config.repository_id, opener, name=name)
+    return add_slot(repo.place.store, slot)
+
+
+def find_key(slots: Slots, prefix: str) -> StoredSlot:
+    """Return the slot that the id *prefix* means. Raises UsageError."""
+    found = [one for one in slots.sound if one.id.startswith(prefix)] if prefix else []
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        f'"{prefix}" {"means several key slots" if found else "is no key slot"}',
+        hint="See which slots there are: snap key list",
+    )
+
+
+def remove_key(repo: Repository, prefix: str) -> StoredSlot:
+    """Delete a slot. The caller holds the lock alone. Raises RepositoryError, StoreError,
+    UsageError."""
+    slots = read_slots(repo.place.store)
+    found = find_key(slots, prefix)
+    epoch = _unlocked(repo).keys.epoch
+    if not any(one.id != found.id and one.slot.epochs == epoch for one in slots.sound):
+        raise RepositoryError(
+            f"{found.id} is the last key slot of the repository",
+            detail="Without it, nobody could read what is stored.",
+            hint="Add another one first: snap key add",
+        )
+    repo.check_lock()
+    remove_slots(repo.place.store, found.id)
+    return found
+
+
+def rotation_drops(repo: Repository, recipients: Sequence[str]) -> tuple[StoredSlot, ...]:
+    """Return the slots whose secret a rotation does not have, so that they will be removed."""
+    opened = _unlocked(repo).opened
+    return tuple(
+        one
+        for one in read_slots(repo.place.store).sound
+        if one.id != opened.id
+        and not (one.slot.kind is SlotKind.RECIPIENT and one.slot.recipient in recipients)
+    )
+
+
+def rotate_keys(repo: Repository, recipients: Sequence[str] = ()) -> Rotated:
+    """Make a new master key, for all that is written from now on. It is wrapped for the secret
+    that opened *repo* and for *recipients*; all other slots are removed.
+
+    The caller holds the lock alone. If this is cut short, old and new slots are both there, and
+    the new ones are used. Raises StoreError, UsageError.
+    """
+    unlocked = _unlocked(repo)
+    store, repository_id = repo.place.store, repo.config.repository_id
+    before = read_slots(store)
+    masters = [*unlocked.masters, new_master()]
+    openers = {text: Recipient(text) for text in recipients}
+    slots = [new_slot(masters, repository_id, one) for one in openers.values()]
+    own = unlocked.opener
+    renewed: NewOpener = recipient_of(own) if isinstance(own, Identity) else own
+    if not (isinstance(renewed, Recipient) and renewed.text in openers):
+        name = unlocked.opened.slot.name
+        slots.insert(0, new_slot(masters, repository_id, renewed, name=name))
+    repo.check_lock()
+    kept = tuple(add_slot(store, slot) for slot in slots)
+    remove_slots(store, *(one.id for one in before.sound))
+    return Rotated(len(masters), kept, tuple(before.sound))
+
+
+def _unlocked(repo: Repository) -> Unlocked:
+    if repo.unlocked is None:
+        raise WrongKey(
+            "the repository is not encrypted, so it has no keys",
+            hint="Make one that is: snap init --encrypt PATH",
+        )
+    return repo.unlocked
