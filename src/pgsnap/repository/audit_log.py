@@ -1,4 +1,5 @@
-"""The audit log: one line of JSON per run of a command; append-only.
+"""The audit log: one line of JSON per run of a command; append-only. In an encrypted repository
+each line is sealed.
 
 It is rotated: a full file becomes `audit.jsonl.1`, the previous one `.2`; the oldest is deleted.
 """
@@ -14,20 +15,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pgsnap.errors import CorruptionError
 from pgsnap.files import flock
 from pgsnap.files.folder import Folder
 from pgsnap.limits import MIB
 from pgsnap.repository.layout import AUDIT_FILE
+from pgsnap.sealing.keys import Keys
+from pgsnap.sealing.lines import open_line, seal_line
 
 FILE_BYTES_MAX = 8 * MIB
 """Some 20,000 runs; with its rotated files the log takes at most 64 MiB."""
 FILES_MAX = 8
 
 # A line has at most some 100 values of 1,000 characters.
-_LINE_BYTES_MAX = 256 * 1024
+_LINE_BYTES_MAX = 384 * 1024
 _BLOCK_BYTES = 1 * MIB
 # Stands in for a line that no run can have written: not valid JSON, so it counts as unreadable.
-_TOO_LONG = b"{"
+_NO_ENTRY = b"{"
 # How much of the log is held in memory, newest first: nearly always all that snap wrote.
 _HELD_BYTES_MAX = 48 * MIB
 _HELD_LINES_MAX = 150_000
@@ -56,9 +60,17 @@ class AuditEntries:
     left_out: int = 0
 
 
-def append(repository: Folder, entry: dict[str, Any], *, bytes_max: int = FILE_BYTES_MAX) -> None:
-    """Append *entry*; it is durable on return. Raises OSError."""
-    line = json.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+def append(
+    repository: Folder,
+    entry: dict[str, Any],
+    keys: Keys | None = None,
+    *,
+    bytes_max: int = FILE_BYTES_MAX,
+) -> None:
+    """Append *entry*, sealed if the repository has *keys*; it is durable on return. Raises
+    OSError."""
+    line = json.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode()
+    line = (line if keys is None else seal_line(keys, line)) + b"\n"
     with _opened(repository) as file:
         size = os.fstat(file).st_size
         if size and size + len(line) > bytes_max:
@@ -70,12 +82,16 @@ def append(repository: Folder, entry: dict[str, Any], *, bytes_max: int = FILE_B
         _write(file, line)
 
 
-def read(repository: Folder, since: datetime | None = None) -> AuditEntries:
-    """Return the entries logged at or after *since*. Raises OSError, UntrustedPath."""
+def read(
+    repository: Folder, since: datetime | None = None, keys: Keys | None = None
+) -> AuditEntries:
+    """Return the entries logged at or after *since*; with *keys*, of the sealed lines alone. Raises
+    OSError, UntrustedPath."""
     found: deque[tuple[datetime, bytes]] = deque()
     unreadable = left_out = held = 0
     for number in range(FILES_MAX - 1, -1, -1):
-        for line in _lines(repository, _name(number)):
+        for stored in _lines(repository, _name(number)):
+            line = stored if keys is None else _opened_line(keys, stored)
             time = _time(line)
             if time is None:
                 unreadable += 1
@@ -88,6 +104,13 @@ def read(repository: Folder, since: datetime | None = None) -> AuditEntries:
     # A run is logged when it ends, but its time is when it began.
     lines = [line for _, line in sorted(found, key=lambda one: one[0])]
     return AuditEntries(Entries(lines), unreadable, left_out)
+
+
+def _opened_line(keys: Keys, line: bytes) -> bytes:
+    try:
+        return open_line(keys, line).rstrip()
+    except CorruptionError:
+        return _NO_ENTRY
 
 
 def _time(line: bytes) -> datetime | None:
@@ -113,9 +136,9 @@ def _lines(repository: Folder, name: str) -> Iterator[bytes]:
             left -= len(block)
             *lines, kept = (kept + block).split(b"\n")
             for line in filter(None, lines):
-                yield line if len(line) <= _LINE_BYTES_MAX else _TOO_LONG
+                yield line if len(line) <= _LINE_BYTES_MAX else _NO_ENTRY
             if len(kept) > _LINE_BYTES_MAX:
-                yield _TOO_LONG
+                yield _NO_ENTRY
                 kept = b""
         if kept:
             yield kept

@@ -54,8 +54,9 @@ class Held:
 
 
 @contextlib.contextmanager
-def shared(folder: Folder, timeout_seconds: float) -> Iterator[Held]:
-    """Hold the lock in shared mode; nothing is deleted meanwhile. Raises RepositoryLocked.
+def shared(folder: Folder, timeout_seconds: float, *, anonymous: bool = False) -> Iterator[Held]:
+    """Hold the lock in shared mode; nothing is deleted meanwhile. *anonymous*: nothing that is
+    written names this host. Raises RepositoryLocked.
 
     A folder that cannot be written (read-only media) cannot be collected either, so needs no lock.
     """
@@ -68,7 +69,7 @@ def shared(folder: Folder, timeout_seconds: float) -> Iterator[Held]:
         raise _unusable(folder.path / LOCK_FILE, error) from error
     try:
         if not _acquire(file, fcntl.LOCK_SH, folder, timeout_seconds):
-            with _lease(folder, timeout_seconds, alone=False) as held:
+            with _lease(folder, timeout_seconds, alone=False, anonymous=anonymous) as held:
                 yield held
             return
         yield Held()
@@ -77,19 +78,19 @@ def shared(folder: Folder, timeout_seconds: float) -> Iterator[Held]:
 
 
 @contextlib.contextmanager
-def exclusive(folder: Folder, timeout_seconds: float) -> Iterator[Held]:
-    """Hold the lock exclusively. Raises RepositoryLocked."""
+def exclusive(folder: Folder, timeout_seconds: float, *, anonymous: bool = False) -> Iterator[Held]:
+    """Hold the lock exclusively; *anonymous* as in `shared`. Raises RepositoryLocked."""
     try:
         file = _open(folder)
     except OSError as error:
         raise _unusable(folder.path / LOCK_FILE, error) from error
     try:
         if not _acquire(file, fcntl.LOCK_EX, folder, timeout_seconds):
-            with _lease(folder, timeout_seconds, alone=True) as held:
+            with _lease(folder, timeout_seconds, alone=True, anonymous=anonymous) as held:
                 yield held
             return
         try:
-            _write_holder(file)
+            _write_holder(file, anonymous=anonymous)
         except OSError as error:
             # On a full disk the lock holds all the same, and a gc must get it to free space.
             if error.errno not in NO_ROOM:
@@ -139,16 +140,18 @@ def _acquire(file: int, how: int, folder: Folder, timeout_seconds: float) -> boo
 
 
 @contextlib.contextmanager
-def _lease(folder: Folder, timeout_seconds: float, *, alone: bool) -> Iterator[Held]:
+def _lease(
+    folder: Folder, timeout_seconds: float, *, alone: bool, anonymous: bool
+) -> Iterator[Held]:
     with contextlib.ExitStack() as stack:
         try:
             leases = folder.below(LEASES)
-            taken = lease.hold(leases, alone=alone, timeout_seconds=timeout_seconds)
+            taken = lease.hold(
+                leases, alone=alone, timeout_seconds=timeout_seconds, anonymous=anonymous
+            )
             held = Held(stack.enter_context(taken))
         except lease.LeaseTaken as error:
-            names = [
-                f"Process {h.pid} on {h.host} holds it since {h.since}." for h in error.holders
-            ]
+            names = [_words(h.pid, h.host, h.since) for h in error.holders]
             raise RepositoryLocked(
                 "the repository is locked by another process",
                 detail=" ".join(names[:3]) or "Commits or readers hold it.",
@@ -162,9 +165,9 @@ def _lease(folder: Folder, timeout_seconds: float, *, alone: bool) -> Iterator[H
         yield held
 
 
-def _write_holder(file: int) -> None:
+def _write_holder(file: int, *, anonymous: bool) -> None:
     holder = {
-        "host": socket.gethostname(),
+        "host": "" if anonymous else socket.gethostname(),
         "pid": os.getpid(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -175,9 +178,14 @@ def _write_holder(file: int) -> None:
 def _holder(folder: Folder) -> str:
     try:
         holder = json.loads(folder.read(LOCK_FILE, _HOLDER_BYTES_MAX))
-        return f"Process {holder['pid']} on {holder['host']} holds it since {holder['since']}."
+        return _words(holder["pid"], holder["host"], holder["since"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "Commits or readers hold it."
+
+
+def _words(pid: int, host: str, since: str) -> str:
+    # In an encrypted repository no host is named.
+    return f"Process {pid} on {host or 'a host'} holds it since {since}."
 
 
 def _unusable(path: Path, error: OSError) -> StoreError:

@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from blake3 import blake3
+
 from pgsnap import interrupts
 from pgsnap.files.folder import Folder
 
@@ -41,7 +43,8 @@ _BYTES_MAX = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The holder of a lease. *place* distinguishes hosts, boots and process namespaces."""
+    """The holder of a lease. *place* distinguishes hosts, boots and process namespaces. *host* is
+    "" if the holder keeps it to itself."""
 
     host: str
     place: str
@@ -85,8 +88,11 @@ class Lease:
 
 
 @contextlib.contextmanager
-def hold(folder: Folder, *, alone: bool, timeout_seconds: float) -> Iterator[Lease]:
-    """Hold the lock of *folder*, shared or (*alone*) exclusive. Raises LeaseTaken, OSError.
+def hold(
+    folder: Folder, *, alone: bool, timeout_seconds: float, anonymous: bool = False
+) -> Iterator[Lease]:
+    """Hold the lock of *folder*, shared or (*alone*) exclusive; *anonymous*: without naming this
+    host. Raises LeaseTaken, OSError.
 
     A process that wants it alone keeps its file while waiting for the others, so that newcomers
     queue behind it.
@@ -94,7 +100,7 @@ def hold(folder: Folder, *, alone: bool, timeout_seconds: float) -> Iterator[Lea
     folder.make("")
     deadline = time.monotonic() + timeout_seconds
     while True:
-        name = _announce(folder, alone=alone)
+        name = _announce(folder, alone=alone, anonymous=anonymous)
         with contextlib.ExitStack() as withdrawn:
             withdrawn.callback(folder.unlink, name, missing_ok=True)
             others = _living(folder, name)
@@ -118,13 +124,13 @@ def hold(folder: Folder, *, alone: bool, timeout_seconds: float) -> Iterator[Lea
         lease.end()
 
 
-def _announce(folder: Folder, *, alone: bool) -> str:
+def _announce(folder: Folder, *, alone: bool, anonymous: bool) -> str:
     """Create this process's own lease; return its name."""
     name = ("alone-" if alone else "shared-") + secrets.token_hex(8)
     pid = os.getpid()
     holder = {
-        "host": socket.gethostname(),
-        "place": place(),
+        "host": "" if anonymous else socket.gethostname(),
+        "place": hidden_place() if anonymous else place(),
         "pid": pid,
         "started": _started(pid),
         "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -174,7 +180,8 @@ def _read(data: bytes) -> Holder | None:
 
 def _is_dead(holder: Holder) -> bool:
     """Return whether the holder was a process visible from here, and is gone."""
-    return holder.place == place() and _started(holder.pid) != holder.started
+    is_here = holder.place in (place(), hidden_place())
+    return is_here and _started(holder.pid) != holder.started
 
 
 def place() -> str:
@@ -185,6 +192,11 @@ def place() -> str:
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     # Without these a process cannot be recognised: a random place, equal to nobody's.
     return " ".join(parts) if len(parts) == 3 else secrets.token_hex(8)
+
+
+def hidden_place() -> str:
+    """Return `place` as a hash. A boot's id is random, so the host's name cannot be guessed."""
+    return blake3(place().encode()).hexdigest()
 
 
 def _started(pid: int) -> str:

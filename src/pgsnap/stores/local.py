@@ -276,7 +276,7 @@ class LocalStore:
     def _leased(self) -> Iterator[None]:
         folder = self.folder.below(_CAS_LEASES)
         try:
-            with lease.hold(folder, alone=True, timeout_seconds=_CAS_SECONDS):
+            with lease.hold(folder, alone=True, timeout_seconds=_CAS_SECONDS, anonymous=True):
                 yield
         except lease.LeaseTaken:
             raise StoreError(

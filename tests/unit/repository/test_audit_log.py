@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pgsnap.files.folder import Folder
 from pgsnap.repository import audit_log
+from support.repositories.keys import keys
 from support.repositories.made import in_child
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,3 +74,25 @@ def test_processes_that_write_at_once_lose_no_line_over_a_rotation(tmp_path: Pat
     assert len(numbers(tmp_path)) == 60
     assert in_child(lambda: write(300)) == 0
     assert audit_log.read(Folder(tmp_path)).unreadable == 0
+
+
+def test_sealed_lines_show_nothing_and_read_back_with_the_keys(tmp_path: Path) -> None:
+    for number in range(3):
+        audit_log.append(Folder(tmp_path), {**entry(number), "database": "customers"}, keys())
+    assert b"customers" not in (tmp_path / "audit.jsonl").read_bytes()
+    found = audit_log.read(Folder(tmp_path), None, keys())
+    assert [one["n"] for one in found.entries] == [0, 1, 2]
+    assert audit_log.read(Folder(tmp_path)).unreadable == 3
+
+
+def test_a_plain_line_in_a_sealed_log_is_not_believed(tmp_path: Path) -> None:
+    audit_log.append(Folder(tmp_path), entry(1), keys())
+    audit_log.append(Folder(tmp_path), entry(2))
+    found = audit_log.read(Folder(tmp_path), None, keys())
+    assert [one["n"] for one in found.entries] == [1]
+    assert found.unreadable == 1
+
+
+def test_the_largest_entry_fits_when_it_is_sealed(tmp_path: Path) -> None:
+    audit_log.append(Folder(tmp_path), {**entry(1), "words": "x" * 200_000}, keys())
+    assert len(audit_log.read(Folder(tmp_path), None, keys()).entries) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -120,3 +121,11 @@ def test_an_open_that_fails_gives_the_lock_back(path: Path) -> None:
         Repository.open(path)
     with lock.exclusive(Folder(path), 0.0):
         pass
+
+
+def test_an_anonymous_lock_names_no_host(tmp_path: Path) -> None:
+    with lock.exclusive(Folder(tmp_path), 0.0, anonymous=True):
+        assert socket.gethostname() not in (tmp_path / "lock").read_text()
+        with pytest.raises(RepositoryLocked) as caught, lock.shared(Folder(tmp_path), 0.0):
+            pass
+    assert f"Process {os.getpid()} on a host holds it since" in caught.value.detail

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -165,3 +166,16 @@ def test_a_file_system_without_links_either_is_enough(
         made = record(repo, shop(50), tags=("one",)).snapshot_id
         assert repo.tags.get("shop", "one") is not None
         assert texts(repo, made) == shop(50).texts
+
+
+def test_an_anonymous_lease_names_no_host_and_is_found_dead_all_the_same(tmp_path: Path) -> None:
+    def die() -> None:
+        with lease.hold(Folder(tmp_path), alone=True, timeout_seconds=0, anonymous=True):
+            os._exit(0)
+
+    with lease.hold(Folder(tmp_path), alone=True, timeout_seconds=0, anonymous=True):
+        (file,) = tmp_path.iterdir()
+        assert socket.gethostname() not in file.read_text()
+        assert try_to_hold(tmp_path, alone=False) == 7
+    in_child(die)
+    assert try_to_hold(tmp_path, alone=True) == 0
