@@ -17,6 +17,8 @@ from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.user_folders import audit_folder
 from pgsnap.errors import FormatTooNew, Interrupted, SnapError
 from pgsnap.repository import audit_log
+from pgsnap.repository.places.address import Address
+from pgsnap.sealing.keys import Keys
 
 _VALUE_CHARS_MAX = 1000
 # Fields of a command's result: the snapshot made or read, and the databases made.
@@ -33,10 +35,11 @@ def record_run(invocation: Invocation, started: datetime, code: int) -> None:
         # A list; a repository of a later version, which must not be changed.
         return
     try:
+        can_log, keys = _keys(invocation, invocation.opened)
         folder = audit_folder(invocation.opened, invocation.settings.trust)
-        if folder is None:
+        if folder is None or not can_log:
             return
-        audit_log.append(folder, _entry(invocation, started, code))
+        audit_log.append(folder, _entry(invocation, started, code), keys)
     except SnapError as error:
         if not invocation.console.json:
             invocation.console.terminal.note(
@@ -47,6 +50,24 @@ def record_run(invocation: Invocation, started: datetime, code: int) -> None:
         if (not is_folder or os.access(invocation.opened, os.W_OK)) and not invocation.console.json:
             reason = (error.strerror or "refused").lower()
             invocation.console.terminal.note(f"warning: the audit log was not written: {reason}")
+
+
+def _keys(invocation: Invocation, opened: Address) -> tuple[bool, Keys | None]:
+    """Return whether the run can be logged, and the keys that its line is sealed with. The log of
+    an encrypted repository that did not open gets no line: it would be readable."""
+    from pgsnap.repository.config import read_config
+    from pgsnap.repository.layout import KEYS
+    from pgsnap.repository.places.opening import place_of
+    from pgsnap.repository.sealed.unlocking import keys_of
+
+    seen = invocation.unlocking.seen if invocation.unlocking is not None else {}
+    if str(opened) in seen:
+        return True, keys_of(seen[str(opened)])
+    place = place_of(opened, invocation.settings.trust)
+    try:
+        return read_config(place).encryption is None, None
+    except SnapError:
+        return not any(place.store.list(KEYS)), None
 
 
 def _entry(invocation: Invocation, started: datetime, code: int) -> dict[str, Any]:

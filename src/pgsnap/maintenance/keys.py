@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgsnap.errors import RepositoryError, UsageError, WrongKey
+from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.model import RepositoryConfig
+from pgsnap.repository.config import read_config
+from pgsnap.repository.places.opening import Where, place_of
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sealed.slots import (
     Slots,
@@ -27,6 +31,16 @@ class Rotated:
     epoch: int
     kept: tuple[StoredSlot, ...]
     removed: tuple[StoredSlot, ...]
+
+
+def key_slots(where: Where, *, trust: Trust = ONLY_OURS) -> tuple[RepositoryConfig, Slots]:
+    """Return the config and the slots of a repository, for which no key is needed. Raises
+    RepositoryError, StoreError."""
+    place = place_of(where, trust)
+    config = read_config(place)
+    if config.encryption is None:
+        raise _not_encrypted()
+    return config, read_slots(place.store)
 
 
 def add_key(repo: Repository, opener: NewOpener, *, name: str = "") -> StoredSlot:
@@ -87,13 +101,19 @@ def rotate_keys(repo: Repository, recipients: Sequence[str] = ()) -> Rotated:
     store, repository_id = repo.place.store, repo.config.repository_id
     before = read_slots(store)
     masters = [*unlocked.masters, new_master()]
-    openers = {text: Recipient(text) for text in recipients}
-    slots = [new_slot(masters, repository_id, one) for one in openers.values()]
-    own = unlocked.opener
-    renewed: NewOpener = recipient_of(own) if isinstance(own, Identity) else own
-    if not (isinstance(renewed, Recipient) and renewed.text in openers):
-        name = unlocked.opened.slot.name
-        slots.insert(0, new_slot(masters, repository_id, renewed, name=name))
+    names = {one.slot.recipient: one.slot.name for one in before.sound}
+    openers: dict[str, NewOpener] = {text: Recipient(text) for text in recipients}
+    own, name = unlocked.opener, unlocked.opened.slot.name
+    if not isinstance(own, Identity):
+        openers[""], names[""] = own, name
+    elif unlocked.opened.slot.recipient not in openers:
+        # Not the key that the slot names: somebody may have put theirs there.
+        mine = recipient_of(own)
+        openers[mine.text], names[mine.text] = mine, name
+    slots = [
+        new_slot(masters, repository_id, one, name=names.get(text, ""))
+        for text, one in openers.items()
+    ]
     repo.check_lock()
     kept = tuple(add_slot(store, slot) for slot in slots)
     remove_slots(store, *(one.id for one in before.sound))
@@ -102,8 +122,12 @@ def rotate_keys(repo: Repository, recipients: Sequence[str] = ()) -> Rotated:
 
 def _unlocked(repo: Repository) -> Unlocked:
     if repo.unlocked is None:
-        raise WrongKey(
-            "the repository is not encrypted, so it has no keys",
-            hint="Make one that is: snap init --encrypt PATH",
-        )
+        raise _not_encrypted()
     return repo.unlocked
+
+
+def _not_encrypted() -> WrongKey:
+    return WrongKey(
+        "the repository is not encrypted, so it has no keys",
+        hint="Make one that is: snap init --encrypt PATH",
+    )

@@ -21,8 +21,8 @@ from pgsnap.repository.config import read_config
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.objects import objects_of
 from pgsnap.repository.places.opening import Where, place_of
+from pgsnap.repository.sealed.unlocking import Unlock, keys_of, unlocked_by
 from pgsnap.repository.snapshots import forgetting
-from pgsnap.sealing.keys import Keys
 from pgsnap.sealing.scheme import Scheme, scheme_of
 from pgsnap.stores.base import ObjectInfo, Store
 
@@ -44,19 +44,20 @@ def rebuild_index(
     index_folder: Path | None,
     progress: Progress,
     trust: Trust = ONLY_OURS,
-    keys: Keys | None = None,
+    unlock: Unlock | None = None,
 ) -> Rebuilt:
     """Rebuild the index of the repository in *where* from its packs, manifests and notes alone.
 
     Takes the exclusive lock. The old index is replaced atomically at the end; what only it knew
     (damage marks, sound copies of damaged manifests) is kept. Raises RepositoryLocked, StoreError.
     """
-    scheme = scheme_of(keys)
     place = place_of(where, trust)
     config = read_config(place)
     place.refuse_links()
-    store = objects_of(place.store, config)
-    writable = place.is_writable()
+    keys = keys_of(unlocked_by(unlock, str(place), config, place.store))
+    scheme = scheme_of(keys)
+    store = objects_of(place.store, config, keys)
+    writable = place.is_writable() and keys is None
     file = place.index_file(config.repository_id, index_folder, writable=writable)
     if file is None:
         raise StoreError(
@@ -64,7 +65,7 @@ def rebuild_index(
             detail="Neither the repository's folder nor the user's cache folder can be.",
             hint="On read-only media nothing need be done: the index is built in memory each time.",
         )
-    with place.lock(lock_timeout_seconds, alone=True):
+    with place.lock(lock_timeout_seconds, alone=True, anonymous=keys is not None):
         folder = Folder(file.parent, trust)
         new = file.with_name(f"{file.name}.new")
         _remove(folder, new)

@@ -11,6 +11,7 @@ from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.maintenance.rebuild import rebuild_index
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.places.opening import Where
+from pgsnap.repository.sealed.unlocking import Unlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ def reindex(
     index_folder: Path | None = None,
     progress: Progress = SILENT,
     trust: Trust = ONLY_OURS,
+    unlock: Unlock | None = None,
 ) -> ReindexReport:
     """Rebuild the index of the repository in *where*. No other process may have it open meanwhile.
 
@@ -44,6 +46,7 @@ def reindex(
         index_folder=index_folder,
         progress=progress,
         trust=trust,
+        unlock=unlock,
     )
     return ReindexReport(
         made.packs, made.chunks, made.snapshots, made.left_out, time.monotonic() - started

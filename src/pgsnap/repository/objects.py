@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pgsnap.model import RepositoryConfig
 from pgsnap.repository.created_only import CreatedOnly
+from pgsnap.repository.sealed.store import SealedStore
+from pgsnap.sealing.keys import Keys
 from pgsnap.stores.base import Store
 
 
-def objects_of(store: Store, config: RepositoryConfig) -> Store:
-    """Return *store* as a repository with *config* uses it."""
-    return CreatedOnly(store) if config.tag_generations else store
+def objects_of(store: Store, config: RepositoryConfig, keys: Keys | None) -> Store:
+    """Return *store* as a repository with *config* and *keys* uses it."""
+    assert (keys is None) == (config.encryption is None)
+    sealed = store if keys is None else SealedStore(store, keys)
+    return CreatedOnly(sealed) if config.tag_generations else sealed

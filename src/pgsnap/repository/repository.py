@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -46,12 +47,20 @@ from pgsnap.repository.index.place import open_index
 from pgsnap.repository.objects import objects_of
 from pgsnap.repository.places.base import Place
 from pgsnap.repository.places.opening import Where, place_of
+from pgsnap.repository.sealed.slots import add_slot
+from pgsnap.repository.sealed.unlocking import (
+    Unlock,
+    Unlocked,
+    keys_of,
+    new_keys,
+    unlocked_by,
+)
 from pgsnap.repository.snapshots import forgetting
 from pgsnap.repository.snapshots.manifests import known_manifests, sound_manifest
 from pgsnap.repository.snapshots.notes import all_notes, sound_notes
 from pgsnap.repository.snapshots.tags import Tags
-from pgsnap.sealing.keys import Keys
 from pgsnap.sealing.scheme import scheme_of
+from pgsnap.sealing.wrapping_keys import NewOpener
 from pgsnap.stores.base import Store
 
 
@@ -67,14 +76,16 @@ class Repository:
         store: Store,
         config: RepositoryConfig,
         index: Index,
-        keys: Keys | None = None,
+        unlocked: Unlocked | None = None,
     ) -> None:
         self.place = place
         self.store = store
         self.config = config
         self.index = index
-        self.tags = Tags(store, folds_case=place.folds_case())
-        self.chunks = ChunkReader(store, index, scheme_of(keys))
+        self.unlocked = unlocked
+        # Encrypted names differ in more than their case.
+        self.tags = Tags(store, folds_case=unlocked is None and place.folds_case())
+        self.chunks = ChunkReader(store, index, scheme_of(keys_of(unlocked)))
         self._resources = contextlib.ExitStack()
         self._held = lock.Held()
         self._packs_are_known = False
@@ -83,15 +94,25 @@ class Repository:
 
     @classmethod
     def create(
-        cls, where: Where, *, trust: Trust = ONLY_OURS, pack_bytes: int = limits.PACK_BYTES
+        cls,
+        where: Where,
+        *,
+        trust: Trust = ONLY_OURS,
+        pack_bytes: int = limits.PACK_BYTES,
+        opener: NewOpener | None = None,
     ) -> None:
         """Create a repository in *where*: a folder that is new, or empty except for a README.md and
-        a .gitignore, or a URL of a store. Raises RepositoryExists, StoreError."""
+        a .gitignore, or a URL of a store; an encrypted one if there is an *opener*. Raises
+        RepositoryExists, StoreError, UsageError."""
         place = place_of(where, trust)
         place.refuse_occupied()
-        place.prepare()
         new_id = secrets.token_hex(16)
         config = new_config(new_id, tag_generations=place.path is None, pack_bytes=pack_bytes)
+        encryption, slot = (None, None) if opener is None else new_keys(config, opener)
+        place.prepare(has_index=encryption is None)
+        if slot is not None:
+            config = replace(config, encryption=encryption)
+            add_slot(place.store, slot)
         # The config is what makes the place a repository, so it is written last.
         place.store.create(layout.CONFIG, encode_config(config))
 
@@ -104,28 +125,36 @@ class Repository:
         index_folder: Path | None = None,
         alone: bool = False,
         trust: Trust = ONLY_OURS,
-        keys: Keys | None = None,
+        unlock: Unlock | None = None,
     ) -> Self:
         """Open the repository in *where* (a folder, a URL) for reading and, if that permits, for
         writing.
 
         *index_folder* is where the index goes if the repository's own folder cannot be written;
-        None: in memory. *alone*: take the lock exclusively. Raises RepositoryNotFound,
-        NotARepository, RepositoryLocked, UntrustedPath, StoreError.
+        None: in memory. *alone*: take the lock exclusively. *unlock* gives the keys of an encrypted
+        one. Raises RepositoryNotFound, NotARepository, RepositoryLocked, UntrustedPath, WrongKey,
+        StoreError.
         """
         place = place_of(where, trust)
         config = read_config(place)
         place.refuse_links()
+        unlocked = unlocked_by(unlock, str(place), config, place.store)
+        is_plain = unlocked is None
         with contextlib.ExitStack() as resources:
             place.remove_leftovers()
-            held = resources.enter_context(place.lock(lock_timeout_seconds, alone=alone))
+            held = resources.enter_context(
+                place.lock(lock_timeout_seconds, alone=alone, anonymous=not is_plain)
+            )
             writable = place.is_writable()
-            file = place.index_file(config.repository_id, index_folder, writable=writable)
+            # The index shows what is stored: never in an encrypted repository's own folder.
+            file = place.index_file(
+                config.repository_id, index_folder, writable=writable and is_plain
+            )
             try:
-                repo = cls._caught_up(place, config, file, keys, writable=writable)
+                repo = cls._caught_up(place, config, file, unlocked, writable=writable)
             except IndexDamaged:
                 # It was moved aside; being derived, it can be rebuilt.
-                repo = cls._caught_up(place, config, file, keys, writable=writable)
+                repo = cls._caught_up(place, config, file, unlocked, writable=writable)
             resources.callback(repo.index.close)
             repo._held = held
             repo._resources = resources.pop_all()
@@ -143,12 +172,12 @@ class Repository:
         place: Place,
         config: RepositoryConfig,
         file: Path | None,
-        keys: Keys | None,
+        unlocked: Unlocked | None,
         *,
         writable: bool,
     ) -> Self:
-        store = objects_of(place.store, config)
-        repo = cls(place, store, config, open_index(file, place.trust), keys)
+        store = objects_of(place.store, config, keys_of(unlocked))
+        repo = cls(place, store, config, open_index(file, place.trust), unlocked)
         with interrupts.undone_by(repo.index.close):
             repo.index.belong_to(config.repository_id)
             catch_up_snapshots(store, repo.index, repo.tags, repo.naming, writable=writable)

@@ -9,7 +9,7 @@ from typing import Any
 NAMES = (
     *("init", "commit", "log", "show", "diff", "tag", "cat", "restore", "undo", "drill"),
     *("export", "import", "forget", "unforget", "gc", "stats", "verify", "repair", "reindex"),
-    *("check", "schedule", "database", "audit", "doctor", "demo", "help"),
+    *("check", "schedule", "database", "key", "audit", "doctor", "demo", "help"),
 )
 
 

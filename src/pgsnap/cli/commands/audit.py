@@ -10,6 +10,7 @@ import typer
 from pgsnap.cli.text import render
 from pgsnap.cli.text.duration import parse_timedelta
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.secrets_given import unlocking
 from pgsnap.cli.wiring.user_folders import audit_folder
 from pgsnap.errors import StoreError, UsageError
 
@@ -37,12 +38,15 @@ def run(
     from pgsnap.repository import audit_log
     from pgsnap.repository.config import read_config
     from pgsnap.repository.places.opening import place_of
+    from pgsnap.repository.sealed.unlocking import keys_of
 
     invocation = Invocation.of(ctx)
     console = invocation.console
     repository = invocation.settings.repository
     # The repository is not opened: the log is needed most when something is wrong.
-    read_config(place_of(repository, invocation.trust))
+    place = place_of(repository, invocation.trust)
+    config = read_config(place)
+    keys = keys_of(unlocking(invocation)(str(place), config, place.store))
     begin = None
     if since is not None:
         try:
@@ -53,7 +57,7 @@ def run(
         folder = audit_folder(repository, invocation.trust)
         if folder is None:
             raise StoreError("there is no folder for the audit log", hint="Set XDG_STATE_HOME.")
-        found = audit_log.read(folder, begin)
+        found = audit_log.read(folder, begin, keys)
     except OSError as error:
         raise StoreError("cannot read the audit log", detail=f"{error.strerror}.") from error
     if found.unreadable:

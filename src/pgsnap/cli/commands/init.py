@@ -14,6 +14,7 @@ from pgsnap.cli.config.keys import address
 from pgsnap.cli.config.settings import DEFAULT_REPOSITORY
 from pgsnap.cli.config.template import config_template
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.secrets_given import new_secret, unlocking
 from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import UsageError
 from pgsnap.files.folder import sync_folder
@@ -22,7 +23,7 @@ from pgsnap.repository.places.address import Address
 EXAMPLES = """
 snap init
 snap init /srv/backups/shop
-snap init s3://bucket/shop
+snap init s3://bucket/shop --encrypt
 """
 
 
@@ -32,20 +33,36 @@ def run(
         str | None,
         typer.Argument(metavar="[PATH|URL]", show_default=False, help="Where to make it."),
     ] = None,
+    encrypt: Annotated[
+        bool,
+        typer.Option("--encrypt", help="Encrypt all that is stored, with a passphrase or key."),
+    ] = False,
 ) -> None:
     """Make a repository, and a commented snap.toml where there is none.
 
-    The folder must be new or empty; only its owner may read it.
+    The folder must be new or empty; only its owner may read it. With --encrypt a passphrase is
+    asked for, unless settings name one or a key file.
     """
     from pgsnap.repository.repository import Repository
 
     invocation = Invocation.of(ctx)
     settings = invocation.settings
     place = settings.repository if path is None else address(path, "PATH", Path.cwd())
-    Repository.create(place, trust=invocation.trust)
+    if settings.secrets and not encrypt:
+        raise UsageError(
+            f"{settings.secrets[0].origin} gives a secret, and --encrypt is not given",
+            hint=f"Say snap init --encrypt, or do without {settings.secrets[0].origin}.",
+        )
+    opener = new_secret(invocation) if encrypt else None
+    Repository.create(place, trust=invocation.trust, opener=opener)
     invocation.opened = place
-    with Repository.open(place, index_folder=cache_folder(), trust=invocation.trust) as repo:
+    unlock = unlocking(invocation, opener)
+    unlock.pins.forget_place(str(place))
+    with Repository.open(
+        place, index_folder=cache_folder(), trust=invocation.trust, unlock=unlock
+    ) as repo:
         repository_id = repo.config.repository_id
+        encryption = repo.config.encryption
     config = settings.config_path
     created = config is None
     compose: str | None = None
@@ -57,11 +74,13 @@ def run(
             f'snap.toml names another repository: set repository = "{place}" in {config}, '
             f"or use --repo {place}"
         )
-    lines = [f"made the repository {place}"]
+    lines = [f"made the {'encrypted ' if encrypt else ''}repository {place}"]
     if created:
         lines.append(f"wrote {config}")
         if compose is not None:
             lines.append(f'it says that PostgreSQL runs in the compose service "{compose}"')
+    if encrypt:
+        lines.append("whoever loses its keys loses what is stored: add a second one, snap key add")
     if not invocation.console.quiet:
         lines.append('next: snap commit -m "first snapshot"')
     fields = {
@@ -70,6 +89,8 @@ def run(
         "config": config,
         "config_created": created,
         "compose": compose,
+        "encrypted": encrypt,
+        "key_fingerprint": None if encryption is None else encryption.fingerprint,
     }
     invocation.console.emit(fields, lines)
 

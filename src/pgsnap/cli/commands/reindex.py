@@ -6,6 +6,7 @@ import typer
 
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.secrets_given import unlocking
 from pgsnap.cli.wiring.user_folders import cache_folder
 
 EXAMPLES = """
@@ -30,6 +31,7 @@ def run(ctx: typer.Context) -> None:
             index_folder=cache_folder(),
             progress=progress,
             trust=invocation.trust,
+            unlock=unlocking(invocation),
         )
     lines = [f"left out: {render.plain(name)}: {why}" for name, why in report.left_out]
     if report.left_out:

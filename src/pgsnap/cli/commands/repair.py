@@ -13,6 +13,7 @@ from pgsnap.cli.text import render
 from pgsnap.cli.views.damage import damage_lines, loss_fields, loss_lines, way_out
 from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.secrets_given import unlocking
 from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import CorruptionError, UnknownRevision, UsageError
 
@@ -65,6 +66,7 @@ def run(
     if yes:
         raise UsageError("--yes is about --accept-loss: a repair asks nothing")
     other = None if source is None else address(source, "--from", Path.cwd())
+    unlock = unlocking(invocation)
     with invocation.audited(), console.progress() as progress:
         report = repair(
             settings.repository,
@@ -73,6 +75,8 @@ def run(
             index_folder=cache_folder(),
             progress=progress,
             trust=invocation.trust,
+            unlock=unlock,
+            was_encrypted=unlock.pins.of_place(str(settings.repository)) is not None,
         )
     for warning in report.warnings:
         console.warn(f"warning: {warning}")

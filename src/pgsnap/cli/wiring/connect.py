@@ -11,6 +11,7 @@ from pgsnap.cli.config.place import Place
 from pgsnap.cli.config.settings import Settings
 from pgsnap.cli.console.console import Console
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.secrets_given import unlocking
 from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import (
     AmbiguousChain,
@@ -76,6 +77,7 @@ def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool)
         index_folder=cache_folder(),
         alone=alone,
         trust=invocation.trust,
+        unlock=unlocking(invocation),
     )
 
 

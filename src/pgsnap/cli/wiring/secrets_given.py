@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pgsnap.cli.config.secret_sources import SecretSource
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.user_folders import pins_folder
 from pgsnap.errors import Declined, UntrustedPath, UsageError
 from pgsnap.limits import KEY_FILE_BYTES_MAX
 
@@ -25,31 +26,21 @@ _KEYRING_SERVICE = "snap"
 _ASKED_AT_MOST = 3
 
 
-def unlocking(invocation: Invocation) -> Unlocking:
+def unlocking(invocation: Invocation, opener: Opener | None = None) -> Unlocking:
     """Return what opens repositories with the secrets of this run: the same one each time, so that
-    nothing is read or asked twice."""
+    nothing is read or asked twice. *opener* is known already."""
     if invocation.unlocking is None:
         from pgsnap.repository.sealed.pins import Pins
         from pgsnap.repository.sealed.unlocking import Unlocking
 
         settings = invocation.settings
         invocation.unlocking = Unlocking(
-            lambda config: _openers(invocation, config),
+            lambda config: iter([opener]) if opener is not None else _openers(invocation, config),
             Pins(pins_folder()),
             given=settings.secrets[0].origin if settings.secrets else "",
             fingerprint=settings.key_fingerprint,
         )
     return invocation.unlocking
-
-
-def pins_folder() -> Path | None:
-    """Return the folder that says which repositories were encrypted; None without a home."""
-    named = os.environ.get("XDG_STATE_HOME")
-    try:
-        base = Path(named) if named else Path("~/.local/state").expanduser()
-    except RuntimeError:
-        return None
-    return base / "pgsnap" / "repositories"
 
 
 def new_secret(invocation: Invocation) -> KeyFile | Passphrase:

@@ -15,6 +15,12 @@ def cache_folder() -> Path | None:
     return _user_folder("XDG_CACHE_HOME", "~/.cache")
 
 
+def pins_folder() -> Path | None:
+    """Return the folder that says which repositories were encrypted."""
+    state = _user_folder("XDG_STATE_HOME", "~/.local/state")
+    return None if state is None else state / "repositories"
+
+
 def audit_folder(address: Address, trust: Trust) -> Folder | None:
     """Return the folder of a repository's audit log: its own, or for one on a store a folder of
     the user's; None if there is none."""

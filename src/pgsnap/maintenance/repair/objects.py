@@ -27,7 +27,10 @@ from pgsnap.model import Naming, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.places.base import Place
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.sealed.store import stored_name
+from pgsnap.repository.sealed.unlocking import keys_of
 from pgsnap.repository.snapshots.losses import accepted_losses
+from pgsnap.sealing.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,9 @@ class Mended:
     how: str
 
 
-def put_aside(place: Place, name: str) -> str:
+def put_aside(place: Place, name: str, keys: Keys | None = None) -> str:
     """Move an object to ``damaged/`` and return its name there. Raises ObjectNotFound."""
+    name = stored_name(keys, place.store, name)
     taken = {info.name for info in place.store.list(layout.DAMAGED)}
     target = layout.DAMAGED + name
     number = 2
@@ -193,7 +197,8 @@ class ObjectMender:
     def _put_aside(self, faults: list[Fault]) -> None:
         for fault in faults:
             if fault.data is not None:
-                self.put_aside.append(put_aside(self._repo.place, fault.name))
+                keys = keys_of(self._repo.unlocked)
+                self.put_aside.append(put_aside(self._repo.place, fault.name, keys))
 
     def _aside(self, prefix: str) -> Iterator[tuple[bytes, str]]:
         for info in list(self._repo.store.list(layout.DAMAGED + prefix)):

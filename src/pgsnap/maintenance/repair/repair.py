@@ -7,7 +7,6 @@ new packs. It can be killed at any moment and run again.
 from __future__ import annotations
 
 import contextlib
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ from functools import partial
 from pathlib import Path
 
 from pgsnap import interrupts, limits
-from pgsnap.errors import CorruptionError, NotARepository, SnapError, StoreError, UsageError
+from pgsnap.errors import CorruptionError, StoreError, UsageError
 from pgsnap.files.trust import ONLY_OURS, Trust
-from pgsnap.format.small import encode_config
 from pgsnap.maintenance.repair.chunks import ChunkMender
+from pgsnap.maintenance.repair.config import ConfigMender
 from pgsnap.maintenance.repair.objects import Mended, ObjectMender, put_aside
 from pgsnap.maintenance.verify.damage import Damage
 from pgsnap.maintenance.verify.section_walk import SectionWalk
-from pgsnap.model import Location, RepositoryConfig, Snapshot, SnapshotId
+from pgsnap.model import Location, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.chunks.inspection import (
@@ -32,13 +31,11 @@ from pgsnap.repository.chunks.inspection import (
     mend_rows,
     rows_of,
 )
-from pgsnap.repository.config import new_config, read_config
-from pgsnap.repository.index.index import Index
-from pgsnap.repository.places.base import Place
 from pgsnap.repository.places.opening import Where, is_same, place_of
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.sealed.unlocking import Unlock
 from pgsnap.repository.snapshots.losses import accepted_losses
-from pgsnap.stores.base import ObjectInfo, Store
+from pgsnap.stores.base import ObjectInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +59,11 @@ def repair(
     index_folder: Path | None = None,
     progress: Progress = SILENT,
     trust: Trust = ONLY_OURS,
+    unlock: Unlock | None = None,
+    was_encrypted: bool = False,
 ) -> RepairReport:
-    """Mend the repository in *where*, if *source* is given also from the repository there.
+    """Mend the repository in *where*, if *source* is given also from the repository there. No
+    config is made for one that *was_encrypted*, as far as is known from elsewhere.
 
     Every byte is read. No other process may have the repository open meanwhile. Raises
     RepositoryLocked, RepositoryError, StoreError, UsageError.
@@ -76,6 +76,7 @@ def repair(
         lock_timeout_seconds=lock_timeout_seconds,
         index_folder=index_folder,
         trust=trust,
+        unlock=unlock,
     )
     with contextlib.ExitStack() as stack:
         other = None
@@ -84,7 +85,11 @@ def repair(
                 raise UsageError("a repository cannot be repaired from itself")
             other = stack.enter_context(opened(source))
             other.catch_up_packs()
-        _mend_config(place_of(where, trust), other, lock_timeout_seconds, mended, warnings)
+        place = place_of(where, trust)
+        mender = ConfigMender(place, other, is_encrypted=was_encrypted)
+        if not mender.is_whole():
+            with place.lock(lock_timeout_seconds, alone=True, anonymous=True):
+                mended.append(mender.mend(warnings))
         repo = stack.enter_context(opened(where, alone=True))
         objects = ObjectMender(repo, other, mended)
         with ChunkMender(repo, other) as chunks:
@@ -220,62 +225,3 @@ def _readable(repo: Repository) -> Iterator[tuple[SnapshotId, Snapshot]]:
     for snapshot in repo.newest(None, also_forgotten=True):
         with contextlib.suppress(CorruptionError):
             yield snapshot, repo.snapshot(snapshot)
-
-
-def _mend_config(
-    place: Place,
-    other: Repository | None,
-    lock_timeout_seconds: float,
-    mended: list[Mended],
-    warnings: list[str],
-) -> None:
-    """Write a config if it is damaged or gone and the folder is a repository's."""
-    store = place.store
-    try:
-        read_config(place)
-        return
-    except (CorruptionError, NotARepository):
-        if not (any(store.list(layout.SNAPSHOTS)) or any(store.list(layout.PACKS))):
-            raise
-    with place.lock(lock_timeout_seconds, alone=True):
-        config, how = _config_of(other, store)
-        owner = _owner(place)
-        if config is None:
-            config = new_config(owner or secrets.token_hex(16), tag_generations=place.path is None)
-            how = "made again, with the sizes that snap uses by default"
-            warnings.append(
-                "the config was made again: if the repository was made with other chunk sizes, the "
-                "next commit stores more than it would have; nothing stored is affected"
-            )
-            if owner is None:
-                warnings.append("the repository has a new identity")
-        with contextlib.suppress(StoreError):
-            put_aside(place, layout.CONFIG)
-        store.create(layout.CONFIG, encode_config(config))
-    mended.append(Mended("config", layout.CONFIG, how))
-
-
-def _config_of(other: Repository | None, store: Store) -> tuple[RepositoryConfig | None, str]:
-    """Return the config of the other repository, if that is a copy of this one."""
-    if other is None:
-        return None, ""
-    ours = {info.name for info in store.list(layout.SNAPSHOTS)}
-    if any(info.name in ours for info in other.store.list(layout.SNAPSHOTS)):
-        return other.config, f"taken from {other.place}"
-    return None, ""
-
-
-def _owner(place: Place) -> str | None:
-    """Return the repository's id as the index in its folder knows it."""
-    if place.path is None or not (place.path / layout.INDEX_FILE).exists():
-        return None
-    try:
-        index = Index(place.path / layout.INDEX_FILE, place.trust)
-    except SnapError:
-        return None
-    try:
-        return index.owner
-    except SnapError:
-        return None
-    finally:
-        index.close()

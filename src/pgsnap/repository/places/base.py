@@ -36,8 +36,9 @@ class Place(Protocol):
     def refuse_occupied(self) -> None:
         """Raise RepositoryExists unless a repository can be made here."""
 
-    def prepare(self) -> None:
-        """Make what has to exist before the first object is written."""
+    def prepare(self, *, has_index: bool) -> None:
+        """Make what has to exist before the first object is written, and, if the repository
+        *has_index* of its own, an empty one."""
 
     def why_no_config(self) -> RepositoryError:
         """Return the error for a place without a config."""
@@ -48,9 +49,11 @@ class Place(Protocol):
     def remove_leftovers(self) -> None:
         """Delete what killed writers left behind, if nobody else uses the repository."""
 
-    def lock(self, timeout_seconds: float, *, alone: bool) -> AbstractContextManager[Held]:
+    def lock(
+        self, timeout_seconds: float, *, alone: bool, anonymous: bool = False
+    ) -> AbstractContextManager[Held]:
         """Return a context manager that holds the repository's lock, shared, or exclusive if
-        *alone*. Raises RepositoryLocked."""
+        *alone*; *anonymous*: nothing that is written names this host. Raises RepositoryLocked."""
 
     def held_since(self) -> datetime | None:
         """Return since when a process has held the lock exclusively; None if none is recorded."""

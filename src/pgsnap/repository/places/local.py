@@ -48,12 +48,12 @@ class LocalPlace:
                 hint="Use it as it is." if made else "Name a new folder: snap init PATH",
             )
 
-    def prepare(self) -> None:
+    def prepare(self, *, has_index: bool) -> None:
         self._local.make_root()
         # Keeps dumps out of version control, wherever the repository is.
         if not layout.ignores_all(self._local.folder):
             self.store.put(layout.GITIGNORE_FILE, b"*\n")
-        if not is_on_network(self._path):
+        if has_index and not is_on_network(self._path):
             index = Index(self._path / layout.INDEX_FILE, self.trust)
             index.set_complete()
             index.close()
@@ -81,10 +81,10 @@ class LocalPlace:
                     self._local.remove_leftovers()
 
     def lock(
-        self, timeout_seconds: float, *, alone: bool
+        self, timeout_seconds: float, *, alone: bool, anonymous: bool = False
     ) -> contextlib.AbstractContextManager[lock.Held]:
         take = lock.exclusive if alone else lock.shared
-        return take(self._local.folder, timeout_seconds)
+        return take(self._local.folder, timeout_seconds, anonymous=anonymous)
 
     def held_since(self) -> datetime | None:
         return lock.held_since(self._local.folder)

@@ -50,7 +50,7 @@ class RemotePlace:
                 hint="Use it as it is." if made else "Name a place of its own: snap init URL",
             )
 
-    def prepare(self) -> None:
+    def prepare(self, *, has_index: bool) -> None:
         if isinstance(self.store, LocalStore):
             self.store.make_root()
 
@@ -66,7 +66,7 @@ class RemotePlace:
         """A store leaves none."""
 
     def lock(
-        self, timeout_seconds: float, *, alone: bool
+        self, timeout_seconds: float, *, alone: bool, anonymous: bool = False
     ) -> contextlib.AbstractContextManager[Held]:
         if alone:
             return held_lease(self.store, timeout_seconds)

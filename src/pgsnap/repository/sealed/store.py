@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 
-from pgsnap.errors import CorruptionError, ObjectNotFound, StoreChanged
+from pgsnap.errors import CorruptionError, ObjectNotFound, StoreChanged, WrongKey
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.repository import layout
 from pgsnap.sealing.keys import Keys
@@ -16,7 +17,7 @@ from pgsnap.stores.base import Data, ObjectInfo, Store
 
 # What is not sealed here: the config and the slots are read before there is a key, packs have a
 # seal of their own, and what was put aside as damaged need not open.
-_CLEAR = (layout.PACKS, layout.KEYS, layout.DAMAGED, "gc/")
+_CLEAR = (layout.PACKS, layout.KEYS, layout.DAMAGED, layout.COLLECTIONS)
 _CLEAR_FILES = (layout.CONFIG, layout.GITIGNORE_FILE, layout.README_FILE)
 _WORDS = (b"label", b"tag")
 """What the components below `tags/` are; any further one is no word."""
@@ -60,6 +61,8 @@ class SealedStore:
         *,
         bytes_max: int | None = None,
     ) -> bytes:
+        if name.startswith(layout.DAMAGED) and length is None and not start:
+            return self._aside(name, bytes_max)
         if _is_clear(name):
             return self.inner.get(name, start, length, bytes_max=bytes_max)
         sealed_max = sealed_bytes_max(RECORD_BYTES_MAX if bytes_max is None else bytes_max)
@@ -70,6 +73,17 @@ class SealedStore:
         if end > len(found) or start > len(found):
             raise CorruptionError(f'"{name}" is cut short', detail=f"It ends before offset {end}.")
         return found[start:end]
+
+    def _aside(self, name: str, bytes_max: int | None) -> bytes:
+        """Return an object that a repair put aside: opened if it is whole, else as it is."""
+        data = self.inner.get(name, bytes_max=bytes_max)
+        before = re.sub(r"~\d+$", "", name.removeprefix(layout.DAMAGED))
+        if _is_clear(before):
+            return data
+        try:
+            return open_object(self._keys, before, data)
+        except (CorruptionError, WrongKey):
+            return data
 
     def many_reads(self) -> AbstractContextManager[None]:
         return self.inner.many_reads()
@@ -124,6 +138,11 @@ class SealedStore:
 
     def _opened(self, name: str, data: bytes) -> bytes:
         return data if _is_clear(name) else open_object(self._keys, self.outer(name), data)
+
+
+def stored_name(keys: Keys | None, store: Store, name: str) -> str:
+    """Return the name of an object in the bare *store* of a repository with *keys*."""
+    return name if keys is None else SealedStore(store, keys).outer(name)
 
 
 def _is_clear(name: str) -> bool:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pgsnap.errors import WrongKey
-from pgsnap.model import RepositoryConfig
+from pgsnap.model import Cipher, Encryption, RepositoryConfig
 from pgsnap.repository.sealed.pins import Pins
 from pgsnap.repository.sealed.slots import Slots, StoredSlot, read_slots
-from pgsnap.sealing.keys import Keys, derive
-from pgsnap.sealing.slots import OPENED_BY, SlotKind, open_slot
-from pgsnap.sealing.wrapping_keys import Opener
+from pgsnap.sealing.keys import Keys, derive, new_master
+from pgsnap.sealing.slots import OPENED_BY, Slot, SlotKind, new_slot, open_slot
+from pgsnap.sealing.wrapping_keys import NewOpener, Opener
 from pgsnap.stores.base import Store
 
 
@@ -54,8 +54,14 @@ class Unlocking:
         self._fingerprint = fingerprint
         self._found: dict[tuple[str, bytes], Unlocked] = {}
         self.pins = pins
+        self.seen: dict[str, Unlocked | None] = {}
+        """What was opened by now, by place; None: it is not encrypted."""
 
     def __call__(self, place: str, config: RepositoryConfig, store: Store) -> Unlocked | None:
+        self.seen[place] = found = self._opened(place, config, store)
+        return found
+
+    def _opened(self, place: str, config: RepositoryConfig, store: Store) -> Unlocked | None:
         self.pins.check(place, config)
         encryption = config.encryption
         found = None if encryption is None else encryption.fingerprint
@@ -83,9 +89,29 @@ class Unlocking:
         self._found[config.repository_id, encryption.fingerprint] = unlocked
         return unlocked
 
-    def forget(self) -> None:
-        """Open slots again from now on: they were changed."""
-        self._found.clear()
+
+def unlocked_by(
+    unlock: Unlock | None, place: str, config: RepositoryConfig, store: Store
+) -> Unlocked | None:
+    """Return what *unlock* gives, None for a repository that is not encrypted. Raises WrongKey,
+    for an encrypted one also without an *unlock*."""
+    if unlock is not None:
+        return unlock(place, config, store)
+    if config.encryption is not None:
+        raise _none_fits(read_slots(store), set())
+    return None
+
+
+def keys_of(unlocked: Unlocked | None) -> Keys | None:
+    return None if unlocked is None else unlocked.keys
+
+
+def new_keys(config: RepositoryConfig, opener: NewOpener) -> tuple[Encryption, Slot]:
+    """Return the encryption of a new repository with *config*, and its first key slot."""
+    master = new_master()
+    fingerprint = derive([master], config.repository_id).fingerprint
+    slot = new_slot([master], config.repository_id, opener)
+    return Encryption(Cipher.AES_256_GCM, fingerprint), slot
 
 
 def unlock(config: RepositoryConfig, store: Store, openers: Iterable[Opener]) -> Unlocked:

@@ -1,0 +1,126 @@
+"""Mends a config that is damaged or gone: from a copy, or made again; never so that an encrypted
+repository becomes a plain one."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import secrets
+
+from pgsnap.errors import CorruptionError, NotARepository, SnapError, StoreError, WrongKey
+from pgsnap.format.envelope import HEAD, MAGIC, ObjectKind
+from pgsnap.format.small import encode_config
+from pgsnap.maintenance.repair.objects import Mended, put_aside
+from pgsnap.model import Cipher, RepositoryConfig
+from pgsnap.repository import layout
+from pgsnap.repository.config import new_config, read_config
+from pgsnap.repository.index.index import Index
+from pgsnap.repository.places.base import Place
+from pgsnap.repository.repository import Repository
+from pgsnap.stores.base import Store
+
+# How many objects of a kind are looked at to see whether they are encrypted.
+_LOOKED_AT = 20
+
+
+class ConfigMender:
+    """Mends the config in *place*, if need be from *other*, a copy. *is_encrypted*: it is known
+    from elsewhere that the repository was."""
+
+    def __init__(self, place: Place, other: Repository | None, *, is_encrypted: bool) -> None:
+        self._place = place
+        self._other = other
+        self._is_encrypted = is_encrypted
+
+    def is_whole(self) -> bool:
+        """Return whether there is nothing to mend. Raises NotARepository for a folder without any
+        object of a repository."""
+        store = self._place.store
+        try:
+            read_config(self._place)
+            return True
+        except (CorruptionError, NotARepository):
+            if not (any(store.list(layout.SNAPSHOTS)) or any(store.list(layout.PACKS))):
+                raise
+            return False
+
+    def mend(self, warnings: list[str]) -> Mended:
+        """Write a config; the caller holds the lock alone. Raises WrongKey, StoreError."""
+        store = self._place.store
+        config = self._of_other()
+        how = f"taken from {self._other.place}" if self._other is not None else ""
+        if self._is_encrypted or _looks_encrypted(store):
+            _refuse_plain(config)
+        if config is None:
+            config = self._made_again(warnings)
+            how = "made again, with the sizes that snap uses by default"
+        with contextlib.suppress(StoreError):
+            put_aside(self._place, layout.CONFIG)
+        store.create(layout.CONFIG, encode_config(config))
+        return Mended("config", layout.CONFIG, how)
+
+    def _of_other(self) -> RepositoryConfig | None:
+        """Return the config of the other repository, if that is a copy of this one."""
+        if self._other is None:
+            return None
+        ours = {info.name for info in self._place.store.list(layout.SNAPSHOTS)}
+        is_copy = any(info.name in ours for info in self._other.store.list(layout.SNAPSHOTS))
+        return self._other.config if is_copy else None
+
+    def _made_again(self, warnings: list[str]) -> RepositoryConfig:
+        owner = _owner(self._place)
+        warnings.append(
+            "the config was made again: if the repository was made with other chunk sizes, the "
+            "next commit stores more than it would have; nothing stored is affected"
+        )
+        if owner is None:
+            warnings.append("the repository has a new identity")
+        of_store = self._place.path is None
+        return new_config(owner or secrets.token_hex(16), tag_generations=of_store)
+
+
+def _refuse_plain(config: RepositoryConfig | None) -> None:
+    if config is None or config.encryption is None:
+        raise WrongKey(
+            "the repository is encrypted, and its config cannot be made again",
+            detail="It says whose keys open it. A new one would let what is written from now on be"
+            " read by anybody.",
+            hint="Put the object config back from a copy of the repository, or name the copy:"
+            " snap repair --from PATH",
+        )
+
+
+def _looks_encrypted(store: Store) -> bool:
+    """Return whether anything in *store* shows that the repository is encrypted."""
+    if any(store.list(layout.KEYS)):
+        return True
+    return any(
+        _begins_encrypted(store, info.name)
+        for prefix in (layout.SNAPSHOTS, layout.PACKS)
+        for info in itertools.islice(store.list(prefix), _LOOKED_AT)
+    )
+
+
+def _begins_encrypted(store: Store, name: str) -> bool:
+    try:
+        magic, letter, _, cipher = HEAD.unpack(store.get(name, 0, HEAD.size))
+    except (CorruptionError, StoreError):
+        return False
+    sealed = letter == ObjectKind.SEALED.value or cipher == Cipher.AES_256_GCM
+    return bool(magic == MAGIC and sealed)
+
+
+def _owner(place: Place) -> str | None:
+    """Return the repository's id as the index in its folder knows it."""
+    if place.path is None or not (place.path / layout.INDEX_FILE).exists():
+        return None
+    try:
+        index = Index(place.path / layout.INDEX_FILE, place.trust)
+    except SnapError:
+        return None
+    try:
+        return index.owner
+    except SnapError:
+        return None
+    finally:
+        index.close()
