@@ -111,7 +111,8 @@ class RepositoryLocked(RepositoryError):
 
 
 class WrongKey(RepositoryError):
-    """The key does not open this repository."""
+    """The key does not open this repository, or it is encrypted and should not be, or the other way
+    round."""
 
     exit_code = 12
     kind = "wrong-key"
@@ -298,7 +299,7 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (5, "declined at the prompt, or nobody could be asked"),
     (10, "repository: missing, not one, or it exists already"),
     (11, "repository locked by another process"),
-    (12, "wrong key (encryption, in a later version)"),
+    (12, "wrong or missing key; not encrypted where it must be, or the other way round"),
     (13, "written by a newer version of snap"),
     (20, "unknown or ambiguous revision"),
     (30, "source failed: connection, pg_dump, or a file that is not a whole dump"),

@@ -20,7 +20,7 @@ DAMAGED = "damaged/"
 KEYS = "keys/"
 COLLECTIONS = "gc/"
 """What a gc of a repository on a remote store announces."""
-FOLDERS = (PACKS, SNAPSHOTS, TAGS, NOTES)
+FOLDERS = (PACKS, SNAPSHOTS, TAGS, NOTES, KEYS)
 LEASE = "gc/lease"
 
 LOCK_FILE = "lock"

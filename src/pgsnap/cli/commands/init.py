@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import UsageError
 from pgsnap.files.folder import sync_folder
 from pgsnap.repository.places.address import Address
+
+if TYPE_CHECKING:
+    from pgsnap.model import RepositoryConfig
 
 EXAMPLES = """
 snap init
@@ -43,26 +46,10 @@ def run(
     The folder must be new or empty; only its owner may read it. With --encrypt a passphrase is
     asked for, unless settings name one or a key file.
     """
-    from pgsnap.repository.repository import Repository
-
     invocation = Invocation.of(ctx)
     settings = invocation.settings
     place = settings.repository if path is None else address(path, "PATH", Path.cwd())
-    if settings.secrets and not encrypt:
-        raise UsageError(
-            f"{settings.secrets[0].origin} gives a secret, and --encrypt is not given",
-            hint=f"Say snap init --encrypt, or do without {settings.secrets[0].origin}.",
-        )
-    opener = new_secret(invocation) if encrypt else None
-    Repository.create(place, trust=invocation.trust, opener=opener)
-    invocation.opened = place
-    unlock = unlocking(invocation, opener)
-    unlock.pins.forget_place(str(place))
-    with Repository.open(
-        place, index_folder=cache_folder(), trust=invocation.trust, unlock=unlock
-    ) as repo:
-        repository_id = repo.config.repository_id
-        encryption = repo.config.encryption
+    made = _make(invocation, place, encrypt=encrypt)
     config = settings.config_path
     created = config is None
     compose: str | None = None
@@ -85,14 +72,35 @@ def run(
         lines.append('next: snap commit -m "first snapshot"')
     fields = {
         "repository": place,
-        "repository_id": repository_id,
+        "repository_id": made.repository_id,
         "config": config,
         "config_created": created,
         "compose": compose,
         "encrypted": encrypt,
-        "key_fingerprint": None if encryption is None else encryption.fingerprint,
+        "key_fingerprint": made.encryption.fingerprint if made.encryption is not None else None,
     }
     invocation.console.emit(fields, lines)
+
+
+def _make(invocation: Invocation, place: Address, *, encrypt: bool) -> RepositoryConfig:
+    """Make the repository, and open it once: what others were seen in its place is forgotten."""
+    from pgsnap.repository.repository import Repository
+
+    secrets = invocation.settings.secrets
+    if secrets and not encrypt:
+        raise UsageError(
+            f"{secrets[0].origin} gives a secret, and --encrypt is not given",
+            hint=f"Say snap init --encrypt, or do without {secrets[0].origin}.",
+        )
+    opener = new_secret(invocation) if encrypt else None
+    Repository.create(place, trust=invocation.trust, opener=opener)
+    invocation.opened = place
+    unlock = unlocking(invocation, opener)
+    unlock.pins.forget_place(str(place))
+    with Repository.open(
+        place, index_folder=cache_folder(), trust=invocation.trust, unlock=unlock
+    ) as repo:
+        return repo.config
 
 
 def _suggested_service(invocation: Invocation) -> str | None:

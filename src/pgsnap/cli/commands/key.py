@@ -62,21 +62,9 @@ def run(
     written from now on has a new key, which only the key that you use now opens.
     """
     invocation = Invocation.of(ctx)
-    if action not in _ACTIONS:
-        raise UsageError(
-            f'there is no "snap key {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
-        )
     recipients = recipient or []
     news = [one for one in (new_passphrase_file, new_key_file, *recipients) if one is not None]
-    if (slot is None) is (action == "remove"):
-        raise UsageError(
-            "snap key remove takes the id of one key slot; the others take none",
-            hint="See which slots there are: snap key list",
-        )
-    if (news and action not in ("add", "rotate")) or (name and action != "add"):
-        raise UsageError(f"snap key {action} takes no new key")
-    if len(news) > 1 and action == "add":
-        raise UsageError("snap key add takes one new key at a time")
+    _check(action, slot, news, has_files=len(news) > len(recipients), has_name=bool(name))
     if action == "list":
         _list(invocation)
     elif action == "add":
@@ -85,12 +73,31 @@ def run(
         assert slot is not None
         _remove(invocation, slot, yes=yes)
     else:
-        if new_passphrase_file is not None or new_key_file is not None:
-            raise UsageError(
-                "snap key rotate keeps the key that opens the repository now",
-                hint="Add another one first: snap key add",
-            )
         _rotate(invocation, recipients, yes=yes)
+
+
+def _check(
+    action: str, slot: str | None, news: list[str], *, has_files: bool, has_name: bool
+) -> None:
+    """Raise UsageError unless *action* takes what was given with it."""
+    if action not in _ACTIONS:
+        raise UsageError(
+            f'there is no "snap key {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
+        )
+    if (slot is None) is (action == "remove"):
+        raise UsageError(
+            "snap key remove takes the id of one key slot; the others take none",
+            hint="See which slots there are: snap key list",
+        )
+    if (news and action not in ("add", "rotate")) or (has_name and action != "add"):
+        raise UsageError(f"snap key {action} takes no new key")
+    if len(news) > 1 and action == "add":
+        raise UsageError("snap key add takes one new key at a time")
+    if has_files and action == "rotate":
+        raise UsageError(
+            "snap key rotate keeps the key that opens the repository now",
+            hint="Add another one first: snap key add",
+        )
 
 
 def _list(invocation: Invocation) -> None:
