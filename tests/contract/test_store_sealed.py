@@ -40,6 +40,13 @@ class TestSealedStore(StoreContract):
         assert store.get("notes/a/empty") == store.get("notes/a/none") == b""
         assert len(list(store.list("notes/a/"))) == 2
 
+    def test_a_list_of_many_pages_is_whole(self, store: Store) -> None:
+        """The same without the sizes."""
+        names = {f"notes/{number % 7}/{number:05}" for number in range(self.MANY)}
+        for name in names:
+            store.put(name, name.encode())
+        assert {info.name for info in store.list("notes/")} == names
+
 
 def every_byte(folder: Path) -> bytes:
     files = [path for path in folder.rglob("*") if path.is_file()]

@@ -32,9 +32,16 @@ class ConfigMender:
         self._other = other
         self._is_encrypted = is_encrypted
 
-    def is_whole(self) -> bool:
-        """Return whether there is nothing to mend. Raises NotARepository for a folder without any
-        object of a repository."""
+    def mended(self, lock_timeout_seconds: float, warnings: list[str]) -> list[Mended]:
+        """Write a config if it is damaged or gone and the place is a repository's. Raises
+        NotARepository, RepositoryLocked, WrongKey, StoreError."""
+        if self._is_whole():
+            return []
+        # Whether it names hosts is not known without a config.
+        with self._place.lock(lock_timeout_seconds, alone=True, anonymous=True):
+            return [self._mend(warnings)]
+
+    def _is_whole(self) -> bool:
         store = self._place.store
         try:
             read_config(self._place)
@@ -44,8 +51,7 @@ class ConfigMender:
                 raise
             return False
 
-    def mend(self, warnings: list[str]) -> Mended:
-        """Write a config; the caller holds the lock alone. Raises WrongKey, StoreError."""
+    def _mend(self, warnings: list[str]) -> Mended:
         store = self._place.store
         config = self._of_other()
         how = f"taken from {self._other.place}" if self._other is not None else ""

@@ -86,10 +86,8 @@ def repair(
             other = stack.enter_context(opened(source))
             other.catch_up_packs()
         place = place_of(where, trust)
-        mender = ConfigMender(place, other, is_encrypted=was_encrypted)
-        if not mender.is_whole():
-            with place.lock(lock_timeout_seconds, alone=True, anonymous=True):
-                mended.append(mender.mend(warnings))
+        config = ConfigMender(place, other, is_encrypted=was_encrypted)
+        mended += config.mended(lock_timeout_seconds, warnings)
         repo = stack.enter_context(opened(where, alone=True))
         objects = ObjectMender(repo, other, mended)
         with ChunkMender(repo, other) as chunks:

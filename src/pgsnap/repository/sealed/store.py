@@ -110,7 +110,7 @@ class SealedStore:
         above: list[bytes] = []
         for number, component in enumerate(components):
             if number < len(_WORDS) and component:
-                word = layout.decode_word(component).encode("utf-8", "surrogateescape")
+                word = component.encode()
                 sealed.append(seal_word(self._keys.names, word, _WORDS[number], *above))
                 above.append(word)
             else:
@@ -128,7 +128,7 @@ class SealedStore:
             if number < len(_WORDS):
                 found = open_word(self._keys.names, word, _WORDS[number], *above)
                 above.append(found)
-                names.append(layout.encode_word(found.decode("utf-8", "surrogateescape")))
+                names.append(found.decode("ascii"))
             else:
                 names.append(word)
         return layout.TAGS + "/".join(names)
