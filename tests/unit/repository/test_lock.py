@@ -18,7 +18,7 @@ from pgsnap.errors import RepositoryLocked, StoreError, UntrustedPath
 from pgsnap.files.folder import Folder
 from pgsnap.repository import lock
 from pgsnap.repository.repository import Repository
-from support.repositories.made import make, record
+from support.repositories.made import record
 
 HOLD = """
 import sys
@@ -48,11 +48,6 @@ def held(how: str, path: Path) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return make(tmp_path / "backups")
 
 
 def test_readers_and_writers_share_the_repository(path: Path) -> None:

@@ -21,12 +21,7 @@ from pgsnap.workflows.history.log import log, show
 from pgsnap.workflows.history.tag import delete_tag, set_tag
 from support.dumps.scripted import shop, texts
 from support.faults.damaging import flip
-from support.repositories.made import kill_after_the_manifest, make, record
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return make(tmp_path / "backups")
+from support.repositories.made import kill_after_the_manifest, record
 
 
 def names(repo: Repository) -> dict[str, str]:

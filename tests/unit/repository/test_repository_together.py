@@ -27,11 +27,6 @@ from support.repositories.made import (
 )
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return make(tmp_path / "backups")
-
-
 def together(*tasks: Callable[[], None]) -> list[int]:
     """Run each task in a process of its own at the same time; return their exit statuses."""
     children = []

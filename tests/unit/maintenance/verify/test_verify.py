@@ -18,12 +18,7 @@ from pgsnap.stores.base import ObjectInfo
 from pgsnap.workflows.history.tag import set_tag
 from support.dumps.scripted import shop, texts
 from support.faults.damaging import flip
-from support.repositories.made import make, make_read_only, make_writable, record
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return make(tmp_path / "backups")
+from support.repositories.made import make_read_only, make_writable, record
 
 
 def packs(path: Path) -> list[Path]:

@@ -23,17 +23,11 @@ from support.documents.examples import (
     plain_frame,
 )
 from support.dumps.scripted import texts
-from support.repositories.made import make
 from support.repositories.stored import publish_deltas
 
 Stored = tuple[Frame, bytes]
 
 BASE, DELTA, DEEP = (blake3(text).digest() for text in (BASE_TEXT, DELTA_TEXT, DEEP_TEXT))
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return make(tmp_path / "backups")
 
 
 def add_pack(path: Path, frames: Sequence[Stored]) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,12 +28,6 @@ from pgsnap.repository.repository import Repository
 from support.dumps.scripted import Dump, Part, ScriptedSource, dump, rows, shop, table, text, texts
 from support.repositories.made import make, record
 from support.repositories.stores import RecordingStore, use_store
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with Repository.open(make(tmp_path / "backups")) as opened:
-        yield opened
 
 
 @pytest.fixture

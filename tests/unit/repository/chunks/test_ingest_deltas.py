@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,15 +12,9 @@ from pgsnap.model import ChunkerParams, ChunkId, ChunkKind, Codec
 from pgsnap.repository.chunks import bases
 from pgsnap.repository.repository import Repository
 from support.dumps.scripted import Dump, dump, rows, table, texts
-from support.repositories.made import day, make, record
+from support.repositories.made import day, record
 
 STRIDE = DELTA_SHORT_STEPS + 1
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with Repository.open(make(tmp_path / "backups")) as opened:
-        yield opened
 
 
 def orders(count: int = 16_000) -> list[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,15 +11,9 @@ from pgsnap.repository.chunks import chunks
 from pgsnap.repository.chunks.stream import WITH_SEQUENCES, section_events, snapshot_stream
 from pgsnap.repository.repository import Repository
 from support.dumps.scripted import Dump, table, text
-from support.repositories.made import make, record
+from support.repositories.made import record
 
 TABLES = 200
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with Repository.open(make(tmp_path / "backups")) as opened:
-        yield opened
 
 
 def test_sections_are_taken_as_their_text_is_needed(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -17,15 +15,9 @@ from pgsnap.repository.repository import Repository
 from pgsnap.workflows.history.tag import delete_tag, list_tags, set_tag
 from support.documents.examples import a_hash
 from support.dumps.scripted import shop
-from support.repositories.made import in_child, make, record
+from support.repositories.made import in_child, record
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with Repository.open(make(tmp_path / "backups")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +15,8 @@ from pgsnap.repository.repository import Repository
 from pgsnap.workflows.commit.commit import commit
 from pgsnap.workflows.history.log import log, show
 from support.dumps.scripted import ORIGIN, ScriptedSource, dump, rows, shop, table, texts
-from support.repositories.made import day, make, record
+from support.repositories.made import day, record
 from support.repositories.stores import RecordingStore, use_store
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Repository]:
-    with Repository.open(make(tmp_path / "backups")) as opened:
-        yield opened
 
 
 def test_a_snapshot_says_what_was_in_the_dump(repo: Repository) -> None:

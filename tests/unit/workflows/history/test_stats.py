@@ -16,12 +16,7 @@ from pgsnap.workflows.history.stats import StatsReport, TablesReport, stats, sta
 from pgsnap.workflows.history.tag import set_tag
 from support.dumps.scripted import shop
 from support.repositories.handmade import Handmade, Tree, name_of
-from support.repositories.made import make, record
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return make(tmp_path / "backups")
+from support.repositories.made import record
 
 
 def text(seed: int, size: int = 600) -> bytes:

@@ -34,11 +34,6 @@ from support.repositories.made import day, in_child, make, record
 WEEK = timedelta(days=7)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return make(tmp_path / "backups")
-
-
 def fill(path: Path, count: int) -> list[bytes]:
     with Repository.open(path) as repo:
         return commit_versions(repo, range(count))
