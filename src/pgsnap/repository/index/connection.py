@@ -236,7 +236,11 @@ def index_errors() -> Iterator[None]:
         if code == sqlite3.SQLITE_INTERRUPT:
             interrupts.check()
         if code == sqlite3.SQLITE_FULL:
-            raise StoreFull("no space left for the index", detail=f"{error}.") from error
+            raise StoreFull(
+                "no space left for the index",
+                detail=f"{error}.",
+                hint="Free space where the repository is, then run the command again.",
+            ) from error
         if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise IndexDamaged("the index is damaged", detail=f"{error}.") from error
         raise StoreError("the index cannot be used", detail=f"{error}.") from error

@@ -18,7 +18,7 @@ from pgsnap.errors import Interrupted, RestoreFailed, SnapError, TargetRefused
 from pgsnap.model import Note, ServerInfo, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
-from pgsnap.sessions.base import Session
+from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.half_dropped import CANNOT, drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
@@ -34,11 +34,18 @@ from pgsnap.targets.checks.preflight import (
     refuse,
 )
 from pgsnap.targets.checks.readable import check_doors, check_readable
-from pgsnap.targets.naming import application_name, kept_name, new_token
-from pgsnap.targets.swap.kept import KeptDatabase, SwapNames, check_droppable, find_kept
+from pgsnap.targets.naming import application_name, is_made_of, kept_name, new_token
+from pgsnap.targets.swap.kept import (
+    KeptDatabase,
+    SwapNames,
+    check_droppable,
+    find_kept,
+    unknown_kept,
+)
 from pgsnap.targets.swap.kept import swapped_note as note_of_swap
 from pgsnap.targets.swap.read_only import check_read_only
 from pgsnap.targets.swap.swap import Rename, interrupted_after, swap_aside
+from pgsnap.words import some
 from pgsnap.workflows.notes.kept_databases import (
     drop_one_kept,
     note_end,
@@ -311,6 +318,14 @@ def _newest(
         notes = read_kept_notes(repo, label)
         others = find_kept(session, notes.swapped, identifier)
         names = ", ".join(sorted({other.live for other in others}))
+        live = server.endpoint.database
+        strays = [
+            stray
+            for stray in unknown_kept(session, [other.name for other in others])
+            if is_made_of(stray, live) and not others and name is None
+        ]
+        if strays:
+            raise _without_note(label, live, strays)
         raise TargetRefused(
             f"there is no kept database of {label}" if name is None else f"{name} is not kept",
             detail=f"No database on {server.endpoint.display()} was replaced by a restore of"
@@ -321,6 +336,22 @@ def _newest(
             else "Restore a snapshot instead: snap log, then snap restore REV.",
         )
     return found[0]
+
+
+def _without_note(label: str, live: str, strays: Sequence[str]) -> TargetRefused:
+    """Return the error for databases that are named like kept ones of *live*, if the repository has
+    no note of them: an older copy of it may have been put back."""
+    back = " ".join(
+        f"ALTER DATABASE {ident(old)} RENAME TO {ident(new)};"
+        for old, new in ((live, f"{live}_replaced"), (strays[0], live))
+    )
+    by_hand = f"; or in psql: {back}" if len(strays) == 1 else ""
+    return TargetRefused(
+        f"this repository has no note of a kept database of {label}",
+        detail=f"On the server {some(strays)} {'is' if len(strays) == 1 else 'are'} named like one."
+        " The notes of restores are missing where an older copy of the repository was put back.",
+        hint=f"Bring the notes back from a newer copy: snap repair --from PATH{by_hand}",
+    )
 
 
 def _check_whole(database: LiveDatabase, kept: tuple[KeptDatabase, ...]) -> Findings:
