@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contract.store_races import THREADS, StoreRaces
+from contract.store_races import THREADS, RacesOfProcesses, RacesOfThreads
 from pgsnap.errors import (
     CorruptionError,
     ObjectExists,
@@ -50,8 +50,8 @@ PARTS = [
 ]
 
 
-class StoreContract(StoreRaces):
-    """Inherited by the tests of each implementation."""
+class StoreBasics(RacesOfThreads):
+    """For servers that differ from each other, but not from the point of view of a process."""
 
     # More than a page of a listing.
     MANY = 1100
@@ -238,3 +238,7 @@ class StoreContract(StoreRaces):
         assert store.get("a", bytes_max=10) == b"0123456789"
         with pytest.raises(CorruptionError):
             store.get("a", bytes_max=9)
+
+
+class StoreContract(StoreBasics, RacesOfProcesses):
+    """Inherited by the tests of each implementation."""

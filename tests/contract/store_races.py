@@ -17,13 +17,8 @@ THREADS = 16
 ROUNDS = 10
 
 
-class StoreRaces:
+class RacesOfThreads:
     """A part of `StoreContract`."""
-
-    # Threads of a library do not survive a fork.
-    START = "fork"
-
-    # -- several threads ------------------------------------------------------------------------
 
     def test_of_threads_that_create_the_same_object_exactly_one_wins(self, store: Store) -> None:
         for number in range(ROUNDS):
@@ -44,7 +39,12 @@ class StoreRaces:
             seen = store.get("swapped")
             assert seen == bodies[won.index(True)]
 
-    # -- several processes ----------------------------------------------------------------------
+
+class RacesOfProcesses:
+    """A part of `StoreContract`."""
+
+    # Threads of a library do not survive a fork.
+    START = "fork"
 
     def test_of_processes_that_create_the_same_object_exactly_one_wins(
         self, store: Store, again: Callable[[], Store]

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from contract.store_contract import StoreContract
+from contract.store_contract import StoreBasics
+from contract.store_races import RacesOfProcesses
 from pgsnap.stores.base import Store
-from support.servers.object_stores import SERVERS, Running
+from support.servers.object_server import ObjectServer
+from support.servers.object_stores import SERVERS, Running, aws_environ
 
 
-class ObjectStoreContract(StoreContract):
+class ObjectStoreContract(StoreBasics):
     """Every test has a prefix of its own; the server is the class's."""
 
-    START = "spawn"
     SERVER: str
 
     @pytest.fixture(scope="class")
@@ -40,5 +41,31 @@ class TestMoto(ObjectStoreContract):
     SERVER = "moto"
 
 
-class TestMinistack(ObjectStoreContract):
+class TestAzurite(ObjectStoreContract):
+    SERVER = "azurite"
+
+
+class OwnServerContract(ObjectStoreContract):
+    """The server that injects faults, without any."""
+
+    SCHEME: str
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def server(cls) -> Iterator[Running]:
+        with ObjectServer() as made:
+            environ = {**aws_environ(made.endpoint), "GOOGLE_BEARER_TOKEN": "a-token"}
+            yield Running(made.endpoint, environ, cls.SCHEME)
+
+
+class TestOwnS3(OwnServerContract):
+    SCHEME = "s3"
+
+
+class TestOwnGoogleCloudStorage(OwnServerContract):
+    SCHEME = "gs"
+
+
+class TestMinistack(ObjectStoreContract, RacesOfProcesses):
     SERVER = "ministack"
+    START = "spawn"

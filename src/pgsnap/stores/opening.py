@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from pgsnap.stores.local import LocalStore
 if TYPE_CHECKING:
     from pgsnap.stores.base import Store
     from pgsnap.stores.counting import Counter
+    from pgsnap.stores.objects.requests import Backend
     from pgsnap.stores.pacing import Pace
 
 
@@ -30,7 +31,14 @@ def open_store(
     if found.scheme == "file":
         return LocalStore(Path(found.path), trust)
     # Imported here: most repositories are folders.
+    from pgsnap.stores.objects.azure import Azure
+    from pgsnap.stores.objects.gcs import Gcs
     from pgsnap.stores.objects.s3 import S3
     from pgsnap.stores.objects.store import ObjectStore
 
-    return ObjectStore(S3(found, environ), pace, counter)
+    providers: dict[str, Callable[[Address, Mapping[str, str]], Backend]] = {
+        "s3": S3,
+        "gs": Gcs,
+        "az": Azure,
+    }
+    return ObjectStore(providers[found.scheme](found, environ), pace, counter)

@@ -3,18 +3,21 @@ serve a folder; which conditions each honours is in `Emulator.honours`."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hmac
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -25,6 +28,7 @@ from pgsnap.stores.pacing import Pace
 KEY = "snapkeysnapkeysnapke"
 SECRET = "snapsecretsnapsecretsnapsecretsnapsecret"
 BUCKET = "bucket"
+AZURITE_FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pgsnap/azurite"
 _STARTS_WITHIN_SECONDS = 60.0
 
 QUICK = Pace(
@@ -43,9 +47,10 @@ class Running:
 
     endpoint: str
     environ: Mapping[str, str] = field(default_factory=dict)
+    scheme: str = "s3"
 
     def url(self, prefix: str, bucket: str = BUCKET) -> str:
-        return f"s3://{bucket}/{prefix}"
+        return f"{self.scheme}://{bucket}/{prefix}?endpoint={self.endpoint}"
 
     def store(self, prefix: str, pace: Pace = QUICK, bucket: str = BUCKET) -> Store:
         return open_store(self.url(prefix, bucket), self.environ, pace=pace)
@@ -127,11 +132,23 @@ def _make_bucket(endpoint: str, signed: bool = False) -> None:
         pass
 
 
+_MOTO = """
+import sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app))
+"""
+
+
 @contextlib.contextmanager
 def moto(folder: Path) -> Iterator[Running]:
-    """Honours every condition; keeps objects in memory; takes any secret."""
+    """Honours every condition; keeps objects in memory; takes any secret.
+
+    It looks at a condition and stores in two steps, which two of its threads may do at once: of
+    creates that race several may succeed. So it gets one request at a time here.
+    """
     port = free_port()
-    command = [program("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-c", _MOTO, str(port)]
     with _running(command, port, folder / "moto.log"):
         yield _s3(port)
 
@@ -179,6 +196,55 @@ def rclone(folder: Path) -> Iterator[Running]:
         yield _s3(port, signed=True)
 
 
+@contextlib.contextmanager
+def azurite(folder: Path) -> Iterator[Running]:
+    """Azure Blob Storage, of which it honours every condition."""
+    port = free_port()
+    command = [*_azurite(), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent"]
+    command += ["--location", str(folder), "--skipApiVersionCheck", "--disableTelemetry"]
+    with _running(command, port, folder / "azurite.log"):
+        endpoint = f"http://127.0.0.1:{port}/{_ACCOUNT}"
+        environ = {
+            "AZURE_STORAGE_ACCOUNT_NAME": _ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": _ACCOUNT_KEY,
+        }
+        _make_container(endpoint)
+        yield Running(endpoint, environ, "az")
+
+
+# Of every emulator of Azure.
+_ACCOUNT = "devstoreaccount1"
+_ACCOUNT_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+
+def _azurite() -> list[str]:
+    """Return how Azurite is started: what npm has put into a folder of its own; skip without it."""
+    node = shutil.which("node")
+    script = AZURITE_FOLDER / "node_modules/azurite/dist/src/blob/main.js"
+    if node is None or not script.exists():
+        install = f"npm install --prefix {AZURITE_FOLDER} azurite"
+        pytest.skip(f"needs Azurite: run `apt-get install npm`, then `{install}`")
+    return [node, str(script)]
+
+
+def _make_container(endpoint: str) -> None:
+    """Sign by hand the one request that obstore does not make."""
+    now = formatdate(usegmt=True)
+    path = urlsplit(endpoint).path
+    signed = "PUT" + "\n" * 12 + f"x-ms-date:{now}\nx-ms-version:2021-08-06\n"
+    signed += f"/{_ACCOUNT}{path}/{BUCKET}\nrestype:container"
+    digest = hmac.digest(base64.b64decode(_ACCOUNT_KEY), signed.encode(), "sha256")
+    request = urllib.request.Request(f"{endpoint}/{BUCKET}?restype=container", method="PUT")
+    request.add_header("x-ms-date", now)
+    request.add_header("x-ms-version", "2021-08-06")
+    signature = base64.b64encode(digest).decode()
+    request.add_header("Authorization", f"SharedKey {_ACCOUNT}:{signature}")
+    with urllib.request.urlopen(request, timeout=30):
+        pass
+
+
 def _s3(port: int, signed: bool = False) -> Running:
     endpoint = f"http://127.0.0.1:{port}"
     _make_bucket(endpoint, signed)
@@ -191,4 +257,5 @@ SERVERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Running]]]
     "localbucket": localbucket,
     "nanio": nanio,
     "rclone": rclone,
+    "azurite": azurite,
 }

@@ -38,6 +38,7 @@ class Fault:
 
 _STATUS = re.compile(r"status code: (\d{3}) ?([^:\n]*)(?:: (.*))?", re.S)
 _STORE = re.compile(r"Generic \w+ error: ")
+_BEYOND = re.compile(r"Wanted range starting at \d+, but object was only")
 _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,500})</Message>")
 _DEBUG = re.compile(r"\s*Debug source:.*", re.S)
@@ -83,7 +84,8 @@ def judge(error: Exception, secrets: frozenset[str] = frozenset()) -> Fault:
         verdict = _BY_CODE.get(code) or _BY_STATUS.get(number)
         if verdict is None:
             verdict = Verdict.UNSURE if number >= 500 else Verdict.FAILED
-        said = ": ".join(part for part in (code, _match(_MESSAGE, body).rstrip(".")) if part)
+        message = _match(_MESSAGE, body).partition("\n")[0].rstrip(".")
+        said = ": ".join(part for part in (code, message) if part)
         words = f"The server answered {number} {status[2].strip()}" + (f" ({said})" if said else "")
         return Fault(verdict, _without(words, secrets) + ".", code, number)
     if isinstance(error, FileNotFoundError):
@@ -93,6 +95,8 @@ def judge(error: Exception, secrets: frozenset[str] = frozenset()) -> Fault:
         return Fault(Verdict.CONFLICT, _without(_last(first), secrets))
     if kind in ("PermissionDeniedError", "UnauthenticatedError"):
         return Fault(Verdict.DENIED, _without(_last(first), secrets))
+    if _BEYOND.search(first):
+        return Fault(Verdict.BEYOND, _without(_last(first), secrets))
     if kind == "GenericError" and "HTTP error" in first:
         return Fault(Verdict.UNSURE, _transport(first, text, secrets))
     return Fault(Verdict.FAILED, _without(_last(first), secrets))

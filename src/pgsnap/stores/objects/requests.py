@@ -41,8 +41,8 @@ class Backend(Protocol):
     def secrets(self) -> frozenset[str]:
         """Return what must not appear in messages."""
 
-    def open(self, times: Times, headers: dict[str, str]) -> Any:
-        """Return a store of obstore whose requests carry *headers*."""
+    def open(self, times: Times) -> Any:
+        """Return a store of obstore."""
 
     def refresh(self) -> None:
         """Look for credentials again at the next `open`."""
@@ -50,8 +50,8 @@ class Backend(Protocol):
     def version(self, meta: ObjectMeta) -> UpdateVersion:
         """Return what a conditional write of the version *meta* names."""
 
-    def condition(self, meta: ObjectMeta) -> dict[str, str]:
-        """Return the header with which only the version *meta* is deleted."""
+    def delete(self, name: str, meta: ObjectMeta, times: Times) -> None:
+        """Delete an object if it still is the version *meta*. Raises what obstore raises."""
 
 
 class Refused(Exception):
@@ -120,7 +120,7 @@ class Requests:
         times = self.pace.times(size, is_read=kind is not Request.PUT)
         with self._lock:
             if times not in self._clients:
-                self._clients[times] = self.backend.open(times, {})
+                self._clients[times] = self.backend.open(times)
             return self._clients[times]
 
     def _refresh(self) -> None:

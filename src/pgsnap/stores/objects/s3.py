@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pgsnap.errors import StoreError
 from pgsnap.stores.address import Address
 from pgsnap.stores.objects.aws import Aws, aws
+from pgsnap.stores.objects.clients import NO_RETRIES, client_options, made
 from pgsnap.stores.pacing import Times
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, UpdateVersion
-    from obstore.store import ClientConfig, RetryConfig
-
-NO_RETRIES: RetryConfig = {
-    "max_retries": 0,
-    "retry_timeout": timedelta(seconds=1),
-    "backoff": {},
-}
-
-
-def client_options(endpoint: str, times: Times, headers: dict[str, str]) -> ClientConfig:
-    """Return obstore's options for a client of its own time-outs."""
-    options: ClientConfig = {
-        "timeout": timedelta(seconds=times.total_seconds),
-        "connect_timeout": timedelta(seconds=times.connect_seconds),
-        "allow_http": endpoint.startswith("http://"),
-        "default_headers": headers,
-    }
-    if times.stall_seconds is not None:
-        options["read_timeout"] = timedelta(seconds=times.stall_seconds)
-    return options
 
 
 class S3:
-    """See `objects.Backend`."""
+    """See `requests.Backend`."""
 
     hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
 
@@ -61,8 +40,10 @@ class S3:
     def refresh(self) -> None:
         self._found = None
 
-    def open(self, times: Times, headers: dict[str, str]) -> Any:
-        from obstore.exceptions import BaseError
+    def open(self, times: Times) -> Any:
+        return self._open(times, {})
+
+    def _open(self, times: Times, headers: dict[str, str]) -> Any:
         from obstore.store import S3Store
 
         found = self._settings()
@@ -71,8 +52,9 @@ class S3:
             more["endpoint"] = found.where.endpoint
         if found.provider is not None:
             more["credential_provider"] = found.provider
-        try:
-            return S3Store(
+        return made(
+            self.place,
+            lambda: S3Store(
                 self._address.host,
                 prefix=self._address.path or None,
                 region=found.where.region,
@@ -81,17 +63,15 @@ class S3:
                 client_options=client_options(found.where.endpoint, times, headers),
                 retry_config=NO_RETRIES,
                 **more,
-            )
-        except (BaseError, ValueError) as error:
-            raise StoreError(
-                f"cannot use {self.place}", detail=str(error).partition("\n")[0]
-            ) from None
+            ),
+        )
 
     def version(self, meta: ObjectMeta) -> UpdateVersion:
         return {"e_tag": meta["e_tag"]}
 
-    def condition(self, meta: ObjectMeta) -> dict[str, str]:
-        return {"If-Match": meta["e_tag"] or ""}
+    def delete(self, name: str, meta: ObjectMeta, times: Times) -> None:
+        # obstore has no conditional delete; these headers go with every request of a client.
+        self._open(times, {"If-Match": meta["e_tag"] or ""}).delete(name)
 
     def _settings(self) -> Aws:
         if self._found is None:

@@ -157,8 +157,7 @@ class ObjectStore:
 
     def _delete_version(self, name: str, meta: ObjectMeta) -> None:
         times = self._pace.times(0, is_read=True)
-        client = self.backend.open(times, self.backend.condition(meta))
-        self._requests.run(Request.DELETE, lambda _: client.delete(name))
+        self._requests.run(Request.DELETE, lambda _: self.backend.delete(name, meta, times))
 
     def _delete_all(self, names: Sequence[str]) -> None:
         if len(names) < 2:
