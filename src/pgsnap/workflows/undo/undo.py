@@ -321,7 +321,7 @@ def _newest(
         live = server.endpoint.database
         strays = [
             stray
-            for stray in unknown_kept(session, [other.name for other in others])
+            for stray in unknown_kept(session, [str(n.body.get("kept")) for n in notes.swapped])
             if is_made_of(stray, live) and not others and name is None
         ]
         if strays:
