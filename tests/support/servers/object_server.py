@@ -96,6 +96,9 @@ class ObjectServer:
     if_none_match: bool = True
     if_match: bool = True
     delete_if_match: bool = True
+    # Whether objects are deleted, and how long after a look at a condition they are stored.
+    deletes: bool = True
+    gap_seconds: float = 0.0
     seen: list[Seen] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -137,8 +140,12 @@ class ObjectServer:
 
     def write(self, key: str, data: bytes, refused: Callable[[_Stored | None], int]) -> int:
         """Store an object unless *refused* gives a status; return the status."""
+        if self.gap_seconds:
+            if status := refused(self.objects.get(key)):
+                return status
+            time.sleep(self.gap_seconds)
         with self.lock:
-            status = refused(self.objects.get(key))
+            status = 0 if self.gap_seconds else refused(self.objects.get(key))
             if not status:
                 self.generation += 1
                 etag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
@@ -148,7 +155,7 @@ class ObjectServer:
     def delete(self, key: str, refused: Callable[[_Stored | None], int]) -> int:
         with self.lock:
             status = refused(self.objects.get(key))
-            if not status:
+            if not status and self.deletes:
                 self.objects.pop(key, None)
             return status or 204
 

@@ -180,6 +180,31 @@ class ObjectStore:
                 raise
             self._check_bucket()
 
+    def version(self, name: str) -> ObjectMeta:
+        """Return what identifies the current version of an object. Raises ObjectNotFound."""
+        found = self._requests.wait(lambda: self._look(checked(name)), f'read "{name}"')
+        if found is None:
+            raise _missing(name)
+        return found[0]
+
+    def write_version(self, name: str, data: bytes | None, meta: ObjectMeta) -> bool:
+        """Write or delete an object on condition that it is the version *meta*, without a look at
+        it before; return whether the store did."""
+
+        def write() -> bool:
+            try:
+                if data is None:
+                    self._delete_version(name, meta)
+                else:
+                    self._put(name, data, self.backend.version(meta))
+            except Refused as refused:
+                if refused.fault.verdict not in (Verdict.CONFLICT, Verdict.ABSENT):
+                    raise
+                return False
+            return True
+
+        return self._requests.wait(write, f'write "{name}"')
+
     # -- reading ------------------------------------------------------------------------------
 
     def get(
@@ -195,7 +220,7 @@ class ObjectStore:
             lambda: self._get(name, start, length, bytes_max), f'read "{name}"'
         )
         if found is None:
-            raise ObjectNotFound(f'"{name}" is not in the repository')
+            raise _missing(name)
         return found
 
     def _get(
@@ -351,6 +376,10 @@ class ObjectStore:
             return next(current, ()), current
 
         return self._requests.run(Request.LIST, once)
+
+
+def _missing(name: str) -> ObjectNotFound:
+    return ObjectNotFound(f'"{name}" is not in the repository')
 
 
 def _changed(name: str) -> StoreChanged:
