@@ -135,7 +135,9 @@ def _looked_at(
     for found in left_stopped():
         report.add(found.verdict, found.check, f"left stopped: {found.reason} ({found.help})")
     if settings.config_path is not None:
-        check.check_runs(report, State(settings.config_path, invocation.trust))
+        state = State(settings.config_path, invocation.trust)
+        check.check_runs(report, state)
+        check.check_pushes(report, state, settings.push)
     if asked is not None:
         report.findings += asked.findings
         report.lock_waits = asked.lock_waits

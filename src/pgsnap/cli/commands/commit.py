@@ -16,6 +16,7 @@ from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.dump_sources import commit_source, warn_of_dump
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.pushing import push_after_commit
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def run(
                     progress=progress,
                 )
             last = last_drill(repo, frozenset(repo.newest(database)))
+            pushed = push_after_commit(invocation, repo)
         warn_of_dump(invocation.console, source)
         _warn_of_contents(invocation.console, report)
         _tell_of_chain(invocation.console, report)
@@ -116,7 +118,7 @@ def run(
                 f'warning: tag "{refused}" was set by another process meanwhile; move it with '
                 f"`snap tag --force {refused} {render.short_id(report.snapshot_id)}`"
             )
-        invocation.console.emit(_fields(report), _lines(report))
+        invocation.console.emit({**_fields(report), "pushed": pushed}, _lines(report))
 
 
 def _warn_of_contents(console: Console, report: CommitReport) -> None:

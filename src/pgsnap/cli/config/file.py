@@ -15,10 +15,6 @@ from pgsnap.errors import UsageError
 
 FILE_NAME = "snap.toml"
 
-# Tables of later versions: a file with one was written for a newer snap, and ignoring a hook
-# would be worse than refusing it.
-LATER_TABLES = frozenset({"remotes"})
-
 
 def find_config(start: Path) -> Path | None:
     """Return the snap.toml of *start* or of the nearest folder above it.
@@ -89,9 +85,4 @@ def _checked(path: Path, values: Mapping[str, Any]) -> ConfigFile:
 
 
 def _unknown_key(path: Path, key: str) -> UsageError:
-    if key in LATER_TABLES:
-        return UsageError(
-            f'"{key}" in {path} is not supported by this version',
-            hint="Update snap, or take the table out.",
-        )
     return unknown_key(f'unknown key "{without_uri(key)}" in {path}', key, KEYS)

@@ -23,6 +23,7 @@ from pgsnap.cli.config.keys import (
     text,
     texts,
 )
+from pgsnap.cli.config.remotes import REMOTE_KEYS, RemoteTable, names, read_remotes
 from pgsnap.cli.config.retention import RETENTION_KEYS, RetentionTable, read_retention
 from pgsnap.cli.config.schedule import SCHEDULE_KEYS, ScheduleTable, read_schedule
 from pgsnap.cli.config.services import HOOK_KEYS, ServicesTable, read_hooks, read_services
@@ -274,6 +275,15 @@ class ConfigFile:
         "Whether a restore, an undo and undo --discard need --i-know: for production.",
         "restore and undo need `--i-know`",
     )
+    push: tuple[str, ...] = key(
+        (),
+        names,
+        '["offsite"]',
+        "The remotes that every commit is pushed to. A push that fails is a warning, shown by "
+        "`snap check`; the next one sends what is missing.",
+        "remotes that commits are pushed to",
+        default="none",
+    )
     services: ServicesTable | None = key(
         None,
         read_services,
@@ -333,6 +343,16 @@ class ConfigFile:
         "own commands before and after",
         default="none",
         keys=HOOK_KEYS,
+    )
+    remotes: Mapping[str, RemoteTable] | None = key(
+        None,
+        read_remotes,
+        "",
+        "Other repositories, off-site: tables [remotes.NAME] with a url, and a retention of their "
+        "own. `snap remote add NAME URL` appends one.",
+        "other repositories",
+        default="none",
+        keys=REMOTE_KEYS,
     )
 
 

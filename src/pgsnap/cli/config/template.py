@@ -14,6 +14,9 @@ _HEAD = """\
 # Every line shows the default, as a comment.
 """
 
+# Of tables of which there may be several.
+_TITLES = {"remotes": "remotes.offsite"}
+
 
 def config_template(
     repository: str | None, compose: str | None = None, container: str | None = None
@@ -35,7 +38,7 @@ def _lines(keys: Mapping[str, Key], values: Mapping[str, str | None]) -> Iterato
                 for line in textwrap.wrap(paragraph, 98, break_on_hyphens=False):
                     yield f"# {line}"
         if key.keys is not None:
-            yield f"# [{name}]"
+            yield f"# [{_TITLES.get(name, name)}]"
             yield from _lines(key.keys, {})
         elif value := values.get(name):
             # A JSON string is a TOML basic string, except for the DEL character, which no path has.

@@ -79,10 +79,21 @@ def test_an_unknown_key_is_told_with_file_and_nearest_key(tmp_path: Path) -> Non
     assert '"repository"' in caught.value.hint
 
 
-@pytest.mark.parametrize("table", ["remotes"])
-def test_a_table_of_a_later_version_is_told_as_such(tmp_path: Path, table: str) -> None:
-    with pytest.raises(UsageError, match="not supported by this version"):
-        settings(tmp_path, f"[{table}]\nx = 1\n")
+def test_remotes_are_read_with_a_retention_of_their_own(tmp_path: Path) -> None:
+    found = settings(
+        tmp_path,
+        'push = ["offsite"]\n[remotes.offsite]\nurl = "s3://bucket/shop"\n'
+        '[remotes.offsite.retention]\nlast = 9\n[remotes.disk]\nurl = "copy"\n',
+    )
+    assert found.push == ("offsite",)
+    assert found.remotes is not None
+    assert [(name, one.url) for name, one in found.remotes.items()] == [
+        ("offsite", "s3://bucket/shop"),
+        ("disk", tmp_path / "copy"),
+    ]
+    assert found.remotes["offsite"].retention is not None
+    assert found.remotes["offsite"].retention.last == 9
+    assert found.remotes["disk"].retention is None
 
 
 @pytest.mark.parametrize(
@@ -97,6 +108,12 @@ def test_a_table_of_a_later_version_is_told_as_such(tmp_path: Path, table: str) 
         'container = ""',
         'engine = "lxc"',
         'repository = "s3://key:secret@bucket/x"',
+        "remotes = 1",
+        "remotes.offsite = {}",
+        'remotes.offsite.url = "https://host/x"',
+        'remotes.-x = {url = "s3://bucket/x"}',
+        "remotes.offsite.retentoin = 1",
+        'push = "offsite"',
         'repository = "~nobody-of-this-name/x"',
         'alerts.webhook_file = "~nobody-of-this-name/x"',
         'alerts.ping_url_file = "~nobody-of-this-name/x"',
@@ -165,7 +182,7 @@ def test_the_template_loads_as_it_is_and_with_every_line_uncommented(tmp_path: P
     path.write_text(config_template('odd "name"\\x'))
     assert load_config(path).repository == tmp_path / 'odd "name"\\x'
     lines = config_template(None).splitlines()
-    heads = ("# [retention]", "# [schedule]", "# [alerts]", "# [hooks]")
+    heads = ("# [retention]", "# [schedule]", "# [alerts]", "# [hooks]", "# [remotes.offsite]")
     settable = [
         line.removeprefix("# ")
         for line in lines

@@ -1,0 +1,60 @@
+"""`snap clone`: makes a repository here with all that another one has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgsnap.cli.config.keys import address
+from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import open_other
+
+EXAMPLES = """
+snap clone s3://bucket/shop
+snap clone s3://bucket/shop /srv/backups/shop
+"""
+
+
+def run(
+    ctx: typer.Context,
+    url: Annotated[
+        str, typer.Argument(metavar="URL", show_default=False, help="The repository to copy.")
+    ],
+    path: Annotated[
+        str | None,
+        typer.Argument(metavar="[PATH]", show_default=False, help="Where to make the copy."),
+    ] = None,
+) -> None:
+    """Make a repository with everything that another one has: after a loss, from off-site.
+
+    A clone that was cut short goes on where it is run again: snapshots are seen once they are
+    whole.
+    """
+    from pgsnap.workflows.sync.clone import begin_clone
+    from pgsnap.workflows.sync.transfer import transfer
+
+    invocation = Invocation.of(ctx)
+    source = address(url, "URL", Path.cwd())
+    place = invocation.settings.repository
+    if path is not None:
+        place = address(path, "PATH", Path.cwd())
+    with open_other(invocation, source) as other:
+        begin_clone(place, trust=invocation.trust)
+        invocation.opened = place
+        with open_other(invocation, place) as repo, invocation.console.progress() as progress:
+            report = transfer(other, repo, all_tags=True, progress=progress)
+            repository_id = repo.config.repository_id
+            newest = repo.newest(None, 1)
+    fields = {
+        **transfer_fields(None, source, report),
+        "repository": place,
+        "repository_id": repository_id,
+        "newest": newest[0] if newest else None,
+    }
+    lines = transfer_lines("cloned from", str(source), report)
+    if newest and not invocation.console.quiet:
+        lines.append(f"next: snap log --repo {place}")
+    invocation.console.emit(fields, lines)

@@ -1,0 +1,86 @@
+"""`snap push`: sends what a remote lacks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
+from pgsnap.cli.wiring.connect import open_repository
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.pushing import push_to, record_push
+from pgsnap.cli.wiring.remotes import remotes_to_push_to
+from pgsnap.errors import SnapError, TagExists
+
+EXAMPLES = """
+snap push
+snap push offsite --dry-run
+snap push offsite --all-tags
+"""
+
+Remote = Annotated[
+    str | None,
+    typer.Argument(metavar="[REMOTE]", show_default=False, help="A remote of snap.toml."),
+]
+AllTags = Annotated[
+    bool, typer.Option("--all-tags", help="All tags, not only those of the snapshots that go.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Move tags that name another snapshot there.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be sent.")]
+
+
+def run(
+    ctx: typer.Context,
+    remote: Remote = None,
+    all_tags: AllTags = False,
+    force: Force = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Send a remote the snapshots that it lacks, with their notes and tags.
+
+    Only what is missing there is sent, and a snapshot is seen there once it is whole. What was
+    forgotten here stays there, and what was forgotten there does not come back.
+    """
+    invocation = Invocation.of(ctx)
+    console = invocation.console
+    remotes = remotes_to_push_to(invocation, remote)
+    reports, lines = [], []
+    failure: SnapError | None = None
+    with open_repository(invocation) as repo:
+        for name, table in remotes:
+            try:
+                with console.progress() as progress:
+                    report = push_to(
+                        invocation,
+                        repo,
+                        table,
+                        all_tags=all_tags,
+                        force_tags=force,
+                        dry_run=dry_run,
+                        progress=progress,
+                    )
+            except SnapError as error:
+                if not dry_run:
+                    record_push(invocation, name, error)
+                if len(remotes) == 1:
+                    raise
+                # The others are off-site too.
+                console.warn(f"warning: push to {name} failed: {error.message}")
+                failure = failure or error
+                continue
+            if not dry_run:
+                record_push(invocation, name, None)
+            reports.append((name, table, report))
+            lines += transfer_lines("pushed to", name, report)
+    console.emit({"remotes": [transfer_fields(n, t.url, r) for n, t, r in reports]}, lines)
+    if failure is not None:
+        raise failure
+    refused = [one for _, _, report in reports for one in report.divergent]
+    if refused:
+        tag = refused[0].tag
+        raise TagExists(
+            f'tag "{tag.name}" of database "{tag.database}" names another snapshot there',
+            detail="All else was sent.",
+            hint="Move it there with --force, or give it another name here.",
+        )

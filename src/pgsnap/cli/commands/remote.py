@@ -1,0 +1,144 @@
+"""`snap remote`: other repositories, to push to and pull from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pgsnap.cli.config.keys import address
+from pgsnap.cli.config.remotes import check_name
+from pgsnap.cli.text import render
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import open_other, remote_of
+from pgsnap.errors import UsageError
+
+EXAMPLES = """
+snap remote list
+snap remote add offsite s3://bucket/shop
+snap remote check offsite
+snap remote remove offsite
+"""
+
+# The number of arguments of each.
+_ACTIONS = {"list": (0, 0), "add": (2, 2), "remove": (1, 1), "check": (0, 1)}
+_USAGE = {
+    "list": "snap remote list",
+    "add": "snap remote add NAME URL",
+    "remove": "snap remote remove NAME",
+    "check": "snap remote check [NAME]",
+}
+
+
+def run(
+    ctx: typer.Context,
+    action: Annotated[str, typer.Argument(metavar="list|add|remove|check", show_default=False)],
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", show_default=False, help="The name of the remote."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Argument(metavar="[URL]", show_default=False, help="With add: where it is."),
+    ] = None,
+) -> None:
+    """List the remotes of snap.toml, add or remove one, or check what its store can do.
+
+    add appends a table to snap.toml and touches no other line of it. remove takes that table out;
+    what the remote holds stays.
+    """
+    invocation = Invocation.of(ctx)
+    if action not in _ACTIONS:
+        raise UsageError(
+            f'there is no "snap remote {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
+        )
+    given = [word for word in (name, url) if word is not None]
+    least, most = _ACTIONS[action]
+    if not least <= len(given) <= most:
+        raise UsageError(
+            f"snap remote {action} takes other arguments", hint=f"Write {_USAGE[action]}"
+        )
+    if action == "list":
+        _list(invocation)
+    elif action == "add":
+        _add(invocation, given[0], given[1])
+    elif action == "remove":
+        _remove(invocation, given[0])
+    else:
+        _check(invocation, name)
+
+
+def _list(invocation: Invocation) -> None:
+    remotes = invocation.settings.remotes or {}
+    pushed = invocation.settings.push
+    if not remotes and not invocation.console.json:
+        invocation.console.tell("no remotes yet: snap remote add NAME URL")
+    fields = [
+        {"name": name, "url": str(one.url), "push": name in pushed} for name, one in remotes.items()
+    ]
+    rows = [(name, render.plain(str(one.url))) for name, one in remotes.items()]
+    marks = ["each commit is pushed there" if name in pushed else "" for name in remotes]
+    invocation.console.emit(
+        fields, render.columns([(*row, mark) for row, mark in zip(rows, marks, strict=True)])
+    )
+
+
+def _add(invocation: Invocation, name: str, url: str) -> None:
+    from pgsnap.cli.config.editing import append_table, is_ours, remote_table
+
+    settings = invocation.settings
+    check_name(name, "NAME")
+    if name in (settings.remotes or {}):
+        raise UsageError(
+            f'there is a remote "{name}" already', hint=f"Take it out: snap remote remove {name}"
+        )
+    where = str(address(url, "URL", Path.cwd()))
+    table = remote_table(name, where)
+    path = settings.config_path
+    fields: dict[str, Any] = {"name": name, "url": where, "config": path, "written": False}
+    lines = []
+    if path is not None and is_ours(path):
+        append_table(path, table, name)
+        fields["written"] = True
+        lines.append(f"added [remotes.{name}] to {path}")
+        if not invocation.console.quiet:
+            lines.append(f"next: snap remote check {name}, then snap push {name}")
+    else:
+        which = "there is no snap.toml" if path is None else f"{path} is not yours to write"
+        invocation.console.tell(f"{which}: write this into it")
+        lines += table.splitlines()
+    invocation.console.emit(fields, lines)
+
+
+def _remove(invocation: Invocation, name: str) -> None:
+    from pgsnap.cli.config.editing import is_ours, remove_tables
+
+    settings = invocation.settings
+    _, table = remote_of(invocation, name)
+    path = settings.config_path
+    assert path is not None
+    if name in settings.push:
+        raise UsageError(
+            f'commits are pushed to "{name}"', hint=f'Take it out of "push" in {path} first.'
+        )
+    if not is_ours(path):
+        raise UsageError(f'"{path}" is not yours to write', hint=f"Take [remotes.{name}] out.")
+    remove_tables(path, name)
+    fields = {"name": name, "url": str(table.url), "config": path, "written": True}
+    invocation.console.emit(
+        fields, [f"removed [remotes.{name}] from {path}; {table.url} stays as it is"]
+    )
+
+
+def _check(invocation: Invocation, name: str | None) -> None:
+    name, table = remote_of(invocation, name)
+    with open_other(invocation, table.url) as repo:
+        newest = repo.newest(None, 1)
+        snapshots = len(repo.newest(None))
+        time = repo.snapshot(newest[0]).time if newest else None
+    fields = {"name": name, "url": str(table.url), "snapshots": snapshots, "newest": time}
+    words = f", the newest {render.ago(time, invocation.now)}" if time is not None else ""
+    invocation.console.emit(
+        fields, [f"{name}: {render.plural(snapshots, 'snapshot')}{words}  {table.url}"]
+    )

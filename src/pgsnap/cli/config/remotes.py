@@ -1,0 +1,70 @@
+"""The tables [remotes.NAME] of snap.toml: other repositories, to push to and pull from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pgsnap.cli.config.keys import address, key, keys_of, read_keys, text
+from pgsnap.cli.config.retention import RetentionTable, read_retention
+from pgsnap.errors import UsageError
+from pgsnap.repository.places.address import Address
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTable:
+    """The values of one [remotes.NAME]. With no *retention* of its own nothing is dropped there."""
+
+    url: Address = key(
+        "",
+        address,
+        '"s3://bucket/shop"',
+        meaning="where it is: the URL of a store (`s3://`, `gs://`, `az://`, `sftp://`, "
+        "`file://`), or a folder",
+    )
+    retention: RetentionTable | None = key(
+        None,
+        read_retention,
+        meaning="a table `[remotes.NAME.retention]` with the keys of `[retention]`: what a gc of "
+        "this remote keeps. Without it nothing is dropped there",
+    )
+
+
+REMOTE_KEYS = keys_of(RemoteTable)
+
+
+def read_remotes(value: Any, where: str, folder: Path) -> dict[str, RemoteTable]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{where} must be tables: [remotes.NAME]")
+    found = {}
+    for name, content in value.items():
+        check_name(name, where)
+        table = f"remotes.{name}"
+        known = read_keys(content, f'"{name}" of {where}', folder, REMOTE_KEYS, table)
+        if "url" not in known:
+            raise UsageError(
+                f'"{name}" of {where} has no url', hint=f'Write url = "..." below [{table}].'
+            )
+        found[name] = RemoteTable(**known)
+    return found
+
+
+def check_name(name: str, where: str) -> str:
+    """Return *name* if a remote can have it. Raises UsageError."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f'{where}: "{name}" cannot be the name of a remote',
+            hint='Use letters, digits, "-" and "_", as in offsite.',
+        )
+    return name
+
+
+def names(value: Any, where: str, folder: Path) -> tuple[str, ...]:
+    """Return the names of remotes. Raises UsageError."""
+    if not isinstance(value, list):
+        raise UsageError(f'{where} must be a list of remotes, such as ["offsite"]')
+    return tuple(check_name(text(one, where, folder), where) for one in value)

@@ -1,0 +1,76 @@
+"""Pushes, by command or after a commit, and the record of the last one to each remote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgsnap.cli.config.remotes import RemoteTable
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import open_other, remote_of
+from pgsnap.errors import SnapError
+
+if TYPE_CHECKING:
+    from pgsnap.progress import Progress
+    from pgsnap.repository.repository import Repository
+    from pgsnap.workflows.sync.transfer import TransferReport
+
+
+def push_to(
+    invocation: Invocation,
+    repo: Repository,
+    remote: RemoteTable,
+    *,
+    all_tags: bool = False,
+    force_tags: bool = False,
+    dry_run: bool = False,
+    progress: Progress,
+) -> TransferReport:
+    """Send *remote* what it lacks of *repo*."""
+    from pgsnap.workflows.sync.transfer import transfer
+
+    with open_other(invocation, remote.url) as other:
+        return transfer(
+            repo,
+            other,
+            database=invocation.given.database,
+            all_tags=all_tags,
+            force_tags=force_tags,
+            dry_run=dry_run,
+            progress=progress,
+        )
+
+
+def push_after_commit(invocation: Invocation, repo: Repository) -> dict[str, str | None]:
+    """Push to the remotes that commits are pushed to. A failure is a warning: the snapshot is made,
+    and the next push sends it. Returns the error of each remote, None if there was none."""
+    console = invocation.console
+    errors: dict[str, str | None] = {}
+    for name in dict.fromkeys(invocation.settings.push):
+        failed: SnapError | None = None
+        try:
+            _, table = remote_of(invocation, name)
+            with console.progress() as progress:
+                push_to(invocation, repo, table, progress=progress)
+        except SnapError as error:
+            failed = error
+            console.warn(
+                f"warning: the snapshot is made, but the push to {name} failed: {error.message}."
+                f" The next one sends it too: snap push {name}"
+            )
+        errors[name] = failed.message if failed is not None else None
+        record_push(invocation, name, failed)
+    return errors
+
+
+def record_push(invocation: Invocation, name: str, failed: SnapError | None) -> None:
+    """Record how a push ended, for `snap check`. A record that cannot be written is a warning."""
+    from pgsnap.schedulers.state import State
+    from pgsnap.workflows.sync import records
+
+    path = invocation.settings.config_path
+    # Remotes are nowhere else.
+    assert path is not None
+    try:
+        records.record_push(State(path, invocation.trust), name, failed, invocation.now)
+    except SnapError as error:
+        invocation.console.warn(f"warning: the push was not recorded: {error.message}")

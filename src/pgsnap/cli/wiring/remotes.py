@@ -1,0 +1,58 @@
+"""The remotes of snap.toml: which one is meant, opened as a repository."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgsnap.cli.config.keys import unknown_key
+from pgsnap.cli.config.remotes import RemoteTable
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.secrets_given import unlocking
+from pgsnap.cli.wiring.user_folders import cache_folder
+from pgsnap.errors import RepositoryNotFound, UsageError
+from pgsnap.repository.places.address import Address
+
+if TYPE_CHECKING:
+    from pgsnap.repository.repository import Repository
+
+
+def remote_of(invocation: Invocation, name: str | None) -> tuple[str, RemoteTable]:
+    """Return the remote of this *name*; without one, the only remote that there is. Raises
+    UsageError."""
+    remotes = dict(invocation.settings.remotes or {})
+    if name is None and len(remotes) == 1:
+        return next(iter(remotes.items()))
+    if name is None:
+        raise UsageError(
+            "which remote is meant?" if remotes else "there is no remote",
+            detail=f"There are {', '.join(sorted(remotes))}." if remotes else "",
+            hint="Name it." if remotes else "Add one: snap remote add offsite s3://bucket/shop",
+        )
+    if name not in remotes:
+        raise unknown_key(f'there is no remote "{name}"', name, remotes)
+    return name, remotes[name]
+
+
+def remotes_to_push_to(invocation: Invocation, name: str | None) -> list[tuple[str, RemoteTable]]:
+    """Return the remote of this *name*; without one, those that commits are pushed to, else the
+    only one that there is. Raises UsageError."""
+    if name is None and invocation.settings.push:
+        return [remote_of(invocation, one) for one in dict.fromkeys(invocation.settings.push)]
+    return [remote_of(invocation, name)]
+
+
+def open_other(invocation: Invocation, address: Address) -> Repository:
+    """Return another repository than that of the settings, open; a context manager."""
+    from pgsnap.repository.repository import Repository
+
+    try:
+        return Repository.open(
+            address,
+            lock_timeout_seconds=invocation.settings.lock_timeout,
+            index_folder=cache_folder(),
+            trust=invocation.trust,
+            unlock=unlocking(invocation),
+        )
+    except RepositoryNotFound as error:
+        error.hint = f"Make one there: snap init {address}"
+        raise

@@ -1,0 +1,224 @@
+"""`snap remote`, `push`, `pull` and `clone`: off-site and back, on a folder and on S3 (moto)."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgsnap.repository.repository import Repository
+from support.documents import documentation
+from support.dumps.scripted import shop
+from support.repositories.collecting import commit_versions, version
+from support.repositories.made import make, record
+from support.running.commandline import CommandLine
+from support.servers import object_stores
+from support.servers.object_stores import Running
+
+DUMP = b"".join(part.text for part in shop(50).parts)
+
+
+@pytest.fixture(scope="module")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with object_stores.moto(tmp_path_factory.mktemp("moto")) as running:
+        yield running
+
+
+@pytest.fixture(params=["file", "s3"])
+def remote(request: pytest.FixtureRequest, snap: CommandLine, tmp_path: Path) -> str:
+    """The URL of a place for a repository."""
+    if request.param == "file":
+        return (tmp_path / "off site").as_uri()
+    running: Running = request.getfixturevalue("moto")
+    for name, value in running.environ.items():
+        snap.setenv(name, value)
+    return running.url(tmp_path.name.replace("_", "-"))
+
+
+@pytest.fixture
+def repository(snap: CommandLine) -> Path:
+    """A repository of three snapshots, and a snap.toml that names it."""
+    path = make(snap.work / "backups")
+    with Repository.open(path) as repo:
+        commit_versions(repo, range(3))
+    (snap.work / "snap.toml").write_text('repository = "backups"\ndatabase = "shop"\n')
+    return path
+
+
+def test_all_that_was_here_comes_back_from_a_remote_and_a_url_alone(
+    snap: CommandLine, repository: Path, remote: str
+) -> None:
+    snap.ok("tag", "release", "latest~1")
+    snap.ok("init", remote)
+    snap.ok("remote", "add", "offsite", remote)
+    pushed = snap.ok("push")
+    assert pushed.out.startswith("3 snapshots pushed to offsite  ")
+    assert snap.ok("push").out == "offsite has everything already\n"
+    before = {line.split()[0] for line in snap.ok("log", "--oneline").out.splitlines()}
+    # The host is lost: repository, settings, cache and state.
+    shutil.rmtree(snap.work)
+    shutil.rmtree(snap.folder / "home")
+    snap.work.mkdir()
+    again = snap.at(snap.work, "clone", remote, "again", "--json")
+    assert again.code == 0, again.err
+    assert len(again.json["snapshots"]) == 3
+    snap.setenv("SNAP_REPO", "again")
+    after = {line.split()[0] for line in snap.ok("log", "--oneline").out.splitlines()}
+    assert after == before
+    assert "release" in snap.ok("tag").out
+    text = b"".join(part for _, part in version(2).texts)
+    assert snap.ok("cat", "latest").out.encode() in text
+    assert snap.ok("verify", "--data").code == 0
+    # The remote itself can be read too.
+    assert snap.ok("log", "--oneline", "--repo", remote).out
+
+
+def test_a_dump_is_committed_straight_to_a_remote_and_verified_there(
+    snap: CommandLine, remote: str
+) -> None:
+    (snap.work / "dump.sql").write_bytes(DUMP)
+    snap.setenv("SNAP_REPO", remote)
+    snap.ok("init", remote)
+    snap.ok("commit", "-m", "there", "--file", "dump.sql", "--database", "shop", "--tag", "first")
+    assert snap.ok("cat", "first").out.encode() == DUMP
+    assert snap.ok("verify", "--data").code == 0
+    assert snap.ok("stats").code == 0
+    entries = snap.ok("audit", "--json").json
+    assert [one["command"] for one in entries] == ["init", "commit", "cat", "verify"]
+
+
+def test_a_push_needs_a_repository_there_and_says_how_to_make_one(
+    snap: CommandLine, repository: Path, remote: str
+) -> None:
+    snap.ok("remote", "add", "offsite", remote)
+    failed = snap("push", "--json")
+    assert failed.code == 10
+    assert failed.error["hint"] == f"Make one there: snap init {remote}"
+
+
+def test_a_commit_is_pushed_and_a_push_that_fails_is_shown_by_check(
+    snap: CommandLine, repository: Path, tmp_path: Path
+) -> None:
+    (snap.work / "dump.sql").write_bytes(DUMP)
+    gone = tmp_path / "gone"
+    toml = snap.work / "snap.toml"
+    toml.write_text('push = ["offsite"]\n' + toml.read_text())
+    snap.ok("remote", "add", "offsite", gone.as_uri())
+    made = snap.ok("commit", "-m", "first", "--file", "dump.sql", "--json").json
+    assert "there is no repository" in made["pushed"]["offsite"]
+    assert any("the push to offsite failed" in notice for notice in made["notices"])
+    shown = snap("check")
+    assert shown.code == 4
+    assert "the last push to offsite, " in shown.out
+    snap.ok("init", gone.as_uri())
+    made = snap.ok("commit", "-m", "second", "--file", "dump.sql", "--json").json
+    assert made["pushed"] == {"offsite": None}
+    assert "push" not in snap("check").out
+    with Repository.open(gone.as_uri()) as there:
+        assert len(there.newest("shop")) == 5
+
+
+def test_a_divergent_tag_is_refused_and_all_else_is_sent(
+    snap: CommandLine, repository: Path, tmp_path: Path
+) -> None:
+    url = (tmp_path / "there").as_uri()
+    snap.ok("init", url)
+    snap.ok("remote", "add", "offsite", url)
+    snap.ok("tag", "release", "latest")
+    snap.ok("push")
+    snap.ok("tag", "--force", "release", "latest~1")
+    with Repository.open(repository) as repo:
+        record(repo, version(7), message="7")
+    refused = snap("push", "--all-tags")
+    assert refused.code == 10
+    assert "1 snapshot pushed to offsite" in refused.out
+    assert 'tag "release" of database "shop" names another snapshot there' in refused.err
+    snap.ok("push", "--all-tags", "--force")
+    assert snap("push", "--all-tags").code == 0
+    snap.ok("tag", "--delete", "release")
+    assert snap.ok("pull", "--all-tags", "--json").json["tags"] == ["shop/release"]
+
+
+# -- snap.toml -------------------------------------------------------------------------------------
+
+
+def test_add_and_remove_touch_no_other_line_of_snap_toml(
+    snap: CommandLine, repository: Path
+) -> None:
+    toml = snap.work / "snap.toml"
+    before = toml.read_text() + "# mine\n\n[retention] # keep\nlast = 9\n"
+    toml.write_text(before)
+    toml.chmod(0o640)
+    snap.ok("remote", "add", "offsite", "s3://bucket/shop")
+    after = toml.read_text()
+    assert after.startswith(before)
+    assert tomllib.loads(after)["remotes"] == {"offsite": {"url": "s3://bucket/shop"}}
+    assert toml.stat().st_mode & 0o777 == 0o640
+    toml.write_text(after + "[remotes.offsite.retention]\nlast = 3\n\n[hooks]\n# last\n")
+    listed = snap.ok("remote", "list", "--json").json
+    assert listed == [{"name": "offsite", "url": "s3://bucket/shop", "push": False}]
+    snap.ok("remote", "remove", "offsite")
+    assert toml.read_text() == before + "\n[hooks]\n# last\n"
+
+
+def test_a_file_that_is_not_ours_stays_and_the_table_is_printed(
+    snap: CommandLine, repository: Path
+) -> None:
+    toml = snap.work / "snap.toml"
+    other = snap.work / "elsewhere.toml"
+    toml.rename(other)
+    toml.symlink_to(other)
+    before = other.read_text()
+    shown = snap.ok("remote", "add", "offsite", "s3://bucket/shop")
+    assert shown.out == '[remotes.offsite]\nurl = "s3://bucket/shop"\n'
+    assert other.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["remote", "add", "offsite", "https://u:s3cret@host/x"], "knows no stores of the kind"),
+        (["remote", "add", "offsite", "s3://u:s3cret@bucket/x"], "must not hold credentials"),
+        (["remote", "add", "../x", "s3://bucket/x"], "cannot be the name of a remote"),
+        (["remote", "add", "disk", "copy"], 'there is a remote "disk" already'),
+        (["remote", "add", "offsite"], "takes other arguments"),
+        (["remote", "drop", "offsite"], 'there is no "snap remote drop"'),
+        (["remote", "remove", "offsite"], 'there is no remote "offsite"'),
+        (["push", "offsite"], 'there is no remote "offsite"'),
+        (["pull", "dsik"], 'there is no remote "dsik"'),
+        (["clone", "copy", ""], "PATH must be a text that is not empty"),
+    ],
+)
+def test_a_mistake_is_named_and_no_secret_shown(
+    snap: CommandLine, repository: Path, arguments: list[str], words: str
+) -> None:
+    toml = snap.work / "snap.toml"
+    toml.write_text(toml.read_text() + '[remotes.disk]\nurl = "copy"\n')
+    failed = snap(*arguments)
+    assert failed.code == 2
+    assert words in failed.err
+    assert "s3cret" not in failed.err + failed.out
+
+
+def test_json_fields_are_those_documented(
+    snap: CommandLine, repository: Path, tmp_path: Path
+) -> None:
+    def documented(name: str) -> list[set[str]]:
+        return documentation.fields(documentation.section(name))
+
+    url = (tmp_path / "there").as_uri()
+    snap.ok("init", url)
+    added = snap.ok("remote", "add", "offsite", url, "--json").json
+    pushed = snap.ok("push", "--json").json
+    checked = snap.ok("remote", "check", "--json").json
+    listed = snap.ok("remote", "list", "--json").json
+    pulled = snap.ok("pull", "--json").json
+    cloned = snap.ok("clone", url, "copy", "--json").json
+    names = documentation.field_names
+    assert [names(pushed)] == documented("snap push")
+    assert [names(pulled)] == documented("snap pull")
+    assert [names(cloned)] == documented("snap clone")
+    assert [set(listed[0]), names(added), names(checked)] == documented("snap remote")
