@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import CorruptionError, UsageError
+from pgsnap.limits import PACK_BYTES
 from pgsnap.maintenance.verify.verify import verify
 from pgsnap.model import Note, SnapshotId, Tag
 from pgsnap.repository.repository import Repository
@@ -28,11 +29,11 @@ class Pair:
     """A repository in a folder, and another one that a URL names; each is opened when it is
     used."""
 
-    def __init__(self, folder: Path) -> None:
-        self.here: Path | str = make(folder / "here")
+    def __init__(self, folder: Path, *, pack_bytes: int = PACK_BYTES) -> None:
+        self.here: Path | str = make(folder / "here", pack_bytes=pack_bytes)
         self.there: Path | str = (folder / "there").as_uri()
         self.folder_there = folder / "there"
-        Repository.create(self.there)
+        Repository.create(self.there, pack_bytes=pack_bytes)
 
     def push(self, **options: object) -> TransferReport:
         with Repository.open(self.here) as here, Repository.open(self.there) as there:
@@ -42,9 +43,9 @@ class Pair:
         with Repository.open(self.here) as here, Repository.open(self.there) as there:
             return transfer(there, here, **options)  # type: ignore[arg-type]
 
-    def commit(self, *numbers: int, pack_bytes: int = 0) -> list[SnapshotId]:
+    def commit(self, *numbers: int) -> list[SnapshotId]:
         with Repository.open(self.here) as repo:
-            return commit_versions(repo, numbers, pack_bytes=pack_bytes)
+            return commit_versions(repo, numbers)
 
     def check(self, where: Path | str) -> set[int]:
         """Check that all reads back byte for byte; return the numbers of the versions."""
@@ -110,12 +111,10 @@ def test_small_packs_of_one_push_are_joined(pair: Pair) -> None:
     assert pair.check(pair.there) == set(range(8))
 
 
-def test_large_packs_are_copied_as_they_are(pair: Pair) -> None:
-    pair.commit(0, 1, 2, pack_bytes=20_000)
-    with Repository.open(pair.here) as here, Repository.open(pair.there) as there:
-        for repo in (here, there):
-            object.__setattr__(repo.config, "pack_bytes", 20_000)
-        transfer(here, there)
+def test_large_packs_are_copied_as_they_are(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, pack_bytes=20_000)
+    pair.commit(0, 1, 2)
+    pair.push()
     both = files(Path(pair.here) / "packs") & files(pair.folder_there / "packs")
     assert len(both) >= 2
     assert pair.check(pair.there) == {0, 1, 2}
@@ -240,9 +239,10 @@ def test_damage_is_not_sent_and_nothing_that_needs_it_becomes_visible(pair: Pair
 
 
 def test_a_push_killed_at_any_write_shows_only_whole_snapshots_and_the_next_goes_on(
-    pair: Pair,
+    tmp_path: Path,
 ) -> None:
-    made = pair.commit(*range(4), pack_bytes=20_000)
+    pair = Pair(tmp_path, pack_bytes=20_000)
+    made = pair.commit(*range(4))
     ended, number = 9, 0
     while ended == 9:
         number += 1
@@ -261,8 +261,6 @@ def test_a_push_killed_at_any_write_shows_only_whole_snapshots_and_the_next_goes
 def _push_and_die(pair: Pair, count: int) -> None:
     with ExitStack() as stack:
         here, there = (stack.enter_context(Repository.open(one)) for one in (pair.here, pair.there))
-        for repo in (here, there):
-            object.__setattr__(repo.config, "pack_bytes", 20_000)
         writes = _countdown(count)
         create = there.place.store.create
 
