@@ -1,0 +1,199 @@
+"""A connection to an SFTP server breaks at any byte: every call still does exactly what it says.
+
+The worst case is a request that reaches the server when the client has long been back and gone on.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pgsnap.errors import ObjectNotFound, StoreChanged
+from pgsnap.stores.sftp import swap
+from pgsnap.stores.sftp.store import SftpStore
+from support.faults.breaking import Break, BreakingProxy, breaking
+from support.servers.sshd import Sshd, serving, use_home
+
+pytest.importorskip("asyncssh")
+
+# Bytes between the breaks: a request has about 100, an answer 50.
+_STEP = int(os.environ.get("SNAP_STEP", "30"))
+EVERY = {
+    Break.REQUEST_LOST: 19 * _STEP,
+    Break.ANSWER_LOST: 7 * _STEP,
+    Break.REQUEST_LATE: 13 * _STEP,
+}
+
+OLD, NEW, LATER = b"old", b"new" * 30, b"later"
+NAME = "tags/a/b"
+
+
+@dataclass
+class Place:
+    """A store behind a proxy, and another way into it."""
+
+    proxy: BreakingProxy
+    store: SftpStore
+    beside: SftpStore
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Sshd]:
+    with serving(Sshd) as made:
+        yield made
+
+
+@pytest.fixture
+def place(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    use_home(tmp_path, monkeypatch)
+    with breaking(server.port) as proxy:
+        server.knows(tmp_path)
+        server.knows(tmp_path, proxy.port)
+        path = f"{tmp_path.name}"
+        made = Place(
+            proxy,
+            SftpStore(server.address(path, port=proxy.port)),
+            SftpStore(server.address(path)),
+        )
+        made.beside.make_root()
+        yield made
+        made.store.close()
+        made.beside.close()
+
+
+def put(store: SftpStore) -> None:
+    store.put(NAME, NEW)
+
+
+def create(store: SftpStore) -> None:
+    store.delete(NAME)
+    store.create(NAME, NEW)
+
+
+def delete(store: SftpStore) -> None:
+    store.delete(NAME)
+
+
+def swap_it(store: SftpStore) -> None:
+    store.replace(NAME, NEW, OLD)
+
+
+def swap_in(store: SftpStore) -> None:
+    store.replace("tags/new", NEW, None)
+    store.replace("tags/new", None, NEW)
+
+
+def swap_out(store: SftpStore) -> None:
+    store.replace(NAME, None, OLD)
+
+
+CALLS: dict[Callable[[SftpStore], None], bytes | None] = {
+    put: NEW,
+    create: NEW,
+    delete: None,
+    swap_it: NEW,
+    swap_in: OLD,
+    swap_out: None,
+}
+
+
+def found(store: SftpStore) -> bytes | None:
+    try:
+        return store.get(NAME)
+    except ObjectNotFound:
+        return None
+
+
+@pytest.mark.parametrize("how", Break, ids=lambda how: how.name.lower())
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
+def test_a_call_does_what_it_says_wherever_its_connection_breaks(
+    place: Place, call: Callable[[SftpStore], None], how: Break
+) -> None:
+    """And nothing of it happens after it has returned."""
+    after, breaks = 0, 0
+    while True:
+        place.beside.put(NAME, OLD)
+        list(place.store.list("tags/"))
+        place.proxy.arm(how, after)
+        call(place.store)
+        place.proxy.disarm()
+        assert found(place.beside) == CALLS[call], after
+        place.beside.put(NAME, LATER)
+        place.proxy.release()
+        assert found(place.beside) == LATER, after
+        if not place.proxy.has_broken.is_set():
+            break
+        breaks += 1
+        after += EVERY[how]
+    assert breaks > 3
+    held = [info.name for info in place.beside.list("tags/")]
+    assert held == [NAME]
+
+
+@pytest.mark.parametrize("how", Break, ids=lambda how: how.name.lower())
+def test_of_two_that_swap_one_wins_though_the_connection_of_one_breaks(
+    place: Place, how: Break, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one takes the lock from it."""
+    monkeypatch.setattr(swap, "SILENT_SECONDS", 0.3)
+    after = 0
+    while True:
+        place.beside.put(NAME, OLD)
+        place.proxy.arm(how, after)
+        wins: list[bytes] = []
+
+        def swapped(store: SftpStore, data: bytes, wins: list[bytes] = wins) -> None:
+            try:
+                store.replace(NAME, data, OLD)
+            except StoreChanged:
+                return
+            wins.append(data)
+
+        first = threading.Thread(target=swapped, args=(place.store, NEW))
+        first.start()
+        place.proxy.has_broken.wait(0.5)
+        swapped(place.beside, LATER)
+        first.join()
+        place.proxy.disarm()
+        assert [found(place.beside)] == wins, after
+        place.proxy.release()
+        assert [found(place.beside)] == wins, after
+        if not place.proxy.has_broken.is_set():
+            break
+        after += EVERY[how]
+
+
+def test_reads_and_listings_go_on_where_the_connection_breaks(place: Place) -> None:
+    data = os.urandom(700_000)
+    place.beside.put("packs/ab/one", data)
+    place.store.get("packs/ab/one")
+    for after in range(0, 900_000, 45_000):
+        place.proxy.arm(Break.ANSWER_LOST, after)
+        assert place.store.get("packs/ab/one") == data
+        assert place.store.get("packs/ab/one", 300_000, 100_000) == data[300_000:400_000]
+    assert place.proxy.has_broken.is_set()
+    for after in range(0, 600, 60):
+        place.proxy.arm(Break.ANSWER_LOST, after)
+        assert [info.object_bytes for info in place.store.list("packs/")] == [len(data)]
+        assert place.proxy.has_broken.is_set()
+
+
+def test_many_threads_survive_a_break(place: Place) -> None:
+    contents = {f"packs/{number % 4}/{number}": os.urandom(300_000) for number in range(12)}
+    place.proxy.arm(Break.ANSWER_LOST, 2_000)
+    threads = [
+        threading.Thread(target=place.store.put, args=(name, data))
+        for name, data in contents.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert place.proxy.has_broken.is_set()
+    for name, data in contents.items():
+        assert place.beside.get(name) == data
