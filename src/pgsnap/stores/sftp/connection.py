@@ -121,6 +121,10 @@ class Connection:
                 return Link(ssh, sftp, self.address.path)
         except (Refused, asyncssh.ChannelOpenError) as error:
             ssh.abort()
+            code = getattr(error, "code", asyncssh.OPEN_REQUEST_SESSION_FAILED)
+            if code != asyncssh.OPEN_REQUEST_SESSION_FAILED:
+                # So asyncssh calls a connection that broke meanwhile, too.
+                raise Lost(str(error)) from error
             raise StoreError(
                 f"no SFTP on {self.address}",
                 detail=f"The login works, but the server says: {str(error).rstrip('.')}.",
