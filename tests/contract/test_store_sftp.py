@@ -31,7 +31,6 @@ class SftpContract(StoreContract):
     @pytest.fixture
     def store(self, again: Callable[[], SftpStore]) -> Iterator[Store]:
         made = again()
-        made.make_root()
         yield made
         made.close()
 

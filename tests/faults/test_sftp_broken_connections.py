@@ -55,7 +55,6 @@ def place(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
             SftpStore(server.address(path, port=proxy.port)),
             SftpStore(server.address(path)),
         )
-        made.beside.make_root()
         yield made
         made.store.close()
         made.beside.close()

@@ -30,7 +30,7 @@ README_FILE = "README.md"
 AUDIT_FILE = "audit.jsonl"
 
 _OURS = re.compile(
-    r"(?:config|packs|snapshots|tags|notes|keys|damaged|tmp|lock|leases|cas\.lock|cas\.leases"
+    r"(?:config|packs|snapshots|tags|notes|keys|damaged|tmp|lock|leases|cas\.(?:lock|leases|sftp)"
     r"|audit\.jsonl(?:\.\d+)?|index\.sqlite.*|\.probe)\Z"
 )
 _GITIGNORE_BYTES_MAX = 1024 * 1024

@@ -26,11 +26,15 @@ def open_store(
     counter: Counter | None = None,
 ) -> Store:
     """Return the store at a URL or path, without asking anything of it yet. Credentials are those
-    of *environ* and of files; *counter* counts requests. Raises UsageError."""
+    of *environ* and of files; *counter* counts requests. Raises UsageError, StoreError."""
     found = parse(address) if isinstance(address, str) else address
     if found.scheme == "file":
         return LocalStore(Path(found.path), trust)
     # Imported here: most repositories are folders.
+    if found.scheme == "sftp":
+        from pgsnap.stores.sftp.store import SftpStore
+
+        return SftpStore(found)
     from pgsnap.stores.objects.azure import Azure
     from pgsnap.stores.objects.gcs import Gcs
     from pgsnap.stores.objects.s3 import S3

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 
 from pgsnap.cluster.serveruser import reachable_folder, server_user
-from pgsnap.stores.sftp.address import Address
+from pgsnap.stores.address import Address
 
 _PACKAGES = ("openssh-server", "openssh-sftp-server", "libwrap0")
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pgsnap" / "openssh"
@@ -35,7 +34,7 @@ KbdInteractiveAuthentication no
 AllowTcpForwarding yes
 MaxStartups 100
 MaxSessions 100
-Subsystem sftp internal-sftp
+Subsystem sftp {program}
 """
 
 
@@ -75,9 +74,9 @@ class Server:
 
     user = ""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = port or free_port()
+        self.port = free_port()
         self.data = folder / "data"
         self.data.mkdir()
         for name in ("host_key", "client_key"):
@@ -87,7 +86,13 @@ class Server:
             )
 
     def address(self, path: str = "store", *, port: int | None = None) -> Address:
-        return Address("127.0.0.1", port or self.port, self.user, f"{self.data}/{path}")
+        return Address(
+            "sftp",
+            host="127.0.0.1",
+            port=port or self.port,
+            user=self.user,
+            path=f"{self.data}/{path}",
+        )
 
     def knows(self, home: Path, port: int | None = None) -> None:
         """Give *home* the files with which a client logs in to this server."""
@@ -104,13 +109,13 @@ class Server:
 class Sshd(Server):
     """OpenSSH's server, which only the user that runs it can log in to."""
 
-    def __init__(self, folder: Path, settings: str = "", *, port: int = 0) -> None:
-        super().__init__(folder, port)
+    def __init__(self, folder: Path, settings: str = "", *, program: str = "internal-sftp") -> None:
+        super().__init__(folder)
         self._user = server_user()
         self.user = self._user.name if self._user else _own_name()
         self._program = self._installed()
         (folder / "config").write_text(
-            f"Port {self.port}\n{settings}{_CONFIG.format(folder=folder)}"
+            f"Port {self.port}\n{settings}{_CONFIG.format(folder=folder, program=program)}"
         )
         if self._user:
             for path in (folder, *folder.rglob("*")):
@@ -153,16 +158,16 @@ class Sshd(Server):
             self._process = None
 
     def sessions(self) -> list[int]:
-        """Return the processes that serve connections: sshd gives each a process group's member."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*"):
+        """Return the processes that serve connections."""
+        parents: dict[int, list[int]] = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
-                words = (path / "cmdline").read_bytes()
-                if words.startswith(b"sshd: ") and b"notty" in words:
-                    status = (path / "stat").read_text().rpartition(")")[2].split()
-                    if self._process is not None and int(status[3]) == self._process.pid:
-                        found.append(int(path.name))
-        return found
+                parent = int(path.read_text().rpartition(")")[2].split()[1])
+                parents.setdefault(parent, []).append(int(path.parent.name))
+        found = [] if self._process is None else [self._process.pid]
+        for pid in found:
+            found += parents.get(pid, [])
+        return found[1:]
 
     def close(self) -> None:
         self.stop()
@@ -246,8 +251,3 @@ def _own_name() -> str:
     import pwd
 
     return pwd.getpwuid(os.geteuid()).pw_name
-
-
-def end_session(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pgsnap.errors import ObjectNotFound, SnapError, StoreError, StoreFull
-from pgsnap.stores.sftp.address import Address
+from pgsnap.stores.address import Address
 from pgsnap.stores.sftp.link import Link, Lost, Missing, Refused, translated
 from pgsnap.stores.sftp.login import NotReached, log_in
 
@@ -27,8 +27,9 @@ _LOSSES_MAX = 5
 class Connection:
     """Runs tasks on a link to the server, and again on another one where it broke."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, root: str) -> None:
         self.address = address
+        self._root = root
         self._connecting = asyncio.Lock()
         self._link: Link | None = None
         # The sessions of broken links, of which something may still be on its way.
@@ -118,16 +119,14 @@ class Connection:
             with translated():
                 # Names that are not UTF-8 are passed over, like others that are no object's.
                 sftp = await ssh.start_sftp_client(path_errors="surrogateescape")
-                return Link(ssh, sftp, self.address.path)
-        except (Refused, asyncssh.ChannelOpenError) as error:
-            ssh.abort()
-            code = getattr(error, "code", asyncssh.OPEN_REQUEST_SESSION_FAILED)
-            if code != asyncssh.OPEN_REQUEST_SESSION_FAILED:
-                # So asyncssh calls a connection that broke meanwhile, too.
+                return Link(ssh, sftp, self._root)
+        except (Lost, Refused, asyncssh.ChannelOpenError) as error:
+            if ssh.is_closed():
                 raise Lost(str(error)) from error
+            ssh.abort()
             raise StoreError(
                 f"no SFTP on {self.address}",
-                detail=f"The login works, but the server says: {str(error).rstrip('.')}.",
+                detail=f"The login works, but SFTP does not: {str(error).rstrip('.')}.",
             ) from error
         except BaseException:
             ssh.abort()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TEMPORARY = "tmp"
 # The largest request that OpenSSH answers in full.
 BLOCK_BYTES = 255 * 1024
+# By the server's clock. A process that sleeps for longer makes a new session.
+LEFTOVER_SECONDS = 24 * 60 * 60
 
 
 class Lost(Exception):
@@ -148,10 +150,6 @@ class Link:
             return False
         return True
 
-    async def modified(self, name: str) -> int:
-        attributes = await self._look(name)
-        return int(attributes.mtime or 0)
-
     async def _look(self, name: str) -> asyncssh.SFTPAttrs:
         with translated():
             attributes: asyncssh.SFTPAttrs = await self._sftp.lstat(self._path(name))
@@ -170,10 +168,23 @@ class Link:
         """Make the session's folder; return its name."""
         async with self._making_session:
             if not self.has_session:
-                await self.make_folder(TEMPORARY)
+                try:
+                    await self.make_folder(TEMPORARY)
+                except Missing:
+                    await self._make_root()
+                    await self.make_folder(TEMPORARY)
                 await self.make_folder(self.session)
                 self.has_session = True
+                self.in_background(self._remove_leftovers())
         return self.session
+
+    async def _remove_leftovers(self) -> None:
+        """Remove what killed writers left behind long ago."""
+        now = (await self._look(self.session)).mtime or 0
+        for entry in await self.entries(TEMPORARY):
+            if now - entry.modified > LEFTOVER_SECONDS:
+                name = f"{TEMPORARY}/{entry.name}"
+                await (self.remove_all(name) if entry.is_folder else self.remove(name))
 
     async def stage(self, data: Data, folder: str = "") -> Staged:
         """Write a durable file in the session's folder, or in *folder* below it."""
@@ -255,7 +266,7 @@ class Link:
         except Missing:
             return False
 
-    async def make_root(self) -> None:
+    async def _make_root(self) -> None:
         """Make the folder of the store and its parents, which may be reached through links."""
         parts = self._root.split("/")
         for end in range(1, len(parts) + 1):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.errors import StoreError
-from pgsnap.stores.sftp.address import Address
+from pgsnap.stores.address import Address
 
 if TYPE_CHECKING:
     import asyncssh
@@ -48,9 +48,9 @@ async def log_in(address: Address) -> asyncssh.SSHClientConnection:
         raise StoreError(
             f"cannot log in to {address}",
             detail=f"{error.reason}: it takes none of the keys that were offered.",
-            hint=f"`{address.of_ssh('sftp')}` must log in without asking anything. Keys come from"
-            " ssh-agent, from IdentityFile in ~/.ssh/config, and from ~/.ssh where they have no"
-            " passphrase.",
+            hint=f"`{command(address, 'sftp', '-P')}` must log in without asking anything. Keys"
+            " come from ssh-agent, from IdentityFile in ~/.ssh/config, and from ~/.ssh where they"
+            " have no passphrase.",
         ) from error
     except socket.gaierror as error:
         raise NotReached(f"cannot reach {address}", detail=f"{error.strerror}.") from error
@@ -108,13 +108,13 @@ async def _unknown_host(
             detail=f"{detail} Somebody may be in between, or the server was set up again.",
             hint="Ask the server's administrator for its fingerprint. If it is this one, remove"
             f" the old key: ssh-keygen -R {_name_in_known_hosts(host, port)}; then log in once"
-            f" with `{address.of_ssh('ssh')}`, which shows the new one and asks.",
+            f" with `{command(address, 'ssh', '-p')}`, which shows the new one and asks.",
         )
     return StoreError(
         f"the host key of {address} is not known",
         detail=detail,
         hint="Ask the server's administrator for its fingerprint. If it is this one, log in once"
-        f" with `{address.of_ssh('ssh')}`, which asks and writes it to ~/.ssh/known_hosts.",
+        f" with `{command(address, 'ssh', '-p')}`, which asks and writes it to ~/.ssh/known_hosts.",
     )
 
 
@@ -131,6 +131,12 @@ async def _shown_key(address: Address) -> str:
     if key is None:
         return ""
     return f"It shows a key of the type {key.get_algorithm()}: {key.get_fingerprint()}."
+
+
+def command(address: Address, program: str, port_flag: str) -> str:
+    """Return the command with which OpenSSH's *program* logs in there."""
+    port = f" {port_flag} {address.port}" if address.port else ""
+    return f"{program}{port} {f'{address.user}@' if address.user else ''}{address.host}"
 
 
 def _name_in_known_hosts(host: str, port: int | None) -> str:

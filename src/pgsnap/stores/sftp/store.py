@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from typing import TypeVar
 
 from pgsnap import interrupts
-from pgsnap.errors import CorruptionError, StoreError, UntrustedPath
+from pgsnap.errors import CorruptionError, StoreError, UntrustedPath, UsageError
+from pgsnap.stores.address import Address
 from pgsnap.stores.base import Data, ObjectInfo
 from pgsnap.stores.names import above, checked
 from pgsnap.stores.sftp import loop
-from pgsnap.stores.sftp.address import Address
 from pgsnap.stores.sftp.connection import Connection
 from pgsnap.stores.sftp.link import (
     BLOCK_BYTES,
-    TEMPORARY,
     Entry,
     Link,
     Missing,
@@ -29,30 +29,27 @@ from pgsnap.stores.sftp.writing import Create, Delete, Folders, Put
 _T = TypeVar("_T")
 # Folders that are listed at the same time.
 _LISTINGS = 16
-# By the server's clock. A process that sleeps for longer makes a new session.
-LEFTOVER_SECONDS = 24 * 60 * 60
 
 
 class SftpStore:
-    """Objects as files below the path of *address*. Folders have mode 0700 and files 0600.
+    """Objects as files below the path of *address*. Folders have mode 0700 and files 0600, and are
+    made when something is written.
 
     All methods may be called from several threads; one connection serves them.
     """
 
     def __init__(self, address: Address) -> None:
+        """Raises UsageError, and StoreError without asyncssh."""
+        _require_asyncssh()
         self.address = address
+        self._root = root_of(address)
         self._begin()
 
     def _begin(self) -> None:
         self._loop = loop.shared()
-        self._connection = Connection(self.address)
+        self._connection = Connection(self.address, self._root)
         self._folders = Folders()
         self._loop.at_end(self._connection.close)
-
-    def make_root(self) -> None:
-        """Make the folder itself and its parents."""
-
-        self._run(Link.make_root, self.address.path)
 
     def put(self, name: str, data: Data) -> None:
         size = len(data) if isinstance(data, bytes) else sum(map(len, data))
@@ -121,18 +118,6 @@ class SftpStore:
         if folders:
             self._run(settled, folders[0])
 
-    def remove_leftovers(self) -> None:
-        """Remove what killed writers left behind more than a day ago."""
-
-        async def removed(link: Link) -> None:
-            now = await link.modified(await link.make_session())
-            for entry in await link.entries(TEMPORARY):
-                if now - entry.modified > LEFTOVER_SECONDS:
-                    name = f"{TEMPORARY}/{entry.name}"
-                    await (link.remove_all(name) if entry.is_folder else link.remove(name))
-
-        self._run(removed, TEMPORARY)
-
     def close(self) -> None:
         """Close the connection; the next call makes another one."""
         self._loop.run(self._connection.close())
@@ -190,15 +175,23 @@ async def _entries(names: list[str], link: Link) -> list[list[Entry]]:
     return await asyncio.gather(*map(listed, names))
 
 
-def require_library() -> None:
-    """Raise StoreError if asyncssh is not installed."""
-    try:
-        import asyncssh  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "asyncssh":
-            raise
+def root_of(address: Address) -> str:
+    """Return the path of a store on its server: relative, if it begins below the folder of the
+    login ("/~/"). Raises UsageError."""
+    path = address.path.rstrip("/")
+    if not address.path or ".." in path.split("/") or not path.isprintable():
+        raise UsageError(
+            f"{address.scheme}://{address.host} needs the path of a folder",
+            hint="Write sftp://USER@HOST/PATH, or sftp://USER@HOST/~/PATH for one below the folder"
+            " of the login.",
+        )
+    return "." if path == "/~" else path.removeprefix("/~/")
+
+
+def _require_asyncssh() -> None:
+    if find_spec("asyncssh") is None:
         raise StoreError(
             "SFTP needs a package that is not installed",
             detail="It is asyncssh.",
             hint="Run: pip install 'pgsnap[sftp]'",
-        ) from error
+        )

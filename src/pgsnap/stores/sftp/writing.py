@@ -29,6 +29,8 @@ class Folders:
         that is there may have been made by a process that was killed before it did so."""
         if not name or name in self._settled:
             return
+        # With it the root is made.
+        await link.make_session()
         await self.make(link, above(name))
         await link.make_folder(name)
         await link.sync_folder(above(name))
