@@ -6,6 +6,7 @@ it never changes one, because what was stored once must be read for ever.
 
 from __future__ import annotations
 
+import hashlib
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -66,6 +67,7 @@ from pgsnap.model import (
     VolatileLine,
 )
 from pgsnap.sealing.objects import open_object, seal_object
+from pgsnap.sealing.packs import PackSealer
 from pgsnap.sealing.slots import Slot, decode_slot, encode_slot, new_slot
 from pgsnap.sealing.wrapping_keys import Passphrase
 from support.repositories.keys import FIRST, REPOSITORY_ID, SECOND, keys
@@ -236,6 +238,32 @@ def join_pack(frames: list[tuple[Frame, bytes]]) -> bytes:
     return b"".join(encode_pack(frames)[1])
 
 
+def fixed_bytes(count: int) -> bytes:
+    """Return *count* bytes that stand for random ones, always the same."""
+    return hashlib.shake_128(b"random").digest(count)
+
+
+SEALER = PackSealer(keys(FIRST, SECOND), random_bytes=fixed_bytes)
+
+
+def join_sealed_pack(frames: list[tuple[Frame, bytes]]) -> bytes:
+    return b"".join(encode_pack(frames, SEALER)[1])
+
+
+def split_sealed_pack(data: bytes) -> list[tuple[Frame, bytes]]:
+    """Return the frames of a sealed pack's bytes, opened."""
+    locations = read_table(
+        blake3(data).digest(),
+        len(data),
+        lambda start, length: data[start : start + length],
+        SEALER,
+    )
+    return [
+        SEALER.open(place, data[place.offset : place.offset + place.frame.frame_bytes])
+        for place in locations
+    ]
+
+
 def _pack_value() -> list[tuple[Frame, bytes]]:
     # The frames' bytes come from the file: another zstd may compress otherwise, and may.
     file = FOLDER / "pack.hex"
@@ -364,6 +392,7 @@ EXAMPLES: dict[str, Example] = {
         lambda data: list(decode_piece(data)),
     ),
     "pack": Example(_pack_value(), join_pack, split_pack),
+    "pack-sealed": Example(_pack_value(), join_sealed_pack, split_sealed_pack),
 }
 
 
