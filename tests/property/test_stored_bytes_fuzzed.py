@@ -17,12 +17,13 @@ from pgsnap.errors import CorruptionError, FormatTooNew
 from pgsnap.format.envelope import CHECKSUM_BYTES, HEAD, ObjectKind, checksum, head, wrap
 from pgsnap.format.manifest import decode_manifest
 from pgsnap.format.origin import decode_origin, encode_origin
-from pgsnap.format.pack import END_MARK, TRAILER, decode_table, read_table
+from pgsnap.format.pack import END_MARK, SEAL, TRAILER, decode_table, read_table
 from pgsnap.format.recipe import decode_children, decode_node, decode_root
 from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import decode_config, decode_note, decode_tag
+from pgsnap.model import Location, PackSeal
 from pgsnap.sealing.slots import decode_slot
-from support.documents.examples import ORIGIN, stored
+from support.documents.examples import ORIGIN, SEALER, stored
 from support.running.seeds import SEED
 
 INPUTS = int(os.environ.get("SNAP_FUZZ_INPUTS", "300000"))
@@ -55,6 +56,45 @@ def _table() -> bytes:
     return data[-TRAILER.size - size : -TRAILER.size]
 
 
+def _read_sealed(table: bytes) -> object:
+    """Read a sealed pack whose table is *table*, sealed and hashed as it should be."""
+    data = stored("pack-sealed")
+    start = data[: HEAD.size + SEAL.size]
+    seal = PackSeal(*SEAL.unpack_from(start, HEAD.size))
+    sealed = SEALER.seal_table(seal, table)
+    middle = data[len(start) : -TRAILER.size - TRAILER.unpack(data[-TRAILER.size :])[0]]
+    return _read_whole(start, middle + sealed, len(sealed))
+
+
+def _read_whole(start: bytes, rest: bytes, table_bytes: int) -> object:
+    """Read the sealed pack of these parts, with the right checksum."""
+    end = len(rest) - table_bytes
+    trailer = TRAILER.pack(table_bytes, checksum(start, rest[end:]), END_MARK)
+    whole = start + rest + trailer
+    return read_table(bytes(32), len(whole), lambda at, size: whole[at : at + size], SEALER)
+
+
+def _read_with_seal(start: bytes) -> object:
+    """Read a sealed pack that begins with *start*."""
+    data = stored("pack-sealed")
+    table_bytes = TRAILER.unpack(data[-TRAILER.size :])[0]
+    return _read_whole(start, data[HEAD.size + SEAL.size : -TRAILER.size], table_bytes)
+
+
+def _sealed_table() -> bytes:
+    data = stored("pack-sealed")
+    size = TRAILER.unpack(data[-TRAILER.size :])[0]
+    seal = PackSeal(*SEAL.unpack_from(data, HEAD.size))
+    return SEALER.open_table(seal, data[-TRAILER.size - size : -TRAILER.size], "it")
+
+
+def _first_of_sealed() -> Location:
+    data = stored("pack-sealed")
+    return read_table(bytes(32), len(data), lambda at, size: data[at : at + size], SEALER)[0]
+
+
+_PLACE = _first_of_sealed()
+
 PARSERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "config": (_inside("config"), _enveloped(ObjectKind.CONFIG, decode_config)),
     "encrypted config": (
@@ -75,6 +115,12 @@ PARSERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "section table": (stored("section"), lambda data: list(decode_piece(data))),
     "pack table": (_table(), lambda data: decode_table(data, bytes(32), "it")),
     "pack": (_table(), _read_pack),
+    "sealed table": (_sealed_table(), _read_sealed),
+    "sealed head": (stored("pack-sealed")[: HEAD.size + SEAL.size], _read_with_seal),
+    "sealed frame": (
+        stored("pack-sealed")[_PLACE.offset :][: _PLACE.frame.frame_bytes],
+        lambda data: SEALER.open(_PLACE, data),
+    ),
     "envelope": (stored("manifest"), decode_manifest),
 }
 
