@@ -21,10 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_diff import QUARTER, dump
+from pgsnap.model import RepositoryConfig
 from pgsnap.repository.chunks.stream import snapshot_stream
 from pgsnap.repository.repository import Repository
-from pgsnap.sealing.keys import Keys, derive, new_master
+from pgsnap.repository.sealed.unlocking import Unlocked, unlock
+from pgsnap.sealing.wrapping_keys import KeyFile
 from pgsnap.sources.file import FileSource
+from pgsnap.stores.base import Store
 from pgsnap.workflows.commit.commit import commit
 
 STEPS = ("first commit", "next commit", "read back")
@@ -51,26 +54,35 @@ def _processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def run_once(path: Path, versions: list[Path], costs: Costs, master: bytes | None) -> None:
+KEY = KeyFile(bytes(range(32)))
+
+
+def opened(path: Path) -> Repository:
+    """Open the repository in *path*, its index beside it in either case."""
+
+    def unlocked(place: str, config: RepositoryConfig, store: Store) -> Unlocked | None:
+        return None if config.encryption is None else unlock(config, store, [KEY])
+
+    return Repository.open(path, unlock=unlocked, index_folder=path.parent / "index")
+
+
+def run_once(path: Path, versions: list[Path], costs: Costs, opener: KeyFile | None) -> None:
     """Make a repository in *path*, commit both *versions* and read them back."""
-    Repository.create(path)
-    with Repository.open(path) as repo:
-        owner = repo.config.repository_id
-    keys = derive([master], owner) if master is not None else None
+    Repository.create(path, opener=opener)
 
     def store(file: Path) -> None:
-        with Repository.open(path, keys=keys) as repo:
+        with opened(path) as repo:
             commit(repo, FileSource(file), database="bench", message=file.name)
 
     for step, file in zip(STEPS, versions, strict=False):
         costs.measure(step, lambda file=file: store(file))  # type: ignore[misc]
-    costs.measure(STEPS[-1], lambda: read_back(path, keys, versions))
+    costs.measure(STEPS[-1], lambda: read_back(path, versions))
     packs = (path / "packs").rglob("*")
     costs.stored_bytes = sum(file.stat().st_size for file in packs if file.is_file())
 
 
-def read_back(path: Path, keys: Keys | None, versions: list[Path]) -> None:
-    with Repository.open(path, keys=keys) as repo:
+def read_back(path: Path, versions: list[Path]) -> None:
+    with opened(path) as repo:
         for snapshot, file in zip(reversed(repo.newest("bench")), versions, strict=True):
             stream = snapshot_stream(repo, repo.snapshot(snapshot), restrict_key=None)
             assert sum(map(len, stream)) == file.stat().st_size
@@ -91,10 +103,10 @@ def main() -> None:
         plain, sealed = Costs(), Costs()
         for number in range(options.rounds):
             # In turn, and either first in turn.
-            kinds: list[tuple[Costs, bytes | None]] = [(plain, None), (sealed, new_master())]
-            for costs, master in kinds if number % 2 else reversed(kinds):
+            kinds: list[tuple[Costs, KeyFile | None]] = [(plain, None), (sealed, KEY)]
+            for costs, opener in kinds if number % 2 else reversed(kinds):
                 path = Path(folder) / "repository"
-                run_once(path, versions, costs, master)
+                run_once(path, versions, costs, opener)
                 shutil.rmtree(path)
     show(plain, sealed)
 

@@ -1,26 +1,40 @@
-"""Encrypted repositories for tests: made, opened, and what must not be in them."""
+"""Encrypted repositories for tests: made, opened, and what is stored of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pgsnap.model import RepositoryConfig
 from pgsnap.repository.repository import Repository
-from pgsnap.sealing.keys import derive
+from pgsnap.repository.sealed.unlocking import Unlocked, unlock
+from pgsnap.sealing.wrapping_keys import KeyFile
+from pgsnap.stores.base import Store
 from support.repositories.keys import FIRST
 
 
-def make_encrypted(path: Path) -> Path:
-    Repository.create(path)
+def make_encrypted(path: Path, secret: bytes = FIRST) -> Path:
+    """Make a repository in *path* that a key file with *secret* opens."""
+    Repository.create(path, opener=KeyFile(secret))
     return path
 
 
-def opened(path: Path, *masters: bytes, **options: Any) -> Repository:
-    """Open the repository in *path* with these master keys, by default with one."""
-    with Repository.open(path) as plain:
-        repository_id = plain.config.repository_id
-    return Repository.open(path, keys=derive(masters or (FIRST,), repository_id), **options)
+def _unlocked(secret: bytes, place: str, config: RepositoryConfig, store: Store) -> Unlocked | None:
+    return None if config.encryption is None else unlock(config, store, [KeyFile(secret)])
+
+
+def opened(path: Path, secret: bytes = FIRST, **options: Any) -> Repository:
+    """Open the repository in *path*, encrypted or not; an encrypted one has its index in
+    `index_folder`."""
+    return Repository.open(
+        path, unlock=partial(_unlocked, secret), index_folder=index_folder(path), **options
+    )
+
+
+def index_folder(path: Path) -> Path:
+    return path.parent / f"index of {path.name}"
 
 
 def pack_files(path: Path) -> list[Path]:
@@ -28,7 +42,5 @@ def pack_files(path: Path) -> list[Path]:
 
 
 def stored_files(path: Path) -> Iterator[Path]:
-    """Yield every file of a repository but the index."""
-    for file in sorted(path.rglob("*")):
-        if file.is_file() and not file.name.startswith("index.sqlite"):
-            yield file
+    """Yield every file of a repository."""
+    return (file for file in sorted(path.rglob("*")) if file.is_file())
