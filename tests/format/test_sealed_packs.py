@@ -29,14 +29,13 @@ from pgsnap.format.padding import padme
 from pgsnap.limits import SEAL_BYTES
 from pgsnap.model import ChunkKind, Cipher, Codec, Frame, Location, PackSeal
 from pgsnap.sealing.packs import PackSealer
-from support.documents.examples import (
+from support.documents.examples import record_fields, stored
+from support.documents.packs import (
     BASE_TEXT,
     SEALER,
     plain_frame,
-    record_fields,
     split_pack,
     split_sealed_pack,
-    stored,
 )
 from support.repositories.keys import FIRST, REPOSITORY_ID, SECOND, keys
 

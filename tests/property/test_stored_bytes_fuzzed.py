@@ -23,7 +23,8 @@ from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import decode_config, decode_note, decode_tag
 from pgsnap.model import Location, PackSeal
 from pgsnap.sealing.slots import decode_slot
-from support.documents.examples import ORIGIN, SEALER, stored
+from support.documents.examples import ORIGIN, stored
+from support.documents.packs import SEALER
 from support.running.seeds import SEED
 
 INPUTS = int(os.environ.get("SNAP_FUZZ_INPUTS", "300000"))
