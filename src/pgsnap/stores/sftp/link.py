@@ -198,13 +198,17 @@ class Link:
                 raise
             name = f"{await self.make_session()}/{secrets.token_hex(8)}"
             file = await self._create(name)
+        whole = data if isinstance(data, bytes) else b"".join(data)
         try:
             with translated():
-                whole = data if isinstance(data, bytes) else b"".join(data)
                 if whole:
                     await file.write(whole, 0)
                 await file.fsync()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Refused) and error.is_bare:
+                # As long as this file takes its room.
+                with contextlib.suppress(Lost, Missing, Refused):
+                    error.is_full = await self.is_full(len(whole))
             self.close(file)
             self.in_background(self.remove(name))
             raise
