@@ -122,7 +122,9 @@ class Connection:
                 return Link(ssh, sftp, self._root)
         except (Lost, Refused, asyncssh.ChannelOpenError) as error:
             if ssh.is_closed():
-                raise Lost(str(error)) from error
+                raise Lost(
+                    "The server closed the connection right after the login; its log says why"
+                ) from error
             ssh.abort()
             raise StoreError(
                 f"no SFTP on {self.address}",
@@ -168,7 +170,10 @@ class Connection:
         if error.is_bare:
             # OpenSSH says no more, whatever the reason.
             words += " It gives no reason; the quota of the account may be used up."
-        return StoreError(f'cannot access "{name}" in the repository', detail=words)
+        hint = (
+            f"The account must own {self.address}, or may only read." if error.is_forbidden else ""
+        )
+        return StoreError(f'cannot access "{name}" in the repository', detail=words, hint=hint)
 
 
 def ended(session: str) -> str:
