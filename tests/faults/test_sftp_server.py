@@ -211,6 +211,28 @@ def test_a_repository_lives_on_an_sftp_server(server: Sshd, home: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_dir()} == {0o700}
 
 
+def test_a_key_that_can_only_read_reads(home: Path) -> None:
+    with serving(Sshd) as server:
+        server.knows(home)
+        store = SftpStore(server.address())
+        store.put("packs/ab/one", b"x")
+        store.close()
+        keys = server.folder / "client_key.pub"
+        keys.write_text(f'restrict,command="internal-sftp -R" {keys.read_text()}')
+        reader = SftpStore(server.address())
+        assert reader.get("packs/ab/one") == b"x"
+        assert [info.name for info in reader.list("packs/")] == ["packs/ab/one"]
+        reader.settle(["packs/ab/one"])
+        for call in (reader.put, reader.create):
+            with pytest.raises(StoreError, match="cannot access") as caught:
+                call("packs/ab/two", b"x")
+            assert "Permission denied" in caught.value.detail
+        with pytest.raises(StoreError):
+            reader.delete("packs/ab/one")
+        assert reader.get("packs/ab/one") == b"x"
+        reader.close()
+
+
 @pytest.mark.system
 def test_a_full_disk_is_reported_and_deleting_helps(home: Path) -> None:
     with serving(Sshd) as server:
