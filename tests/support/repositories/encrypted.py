@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pgsnap.model import RepositoryConfig
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.sealed.unlocking import Unlocked, unlock
+from pgsnap.repository.sealed.unlocking import Unlock, Unlocked, unlock
 from pgsnap.sealing.wrapping_keys import KeyFile
 from pgsnap.stores.base import Store
 from support.repositories.keys import FIRST
@@ -21,15 +20,20 @@ def make_encrypted(path: Path, secret: bytes = FIRST) -> Path:
     return path
 
 
-def _unlocked(secret: bytes, place: str, config: RepositoryConfig, store: Store) -> Unlocked | None:
-    return None if config.encryption is None else unlock(config, store, [KeyFile(secret)])
+def unlocker(secret: bytes = FIRST) -> Unlock:
+    """Return what opens a repository, encrypted or not, with a key file with *secret*."""
+
+    def unlocked(place: str, config: RepositoryConfig, store: Store) -> Unlocked | None:
+        return None if config.encryption is None else unlock(config, store, [KeyFile(secret)])
+
+    return unlocked
 
 
 def opened(path: Path, secret: bytes = FIRST, **options: Any) -> Repository:
     """Open the repository in *path*, encrypted or not; an encrypted one has its index in
     `index_folder`."""
     return Repository.open(
-        path, unlock=partial(_unlocked, secret), index_folder=index_folder(path), **options
+        path, unlock=unlocker(secret), index_folder=index_folder(path), **options
     )
 
 
