@@ -269,7 +269,9 @@ def test_frames_that_changed_places_are_found_though_the_pack_has_the_right_name
     file.unlink()
     put_pack(path, swapped)
     with opened(path) as repo:
-        assert problems(repo) == ["2 of its 2 frames are damaged."]
+        assert problems(repo) == [
+            "2 of its 2 frames are damaged. 2 of them lie in the place of another."
+        ]
         with pytest.raises(CorruptionError) as caught:
             repo.chunks.read(first.frame.chunk)
         assert "does not open" in caught.value.detail

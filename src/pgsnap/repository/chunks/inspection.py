@@ -37,6 +37,8 @@ _BLOCK_BYTES = 4 * MIB
 _FRAMES_AT_ONCE = 30_000
 # More than this for eight of them means a spinning disk, less the page cache.
 _WAITED_SECONDS = 0.01
+# Frames of a damaged pack that are compared with others.
+_MISPLACED_MAX = 100
 # Passing a single pack to a thread takes longer than reading its table.
 _TABLES_AT_ONCE = 8
 
@@ -197,8 +199,30 @@ def _read_all(store: Store, state: PackState, chunks: ChunkReader) -> None:
     if state.bad:
         count = len(state.bad)
         state.problem = f"{count} of its {len(state.locations)} frames are damaged."
+        if moved := _misplaced(store, state, chunks.scheme):
+            state.problem += f" {moved} of them lie in the place of another."
     elif state.content != state.pack and not state.problem:
         state.problem = "Its bytes do not hash to its name."
+
+
+def _misplaced(store: Store, state: PackState, scheme: Scheme) -> int:
+    """Return how many of the sealed frames that do not open are another frame of their pack:
+    somebody moved them on purpose, as no disk does."""
+    sealer = scheme.packs
+    if sealer is None:
+        return 0
+    alike: dict[int, list[Location]] = {}
+    for location in state.locations:
+        alike.setdefault(location.frame.frame_bytes, []).append(location)
+    found = 0
+    bad = set(state.bad)
+    for location in [one for one in state.locations if one.offset in bad][:_MISPLACED_MAX]:
+        size = location.frame.frame_bytes
+        for other in alike[size][:_MISPLACED_MAX]:
+            with contextlib.suppress(CorruptionError):
+                sealer.open(other, store.get(state.info.name, location.offset, size))
+                found += other != location
+    return found
 
 
 def _with_bases(
