@@ -1,6 +1,7 @@
 """The objects of a remote repository, which are only ever created under names not used before.
 
 Packs, manifests and notes are named by their contents: one that exists already is the same one.
+Notes that forget are below `gc/`, where credentials that only commit need not write.
 A tag is the folder `tags/LABEL/TAG/`; its newest object (`00000001`, `00000002`, …) counts.
 Creating
 the next number is the compare-and-swap, so credentials that may create objects, but neither
@@ -18,9 +19,11 @@ from contextlib import AbstractContextManager
 from pgsnap.errors import CorruptionError, ObjectExists, ObjectNotFound, StoreChanged
 from pgsnap.format.remote import encode_gone_tag, is_gone_tag
 from pgsnap.limits import RECORD_BYTES_MAX
-from pgsnap.repository.layout import TAGS
+from pgsnap.repository.layout import COLLECTIONS, NOTES, TAGS
 from pgsnap.stores.base import Data, ObjectInfo, Store
 
+_FORGETTING = (f"{NOTES}forgotten/", f"{NOTES}unforgotten/")
+_BELOW = COLLECTIONS
 _GENERATION = re.compile(r"[0-9]{8,18}")
 
 
@@ -35,7 +38,7 @@ class CreatedOnly:
         body = data if isinstance(data, bytes) else b"".join(data)
         if not name.startswith(TAGS):
             with contextlib.suppress(ObjectExists):
-                self._inner.create(name, body)
+                self._inner.create(_outer(name), body)
             return
         while True:
             try:
@@ -46,7 +49,7 @@ class CreatedOnly:
 
     def create(self, name: str, data: bytes) -> None:
         if not name.startswith(TAGS):
-            self._inner.create(name, data)
+            self._inner.create(_outer(name), data)
             return
         try:
             self.replace(name, data, None)
@@ -55,7 +58,7 @@ class CreatedOnly:
 
     def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
         if not name.startswith(TAGS):
-            self._inner.replace(name, data, expected)
+            self._inner.replace(_outer(name), data, expected)
             return
         number, found = self._newest(name)
         changed = StoreChanged(f'"{name}" was changed by another process')
@@ -77,7 +80,7 @@ class CreatedOnly:
         bytes_max: int | None = None,
     ) -> bytes:
         if not name.startswith(TAGS):
-            return self._inner.get(name, start, length, bytes_max=bytes_max)
+            return self._inner.get(_outer(name), start, length, bytes_max=bytes_max)
         _, found = self._newest(name)
         if found is None:
             raise ObjectNotFound(f'there is no "{name}"')
@@ -91,7 +94,7 @@ class CreatedOnly:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         if not prefix.startswith(TAGS):
-            yield from self._inner.list(prefix)
+            yield from self._list(prefix)
             return
         newest: dict[str, tuple[int, ObjectInfo]] = {}
         for info in self._inner.list(prefix):
@@ -106,16 +109,30 @@ class CreatedOnly:
             if number == 1 or not self._is_gone(info.name):
                 yield ObjectInfo(tag, info.object_bytes)
 
+    def _list(self, prefix: str) -> Iterator[ObjectInfo]:
+        if prefix in _FORGETTING or prefix == NOTES:
+            for info in self._inner.list(_BELOW + prefix):
+                yield ObjectInfo(info.name.removeprefix(_BELOW), info.object_bytes)
+        if prefix not in _FORGETTING:
+            for info in self._inner.list(prefix):
+                # Under these names anybody who may commit could have put one.
+                if not info.name.startswith((*_FORGETTING, _BELOW + NOTES)):
+                    yield info
+
     def delete(self, *names: str) -> None:
         tags = [name for name in names if name.startswith(TAGS)]
         for name in tags:
             number, found = self._newest(name)
             if found is not None:
                 self._append(name, number + 1, encode_gone_tag(_token()))
-        self._inner.delete(*(name for name in names if name not in tags))
+        self._inner.delete(*(_outer(name) for name in names if name not in tags))
 
     def settle(self, names: Iterable[str]) -> None:
-        self._inner.settle(name for name in names if not name.startswith(TAGS))
+        self._inner.settle(_outer(name) for name in names if not name.startswith(TAGS))
+
+    def remove_superseded(self) -> None:
+        """Delete the objects of tags that no longer count: what a gc does."""
+        self._inner.delete(*self.superseded())
 
     def superseded(self) -> Iterator[str]:
         """Yield the names of the objects that no longer count."""
@@ -146,6 +163,10 @@ class CreatedOnly:
 
     def _is_gone(self, name: str) -> bool:
         return is_gone_tag(self._inner.get(name, bytes_max=RECORD_BYTES_MAX))
+
+
+def _outer(name: str) -> str:
+    return _BELOW + name if name.startswith(_FORGETTING) else name
 
 
 def _generation(name: str, number: int) -> str:

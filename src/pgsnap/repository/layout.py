@@ -22,6 +22,8 @@ COLLECTIONS = "gc/"
 """What a gc of a repository on a remote store announces."""
 FOLDERS = (PACKS, SNAPSHOTS, TAGS, NOTES, KEYS)
 LEASE = "gc/lease"
+CLAIMS = "claims/"
+"""What writers beside a gc rely on: outside of gc/, which only a gc may write."""
 
 LOCK_FILE = "lock"
 INDEX_FILE = "index.sqlite"

@@ -47,6 +47,7 @@ from pgsnap.repository.index.place import open_index
 from pgsnap.repository.objects import objects_of
 from pgsnap.repository.places.base import Place
 from pgsnap.repository.places.opening import Where, place_of
+from pgsnap.repository.rounds import Round, read_rounds
 from pgsnap.repository.sealed.slots import add_slot
 from pgsnap.repository.sealed.unlocking import (
     Unlock,
@@ -89,6 +90,7 @@ class Repository:
         self._resources = contextlib.ExitStack()
         self._held = lock.Held()
         self._packs_are_known = False
+        self.rounds_seen: list[Round] = []
 
     # -- creating and opening ----------------------------------------------------------------------
 
@@ -212,13 +214,20 @@ class Repository:
     def many_reads(self) -> contextlib.AbstractContextManager[None]:
         return self.store.many_reads()
 
-    # -- catching up --------------------------------------------------------------------------
-
     def catch_up_packs(self) -> None:
         """Bring the index's packs up to date with the store. Cheap if nothing changed."""
         if not self._packs_are_known:
+            if self.place.path is None:
+                self.rounds_seen = read_rounds(self.store)
             catch_up_packs(self.store, self.index, self.chunks.scheme)
             self._packs_are_known = True
+
+    def look_again(self) -> None:
+        """Bring the index up to date with what other processes wrote since it was opened."""
+        self._packs_are_known = False
+        self.catch_up_packs()
+        catch_up_snapshots(self.store, self.index, self.tags, self.naming, writable=False)
+        forgetting.catch_up(self.store, self.index, self.naming)
 
     # -- snapshots ----------------------------------------------------------------------------
 
@@ -375,8 +384,6 @@ class Repository:
             self.store, kind, naming=self.naming, damaged=damaged, bytes_min=bytes_min
         )
         yield from (note for _, note in found)
-
-    # -- counts -------------------------------------------------------------------------------
 
     def pack_count(self) -> int:
         return self.index.totals()[0]

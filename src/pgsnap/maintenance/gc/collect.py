@@ -52,7 +52,7 @@ class ChunkCollection:
         self.reencoded = 0
         self.full: StoreFull | None = None
         self._table = FrameTable(chunks.index)
-        self._choice = Choice(self._table, *_marked(chunks, self._table, roots))
+        self._choice = Choice(self._table, *mark(chunks, self._table, roots))
         self._plan = plan_reencoding(self._table, self._choice)
 
     def foresee(self) -> int:
@@ -111,7 +111,7 @@ class ChunkCollection:
         return kept, sweep
 
 
-def _marked(chunks: ChunkStore, table: FrameTable, roots: Roots) -> tuple[Array, Array]:
+def mark(chunks: ChunkStore, table: FrameTable, roots: Roots) -> tuple[Array, Array]:
     """Return which chunks the whole snapshots of *roots* need, and which are left of those with
     accepted losses. Raises CorruptionError."""
     marker = Marker(table, chunks.reader)

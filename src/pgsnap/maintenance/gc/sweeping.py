@@ -140,7 +140,10 @@ def _drop(
         # The index has no space even to shrink. It catches up when it is opened, so in this case
         # the files may be deleted first.
         is_dropped = False
-    chunks.store.delete(*map(layout.pack_name, packs))
+    if chunks.discard is not None:
+        chunks.discard(packs)
+    else:
+        chunks.store.delete(*map(layout.pack_name, packs))
     if not is_dropped:
         chunks.index.drop_packs(packs, frames)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgsnap.model import Frame, RepositoryConfig
+from pgsnap.model import Frame, PackId, RepositoryConfig
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.index.index import Index
 from pgsnap.sealing.scheme import Scheme
@@ -28,6 +28,8 @@ class ChunkStore:
     reader: ChunkReader
     config: RepositoryConfig
     check_lock: Callable[[], None]
+    discard: Callable[[Sequence[PackId]], None] | None = None
+    """What becomes of packs that nothing needs; None: they are deleted."""
 
     @property
     def scheme(self) -> Scheme:

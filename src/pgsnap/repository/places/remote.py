@@ -107,7 +107,7 @@ class RemotePlace:
             manifests=total(layout.SNAPSHOTS),
             tags=total(layout.TAGS),
             notes=total(layout.NOTES),
-            other=total(layout.DAMAGED, layout.COLLECTIONS),
+            other=total(layout.DAMAGED, layout.COLLECTIONS, layout.CLAIMS),
         )
 
     def room(self) -> Room | None:

@@ -15,6 +15,7 @@ from pgsnap.errors import TablesChanged, UsageError
 from pgsnap.format.sections import SectionTable
 from pgsnap.format.times import to_micros
 from pgsnap.limits import DUMP_ATTEMPTS, MESSAGE_BYTES_MAX
+from pgsnap.maintenance.publishing import publish
 from pgsnap.model import Origin, RecipeRoot, SectionKind, Snapshot, SnapshotId, SourceKind
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
@@ -92,7 +93,7 @@ def commit(
     may_skip = (skip_unchanged and not tags) or is_twice
     if may_skip and place.parent_id is not None and parent is not None and _same(parent, snapshot):
         return _not_recorded(place.parent_id, parent, place.ahead, snapshot.stored_bytes, seconds)
-    new, given = repo.publish(snapshot)
+    new, given = publish(repo, snapshot)
     return CommitReport(
         snapshot_id=new,
         snapshot=snapshot,

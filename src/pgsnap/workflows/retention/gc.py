@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from pgsnap.errors import StoreFull, UsageError
+from pgsnap.errors import StoreFull
 from pgsnap.maintenance.gc.collect import ChunkCollection, unreadable_packs
+from pgsnap.maintenance.gc.remote import RemoteRound, announce_marks, sweep_marked
 from pgsnap.maintenance.gc.snapshots import (
     drop_snapshots,
     manifest_bytes,
     needed_roots,
     trust_notes,
 )
-from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.model import PackId, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.retention.policy import Decision, Policy, decide
+
+PACK_GRACE = timedelta(days=1)
+"""How long packs of a remote store stay that nothing needed: longer than any writer sleeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class GcReport:
     *waiting* are forgotten and can be brought back, *waiting_until* when the first of them expires.
     *bytes_before* and *bytes_after* count all files of the repository. *unreadable* are packs that
     are left alone because they are damaged and their contents unknown. *full* is why it ended
-    early: another run continues from there.
+    early: another run continues from there. On a remote store *packs_marked* will be deleted by the
+    first gc after *marked_until*.
     """
 
     decisions: tuple[Decision, ...]
@@ -59,6 +64,8 @@ class GcReport:
     dry_run: bool
     full: StoreFull | None
     seconds: float
+    packs_marked: int = 0
+    marked_until: datetime | None = None
 
     @property
     def freed_bytes(self) -> int:
@@ -73,21 +80,19 @@ def gc(
     now: datetime | None = None,
     zone: tzinfo | None = None,
     dry_run: bool = False,
+    pack_grace: timedelta = PACK_GRACE,
     progress: Progress = SILENT,
 ) -> GcReport:
     """Forget what *policy* drops, drop what was forgotten for longer than *grace*, and free what is
     no longer referenced. *repo* is locked exclusively; with *dry_run*, which writes nothing,
-    shared.
+    shared. On a remote store, whose writers are not locked out, packs are only marked, and deleted
+    by the first gc after *pack_grace*.
 
     Raises UsageError if the policy keeps nothing, CorruptionError if the repository is damaged:
     then nothing was deleted.
     """
-    if repo.place.path is None and not dry_run:
-        raise UsageError(
-            "a repository on a remote store cannot be collected yet",
-            detail="Its writers cannot be locked out, so nothing may be deleted at once.",
-        )
     run = _Run(repo, policy, grace, now or datetime.now(UTC), zone, progress)
+    run.pack_grace = pack_grace
     with repo.many_reads():
         return run.run(dry_run)
 
@@ -110,6 +115,7 @@ class _Run:
         self._now = now
         self._zone = zone
         self._progress = progress
+        self.pack_grace = PACK_GRACE
 
     def run(self, dry_run: bool) -> GcReport:
         began = time.monotonic()
@@ -125,13 +131,25 @@ class _Run:
         gone = {one.snapshot_id: one.snapshot.database for one in expired}
         roots = needed_roots(repo, gone, tables, self._is_over)
         repo.catch_up_packs()
-        chunks = ChunkCollection(repo.chunk_store, roots, self._progress)
+        store, discarded = repo.chunk_store, list[PackId]()
+        remote = RemoteRound()
+        if repo.place.path is None:
+            store = replace(store, discard=discarded.extend)
+        chunks = ChunkCollection(store, roots, self._progress)
         if dry_run:
             bytes_after = bytes_before - chunks.foresee() - manifest_bytes(repo, gone)
         else:
             index_full = drop_snapshots(repo, gone.items(), self._is_over)
             full = full or index_full
-            chunks.sweep()
+            if repo.place.path is None:
+                remote = self._sweep_marked()
+            # One round at a time: what it marked must be seen to go, or to stay.
+            if not remote.marked:
+                if remote.is_swept:
+                    roots = needed_roots(repo, (), {}, self._is_over)
+                    chunks = ChunkCollection(store, roots, self._progress)
+                chunks.sweep()
+                self._announce(discarded, remote)
             bytes_after = repo.place.footprint().total
         return GcReport(
             tuple(decisions),
@@ -140,14 +158,31 @@ class _Run:
             _later(min(waiting), self._grace) if waiting else None,
             bytes_before,
             bytes_after,
-            chunks.swept.packs_deleted,
+            remote.deleted if repo.place.path is None else chunks.swept.packs_deleted,
             chunks.swept.packs_rewritten,
             chunks.reencoded,
             tuple(unreadable_packs(repo.chunk_store)),
             dry_run,
             full or chunks.full,
             time.monotonic() - began,
+            remote.marked,
+            remote.waiting_until,
         )
+
+    def _sweep_marked(self) -> RemoteRound:
+        return sweep_marked(
+            self._repo,
+            lambda: needed_roots(self._repo, (), {}, self._is_over),
+            grace=self.pack_grace,
+            now=datetime.now(UTC),
+            progress=self._progress,
+        )
+
+    def _announce(self, discarded: list[PackId], remote: RemoteRound) -> None:
+        if discarded:
+            announce_marks(self._repo, discarded)
+            remote.marked = len(discarded)
+            remote.waiting_until = datetime.now(UTC) + self.pack_grace
 
     def _forget(self, dropped: Collection[Decision]) -> StoreFull | None:
         try:

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pgsnap.errors import TagExists, UsageError
+from pgsnap.maintenance.publishing import guarded
 from pgsnap.maintenance.transfer.chunks import Sent, transfer_chunks
 from pgsnap.maintenance.transfer.notes import copy_notes, missing_notes
 from pgsnap.maintenance.transfer.plan import TransferPlan, plan_transfer
@@ -158,10 +159,15 @@ def _send(
     """Copy what *plan* says, then the manifests."""
     progress.phase("send", plan.sent_bytes)
     sent = transfer_chunks(source.chunk_store, target.chunk_store, plan, progress)
-    for snapshot in snapshots:
-        progress.advance(0)
-        # Visible from here on: all that it needs is durable.
-        target.put_back(snapshot, source.manifest(snapshot))
+    roots = [read().sections_recipe for _, read in source.snapshots(snapshots)]
+
+    def write() -> None:
+        for snapshot in snapshots:
+            progress.advance(0)
+            # Visible from here on: all that it needs is durable.
+            target.put_back(snapshot, source.manifest(snapshot))
+
+    guarded(target, roots, write)
     return sent
 
 
