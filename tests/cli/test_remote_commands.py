@@ -222,3 +222,22 @@ def test_json_fields_are_those_documented(
     assert [names(pulled)] == documented("snap pull")
     assert [names(cloned)] == documented("snap clone")
     assert [set(listed[0]), names(added), names(checked)] == documented("snap remote")
+
+
+def test_a_remote_is_collected_by_a_policy_of_its_own(
+    snap: CommandLine, repository: Path, remote: str
+) -> None:
+    snap.ok("init", remote)
+    snap.ok("remote", "add", "offsite", remote)
+    snap.ok("push")
+    assert snap.ok("gc", "--remote", "offsite", "--json").json["dropped"] == []
+    toml = snap.work / "snap.toml"
+    toml.write_text(toml.read_text() + "[remotes.offsite.retention]\nlast = 1\n")
+    report = snap.ok("gc", "--remote", "offsite", "--json", "--grace", "0s").json
+    assert len(report["kept"]) == 1
+    assert len(report["expired"]) == 2
+    assert report["packs_deleted"] == 0
+    # Here all are as before, and what was dropped there is not sent again.
+    assert len(snap.ok("log", "--json").json) == 3
+    assert snap.ok("push").out.startswith("left out: 2 snapshots")
+    assert snap.ok("verify", "--data", "--repo", remote).code == 0

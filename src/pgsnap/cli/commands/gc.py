@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,17 +21,25 @@ from pgsnap.cli.commands.retention_options import (
     chosen_grace,
     chosen_policy,
 )
+from pgsnap.cli.config.retention import KEEP_ALL
 from pgsnap.cli.views import gc as gc_view
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import open_other, remote_of
 from pgsnap.errors import StoreFull
+from pgsnap.repository.places.address import Address
+
+if TYPE_CHECKING:
+    from pgsnap.cli.config.settings import Settings
+    from pgsnap.repository.repository import Repository
 
 EXAMPLES = """
 snap gc --dry-run
 snap gc
 snap gc --keep-last 7 --keep-weekly 4 --keep-monthly 12
 snap gc --grace 0s
+snap gc --remote offsite
 """
 
 
@@ -51,20 +60,25 @@ def run(
     keep_within: KeepWithin = None,
     keep_tag: KeepTag = None,
     grace: Grace = None,
+    remote: Annotated[
+        str | None,
+        typer.Option("--remote", metavar="NAME", help="Collect this remote, by its own policy."),
+    ] = None,
 ) -> None:
     """Drop old snapshots and free what nothing needs any more.
 
     What the policy drops is hidden at once, and can be brought back with `snap unforget` until the
     grace period is over (7 days, or as snap.toml says). Only the first gc after that frees it. The
     policy is that of the --keep options, else of snap.toml, else the newest 7 and what has a tag.
-    Commits wait meanwhile. PostgreSQL is never touched.
+    Commits wait meanwhile, but not those to a remote store. PostgreSQL is never touched.
     """
     from pgsnap.workflows.retention.gc import gc
 
     invocation = Invocation.of(ctx)
     console = invocation.console
+    settings, url = _place(invocation, remote)
     policy = chosen_policy(
-        invocation.settings,
+        settings,
         last=keep_last,
         hourly=keep_hourly,
         daily=keep_daily,
@@ -74,9 +88,9 @@ def run(
         within=keep_within,
         tags=keep_tag,
     )
-    period = chosen_grace(invocation.settings, grace)
+    period = chosen_grace(settings, grace)
     with nullcontext() if dry_run else hooks(invocation, "gc"):
-        with open_repository(invocation, alone=not dry_run) as repo, console.progress() as progress:
+        with _opened(invocation, url, alone=not dry_run) as repo, console.progress() as progress:
             report = gc(repo, policy, grace=period, dry_run=dry_run, progress=progress)
         if report.unreadable:
             console.warn(f"warning: {gc_view.unreadable_words(report)}")
@@ -85,10 +99,29 @@ def run(
             console.tell(hint)
         console.emit(gc_view.gc_fields(report, policy, period), lines)
         if report.full is not None:
-            raise StoreFull(
-                "the disk is full, so gc could not do all of it",
-                detail=f"{report.full.message[:1].upper()}{report.full.message[1:]}. "
-                "What it did is complete, and nothing that snapshots need is lost.",
-                hint="Run it again, it goes on from there: snap gc. If it frees nothing more, make "
-                "some room first.",
-            )
+            raise _full(report.full)
+
+
+def _place(invocation: Invocation, remote: str | None) -> tuple[Settings, Address | None]:
+    """Return the settings that hold for a *remote*, and its address; None for the repository."""
+    if remote is None:
+        return invocation.settings, None
+    _, table = remote_of(invocation, remote)
+    # Without a policy of its own nothing is dropped there.
+    return replace(invocation.settings, retention=table.retention or KEEP_ALL), table.url
+
+
+def _opened(invocation: Invocation, url: Address | None, *, alone: bool) -> Repository:
+    if url is None:
+        return open_repository(invocation, alone=alone)
+    return open_other(invocation, url, alone=alone)
+
+
+def _full(error: StoreFull) -> StoreFull:
+    return StoreFull(
+        "the disk is full, so gc could not do all of it",
+        detail=f"{error.message[:1].upper()}{error.message[1:]}. "
+        "What it did is complete, and nothing that snapshots need is lost.",
+        hint="Run it again, it goes on from there: snap gc. If it frees nothing more, make "
+        "some room first.",
+    )

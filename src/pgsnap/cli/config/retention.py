@@ -95,6 +95,8 @@ class RetentionTable:
 
 
 RETENTION_KEYS = keys_of(RetentionTable)
+KEEP_ALL = RetentionTable(within=timedelta(days=36_500))
+"""Drops nothing that anybody alive has made."""
 RULES = tuple(name for name in RETENTION_KEYS if name not in ("grace", "retire_after"))
 
 

@@ -63,6 +63,10 @@ def _summary(report: GcReport) -> str:
         words.append(f"about {freed} would be freed of {render.size(report.bytes_before)}")
     else:
         words.append(f"{freed} freed, {render.size(report.bytes_after)} left")
+    if report.packs_marked and report.marked_until is not None:
+        until = render.clock(report.marked_until)
+        marked = render.plural(report.packs_marked, "pack")
+        words.append(f"{marked} marked, to be deleted by a gc after {until}")
     words.append(render.seconds(report.seconds))
     return "  ".join(words)
 

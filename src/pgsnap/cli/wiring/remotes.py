@@ -41,8 +41,9 @@ def remotes_to_push_to(invocation: Invocation, name: str | None) -> list[tuple[s
     return [remote_of(invocation, name)]
 
 
-def open_other(invocation: Invocation, address: Address) -> Repository:
-    """Return another repository than that of the settings, open; a context manager."""
+def open_other(invocation: Invocation, address: Address, *, alone: bool = False) -> Repository:
+    """Return another repository than that of the settings, open; a context manager. *alone*: locked
+    exclusively."""
     from pgsnap.repository.repository import Repository
 
     try:
@@ -50,6 +51,7 @@ def open_other(invocation: Invocation, address: Address) -> Repository:
             address,
             lock_timeout_seconds=invocation.settings.lock_timeout,
             index_folder=cache_folder(),
+            alone=alone,
             trust=invocation.trust,
             unlock=unlocking(invocation),
         )
