@@ -71,9 +71,10 @@ class Traffic:
     @contextlib.contextmanager
     def of(self, size: int) -> Iterator[None]:
         """Wait until *size* more bytes may be in flight, and count them within the block. A single
-        request is let through whatever its size."""
+        request is let through whatever its size, and so is one without bytes."""
         with self._changed:
-            while self._in_flight and self._in_flight + size > self._pace.in_flight_bytes:
+            limit = self._pace.in_flight_bytes
+            while size and self._in_flight and self._in_flight + size > limit:
                 interrupts.check_left_behind()
                 self._changed.wait(1.0)
             self._in_flight += size

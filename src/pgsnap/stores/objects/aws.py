@@ -83,7 +83,7 @@ def aws(environ: Mapping[str, str], parameters: Mapping[str, str]) -> Aws:
             where,
         )
     if profile.keys() & set(_NEEDS_BOTOCORE):
-        return _by_botocore(name, sorted(profile.keys() & set(_NEEDS_BOTOCORE)), where)
+        return _by_botocore(environ, name, sorted(profile.keys() & set(_NEEDS_BOTOCORE)), where)
     return _by_obstore(environ, where)
 
 
@@ -125,7 +125,7 @@ def _by_obstore(environ: Mapping[str, str], where: Where) -> Aws:
     )
 
 
-def _by_botocore(name: str, needs: list[str], where: Where) -> Aws:
+def _by_botocore(environ: Mapping[str, str], name: str, needs: list[str], where: Where) -> Aws:
     try:
         from botocore.exceptions import BotoCoreError
         from botocore.session import Session
@@ -136,7 +136,10 @@ def _by_botocore(name: str, needs: list[str], where: Where) -> Aws:
             hint="pip install 'pgsnap[aws]'",
         ) from None
     try:
-        found = Session(profile=name).get_credentials()
+        session = Session(profile=name)
+        session.set_config_variable("config_file", str(_path(environ, "config")))
+        session.set_config_variable("credentials_file", str(_path(environ, "credentials")))
+        found = session.get_credentials()
         frozen: Any = found.get_frozen_credentials() if found is not None else None
     except BotoCoreError as error:
         raise StoreError(
