@@ -29,6 +29,16 @@ def secret_file(folder: Path, name: str, content: bytes, mode: int = 0o600) -> P
     return file
 
 
+def refused(snap: CommandLine, *words: str, code: int = 12) -> dict[str, str]:
+    """Run snap, which must refuse with *code* and a hint; return the error."""
+    result = snap(*words, "--json")
+    assert result.code == code, result.err
+    assert result.out == ""
+    found: dict[str, str] = result.error
+    assert found["hint"]
+    return found
+
+
 class Encrypted:
     """The repository of a `snap` that knows its passphrase."""
 
