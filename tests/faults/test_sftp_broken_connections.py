@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import ObjectNotFound, StoreChanged
+from pgsnap.stores.counting import Counts
+from pgsnap.stores.pacing import Pace
 from pgsnap.stores.sftp import swap
 from pgsnap.stores.sftp.store import SftpStore
 from support.faults.breaking import Break, BreakingProxy, breaking
@@ -194,3 +197,27 @@ def test_many_threads_survive_a_break(place: Place) -> None:
     assert place.proxy.has_broken.is_set()
     for name, data in contents.items():
         assert place.beside.get(name) == data
+
+
+def test_requests_are_counted_repeated_ones_too(place: Place) -> None:
+    place.store.put("packs/ab/one", b"x" * 1000)
+    place.proxy.arm(Break.ANSWER_LOST, 20)
+    place.store.put("packs/ab/two", b"x" * 500)
+    place.store.get("packs/ab/one")
+    list(place.store.list("packs/"))
+    place.store.delete("packs/ab/one", "packs/ab/two")
+    # Two levels of folders are two listings.
+    assert place.store.counts() == Counts(
+        put=3, list=2, get=1, delete=1, repeated=1, sent_bytes=2000, received_bytes=1000
+    )
+
+
+def test_a_limited_bandwidth_is_kept(server: Sshd, place: Place) -> None:
+    slow = SftpStore(place.beside.address, Pace(bytes_per_second=100_000))
+    began = time.monotonic()
+    for number in range(3):
+        slow.put(f"packs/{number}", bytes(20_000))
+        slow.get(f"packs/{number}", 0, 20_000)
+    # The last one begins when the line is free of the five before.
+    assert time.monotonic() - began >= 1.0
+    slow.close()

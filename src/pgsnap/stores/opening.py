@@ -34,7 +34,7 @@ def open_store(
     if found.scheme == "sftp":
         from pgsnap.stores.sftp.store import SftpStore
 
-        return SftpStore(found)
+        return SftpStore(found, pace, counter)
     from pgsnap.stores.objects.azure import Azure
     from pgsnap.stores.objects.gcs import Gcs
     from pgsnap.stores.objects.s3 import S3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
@@ -13,7 +14,9 @@ from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, StoreError, UntrustedPath, UsageError
 from pgsnap.stores.address import Address
 from pgsnap.stores.base import Data, ObjectInfo
+from pgsnap.stores.counting import Counter, Counts, Request
 from pgsnap.stores.names import above, checked
+from pgsnap.stores.pacing import Pace, Traffic
 from pgsnap.stores.sftp import loop
 from pgsnap.stores.sftp.connection import Connection
 from pgsnap.stores.sftp.link import (
@@ -38,11 +41,15 @@ class SftpStore:
     All methods may be called from several threads; one connection serves them.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(
+        self, address: Address, pace: Pace | None = None, counter: Counter | None = None
+    ) -> None:
         """Raises UsageError, and StoreError without asyncssh."""
         _require_asyncssh()
         self.address = address
         self._root = root_of(address)
+        self._traffic = Traffic(pace or Pace())
+        self._counter = counter or Counter()
         self._begin()
 
     def _begin(self) -> None:
@@ -53,13 +60,14 @@ class SftpStore:
 
     def put(self, name: str, data: Data) -> None:
         size = len(data) if isinstance(data, bytes) else sum(map(len, data))
-        self._run(Put(self._folders, checked(name), data), name, size)
+        self._run(Put(self._folders, checked(name), data), name, Request.PUT, size)
 
     def create(self, name: str, data: bytes) -> None:
-        self._run(Create(self._folders, checked(name), data), name, len(data))
+        self._run(Create(self._folders, checked(name), data), name, Request.PUT, len(data))
 
     def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
-        self._run(Swap(self._folders, checked(name), data, expected), name, len(data or b""))
+        swap = Swap(self._folders, checked(name), data, expected)
+        self._run(swap, name, Request.PUT, len(data or b""))
 
     def get(
         self,
@@ -70,7 +78,12 @@ class SftpStore:
         bytes_max: int | None = None,
     ) -> bytes:
         checked(name)
-        return self._run(lambda link: _get(link, name, start, length, bytes_max), name)
+        with self._traffic.of(length or BLOCK_BYTES):
+            data = self._run(
+                lambda link: _get(link, name, start, length, bytes_max), name, Request.GET
+            )
+        self._counter.received(len(data))
+        return data
 
     def many_reads(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -80,7 +93,7 @@ class SftpStore:
         waiting = [checked(prefix.removesuffix("/"))]
         while waiting:
             names, waiting = waiting[:_LISTINGS], waiting[_LISTINGS:]
-            listed = self._run(partial(_entries, names), prefix)
+            listed = self._run(partial(_entries, names), prefix, Request.LIST)
             for folder, entries in zip(names, listed, strict=True):
                 for entry in entries:
                     interrupts.check()
@@ -103,7 +116,7 @@ class SftpStore:
         for name in names:
             checked(name)
         if names:
-            self._run(Delete(names), names[0])
+            self._run(Delete(names), names[0], Request.DELETE)
 
     def settle(self, names: Iterable[str]) -> None:
         folders = sorted({above(checked(name)) for name in names})
@@ -116,18 +129,31 @@ class SftpStore:
                     await link.sync_folder(folder)
 
         if folders:
-            self._run(settled, folders[0])
+            self._run(settled, folders[0], Request.PUT)
 
     def close(self) -> None:
         """Close the connection; the next call makes another one."""
         self._loop.run(self._connection.close())
 
-    def _run(self, task: Callable[[Link], Awaitable[_T]], name: str, size: int = 0) -> _T:
+    def counts(self) -> Counts:
+        """Return what was asked of the server so far."""
+        return self._counter.counts()
+
+    def _run(
+        self, task: Callable[[Link], Awaitable[_T]], name: str, kind: Request, sent: int = 0
+    ) -> _T:
         interrupts.check()
         if self._loop is not loop.shared():
             # In a forked process the thread and its connection are not there.
             self._begin()
-        return self._loop.run(self._connection.run(task, name, size))
+        attempts = itertools.count()
+
+        async def counted(link: Link) -> _T:
+            self._counter.request(kind, is_repeated=next(attempts) > 0, sent=sent)
+            return await task(link)
+
+        with self._traffic.of(sent):
+            return self._loop.run(self._connection.run(counted, name, sent))
 
 
 async def _get(
