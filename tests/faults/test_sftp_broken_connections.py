@@ -108,10 +108,11 @@ def found(store: SftpStore) -> bytes | None:
 
 def places_in(place: Place, how: Break, call: Callable[[SftpStore], None]) -> range:
     """Return the numbers of bytes after which *call* is broken: over all that it sends, or gets."""
-    place.beside.put(NAME, OLD)
-    list(place.store.list("tags/"))
-    before = place.proxy.passed[how is Break.ANSWER_LOST]
-    call(place.store)
+    for _ in range(2):
+        # The second one finds its folders made.
+        place.beside.put(NAME, OLD)
+        before = place.proxy.passed[how is Break.ANSWER_LOST]
+        call(place.store)
     total = place.proxy.passed[how is Break.ANSWER_LOST] - before
     return range(0, total, total // BREAKS)
 
@@ -134,7 +135,7 @@ def test_a_call_does_what_it_says_wherever_its_connection_breaks(
         place.proxy.release()
         assert found(place.beside) == LATER, after
         breaks += place.proxy.has_broken.is_set()
-    # The call that was measured made folders, and the last bytes nobody waits for.
+    # Nobody waits for the last bytes.
     assert breaks >= BREAKS // 2
     assert [info.name for info in place.beside.list("tags/")] == [NAME]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -59,7 +60,6 @@ def fingerprint(server: Sshd) -> str:
 
 def test_a_host_that_is_not_known_is_refused_with_its_fingerprint(server: Sshd, home: Path) -> None:
     server.knows(home)
-    (home / ".ssh/known_hosts").write_text("other.example ssh-ed25519 AAAA\n# nothing\n")
     (home / ".ssh/known_hosts").unlink()
     error = refused(SftpStore(server.address()))
     assert "is not known" in error.message
@@ -92,6 +92,26 @@ def test_a_host_with_another_key_than_the_known_one_is_refused(server: Sshd, hom
     assert fingerprint(server) in error.detail
     assert f"ssh-keygen -R '[127.0.0.1]:{server.port}'" in error.hint
     assert known.read_bytes() == before
+
+
+@pytest.mark.parametrize("line", ["one-word", "@no-marker host ssh-ed25519 AAAA"])
+def test_known_hosts_that_cannot_be_read_are_reported(server: Sshd, home: Path, line: str) -> None:
+    server.knows(home)
+    with (home / ".ssh/known_hosts").open("a") as file:
+        file.write(f"{line}\n")
+    assert "known hosts" in refused(SftpStore(server.address())).detail
+
+
+def test_connections_that_nobody_uses_any_more_are_closed(home: Path) -> None:
+    with serving(Sshd) as server:
+        server.knows(home)
+        for _ in range(3):
+            SftpStore(server.address()).put("a", b"x")
+        gc.collect()
+        deadline = time.monotonic() + 20
+        while server.sessions() or list((server.data / "store/tmp").iterdir()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_a_key_that_the_server_does_not_take_is_refused(server: Sshd, home: Path) -> None:

@@ -167,7 +167,7 @@ class Connection:
                 detail=f"{words} Needed are OpenSSH's extensions fsync, hardlink and posix-rename.",
                 hint="Use the SFTP server of OpenSSH.",
             )
-        if error.is_bare:
+        if error.words == "Failure":
             # OpenSSH says no more, whatever the reason.
             words += " It gives no reason; the quota of the account may be used up."
         hint = (

@@ -78,17 +78,17 @@ async def _options(address: Address) -> asyncssh.SSHClientConnectionOptions:
         **known,
     )
     # asyncssh takes "UserKnownHostsFile none" as a wish to trust every host.
-    options.update(known_hosts=_known_hosts(options.known_hosts))
+    options.update(known_hosts=asyncssh.read_known_hosts(_known_hosts(options.known_hosts)))
     if not options.config.get("Ciphers", ()):
         options.update(encryption_algs=_FAST_CIPHERS)
     return options
 
 
-def _known_hosts(configured: Any) -> list[str] | bytes:
-    """Return the files of known hosts that exist, b"" for none."""
-    names = [] if configured is None else list(configured) or list(_KNOWN_HOSTS)
-    paths = [Path(name).expanduser() for name in (*names, *_KNOWN_HOSTS_OF_ALL)]
-    return [str(path) for path in paths if path.is_file()] or b""
+def _known_hosts(configured: Any) -> list[str]:
+    """Return the files of known hosts that exist."""
+    names = [*(configured or _KNOWN_HOSTS), *_KNOWN_HOSTS_OF_ALL]
+    paths = [Path(name).expanduser() for name in names]
+    return [str(path) for path in paths if path.is_file()]
 
 
 async def _unknown_host(
@@ -99,7 +99,7 @@ async def _unknown_host(
 
     host = options.host_key_alias or options.host
     port = options.port if options.port != asyncssh.DEFAULT_PORT else None
-    trusted = asyncssh.match_known_hosts(options.known_hosts or b"", host, "", port)
+    trusted = asyncssh.match_known_hosts(options.known_hosts, host, "", port)
     shown = await _shown_key(address)
     detail = f"{error}. {shown}".strip()
     if trusted[0] or trusted[1]:

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import wait
 from typing import Any, TypeVar
@@ -37,9 +38,16 @@ class Loop:
             future.cancel()
             raise
 
-    def at_end(self, closer: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run *closer* before this process ends."""
+    def at_end(self, owner: object, closer: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *closer* when *owner* is no longer used, or before this process ends."""
         self._closers.append(closer)
+        weakref.finalize(owner, self._close_unused, closer).atexit = False
+
+    def _close_unused(self, closer: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        # Called on any thread, also that of the loop: nothing may be waited for.
+        self._closers.remove(closer)
+        if self.pid == os.getpid():
+            asyncio.run_coroutine_threadsafe(closer(), self._loop)
 
     def _close(self) -> None:
         if self.pid != os.getpid():

@@ -56,7 +56,7 @@ class SftpStore:
         self._loop = loop.shared()
         self._connection = Connection(self.address, self._root)
         self._folders = Folders()
-        self._loop.at_end(self._connection.close)
+        self._loop.at_end(self, self._connection.close)
 
     def put(self, name: str, data: Data) -> None:
         size = len(data) if isinstance(data, bytes) else sum(map(len, data))
