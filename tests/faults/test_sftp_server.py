@@ -246,6 +246,11 @@ def test_a_full_disk_is_reported_and_deleting_helps(home: Path) -> None:
             with pytest.raises(StoreFull) as caught:
                 store.put("packs/b", b"y" * 3_000_000)
             assert "no space left" in caught.value.message
+            # What was written of it is removed.
+            store.close()
+            assert [path for path in server.data.rglob("*") if path.is_file()] == [
+                server.data / "store/packs/a"
+            ]
             with contextlib.suppress(OSError), (server.data / "fill").open("wb") as file:
                 while True:
                     file.write(b"x" * 4096)
