@@ -1,130 +1,144 @@
-"""What encryption costs: `python benchmarks/bench_encryption.py --megabytes 500`.
+"""What encryption costs: commit, restore and cat of an encrypted repository beside a plain one.
 
-Makes a synthetic dump and a later version of it, in which one row of 400 changed in a quarter of
-the tables. Both are committed from files and read back completely, in turn into a plain and into an
-encrypted repository: no server and no network hides what it costs. The key is at hand; what a
-passphrase takes (a fifth of a second a command) is not in it.
-
-On a busy machine the processor's seconds are what to compare.
+Both kinds get the same database, in turn, with the installed command. The key is in a file: what a
+passphrase takes (a fifth of a second a command, on purpose) is not in it.
 """
 
 from __future__ import annotations
 
-import argparse
-import resource
-import shutil
+import secrets
 import statistics
-import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench_diff import QUARTER, dump
-from pgsnap.model import RepositoryConfig
-from pgsnap.repository.chunks.stream import snapshot_stream
-from pgsnap.repository.repository import Repository
-from pgsnap.repository.sealed.unlocking import Unlocked, unlock
-from pgsnap.sealing.wrapping_keys import KeyFile
-from pgsnap.sources.file import FileSource
-from pgsnap.stores.base import Store
-from pgsnap.workflows.commit.commit import commit
+from bench_commit import commit_command
+from bench_read import RESTORED
+from measure import Case, Command, Measurement, Series, interleave, run
+from report import Goal, Section, Table, document, goal_at_most, markdown, mib, seconds
+from setting import Setting, arguments, remove, setting, stored_bytes
 
-STEPS = ("first commit", "next commit", "read back")
-GOAL = 1.05
+KINDS = ("plain", "encrypted")
+STEPS = ("commit, first", "commit, unchanged", "cat", "restore")
+RATIO_MAX = 1.05
 
 
-@dataclass
-class Costs:
-    """The measurements of one kind of repository, by step: seconds, and those of the processor."""
+class Kind:
+    """A repository, plain or encrypted, and the commands on it."""
 
-    wall: dict[str, list[float]] = field(default_factory=dict)
-    processor: dict[str, list[float]] = field(default_factory=dict)
-    stored_bytes: int = 0
+    def __init__(self, bench: Setting, name: str) -> None:
+        self._bench = bench
+        self.name = name
+        self._folder = bench.scratch / name
+        self._repository = self._folder / "repository"
+        self._key = bench.scratch / "key"
 
-    def measure(self, step: str, work: Callable[[], None]) -> None:
-        began, used = time.perf_counter(), _processor_seconds()
-        work()
-        self.wall.setdefault(step, []).append(time.perf_counter() - began)
-        self.processor.setdefault(step, []).append(_processor_seconds() - used)
+    def cases(self, database: str) -> list[Case]:
+        bench = self._bench
+        commands = {
+            STEPS[0]: lambda: self._with_key(commit_command(bench, self._repository, database)),
+            STEPS[1]: lambda: self._with_key(commit_command(bench, self._repository, database)),
+            STEPS[2]: lambda: self._command("cat", "latest"),
+            STEPS[3]: lambda: self._command(
+                *("restore", "latest", "--dsn", bench.server.dsn("postgres")),
+                *("--to", RESTORED, "--yes"),
+            ),
+        }
+        prepare = {STEPS[0]: self._init, STEPS[3]: self._drop}
+        return [
+            Case(
+                f"{step}, {self.name}",
+                command,
+                prepare.get(step, lambda: None),
+                self._facts,
+                self._clean if step == STEPS[0] else lambda: None,
+            )
+            for step, command in commands.items()
+        ]
+
+    def _init(self) -> None:
+        self._bench.folder(self.name)
+        more = ("--encrypt",) if self.name == "encrypted" else ()
+        assert self._bench.snap_argv
+        argv = (*self._bench.snap_argv, "init", str(self._repository), *more)
+        run(self._with_key(self._bench.command(argv, folder=self._folder)))
+
+    def _command(self, *arguments: str) -> Command:
+        argv = self._bench.snap(self._repository, *arguments)
+        return self._with_key(
+            self._bench.command(argv, folder=self._folder, stdout=Path("/dev/null"))
+        )
+
+    def _with_key(self, command: Command) -> Command:
+        if self.name == "encrypted":
+            if not self._key.exists():
+                self._key.write_bytes(secrets.token_bytes(32))
+                self._key.chmod(0o600)
+            # All files stay in the scratch folder: the index, and what is known of repositories.
+            command.environment["SNAP_KEY_FILE"] = str(self._key)
+        for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
+            command.environment[name] = str(self._bench.scratch / name)
+        return command
+
+    def _drop(self) -> None:
+        self._bench.server.drop(RESTORED)
+        self._bench.server.checkpoint()
+
+    def _facts(self, measurement: Measurement) -> dict[str, float]:
+        return {"stored_bytes": stored_bytes(self._repository / "packs")}
+
+    def _clean(self) -> None:
+        remove(self._folder)
 
 
-def _processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+def measure(bench: Setting, database: str) -> Section:
+    """Measure both kinds on *database*, which is loaded."""
+    plain, sealed = (Kind(bench, name).cases(database) for name in KINDS)
+    cases = [case for pair in zip(plain, sealed, strict=True) for case in pair]
+    series = interleave(cases, bench.rounds, server_pid=bench.server.postmaster_pid, say=bench.say)
+    bench.server.drop(RESTORED)
+    goals = [_goal(series, step) for step in STEPS if step != "cat"]
+    return Section("encryption", (_table(series),), tuple(goals), tuple(series.values()))
 
 
-KEY = KeyFile(bytes(range(32)))
+def _ratio(series: dict[str, Series], step: str) -> float:
+    """Return the median of the ratios of runs that were made one right after the other."""
+    one, other = (series[f"{step}, {name}"].runs for name in KINDS)
+    pairs = zip(one, other, strict=True)
+    return statistics.median(b.wall_seconds / a.wall_seconds for a, b in pairs)
 
 
-def opened(path: Path) -> Repository:
-    """Open the repository in *path*, its index beside it in either case."""
-
-    def unlocked(place: str, config: RepositoryConfig, store: Store) -> Unlocked | None:
-        return None if config.encryption is None else unlock(config, store, [KEY])
-
-    return Repository.open(path, unlock=unlocked, index_folder=path.parent / "index")
+def _goal(series: dict[str, Series], step: str) -> Goal:
+    words = f"snap {step}: at most {RATIO_MAX} of the plain one's time"
+    return goal_at_most(words, _ratio(series, step), RATIO_MAX)
 
 
-def run_once(path: Path, versions: list[Path], costs: Costs, opener: KeyFile | None) -> None:
-    """Make a repository in *path*, commit both *versions* and read them back."""
-    Repository.create(path, opener=opener)
-
-    def store(file: Path) -> None:
-        with opened(path) as repo:
-            commit(repo, FileSource(file), database="bench", message=file.name)
-
-    for step, file in zip(STEPS, versions, strict=False):
-        costs.measure(step, lambda file=file: store(file))  # type: ignore[misc]
-    costs.measure(STEPS[-1], lambda: read_back(path, versions))
-    packs = (path / "packs").rglob("*")
-    costs.stored_bytes = sum(file.stat().st_size for file in packs if file.is_file())
-
-
-def read_back(path: Path, versions: list[Path]) -> None:
-    with opened(path) as repo:
-        for snapshot, file in zip(reversed(repo.newest("bench")), versions, strict=True):
-            stream = snapshot_stream(repo, repo.snapshot(snapshot), restrict_key=None)
-            assert sum(map(len, stream)) == file.stat().st_size
+def _table(series: dict[str, Series]) -> Table:
+    rows = []
+    for step in STEPS:
+        one, other = (series[f"{step}, {name}"] for name in KINDS)
+        rows.append(
+            (
+                f"`snap {step}`",
+                seconds(one.wall_seconds),
+                seconds(other.wall_seconds),
+                f"{_ratio(series, step):.3f}",
+                f"{other.cpu_seconds / one.cpu_seconds:.3f}",
+                mib(other.own_peak_bytes),
+            )
+        )
+    one, other = (series[f"{STEPS[0]}, {name}"].fact("stored_bytes") for name in KINDS)
+    notes = (f"packs: {mib(one)} and {mib(other)} MiB",)
+    header = ("", "plain s", "encrypted s", "ratio", "of processor time", "peak MiB")
+    return Table("Encrypted beside plain", header, tuple(rows), notes)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--megabytes", type=float, default=500, help="MB (10^6) of dump text")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each kind is measured")
-    parser.add_argument("--scratch", type=Path, help="folder for all files (default: TMPDIR)")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="snap-bench-", dir=options.scratch) as folder:
-        versions = []
-        for name, tables in (("first", 0), ("second", QUARTER)):
-            versions.append(Path(folder) / f"{name}.sql")
-            with versions[-1].open("w", encoding="ascii") as out:
-                out.writelines(dump(options.megabytes, 1, tables))
-        plain, sealed = Costs(), Costs()
-        for number in range(options.rounds):
-            # In turn, and either first in turn.
-            kinds: list[tuple[Costs, KeyFile | None]] = [(plain, None), (sealed, KEY)]
-            for costs, opener in kinds if number % 2 else reversed(kinds):
-                path = Path(folder) / "repository"
-                run_once(path, versions, costs, opener)
-                shutil.rmtree(path)
-    show(plain, sealed)
-
-
-def show(plain: Costs, sealed: Costs) -> None:
-    print("| step | plain | encrypted | ratio | of processor time |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for step in STEPS:
-        one, other = (statistics.median(costs.wall[step]) for costs in (plain, sealed))
-        pairs = [b / a for a, b in zip(plain.wall[step], sealed.wall[step], strict=True)]
-        used = [b / a for a, b in zip(plain.processor[step], sealed.processor[step], strict=True)]
-        print(
-            f"| {step} | {one:.2f} s | {other:.2f} s | {statistics.median(pairs):.3f} |"
-            f" {statistics.median(used):.3f} |"
-        )
-    more = sealed.stored_bytes / plain.stored_bytes
-    print(f"| stored | {plain.stored_bytes} | {sealed.stored_bytes} | {more:.3f} | |")
-    print(f"\nGoal: at most {GOAL} of the seconds. Ratios are medians of pairs.")
+    options = arguments(__doc__.partition("\n")[0]).parse_args()
+    with setting(options) as bench:
+        bench.check_space(options.megabytes * 1e6 * 6)
+        bench.load("bench_app", options.megabytes)
+        section = measure(bench, "bench_app")
+        facts = {"megabytes": options.megabytes, "rounds": options.rounds}
+        print(markdown(document([section], bench, facts)))
 
 
 if __name__ == "__main__":
