@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pgsnap import interrupts
 from pgsnap.limits import MIB
+from pgsnap.stores import waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Traffic:
         with self._changed:
             limit = self._pace.in_flight_bytes
             while size and self._in_flight and self._in_flight + size > limit:
-                interrupts.check_left_behind()
+                waiting.check()
                 self._changed.wait(1.0)
             self._in_flight += size
         try:
@@ -92,13 +92,4 @@ class Traffic:
         with self._changed:
             begin = max(time.monotonic(), self._free_at)
             self._free_at = begin + size / self._pace.bytes_per_second
-        pause(begin - time.monotonic())
-
-
-def pause(seconds: float) -> None:
-    """Sleep on a thread that nobody may wait for any more. Raises Stopped."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        interrupts.check_left_behind()
-        time.sleep(min(left, 0.5))
-    interrupts.check_left_behind()
+        waiting.pause(begin - time.monotonic())

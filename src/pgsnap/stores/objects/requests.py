@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pgsnap import interrupts
+from pgsnap.stores import waiting
 from pgsnap.stores.counting import Counter, Request
 from pgsnap.stores.objects.faults import Fault, Verdict, judge, raised
-from pgsnap.stores.pacing import Pace, Times, Traffic, pause
+from pgsnap.stores.pacing import Pace, Times, Traffic
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, UpdateVersion
@@ -65,8 +65,7 @@ class Refused(Exception):
 
 
 class Requests:
-    """Makes requests, from many threads. In the main thread a signal ends the wait for one, and
-    leaves it behind."""
+    """Makes requests, from many threads. A signal ends the wait for one, and leaves it behind."""
 
     def __init__(self, backend: Backend, pace: Pace, counter: Counter) -> None:
         self.backend = backend
@@ -78,7 +77,7 @@ class Requests:
 
     def wait(self, task: Callable[[], _T], what: str) -> _T:
         try:
-            return interrupts.on_thread(task, lambda _: None)
+            return waiting.waited_for(task)
         except Refused as refused:
             backend = self.backend
             raise raised(refused.fault, what, backend.place, backend.source, backend.hint) from None
@@ -98,7 +97,7 @@ class Requests:
         was_unsure = is_refreshed = False
         attempt = 0
         while True:
-            interrupts.check_left_behind()
+            waiting.check()
             with self.traffic.of(sent):
                 self.counter.request(kind, is_repeated=attempt > 0, sent=sent)
                 try:
@@ -114,7 +113,7 @@ class Requests:
             may_pass = fault.verdict is Verdict.UNSURE or fault.verdict in again
             if not may_pass or attempt >= self.pace.attempts or time.monotonic() >= deadline:
                 raise Refused(fault, was_unsure)
-            pause(self.pace.pause_seconds(attempt - 1))
+            waiting.pause(self.pace.pause_seconds(attempt - 1))
 
     def _client(self, kind: Request, size: int) -> Any:
         times = self.pace.times(size, is_read=kind is not Request.PUT)

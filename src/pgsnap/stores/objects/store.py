@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgsnap.errors import CorruptionError, ObjectExists, ObjectNotFound, StoreChanged, StoreError
 from pgsnap.limits import PACK_BYTES
+from pgsnap.stores import waiting
 from pgsnap.stores.base import Data, ObjectInfo
 from pgsnap.stores.counting import Counter, Counts, Request
 from pgsnap.stores.names import checked
 from pgsnap.stores.objects.faults import Verdict
 from pgsnap.stores.objects.requests import Backend, Refused, Requests
-from pgsnap.stores.pacing import Pace, pause
+from pgsnap.stores.pacing import Pace
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -37,8 +38,8 @@ _PAGE = 1000
 
 
 class ObjectStore:
-    """See `Store`. Calls may come from many threads; in the main thread a signal ends the wait, and
-    leaves the request behind."""
+    """See `Store`. Calls may come from many threads; a signal ends the wait, and leaves the request
+    behind."""
 
     def __init__(
         self, backend: Backend, pace: Pace | None = None, counter: Counter | None = None
@@ -152,7 +153,7 @@ class ObjectStore:
                     return None
                 if not is_open or attempt + 1 == self._pace.attempts:
                     raise
-            pause(self._pace.pause_seconds(attempt))
+            waiting.pause(self._pace.pause_seconds(attempt))
         return None
 
     def _delete_version(self, name: str, meta: ObjectMeta) -> None:
@@ -164,13 +165,17 @@ class ObjectStore:
             for name in names:
                 self._delete(name)
             return
+        deletes = [
+            waiting.passed_on(partial(waiting.waited_for, partial(self._delete, name)))
+            for name in names
+        ]
         with ThreadPoolExecutor(_DELETES_AT_ONCE, thread_name_prefix="snap-delete") as pool:
+            futures = [pool.submit(delete) for delete in deletes]
             try:
-                for _ in pool.map(self._delete, names):
-                    pass
-            except BaseException:
+                for future in futures:
+                    future.result()
+            finally:
                 pool.shutdown(cancel_futures=True)
-                raise
 
     def _delete(self, name: str) -> None:
         try:
