@@ -30,9 +30,10 @@ def record_run(invocation: Invocation, started: datetime, code: int) -> None:
     is a warning, unless the repository cannot be written at all."""
     assert invocation.opened is not None
     named = invocation.parameters.get("name") or invocation.parameters.get("delete")
-    lists = invocation.command == "database" and invocation.parameters.get("action") == "list"
-    if (invocation.command == "tag" and not named) or lists or code == FormatTooNew.exit_code:
-        # A list; a repository of a later version, which must not be changed.
+    action = invocation.parameters.get("action")
+    only_looks = action == "list" or (invocation.command, action) == ("remote", "check")
+    if (invocation.command == "tag" and not named) or only_looks or code == FormatTooNew.exit_code:
+        # Nothing was changed or read out; a repository of a later version must not be changed.
         return
     try:
         can_log, keys = _keys(invocation, invocation.opened)

@@ -25,7 +25,7 @@ _PROGRAM_NAMES = ("snap", "pgsnap")
 AUDITED = frozenset(
     {
         *("init", "commit", "import", "tag", "forget", "unforget", "gc", "repair", "reindex"),
-        "database",
+        *("database", "push", "pull", "clone", "remote", "key"),
         *("restore", "undo", "verify", "drill", "cat", "export", "diff"),
     }
 )

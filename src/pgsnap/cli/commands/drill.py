@@ -12,8 +12,9 @@ from pgsnap.cli.commands.options import AllowNewerClient
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.text import render
 from pgsnap.cli.text.redact import redact
-from pgsnap.cli.wiring.connect import open_repository, resolve, server_of
+from pgsnap.cli.wiring.connect import resolve, server_of
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import open_chosen
 from pgsnap.errors import DrillFailed, UsageError
 from pgsnap.files import whole
 
@@ -29,6 +30,7 @@ EXAMPLES = """
 snap drill
 snap drill pre-migration --throw-away --verbose
 snap drill --dry-run
+snap drill --from offsite --throw-away
 snap drill --json | jq '.checks[] | select(.status != "passed")'
 """
 
@@ -57,6 +59,15 @@ Checks = Annotated[
         help="Your own queries. [default: database/checks beside snap.toml]",
     ),
 ]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="NAME",
+        show_default=False,
+        help="Restore straight from this remote: can it replace the repository?",
+    ),
+]
 
 
 def run(
@@ -66,6 +77,7 @@ def run(
     throw_away: ThrowAway = False,
     report: Report = REPORT_NAME,
     checks: Checks = None,
+    source: Source = None,
     allow_newer_client: AllowNewerClient = False,
 ) -> None:
     """Test the rollback: restore beside the live database and compare.
@@ -94,12 +106,13 @@ def run(
 
         make = private_server
     server = server_of(settings)
-    with open_repository(invocation) as repo:
+    with open_chosen(invocation, source) as repo:
         snapshot = resolve(invocation, repo, revision)
         with console.progress() as progress:
             found = drill(repo, snapshot, server, options, throw_away=make, progress=progress)
     fields = {
         **drill_fields(found),
+        "remote": source,
         "notices": [*map(redact, found.notices), *console.notices],
     }
     # Readable only by its owner: it names rows.

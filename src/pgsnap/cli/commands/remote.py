@@ -62,9 +62,11 @@ def run(
     if action == "list":
         _list(invocation)
     elif action == "add":
-        _add(invocation, given[0], given[1])
+        with invocation.audited():
+            _add(invocation, given[0], given[1])
     elif action == "remove":
-        _remove(invocation, given[0])
+        with invocation.audited():
+            _remove(invocation, given[0])
     else:
         _check(invocation, name)
 

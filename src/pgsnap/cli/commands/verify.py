@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,19 +13,24 @@ from pgsnap.cli.text import render
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.cli.text.sample_size import parse_sample
 from pgsnap.cli.views.damage import damage_lines, way_out
-from pgsnap.cli.wiring.connect import open_repository, resolve
+from pgsnap.cli.wiring.connect import resolve
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import open_chosen, remote_of
 from pgsnap.errors import CorruptionError
+from pgsnap.maintenance.verify.damage import REPAIR, REPAIR_FROM
+from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pgsnap.maintenance.verify.damage import Damage
     from pgsnap.maintenance.verify.verify import VerifyReport
 
 EXAMPLES = """
 snap verify
 snap verify --data
 snap verify --sample 10% --max-duration 10min
+snap verify --remote offsite --sample 10%
 snap verify latest --data --json | jq '.findings[] | {name, sections, next}'
 """
 
@@ -51,6 +58,16 @@ MaxDuration = Annotated[
     ),
 ]
 
+Remote = Annotated[
+    str | None,
+    typer.Option(
+        "--remote",
+        metavar="NAME",
+        show_default=False,
+        help="Check this remote, by what its store gives out.",
+    ),
+]
+
 
 def run(
     ctx: typer.Context,
@@ -58,6 +75,7 @@ def run(
     data: Data = False,
     sample: Sample = None,
     max_duration: MaxDuration = None,
+    remote: Remote = None,
 ) -> None:
     """Check that every snapshot can be read whole; name what is damaged.
 
@@ -71,11 +89,15 @@ def run(
     console = invocation.console
     size = parse_sample(sample) if sample is not None else None
     seconds = parse_duration(max_duration, "--max-duration") if max_duration is not None else None
-    with open_repository(invocation) as repo, console.progress() as progress:
+    with open_chosen(invocation, remote) as repo, console.progress() as progress:
         chosen = list(dict.fromkeys(resolve(invocation, repo, word) for word in revision or ()))
         report = verify(
             repo, snapshots=chosen, data=data, sample=size, max_seconds=seconds, progress=progress
         )
+    give_up = way_out(report.findings, has_copy=True) if remote is None else ""
+    if remote is not None:
+        _, table = remote_of(invocation, remote)
+        report = _mended_there(report, invocation.settings.repository, table.url)
     for notice in report.notices:
         console.tell(notice)
     colour = console.terminal.colour
@@ -84,13 +106,26 @@ def run(
     console.emit(_fields(report), lines)
     if report.findings:
         commands = list(dict.fromkeys(finding.next for finding in report.findings))
-        give_up = way_out(report.findings, has_copy=True)
         raise CorruptionError(
             f"{render.plural(len(report.findings), 'finding')} of damage",
             detail="Chunks that were found damaged are stored again by the next commit that has "
             "them.",
             hint=". ".join(filter(None, (f"Run: {'; '.join(commands[:3])}", give_up))),
         )
+
+
+def _mended_there(report: VerifyReport, here: Address, there: Address) -> VerifyReport:
+    """Return the report with commands that mend the remote *there*, from the repository *here*."""
+    repair = f"snap repair --from {shlex.quote(str(here))}"
+    place = f"--repo {shlex.quote(str(there))}"
+
+    def command(found: Damage) -> str:
+        mends = found.next in (REPAIR, REPAIR_FROM)
+        return f"{repair if mends else found.next} {place}"
+
+    return replace(
+        report, findings=tuple(replace(one, next=command(one)) for one in report.findings)
+    )
 
 
 def _summary(report: VerifyReport) -> str:

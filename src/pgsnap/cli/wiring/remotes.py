@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pgsnap.cli.config.keys import unknown_key
 from pgsnap.cli.config.remotes import RemoteTable
+from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.secrets_given import unlocking
 from pgsnap.cli.wiring.user_folders import cache_folder
@@ -43,11 +44,11 @@ def remotes_to_push_to(invocation: Invocation, name: str | None) -> list[tuple[s
 
 def open_other(invocation: Invocation, address: Address, *, alone: bool = False) -> Repository:
     """Return another repository than that of the settings, open; a context manager. *alone*: locked
-    exclusively."""
+    exclusively. The audit log is its own, unless that of the settings is open too."""
     from pgsnap.repository.repository import Repository
 
     try:
-        return Repository.open(
+        repo = Repository.open(
             address,
             lock_timeout_seconds=invocation.settings.lock_timeout,
             index_folder=cache_folder(),
@@ -58,3 +59,15 @@ def open_other(invocation: Invocation, address: Address, *, alone: bool = False)
     except RepositoryNotFound as error:
         error.hint = f"Make one there: snap init {address}"
         raise
+    if invocation.opened is None:
+        invocation.opened = address
+    return repo
+
+
+def open_chosen(invocation: Invocation, remote: str | None) -> Repository:
+    """Return the repository of a remote, or with None that of the settings, open; a context
+    manager."""
+    if remote is None:
+        return open_repository(invocation)
+    _, table = remote_of(invocation, remote)
+    return open_other(invocation, table.url)

@@ -7,6 +7,7 @@ that found damage is stored as a negative number: such a pack waits for its turn
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -68,9 +69,11 @@ class ReadHistory:
             )
 
     def longest_ago_first(self, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
-        """Return the packs *infos* in the order in which to read them: never read first."""
+        """Return the packs *infos* in the order in which to read them: never read first. Those that
+        were never read come in random order: the next sample is another one even if the index was
+        lost, and who writes to the store cannot know which is read."""
         reads = self._reads()
-        return sorted(infos, key=lambda info: (abs(reads.get(_key(info), 0)), info.name))
+        return sorted(infos, key=lambda info: (abs(reads.get(_key(info), 0)), random.random()))
 
     def sample(self, infos: Sequence[ObjectInfo], size: SampleSize) -> list[ObjectInfo]:
         """Return the packs that were read longest ago, together of *size* or a little more: so ten
