@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pgsnap.repository.repository import Repository
-from support.documents import documentation
 from support.faults.damaging import flip
 from support.repositories.collecting import commit_versions
 from support.repositories.made import make
