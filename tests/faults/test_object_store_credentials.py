@@ -76,6 +76,7 @@ ALLOWED: dict[str, tuple[Callable[[Store], None], bool]] = {
     "create": (lambda store: store.create("packs/new", b"x"), True),
     "read": (lambda store: _ignored(store.get("packs/old")), True),
     "list": (lambda store: _ignored(list(store.list("packs/"))), True),
+    "put": (lambda store: store.put("packs/new", b"x"), False),
     "overwrite": (lambda store: store.put("packs/old", b"y"), False),
     "swap": (lambda store: store.replace("packs/old", b"y", b"x"), False),
     "swap away": (lambda store: store.replace("packs/old", None, b"x"), False),

@@ -64,7 +64,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Rights:
-    """What a credential may do; *deletes* and *overwrites* below these prefixes."""
+    """What a credential may do, below these prefixes. One that may not overwrite everything writes
+    only on condition that there is no object, as a policy of AWS words it."""
 
     creates: tuple[str, ...] = ("",)
     overwrites: tuple[str, ...] = ("",)
@@ -228,11 +229,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _put(self, seen: Seen, body: bytes) -> None:
         rights = self._rights(seen)
 
+        creates = self.headers.get("If-None-Match") == "*"
+        creates = creates or self.headers.get("x-goog-if-generation-match") == "0"
+
         def refused(current: _Stored | None) -> int:
-            prefixes = rights.creates if current is None else rights.overwrites
-            if not seen.key.startswith(prefixes):
-                # Providers look at rights first, so a create that finds an object may say 403.
-                return 403 if not self._condition(current) else self._condition(current)
+            # Rights are looked at before the object.
+            if not seen.key.startswith(rights.creates if creates else rights.overwrites):
+                return 403
             return self._condition(current)
 
         status = self.store.write(seen.key, body, refused)

@@ -104,7 +104,7 @@ class ObjectStore:
 
     def _create(self, name: str, body: bytes) -> None:
         def is_done(was_unsure: bool) -> bool:
-            found = self._look(name)
+            found = self._look(name, len(body))
             if found is None:
                 # Another write of it was under way, and failed.
                 return False
@@ -257,10 +257,10 @@ class ObjectStore:
             raise _short(name, start + len(data))
         return data
 
-    def _look(self, name: str) -> tuple[ObjectMeta, bytes] | None:
-        """Return a small object with what identifies its version."""
+    def _look(self, name: str, likely: int = 0) -> tuple[ObjectMeta, bytes] | None:
+        """Return an object with what identifies its version; it has about *likely* bytes."""
         try:
-            return self._read(name, {}, 0, None)
+            return self._read(name, {}, likely, None)
         except Refused as refused:
             if refused.fault.verdict is not Verdict.ABSENT:
                 raise
