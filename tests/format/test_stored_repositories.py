@@ -12,16 +12,18 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
+from pgsnap.errors import WrongKey
 from pgsnap.maintenance.verify.verify import verify
 from pgsnap.repository.chunks.stream import snapshot_stream
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.history.cat import cat
 from pgsnap.workflows.history.log import log, show
 from support.dumps.scripted import shop, texts
+from support.repositories.encrypted import opened
 from support.repositories.made import record
-from support.repositories.stored import FOLDER, KEY, queue, text_of
+from support.repositories.stored import ENCRYPTED, FOLDER, KEY, queue, text_of
 
-VERSIONS = ["v1-plain", "v2-extensions"]
+VERSIONS = ["v1-plain", "v2-extensions", ENCRYPTED]
 
 
 @pytest.fixture(params=VERSIONS)
@@ -38,8 +40,8 @@ def expected(home: Path) -> dict[str, Any]:
 @pytest.fixture
 def repo(home: Path, tmp_path: Path) -> Iterator[Repository]:
     shutil.copytree(home / "repository", tmp_path / "repository")
-    with Repository.open(tmp_path / "repository") as opened:
-        yield opened
+    with opened(tmp_path / "repository") as repo:
+        yield repo
 
 
 def test_every_stored_repository_is_tested() -> None:
@@ -119,3 +121,25 @@ def test_reading_it_changes_no_object(home: Path, tmp_path: Path, repo: Reposito
         if file.is_file():
             copy = tmp_path / "repository" / file.relative_to(home / "repository")
             assert copy.read_bytes() == file.read_bytes()
+
+
+def test_the_encrypted_one_was_sealed_with_two_keys_and_all_of_it_is(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER / ENCRYPTED / "repository", tmp_path / "repository")
+    with opened(tmp_path / "repository") as repo:
+        assert verify(repo, data=True).findings == ()
+        assert {epoch for (epoch,) in repo.index.query("SELECT epoch FROM packs")} == {1, 2}
+        assert {code for (code,) in repo.index.query("SELECT codec FROM chunks")} >= {1, 2}
+    for file in (FOLDER / ENCRYPTED / "repository").rglob("*"):
+        if file.is_file():
+            kind = file.read_bytes()[:8]
+            assert kind[:5] == b"\x89snap"
+            assert kind[5:6] in b"CK" or kind[5:] in (b"S\x01\x01", b"P\x01\x01")
+
+
+def test_a_stored_encrypted_repository_needs_its_key(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER / ENCRYPTED / "repository", tmp_path / "repository")
+    with pytest.raises(WrongKey) as caught:
+        opened(tmp_path / "repository", bytes(32))
+    assert caught.value.exit_code == 12
+    with pytest.raises(WrongKey):
+        Repository.open(tmp_path / "repository")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pgsnap.format.manifest import decode_manifest
 from pgsnap.format.pack import encode_pack
 from pgsnap.format.recipe import encode_node
 from pgsnap.format.sections import pieces, root_hash
+from pgsnap.maintenance.keys import rotate_keys
 from pgsnap.model import (
     ChunkKind,
     DumpEvent,
@@ -42,10 +44,13 @@ from pgsnap.workflows.commit.commit import commit
 from support.documents import examples
 from support.dumps.scripted import PREAMBLE, Dump, Part, ScriptedSource, dump, rows, table
 from support.dumps.texts import as_events
+from support.repositories.encrypted import index_folder, make_encrypted, opened
 from support.repositories.made import day
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "repositories"
 KEY = "storedKey"
+ENCRYPTED = "v3-encrypted"
+"""Opens with a key file; its key was rotated before the last snapshot."""
 
 
 def shop(changed: bool) -> Dump:
@@ -94,6 +99,7 @@ def queue(moved: bool) -> Dump:
 MADE_OF: dict[str, list[tuple[str, Dump]]] = {
     "v1-plain": [("shop", shop(False)), ("shop", shop(True)), ("blög", shop(True))],
     "v2-extensions": [("queue", queue(False)), ("queue", queue(True))],
+    ENCRYPTED: [("shop", shop(False)), ("shop", shop(True)), ("blög", shop(True))],
 }
 
 
@@ -103,9 +109,15 @@ def make(name: str) -> None:
     commit_module._creator = lambda: "someone@somewhere snap 0.1.0"
     home = FOLDER / name
     path = home / "repository"
-    Repository.create(path)
-    with Repository.open(path) as repo:
-        for number, (database, dumped) in enumerate(MADE_OF[name]):
+    if name == ENCRYPTED:
+        make_encrypted(path)
+    else:
+        Repository.create(path)
+    for number, (database, dumped) in enumerate(MADE_OF[name]):
+        if name == ENCRYPTED and number == 2:
+            with opened(path, alone=True) as repo:
+                rotate_keys(repo)
+        with opened(path) as repo:
             commit(
                 repo,
                 ScriptedSource(dumped),
@@ -115,6 +127,7 @@ def make(name: str) -> None:
                 force_tags=True,
                 at=day(number + 1),
             )
+    with opened(path) as repo:
         publish_deltas(repo)
         label = MADE_OF[name][0][0]
         repo.add_note(Note("swapped", label, day(5), repo.newest(label)[0], {"kept": "shop__x"}))
@@ -128,6 +141,7 @@ def make(name: str) -> None:
         # Derived, or empty, or it would keep the rest out of version control.
         file.unlink(missing_ok=True)
     shutil.rmtree(path / "tmp")
+    shutil.rmtree(index_folder(path), ignore_errors=True)
     text = json.dumps(expected, indent=1, sort_keys=True, ensure_ascii=True)
     (home / "expected.json").write_text(text + "\n", "ascii")
 
@@ -136,14 +150,15 @@ def publish_deltas(repo: Repository, *before: Segment) -> SnapshotId:
     """Add a snapshot as a later version stores it: two segments after those of *before*, and chunks
     as deltas."""
     chunks = [examples.BASE_TEXT, examples.DELTA_TEXT, examples.DEEP_TEXT]
-    entries = [RecipeEntry(blake3(text).digest(), len(text), text.count(b"\n")) for text in chunks]
+    name = repo.naming.name
+    entries = [RecipeEntry(name(text), len(text), text.count(b"\n")) for text in chunks]
     node = encode_node(1, entries[1:])
     segments = (
         *before,
         Segment(RecipeRoot(entries[0].chunk, 0, entries[0].plain_bytes, entries[0].lines)),
         Segment(
             RecipeRoot(
-                blake3(node).digest(),
+                name(node),
                 1,
                 sum(entry.plain_bytes for entry in entries[1:]),
                 sum(entry.lines for entry in entries[1:]),
@@ -159,14 +174,20 @@ def publish_deltas(repo: Repository, *before: Segment) -> SnapshotId:
         segments,
     )
     ((piece, count),) = pieces([section])
+    ids = {blake3(plain).digest(): name(plain) for plain in (*chunks, node, piece)}
+    frames = [
+        examples.delta_frame(chunks[2], chunks[1], 2),
+        examples.delta_frame(chunks[1], chunks[0], 1),
+        examples.plain_frame(chunks[0]),
+        examples.plain_frame(node, ChunkKind.RECIPE),
+        examples.plain_frame(piece, ChunkKind.SECTIONS),
+    ]
     pack, parts, _ = encode_pack(
         [
-            examples.delta_frame(chunks[2], chunks[1], 2),
-            examples.delta_frame(chunks[1], chunks[0], 1),
-            examples.plain_frame(chunks[0]),
-            examples.plain_frame(node, ChunkKind.RECIPE),
-            examples.plain_frame(piece, ChunkKind.SECTIONS),
-        ]
+            (replace(frame, chunk=ids[frame.chunk], base=ids.get(frame.base or b"")), data)
+            for frame, data in frames
+        ],
+        repo.chunks.scheme.packs,
     )
     repo.store.put(pack_name(pack), parts)
     made, _ = repo.publish(
@@ -177,7 +198,7 @@ def publish_deltas(repo: Repository, *before: Segment) -> SnapshotId:
             parent=None,
             root=root_hash([section]),
             globals_root=None,
-            sections_recipe=RecipeRoot(blake3(piece).digest(), 0, len(piece), count),
+            sections_recipe=RecipeRoot(name(piece), 0, len(piece), count),
             section_count=1,
             table_count=1,
             plain_bytes=len(text),
