@@ -27,7 +27,7 @@ endif
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo               the tour, on a throw-away PostgreSQL'
+	@echo 'make demo               the tours, on a throw-away PostgreSQL'
 	@echo 'make test               all that an ordinary user can run: lint and tests'
 	@echo 'make test-system        the tests that need root; SNAP_TEST_FOLDER=PATH keeps what failing tests leave there'
 	@echo 'make test-long          the same, with thousands of kills, power cuts and interrupts, others each time: hours'
@@ -41,6 +41,7 @@ help:
 
 demo: $(STAMP) postgresql
 	$(BIN)/snap demo
+	$(BIN)/snap demo --offsite
 
 test: lint $(STAMP) postgresql
 	$(PYTEST) -n 2 --dist worksteal -m 'not system'

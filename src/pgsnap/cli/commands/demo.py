@@ -12,6 +12,7 @@ from pgsnap.cli.wiring.invocation import Invocation
 EXAMPLES = """
 snap demo
 snap demo --install
+snap demo --offsite
 """
 
 
@@ -27,6 +28,13 @@ def run(
             "--scale", metavar="N", min=0.01, max=100.0, help="Size of the sample; 1 is 100 MB."
         ),
     ] = 1.0,
+    offsite: Annotated[
+        bool,
+        typer.Option(
+            "--offsite",
+            help="Another tour: lose everything but an encrypted repository on an S3 server.",
+        ),
+    ] = False,
 ) -> None:
     """Take the tour: commit, break, restore, undo on a throw-away server.
 
@@ -34,6 +42,7 @@ def run(
     end. Nothing of yours is touched.
     """
     from pgsnap.cluster import binaries, installing
+    from pgsnap.demo import offsite as offsite_tour
     from pgsnap.demo import tour
 
     invocation = Invocation.of(ctx)
@@ -47,6 +56,7 @@ def run(
             # So that it precedes the output of the next command.
             console.terminal.flush()
 
-    report = tour.run(found, say=say, scale=scale, show_output=not silent)
+    show = offsite_tour.run if offsite else tour.run
+    report = show(found, say=say, scale=scale, show_output=not silent)
     names = {"digest_before": "sha256_before", "digest_after": "sha256_after"}
     console.emit(render.fields_of(report, **names), [])

@@ -1,0 +1,141 @@
+"""The tour of what an off-site copy is for: everything is lost but an encrypted repository on an
+object store, and comes back from its URL, its credentials and one passphrase."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster
+from pgsnap.demo import sample
+from pgsnap.demo.object_server import BUCKET, ObjectServer, object_server, require_server
+from pgsnap.demo.stage import DATABASE, Narrator, Stage, TourReport
+from pgsnap.stores.opening import open_store
+
+URL = f"s3://{BUCKET}/{DATABASE}"
+_PASSPHRASE = "passphrase"
+
+
+def run(
+    binaries: Binaries,
+    *,
+    say: Callable[[str], None],
+    scale: float = 1.0,
+    show_output: bool = True,
+) -> TourReport:
+    """Run the tour: *say* gets its lines, the commands write to this process's output.
+
+    Everything that it creates is removed afterwards. Raises DemoFailed, ClusterError.
+    """
+    require_server()
+    started = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="snap-demo-"))
+    try:
+        with object_server(folder) as server:
+            tour = _Tour(binaries, folder, server, Narrator(say, show_output=show_output))
+            return tour.take(scale, started)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Tour:
+    def __init__(
+        self, binaries: Binaries, folder: Path, server: ObjectServer, narrator: Narrator
+    ) -> None:
+        self._binaries = binaries
+        self._folder = folder
+        self._server = server
+        self._narrator = narrator
+        self._passphrase = secrets.token_urlsafe(24)
+
+    def take(self, scale: float, started: float) -> TourReport:
+        narrator = self._narrator
+        before, dump_bytes = self._first_machine(scale)
+
+        narrator.step("The building burns down: server, settings, caches, all of it.")
+        shutil.rmtree(self._folder / "first")
+        narrator.say("  What is left: the URL, the credentials and one passphrase, on paper.")
+
+        after, version = self._second_machine(before)
+        _, stored = self._stored()
+        narrator.say("")
+        narrator.say("That was all on throw-away servers; they are gone now. The repository on the")
+        narrator.say(f"store took {stored / 1e6:.0f} MB.")
+        narrator.say("On your own database: docs/offsite.md has the set-up for each kind of store,")
+        narrator.say("docs/rollback.md the disaster step by step.")
+        seconds = time.monotonic() - started
+        return TourReport(version, dump_bytes, before, after, stored, seconds)
+
+    def _first_machine(self, scale: float) -> tuple[str, int]:
+        narrator = self._narrator
+        with Cluster(self._binaries) as cluster:
+            stage = self._stage(cluster, "first")
+            version = stage.server_version()
+            narrator.step(f"A private PostgreSQL {version}, with an application's database.")
+            before, dump_bytes = stage.load_and_show(scale)
+
+            narrator.step("An encrypted repository on an S3 server, here one on loopback.")
+            narrator.say("  A file with mode 0600 holds the passphrase, the environment the")
+            narrator.say("  credentials: SNAP_PASSPHRASE_FILE, AWS_ACCESS_KEY_ID and so on.")
+            stage.snap("init", URL, "--encrypt")
+            stage.snap("commit", "-m", "off-site")
+
+            narrator.step("A change. Only what is new is compressed, encrypted and sent.")
+            sample.migrate_badly(cluster, DATABASE)
+            stage.show_counts()
+            before, _ = stage.digest()
+            stage.snap("commit", "-m", "after the migration")
+
+            narrator.step("What the store holds. Without the key nobody can read any of it.")
+            kinds, stored = self._stored()
+            counts = ", ".join(f"{count} {name}" for name, count in sorted(kinds.items()))
+            narrator.say(f"  {stored / 1e6:.1f} MB in {kinds.total()} objects: {counts}")
+            return before, dump_bytes
+
+    def _second_machine(self, before: str) -> tuple[str, str]:
+        narrator = self._narrator
+        with Cluster(self._binaries) as cluster:
+            stage = self._stage(cluster, "second")
+            narrator.step("Another machine, with an empty PostgreSQL. Somebody guesses first.")
+            wrong = stage.work / "guess"
+            _write_secret(wrong, "password123")
+            stage.snap(
+                *("log", "--repo", URL), code=12, environment={"SNAP_PASSPHRASE_FILE": str(wrong)}
+            )
+
+            narrator.step("The right passphrase, and everything is back: roles, rights and rows.")
+            stage.snap("log", "--oneline", "--repo", URL)
+            stage.snap("restore", "latest", "--repo", URL, "--create-roles", "--yes")
+            stage.show_counts()
+            return stage.compare(before), stage.server_version()
+
+    def _stage(self, cluster: Cluster, name: str) -> Stage:
+        stage = Stage(
+            cluster,
+            self._folder / name,
+            self._narrator,
+            {
+                **self._server.environment,
+                "SNAP_PASSPHRASE_FILE": str(self._folder / name / _PASSPHRASE),
+            },
+        )
+        _write_secret(self._folder / name / _PASSPHRASE, self._passphrase)
+        return stage
+
+    def _stored(self) -> tuple[Counter[str], int]:
+        """Return how many objects of each kind are on the store, and all their bytes."""
+        bucket = open_store(f"s3://{BUCKET}", self._server.environment)
+        objects = list(bucket.list(f"{DATABASE}/"))
+        kinds = Counter(one.name.split("/")[1] for one in objects)
+        return kinds, sum(one.object_bytes for one in objects)
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(f"{text}\n")
