@@ -1,25 +1,46 @@
-"""`snap demo`: the tour works to its end, fits a terminal, and leaves nothing."""
+"""`snap demo`: the tours work to their ends, fit a terminal, and leave nothing."""
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
+
+import pytest
 
 from support.running.commandline import CommandLine
 
 
-def test_the_tour_proves_what_it_shows_and_leaves_nothing(snap: CommandLine) -> None:
+@pytest.mark.parametrize("options", [(), ("--offsite",)], ids=["rollback", "offsite"])
+def test_a_tour_proves_what_it_shows_and_leaves_nothing(
+    snap: CommandLine, options: tuple[str, ...]
+) -> None:
     # Too long for a socket's path: the server's folder goes elsewhere.
     folder = snap.folder / ("temporary" * 8)
     folder.mkdir()
     snap.setenv("TMPDIR", str(folder))
-    shown = snap.popen("demo", "--scale", "0.01")
+    shown = snap.popen("demo", "--scale", "0.01", *options)
     out, err = shown.communicate(timeout=300)
     assert shown.returncode == 0, err
     assert "The same, byte for byte." in out
-    places = (str(folder), "/pgsnap-cluster-")
+    # What these lines name may be of any length.
+    places = (str(folder), "/pgsnap-cluster-", "made roles")
     too_long = [line for line in out.splitlines() if len(line) > 80]
     assert [line for line in too_long if not any(place in line for place in places)] == []
     assert "WARNING" not in err
-    (where,) = {line.split("@")[1].split("/shop,")[0] for line in err.splitlines() if "@" in line}
-    assert not Path(where).exists()
+    where = re.findall(r"\S*/pgsnap-cluster-\w+", out + err)
+    assert where
+    assert not [one for one in where if Path(one.rpartition("@")[2]).exists()]
     assert list(folder.iterdir()) == []
+
+
+def test_without_its_server_the_tour_off_site_names_what_to_install(snap: CommandLine) -> None:
+    blocked = snap.folder / "blocked"
+    blocked.mkdir()
+    (blocked / "sitecustomize.py").write_text("import sys; sys.modules['moto'] = None\n")
+    snap.setenv("PYTHONPATH", str(blocked))
+    shown = snap.popen("demo", "--offsite")
+    out, err = shown.communicate(timeout=60)
+    assert (shown.returncode, out) == (1, "")
+    assert "needs an S3 server, moto, which is not installed" in err
+    assert f"HINT:  Install it: {sys.executable} -m pip install 'moto[s3,server]>=5.2'" in err

@@ -35,7 +35,7 @@ run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_bac
 class ServerMissing(DemoFailed):
     """The package with the S3 server is not installed."""
 
-    kind = "demo_server_missing"
+    kind = "demo-server-missing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from pgsnap.cluster.binaries import Binaries
 from pgsnap.cluster.cluster import Cluster
-from pgsnap.demo import sample
 from pgsnap.demo.object_server import BUCKET, ObjectServer, object_server, require_server
 from pgsnap.demo.stage import DATABASE, Narrator, Stage, TourReport
 from pgsnap.stores.opening import open_store
 
 URL = f"s3://{BUCKET}/{DATABASE}"
 _PASSPHRASE = "passphrase"
+_CHANGE = "UPDATE shop.products SET price = round(price * 1.1, 2)"
 
 
 def run(
@@ -66,7 +66,7 @@ class _Tour:
         _, stored = self._stored()
         narrator.say("")
         narrator.say("That was all on throw-away servers; they are gone now. The repository on the")
-        narrator.say(f"store took {stored / 1e6:.0f} MB.")
+        narrator.say(f"store took {stored / 1e6:.1f} MB.")
         narrator.say("On your own database: docs/offsite.md has the set-up for each kind of store,")
         narrator.say("docs/rollback.md the disaster step by step.")
         seconds = time.monotonic() - started
@@ -78,19 +78,19 @@ class _Tour:
             stage = self._stage(cluster, "first")
             version = stage.server_version()
             narrator.step(f"A private PostgreSQL {version}, with an application's database.")
-            before, dump_bytes = stage.load_and_show(scale)
+            stage.load_and_show(scale)
 
             narrator.step("An encrypted repository on an S3 server, here one on loopback.")
             narrator.say("  A file with mode 0600 holds the passphrase, the environment the")
             narrator.say("  credentials: SNAP_PASSPHRASE_FILE, AWS_ACCESS_KEY_ID and so on.")
             stage.snap("init", URL, "--encrypt")
-            stage.snap("commit", "-m", "off-site")
+            stage.snap("commit", "-m", "first")
 
-            narrator.step("A change. Only what is new is compressed, encrypted and sent.")
-            sample.migrate_badly(cluster, DATABASE)
+            narrator.step("All prices go up. Only what is new is compressed, encrypted and sent.")
+            cluster.psql(_CHANGE, DATABASE)
             stage.show_counts()
-            before, _ = stage.digest()
-            stage.snap("commit", "-m", "after the migration")
+            before, dump_bytes = stage.digest()
+            stage.snap("commit", "-m", "new prices")
 
             narrator.step("What the store holds. Without the key nobody can read any of it.")
             kinds, stored = self._stored()
