@@ -120,11 +120,18 @@ def test_what_killed_writers_left_is_removed_after_a_day(server: Sshd, home: Pat
     later.close()
     assert sorted(temporary.iterdir()) == sorted(killed)
     # One whose folder was taken away while it slept makes another.
-    for path in killed:
-        shutil.rmtree(path)
-    living.put("c", b"x")
-    living.create("d", b"x")
-    living.delete("c")
+    calls = (
+        lambda: living.put("c", b"x"),
+        lambda: living.create("d", b"x"),
+        lambda: living.replace("d", b"y", b"x"),
+        lambda: living.replace("e", b"x", None),
+        lambda: living.delete("c"),
+    )
+    for call in calls:
+        for path in temporary.iterdir():
+            shutil.rmtree(path, ignore_errors=True)
+        call()
+    assert [living.get("d"), living.get("e")] == [b"y", b"x"]
     living.close()
     assert [path for path in temporary.iterdir() if path.is_dir()] == []
 

@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgsnap.files.folder import FILE_MODE, FOLDER_MODE
 from pgsnap.stores.base import Data
 
 if TYPE_CHECKING:
     import asyncssh
+
+_T = TypeVar("_T")
 
 TEMPORARY = "tmp"
 # The largest request that OpenSSH answers in full.
@@ -186,18 +188,12 @@ class Link:
                 name = f"{TEMPORARY}/{entry.name}"
                 await (self.remove_all(name) if entry.is_folder else self.remove(name))
 
-    async def stage(self, data: Data, folder: str = "") -> Staged:
-        """Write a durable file in the session's folder, or in *folder* below it."""
-        name = f"{folder or await self.make_session()}/{secrets.token_hex(8)}"
-        try:
+    async def stage(self, data: Data, name: str = "") -> Staged:
+        """Write a durable file in the session's folder, or with a *name* below it."""
+        if name:
             file = await self._create(name)
-        except Missing:
-            # Taken for left over while this process slept.
-            self.has_session = False
-            if folder:
-                raise
-            name = f"{await self.make_session()}/{secrets.token_hex(8)}"
-            file = await self._create(name)
+        else:
+            name, file = await self._in_session(secrets.token_hex(8), self._create)
         whole = data if isinstance(data, bytes) else b"".join(data)
         try:
             with translated():
@@ -213,6 +209,21 @@ class Link:
             self.in_background(self.remove(name))
             raise
         return Staged(name, file)
+
+    async def make_in_session(self, name: str) -> str:
+        """Make a folder in the session's folder; return its whole name."""
+        return (await self._in_session(name, self.make_folder))[0]
+
+    async def _in_session(self, name: str, make: Callable[[str], Awaitable[_T]]) -> tuple[str, _T]:
+        """Make something in the session's folder; return its whole name, and what *make* gave."""
+        path = f"{await self.make_session()}/{name}"
+        try:
+            return path, await make(path)
+        except Missing:
+            # Taken for left over while this process slept.
+            self.has_session = False
+        await self.make_session()
+        return path, await make(path)
 
     async def _create(self, name: str) -> asyncssh.SFTPClientFile:
         import asyncssh

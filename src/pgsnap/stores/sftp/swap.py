@@ -78,12 +78,10 @@ class Swap:
 
     async def _attempt(self, link: Link, deadline: float) -> None:
         ticket = secrets.token_hex(8)
-        prepared = f"{await link.make_session()}/{ticket}"
-        await link.make_folder(prepared)
+        prepared = await link.make_in_session(ticket)
         await link.make_folder(f"{prepared}/{ticket}")
-        made = await link.stage(self._data or b"", f"{prepared}/{ticket}")
+        made = await link.stage(self._data or b"", f"{prepared}/{ticket}/{_NEW}")
         try:
-            await link.rename(made.name, f"{prepared}/{ticket}/{_NEW}")
             self._ticket, self._may_be_done = ticket, False
             await _take(link, prepared, deadline)
             try:
