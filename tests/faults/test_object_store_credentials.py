@@ -9,9 +9,10 @@ import pytest
 
 from pgsnap.errors import ObjectExists, StoreError
 from pgsnap.stores.base import Store
+from pgsnap.stores.objects.store import ObjectStore
 from pgsnap.stores.opening import open_store
 from support.servers.object_server import Fault, ObjectServer, Rights, Seen
-from support.servers.object_stores import QUICK, SERVERS, aws_environ
+from support.servers.object_stores import QUICK, SERVERS, aws_environ, free_port
 
 PROFILE = "[default]\naws_access_key_id = {key}\naws_secret_access_key = geheim\n"
 
@@ -62,14 +63,25 @@ def test_keys_that_were_renewed_in_their_file_are_used_once_the_old_ones_expired
         assert server.seen[-1].who == "NEWKEY"
 
 
-def test_nobody_listens_at_the_endpoint() -> None:
-    with ObjectServer() as server:
-        endpoint = server.endpoint
-    store = open_store("s3://bucket/p", aws_environ(endpoint), pace=QUICK)
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [
+        ("http://127.0.0.1:{port}", "Connection refused"),
+        ("http://host.invalid:{port}", "lookup"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_reported_after_a_few_attempts(
+    endpoint: str, reason: str
+) -> None:
+    environ = aws_environ(endpoint.format(port=free_port()))
+    store = open_store("s3://bucket/p", environ)
+    assert isinstance(store, ObjectStore)
     with pytest.raises(StoreError) as caught:
         store.get("config")
     assert caught.value.message == 'cannot read "config"'
-    assert endpoint in caught.value.detail
+    assert reason in caught.value.detail
+    assert environ["AWS_ENDPOINT_URL"] in caught.value.detail
+    assert store.counts().get == 4
 
 
 ALLOWED: dict[str, tuple[Callable[[Store], None], bool]] = {

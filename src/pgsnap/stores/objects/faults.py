@@ -26,6 +26,9 @@ class Verdict(enum.Enum):
     FAILED = enum.auto()
 
 
+NO_CONNECTION = "No connection could be made"
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """*words* say what happened, without secrets; *code* is the provider's, if it gave one."""
@@ -35,6 +38,10 @@ class Fault:
     code: str = ""
     status: int = 0
 
+    @property
+    def is_unreachable(self) -> bool:
+        return self.words.startswith(NO_CONNECTION)
+
 
 _STATUS = re.compile(r"status code: (\d{3}) ?([^:\n]*)(?:: (.*))?", re.S)
 _STORE = re.compile(r"Generic \w+ error: ")
@@ -43,8 +50,14 @@ _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,500})</Message>")
 _DEBUG = re.compile(r"\s*Debug source:.*", re.S)
 _KIND = re.compile(r"kind: (Connect|Timeout)\b")
+_REASON = re.compile(r'(?:message|error): "([^"]{1,200})"|InvalidCertificate\(\s*(\w+)')
 _SIGNED = re.compile(r"(?i)\b(sig|signature|x-amz-[a-z-]+|token|se|st|skoid)=[^&\s]+")
 
+_OF_ANOTHER_REGION = (
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "PermanentRedirect",
+)
 _BY_CODE = {
     "ExpiredToken": Verdict.EXPIRED,
     "ExpiredTokenException": Verdict.EXPIRED,
@@ -105,7 +118,9 @@ def judge(error: Exception, secrets: frozenset[str] = frozenset()) -> Fault:
 def _transport(first: str, text: str, secrets: frozenset[str]) -> str:
     kind = _KIND.search(text)
     if kind is not None and kind[1] == "Connect":
-        return "No connection could be made."
+        reason = _REASON.search(text)
+        said = f": {next(part for part in reason.groups() if part)}" if reason else ""
+        return f"{NO_CONNECTION}{_without(said, secrets)}."
     if kind is not None:
         return "The server did not answer in time."
     if "body" in first:
@@ -144,6 +159,12 @@ def raised(fault: Fault, what: str, place: str, source: str, hint: str) -> Store
             f"cannot {what}: this machine's clock is wrong",
             detail=fault.words,
             hint="Set the clock, then run the command again.",
+        )
+    if fault.code in _OF_ANOTHER_REGION:
+        return StoreError(
+            f"cannot {what}: the bucket is in another region",
+            detail=fault.words,
+            hint="Name its region: ?region=NAME behind the URL, or AWS_REGION.",
         )
     if fault.verdict in (Verdict.DENIED, Verdict.EXPIRED):
         is_old = fault.verdict is Verdict.EXPIRED

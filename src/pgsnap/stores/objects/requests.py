@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_FIRST_ATTEMPTS = 4
+
 
 class Backend(Protocol):
     """A provider: how it is reached, with whose rights, and how it words its conditions."""
@@ -74,6 +76,8 @@ class Requests:
         self.traffic = Traffic(pace)
         self._clients: dict[Times, Any] = {}
         self._lock = threading.Lock()
+        # A server that was never reached may be a wrong address: that is said soon.
+        self._has_answered = False
 
     def wait(self, task: Callable[[], _T], what: str) -> _T:
         try:
@@ -101,7 +105,9 @@ class Requests:
             with self.traffic.of(sent):
                 self.counter.request(kind, is_repeated=attempt > 0, sent=sent)
                 try:
-                    return once(self._client(kind, size))
+                    result = once(self._client(kind, size))
+                    self._has_answered = True
+                    return result
                 except _errors() as error:
                     fault = judge(error, self.backend.secrets)
             was_unsure = was_unsure or fault.verdict is Verdict.UNSURE
@@ -110,8 +116,10 @@ class Requests:
                 is_refreshed = True
                 self._refresh()
                 continue
+            self._has_answered = self._has_answered or not fault.is_unreachable
+            attempts = self.pace.attempts if self._has_answered else _FIRST_ATTEMPTS
             may_pass = fault.verdict is Verdict.UNSURE or fault.verdict in again
-            if not may_pass or attempt >= self.pace.attempts or time.monotonic() >= deadline:
+            if not may_pass or attempt >= attempts or time.monotonic() >= deadline:
                 raise Refused(fault, was_unsure)
             waiting.pause(self.pace.pause_seconds(attempt - 1))
 

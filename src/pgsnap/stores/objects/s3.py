@@ -58,6 +58,8 @@ class S3:
                 self._address.host,
                 prefix=self._address.path or None,
                 region=found.where.region,
+                # Whatever AWS_CONDITIONAL_PUT says.
+                conditional_put="etag",
                 # One request for one object, whose failure is its own.
                 disable_bulk_delete=True,
                 client_options=client_options(found.where.endpoint, times, headers),

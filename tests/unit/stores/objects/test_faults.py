@@ -66,6 +66,11 @@ def test_no_secret_is_in_the_words() -> None:
             StoreError,
             "cannot write: this machine's clock is wrong",
         ),
+        (
+            Fault(Verdict.FAILED, "There.", "PermanentRedirect", 301),
+            StoreError,
+            "cannot write: the bucket is in another region",
+        ),
         (Fault(Verdict.UNSURE, "Late."), StoreError, "cannot write"),
     ],
 )
