@@ -241,3 +241,25 @@ def test_a_remote_is_collected_by_a_policy_of_its_own(
     assert len(snap.ok("log", "--json").json) == 3
     assert snap.ok("push").out.startswith("left out: 2 snapshots")
     assert snap.ok("verify", "--data", "--repo", remote).code == 0
+
+
+def test_a_plain_repository_is_pushed_to_an_encrypted_remote_and_cloned_from_it(
+    snap: CommandLine, repository: Path, remote: str
+) -> None:
+    key = snap.folder / "key"
+    key.write_bytes(b"thirty-two bytes of a key, or so")
+    key.chmod(0o600)
+    snap.ok("init", remote, "--encrypt", "--key-file", str(key))
+    snap.ok("remote", "add", "offsite", remote)
+    refused = snap("push")
+    assert refused.code == 12, refused.err
+    snap.setenv("SNAP_KEY_FILE", str(key))
+    # With a key for the remote the repository here is still a plain one.
+    pushed = snap("push", "--json")
+    assert pushed.code == 0, pushed.err
+    assert len(pushed.json["remotes"][0]["snapshots"]) == 3
+    assert snap.ok("verify", "--data", "--repo", remote).code == 0
+    before = [entry["id"] for entry in snap.ok("log", "--json").json]
+    snap.ok("clone", remote, "again")
+    after = [entry["id"] for entry in snap.ok("log", "--json", "--repo", "again").json]
+    assert after == before

@@ -33,13 +33,17 @@ ENVELOPES = {
     "config-remote": ObjectKind.CONFIG,
     "manifest": ObjectKind.MANIFEST,
     "manifest-2": ObjectKind.MANIFEST,
+    "manifest-alias": ObjectKind.MANIFEST,
     "tag": ObjectKind.TAG,
     "gone-tag": ObjectKind.GONE_TAG,
     "announcement": ObjectKind.ANNOUNCEMENT,
     "note": ObjectKind.NOTE,
 }
-NEWEST = {"manifest": "manifest-2", "config": "config-remote", "config-encrypted": "config-remote"}
-VERSIONS = {"manifest-2": 2}
+NEWEST = {
+    **dict.fromkeys(("manifest", "manifest-2"), "manifest-alias"),
+    **dict.fromkeys(("config", "config-encrypted"), "config-remote"),
+}
+VERSIONS = {"manifest-2": 2, "manifest-alias": 2}
 RECORDS = [*ENVELOPES, "recipe-root", "recipe-node", "section", "pack"]
 
 

@@ -68,8 +68,9 @@ from pgsnap.model import (
     CREATOR,
     EXTENSION_SEQUENCES_ROOT,
     STATISTICS_ROOT,
-) = range(1, 20)
-_KNOWN = range(DATABASE, STATISTICS_ROOT + 1)
+    ALIAS,
+) = range(1, 21)
+_KNOWN = range(DATABASE, ALIAS + 1)
 
 # The fields before the origin as this version writes them, decoded in a few steps: a large
 # repository has tens of thousands of manifests.
@@ -128,6 +129,8 @@ def encode_manifest(snapshot: Snapshot) -> bytes:
         if root is not None:
             record.raw(number, root)
             version = MANIFEST_VERSION_2
+    if snapshot.alias is not None:
+        record.raw(ALIAS, snapshot.alias, ignorable=True)
     return wrap(ObjectKind.MANIFEST, record.to_bytes(), version)
 
 
@@ -152,6 +155,7 @@ def decode_manifest(
         creator=rest.plain_text(CREATOR, "", most=MESSAGE_BYTES_MAX),
         extension_sequences_root=rest.optional(EXTENSION_SEQUENCES_ROOT, length=HASH_BYTES),
         statistics_root=rest.optional(STATISTICS_ROOT, length=HASH_BYTES),
+        alias=rest.optional(ALIAS, length=HASH_BYTES),
     )
 
 

@@ -167,6 +167,7 @@ class Snapshot(SnapshotHead):
 
     The other roots name what *root* does not cover, None if the snapshot has no such contents.
     *wished_tags* are the tags that its commit requested, with a "+" before those to be moved.
+    *alias* is its id in the repository that it was committed to, if that had other keys.
     """
 
     globals_root: Digest | None
@@ -177,6 +178,7 @@ class Snapshot(SnapshotHead):
     creator: str = ""
     extension_sequences_root: Digest | None = None
     statistics_root: Digest | None = None
+    alias: SnapshotId | None = None
 
 
 @dataclass(frozen=True, slots=True)

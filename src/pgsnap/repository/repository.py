@@ -332,16 +332,17 @@ class Repository:
     ) -> None:
         """Hide *snapshot* from *now* on; a gc drops it after its grace period. If it is already
         forgotten, the earlier time stays. Raises UnknownRevision, CorruptionError, StoreError."""
-        database = self.snapshot(snapshot).database
+        found = self.snapshot(snapshot)
         self._held.check()
         forgetting.forget(
             self.store,
             self.index,
             snapshot,
-            database,
+            found.database,
             by=by,
             reason=reason,
             naming=self.naming,
+            alias=found.alias,
             now=now,
         )
 

@@ -251,8 +251,8 @@ def _seal(data: bytes) -> bytes:
 
 
 ENVELOPED = (
-    *("config", "config-encrypted", "config-remote", "manifest", "manifest-2", "tag"),
-    *("gone-tag", "announcement", "note"),
+    *("config", "config-encrypted", "config-remote", "manifest", "manifest-2", "manifest-alias"),
+    *("tag", "gone-tag", "announcement", "note"),
 )
 
 EXAMPLES: dict[str, Example] = {
@@ -268,6 +268,9 @@ EXAMPLES: dict[str, Example] = {
     ),
     "manifest": Example(SNAPSHOT, encode_manifest, decode_manifest, True),
     "manifest-2": Example(SNAPSHOT_2, encode_manifest, decode_manifest, True),
+    "manifest-alias": Example(
+        replace(SNAPSHOT_2, alias=a_hash("alias")), encode_manifest, decode_manifest, True
+    ),
     "tag": Example(
         Tag("shop", "größe/1", a_hash("snapshot"), TIME),
         encode_tag,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from pgsnap.errors import CorruptionError, ObjectNotFound
-from pgsnap.format.small import decode_note, note_id
+from pgsnap.format.small import decode_note, encode_note, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.model import Note, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.forgetting import FORGOTTEN, UNFORGOTTEN
@@ -23,6 +27,41 @@ def missing_notes(source: Repository, target: Repository) -> list[str]:
         and layout.hash_of(info.name) is not None
         and info.name.split("/")[1] not in _STAY
     ]
+
+
+def rewrite_notes(
+    source: Repository, target: Repository, ids: Mapping[SnapshotId, SnapshotId], *, dry_run: bool
+) -> int:
+    """Write the notes that the *target* lacks, about the snapshots *ids*: each by its id here, with
+    its id there. Return how many."""
+    there = {info.name for info in target.store.list(layout.NOTES)}
+    count = 0
+    for info in source.store.list(layout.NOTES):
+        kind = info.name.split("/")[1]
+        if kind in _STAY or layout.hash_of(info.name) is None:
+            continue
+        note = _sound_note(source, info.name)
+        if note is None or (note.snapshot is not None and note.snapshot not in ids):
+            continue
+        if note.snapshot is not None:
+            note = replace(note, snapshot=ids[note.snapshot])
+        data = encode_note(note)
+        name = layout.note_name(note.kind, note_id(data, target.naming))
+        if name not in there:
+            count += 1
+            if not dry_run:
+                target.store.put(name, data)
+    return count
+
+
+def _sound_note(source: Repository, name: str) -> Note | None:
+    try:
+        data = source.store.get(name, bytes_max=RECORD_BYTES_MAX)
+        if note_id(data, source.naming) == layout.hash_of(name):
+            return decode_note(data, f'note "{name}"')
+    except (CorruptionError, ObjectNotFound):
+        pass
+    return None
 
 
 def copy_notes(source: Repository, target: Repository, names: list[str]) -> int:

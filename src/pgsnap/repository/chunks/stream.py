@@ -84,7 +84,7 @@ def section_events(
     CorruptionError in mid-stream, so what came before must not be taken for a complete dump: only
     the end of iteration means that.
     """
-    return put_back(_stored_events(repo, sections), snapshot.volatile, restrict_key)
+    return put_back(stored_events(repo, sections), snapshot.volatile, restrict_key)
 
 
 def section_text(repo: Repository, snapshot: Snapshot, *sections: Section) -> Iterator[bytes]:
@@ -132,7 +132,8 @@ def read_head(reader: ChunkReader, section: Section) -> bytes:
     return head[: section.head_bytes]
 
 
-def _stored_events(repo: Repository, sections: Iterable[Section]) -> Iterator[DumpEvent]:
+def stored_events(repo: Repository, sections: Iterable[Section]) -> Iterator[DumpEvent]:
+    """Yield the events of these *sections* as they are stored, without volatile lines."""
     # Closed explicitly, not on deletion: an interrupt would be swallowed there, and act late.
     with closing(_section_parts(repo, sections)) as parts:
         for part in parts:

@@ -100,13 +100,15 @@ def forget(
     by: str,
     reason: str,
     naming: Naming,
+    alias: SnapshotId | None = None,
     now: datetime | None = None,
 ) -> None:
     """Write the note that forgets *snapshot* from *now* on, whatever the clock said before; a no-op
-    if it is already forgotten."""
+    if it is already forgotten. Its *alias* is noted, as the manifest will be gone one day."""
     if forgotten_since(index, snapshot) is None:
         earliest = _newest(index, snapshot, UNFORGOTTEN) + timedelta(microseconds=1)
         time, body = max(now or datetime.now(UTC), earliest), {"by": by, "reason": reason}
+        body |= {"alias": alias.hex()} if alias is not None else {}
         _record(store, index, Note(FORGOTTEN, database, time, snapshot, body), naming)
 
 
