@@ -251,15 +251,28 @@ def test_a_plain_repository_is_pushed_to_an_encrypted_remote_and_cloned_from_it(
     key.chmod(0o600)
     snap.ok("init", remote, "--encrypt", "--key-file", str(key))
     snap.ok("remote", "add", "offsite", remote)
-    refused = snap("push")
-    assert refused.code == 12, refused.err
-    snap.setenv("SNAP_KEY_FILE", str(key))
-    # With a key for the remote the repository here is still a plain one.
-    pushed = snap("push", "--json")
-    assert pushed.code == 0, pushed.err
-    assert len(pushed.json["remotes"][0]["snapshots"]) == 3
-    assert snap.ok("verify", "--data", "--repo", remote).code == 0
+    assert snap("push").code == 12
+    toml = snap.work / "snap.toml"
+    toml.write_text(toml.read_text() + f'key_file = "{key}"\n')
+    pushed = snap.ok("push", "--json").json
+    assert len(pushed["remotes"][0]["snapshots"]) == 3
+    assert snap.ok("push").out == "offsite has everything already\n"
     before = [entry["id"] for entry in snap.ok("log", "--json").json]
-    snap.ok("clone", remote, "again")
+    with_key = ("--key-file", str(key))
+    assert snap.ok("verify", "--data", "--repo", remote, *with_key).code == 0
+    snap.ok("clone", remote, "again", *with_key)
     after = [entry["id"] for entry in snap.ok("log", "--json", "--repo", "again").json]
     assert after == before
+
+
+def test_a_plain_repository_becomes_an_encrypted_one_by_a_clone(
+    snap: CommandLine, repository: Path
+) -> None:
+    key = snap.folder / "key"
+    key.write_bytes(b"thirty-two bytes of a key, or so")
+    key.chmod(0o600)
+    with_key = ("--key-file", str(key))
+    made = snap.ok("clone", "backups", "encrypted", "--encrypt", "--json", *with_key).json
+    assert len(made["snapshots"]) == 3
+    assert snap.ok("verify", "--data", "--repo", "encrypted", *with_key).code == 0
+    assert snap("log", "--repo", "encrypted").code == 12

@@ -11,10 +11,12 @@ from pgsnap.cli.config.keys import address
 from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_other
+from pgsnap.cli.wiring.secrets_given import new_secret, unlocking_other
 
 EXAMPLES = """
 snap clone s3://bucket/shop
 snap clone s3://bucket/shop /srv/backups/shop
+snap clone database/backups /srv/encrypted --encrypt
 """
 
 
@@ -27,6 +29,9 @@ def run(
         str | None,
         typer.Argument(metavar="[PATH]", show_default=False, help="Where to make the copy."),
     ] = None,
+    encrypt: Annotated[
+        bool, typer.Option("--encrypt", help="Encrypt the copy, with keys of its own.")
+    ] = False,
 ) -> None:
     """Make a repository with everything that another one has: after a loss, from off-site.
 
@@ -41,10 +46,16 @@ def run(
     place = invocation.settings.repository
     if path is not None:
         place = address(path, "PATH", Path.cwd())
-    with open_other(invocation, source) as other:
-        begin_clone(place, trust=invocation.trust)
+    unlock = unlocking_other(invocation)
+    with open_other(invocation, source, unlock=unlock) as other:
+        opener = new_secret(invocation) if encrypt else None
+        own = unlocking_other(invocation, opener=opener)
+        begin_clone(place, trust=invocation.trust, opener=opener, unlock=own)
         invocation.opened = place
-        with open_other(invocation, place) as repo, invocation.console.progress() as progress:
+        with (
+            open_other(invocation, place, unlock=own) as repo,
+            invocation.console.progress() as progress,
+        ):
             report = transfer(other, repo, all_tags=True, progress=progress)
             repository_id = repo.config.repository_id
             newest = repo.newest(None, 1)

@@ -26,11 +26,11 @@ from pgsnap.cli.views import gc as gc_view
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.cli.wiring.remotes import open_other, remote_of
+from pgsnap.cli.wiring.remotes import open_remote, remote_of
 from pgsnap.errors import StoreFull
-from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
+    from pgsnap.cli.config.remotes import RemoteTable
     from pgsnap.cli.config.settings import Settings
     from pgsnap.repository.repository import Repository
 
@@ -76,7 +76,7 @@ def run(
 
     invocation = Invocation.of(ctx)
     console = invocation.console
-    settings, url = _place(invocation, remote)
+    settings, chosen = _place(invocation, remote)
     policy = chosen_policy(
         settings,
         last=keep_last,
@@ -90,7 +90,7 @@ def run(
     )
     period = chosen_grace(settings, grace)
     with nullcontext() if dry_run else hooks(invocation, "gc"):
-        with _opened(invocation, url, alone=not dry_run) as repo, console.progress() as progress:
+        with _opened(invocation, chosen, alone=not dry_run) as repo, console.progress() as progress:
             report = gc(repo, policy, grace=period, dry_run=dry_run, progress=progress)
         if report.unreadable:
             console.warn(f"warning: {gc_view.unreadable_words(report)}")
@@ -102,19 +102,23 @@ def run(
             raise _full(report.full)
 
 
-def _place(invocation: Invocation, remote: str | None) -> tuple[Settings, Address | None]:
-    """Return the settings that hold for a *remote*, and its address; None for the repository."""
+def _place(
+    invocation: Invocation, remote: str | None
+) -> tuple[Settings, tuple[str, RemoteTable] | None]:
+    """Return the settings that hold for a *remote*, and the remote; None for the repository."""
     if remote is None:
         return invocation.settings, None
-    _, table = remote_of(invocation, remote)
+    name, table = remote_of(invocation, remote)
     # Without a policy of its own nothing is dropped there.
-    return replace(invocation.settings, retention=table.retention or KEEP_ALL), table.url
+    return replace(invocation.settings, retention=table.retention or KEEP_ALL), (name, table)
 
 
-def _opened(invocation: Invocation, url: Address | None, *, alone: bool) -> Repository:
-    if url is None:
+def _opened(
+    invocation: Invocation, remote: tuple[str, RemoteTable] | None, *, alone: bool
+) -> Repository:
+    if remote is None:
         return open_repository(invocation, alone=alone)
-    return open_other(invocation, url, alone=alone)
+    return open_remote(invocation, *remote, alone=alone)
 
 
 def _full(error: StoreFull) -> StoreFull:

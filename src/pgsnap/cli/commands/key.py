@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pgsnap.cli.config.keys import absolute_path
-from pgsnap.cli.config.secret_sources import SecretKind, SecretSource
+from pgsnap.cli.config.secret_source import SecretKind, SecretSource
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation

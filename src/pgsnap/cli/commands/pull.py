@@ -10,7 +10,7 @@ from pgsnap.cli.commands.push import AllTags, DryRun, Remote
 from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.cli.wiring.remotes import open_other, remote_of
+from pgsnap.cli.wiring.remotes import open_remote, remote_of
 from pgsnap.errors import TagExists
 
 EXAMPLES = """
@@ -43,7 +43,7 @@ def run(
 
     invocation = Invocation.of(ctx)
     name, table = remote_of(invocation, remote)
-    with open_repository(invocation) as repo, open_other(invocation, table.url) as other:
+    with open_repository(invocation) as repo, open_remote(invocation, name, table) as other:
         named = [resolve(invocation, other, one) for one in revision or ()]
         with invocation.console.progress() as progress:
             report = transfer(

@@ -54,6 +54,7 @@ def run(
                     report = push_to(
                         invocation,
                         repo,
+                        name,
                         table,
                         all_tags=all_tags,
                         force_tags=force,

@@ -11,7 +11,7 @@ from pgsnap.cli.config.keys import address
 from pgsnap.cli.config.remotes import check_name
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.cli.wiring.remotes import open_other, remote_of
+from pgsnap.cli.wiring.remotes import open_remote, remote_of
 from pgsnap.errors import UsageError
 
 EXAMPLES = """
@@ -135,7 +135,7 @@ def _remove(invocation: Invocation, name: str) -> None:
 
 def _check(invocation: Invocation, name: str | None) -> None:
     name, table = remote_of(invocation, name)
-    with open_other(invocation, table.url) as repo:
+    with open_remote(invocation, name, table) as repo:
         newest = repo.newest(None, 1)
         snapshots = len(repo.newest(None))
         time = repo.snapshot(newest[0]).time if newest else None

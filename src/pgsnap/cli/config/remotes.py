@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pgsnap.cli.config.keys import address, key, keys_of, read_keys, text
+from pgsnap.cli.config.keys import address, key, keys_of, read_keys, secret_file, text
 from pgsnap.cli.config.retention import RetentionTable, read_retention
+from pgsnap.cli.config.secret_source import SECRET_KINDS, SecretSource
 from pgsnap.errors import UsageError
 from pgsnap.repository.places.address import Address
 
@@ -32,6 +33,27 @@ class RemoteTable:
         meaning="a table `[remotes.NAME.retention]` with the keys of `[retention]`: what a gc of "
         "this remote keeps. Without it nothing is dropped there",
     )
+    key_file: Path | None = key(
+        None,
+        secret_file,
+        meaning="the key file of an encrypted remote. Of a remote with keys of its own that of the "
+        "repository here is not used",
+    )
+    identity_file: Path | None = key(None, secret_file, meaning="its age or SSH identity")
+    passphrase_file: Path | None = key(
+        None, secret_file, meaning="the file that holds its passphrase"
+    )
+    passphrase_command: str | None = key(
+        None, text, meaning="the command that prints its passphrase"
+    )
+
+    def secrets(self, where: str) -> tuple[SecretSource, ...]:
+        """Return the sources of the remote's own secrets; *where* names the table."""
+        return tuple(
+            SecretSource(kind, value, f'"{kind}" of {where}')
+            for kind in SECRET_KINDS
+            if (value := getattr(self, kind)) is not None
+        )
 
 
 REMOTE_KEYS = keys_of(RemoteTable)

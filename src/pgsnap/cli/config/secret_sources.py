@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from pgsnap.cli.config.keys import absolute_path
+from pgsnap.cli.config.secret_source import SECRET_KINDS, SecretSource
 from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
 from pgsnap.errors import UsageError
-
-SecretKind: TypeAlias = Literal[
-    "passphrase_file", "passphrase_command", "key_file", "identity_file"
-]
-# Those that cost nothing to try first.
-_KINDS: tuple[SecretKind, ...] = (
-    "key_file",
-    "identity_file",
-    "passphrase_file",
-    "passphrase_command",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SecretSource:
-    """A file, or a command, that gives a secret. *origin* is the setting that named it."""
-
-    kind: SecretKind
-    value: Path | str
-    origin: str
 
 
 def find_secret_sources(
@@ -46,7 +25,7 @@ def find_secret_sources(
         or tuple(_of_environment(environ, folder))
         or tuple(
             SecretSource(kind, value, f'"{kind}" in {config.config_path}')
-            for kind in _KINDS
+            for kind in SECRET_KINDS
             if (value := getattr(config, kind)) is not None
         )
     )
@@ -70,7 +49,7 @@ def _of_options(
 
 def _of_environment(environ: Mapping[str, str], folder: Path) -> list[SecretSource]:
     found = []
-    for kind in _KINDS:
+    for kind in SECRET_KINDS:
         variable = KEYS[kind].variable
         if variable and (named := environ.get(variable, "")).strip():
             found.append(SecretSource(kind, absolute_path(named, folder, variable), variable))

@@ -10,7 +10,8 @@ from pathlib import Path
 from pgsnap.cli.config.file import find_config, load_config
 from pgsnap.cli.config.keys import absolute_path, address
 from pgsnap.cli.config.place import Place, find_place
-from pgsnap.cli.config.secret_sources import SecretSource, find_secret_sources
+from pgsnap.cli.config.secret_source import SecretSource
+from pgsnap.cli.config.secret_sources import find_secret_sources
 from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.errors import UsageError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pgsnap.cli.config.remotes import RemoteTable
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.cli.wiring.remotes import open_other, remote_of
+from pgsnap.cli.wiring.remotes import open_remote, remote_of
 from pgsnap.errors import SnapError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def push_to(
     invocation: Invocation,
     repo: Repository,
+    name: str,
     remote: RemoteTable,
     *,
     all_tags: bool = False,
@@ -25,10 +26,10 @@ def push_to(
     dry_run: bool = False,
     progress: Progress,
 ) -> TransferReport:
-    """Send *remote* what it lacks of *repo*."""
+    """Send a remote what it lacks of *repo*."""
     from pgsnap.workflows.sync.transfer import transfer
 
-    with open_other(invocation, remote.url) as other:
+    with open_remote(invocation, name, remote) as other:
         return transfer(
             repo,
             other,
@@ -50,7 +51,7 @@ def push_after_commit(invocation: Invocation, repo: Repository) -> dict[str, str
         try:
             _, table = remote_of(invocation, name)
             with console.progress() as progress:
-                push_to(invocation, repo, table, progress=progress)
+                push_to(invocation, repo, name, table, progress=progress)
         except SnapError as error:
             failed = error
             console.warn(

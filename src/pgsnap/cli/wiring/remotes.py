@@ -8,13 +8,14 @@ from pgsnap.cli.config.keys import unknown_key
 from pgsnap.cli.config.remotes import RemoteTable
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.cli.wiring.secrets_given import unlocking
+from pgsnap.cli.wiring.secrets_given import unlocking_other
 from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import RepositoryNotFound, UsageError
 from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
     from pgsnap.repository.repository import Repository
+    from pgsnap.repository.sealed.unlocking import Unlock
 
 
 def remote_of(invocation: Invocation, name: str | None) -> tuple[str, RemoteTable]:
@@ -42,7 +43,19 @@ def remotes_to_push_to(invocation: Invocation, name: str | None) -> list[tuple[s
     return [remote_of(invocation, name)]
 
 
-def open_other(invocation: Invocation, address: Address, *, alone: bool = False) -> Repository:
+def open_remote(
+    invocation: Invocation, name: str, remote: RemoteTable, *, alone: bool = False
+) -> Repository:
+    """Return the repository of a remote, open with its own secrets if it names any; a context
+    manager. *alone*: locked exclusively."""
+    where = f"[remotes.{name}] in {invocation.settings.config_path}"
+    unlock = unlocking_other(invocation, remote.secrets(where))
+    return open_other(invocation, remote.url, unlock=unlock, alone=alone)
+
+
+def open_other(
+    invocation: Invocation, address: Address, *, unlock: Unlock, alone: bool = False
+) -> Repository:
     """Return another repository than that of the settings, open; a context manager. *alone*: locked
     exclusively. The audit log is its own, unless that of the settings is open too."""
     from pgsnap.repository.repository import Repository
@@ -54,7 +67,7 @@ def open_other(invocation: Invocation, address: Address, *, alone: bool = False)
             index_folder=cache_folder(),
             alone=alone,
             trust=invocation.trust,
-            unlock=unlocking(invocation),
+            unlock=unlock,
         )
     except RepositoryNotFound as error:
         error.hint = f"Make one there: snap init {address}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgsnap.cli.config.secret_sources import SecretSource
+from pgsnap.cli.config.secret_source import SecretSource
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.user_folders import pins_folder
 from pgsnap.errors import Declined, UntrustedPath, UsageError
@@ -41,6 +41,26 @@ def unlocking(invocation: Invocation, opener: Opener | None = None) -> Unlocking
             fingerprint=settings.key_fingerprint,
         )
     return invocation.unlocking
+
+
+def unlocking_other(
+    invocation: Invocation, sources: Sequence[SecretSource] = (), opener: Opener | None = None
+) -> Unlocking:
+    """Return what opens another repository than that of the settings: with *opener*, or with the
+    secrets of *sources*, which it must then need; without any, with those of this run if it needs
+    them."""
+    from pgsnap.repository.sealed.pins import Pins
+    from pgsnap.repository.sealed.unlocking import Unlocking
+
+    def openers(config: RepositoryConfig) -> Iterator[Opener]:
+        if opener is not None:
+            yield opener
+        elif sources:
+            yield from map(read_secret, sources)
+        else:
+            yield from _openers(invocation, config)
+
+    return Unlocking(openers, Pins(pins_folder()), given=sources[0].origin if sources else "")
 
 
 def new_secret(invocation: Invocation) -> KeyFile | Passphrase:
