@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,10 @@ from pgsnap.cli.config.remotes import check_name
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_remote, remote_of
-from pgsnap.errors import UsageError
+from pgsnap.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from pgsnap.repository.repository import Repository
 
 EXAMPLES = """
 snap remote list
@@ -139,8 +142,45 @@ def _check(invocation: Invocation, name: str | None) -> None:
         newest = repo.newest(None, 1)
         snapshots = len(repo.newest(None))
         time = repo.snapshot(newest[0]).time if newest else None
-    fields = {"name": name, "url": str(table.url), "snapshots": snapshots, "newest": time}
+        use, reasons = _probed(invocation, repo)
+    fields = {
+        "name": name,
+        "url": str(table.url),
+        "snapshots": snapshots,
+        "newest": time,
+        "use": use,
+        "reasons": reasons,
+    }
     words = f", the newest {render.ago(time, invocation.now)}" if time is not None else ""
-    invocation.console.emit(
-        fields, [f"{name}: {render.plural(snapshots, 'snapshot')}{words}  {table.url}"]
-    )
+    lines = [f"{name}: {render.plural(snapshots, 'snapshot')}{words}  {table.url}"]
+    lines += [_USES[use]] if use in _USES else []
+    invocation.console.emit(fields, [*lines, *(f"  {reason}" for reason in reasons)])
+    if use == "refused":
+        raise StoreError(
+            f"the store of {name} cannot be relied on",
+            detail=" ".join(reasons),
+            hint="Use another store, or ask who runs it to mend that.",
+        )
+
+
+_USES = {
+    "full": "its store honours all that snap relies on",
+    "one-writer": "its store takes one writer only: never run two commands that write to it at"
+    " the same time, from no two hosts",
+    "refused": "its store is refused",
+}
+
+
+def _probed(invocation: Invocation, repo: Repository) -> tuple[str | None, tuple[str, ...]]:
+    """Return what the store is good for, and why no more; None if that cannot be found out."""
+    from pgsnap.stores.probe import probe
+
+    try:
+        found = probe(repo.place.store)
+    except StoreError as error:
+        invocation.console.warn(
+            f"warning: the store could not be tried out: {error.message}. That takes the rights of"
+            " a gc, to overwrite and to delete; a push needs neither"
+        )
+        return None, ()
+    return found.use.value, found.reasons

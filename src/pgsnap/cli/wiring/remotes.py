@@ -82,5 +82,4 @@ def open_chosen(invocation: Invocation, remote: str | None) -> Repository:
     manager."""
     if remote is None:
         return open_repository(invocation)
-    _, table = remote_of(invocation, remote)
-    return open_other(invocation, table.url)
+    return open_remote(invocation, *remote_of(invocation, remote))
