@@ -32,6 +32,8 @@ def test_a_reader_of_the_first_version_refuses_the_second_and_changes_nothing(
 ) -> None:
     # What the first version knew.
     monkeypatch.setattr(envelope, "_VERSIONS", {})
+    heads = {kind: (envelope.head(kind),) for kind in envelope.ObjectKind}
+    monkeypatch.setattr(envelope, "_HEADS", heads)
     done = stored(*command)
     assert (done.code, "newer version of snap" in done.err) == (13, True)
     for file in HOME.rglob("*"):
