@@ -62,6 +62,9 @@ class PackSealer:
         self, seal: PackSeal, offset: int, frame: Frame, data: bytes | memoryview
     ) -> tuple[Frame, bytes]:
         """Return the sealed form of *frame*, whose bytes are *data*, at *offset* of a pack."""
+        # Sealed twice, nobody would ever read it again.
+        assert frame.cipher is Cipher.NONE
+        assert len(data) == frame.frame_bytes
         nonce = offset.to_bytes(_NONCE_BYTES, "little")
         sealed = self._cipher(seal).encrypt(nonce, data, self._bound_to(frame, len(data)))
         return _with(frame, Cipher.AES_256_GCM, len(sealed)), sealed

@@ -53,6 +53,13 @@ def test_what_the_first_key_sealed_opens_after_a_rotation_and_not_the_other_way_
     assert "key number 2 is missing" in caught.value.detail
 
 
+def test_nothing_is_sealed_twice() -> None:
+    sealer = PackSealer(keys())
+    place, stored = sealed(sealer, sealer.new_seal(), 44, b"once")
+    with pytest.raises(AssertionError):
+        sealer.seal(sealer.new_seal(), 44, place.frame, stored)
+
+
 def test_a_frame_that_was_never_sealed_is_refused() -> None:
     sealer = PackSealer(keys())
     for place in (
