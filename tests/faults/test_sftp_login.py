@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -224,24 +225,42 @@ def test_a_server_without_what_durable_writes_need_is_refused(home: Path, denied
         store.close()
 
 
-def test_a_server_that_does_not_answer_is_left_with_ctrl_c(server: Sshd, home: Path) -> None:
-    server.knows(home)
-    with serving(Sshd) as other:
-        other.knows(home)
-        store = SftpStore(other.address())
+@pytest.fixture
+def silent(home: Path) -> Iterator[tuple[SftpStore, Sshd]]:
+    """A store whose server does not answer any more."""
+    with serving(Sshd) as server:
+        server.knows(home)
+        store = SftpStore(server.address())
         store.put("a", b"x")
-        sessions = other.sessions()
-        assert sessions
-        for pid in sessions:
+        for pid in (sessions := server.sessions()):
             os.kill(pid, signal.SIGSTOP)
         try:
-            with interrupts.handled():
-                timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-                timer.start()
-                with pytest.raises(interrupts.Stopped):
-                    store.get("a")
+            yield store, server
         finally:
             for pid in sessions:
                 os.kill(pid, signal.SIGCONT)
-        assert store.get("a") == b"x"
-        store.close()
+            store.close()
+
+
+@pytest.mark.parametrize("is_main", [True, False])
+def test_a_server_that_does_not_answer_is_left_with_ctrl_c(
+    silent: tuple[SftpStore, Sshd], is_main: bool
+) -> None:
+    store, server = silent
+
+    def get() -> None:
+        if is_main:
+            store.get("a")
+        else:
+            with ThreadPoolExecutor(1) as pool:
+                interrupts.result(pool.submit(store.get, "a"))
+
+    with interrupts.handled():
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(interrupts.Stopped):
+            get()
+    for pid in server.sessions():
+        os.kill(pid, signal.SIGCONT)
+    assert store.get("a") == b"x"
+    # A wait for the end of the silence would have cost the connection.
+    assert store.counts().repeated == 0

@@ -81,6 +81,12 @@ def _polled(run: Callable[[], _T]) -> _T:
             future.set_exception(error)
 
     threading.Thread(target=fill, name="snap-request", daemon=True).start()
+    return result(future)
+
+
+def result(future: Future[_T]) -> _T:
+    """Return what *future* returns, for a thread other than the main one. Raises Stopped,
+    LeftBehind."""
     while True:
         if _local.left is None:
             interrupts.check_left_behind()

@@ -12,6 +12,7 @@ from concurrent.futures import wait
 from typing import Any, TypeVar
 
 from pgsnap import interrupts
+from pgsnap.stores import waiting
 
 _T = TypeVar("_T")
 # What is left behind at the end is small, and found later.
@@ -30,10 +31,13 @@ class Loop:
         atexit.register(self._close)
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        """Return what *coroutine* returns. Raises Stopped, and the coroutine is cancelled."""
+        """Return what *coroutine* returns. Raises Stopped, in a pool's thread too; the coroutine is
+        cancelled then."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
-            return interrupts.result(future)
+            if threading.current_thread() is threading.main_thread():
+                return interrupts.result(future)
+            return waiting.result(future)
         except BaseException:
             future.cancel()
             raise
