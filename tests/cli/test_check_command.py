@@ -174,6 +174,10 @@ def test_json_fields_of_check_are_those_documented(
     snap.ok("init")
     made = snap.ok("commit", "-m", "one", "--json").json
     snap.ok("restore", made["id"], "--yes", "--no-safety-snapshot")
+    url = (snap.folder / "there").as_uri()
+    snap.ok("remote", "add", "offsite", url)
+    snap.ok("init", url)
+    snap.ok("push")
     state = State(snap.work / "snap.toml")
     state.set_installed([Installed("commit", "0 0 1 1 *", NOW.isoformat(), "cron")])
     state.record(RunRecord("commit", NOW.isoformat(), 1, exit_code=0))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from pgsnap.repository.repository import Repository
+from pgsnap.workflows.sync.transfer import transfer
+from pgsnap.workflows.watch import remote_states
+from support.documents import documentation
 from support.faults.damaging import flip
 from support.repositories.collecting import commit_versions
-from support.repositories.made import make
+from support.repositories.made import make, record
 from support.running.commandline import CommandLine
 from support.servers import object_stores
 from support.servers.databases import Database
+from support.servers.object_server import BUCKET, Fault, ObjectServer
 from support.servers.object_stores import Running
 
 
@@ -41,6 +47,115 @@ def offsite(snap: CommandLine, bucket: str) -> str:
     snap.ok("remote", "add", "offsite", bucket)
     snap.ok("push")
     return bucket
+
+
+# -- check -----------------------------------------------------------------------------------------
+
+
+def record_now(snap: CommandLine, text: str, age: timedelta = timedelta(0)) -> None:
+    with Repository.open(snap.work / "backups") as repo:
+        record(repo, at=datetime.now(UTC) - age, message=text)
+
+
+def found(snap: CommandLine, *options: str) -> list[tuple[str, str]]:
+    """Return what `snap check` says about remotes: how bad, and in words."""
+    findings = snap("check", "--json", *options).json["findings"]
+    return [(f["level"], f["text"]) for f in findings if f["what"] in ("remote", "push")]
+
+
+def test_check_asks_remotes_for_the_age_of_their_newest_snapshot(
+    snap: CommandLine, offsite: str
+) -> None:
+    record_now(snap, "three hours old", timedelta(hours=3))
+    snap.ok("push")
+    there = "the newest snapshot of shop in offsite is 3 h old"
+    assert found(snap) == [("ok", there)]
+    assert found(snap, "--max-remote-age", "4h") == [("ok", there)]
+    assert found(snap, "--max-remote-age", "2h") == [("red", f"{there} (more than 2 h)")]
+    record_now(snap, "new", timedelta(hours=2))
+    late = "the newest snapshot of shop was not pushed to offsite: snap push offsite"
+    assert found(snap, "--max-remote-age", "4h") == [("ok", there), ("warning", late)]
+    toml = snap.work / "snap.toml"
+    toml.write_text('push = ["offsite"]\n' + toml.read_text())
+    assert found(snap) == [("ok", there), ("warning", late)]
+    # Another host pushes to it too: what is there counts, not what was pushed from here.
+    with Repository.open(snap.work / "backups") as repo, Repository.open(offsite) as other:
+        transfer(repo, other)
+    assert found(snap) == [("ok", "the newest snapshot of shop in offsite is 2 h old")]
+
+
+def test_check_without_an_answer_goes_by_the_last_push(snap: CommandLine, offsite: str) -> None:
+    record_now(snap, "three hours old", timedelta(hours=3))
+    snap.ok("push")
+    old = "the newest snapshot of shop in offsite is 3 h old (more than 2 h)"
+    for name in ("--no-connect", "--json"):
+        snap.setenv("AWS_ACCESS_KEY_ID", "")
+        snap.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        seen = found(snap, "--max-remote-age", "2h", name)
+        asked = [("warning", "the remote offsite cannot be asked: no credentials for AWS")]
+        assert seen == [*(asked if name == "--json" else []), ("red", old)]
+
+
+def test_a_remote_that_does_not_answer_is_not_waited_for(
+    snap: CommandLine, offsite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ObjectServer(plan=lambda _: Fault.HANG) as server:
+        url = f"s3://{BUCKET}/x?endpoint={server.endpoint}"
+        snap.ok("remote", "add", "silent", url)
+        monkeypatch.setattr(remote_states, "LOOK_SECONDS", 1.0)
+        shown = snap("check", "--json", "--max-remote-age", "1h").json
+    texts = [one["text"] for one in shown["findings"] if one["what"] == "remote"]
+    assert texts[0].startswith("the newest snapshot of shop in offsite is ")
+    assert texts[1] == "the remote silent cannot be asked: no answer within 1 s"
+    offsite_fields, silent = shown["remotes"]
+    assert (offsite_fields["error"], offsite_fields["snapshots"]) == (None, 3)
+    assert (silent["asked"], silent["snapshots"]) == (True, None)
+    shown["remotes"] = [offsite_fields]
+    names = {name for name in documentation.field_names(shown) if name.startswith("remotes[]")}
+    written = documentation.fields(documentation.section("snap check"))[0]
+    assert names == {name for name in written if name.startswith("remotes[]")}
+
+
+def test_check_reports_a_push_that_failed(snap: CommandLine, offsite: str) -> None:
+    record_now(snap, "new", timedelta(hours=2))
+    toml = snap.work / "snap.toml"
+    toml.write_text(toml.read_text().replace("s3://bucket/", "s3://bucket/nothing-"))
+    assert snap("push").code == 10
+    levels = {text.split(",")[0]: level for level, text in found(snap)}
+    assert levels["the last push to offsite"] == "red"
+    toml.write_text(toml.read_text().replace("s3://bucket/nothing-", "s3://bucket/"))
+    snap.ok("push")
+    assert found(snap) == [("ok", "the newest snapshot of shop in offsite is 2 h old")]
+
+
+def test_metrics_have_the_last_push_to_each_remote(snap: CommandLine, offsite: str) -> None:
+    record_now(snap, "new", timedelta(hours=2))
+    toml = snap.work / "snap.toml"
+    toml.write_text(toml.read_text() + '[alerts]\nmetrics_file = "snap.prom"\n')
+
+    def metrics() -> dict[str, float]:
+        snap("schedule", "run", "check")
+        lines = (snap.work / "snap.prom").read_text().splitlines()
+        return {
+            name: float(value)
+            for name, value in (line.rsplit(" ", 1) for line in lines if "snap_remote_" in line)
+            if name.startswith("snap_")
+        }
+
+    before = metrics()
+    newest = 'snap_remote_last_snapshot_timestamp_seconds{remote="offsite",database="shop"}'
+    assert before['snap_remote_last_push_failed{remote="offsite"}'] == 0
+    began = time.time()
+    snap.ok("push")
+    after = metrics()
+    assert after[newest] > before[newest]
+    assert began - after[newest] == pytest.approx(2 * 3600, abs=60)
+    success = 'snap_remote_last_push_success_timestamp_seconds{remote="offsite"}'
+    assert after[success] >= began - 1
+    toml.write_text(toml.read_text().replace("s3://bucket/", "s3://bucket/nothing-"))
+    assert snap("push").code == 10
+    failed = metrics()
+    assert failed == after | {'snap_remote_last_push_failed{remote="offsite"}': 1}
 
 
 # -- verify, drill ---------------------------------------------------------------------------------

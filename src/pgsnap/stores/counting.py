@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import threading
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 
 class Request(enum.Enum):
@@ -31,6 +32,14 @@ class Counts:
     @property
     def requests(self) -> int:
         return self.put + self.list + self.get + self.delete
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A store that counts what is asked of it."""
+
+    def counts(self) -> Counts:
+        """Return what was asked so far."""
 
 
 @dataclass(slots=True)

@@ -58,6 +58,10 @@ class Pace:
         return longest * (0.5 + random.random() / 2)
 
 
+HASTY = Pace(attempts=2, patience_seconds=8.0, base_seconds=6.0, connect_seconds=4.0)
+"""For incidental questions, whose answers can be done without."""
+
+
 class Traffic:
     """Bounds what is in flight, over all threads that use a store."""
 

@@ -13,6 +13,7 @@ from pgsnap.cli.text.redact import redact
 from pgsnap.cli.views import check as check_view
 from pgsnap.cli.wiring.connect import database_of_dsn, open_repository, server_of
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remote_states import remotes_seen
 from pgsnap.cli.wiring.stopping import left_stopped
 from pgsnap.errors import SnapError
 
@@ -47,11 +48,21 @@ def run(
             help="How long ago the last drill may be. [default: 35d, where there was one]",
         ),
     ] = None,
+    max_remote_age: Annotated[
+        str | None,
+        typer.Option(
+            "--max-remote-age",
+            metavar="TIME",
+            show_default=False,
+            help="How old the newest snapshot on each remote may be. [default: 26h, where commits"
+            " are pushed or pushes scheduled]",
+        ),
+    ] = None,
     nagios: Annotated[
         bool, typer.Option("--nagios", help="Line and exit codes (0 to 3) as Nagios wants them.")
     ] = False,
     no_connect: Annotated[
-        bool, typer.Option("--no-connect", help="Do not ask the database whether it lives.")
+        bool, typer.Option("--no-connect", help="Ask neither the database nor remotes.")
     ] = False,
     no_notify: Annotated[
         bool, typer.Option("--no-notify", help="Tell nobody of [alerts].")
@@ -60,8 +71,8 @@ def run(
     """Tell a monitor in one line whether the backups are well.
 
     Exit code 4 where something is red: no snapshot that is young enough, damage, a drill that
-    failed or is too long ago, a scheduled run that failed or did not come, a full disk, a database
-    that does not answer.
+    failed or is too long ago, a scheduled run or a push that failed or did not come, a full disk, a
+    database that does not answer.
     """
     invocation = Invocation.of(ctx)
     console = invocation.console
@@ -70,6 +81,7 @@ def run(
             invocation,
             _age(max_age, "--max-age"),
             _age(max_drill_age, "--max-drill-age"),
+            _age(max_remote_age, "--max-remote-age"),
             connect=not no_connect,
         )
     except SnapError as error:
@@ -97,11 +109,13 @@ def _looked_at(
     invocation: Invocation,
     max_age: timedelta | None,
     max_drill_age: timedelta | None,
+    max_remote_age: timedelta | None,
     *,
     connect: bool,
 ) -> CheckReport:
     from pgsnap.schedulers.state import State
     from pgsnap.workflows.watch import ages, check
+    from pgsnap.workflows.watch.check_remotes import check_remotes
 
     invocation.wait_briefly()
     settings = invocation.settings
@@ -135,9 +149,10 @@ def _looked_at(
     for found in left_stopped():
         report.add(found.verdict, found.check, f"left stopped: {found.reason} ({found.help})")
     if settings.config_path is not None:
-        state = State(settings.config_path, invocation.trust)
-        check.check_runs(report, state)
-        check.check_pushes(report, state, settings.push)
+        check.check_runs(report, State(settings.config_path, invocation.trust))
+        report.remotes = remotes_seen(invocation, ask=connect)
+        is_scheduled = schedule is not None and "push" in schedule.times()
+        check_remotes(report, max_remote_age, is_scheduled=is_scheduled)
     if asked is not None:
         report.findings += asked.findings
         report.lock_waits = asked.lock_waits

@@ -51,7 +51,7 @@ def run(
         for name, table in remotes:
             try:
                 with console.progress() as progress:
-                    report = push_to(
+                    pushed = push_to(
                         invocation,
                         repo,
                         name,
@@ -71,7 +71,8 @@ def run(
                 failure = failure or error
                 continue
             if not dry_run:
-                record_push(invocation, name, None)
+                record_push(invocation, name, None, pushed.newest)
+            report = pushed.report
             reports.append((name, table, report))
             lines += transfer_lines("pushed to", name, report)
     console.emit({"remotes": [transfer_fields(n, t.url, r) for n, t, r in reports]}, lines)

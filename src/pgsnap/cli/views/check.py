@@ -8,7 +8,7 @@ from pgsnap.cli.text import render
 from pgsnap.errors import CheckRed
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.watch.check import CheckReport
+    from pgsnap.workflows.watch.check import CheckReport, RemoteSeen
 
 # Indexed by `Verdict`, whose import would slow down every start.
 LEVELS = ("ok", "ok", "warning", "red")
@@ -111,6 +111,29 @@ def check_fields(report: CheckReport, code: int) -> dict[str, Any]:
         "lock_waits": waits.sessions if waits is not None else None,
         "longest_lock_wait_seconds": round(waits.longest_seconds, 1) if waits is not None else None,
         "free_bytes": report.free_bytes,
+        "remotes": [_remote_fields(remote) for remote in report.remotes],
+    }
+
+
+def _remote_fields(remote: RemoteSeen) -> dict[str, Any]:
+    state, last = remote.state, remote.last
+    known = state is not None and not state.error
+    return {
+        "name": remote.name,
+        "url": remote.url,
+        "push": remote.is_pushed_to,
+        "error": state.error or None if state is not None else None,
+        "asked": state is not None,
+        "encrypted": state.is_encrypted if state is not None else None,
+        "snapshots": state.snapshots if state is not None else None,
+        "newest": [
+            {"database": label, "snapshot_time": time} for label, time in state.newest.items()
+        ]
+        if state is not None and known
+        else None,
+        "last_push": last.time if last is not None else None,
+        "last_push_error": last.error or None if last is not None else None,
+        "last_push_success": last.last_success if last is not None else None,
     }
 
 

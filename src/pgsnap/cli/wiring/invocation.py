@@ -44,6 +44,8 @@ class Invocation:
         self.resolved: list[str] = []
         # What opens encrypted repositories, made when first wanted.
         self.unlocking: Unlocking | None = None
+        # Whether a secret may be asked for on the terminal.
+        self.asks = True
 
     @classmethod
     def of(cls, ctx: click.Context) -> Invocation:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pgsnap.cli.config.remotes import RemoteTable
@@ -12,7 +15,18 @@ from pgsnap.errors import SnapError
 if TYPE_CHECKING:
     from pgsnap.progress import Progress
     from pgsnap.repository.repository import Repository
+    from pgsnap.stores.counting import Counts
     from pgsnap.workflows.sync.transfer import TransferReport
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push did; when the *newest* snapshot there of each label was begun; and what was asked
+    of the store, None if nobody charges for that."""
+
+    report: TransferReport
+    newest: Mapping[str, datetime]
+    counts: Counts | None
 
 
 def push_to(
@@ -25,12 +39,13 @@ def push_to(
     force_tags: bool = False,
     dry_run: bool = False,
     progress: Progress,
-) -> TransferReport:
+) -> Pushed:
     """Send a remote what it lacks of *repo*."""
+    from pgsnap.workflows.sync.records import newest_times
     from pgsnap.workflows.sync.transfer import transfer
 
     with open_remote(invocation, name, remote) as other:
-        return transfer(
+        report = transfer(
             repo,
             other,
             database=invocation.given.database,
@@ -39,6 +54,7 @@ def push_to(
             dry_run=dry_run,
             progress=progress,
         )
+        return Pushed(report, newest_times(other, invocation.now), other.place.counts())
 
 
 def push_after_commit(invocation: Invocation, repo: Repository) -> dict[str, str | None]:
@@ -48,10 +64,12 @@ def push_after_commit(invocation: Invocation, repo: Repository) -> dict[str, str
     errors: dict[str, str | None] = {}
     for name in dict.fromkeys(invocation.settings.push):
         failed: SnapError | None = None
+        newest: Mapping[str, datetime] | None = None
         try:
             _, table = remote_of(invocation, name)
             with console.progress() as progress:
-                push_to(invocation, repo, name, table, progress=progress)
+                pushed = push_to(invocation, repo, name, table, progress=progress)
+            newest = pushed.newest
         except SnapError as error:
             failed = error
             console.warn(
@@ -59,11 +77,16 @@ def push_after_commit(invocation: Invocation, repo: Repository) -> dict[str, str
                 f" The next one sends it too: snap push {name}"
             )
         errors[name] = failed.message if failed is not None else None
-        record_push(invocation, name, failed)
+        record_push(invocation, name, failed, newest)
     return errors
 
 
-def record_push(invocation: Invocation, name: str, failed: SnapError | None) -> None:
+def record_push(
+    invocation: Invocation,
+    name: str,
+    failed: SnapError | None,
+    newest: Mapping[str, datetime] | None = None,
+) -> None:
     """Record how a push ended, for `snap check`. A record that cannot be written is a warning."""
     from pgsnap.schedulers.state import State
     from pgsnap.workflows.sync import records
@@ -72,6 +95,6 @@ def record_push(invocation: Invocation, name: str, failed: SnapError | None) -> 
     # Remotes are nowhere else.
     assert path is not None
     try:
-        records.record_push(State(path, invocation.trust), name, failed, invocation.now)
+        records.record_push(State(path, invocation.trust), name, failed, invocation.now, newest)
     except SnapError as error:
         invocation.console.warn(f"warning: the push was not recorded: {error.message}")

@@ -48,9 +48,14 @@ def open_remote(
 ) -> Repository:
     """Return the repository of a remote, open with its own secrets if it names any; a context
     manager. *alone*: locked exclusively."""
-    where = f"[remotes.{name}] in {invocation.settings.config_path}"
-    unlock = unlocking_other(invocation, remote.secrets(where))
+    unlock = unlocking_remote(invocation, name, remote)
     return open_other(invocation, remote.url, unlock=unlock, alone=alone)
+
+
+def unlocking_remote(invocation: Invocation, name: str, remote: RemoteTable) -> Unlock:
+    """Return what opens a remote: its own secrets if it names any."""
+    where = f"[remotes.{name}] in {invocation.settings.config_path}"
+    return unlocking_other(invocation, remote.secrets(where))
 
 
 def open_other(

@@ -242,9 +242,13 @@ def _measure(
         return
     from pgsnap.alerts.metrics import write_metrics
     from pgsnap.cli.wiring.connect import open_repository
-    from pgsnap.workflows.watch.metrics import repository_metrics, run_metrics
+    from pgsnap.workflows.watch.metrics import (
+        remote_metrics,
+        repository_metrics,
+        run_metrics,
+    )
 
-    metrics = run_metrics(state)
+    metrics = run_metrics(state) + remote_metrics(state, invocation.settings.remotes or {})
     try:
         with open_repository(invocation) as repo:
             metrics += repository_metrics(repo, invocation.now)

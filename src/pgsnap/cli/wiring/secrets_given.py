@@ -170,7 +170,8 @@ def _asked(invocation: Invocation) -> Iterator[Passphrase]:
 def _ask(invocation: Invocation, question: str) -> bytes | None:
     """Return what the user typed, None if nobody can be asked."""
     console = invocation.console
-    return None if console.json else console.terminal.ask_secret(question)
+    can_ask = invocation.asks and not console.json
+    return console.terminal.ask_secret(question) if can_ask else None
 
 
 def _printed(command: str, origin: str) -> bytes:

@@ -13,6 +13,7 @@ from pgsnap.files.trust import Trust
 from pgsnap.repository.footprint import Footprint
 from pgsnap.repository.lock import Held
 from pgsnap.stores.base import Store
+from pgsnap.stores.counting import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,13 @@ class Place(Protocol):
 
     def footprint(self) -> Footprint:
         """Return how much space the repository's objects take."""
+
+    def counts(self) -> Counts | None:
+        """Return what was asked of the store by now, None if nobody charges for that."""
+
+    def credentials(self) -> str:
+        """Return where the credentials for the store are from, "" if it needs none or nobody knows.
+        Raises StoreError."""
 
     def room(self) -> Room | None:
         """Return the space of its disk, None if there is no limit that is known."""

@@ -22,6 +22,7 @@ from pgsnap.repository.index.index import Index
 from pgsnap.repository.index.place import index_path, is_on_network, is_writable
 from pgsnap.repository.places.base import Room
 from pgsnap.stores.base import Store
+from pgsnap.stores.counting import Counts
 from pgsnap.stores.local import LocalStore
 
 
@@ -105,6 +106,12 @@ class LocalPlace:
 
     def footprint(self) -> Footprint:
         return footprint(self._path)
+
+    def counts(self) -> Counts | None:
+        return None
+
+    def credentials(self) -> str:
+        return ""
 
     def room(self) -> Room | None:
         found = os.statvfs(self._path)

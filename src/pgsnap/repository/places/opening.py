@@ -14,9 +14,9 @@ from pgsnap.repository.places.local import LocalPlace
 Where: TypeAlias = "Address | Place"
 
 
-def place_of(where: Where, trust: Trust = ONLY_OURS) -> Place:
-    """Return the place that *where* names. Raises UsageError for a URL that no store has,
-    StoreError."""
+def place_of(where: Where, trust: Trust = ONLY_OURS, *, hastily: bool = False) -> Place:
+    """Return the place that *where* names. *hastily*: requests to a store are given up soon. Raises
+    UsageError for a URL that no store has, StoreError."""
     if isinstance(where, Path):
         return LocalPlace(where, trust)
     if not isinstance(where, str):
@@ -24,8 +24,10 @@ def place_of(where: Where, trust: Trust = ONLY_OURS) -> Place:
     # Imported late: a repository in a folder needs no client of an object store.
     from pgsnap.repository.places.remote import RemotePlace
     from pgsnap.stores.opening import open_store
+    from pgsnap.stores.pacing import HASTY
 
-    return RemotePlace(where, open_store(where, os.environ, trust=trust), trust)
+    pace = HASTY if hastily else None
+    return RemotePlace(where, open_store(where, os.environ, trust=trust, pace=pace), trust)
 
 
 def is_same(one: Where, other: Where) -> bool:

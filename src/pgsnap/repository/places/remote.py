@@ -22,6 +22,7 @@ from pgsnap.repository.lock import Held
 from pgsnap.repository.places.base import Room
 from pgsnap.repository.places.lease import held_lease, lease_since
 from pgsnap.stores.base import Store
+from pgsnap.stores.counting import Counted, Counts
 from pgsnap.stores.local import LocalStore
 
 
@@ -109,6 +110,14 @@ class RemotePlace:
             notes=total(layout.NOTES),
             other=total(layout.DAMAGED, layout.COLLECTIONS, layout.CLAIMS),
         )
+
+    def counts(self) -> Counts | None:
+        return self.store.counts() if isinstance(self.store, Counted) else None
+
+    def credentials(self) -> str:
+        from pgsnap.stores.objects.store import ObjectStore
+
+        return self.store.backend.source if isinstance(self.store, ObjectStore) else ""
 
     def room(self) -> Room | None:
         return None

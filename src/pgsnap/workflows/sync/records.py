@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from pgsnap.errors import SnapError
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.schedulers.state import State
 
 
 @dataclass(frozen=True, slots=True)
 class PushRecord:
-    """The last push to a remote. *error* is empty if it succeeded."""
+    """The last push to a remote. *error* is empty if it succeeded. *newest* has for each label when
+    the newest snapshot there was begun, as the last push that succeeded left it."""
 
     remote: str
     time: datetime
     error: str
     last_success: datetime | None
+    newest: Mapping[str, datetime] = field(default_factory=dict)
 
 
-def record_push(state: State, name: str, failed: SnapError | None, now: datetime) -> None:
-    """Record how a push ended. Raises StoreError."""
+def newest_times(repo: Repository, now: datetime) -> dict[str, datetime]:
+    """Return for each label when its newest snapshot was begun that is no safety snapshot. Raises
+    StoreError, CorruptionError."""
+    chains = Chains(repo, now)
+    found: dict[str, datetime] = {}
+    for label in repo.databases():
+        newest = (chains.newest_regular(chain) for chain in chains.of_label(label))
+        times = [repo.snapshot(one).time for one in newest if one is not None]
+        if times:
+            found[label] = max(times)
+    return found
+
+
+def record_push(
+    state: State,
+    name: str,
+    failed: SnapError | None,
+    now: datetime,
+    newest: Mapping[str, datetime] | None = None,
+) -> None:
+    """Record how a push ended; if it succeeded, with what is *newest* there. Raises StoreError."""
     before = last_push(state, name)
     last = now if failed is None else before.last_success if before is not None else None
-    record = PushRecord(name, now, failed.message if failed is not None else "", last)
+    known = newest if newest is not None else before.newest if before is not None else {}
+    record = PushRecord(name, now, failed.message if failed is not None else "", last, known)
     times = {
         "time": now.isoformat(),
         "last_success": last.isoformat() if last is not None else None,
+        "newest": {label: moment.isoformat() for label, moment in known.items()},
     }
     state.write_json(_name(name), asdict(record) | times)
 
@@ -41,8 +67,12 @@ def last_push(state: State, name: str) -> PushRecord | None:
             datetime.fromisoformat(found["time"]),
             str(found["error"]),
             datetime.fromisoformat(last) if last is not None else None,
+            {
+                label: datetime.fromisoformat(moment)
+                for label, moment in found.get("newest", {}).items()
+            },
         )
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 

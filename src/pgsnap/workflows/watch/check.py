@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,10 +26,11 @@ from pgsnap.words import size
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.notes.verdicts import VERDICT
 from pgsnap.workflows.retention.policy import RETIRE_AFTER
-from pgsnap.workflows.sync.records import last_push
+from pgsnap.workflows.sync.records import PushRecord
 from pgsnap.workflows.watch import facts
 from pgsnap.workflows.watch.ages import MAX_DRILL_AGE, span
 from pgsnap.workflows.watch.label_states import Labels, LabelState
+from pgsnap.workflows.watch.remote_states import RemoteState
 from pgsnap.workflows.watch.server_databases import committed_databases, half_dropped_databases
 
 # A timer may be late, and a run may wait for another one.
@@ -57,6 +58,18 @@ class Asked:
     half_dropped: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteSeen:
+    """A remote: its address, whether commits are pushed there, what it holds (None: it was not
+    asked), and the last push."""
+
+    name: str
+    url: str
+    is_pushed_to: bool
+    state: RemoteState | None
+    last: PushRecord | None
+
+
 @dataclass(slots=True)
 class CheckReport:
     now: datetime
@@ -67,6 +80,7 @@ class CheckReport:
     lock_waits: LockWaits | None = None
     free_bytes: int | None = None
     half_dropped: tuple[str, ...] = ()
+    remotes: list[RemoteSeen] = field(default_factory=list)
 
     @property
     def verdict(self) -> Verdict:
@@ -260,27 +274,6 @@ def _lock_waits(server: Server, database: str) -> tuple[LockWaits, str]:
         )
         identifier = read_system_identifier(session)
     return LockWaits(int(sessions or 0), float(longest or 0)), identifier
-
-
-def check_pushes(report: CheckReport, state: State, remotes: Iterable[str]) -> None:
-    """Check the last push to each of *remotes*, and whether the newest snapshots went with it."""
-    for name in remotes:
-        last = last_push(state, name)
-        again = f"push again: snap push {name}"
-        if last is None:
-            report.add(
-                Verdict.WARNED, "push", f"nothing was pushed to {name} yet: snap push {name}"
-            )
-        elif last.error:
-            ago = span(report.now - last.time)
-            text = f"the last push to {name}, {ago} ago, failed: {last.error}; {again}"
-            report.add(Verdict.FAILED, "push", text)
-        else:
-            for label in report.labels:
-                if label.time is not None and last.time < label.time:
-                    text = f"the newest snapshot of {label.name} was not pushed to {name}:"
-                    text += f" snap push {name}"
-                    report.add(Verdict.WARNED, "push", text, label.database)
 
 
 def check_runs(report: CheckReport, state: State) -> None:

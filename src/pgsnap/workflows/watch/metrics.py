@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from pgsnap.alerts.metrics import Metric
@@ -12,6 +12,7 @@ from pgsnap.schedulers.jobs import JOBS
 from pgsnap.schedulers.state import State
 from pgsnap.workflows.notes.verdicts import VERDICT
 from pgsnap.workflows.retention.policy import RETIRE_AFTER, out_of_use
+from pgsnap.workflows.sync.records import last_push
 from pgsnap.workflows.watch.label_states import Labels
 
 
@@ -42,6 +43,37 @@ def run_metrics(state: State) -> list[Metric]:
             "job_last_exit_code",
             "The exit code of the last run of the job.",
             [(run.job, run.exit_code) for run in runs],
+        ),
+    ]
+
+
+def remote_metrics(state: State, remotes: Iterable[str]) -> list[Metric]:
+    """Return how the last push to each of *remotes* ended, and what it left there: no remote is
+    asked."""
+    ended: list[tuple[dict[str, str], float]] = []
+    succeeded: list[tuple[dict[str, str], float]] = []
+    newest: list[tuple[dict[str, str], float]] = []
+    for name in remotes:
+        last = last_push(state, name)
+        if last is None:
+            continue
+        labels = {"remote": name}
+        ended.append((labels, float(bool(last.error))))
+        if last.last_success is not None:
+            succeeded.append((labels, last.last_success.timestamp()))
+        for label, moment in last.newest.items():
+            newest.append(({**labels, "database": label}, moment.timestamp()))
+    return [
+        Metric("remote_last_push_failed", "Whether the last push to the remote failed.", ended),
+        Metric(
+            "remote_last_push_success_timestamp_seconds",
+            "When the last push to the remote that succeeded was.",
+            succeeded,
+        ),
+        Metric(
+            "remote_last_snapshot_timestamp_seconds",
+            "When the newest snapshot that the last push left on the remote was begun.",
+            newest,
         ),
     ]
 
