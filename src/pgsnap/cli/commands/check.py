@@ -27,6 +27,26 @@ snap check --nagios
 snap check --json | jq -r '.findings[] | select(.level == "red") | .text'
 """
 
+MaxDrillAge = Annotated[
+    str | None,
+    typer.Option(
+        "--max-drill-age",
+        metavar="TIME",
+        show_default=False,
+        help="How long ago the last drill may be. [default: 35d, where there was one]",
+    ),
+]
+MaxRemoteAge = Annotated[
+    str | None,
+    typer.Option(
+        "--max-remote-age",
+        metavar="TIME",
+        show_default=False,
+        help="How old the newest snapshot on each remote may be. [default: 26h, where commits"
+        " are pushed or pushes scheduled]",
+    ),
+]
+
 
 def run(
     ctx: typer.Context,
@@ -39,25 +59,8 @@ def run(
             help="How old the newest snapshot may be. [default: 26h]",
         ),
     ] = None,
-    max_drill_age: Annotated[
-        str | None,
-        typer.Option(
-            "--max-drill-age",
-            metavar="TIME",
-            show_default=False,
-            help="How long ago the last drill may be. [default: 35d, where there was one]",
-        ),
-    ] = None,
-    max_remote_age: Annotated[
-        str | None,
-        typer.Option(
-            "--max-remote-age",
-            metavar="TIME",
-            show_default=False,
-            help="How old the newest snapshot on each remote may be. [default: 26h, where commits"
-            " are pushed or pushes scheduled]",
-        ),
-    ] = None,
+    max_drill_age: MaxDrillAge = None,
+    max_remote_age: MaxRemoteAge = None,
     nagios: Annotated[
         bool, typer.Option("--nagios", help="Line and exit codes (0 to 3) as Nagios wants them.")
     ] = False,
