@@ -93,8 +93,11 @@ class Connection:
         while True:
             try:
                 link = await self._new_link()
-                with translated():
+                try:
                     await self._end_broken(link)
+                except BaseException:
+                    link.abort()
+                    raise
             except (NotReached, Lost) as error:
                 # An address that is wrong from the start is reported at once.
                 is_turned_away = isinstance(error, Lost) or _is_turned_away(error)

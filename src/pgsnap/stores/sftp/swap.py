@@ -3,9 +3,9 @@
 The lock is the folder ``cas.sftp``: held while it holds a folder, free while it is empty or not
 there. A process takes it by renaming a folder of its own onto it, in which there is a folder with a
 random name, its ticket; a rename onto a folder that is not empty fails. The swap itself renames the
-new object out of the ticket, and a deletion renames the old one into it. So whoever lost the ticket
-can no longer swap, however late: that is why a lock whose holder is silent can be taken away by
-renaming the ticket, without any clock that two hosts would have to share.
+new object out of the ticket, and a deletion renames the old one into it. So a process that lost its
+ticket can no longer swap, however late: that is why a lock whose holder is silent can be taken away
+by renaming the ticket, without any clock that two hosts would have to share.
 """
 
 from __future__ import annotations
