@@ -69,7 +69,7 @@ class Tags:
         or unless it names this snapshot already; and, even with *force*, as `check_case` does."""
         name = layout.tag_name(tag.database, layout.check_tag(tag.name))
         self.check_case(tag.database, tag.name)
-        found = self._data(tag.database, tag.name)
+        found = self._current(tag.database, tag.name, replaced=force)
         before = None if found is None else self._before(found, tag, force=force)
         if before is not None:
             if before.snapshot == tag.snapshot:
@@ -90,7 +90,12 @@ class Tags:
     def delete(self, database: str, name: str) -> Tag | None:
         """Delete a tag and return its previous value, None if it was damaged. Raises
         UnknownRevision."""
-        found = self._data(database, name)
+        try:
+            found = self._data(database, name)
+        except CorruptionError:
+            # It does not even open.
+            self._store.delete(layout.tag_name(database, name))
+            return None
         if found is None:
             raise UnknownRevision(
                 f'there is no tag "{name}" of database "{database}"', hint="List them: snap tag"
@@ -107,9 +112,25 @@ class Tags:
         if self._other(database, name) is not None:
             # The file found under this name is a different tag's.
             return None
+        return self._stored(database, name)
+
+    def _stored(self, database: str, name: str) -> bytes | None:
         try:
             return self._store.get(layout.tag_name(database, name), bytes_max=RECORD_BYTES_MAX)
         except ObjectNotFound:
+            return None
+        except CorruptionError as error:
+            error.hint = _mend_hint(database, name)
+            raise
+
+    def _current(self, database: str, name: str, *, replaced: bool) -> bytes | None:
+        """Return what a tag is now. One that does not even open is deleted if it is *replaced*."""
+        try:
+            return self._data(database, name)
+        except CorruptionError:
+            if not replaced:
+                raise
+            self._store.delete(layout.tag_name(database, name))
             return None
 
     def _read_all(self, database: str | None) -> Iterator[Tag]:
@@ -121,11 +142,10 @@ class Tags:
             if len(words) != 3 or words[-1].startswith("."):
                 # A stray file.
                 continue
-            try:
-                data = self._store.get(info.name, bytes_max=RECORD_BYTES_MAX)
-            except ObjectNotFound:
-                continue
-            yield self._decode(data, layout.decode_word(words[1]), layout.decode_word(words[-1]))
+            label, name = layout.decode_word(words[1]), layout.decode_word(words[-1])
+            data = self._stored(label, name)
+            if data is not None:
+                yield self._decode(data, label, name)
 
     def _before(self, found: bytes, tag: Tag, *, force: bool) -> Tag | None:
         """Return what *tag* was before; with *force*, a damaged one is ignored."""
@@ -144,12 +164,16 @@ class Tags:
             if (tag.database, tag.name) != (database, name):
                 raise CorruptionError(f"{what} is damaged", detail="Its object is another tag's.")
         except CorruptionError as error:
-            error.hint = (
-                f"Mend it: snap repair, or set it again: snap tag --force {name} REV, "
-                f"or delete it: snap tag --delete {name}; each with --database {database}"
-            )
+            error.hint = _mend_hint(database, name)
             raise
         return tag
+
+
+def _mend_hint(database: str, name: str) -> str:
+    return (
+        f"Mend it: snap repair, or set it again: snap tag --force {name} REV, "
+        f"or delete it: snap tag --delete {name}; each with --database {database}"
+    )
 
 
 def tag_exists(tag: Tag) -> TagExists:
