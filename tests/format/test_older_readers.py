@@ -1,0 +1,38 @@
+"""What snap 0.1 makes of an encrypted repository: it refuses it with exit code 13, by the rule that
+it has for fields which it does not know, and changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgsnap.errors import FormatTooNew
+from pgsnap.format.envelope import HEAD, VERSION
+from pgsnap.format.record import IGNORABLE, RecordReader
+from support.documents import examples
+
+# The fields of a config that version 0.1 knows, and the ciphers.
+CONFIG_FIELDS = range(1, 8)
+CIPHERS = (0,)
+
+
+def test_the_config_has_a_field_that_it_must_know_and_does_not() -> None:
+    payload = examples.payload("config-encrypted")
+    new = [row for row in examples.record_fields(payload) if row[0] not in CONFIG_FIELDS]
+    assert [(number, can_skip) for number, can_skip, _ in new] == [(9, False), (10, False)]
+    with pytest.raises(FormatTooNew) as caught:
+        RecordReader(payload, what="the repository's config", known=CONFIG_FIELDS)
+    assert caught.value.exit_code == 13
+    assert "snap --version" in caught.value.hint
+    assert IGNORABLE > max(number for number, _, _ in new)
+
+
+def test_the_config_itself_reads_as_one() -> None:
+    """Else it would be damage, which a repair of version 0.1 would mend with a plain config."""
+    _, kind, version, cipher = HEAD.unpack_from(examples.stored("config-encrypted"))
+    assert (kind, version, cipher in CIPHERS) == (b"C", VERSION, True)
+
+
+@pytest.mark.parametrize("name", ["sealed-tag", "pack-sealed"])
+def test_what_is_sealed_says_a_cipher_that_it_does_not_know(name: str) -> None:
+    _, _, _, cipher = HEAD.unpack_from(examples.stored(name))
+    assert cipher not in CIPHERS
