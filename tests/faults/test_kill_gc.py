@@ -10,6 +10,7 @@ import pytest
 
 from pgsnap.errors import StoreFull
 from pgsnap.maintenance.verify.verify import verify
+from pgsnap.repository.index.index import Index
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.retention.gc import gc
 from pgsnap.workflows.retention.policy import Policy
@@ -121,6 +122,28 @@ def test_a_gc_on_a_full_disk_frees_what_needs_no_room(path: Path) -> None:
     check(path, KEPT)
     assert collect(path, 2).full is None
     check(path, KEPT)
+
+
+def test_a_gc_whose_index_is_full_does_not_call_its_own_packs_damaged(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "full"
+    shutil.copytree(filled, copy)
+
+    def no_room(*args: object) -> None:
+        raise StoreFull("no space left for the index")
+
+    with Repository.open(copy, alone=True) as repo:
+        known = len(repo.index.packs())
+        with monkeypatch.context() as patched:
+            patched.setattr(Index, "add_pack", no_room)
+            patched.setattr(Index, "add_packs", no_room)
+            report = gc(repo, Policy(last=2), grace=AT_ONCE)
+        assert report.full is not None
+        assert len(repo.index.packs()) <= known
+        assert report.unreadable == ()
+    collect_two(copy)
+    check(copy, KEPT)
 
 
 def test_a_gc_whose_disk_fills_up_at_any_write_can_be_run_again(

@@ -151,6 +151,7 @@ class _Run:
                 chunks.sweep()
                 self._announce(discarded, remote)
             bytes_after = repo.place.footprint().total
+        full = full or chunks.full
         return GcReport(
             tuple(decisions),
             tuple(expired),
@@ -161,9 +162,10 @@ class _Run:
             remote.deleted if repo.place.path is None else chunks.swept.packs_deleted,
             chunks.swept.packs_rewritten,
             chunks.reencoded,
-            tuple(unreadable_packs(repo.chunk_store)),
+            # Where the index had no room, packs that were just written are not in it either.
+            () if full is not None else tuple(unreadable_packs(repo.chunk_store)),
             dry_run,
-            full or chunks.full,
+            full,
             time.monotonic() - began,
             remote.marked,
             remote.waiting_until,
