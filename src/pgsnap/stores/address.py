@@ -14,7 +14,7 @@ SCHEMES = ("file", *OBJECT_SCHEMES, "sftp")
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PARAMETERS = {
-    "s3": ("endpoint", "profile", "region"),
+    "s3": ("checksum", "endpoint", "profile", "region"),
     "gs": ("endpoint",),
     "az": ("account", "endpoint"),
     "sftp": (),
@@ -145,4 +145,6 @@ def _parameters(scheme: str, query: str) -> dict[str, str]:
         raise UsageError(
             "an endpoint is a URL that begins with https:// or http://, without credentials"
         )
+    if found.get("checksum", "sha256") != "sha256":
+        raise UsageError("the only checksum of an s3:// URL is sha256")
     return found

@@ -60,6 +60,8 @@ class Seen:
     query: Mapping[str, str]
     who: str
     sent_bytes: int
+    # By lower-case names.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(parts.query, True).items()}
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         found = re.search(r"Credential=([^/]+)/", self.headers.get("Authorization", ""))
-        seen = Seen(self.command, key, query, found[1] if found else "", len(body))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        seen = Seen(self.command, key, query, found[1] if found else "", len(body), headers)
         with self.store.lock:
             self.store.seen.append(seen)
             fault = self.store.plan(seen)

@@ -69,6 +69,7 @@ def test_it_is_shown_without_its_parameters() -> None:
         ("s3://b/p#x", "#"),
         ("s3://b/p?region=", "region"),
         ("s3://b/p?regoin=x", "regoin"),
+        ("s3://b/p?checksum=md5", "sha256"),
         ("s3://b/p?region=a&region=b", "region"),
         ("gs://b/p?profile=x", "profile"),
         ("s3://b/p?endpoint=minio:9000", "https://"),

@@ -52,6 +52,9 @@ class S3:
             more["endpoint"] = found.where.endpoint
         if found.provider is not None:
             more["credential_provider"] = found.provider
+        # AWS takes nothing without it where objects are locked; some others do not know it.
+        if not found.where.endpoint or "checksum" in self._address.parameters:
+            more["checksum_algorithm"] = "SHA256"
         return made(
             self.place,
             lambda: S3Store(
