@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from pgsnap.repository.repository import Repository
+from pgsnap.schedulers.environment import connection_variables
+from pgsnap.schedulers.state import State
 from pgsnap.workflows.sync.transfer import transfer
 from pgsnap.workflows.watch import remote_states
 from support.documents import documentation
@@ -210,6 +213,50 @@ def test_a_drill_restores_straight_from_a_remote(
     assert snap.ok("log", "--json").json[0]["drilled"] is None
     snap.ok("pull")
     assert snap.ok("log", "--json").json[0]["drill_passed"] is True
+
+
+# -- schedule --------------------------------------------------------------------------------------
+
+
+def test_scheduled_runs_push_to_collect_and_verify_each_remote(
+    snap: CommandLine, offsite: str, tmp_path: Path
+) -> None:
+    near = (tmp_path / "near").as_uri()
+    snap.ok("init", near)
+    snap.ok("remote", "add", "near", near)
+    record_now(snap, "new", timedelta(hours=2))
+    assert snap("schedule", "run", "push").code == 0
+    for url, count in ((offsite, 4), (near, 4)):
+        with Repository.open(url) as repo:
+            assert len(repo.newest("shop")) == count
+    assert snap("schedule", "run", "remote-gc").code == 0
+    assert snap("schedule", "run", "remote-verify").code == 0
+    for url in (offsite, near):
+        entries = snap.ok("audit", "--json", "--repo", url).json
+        assert [one["command"] for one in entries] == ["init", "gc", "verify"]
+        assert entries[-1]["arguments"]["sample"] == "10%"
+    # One that fails does not keep the other from being verified, and is named.
+    toml = snap.work / "snap.toml"
+    toml.write_text(toml.read_text().replace("s3://bucket/", "s3://bucket/nothing-"))
+    assert snap("schedule", "run", "remote-verify").code == 10
+    assert len(snap.ok("audit", "--json", "--repo", near).json) == 4
+    run = State(toml).last_run("remote-verify")
+    assert run is not None
+    assert run.error.startswith("offsite: there is no repository in ")
+
+
+def test_a_schedule_of_remotes_has_what_runs_need(snap: CommandLine, offsite: str) -> None:
+    times = ("--push", "30 2 * * *", "--remote-gc", "@weekly", "--remote-verify", "@daily")
+    lines = snap.ok("schedule", "install", "--with", "cron", "--dry-run", *times).out
+    for job in ("push", "remote-gc", "remote-verify"):
+        assert f" schedule run {job} " in lines
+    toml = snap.work / "snap.toml"
+    toml.write_text(toml.read_text() + '[schedule]\nremote_gc = "@weekly"\n')
+    found = snap.ok("schedule", "install", "--with", "cron", "--dry-run", "--json").json
+    assert [one["job"] for one in found["jobs"]] == ["remote-gc"]
+    needed = connection_variables(os.environ, stores=True)
+    assert {"AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL"} <= needed.keys()
+    assert not any(name.startswith("AWS_") for name in connection_variables(os.environ))
 
 
 # -- audit -----------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ _BYTES_MAX = 1024 * 1024
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WANTED = re.compile(r"DATABASE_URL|SNAP_[A-Z0-9_]+|PG[A-Z0-9_]+")
+# The credentials of object stores.
+_OF_STORES = re.compile(r"(AWS|AZURE|GOOGLE)_[A-Z0-9_]+")
 # Specific to one process, or to a test: not part of a connection.
 _UNWANTED = frozenset({"PGOPTIONS", "PGCLIENTENCODING", "PGTZ", "PGDATESTYLE", "PGDATA", "PGGEQO"})
 
@@ -69,12 +71,15 @@ def read_environment(folder: Folder, name: str = ENVIRONMENT_FILE) -> dict[str, 
     return found
 
 
-def connection_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of the installing environment that a run needs."""
+def connection_variables(environ: Mapping[str, str], *, stores: bool = False) -> dict[str, str]:
+    """Return the part of the installing environment that a run needs; *stores*: with what gives
+    access to stores."""
     return {
         name: value
         for name, value in environ.items()
-        if value and _WANTED.fullmatch(name) and name not in _UNWANTED
+        if value
+        and name not in _UNWANTED
+        and (_WANTED.fullmatch(name) or (stores and _OF_STORES.fullmatch(name)))
     }
 
 

@@ -13,7 +13,7 @@ from blake3 import blake3
 from pgsnap.errors import SnapError, UsageError
 from pgsnap.schedulers.cron import CronTime
 
-JOBS = ("commit", "gc", "verify", "drill", "check")
+JOBS = ("commit", "push", "gc", "remote-gc", "verify", "remote-verify", "drill", "check")
 
 OnOverlap: TypeAlias = Literal["wait", "skip"]
 

@@ -53,8 +53,11 @@ def run(
         typer.Argument(metavar="[JOB]", show_default=False, help="With run: what to run now."),
     ] = None,
     commit: Annotated[str | None, _option("commit")] = None,
+    push: Annotated[str | None, _option("push")] = None,
     gc: Annotated[str | None, _option("gc")] = None,
+    remote_gc: Annotated[str | None, _option("remote_gc")] = None,
     verify: Annotated[str | None, _option("verify")] = None,
+    remote_verify: Annotated[str | None, _option("remote_verify")] = None,
     drill: Annotated[str | None, _option("drill")] = None,
     check: Annotated[str | None, _option("check")] = None,
     all_databases: Annotated[bool, _option("all_databases")] = False,
@@ -68,20 +71,13 @@ def run(
         typer.Option("--log", help="With run: write to a log beside snap.toml, as cron's runs do."),
     ] = False,
 ) -> None:
-    """Let commits, gc, checks and drills run by themselves.
+    """Let commits, pushes, gc, checks and drills run by themselves.
 
-    Jobs are commit, gc, verify, drill and check. Times come from the options, else from [schedule]
-    of snap.toml. Only lines and units of its own are ever touched.
+    Jobs are commit, push, gc, remote-gc, verify, remote-verify, drill and check. Times come from
+    the options, else from [schedule] of snap.toml. Only lines and units of its own are ever touched.
     """
     invocation = Invocation.of(ctx)
-    if action not in _ACTIONS:
-        raise UsageError(
-            f'there is no "snap schedule {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
-        )
-    if on_overlap not in (None, "wait", "skip"):
-        raise UsageError("--on-overlap must be wait or skip")
-    if scheduler not in (None, *_SCHEDULERS):
-        raise UsageError("--with must be systemd or cron")
+    _check(action, on_overlap, scheduler)
     if action == "run":
         code = run_scheduled(
             invocation,
@@ -93,13 +89,26 @@ def run(
         raise typer.Exit(code)
     if job is not None:
         raise UsageError(f'"{job}" is too much: snap schedule {action} is about all jobs')
-    given = {"commit": commit, "gc": gc, "verify": verify, "drill": drill, "check": check}
+    given = {"commit": commit, "push": push, "gc": gc, "remote-gc": remote_gc, "verify": verify}
+    given |= {"remote-verify": remote_verify, "drill": drill, "check": check}
     if action == "show":
         _show(invocation)
     elif action == "remove":
         _remove(invocation, dry_run=dry_run)
     else:
         _install(invocation, given, all_databases, on_overlap, scheduler, dry_run=dry_run)
+
+
+def _check(action: str, on_overlap: str | None, scheduler: str | None) -> None:
+    """Raise UsageError for words that no option takes."""
+    if action not in _ACTIONS:
+        raise UsageError(
+            f'there is no "snap schedule {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
+        )
+    if on_overlap not in (None, "wait", "skip"):
+        raise UsageError("--on-overlap must be wait or skip")
+    if scheduler not in (None, *_SCHEDULERS):
+        raise UsageError("--with must be systemd or cron")
 
 
 def _install(
@@ -133,7 +142,9 @@ def _install(
         _emit(invocation.console, state, schedule, by, _preview(schedule, by))
         return
     system = os.geteuid() == 0
-    _write_environment(invocation.console, state)
+    settings = invocation.settings
+    stores = bool(settings.remotes) or isinstance(settings.repository, str)
+    _write_environment(invocation.console, state, stores=stores)
     if by == "systemd":
         if not systemd.runs_here():
             raise SchedulerFailed(
@@ -184,7 +195,7 @@ def _preview(schedule: Schedule, by: str) -> list[str]:
     return lines[:-1]
 
 
-def _write_environment(console: Console, state: State) -> None:
+def _write_environment(console: Console, state: State, *, stores: bool) -> None:
     """Store the variables that name the connection: runs do not see this environment."""
     from pgsnap.schedulers.environment import (
         connection_variables,
@@ -193,7 +204,7 @@ def _write_environment(console: Console, state: State) -> None:
     )
 
     before = read_environment(state.files)
-    found = connection_variables(os.environ)
+    found = connection_variables(os.environ, stores=stores)
     wanted = {**before, **found}
     if wanted != before or not state.environment_path.exists():
         state.write(state.environment_path.name, environment_text(wanted))

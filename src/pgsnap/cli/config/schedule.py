@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from pgsnap.schedulers.jobs import OnOverlap
 
 # As in schedulers.jobs, whose import would slow down every start.
-JOBS = ("commit", "gc", "verify", "drill", "check")
+JOBS = ("commit", "push", "gc", "remote-gc", "verify", "remote-verify", "drill", "check")
+
+
+def key_of(job: str) -> str:
+    """Return the key of [schedule] with the time of *job*."""
+    return job.replace("-", "_")
 
 
 def _time(value: Any, where: str, folder: Path) -> str:
@@ -24,9 +29,17 @@ def _time(value: Any, where: str, folder: Path) -> str:
 
 def _job(name: str, shown: str = "") -> str | None:
     """Declare the time of the job *name*."""
-    words = f"When to run `snap {name}`, in cron's syntax."
+    verb = name.removeprefix("remote-")
+    runs = f"`snap {verb}`" if verb == name else f"`snap {verb} --remote NAME`, for each remote"
+    words = f"When to run {runs}, in cron's syntax."
     option = Option(f"--{name}", "CRON", words)
-    return key(None, _time, shown, meaning="when that verb runs", option=option)
+    return key(
+        None,
+        _time,
+        shown,
+        meaning="when that verb runs; those of a remote once for each",
+        option=option,
+    )
 
 
 def _words(shown: str = "") -> tuple[str, ...] | None:
@@ -36,7 +49,7 @@ def _words(shown: str = "") -> tuple[str, ...] | None:
         texts,
         shown,
         meaning='words of its command line, as in `["--sample", "10%"]`. Without any `verify` '
-        "runs with `--data`, and a commit's message is `scheduled`",
+        "runs with `--data`, `remote_verify` with `--sample 10%`, and a commit's message is `scheduled`",
     )
 
 
@@ -45,13 +58,19 @@ class ScheduleTable:
     """The values of [schedule]; None if not set. Times are valid, in cron's syntax."""
 
     commit: str | None = _job("commit", '"0 2 * * *"')
+    push: str | None = _job("push", '"30 2 * * *"')
     gc: str | None = _job("gc")
+    remote_gc: str | None = _job("remote-gc")
     verify: str | None = _job("verify", '"0 4 1 * *"')
+    remote_verify: str | None = _job("remote-verify")
     drill: str | None = _job("drill")
     check: str | None = _job("check")
     commit_options: tuple[str, ...] | None = _words()
+    push_options: tuple[str, ...] | None = _words()
     gc_options: tuple[str, ...] | None = _words()
+    remote_gc_options: tuple[str, ...] | None = _words()
     verify_options: tuple[str, ...] | None = _words('["--sample", "10%"]')
+    remote_verify_options: tuple[str, ...] | None = _words()
     drill_options: tuple[str, ...] | None = _words()
     check_options: tuple[str, ...] | None = _words()
     all_databases: bool = key(
@@ -87,10 +106,11 @@ class ScheduleTable:
 
     def times(self) -> dict[str, str]:
         """Return the times of the jobs that have one."""
-        return {job: when for job in JOBS if (when := getattr(self, job)) is not None}
+        times = ((job, getattr(self, key_of(job))) for job in JOBS)
+        return {job: when for job, when in times if when is not None}
 
     def options(self, job: str) -> tuple[str, ...] | None:
-        found: tuple[str, ...] | None = getattr(self, f"{job}_options")
+        found: tuple[str, ...] | None = getattr(self, f"{key_of(job)}_options")
         return found
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgsnap.cli.config.schedule import JOBS, ScheduleTable
+from pgsnap.cli.config.schedule import JOBS, ScheduleTable, key_of
 from pgsnap.cli.text.redact import redact
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import SnapError, UsageError
@@ -32,7 +32,12 @@ _LOCK_TIMEOUT = "6h"
 # Container engines not installed by a package may be here; cron has only /usr/bin and /bin.
 _MORE_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
-_VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {"verify": ("--data",)}
+_VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "verify": ("--data",),
+    "remote-verify": ("--sample", "10%"),
+}
+# Those that run once for each remote.
+_OF_REMOTES = ("push", "remote-gc", "remote-verify")
 
 
 def config_of(invocation: Invocation) -> Path:
@@ -54,7 +59,9 @@ def wanted_table(invocation: Invocation, given: Mapping[str, str | None]) -> Sch
 
     table = invocation.settings.schedule or ScheduleTable()
     times: dict[str, Any] = {
-        job: parse_cron(when, f"--{job}").text for job, when in given.items() if when is not None
+        key_of(job): parse_cron(when, f"--{job}").text
+        for job, when in given.items()
+        if when is not None
     }
     table = replace(table, **times)
     if not table.times():
@@ -180,9 +187,26 @@ def verb_argv(invocation: Invocation, job: str, table: ScheduleTable) -> tuple[s
         value = getattr(given, name, None)
         if value is not None:
             words += [f"--{name}", str(value)]
-    if job in ("commit", "gc") and "--lock-timeout" not in words:
+    if job in ("commit", "push", "gc", "remote-gc") and "--lock-timeout" not in words:
         words += ["--lock-timeout", given.lock_timeout or _LOCK_TIMEOUT]
-    return (*_PROGRAM, job, *words)
+    return (*_PROGRAM, job.removeprefix("remote-"), *words)
+
+
+def _remote_steps(invocation: Invocation, job: str, table: ScheduleTable) -> Sequence[Step]:
+    """Return a step for each remote: to push those of `push` if there are any, else all."""
+    from pgsnap.workflows.watch.scheduled import Step
+
+    settings = invocation.settings
+    names = list(settings.remotes or {})
+    if job == "push":
+        names = list(dict.fromkeys(settings.push)) or names
+    if not names:
+        raise UsageError(
+            "there is no remote", hint="Add one: snap remote add offsite s3://bucket/shop"
+        )
+    argv = verb_argv(invocation, job, table)
+    option = () if job == "push" else ("--remote",)
+    return [Step((*argv, *option, name), dict(os.environ), what=name) for name in names]
 
 
 def _steps(
@@ -197,6 +221,8 @@ def _steps(
     from pgsnap.workflows.watch.scheduled import Step
     from pgsnap.workflows.watch.server_databases import committed_databases, half_dropped_databases
 
+    if job in _OF_REMOTES:
+        return _remote_steps(invocation, job, table)
     argv = verb_argv(invocation, job, table)
     if not every:
         environ = dict(os.environ)
