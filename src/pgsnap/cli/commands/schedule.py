@@ -74,7 +74,8 @@ def run(
     """Let commits, pushes, gc, checks and drills run by themselves.
 
     Jobs are commit, push, gc, remote-gc, verify, remote-verify, drill and check. Times come from
-    the options, else from [schedule] of snap.toml. Only lines and units of its own are ever touched.
+    the options, else from [schedule] of snap.toml. Only lines and units of its own are ever
+    touched.
     """
     invocation = Invocation.of(ctx)
     _check(action, on_overlap, scheduler)

@@ -49,7 +49,8 @@ def _words(shown: str = "") -> tuple[str, ...] | None:
         texts,
         shown,
         meaning='words of its command line, as in `["--sample", "10%"]`. Without any `verify` '
-        "runs with `--data`, `remote_verify` with `--sample 10%`, and a commit's message is `scheduled`",
+        "runs with `--data`, `remote_verify` with `--sample 10%`, and a commit's message "
+        "is `scheduled`",
     )
 
 
