@@ -23,6 +23,14 @@ CREATE TABLE chunks (
             PRIMARY KEY (id, pack_no, "offset")
         ) WITHOUT ROWID;
 
+CREATE TABLE copied_ids (
+            old BLOB NOT NULL,
+            role INTEGER NOT NULL,
+            new BLOB NOT NULL,
+            mark BLOB NOT NULL,
+            PRIMARY KEY (old, role)
+        ) WITHOUT ROWID;
+
 CREATE TABLE "damaged" (
    "pack" BLOB,
    "offset" INTEGER,
@@ -69,7 +77,7 @@ CREATE TABLE "snapshots" (
    "database" BLOB NOT NULL,
    "time_us" INTEGER NOT NULL,
    "manifest" BLOB NOT NULL
-, "server" TEXT NOT NULL DEFAULT '');
+, "server" TEXT NOT NULL DEFAULT '', "alias" BLOB);
 
 CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name");
@@ -77,10 +85,12 @@ CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
 CREATE UNIQUE INDEX "idx_packs_id"
     ON "packs" ("id");
 
+CREATE INDEX "idx_snapshots_alias" ON snapshots (alias) WHERE alias IS NOT NULL;
+
 CREATE INDEX "idx_snapshots_database_server_time_us_id"
     ON "snapshots" ("database", "server", "time_us", "id");
 
 CREATE INDEX "idx_snapshots_database_time_us"
     ON "snapshots" ("database", "time_us");
 
-PRAGMA user_version = 6;
+PRAGMA user_version = 7;

@@ -69,8 +69,9 @@ from pgsnap.model import (
     EXTENSION_SEQUENCES_ROOT,
     STATISTICS_ROOT,
     ALIAS,
-) = range(1, 21)
-_KNOWN = range(DATABASE, ALIAS + 1)
+    ALIAS_PARENT,
+) = range(1, 22)
+_KNOWN = range(DATABASE, ALIAS_PARENT + 1)
 
 # The fields before the origin as this version writes them, decoded in a few steps: a large
 # repository has tens of thousands of manifests.
@@ -129,8 +130,9 @@ def encode_manifest(snapshot: Snapshot) -> bytes:
         if root is not None:
             record.raw(number, root)
             version = MANIFEST_VERSION_2
-    if snapshot.alias is not None:
-        record.raw(ALIAS, snapshot.alias, ignorable=True)
+    for number, other in ((ALIAS, snapshot.alias), (ALIAS_PARENT, snapshot.alias_parent)):
+        if other is not None:
+            record.raw(number, other, ignorable=True)
     return wrap(ObjectKind.MANIFEST, record.to_bytes(), version)
 
 
@@ -156,6 +158,7 @@ def decode_manifest(
         extension_sequences_root=rest.optional(EXTENSION_SEQUENCES_ROOT, length=HASH_BYTES),
         statistics_root=rest.optional(STATISTICS_ROOT, length=HASH_BYTES),
         alias=rest.optional(ALIAS, length=HASH_BYTES),
+        alias_parent=rest.optional(ALIAS_PARENT, length=HASH_BYTES),
     )
 
 
@@ -171,13 +174,14 @@ def decode_head(data: bytes, hashed: SnapshotId) -> SnapshotHead:
     return SnapshotHead(*(usual or _any(data, what)).head)
 
 
-def decode_head_and_server(data: bytes, hashed: SnapshotId) -> tuple[SnapshotHead, str]:
-    """Return the same as `decode_head`, and the system identifier in the origin, "" if it has
-    none."""
+def decode_indexed(data: bytes, hashed: SnapshotId) -> tuple[SnapshotHead, str, SnapshotId | None]:
+    """Return what the index has of a manifest: the same as `decode_head`, the system identifier in
+    the origin ("" if it has none), and the alias."""
     what = f"snapshot {hashed.hex()[:12]}"
     check_head(ObjectKind.MANIFEST, data, what)
     head, _, _, rest = _fields(data, what)
-    return SnapshotHead(*head), decode_system_identifier(rest.raw(ORIGIN), what)
+    server = decode_system_identifier(rest.raw(ORIGIN), what)
+    return SnapshotHead(*head), server, rest.optional(ALIAS, length=HASH_BYTES)
 
 
 class _Fields(NamedTuple):

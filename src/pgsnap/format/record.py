@@ -7,7 +7,7 @@ So later versions can add fields of either sort.
 from __future__ import annotations
 
 import struct
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping
 
 from pgsnap.errors import CorruptionError, FormatTooNew
 
@@ -49,6 +49,25 @@ class RecordWriter:
 
     def to_bytes(self) -> bytes:
         return b"".join(self._parts)
+
+
+def with_values(
+    data: bytes, change: Mapping[int, Callable[[bytes], bytes]], *, without: Container[int] = ()
+) -> bytes:
+    """Return the record *data*, which a `RecordReader` took, with the values of some fields changed
+    and others left out; all else, fields of later versions included, stays as it is."""
+    parts = []
+    position = 0
+    while position < len(data):
+        number, length = FIELD.unpack_from(data, position)
+        start = position + FIELD.size
+        position = start + length
+        key = number & _NUMBER
+        if key not in without:
+            value = data[start:position]
+            value = change[key](value) if key in change else value
+            parts += [FIELD.pack(number, len(value)), value]
+    return b"".join(parts)
 
 
 class RecordReader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from sys import intern
 
@@ -242,6 +242,12 @@ def decode_piece(data: bytes) -> Iterator[Section]:
 def decode_roots(data: bytes) -> Iterator[RecipeRoot]:
     """Yield the recipes of a piece's sections."""
     return (segment.recipe for section in decode_piece(data) for segment in section.segments)
+
+
+def changed_entries(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """Return a piece with each entry's record changed."""
+    records = map(change, _entries(data))
+    return b"".join(_LENGTH.pack(len(record)) + record for record in records)
 
 
 def _entries(data: bytes) -> Iterator[bytes]:

@@ -167,7 +167,8 @@ class Snapshot(SnapshotHead):
 
     The other roots name what *root* does not cover, None if the snapshot has no such contents.
     *wished_tags* are the tags that its commit requested, with a "+" before those to be moved.
-    *alias* is its id in the repository that it was committed to, if that had other keys.
+    A copy from a repository with other keys has another id than its original: *alias* is the
+    original's, and *alias_parent* is the parent that the original names, if that is not *parent*.
     """
 
     globals_root: Digest | None
@@ -179,6 +180,7 @@ class Snapshot(SnapshotHead):
     extension_sequences_root: Digest | None = None
     statistics_root: Digest | None = None
     alias: SnapshotId | None = None
+    alias_parent: SnapshotId | None = None
 
 
 @dataclass(frozen=True, slots=True)

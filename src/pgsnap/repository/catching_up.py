@@ -131,7 +131,8 @@ def admit(
     """
     snapshot = decode_manifest(data, new, naming)
     given = []
-    for wish in snapshot.wished_tags if with_tags else ():
+    # A copy's tags are set by what copied it.
+    for wish in snapshot.wished_tags if with_tags and snapshot.alias is None else ():
         tag = Tag(snapshot.database, wish.removeprefix("+"), new, snapshot.time)
         # A request that no commit would have made does not come from snap.
         with contextlib.suppress(TagExists, CorruptionError, UsageError):

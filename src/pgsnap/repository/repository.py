@@ -58,7 +58,7 @@ from pgsnap.repository.sealed.unlocking import (
 )
 from pgsnap.repository.snapshots import forgetting
 from pgsnap.repository.snapshots.manifests import known_manifests, sound_manifest
-from pgsnap.repository.snapshots.notes import all_notes, sound_notes
+from pgsnap.repository.snapshots.notes import about_copies, about_original, all_notes, sound_notes
 from pgsnap.repository.snapshots.tags import Tags
 from pgsnap.sealing.scheme import scheme_of
 from pgsnap.sealing.wrapping_keys import NewOpener
@@ -275,7 +275,11 @@ class Repository:
 
     def _decoded(self, snapshot: SnapshotId, data: bytes | None) -> Snapshot:
         sound = sound_manifest(self.store, snapshot, data, self.naming)
-        return decode_manifest(sound, snapshot, self.naming)
+        found = decode_manifest(sound, snapshot, self.naming)
+        # A copy names the original's parent.
+        if found.alias is None or found.parent is None:
+            return found
+        return replace(found, parent=self.index.named(found.parent) or found.parent)
 
     def heads(self, snapshots: Sequence[SnapshotId]) -> Iterator[tuple[SnapshotId, SnapshotHead]]:
         """Yield *snapshots* in order, each with its head. Raises UnknownRevision,
@@ -369,12 +373,14 @@ class Repository:
 
     def add_note(self, note: Note) -> None:
         """Record a note. It is durable on return."""
-        data = encode_note(note)
+        data = encode_note(about_original(self.index, note))
         self.store.put(layout.note_name(note.kind, note_id(data, self.naming)), data)
 
     def notes(self, kind: str, database: str | None = None) -> list[Note]:
         """Return the notes of a kind, newest first. Raises CorruptionError."""
-        return all_notes(self.store, kind, database, naming=self.naming)
+        return [
+            *about_copies(self.index, all_notes(self.store, kind, database, naming=self.naming))
+        ]
 
     def sound_notes(
         self, kind: str, *, damaged: list[str] | None = None, bytes_min: int = 0
@@ -384,7 +390,7 @@ class Repository:
         found = sound_notes(
             self.store, kind, naming=self.naming, damaged=damaged, bytes_min=bytes_min
         )
-        yield from (note for _, note in found)
+        yield from about_copies(self.index, (note for _, note in found))
 
     def pack_count(self) -> int:
         return self.index.totals()[0]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pgsnap import limits
 from pgsnap.model import RepositoryConfig
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sealed.unlocking import Unlock, Unlocked, unlock
@@ -14,9 +15,11 @@ from pgsnap.stores.base import Store
 from support.repositories.keys import FIRST
 
 
-def make_encrypted(path: Path, secret: bytes = FIRST) -> Path:
+def make_encrypted(
+    path: Path, secret: bytes = FIRST, *, pack_bytes: int = limits.PACK_BYTES
+) -> Path:
     """Make a repository in *path* that a key file with *secret* opens."""
-    Repository.create(path, opener=KeyFile(secret))
+    Repository.create(path, opener=KeyFile(secret), pack_bytes=pack_bytes)
     return path
 
 

@@ -13,7 +13,7 @@ from pgsnap.format import manifest
 from pgsnap.format.envelope import CHECKSUM_BYTES, HEAD, ObjectKind, wrap
 from pgsnap.format.manifest import (
     decode_head,
-    decode_head_and_server,
+    decode_indexed,
     decode_manifest,
     encode_manifest,
 )
@@ -51,7 +51,7 @@ def record_of(data: bytes) -> list[bytes]:
 def outcomes(data: bytes) -> list[object]:
     """Return what each decoder makes of *data*: a value, or the error."""
     found: list[object] = []
-    for decode in (decode_head, decode_head_and_server):
+    for decode in (decode_head, decode_indexed):
         try:
             found.append(decode(data, ID))
         except SnapError as error:
@@ -77,7 +77,7 @@ def test_a_manifest_reads_back_on_either_way(
 ) -> None:
     head, server = head_of(snapshot), snapshot.origin.system_identifier
     found, wanted = both(encode_manifest(snapshot), monkeypatch)
-    assert found == wanted == [head, (head, server), snapshot]
+    assert found == wanted == [head, (head, server, snapshot.alias), snapshot]
 
 
 def test_those_of_a_snapshot_with_a_parent_are_decoded_in_a_few_steps() -> None:

@@ -44,6 +44,11 @@ class Marker:
         """Return how many chunks no pack holds."""
         return self._lists.missing
 
+    @property
+    def is_list(self) -> Array:
+        """Return which chunks were walked as lists."""
+        return self._walked != 0
+
     def add(self, tables: Iterable[RecipeRoot]) -> None:
         """Mark what the snapshots of these section *tables* need. Chunks that no pack holds are
         counted in `missing`; raises CorruptionError if a list is missing or damaged."""

@@ -4,6 +4,7 @@ finds what was written, and goes on from there."""
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
@@ -14,10 +15,13 @@ from pgsnap.errors import CorruptionError
 from pgsnap.format.pack import read_table
 from pgsnap.maintenance.gc.marking import VERIFY_FIRST
 from pgsnap.maintenance.moving import OldPack, read_pack
+from pgsnap.maintenance.transfer.lists import ListCopier
 from pgsnap.maintenance.transfer.plan import TransferPlan
-from pgsnap.model import ChunkId, ChunkKind, Location, PackId
+from pgsnap.maintenance.transfer.renaming import Renaming, with_ranks
+from pgsnap.model import ChunkId, ChunkKind, Location, PackId, RecipeRoot
 from pgsnap.progress import Progress
 from pgsnap.repository import layout
+from pgsnap.repository.chunks.packs import PackWriter
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.frame_table import Array
 from pgsnap.repository.scopes import threads
@@ -34,6 +38,10 @@ class Sent:
     packs: int = 0
     bytes: int = 0
 
+    def add(self, written: PackWriter) -> None:
+        self.packs += len(written.written)
+        self.bytes += written.stored_bytes
+
 
 def transfer_chunks(
     source: ChunkStore, target: ChunkStore, plan: TransferPlan, progress: Progress
@@ -43,8 +51,29 @@ def transfer_chunks(
     sent = Sent()
     _copy_packs(source, target, plan, sent, progress)
     if len(plan.frames) or len(plan.plain):
-        _move_frames(source, target, plan, sent, progress)
+        with target.writer(frames_at_once=_FRAMES_AT_ONCE) as packs:
+            _move_frames(source, target, plan, None, packs, progress)
+        sent.add(packs)
     return sent
+
+
+def transfer_renamed(
+    renaming: Renaming,
+    plan: TransferPlan,
+    roots: Sequence[RecipeRoot],
+    progress: Progress,
+) -> tuple[Sent, list[RecipeRoot]]:
+    """Copy what *plan* says, and the lists of the section tables *roots*, to a repository with
+    other keys; return the new roots too. Raises what `transfer_chunks` does."""
+    sent = Sent()
+    # Their order would show which chunks followed each other.
+    with renaming.target.writer(frames_at_once=_FRAMES_AT_ONCE, new_chunks=True) as packs:
+        _move_frames(renaming.source, renaming.target, plan, renaming, packs, progress)
+        lists = ListCopier(renaming, packs)
+        tables = [replace(root, chunk=lists.table(root)) for root in roots]
+    renaming.known.save()
+    sent.add(packs)
+    return sent, tables
 
 
 def _copy_packs(
@@ -96,38 +125,42 @@ def _copy_pack(
 
 
 def _move_frames(
-    source: ChunkStore, target: ChunkStore, plan: TransferPlan, sent: Sent, progress: Progress
+    source: ChunkStore,
+    target: ChunkStore,
+    plan: TransferPlan,
+    renaming: Renaming | None,
+    packs: PackWriter,
+    progress: Progress,
 ) -> None:
     """Write frames of small or partly wanted packs into new packs, one after another."""
     table = plan.table
     ranks = _changed_ranks(plan)
     under_way: deque[Future[OldPack]] = deque()
-    with (
-        target.writer(frames_at_once=_FRAMES_AT_ONCE) as packs,
-        threads(_READ_AT_ONCE, "snap-move") as pool,
-    ):
 
-        def collect() -> None:
-            for moved in interrupts.result(under_way.popleft()).frames:
-                for frame, data in moved:
-                    rank = ranks.get(frame.chunk, frame.depth)
-                    packs.add(replace(frame, depth=rank), data)
-                    progress.advance(frame.frame_bytes)
+    def read(number: int, offsets: set[int]) -> OldPack:
+        old = read_pack(source, *table.packs[number], offsets)
+        return with_ranks(old, ranks) if renaming is None else renaming.renamed(old, ranks)
 
+    def collect() -> None:
+        for moved in interrupts.result(under_way.popleft()).frames:
+            for frame, data in moved:
+                packs.add(frame, data)
+                progress.advance(frame.frame_bytes)
+
+    with threads(_READ_AT_ONCE, "snap-move") as pool:
         for number, offsets in _by_pack(table.pack[plan.frames], table.offset[plan.frames]):
             if len(under_way) >= _READ_AT_ONCE:
                 collect()
-            under_way.append(pool.submit(read_pack, source, *table.packs[number], offsets))
+            under_way.append(pool.submit(read, number, offsets))
         while under_way:
             collect()
-        encoder = target.encoder()
-        for number, chunk in zip(plan.plain.tolist(), table.ids(plan.plain.tolist()), strict=True):
-            plain = source.reader.read(chunk)
-            kind = ChunkKind(int(table.kind[(table.chunk == number).argmax()]))
-            packs.add(*encoder.encode_against(chunk, plain, kind, None, 0))
-            progress.advance(len(plain))
-    sent.packs += len(packs.written)
-    sent.bytes += packs.stored_bytes
+    encoder = target.encoder()
+    for number, chunk in zip(plan.plain.tolist(), table.ids(plan.plain.tolist()), strict=True):
+        plain = source.reader.read(chunk)
+        kind = ChunkKind(int(table.kind[(table.chunk == number).argmax()]))
+        name = chunk if renaming is None else renaming.name(plain)
+        packs.add(*encoder.encode_against(name, plain, kind, None, 0))
+        progress.advance(len(plain))
 
 
 def _changed_ranks(plan: TransferPlan) -> dict[ChunkId, int]:
@@ -145,6 +178,8 @@ def _by_pack(packs: Array, offsets: Array) -> list[tuple[int, set[int]]]:
     """Return the offsets of frames that are sorted by pack, by pack."""
     import numpy as np
 
+    if not len(packs):
+        return []
     numbers, first = np.unique(packs, return_index=True)
     parts = np.split(offsets, first[1:])
     return [

@@ -2,81 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-
 from pgsnap.errors import CorruptionError, ObjectNotFound
-from pgsnap.format.small import decode_note, encode_note, note_id
+from pgsnap.format.small import decode_note, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
-from pgsnap.model import Note, SnapshotId
+from pgsnap.maintenance.transfer.counterparts import Counterparts
 from pgsnap.repository import layout
-from pgsnap.repository.repository import Repository
-from pgsnap.repository.snapshots.forgetting import FORGOTTEN, UNFORGOTTEN
-
-# What is forgotten in one repository, or was given up as lost there, is so there only.
-_STAY = (FORGOTTEN, UNFORGOTTEN, "lost")
+from pgsnap.repository.index.copied_ids import Role
+from pgsnap.repository.snapshots.notes import STAY
 
 
-def missing_notes(source: Repository, target: Repository) -> list[str]:
-    """Return the names of the notes that the *target* lacks and that travel."""
-    there = {info.name for info in target.store.list(layout.NOTES)}
+def missing_notes(both: Counterparts) -> list[str]:
+    """Return the names of the notes that the target lacks and that travel; with other keys there,
+    also those of which that is not known."""
+    there = {info.name for info in both.target.store.list(layout.NOTES)}
+    names: dict[str, tuple[str, bytes]] = {}
+    for info in both.source.store.list(layout.NOTES):
+        name = layout.hash_of(info.name)
+        kind = info.name.split("/")[1]
+        if name is not None and kind not in STAY:
+            names[info.name] = kind, name
+    known = both.ids([name for _, name in names.values()], Role.NOTE)
     return [
-        info.name
-        for info in source.store.list(layout.NOTES)
-        if info.name not in there
-        and layout.hash_of(info.name) is not None
-        and info.name.split("/")[1] not in _STAY
+        full
+        for full, (kind, name) in names.items()
+        if name not in known or layout.note_name(kind, known[name]) not in there
     ]
 
 
-def rewrite_notes(
-    source: Repository, target: Repository, ids: Mapping[SnapshotId, SnapshotId], *, dry_run: bool
-) -> int:
-    """Write the notes that the *target* lacks, about the snapshots *ids*: each by its id here, with
-    its id there. Return how many."""
-    there = {info.name for info in target.store.list(layout.NOTES)}
-    count = 0
-    for info in source.store.list(layout.NOTES):
-        kind = info.name.split("/")[1]
-        if kind in _STAY or layout.hash_of(info.name) is None:
-            continue
-        note = _sound_note(source, info.name)
-        if note is None or (note.snapshot is not None and note.snapshot not in ids):
-            continue
-        if note.snapshot is not None:
-            note = replace(note, snapshot=ids[note.snapshot])
-        data = encode_note(note)
-        name = layout.note_name(note.kind, note_id(data, target.naming))
-        if name not in there:
-            count += 1
-            if not dry_run:
-                target.store.put(name, data)
-    return count
-
-
-def _sound_note(source: Repository, name: str) -> Note | None:
-    try:
-        data = source.store.get(name, bytes_max=RECORD_BYTES_MAX)
-        if note_id(data, source.naming) == layout.hash_of(name):
-            return decode_note(data, f'note "{name}"')
-    except (CorruptionError, ObjectNotFound):
-        pass
-    return None
-
-
-def copy_notes(source: Repository, target: Repository, names: list[str]) -> int:
+def copy_notes(both: Counterparts, names: list[str]) -> int:
     """Copy the notes *names*, if their snapshots are there or they have none; return how many.
     Damaged ones are left out: `snap verify` reports them."""
     count = 0
+    source, target = both.source, both.target
+    there = {info.name for info in target.store.list(layout.NOTES)} if names else set()
     for name in names:
         try:
             data = source.store.get(name, bytes_max=RECORD_BYTES_MAX)
-            if note_id(data, source.naming) != layout.hash_of(name):
+            old = note_id(data, source.naming)
+            if old != layout.hash_of(name):
                 continue
             note = decode_note(data, f'note "{name}"')
         except (CorruptionError, ObjectNotFound):
             continue
-        if note.snapshot is None or target.has_snapshot(note.snapshot):
-            target.store.put(name, data)
-            count += 1
+        # It names the original of its snapshot, whatever that is called here.
+        if note.snapshot is None or target.index.named(note.snapshot) is not None:
+            new = note_id(data, target.naming)
+            if layout.note_name(note.kind, new) not in there:
+                target.store.put(layout.note_name(note.kind, new), data)
+                count += 1
+            both.learn({old: new}, Role.NOTE)
     return count

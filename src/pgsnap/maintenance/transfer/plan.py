@@ -3,18 +3,24 @@
 A frame is copied as it is where its base is there, or travels too. A frame of the base may have
 another rank there (docs/format.md, "Frames"): then the copy gets the next greater one, which only
 the pack's table knows; where readers would no longer follow it, the chunk is stored plain.
+
+Where the other repository has other keys, data chunks are planned so, by their ids there; lists
+are rewritten (`lists.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from pgsnap.errors import CorruptionError
 from pgsnap.limits import DELTA_DEPTH_MAX
 from pgsnap.maintenance.gc.marking import VERIFY_FIRST, Choice, Marker
-from pgsnap.model import RecipeRoot
+from pgsnap.maintenance.transfer.renaming import Renaming
+from pgsnap.model import ChunkId, RecipeRoot
+from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.store import ChunkStore
+from pgsnap.repository.index.copied_ids import Role
 from pgsnap.repository.index.frame_table import NOBODY, Array, FrameTable
 from pgsnap.repository.index.index import Index
 
@@ -38,18 +44,65 @@ class TransferPlan:
     plain: Array
     chunks: int
     sent_bytes: int
+    list_bytes: int = 0
 
     def pack_count(self, pack_bytes: int) -> int:
         """Return about how many packs will be written."""
-        moved = int(self.table.frame_bytes[self.frames].sum())
+        moved = int(self.table.frame_bytes[self.frames].sum()) + self.list_bytes
         return len(self.packs) + -(-moved // pack_bytes)
 
 
+class _There:
+    """What the other repository has, asked for by the numbers that chunks have here."""
+
+    def __init__(self, table: FrameTable, index: Index, renaming: Renaming | None) -> None:
+        self._table = table
+        self._index = index
+        self._renaming = renaming
+
+    def is_there(self, numbers: Array, roles: Sequence[Role] = (Role.DATA,)) -> Array:
+        """Return which of all chunks are among *numbers* and can be read there."""
+        import numpy as np
+
+        there = np.zeros(self._table.chunks, bool)
+        if not self._index.totals()[0]:
+            return there
+        for start in range(0, len(numbers), _IDS_AT_ONCE):
+            some = numbers[start : start + _IDS_AT_ONCE].tolist()
+            ids = self._ids(some, roles)
+            known = self._index.known(list(filter(None, ids)))
+            there[some] = [chunk in known for chunk in ids]
+        return there
+
+    def ranks(self, bases: Array) -> list[int]:
+        """Return the greatest rank of the frames there of some chunks that are there."""
+        greatest: dict[bytes, int] = {}
+        ids = self._ids(bases.tolist(), (Role.DATA,))
+        for depth, chunk, base in self._index.sound_frames(list(filter(None, ids))):
+            greatest[chunk] = max(greatest.get(chunk, 0), 0 if base is None else depth)
+        return [greatest.get(chunk or b"", DELTA_DEPTH_MAX) for chunk in ids]
+
+    def _ids(self, numbers: Sequence[int], roles: Sequence[Role]) -> list[ChunkId | None]:
+        """Return the ids there of chunks, None for those that are not known."""
+        ids = self._table.ids(numbers)
+        if self._renaming is None:
+            return [*ids]
+        found: dict[ChunkId, ChunkId] = {}
+        for role in roles:
+            found |= self._renaming.known.of(ids, role)
+        return [found.get(chunk) for chunk in ids]
+
+
 def plan_transfer(
-    source: ChunkStore, target: ChunkStore, roots: Iterable[RecipeRoot]
+    source: ChunkStore,
+    target: ChunkStore,
+    roots: Iterable[RecipeRoot],
+    renaming: Renaming | None = None,
+    progress: Progress = SILENT,
 ) -> TransferPlan:
-    """Return what of the snapshots with the section tables *roots* the *target* lacks. Raises
-    CorruptionError if any of it is damaged or missing in the *source*."""
+    """Return what of the snapshots with the section tables *roots* the *target* lacks; *renaming*
+    if it has other keys. Raises CorruptionError if any of it is damaged or missing in the
+    *source*."""
     import numpy as np
 
     table = FrameTable(source.index)
@@ -61,33 +114,35 @@ def plan_transfer(
             detail="Nothing was sent that cannot be read.",
             hint=VERIFY_FIRST,
         )
-    choice = Choice(table, marker.is_live)
-    there = _there(table, target.index, np.flatnonzero(choice.is_needed))
-    wanted = marker.is_live & ~there
+    live = marker.is_live if renaming is None else marker.is_live & ~marker.is_list
+    choice = Choice(table, live)
+    if renaming is not None and target.index.totals()[0]:
+        # Else nothing is there, and ids are found as chunks are copied.
+        renaming.find_all(table, choice, progress)
+    known = _There(table, target.index, renaming)
+    there = known.is_there(np.flatnonzero(choice.is_needed))
+    wanted = live & ~there
     for rank in range(int(choice.rank[wanted].max(initial=0)), 0, -1):
         bases = choice.bases(np.flatnonzero(wanted & (choice.rank == rank)))
         wanted[bases[~there[bases]]] = True
-    ranks = _ranks(table, target.index, choice, wanted, there)
+    ranks = _ranks(known, choice, wanted, there)
     plain = np.flatnonzero(wanted & (choice.rank > 0) & (ranks == 0))
-    return _split(source, target, table, choice, wanted, ranks, plain)
+    plan = _split(source, target, table, choice, wanted, ranks, plain)
+    return plan if renaming is None else _with_lists(plan, marker, known)
 
 
-def _there(table: FrameTable, index: Index, numbers: Array) -> Array:
-    """Return which chunks of *numbers* the other index can read."""
+def _with_lists(plan: TransferPlan, marker: Marker, known: _There) -> TransferPlan:
+    """Return the plan with about what the lists take."""
     import numpy as np
 
-    there = np.zeros(table.chunks, bool)
-    if not index.totals()[0]:
-        return there
-    for start in range(0, len(numbers), _IDS_AT_ONCE):
-        some = numbers[start : start + _IDS_AT_ONCE].tolist()
-        ids = table.ids(some)
-        known = index.known(ids)
-        there[some] = [chunk in known for chunk in ids]
-    return there
+    lists = marker.is_live & marker.is_list
+    lists &= ~known.is_there(np.flatnonzero(lists), (Role.NODE, Role.PIECE, Role.TABLE_NODE))
+    size = int(plan.table.frame_bytes[plan.table.nearest()[lists]].sum())
+    chunks, sent = plan.chunks + int(lists.sum()), plan.sent_bytes + size
+    return replace(plan, list_bytes=size, chunks=chunks, sent_bytes=sent)
 
 
-def _ranks(table: FrameTable, index: Index, choice: Choice, wanted: Array, there: Array) -> Array:
+def _ranks(known: _There, choice: Choice, wanted: Array, there: Array) -> Array:
     """Return the rank that the frame of each wanted chunk gets: greater than that of its base."""
     import numpy as np
 
@@ -96,12 +151,8 @@ def _ranks(table: FrameTable, index: Index, choice: Choice, wanted: Array, there
     bases = np.unique(choice.bases(deltas))
     bases = bases[there[bases]]
     for start in range(0, len(bases), _IDS_AT_ONCE):
-        some = bases[start : start + _IDS_AT_ONCE].tolist()
-        greatest: dict[bytes, int] = {}
-        ids = table.ids(some)
-        for depth, chunk, base in index.sound_frames(ids):
-            greatest[chunk] = max(greatest.get(chunk, 0), 0 if base is None else depth)
-        ranks[some] = [greatest.get(chunk, DELTA_DEPTH_MAX) for chunk in ids]
+        some = bases[start : start + _IDS_AT_ONCE]
+        ranks[some] = known.ranks(some)
     for rank in range(1, int(choice.rank[wanted].max(initial=0)) + 1):
         of_rank = deltas[choice.rank[deltas] == rank]
         above = np.maximum(ranks[choice.bases(of_rank)] + 1, rank)

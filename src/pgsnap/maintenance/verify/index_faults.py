@@ -14,9 +14,9 @@ from pgsnap.repository.index.snapshots import SnapshotColumns, label_bytes, snap
 from pgsnap.repository.repository import Repository
 
 
-def columns_of(head: SnapshotHead, server: str) -> SnapshotColumns:
-    """Return the same as `snapshot_columns`, from a manifest's *head* and its *server*."""
-    return label_bytes(head.database), to_micros(head.time), server
+def columns_of(head: SnapshotHead, server: str, alias: SnapshotId | None) -> SnapshotColumns:
+    """Return the same as `snapshot_columns`, from parts of a manifest."""
+    return label_bytes(head.database), to_micros(head.time), server, alias
 
 
 def mend_snapshot_rows(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
-from pgsnap.format.manifest import decode_head_and_server, decode_manifest, snapshot_id
+from pgsnap.format.manifest import decode_indexed, decode_manifest, snapshot_id
 from pgsnap.format.small import decode_note, decode_tag, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.maintenance.verify.index_faults import columns_of
@@ -47,9 +47,10 @@ def manifest_faults(
         name = layout.hash_of(info.name)
         content = snapshot_id(data, repo.naming)
         if name == content and (found := _head(data, content)) is not None:
-            head = found[0]
+            head, _, alias = found
             whole[content] = columns_of(*found)
-            if head.parent is not None:
+            # What a copy names is the original's parent, which may never have been here.
+            if head.parent is not None and alias is None:
                 children[head.parent] = content
         elif name != content and is_manifest(data):
             problem = "It is the manifest of another snapshot."
@@ -184,11 +185,11 @@ def kept_manifest(repo: Repository, snapshot: SnapshotId) -> bytes | None:
     return None
 
 
-def _head(data: bytes, content: SnapshotId) -> tuple[SnapshotHead, str] | None:
-    """Return the head of a manifest whose hash is *content*, and its server; None if *data* is not
-    a manifest."""
+def _head(data: bytes, content: SnapshotId) -> tuple[SnapshotHead, str, SnapshotId | None] | None:
+    """Return the head of a manifest whose hash is *content*, its server and its alias; None if
+    *data* is not a manifest."""
     try:
-        return decode_head_and_server(data, content)
+        return decode_indexed(data, content)
     except CorruptionError:
         return None
 

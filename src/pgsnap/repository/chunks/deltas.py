@@ -55,9 +55,22 @@ class DeltaEncoder:
     ) -> tuple[Frame, bytes]:
         """Return the frame of a chunk against this *base*, with this *rank*: plain if a delta does
         not save enough, or there is no base. Raises CorruptionError if the base cannot be read."""
+        like = None if base is None else (base, rank, self._chunks.read(base))
+        return self.encode_like(name, plain, kind, like)
+
+    def encode_like(
+        self,
+        name: ChunkId,
+        plain: bytes,
+        kind: ChunkKind,
+        like: tuple[ChunkId, int, bytes] | None,
+    ) -> tuple[Frame, bytes]:
+        """Return the same as `encode_against`; *like* is the base, the rank and the base's
+        bytes."""
         delta = None
-        if base is not None:
-            delta = base, rank, compress(plain, self._level, self._chunks.read(base))[1]
+        if like is not None:
+            base, rank, base_plain = like
+            delta = base, rank, compress(plain, self._level, base_plain)[1]
         return self._smaller(name, plain, kind, delta)
 
     def _smaller(

@@ -36,12 +36,13 @@ _WRONG_TYPES = (
         for table, key in (
             *(("packs", "id"), ("chunks", "id"), ("snapshots", "id"), ("snapshots", "database")),
             *(("damaged", "pack"), ("lost_snapshots", "id"), ("forgotten", "snapshot")),
-            *(("pack_reads", "pack"), ("notes", "snapshot")),
+            *(("pack_reads", "pack"), ("notes", "snapshot"), ("copied_ids", "old")),
         )
     ),
     "packs WHERE (salt IS NULL) <> (epoch IS NULL) OR salt IS NOT NULL AND"
     " (typeof(salt) <> 'blob' OR length(salt) <> 32 OR typeof(epoch) <> 'integer')",
-    "snapshots WHERE typeof(time_us) <> 'integer' OR typeof(server) <> 'text'",
+    "snapshots WHERE typeof(time_us) <> 'integer' OR typeof(server) <> 'text'"
+    " OR alias IS NOT NULL AND (typeof(alias) <> 'blob' OR length(alias) <> 32)",
     *(
         f"{table} WHERE typeof(time_us) <> 'integer'"
         for table in ("forgotten", "pack_reads", "notes")

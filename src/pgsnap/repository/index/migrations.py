@@ -12,7 +12,7 @@ from pgsnap.format.manifest import decode_manifest
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Kept as PRAGMA user_version, so that opening an index needs no migration machinery."""
 
 
@@ -21,7 +21,8 @@ COLUMNS = {
     " epoch INTEGER, salt BLOB",
     "chunks": "id BLOB, pack_no INTEGER, offset INTEGER, frame_bytes INTEGER, chunk_bytes INTEGER,"
     " kind INTEGER, codec INTEGER, cipher INTEGER, depth INTEGER, base BLOB",
-    "snapshots": "id BLOB, database BLOB, time_us INTEGER, manifest BLOB, server TEXT",
+    "snapshots": "id BLOB, database BLOB, time_us INTEGER, manifest BLOB, server TEXT, alias BLOB",
+    "copied_ids": "old BLOB, role INTEGER, new BLOB, mark BLOB",
     "damaged": "pack BLOB, offset INTEGER, readable INTEGER",
     "lost_snapshots": "id BLOB, manifest BLOB",
     "identity": "repository_id TEXT",
@@ -115,6 +116,25 @@ def m006_seals(db: Database) -> None:
     db.table("packs").add_column("salt", bytes)
 
 
+def m007_copies(db: Database) -> None:
+    # Of a copy from a repository with other keys, the id of the original.
+    db.table("snapshots").add_column("alias", bytes)
+    db.execute('CREATE INDEX "idx_snapshots_alias" ON snapshots (alias) WHERE alias IS NOT NULL')
+    # What has which id here that had another one there. It can be found out again, by reading all
+    # that is copied.
+    db.execute(
+        """
+        CREATE TABLE copied_ids (
+            old BLOB NOT NULL,
+            role INTEGER NOT NULL,
+            new BLOB NOT NULL,
+            mark BLOB NOT NULL,
+            PRIMARY KEY (old, role)
+        ) WITHOUT ROWID
+        """
+    )
+
+
 STEPS = (
     m001_packs_chunks_snapshots,
     m002_damage_losses_identity,
@@ -122,6 +142,7 @@ STEPS = (
     m004_notes,
     m005_servers,
     m006_seals,
+    m007_copies,
 )
 
 

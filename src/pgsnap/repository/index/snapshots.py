@@ -12,8 +12,8 @@ from pgsnap.repository.index.connection import IndexConnection
 _LOOKUP_BATCH = 500
 _VISIBLE = "id NOT IN (SELECT snapshot FROM forgotten)"
 
-SnapshotColumns: TypeAlias = "tuple[bytes, int, str]"
-"""The columns of a snapshot beside its manifest: label, time in µs, server."""
+SnapshotColumns: TypeAlias = "tuple[bytes, int, str, SnapshotId | None]"
+"""The columns of a snapshot beside its manifest: label, time in µs, server, alias."""
 
 
 def label_bytes(label: str) -> bytes:
@@ -24,7 +24,7 @@ def label_bytes(label: str) -> bytes:
 def snapshot_columns(snapshot: Snapshot) -> SnapshotColumns:
     """Return the index's columns for *snapshot*."""
     server = snapshot.origin.system_identifier
-    return label_bytes(snapshot.database), to_micros(snapshot.time), server
+    return label_bytes(snapshot.database), to_micros(snapshot.time), server, snapshot.alias
 
 
 class SnapshotIndex(IndexConnection):
@@ -37,8 +37,8 @@ class SnapshotIndex(IndexConnection):
         row = snapshot_columns(found)
         with self.transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO snapshots (id, database, time_us, server, manifest)"
-                " VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO snapshots (id, database, time_us, server, alias, manifest)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 (snapshot, *row, manifest),
             )
             connection.execute("DELETE FROM lost_snapshots WHERE id = ?", (snapshot,))
@@ -46,9 +46,9 @@ class SnapshotIndex(IndexConnection):
     def snapshot_rows(self) -> Iterator[tuple[SnapshotId, SnapshotColumns, bytes]]:
         """Yield each snapshot in the index: its id, its columns, and its manifest."""
         last = b""
-        select = "SELECT id, database, time_us, server, manifest FROM snapshots WHERE id > ?"
+        select = "SELECT id, database, time_us, server, alias, manifest FROM snapshots WHERE id > ?"
         while rows := self.query(f"{select} ORDER BY id LIMIT {_LOOKUP_BATCH}", (last,)):
-            yield from ((row[0], row[1:4], row[4]) for row in rows)
+            yield from ((row[0], row[1:5], row[5]) for row in rows)
             last = rows[-1][0]
 
     def drop_snapshots(self, snapshots: Iterable[SnapshotId], *, lost: bool = False) -> None:
@@ -144,14 +144,33 @@ class SnapshotIndex(IndexConnection):
         ]
 
     def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
-        """Return up to *limit* snapshots whose id in hex begins with *prefix*: those that are
-        visible, or those that are *forgotten*."""
+        """Return up to *limit* snapshots whose id or alias in hex begins with *prefix*: those that
+        are visible, or those that are *forgotten*."""
         which = _VISIBLE.replace("NOT IN", "IN") if forgotten else _VISIBLE
         rows = self.query(
-            f"SELECT id FROM snapshots WHERE lower(hex(id)) GLOB ? AND {which} ORDER BY id LIMIT ?",
-            (prefix + "*", limit),
+            "SELECT id FROM snapshots WHERE (lower(hex(id)) GLOB ? OR lower(hex(alias)) GLOB ?)"
+            f" AND {which} ORDER BY id LIMIT ?",
+            (prefix + "*", prefix + "*", limit),
         )
         return [row[0] for row in rows]
+
+    def named(self, name: SnapshotId) -> SnapshotId | None:
+        """Return the snapshot whose id or alias is *name*, None if there is none."""
+        rows = self.query(
+            "SELECT id FROM snapshots WHERE id = ? UNION ALL"
+            " SELECT id FROM snapshots WHERE alias = ? LIMIT 1",
+            (name, name),
+        )
+        return rows[0][0] if rows else None
+
+    def copies(self) -> dict[SnapshotId, SnapshotId]:
+        """Return the snapshots that are copies, by their aliases."""
+        return dict(self.query("SELECT alias, id FROM snapshots WHERE alias IS NOT NULL"))
+
+    def alias(self, snapshot: SnapshotId) -> SnapshotId | None:
+        """Return the id of what *snapshot* is a copy of, None if it is no copy."""
+        rows = self.query("SELECT alias FROM snapshots WHERE id = ?", (snapshot,))
+        return rows[0][0] if rows else None
 
     def databases(self) -> list[str]:
         rows = self.query(

@@ -7,17 +7,13 @@ from datetime import UTC, datetime
 
 from pgsnap.model import Note, SnapshotId
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.snapshots.notes import sound_notes
 
 LOST = "lost"
 
 
 def accepted_losses(repo: Repository) -> dict[SnapshotId, datetime]:
     """Return the snapshots with an accepted loss, and when it was accepted. Raises StoreError."""
-    notes = sorted(
-        (note for _, note in sound_notes(repo.store, LOST, naming=repo.naming)),
-        key=lambda note: note.time,
-    )
+    notes = sorted(repo.sound_notes(LOST), key=lambda note: note.time)
     return {note.snapshot: note.time for note in notes if note.snapshot is not None}
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.small import decode_note, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import Naming, Note
 from pgsnap.repository import layout
+from pgsnap.repository.index.index import Index
 from pgsnap.stores.base import Store
+
+STAY = ("forgotten", "unforgotten", "lost")
+"""The kinds of notes that hold in one repository only: what is forgotten in one, or was given up as
+lost there, is so there only."""
 
 
 def sound_notes(
@@ -45,6 +51,23 @@ def sound_notes(
             continue
         if note.kind == kind:
             yield name, note
+
+
+def about_original(index: Index, note: Note) -> Note:
+    """Return *note* as it is stored: if it is about a copy, it names the original, so that it is
+    the same note in every repository that it travels to."""
+    if note.snapshot is None or note.kind in STAY:
+        return note
+    alias = index.alias(note.snapshot)
+    return note if alias is None else replace(note, snapshot=alias)
+
+
+def about_copies(index: Index, notes: Iterable[Note]) -> Iterator[Note]:
+    """Yield stored *notes* with the ids that their snapshots have here."""
+    copies = index.copies()
+    for note in notes:
+        here = copies.get(note.snapshot or b"")
+        yield note if here is None else replace(note, snapshot=here)
 
 
 def all_notes(

@@ -142,8 +142,10 @@ def test_an_index_of_an_earlier_version_learns_which_server_a_snapshot_is_of(
     connection = sqlite3.connect(path / "index.sqlite")
     connection.executescript(
         "DROP INDEX idx_snapshots_database_server_time_us_id;"
-        " ALTER TABLE snapshots DROP COLUMN server;"
-        " DELETE FROM _sqlite_migrations WHERE name = 'm005_servers'; PRAGMA user_version = 4"
+        " DROP INDEX idx_snapshots_alias; ALTER TABLE snapshots DROP COLUMN alias;"
+        " ALTER TABLE snapshots DROP COLUMN server; DROP TABLE copied_ids;"
+        " DELETE FROM _sqlite_migrations WHERE name IN ('m005_servers', 'm007_copies');"
+        " PRAGMA user_version = 4"
     )
     connection.close()
     with Repository.open(path) as again:
