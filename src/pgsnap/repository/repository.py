@@ -57,7 +57,7 @@ from pgsnap.repository.sealed.unlocking import (
     unlocked_by,
 )
 from pgsnap.repository.snapshots import forgetting
-from pgsnap.repository.snapshots.manifests import known_manifests, sound_manifest
+from pgsnap.repository.snapshots.manifests import known_manifests, sound_manifest, with_parent_here
 from pgsnap.repository.snapshots.notes import about_copies, about_original, all_notes, sound_notes
 from pgsnap.repository.snapshots.tags import Tags
 from pgsnap.sealing.scheme import scheme_of
@@ -275,11 +275,7 @@ class Repository:
 
     def _decoded(self, snapshot: SnapshotId, data: bytes | None) -> Snapshot:
         sound = sound_manifest(self.store, snapshot, data, self.naming)
-        found = decode_manifest(sound, snapshot, self.naming)
-        # A copy names the original's parent.
-        if found.alias is None or found.parent is None:
-            return found
-        return replace(found, parent=self.index.named(found.parent) or found.parent)
+        return with_parent_here(self.index, decode_manifest(sound, snapshot, self.naming))
 
     def heads(self, snapshots: Sequence[SnapshotId]) -> Iterator[tuple[SnapshotId, SnapshotHead]]:
         """Yield *snapshots* in order, each with its head. Raises UnknownRevision,

@@ -269,7 +269,10 @@ EXAMPLES: dict[str, Example] = {
     "manifest": Example(SNAPSHOT, encode_manifest, decode_manifest, True),
     "manifest-2": Example(SNAPSHOT_2, encode_manifest, decode_manifest, True),
     "manifest-alias": Example(
-        replace(SNAPSHOT_2, alias=a_hash("alias")), encode_manifest, decode_manifest, True
+        replace(SNAPSHOT_2, alias=a_hash("alias"), alias_parent=a_hash("its parent")),
+        encode_manifest,
+        decode_manifest,
+        True,
     ),
     "tag": Example(
         Tag("shop", "größe/1", a_hash("snapshot"), TIME),

@@ -12,7 +12,6 @@ from pgsnap.repository.index.copied_ids import CopiedIds, Role
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.forgetting import FORGOTTEN
 
-
 _UNKNOWN = (
     "SELECT 1 FROM forgotten WHERE snapshot NOT IN (SELECT id FROM snapshots) AND snapshot NOT IN"
     f" (SELECT new FROM copied_ids WHERE role = {int(Role.SNAPSHOT)}) LIMIT 1"

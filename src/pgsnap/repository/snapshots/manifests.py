@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pgsnap.errors import CorruptionError, UnknownRevision
 from pgsnap.format.manifest import snapshot_id
 from pgsnap.limits import RECORD_BYTES_MAX
-from pgsnap.model import Naming, SnapshotId
+from pgsnap.model import Naming, Snapshot, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.index.index import Index
 from pgsnap.stores.base import Store
@@ -23,6 +24,14 @@ def known_manifests(
         some = snapshots[start : start + _AT_ONCE]
         manifests = index.manifests(some)
         yield from ((snapshot, manifests.get(snapshot)) for snapshot in some)
+
+
+def with_parent_here(index: Index, found: Snapshot) -> Snapshot:
+    """Return a snapshot with the id that its parent has here, if it is here: a copy names the
+    original's."""
+    if found.alias is None or found.parent is None:
+        return found
+    return replace(found, parent=index.named(found.parent) or found.parent)
 
 
 def sound_manifest(store: Store, snapshot: SnapshotId, data: bytes | None, naming: Naming) -> bytes:

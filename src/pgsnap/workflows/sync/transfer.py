@@ -68,9 +68,9 @@ def transfer(
 
     Of the tags those of the copied snapshots travel, or *all_tags*; one that names another snapshot
     there is moved only with *force_tags*. If snapshots are *named*, only these travel, even if they
-    were forgotten there. If the two have different keys, or only one is encrypted, all gets the ids that it has in
-    *target*. Nothing becomes visible in *target* before everything that it needs is durable there.
-    Raises CorruptionError if *source* is damaged, UsageError, StoreError.
+    were forgotten there. If the two have different keys, or only one is encrypted, all gets the ids
+    that it has in *target*. Nothing becomes visible in *target* before everything that it needs is
+    durable there. Raises CorruptionError if *source* is damaged, UsageError, StoreError.
     """
     began = time.monotonic()
     _refuse_the_same(source, target)
