@@ -171,7 +171,6 @@ def test_fields_are_ignorable_where_the_specification_says_so(name: str) -> None
 def test_a_manifest_of_version_1_uses_every_field_but_those_of_version_2() -> None:
     first = {row.number for row in spec.fields("Manifests") if "version 2" not in row.value}
     used = {number for number, _, _ in examples.record_fields(examples.payload("manifest"))}
-    # Only a copy in a repository with other keys has an alias.
     assert used == first - {manifest.ALIAS, manifest.ALIAS_PARENT} == set(range(1, 18))
 
 
