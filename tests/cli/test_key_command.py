@@ -196,6 +196,17 @@ def test_a_repository_that_is_not_encrypted_has_no_keys(snap: CommandLine) -> No
         assert error["message"] == "the repository is not encrypted, so it has no keys"
 
 
+def test_verify_names_a_key_slot_that_is_damaged(made: Encrypted, key_file: Path) -> None:
+    made.commit("one")
+    made.snap.ok("key", "add", "--new-key-file", str(key_file))
+    assert made.snap.ok("verify", "--json").json["notices"] == []
+    slot = made.path / "keys" / slots(made.snap)["key-file"]
+    slot.write_bytes(slot.read_bytes()[:-1])
+    (notice,) = made.snap.ok("verify", "--json").json["notices"]
+    assert notice.startswith(f"the key slot keys/{slot.name} is damaged")
+    assert f"keys/{slot.name} is damaged" in made.snap.ok("key", "list").err
+
+
 def test_a_hundred_keys_are_enough(made: Encrypted) -> None:
     for number in range(99):
         (made.path / "keys" / f"{number:016x}").write_bytes(b"")

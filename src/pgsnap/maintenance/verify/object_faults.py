@@ -15,6 +15,7 @@ from pgsnap.model import SnapshotHead, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.index.snapshots import SnapshotColumns
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.sealed.slots import read_slots
 from pgsnap.repository.snapshots.losses import accepted_losses
 from pgsnap.repository.snapshots.notes import sound_notes
 from pgsnap.stores.base import ObjectInfo
@@ -166,6 +167,17 @@ def tag_faults(repo: Repository, whole: Collection[SnapshotId] = frozenset()) ->
         elif tag.snapshot not in whole and not is_stored(repo, tag.snapshot):
             problem = f"It names snapshot {tag.snapshot.hex()[:12]}, which is not there."
             yield Fault(info.name, problem, data, None, tag.snapshot)
+
+
+def damaged_slots(repo: Repository) -> list[str]:
+    """Return a notice for each key slot of *repo* that opens it no more, though others do."""
+    if repo.unlocked is None:
+        return []
+    return [
+        f"the key slot {name} is damaged: what it was for does not open the repository. Add that"
+        " key again (snap key add), and delete the damaged object"
+        for name in read_slots(repo.place.store).damaged
+    ]
 
 
 def is_stored(repo: Repository, snapshot: SnapshotId) -> bool:

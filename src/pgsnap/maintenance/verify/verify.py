@@ -13,6 +13,7 @@ from pgsnap.maintenance.verify.damage import REINDEX, REPAIR, REPAIR_FROM, Damag
 from pgsnap.maintenance.verify.index_faults import mend_snapshot_rows
 from pgsnap.maintenance.verify.object_faults import (
     Fault,
+    damaged_slots,
     is_any_left,
     kept_manifest,
     lost_while_forgotten,
@@ -209,6 +210,7 @@ class _Verification:
                 f"an index was found damaged, put aside as {layout.INDEX_FILE}.damaged and "
                 "rebuilt; that file can be deleted"
             )
+        self.notices += damaged_slots(repo)
 
     def _can_put_back(self, snapshot: SnapshotId) -> bool:
         """Return whether the index has the manifest, and what it lists exists."""
