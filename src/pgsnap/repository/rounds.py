@@ -85,9 +85,10 @@ def claimed(store: Store, number: int) -> set[PackId]:
 def remove_rounds(store: Store, numbers: Sequence[int]) -> None:
     """Delete what rounds that were done long ago left behind."""
     for number in numbers:
-        phases = (Phase.MARKED, Phase.SWEEPING, Phase.DONE)
+        store.delete(*_claim_names(store, number))
         # The last one is what makes them count as done.
-        store.delete(*_claim_names(store, number), *(_phase_name(number, one) for one in phases))
+        for phase in (Phase.MARKED, Phase.SWEEPING, Phase.DONE):
+            store.delete(_phase_name(number, phase))
 
 
 def _claim_names(store: Store, number: int) -> list[str]:

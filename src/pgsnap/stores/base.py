@@ -55,7 +55,7 @@ class Store(Protocol):
         """Yield the objects whose name starts with *prefix* (a folder, ending in "/")."""
 
     def delete(self, *names: str) -> None:
-        """Delete objects, in this order; one that is already gone is not an error."""
+        """Delete objects, in no certain order; one that is already gone is not an error."""
 
     def settle(self, names: Iterable[str]) -> None:
         """Make durable what a reader sees of these objects, including their absence: the process
