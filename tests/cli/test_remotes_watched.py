@@ -161,6 +161,45 @@ def test_metrics_have_the_last_push_to_each_remote(snap: CommandLine, offsite: s
     assert failed == after | {'snap_remote_last_push_failed{remote="offsite"}': 1}
 
 
+# -- doctor ----------------------------------------------------------------------------------------
+
+
+def steps_about(snap: CommandLine, name: str) -> list[tuple[str, str, str]]:
+    """Return what `snap doctor` says about remotes: how bad, in words, and what to do."""
+    steps = snap("doctor", "--json").json["steps"]
+    return [(s["health"], s["text"], s["next"]) for s in steps if s["name"] == name]
+
+
+def test_doctor_looks_at_each_remote(snap: CommandLine, offsite: str, tmp_path: Path) -> None:
+    record_now(snap, "new", timedelta(days=3))
+    snap.ok("push")
+    there = "the newest snapshot of shop there is 3 d old"
+    source = "credentials of the environment (AWS_ACCESS_KEY_ID)"
+    seen = [("ok", f"{offsite} answers: 4 snapshots, not encrypted, {source}", "")]
+    assert steps_about(snap, "remote offsite") == [*seen, ("ok", there, "")]
+    toml = snap.work / "snap.toml"
+    toml.write_text('push = ["offsite"]\n' + toml.read_text())
+    late = ("red", there, "Push what it lacks: snap push offsite")
+    assert steps_about(snap, "remote offsite") == [*seen, late]
+    gone = (tmp_path / "gone").as_uri()
+    snap.ok("remote", "add", "gone", gone)
+    (red,) = steps_about(snap, "remote gone")
+    assert red[0] == "red"
+    assert f'there is no repository in "{gone}"' in red[1]
+    assert red[2] == f"Make one: snap init {gone}"
+    snap.ok("init", gone)
+    empty = ("warning", "it holds no snapshot", "Fill it: snap push gone")
+    assert steps_about(snap, "remote gone")[1:] == [empty]
+
+
+def test_doctor_misses_a_remote_where_there_is_none(snap: CommandLine, offsite: str) -> None:
+    assert steps_about(snap, "remotes") == []
+    snap.ok("remote", "remove", "offsite")
+    (none,) = steps_about(snap, "remotes")
+    assert none[0] == "warning"
+    assert none[2] == "Keep a copy elsewhere: snap remote add offsite s3://bucket/shop"
+
+
 # -- verify, drill ---------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from pgsnap.cli.wiring.connect import (
     unnamed_hint,
 )
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remote_states import remotes_seen
 from pgsnap.cli.wiring.stopping import ServicesAside, left_stopped, service_fields
 from pgsnap.errors import CheckRed, SnapError, UsageError
 
@@ -93,6 +94,7 @@ def _steps(invocation: Invocation) -> list[Finding]:
     from pgsnap.schedulers.active import active_jobs
     from pgsnap.schedulers.state import State
     from pgsnap.workflows.watch import doctor
+    from pgsnap.workflows.watch.doctor_remotes import look_at_remotes
 
     invocation.wait_briefly()
     settings = invocation.settings
@@ -110,6 +112,8 @@ def _steps(invocation: Invocation) -> list[Finding]:
     # If both are missing, one command creates both.
     is_first = settings.config_path is None and stored[0].verdict is Verdict.FAILED
     steps = [_config_step(settings, is_first=is_first), *_service_steps(invocation), *stored]
+    remotes = remotes_seen(invocation, ask=True)
+    steps += look_at_remotes(settings.repository, remotes, invocation.now)
     try:
         server = server_of(settings)
         steps += doctor.look_at_half_dropped(dead, server.endpoint.database)
