@@ -80,3 +80,48 @@ def test_a_signal_ends_the_wait_for_a_request(server: ObjectServer, call: str, t
     assert process.returncode == 130, errors.decode()
     assert output == b"cleaned up\n"
     assert set(server.data("p/tags/")) == {"cleaned"}
+
+
+HOLDER = """
+import sys, gc
+sys.path.insert(0, sys.argv[1])
+from pgsnap import interrupts
+from pgsnap.repository.places import lease
+from pgsnap.stores.opening import open_store
+from support.servers.object_stores import aws_environ
+
+lease.BEAT_SECONDS = 0.1
+interrupts.handle()
+store = open_store("s3://bucket/p", aws_environ(sys.argv[2]))
+try:
+    with lease.held_lease(store, 10):
+        interrupts.sleep(300)
+except KeyboardInterrupt:
+    gc.freeze()
+    interrupts.end_at_once()
+    sys.exit(130)
+"""
+
+
+def test_a_signal_while_a_lease_is_renewed_ends_its_holder_without_a_traceback() -> None:
+    renewals: list[Seen] = []
+
+    def plan(seen: Seen) -> Fault | None:
+        if seen.method == "PUT" and seen.key == "p/gc/lease":
+            renewals.append(seen)
+            return Fault.HANG if len(renewals) > 1 else None
+        return None
+
+    with ObjectServer(plan=plan, hangs_seconds=300.0) as server:
+        server.write("p/config", b"x", lambda _: 0)
+        command = [sys.executable, "-c", HOLDER, str(TESTS), server.endpoint]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        try:
+            assert waits(lambda: len(renewals) > 1, 60)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=50)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 130
+    assert errors == b""

@@ -53,8 +53,10 @@ class RemoteLease:
             self._store.replace(LEASE, None, self._data)
 
     def _beat(self) -> None:
-        while not self._ended.wait(BEAT_SECONDS):
-            self._renew()
+        # Once the main thread was stopped, nobody waits for a renewal.
+        with contextlib.suppress(interrupts.Stopped):
+            while not self._ended.wait(BEAT_SECONDS):
+                self._renew()
 
     def _renew(self) -> None:
         with self._changing:
