@@ -118,7 +118,7 @@ def test_a_rotation_opens_old_and_new_and_shuts_the_others_out(
     assert snap.ok("cat", after).out == DUMPS["two"]
     snap.ok("verify", "--data")
     assert len(snap.ok("audit", "--json").json) >= 4
-    # Whoever kept a slot from before: it opens nothing that was written since.
+    # A slot that somebody kept from before opens nothing that was written since.
     for file in (made.path / "keys").iterdir():
         file.unlink()
     for name, data in old_slots.items():

@@ -86,7 +86,7 @@ def test_stray_files_are_not_listed(folder: Path) -> None:
 
 def test_objects_that_are_read_before_there_is_a_key_stay_as_they_are(folder: Path) -> None:
     store = sealed_in(folder)
-    for name in ("config", "keys/ab", "packs/ab/ab", "damaged/tags/x"):
+    for name in ("config", "keys/ab", "packs/ab/ab", "damaged/packs/ab/ab~2"):
         store.put(name, b"as it is")
         assert LocalStore(folder).get(name) == b"as it is"
         assert store.get(name, 3, 2) == b"it"

@@ -162,6 +162,37 @@ def test_a_plain_object_in_the_place_of_a_sealed_one_is_refused(case: Case, kind
     assert case.is_whole()
 
 
+@pytest.mark.parametrize("kind", ["snapshots", "notes", "tags"])
+def test_a_repair_takes_nothing_plain_that_somebody_put_among_what_was_put_aside(
+    case: Case, kind: str
+) -> None:
+    """Else a note that forgets a snapshot could be put there, and sealed by the repair."""
+    plain = case.folder / "plain"
+    with Repository.open(plain) as repo:
+        for snapshot in repo.newest(None):
+            repo.forget(snapshot, by="somebody", reason="to get rid of it")
+    for file in case.objects(kind, plain):
+        place = case.path / "damaged" / file.relative_to(plain)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(file.read_bytes())
+    before = case.objects(kind)
+    case.snap.ok("repair")
+    assert case.objects(kind) == before
+    assert case.is_whole()
+
+
+@pytest.mark.parametrize("kind", ["snapshots", "notes"])
+def test_a_repair_takes_what_is_whole_among_what_was_put_aside(case: Case, kind: str) -> None:
+    for file in case.objects(kind):
+        place = case.path / "damaged" / file.relative_to(case.path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(place)
+    case.snap.ok("repair")
+    assert len(case.objects(kind)) >= 2
+    case.set_tags()
+    assert case.is_whole()
+
+
 @pytest.mark.parametrize("damage", [flip, cut, empty], ids=lambda one: one.__name__)
 def test_a_tag_that_does_not_open_can_be_set_again_and_deleted(
     case: Case, damage: Callable[[Path, Path], None]

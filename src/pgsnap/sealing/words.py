@@ -1,7 +1,7 @@
 """The words of labels and tags in the names of objects, encrypted (docs/format.md, "Names").
 
-The same word under the same place has the same name, so that an object is found by it; whoever
-holds the names key can invert it, so that a listing shows the words.
+The same word in the same place always has the same name, so that its object is found; with the
+names key it can be inverted, so that a listing shows the words.
 """
 
 from __future__ import annotations

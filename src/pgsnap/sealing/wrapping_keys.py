@@ -21,7 +21,7 @@ from pgsnap.sealing.keys import KEY_BYTES, hkdf
 
 @dataclass(frozen=True, slots=True)
 class Passphrase:
-    """A secret that is slow to guess, whoever has its slot: Argon2id."""
+    """A secret that is slow to guess, even with its slot: Argon2id."""
 
     text: bytes = field(repr=False)
 

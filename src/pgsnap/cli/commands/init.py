@@ -67,7 +67,9 @@ def run(
         if compose is not None:
             lines.append(f'it says that PostgreSQL runs in the compose service "{compose}"')
     if encrypt:
-        lines.append("whoever loses its keys loses what is stored: add a second one, snap key add")
+        lines.append(
+            "if all its keys are lost, so is what is stored; add a second one: snap key add"
+        )
     if not invocation.console.quiet:
         lines.append('next: snap commit -m "first snapshot"')
     fields = {

@@ -61,12 +61,12 @@ class SealedStore:
         *,
         bytes_max: int | None = None,
     ) -> bytes:
-        if name.startswith(layout.DAMAGED) and length is None and not start:
-            return self._aside(name, bytes_max)
-        if _is_clear(name):
+        if _is_clear(_before(name)):
             return self.inner.get(name, start, length, bytes_max=bytes_max)
         sealed_max = sealed_bytes_max(RECORD_BYTES_MAX if bytes_max is None else bytes_max)
-        found = self._opened(name, self.inner.get(self.outer(name), bytes_max=sealed_max))
+        data = self.inner.get(self.outer(name), bytes_max=sealed_max)
+        is_aside = name.startswith(layout.DAMAGED)
+        found = self._opened_aside(name, data) if is_aside else self._opened(name, data)
         if bytes_max is not None and len(found) > bytes_max:
             raise CorruptionError(f'"{name}" is damaged', detail=f"It has {len(found)} bytes.")
         end = len(found) if length is None else start + length
@@ -74,16 +74,13 @@ class SealedStore:
             raise CorruptionError(f'"{name}" is cut short', detail=f"It ends before offset {end}.")
         return found[start:end]
 
-    def _aside(self, name: str, bytes_max: int | None) -> bytes:
-        """Return an object that a repair put aside: opened if it is whole, else as it is."""
-        data = self.inner.get(name, bytes_max=bytes_max)
-        before = re.sub(r"~\d+$", "", name.removeprefix(layout.DAMAGED))
-        if _is_clear(before):
-            return data
+    def _opened_aside(self, name: str, data: bytes) -> bytes:
+        """Return what an object that a repair put aside holds. A plain one is damage, like all else
+        there: a repair must not seal what somebody put among it."""
         try:
-            return open_object(self._keys, before, data)
-        except (CorruptionError, WrongKey):
-            return data
+            return open_object(self._keys, _before(name), data)
+        except WrongKey as error:
+            raise CorruptionError(error.message, detail=error.detail) from None
 
     def many_reads(self) -> AbstractContextManager[None]:
         return self.inner.many_reads()
@@ -143,6 +140,12 @@ class SealedStore:
 def stored_name(keys: Keys | None, store: Store, name: str) -> str:
     """Return the name of an object in the bare *store* of a repository with *keys*."""
     return name if keys is None else SealedStore(store, keys).outer(name)
+
+
+def _before(name: str) -> str:
+    """Return the name that an object had before a repair put it aside."""
+    aside = name.removeprefix(layout.DAMAGED)
+    return re.sub(r"~\d+$", "", aside) if aside != name else name
 
 
 def _is_clear(name: str) -> bool:
