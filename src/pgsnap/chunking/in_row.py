@@ -11,6 +11,10 @@ from pgsnap.chunking.secret import Permutation, Purpose
 CONTEXT_BYTES = PAIR_BYTES
 """Whether a byte is a cut depends on this many bytes before it."""
 
+# Cuts of encrypted repositories depend on it.
+_SIFTED = 64
+_SIFTED_BELOW = np.uint64((1 << 64) // _SIFTED)
+
 # How many positions are searched at a time. Two thirds of all searches end within 192 KiB.
 _POSITIONS_AT_A_TIME = 128 * 1024
 
@@ -18,17 +22,22 @@ _POSITIONS_AT_A_TIME = 128 * 1024
 class InRowCutter:
     """Finds the first byte of a range whose *CONTEXT_BYTES* predecessors hash below a threshold.
 
-    The hash is the sum of two words, each multiplied by an odd number derived from the key; if
-    there is a *permutation*, that of the sum. Holds three work arrays of 1 MiB from its first use
-    on.
+    The hash is the sum of two words, each multiplied by an odd number derived from the key. With a
+    *permutation* that of the hash decides, at one position in _SIFTED: which these are is decided
+    by a hash that everybody can compute, so it gives nothing away, and saves most of the work.
+    Holds three work arrays of 1 MiB from its first use on.
     """
 
     def __init__(
         self, mean_distance: int, key: int | bytes, permutation: Permutation | None = None
     ) -> None:
         self._permutation = permutation
-        self._first, self._second = multipliers(key, purpose=3, count=2)
+        self._own = multipliers(key, purpose=3, count=2)
+        self._first, self._second = self._own
         self._threshold = np.uint64((1 << 64) // mean_distance)
+        if permutation is not None:
+            self._first, self._second = multipliers(0, purpose=3, count=2)
+            self._threshold = np.uint64(min(_SIFTED * (1 << 64) // mean_distance, (1 << 64) - 1))
         self._words: NDArray[np.uint64] | None = None
 
     def first_cut(self, buffer: NDArray[np.uint8], low: int, high: int) -> int | None:
@@ -62,10 +71,14 @@ class InRowCutter:
         np.multiply(words[:, :-1], self._first, out=firsts)
         np.multiply(words[:, 1:], self._second, out=seconds)
         firsts += seconds
-        hashes = firsts.reshape(-1)
-        if self._permutation is not None:
-            hashes = self._permutation.of(hashes, Purpose.IN_ROW)
-        found = np.flatnonzero(hashes < self._threshold)
+        if self._permutation is None:
+            found = np.flatnonzero(firsts.reshape(-1) < self._threshold)
+        else:
+            found = np.flatnonzero(firsts.reshape(-1) < _SIFTED_BELOW)
+            phases, places = np.divmod(found, columns)
+            hashes = words[phases, places] * self._own[0]
+            hashes += words[phases, places + 1] * self._own[1]
+            found = found[self._permutation.of(hashes, Purpose.IN_ROW) < self._threshold]
         if not len(found):
             return None
         phases, places = np.divmod(found, columns)

@@ -92,8 +92,8 @@ def test_two_repositories_share_no_more_cuts_than_chance_gives(
 ) -> None:
     data = data_of(60_000)
     one, other = (ends(cut(data, of)) for of in keys)
-    # A cut can be at every row's end, or at every byte.
-    places = data.count(b"\n") if data_of is short_rows else len(data)
+    # A cut can be at every row's end, or at one byte in 64, which everybody can compute.
+    places = data.count(b"\n") if data_of is short_rows else len(data) // 64
     by_chance = len(one) * len(other) / places
     assert len(one) > 500
     assert len(one & other) < by_chance + 5 * by_chance**0.5 + 5
@@ -170,4 +170,4 @@ def test_golden_secret_cuts_are_those_of_every_encrypted_repository() -> None:
     assert [one.hexdigest(length=8) for one in found] == GOLDEN
 
 
-GOLDEN = ["716dcb5b2f273f29", "dbc3326fe8a895cd", "d3b994e5ea7f049f"]
+GOLDEN = ["716dcb5b2f273f29", "dbc3326fe8a895cd", "8790e3662ab68058"]
