@@ -18,7 +18,8 @@ from pgsnap.demo.stage import DATABASE, Narrator, Stage, TourReport
 from pgsnap.stores.opening import open_store
 
 URL = f"s3://{BUCKET}/{DATABASE}"
-_PASSPHRASE = "passphrase"
+_PASSPHRASE = "secret"
+_UNLOCK = ("--passphrase-command", f"cat ../{_PASSPHRASE}")
 _CHANGE = "UPDATE shop.products SET price = round(price * 1.1, 2)"
 
 
@@ -58,7 +59,7 @@ class _Tour:
         narrator = self._narrator
         before, dump_bytes = self._first_machine(scale)
 
-        narrator.step("The building burns down: server, settings, caches, all of it.")
+        narrator.step("The building burns down: server, repository, settings, all of it.")
         shutil.rmtree(self._folder / "first")
         narrator.say("  What is left: the URL, the credentials and one passphrase, on paper.")
 
@@ -80,17 +81,26 @@ class _Tour:
             narrator.step(f"A private PostgreSQL {version}, with an application's database.")
             stage.load_and_show(scale)
 
-            narrator.step("An encrypted repository on an S3 server, here one on loopback.")
-            narrator.say("  A file with mode 0600 holds the passphrase, the environment the")
-            narrator.say("  credentials: SNAP_PASSPHRASE_FILE, AWS_ACCESS_KEY_ID and so on.")
-            stage.snap("init", URL, "--encrypt")
+            narrator.step("A repository here, and a snapshot.")
+            stage.snap("init")
             stage.snap("commit", "-m", "first")
 
-            narrator.step("All prices go up. Only what is new is compressed, encrypted and sent.")
+            narrator.step("An encrypted one on an S3 server, here on loopback: the off-site copy.")
+            narrator.say("  The environment holds the credentials: AWS_ACCESS_KEY_ID and so on.")
+            stage.snap("init", URL, "--encrypt", *_UNLOCK)
+            stage.snap("remote", "add", "offsite", URL)
+            line = f'passphrase_file = "{stage.work.parent / _PASSPHRASE}"'
+            narrator.say(f"  $ echo '{line}' >> snap.toml")
+            with (stage.work / "snap.toml").open("a", encoding="utf-8") as settings:
+                settings.write(f"{line}\n")
+            stage.snap("push", "offsite")
+
+            narrator.step("All prices go up. Only what is new is encrypted and sent.")
             cluster.psql(_CHANGE, DATABASE)
             stage.show_counts()
             before, dump_bytes = stage.digest()
             stage.snap("commit", "-m", "new prices")
+            stage.snap("push", "offsite")
 
             narrator.step("What the store holds. Without the key nobody can read any of it.")
             kinds, stored = self._stored()
@@ -103,29 +113,21 @@ class _Tour:
         with Cluster(self._binaries) as cluster:
             stage = self._stage(cluster, "second")
             narrator.step("Another machine, with an empty PostgreSQL. Somebody guesses first.")
-            wrong = stage.work / "guess"
-            _write_secret(wrong, "password123")
-            stage.snap(
-                *("log", "--repo", URL), code=12, environment={"SNAP_PASSPHRASE_FILE": str(wrong)}
-            )
+            stage.snap("log", "--repo", URL, "--passphrase-command", "echo password", code=12)
 
             narrator.step("The right passphrase, and everything is back: roles, rights and rows.")
-            stage.snap("log", "--oneline", "--repo", URL)
-            stage.snap("restore", "latest", "--repo", URL, "--create-roles", "--yes")
+            stage.snap("clone", URL, *_UNLOCK)
+            stage.snap("log", "--oneline")
+            stage.snap("restore", "latest", "--create-roles", "--yes")
             stage.show_counts()
             return stage.compare(before), stage.server_version()
 
     def _stage(self, cluster: Cluster, name: str) -> Stage:
-        stage = Stage(
-            cluster,
-            self._folder / name,
-            self._narrator,
-            {
-                **self._server.environment,
-                "SNAP_PASSPHRASE_FILE": str(self._folder / name / _PASSPHRASE),
-            },
-        )
-        _write_secret(self._folder / name / _PASSPHRASE, self._passphrase)
+        folder = self._folder / name
+        stage = Stage(cluster, folder, self._narrator, self._server.environment)
+        secret = folder / _PASSPHRASE
+        secret.touch(mode=0o600)
+        secret.write_text(f"{self._passphrase}\n")
         return stage
 
     def _stored(self) -> tuple[Counter[str], int]:
@@ -134,8 +136,3 @@ class _Tour:
         objects = list(bucket.list(f"{DATABASE}/"))
         kinds = Counter(one.name.split("/")[1] for one in objects)
         return kinds, sum(one.object_bytes for one in objects)
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(f"{text}\n")

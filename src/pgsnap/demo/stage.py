@@ -160,15 +160,12 @@ class Stage:
             raise DemoFailed("pg_dump failed")
         return hasher.hexdigest(), size
 
-    def snap(
-        self, *words: str, code: int = 0, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def snap(self, *words: str, code: int = 0) -> None:
         """Show a command, then run it. Raises DemoFailed unless it ends with this exit code."""
         shown = " ".join(f'"{word}"' if " " in word else word for word in words)
         self._narrator.say(f"  $ snap {shown}")
         with self._started(
             [sys.executable, "-m", "pgsnap.cli", *words],
-            environment=environment,
             cwd=self.work,
             stdin=subprocess.DEVNULL,
             stdout=None if self._narrator.show_output else subprocess.DEVNULL,
@@ -181,16 +178,9 @@ class Stage:
             raise DemoFailed(f"snap {words[0]} ended with exit code {ended_with}")
 
     @contextlib.contextmanager
-    def _started(
-        self,
-        argv: Sequence[str],
-        *,
-        environment: Mapping[str, str] | None = None,
-        **options: Any,
-    ) -> Iterator[subprocess.Popen[bytes]]:
+    def _started(self, argv: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
         """Run a program during the block; if it is still running afterwards, it is asked to end."""
-        env = {**self._environment(), **(environment or {})}
-        with subprocess.Popen(argv, env=env, **options) as child:
+        with subprocess.Popen(argv, env=self._environment(), **options) as child:
             try:
                 with interrupts.killed_too(child.kill):
                     yield child
