@@ -141,12 +141,19 @@ class Bench:
 
     # -- the first push --------------------------------------------------------------------------
 
-    def prepare_push(self) -> None:
+    def prepare_push(self, *, is_encrypted: bool = False) -> None:
         """Make a remote that has nothing, and name it in snap.toml."""
-        self.pushes += 1
-        url = self.store.url(f"push-{self.pushes}")
-        run(self.snap("init", repository=url))
-        (self.bench.scratch / "snap.toml").write_text(f'[remotes.offsite]\nurl = "{url}"\n')
+        if not is_encrypted:
+            self.pushes += 1
+        url = self.store.url(f"sealed-{self.pushes}" if is_encrypted else f"push-{self.pushes}")
+        key = self.bench.scratch / "key"
+        key.touch(mode=0o600)
+        key.write_bytes(bytes(range(32)))
+        opened_by = ("--encrypt", "--key-file", str(key)) if is_encrypted else ()
+        run(self.snap("init", *opened_by, repository=url))
+        settings = f'[remotes.offsite]\nurl = "{url}"\n'
+        settings += f'key_file = "{key}"\n' if is_encrypted else ""
+        (self.bench.scratch / "snap.toml").write_text(settings)
 
     def restic(self) -> Case:
         environment = self.store.environment(
@@ -187,13 +194,19 @@ class Bench:
 
     def first_push(self) -> dict[str, Series]:
         push = Case("snap push", lambda: self.snap("push", "offsite"), self.prepare_push)
-        cases = [push, self.rclone()]
+        sealed = Case(
+            "snap push, encrypted there",
+            lambda: self.snap("push", "offsite"),
+            lambda: self.prepare_push(is_encrypted=True),
+        )
+        cases = [push, sealed, self.rclone()]
         if shutil.which("restic"):
-            cases.insert(1, self.restic())
+            cases.insert(2, self.restic())
         else:
             self.bench.say("restic is not installed: left out")
         series = interleave(cases, self.bench.rounds, say=self.bench.say)
-        self.note("snap push, of everything", series["snap push"].own_peak_bytes)
+        for name in ("snap push", "snap push, encrypted there"):
+            self.note(name, series[name].own_peak_bytes)
         return series
 
     # -- requests --------------------------------------------------------------------------------

@@ -87,7 +87,14 @@ def reader(
     """Somebody with a database `shop` of 20,000 orders, its application, and snap."""
     snap = CommandLine(tmp_path, monkeypatch, capfd)
     folder = tmp_path / "srv" / "shop"
-    for place in ("srv/shop/docs", "bin", "mnt/backups", "mnt/offsite", "var/backups"):
+    for place in (
+        "srv/shop/docs",
+        "bin",
+        "mnt/backups",
+        "mnt/bucket",
+        "mnt/offsite",
+        "var/backups",
+    ):
         (tmp_path / place).mkdir(parents=True)
     for name in ("snap", "pgsnap"):
         run = f'#!/bin/sh\nexec "{sys.executable}" -m pgsnap.cli "$@"\n'
@@ -148,7 +155,7 @@ def test_what_is_left_of_a_server_that_is_gone_is_restored_on_another_one(
     with Cluster(binaries, fsync=False) as other:
         for name, value in {"PGHOST": other.folder, "PGPORT": other.port}.items():
             monkeypatch.setenv(name, str(value))
-        reader.follow(page, "2. Bring the copy to it.", "## When snap is gone")
+        reader.follow(page, "2. Bring the copy to it.", "## Disaster recovery from a remote")
         # The one that is gone is not waited for.
         reader.do("snap check --max-age 1h", "snap restore latest --yes")
 

@@ -146,7 +146,8 @@ class Reader:
         self._run(page, commands[-1], code, block.note("answer"))
 
     def here(self, text: str) -> str:
-        """Return *text* with the places of the examples below our own folder."""
+        """Return *text* with the places of the examples below our own folder, the bucket too."""
+        text = text.replace("s3://bucket/", "file:///mnt/bucket/")
         return _PLACES.sub(lambda found: f"{self.root}{found[0]}", text)
 
     def _run(self, page: Path, command: Command, code: int = 0, answer: str | None = None) -> None:
