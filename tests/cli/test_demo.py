@@ -11,6 +11,7 @@ import pytest
 from support.running.commandline import CommandLine
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("options", [(), ("--offsite",)], ids=["rollback", "offsite"])
 def test_a_tour_proves_what_it_shows_and_leaves_nothing(
     snap: CommandLine, options: tuple[str, ...]
@@ -20,7 +21,7 @@ def test_a_tour_proves_what_it_shows_and_leaves_nothing(
     folder.mkdir()
     snap.setenv("TMPDIR", str(folder))
     shown = snap.popen("demo", "--scale", "0.01", *options)
-    out, err = shown.communicate(timeout=300)
+    out, err = shown.communicate(timeout=1200)
     assert shown.returncode == 0, err
     assert "The same, byte for byte." in out
     # What these lines name may be of any length.
