@@ -41,7 +41,7 @@ help:
 
 demo: $(STAMP) postgresql
 	$(BIN)/snap demo
-	$(BIN)/snap demo --offsite
+	$(BIN)/snap demo --offsite --scale 0.3
 
 test: lint $(STAMP) postgresql
 	$(PYTEST) -n 2 --dist worksteal -m 'not system'
