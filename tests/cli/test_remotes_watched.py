@@ -17,7 +17,7 @@ from pgsnap.workflows.sync.transfer import transfer
 from pgsnap.workflows.watch import remote_states
 from support.documents import documentation
 from support.faults.damaging import flip
-from support.repositories.collecting import commit_versions
+from support.repositories.collecting import commit_versions, version
 from support.repositories.made import make, record
 from support.running.commandline import CommandLine
 from support.servers import object_stores
@@ -252,6 +252,53 @@ def test_a_drill_restores_straight_from_a_remote(
     assert snap.ok("log", "--json").json[0]["drilled"] is None
     snap.ok("pull")
     assert snap.ok("log", "--json").json[0]["drill_passed"] is True
+
+
+# -- requests and sizes ----------------------------------------------------------------------------
+
+
+def test_requests_are_estimated_before_a_push_and_counted_by_it(
+    snap: CommandLine, offsite: str
+) -> None:
+    with Repository.open(snap.work / "backups") as repo:
+        record(repo, version(7), message="7")
+    estimated = snap.ok("push", "--dry-run", "--json").json["remotes"][0]
+    assert estimated["objects"] > 0
+    pushed = snap.ok("push", "--json").json["remotes"][0]
+    before, after = estimated["requests"], pushed["requests"]
+    assert set(after) == {
+        *("put", "list", "get", "delete", "repeated", "sent_bytes", "received_bytes")
+    }
+    assert before["put"] == after["put"] == pushed["objects"]
+    assert after["sent_bytes"] >= pushed["sent_bytes"]
+    for kind in ("list", "get"):
+        assert after[kind] == pytest.approx(before[kind], abs=3)
+    # Everything is there: nothing is written, and nothing would be.
+    about = snap.ok("push", "--dry-run").out.splitlines()[-1]
+    assert about.startswith("offsite: about ")
+    assert "(0 put, " in about
+    shown = snap.ok("push", "--stats").out.splitlines()[-1]
+    assert shown.startswith("offsite: ")
+    assert "(0 put, " in shown
+    pulled = snap.ok("pull", "--stats").out.splitlines()[-1]
+    assert "(0 put, " in pulled
+
+
+def test_stats_show_the_sizes_of_remotes_and_the_requests_to_a_store(
+    snap: CommandLine, offsite: str, tmp_path: Path
+) -> None:
+    assert snap.ok("stats", "--json").json["requests"] is None
+    snap.ok("remote", "add", "gone", (tmp_path / "gone").as_uri())
+    found = snap.ok("stats", "--remotes", "--json").json
+    there, gone = found["remotes"]
+    straight = snap.ok("stats", "--repo", offsite, "--json").json
+    assert there["stored_bytes"] == straight["stored_bytes"] > 0
+    assert there["total_bytes"] == straight["total_bytes"]
+    assert straight["requests"]["get"] > 0
+    assert straight["requests"]["put"] == 0
+    assert (gone["total_bytes"], gone["error"].split(" in ")[0]) == (None, "there is no repository")
+    assert "REMOTE" in snap.ok("stats", "--remotes").out
+    assert snap("stats", "--remotes", "--by-table").code == 2
 
 
 # -- schedule --------------------------------------------------------------------------------------

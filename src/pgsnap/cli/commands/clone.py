@@ -59,8 +59,9 @@ def run(
             report = transfer(other, repo, all_tags=True, progress=progress)
             repository_id = repo.config.repository_id
             newest = repo.newest(None, 1)
+            counts = other.place.counts()
     fields = {
-        **transfer_fields(None, source, report),
+        **transfer_fields(None, source, report, counts),
         "repository": place,
         "repository_id": repository_id,
         "newest": newest[0] if newest else None,

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli.commands.push import AllTags, DryRun, Remote
+from pgsnap.cli.commands.push import AllTags, DryRun, Remote, Stats
+from pgsnap.cli.views.requests import request_line
 from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
@@ -34,6 +35,7 @@ def run(
     all_tags: AllTags = False,
     force: Force = False,
     dry_run: DryRun = False,
+    stats: Stats = False,
 ) -> None:
     """Fetch the snapshots that a remote has and this repository lacks, with notes and tags.
 
@@ -56,8 +58,11 @@ def run(
                 dry_run=dry_run,
                 progress=progress,
             )
-    fields = transfer_fields(name, table.url, report)
-    invocation.console.emit(fields, transfer_lines("pulled from", name, report))
+        counts = other.place.counts()
+    fields = transfer_fields(name, table.url, report, counts)
+    lines = transfer_lines("pulled from", name, report)
+    lines += [request_line(counts, name)] if stats else []
+    invocation.console.emit(fields, lines)
     if report.divergent:
         tag = report.divergent[0].tag
         raise TagExists(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pgsnap.cli.views.requests import of_push, request_line
 from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation
@@ -28,6 +29,9 @@ AllTags = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Move tags that name another snapshot there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be sent.")]
+Stats = Annotated[
+    bool, typer.Option("--stats", help="Show what was asked of the remote's store, by class.")
+]
 
 
 def run(
@@ -36,6 +40,7 @@ def run(
     all_tags: AllTags = False,
     force: Force = False,
     dry_run: DryRun = False,
+    stats: Stats = False,
 ) -> None:
     """Send a remote the snapshots that it lacks, with their notes and tags.
 
@@ -73,12 +78,14 @@ def run(
             if not dry_run:
                 record_push(invocation, name, None, pushed.newest)
             report = pushed.report
-            reports.append((name, table, report))
+            counts = of_push(pushed.counts, report) if pushed.counts is not None else None
+            reports.append((name, table, report, counts))
             lines += transfer_lines("pushed to", name, report)
-    console.emit({"remotes": [transfer_fields(n, t.url, r) for n, t, r in reports]}, lines)
+            lines += [request_line(counts, name, is_estimate=dry_run)] if stats or dry_run else []
+    console.emit({"remotes": [transfer_fields(n, t.url, r, c) for n, t, r, c in reports]}, lines)
     if failure is not None:
         raise failure
-    refused = [one for _, _, report in reports for one in report.divergent]
+    refused = [one for _, _, report, _ in reports for one in report.divergent]
     if refused:
         tag = refused[0].tag
         raise TagExists(

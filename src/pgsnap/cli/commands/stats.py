@@ -7,14 +7,21 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.views import stats as stats_view
+from pgsnap.cli.views.requests import request_fields
 from pgsnap.cli.wiring.connect import label_of, open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import remote_sizes
+from pgsnap.errors import UsageError
 
 EXAMPLES = """
 snap stats
 snap stats --by-table
 snap stats --json | jq '.per_snapshot[] | {id, freed_bytes}'
 """
+
+Remotes = Annotated[
+    bool, typer.Option("--remotes", help="Show the sizes of the remotes too: it lists them.")
+]
 
 
 def run(
@@ -29,6 +36,7 @@ def run(
     every: Annotated[
         bool, typer.Option("--all", help="Show all tables or snapshots, not the first 20.")
     ] = False,
+    remotes: Remotes = False,
 ) -> None:
     """Show what the repository takes, by database, snapshot or table.
 
@@ -39,6 +47,8 @@ def run(
 
     invocation = Invocation.of(ctx)
     console = invocation.console
+    if remotes and by_table:
+        raise UsageError("--remotes is about the whole, and --by-table about one database")
     with open_repository(invocation) as repo, console.progress() as progress:
         chosen = resolve(invocation, repo, revision) if revision is not None else None
         if by_table:
@@ -46,6 +56,8 @@ def run(
             tables = stats_by_table(repo, label, snapshot_id=chosen, progress=progress)
         else:
             report = stats(repo, progress=progress)
+            counts = repo.place.counts()
+            sizes = remote_sizes(invocation) if remotes else []
     bars = stats_view.Bars(console.terminal.can_show(stats_view.BLOCKS))
     if by_table:
         stats_view.tell_missing(console, tables.missing)
@@ -55,4 +67,7 @@ def run(
     stats_view.tell_missing(console, report.missing)
     rows = [row for row in report.snapshots if chosen in (None, row.snapshot_id)]
     lines = stats_view.stats_lines(report, rows, bars, now=invocation.now, every=every)
-    console.emit(stats_view.stats_fields(report, rows), lines)
+    lines += stats_view.remote_lines(sizes)
+    fields = stats_view.stats_fields(report, rows)
+    fields |= {"requests": request_fields(counts), "remotes": stats_view.remote_fields(sizes)}
+    console.emit(fields, lines)

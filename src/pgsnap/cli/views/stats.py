@@ -11,6 +11,7 @@ from pgsnap.cli.views.snapshot import tag_words
 
 if TYPE_CHECKING:
     from pgsnap.cli.console.console import Console
+    from pgsnap.cli.wiring.remotes import RemoteSize
     from pgsnap.model import SectionName, SnapshotId
     from pgsnap.workflows.history.stats import SnapshotUsage, StatsReport, TablesReport
 
@@ -78,6 +79,34 @@ def stats_fields(report: StatsReport, rows: Sequence[SnapshotUsage]) -> dict[str
             for row in rows
         ],
     }
+
+
+def remote_fields(sizes: Sequence[RemoteSize]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": one.name,
+            "url": one.url,
+            "total_bytes": one.footprint.total if one.footprint is not None else None,
+            "stored_bytes": one.footprint.packs if one.footprint is not None else None,
+            "error": one.error or None,
+        }
+        for one in sizes
+    ]
+
+
+def remote_lines(sizes: Sequence[RemoteSize]) -> list[str]:
+    """Return the table of remotes; nothing if there is none."""
+    rows = [
+        (
+            one.name,
+            render.size(one.footprint.total) if one.footprint is not None else "?",
+            render.plain(one.error or one.url),
+        )
+        for one in sizes
+    ]
+    if not rows:
+        return []
+    return ["", *render.columns([("REMOTE", "SIZE", ""), *rows], right=frozenset({1}))]
 
 
 def stats_lines(

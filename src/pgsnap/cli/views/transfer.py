@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from pgsnap.cli.text import render
+from pgsnap.cli.views.requests import request_fields
 from pgsnap.repository.places.address import Address
+from pgsnap.stores.counting import Counts
 from pgsnap.workflows.sync.transfer import TransferReport
 
 
-def transfer_fields(name: str | None, address: Address, report: TransferReport) -> dict[str, Any]:
+def transfer_fields(
+    name: str | None, address: Address, report: TransferReport, counts: Counts | None
+) -> dict[str, Any]:
     return {
         "remote": name,
         "url": str(address),
@@ -22,6 +26,7 @@ def transfer_fields(name: str | None, address: Address, report: TransferReport) 
         "tags": [f"{tag.database}/{tag.name}" for tag in report.tags],
         "tags_refused": [f"{one.tag.database}/{one.tag.name}" for one in report.divergent],
         "objects": report.requests,
+        "requests": request_fields(counts),
         "dry_run": report.dry_run,
         "seconds": report.seconds,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgsnap.cli.config.keys import unknown_key
@@ -10,10 +11,11 @@ from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.secrets_given import unlocking_other
 from pgsnap.cli.wiring.user_folders import cache_folder
-from pgsnap.errors import RepositoryNotFound, UsageError
+from pgsnap.errors import RepositoryNotFound, SnapError, UsageError
 from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
+    from pgsnap.repository.footprint import Footprint
     from pgsnap.repository.repository import Repository
     from pgsnap.repository.sealed.unlocking import Unlock
 
@@ -80,6 +82,28 @@ def open_other(
     if invocation.opened is None:
         invocation.opened = address
     return repo
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSize:
+    """How much space a remote takes; if it could not be asked, *error* is why."""
+
+    name: str
+    url: str
+    footprint: Footprint | None
+    error: str = ""
+
+
+def remote_sizes(invocation: Invocation) -> list[RemoteSize]:
+    """Return the size of each remote, by lists of its objects."""
+    found = []
+    for name, table in (invocation.settings.remotes or {}).items():
+        try:
+            with open_remote(invocation, name, table) as repo:
+                found.append(RemoteSize(name, str(table.url), repo.place.footprint()))
+        except SnapError as error:
+            found.append(RemoteSize(name, str(table.url), None, error.message))
+    return found
 
 
 def open_chosen(invocation: Invocation, remote: str | None) -> Repository:
