@@ -23,7 +23,7 @@ ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-system test-long test-all-versions lint format bench postgresql clean
+.PHONY: help demo test test-system test-long test-all-versions azurite lint format bench postgresql clean
 .DELETE_ON_ERROR:
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo 'make test-system        the tests that need root; SNAP_TEST_FOLDER=PATH keeps what failing tests leave there'
 	@echo 'make test-long          the same, with thousands of kills, power cuts and interrupts, others each time: hours'
 	@echo 'make test-all-versions  the tests that need PostgreSQL, on versions $(MAJORS)'
+	@echo 'make azurite            installs an emulator of Azure Blob Storage by npm, whose tests are skipped without it'
 	@echo 'make lint               ruff and mypy'
 	@echo 'make format             let ruff lay out the code'
 	@echo 'make bench              all benchmarks; make bench-commit, bench-read, bench-memory, bench-chunking run one;'
@@ -70,6 +71,10 @@ test-all-versions: $(STAMP)
 	@for major in $(MAJORS); do \
 		$(PYTEST) -n 2 -rs -m 'not system' --pg-major $$major $(VERSION_TESTS) || exit 1; \
 	done
+
+azurite:
+	npm install --silent --no-audit --no-fund --ignore-scripts \
+		--prefix "$${XDG_CACHE_HOME:-$$HOME/.cache}/pgsnap/azurite" azurite@3
 
 lint: $(STAMP)
 	$(BIN)/ruff check

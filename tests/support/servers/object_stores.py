@@ -224,8 +224,7 @@ def _azurite() -> list[str]:
     node = shutil.which("node")
     script = AZURITE_FOLDER / "node_modules/azurite/dist/src/blob/main.js"
     if node is None or not script.exists():
-        install = f"npm install --prefix {AZURITE_FOLDER} azurite"
-        pytest.skip(f"needs Azurite: run `apt-get install npm`, then `{install}`")
+        pytest.skip("needs Azurite: run `apt-get install npm`, then `make azurite`")
     return [node, str(script)]
 
 
