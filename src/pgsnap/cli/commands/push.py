@@ -25,7 +25,8 @@ Remote = Annotated[
     typer.Argument(metavar="[REMOTE]", show_default=False, help="A remote of snap.toml."),
 ]
 AllTags = Annotated[
-    bool, typer.Option("--all-tags", help="All tags, not only those of the snapshots that go.")
+    bool,
+    typer.Option("--all-tags", help="Compare all tags, not only of what is sent."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Move tags that name another snapshot there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be sent.")]

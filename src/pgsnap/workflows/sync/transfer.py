@@ -66,11 +66,12 @@ def transfer(
 ) -> TransferReport:
     """Copy the snapshots that *target* lacks, of one label or of all, with their notes and tags.
 
-    Of the tags those of the copied snapshots travel, or *all_tags*; one that names another snapshot
-    there is moved only with *force_tags*. If snapshots are *named*, only these travel, even if they
-    were forgotten there. If the two have different keys, or only one is encrypted, all gets the ids
-    that it has in *target*. Nothing becomes visible in *target* before everything that it needs is
-    durable there. Raises CorruptionError if *source* is damaged, UsageError, StoreError.
+    Tags travel that *target* lacks; one of a copied snapshot, or with *all_tags* any, that names
+    another snapshot there is moved only with *force_tags*. If snapshots are *named*, only these
+    travel, even if they were forgotten there. If the two have different keys, or only one is
+    encrypted, all gets the ids that it has in *target*. Nothing becomes visible in *target* before
+    everything that it needs is durable there. Raises CorruptionError if *source* is damaged,
+    UsageError, StoreError.
     """
     began = time.monotonic()
     _refuse_the_same(source, target)
@@ -201,12 +202,13 @@ def _tags(
     new: list[Tag] = []
     divergent: list[DivergentTag] = []
     for tag in both.source.tags.all(database):
-        if tag.snapshot not in copied and not (all_tags and both.is_there(tag.snapshot)):
+        if tag.snapshot not in copied and not both.is_there(tag.snapshot):
             continue
         other = there.get((tag.database, tag.name))
         if other is None:
+            # Also of those that were there before: the push that sent them may have been cut short.
             new.append(tag)
-        elif other != both.there(tag.snapshot):
+        elif other != both.there(tag.snapshot) and (all_tags or tag.snapshot in copied):
             divergent.append(DivergentTag(tag, both.here(other)))
     return new, divergent
 
