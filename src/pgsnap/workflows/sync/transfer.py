@@ -69,7 +69,7 @@ def transfer(
     Tags travel that *target* lacks; one of a copied snapshot, or with *all_tags* any, that names
     another snapshot there is moved only with *force_tags*. If snapshots are *named*, only these
     travel, even if they were forgotten there. If the two have different keys, or only one is
-    encrypted, all gets the ids that it has in *target*. Nothing becomes visible there before what it
+    encrypted, all gets the ids that it has in *target*. Nothing is visible there before what it
     needs is durable. Raises CorruptionError if *source* is damaged, UsageError, StoreError.
     """
     began = time.monotonic()
