@@ -229,6 +229,21 @@ def test_repair_makes_no_config_for_an_encrypted_repository(
     made.snap.ok("verify", "--data")
 
 
+def test_repair_takes_nothing_from_a_repository_that_is_not_encrypted(made: Encrypted) -> None:
+    made.commit("one")
+    plain = made.snap.folder / "plain"
+    Repository.create(plain)
+    # Without a secret that a setting names for both.
+    folder = made.snap.folder / "credentials"
+    folder.mkdir()
+    secret_file(folder, "snap-passphrase", made.passphrase.read_bytes())
+    made.snap.setenv("SNAP_PASSPHRASE_FILE", "")
+    made.snap.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    made.snap.ok("repair")
+    error = refused(made.snap, "repair", "--from", str(plain))
+    assert error["message"] == f"{plain} is not encrypted, and the repository is"
+
+
 def test_a_folder_that_lost_all_but_one_pack_is_still_known_to_be_encrypted(
     made: Encrypted,
 ) -> None:

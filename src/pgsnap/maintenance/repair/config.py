@@ -44,12 +44,18 @@ class ConfigMender:
     def _is_whole(self) -> bool:
         store = self._place.store
         try:
-            read_config(self._place)
-            return True
+            config = read_config(self._place)
         except (CorruptionError, NotARepository):
             if not (any(store.list(layout.SNAPSHOTS)) or any(store.list(layout.PACKS))):
                 raise
             return False
+        if self._other is not None and config.encryption and not self._other.config.encryption:
+            raise WrongKey(
+                f"{self._other.place} is not encrypted, and the repository is",
+                detail="Anybody who can write there could have made what would be taken from it.",
+                hint="Name a copy of the repository itself: snap repair --from PATH",
+            )
+        return True
 
     def _mend(self, warnings: list[str]) -> Mended:
         store = self._place.store
