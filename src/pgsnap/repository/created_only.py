@@ -1,11 +1,11 @@
 """The objects of a remote repository, which are only ever created under names not used before.
 
 Packs, manifests and notes are named by their contents: one that exists already is the same one.
-Notes that forget are below `gc/`, where credentials that only commit need not write.
-A tag is the folder `tags/LABEL/TAG/`; its newest object (`00000001`, `00000002`, …) counts.
-Creating
-the next number is the compare-and-swap, so credentials that may create objects, but neither
-overwrite nor delete any, suffice. A deleted tag has an object that says so as its newest.
+Notes that take a snapshot away (forgotten, given up as lost) are below `gc/`, where credentials
+that only commit need not write. A tag is the folder `tags/LABEL/TAG/`; its newest object
+(`00000001`, `00000002`, …) counts. Creating the next number is the compare-and-swap, so credentials
+that may create objects, but neither overwrite nor delete any, suffice. A deleted tag has an object
+that says so as its newest.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.repository.layout import COLLECTIONS, NOTES, TAGS
 from pgsnap.stores.base import Data, ObjectInfo, Store
 
-_FORGETTING = (f"{NOTES}forgotten/", f"{NOTES}unforgotten/")
+_TAKING_AWAY = tuple(f"{NOTES}{kind}/" for kind in ("forgotten", "unforgotten", "lost"))
 _BELOW = COLLECTIONS
 _GENERATION = re.compile(r"[0-9]{8,18}")
+_GENERATION_MAX = 10**18 - 1
 
 
 class CreatedOnly:
@@ -110,13 +111,13 @@ class CreatedOnly:
                 yield ObjectInfo(tag, info.object_bytes)
 
     def _list(self, prefix: str) -> Iterator[ObjectInfo]:
-        if prefix in _FORGETTING or prefix == NOTES:
+        if prefix in _TAKING_AWAY or prefix == NOTES:
             for info in self._inner.list(_BELOW + prefix):
                 yield ObjectInfo(info.name.removeprefix(_BELOW), info.object_bytes)
-        if prefix not in _FORGETTING:
+        if prefix not in _TAKING_AWAY:
             for info in self._inner.list(prefix):
                 # Under these names anybody who may commit could have put one.
-                if not info.name.startswith((*_FORGETTING, _BELOW + NOTES)):
+                if not info.name.startswith((*_TAKING_AWAY, _BELOW + NOTES)):
                     yield info
 
     def delete(self, *names: str) -> None:
@@ -159,6 +160,13 @@ class CreatedOnly:
         return number, None if is_gone_tag(data) else data
 
     def _append(self, name: str, number: int, data: bytes) -> None:
+        if number > _GENERATION_MAX:
+            # Else the new one would not count, and a writer would try again for ever.
+            raise CorruptionError(
+                f'"{name}" has the greatest number that there is',
+                detail="Somebody who may write to the store put it there: snap counts from 1.",
+                hint=f'Delete the object "{_generation(name, number - 1)}".',
+            )
         self._inner.create(_generation(name, number), data)
 
     def _is_gone(self, name: str) -> bool:
@@ -166,7 +174,7 @@ class CreatedOnly:
 
 
 def _outer(name: str) -> str:
-    return _BELOW + name if name.startswith(_FORGETTING) else name
+    return _BELOW + name if name.startswith(_TAKING_AWAY) else name
 
 
 def _generation(name: str, number: int) -> str:

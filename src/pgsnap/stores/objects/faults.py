@@ -84,6 +84,9 @@ _BY_STATUS = {
     507: Verdict.FULL,
 }
 
+# The server's word for credentials that it knows, and that may not do this.
+_LACKS_A_RIGHT = {"AccessDenied", "AuthorizationPermissionMismatch", "UnauthorizedAccess"}
+
 
 def judge(error: Exception, secrets: frozenset[str] = frozenset()) -> Fault:
     """Return what an error of obstore means; *secrets* never appear in its words."""
@@ -168,6 +171,8 @@ def raised(fault: Fault, what: str, place: str, source: str, hint: str) -> Store
         )
     if fault.verdict in (Verdict.DENIED, Verdict.EXPIRED):
         is_old = fault.verdict is Verdict.EXPIRED
+        if fault.code in _LACKS_A_RIGHT:
+            hint = f"If they are meant for this, they lack a right (docs/offsite.md). Else: {hint}"
         return StoreError(
             f"cannot {what}: " + ("the credentials have expired" if is_old else "access is denied"),
             detail=f"{fault.words} The credentials are from {source}.",

@@ -52,12 +52,13 @@ def forget(
     done = []
     for snapshot_id in chosen:
         snapshot = repo.snapshot(snapshot_id)
+        # First: credentials that may delete a tag may lack the right to this.
+        repo.forget(snapshot_id, by=by, reason=reason)
         names = tuple(
             name
             for name in tags.get(snapshot_id, ())
             if _delete_tag(repo, snapshot_id, snapshot.database, name)
         )
-        repo.forget(snapshot_id, by=by, reason=reason)
         since = repo.forgotten_since(snapshot_id)
         assert since is not None
         done.append(ForgottenSnapshot(snapshot_id, snapshot, names, since))
