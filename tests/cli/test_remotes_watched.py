@@ -364,3 +364,24 @@ def test_what_is_done_with_remotes_stands_in_the_audit_log(snap: CommandLine, of
     assert logged() == [("remote", None), ("push", None), ("pull", "offsite"), ("remote", None)]
     assert logged("--repo", offsite) == [("init", None), ("verify", "offsite")]
     assert logged("--repo", "copy") == [("clone", None)]
+
+
+def test_the_log_of_an_encrypted_remote_is_sealed(snap: CommandLine, offsite: str) -> None:
+    key = snap.work / "key"
+    key.write_bytes(bytes(range(32)))
+    key.chmod(0o600)
+    there = (snap.folder / "there").as_uri()
+    snap.ok("init", there, "--encrypt", "--key-file", str(key))
+    snap.ok("remote", "add", "sealed", there)
+    toml = snap.work / "snap.toml"
+    toml.write_text(toml.read_text() + 'key_file = "key"\n')
+    snap.ok("push", "sealed")
+    snap.ok("verify", "--remote", "sealed", "--sample", "100%")
+    # Nobody is asked for a key, and none is needed beyond that of snap.toml.
+    assert ("ok", f"{there} answers: 3 snapshots, encrypted", "") in steps_about(
+        snap, "remote sealed"
+    )
+    entries = snap.ok("audit", "--json", "--repo", there, "--key-file", str(key)).json
+    assert [one["command"] for one in entries] == ["init", "verify"]
+    logs = [path.read_bytes() for path in (snap.folder / "home").rglob("audit.jsonl")]
+    assert not any(b'"verify"' in log for log in logs)

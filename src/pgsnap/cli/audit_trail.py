@@ -61,7 +61,9 @@ def _keys(invocation: Invocation, opened: Address) -> tuple[bool, Keys | None]:
     from pgsnap.repository.places.opening import place_of
     from pgsnap.repository.sealed.unlocking import keys_of
 
-    seen = invocation.unlocking.seen if invocation.unlocking is not None else {}
+    seen = dict(invocation.unlocked)
+    if invocation.unlocking is not None:
+        seen |= invocation.unlocking.seen
     if str(opened) in seen:
         return True, keys_of(seen[str(opened)])
     place = place_of(opened, invocation.settings.trust)

@@ -20,7 +20,7 @@ from pgsnap.repository.places.address import Address
 if TYPE_CHECKING:
     import click
 
-    from pgsnap.repository.sealed.unlocking import Unlocking
+    from pgsnap.repository.sealed.unlocking import Unlocked, Unlocking
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
@@ -44,6 +44,8 @@ class Invocation:
         self.resolved: list[str] = []
         # What opens encrypted repositories, made when first wanted.
         self.unlocking: Unlocking | None = None
+        # What other repositories were opened with, for their audit logs; None: not encrypted.
+        self.unlocked: dict[str, Unlocked | None] = {}
         # Whether a secret may be asked for on the terminal.
         self.asks = True
 

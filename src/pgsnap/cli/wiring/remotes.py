@@ -79,6 +79,7 @@ def open_other(
     except RepositoryNotFound as error:
         error.hint = f"Make one there: snap init {address}"
         raise
+    invocation.unlocked[str(address)] = repo.unlocked
     if invocation.opened is None:
         invocation.opened = address
     return repo
