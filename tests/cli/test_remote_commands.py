@@ -260,7 +260,8 @@ def test_a_plain_repository_is_pushed_to_an_encrypted_remote_and_cloned_from_it(
     before = [entry["id"] for entry in snap.ok("log", "--json").json]
     with_key = ("--key-file", str(key))
     assert snap.ok("verify", "--data", "--repo", remote, *with_key).code == 0
-    snap.ok("clone", remote, "again", *with_key)
+    cloned = snap.ok("clone", remote, "again", *with_key)
+    assert "the clone is not encrypted" in cloned.err
     after = [entry["id"] for entry in snap.ok("log", "--json", "--repo", "again").json]
     assert after == before
 
@@ -274,5 +275,6 @@ def test_a_plain_repository_becomes_an_encrypted_one_by_a_clone(
     with_key = ("--key-file", str(key))
     made = snap.ok("clone", "backups", "encrypted", "--encrypt", "--json", *with_key).json
     assert len(made["snapshots"]) == 3
+    assert made["notices"] == []
     assert snap.ok("verify", "--data", "--repo", "encrypted", *with_key).code == 0
     assert snap("log", "--repo", "encrypted").code == 12

@@ -56,6 +56,11 @@ def run(
             open_other(invocation, place, unlock=own) as repo,
             invocation.console.progress() as progress,
         ):
+            if other.config.encryption is not None and repo.config.encryption is None:
+                invocation.console.warn(
+                    "the clone is not encrypted, other than what it is made from:"
+                    " --encrypt makes one that is"
+                )
             report = transfer(other, repo, all_tags=True, progress=progress)
             repository_id = repo.config.repository_id
             newest = repo.newest(None, 1)
