@@ -4,6 +4,7 @@ credentials that may only create suffice, and few requests do."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from pgsnap.repository.repository import Repository
 from pgsnap.stores.opening import open_store
 from pgsnap.stores.pacing import Pace
 from pgsnap.workflows.history.tag import set_tag
+from pgsnap.workflows.retention.gc import gc
+from pgsnap.workflows.retention.policy import Policy
 from pgsnap.workflows.sync.transfer import transfer
 from support.dumps.scripted import texts
 from support.repositories.collecting import commit_versions, version
@@ -121,6 +124,35 @@ def test_a_push_with_a_fault_at_any_request_shows_only_whole_snapshots_and_can_b
     assert remote.check() == {0, 1}
     with remote.open() as there:
         assert [tag.name for tag in there.tags.all()] == ["release"]
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP, Fault.LATE_DROP])
+def test_a_gc_with_faults_at_some_requests_deletes_nothing_that_is_needed(
+    server: ObjectServer, tmp_path: Path, fault: Fault
+) -> None:
+    remote = Remote(server, tmp_path)
+    with remote.open() as repo:
+        commit_versions(repo, range(0, 29, 7))
+    failed = 0
+    for number in range(4, 68, 9):
+        server.plan = nth(number, fault, repeats=FOR_GOOD)
+        try:
+            _collect(remote)
+        except SnapError:
+            failed += 1
+        server.plan = lambda seen: None
+        # The lease of a command that lost its store: nobody renews it.
+        server.objects.pop("p/gc/lease", None)
+        assert {21, 28} <= remote.check()
+    assert failed > 3
+    _collect(remote)
+    _collect(remote)
+    assert remote.check() == {21, 28}
+
+
+def _collect(remote: Remote) -> None:
+    with remote.open("collector", alone=True) as repo:
+        gc(repo, Policy(last=2), grace=timedelta(0), pack_grace=timedelta(0))
 
 
 def test_credentials_that_may_only_create_suffice_to_push_and_commit_and_not_to_forget(
