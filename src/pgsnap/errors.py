@@ -118,6 +118,13 @@ class WrongKey(RepositoryError):
     kind = "wrong-key"
 
 
+class StoreBehind(RepositoryError):
+    """The store does not show what it must have."""
+
+    exit_code = 12
+    kind = "behind"
+
+
 class FormatTooNew(RepositoryError):
     """A stored object has a critical field that this version does not know."""
 
@@ -299,7 +306,10 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (5, "declined at the prompt, or nobody could be asked"),
     (10, "repository: missing, not one, or it exists already"),
     (11, "repository locked by another process"),
-    (12, "wrong or missing key; not encrypted where it must be, or the other way round"),
+    (
+        12,
+        "wrong or missing key; encrypted and must not be, or the reverse; behind what is expected",
+    ),
     (13, "written by a newer version of snap"),
     (20, "unknown or ambiguous revision"),
     (30, "source failed: connection, pg_dump, or a file that is not a whole dump"),

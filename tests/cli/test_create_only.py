@@ -92,11 +92,15 @@ def test_they_suffice_to_push_and_pull(site: Site) -> None:
     )
     site.become("COMMITTER")
     snap.ok("push")
+    older = dict(site.server.objects)
     snap.ok("tag", "release", "latest~1")
     snap.ok("push", "--all-tags")
     snap.ok("tag", "--force", "release", "latest")
     snap.ok("push", "--all-tags", "--force")
     site.commit(0)
+    # Put back to an older state: what is missing is sent again.
+    site.server.objects = older
+    assert "not there any more" in snap.ok("push").err
     assert {seen.method for seen in site.server.seen if seen.who == "COMMITTER"} <= {
         *("GET", "HEAD", "PUT")
     }
@@ -131,3 +135,38 @@ def test_they_do_not_suffice_to_remove_anything(site: Site, command: list[str]) 
     assert "they lack a right" in refused.error["hint"]
     assert site.server.data() == before
     assert snap.ok("cat", "first").out.encode() == DUMPS[0]
+
+
+def test_a_store_that_was_put_back_is_noticed_by_who_saw_a_later_state(
+    site: Site, tmp_path: Path
+) -> None:
+    snap = site.snap
+    site.use()
+    site.commit(0)
+    site.commit(1)
+    older = dict(site.server.objects)
+    assert "not there any more" not in snap.ok("log").err
+    site.commit(2)
+    head = snap.ok("log", "--json").json[0]["id"]
+    newer = dict(site.server.objects)
+    site.server.objects = older
+    shown = snap.ok("log", "--oneline")
+    assert len(shown.out.splitlines()) == 2
+    assert f"snapshot {head[:12]} was seen in {URL} before" in shown.err
+    # A host that sees it for the first time.
+    snap.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert "not there any more" not in snap.ok("log").err
+    encrypts = [] if site.secret is None else ["--encrypt"]
+    refused = snap("clone", URL, "copy", "--expect", head[:16], *encrypts, "--json")
+    assert refused.code == 12
+    assert f"snapshot {head[:16]} is not in" in refused.error["message"]
+    assert not (snap.work / "copy").exists()
+    site.server.objects = newer
+    assert snap("clone", URL, "copy", "--expect", "latest").code == 2
+    if site.secret is None:
+        snap.ok("clone", URL, "copy", "--expect", head[:16])
+    # What was forgotten on purpose is not missed.
+    snap.ok("forget", "--force", head)
+    snap.ok("gc", "--grace", "0s", "--keep-last", "2")
+    snap.setenv("XDG_CACHE_HOME", str(snap.folder / "home/.cache"))
+    assert "not there any more" not in snap.ok("log").err

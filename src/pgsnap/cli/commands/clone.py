@@ -19,6 +19,13 @@ snap clone s3://bucket/shop /srv/backups/shop
 snap clone database/backups /srv/encrypted --encrypt
 """
 
+Expect = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID", help="Refuse a repository without this snapshot.", show_default=False
+    ),
+]
+
 
 def run(
     ctx: typer.Context,
@@ -32,13 +39,14 @@ def run(
     encrypt: Annotated[
         bool, typer.Option("--encrypt", help="Encrypt the copy, with keys of its own.")
     ] = False,
+    expect: Expect = None,
 ) -> None:
     """Make a repository with everything that another one has: after a loss, from off-site.
 
     A clone that was cut short goes on where it is run again: snapshots are seen once they are
     whole.
     """
-    from pgsnap.workflows.sync.clone import begin_clone
+    from pgsnap.workflows.sync.clone import begin_clone, check_expected
     from pgsnap.workflows.sync.transfer import transfer
 
     invocation = Invocation.of(ctx)
@@ -48,6 +56,8 @@ def run(
         place = address(path, "PATH", Path.cwd())
     unlock = unlocking_other(invocation)
     with open_other(invocation, source, unlock=unlock) as other:
+        if expect is not None:
+            check_expected(other, expect)
         opener = new_secret(invocation) if encrypt else None
         own = unlocking_other(invocation, opener=opener)
         begin_clone(place, trust=invocation.trust, opener=opener, unlock=own)

@@ -65,6 +65,7 @@ def open_repository(
     invocation.opened = settings.repository
     if warn_of_access:
         _warn_of_access(invocation.console, settings.repository)
+    warn_of_withheld(invocation.console, repo)
     return repo
 
 
@@ -79,6 +80,21 @@ def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool)
         trust=invocation.trust,
         unlock=unlocking(invocation),
     )
+
+
+def warn_of_withheld(console: Console, repo: Repository) -> None:
+    """Warn if a remote store no longer shows snapshots that were seen there."""
+    if repo.place.path is not None:
+        return
+    from pgsnap.maintenance.verify.withheld import withheld
+
+    if gone := sorted(withheld(repo)):
+        others = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        console.warn(
+            f"warning: snapshot {gone[0].hex()[:12]}{others} was seen in {repo.place} before and is"
+            " not there any more, though nobody forgot it: the store was put back to an older"
+            " state, or keeps it back"
+        )
 
 
 def _warn_of_access(console: Console, path: Address) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pgsnap.cli.config.keys import unknown_key
 from pgsnap.cli.config.remotes import RemoteTable
-from pgsnap.cli.wiring.connect import open_repository
+from pgsnap.cli.wiring.connect import open_repository, warn_of_withheld
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.secrets_given import unlocking_other
 from pgsnap.cli.wiring.user_folders import cache_folder
@@ -82,6 +82,7 @@ def open_other(
     invocation.unlocked[str(address)] = repo.unlocked
     if invocation.opened is None:
         invocation.opened = address
+    warn_of_withheld(invocation.console, repo)
     return repo
 
 
