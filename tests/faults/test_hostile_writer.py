@@ -17,6 +17,7 @@ from pgsnap.model import Note, SnapshotId, Tag
 from pgsnap.repository import layout
 from pgsnap.repository.places.remote import RemotePlace
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.losses import accept_loss, accepted_losses
 from pgsnap.stores.base import Store
 from pgsnap.stores.opening import open_store
 from pgsnap.workflows.history.tag import set_tag
@@ -113,6 +114,16 @@ def test_a_forged_note_takes_no_snapshot_away(
     attacked.check(host="a third")
     with Repository.open(make(tmp_path / "clone")) as target, attacked.open("cloning") as source:
         assert set(transfer(source, target).snapshots) == set(attacked.snapshots)
+
+
+def test_a_loss_that_was_accepted_with_credentials_of_a_gc_counts(attacked: Attacked) -> None:
+    first = attacked.snapshots[0]
+    with attacked.open("here", "INTRUDER") as repo, pytest.raises(StoreError, match="denied"):
+        accept_loss(repo, first, "shop", ["data"], by="intruder")
+    with attacked.open(alone=True) as repo:
+        accept_loss(repo, first, "shop", ["data"], by="test")
+    with attacked.open("another") as repo:
+        assert set(accepted_losses(repo)) == {first}
 
 
 def test_notes_that_forget_cannot_be_put_where_a_gc_looks(attacked: Attacked) -> None:
@@ -213,6 +224,7 @@ def test_a_claim_keeps_packs_and_one_of_garbage_stops_a_gc(attacked: Attacked) -
         attacked.intruder.create(f"{layout.CLAIMS}{number:08d}-{secrets.token_hex(16)}", b"x")
     with attacked.open("here") as repo:
         record(repo, version(9), message="9", at=SOON - timedelta(days=90))
-    with pytest.raises(CorruptionError, match="claim"):
+    with pytest.raises(CorruptionError, match="claim") as caught:
         attacked.collect(Policy(last=3))
+    assert "delete the object" in (caught.value.hint or "")
     attacked.check(host="another")

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from pgsnap.errors import CorruptionError
 from pgsnap.format.remote import Announcement, Phase, decode_announcement, encode_announcement
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import PackId
@@ -78,7 +79,11 @@ def claimed(store: Store, number: int) -> set[PackId]:
     found: set[PackId] = set()
     for name in _claim_names(store, number):
         data = store.get(name, bytes_max=RECORD_BYTES_MAX)
-        found.update(decode_announcement(data, f'the claim "{name}"').packs)
+        try:
+            found.update(decode_announcement(data, f'the claim "{name}"').packs)
+        except CorruptionError as error:
+            error.hint = f'Once no commit or push to it is running, delete the object "{name}".'
+            raise
     return found
 
 
