@@ -201,7 +201,7 @@ def test_the_owner_of_the_folder_is_trusted(snap: CommandLine, repo: Path) -> No
         ("trusted_owners = [1.5]", "must be a list of users"),
         ('trusted_owners = ["no such user"]', "names an unknown user"),
         ('trusted_links = "packs"', "must be a list of texts"),
-        ('trusted_links = ["s3://a/b"]', "is a URL"),
+        ('trusted_links = ["s3://a/b"]', "not a URL (s3://...)"),
     ],
 )
 def test_a_wrong_key_of_trust_is_told(snap: CommandLine, line: str, words: str) -> None:

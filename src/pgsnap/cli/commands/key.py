@@ -95,7 +95,7 @@ def _check(
         raise UsageError("snap key add takes one new key at a time")
     if has_files and action == "rotate":
         raise UsageError(
-            "snap key rotate keeps the key that opens the repository now",
+            "a rotation keeps the key that opens the repository now",
             hint="Add another one first: snap key add",
         )
 
