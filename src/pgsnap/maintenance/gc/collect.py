@@ -23,6 +23,7 @@ from pgsnap.maintenance.gc.sweeping import (
 from pgsnap.model import RecipeRoot
 from pgsnap.progress import Progress
 from pgsnap.repository import layout
+from pgsnap.repository.catching_up import catch_up_packs
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.frame_table import Array, FrameTable
 
@@ -128,6 +129,17 @@ def mark(chunks: ChunkStore, table: FrameTable, roots: Roots) -> tuple[Array, Ar
 
 def unreadable_packs(chunks: ChunkStore) -> list[str]:
     """Return the packs in the store that are not in the index because they are damaged."""
+    found = _packs_not_known(chunks)
+    if found:
+        # Others write while a gc runs: what they added since the index caught up is read first, and
+        # what they deleted meanwhile is not counted.
+        catch_up_packs(chunks.store, chunks.index, chunks.scheme)
+        still = set(_packs_not_known(chunks))
+        found = [name for name in found if name in still]
+    return found
+
+
+def _packs_not_known(chunks: ChunkStore) -> list[str]:
     known = chunks.index.packs()
     found = []
     for info in chunks.store.list(layout.PACKS):

@@ -13,6 +13,7 @@ import pytest
 from pgsnap.errors import RepositoryLocked, StoreError
 from pgsnap.maintenance.verify.verify import verify
 from pgsnap.model import SnapshotId
+from pgsnap.progress import Silent
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.rounds import read_rounds
 from pgsnap.workflows.retention.gc import GcReport, gc
@@ -122,6 +123,31 @@ def during(writer: Repository, act: object) -> None:
             act()  # type: ignore[operator]
 
     writer.place.store.create = create_then_act  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_packs_that_others_upload_during_a_gc_are_not_called_damaged(
+    remote: Remote, dry_run: bool
+) -> None:
+    with remote.open() as repo:
+        commit_versions(repo, [0])
+    (remote.folder / "packs" / "00").mkdir(exist_ok=True)
+    damaged = f"packs/00/{'00' * 32}"
+    (remote.folder / damaged).write_bytes(b"no pack")
+    before = remote.packs()
+
+    class Meanwhile(Silent):
+        def phase(self, name: str, total_bytes: int | None = None) -> None:
+            if name == "mark what is needed" and remote.packs() == before:
+                with remote.open("writer") as writer:
+                    commit(writer, 1)
+
+    with remote.open("collector", alone=True) as repo:
+        report = gc(repo, Policy(last=9), grace=AT_ONCE, dry_run=dry_run, progress=Meanwhile())
+    assert remote.packs() > before
+    assert report.unreadable == (damaged,)
+    (remote.folder / damaged).unlink()
+    assert remote.check() == {0, 1}
 
 
 def test_a_manifest_that_was_written_before_the_mark_is_found_by_the_sweep(
