@@ -72,10 +72,10 @@ def _keep_frames(index: Index, pack: PackId, info: ObjectInfo) -> None:
 
 
 def catch_up_snapshots(
-    store: Store, index: Index, tags: Tags, naming: Naming, *, writable: bool
+    store: Store, index: Index, tags: Tags, naming: Naming, *, finish_tags: bool
 ) -> None:
-    """Bring the index's snapshots up to date with the store and, if it is *writable*, set the tags
-    that killed commits had requested."""
+    """Bring the index's snapshots up to date with the store. With *finish_tags*, for an index that
+    all commits share, set the tags that killed ones had requested."""
     # Other processes are running meanwhile: this order ensures that none of their snapshots is
     # mistaken for a deleted one, or for a killed commit's because they complete a new index.
     complete = index.is_complete
@@ -103,7 +103,7 @@ def catch_up_snapshots(
     # child had it in an index, and so had already set its tags.
     for _, snapshot, data in sorted(new):
         if index.manifest(snapshot) is None:
-            with_tags = complete and writable and snapshot not in parents
+            with_tags = complete and finish_tags and snapshot not in parents
             # On a full disk the others can still be read; this one is added when there is space.
             with contextlib.suppress(StoreFull):
                 admit(index, tags, snapshot, data, naming, with_tags=with_tags, is_late=True)

@@ -92,8 +92,6 @@ class Repository:
         self._packs_are_known = False
         self.rounds_seen: list[Round] = []
 
-    # -- creating and opening ----------------------------------------------------------------------
-
     @classmethod
     def create(
         cls,
@@ -182,7 +180,9 @@ class Repository:
         repo = cls(place, store, config, open_index(file, place.trust), unlocked)
         with interrupts.undone_by(repo.index.close):
             repo.index.belong_to(config.repository_id)
-            catch_up_snapshots(store, repo.index, repo.tags, repo.naming, writable=writable)
+            # An index of this user or host alone lacks what others committed: nobody was killed.
+            finish = writable and file is not None and file.parent == place.path
+            catch_up_snapshots(store, repo.index, repo.tags, repo.naming, finish_tags=finish)
             # On a full disk forgotten snapshots may be visible again, until there is space.
             with contextlib.suppress(StoreFull):
                 forgetting.catch_up(store, repo.index, repo.naming)
@@ -226,10 +226,8 @@ class Repository:
         """Bring the index up to date with what other processes wrote since it was opened."""
         self._packs_are_known = False
         self.catch_up_packs()
-        catch_up_snapshots(self.store, self.index, self.tags, self.naming, writable=False)
+        catch_up_snapshots(self.store, self.index, self.tags, self.naming, finish_tags=False)
         forgetting.catch_up(self.store, self.index, self.naming)
-
-    # -- snapshots ----------------------------------------------------------------------------
 
     def publish(self, snapshot: Snapshot) -> tuple[SnapshotId, list[str]]:
         """Make *snapshot* visible: THE COMMIT POINT. Everything it refers to must be durable.
@@ -325,8 +323,6 @@ class Repository:
             if only is None or section.name in only:
                 presence.check(section)
 
-    # -- forgetting ---------------------------------------------------------------------------
-
     def forget(
         self, snapshot: SnapshotId, *, by: str, reason: str, now: datetime | None = None
     ) -> None:
@@ -364,8 +360,6 @@ class Repository:
         """Return since when *snapshot* has been forgotten, even if its manifest was dropped; None
         if it is not."""
         return forgetting.forgotten_since(self.index, snapshot)
-
-    # -- notes --------------------------------------------------------------------------------
 
     def add_note(self, note: Note) -> None:
         """Record a note. It is durable on return."""

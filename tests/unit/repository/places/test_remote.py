@@ -63,6 +63,23 @@ def test_neither_index_nor_lock_nor_log_is_put_into_the_store(
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
+def test_opening_sets_no_tags_for_commits_of_other_hosts(url: str, tmp_path: Path) -> None:
+    with Repository.open(url, index_folder=tmp_path / "two"):
+        pass
+    with Repository.open(url, index_folder=tmp_path / "one") as repo:
+        first = record(repo, shop(100), tags=["moved", "deleted"]).snapshot_id
+        label = repo.databases()[0]
+        repo.tags.delete(label, "deleted")
+    with Repository.open(url, index_folder=tmp_path / "two") as repo:
+        assert repo.tags.by_snapshot() == {first: ["moved"]}
+    with Repository.open(url, index_folder=tmp_path / "one") as repo:
+        second = record(repo, shop(101), tags=["moved"], force_tags=True).snapshot_id
+        repo.tags.set(Tag(label, "moved", first, datetime(2020, 1, 1, tzinfo=UTC)), force=True)
+    with Repository.open(url, index_folder=tmp_path / "two") as repo:
+        assert second in repo.newest(None)
+        assert repo.tags.by_snapshot() == {first: ["moved"]}
+
+
 def test_another_host_finds_what_this_one_committed_and_a_lost_index_is_rebuilt(
     url: str, tmp_path: Path
 ) -> None:
