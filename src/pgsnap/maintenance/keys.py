@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from pgsnap.errors import RepositoryError, UsageError, WrongKey
@@ -18,7 +18,7 @@ from pgsnap.repository.sealed.slots import (
     read_slots,
     remove_slots,
 )
-from pgsnap.repository.sealed.unlocking import Unlocked
+from pgsnap.repository.sealed.unlocking import Unlocked, reopened
 from pgsnap.sealing.keys import new_master
 from pgsnap.sealing.slots import SlotKind, new_slot
 from pgsnap.sealing.wrapping_keys import Identity, NewOpener, Recipient, recipient_of
@@ -46,9 +46,15 @@ def key_slots(where: Where, *, trust: Trust = ONLY_OURS) -> tuple[RepositoryConf
 def add_key(repo: Repository, opener: NewOpener, *, name: str = "") -> StoredSlot:
     """Add a slot with all keys of *repo* that *opener* opens. Raises RepositoryError, StoreError,
     UsageError."""
-    unlocked = _unlocked(repo)
-    slot = new_slot(unlocked.masters, repo.config.repository_id, opener, name=name)
-    return add_slot(repo.place.store, slot)
+    before, unlocked = _now(repo)
+    store = repo.place.store
+    made = add_slot(store, new_slot(unlocked.masters, repo.config.repository_id, opener, name=name))
+    after = read_slots(store)
+    came = set(after.sound) - set(before.sound)
+    if unlocked.opened not in after.sound or _newer(came, unlocked):
+        remove_slots(store, made.id)
+        raise _changed()
+    return made
 
 
 def find_key(slots: Slots, prefix: str) -> StoredSlot:
@@ -81,25 +87,38 @@ def remove_key(repo: Repository, prefix: str) -> StoredSlot:
 
 def rotation_drops(repo: Repository, recipients: Sequence[str]) -> tuple[StoredSlot, ...]:
     """Return the slots whose secret a rotation does not have, so that they will be removed."""
-    opened = _unlocked(repo).opened
+    return _drops(read_slots(repo.place.store), _unlocked(repo), recipients)
+
+
+def _drops(slots: Slots, unlocked: Unlocked, recipients: Sequence[str]) -> tuple[StoredSlot, ...]:
     return tuple(
         one
-        for one in read_slots(repo.place.store).sound
-        if one.id != opened.id
+        for one in slots.sound
+        if one.id != unlocked.opened.id
         and not (one.slot.kind is SlotKind.RECIPIENT and one.slot.recipient in recipients)
     )
 
 
-def rotate_keys(repo: Repository, recipients: Sequence[str] = ()) -> Rotated:
+def rotate_keys(
+    repo: Repository,
+    recipients: Sequence[str] = (),
+    *,
+    agreed: Collection[StoredSlot] | None = None,
+) -> Rotated:
     """Make a new master key, for all that is written from now on. It is wrapped for the secret
-    that opened *repo* and for *recipients*; all other slots are removed.
+    that opened *repo* and for *recipients*; all other slots are removed. *agreed* says which of
+    those whose secret is missing may be, None for all.
 
     The caller holds the lock alone. If this is cut short, old and new slots are both there, and
-    the new ones are used. Raises StoreError, UsageError.
+    the new ones are used. Raises RepositoryError, StoreError, UsageError.
     """
-    unlocked = _unlocked(repo)
     store, repository_id = repo.place.store, repo.config.repository_id
-    before = read_slots(store)
+    before, unlocked = _now(repo)
+    dropped = _drops(before, unlocked, recipients)
+    if unlocked.opened != _unlocked(repo).opened or (agreed is not None and {*dropped} - {*agreed}):
+        raise _changed()
+    if newer := _newer(before.sound, unlocked):
+        raise _has_newer(newer, unlocked)
     masters = [*unlocked.masters, new_master()]
     names = {one.slot.recipient: one.slot.name for one in before.sound}
     openers: dict[str, NewOpener] = {text: Recipient(text) for text in recipients}
@@ -116,8 +135,41 @@ def rotate_keys(repo: Repository, recipients: Sequence[str] = ()) -> Rotated:
     ]
     repo.check_lock()
     kept = tuple(add_slot(store, slot) for slot in slots)
+    repo.check_lock()
     remove_slots(store, *(one.id for one in before.sound))
     return Rotated(len(masters), kept, tuple(before.sound))
+
+
+def _now(repo: Repository) -> tuple[Slots, Unlocked]:
+    """Return the slots as they are now, and the newest keys that the secret which opened *repo*
+    opens: while a user was asked, another command may have changed them. Raises WrongKey."""
+    slots = read_slots(repo.place.store)
+    return slots, reopened(repo.config, slots, _unlocked(repo).opener)
+
+
+def _newer(slots: Iterable[StoredSlot], unlocked: Unlocked) -> list[StoredSlot]:
+    """Return those of *slots* that say that they hold keys which *unlocked* lacks."""
+    return [one for one in slots if one.slot.epochs > unlocked.keys.epoch]
+
+
+def _changed() -> RepositoryError:
+    return RepositoryError(
+        "another command changed the key slots of the repository meanwhile",
+        detail="Nothing was changed by this one.",
+        hint="Run the command again.",
+    )
+
+
+def _has_newer(newer: Sequence[StoredSlot], unlocked: Unlocked) -> RepositoryError:
+    epoch = unlocked.keys.epoch
+    names = ", ".join(one.id for one in newer)
+    return RepositoryError(
+        f"the repository has newer keys than number {epoch}, the newest that opens in this run",
+        detail=f"They are in key slot {names}. A rotation without them could make what is encrypted"
+        " with them unreadable. Nothing was changed.",
+        hint="Open the repository with a key of that slot; or, if somebody put it there who has no"
+        f" key of the repository, delete it: snap key remove {newer[0].id}",
+    )
 
 
 def _unlocked(repo: Repository) -> Unlocked:

@@ -16,10 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from pgsnap import interrupts, limits
-from pgsnap.errors import (
-    CorruptionError,
-    StoreFull,
-)
+from pgsnap.errors import CorruptionError, StoreFull
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.small import encode_config, encode_note, note_id
@@ -145,6 +142,9 @@ class Repository:
             held = resources.enter_context(
                 place.lock(lock_timeout_seconds, alone=alone, anonymous=not is_plain)
             )
+            if alone or place.path is not None:
+                # Who held the lock until now may have rotated the keys.
+                unlocked = unlocked_by(unlock, str(place), config, place.store)
             writable = place.is_writable()
             # The index shows what is stored: never in an encrypted repository's own folder.
             file = place.index_file(

@@ -195,7 +195,7 @@ def _rotate(invocation: Invocation, recipients: list[str], *, yes: bool) -> None
             invocation.console.confirm(
                 f"These key slots will be removed, and can be added again: {words}. Go on?"
             )
-        done = rotate_keys(repo, recipients)
+        done = rotate_keys(repo, recipients, agreed=None if yes else dropped)
         unlocking(invocation).pins.keep(str(repo.place), repo.config, done.epoch)
     fields = {
         "epoch": done.epoch,

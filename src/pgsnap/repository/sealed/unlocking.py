@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -52,7 +53,7 @@ class Unlocking:
         self._openers = openers
         self._given = given
         self._fingerprint = fingerprint
-        self._found: dict[tuple[str, bytes], Unlocked] = {}
+        self._found: dict[tuple[str, str, bytes], tuple[Slots, Unlocked]] = {}
         self.pins = pins
         self.seen: dict[str, Unlocked | None] = {}
         """What was opened by now, by place; None: it is not encrypted."""
@@ -80,14 +81,28 @@ class Unlocking:
                     hint=f"If it is not meant to be encrypted, do without {self._given}.",
                 )
             return None
-        cached = self._found.get((config.repository_id, encryption.fingerprint))
-        if cached is not None:
-            return cached
-        unlocked = unlock(config, store, self._openers(config))
+        slots = read_slots(store)
+        before = self._found.get((place, config.repository_id, encryption.fingerprint))
+        if before is None:
+            openers = itertools.chain(self._fitted(config), self._openers(config))
+            unlocked = _opened_by_any(config, slots, openers)
+        elif before[0] == slots:
+            return before[1]
+        else:
+            # Another command changed the slots meanwhile, so there may be newer keys.
+            unlocked = reopened(config, slots, before[1].opener)
         self.pins.check_epoch(place, config, unlocked.keys.epoch)
         self.pins.keep(place, config, unlocked.keys.epoch)
-        self._found[config.repository_id, encryption.fingerprint] = unlocked
+        self._found[place, config.repository_id, encryption.fingerprint] = slots, unlocked
         return unlocked
+
+    def _fitted(self, config: RepositoryConfig) -> list[Opener]:
+        """Return what opened the same repository elsewhere."""
+        return [
+            unlocked.opener
+            for (_, repository_id, _), (_, unlocked) in self._found.items()
+            if repository_id == config.repository_id
+        ]
 
 
 def unlocked_by(
@@ -117,25 +132,48 @@ def new_keys(config: RepositoryConfig, opener: NewOpener) -> tuple[Encryption, S
 def unlock(config: RepositoryConfig, store: Store, openers: Iterable[Opener]) -> Unlocked:
     """Return the keys of an encrypted repository, by the first of *openers* that a slot fits.
     Raises WrongKey."""
+    return _opened_by_any(config, read_slots(store), openers)
+
+
+def reopened(config: RepositoryConfig, slots: Slots, opener: Opener) -> Unlocked:
+    """Return the newest keys that *opener*, which opened the repository before, opens in *slots*.
+    Raises WrongKey."""
+    for stored in slots.sound:
+        if found := opened(config, stored, opener):
+            return found
+    raise WrongKey(
+        "the key that opened the repository does not open it any more",
+        detail="Another command removed its key slot meanwhile. Nothing was changed.",
+        hint="See which slots there are: snap key list",
+    )
+
+
+def opened(config: RepositoryConfig, stored: StoredSlot, opener: Opener) -> Unlocked | None:
+    """Return the keys that *opener* opens in a slot, None if it does not fit. Raises WrongKey for
+    keys of another repository."""
     assert config.encryption is not None
-    slots = read_slots(store)
+    masters = open_slot(stored.slot, config.repository_id, opener)
+    if masters is None:
+        return None
+    keys = derive(masters, config.repository_id)
+    if keys.fingerprint != config.encryption.fingerprint:
+        raise WrongKey(
+            "the repository's config names other keys than its key slots hold",
+            detail="The config, or the slots, are another repository's.",
+            hint="Put back the config that belongs to them: snap repair --from PATH",
+        )
+    return Unlocked(keys, tuple(masters), stored, opener)
+
+
+def _opened_by_any(config: RepositoryConfig, slots: Slots, openers: Iterable[Opener]) -> Unlocked:
     if not slots.sound:
         raise _no_slots(slots)
     tried: set[SlotKind] = set()
     for opener in openers:
         tried.add(OPENED_BY[type(opener)])
         for stored in slots.sound:
-            masters = open_slot(stored.slot, config.repository_id, opener)
-            if masters is None:
-                continue
-            keys = derive(masters, config.repository_id)
-            if keys.fingerprint != config.encryption.fingerprint:
-                raise WrongKey(
-                    "the repository's config names other keys than its key slots hold",
-                    detail="The config, or the slots, are another repository's.",
-                    hint="Put back the config that belongs to them: snap repair --from PATH",
-                )
-            return Unlocked(keys, tuple(masters), stored, opener)
+            if found := opened(config, stored, opener):
+                return found
     raise _none_fits(slots, tried)
 
 
