@@ -96,7 +96,7 @@ def test_a_push_needs_a_repository_there_and_says_how_to_make_one(
     snap.ok("remote", "add", "offsite", remote)
     failed = snap("push", "--json")
     assert failed.code == 10
-    assert failed.error["hint"] == f"Make one there: snap init {remote}"
+    assert failed.error["hint"] == f"Make one: snap init {remote}"
 
 
 def test_a_commit_is_pushed_and_a_push_that_fails_is_shown_by_check(

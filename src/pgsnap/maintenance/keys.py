@@ -73,12 +73,20 @@ def remove_key(repo: Repository, prefix: str) -> StoredSlot:
     UsageError."""
     slots = read_slots(repo.place.store)
     found = find_key(slots, prefix)
-    epoch = _unlocked(repo).keys.epoch
+    unlocked = _unlocked(repo)
+    epoch = unlocked.keys.epoch
     if not any(one.id != found.id and one.slot.epochs == epoch for one in slots.sound):
         raise RepositoryError(
             f"{found.id} is the last key slot of the repository",
             detail="Without it, nobody could read what is stored.",
             hint="Add another one first: snap key add",
+        )
+    if found.id == unlocked.opened.id:
+        # Without its secret, a slot that an interrupted init left looks like any other.
+        raise RepositoryError(
+            f"{found.id} is the key slot that opened the repository just now",
+            detail="That another one opens it too is known only when one did.",
+            hint=f"Open it with another key: snap key remove {found.id} --key-file FILE",
         )
     repo.check_lock()
     remove_slots(repo.place.store, found.id)

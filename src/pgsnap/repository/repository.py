@@ -45,7 +45,7 @@ from pgsnap.repository.objects import objects_of
 from pgsnap.repository.places.base import Place
 from pgsnap.repository.places.opening import Where, place_of
 from pgsnap.repository.rounds import Round, read_rounds
-from pgsnap.repository.sealed.slots import add_slot
+from pgsnap.repository.sealed.slots import add_slot, remove_unused, slot_ids
 from pgsnap.repository.sealed.unlocking import (
     Unlock,
     Unlocked,
@@ -102,16 +102,18 @@ class Repository:
         a .gitignore, or a URL of a store; an encrypted one if there is an *opener*. Raises
         RepositoryExists, StoreError, UsageError."""
         place = place_of(where, trust)
-        place.refuse_occupied()
+        place.refuse_occupied(encrypted=opener is not None)
         new_id = secrets.token_hex(16)
         config = new_config(new_id, tag_generations=place.path is None, pack_bytes=pack_bytes)
         encryption, slot = (None, None) if opener is None else new_keys(config, opener)
         place.prepare(has_index=encryption is None)
+        left = slot_ids(place.store)
         if slot is not None:
             config = replace(config, encryption=encryption)
             add_slot(place.store, slot)
         # The config is what makes the place a repository, so it is written last.
         place.store.create(layout.CONFIG, encode_config(config))
+        remove_unused(place.store, left)
 
     @classmethod
     def open(

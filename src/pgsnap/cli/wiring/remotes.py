@@ -11,7 +11,7 @@ from pgsnap.cli.wiring.connect import open_repository, warn_of_withheld
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.secrets_given import unlocking_other
 from pgsnap.cli.wiring.user_folders import cache_folder
-from pgsnap.errors import RepositoryNotFound, SnapError, UsageError
+from pgsnap.errors import SnapError, UsageError
 from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
@@ -67,18 +67,14 @@ def open_other(
     exclusively. The audit log is its own, unless that of the settings is open too."""
     from pgsnap.repository.repository import Repository
 
-    try:
-        repo = Repository.open(
-            address,
-            lock_timeout_seconds=invocation.settings.lock_timeout,
-            index_folder=cache_folder(),
-            alone=alone,
-            trust=invocation.trust,
-            unlock=unlock,
-        )
-    except RepositoryNotFound as error:
-        error.hint = f"Make one there: snap init {address}"
-        raise
+    repo = Repository.open(
+        address,
+        lock_timeout_seconds=invocation.settings.lock_timeout,
+        index_folder=cache_folder(),
+        alone=alone,
+        trust=invocation.trust,
+        unlock=unlock,
+    )
     invocation.unlocked[str(address)] = repo.unlocked
     if invocation.opened is None:
         invocation.opened = address

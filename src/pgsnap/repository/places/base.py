@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from pgsnap.errors import RepositoryError
+from pgsnap.errors import RepositoryError, RepositoryExists, RepositoryNotFound
 from pgsnap.files.trust import Trust
 from pgsnap.repository.footprint import Footprint
 from pgsnap.repository.lock import Held
@@ -24,6 +24,26 @@ class Room:
     total_bytes: int
 
 
+def slots_in_the_way(place: str) -> RepositoryExists:
+    """Return the error for a plain repository where there are key slots and nothing else."""
+    return RepositoryExists(
+        f'"{place}" holds key slots and nothing else',
+        detail="That is what is left of a snap init --encrypt that was interrupted.",
+        hint=f"Make an encrypted repository there: snap init --encrypt {place}; for another one,"
+        " delete what is below keys/ first.",
+    )
+
+
+def only_slots(place: str) -> RepositoryNotFound:
+    """Return the error for opening what has key slots and nothing else."""
+    return RepositoryNotFound(
+        f'there is no repository in "{place}"',
+        detail="It holds key slots and nothing else: what is left of a snap init --encrypt that was"
+        " interrupted.",
+        hint=f"Make it now: snap init --encrypt {place}",
+    )
+
+
 class Place(Protocol):
     """Where a repository is. `str` of it is its name in messages and in `--repo`."""
 
@@ -34,8 +54,9 @@ class Place(Protocol):
     path: Path | None
     """The repository's folder, None if it is not on this host."""
 
-    def refuse_occupied(self) -> None:
-        """Raise RepositoryExists unless a repository can be made here."""
+    def refuse_occupied(self, *, encrypted: bool = False) -> None:
+        """Raise RepositoryExists unless a repository, an *encrypted* one or not, can be made here.
+        Key slots that were left by an interrupted attempt are in the way only of a plain one."""
 
     def prepare(self, *, has_index: bool) -> None:
         """Make what has to exist before the first object is written, and, if the repository

@@ -20,10 +20,10 @@ from pgsnap.repository import layout, lock
 from pgsnap.repository.footprint import Footprint, footprint
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.index.place import index_path, is_on_network, is_writable
-from pgsnap.repository.places.base import Room
+from pgsnap.repository.places.base import Room, only_slots, slots_in_the_way
 from pgsnap.stores.base import Store
 from pgsnap.stores.counting import Counts
-from pgsnap.stores.local import LocalStore
+from pgsnap.stores.local import TEMPORARY, LocalStore
 
 
 class LocalPlace:
@@ -40,14 +40,25 @@ class LocalPlace:
     def __str__(self) -> str:
         return str(self._path)
 
-    def refuse_occupied(self) -> None:
+    def refuse_occupied(self, *, encrypted: bool = False) -> None:
         path = self._path
+        if self._has_slots_only():
+            if not encrypted:
+                raise slots_in_the_way(str(path))
+            return
         if path.exists() and (not path.is_dir() or layout.occupants(path)):
             made = (path / layout.CONFIG).exists()
             raise RepositoryExists(
                 f'"{path}" {"is a repository already" if made else "is not an empty folder"}',
                 hint="Use it as it is." if made else "Name a new folder: snap init PATH",
             )
+
+    def _has_slots_only(self) -> bool:
+        """Return whether there is what `snap init --encrypt` writes before the config, and nothing
+        else."""
+        keys = layout.KEYS.rstrip("/")
+        found = set(layout.occupants(self._path)) if self._path.is_dir() else set()
+        return keys in found and found <= {keys, TEMPORARY}
 
     def prepare(self, *, has_index: bool) -> None:
         self._local.make_root()
@@ -61,6 +72,8 @@ class LocalPlace:
 
     def why_no_config(self) -> RepositoryError:
         path = self._path
+        if self._has_slots_only():
+            return only_slots(str(path))
         if path.is_dir() and any(path.iterdir()):
             return NotARepository(
                 f'"{path}" is not a repository',

@@ -19,7 +19,7 @@ from pgsnap.repository import layout
 from pgsnap.repository.footprint import Footprint
 from pgsnap.repository.index.place import is_writable
 from pgsnap.repository.lock import Held
-from pgsnap.repository.places.base import Room
+from pgsnap.repository.places.base import Room, only_slots, slots_in_the_way
 from pgsnap.repository.places.lease import held_lease, lease_since
 from pgsnap.stores.base import Store
 from pgsnap.stores.counting import Counted, Counts
@@ -39,23 +39,36 @@ class RemotePlace:
     def __str__(self) -> str:
         return self._url
 
-    def refuse_occupied(self) -> None:
+    def refuse_occupied(self, *, encrypted: bool = False) -> None:
         made = True
         try:
             self.store.get(layout.CONFIG, bytes_max=RECORD_BYTES_MAX)
         except ObjectNotFound:
             made = False
-        if made or any(next(self.store.list(one), None) for one in layout.FOLDERS):
+        if not made and self._has_slots_only():
+            if not encrypted:
+                raise slots_in_the_way(self._url)
+            return
+        if made or any(self._has(one) for one in layout.FOLDERS):
             raise RepositoryExists(
                 f'"{self}" {"is a repository already" if made else "holds objects already"}',
                 hint="Use it as it is." if made else "Name a place of its own: snap init URL",
             )
+
+    def _has(self, folder: str) -> bool:
+        return next(self.store.list(folder), None) is not None
+
+    def _has_slots_only(self) -> bool:
+        others = (one for one in (*layout.FOLDERS, layout.DAMAGED) if one != layout.KEYS)
+        return self._has(layout.KEYS) and not any(map(self._has, others))
 
     def prepare(self, *, has_index: bool) -> None:
         if isinstance(self.store, LocalStore):
             self.store.make_root()
 
     def why_no_config(self) -> RepositoryError:
+        if self._has_slots_only():
+            return only_slots(self._url)
         return RepositoryNotFound(
             f'there is no repository in "{self}"', hint=f"Make one: snap init {self}"
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pgsnap.errors import CorruptionError, ObjectNotFound, RepositoryError, WrongKey
+from pgsnap.errors import CorruptionError, ObjectNotFound, RepositoryError, StoreError, WrongKey
 from pgsnap.limits import KEY_SLOT_BYTES_MAX, KEY_SLOTS_MAX
 from pgsnap.repository import layout
 from pgsnap.sealing.slots import Slot, decode_slot, encode_slot
@@ -30,13 +32,17 @@ class Slots:
     damaged: tuple[str, ...]
 
 
-def read_slots(store: Store) -> Slots:
-    """Return the slots. Raises FormatTooNew, StoreError; WrongKey for more than there can be."""
-    ids = sorted(
+def slot_ids(store: Store) -> list[str]:
+    return sorted(
         slot
         for info in store.list(layout.KEYS)
         if _ID.fullmatch(slot := info.name.removeprefix(layout.KEYS))
     )
+
+
+def read_slots(store: Store) -> Slots:
+    """Return the slots. Raises FormatTooNew, StoreError; WrongKey for more than there can be."""
+    ids = slot_ids(store)
     if len(ids) > KEY_SLOTS_MAX:
         raise WrongKey(
             f"the repository has {len(ids)} key slots, and no more than {KEY_SLOTS_MAX} can be its"
@@ -74,3 +80,10 @@ def add_slot(store: Store, slot: Slot) -> StoredSlot:
 def remove_slots(store: Store, *ids: str) -> None:
     """Delete slots, durably. Raises StoreError."""
     store.delete(*(layout.slot_name(one) for one in ids))
+
+
+def remove_unused(store: Store, ids: Iterable[str]) -> None:
+    """Delete slots that were there before the repository's key was made, so that none holds it.
+    Where nothing may be deleted they stay: no secret opens anything with them."""
+    with contextlib.suppress(StoreError):
+        remove_slots(store, *ids)
