@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -278,3 +279,32 @@ def test_a_plain_repository_becomes_an_encrypted_one_by_a_clone(
     assert made["notices"] == []
     assert snap.ok("verify", "--data", "--repo", "encrypted", *with_key).code == 0
     assert snap("log", "--repo", "encrypted").code == 12
+
+
+@pytest.mark.parametrize("where", [None, "again"])
+def test_a_clone_that_was_cut_short_goes_on_as_it_says(
+    snap: CommandLine, repository: Path, tmp_path: Path, where: str | None
+) -> None:
+    url = (tmp_path / "off site").as_uri()
+    snap.ok("init", url)
+    snap.ok("remote", "add", "offsite", url)
+    snap.ok("push", "--database", "shop")
+    shutil.rmtree(repository)
+    (snap.work / "snap.toml").write_text('repository = "backups"\n')
+    words = ["clone", url, *([] if where is None else [where])]
+    snap.ok(*words)
+    place = snap.work / (where or "backups")
+    newest = snap.ok("log", "--json", "--repo", str(place)).json[0]["id"]
+    (place / "snapshots" / newest).unlink()
+    refused = snap(*words, "--json")
+    assert refused.code == 10
+    assert "is a repository with snapshots already" in refused.error["message"]
+    said = refused.error["hint"].removeprefix("Fetch what it lacks: ").partition("; or")[0]
+    adding, pulling = said.split(", then ")
+    for command in (adding, pulling):
+        program, *arguments = shlex.split(command)
+        assert program == "snap"
+        snap.ok(*arguments)
+    assert snap.ok("log", "--json", "--repo", str(place)).json[0]["id"] == newest
+    # What the remote is called by now is said instead.
+    assert f"lacks: {pulling};" in snap(*words, "--json").error["hint"]

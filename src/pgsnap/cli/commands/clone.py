@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +15,7 @@ from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_other
 from pgsnap.cli.wiring.secrets_given import new_secret, unlocking_other
+from pgsnap.repository.places.address import Address
 
 EXAMPLES = """
 snap clone s3://bucket/shop
@@ -60,7 +64,8 @@ def run(
             check_expected(other, expect)
         opener = new_secret(invocation) if encrypt else None
         own = unlocking_other(invocation, opener=opener)
-        begin_clone(place, trust=invocation.trust, opener=opener, unlock=own)
+        going_on = _pulling(invocation, source, place)
+        begin_clone(place, going_on, trust=invocation.trust, opener=opener, unlock=own)
         invocation.opened = place
         with (
             open_other(invocation, place, unlock=own) as repo,
@@ -85,3 +90,19 @@ def run(
     if newest and not invocation.console.quiet:
         lines.append(f"next: snap log --repo {place}")
     invocation.console.emit(fields, lines)
+
+
+def _pulling(invocation: Invocation, source: Address, place: Address) -> str:
+    """Return the commands that fetch into *place* what it lacks of *source*."""
+    remotes = invocation.settings.remotes or {}
+    known = [name for name, table in remotes.items() if table.url == source]
+    name = known[0] if known else next(one for one in _names() if one not in remotes)
+    pull = f"snap pull {name}"
+    if place != invocation.settings.repository:
+        pull += f" --repo {shlex.quote(str(place))}"
+    return pull if known else f"snap remote add {name} {shlex.quote(str(source))}, then {pull}"
+
+
+def _names() -> Iterator[str]:
+    yield "origin"
+    yield from (f"origin{number}" for number in itertools.count(2))

@@ -16,13 +16,14 @@ _ID = re.compile(r"[0-9a-fA-F]{12,64}")
 
 def begin_clone(
     where: Where,
+    going_on: str,
     *,
     trust: Trust = ONLY_OURS,
     opener: NewOpener | None = None,
     unlock: Unlock | None = None,
 ) -> None:
     """Make the repository, encrypted if there is an *opener*, unless a clone that was cut short did
-    so. Raises RepositoryExists if it has snapshots already."""
+    so. Raises RepositoryExists if it has snapshots already; *going_on* is the command for that."""
     try:
         with Repository.open(where, trust=trust, unlock=unlock) as repo:
             if not repo.newest(None, 1, also_forgotten=True):
@@ -32,7 +33,7 @@ def begin_clone(
         return
     raise RepositoryExists(
         f'"{where}" is a repository with snapshots already',
-        hint="Fetch what it lacks with snap pull, or name a new place: snap clone URL PATH",
+        hint=f"Fetch what it lacks: {going_on}; or name a new place: snap clone URL PATH",
     )
 
 
