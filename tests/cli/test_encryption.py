@@ -167,6 +167,41 @@ def test_a_secret_for_a_repository_that_is_not_encrypted(snap: CommandLine) -> N
     assert not (snap.folder / "another").exists()
 
 
+def test_a_secret_of_the_environment_may_be_for_an_encrypted_remote(snap: CommandLine) -> None:
+    secret = secret_file(snap.folder, "secret", b"open sesame\n")
+    remote = (snap.folder / "remote").as_uri()
+    snap.ok("init")
+    (snap.folder / "one.sql").write_text(DUMPS["one"])
+    committed = ("commit", "-m", "x", "--database", "x", "--file", str(snap.folder / "one.sql"))
+    made = snap.ok(*committed, "--json").json["id"]
+    snap.setenv("SNAP_PASSPHRASE_FILE", str(secret))
+    snap.ok("init", remote, "--encrypt")
+    assert "gives a secret for it" in refused(snap, "log")["message"]
+    snap.ok("remote", "add", "offsite", remote)
+    snap.ok("push")
+    snap.ok("pull")
+    assert snap.ok("log", "--json").json[0]["id"] == made
+    # An option is for the repository alone, and so is what a remote with its own does not need.
+    assert "--key-file gives a secret" in refused(snap, "log", "--key-file", str(secret))["message"]
+    toml = snap.work / "snap.toml"
+    before = toml.read_text()
+    toml.write_text(f'{before}passphrase_file = "{secret}"\n')
+    assert "gives a secret for it" in refused(snap, "log")["message"]
+    # Others may write to a remote store: there it must be needed.
+    toml.write_text(before)
+    plain = (snap.folder / "plain").as_uri()
+    Repository.create(plain)
+    assert "gives a secret for it" in refused(snap, "log", "--repo", plain)["message"]
+
+
+def test_a_remote_does_not_excuse_a_config_that_says_it_is_not_encrypted(made: Encrypted) -> None:
+    made.snap.ok("remote", "add", "offsite", (made.snap.folder / "remote").as_uri())
+    made.snap.ok("log")
+    (made.path / "config").write_bytes(plain_config(made))
+    error = refused(made.snap, "log")
+    assert "was encrypted, and its config says that it is not" in error["message"]
+
+
 def test_a_plain_object_in_an_encrypted_repository(made: Encrypted) -> None:
     """Somebody commits to a plain repository, and puts what that wrote among the encrypted."""
     made.commit("one", "--tag", "ark-number-1")

@@ -20,8 +20,10 @@ SECRET_KINDS: tuple[SecretKind, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class SecretSource:
-    """A file, or a command, that gives a secret. *origin* is the setting that named it."""
+    """A file, or a command, that gives a secret. *origin* is the setting that named it; one *of the
+    environment* holds for every repository of a run."""
 
     kind: SecretKind
     value: Path | str
     origin: str
+    of_environment: bool = False

@@ -52,5 +52,6 @@ def _of_environment(environ: Mapping[str, str], folder: Path) -> list[SecretSour
     for kind in SECRET_KINDS:
         variable = KEYS[kind].variable
         if variable and (named := environ.get(variable, "")).strip():
-            found.append(SecretSource(kind, absolute_path(named, folder, variable), variable))
+            path = absolute_path(named, folder, variable)
+            found.append(SecretSource(kind, path, variable, of_environment=True))
     return found

@@ -16,6 +16,7 @@ from pgsnap.errors import Declined, UntrustedPath, UsageError
 from pgsnap.limits import KEY_FILE_BYTES_MAX
 
 if TYPE_CHECKING:
+    from pgsnap.cli.config.settings import Settings
     from pgsnap.model import RepositoryConfig
     from pgsnap.repository.sealed.unlocking import Unlocking
     from pgsnap.sealing.wrapping_keys import KeyFile, Opener, Passphrase
@@ -37,10 +38,21 @@ def unlocking(invocation: Invocation, opener: Opener | None = None) -> Unlocking
         invocation.unlocking = Unlocking(
             lambda config: iter([opener]) if opener is not None else _openers(invocation, config),
             Pins(pins_folder()),
-            given=settings.secrets[0].origin if settings.secrets else "",
+            given=_given(settings),
             fingerprint=settings.key_fingerprint,
         )
     return invocation.unlocking
+
+
+def _given(settings: Settings) -> str:
+    """Return which setting named a secret that the repository of this run must need, "" if none
+    did: what the environment names for all may be for a remote alone."""
+    if not settings.secrets:
+        return ""
+    first = settings.secrets[0]
+    remotes = (settings.remotes or {}).values()
+    for_remote = first.of_environment and any(not one.secrets("") for one in remotes)
+    return "" if for_remote and isinstance(settings.repository, Path) else first.origin
 
 
 def unlocking_other(
