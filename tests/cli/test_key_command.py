@@ -70,7 +70,7 @@ def test_the_list_needs_no_key(made: Encrypted) -> None:
     made.snap.setenv("SNAP_PASSPHRASE_FILE", "")
     shown = made.snap.ok("key", "list").out
     assert re.fullmatch(
-        r"[0-9a-f]{16}  passphrase  just now *\nfingerprint [0-9a-f]{64}\n", shown
+        r"[0-9a-f]{16}  passphrase  just now *unverified\nfingerprint [0-9a-f]{64}\n", shown
     ), shown
 
 

@@ -1,4 +1,4 @@
-"""`snap key` while another command changes the key slots: no key that is in use is lost."""
+"""Another command, or somebody without a key, changes the key slots: no key in use is lost."""
 
 from __future__ import annotations
 
@@ -133,6 +133,54 @@ def test_a_rotation_without_the_newest_keys_is_refused(made: Encrypted) -> None:
     assert slot_files(made) == before
     made.snap.ok("key", "remove", forged, "--yes")
     made.snap.ok("key", "rotate")
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_last_slot_that_opens_cannot_be_removed_though_somebody_put_another_there(
+    made: Encrypted, epochs: int
+) -> None:
+    snapshot = made.commit("one")
+    (real,) = slot_files(made)
+    forged = forged_slot(made, epochs)
+    error = refused(made.snap, "key", "remove", real, "--yes", code=10)
+    assert error["message"] == (
+        f"{real} is the key slot that opened the repository, and no other one did in this run"
+    )
+    # Nor with a secret that does not open the other one.
+    wrong = secret_file(made.snap.folder, "wrong", b"1" * 32)
+    made.snap.setenv("SNAP_KEY_FILE", str(wrong))
+    assert refused(made.snap, "key", "remove", real, "--yes", code=10) == error
+    made.snap.setenv("SNAP_KEY_FILE", "")
+    listed = made.snap.ok("key", "list", "--json").json
+    assert {one["id"]: one["is_verified"] for one in listed} == {real: True, forged: False}
+    shown = made.snap.ok("key", "list")
+    assert "unverified" in next(line for line in shown.out.splitlines() if "alice" in line)
+    assert "anybody who can write to the store may have written" in shown.err
+    made.snap.ok("key", "remove", forged, "--yes")
+    assert made.snap.ok("cat", snapshot).out == DUMPS["one"]
+
+
+def test_a_passphrase_is_replaced_by_opening_with_the_new_one(made: Encrypted) -> None:
+    snapshot = made.commit("one")
+    (old,) = slot_files(made)
+    new = secret_file(made.snap.folder, "new", b"new passphrase\n")
+    made.snap.ok("key", "add", "--new-passphrase-file", str(new))
+    hint = refused(made.snap, "key", "remove", old, "--yes", code=10)["hint"]
+    assert f"SNAP_PASSPHRASE_FILE=FILE snap key remove {old}" in hint
+    made.snap.setenv("SNAP_PASSPHRASE_FILE", str(new))
+    made.snap.ok("key", "remove", old, "--yes")
+    assert made.snap.ok("cat", snapshot).out == DUMPS["one"]
+
+
+def test_the_slot_that_opened_is_removed_if_another_secret_of_the_run_opens_one(
+    made: Encrypted, second: Path
+) -> None:
+    made.snap.setenv("SNAP_KEY_FILE", str(second))
+    listed = made.snap.ok("key", "list", "--json").json
+    (opened,) = [one["id"] for one in listed if one["is_verified"]]
+    made.snap.ok("key", "remove", opened, "--yes")
+    use(made, None)
+    made.snap.ok("log")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,10 +19,10 @@ from pgsnap.repository.sealed.slots import (
     read_slots,
     remove_slots,
 )
-from pgsnap.repository.sealed.unlocking import Unlocked, reopened
+from pgsnap.repository.sealed.unlocking import Unlocked, opened, reopened
 from pgsnap.sealing.keys import new_master
 from pgsnap.sealing.slots import SlotKind, new_slot
-from pgsnap.sealing.wrapping_keys import Identity, NewOpener, Recipient, recipient_of
+from pgsnap.sealing.wrapping_keys import Identity, NewOpener, Opener, Recipient, recipient_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +69,63 @@ def find_key(slots: Slots, prefix: str) -> StoredSlot:
     )
 
 
-def remove_key(repo: Repository, prefix: str) -> StoredSlot:
-    """Delete a slot. The caller holds the lock alone. Raises RepositoryError, StoreError,
+def opened_slot(
+    config: RepositoryConfig, slots: Slots, openers: Iterable[Opener]
+) -> StoredSlot | None:
+    """Return the slot that the first of *openers* that fits opens; None if none does. Raises
     UsageError."""
-    slots = read_slots(repo.place.store)
+    for opener in openers:
+        for stored in slots.sound:
+            with contextlib.suppress(WrongKey):
+                if opened(config, stored, opener):
+                    return stored
+    return None
+
+
+def remove_key(repo: Repository, prefix: str, others: Iterable[Opener] = ()) -> StoredSlot:
+    """Delete a slot. The one that opened *repo* only if one of *others* opens another: what a slot
+    that did not open says of itself, anybody may have written. The caller holds the lock alone.
+    Raises RepositoryError, StoreError, UsageError."""
+    slots, unlocked = _now(repo)
     found = find_key(slots, prefix)
-    unlocked = _unlocked(repo)
-    epoch = unlocked.keys.epoch
-    if not any(one.id != found.id and one.slot.epochs == epoch for one in slots.sound):
-        raise RepositoryError(
-            f"{found.id} is the last key slot of the repository",
-            detail="Without it, nobody could read what is stored.",
-            hint="Add another one first: snap key add",
-        )
-    if found.id == unlocked.opened.id:
-        # Without its secret, a slot that an interrupted init left looks like any other.
-        raise RepositoryError(
-            f"{found.id} is the key slot that opened the repository just now",
-            detail="That another one opens it too is known only when one did.",
-            hint=f"Open it with another key: snap key remove {found.id} --key-file FILE",
-        )
+    if found == unlocked.opened:
+        rest = [one for one in slots.sound if one != found]
+        if not rest:
+            raise RepositoryError(
+                f"{found.id} is the last key slot of the repository",
+                detail="Without it, nobody could read what is stored.",
+                hint="Add another one first: snap key add",
+            )
+        if not _one_opens(repo.config, rest, unlocked, (unlocked.opener, *others)):
+            raise _only_opened(found)
     repo.check_lock()
     remove_slots(repo.place.store, found.id)
     return found
+
+
+def _one_opens(
+    config: RepositoryConfig,
+    slots: Sequence[StoredSlot],
+    unlocked: Unlocked,
+    openers: Iterable[Opener],
+) -> bool:
+    """Return whether one of *openers* opens a slot with all keys of *unlocked*."""
+    return any(
+        (other := opened(config, stored, opener)) is not None and other.masters == unlocked.masters
+        for opener in openers
+        for stored in slots
+    )
+
+
+def _only_opened(found: StoredSlot) -> RepositoryError:
+    return RepositoryError(
+        f"{found.id} is the key slot that opened the repository, and no other one did in this run",
+        detail="The others may hold no key of the repository: an interrupted snap init, or somebody"
+        " who can write to the store, may have left them there. Nothing was removed.",
+        hint="Run the command with the key that is to stay, such as"
+        f" SNAP_PASSPHRASE_FILE=FILE snap key remove {found.id}; if there is none, add it first:"
+        " snap key add",
+    )
 
 
 def rotation_drops(repo: Repository, recipients: Sequence[str]) -> tuple[StoredSlot, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from pgsnap.cli.config.secret_source import SecretKind, SecretSource
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.errors import UsageError
+from pgsnap.errors import UntrustedPath, UsageError
 
 if TYPE_CHECKING:
     from pgsnap.repository.sealed.slots import StoredSlot
@@ -101,16 +102,25 @@ def _check(
 
 
 def _list(invocation: Invocation) -> None:
-    from pgsnap.maintenance.keys import key_slots
+    from pgsnap.cli.wiring.secrets_given import secrets_in_files
+    from pgsnap.maintenance.keys import key_slots, opened_slot
 
     config, slots = key_slots(invocation.settings.repository, trust=invocation.trust)
     assert config.encryption is not None
+    opened = None
+    # A secret that cannot be read does not keep anybody from seeing which slots there are.
+    with contextlib.suppress(UsageError, UntrustedPath):
+        opened = opened_slot(config, slots, secrets_in_files(invocation))
     newest = max((one.slot.epochs for one in slots.sound), default=0)
     for damaged in slots.damaged:
         invocation.console.warn(f"warning: {damaged} is damaged")
     fields = [
-        {**_fields(one), "is_current": one.slot.epochs == newest, "fingerprint": fingerprint}
-        for fingerprint in (config.encryption.fingerprint,)
+        {
+            **_fields(one),
+            "is_current": one.slot.epochs == newest,
+            "is_verified": one == opened,
+            "fingerprint": config.encryption.fingerprint,
+        }
         for one in slots.sound
     ]
     rows = [
@@ -120,10 +130,16 @@ def _list(invocation: Invocation) -> None:
             render.ago(one.slot.created, invocation.now),
             render.plain(one.slot.name),
             render.plain(one.slot.recipient),
+            "verified: it opens with your key" if one == opened else "unverified",
             "" if one.slot.epochs == newest else "does not open what is written now",
         )
         for one in slots.sound
     ]
+    if any(one != opened for one in slots.sound):
+        invocation.console.tell(
+            "what an unverified slot says of itself, anybody who can write to the store may have"
+            " written"
+        )
     lines = [*render.columns(rows), f"fingerprint {config.encryption.fingerprint.hex()}"]
     invocation.console.emit(fields, lines)
 
@@ -170,6 +186,7 @@ def _new_opener(
 
 
 def _remove(invocation: Invocation, slot: str, *, yes: bool) -> None:
+    from pgsnap.cli.wiring.secrets_given import named_secrets
     from pgsnap.maintenance.keys import find_key, key_slots, remove_key
 
     _, slots = key_slots(invocation.settings.repository, trust=invocation.trust)
@@ -177,7 +194,7 @@ def _remove(invocation: Invocation, slot: str, *, yes: bool) -> None:
     if not yes:
         invocation.console.confirm(f"The repository opens no more with {_words(found)}. Go on?")
     with open_repository(invocation, alone=True) as repo:
-        removed = remove_key(repo, found.id)
+        removed = remove_key(repo, found.id, named_secrets(invocation))
     invocation.console.tell(
         "who has copied the repository's keys with it still has them: snap key rotate"
     )

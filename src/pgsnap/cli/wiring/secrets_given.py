@@ -116,6 +116,25 @@ def read_secret(source: SecretSource) -> Opener:
     return Passphrase(_first_line(data, source.origin))
 
 
+def secrets_in_files(invocation: Invocation) -> Iterator[Opener]:
+    """Yield the secrets of this run for which no command runs and nobody is asked. Raises
+    UsageError, UntrustedPath."""
+    for source in invocation.settings.secrets:
+        if source.kind != "passphrase_command":
+            yield read_secret(source)
+    if not invocation.settings.secrets:
+        yield from _credentials()
+
+
+def named_secrets(invocation: Invocation) -> Iterator[Opener]:
+    """Yield the secrets of this run for which nobody is asked. Raises UsageError,
+    UntrustedPath."""
+    if invocation.settings.secrets:
+        yield from map(read_secret, invocation.settings.secrets)
+    else:
+        yield from _credentials()
+
+
 def _openers(invocation: Invocation, config: RepositoryConfig) -> Iterator[Opener]:
     """Yield the secrets to try, each read only when those before it did not fit."""
     if invocation.settings.secrets:
