@@ -204,6 +204,29 @@ def test_a_mistake_is_named_and_no_secret_shown(
     assert "s3cret" not in failed.err + failed.out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["push", "origin"], "Add it: snap remote add NAME URL"),
+        (["gc", "--remote", "origin"], "Add it: snap remote add NAME URL"),
+        (["pull", "dsik"], 'Did you mean "disk"?'),
+        (["remote", "remove", "origin"], "See which there are: snap remote list"),
+    ],
+)
+def test_a_remote_that_there_is_not_is_called_a_remote(
+    snap: CommandLine, repository: Path, arguments: list[str], hint: str
+) -> None:
+    toml = snap.work / "snap.toml"
+    before = toml.read_text()
+    toml.write_text(before + '[remotes.disk]\nurl = "copy"\n')
+    error = snap(*arguments, "--json").error
+    assert (error["detail"], error["hint"]) == ("Known remotes are disk.", hint)
+    toml.write_text(before)
+    error = snap(*arguments, "--json").error
+    assert error["detail"] == ""
+    assert "snap remote" in error["hint"]
+
+
 def test_json_fields_are_those_documented(
     snap: CommandLine, repository: Path, tmp_path: Path
 ) -> None:

@@ -120,7 +120,7 @@ def _remove(invocation: Invocation, name: str) -> None:
     from pgsnap.cli.config.editing import is_ours, remove_tables
 
     settings = invocation.settings
-    _, table = remote_of(invocation, name)
+    _, table = remote_of(invocation, name, hint="See which there are: snap remote list")
     path = settings.config_path
     assert path is not None
     if name in settings.push:

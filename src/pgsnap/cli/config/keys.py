@@ -109,16 +109,19 @@ def _unknown(key: str, where: str, known: Iterable[str], table: str) -> UsageErr
     return unknown_key(f'unknown key "{without_uri(key)}" of {where}', key, known)
 
 
-def unknown_key(message: str, key: str, known: Iterable[str]) -> UsageError:
-    """Return the error for a *key* that is not *known*, suggesting the closest one."""
+def unknown_key(
+    message: str, key: str, known: Iterable[str], *, kind: str = "keys", hint: str = ""
+) -> UsageError:
+    """Return the error for a *key* that is not *known*, suggesting the closest one, else *hint*;
+    *kind* is what they are called."""
     import difflib
 
     names = sorted(known)
     nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
     return UsageError(
         message,
-        detail=f"Known keys are {', '.join(names)}.",
-        hint=f'Did you mean "{nearest[0]}"?' if nearest else "",
+        detail=f"Known {kind} are {', '.join(names)}." if names else "",
+        hint=f'Did you mean "{nearest[0]}"?' if nearest else hint,
     )
 
 

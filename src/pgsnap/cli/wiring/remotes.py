@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from pgsnap.repository.sealed.unlocking import Unlock
 
 
-def remote_of(invocation: Invocation, name: str | None) -> tuple[str, RemoteTable]:
+def remote_of(
+    invocation: Invocation, name: str | None, *, hint: str = "Add it: snap remote add NAME URL"
+) -> tuple[str, RemoteTable]:
     """Return the remote of this *name*; without one, the only remote that there is. Raises
-    UsageError."""
+    UsageError, with this *hint* for a name that resembles none."""
     remotes = dict(invocation.settings.remotes or {})
     if name is None and len(remotes) == 1:
         return next(iter(remotes.items()))
@@ -33,7 +35,8 @@ def remote_of(invocation: Invocation, name: str | None) -> tuple[str, RemoteTabl
             hint="Name it." if remotes else "Add one: snap remote add offsite s3://bucket/shop",
         )
     if name not in remotes:
-        raise unknown_key(f'there is no remote "{name}"', name, remotes)
+        message = f'there is no remote "{name}"'
+        raise unknown_key(message, name, remotes, kind="remotes", hint=hint)
     return name, remotes[name]
 
 
