@@ -29,8 +29,8 @@ from pgsnap.stores.names import above, checked
 TEMPORARY = "tmp"
 _TEMPORARY_NAME = re.compile(r"[0-9a-f]+")
 
-_CAS_LOCK = "cas.lock"
-_CAS_LEASES = "cas.leases"
+CAS_LOCK = "cas.lock"
+CAS_LEASES = "cas.leases"
 
 # A compare-and-swap takes milliseconds, a few seconds on a slow network.
 _CAS_SECONDS = 120.0
@@ -259,7 +259,7 @@ class LocalStore:
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Serialise compare-and-swap across processes and threads."""
-        file = self.folder.open(_CAS_LOCK, os.O_RDWR | os.O_CREAT)
+        file = self.folder.open(CAS_LOCK, os.O_RDWR | os.O_CREAT)
         try:
             with contextlib.ExitStack() as stack:
                 try:
@@ -274,7 +274,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _leased(self) -> Iterator[None]:
-        folder = self.folder.below(_CAS_LEASES)
+        folder = self.folder.below(CAS_LEASES)
         try:
             with lease.hold(folder, alone=True, timeout_seconds=_CAS_SECONDS, anonymous=True):
                 yield

@@ -92,6 +92,15 @@ def test_opening_it_says_how_to_go_on(where: Where) -> None:
     assert caught.value.hint == f"Make it now: snap init --encrypt {where}"
 
 
+def test_locks_of_a_file_system_without_links_are_no_contents(tmp_path: Path) -> None:
+    Repository.create(tmp_path, opener=KEY)
+    (tmp_path / "config").unlink()
+    (tmp_path / "cas.lock").touch()
+    (tmp_path / "cas.leases").mkdir()
+    Repository.create(tmp_path, opener=OTHER)
+    opened(tmp_path, OTHER).close()
+
+
 @pytest.mark.parametrize("there", ["snapshots", "packs", "tags", "notes", "damaged"])
 def test_nothing_is_made_where_there_is_more_than_key_slots(
     where: Where, folder: Path, there: str

@@ -23,7 +23,7 @@ from pgsnap.repository.index.place import index_path, is_on_network, is_writable
 from pgsnap.repository.places.base import Room, only_slots, slots_in_the_way
 from pgsnap.stores.base import Store
 from pgsnap.stores.counting import Counts
-from pgsnap.stores.local import TEMPORARY, LocalStore
+from pgsnap.stores.local import CAS_LEASES, CAS_LOCK, TEMPORARY, LocalStore
 
 
 class LocalPlace:
@@ -58,7 +58,7 @@ class LocalPlace:
         else."""
         keys = layout.KEYS.rstrip("/")
         found = set(layout.occupants(self._path)) if self._path.is_dir() else set()
-        return keys in found and found <= {keys, TEMPORARY}
+        return keys in found and found <= {keys, TEMPORARY, CAS_LOCK, CAS_LEASES}
 
     def prepare(self, *, has_index: bool) -> None:
         self._local.make_root()
