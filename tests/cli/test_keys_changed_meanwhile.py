@@ -122,6 +122,20 @@ def test_a_commit_that_waited_for_a_rotation_writes_with_the_new_key(
     assert refused(made.snap, "log")["message"] == "the repository's key number 2 is missing"
 
 
+def test_a_reindex_that_waited_for_a_rotation_reads_what_was_written_since(
+    made: Encrypted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    def others() -> None:
+        made.snap.ok("key", "rotate")
+        written.append(made.commit("one"))
+
+    once_while_waiting_for_the_lock(monkeypatch, others)
+    assert made.snap("reindex").code == 0
+    assert made.snap.ok("cat", written[0]).out == DUMPS["one"]
+
+
 def test_a_rotation_without_the_newest_keys_is_refused(made: Encrypted) -> None:
     forged = forged_slot(made, 2)
     before = slot_files(made)

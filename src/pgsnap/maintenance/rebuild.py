@@ -55,8 +55,6 @@ def rebuild_index(
     config = read_config(place)
     place.refuse_links()
     keys = keys_of(unlocked_by(unlock, str(place), config, place.store))
-    scheme = scheme_of(keys)
-    store = objects_of(place.store, config, keys)
     writable = place.is_writable() and keys is None
     file = place.index_file(config.repository_id, index_folder, writable=writable)
     if file is None:
@@ -66,6 +64,10 @@ def rebuild_index(
             hint="On read-only media nothing need be done: the index is built in memory each time.",
         )
     with place.lock(lock_timeout_seconds, alone=True, anonymous=keys is not None):
+        # Who held the lock until now may have rotated the keys.
+        keys = keys_of(unlocked_by(unlock, str(place), config, place.store))
+        scheme = scheme_of(keys)
+        store = objects_of(place.store, config, keys)
         folder = Folder(file.parent, trust)
         new = file.with_name(f"{file.name}.new")
         _remove(folder, new)
