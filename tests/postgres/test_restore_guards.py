@@ -50,7 +50,7 @@ def test_a_repository_that_cannot_be_written_is_told_before_anything_is_loaded(
     server = server_of(shop)
     snapshot = commit_database(repo, server)
     # Root may write everywhere, so the folder only says that it cannot be.
-    monkeypatch.setattr("pgsnap.workflows.restore.checks.is_writable", lambda path: False)
+    monkeypatch.setattr(type(repo.place), "is_writable", lambda place: False)
     with pytest.raises(TargetRefused, match="cannot be written"):
         restore_now(repo, snapshot, server)
     report = restore_now(repo, snapshot, server, RestoreOptions(to=f"{shop.name}_new"))
