@@ -226,9 +226,10 @@ class Repository:
 
     def look_again(self) -> None:
         """Bring the index up to date with what other processes wrote since it was opened."""
+        # Packs last: what a snapshot needs is there before it is.
+        catch_up_snapshots(self.store, self.index, self.tags, self.naming, finish_tags=False)
         self._packs_are_known = False
         self.catch_up_packs()
-        catch_up_snapshots(self.store, self.index, self.tags, self.naming, finish_tags=False)
         forgetting.catch_up(self.store, self.index, self.naming)
 
     def publish(self, snapshot: Snapshot) -> tuple[SnapshotId, list[str]]:
