@@ -73,8 +73,8 @@ def run(
         ):
             if other.config.encryption is not None and repo.config.encryption is None:
                 invocation.console.warn(
-                    "the clone is not encrypted, other than what it is made from:"
-                    " --encrypt makes one that is"
+                    "the clone is not encrypted, although the repository that it is made from is:"
+                    " --encrypt makes an encrypted one"
                 )
             report = transfer(other, repo, all_tags=True, progress=progress)
             repository_id = repo.config.repository_id
