@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import SnapError, StoreError
-from pgsnap.maintenance.verify.verify import verify
 from pgsnap.repository.places.remote import RemotePlace
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.opening import open_store
@@ -19,8 +18,7 @@ from pgsnap.workflows.history.tag import set_tag
 from pgsnap.workflows.retention.gc import gc
 from pgsnap.workflows.retention.policy import Policy
 from pgsnap.workflows.sync.transfer import transfer
-from support.dumps.scripted import texts
-from support.repositories.collecting import commit_versions, version
+from support.repositories.collecting import commit_versions, sound_versions_in, version
 from support.repositories.made import make, record
 from support.servers.object_server import Fault, ObjectServer, Rights, Seen, nth
 from support.servers.object_stores import KEY, aws_environ
@@ -68,14 +66,8 @@ class Remote:
 
     def check(self) -> set[int]:
         """Check that all that is seen reads back; return the numbers of the versions."""
-        found = set()
         with self.open("checker") as repo:
-            for snapshot in repo.newest(None):
-                number = int(repo.snapshot(snapshot).message)
-                assert texts(repo, snapshot) == version(number).texts
-                found.add(number)
-            assert not verify(repo, data=True).findings
-        return found
+            return sound_versions_in(repo)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pgsnap.maintenance.verify.verify import verify
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.retention.gc import GcReport, gc
@@ -46,10 +47,22 @@ def collect(
 
 def check_versions(path: Path) -> set[int]:
     """Check that every snapshot that is seen reads back byte for byte; return which these are."""
-    seen = set()
     with Repository.open(path, lock_timeout_seconds=20) as repo:
-        for snapshot in repo.newest(None):
-            number = int(repo.snapshot(snapshot).message)
-            assert texts(repo, snapshot) == version(number).texts, number
-            seen.add(number)
+        return versions_in(repo)
+
+
+def versions_in(repo: Repository) -> set[int]:
+    """Return the numbers of the versions in *repo*, each read back byte for byte."""
+    seen = set()
+    for snapshot in repo.newest(None):
+        number = int(repo.snapshot(snapshot).message)
+        assert texts(repo, snapshot) == version(number).texts, number
+        seen.add(number)
     return seen
+
+
+def sound_versions_in(repo: Repository) -> set[int]:
+    """Return what `versions_in` does, of a repository in which `verify` finds nothing."""
+    found = versions_in(repo)
+    assert not verify(repo, data=True).findings
+    return found

@@ -19,7 +19,7 @@ from pgsnap.repository.rounds import read_rounds
 from pgsnap.workflows.retention.gc import GcReport, gc
 from pgsnap.workflows.retention.policy import Policy
 from support.dumps.scripted import texts
-from support.repositories.collecting import commit_versions, version
+from support.repositories.collecting import commit_versions, sound_versions_in, version
 from support.repositories.made import in_child, record
 
 AT_ONCE = timedelta(0)
@@ -49,14 +49,8 @@ class Remote:
 
     def check(self) -> set[int]:
         """Check that all that is seen reads back; return the numbers of the versions."""
-        found = set()
         with self.open("checker") as repo:
-            for snapshot in repo.newest(None):
-                number = int(repo.snapshot(snapshot).message)
-                assert texts(repo, snapshot) == version(number).texts
-                found.add(number)
-            assert not verify(repo, data=True).findings
-        return found
+            return sound_versions_in(repo)
 
 
 @pytest.fixture

@@ -18,9 +18,15 @@ from pgsnap.model import Note, SnapshotId, Tag
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.history.tag import set_tag
 from pgsnap.workflows.sync.transfer import TransferReport, transfer
-from support.dumps.scripted import shop, texts
+from support.dumps.scripted import shop
 from support.faults.damaging import flip
-from support.repositories.collecting import NOW, collect, commit_versions, version
+from support.repositories.collecting import (
+    NOW,
+    collect,
+    commit_versions,
+    sound_versions_in,
+    version,
+)
 from support.repositories.handmade import Handmade, name_of
 from support.repositories.made import day, in_child, make, record
 
@@ -49,14 +55,8 @@ class Pair:
 
     def check(self, where: Path | str) -> set[int]:
         """Check that all reads back byte for byte; return the numbers of the versions."""
-        found = set()
         with Repository.open(where) as repo:
-            for snapshot in repo.newest(None):
-                number = int(repo.snapshot(snapshot).message)
-                assert texts(repo, snapshot) == version(number).texts
-                found.add(number)
-            assert not verify(repo, data=True).findings
-        return found
+            return sound_versions_in(repo)
 
 
 @pytest.fixture
