@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
 from collections.abc import Iterable
 from pathlib import Path
 
+from pgsnap.stores.local import LocalStore
 from support.faults.disk import KillAt, watched
 from support.repositories.histories import (
     LATER,
@@ -88,3 +90,18 @@ def kill_a_growing_history(path: Path, kills: int, *, seed: int, effects: int) -
         if number % 10 == 0:
             must |= check(path, must)
     return check(path, must)
+
+
+def die_in_a_write(calls: int) -> None:
+    """Let this process, a child of a test, end in the local store's call number *calls* (from 0)
+    that writes an object or moves one."""
+    left = iter(range(calls, -1, -1))
+    for name in ("put", "move", "create"):
+        real = getattr(LocalStore, name)
+
+        def run(*words: object, real: object = real) -> None:
+            if next(left, 0) == 0:
+                os._exit(9)
+            real(*words)  # type: ignore[operator]
+
+        setattr(LocalStore, name, run)

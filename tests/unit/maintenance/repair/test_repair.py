@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from pathlib import Path
@@ -26,6 +25,7 @@ from pgsnap.stores.base import Data
 from pgsnap.stores.local import LocalStore
 from support.dumps.scripted import dump, rows, shop, table, texts
 from support.faults.damaging import flip
+from support.faults.kills import die_in_a_write
 from support.repositories.collecting import collect
 from support.repositories.made import in_child, make, record
 
@@ -203,18 +203,7 @@ def test_a_repair_that_is_killed_is_finished_by_the_next_one(path: Path, calls: 
     flip(path / "config", 20)
 
     def die() -> None:
-        from pgsnap.stores.local import LocalStore
-
-        left = iter(range(calls, -1, -1))
-        for name in ("put", "move", "create"):
-            real = getattr(LocalStore, name)
-
-            def run(*words: object, real: object = real) -> None:
-                if next(left, 0) == 0:
-                    os._exit(9)
-                real(*words)  # type: ignore[operator]
-
-            setattr(LocalStore, name, run)
+        die_in_a_write(calls)
         repair(path)
 
     assert in_child(die) == 9

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from pgsnap.maintenance.repair.repair import RepairReport, repair
 from pgsnap.maintenance.verify.verify import verify
 from support.dumps.scripted import shop, texts
 from support.faults.damaging import flip, swap
+from support.faults.kills import die_in_a_write
 from support.repositories.encrypted import (
     index_folder,
     make_encrypted,
@@ -120,18 +120,7 @@ def test_a_repair_that_is_killed_forgets_no_frame_of_a_sealed_pack(path: Path, c
         cut(file, file.stat().st_size - 100)
 
     def die() -> None:
-        from pgsnap.stores.local import LocalStore
-
-        left = iter(range(calls, -1, -1))
-        for name in ("put", "move", "create"):
-            real = getattr(LocalStore, name)
-
-            def run(*words: object, real: object = real) -> None:
-                if next(left, 0) == 0:
-                    os._exit(9)
-                real(*words)  # type: ignore[operator]
-
-            setattr(LocalStore, name, run)
+        die_in_a_write(calls)
         mend(path)
 
     assert in_child(die) in (0, 9)
