@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -21,18 +20,11 @@ from pgsnap.cli.commands.retention_options import (
     chosen_grace,
     chosen_policy,
 )
-from pgsnap.cli.config.retention import KEEP_ALL
 from pgsnap.cli.views import gc as gc_view
-from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.cli.wiring.remotes import open_remote, remote_of
+from pgsnap.cli.wiring.remotes import open_chosen, settings_for
 from pgsnap.errors import StoreFull
-
-if TYPE_CHECKING:
-    from pgsnap.cli.config.remotes import RemoteTable
-    from pgsnap.cli.config.settings import Settings
-    from pgsnap.repository.repository import Repository
 
 EXAMPLES = """
 snap gc --dry-run
@@ -76,7 +68,7 @@ def run(
 
     invocation = Invocation.of(ctx)
     console = invocation.console
-    settings, chosen = _place(invocation, remote)
+    settings = settings_for(invocation, remote)
     policy = chosen_policy(
         settings,
         last=keep_last,
@@ -90,7 +82,10 @@ def run(
     )
     period = chosen_grace(settings, grace)
     with nullcontext() if dry_run else hooks(invocation, "gc"):
-        with _opened(invocation, chosen, alone=not dry_run) as repo, console.progress() as progress:
+        with (
+            open_chosen(invocation, remote, alone=not dry_run) as repo,
+            console.progress() as progress,
+        ):
             report = gc(repo, policy, grace=period, dry_run=dry_run, progress=progress)
         if report.unreadable:
             console.warn(f"warning: {gc_view.unreadable_words(report)}")
@@ -100,25 +95,6 @@ def run(
         console.emit(gc_view.gc_fields(report, policy, period), lines)
         if report.full is not None:
             raise _full(report.full)
-
-
-def _place(
-    invocation: Invocation, remote: str | None
-) -> tuple[Settings, tuple[str, RemoteTable] | None]:
-    """Return the settings that hold for a *remote*, and the remote; None for the repository."""
-    if remote is None:
-        return invocation.settings, None
-    name, table = remote_of(invocation, remote)
-    # Without a policy of its own nothing is dropped there.
-    return replace(invocation.settings, retention=table.retention or KEEP_ALL), (name, table)
-
-
-def _opened(
-    invocation: Invocation, remote: tuple[str, RemoteTable] | None, *, alone: bool
-) -> Repository:
-    if remote is None:
-        return open_repository(invocation, alone=alone)
-    return open_remote(invocation, *remote, alone=alone)
 
 
 def _full(error: StoreFull) -> StoreFull:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pgsnap.cli.commands.forget import Remote
 from pgsnap.cli.commands.retention_options import chosen_grace
+from pgsnap.cli.config.settings import Settings
 from pgsnap.cli.text import render
 from pgsnap.cli.views.forgotten import until_words
 from pgsnap.cli.views.snapshot import snapshot_fields, summary_line
-from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import open_chosen, settings_for
 from pgsnap.errors import UnknownRevision
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 snap log --forgotten
 snap unforget 862cb3
+snap unforget --remote offsite 862cb3
 """
 
 _SHOWN = 5
@@ -33,17 +36,20 @@ def run(
             metavar="REV", show_default=False, help="The forgotten snapshot: its id or a prefix."
         ),
     ],
+    remote: Remote = None,
 ) -> None:
     """Bring a forgotten snapshot back, as long as no gc dropped it."""
     from pgsnap.repository.snapshots.revisions import resolve_forgotten
     from pgsnap.workflows.retention.forget import unforget
 
     invocation = Invocation.of(ctx)
-    with open_repository(invocation) as repo:
+    with open_chosen(invocation, remote) as repo:
         try:
             snapshot_id = resolve_forgotten(repo, revision)
         except UnknownRevision as error:
-            error.detail = f"{error.detail} {_what_there_is(invocation, repo)}".strip()
+            error.detail = (
+                f"{error.detail} {_what_there_is(settings_for(invocation, remote), repo)}".strip()
+            )
             raise
         snapshot = unforget(repo, snapshot_id)
         tags = tuple(repo.tags.by_snapshot(snapshot.database).get(snapshot_id, ()))
@@ -53,12 +59,12 @@ def run(
     )
 
 
-def _what_there_is(invocation: Invocation, repo: Repository) -> str:
+def _what_there_is(settings: Settings, repo: Repository) -> str:
     """Return a sentence on the forgotten snapshots, and how long they can be brought back."""
     found = repo.forgotten()
     if not found:
         return "Nothing is forgotten."
-    grace = chosen_grace(invocation.settings)
+    grace = chosen_grace(settings)
     shown = [
         f"{render.short_id(snapshot)} ({until_words(since, grace)})"
         for snapshot, since in list(found.items())[:_SHOWN]

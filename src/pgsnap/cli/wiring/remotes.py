@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pgsnap.cli.config.keys import unknown_key
 from pgsnap.cli.config.remotes import RemoteTable
+from pgsnap.cli.config.retention import KEEP_ALL
+from pgsnap.cli.config.settings import Settings
 from pgsnap.cli.wiring.connect import open_repository, warn_of_withheld
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.secrets_given import unlocking_other
@@ -107,9 +109,18 @@ def remote_sizes(invocation: Invocation) -> list[RemoteSize]:
     return found
 
 
-def open_chosen(invocation: Invocation, remote: str | None) -> Repository:
+def open_chosen(invocation: Invocation, remote: str | None, *, alone: bool = False) -> Repository:
     """Return the repository of a remote, or with None that of the settings, open; a context
-    manager."""
+    manager. *alone*: locked exclusively."""
     if remote is None:
-        return open_repository(invocation)
-    return open_remote(invocation, *remote_of(invocation, remote))
+        return open_repository(invocation, alone=alone)
+    return open_remote(invocation, *remote_of(invocation, remote), alone=alone)
+
+
+def settings_for(invocation: Invocation, remote: str | None) -> Settings:
+    """Return the settings that hold for a remote, with None those of the repository."""
+    if remote is None:
+        return invocation.settings
+    _, table = remote_of(invocation, remote)
+    # Without a policy of its own nothing is dropped there.
+    return replace(invocation.settings, retention=table.retention or KEEP_ALL)

@@ -39,15 +39,17 @@ def forget(
     force: bool = False,
     by: str = "snap forget",
     reason: str = "",
+    there: str = "",
 ) -> list[ForgottenSnapshot]:
     """Hide *snapshots* until a gc drops them: all of them, or none if a rule protects one.
 
     Snapshots that have tags, a label's last ones and its newest verified one are protected unless
-    *force*, which deletes the tags. Raises ForgetRefused, CorruptionError, StoreError.
+    *force*, which deletes the tags. *there* is the option that names the repository in commands, if
+    it is a remote. Raises ForgetRefused, CorruptionError, StoreError.
     """
     chosen = list(dict.fromkeys(snapshots))
     if not force:
-        _check(repo, chosen)
+        _check(repo, chosen, there)
     tags = repo.tags.by_snapshot()
     done = []
     for snapshot_id in chosen:
@@ -90,13 +92,16 @@ def _delete_tag(repo: Repository, snapshot_id: SnapshotId, database: str, name: 
     return True
 
 
-def _check(repo: Repository, chosen: Sequence[SnapshotId]) -> None:
+def _check(repo: Repository, chosen: Sequence[SnapshotId], there: str) -> None:
+    option = f" {there}" if there else ""
     tagged = list(_tagged(repo, chosen))
     if tagged:
         raise ForgetRefused(
             f"snapshot {_short(tagged[0][0])} has a tag, which protects it",
             detail=f"Tags: {', '.join(name for _, _, name in tagged)}.",
-            hint="Delete the tags first, or give --force: "
+            hint="Give --force, which deletes the tags there too."
+            if there
+            else "Delete the tags first, or give --force: "
             + "; ".join(delete_tag(database, name) for _, database, name in tagged),
         )
     proven = proofs(repo)
@@ -104,7 +109,7 @@ def _check(repo: Repository, chosen: Sequence[SnapshotId]) -> None:
     hit = {chains.of_snapshot(repo.snapshot(one)) for one in chosen}
     for chain in sorted(hit, key=lambda chain: chain.name):
         visible, database = chains.newest_first(chain), chain.name
-        again = f"Forget it all the same: snap forget --force {_words(chosen)}"
+        again = f"Forget it all the same: snap forget{option} --force {_words(chosen)}"
         if not set(visible) - set(chosen):
             raise ForgetRefused(
                 f'database "{database}" would have no snapshot left',
@@ -116,7 +121,7 @@ def _check(repo: Repository, chosen: Sequence[SnapshotId]) -> None:
             raise ForgetRefused(
                 f'snapshot {_short(verified)} is the newest verified one of database "{database}"',
                 detail="No newer one passed a drill or a verify --data.",
-                hint=f"Verify a newer one first: snap verify --data latest. {again}",
+                hint=f"Verify a newer one first: snap verify{option} --data latest. {again}",
             )
 
 
