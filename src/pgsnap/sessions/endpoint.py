@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pgsnap.errors import ConnectionFailed, UsageError
 from pgsnap.sessions.dsn import parse_dsn, refuse_misplaced
+from pgsnap.sessions.framework_urls import to_libpq
 
 PINS: tuple[tuple[str, str], ...] = (
     # Settings that affect the text of rows and definitions. pg_dump itself pins only some of them.
@@ -78,13 +79,16 @@ class Endpoint:
 
     What the DSN leaves open stays open: libpq itself reads PG* variables, the service file and the
     password file. *fallbacks* are the values it will find there, needed to name the database.
-    *place* names the container that all of this is relative to, "" for this host.
+    *place* names the container that all of this is relative to, "" for this host. *left_out* and
+    *schema* are the parameters of a framework's URL that `to_libpq` left out.
     """
 
     keywords: tuple[tuple[str, str], ...] = ()
     password: str | None = field(default=None, repr=False)
     fallbacks: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     place: str = ""
+    left_out: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    schema: str = field(default="", repr=False, compare=False)
 
     @classmethod
     def parse(cls, dsn: str | None, environ: Mapping[str, str]) -> Endpoint:
@@ -93,7 +97,8 @@ class Endpoint:
         Raises UsageError if libpq cannot parse it, or would take a password for something else; the
         text of *dsn* is never repeated.
         """
-        keywords = parse_dsn(dsn) if dsn is not None else {}
+        translated = to_libpq(dsn or "")
+        keywords = parse_dsn(translated.dsn) if dsn is not None else {}
         for name in SECRETS_WITHOUT_VARIABLE:
             if name in keywords:
                 raise UsageError(
@@ -109,6 +114,8 @@ class Endpoint:
             keywords=tuple(keywords.items()),
             password=password,
             fallbacks=tuple(fallbacks.items()),
+            left_out=translated.left_out,
+            schema=translated.schema,
         )
 
     def _value(self, name: str) -> str | None:

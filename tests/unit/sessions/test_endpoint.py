@@ -130,9 +130,9 @@ def test_the_users_own_connect_timeout_is_kept() -> None:
     [
         ("host=h password=hunter2 words", '"="'),
         ("hunter2", '"="'),
-        ("postgresql://u:hunter2@h/d?schema=hunter2", "parameter"),
+        ("postgresql://u:hunter2@h/d?%2Fx=hunter2", "parameter"),
         ("hunter2option=1", "keyword"),
-        ("postgresql+asyncpg://u:hunter2@h/d", "postgresql+asyncpg://"),
+        ("postgresql+other://u:hunter2@h/d", "postgresql+other://"),
         ("mysql://u:hunter2@h/d", "mysql://"),
         ("postgresql://u:hunter2%zz@h/d", "percent"),
         ("password='hunter2", "no end"),

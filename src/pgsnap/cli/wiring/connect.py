@@ -127,6 +127,16 @@ def endpoint(settings: Settings, container: Container | None = None) -> Endpoint
         raise
 
 
+def tell_left_out(console: Console, endpoint: Endpoint, *, deed: str) -> None:
+    """Report what of a framework's URL libpq does not get. *deed*: what is about to be done to the
+    database, such as "recorded"."""
+    if endpoint.schema:
+        console.tell(f'"{endpoint.schema}" in the DSN has no effect: the whole database is {deed}')
+    others = [name for name in endpoint.left_out if name != endpoint.schema]
+    if others and console.verbose:
+        console.tell(f"left out of the DSN, since only frameworks read it: {', '.join(others)}")
+
+
 def container_of(place: Place) -> Container:
     """Return the container of *place*. Raises ToolMissing, ConnectionFailed."""
     from pgsnap.runners.compose import find_service

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pgsnap.cli.config.settings import Settings
 from pgsnap.cli.console.console import Console
-from pgsnap.cli.wiring.connect import database_of_dsn, server_of
+from pgsnap.cli.wiring.connect import database_of_dsn, server_of, tell_left_out
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
 
@@ -39,6 +39,7 @@ def commit_source(
     from pgsnap.sources.postgres import PostgresSource
 
     found = server_of(settings)
+    tell_left_out(invocation.console, found.endpoint, deed="recorded")
     source = PostgresSource(
         found,
         lock_wait_timeout_seconds=lock_wait_timeout,

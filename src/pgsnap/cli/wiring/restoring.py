@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pgsnap.cli.wiring.connect import check_of_server, open_repository, resolve, server_of
+from pgsnap.cli.wiring.connect import (
+    check_of_server,
+    open_repository,
+    resolve,
+    server_of,
+    tell_left_out,
+)
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
@@ -87,11 +93,14 @@ def restore_chosen(
     choices.check()
     options = choices.options
     facts = {"revision": choices.revision, "to": options.to, "tables": list(choices.tables)}
+    server = server_of(invocation.settings)
+    if not (choices.tables or options.to or choices.data_only):
+        tell_left_out(invocation.console, server.endpoint, deed="replaced")
     with ExitStack() as around:
         run = _Restoring(
             invocation,
             choices,
-            server_of(invocation.settings),
+            server,
             ServicesAside(invocation, services),
             begin=lambda: around.enter_context(hooks(invocation, "restore", **facts)),
         )
