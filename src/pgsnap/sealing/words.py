@@ -21,8 +21,7 @@ def seal_word(key: bytes, word: bytes, *place: bytes) -> str:
     in another place has another name."""
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-    padding = _BLOCK_BYTES - len(word) % _BLOCK_BYTES
-    text = _text(AESSIV(key).encrypt(word + bytes([padding]) * padding, list(place)))
+    text = _text(AESSIV(key).encrypt(_padded(word), list(place)))
     parts = [text[start : start + _PART_CHARS] for start in range(0, len(text), _PART_CHARS)]
     return f"{_GOES_ON}/".join(parts)
 
@@ -49,10 +48,19 @@ def open_word(key: bytes, sealed: str, *place: bytes) -> bytes:
         data = base64.b32decode(sealed.upper() + "=" * (-len(sealed) % 8))
         if _text(data) != sealed:
             raise ValueError("a second spelling of the same bytes")
-        word = AESSIV(key).decrypt(data, list(place))
+        padded = AESSIV(key).decrypt(data, list(place))
     except (ValueError, InvalidTag):
         raise CorruptionError(f'"{sealed}" is no name that the repository\'s key made') from None
-    return word[: -word[-1]]
+    word = padded[: -padded[-1]]
+    # Whoever has the key can seal anything, on a host that was broken into.
+    if padded != _padded(word):
+        raise CorruptionError(f'"{sealed}" is no name that snap made')
+    return word
+
+
+def _padded(word: bytes) -> bytes:
+    padding = _BLOCK_BYTES - len(word) % _BLOCK_BYTES
+    return word + bytes([padding]) * padding
 
 
 def _text(data: bytes) -> str:

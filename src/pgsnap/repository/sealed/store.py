@@ -124,6 +124,8 @@ class SealedStore:
         for number, word in enumerate(words):
             if number < len(_WORDS):
                 found = open_word(self._keys.names, word, _WORDS[number], *above)
+                if not found.isascii():
+                    raise CorruptionError(f'"{outer}" is no name that snap made')
                 above.append(found)
                 names.append(found.decode("ascii"))
             else:
