@@ -83,7 +83,7 @@ class Repository:
         self.unlocked = unlocked
         # Encrypted names differ in more than their case.
         self.tags = Tags(store, folds_case=unlocked is None and place.folds_case())
-        self.chunks = ChunkReader(store, index, scheme_of(keys_of(unlocked)))
+        self.chunks = ChunkReader(store, index, scheme_of(keys_of(unlocked)), place.transfers)
         self._resources = contextlib.ExitStack()
         self._held = lock.Held()
         self._packs_are_known = False

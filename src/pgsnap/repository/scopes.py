@@ -1,13 +1,18 @@
-"""Context managers: thread pools, and work that is finished or abandoned."""
+"""Thread pools, what is in flight on them, and work that is finished or abandoned."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
+
+from pgsnap import interrupts
+
+_T = TypeVar("_T")
 
 
 class FinishedOrAbandoned(ABC):
@@ -47,3 +52,53 @@ def threads(
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Window(Generic[_T]):
+    """Tasks on a *pool*, whose results are taken in the order in which they were started.
+
+    At most *count* are in flight, and at most *bytes_max* bytes, but for a single task. Used by one
+    thread.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, count: int, bytes_max: int) -> None:
+        self._pool = pool
+        self._count = count
+        self._bytes_max = bytes_max
+        self._tasks: deque[tuple[int, Future[_T]]] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def has_room(self, size: int) -> bool:
+        """Return whether a task of *size* bytes may be started."""
+        return not self._tasks or (
+            len(self._tasks) < self._count and self._bytes + size <= self._bytes_max
+        )
+
+    def start(self, size: int, task: Callable[[], _T]) -> None:
+        """Start *task*, for which there is room. Raises what an earlier one raised, instead."""
+        for _, future in self._tasks:
+            if future.done():
+                future.result()
+        self._tasks.append((size, self._pool.submit(task)))
+        self._bytes += size
+
+    def take(self) -> _T:
+        """Wait for the oldest task, and return its result. Raises what it raised, Stopped."""
+        size, future = self._tasks[0]
+        result = interrupts.result(future)
+        self._tasks.popleft()
+        self._bytes -= size
+        return result
+
+    def left(self) -> Iterator[_T]:
+        """Yield the results of those that succeeded, in order, up to the first that did not; once
+        the pool has ended."""
+        while self._tasks:
+            _, future = self._tasks.popleft()
+            if future.cancelled() or future.exception() is not None:
+                self._tasks.clear()
+                return
+            yield future.result()

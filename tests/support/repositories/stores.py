@@ -110,4 +110,4 @@ def use_store(repo: Repository, store: Store) -> None:
     """Let an open repository use *store* from now on."""
     repo.store = store  # type: ignore[assignment]
     repo.tags = Tags(store)
-    repo.chunks = ChunkReader(store, repo.index, repo.chunks.scheme)
+    repo.chunks = ChunkReader(store, repo.index, repo.chunks.scheme, repo.chunks.transfers)

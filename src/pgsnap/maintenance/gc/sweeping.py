@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 
-from pgsnap import interrupts
 from pgsnap.errors import StoreFull
-from pgsnap.limits import MIB, PACK_FRAMES_MAX
+from pgsnap.limits import MIB, MOVED_BYTES_IN_FLIGHT, PACK_FRAMES_MAX
 from pgsnap.maintenance.moving import Moved, OldPack, read_pack
 from pgsnap.model import ChunkId, Frame, PackId
 from pgsnap.progress import Progress
@@ -22,7 +21,7 @@ from pgsnap.repository import layout
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.frame_table import NOBODY, PART, Array, FrameTable
 from pgsnap.repository.index.index import Index
-from pgsnap.repository.scopes import FinishedOrAbandoned, threads
+from pgsnap.repository.scopes import FinishedOrAbandoned, Window, threads
 
 UNUSED_MAX = 0.02
 """As a fraction of all packs' bytes. Above it packs are rewritten, the most wasteful first."""
@@ -166,22 +165,24 @@ def rewrite_packs(
     first = np.searchsorted(table.pack[frames], numbers).tolist()
     last = np.searchsorted(table.pack[frames], numbers, "right").tolist()
     mover = _Mover(chunks, swept)
-    under_way: deque[Future[OldPack]] = deque()
+    at_once = max(_READ_AT_ONCE, chunks.reader.transfers)
 
     def collect() -> None:
-        old = interrupts.result(under_way.popleft())
+        old = under_way.take()
         for moved in old.frames:
             mover.move(moved)
             progress.advance(sum(frame.frame_bytes for frame, _ in moved))
         mover.end(old)
 
     try:
-        with mover, threads(_READ_AT_ONCE, "snap-move") as pool:
+        with mover, threads(at_once, "snap-move") as pool:
+            under_way: Window[OldPack] = Window(pool, at_once, MOVED_BYTES_IN_FLIGHT)
             for place, number in enumerate(packs):
                 offsets = set(table.offset[frames[first[place] : last[place]]].tolist())
-                if len(under_way) >= _READ_AT_ONCE:
+                pack, size = table.packs[number]
+                while not under_way.has_room(size):
                     collect()
-                under_way.append(pool.submit(read_pack, chunks, *table.packs[number], offsets))
+                under_way.start(size, partial(read_pack, chunks, pack, size, offsets))
             while under_way:
                 collect()
     except StoreFull:

@@ -3,16 +3,17 @@ finds what was written, and goes on from there."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 from blake3 import blake3
 
 from pgsnap import interrupts
 from pgsnap.errors import CorruptionError
 from pgsnap.format.pack import read_table
+from pgsnap.limits import COPIED_BYTES_IN_FLIGHT, MOVED_BYTES_IN_FLIGHT
 from pgsnap.maintenance.gc.marking import VERIFY_FIRST
 from pgsnap.maintenance.moving import OldPack, read_pack
 from pgsnap.maintenance.transfer.lists import ListCopier
@@ -24,7 +25,9 @@ from pgsnap.repository import layout
 from pgsnap.repository.chunks.packs import PackWriter
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.frame_table import Array
-from pgsnap.repository.scopes import threads
+from pgsnap.repository.scopes import Window, threads
+
+_Copied: TypeAlias = "tuple[PackId, int, list[Location]]"
 
 _PACKS_AT_ONCE = 4
 _READ_AT_ONCE = 2
@@ -79,11 +82,10 @@ def transfer_renamed(
 def _copy_packs(
     source: ChunkStore, target: ChunkStore, plan: TransferPlan, sent: Sent, progress: Progress
 ) -> None:
-    under_way: deque[Future[tuple[PackId, int, list[Location]]]] = deque()
-    done: list[tuple[PackId, int, list[Location]]] = []
+    done: list[_Copied] = []
 
     def collect() -> None:
-        copied = interrupts.result(under_way.popleft())
+        copied = under_way.take()
         done.append(copied)
         sent.packs += 1
         sent.bytes += copied[1]
@@ -95,20 +97,25 @@ def _copy_packs(
         target.index.add_packs(done)
         done.clear()
 
+    at_once = max(_PACKS_AT_ONCE, _transfers(source, target))
     # What was copied is known to the index, whatever happened to the rest.
-    with interrupts.undone_by(index), threads(_PACKS_AT_ONCE, "snap-copy") as pool:
+    with interrupts.undone_by(index), threads(at_once, "snap-copy") as pool:
+        under_way: Window[_Copied] = Window(pool, at_once, COPIED_BYTES_IN_FLIGHT)
         for number in plan.packs:
-            if len(under_way) >= _PACKS_AT_ONCE:
+            pack, size = plan.table.packs[number]
+            while not under_way.has_room(size):
                 collect()
-            under_way.append(pool.submit(_copy_pack, source, target, *plan.table.packs[number]))
+            under_way.start(size, partial(_copy_pack, source, target, pack, size))
         while under_way:
             collect()
     index()
 
 
-def _copy_pack(
-    source: ChunkStore, target: ChunkStore, pack: PackId, size: int
-) -> tuple[PackId, int, list[Location]]:
+def _transfers(*stores: ChunkStore) -> int:
+    return max(one.reader.transfers for one in stores)
+
+
+def _copy_pack(source: ChunkStore, target: ChunkStore, pack: PackId, size: int) -> _Copied:
     name = layout.pack_name(pack)
     data = source.store.get(name, 0, size)
     if blake3(data).digest() != pack:
@@ -135,23 +142,24 @@ def _move_frames(
     """Write frames of small or partly wanted packs into new packs, one after another."""
     table = plan.table
     ranks = _changed_ranks(plan)
-    under_way: deque[Future[OldPack]] = deque()
 
     def read(number: int, offsets: set[int]) -> OldPack:
         old = read_pack(source, *table.packs[number], offsets)
         return with_ranks(old, ranks) if renaming is None else renaming.renamed(old, ranks)
 
     def collect() -> None:
-        for moved in interrupts.result(under_way.popleft()).frames:
+        for moved in under_way.take().frames:
             for frame, data in moved:
                 packs.add(frame, data)
                 progress.advance(frame.frame_bytes)
 
-    with threads(_READ_AT_ONCE, "snap-move") as pool:
+    at_once = max(_READ_AT_ONCE, _transfers(source))
+    with threads(at_once, "snap-move") as pool:
+        under_way: Window[OldPack] = Window(pool, at_once, MOVED_BYTES_IN_FLIGHT)
         for number, offsets in _by_pack(table.pack[plan.frames], table.offset[plan.frames]):
-            if len(under_way) >= _READ_AT_ONCE:
+            while not under_way.has_room(size := table.packs[number][1]):
                 collect()
-            under_way.append(pool.submit(read, number, offsets))
+            under_way.start(size, partial(read, number, offsets))
         while under_way:
             collect()
     encoder = target.encoder()

@@ -42,12 +42,16 @@ _VERIFY = "See what else is damaged, and what mends it: snap verify --data"
 
 
 class ChunkReader:
-    """Reads chunks by name. Every chunk returned has been checked against its hash."""
+    """Reads chunks by name. Every chunk returned has been checked against its hash. *transfers* is
+    the place's."""
 
-    def __init__(self, store: Store, index: Index, scheme: Scheme = PLAIN) -> None:
+    def __init__(
+        self, store: Store, index: Index, scheme: Scheme = PLAIN, transfers: int = 1
+    ) -> None:
         self._store = store
         self._index = index
         self.scheme = scheme
+        self.transfers = transfers
 
     def read(
         self, chunk: ChunkId, plain_bytes: int | None = None, chains: Chains | None = None

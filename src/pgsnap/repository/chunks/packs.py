@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeAlias
 
-from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, StoreError
 from pgsnap.format.pack import Sealer, encode_body
-from pgsnap.limits import PACK_FRAMES_MAX
+from pgsnap.limits import PACK_FRAMES_MAX, WRITTEN_BYTES_IN_FLIGHT
 from pgsnap.model import Frame, Location, PackId
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.layout import pack_name
-from pgsnap.repository.scopes import FinishedOrAbandoned
-from pgsnap.stores.base import Store
+from pgsnap.repository.scopes import FinishedOrAbandoned, Window
+from pgsnap.stores.base import Data, Store
+
+_Written: TypeAlias = "tuple[PackId, int, list[Location]]"
 
 
 class _OpenPack:
@@ -31,23 +35,25 @@ class _OpenPack:
 
     def add_all(self, other: _OpenPack) -> None:
         """Take over everything from *other*."""
-        frames, body = other.take()
-        self.frames += frames
-        self.body += body
+        taken = other.taken()
+        self.frames += taken.frames
+        self.body += taken.body
 
-    def take(self) -> tuple[list[Frame], bytes]:
-        """Return its frames and their bytes, and begin another one."""
-        taken = self.frames, bytes(self.body)
+    def taken(self) -> _OpenPack:
+        """Return what it holds, and begin another one."""
+        taken = _OpenPack()
+        taken.frames, taken.body = self.frames, self.body
         self.frames, self.body = [], bytearray()
         return taken
 
 
 class PackWriter(FinishedOrAbandoned):
-    """Fills one pack while the previous one is being made durable. Not thread-safe.
+    """Fills one pack while earlier ones are being made durable, *at_once* at most. Not thread-safe.
 
     Order: the pack is made durable, then it is indexed, then *on_indexed* is called with its
     frames. Packs are indexed one by one, or once there are *frames_at_once*: adding to a large
-    index takes about as long for many frames as for a few.
+    index takes about as long for many frames as for a few. Then *on_indexed* gets the frames in
+    the order in which they were added, none of them after a pack that could not be written.
 
     With a *sealer* they are sealed. With *spread* two packs are filled, at random: so the sizes of
     what one reads from a pack do not tell which chunks followed each other. Then frames do not
@@ -61,6 +67,7 @@ class PackWriter(FinishedOrAbandoned):
         pack_bytes: int,
         on_indexed: Callable[[list[Frame]], None],
         *,
+        at_once: int = 1,
         frames_at_once: int = 0,
         sealer: Sealer | None = None,
         spread: bool = False,
@@ -72,10 +79,13 @@ class PackWriter(FinishedOrAbandoned):
         self._frames_at_once = frames_at_once
         self._sealer = sealer
         self._open = [_OpenPack() for _ in range(2 if spread else 1)]
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="snap-pack")
-        self._under_way: Future[None] | None = None
+        self._at_once = at_once
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="snap-pack")
+        self._under_way: Window[_Written] = Window(self._pool, at_once, WRITTEN_BYTES_IN_FLIGHT)
+        # Held while a pack is put together: that takes twice its bytes.
+        self._encoding = threading.Lock()
         # Durable, but not indexed yet.
-        self._written: list[tuple[PackId, int, list[Location]]] = []
+        self._written: list[_Written] = []
         self.stored_bytes = 0
         # A pack that is rewritten may turn out identical to an existing one.
         self.written: set[PackId] = set()
@@ -102,22 +112,27 @@ class PackWriter(FinishedOrAbandoned):
             if pack.frames:
                 self._start(pack)
         self._wait()
-        self._thread.shutdown()
+        self._pool.shutdown()
         self.index_written()
 
     def abandon(self) -> None:
         """Stop: what is not durable yet is discarded."""
         for pack in self._open:
-            pack.take()
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        self._under_way = None
-        # What is durable is kept; if this fails, it is found when the repository is next opened.
+            pack.taken()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for written in self._under_way.left():
+            self._note(written)
+        # What is durable is kept; if this fails, and after a pack that could not be written, it is
+        # found when the repository is next opened.
         with contextlib.suppress(CorruptionError, StoreError):
             self.index_written()
 
     def index_written(self) -> None:
         """Index the packs that are durable. Raises any error from writing a pack."""
         self._wait()
+        self._index_written()
+
+    def _index_written(self) -> None:
         written, self._written = self._written, []
         if written:
             self._index.add_packs(written)
@@ -125,24 +140,35 @@ class PackWriter(FinishedOrAbandoned):
                 self._on_indexed([location.frame for location in locations])
 
     def _start(self, pack: _OpenPack) -> None:
-        self._wait()
+        while not self._under_way.has_room(len(pack.body)):
+            self._note(self._under_way.take())
         if sum(len(locations) for _, _, locations in self._written) >= self._frames_at_once:
-            self.index_written()
-        self._under_way = self._thread.submit(self._write, *pack.take())
+            self._index_written()
+        self._under_way.start(len(pack.body), partial(self._write, pack.taken()))
 
     def _wait(self) -> None:
-        if self._under_way is not None:
-            interrupts.result(self._under_way)
-            self._under_way = None
+        while self._under_way:
+            self._note(self._under_way.take())
 
-    def _write(self, frames: list[Frame], body: bytes) -> None:
-        pack, parts, locations = encode_body(frames, [body], self._sealer)
-        self.written.add(pack)
-        self._store.put(pack_name(pack), parts)
-        size = sum(len(part) for part in parts)
-        self.stored_bytes += size
+    def _note(self, written: _Written) -> None:
+        self.stored_bytes += written[1]
         if self._frames_at_once:
-            self._written.append((pack, size, locations))
-        else:
+            self._written.append(written)
+
+    def _write(self, full: _OpenPack) -> _Written:
+        with self._encoding:
+            frames = full.frames
+            # Its bytes are not held twice: on a slow line they are held for long.
+            pack, parts, locations = encode_body(frames, [bytes(full.taken().body)], self._sealer)
+            size = sum(len(part) for part in parts)
+            data: Data = parts
+            if self._at_once > 1:
+                # Else an object store would join them, and hold both.
+                data = b"".join(parts)
+                parts.clear()
+        self.written.add(pack)
+        self._store.put(pack_name(pack), data)
+        if not self._frames_at_once:
             self._index.add_pack(pack, size, locations)
             self._on_indexed(frames)
+        return pack, size, locations

@@ -59,6 +59,7 @@ class ChunkStore:
             self.index,
             self.config.pack_bytes,
             on_indexed,
+            at_once=self.reader.transfers,
             frames_at_once=frames_at_once,
             sealer=self.scheme.packs,
             spread=new_chunks and self.scheme.packs is not None,

@@ -53,6 +53,8 @@ class Place(Protocol):
     """Whose files are trusted in its folder, or in that of its index."""
     path: Path | None
     """The repository's folder, None if it is not on this host."""
+    transfers: int
+    """How many requests for packs, or parts of them, are made at a time: 1 for a folder."""
 
     def refuse_occupied(self, *, encrypted: bool = False) -> None:
         """Raise RepositoryExists unless a repository, an *encrypted* one or not, can be made here.

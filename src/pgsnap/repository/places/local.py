@@ -32,6 +32,7 @@ class LocalPlace:
 
     def __init__(self, path: Path, trust: Trust = ONLY_OURS) -> None:
         self.path: Path | None = path
+        self.transfers = 1
         self.trust = trust
         self._path = path
         self._local = LocalStore(path, trust)
