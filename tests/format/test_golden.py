@@ -44,7 +44,7 @@ NEWEST = {
     **dict.fromkeys(("config", "config-encrypted"), "config-remote"),
 }
 VERSIONS = {"manifest-2": 2, "manifest-alias": 2}
-RECORDS = [*ENVELOPES, "recipe-root", "recipe-node", "section", "pack"]
+RECORDS = [*ENVELOPES, "recipe-root", "recipe-node", "section", "baseline", "pack"]
 
 
 def with_payload(name: str, record: bytes) -> bytes:
@@ -292,7 +292,9 @@ def test_every_truncation_of_a_pack_is_found() -> None:
         examples.split_pack(data + b"\0")
 
 
-@pytest.mark.parametrize("name", ["record", "recipe-root", "recipe-node", "section", "pack"])
+@pytest.mark.parametrize(
+    "name", ["record", "recipe-root", "recipe-node", "section", "baseline", "pack"]
+)
 def test_damage_without_a_checksum_is_damage_or_another_value_and_never_a_crash(name: str) -> None:
     """What a chunk's name or the table's checksum covers is decoded only after it was compared;
     yet a decoder meets any bytes with words."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from pgsnap.errors import CorruptionError, FormatTooNew, WrongKey
+from pgsnap.format.baseline import decode_baseline
 from pgsnap.format.envelope import CHECKSUM_BYTES, HEAD, ObjectKind, checksum, head, wrap
 from pgsnap.format.manifest import decode_manifest
 from pgsnap.format.origin import decode_origin, encode_origin
@@ -113,6 +114,7 @@ PARSERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "recipe node": (stored("recipe-node"), lambda data: decode_node(data, 2)),
     "children": (stored("recipe-node"), lambda data: decode_children(data, 2)),
     "section table": (stored("section"), lambda data: list(decode_piece(data))),
+    "baseline": (stored("baseline"), decode_baseline),
     "pack table": (_table(), lambda data: decode_table(data, bytes(32), "it")),
     "pack": (_table(), _read_pack),
     "sealed table": (_sealed_table(), _read_sealed),

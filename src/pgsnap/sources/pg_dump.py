@@ -14,6 +14,7 @@ from pgsnap.limits import READ_BYTES
 from pgsnap.model import DumpEvent
 from pgsnap.runners.base import Child, Tool
 from pgsnap.sessions.server import Server
+from pgsnap.sources.blockers import blockers
 from pgsnap.sources.blocks import blocks
 from pgsnap.sources.dump_failure import (
     LOCKED_HINT,
@@ -23,17 +24,6 @@ from pgsnap.sources.dump_failure import (
     refused_connection,
 )
 
-# ACCESS SHARE, which pg_dump takes, conflicts with this mode only.
-_BLOCKERS = """
-SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), l.pid, a.application_name
-FROM pg_locks l
-JOIN pg_class c ON c.oid = l.relation
-JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', 'm', 'S', 'f', 'v')
-  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-ORDER BY 1 LIMIT 5
-"""
 # Between the end of its session and its exit.
 _END_SECONDS = 2.0
 
@@ -135,7 +125,6 @@ class PgDump:
         """Return one sentence for each table that another session has locked right now."""
         try:
             with self._server.connect(self._database) as session:
-                rows = session.query(_BLOCKERS)
+                return blockers(session)
         except SourceError:
             return []
-        return [f"Process {pid} ({name or 'unnamed'}) holds {table}." for table, pid, name in rows]

@@ -16,6 +16,7 @@ from unittest import mock
 
 from blake3 import blake3
 
+from pgsnap.format.baseline import decode_baseline, encode_baseline
 from pgsnap.format.envelope import CHECKSUM_BYTES, HEAD
 from pgsnap.format.manifest import decode_manifest, encode_manifest
 from pgsnap.format.pack import TRAILER
@@ -63,6 +64,7 @@ from pgsnap.model import (
     VolatileKind,
     VolatileLine,
 )
+from pgsnap.model.baseline import Baseline, Mark, TableState
 from pgsnap.sealing.objects import open_object, seal_object
 from pgsnap.sealing.slots import Slot, decode_slot, encode_slot, new_slot
 from pgsnap.sealing.wrapping_keys import Passphrase
@@ -100,6 +102,24 @@ class Example:
     decode: Callable[[bytes], Any]
     has_checksum: bool = False
 
+
+BASELINE = Baseline(
+    system_identifier="7123456789012345678",
+    timeline=2,
+    version_num=170011,
+    database_oid=16384,
+    base=0x1_0000_0028,
+    boundary=0x1_0000_1000,
+    marks=(Mark(0x1_0000_0028, 742), Mark(0x1_0000_0F00, 2**32 + 760)),
+    proof=((2**32 + 770, True), (2**32 + 771, False)),
+    settings=a_hash("settings")[:16],
+    fingerprint=a_hash("fingerprint")[:16],
+    globals_fingerprint=a_hash("globals")[:16],
+    tables=(
+        TableState(16385, "Sales é", "o", 16390, 1663, 44_252, bytes(16), a_hash("t")[:16]),
+        TableState(16391, "public", "", 16391, 1663, 0, bytes(16), bytes(16), "it is unlogged"),
+    ),
+)
 
 NAME = SectionName(SectionKind.DATA, "Sales é", "order.items", 2)
 
@@ -316,6 +336,7 @@ EXAMPLES: dict[str, Example] = {
         lambda value: b"".join(map(encode_section, value)),
         lambda data: list(decode_piece(data)),
     ),
+    "baseline": Example(BASELINE, encode_baseline, decode_baseline),
     "pack": Example(_pack_value(), join_pack, split_pack),
     "pack-sealed": Example(_pack_value(), join_sealed_pack, split_sealed_pack),
 }

@@ -40,7 +40,11 @@ class LockRoom:
 
     @property
     def is_short(self) -> bool:
-        return self.tables * 100 > self.locks * _OTHERS_PERCENT
+        return self.is_short_for(1)
+
+    def is_short_for(self, times: int) -> bool:
+        """Return whether there may be no room to lock all tables *times* times."""
+        return self.tables * times * 100 > self.locks * _OTHERS_PERCENT
 
 
 def lock_room(session: Session) -> LockRoom:

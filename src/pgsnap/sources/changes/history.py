@@ -1,0 +1,124 @@
+"""A database's history in the WAL: from where it must be looked at, and whether it is still the
+same history.
+
+A transaction writes its changes to the WAL before it commits, possibly long before: a change that a
+snapshot does not show may lie before the position at which the snapshot was taken. So a snapshot's
+base is a position that precedes all records of every transaction which it does not show.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+
+from pgsnap import interrupts
+from pgsnap.errors import QueryFailed
+from pgsnap.model.baseline import Baseline, Mark
+from pgsnap.sessions.base import Session, literal, number
+from pgsnap.sources.changes.facts import ServerState, insert_position, lsn_literal, read_checkpoint
+
+PREFIX = "pgsnap"
+"""Of messages that are written to the WAL."""
+
+_XID = "SELECT pg_current_xact_id()"
+_XMIN = "SELECT pg_snapshot_xmin(pg_current_snapshot())"
+_POLL_SECONDS = 0.01
+# So that two servers that replay the same transactions write different WAL.
+_PADDING_MAX = 64
+# A server set back to an earlier state repeats them all by chance once in a million times.
+_PROOF_TRANSACTIONS = 20
+# Each needs a transaction of ours that ended before one of somebody else's began.
+_MARKS_MAX = 100
+
+
+def take_mark(session: Session, seconds: float) -> Mark:
+    """Return a new mark, having waited up to *seconds* for the transactions that were running.
+    Raises QueryFailed, ConnectionFailed."""
+    # The position comes first: ids that are given out later belong to records behind it.
+    position = insert_position(session)
+    xid = int(session.query(_XID)[0][0] or 0)
+    deadline = time.monotonic() + seconds
+    while int(session.query(_XMIN)[0][0] or 0) <= xid and time.monotonic() < deadline:
+        interrupts.sleep(_POLL_SECONDS)
+    return Mark(position, xid)
+
+
+def base_of(marks: Iterable[Mark], xmin: int) -> int | None:
+    """Return the latest position before which every transaction that a snapshot of this *xmin* does
+    not show had written nothing; None if none of *marks* says so."""
+    return max((mark.lsn for mark in marks if mark.xid < xmin), default=None)
+
+
+def marks_to_keep(marks: Iterable[Mark], base: int | None) -> tuple[Mark, ...]:
+    """Return those of *marks* that later snapshots may need: they only look forward."""
+    wanted = sorted({mark for mark in marks if base is None or mark.lsn >= base}, key=_position)
+    # While a transaction is open for a long time, the one before its start matters.
+    return (*wanted[:1], *wanted[1:][-_MARKS_MAX:])
+
+
+def _position(mark: Mark) -> int:
+    return mark.lsn
+
+
+def fence(session: Session) -> None:
+    """Make durable what every transaction has written so far: a crash must not undo what the
+    snapshot shows. Raises QueryFailed, ConnectionFailed."""
+    before = insert_position(session)
+    padding = "." * secrets.randbelow(_PADDING_MAX)
+    # A transaction that has written nothing would not wait for the disk.
+    session.execute(
+        "SET synchronous_commit = on;"
+        f" SELECT pg_logical_emit_message(true, {literal(PREFIX)}, {literal(padding)})"
+    )
+    rows = session.query(f"SELECT pg_current_wal_flush_lsn() >= {lsn_literal(before)}")
+    if rows[0][0] != "t":
+        raise QueryFailed(
+            "the server did not make its WAL durable",
+            hint="Its settings synchronous_commit and fsync should be on.",
+        )
+
+
+def leave_proof(session: Session) -> tuple[tuple[int, bool], ...]:
+    """Return the ids of transactions made for it, and which of them, by chance, were committed: a
+    server that is set back to an earlier state gives these ids to other transactions. Raises
+    QueryFailed, ConnectionFailed."""
+    proof = []
+    for _ in range(_PROOF_TRANSACTIONS):
+        is_kept = bool(secrets.randbelow(2))
+        rows = session.query(f"BEGIN; {_XID}")
+        session.execute("COMMIT" if is_kept else "ROLLBACK")
+        proof.append((int(rows[0][0] or 0), is_kept))
+    return tuple(proof)
+
+
+def why_foreign(session: Session, state: ServerState, parent: Baseline, settings: bytes) -> str:
+    """Return why *parent* is not an earlier state of what *session* sees, "" if it is. Raises
+    QueryFailed, ConnectionFailed."""
+    if state.in_recovery:
+        return "this is a standby"
+    if parent.system_identifier != state.system_identifier:
+        return "the last snapshot is of another server"
+    if parent.version_num != state.version_num:
+        return "the server has another version than at the last snapshot"
+    if parent.database_oid != state.database_oid:
+        return "the database was made again since the last snapshot"
+    if parent.settings != settings:
+        return "settings that rows are written by differ from those of the last snapshot"
+    if parent.timeline != read_checkpoint(session).timeline:
+        return "the server has begun a new timeline since the last snapshot"
+    if insert_position(session) < parent.boundary or not _is_proven(session, parent.proof):
+        return "the server was set back to an earlier state"
+    return ""
+
+
+def _is_proven(session: Session, proof: Sequence[tuple[int, bool]]) -> bool:
+    calls = ", ".join(f"pg_xact_status('{number(xid)}'::xid8)" for xid, _ in proof)
+    if not calls:
+        return False
+    try:
+        found = session.query(f"SELECT {calls}")[0]
+    except QueryFailed:
+        # Of an id that was not given out yet.
+        return False
+    return list(found) == ["committed" if is_kept else "aborted" for _, is_kept in proof]
