@@ -7,7 +7,7 @@ import struct
 
 from blake3 import blake3
 
-from pgsnap.errors import CorruptionError
+from pgsnap.errors import CorruptionError, WrongKey
 from pgsnap.format.record import too_new
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import Cipher
@@ -89,6 +89,20 @@ def wrap(kind: ObjectKind, payload: bytes, version: int = VERSION) -> bytes:
     """Return the bytes of an object with *payload*."""
     start = head(kind, version)
     return b"".join((start, payload, checksum(start, payload)))
+
+
+def refuse_sealed(what: str, data: bytes) -> None:
+    """Raise WrongKey if *data* is a sealed object, where the repository's config says that nothing
+    is."""
+    if data.startswith(MAGIC + ObjectKind.SEALED.value):
+        raise WrongKey(
+            f"{what} is encrypted, and the repository's config says that the repository is not",
+            detail="The config was replaced, or somebody put the object of another repository"
+            " there. If the config was, what is written from now on could be read by anybody who"
+            " can read the store. Nothing was written.",
+            hint="Compare the object config with a copy of it; if the repository never was"
+            " encrypted, delete the object that is.",
+        )
 
 
 def unwrap(kind: ObjectKind, data: bytes, what: str, *, bytes_max: int = RECORD_BYTES_MAX) -> bytes:

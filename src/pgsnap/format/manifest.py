@@ -14,6 +14,7 @@ from pgsnap.format.envelope import (
     VERSION,
     ObjectKind,
     check_head,
+    refuse_sealed,
     unwrap,
     wrap,
 )
@@ -141,6 +142,7 @@ def decode_manifest(
 ) -> Snapshot:
     """Return the snapshot of a manifest, whose id by *naming* must be *expected* if given."""
     what = f"snapshot {expected.hex()[:12]}" if expected else "a snapshot"
+    refuse_sealed(what, data)
     if expected is not None and snapshot_id(data, naming) != expected:
         raise CorruptionError(f"{what} is damaged", detail="Its bytes do not hash to its name.")
     unwrap(ObjectKind.MANIFEST, data, what)

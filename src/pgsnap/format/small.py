@@ -6,7 +6,7 @@ import re
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.by_name import load_json
-from pgsnap.format.envelope import ObjectKind, unwrap, wrap
+from pgsnap.format.envelope import ObjectKind, refuse_sealed, unwrap, wrap
 from pgsnap.format.origin import canonical_json
 from pgsnap.format.record import RecordReader, RecordWriter, too_new
 from pgsnap.format.times import from_micros, to_micros
@@ -107,6 +107,7 @@ def encode_tag(tag: Tag) -> bytes:
 
 
 def decode_tag(data: bytes, what: str) -> Tag:
+    refuse_sealed(what, data)
     payload = unwrap(ObjectKind.TAG, data, what)
     record = RecordReader(payload, what=what, known=range(TAG_DATABASE, TAG_TIME + 1))
     return Tag(
@@ -133,6 +134,7 @@ def note_id(data: bytes, naming: Naming = PLAIN_NAMES) -> bytes:
 
 
 def decode_note(data: bytes, what: str) -> Note:
+    refuse_sealed(what, data)
     payload = unwrap(ObjectKind.NOTE, data, what)
     record = RecordReader(payload, what=what, known=range(NOTE_KIND, NOTE_BODY + 1))
     try:

@@ -20,16 +20,16 @@ from pgsnap.repository.sealed.slots import (
     remove_slots,
 )
 from pgsnap.repository.sealed.unlocking import Unlocked, opened, reopened
-from pgsnap.sealing.keys import new_master
+from pgsnap.sealing.keys import Keys, derive, new_master
 from pgsnap.sealing.slots import SlotKind, new_slot
 from pgsnap.sealing.wrapping_keys import Identity, NewOpener, Opener, Recipient, recipient_of
 
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """What a rotation did: the new key's number, the slots that hold it, those that are gone."""
+    """What a rotation did: the keys from now on, the slots that hold them, those that are gone."""
 
-    epoch: int
+    keys: Keys
     kept: tuple[StoredSlot, ...]
     removed: tuple[StoredSlot, ...]
 
@@ -110,11 +110,13 @@ def _one_opens(
     openers: Iterable[Opener],
 ) -> bool:
     """Return whether one of *openers* opens a slot with all keys of *unlocked*."""
-    return any(
-        (other := opened(config, stored, opener)) is not None and other.masters == unlocked.masters
-        for opener in openers
-        for stored in slots
-    )
+    for opener in openers:
+        for stored in slots:
+            with contextlib.suppress(WrongKey):
+                other = opened(config, stored, opener)
+                if other is not None and other.masters == unlocked.masters:
+                    return True
+    return False
 
 
 def _only_opened(found: StoredSlot) -> RepositoryError:
@@ -180,7 +182,7 @@ def rotate_keys(
     kept = tuple(add_slot(store, slot) for slot in slots)
     repo.check_lock()
     remove_slots(store, *(one.id for one in before.sound))
-    return Rotated(len(masters), kept, tuple(before.sound))
+    return Rotated(derive(masters, repository_id), kept, tuple(before.sound))
 
 
 def _now(repo: Repository) -> tuple[Slots, Unlocked]:

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager
 from pgsnap.errors import CorruptionError, ObjectExists, ObjectNotFound, StoreChanged
 from pgsnap.format.remote import encode_gone_tag, is_gone_tag
 from pgsnap.limits import RECORD_BYTES_MAX
-from pgsnap.repository.layout import COLLECTIONS, NOTES, TAGS
+from pgsnap.repository.layout import COLLECTED_NOTES, COLLECTIONS, NOTES, TAGS
 from pgsnap.stores.base import Data, ObjectInfo, Store
 
 _TAKING_AWAY = tuple(f"{NOTES}{kind}/" for kind in ("forgotten", "unforgotten", "lost"))
@@ -33,24 +33,18 @@ class CreatedOnly:
     replaced."""
 
     def __init__(self, inner: Store) -> None:
-        self._inner = inner
+        self.inner = inner
 
     def put(self, name: str, data: Data) -> None:
         body = data if isinstance(data, bytes) else b"".join(data)
         if not name.startswith(TAGS):
-            with contextlib.suppress(ObjectExists):
-                self._inner.create(_outer(name), body)
-            return
-        while True:
-            try:
-                self._append(name, self._newest(name)[0] + 1, body)
-                return
-            except ObjectExists:
-                continue
+            self._create(_outer(name), body)
+        else:
+            self._append_next(name, body)
 
     def create(self, name: str, data: bytes) -> None:
         if not name.startswith(TAGS):
-            self._inner.create(_outer(name), data)
+            self.inner.create(_outer(name), data)
             return
         try:
             self.replace(name, data, None)
@@ -59,7 +53,7 @@ class CreatedOnly:
 
     def replace(self, name: str, data: bytes | None, expected: bytes | None) -> None:
         if not name.startswith(TAGS):
-            self._inner.replace(_outer(name), data, expected)
+            self.inner.replace(_outer(name), data, expected)
             return
         number, found = self._newest(name)
         changed = StoreChanged(f'"{name}" was changed by another process')
@@ -81,7 +75,7 @@ class CreatedOnly:
         bytes_max: int | None = None,
     ) -> bytes:
         if not name.startswith(TAGS):
-            return self._inner.get(_outer(name), start, length, bytes_max=bytes_max)
+            return self.inner.get(_outer(name), start, length, bytes_max=bytes_max)
         _, found = self._newest(name)
         if found is None:
             raise ObjectNotFound(f'there is no "{name}"')
@@ -91,14 +85,14 @@ class CreatedOnly:
         return found[start:end]
 
     def many_reads(self) -> AbstractContextManager[None]:
-        return self._inner.many_reads()
+        return self.inner.many_reads()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         if not prefix.startswith(TAGS):
             yield from self._list(prefix)
             return
         newest: dict[str, tuple[int, ObjectInfo]] = {}
-        for info in self._inner.list(prefix):
+        for info in self.inner.list(prefix):
             tag, _, last = info.name.rpartition("/")
             if tag.count("/") != 2 or not _GENERATION.fullmatch(last):
                 # A stray object.
@@ -112,52 +106,98 @@ class CreatedOnly:
 
     def _list(self, prefix: str) -> Iterator[ObjectInfo]:
         if prefix in _TAKING_AWAY or prefix == NOTES:
-            for info in self._inner.list(_BELOW + prefix):
+            for info in self.inner.list(_BELOW + prefix):
                 yield ObjectInfo(info.name.removeprefix(_BELOW), info.object_bytes)
         if prefix not in _TAKING_AWAY:
-            for info in self._inner.list(prefix):
+            for info in self.inner.list(prefix):
                 # Under these names anybody who may commit could have put one.
-                if not info.name.startswith((*_TAKING_AWAY, _BELOW + NOTES)):
+                if not info.name.startswith((*_TAKING_AWAY, COLLECTED_NOTES)):
                     yield info
 
     def delete(self, *names: str) -> None:
         tags = [name for name in names if name.startswith(TAGS)]
         for name in tags:
-            number, found = self._newest(name)
-            if found is not None:
-                self._append(name, number + 1, encode_gone_tag(_token()))
-        self._inner.delete(*(_outer(name) for name in names if name not in tags))
+            try:
+                is_there = self._newest(name)[1] is not None
+            except CorruptionError:
+                # It does not even open, and counts until there is a newer one.
+                is_there = True
+            if is_there:
+                self._append_next(name, encode_gone_tag(_token()))
+        self.inner.delete(*(_outer(name) for name in names if name not in tags))
 
     def settle(self, names: Iterable[str]) -> None:
-        self._inner.settle(_outer(name) for name in names if not name.startswith(TAGS))
+        self.inner.settle(_outer(name) for name in names if not name.startswith(TAGS))
 
     def remove_superseded(self) -> None:
         """Delete the objects of tags that no longer count: what a gc does."""
-        self._inner.delete(*self.superseded())
+        self.inner.delete(*self.superseded())
 
     def superseded(self) -> Iterator[str]:
         """Yield the names of the objects that no longer count."""
         numbers: dict[str, list[str]] = {}
-        for info in self._inner.list(TAGS):
+        for info in self.inner.list(TAGS):
             tag, _, last = info.name.rpartition("/")
             if _GENERATION.fullmatch(last):
                 numbers.setdefault(tag, []).append(info.name)
         for names in numbers.values():
             yield from sorted(names, key=_number)[:-1]
 
+    def stored_name(self, name: str) -> str:
+        """Return the name of the object that counts for *name*."""
+        if not name.startswith(TAGS):
+            return _outer(name)
+        return _generation(name, self._number(name))
+
+    def _number(self, name: str) -> int:
+        """Return the newest generation of a tag, 0 if it never was."""
+        numbers = (
+            int(last)
+            for info in self.inner.list(name + "/")
+            if _GENERATION.fullmatch(last := info.name.rpartition("/")[2])
+        )
+        return max(numbers, default=0)
+
     def _newest(self, name: str) -> tuple[int, bytes | None]:
         """Return the newest generation of a tag (0: it never was), and its content, None if it was
         deleted."""
-        numbers = [
-            int(last)
-            for info in self._inner.list(name + "/")
-            if _GENERATION.fullmatch(last := info.name.rpartition("/")[2])
-        ]
-        if not numbers:
+        number = self._number(name)
+        if not number:
             return 0, None
-        number = max(numbers)
-        data = self._inner.get(_generation(name, number), bytes_max=RECORD_BYTES_MAX)
+        data = self.inner.get(_generation(name, number), bytes_max=RECORD_BYTES_MAX)
         return number, None if is_gone_tag(data) else data
+
+    def _create(self, name: str, body: bytes) -> None:
+        """Create an object that is named by its contents. Raises CorruptionError if it is there
+        with others: somebody who may create objects may have put them there."""
+        while True:
+            try:
+                self.inner.create(name, body)
+                return
+            except ObjectExists:
+                # One that a gc deletes at this moment is created again.
+                with contextlib.suppress(ObjectNotFound):
+                    self._check_same(name, body)
+                    return
+
+    def _check_same(self, name: str, body: bytes) -> None:
+        try:
+            is_same = self.inner.get(name, bytes_max=max(len(body), 1)) == body
+        except CorruptionError:
+            is_same = False
+        if not is_same:
+            raise CorruptionError(
+                f'"{name}" is there already, with other contents than its name says',
+                detail="Somebody who may write to the store put it there, or it is damaged.",
+                hint="Delete that object, with credentials that may, then run the command again.",
+            )
+
+    def _append_next(self, name: str, data: bytes) -> None:
+        """Make *data* the newest generation of a tag, whatever is there."""
+        while True:
+            with contextlib.suppress(ObjectExists):
+                self._append(name, self._number(name) + 1, data)
+                return
 
     def _append(self, name: str, number: int, data: bytes) -> None:
         if number > _GENERATION_MAX:
@@ -167,10 +207,14 @@ class CreatedOnly:
                 detail="Somebody who may write to the store put it there: snap counts from 1.",
                 hint=f'Delete the object "{_generation(name, number - 1)}".',
             )
-        self._inner.create(_generation(name, number), data)
+        self.inner.create(_generation(name, number), data)
 
     def _is_gone(self, name: str) -> bool:
-        return is_gone_tag(self._inner.get(name, bytes_max=RECORD_BYTES_MAX))
+        try:
+            return is_gone_tag(self.inner.get(name, bytes_max=RECORD_BYTES_MAX))
+        except CorruptionError:
+            # Who reads it is shown the damage.
+            return False
 
 
 def _outer(name: str) -> str:

@@ -21,6 +21,8 @@ KEYS = "keys/"
 COLLECTIONS = "gc/"
 """What a gc of a repository on a remote store announces."""
 FOLDERS = (PACKS, SNAPSHOTS, TAGS, NOTES, KEYS)
+COLLECTED_NOTES = COLLECTIONS + NOTES
+"""Of a repository on a remote store, the notes that take a snapshot away."""
 LEASE = "gc/lease"
 CLAIMS = "claims/"
 """What writers beside a gc rely on: outside of gc/, which only a gc may write."""

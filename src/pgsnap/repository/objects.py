@@ -14,3 +14,10 @@ def objects_of(store: Store, config: RepositoryConfig, keys: Keys | None) -> Sto
     assert (keys is None) == (config.encryption is None)
     sealed = store if keys is None else SealedStore(store, keys)
     return CreatedOnly(sealed) if config.tag_generations else sealed
+
+
+def stored_name(store: Store, name: str) -> str:
+    """Return the name in the bare store of what *store*, made by `objects_of`, has as *name*."""
+    if isinstance(store, CreatedOnly):
+        name, store = store.stored_name(name), store.inner
+    return store.outer(name) if isinstance(store, SealedStore) else name

@@ -8,13 +8,14 @@ deduplication survives a rotation; what seals bytes comes from the epoch that th
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pgsnap.errors import WrongKey
 
 KEY_BYTES = 32
 SALT_BYTES = 32
+KEY_ID_BYTES = 8
 FIRST_EPOCH = 1
 
 
@@ -34,6 +35,7 @@ class Keys:
     names: bytes = field(repr=False)
     _packs: tuple[bytes, ...] = field(repr=False)
     _objects: tuple[bytes, ...] = field(repr=False)
+    _key_ids: tuple[bytes, ...] = field(repr=False)
 
     def packs_of(self, epoch: int) -> bytes:
         """Return the key from which each pack's own key is derived. Raises WrongKey."""
@@ -42,6 +44,30 @@ class Keys:
     def objects_of(self, epoch: int) -> bytes:
         """Return the key from which each small object's own key is derived. Raises WrongKey."""
         return self._of(self._objects, epoch)
+
+    def id_of(self, epoch: int) -> bytes:
+        """Return what tells this key from any other of the same number. It is public, as the
+        fingerprint is. Raises WrongKey."""
+        return self._of(self._key_ids, epoch)
+
+    def new_salt(self, random_bytes: Callable[[int], bytes] | None = None) -> bytes:
+        """Return the salt of a new pack or object: never one that there was before. It begins with
+        the id of the newest key."""
+        random_bytes = random_bytes or secrets.token_bytes
+        return self.id_of(self.epoch) + random_bytes(SALT_BYTES - KEY_ID_BYTES)
+
+    def why_shut(self, epoch: int, salt: bytes, otherwise: str) -> tuple[str, str]:
+        """Return why bytes with this *salt* do not open, and more about it: because another key
+        sealed them, or *otherwise*."""
+        named, ours = salt[:KEY_ID_BYTES], self.id_of(epoch)
+        if named == ours:
+            return "does not open with the repository's key", otherwise
+        return (
+            "was encrypted with another key",
+            f"The repository's key number {epoch} is {ours.hex()}, and this was encrypted with"
+            f" {named.hex()}: by another repository, or after a rotation that was undone since by"
+            " putting older key slots back.",
+        )
 
     def _of(self, keys: tuple[bytes, ...], epoch: int) -> bytes:
         if not FIRST_EPOCH <= epoch <= len(keys):
@@ -78,6 +104,7 @@ def derive(masters: Sequence[bytes], repository_id: str) -> Keys:
         names=key(first, "names"),
         _packs=tuple(key(master, "packs") for master in masters),
         _objects=tuple(key(master, "objects") for master in masters),
+        _key_ids=tuple(key(master, "key id")[:KEY_ID_BYTES] for master in masters),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import secrets
 import struct
 
 from pgsnap.errors import CorruptionError, WrongKey
@@ -20,7 +19,7 @@ def seal_line(keys: Keys, line: bytes) -> bytes:
     """Return *line*, which has no line end, encrypted and without one."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    start = _START.pack(keys.epoch, secrets.token_bytes(SALT_BYTES))
+    start = _START.pack(keys.epoch, keys.new_salt())
     padded = line.ljust(padme(max(len(line), _PADDED_BYTES_MIN)))
     key = salted(keys.objects_of(keys.epoch), start[-SALT_BYTES:])
     sealed = AESGCM(key).encrypt(NONCE, padded, _bound_to(keys, start))

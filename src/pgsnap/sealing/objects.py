@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import struct
 
 from pgsnap.errors import CorruptionError, WrongKey
@@ -27,7 +26,7 @@ def seal_object(keys: Keys, name: str, data: bytes) -> bytes:
     """Return *data* as it is stored under *name*: encrypted, and bound to repository and name."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    start = _START.pack(keys.epoch, secrets.token_bytes(SALT_BYTES))
+    start = _START.pack(keys.epoch, keys.new_salt())
     plain = _LENGTH.pack(len(data)) + data
     plain += bytes(padme(max(len(plain), _PADDED_BYTES_MIN)) - len(plain))
     key = salted(keys.objects_of(keys.epoch), start[-SALT_BYTES:])
@@ -52,10 +51,10 @@ def open_object(keys: Keys, name: str, data: bytes) -> bytes:
     try:
         plain = AESGCM(key).decrypt(NONCE, payload[_START.size :], bound)
     except InvalidTag:
-        raise CorruptionError(
-            f"{what} does not open with the repository's key",
-            detail="It was changed, or is another object under this name.",
-        ) from None
+        why, detail = keys.why_shut(
+            epoch, salt, "It was changed, or is another object under this name."
+        )
+        raise CorruptionError(f"{what} {why}", detail=detail) from None
     length = _LENGTH.unpack_from(plain)[0]
     if length > len(plain) - _LENGTH.size:
         raise CorruptionError(f"{what} is damaged", detail="Its length makes no sense.")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pgsnap.errors import CorruptionError, WrongKey
 from pgsnap.limits import SEAL_BYTES
 from pgsnap.model import Cipher, Frame, Location, PackSeal
-from pgsnap.sealing.keys import SALT_BYTES, Keys, salted
+from pgsnap.sealing.keys import Keys, salted
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -56,7 +56,7 @@ class PackSealer:
 
     def new_seal(self) -> PackSeal:
         """Return the seal of a new pack: never one that there was before."""
-        return PackSeal(self._keys.epoch, self.random_bytes(SALT_BYTES))
+        return PackSeal(self._keys.epoch, self._keys.new_salt(self.random_bytes))
 
     def seal(
         self, seal: PackSeal, offset: int, frame: Frame, data: bytes | memoryview
@@ -103,11 +103,10 @@ class PackSealer:
         try:
             return self._cipher(seal).decrypt(nonce, data, bound_to)
         except InvalidTag:
-            raise CorruptionError(
-                f"{what} does not open",
-                detail="It was changed, or put in the place of another, or is of another"
-                " repository.",
-            ) from None
+            why, detail = self._keys.why_shut(
+                seal.epoch, seal.salt, "It was changed, or put in the place of another."
+            )
+            raise CorruptionError(f"{what} {why}", detail=detail) from None
         except WrongKey as error:
             # Not the repository as a whole: a forged or damaged head must not close it.
             raise CorruptionError(f"{what} does not open", detail=f"{error.message}.") from error

@@ -49,6 +49,13 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
+def nearly_url(text: str) -> str | None:
+    """Return the scheme of a path that was meant as a URL, such as s3:/bucket; None for others."""
+    scheme = text.partition(":")[0].lower()
+    is_near = scheme in SCHEMES and text[len(scheme) :].startswith(":") and not is_url(text)
+    return scheme if is_near else None
+
+
 def parse(text: str) -> Address:
     """Return the parts of a URL, or of a path (scheme "file"). Raises UsageError."""
     match = _URL.match(text)

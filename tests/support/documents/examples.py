@@ -266,7 +266,7 @@ def _slot() -> Slot:
 
 
 def _seal(data: bytes) -> bytes:
-    with mock.patch("pgsnap.sealing.objects.secrets.token_bytes", return_value=a_hash("salt")):
+    with mock.patch("pgsnap.sealing.keys.secrets.token_bytes", return_value=a_hash("salt")[:24]):
         return seal_object(keys(FIRST, SECOND), SEALED_NAME, data)
 
 

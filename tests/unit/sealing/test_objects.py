@@ -15,7 +15,7 @@ from pgsnap.errors import CorruptionError, SnapError, WrongKey
 from pgsnap.format.envelope import ObjectKind, wrap
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.sealing.objects import open_object, seal_object, sealed_bytes_max
-from support.repositories.keys import FIRST, REPOSITORY_ID, SECOND, keys
+from support.repositories.keys import FIRST, REPOSITORY_ID, SECOND, THIRD, keys
 
 NAME = "snapshots/" + "ab" * 32
 
@@ -32,6 +32,7 @@ def test_the_format_is_what_the_specification_says() -> None:
     head, epoch, salt = sealed[:8], sealed[8:12], sealed[12:44]
     assert head == b"\x89snapS\x01\x01"
     assert struct.unpack("<I", epoch) == (1,)
+    assert salt[:8] == keys().id_of(1)
 
     def hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:
         extracted = hmac.digest(salt, key, hashlib.sha256)
@@ -69,8 +70,18 @@ def test_another_name_does_not_open() -> None:
 
 def test_another_repository_does_not_open_it() -> None:
     sealed = seal_object(keys(), NAME, b"contents")
-    with pytest.raises(CorruptionError, match="does not open"):
+    with pytest.raises(CorruptionError, match="was encrypted with another key"):
         open_object(keys(repository_id="f" * 32), NAME, sealed)
+
+
+def test_another_key_of_the_same_number_is_told_from_damage() -> None:
+    sealed = seal_object(keys(FIRST, SECOND), NAME, b"contents")
+    with pytest.raises(CorruptionError, match="was encrypted with another key") as caught:
+        open_object(keys(FIRST, THIRD), NAME, sealed)
+    for one in (keys(FIRST, SECOND), keys(FIRST, THIRD)):
+        assert one.id_of(2).hex() in caught.value.detail
+    with pytest.raises(CorruptionError, match="does not open with the repository's key"):
+        open_object(keys(FIRST, SECOND), NAME + "x", sealed)
 
 
 def test_a_rotated_key_opens_old_objects_and_seals_with_the_new_one() -> None:

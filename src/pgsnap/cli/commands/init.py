@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,9 +58,15 @@ def run(
         compose = _suggested_service(invocation)
         config = _write_config(Path.cwd(), place, compose, invocation.given.container)
     elif place != settings.repository:
+        named = shlex.quote(str(place))
+        change = (
+            f'set repository = "{place}" in'
+            if settings.repository_from != str(config)
+            else f'change "repository" to "{place}" in'
+        )
         invocation.console.tell(
-            f'snap.toml names another repository: set repository = "{place}" in {config}, '
-            f"or use --repo {place}"
+            f"commands in this folder use {settings.repository}: to push there, snap remote add"
+            f" NAME {named}; to use it instead, {change} {config}, or --repo {named}"
         )
     lines = [f"made the {'encrypted ' if encrypt else ''}repository {place}"]
     if created:

@@ -213,14 +213,14 @@ def _rotate(invocation: Invocation, recipients: list[str], *, yes: bool) -> None
                 f"These key slots will be removed, and can be added again: {words}. Go on?"
             )
         done = rotate_keys(repo, recipients, agreed=None if yes else dropped)
-        unlocking(invocation).pins.keep(str(repo.place), repo.config, done.epoch)
+        unlocking(invocation).pins.keep(str(repo.place), repo.config, done.keys)
     fields = {
-        "epoch": done.epoch,
+        "epoch": done.keys.epoch,
         "key_slots": [_fields(one) for one in done.kept],
         "removed": [one.id for one in dropped],
     }
     lines = [
-        f"what is written from now on has key number {done.epoch}",
+        f"what is written from now on has key number {done.keys.epoch}",
         *(f"it opens with {_words(one)}" for one in done.kept),
         *(f"removed {_words(one)}" for one in dropped),
         "what was written before keeps its key: who had that can still read it",

@@ -13,7 +13,7 @@ from pgsnap.cli.text.duration import parse_duration
 from pgsnap.cli.text.redact import without_uri
 from pgsnap.errors import UsageError
 from pgsnap.repository.places.address import Address
-from pgsnap.stores.address import is_url, parse
+from pgsnap.stores.address import is_url, nearly_url, parse
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -219,6 +219,12 @@ def address(value: Any, where: str, folder: Path) -> Address:
     UsageError."""
     named = text(value, where, folder)
     if not is_url(named):
+        if (scheme := nearly_url(named)) is not None:
+            slashes = "three slashes: file:///PATH" if scheme == "file" else "two slashes"
+            raise UsageError(
+                f"{where} begins as a URL, but not with {scheme}://",
+                hint=f"Write it with {slashes}; for a folder of that name, put ./ before it.",
+            )
         return local_path(named, folder, where)
     try:
         parse(named)

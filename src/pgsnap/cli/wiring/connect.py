@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -65,7 +66,7 @@ def open_repository(
     invocation.opened = settings.repository
     if warn_of_access:
         _warn_of_access(invocation.console, settings.repository)
-    warn_of_withheld(invocation.console, repo)
+    warn_of_others(invocation.console, repo)
     return repo
 
 
@@ -82,8 +83,15 @@ def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool)
     )
 
 
-def warn_of_withheld(console: Console, repo: Repository) -> None:
-    """Warn if a remote store no longer shows snapshots that were seen there."""
+def warn_of_others(console: Console, repo: Repository) -> None:
+    """Warn of what somebody else did who can write to the repository's store: key slots that are
+    not the repository's own, and snapshots of a remote store that it no longer shows."""
+    for one in repo.unlocked.passed_over if repo.unlocked is not None else ():
+        console.warn(
+            f"warning: key slot {one.slot} was not used, though it opened: {one.why}; somebody who"
+            " can write to the store may have put it there: snap key remove"
+            f" {one.slot} --repo {shlex.quote(str(repo.place))}"
+        )
     if repo.place.path is not None:
         return
     from pgsnap.maintenance.verify.withheld import withheld

@@ -9,7 +9,7 @@ from pgsnap.cli.config.keys import unknown_key
 from pgsnap.cli.config.remotes import RemoteTable
 from pgsnap.cli.config.retention import KEEP_ALL
 from pgsnap.cli.config.settings import Settings
-from pgsnap.cli.wiring.connect import open_repository, warn_of_withheld
+from pgsnap.cli.wiring.connect import open_repository, warn_of_others
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.secrets_given import unlocking_other
 from pgsnap.cli.wiring.user_folders import cache_folder
@@ -83,7 +83,7 @@ def open_other(
     invocation.unlocked[str(address)] = repo.unlocked
     if invocation.opened is None:
         invocation.opened = address
-    warn_of_withheld(invocation.console, repo)
+    warn_of_others(invocation.console, repo)
     return repo
 
 

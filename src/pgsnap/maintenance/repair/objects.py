@@ -25,12 +25,11 @@ from pgsnap.maintenance.verify.object_faults import (
 )
 from pgsnap.model import Naming, SnapshotId
 from pgsnap.repository import layout
+from pgsnap.repository.created_only import CreatedOnly
+from pgsnap.repository.objects import stored_name
 from pgsnap.repository.places.base import Place
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.sealed.store import stored_name
-from pgsnap.repository.sealed.unlocking import keys_of
 from pgsnap.repository.snapshots.losses import accepted_losses
-from pgsnap.sealing.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,9 @@ class Mended:
     how: str
 
 
-def put_aside(place: Place, name: str, keys: Keys | None = None) -> str:
-    """Move an object to ``damaged/`` and return its name there. Raises ObjectNotFound."""
-    name = stored_name(keys, place.store, name)
+def put_aside(place: Place, name: str) -> str:
+    """Move an object of the bare store to ``damaged/`` and return its name there. Raises
+    ObjectNotFound."""
     taken = {info.name for info in place.store.list(layout.DAMAGED)}
     target = layout.DAMAGED + name
     number = 2
@@ -197,8 +196,12 @@ class ObjectMender:
     def _put_aside(self, faults: list[Fault]) -> None:
         for fault in faults:
             if fault.data is not None:
-                keys = keys_of(self._repo.unlocked)
-                self.put_aside.append(put_aside(self._repo.place, fault.name, keys))
+                store, place = self._repo.store, self._repo.place
+                stored = stored_name(store, fault.name)
+                if isinstance(store, CreatedOnly) and fault.name.startswith(layout.TAGS):
+                    # Else what the tag was before would count again.
+                    store.delete(fault.name)
+                self.put_aside.append(put_aside(place, stored))
 
     def _aside(self, prefix: str) -> Iterator[tuple[bytes, str]]:
         for info in list(self._repo.store.list(layout.DAMAGED + prefix)):

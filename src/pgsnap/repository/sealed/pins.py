@@ -19,6 +19,7 @@ from pgsnap.errors import WrongKey
 from pgsnap.files import whole
 from pgsnap.files.folder import Folder
 from pgsnap.model import RepositoryConfig
+from pgsnap.sealing.keys import Keys
 
 _BYTES_MAX = 64 * 1024
 
@@ -31,6 +32,8 @@ class Pin:
     repository_id: str
     fingerprint: str
     epoch: int
+    key_id: str = ""
+    """That of the newest key, "" if an earlier version remembered it."""
 
 
 class Pins:
@@ -62,11 +65,20 @@ class Pins:
                     name,
                 )
 
-    def check_epoch(self, place: str, config: RepositoryConfig, epoch: int) -> None:
-        """Raise WrongKey if the keys that were opened are older than those seen before."""
+    def check_keys(self, place: str, config: RepositoryConfig, keys: Keys) -> None:
+        """Raise WrongKey if the *keys* that were opened are older than those seen before, or not
+        those: who had the first key, and was shut out by a rotation, can still make a slot for a
+        public key."""
+        epoch = keys.epoch
         for name in (_place_name(place), _id_name(config.repository_id)):
             pin = self._read(name)
-            if pin is not None and epoch < pin.epoch:
+            if pin is None:
+                continue
+            if pin.key_id and epoch >= pin.epoch and keys.id_of(pin.epoch).hex() != pin.key_id:
+                raise self._refused(
+                    f"the repository's key number {pin.epoch} is not the one that it was", name
+                )
+            if epoch < pin.epoch:
                 raise WrongKey(
                     f"the newest key of the repository was number {pin.epoch}, and is number"
                     f" {epoch} now",
@@ -75,14 +87,15 @@ class Pins:
                     hint="See which slots there are: snap key list",
                 )
 
-    def keep(self, place: str, config: RepositoryConfig, epoch: int) -> None:
+    def keep(self, place: str, config: RepositoryConfig, keys: Keys) -> None:
         """Remember an encrypted repository that was opened, if the state folder can be written."""
         assert config.encryption is not None
         folder = self._folder()
         if folder is None:
             return
         fingerprint = config.encryption.fingerprint.hex()
-        pin = Pin(place, config.repository_id, fingerprint, epoch)
+        key_id = keys.id_of(keys.epoch).hex()
+        pin = Pin(place, config.repository_id, fingerprint, keys.epoch, key_id)
         for name in (_place_name(place), _id_name(config.repository_id)):
             with contextlib.suppress(OSError):
                 if self._read(name) != pin:
@@ -124,7 +137,8 @@ class Pins:
             return None
         except (ValueError, TypeError, RecursionError):
             raise self._refused("what was seen of the repository cannot be read", name) from None
-        sound = all(isinstance(one, str) for one in (pin.place, pin.repository_id, pin.fingerprint))
+        texts = (pin.place, pin.repository_id, pin.fingerprint, pin.key_id)
+        sound = all(isinstance(one, str) for one in texts)
         if not sound or type(pin.epoch) is not int:
             raise self._refused("what was seen of the repository cannot be read", name)
         return pin

@@ -16,7 +16,7 @@ from pgsnap.sealing.words import open_word, seal_word, split_words
 from pgsnap.stores.base import Data, ObjectInfo, Store
 
 # What is not sealed here: the config and the slots are read before there is a key, packs have a
-# seal of their own, and what was put aside as damaged need not open.
+# seal of their own, what was put aside as damaged need not open, and a gc announces only ids.
 _CLEAR = (layout.PACKS, layout.KEYS, layout.DAMAGED, layout.COLLECTIONS)
 _CLEAR_FILES = (layout.CONFIG, layout.GITIGNORE_FILE, layout.README_FILE)
 _WORDS = (b"label", b"tag")
@@ -139,11 +139,6 @@ class SealedStore:
         return data if _is_clear(name) else open_object(self._keys, self.outer(name), data)
 
 
-def stored_name(keys: Keys | None, store: Store, name: str) -> str:
-    """Return the name of an object in the bare *store* of a repository with *keys*."""
-    return name if keys is None else SealedStore(store, keys).outer(name)
-
-
 def _before(name: str) -> str:
     """Return the name that an object had before a repair put it aside."""
     aside = name.removeprefix(layout.DAMAGED)
@@ -151,4 +146,6 @@ def _before(name: str) -> str:
 
 
 def _is_clear(name: str) -> bool:
+    if name.startswith(layout.COLLECTED_NOTES):
+        return False
     return name.startswith(_CLEAR) or name in _CLEAR_FILES

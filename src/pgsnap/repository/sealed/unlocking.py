@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import shlex
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pgsnap.errors import WrongKey
@@ -18,6 +20,15 @@ from pgsnap.stores.base import Store
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A key slot that opened, and *why* it cannot be the repository's: for a public key anybody
+    can make one."""
+
+    slot: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unlocked:
     """An opened repository's keys, the master keys that they come from, and what opened them."""
 
@@ -25,6 +36,7 @@ class Unlocked:
     masters: tuple[bytes, ...] = field(repr=False)
     opened: StoredSlot
     opener: Opener
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 class Unlock(Protocol):
@@ -85,14 +97,14 @@ class Unlocking:
         before = self._found.get((place, config.repository_id, encryption.fingerprint))
         if before is None:
             openers = itertools.chain(self._fitted(config), self._openers(config))
-            unlocked = _opened_by_any(config, slots, openers)
+            unlocked = _Trial(config, slots, place, self.pins).opened_by(openers)
         elif before[0] == slots:
             return before[1]
         else:
             # Another command changed the slots meanwhile, so there may be newer keys.
             unlocked = reopened(config, slots, before[1].opener)
-        self.pins.check_epoch(place, config, unlocked.keys.epoch)
-        self.pins.keep(place, config, unlocked.keys.epoch)
+            self.pins.check_keys(place, config, unlocked.keys)
+        self.pins.keep(place, config, unlocked.keys)
         self._found[place, config.repository_id, encryption.fingerprint] = slots, unlocked
         return unlocked
 
@@ -113,7 +125,7 @@ def unlocked_by(
     if unlock is not None:
         return unlock(place, config, store)
     if config.encryption is not None:
-        raise _none_fits(read_slots(store), set())
+        raise _Trial(config, read_slots(store), place).none_fits(set())
     return None
 
 
@@ -132,15 +144,16 @@ def new_keys(config: RepositoryConfig, opener: NewOpener) -> tuple[Encryption, S
 def unlock(config: RepositoryConfig, store: Store, openers: Iterable[Opener]) -> Unlocked:
     """Return the keys of an encrypted repository, by the first of *openers* that a slot fits.
     Raises WrongKey."""
-    return _opened_by_any(config, read_slots(store), openers)
+    return _Trial(config, read_slots(store)).opened_by(openers)
 
 
 def reopened(config: RepositoryConfig, slots: Slots, opener: Opener) -> Unlocked:
     """Return the newest keys that *opener*, which opened the repository before, opens in *slots*.
     Raises WrongKey."""
     for stored in slots.sound:
-        if found := opened(config, stored, opener):
-            return found
+        with contextlib.suppress(WrongKey):
+            if found := opened(config, stored, opener):
+                return found
     raise WrongKey(
         "the key that opened the repository does not open it any more",
         detail="Another command removed its key slot meanwhile. Nothing was changed.",
@@ -165,16 +178,75 @@ def opened(config: RepositoryConfig, stored: StoredSlot, opener: Opener) -> Unlo
     return Unlocked(keys, tuple(masters), stored, opener)
 
 
-def _opened_by_any(config: RepositoryConfig, slots: Slots, openers: Iterable[Opener]) -> Unlocked:
-    if not slots.sound:
-        raise _no_slots(slots)
-    tried: set[SlotKind] = set()
-    for opener in openers:
-        tried.add(OPENED_BY[type(opener)])
-        for stored in slots.sound:
-            if found := opened(config, stored, opener):
-                return found
-    raise _none_fits(slots, tried)
+class _Trial:
+    """Tries secrets on the *slots* of the repository in *place*, "" where it has no name."""
+
+    def __init__(
+        self, config: RepositoryConfig, slots: Slots, place: str = "", pins: Pins | None = None
+    ) -> None:
+        self._config = config
+        self._slots = slots
+        self._place = place
+        self._pins = pins
+        self._passed_over: list[PassedOver] = []
+        self._first: WrongKey | None = None
+
+    def opened_by(self, openers: Iterable[Opener]) -> Unlocked:
+        """Return the keys that the first of *openers* opens which fits. Raises WrongKey."""
+        if not self._slots.sound:
+            raise _no_slots(self._slots)
+        tried: set[SlotKind] = set()
+        for opener in openers:
+            tried.add(OPENED_BY[type(opener)])
+            for stored in self._slots.sound:
+                if found := self._opened(stored, opener):
+                    return replace(found, passed_over=tuple(self._passed_over))
+        raise self._first or self.none_fits(tried)
+
+    def _opened(self, stored: StoredSlot, opener: Opener) -> Unlocked | None:
+        try:
+            found = opened(self._config, stored, opener)
+            if found is not None and self._pins is not None:
+                self._pins.check_keys(self._place, self._config, found.keys)
+        except WrongKey as error:
+            # Whoever can write to the store made it, for a public key: it must not be in the way.
+            self._passed_over.append(PassedOver(stored.id, error.message))
+            self._first = self._first or error
+            return None
+        return found
+
+    def none_fits(self, tried: set[SlotKind]) -> WrongKey:
+        """Return the error for secrets of the kinds *tried*, of which none fits."""
+        there = {stored.slot.kind for stored in self._slots.sound}
+        kinds = " or ".join(sorted({f"a {kind}" for kind in there}))
+        names = ", ".join(self._slots.damaged)
+        damaged = f" Damaged slots: {names}." if names else ""
+        where = f" --repo {shlex.quote(self._place)}" if self._place else ""
+        look = f"See which slots there are: snap key list{where}"
+        if not tried:
+            return WrongKey(
+                "the repository is encrypted, and no key was given",
+                detail=f"It opens with {kinds}.{damaged}",
+                hint="Name a file that holds the passphrase, mode 0600:"
+                " export SNAP_PASSPHRASE_FILE=FILE; or a key file: --key-file FILE",
+            )
+        if not tried & there:
+            given = " or ".join(sorted(f"a {kind}" for kind in tried))
+            return WrongKey(
+                f"no key slot of the repository opens with {given}",
+                detail=f"It opens with {kinds}.{damaged}",
+                hint=look,
+            )
+        wrong = {
+            SlotKind.PASSPHRASE: "wrong passphrase",
+            SlotKind.KEY_FILE: "wrong key file",
+            SlotKind.RECIPIENT: "wrong identity",
+        }
+        return WrongKey(
+            "; ".join(wrong[kind] for kind in sorted(tried & there)),
+            detail=f"No key slot of the repository opens with it.{damaged}",
+            hint=look,
+        )
 
 
 def _no_slots(slots: Slots) -> WrongKey:
@@ -190,34 +262,4 @@ def _no_slots(slots: Slots) -> WrongKey:
         detail="It is encrypted, and its store has no object keys/...",
         hint="Put one of keys/ back from a copy of the repository; without any of them, nobody can"
         " read it.",
-    )
-
-
-def _none_fits(slots: Slots, tried: set[SlotKind]) -> WrongKey:
-    there = {stored.slot.kind for stored in slots.sound}
-    kinds = " or ".join(sorted({f"a {kind}" for kind in there}))
-    damaged = f" Damaged slots: {', '.join(slots.damaged)}." if slots.damaged else ""
-    if not tried:
-        return WrongKey(
-            "the repository is encrypted, and no key was given",
-            detail=f"It opens with {kinds}.{damaged}",
-            hint="Name a file that holds the passphrase, mode 0600:"
-            " export SNAP_PASSPHRASE_FILE=FILE; or a key file: --key-file FILE",
-        )
-    if not tried & there:
-        given = " or ".join(sorted(f"a {kind}" for kind in tried))
-        return WrongKey(
-            f"no key slot of the repository opens with {given}",
-            detail=f"It opens with {kinds}.{damaged}",
-            hint="See which slots there are: snap key list",
-        )
-    wrong = {
-        SlotKind.PASSPHRASE: "wrong passphrase",
-        SlotKind.KEY_FILE: "wrong key file",
-        SlotKind.RECIPIENT: "wrong identity",
-    }
-    return WrongKey(
-        "; ".join(wrong[kind] for kind in sorted(tried & there)),
-        detail=f"No key slot of the repository opens with it.{damaged}",
-        hint="See which slots there are: snap key list",
     )
