@@ -81,6 +81,8 @@ PIECE_BYTES_MAX = 1 * MIB
 SNAPSHOT_BYTES_MAX = 256 * 1024 * 1024 * MIB
 # Maximum number of its sections; pg_dump needs some 8 kB of memory per table, a reader 1 kB.
 SECTIONS_MAX = 1_000_000
+# How many of the tables that a commit read in full its manifest names, with the reasons.
+FULL_READS_LISTED_MAX = 100
 # A recipe of more chunks than this must have chunks of at least this size on average: otherwise a
 # reader would work endlessly for next to no data. Writers make no chunk smaller than
 # CHUNK_BYTES_MIN except the last.

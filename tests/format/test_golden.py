@@ -33,6 +33,8 @@ ENVELOPES = {
     "config-remote": ObjectKind.CONFIG,
     "manifest": ObjectKind.MANIFEST,
     "manifest-2": ObjectKind.MANIFEST,
+    "manifest-3": ObjectKind.MANIFEST,
+    "manifest-leaf-root": ObjectKind.MANIFEST,
     "manifest-alias": ObjectKind.MANIFEST,
     "tag": ObjectKind.TAG,
     "gone-tag": ObjectKind.GONE_TAG,
@@ -40,18 +42,24 @@ ENVELOPES = {
     "note": ObjectKind.NOTE,
 }
 NEWEST = {
-    **dict.fromkeys(("manifest", "manifest-2"), "manifest-alias"),
+    **dict.fromkeys(
+        ("manifest", "manifest-2", "manifest-alias", "manifest-leaf-root"), "manifest-3"
+    ),
+    "section": "section-3",
     **dict.fromkeys(("config", "config-encrypted"), "config-remote"),
 }
-VERSIONS = {"manifest-2": 2, "manifest-alias": 2}
-RECORDS = [*ENVELOPES, "recipe-root", "recipe-node", "section", "baseline", "pack"]
+VERSIONS = {"manifest-2": 2, "manifest-alias": 2, "manifest-3": 3, "manifest-leaf-root": 3}
+RECORDS = [
+    *ENVELOPES,
+    *("recipe-root", "recipe-node", "section", "section-3", "baseline", "pack"),
+]
 
 
 def with_payload(name: str, record: bytes) -> bytes:
     """Return the stored form *name* around another record, with a right checksum."""
     if name in ENVELOPES:
         return wrap(ENVELOPES[name], record, VERSIONS.get(name, 1))
-    if name == "section":
+    if name in ("section", "section-3"):
         return SECTION_LENGTH.pack(len(record)) + record
     if name == "pack":
         start = head(ObjectKind.PACK)
@@ -198,7 +206,7 @@ def test_an_unknown_code_is_a_newer_format(
 
 
 @pytest.mark.parametrize("name", [*ENVELOPES, "pack"])
-@pytest.mark.parametrize(("position", "value"), [(6, 3), (7, 2)], ids=["version", "cipher"])
+@pytest.mark.parametrize(("position", "value"), [(6, 4), (7, 2)], ids=["version", "cipher"])
 def test_an_unknown_version_or_cipher_of_an_object_is_a_newer_format(
     name: str, position: int, value: int
 ) -> None:
@@ -215,13 +223,14 @@ def test_an_unknown_version_or_cipher_of_an_object_is_a_newer_format(
 
 
 @pytest.mark.parametrize("name", ["config", "tag", "note", "pack"])
-def test_only_manifests_have_a_second_version(name: str) -> None:
+def test_only_manifests_have_later_versions(name: str) -> None:
     with pytest.raises(FormatTooNew):
         check_head(ENVELOPES.get(name, ObjectKind.PACK), stored(name)[:6] + b"\2\0", "it")
 
 
-def test_a_manifest_has_the_second_version_only_where_the_first_cannot_tell_what_it_says() -> None:
-    assert [stored(name)[6] for name in ("manifest", "manifest-2")] == [1, 2]
+def test_a_manifest_has_a_later_version_only_where_the_first_cannot_tell_what_it_says() -> None:
+    names = ("manifest", "manifest-2", "manifest-3", "manifest-leaf-root")
+    assert [stored(name)[6] for name in names] == [1, 2, 3, 3]
     for name in ("extension_sequences_root", "statistics_root"):
         assert encode_manifest(replace(examples.SNAPSHOT_2, **{name: None}))[6] == 2
 

@@ -11,11 +11,13 @@ from blake3 import blake3
 
 from pgsnap import limits
 from pgsnap.errors import CorruptionError, FormatTooNew
-from pgsnap.format import envelope, manifest, pack, recipe, record, sections, small
+from pgsnap.format import envelope, manifest, pack, recipe, record, section_names, sections, small
 from pgsnap.format.envelope import CHECKSUM_BYTES, HEAD, ObjectKind
 from pgsnap.format.origin import decode_origin
+from pgsnap.format.roots import roots_of
 from pgsnap.model import (
     HASH_BYTES,
+    OUTSIDE_ROOT,
     ChunkKind,
     Cipher,
     Codec,
@@ -62,7 +64,7 @@ FIELDS: dict[str, tuple[list[spec.Row], dict[str, int]]] = {
             "sketches": recipe.SKETCHES,
         },
     ),
-    "section": (
+    "section-3": (
         spec.fields("Section table"),
         {
             "name": sections.NAME,
@@ -73,9 +75,13 @@ FIELDS: dict[str, tuple[list[spec.Row], dict[str, int]]] = {
             "rows": sections.ROWS,
             "head bytes": sections.HEAD_BYTES,
             "tail bytes": sections.TAIL_BYTES,
+            "leaf digest": sections.LEAF_DIGEST,
+            "leaves": sections.LEAVES,
+            "block map": sections.BLOCK_MAP,
+            "baseline": sections.BASELINE,
         },
     ),
-    "manifest-alias": (
+    "manifest-3": (
         spec.fields("Manifests"),
         {
             "database": manifest.DATABASE,
@@ -99,6 +105,8 @@ FIELDS: dict[str, tuple[list[spec.Row], dict[str, int]]] = {
             "alias parent": manifest.ALIAS_PARENT,
             "extension sequences root": manifest.EXTENSION_SEQUENCES_ROOT,
             "statistics root": manifest.STATISTICS_ROOT,
+            "leaf root": manifest.LEAF_ROOT,
+            "reading": manifest.READING,
         },
     ),
     "config": (
@@ -168,8 +176,8 @@ def test_fields_are_ignorable_where_the_specification_says_so(name: str) -> None
     assert {number for number, can_skip, _ in written if can_skip} == ignorable
 
 
-def test_a_manifest_of_version_1_uses_every_field_but_those_of_version_2() -> None:
-    first = {row.number for row in spec.fields("Manifests") if "version 2" not in row.value}
+def test_a_manifest_of_version_1_uses_every_field_but_those_of_later_versions() -> None:
+    first = {row.number for row in spec.fields("Manifests") if "; version " not in row.value}
     used = {number for number, _, _ in examples.record_fields(examples.payload("manifest"))}
     assert used == first - {manifest.ALIAS, manifest.ALIAS_PARENT} == set(range(1, 18))
 
@@ -177,7 +185,12 @@ def test_a_manifest_of_version_1_uses_every_field_but_those_of_version_2() -> No
 def test_nested_records_have_the_fields_of_the_specification() -> None:
     (name,) = [row for row in spec.fields("Section table") if row.name == "name"]
     assert name.value.startswith("record: 1 kind (text), 2 schema, 3 name, 4 part (integer)")
-    assert (sections.NAME_KIND, sections.NAME_SCHEMA, sections.NAME_NAME, sections.NAME_PART) == (
+    assert (
+        section_names.NAME_KIND,
+        section_names.NAME_SCHEMA,
+        section_names.NAME_NAME,
+        section_names.NAME_PART,
+    ) == (
         1,
         2,
         3,
@@ -315,8 +328,8 @@ def test_the_root_hash_is_as_the_specification_says() -> None:
     globals_section = Section(
         SectionName(SectionKind.GLOBALS), 9, 1, examples.a_hash("globals"), ()
     )
-    name = sections.encode_name(examples.NAME)
-    pre_data = sections.encode_name(SectionName(SectionKind.PRE_DATA))
+    name = section_names.encode_name(examples.NAME)
+    pre_data = section_names.encode_name(SectionName(SectionKind.PRE_DATA))
     expected = blake3(
         b"snap root 1\n"
         + len(pre_data).to_bytes(4, "little")
@@ -337,13 +350,14 @@ def test_the_root_hash_is_as_the_specification_says() -> None:
         )
     ]
     some = [examples.PRE_DATA, outside[0], examples.SECTION, *outside[1:], globals_section]
-    assert sections.root_hash(some) == expected
+    roots = roots_of(some)
+    assert roots.root == expected
     hasher = blake3(b"snap statistics root 1\n")
     for found in (outside[0], outside[2]):
-        name = sections.encode_name(found.name)
+        name = section_names.encode_name(found.name)
         hasher.update(len(name).to_bytes(4, "little") + name + (9).to_bytes(8, "little"))
         hasher.update(found.digest)
-    assert sections.outside_roots(some) == {
+    assert {kind: roots.outside(kind) for kind in OUTSIDE_ROOT} == {
         SectionKind.GLOBALS: examples.a_hash("globals"),
         SectionKind.EXTENSION_SEQUENCES: examples.a_hash("sequences"),
         SectionKind.STATISTICS: hasher.digest(),

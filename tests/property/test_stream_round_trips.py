@@ -81,7 +81,7 @@ def test_what_a_repository_yields_is_what_another_one_stores(tmp_path: Path) -> 
         events = section_events(one, made.snapshot, sections)
         table = ingest.store(events)
         ingest.finish()
-        assert table.root() == made.snapshot.root
+        assert table.roots.root == made.snapshot.root
         assert [found for piece, _ in table.pieces() for found in decode_piece(piece)] == sections
 
 

@@ -20,7 +20,7 @@ from pgsnap.format.manifest import (
 )
 from pgsnap.format.recipe import CHUNKS, ROOT_CHUNK, decode_children, decode_root
 from pgsnap.format.record import RecordWriter, with_values
-from pgsnap.format.sections import SEGMENT, changed_entries, decode_section
+from pgsnap.format.sections import RECIPES, changed_entries, decode_section
 from pgsnap.model import HASH_BYTES, ChunkId, Naming, SnapshotId
 
 NewIds: TypeAlias = "Callable[[Sequence[ChunkId], int], Sequence[ChunkId]]"
@@ -42,9 +42,11 @@ def copied_piece(data: bytes, new_ids: NewIds) -> bytes:
         level = decode_root(value, "a section table").level
         return with_values(value, {ROOT_CHUNK: lambda chunk: new_ids([chunk], level)[0]})
 
+    change = dict.fromkeys(RECIPES, root)
+
     def section(entry: bytes) -> bytes:
         decode_section(entry, "a section table")
-        return with_values(entry, {SEGMENT: root})
+        return with_values(entry, change)
 
     return changed_entries(data, section)
 

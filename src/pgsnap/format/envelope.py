@@ -17,6 +17,8 @@ MAGIC = b"\x89snap"
 VERSION = 1
 MANIFEST_VERSION_2 = 2
 """Version of manifests with contents unknown to the first readers, which refuse it."""
+MANIFEST_VERSION_3 = 3
+"""Version of manifests with leaf digests, unknown to the readers of the versions before."""
 HEAD = struct.Struct("<5scBB")
 """Magic, kind, version, cipher."""
 CHECKSUM_BYTES = 16
@@ -45,7 +47,7 @@ def checksum(*parts: bytes) -> bytes:
     return hasher.digest(CHECKSUM_BYTES)
 
 
-_VERSIONS = {ObjectKind.MANIFEST: (VERSION, MANIFEST_VERSION_2)}
+_VERSIONS = {ObjectKind.MANIFEST: (VERSION, MANIFEST_VERSION_2, MANIFEST_VERSION_3)}
 _CIPHERS = {
     ObjectKind.SEALED: (Cipher.AES_256_GCM,),
     ObjectKind.PACK: (Cipher.NONE, Cipher.AES_256_GCM),

@@ -11,6 +11,7 @@ from pgsnap.format.envelope import (
     CHECKSUM_BYTES,
     HEAD,
     MANIFEST_VERSION_2,
+    MANIFEST_VERSION_3,
     VERSION,
     ObjectKind,
     check_head,
@@ -19,6 +20,7 @@ from pgsnap.format.envelope import (
     wrap,
 )
 from pgsnap.format.origin import decode_origin, decode_system_identifier, encode_origin
+from pgsnap.format.reading import decode_reading, encode_reading
 from pgsnap.format.recipe import (
     PLAIN_ROOT_BYTES,
     PLAIN_ROOT_HEADERS,
@@ -28,7 +30,7 @@ from pgsnap.format.recipe import (
 )
 from pgsnap.format.record import FIELD, IGNORABLE, RecordReader, RecordWriter, too_new
 from pgsnap.format.remembered import remembered
-from pgsnap.format.sections import decode_name, encode_name
+from pgsnap.format.section_names import decode_name, encode_name
 from pgsnap.format.times import from_micros, to_micros
 from pgsnap.limits import (
     KIB,
@@ -71,17 +73,19 @@ from pgsnap.model import (
     STATISTICS_ROOT,
     ALIAS,
     ALIAS_PARENT,
-) = range(1, 22)
-_KNOWN = range(DATABASE, ALIAS_PARENT + 1)
+    LEAF_ROOT,
+    READING,
+) = range(1, 24)
+_KNOWN = range(DATABASE, READING + 1)
 
 # The fields before the origin as this version writes them, decoded in a few steps: a large
 # repository has tens of thousands of manifests.
 _TIME_AND_MESSAGE = struct.Struct("<6sqHI")
-_PARENT_AND_ROOT = struct.Struct(f"<6s{HASH_BYTES}s6s{HASH_BYTES}s")
+_PARENT = struct.Struct(f"<6s{HASH_BYTES}s")
 _RECIPE_AND_COUNTS = struct.Struct(f"<6s6s{HASH_BYTES}s" + "6sq" * 9)
 _TIME_HEADER = FIELD.pack(TIME, 8)
-_IDS_HEADERS = (FIELD.pack(PARENT, HASH_BYTES), FIELD.pack(ROOT, HASH_BYTES))
-_GLOBALS_HEADER = FIELD.pack(GLOBALS_ROOT, HASH_BYTES)
+_PARENT_HEADER = FIELD.pack(PARENT, HASH_BYTES)
+_ROOT_HEADERS = tuple(FIELD.pack(number, HASH_BYTES) for number in (ROOT, LEAF_ROOT, GLOBALS_ROOT))
 _COUNTS_HEADERS = (
     *PLAIN_ROOT_HEADERS,
     *(FIELD.pack(number, 8) for number in (SECTION_COUNT, TABLE_COUNT, PLAIN_BYTES, ROWS)),
@@ -89,7 +93,12 @@ _COUNTS_HEADERS = (
 )
 _RECIPE_HEADER = FIELD.pack(SECTIONS_RECIPE, PLAIN_ROOT_BYTES)
 _HEAD_NAMES = tuple(field.name for field in dataclasses.fields(SnapshotHead))
-_REST = frozenset(number | bit for number in _KNOWN[ORIGIN - DATABASE :] for bit in (0, IGNORABLE))
+_REST = frozenset(
+    number | bit
+    for number in _KNOWN[ORIGIN - DATABASE :]
+    if number != LEAF_ROOT
+    for bit in (0, IGNORABLE)
+)
 
 VOLATILE_SECTION, VOLATILE_OFFSET, VOLATILE_KIND, VOLATILE_TEXT = range(1, 5)
 
@@ -107,9 +116,14 @@ def encode_manifest(snapshot: Snapshot) -> bytes:
     record.text(MESSAGE, snapshot.message)
     if snapshot.parent is not None:
         record.raw(PARENT, snapshot.parent)
-    record.raw(ROOT, snapshot.root)
-    if snapshot.globals_root is not None:
-        record.raw(GLOBALS_ROOT, snapshot.globals_root)
+    version = VERSION
+    for number, root in (
+        (ROOT, snapshot.root),
+        (LEAF_ROOT, snapshot.leaf_root),
+        (GLOBALS_ROOT, snapshot.globals_root),
+    ):
+        if root is not None:
+            record.raw(number, root)
     record.raw(SECTIONS_RECIPE, encode_root(snapshot.sections_recipe))
     record.integer(SECTION_COUNT, snapshot.section_count)
     record.integer(TABLE_COUNT, snapshot.table_count)
@@ -123,7 +137,6 @@ def encode_manifest(snapshot: Snapshot) -> bytes:
     for tag in snapshot.wished_tags:
         record.text(WISHED_TAG, tag, ignorable=True)
     record.text(CREATOR, snapshot.creator, ignorable=True)
-    version = VERSION
     for number, root in (
         (EXTENSION_SEQUENCES_ROOT, snapshot.extension_sequences_root),
         (STATISTICS_ROOT, snapshot.statistics_root),
@@ -134,6 +147,10 @@ def encode_manifest(snapshot: Snapshot) -> bytes:
     for number, other in ((ALIAS, snapshot.alias), (ALIAS_PARENT, snapshot.alias_parent)):
         if other is not None:
             record.raw(number, other, ignorable=True)
+    if snapshot.reading is not None:
+        record.raw(READING, encode_reading(snapshot.reading), ignorable=True)
+    if snapshot.leaf_root is not None:
+        version = MANIFEST_VERSION_3
     return wrap(ObjectKind.MANIFEST, record.to_bytes(), version)
 
 
@@ -147,6 +164,7 @@ def decode_manifest(
         raise CorruptionError(f"{what} is damaged", detail="Its bytes do not hash to its name.")
     unwrap(ObjectKind.MANIFEST, data, what)
     head, globals_root, section_count, rest = _fields(data, what)
+    reading = rest.optional(READING)
     return Snapshot(
         **dict(zip(_HEAD_NAMES, head, strict=True)),
         globals_root=globals_root,
@@ -161,6 +179,7 @@ def decode_manifest(
         statistics_root=rest.optional(STATISTICS_ROOT, length=HASH_BYTES),
         alias=rest.optional(ALIAS, length=HASH_BYTES),
         alias_parent=rest.optional(ALIAS_PARENT, length=HASH_BYTES),
+        reading=decode_reading(reading, what) if reading is not None else None,
     )
 
 
@@ -223,13 +242,16 @@ def _usual(data: bytes, what: str) -> _Usual | None:
         start = place + _TIME_AND_MESSAGE.size
         place = start + length
         message = data[start:place]
-        above, parent, contents, root = _PARENT_AND_ROOT.unpack_from(data, place)
-        place += _PARENT_AND_ROOT.size
-        globals_root = None
-        if data.startswith(_GLOBALS_HEADER, place):
-            start = place + FIELD.size
-            place = start + HASH_BYTES
-            globals_root = data[start:place]
+        above, parent = _PARENT.unpack_from(data, place)
+        place += _PARENT.size
+        roots: list[Digest | None] = []
+        for header in _ROOT_HEADERS:
+            found = None
+            if data.startswith(header, place):
+                start = place + FIELD.size
+                place = start + HASH_BYTES
+                found = data[start:place]
+            roots.append(found)
         recipe, *fields = _RECIPE_AND_COUNTS.unpack_from(data, place)
     except struct.error:
         return None
@@ -237,7 +259,8 @@ def _usual(data: bytes, what: str) -> _Usual | None:
     chunk, level, all_bytes, lines, sections, tables, plain_bytes, rows, new, took = fields[1::2]
     if not (
         (number, text, time) == (DATABASE, MESSAGE, _TIME_HEADER)
-        and (above, contents) == _IDS_HEADERS
+        and above == _PARENT_HEADER
+        and roots[:2] != [None, None]
         and recipe == _RECIPE_HEADER
         and tuple(fields[::2]) == _COUNTS_HEADERS
         and len(label) <= MESSAGE_BYTES_MAX
@@ -258,11 +281,11 @@ def _usual(data: bytes, what: str) -> _Usual | None:
         from_micros(micros, what),
         message.decode("utf-8", "surrogateescape"),
         parent,
-        root,
+        *roots[:2],
         checked_root(chunk, level, all_bytes, lines, what),
         *(tables, plain_bytes, rows, new, took),
     )
-    return _Usual(head, globals_root, sections, end)
+    return _Usual(head, roots[2], sections, end)
 
 
 def _is_rest(data: bytes, place: int) -> bool:
@@ -279,12 +302,15 @@ def _is_rest(data: bytes, place: int) -> bool:
 
 def _any(data: bytes, what: str) -> _Fields:
     record = RecordReader(data[HEAD.size : -CHECKSUM_BYTES], what=what, known=_KNOWN)
+    root, leaf_root = (record.optional(number, length=HASH_BYTES) for number in (ROOT, LEAF_ROOT))
     head = (
         record.plain_text(DATABASE, most=MESSAGE_BYTES_MAX),
         from_micros(record.integer(TIME), what),
         record.plain_text(MESSAGE, most=MESSAGE_BYTES_MAX),
         record.optional(PARENT, length=HASH_BYTES),
-        record.raw(ROOT, length=HASH_BYTES),
+        # One of them is there.
+        root if leaf_root is not None else record.raw(ROOT, length=HASH_BYTES),
+        leaf_root,
         decode_root(record.raw(SECTIONS_RECIPE), what),
         record.count(TABLE_COUNT, most=SECTIONS_MAX),
         record.count(PLAIN_BYTES, most=SNAPSHOT_BYTES_MAX),

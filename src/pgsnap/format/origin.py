@@ -65,7 +65,12 @@ def canonical_json(value: Any) -> bytes:
 
 
 def encode_origin(origin: Origin) -> bytes:
-    return canonical_json(_without_defaults(origin))
+    return as_json(origin)
+
+
+def as_json(value: Any) -> bytes:
+    """Return a dataclass as canonical JSON, without what equals its default."""
+    return canonical_json(_without_defaults(value))
 
 
 def _without_defaults(value: Any) -> Any:

@@ -90,6 +90,9 @@ class _Guard:
             marker = Marker(table, self._repo.chunks)
             try:
                 marker.add(self._roots)
+                marker.add_lossy()
+                # From here on, what is left of side streams is live too.
+                Choice(table, marker.is_live, marker.is_left)
             except CorruptionError as error:
                 # A list of chunks cannot be read any more.
                 if one.is_open:

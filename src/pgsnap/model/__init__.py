@@ -3,6 +3,7 @@
 Sizes are in bytes, times are aware datetimes in UTC, hashes are 32 raw bytes.
 """
 
+from pgsnap.model.block_map import BlockMap
 from pgsnap.model.dump import (
     OUTSIDE_ROOT,
     DumpEvent,
@@ -14,6 +15,7 @@ from pgsnap.model.dump import (
     VolatileLine,
     quote_ident,
 )
+from pgsnap.model.equality import same_contents, same_text
 from pgsnap.model.finding import Finding, Verdict
 from pgsnap.model.naming import PLAIN_NAMES, ChunkerKeys, Naming
 from pgsnap.model.origin import (
@@ -25,6 +27,7 @@ from pgsnap.model.origin import (
     Setting,
     SourceKind,
 )
+from pgsnap.model.reading import ChangeWay, FullRead, Reading, ReadMode
 from pgsnap.model.stored import (
     EMPTY_RECIPE,
     HASH_BYTES,
@@ -56,6 +59,8 @@ __all__ = [
     "HASH_BYTES",
     "OUTSIDE_ROOT",
     "PLAIN_NAMES",
+    "BlockMap",
+    "ChangeWay",
     "ChunkId",
     "ChunkKind",
     "ChunkerKeys",
@@ -70,12 +75,15 @@ __all__ = [
     "ExtensionMember",
     "Finding",
     "Frame",
+    "FullRead",
     "Location",
     "Naming",
     "Note",
     "Origin",
     "PackId",
     "PackSeal",
+    "ReadMode",
+    "Reading",
     "RecipeEntry",
     "RecipeRoot",
     "RepositoryConfig",
@@ -96,4 +104,6 @@ __all__ = [
     "VolatileKind",
     "VolatileLine",
     "quote_ident",
+    "same_contents",
+    "same_text",
 ]

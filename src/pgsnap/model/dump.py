@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from pgsnap.model.block_map import BlockMap
+
 
 class SectionKind(enum.StrEnum):
     """What a section holds. The values are stored: never change one."""
@@ -76,7 +78,8 @@ class SectionEnd:
 
     For a section of COPY rows, *head_bytes* and *head_lines* count what precedes the first row
     (comment, COPY statement), *tail_bytes* and *tail_lines* what follows the last row (the ``\\.``
-    line and blank lines). For all others *is_copy* is false and the four are 0.
+    line and blank lines). For all others *is_copy* is false and the four are 0. *block_map* is
+    known if the rows were read block by block.
     """
 
     is_copy: bool = False
@@ -84,6 +87,7 @@ class SectionEnd:
     head_lines: int = 0
     tail_bytes: int = 0
     tail_lines: int = 0
+    block_map: BlockMap | None = None
 
 
 DumpEvent: TypeAlias = "SectionStart | SectionEnd | bytes"

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from pgsnap.model.dump import SectionName, VolatileLine
 from pgsnap.model.origin import Origin
+from pgsnap.model.reading import Reading
 
 ChunkId: TypeAlias = bytes
 """Name of a chunk's plaintext (`Naming`): its BLAKE3-256, keyed if it is encrypted."""
@@ -124,18 +125,43 @@ class Segment:
 class Section:
     """One named byte stream of a snapshot: the concatenation of its segments.
 
-    *digest* is the BLAKE3 of its bytes. *rows* is None if they cannot be counted (not a COPY
-    section). *head_bytes* and *tail_bytes* enclose the rows, see `SectionEnd`.
+    *digest* is the BLAKE3 of its bytes, None if only the changed blocks of a table were read.
+    *leaf_digest* is that of its tree of leaves (docs/format.md, "Leaf digests"), None in snapshots
+    of older versions; they are equal if there is but one leaf. *rows* is None if they cannot be
+    counted (not a COPY section). *head_bytes* and *tail_bytes* enclose the rows, see `SectionEnd`.
+
+    The others are side streams, which the dump does not need: the list of leaves, the `BlockMap`,
+    and (of the last section only) what was known about the server, for the next commit.
     """
 
     name: SectionName
     plain_bytes: int
     lines: int
-    digest: Digest
+    digest: Digest | None
     segments: tuple[Segment, ...]
     rows: int | None = None
     head_bytes: int = 0
     tail_bytes: int = 0
+    leaf_digest: Digest | None = None
+    leaves: RecipeRoot | None = None
+    block_map: RecipeRoot | None = None
+    baseline: RecipeRoot | None = None
+
+    @property
+    def any_digest(self) -> Digest:
+        """The digest, or the leaf digest where there is no other."""
+        found = self.digest if self.digest is not None else self.leaf_digest
+        assert found is not None
+        return found
+
+    @property
+    def recipes(self) -> list[RecipeRoot]:
+        """The recipes of its bytes, which a restore needs."""
+        return [segment.recipe for segment in self.segments]
+
+    @property
+    def side_streams(self) -> list[RecipeRoot]:
+        return [one for one in (self.leaves, self.block_map, self.baseline) if one is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +169,8 @@ class SnapshotHead:
     """The part of a manifest that lists of snapshots and retention need: without the origin and
     what only few commands need, so that tens of thousands are read in a second.
 
-    *root* names the contents: equal roots mean equal contents (docs/format.md, "Root hash").
+    *root* and *leaf_root* name the contents: equal ones mean equal contents (docs/format.md, "Root
+    hashes"). At least one of them is there (`model.equality`).
     *sections_recipe* is the recipe of the section table. *stored_bytes* is by how much the packs
     grew.
     """
@@ -152,7 +179,8 @@ class SnapshotHead:
     time: datetime
     message: str
     parent: SnapshotId | None
-    root: Digest
+    root: Digest | None
+    leaf_root: Digest | None
     sections_recipe: RecipeRoot
     table_count: int
     plain_bytes: int
@@ -169,6 +197,7 @@ class Snapshot(SnapshotHead):
     *wished_tags* are the tags that its commit requested, with a "+" before those to be moved.
     A copy from a repository with other keys has another id than its original: *alias* is the
     original's, and *alias_parent* is the parent that the original names, if that is not *parent*.
+    *reading* is what its commit read, None where that was not recorded.
     """
 
     globals_root: Digest | None
@@ -181,6 +210,7 @@ class Snapshot(SnapshotHead):
     statistics_root: Digest | None = None
     alias: SnapshotId | None = None
     alias_parent: SnapshotId | None = None
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)

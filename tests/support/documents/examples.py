@@ -40,6 +40,7 @@ from pgsnap.format.small import (
     encode_tag,
 )
 from pgsnap.model import (
+    ChangeWay,
     ChunkerParams,
     ChunkKind,
     Cipher,
@@ -47,8 +48,11 @@ from pgsnap.model import (
     Encryption,
     Extension,
     Frame,
+    FullRead,
     Note,
     Origin,
+    Reading,
+    ReadMode,
     RecipeEntry,
     RecipeRoot,
     RepositoryConfig,
@@ -136,6 +140,13 @@ SECTION = Section(
     head_bytes=80,
     tail_bytes=5,
 )
+SECTION_3 = replace(
+    SECTION,
+    leaf_digest=a_hash("leaves"),
+    leaves=RecipeRoot(a_hash("list of leaves"), 0, 120, 1),
+    block_map=RecipeRoot(a_hash("block map"), 1, 8_000_000, 40),
+    baseline=RecipeRoot(a_hash("baseline"), 0, 900, 0),
+)
 PRE_DATA = Section(
     SectionName(SectionKind.PRE_DATA), 12, 1, a_hash("pre"), (Segment(RecipeRoot(None, 0, 0, 0)),)
 )
@@ -169,6 +180,7 @@ SNAPSHOT = Snapshot(
     message="before the migration – größer",
     parent=a_hash("parent"),
     root=a_hash("root"),
+    leaf_root=None,
     globals_root=a_hash("globals"),
     sections_recipe=RecipeRoot(a_hash("sections"), 0, 1234, 9),
     section_count=9,
@@ -192,6 +204,21 @@ SNAPSHOT_2 = replace(
     SNAPSHOT,
     extension_sequences_root=a_hash("extension sequences"),
     statistics_root=a_hash("statistics"),
+)
+
+SNAPSHOT_3 = replace(
+    SNAPSHOT_2,
+    alias=a_hash("alias"),
+    alias_parent=a_hash("its parent"),
+    leaf_root=a_hash("leaf root"),
+    reading=Reading(
+        ReadMode.CHANGED,
+        ChangeWay.SUMMARIES,
+        120,
+        44_252,
+        (FullRead("public", "orders", "its file was replaced"),),
+        1,
+    ),
 )
 
 CONFIG = RepositoryConfig(
@@ -271,8 +298,8 @@ def _seal(data: bytes) -> bytes:
 
 
 ENVELOPED = (
-    *("config", "config-encrypted", "config-remote", "manifest", "manifest-2", "manifest-alias"),
-    *("tag", "gone-tag", "announcement", "note"),
+    *("config", "config-encrypted", "config-remote", "manifest", "manifest-2", "manifest-3"),
+    *("manifest-alias", "manifest-leaf-root", "tag", "gone-tag", "announcement", "note"),
 )
 
 EXAMPLES: dict[str, Example] = {
@@ -288,6 +315,10 @@ EXAMPLES: dict[str, Example] = {
     ),
     "manifest": Example(SNAPSHOT, encode_manifest, decode_manifest, True),
     "manifest-2": Example(SNAPSHOT_2, encode_manifest, decode_manifest, True),
+    "manifest-3": Example(SNAPSHOT_3, encode_manifest, decode_manifest, True),
+    "manifest-leaf-root": Example(
+        replace(SNAPSHOT_3, root=None, reading=None), encode_manifest, decode_manifest, True
+    ),
     "manifest-alias": Example(
         replace(SNAPSHOT_2, alias=a_hash("alias"), alias_parent=a_hash("its parent")),
         encode_manifest,
@@ -337,6 +368,15 @@ EXAMPLES: dict[str, Example] = {
         lambda data: list(decode_piece(data)),
     ),
     "baseline": Example(BASELINE, encode_baseline, decode_baseline),
+    "section-3": Example(
+        [
+            SECTION_3,
+            replace(SECTION_3, digest=None, baseline=None),
+            replace(SECTION, segments=SECTION.segments[:1], leaf_digest=SECTION.digest),
+        ],
+        lambda value: b"".join(map(encode_section, value)),
+        lambda data: list(decode_piece(data)),
+    ),
     "pack": Example(_pack_value(), join_pack, split_pack),
     "pack-sealed": Example(_pack_value(), join_sealed_pack, split_sealed_pack),
 }
@@ -348,7 +388,7 @@ def payload(name: str) -> bytes:
     if name == "pack":
         size = TRAILER.unpack(data[-TRAILER.size :])[0]
         return data[-TRAILER.size - size : -TRAILER.size]
-    if name == "section":
+    if name in ("section", "section-3"):
         return data[4 : 4 + int.from_bytes(data[:4], "little")]
     if name in ENVELOPED:
         return data[HEAD.size : -CHECKSUM_BYTES]

@@ -15,7 +15,8 @@ from pgsnap.format.manifest import encode_manifest, snapshot_id
 from pgsnap.format.pack import encode_pack
 from pgsnap.format.recipe import encode_node
 from pgsnap.format.record import RecordWriter
-from pgsnap.format.sections import encode_section, root_hash
+from pgsnap.format.roots import roots_of
+from pgsnap.format.sections import encode_section
 from pgsnap.model import (
     ChunkKind,
     Frame,
@@ -73,7 +74,8 @@ class Hostile:
             time=TIME,
             message="by a stranger",
             parent=None,
-            root=root_hash(sections),
+            root=roots_of(sections).root,
+            leaf_root=None,
             globals_root=None,
             sections_recipe=table,
             section_count=len(sections),

@@ -11,7 +11,8 @@ from blake3 import blake3
 
 from pgsnap.format.pack import encode_pack
 from pgsnap.format.recipe import encode_node
-from pgsnap.format.sections import pieces, root_hash
+from pgsnap.format.roots import roots_of
+from pgsnap.format.sections import pieces
 from pgsnap.model import (
     ChunkKind,
     Frame,
@@ -129,7 +130,8 @@ class Handmade:
                     time=TIME + timedelta(days=len(self.needs)),
                     message="by hand",
                     parent=None,
-                    root=root_hash(sections),
+                    root=roots_of(sections).root,
+                    leaf_root=None,
                     globals_root=None,
                     sections_recipe=root,
                     section_count=len(sections),

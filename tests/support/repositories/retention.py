@@ -26,6 +26,7 @@ def candidate(text: str, tags: Sequence[str] = (), *, name: str = "") -> Candida
         message=name or text,
         parent=None,
         root=bytes(32),
+        leaf_root=None,
         globals_root=None,
         sections_recipe=EMPTY_RECIPE,
         section_count=0,

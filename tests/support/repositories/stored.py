@@ -20,7 +20,8 @@ from pgsnap.dump.volatile import put_back
 from pgsnap.format.manifest import decode_manifest
 from pgsnap.format.pack import encode_pack
 from pgsnap.format.recipe import encode_node
-from pgsnap.format.sections import pieces, root_hash
+from pgsnap.format.roots import roots_of
+from pgsnap.format.sections import pieces
 from pgsnap.maintenance.keys import rotate_keys
 from pgsnap.model import (
     ChunkKind,
@@ -196,7 +197,8 @@ def publish_deltas(repo: Repository, *before: Segment) -> SnapshotId:
             time=day(4),
             message="with deltas",
             parent=None,
-            root=root_hash([section]),
+            root=roots_of([section]).root,
+            leaf_root=None,
             globals_root=None,
             sections_recipe=RecipeRoot(name(piece), 0, len(piece), count),
             section_count=1,

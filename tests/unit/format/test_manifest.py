@@ -18,7 +18,7 @@ from pgsnap.format.manifest import (
     encode_manifest,
 )
 from pgsnap.model import EMPTY_RECIPE, Snapshot, SnapshotHead
-from support.documents.examples import SNAPSHOT
+from support.documents.examples import SNAPSHOT, SNAPSHOT_3
 
 USUAL = [
     SNAPSHOT,
@@ -26,6 +26,9 @@ USUAL = [
     replace(SNAPSHOT, database="", message=""),
     replace(SNAPSHOT, message="größer \udcff", wished_tags=(), volatile=()),
     replace(SNAPSHOT, statistics_root=bytes(32), extension_sequences_root=bytes(32)),
+    SNAPSHOT_3,
+    replace(SNAPSHOT_3, root=None),
+    replace(SNAPSHOT_3, root=None, globals_root=None),
 ]
 OTHERS = [
     replace(SNAPSHOT, parent=None),

@@ -71,7 +71,7 @@ def show_lines(report: ShowReport, *, now: datetime, colour: bool) -> list[str]:
         ("Database", render.plain(snapshot.database)),
         ("Date", when(snapshot.time, now)),
         ("Parent", render.short_id(snapshot.parent) if snapshot.parent else "none"),
-        ("Root", render.short_id(snapshot.root)),
+        ("Root", render.short_id(snapshot.root or snapshot.leaf_root or b"")),
         *_origin_facts(snapshot.origin),
         (
             "Size",

@@ -27,6 +27,7 @@ def snapshot_fields(
         "message": snapshot.message,
         "parent": snapshot.parent,
         "root": snapshot.root,
+        "leaf_root": snapshot.leaf_root,
         "tables": snapshot.table_count,
         "rows": snapshot.rows,
         "bytes": snapshot.plain_bytes,

@@ -11,17 +11,44 @@ from collections.abc import Iterable
 from itertools import islice
 
 from pgsnap.errors import CorruptionError
+from pgsnap.format.sections import decode_piece
 from pgsnap.limits import DELTA_DEPTH_MAX
-from pgsnap.model import RecipeRoot
+from pgsnap.model import ChunkId, RecipeRoot
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.index.frame_table import NOBODY, PART, Array, FrameTable
-from pgsnap.repository.lists.lists import Lists, parts
+from pgsnap.repository.lists.lists import PIECE, Lists, listed, listed_roots, parts
 
 VERIFY_FIRST = "See what is damaged, and what mends it: snap verify"
 
 _SNAPSHOTS_AT_ONCE = 4096
 NO_RANK = 255
 """The rank of an unreadable chunk: greater than any other."""
+
+
+class _NeededLists(Lists):
+    """Lists without the side streams of sections, which no snapshot needs to be restored: they are
+    collected in *sides*, numbers and levels, if some pack holds them."""
+
+    def __init__(self, table: FrameTable, chunks: ChunkReader, *, is_lossy: bool = False) -> None:
+        super().__init__(table, chunks, is_lossy=is_lossy)
+        self.sides: list[tuple[Array, Array]] = []
+
+    def _entries(self, data: bytes, level: int) -> tuple[list[ChunkId], list[int]]:
+        import numpy as np
+
+        if level != PIECE:
+            return listed(data, level)
+        needed: list[RecipeRoot] = []
+        sides: list[RecipeRoot] = []
+        for section in decode_piece(data):
+            needed += section.recipes
+            sides += section.side_streams
+        if sides:
+            chunks, levels = listed_roots(sides)
+            numbers = self._table.numbers(chunks)
+            found = numbers != NOBODY
+            self.sides.append((numbers[found], np.array(levels, np.int8)[found]))
+        return listed_roots(needed)
 
 
 class Marker:
@@ -32,9 +59,9 @@ class Marker:
 
         self._table = table
         self._chunks = chunks
-        self._lists = Lists(table, chunks)
+        self._lists = _NeededLists(table, chunks)
         self.is_live = np.zeros(table.chunks, bool)
-        # What snapshots with an accepted loss need: it stays if it can be read.
+        # What snapshots with an accepted loss need, and side streams: it stays if it can be read.
         self.is_left = np.zeros(table.chunks, bool)
         # Bit n: walked as a list of level n. A chunk can be both a list and data.
         self._walked = np.zeros(table.chunks, np.uint32)
@@ -56,13 +83,19 @@ class Marker:
         while some := list(islice(several, _SNAPSHOTS_AT_ONCE)):
             self._walk(self._lists, some, self.is_live)
 
-    def add_lossy(self, tables: Iterable[RecipeRoot]) -> None:
+    def add_lossy(self, tables: Iterable[RecipeRoot] = ()) -> None:
         """Mark in `is_left` what is left of the snapshots of these *tables*, which may have
-        accepted losses. To be called after all calls of `add`."""
-        self._walk(Lists(self._table, self._chunks, is_lossy=True), tables, self.is_left)
+        accepted losses, and of all side streams. To be called once, after all calls of `add`."""
+        lists = _NeededLists(self._table, self._chunks, is_lossy=True)
+        self._walk(lists, tables, self.is_left)
+        for numbers, levels in self._lists.sides + lists.sides:
+            self._walk_from(lists, numbers, levels, self.is_left)
 
     def _walk(self, lists: Lists, tables: Iterable[RecipeRoot], marks: Array) -> None:
         numbers, levels, _ = lists.tables(tables)
+        self._walk_from(lists, numbers, levels, marks)
+
+    def _walk_from(self, lists: Lists, numbers: Array, levels: Array, marks: Array) -> None:
         waiting = self._reach(numbers, levels, marks)
         while waiting:
             found = lists.under(*waiting.pop())

@@ -108,7 +108,7 @@ class ChunkMender(RecipeWalk, FinishedOrAbandoned):
         try:
             for piece in walk(snapshot.sections_recipe, self._read):
                 for section in decode_piece(self._read(piece.chunk)):
-                    self.go_through(segment.recipe for segment in section.segments)
+                    self.go_through((*section.recipes, *section.side_streams))
         except CorruptionError:
             # Its list of sections is lost, so what else it needs is unknown.
             return

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from pgsnap import interrupts, limits
@@ -216,7 +217,9 @@ def _lost_sections(repo: Repository, progress: Progress) -> Iterator[Damage]:
     walk = SectionWalk(repo)
     walk.check_all(_readable(repo))
     accepted = accepted_losses(repo).keys()
-    yield from (found for found in walk.findings() if not accepted >= set(found.snapshots))
+    for found in chain(walk.findings(), walk.mild_findings()):
+        if not accepted >= set(found.snapshots):
+            yield found
 
 
 def _readable(repo: Repository) -> Iterator[tuple[SnapshotId, Snapshot]]:

@@ -114,8 +114,11 @@ def plan_transfer(
             detail="Nothing was sent that cannot be read.",
             hint=VERIFY_FIRST,
         )
-    live = marker.is_live if renaming is None else marker.is_live & ~marker.is_list
-    choice = Choice(table, live)
+    marker.add_lossy()
+    live, left = marker.is_live, marker.is_left
+    if renaming is not None:
+        live, left = live & ~marker.is_list, left & ~marker.is_list
+    choice = Choice(table, live, left)
     if renaming is not None and target.index.totals()[0]:
         # Else nothing is there, and ids are found as chunks are copied.
         renaming.find_all(table, choice, progress)
@@ -135,7 +138,7 @@ def _with_lists(plan: TransferPlan, marker: Marker, known: _There) -> TransferPl
     """Return the plan with about what the lists take."""
     import numpy as np
 
-    lists = marker.is_live & marker.is_list
+    lists = (marker.is_live | marker.is_left) & marker.is_list
     lists &= ~known.is_there(np.flatnonzero(lists), (Role.NODE, Role.PIECE, Role.TABLE_NODE))
     size = int(plan.table.frame_bytes[plan.table.nearest()[lists]].sum())
     chunks, sent = plan.chunks + int(lists.sum()), plan.sent_bytes + size

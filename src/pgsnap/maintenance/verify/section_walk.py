@@ -15,7 +15,12 @@ from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.sections import decode_piece, decode_roots
 from pgsnap.limits import MIB
 from pgsnap.maintenance.verify.damage import REPAIR, REPAIR_FROM, Damage
-from pgsnap.maintenance.verify.section_totals import KnownSection, SectionKey, wrong_totals
+from pgsnap.maintenance.verify.section_totals import (
+    KnownSection,
+    SectionKey,
+    digests_of,
+    wrong_totals,
+)
 from pgsnap.model import (
     ChunkId,
     PackId,
@@ -94,6 +99,7 @@ class SectionWalk(RecipeWalk):
         # Sections by id(): each is held, so that its id is not reused.
         self._same_objects: dict[int, KnownSection] = {}
         self._found: dict[SectionKey, _Found] = {}
+        self._found_sides: dict[SectionKey, _Found] = {}
         self.hits: dict[PackId, Hits] = {}
         self.sections = 0
         self.damaged_snapshots: dict[SnapshotId, int] = {}
@@ -160,10 +166,21 @@ class SectionWalk(RecipeWalk):
                 if found.is_damaged:
                     continue
                 one.is_whole = not found.packs
+            self._check_sides(snapshot_id, one)
             to_read.append(one.section)
         self.sections += len(sections)
         if self._data:
             self._read(snapshot_id, to_read)
+
+    def _check_sides(self, snapshot_id: SnapshotId, one: KnownSection) -> None:
+        """Check that the chunks of a section's side streams exist."""
+        roots = one.section.side_streams
+        if not roots or one.has_whole_sides:
+            return
+        key = one.key[0], tuple(roots), b""
+        found = self._found_sides.get(key) or self._look_through(roots)
+        one.has_whole_sides = not found.is_damaged and not found.packs
+        self._note(snapshot_id, key, found, is_side=True)
 
     def _known(self, section: Section) -> KnownSection:
         """Return what is known about a section. Sections shared with the previous snapshot are the
@@ -185,24 +202,44 @@ class SectionWalk(RecipeWalk):
                 command = REPAIR if found.packs else REPAIR_FROM
                 yield Damage("section", name, problem, tuple(found.snapshots), (name,), command)
 
-    def _note(self, snapshot: SnapshotId, key: SectionKey, found: _Found) -> None:
+    def mild_findings(self) -> Iterator[Damage]:
+        """Yield a finding for each section whose side streams cannot be read completely: no
+        restore needs them."""
+        for (name, _, _), found in self._found_sides.items():
+            if found.is_damaged:
+                problem = (
+                    found.problem or f"{len(found.lost)} chunks beside it are in no sound pack."
+                )
+                command = REPAIR if found.packs else REPAIR_FROM
+                yield Damage(
+                    "side-stream",
+                    name,
+                    f"{problem} The dump itself is whole; the next commit reads everything again.",
+                    tuple(found.snapshots),
+                    (name,),
+                    command,
+                )
+
+    def _note(
+        self, snapshot: SnapshotId, key: SectionKey, found: _Found, *, is_side: bool = False
+    ) -> None:
         if not found.is_damaged and not found.packs:
             return
         # A section that was found whole may turn out not to be when its bytes are read.
         self._same_objects.clear()
-        found = self._found.setdefault(key, found)
+        found = (self._found_sides if is_side else self._found).setdefault(key, found)
         found.snapshots.append(snapshot)
         for pack in found.packs:
             hits = self.hits.setdefault(pack, Hits())
             hits.snapshots[snapshot] = None
             hits.sections[key[0]] = None
-        if found.is_damaged:
+        if found.is_damaged and not is_side:
             self.damaged_snapshots[snapshot] = self.damaged_snapshots.get(snapshot, 0) + 1
 
     # -- chunks -------------------------------------------------------------------------------
 
     def _section(self, section: Section) -> _Found:
-        roots = [segment.recipe for segment in section.segments]
+        roots = section.recipes
         found = self._look_through(roots)
         if sum(root.plain_bytes for root in roots) != section.plain_bytes:
             found.problem = "The sizes of its segments do not add up."
@@ -288,8 +325,8 @@ class SectionWalk(RecipeWalk):
     def _digests(self, sections: Sequence[Section]) -> Iterator[tuple[Section, bytes]]:
         def wanted() -> Iterator[tuple[Section | None, ChunkId | None, int]]:
             for section in sections:
-                for segment in section.segments:
-                    for entry in walk(segment.recipe, self._repo.chunks.read):
+                for recipe in section.recipes:
+                    for entry in walk(recipe, self._repo.chunks.read):
                         yield None, entry.chunk, entry.plain_bytes
                 yield section, None, 0
 
@@ -312,8 +349,8 @@ class SectionWalk(RecipeWalk):
         index, read = self._repo.index, self._repo.chunks.read
         hasher = blake3()
         try:
-            for segment in section.segments:
-                for entry in walk(segment.recipe, read):
+            for recipe in section.recipes:
+                for entry in walk(recipe, read):
                     try:
                         hasher.update(read(entry.chunk))
                     except CorruptionError:
@@ -330,5 +367,5 @@ class SectionWalk(RecipeWalk):
 
 
 def _fingerprint(section: Section) -> bytes:
-    roots = b"".join(s.recipe.chunk or b"" for s in section.segments)
-    return blake3(section.digest + roots).digest()
+    roots = b"".join(recipe.chunk or b"" for recipe in section.recipes)
+    return blake3(digests_of(section) + roots).digest()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 
 from pgsnap.errors import CorruptionError, StoreError, StoreFull, UsageError
 from pgsnap.maintenance.verify.damage import REINDEX, REPAIR, REPAIR_FROM, Damage, delete_tag
@@ -372,7 +373,7 @@ class _Verification:
             )
         accepted = accepted_losses(self._repo).keys()
         sections = []
-        for finding in walk.findings():
+        for finding in chain(walk.findings(), walk.mild_findings()):
             if accepted >= set(finding.snapshots):
                 words = ", ".join(snapshot.hex()[:12] for snapshot in finding.snapshots)
                 self.notices.append(f"what {words} lost of {finding.name} was given up")

@@ -57,7 +57,7 @@ class Bases:
                     and len(self._roots) < SECTIONS_WITH_BASES_MAX
                 ):
                     roots = self._roots.setdefault(section.name, [])
-                    roots += (segment.recipe for segment in section.segments)
+                    roots += section.recipes
 
     def of(self, section: SectionName) -> SectionBases | None:
         """Return the bases for a section; None if no snapshot has it."""

@@ -23,7 +23,7 @@ class Presence:
     def check(self, section: Section) -> None:
         """Raise CorruptionError unless every chunk of *section* exists."""
         self._count = self._missing = 0
-        self._chunks.of(segment.recipe for segment in section.segments)
+        self._chunks.of(section.recipes)
         if self._missing:
             raise CorruptionError(
                 f"section {section.name} is damaged",

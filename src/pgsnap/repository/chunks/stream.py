@@ -112,8 +112,8 @@ def whole_text(blocks: Iterable[bytes]) -> bytes:
 
 def chunks_of(reader: ChunkReader, section: Section | None) -> Iterator[RecipeEntry]:
     """Yield the data chunks of a section, in order."""
-    for segment in section.segments if section is not None else ():
-        yield from walk(segment.recipe, reader.read)
+    for recipe in section.recipes if section is not None else ():
+        yield from walk(recipe, reader.read)
 
 
 def read_section(reader: ChunkReader, section: Section) -> bytes:
@@ -157,7 +157,7 @@ def _section_parts(repo: Repository, sections: Iterable[Section]) -> Generator[_
 
     def wanted() -> Iterator[tuple[_Mark, ChunkId | None, int]]:
         for section in sections:
-            sizes = [segment.recipe.plain_bytes for segment in section.segments]
+            sizes = [recipe.plain_bytes for recipe in section.recipes]
             if sum(sizes) != section.plain_bytes:
                 raise CorruptionError(
                     f"section {section.name} is damaged",

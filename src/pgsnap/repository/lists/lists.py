@@ -91,6 +91,9 @@ class Lists:
         for (number, level), data in self._chunks.read_ahead(wanted):
             yield number, level, data
 
+    def _entries(self, data: bytes, level: int) -> tuple[list[ChunkId], list[int]]:
+        return listed(data, level)
+
     def _listed(self, read: Iterable[tuple[int, int, bytes]]) -> Listed:
         """Return the entries of lists; their chunks are looked up all at once."""
         import numpy as np
@@ -101,7 +104,7 @@ class Lists:
         levels: list[int] = []
         for number, level, data in read:
             try:
-                ids, of_levels = listed(data, level)
+                ids, of_levels = self._entries(data, level)
             except CorruptionError:
                 if not self._is_lossy:
                     raise
@@ -115,11 +118,16 @@ class Lists:
         return Listed(lists, np.diff(ends).tolist(), children, child_levels)
 
 
+def listed_roots(roots: Iterable[RecipeRoot]) -> tuple[list[ChunkId], list[int]]:
+    """Return the chunks of *roots* and the level of each."""
+    some = [(root.chunk, root.level) for root in roots if root.chunk is not None]
+    return [chunk for chunk, _ in some], [level for _, level in some]
+
+
 def listed(data: bytes, level: int) -> tuple[list[ChunkId], list[int]]:
     """Return the entries of a list of *level*, as ids or many ids joined, and the level of each."""
     if level == PIECE:
-        roots = [root for root in decode_roots(data) if root.chunk is not None]
-        return [root.chunk or b"" for root in roots], [root.level for root in roots]
+        return listed_roots(decode_roots(data))
     ids = decode_children(data, own_level(level))
     return [ids], [level - 1] * (len(ids) // HASH_BYTES)
 

@@ -64,9 +64,8 @@ class TableLists(Lists):
             name = SectionName(section.name.kind, section.name.schema, section.name.name)
             group = self._groups.setdefault(name, len(self._groups) + 1)
             self._digest_groups.append(group)
-            self._digests.append(int.from_bytes(section.digest[:8], "big"))
-            for segment in section.segments:
-                root = segment.recipe
+            self._digests.append(int.from_bytes(section.any_digest[:8], "big"))
+            for root in (*section.recipes, *section.side_streams):
                 if root.chunk is not None:
                     chunks.append(root.chunk)
                     levels.append(root.level)

@@ -16,7 +16,15 @@ from pgsnap.format.sections import SectionTable
 from pgsnap.format.times import to_micros
 from pgsnap.limits import DUMP_ATTEMPTS, MESSAGE_BYTES_MAX
 from pgsnap.maintenance.publishing import publish
-from pgsnap.model import Origin, RecipeRoot, SectionKind, Snapshot, SnapshotId, SourceKind
+from pgsnap.model import (
+    Origin,
+    RecipeRoot,
+    SectionKind,
+    Snapshot,
+    SnapshotId,
+    SourceKind,
+    same_contents,
+)
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
@@ -195,6 +203,7 @@ class _Stored:
         duration_ms: int,
         wished_tags: tuple[str, ...],
     ) -> Snapshot:
+        roots = self.sections.roots
         return Snapshot(
             database=database,
             time=moment,
@@ -203,10 +212,11 @@ class _Stored:
             duration_ms=duration_ms,
             wished_tags=wished_tags,
             creator=_creator(),
-            root=self.sections.root(),
-            globals_root=self.sections.outside_root(SectionKind.GLOBALS),
-            extension_sequences_root=self.sections.outside_root(SectionKind.EXTENSION_SEQUENCES),
-            statistics_root=self.sections.outside_root(SectionKind.STATISTICS),
+            root=roots.root,
+            leaf_root=roots.leaf_root,
+            globals_root=roots.outside(SectionKind.GLOBALS),
+            extension_sequences_root=roots.outside(SectionKind.EXTENSION_SEQUENCES),
+            statistics_root=roots.outside(SectionKind.STATISTICS),
             sections_recipe=self.table,
             section_count=self.sections.section_count,
             table_count=self.sections.table_count,
@@ -281,7 +291,7 @@ def _to_compare_with(repo: Repository, database: str, moment: datetime) -> list[
 
 def _same_contents(before: Snapshot, after: Snapshot) -> bool:
     return (
-        before.root == after.root
+        same_contents(before, after) is True
         and before.extension_sequences_root == after.extension_sequences_root
     )
 

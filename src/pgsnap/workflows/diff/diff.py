@@ -16,6 +16,7 @@ from pgsnap.repository.chunks.stream import read_section
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.base import Source
 from pgsnap.workflows.diff import definitions as diff_schema
+from pgsnap.workflows.diff.digests import make_comparable
 from pgsnap.workflows.diff.report import (
     DiffReport,
     EntryDiff,
@@ -75,6 +76,7 @@ def diff(
         # Pieces that list the same on both sides: with 200,000 tables nearly all.
         shared = set(_pieces(repo, before_id)) & set(_pieces(repo, after))
         before, second = (stored_version(repo, one, shared) for one in (before_id, after))
+        make_comparable(chunks.reader, before, second)
         differing = dict.fromkeys(differing_tables(before, second))
         rules = RowRules(
             partial(diff_schema.shared_keys, before, second, differing),
@@ -89,6 +91,7 @@ def diff(
         with PassingTables(chunks.reader, before, rules, together or {}) as passing:
             second, read_bytes = read_source(chunks, before, after, passing.open, progress)
             counted = passing.finish()
+        make_comparable(chunks.reader, before, second)
     entries = diff_schema.definitions(before, second)
     unchanged = _add_redefined(repo, shared, before, second, entries)
     tables, others = table_diffs(before, second, counted, rules, entries)

@@ -43,8 +43,9 @@ class Version:
         return found
 
     def digest(self, kind: SectionKind) -> list[bytes]:
-        """Return the digests of all sections of a kind; equal lists are equal contents."""
-        return [s.digest for name, s in self.sections.items() if name.kind is kind]
+        """Return the digests of all sections of a kind; equal lists are equal contents. Not for
+        rows: all other sections have the same sort of digest."""
+        return [s.any_digest for name, s in self.sections.items() if name.kind is kind]
 
     def size(self, kind: SectionKind) -> int:
         return sum(s.plain_bytes for name, s in self.sections.items() if name.kind is kind)

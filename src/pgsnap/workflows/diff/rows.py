@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from pgsnap.dump.definitions.copy_text import copied_columns
-from pgsnap.model import Section
+from pgsnap.model import Section, same_text
 from pgsnap.progress import Progress
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.store import ChunkStore
@@ -87,7 +87,7 @@ class TableRows:
         read. Raises CorruptionError."""
         old, new = map(list, self._sections)
         for section in self._sections[0]:
-            same = next((s for s in new if s.digest == section.digest), None)
+            same = next((s for s in new if same_text(s, section)), None)
             if same is not None:
                 old.remove(section)
                 new.remove(same)

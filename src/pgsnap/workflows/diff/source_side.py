@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -19,6 +18,7 @@ from pgsnap.model import (
     SectionKind,
     SectionName,
     SectionStart,
+    same_text,
 )
 from pgsnap.progress import Progress
 from pgsnap.repository.chunks.chunks import ChunkReader
@@ -73,7 +73,7 @@ def read_source(
                 passing.take([chunk.data for chunk in chunker.finish()])
                 section = passing.end(event)
                 known = before.sections.get(section.name)
-                if known is not None and replace(section, segments=known.segments) == known:
+                if known is not None and _is_same(section, known):
                     # Held once: of 200,000 tables nearly all are the same.
                     sections[known.name] = known
                 else:
@@ -91,6 +91,14 @@ def read_source(
         return before.read(section) if text is None else text
 
     return Version(None, None, origin, sections, read), read_bytes
+
+
+def _is_same(section: Section, known: Section) -> bool:
+    """Return whether a section of the dump is the *known* one of the snapshot."""
+    return bool(same_text(section, known)) and (
+        (section.lines, section.rows, section.head_bytes, section.tail_bytes)
+        == (known.lines, known.rows, known.head_bytes, known.tail_bytes)
+    )
 
 
 class _PassingSection:

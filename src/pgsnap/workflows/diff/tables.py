@@ -8,7 +8,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from pgsnap.errors import UsageError
-from pgsnap.model import Section, SectionKind, quote_ident
+from pgsnap.model import Section, SectionKind, quote_ident, same_text
+from pgsnap.workflows.diff.digests import same_texts
 from pgsnap.workflows.diff.report import EntryDiff, TableDiff, TableName, Version
 from pgsnap.workflows.diff.rows import RowRules
 
@@ -23,8 +24,7 @@ def differing_tables(before: Version, after: Version) -> Iterator[TableName]:
     touched = _touched(before, after)
     old, new = before.some_tables(touched), after.some_tables(touched)
     for table in [*old, *(name for name in new if name not in old)]:
-        digests = [sorted(s.digest for s in side.get(table, [])) for side in (old, new)]
-        if digests[0] != digests[1]:
+        if not same_texts(old.get(table, []), new.get(table, [])):
             yield table
 
 
@@ -35,7 +35,7 @@ def _touched(before: Version, after: Version) -> set[TableName]:
         for one, other in ((before.sections, after.sections), (after.sections, before.sections))
         for name, section in one.items()
         if name.kind is SectionKind.DATA
-        and ((there := other.get(name)) is None or there.digest != section.digest)
+        and ((there := other.get(name)) is None or not same_text(there, section))
     }
 
 
@@ -82,7 +82,7 @@ def _table(
     counts = counted.get(table)
     if counts is not None:
         removed, added, changed = counts.removed, counts.added, counts.changed
-    elif sorted(s.digest for s in old) == sorted(s.digest for s in new):
+    elif same_texts(old, new):
         removed = added = changed = 0
     elif not old or not new:
         removed, added, changed = rows_before, rows_after, 0

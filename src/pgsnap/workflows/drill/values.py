@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pgsnap.errors import ConnectionFailed, QueryFailed, SnapError
-from pgsnap.model import Finding, SnapshotId
+from pgsnap.model import Finding, SnapshotId, same_contents
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
@@ -71,12 +71,14 @@ def original_databases(
     # The kept ones are optional.
     with suppress(SnapError), server.connect(server.maintenance_database()) as session:
         notes, info = read_kept_notes(repo).swapped, read_server(session)
-        root = repo.snapshot(snapshot_id).root
+        snapshot = repo.snapshot(snapshot_id)
         for kept in find_kept(session, notes, info.system_identifier):
             if kept.safety is None or kept.is_half_dropped:
                 continue
             with suppress(SnapError):
-                if kept.safety == snapshot_id or repo.snapshot(kept.safety).root == root:
+                if kept.safety == snapshot_id or same_contents(
+                    repo.snapshot(kept.safety), snapshot
+                ):
                     found.append(kept.name)
     return tuple(found)
 

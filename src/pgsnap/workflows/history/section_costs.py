@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pgsnap.errors import StoreFull
-from pgsnap.model import ChunkId, Digest, Section, SectionName, Snapshot
+from pgsnap.model import ChunkId, Digest, RecipeRoot, Section, SectionName, Snapshot
 from pgsnap.repository.chunks.recipes import ChunkBatches
 from pgsnap.repository.repository import Repository
 
@@ -55,7 +55,7 @@ class SectionCost:
             section.plain_bytes,
             section.rows,
             section.lines,
-            section.digest,
+            section.any_digest,
             stored_bytes,
             new_bytes,
         )
@@ -106,7 +106,7 @@ def _cost(
     ((stored,),) = scratch.execute(_STORED)
     if before is None:
         return SectionCost.of(section, stored, stored)
-    if before.segments == section.segments:
+    if _recipes(before) == _recipes(section):
         return SectionCost.of(section, stored, 0)
     scratch.execute("DELETE FROM had")
     _hand_on(repo, before, take_had)
@@ -121,7 +121,11 @@ class _AllChunks(ChunkBatches):
 
 def _hand_on(repo: Repository, section: Section, take: Callable[[set[ChunkId]], None]) -> None:
     chunks = _AllChunks(repo.chunks.read, take, _CHUNKS_AT_ONCE)
-    chunks.of(segment.recipe for segment in section.segments)
+    chunks.of(_recipes(section))
+
+
+def _recipes(section: Section) -> list[RecipeRoot]:
+    return [*section.recipes, *section.side_streams]
 
 
 @contextlib.contextmanager

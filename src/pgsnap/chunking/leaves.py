@@ -1,0 +1,265 @@
+"""Leaves: a division of a text that a change alters only where it is, and the digest of them.
+
+A leaf ends after each row that its own hash chooses, and at the end of the text (docs/format.md,
+"Leaf digests"). Nothing else has an influence: neither what precedes the row, nor how the text
+arrives. So the leaves of a changed text are found from the former ones and the changed parts.
+
+Changing how rows are chosen would change the leaf digest of every text: `tests/unit/chunking` holds
+golden values.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+from blake3 import blake3
+
+from pgsnap.chunking.row_hash import PAIR_BYTES, Offsets, RowHash, UnalignedWords
+from pgsnap.limits import KIB, MIB
+
+LEAF_BYTES = 256 * KIB
+"""The mean distance between two chosen rows; rows of twice this size are always chosen."""
+ROW_BYTES_MAX = 2 * LEAF_BYTES
+
+_LINE_END = 10
+# As in RowChunker.
+_STEP_BYTES = 512 * KIB
+_MARGIN = PAIR_BYTES
+_READ_BYTES = 1 * MIB
+# One entry in this many ends a node of the tree, on average.
+_NODE_ENTRIES = 64
+_NODE_CONTEXT = "snap section leaves 1"
+_NOTHING = blake3().digest()
+
+Edit: TypeAlias = "tuple[int, int, int]"
+"""Where a change begins in the former text, how many bytes it replaces, and with how many."""
+
+
+_Item = TypeVar("_Item")
+
+
+class Leaf(NamedTuple):
+    """A leaf's size, and the BLAKE3 of its bytes."""
+
+    plain_bytes: int
+    hash: bytes
+
+
+class LeafCutter:
+    """Divides one text into leaves. After `finish` it takes another one.
+
+    It holds less than 2 MiB, whatever the size of blocks and rows. Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._row_hash = RowHash(0)
+        self._buffer = np.zeros(ROW_BYTES_MAX + 2 * _STEP_BYTES + 2 * _MARGIN, np.uint8)
+        self._words = UnalignedWords(self._buffer)
+        self._is_end = np.empty(_STEP_BYTES, np.bool_)
+        self._reset()
+
+    def _reset(self) -> None:
+        # Offsets into the buffer: where the current row begins (negative if it is longer than what
+        # is held), and how far the buffer is filled.
+        self._row_start = self._filled = _MARGIN
+        self._hasher = blake3()
+        self._leaf_bytes = 0
+
+    @property
+    def is_between(self) -> bool:
+        """Whether the last leaf is complete, so that nothing before decides on what follows."""
+        return not self._leaf_bytes
+
+    def feed(self, block: bytes | memoryview) -> list[Leaf]:
+        """Add the next bytes of the text and return the leaves that are now complete."""
+        arriving = np.frombuffer(block, np.uint8)
+        found: list[Leaf] = []
+        for start in range(0, len(arriving), _STEP_BYTES):
+            self._scan(arriving[start : start + _STEP_BYTES], found)
+        return found
+
+    def finish(self) -> list[Leaf]:
+        """End the text and return its last leaf, if it is not complete already."""
+        found = [] if self.is_between else [Leaf(self._leaf_bytes, self._hasher.digest())]
+        self._reset()
+        return found
+
+    def _scan(self, new: np.ndarray[tuple[int], np.dtype[np.uint8]], found: list[Leaf]) -> None:
+        if self._filled + len(new) + _MARGIN > len(self._buffer):
+            self._move_to_front()
+        first = self._filled
+        self._filled += len(new)
+        self._buffer[first : self._filled] = new
+        is_end = self._is_end[: len(new)]
+        stops = np.flatnonzero(np.equal(new, _LINE_END, out=is_end)) + first
+        ends = stops + 1
+        hashed = first
+        if len(ends):
+            for end in ends[self._is_chosen(ends, stops)].tolist():
+                self._take(hashed, end)
+                found.append(Leaf(self._leaf_bytes, self._hasher.digest()))
+                self._hasher, self._leaf_bytes = blake3(), 0
+                hashed = end
+            self._row_start = int(ends[-1])
+        self._take(hashed, self._filled)
+
+    def _is_chosen(
+        self, ends: Offsets, stops: Offsets
+    ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        starts = np.empty_like(ends)
+        starts[0] = self._row_start
+        starts[1:] = ends[:-1]
+        weights = np.minimum(ends - starts, ROW_BYTES_MAX).astype(np.uint64)
+        # Of a longer row the hash does not matter.
+        starts[0] = max(self._row_start, _MARGIN)
+        draws = self._row_hash.sampled(self._words, starts, stops) >> np.uint64(32)
+        draws *= weights + np.uint64(ROW_BYTES_MAX)
+        weights <<= np.uint64(33)
+        return draws < weights
+
+    def _take(self, start: int, end: int) -> None:
+        if start < end:
+            self._hasher.update(self._buffer[start:end].data)
+            self._leaf_bytes += end - start
+
+    def _move_to_front(self) -> None:
+        """Keep of the current row what its hash may need: nothing if it is chosen by its length."""
+        start = max(self._row_start, self._filled - ROW_BYTES_MAX)
+        held = self._buffer[start : self._filled].copy()
+        self._buffer[_MARGIN : _MARGIN + len(held)] = held
+        self._row_start -= start - _MARGIN
+        self._filled = _MARGIN + len(held)
+
+
+class _Level:
+    """The entries of one level of the tree: how many, the first one, and its unfinished node."""
+
+    __slots__ = ("bytes", "count", "first", "hasher", "in_node")
+
+    def __init__(self) -> None:
+        self.count = self.in_node = self.bytes = 0
+        self.first = b""
+        self.hasher = blake3(derive_key_context=_NODE_CONTEXT)
+
+
+class LeafTree:
+    """Computes the leaf digest of the leaves that are added. Holds one node per level."""
+
+    def __init__(self) -> None:
+        self._levels: list[_Level] = []
+
+    @property
+    def leaves(self) -> int:
+        """How many were added."""
+        return self._levels[0].count if self._levels else 0
+
+    def add(self, leaf: Leaf) -> None:
+        """Add the next leaf."""
+        self._add(0, leaf)
+
+    def _add(self, height: int, entry: Leaf) -> None:
+        if height == len(self._levels):
+            self._levels.append(_Level())
+        level = self._levels[height]
+        if not level.count:
+            level.first = entry.hash
+        level.count += 1
+        level.in_node += 1
+        level.bytes += entry.plain_bytes
+        level.hasher.update(encode_leaf(entry))
+        if int.from_bytes(entry.hash[:4], "little") % _NODE_ENTRIES == 0:
+            self._close(height)
+
+    def _close(self, height: int) -> None:
+        level = self._levels[height]
+        node = Leaf(level.bytes, level.hasher.digest())
+        level.in_node = level.bytes = 0
+        level.hasher = blake3(derive_key_context=_NODE_CONTEXT)
+        self._add(height + 1, node)
+
+    def digest(self) -> bytes:
+        """Return the leaf digest, after the last leaf."""
+        height = 0
+        while height < len(self._levels):
+            level = self._levels[height]
+            if level.count == 1:
+                return level.first
+            if level.in_node:
+                self._close(height)
+            height += 1
+        return _NOTHING
+
+
+_LEAF = struct.Struct("<Q32s")
+STORED_BYTES = _LEAF.size
+
+
+def encode_leaf(leaf: Leaf) -> bytes:
+    """Return a leaf as it is stored in a list, and as the tree covers it."""
+    return _LEAF.pack(*leaf)
+
+
+def decode_leaves(data: bytes) -> Iterator[Leaf]:
+    """Yield the leaves stored in *data*, which are whole."""
+    return map(Leaf._make, _LEAF.iter_unpack(data))
+
+
+def update_leaves(
+    old: Iterable[Leaf], edits: Iterable[Edit], read_new: Callable[[int, int], bytes]
+) -> Iterator[Leaf]:
+    """Yield the leaves of a changed text; *old* are those of the former one.
+
+    *edits* are in ascending order and do not overlap; both are consumed as needed. *read_new*
+    returns the bytes of the new text between two offsets. It is called in ascending order, for the
+    leaves that an edit changes and for those that are joined with the one before.
+    """
+    cutter = LeafCutter()
+    waiting = _Ahead(edits)
+    former = _Ahead(old)
+    # Where the current leaf begins in the former text, and how far that is moved in the new one.
+    start = shift = 0
+    while (leaf := former.take()) is not None:
+        end, is_touched, before = start + leaf.plain_bytes, not cutter.is_between, start + shift
+        # An insertion between two leaves belongs to the second one; after the last, to that.
+        is_last = former.first is None
+        while (edit := waiting.first) is not None and (edit[0] < end or is_last):
+            waiting.take()
+            is_touched = True
+            shift += edit[2] - edit[1]
+            # It may reach into the leaves that follow.
+            while edit[0] + edit[1] > end and (following := former.take()) is not None:
+                end += following.plain_bytes
+            is_last = former.first is None
+        if is_touched:
+            yield from _cut(cutter, before, end + shift, read_new)
+        else:
+            yield leaf
+        start = end
+    if not start:
+        # The former text was empty: what there is now was inserted.
+        while (edit := waiting.take()) is not None:
+            shift += edit[2]
+        yield from _cut(cutter, 0, shift, read_new)
+    yield from cutter.finish()
+
+
+class _Ahead(Generic[_Item]):
+    """An iterator of which the *first* item can be seen; None at its end."""
+
+    def __init__(self, items: Iterable[_Item]) -> None:
+        self._items = iter(items)
+        self.first = next(self._items, None)
+
+    def take(self) -> _Item | None:
+        taken, self.first = self.first, next(self._items, None)
+        return taken
+
+
+def _cut(
+    cutter: LeafCutter, start: int, stop: int, read_new: Callable[[int, int], bytes]
+) -> Iterator[Leaf]:
+    for place in range(start, stop, _READ_BYTES):
+        yield from cutter.feed(read_new(place, min(place + _READ_BYTES, stop)))
