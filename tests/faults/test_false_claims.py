@@ -12,9 +12,9 @@ import pytest
 from blake3 import blake3
 
 from pgsnap.format import pack as pack_format
+from pgsnap.format.by_name.origin import encode_origin
 from pgsnap.format.envelope import ObjectKind, checksum, head, wrap
 from pgsnap.format.manifest import encode_manifest
-from pgsnap.format.origin import encode_origin
 from pgsnap.format.sections import encode_section
 from pgsnap.model import ChunkKind, RecipeEntry, RecipeRoot
 from pgsnap.repository.layout import pack_name

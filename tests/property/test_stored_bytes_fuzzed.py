@@ -15,9 +15,9 @@ import pytest
 
 from pgsnap.errors import CorruptionError, FormatTooNew, WrongKey
 from pgsnap.format.baseline import decode_baseline
+from pgsnap.format.by_name.origin import decode_origin, encode_origin
 from pgsnap.format.envelope import CHECKSUM_BYTES, HEAD, ObjectKind, checksum, head, wrap
 from pgsnap.format.manifest import decode_manifest
-from pgsnap.format.origin import decode_origin, encode_origin
 from pgsnap.format.pack import END_MARK, SEAL, TRAILER, decode_table, read_table
 from pgsnap.format.recipe import decode_children, decode_node, decode_root
 from pgsnap.format.sections import decode_piece

@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from blake3 import blake3
+from numpy.typing import NDArray
 
 from pgsnap.chunking.row_hash import PAIR_BYTES, Offsets, RowHash, UnalignedWords
 from pgsnap.limits import KIB, MIB
@@ -87,7 +88,7 @@ class LeafCutter:
         self._reset()
         return found
 
-    def _scan(self, new: np.ndarray[tuple[int], np.dtype[np.uint8]], found: list[Leaf]) -> None:
+    def _scan(self, new: NDArray[np.uint8], found: list[Leaf]) -> None:
         if self._filled + len(new) + _MARGIN > len(self._buffer):
             self._move_to_front()
         first = self._filled
@@ -106,9 +107,7 @@ class LeafCutter:
             self._row_start = int(ends[-1])
         self._take(hashed, self._filled)
 
-    def _is_chosen(
-        self, ends: Offsets, stops: Offsets
-    ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def _is_chosen(self, ends: Offsets, stops: Offsets) -> NDArray[np.bool_]:
         starts = np.empty_like(ends)
         starts[0] = self._row_start
         starts[1:] = ends[:-1]
@@ -118,7 +117,8 @@ class LeafCutter:
         draws = self._row_hash.sampled(self._words, starts, stops) >> np.uint64(32)
         draws *= weights + np.uint64(ROW_BYTES_MAX)
         weights <<= np.uint64(33)
-        return draws < weights
+        chosen: NDArray[np.bool_] = draws < weights
+        return chosen
 
     def _take(self, start: int, end: int) -> None:
         if start < end:

@@ -7,6 +7,8 @@ import struct
 from typing import Any, NamedTuple
 
 from pgsnap.errors import CorruptionError
+from pgsnap.format.by_name.origin import decode_origin, decode_system_identifier, encode_origin
+from pgsnap.format.by_name.reading import decode_reading, encode_reading
 from pgsnap.format.envelope import (
     CHECKSUM_BYTES,
     HEAD,
@@ -19,8 +21,6 @@ from pgsnap.format.envelope import (
     unwrap,
     wrap,
 )
-from pgsnap.format.origin import decode_origin, decode_system_identifier, encode_origin
-from pgsnap.format.reading import decode_reading, encode_reading
 from pgsnap.format.recipe import (
     PLAIN_ROOT_BYTES,
     PLAIN_ROOT_HEADERS,

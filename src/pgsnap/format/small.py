@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from pgsnap.errors import CorruptionError
-from pgsnap.format.by_name import load_json
+from pgsnap.format.by_name.forms import load_json
+from pgsnap.format.by_name.origin import canonical_json
 from pgsnap.format.envelope import ObjectKind, refuse_sealed, unwrap, wrap
-from pgsnap.format.origin import canonical_json
 from pgsnap.format.record import RecordReader, RecordWriter, too_new
 from pgsnap.format.times import from_micros, to_micros
 from pgsnap.limits import MESSAGE_BYTES_MAX, PACK_BYTES_MAX, PLAIN_BYTES_MAX

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pgsnap.errors import CorruptionError, FormatTooNew
-from pgsnap.format.origin import decode_origin, encode_origin
+from pgsnap.format.by_name.origin import decode_origin, encode_origin
 from pgsnap.targets.checks.roles import needed_roles
 from pgsnap.targets.properties.properties import property_statements
 from pgsnap.targets.swap.scratch import create_statement

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from pgsnap.errors import CorruptionError
+from pgsnap.format.by_name.origin import decode_origin
 from pgsnap.format.manifest import decode_manifest, encode_manifest
-from pgsnap.format.origin import decode_origin
 from pgsnap.format.remembered import remembered
 from support.documents.examples import SNAPSHOT
 

@@ -1,9 +1,9 @@
-"""What a commit read, as canonical JSON: like the origin, it is read by name (`format.origin`)."""
+"""What a commit read, as canonical JSON: like the origin, it is read by name (`origin`)."""
 
 from __future__ import annotations
 
-from pgsnap.format.by_name import WrongForm, build, damaged, frozen, load_json
-from pgsnap.format.origin import as_json
+from pgsnap.format.by_name.forms import WrongForm, build, damaged, frozen, load_json
+from pgsnap.format.by_name.origin import as_json
 from pgsnap.limits import FULL_READS_LISTED_MAX
 from pgsnap.model import ChangeWay, Reading, ReadMode
 

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-from pgsnap.format.by_name import Form, build, damaged, frozen, load_json
+from pgsnap.format.by_name.forms import Form, build, damaged, frozen, load_json
 from pgsnap.format.record import too_new
 from pgsnap.format.remembered import remembered
 from pgsnap.limits import KIB

@@ -1,0 +1,1 @@
+"""Parts of objects whose fields are read by name, not by number: JSON."""
