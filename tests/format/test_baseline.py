@@ -7,7 +7,7 @@ import pytest
 from pgsnap.errors import CorruptionError
 from pgsnap.format import baseline
 from support.documents import examples, spec
-from support.documents.examples import BASELINE
+from support.documents.values import BASELINE
 
 NUMBERS = {
     "system identifier": baseline.SYSTEM_IDENTIFIER,

@@ -19,7 +19,7 @@ from pgsnap.format.manifest import decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.record import IGNORABLE, RecordWriter
 from pgsnap.format.small import note_id
 from pgsnap.model import Codec
-from support.documents import examples
+from support.documents import examples, values
 from support.documents.examples import EXAMPLES, FOLDER, payload, record_fields, stored
 
 IGNORABLE_FIELD = struct.pack("<HI", 0x7FF0 | IGNORABLE, 3) + b"new"
@@ -232,7 +232,7 @@ def test_a_manifest_has_a_later_version_only_where_the_first_cannot_tell_what_it
     names = ("manifest", "manifest-2", "manifest-3", "manifest-leaf-root")
     assert [stored(name)[6] for name in names] == [1, 2, 3, 3]
     for name in ("extension_sequences_root", "statistics_root"):
-        assert encode_manifest(replace(examples.SNAPSHOT_2, **{name: None}))[6] == 2
+        assert encode_manifest(replace(values.SNAPSHOT_2, **{name: None}))[6] == 2
 
 
 # -- damage -------------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ def test_a_manifest_under_another_name_is_damage() -> None:
     data = stored("manifest")
     assert decode_manifest(data, snapshot_id(data)) == EXAMPLES["manifest"].value
     with pytest.raises(CorruptionError):
-        decode_manifest(data, examples.a_hash("another"))
+        decode_manifest(data, values.a_hash("another"))
 
 
 def test_a_config_whose_chunk_sizes_make_no_sense_is_damage() -> None:

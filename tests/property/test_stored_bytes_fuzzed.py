@@ -24,9 +24,10 @@ from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import decode_config
 from pgsnap.model import Location, PackSeal
 from pgsnap.sealing.slots import decode_slot
-from support.documents.examples import ORIGIN, stored
+from support.documents.examples import stored
 from support.documents.keyed_parsers import KEYED_PARSERS, OPENED_ONLY_WHOLE
 from support.documents.packs import SEALER
+from support.documents.values import ORIGIN
 from support.running.seeds import SEED
 
 INPUTS = int(os.environ.get("SNAP_FUZZ_INPUTS", "300000"))

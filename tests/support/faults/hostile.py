@@ -29,7 +29,8 @@ from pgsnap.model import (
     Snapshot,
 )
 from pgsnap.repository.layout import pack_name, snapshot_name
-from support.documents.examples import TIME, plain_frame
+from support.documents.examples import plain_frame
+from support.documents.values import TIME
 from support.dumps.scripted import ORIGIN
 from support.repositories.made import make
 from support.running.commandline import SOURCE

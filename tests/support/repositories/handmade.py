@@ -27,7 +27,8 @@ from pgsnap.model import (
 )
 from pgsnap.repository.layout import pack_name
 from pgsnap.repository.repository import Repository
-from support.documents.examples import TIME, delta_frame, plain_frame
+from support.documents.examples import delta_frame, plain_frame
+from support.documents.values import TIME
 from support.dumps.scripted import ORIGIN
 
 # What a section is made of: chunks, or lists of such (nodes of a recipe).

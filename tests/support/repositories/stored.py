@@ -42,7 +42,7 @@ from pgsnap.repository.layout import pack_name
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.commit import commit as commit_module
 from pgsnap.workflows.commit.commit import commit
-from support.documents import examples
+from support.documents import examples, values
 from support.dumps.scripted import PREAMBLE, Dump, Part, ScriptedSource, dump, rows, table
 from support.dumps.texts import as_events
 from support.repositories.encrypted import index_folder, make_encrypted, opened
@@ -71,7 +71,7 @@ def shop(changed: bool) -> Dump:
         ),
         VolatileLine(made.parts[-2].name, 4, VolatileKind.UNRESTRICT, b"\\unrestrict aKey\n"),
     )
-    return Dump(made.parts, lines, examples.ORIGIN)
+    return Dump(made.parts, lines, values.ORIGIN)
 
 
 def queue(moved: bool) -> Dump:
@@ -207,7 +207,7 @@ def publish_deltas(repo: Repository, *before: Segment) -> SnapshotId:
             rows=0,
             stored_bytes=0,
             duration_ms=0,
-            origin=examples.ORIGIN,
+            origin=values.ORIGIN,
         )
     )
     return made

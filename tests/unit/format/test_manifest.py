@@ -18,7 +18,7 @@ from pgsnap.format.manifest import (
     encode_manifest,
 )
 from pgsnap.model import EMPTY_RECIPE, Snapshot, SnapshotHead
-from support.documents.examples import SNAPSHOT, SNAPSHOT_3
+from support.documents.values import SNAPSHOT, SNAPSHOT_3
 
 USUAL = [
     SNAPSHOT,

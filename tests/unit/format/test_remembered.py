@@ -10,7 +10,7 @@ from pgsnap.errors import CorruptionError
 from pgsnap.format.by_name.origin import decode_origin
 from pgsnap.format.manifest import decode_manifest, encode_manifest
 from pgsnap.format.remembered import remembered
-from support.documents.examples import SNAPSHOT
+from support.documents.values import SNAPSHOT
 
 
 def test_equal_bytes_are_decoded_once() -> None:

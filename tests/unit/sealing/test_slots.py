@@ -24,7 +24,7 @@ from pgsnap.sealing.wrapping_keys import (
     Passphrase,
     Recipient,
 )
-from support.documents import examples, spec
+from support.documents import examples, spec, values
 from support.repositories.keys import FIRST, REPOSITORY_ID, SECOND
 
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -71,7 +71,7 @@ def test_secrets_of_another_kind_are_not_tried() -> None:
         {"salt": bytes(32)},
         {"nonce": bytes(12)},
         {"work": Argon2(1, 64, 1)},
-        {"created": examples.TIME},
+        {"created": values.TIME},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -15,13 +15,7 @@ from pgsnap.limits import DELTA_DEPTH_MAX
 from pgsnap.model import EMPTY_RECIPE, Frame, SectionKind, SectionName, Segment
 from pgsnap.repository.layout import pack_name
 from pgsnap.repository.repository import Repository
-from support.documents.examples import (
-    BASE_TEXT,
-    DEEP_TEXT,
-    DELTA_TEXT,
-    delta_frame,
-    plain_frame,
-)
+from support.documents.examples import BASE_TEXT, DEEP_TEXT, DELTA_TEXT, delta_frame, plain_frame
 from support.dumps.scripted import texts
 from support.repositories.stored import publish_deltas
 

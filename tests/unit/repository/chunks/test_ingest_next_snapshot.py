@@ -31,7 +31,7 @@ from pgsnap.model import (
 from pgsnap.repository.chunks.ingest import Ingest, _finished
 from pgsnap.repository.footprint import footprint
 from pgsnap.repository.repository import Repository
-from support.documents.examples import TIME
+from support.documents.values import TIME
 from support.dumps.scripted import ORIGIN
 from support.repositories.made import make
 

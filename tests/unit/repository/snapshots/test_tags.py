@@ -13,7 +13,7 @@ from pgsnap.model import Tag
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.history.tag import delete_tag, list_tags, set_tag
-from support.documents.examples import a_hash
+from support.documents.values import a_hash
 from support.dumps.scripted import shop
 from support.repositories.made import in_child, record
 

@@ -12,7 +12,7 @@ from pgsnap.format.by_name.origin import decode_origin, encode_origin
 from pgsnap.targets.checks.roles import needed_roles
 from pgsnap.targets.properties.properties import property_statements
 from pgsnap.targets.swap.scratch import create_statement
-from support.documents.examples import ORIGIN, SNAPSHOT
+from support.documents.values import ORIGIN, SNAPSHOT
 
 BASE: dict[str, Any] = json.loads(encode_origin(ORIGIN))
 
