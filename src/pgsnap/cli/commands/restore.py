@@ -16,6 +16,7 @@ from pgsnap.cli.commands.options import (
 )
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.restoring import RestoreChoices, restore_chosen
+from pgsnap.limits import JOBS_MAX
 
 EXAMPLES = """
 snap restore pre-migration
@@ -91,6 +92,17 @@ AsSuperuser = Annotated[
 ]
 NoAnalyze = Annotated[bool, typer.Option("--no-analyze", help="Leave out ANALYZE at the end.")]
 
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=1,
+        max=JOBS_MAX,
+        show_default="one for each processor here",
+        help="Load tables and build indexes over so many connections.",
+    ),
+]
+
 
 def run(
     ctx: typer.Context,
@@ -115,6 +127,7 @@ def run(
     trust_sql: TrustSql = False,
     as_superuser: AsSuperuser = False,
     no_analyze: NoAnalyze = False,
+    jobs: Jobs = None,
 ) -> None:
     """Restore a snapshot, by default to the database that it came from.
 
@@ -140,6 +153,7 @@ def run(
         partial=partial,
         from_server=from_server,
         with_safety=settings.safety_snapshot and not no_safety_snapshot,
+        jobs=jobs,
     )
     choices = RestoreChoices(
         revision=revision,

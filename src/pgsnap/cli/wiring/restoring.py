@@ -77,6 +77,7 @@ class RestoreChoices:
             "--trust-sql": self.options.trust_sql,
             "--as-superuser": self.options.as_superuser,
             "--no-analyze": not self.options.analyze,
+            "--jobs": self.options.jobs is not None,
         }
         given = [name for name, value in whole.items() if value]
         if given and self.in_place:

@@ -351,6 +351,11 @@ def _unclear(definitions: Definitions, table: TableName) -> str:
     return ""
 
 
+def altered_table(text: str) -> TableName:
+    """Return the table of an ALTER TABLE, ("", "") if there is no qualified name in it."""
+    return _first_qualified(text)
+
+
 def foreign_key_ends(text: str) -> tuple[TableName, ...]:
     """Return the table of a foreign key and the table it references."""
     match = _REFERENCES.search(text)

@@ -93,6 +93,12 @@ class Feeder:
         self._progress = progress
         self._places = Places()
         self._tags = _TagReader(child)
+        # Whether it loads only a part of the dump, whose lines have other numbers there.
+        self.is_part = False
+
+    def kill(self) -> None:
+        """End psql at once; `run` then raises. May be called from another thread, and twice."""
+        self._child.kill()
 
     @property
     def counts(self) -> Sequence[int]:
@@ -179,9 +185,10 @@ class Feeder:
 
     def _stuck(self) -> RestoreFailed:
         line = self._places.of_dump(self._places.line)
+        where = "" if self.is_part else f"It stands somewhere before line {line} of the dump. "
         return RestoreFailed(
             "psql takes the rest of the dump for a part of one statement",
-            detail=f"It stands somewhere before line {line} of the dump. psql counts BEGIN, CASE"
+            detail=f"{where}psql counts BEGIN, CASE"
             " and END in functions whose body is not a string (BEGIN ATOMIC); a column or"
             " table of such a name misleads it.",
             hint="In the source database write that function with a body in quotes"
@@ -200,7 +207,11 @@ class Feeder:
         failure = failure_in(stderr)
         line = failure.line if failure is not None and failure.line else self._places.line
         place = self._places.at(line)
-        where = f"line {self._places.of_dump(line)} of the dump, in {place}"
+        where = (
+            str(place)
+            if self.is_part
+            else f"line {self._places.of_dump(line)} of the dump, in {place}"
+        )
         known = help_for(failure, place, self._facts) if failure is not None else Help()
         return restore_failed(failure, stderr, status, where, known, fallback=fallback)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -74,6 +75,7 @@ class RestoreOptions:
     out, in a new database. *partial*: a partial snapshot may replace a whole database.
     *from_server*: so may one of this other server (LABEL@ID) replace a database that has snapshots
     of its own. *with_safety*: the replaced database is recorded first, and so must be readable.
+    *jobs*: how many psql may load at once; None: as many as there are processors here.
     """
 
     to: str | None = None
@@ -91,6 +93,7 @@ class RestoreOptions:
     partial: bool = False
     from_server: str | None = None
     with_safety: bool = False
+    jobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class RestorePlan:
     quoted name to last value and is_called. Sizes are in bytes; *free_bytes* is None if unknown.
     *kept* are the kept databases that `discard_old` drops. *read_only* keeps new sessions of *live*
     from writing; None if not requested or not needed. *gone* is what *live* has and the snapshot
-    lacks.
+    lacks. *jobs* is how many psql load at once: not more than there are connections left.
     """
 
     snapshot_id: SnapshotId
@@ -128,6 +131,7 @@ class RestorePlan:
     extension_sequences: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
     extensions: ExtensionPlan = NO_EXTENSIONS
     gone: Gone = NOTHING
+    jobs: int = 1
 
     def check(self) -> None:
         """Raise TargetRefused with every reason that forbids this restore."""
@@ -246,7 +250,22 @@ def _planned(case: _Case, label: str) -> RestorePlan:
         extension_sequences={} if options.tables else extension_sequences(repo, snapshot),
         extensions=extensions,
         gone=replaced.gone,
+        jobs=_jobs(case),
     )
+
+
+def _jobs(case: _Case) -> int:
+    """Return how many psql may load at once, beside what a restore needs anyway."""
+    wanted = case.options.jobs or os.cpu_count() or 1
+    needed = _needed_connections(case)
+    while wanted > 1 and check_connections(case.session, case.me, needed + wanted).problems:
+        wanted -= 1
+    return wanted
+
+
+def _needed_connections(case: _Case) -> int:
+    # A drill holds one more connection.
+    return RESTORE_CONNECTIONS + case.options.scratch
 
 
 def _roles(case: _Case) -> tuple[tuple[MissingRole, ...], Findings]:
@@ -266,9 +285,7 @@ def _on_server(case: _Case) -> Findings:
         findings += check_drilled(case.repo, case.snapshot_id)
         findings += another_server(case.snapshot, case.server.endpoint.display(), case.info)
     findings += check_whole(case.snapshot, case.live, partial=case.options.partial)
-    # A drill holds one more connection.
-    needed = RESTORE_CONNECTIONS + case.options.scratch
-    return findings + check_connections(case.session, case.me, needed)
+    return findings + check_connections(case.session, case.me, _needed_connections(case))
 
 
 def _replaced(case: _Case, live: LiveDatabase) -> _Replaced:

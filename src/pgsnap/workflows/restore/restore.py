@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
@@ -26,9 +26,9 @@ from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.checks.template_parts import drop_template_parts, dropped_parts
 from pgsnap.targets.load.analyzing import analyze
 from pgsnap.targets.load.feeder import (
+    Expected,
     Feeder,
     FeedResult,
-    expected_rows,
     is_load_idle,
     psql_feeder,
     terminate_sessions,
@@ -52,6 +52,7 @@ from pgsnap.targets.swap.swap import Rename, SwapReport, swap_aside
 from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.notes.kept_databases import drop_kept, note_if_never_made, note_what_is_gone
 from pgsnap.workflows.restore.added import add_left_out
+from pgsnap.workflows.restore.aside import Aside
 from pgsnap.workflows.restore.plan import RestorePlan
 from pgsnap.workflows.restore.recount import look_again, read_back
 from pgsnap.workflows.restore.report import PhaseSeconds, RestoreReport
@@ -249,20 +250,47 @@ class _Restore:
 
     def _load(self, server: Server, session: Session, scratch: Scratch) -> FeedResult:
         self.progress.phase("load", self.plan.plain_bytes)
-        loading = psql_feeder(
+        start = partial(self._start_psql, server, scratch)
+        aside = Aside(
+            self.repo,
+            self.snapshot,
+            planned_sections(self.repo, self.snapshot, self.plan),
+            jobs=self.plan.jobs,
+            start=start,
+            progress=self.progress,
+        )
+        loading = start(aside.expected(), aside.workers.progress)
+        with self._timed("load"), loading as feeder, aside.workers:
+            feeder.is_part = aside.is_worth_it
+            tables_made = partial(self._tables_made, feeder, session, scratch)
+            loaded = feeder.run(
+                dump_for_psql(self.repo, self.snapshot, self.plan, tables_made, aside)
+            )
+        every = [loaded, *aside.workers.results]
+        return FeedResult(
+            rows=sum(each.rows for each in every),
+            plain_bytes=sum(each.plain_bytes for each in every),
+            seconds=loaded.seconds,
+        )
+
+    def _start_psql(
+        self,
+        server: Server,
+        scratch: Scratch,
+        expected: Iterable[Expected],
+        progress: Progress,
+    ) -> AbstractContextManager[Feeder]:
+        return psql_feeder(
             server,
             self.plan.psql or self.server.tool("psql"),
             scratch.name,
             self.token,
-            expected=expected_rows(planned_sections(self.repo, self.snapshot, self.plan)),
+            expected=expected,
             exact=self.snapshot.origin.is_pg_dump,
             # A stranger may less than we, and is no superuser on purpose.
             facts=(lambda: look_up(server)) if server is self.server else None,
-            progress=self.progress,
+            progress=progress,
         )
-        with self._timed("load"), loading as feeder:
-            tables_made = partial(self._tables_made, feeder, session, scratch)
-            return feeder.run(dump_for_psql(self.repo, self.snapshot, self.plan, tables_made))
 
     def _tables_made(self, feeder: Feeder, session: Session, scratch: Scratch) -> TablesMade:
         """Return what is to be known of the tables, once psql has made all of them."""

@@ -17,6 +17,7 @@ from pgsnap.targets.dumptext import without_unknown_sets
 from pgsnap.targets.load.event_triggers import quiet_event_triggers
 from pgsnap.targets.load.hashed_rows import by_way_of_roots, chosen_anew
 from pgsnap.targets.load.row_order import Table, empty_tables, keep_order, tables_to_keep
+from pgsnap.workflows.restore.aside import Aside, partitioned_tables
 from pgsnap.workflows.restore.plan import RestorePlan
 from pgsnap.workflows.restore.sections import planned_sections
 
@@ -24,17 +25,19 @@ from pgsnap.workflows.restore.sections import planned_sections
 @dataclass(frozen=True, slots=True)
 class TablesMade:
     """The tables that psql has created: *empty* may be truncated before their rows are loaded;
-    *roots* maps a table to the topmost partitioned table that takes its rows."""
+    *roots* maps a table to the topmost partitioned table that takes its rows; *partitioned* are all
+    that are partitioned, or a part of such a table."""
 
     empty: frozenset[Table]
     roots: Mapping[Table, Table]
+    partitioned: frozenset[Table]
 
     @classmethod
     def read(cls, session: Session) -> TablesMade:
         """Read them from *session*'s database."""
         roots = chosen_anew(session)
         # Those may already hold rows routed to them from other partitions.
-        return cls(empty_tables(session) - roots.keys(), roots)
+        return cls(empty_tables(session) - roots.keys(), roots, partitioned_tables(session))
 
 
 def dump_for_psql(
@@ -42,11 +45,12 @@ def dump_for_psql(
     snapshot: Snapshot,
     plan: RestorePlan,
     tables_made: Callable[[], TablesMade],
+    aside: Aside,
 ) -> Iterator[DumpEvent]:
-    """Yield what psql is to run. *tables_made* is called at most once, after all tables were
-    created and before any rows.
+    """Yield what psql is to run, but for what *aside* has others load. *tables_made* is called at
+    most once, after all tables were created and before any rows.
 
-    Raises CorruptionError.
+    Raises CorruptionError, and what a load aside raises.
     """
     planned = planned_sections(repo, snapshot, plan)
     # An older server lacks the functions that import them; it gathers its own statistics.
@@ -54,13 +58,18 @@ def dump_for_psql(
     sections = (
         each for each in planned if not (no_statistics and each.name.kind is SectionKind.STATISTICS)
     )
-    events = section_events(repo, snapshot, sections)
+    made = cache(tables_made)
+    if aside.is_worth_it:
+        events = aside.rest(sections, lambda: made().empty, lambda: made().partitioned)
+    else:
+        events = section_events(repo, snapshot, sections)
     events = without_unknown_sets(events, plan.server.major)
     if not snapshot.origin.is_pg_dump:
         return events
     encoding = snapshot.origin.client_encoding
-    made = cache(tables_made)
     events = leave_out(events, _left_out(snapshot, plan), encoding)
+    if aside.is_worth_it:
+        events = aside.definitions.passing(events)
     events = by_way_of_roots(events, lambda: _through_roots(planned, made().roots), encoding)
     events = keep_order(events, tables_to_keep(planned), lambda: made().empty, encoding)
     # The statement that silences them is written in PL/pgSQL.

@@ -37,7 +37,7 @@ def kept(
         asked.append(1)
         return {("s", "large"), ("s", "other")} if may_empty is None else may_empty
 
-    stream = keep_order(events, {("s", "large"), ("s", "other")}, ready, "")
+    stream = keep_order(events, {("s", "large"): 0, ("s", "other"): 0}, ready, "")
     return b"".join(text_of(stream)), len(asked)
 
 
@@ -63,4 +63,23 @@ def test_a_dump_that_changes_its_role_is_passed_on_as_it_is() -> None:
 @pytest.mark.parametrize("second", [1, 0])
 def test_a_table_whose_rows_come_in_parts_is_left_alone(second: int) -> None:
     inserts = section(SectionKind.DATA, "large", part=second, rows=None)
-    assert tables_to_keep([LARGE, inserts, OTHER]) == {("s", "other")}
+    assert tables_to_keep([LARGE, inserts, OTHER]) == {("s", "other"): 0}
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_the_copy_statement_freezes_the_rows_however_its_text_is_cut(cut: int) -> None:
+    head = b'--\n-- Data\n--\n\nCOPY s.large (a, " FROM stdin;\n") FROM stdin;\n'
+    text = head + b"1\t FROM stdin;\n\\.\n\n"
+    events = as_events(LARGE.name, *(text[at : at + cut] for at in range(0, len(text), cut)))
+    wanted = {("s", "large"): len(head)}
+    stream = keep_order(events, wanted, lambda: {("s", "large")}, "utf-8")
+    frozen = head.removesuffix(b";\n") + b" WITH (FREEZE);\n" + text[len(head) :]
+    assert b"".join(text_of(stream)) == (
+        b'BEGIN; TRUNCATE ONLY "s"."large"; ' + frozen + b"COMMIT; "
+    )
+
+
+def test_a_head_of_another_form_is_passed_on_as_it_is() -> None:
+    events = as_events(LARGE.name, b"COPY s.large FROM stdin CSV;\n", b"1\n\\.\n")
+    stream = keep_order(events, {("s", "large"): 29}, lambda: {("s", "large")}, "utf-8")
+    assert b"FREEZE" not in b"".join(text_of(stream))

@@ -1,0 +1,130 @@
+"""What of a dump is loaded beside its stream: the rows of larger tables, indexes, foreign keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
+from itertools import groupby
+
+from pgsnap.limits import ASIDE_BYTES_MIN
+from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, Snapshot
+from pgsnap.progress import Progress
+from pgsnap.repository.chunks.stream import section_events, stored_events
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session
+from pgsnap.targets.load.definition_tasks import DefinitionTasks
+from pgsnap.targets.load.feeder import Expected, expected_rows
+from pgsnap.targets.load.row_order import Table, keep_order, tables_to_keep
+from pgsnap.targets.load.workers import StartFeeder, Task, Workers
+
+# What may be loaded while tables are: none of it needs their rows, none of their rows needs it.
+_WITH_ROWS = (SectionKind.DATA, SectionKind.SEQUENCES, SectionKind.LARGE_OBJECTS)
+
+
+class Aside:
+    """The parts of one dump that several psql load, beside the one that gets the rest of it.
+
+    *sections* are those of the whole dump. There are no parts if that would not pay: with one job,
+    or without any table of ASIDE_BYTES_MIN.
+    """
+
+    def __init__(
+        self,
+        repo: Repository,
+        snapshot: Snapshot,
+        sections: Iterable[Section],
+        *,
+        jobs: int,
+        start: StartFeeder,
+        progress: Progress,
+    ) -> None:
+        self._repo = repo
+        self._snapshot = snapshot
+        self._sections = sections
+        self._encoding = snapshot.origin.client_encoding
+        self._partitioned: frozenset[Table] = frozenset()
+        self.taken: set[SectionName] = set()
+        self._large: list[tuple[Section, int]] = []
+        if jobs > 1 and snapshot.origin.is_pg_dump:
+            self._large = _large(sections)
+        self.workers = Workers(start, lambda: self.definitions.preamble, jobs, progress)
+        self.definitions = DefinitionTasks(
+            self.workers.run, lambda table: table in self._partitioned, self._encoding
+        )
+
+    @property
+    def is_worth_it(self) -> bool:
+        return bool(self._large)
+
+    def expected(self) -> Iterator[Expected]:
+        """Yield the COPY sections of the rest of the dump, once it was sent."""
+        return (each for each in expected_rows(self._sections) if each.section not in self.taken)
+
+    def rest(
+        self,
+        sections: Iterable[Section],
+        may_empty: Callable[[], Collection[Table]],
+        partitioned: Callable[[], frozenset[Table]],
+    ) -> Iterator[DumpEvent]:
+        """Yield the events of *sections* but for the rows of large tables, which are loaded
+        meanwhile, until the first section that may need them.
+
+        *may_empty* returns the tables that are there and empty, *partitioned* those that are
+        partitioned or a part of one; both are called once, when all tables were created. Raises
+        what the load of a table raises.
+        """
+        is_begun = False
+        for with_rows, group in groupby(sections, lambda each: each.name.kind in _WITH_ROWS):
+            if not with_rows or is_begun:
+                left = (section for section in group if section.name not in self.taken)
+                yield from section_events(self._repo, self._snapshot, left)
+                continue
+            is_begun = True
+            if not self.definitions.is_off:
+                empty = may_empty()
+                self._partitioned = partitioned()
+                self._begin(empty)
+            left = (section for section in group if section.name not in self.taken)
+            for event in section_events(self._repo, self._snapshot, left):
+                self.workers.check()
+                yield event
+            self.workers.finish()
+
+    def _begin(self, empty: Collection[Table]) -> None:
+        tasks: list[Task] = []
+        for section, head_bytes in self._large:
+            table = section.name.schema, section.name.name
+            if table not in empty or section.rows is None:
+                continue
+            self.taken.add(section.name)
+            expected = (Expected(section.name, section.rows),)
+            tasks.append(Task(partial(self._rows_of, section, table, head_bytes), expected))
+        self.workers.begin(tasks)
+
+    def _rows_of(self, section: Section, table: Table, head_bytes: int) -> Iterator[DumpEvent]:
+        events = stored_events(self._repo, (section,))
+        return keep_order(events, {table: head_bytes}, lambda: (table,), self._encoding)
+
+
+def _large(sections: Iterable[Section]) -> list[tuple[Section, int]]:
+    """Return the sections with many rows of a table that has all of them there, the largest first,
+    each with the bytes before its rows."""
+    heads = tables_to_keep(sections)
+    found = [
+        (section, heads[table])
+        for section in sections
+        if section.name.kind is SectionKind.DATA
+        and section.plain_bytes >= ASIDE_BYTES_MIN
+        and (table := (section.name.schema, section.name.name)) in heads
+    ]
+    return sorted(found, key=lambda each: -each[0].plain_bytes)
+
+
+def partitioned_tables(session: Session) -> frozenset[Table]:
+    """Return the tables of *session*'s database that are partitioned, or a part of one."""
+    rows = session.query(
+        "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind = 'p' OR c.relispartition AND c.relkind = 'r'"
+    )
+    return frozenset((schema or "", name or "") for schema, name in rows)
