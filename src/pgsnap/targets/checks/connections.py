@@ -32,6 +32,14 @@ def check_connections(session: Session, me: ConnectedRole, needed: int) -> Findi
     return _check(session, me, needed, {name or "": needed}, ", from which others are renamed,")
 
 
+def jobs_that_fit(session: Session, me: ConnectedRole, needed: int, wanted: int) -> int:
+    """Return how many of the *wanted* jobs, at least one, find a connection beside those *needed*
+    anyway; otherwise as `check_connections`."""
+    while wanted > 1 and check_connections(session, me, needed + wanted).problems:
+        wanted -= 1
+    return wanted
+
+
 def check_table_connections(session: Session, me: ConnectedRole, database: str) -> Findings:
     """Return which limit leaves too few connections for a restore of single tables of *database*,
     to which *session* is connected: one to it, like this one, and one to the database postgres."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Protocol
 
 from pgsnap import interrupts
 from pgsnap.errors import RestoreFailed
@@ -21,8 +22,14 @@ from pgsnap.progress import Progress
 from pgsnap.targets.load.feeder import Expected, Feeder, FeedResult
 from pgsnap.targets.load.row_order import Table
 
-StartFeeder = Callable[[Iterable[Expected], Progress], AbstractContextManager[Feeder]]
-"""Starts a psql for the COPY sections that it will be given, which are read at its end."""
+
+class StartFeeder(Protocol):
+    """Starts a psql for the COPY sections that are *expected* by its end."""
+
+    def __call__(
+        self, *, expected: Iterable[Expected], progress: Progress
+    ) -> AbstractContextManager[Feeder]: ...
+
 
 # How often a thread that may not begin anything looks whether it may by now.
 _POLL_SECONDS = 0.05
@@ -126,7 +133,7 @@ class Workers:
     def _work(self, prologue: bytes) -> None:
         expected: list[Expected] = []
         try:
-            with self._start(expected, self._progress) as feeder:
+            with self._start(expected=expected, progress=self._progress) as feeder:
                 feeder.is_part = True
                 with self._changed:
                     self._feeders.add(feeder)

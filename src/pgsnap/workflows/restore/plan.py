@@ -16,7 +16,7 @@ from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.extensions import left_behind
 from pgsnap.sources.properties import read_properties, read_server
-from pgsnap.targets.checks.connections import RESTORE_CONNECTIONS, check_connections
+from pgsnap.targets.checks.connections import RESTORE_CONNECTIONS, check_connections, jobs_that_fit
 from pgsnap.targets.checks.preflight import (
     ConnectedRole,
     Findings,
@@ -206,7 +206,7 @@ def _planned(case: _Case, label: str) -> RestorePlan:
     repo, snapshot, options, live = case.repo, case.snapshot, case.options, case.live
     missing, differing = _roles(case)
     # Findings on the snapshot itself come first, as they matter most; those on roles follow.
-    findings = _on_server(case)
+    findings, jobs = _on_server(case)
     replaced = _replaced(case, live) if live is not None else _Replaced(Findings())
     extensions, told = plan_extensions(
         repo, snapshot, case.session, case.database, replaces=live is not None
@@ -223,8 +223,7 @@ def _planned(case: _Case, label: str) -> RestorePlan:
         + by_way_of_others(repo, snapshot, options.tables)
     )
     plain_bytes, rows = sections_to_send(repo, snapshot, options.tables, extensions).totals()
-    need = needed_bytes(snapshot)
-    free, space = _space(case, need, properties)
+    free, space = _space(case, need := needed_bytes(snapshot), properties)
     findings += space
     return RestorePlan(
         snapshot_id=case.snapshot_id,
@@ -250,22 +249,8 @@ def _planned(case: _Case, label: str) -> RestorePlan:
         extension_sequences={} if options.tables else extension_sequences(repo, snapshot),
         extensions=extensions,
         gone=replaced.gone,
-        jobs=_jobs(case),
+        jobs=jobs,
     )
-
-
-def _jobs(case: _Case) -> int:
-    """Return how many psql may load at once, beside what a restore needs anyway."""
-    wanted = case.options.jobs or os.cpu_count() or 1
-    needed = _needed_connections(case)
-    while wanted > 1 and check_connections(case.session, case.me, needed + wanted).problems:
-        wanted -= 1
-    return wanted
-
-
-def _needed_connections(case: _Case) -> int:
-    # A drill holds one more connection.
-    return RESTORE_CONNECTIONS + case.options.scratch
 
 
 def _roles(case: _Case) -> tuple[tuple[MissingRole, ...], Findings]:
@@ -279,13 +264,17 @@ def _roles(case: _Case) -> tuple[tuple[MissingRole, ...], Findings]:
     return missing_roles(needed, present, text), differing
 
 
-def _on_server(case: _Case) -> Findings:
+def _on_server(case: _Case) -> tuple[Findings, int]:
+    """Return what the server says against the restore, and how many jobs it has connections for."""
     findings = check_server(case.session, case.me)
     if not case.options.scratch:
         findings += check_drilled(case.repo, case.snapshot_id)
         findings += another_server(case.snapshot, case.server.endpoint.display(), case.info)
     findings += check_whole(case.snapshot, case.live, partial=case.options.partial)
-    return findings + check_connections(case.session, case.me, _needed_connections(case))
+    # A drill holds one more connection.
+    needed = RESTORE_CONNECTIONS + case.options.scratch
+    jobs = jobs_that_fit(case.session, case.me, needed, case.options.jobs or os.cpu_count() or 1)
+    return findings + check_connections(case.session, case.me, needed), jobs
 
 
 def _replaced(case: _Case, live: LiveDatabase) -> _Replaced:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
@@ -26,7 +26,6 @@ from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.checks.template_parts import drop_template_parts, dropped_parts
 from pgsnap.targets.load.analyzing import analyze
 from pgsnap.targets.load.feeder import (
-    Expected,
     Feeder,
     FeedResult,
     is_load_idle,
@@ -56,7 +55,7 @@ from pgsnap.workflows.restore.aside import Aside
 from pgsnap.workflows.restore.plan import RestorePlan
 from pgsnap.workflows.restore.recount import look_again, read_back
 from pgsnap.workflows.restore.report import PhaseSeconds, RestoreReport
-from pgsnap.workflows.restore.roles import make_missing_roles
+from pgsnap.workflows.restore.rights import make_missing_roles
 from pgsnap.workflows.restore.sections import planned_sections
 from pgsnap.workflows.restore.stream import TablesMade, dump_for_psql
 
@@ -167,7 +166,11 @@ class _Restore:
                     self._check_unchanged(session)
                     if self.plan.live is not None:
                         note_what_is_gone(self.repo, session, self.plan.server.system_identifier)
-                    created = make_missing_roles(session, self.plan, self.snapshot.origin.owners)
+                    created = make_missing_roles(
+                        session,
+                        self.plan.missing_roles if self.plan.options.create_roles else (),
+                        self.snapshot.origin.owners,
+                    )
                     with self._timed("create"):
                         scratch = self._create(session)
                         statements = self._rehearse(session, scratch)
@@ -250,7 +253,16 @@ class _Restore:
 
     def _load(self, server: Server, session: Session, scratch: Scratch) -> FeedResult:
         self.progress.phase("load", self.plan.plain_bytes)
-        start = partial(self._start_psql, server, scratch)
+        start = partial(
+            psql_feeder,
+            server,
+            self.plan.psql or self.server.tool("psql"),
+            scratch.name,
+            self.token,
+            exact=self.snapshot.origin.is_pg_dump,
+            # A stranger may less than we, and is no superuser on purpose.
+            facts=(lambda: look_up(server)) if server is self.server else None,
+        )
         aside = Aside(
             self.repo,
             self.snapshot,
@@ -259,7 +271,7 @@ class _Restore:
             start=start,
             progress=self.progress,
         )
-        loading = start(aside.expected(), aside.workers.progress)
+        loading = start(expected=aside.expected(), progress=aside.workers.progress)
         with self._timed("load"), loading as feeder, aside.workers:
             feeder.is_part = aside.is_worth_it
             tables_made = partial(self._tables_made, feeder, session, scratch)
@@ -271,25 +283,6 @@ class _Restore:
             rows=sum(each.rows for each in every),
             plain_bytes=sum(each.plain_bytes for each in every),
             seconds=loaded.seconds,
-        )
-
-    def _start_psql(
-        self,
-        server: Server,
-        scratch: Scratch,
-        expected: Iterable[Expected],
-        progress: Progress,
-    ) -> AbstractContextManager[Feeder]:
-        return psql_feeder(
-            server,
-            self.plan.psql or self.server.tool("psql"),
-            scratch.name,
-            self.token,
-            expected=expected,
-            exact=self.snapshot.origin.is_pg_dump,
-            # A stranger may less than we, and is no superuser on purpose.
-            facts=(lambda: look_up(server)) if server is self.server else None,
-            progress=progress,
         )
 
     def _tables_made(self, feeder: Feeder, session: Session, scratch: Scratch) -> TablesMade:

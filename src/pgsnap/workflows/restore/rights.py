@@ -1,17 +1,22 @@
-"""Checks the privileges in a snapshot: grants that cannot be repeated since the grantor lost USAGE
+"""Roles and privileges: creates the roles that a restore needs and the server lacks, and checks the
+privileges in a snapshot: grants that cannot be repeated since the grantor lost USAGE
 on the schema, and functions open to PUBLIC because a file holds no privileges at all."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pgsnap.dump.definitions.entry_stream import entries
 from pgsnap.dump.events import occurs
 from pgsnap.dump.grantors import GRANTS_AS_ANOTHER, PUBLIC, SchemaUsers, schema_users
+from pgsnap.errors import QueryFailed, RestoreFailed
 from pgsnap.model import SectionKind, Snapshot
 from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sources.parts import WITHOUT_RIGHTS
-from pgsnap.targets.checks.preflight import Findings, Problem
+from pgsnap.targets.checks.preflight import Findings, Problem, connected_role
+from pgsnap.targets.checks.roles import MissingRole, creation_order, server_roles
 
 _KINDS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
 _CARRIED_BYTES = 60
@@ -69,3 +74,28 @@ def _has_any(repo: Repository, snapshot: Snapshot) -> bool:
     # It may begin within a line where blocks overlap: what is found for nothing costs time only.
     blocks = text_of_kinds(repo, snapshot, SectionKind.POST_DATA)
     return occurs(GRANTS_AS_ANOTHER.search, blocks, _CARRIED_BYTES)
+
+
+def make_missing_roles(
+    session: Session, missing: Collection[MissingRole], dump_owners: Collection[str]
+) -> tuple[str, ...]:
+    """Create those of the *missing* roles that are still missing; return their names.
+
+    Raises RestoreFailed; then none was created.
+    """
+    if not missing:
+        return ()
+    present = server_roles(session)
+    roles = [role for role in missing if role.name not in present]
+    owners = () if connected_role(session).is_superuser else dump_owners
+    statements = creation_order(roles, owners)
+    try:
+        # A single message is a single transaction: all of them or none.
+        session.execute(";\n".join(statements) or "SELECT 1")
+    except QueryFailed as error:
+        raise RestoreFailed(
+            "the missing roles cannot be made",
+            detail=f"{error.message}. {error.detail}".strip(),
+            hint="Make them by hand; snap restore shows the commands in its plan.",
+        ) from error
+    return tuple(role.name for role in roles)
