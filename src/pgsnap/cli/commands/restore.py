@@ -102,6 +102,11 @@ Jobs = Annotated[
         help="Load tables and build indexes over so many connections.",
     ),
 ]
+# Options of the command that are options of a restore under the same name.
+_AS_THEY_ARE = (
+    *("to", "create_roles", "discard_old", "trust_sql", "as_superuser", "read_only"),
+    *("no_owner", "no_acl", "partial", "from_server", "jobs"),
+)
 
 
 def run(
@@ -140,20 +145,10 @@ def run(
     invocation = Invocation.of(ctx)
     settings = invocation.settings
     options = RestoreOptions(
-        to=to,
-        create_roles=create_roles,
-        discard_old=discard_old,
+        **{name: ctx.params[name] for name in _AS_THEY_ARE},
         allow_newer_client=allow_newer_client or settings.allow_newer_client,
-        trust_sql=trust_sql,
-        as_superuser=as_superuser,
         analyze=not no_analyze,
-        read_only=read_only,
-        no_owner=no_owner,
-        no_acl=no_acl,
-        partial=partial,
-        from_server=from_server,
         with_safety=settings.safety_snapshot and not no_safety_snapshot,
-        jobs=jobs,
     )
     choices = RestoreChoices(
         revision=revision,
