@@ -65,10 +65,13 @@ ASIDE_BYTES_MIN = 1 * MIB
 JOBS_MAX = 64
 
 # Deltas against deltas: how far a chunk may be from a plain frame (docs/decisions/deltas.md).
+DELTA_SHORT_STEPS_MIN = 8
 DELTA_SHORT_STEPS = 15
 DELTA_LONG_STEPS = 2
 # A delta chain is followed at most this far, whatever the stored depth is.
 DELTA_DEPTH_MAX = 64
+# Edits of one frame: more of them are better searched for matches, and take a reader long.
+EDITS_MAX = 65_536
 
 # Maximum size of a small object (config, manifest, tag, note): a larger one is damage, not data,
 # and is not read. A manifest of this size has room for some 100,000 role names.

@@ -114,6 +114,15 @@ def test_the_frames_of_the_stored_pack_give_their_chunks() -> None:
     assert plain[frames[3][0].chunk] == examples.DEEP_TEXT
 
 
+def test_the_edits_of_the_stored_pack_give_their_chunk() -> None:
+    (base, plain), (frame, data) = examples.split_pack(stored("pack-edits"))
+    assert (frame.codec, frame.base) == (Codec.EDITS, base.chunk)
+    # Three edits, after 88, 184 and 483 bytes; they remove 132, 23 and 0, and add 32, 27 and 36.
+    assert data.startswith(bytes.fromhex("03 58 8401 20 b801 17 1b e303 00 24 28b52ffd"))
+    base_text = decompress(base.codec, plain, base.chunk_bytes)
+    assert decompress(frame.codec, data, frame.chunk_bytes, base_text) == examples.EDITED_TEXT
+
+
 # -- an older reader ----------------------------------------------------------------------------
 
 
@@ -176,7 +185,7 @@ def nested(number: int, value: bytes) -> Callable[[bytes], bytes]:
     ("name", "field", "change"),
     [
         ("pack", pack.KINDS, lambda value: b"\x03" + value[1:]),
-        ("pack", pack.CODECS, lambda value: value[:-1] + b"\x03"),
+        ("pack", pack.CODECS, lambda value: value[:-1] + b"\x04"),
         ("pack", pack.CIPHERS, lambda value: b"\x02" + value[1:]),
         ("section", 1, nested(1, b"weather")),
         ("manifest", 15, nested(3, b"weather")),

@@ -1,18 +1,22 @@
-"""What snap 0.1 makes of an encrypted repository: it refuses it with exit code 13, by the rule that
-it has for fields which it does not know, and changes nothing."""
+"""What snap 0.1 makes of what later versions write: it refuses it with exit code 13, by the rules
+that it has for fields and codes which it does not know, and changes nothing."""
 
 from __future__ import annotations
 
 import pytest
 
 from pgsnap.errors import FormatTooNew
+from pgsnap.format import pack
 from pgsnap.format.envelope import HEAD, VERSION
 from pgsnap.format.record import RecordReader
+from pgsnap.model import Codec
 from support.documents import examples
 
 # The fields of a config that version 0.1 knows, and the ciphers.
 CONFIG_FIELDS = range(1, 8)
 CIPHERS = (0,)
+# The codecs that it knows.
+CODECS = {0: Codec.RAW, 1: Codec.ZSTD, 2: Codec.ZSTD_DELTA}
 
 
 def test_the_config_has_a_field_that_it_must_know_and_does_not() -> None:
@@ -35,3 +39,13 @@ def test_the_config_itself_reads_as_one() -> None:
 def test_what_is_sealed_says_a_cipher_that_it_does_not_know(name: str) -> None:
     _, _, _, cipher = HEAD.unpack_from(examples.stored(name))
     assert cipher not in CIPHERS
+
+
+def test_a_pack_with_edits_has_a_codec_that_it_does_not_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pack, "CODEC_OF", CODECS)
+    examples.split_pack(examples.stored("pack"))
+    with pytest.raises(FormatTooNew) as caught:
+        examples.split_pack(examples.stored("pack-edits"))
+    assert caught.value.exit_code == 13

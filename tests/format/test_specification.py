@@ -207,7 +207,16 @@ CODES: list[tuple[str, type[IntEnum], dict[str, str]]] = [
         ChunkKind,
         {"DATA": "data", "RECIPE": "recipe node", "SECTIONS": "piece of a section table"},
     ),
-    ("codecs", Codec, {"RAW": "raw", "ZSTD": "zstd", "ZSTD_DELTA": "zstd against a base"}),
+    (
+        "codecs",
+        Codec,
+        {
+            "RAW": "raw",
+            "ZSTD": "zstd",
+            "ZSTD_DELTA": "zstd against a base",
+            "EDITS": "edits of a base",
+        },
+    ),
     ("ciphers", Cipher, {"NONE": "none", "AES_256_GCM": "AES-256-GCM"}),
 ]
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pgsnap.codecs.zstd import decompress
 from pgsnap.errors import CorruptionError, FormatTooNew, WrongKey
 from pgsnap.format.baseline import decode_baseline
 from pgsnap.format.by_name.origin import decode_origin, encode_origin
@@ -22,11 +23,11 @@ from pgsnap.format.pack import END_MARK, SEAL, TRAILER, decode_table, read_table
 from pgsnap.format.recipe import decode_children, decode_node, decode_root
 from pgsnap.format.sections import decode_piece
 from pgsnap.format.small import decode_config
-from pgsnap.model import Location, PackSeal
+from pgsnap.model import Codec, Location, PackSeal
 from pgsnap.sealing.slots import decode_slot
-from support.documents.examples import stored
+from support.documents.examples import EDITED_TEXT, stored
 from support.documents.keyed_parsers import KEYED_PARSERS, OPENED_ONLY_WHOLE
-from support.documents.packs import SEALER
+from support.documents.packs import BASE_TEXT, SEALER, split_pack
 from support.documents.values import ORIGIN
 from support.running.seeds import SEED
 
@@ -98,6 +99,7 @@ def _first_of_sealed() -> Location:
 
 
 _PLACE = _first_of_sealed()
+_EDITS = split_pack(stored("pack-edits"))[1][1]
 
 PARSERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "config": (_inside("config"), _enveloped(ObjectKind.CONFIG, decode_config)),
@@ -123,6 +125,10 @@ PARSERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "sealed frame": (
         stored("pack-sealed")[_PLACE.offset :][: _PLACE.frame.frame_bytes],
         lambda data: SEALER.open(_PLACE, data),
+    ),
+    "edits": (
+        _EDITS,
+        lambda data: decompress(Codec.EDITS, data, len(EDITED_TEXT), BASE_TEXT),
     ),
     "envelope": (stored("manifest"), decode_manifest),
     **KEYED_PARSERS,

@@ -12,7 +12,7 @@ import zstandard
 
 from pgsnap.errors import CorruptionError
 from pgsnap.limits import CHUNK_BYTES_MAX, KIB
-from pgsnap.model import Codec
+from pgsnap.model import DELTAS, Codec
 
 _local = threading.local()
 
@@ -133,9 +133,14 @@ def decompress_chain(frames: Sequence[bytes], sizes: Sequence[int]) -> bytes:
 def _decompress(codec: Codec, frame: bytes, chunk_bytes: int, base: bytes | None) -> bytes:
     if codec is Codec.RAW:
         return frame
-    if codec is Codec.ZSTD_DELTA:
+    if codec in DELTAS:
         if base is None:
             raise CorruptionError("a delta has no base")
+        if codec is Codec.EDITS:
+            # Late: it takes NumPy, and lists of chunks are read without.
+            from pgsnap.codecs.edits import decode_edits
+
+            return decode_edits(frame, base, chunk_bytes)
         prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         context = zstandard.ZstdDecompressor(dict_data=prefix)
     else:

@@ -19,6 +19,7 @@ from pgsnap.limits import (
     SEAL_BYTES,
 )
 from pgsnap.model import (
+    DELTAS,
     HASH_BYTES,
     ChunkId,
     ChunkKind,
@@ -211,7 +212,7 @@ def _check_frames(locations: Sequence[Location], what: str) -> None:
             and 0 < frame.chunk_bytes <= PLAIN_BYTES_MAX
         ):
             raise CorruptionError(f"{what} is damaged", detail="A frame's size makes no sense.")
-        if (frame.base is None) != (frame.codec is not Codec.ZSTD_DELTA):
+        if (frame.base is None) == (frame.codec in DELTAS):
             raise CorruptionError(f"{what} is damaged", detail="A frame lacks its base.")
 
 

@@ -29,6 +29,7 @@ from pgsnap.model.origin import (
 )
 from pgsnap.model.reading import ChangeWay, FullRead, Reading, ReadMode
 from pgsnap.model.stored import (
+    DELTAS,
     EMPTY_RECIPE,
     HASH_BYTES,
     ChunkerParams,
@@ -55,6 +56,7 @@ from pgsnap.model.stored import (
 )
 
 __all__ = [
+    "DELTAS",
     "EMPTY_RECIPE",
     "HASH_BYTES",
     "OUTSIDE_ROOT",

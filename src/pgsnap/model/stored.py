@@ -29,7 +29,13 @@ class Codec(enum.IntEnum):
     RAW = 0
     ZSTD = 1
     ZSTD_DELTA = 2
-    """zstd with the base chunk as raw-content prefix (written by later versions, read by all)."""
+    """zstd with the base chunk as raw-content prefix."""
+    EDITS = 3
+    """A list of edits of the base chunk. Version 0.1 does not know it."""
+
+
+DELTAS = frozenset({Codec.ZSTD_DELTA, Codec.EDITS})
+"""The codecs that need a base."""
 
 
 class Cipher(enum.IntEnum):

@@ -58,6 +58,7 @@ from support.documents.packs import (
     DEEP_TEXT,
     DELTA_TEXT,
     delta_frame,
+    edits_frame,
     join_pack,
     join_sealed_pack,
     plain_frame,
@@ -132,6 +133,16 @@ def _encode_record(value: tuple[int, str, bytes]) -> bytes:
 def _decode_record(data: bytes) -> tuple[int, str, bytes]:
     record = RecordReader(data, what="an example", known=(1, 2, 0x1234))
     return record.integer(1), record.text(2), record.raw(0x1234)
+
+
+EDITED_TEXT = (BASE_TEXT[:100] + BASE_TEXT[200:]).replace(b"8", b"eight", 1) + b"new\n" * 9
+
+
+def _edits_value() -> list[tuple[Frame, bytes]]:
+    file = FOLDER / "pack-edits.hex"
+    if file.exists():
+        return split_pack(read_hex(file))
+    return [plain_frame(BASE_TEXT), edits_frame(EDITED_TEXT, BASE_TEXT, 1)]
 
 
 def read_hex(file: Path) -> bytes:
@@ -251,6 +262,7 @@ EXAMPLES: dict[str, Example] = {
         lambda data: list(decode_piece(data)),
     ),
     "pack": Example(_pack_value(), join_pack, split_pack),
+    "pack-edits": Example(_edits_value(), join_pack, split_pack),
     "pack-sealed": Example(_pack_value(), join_sealed_pack, split_sealed_pack),
 }
 

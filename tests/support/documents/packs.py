@@ -7,6 +7,8 @@ import hashlib
 import zstandard
 from blake3 import blake3
 
+from pgsnap.chunking.row_edits import RowEdits
+from pgsnap.codecs.edits import encode_edits
 from pgsnap.format.pack import encode_pack, read_table
 from pgsnap.model import ChunkKind, Cipher, Codec, Frame
 from pgsnap.sealing.packs import PackSealer
@@ -39,6 +41,20 @@ def delta_frame(
             blake3(base).digest(),
             len(data),
             len(plain),
+        ),
+        data,
+    )
+
+
+def edits_frame(plain: bytes, base: bytes, depth: int) -> tuple[Frame, bytes]:
+    """Return *plain* as a list of edits of *base* (codec 3)."""
+    edits = RowEdits().between(base, plain)
+    assert edits is not None
+    data = encode_edits(edits, base, plain)
+    base_id, kind, codec = blake3(base).digest(), ChunkKind.DATA, Codec.EDITS
+    return (
+        Frame(
+            blake3(plain).digest(), kind, codec, Cipher.NONE, depth, base_id, len(data), len(plain)
         ),
         data,
     )

@@ -188,13 +188,15 @@ class ChunkReader:
         path.reverse()
         base = path[0].frame.base
         plain = None if base is None else near[base]
-        # All frames of a chain are held at once, so only if they are small.
-        is_small = sum(below.frame.frame_bytes for below in path) <= _CHAIN_BYTES_MAX
-        codecs = [below.frame.codec for below in path]
-        if base is None and is_small and codecs == _codecs_of_a_chain(len(path)):
-            frames = [self._frame(below, chains) for below in path]
-            return decompress_chain(frames, [below.frame.chunk_bytes for below in path])
-        for below in path:
+        first = 0
+        if base is None:
+            # All frames of a chain are held at once, so only if they are small.
+            first = _length_of_chain(path)
+            frames = [self._frame(below, chains) for below in path[:first]]
+            if frames:
+                sizes = [below.frame.chunk_bytes for below in path[:first]]
+                plain = decompress_chain(frames, sizes)
+        for below in path[first:]:
             plain = self._decompress(below, chains, plain)
         assert plain is not None
         return plain
@@ -258,8 +260,15 @@ def _check_size(chunk: ChunkId, plain_bytes: int, chains: Chains) -> None:
         )
 
 
-def _codecs_of_a_chain(length: int) -> list[Codec]:
-    return [Codec.ZSTD, *[Codec.ZSTD_DELTA] * (length - 1)]
+def _length_of_chain(path: Sequence[Location]) -> int:
+    """Return how many of the first frames are a chain of zstd frames; 0 if they are too large."""
+    size = count = 0
+    for location in path:
+        if location.frame.codec is not (Codec.ZSTD_DELTA if count else Codec.ZSTD):
+            break
+        size += location.frame.frame_bytes
+        count += 1
+    return count if size <= _CHAIN_BYTES_MAX else 0
 
 
 def _batches(
