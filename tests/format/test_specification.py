@@ -201,22 +201,15 @@ def test_nested_records_have_the_fields_of_the_specification() -> None:
     ) == (1, 2, 3, 4)
 
 
+BASED = {"ZSTD_DELTA": "zstd against a base", "EDITS": "edits of a base"}
+CODECS = {"RAW": "raw", "ZSTD": "zstd", **BASED}
 CODES: list[tuple[str, type[IntEnum], dict[str, str]]] = [
     (
         "kinds",
         ChunkKind,
         {"DATA": "data", "RECIPE": "recipe node", "SECTIONS": "piece of a section table"},
     ),
-    (
-        "codecs",
-        Codec,
-        {
-            "RAW": "raw",
-            "ZSTD": "zstd",
-            "ZSTD_DELTA": "zstd against a base",
-            "EDITS": "edits of a base",
-        },
-    ),
+    ("codecs", Codec, CODECS),
     ("ciphers", Cipher, {"NONE": "none", "AES_256_GCM": "AES-256-GCM"}),
 ]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pgsnap.limits import DELTA_LONG_STEPS, DELTA_SHORT_STEPS
+from pgsnap.limits import DELTA_LONG_STEPS, DELTA_SHORT_STEPS, DELTA_SHORT_STEPS_MIN
 from pgsnap.model import ChunkerParams, ChunkId, ChunkKind, Codec
 from pgsnap.repository.chunks import bases
 from pgsnap.repository.repository import Repository
@@ -81,11 +81,39 @@ def test_chains_are_bounded_and_every_version_is_read(repo: Repository) -> None:
         made = record(repo, of(lines), message=str(number))
         versions.append((made.snapshot_id, of(lines).texts))
     chains = [chain(repo, chunk) for chunk in data_chunks(repo)]
-    assert max(map(len, chains)) == DELTA_SHORT_STEPS + DELTA_LONG_STEPS + 1
+    assert max(map(len, chains)) <= DELTA_SHORT_STEPS + DELTA_LONG_STEPS + 1
     assert all(ranks == sorted(ranks, reverse=True) for ranks in chains)
-    assert max(max(ranks) for ranks in chains) == DELTA_LONG_STEPS * STRIDE + DELTA_SHORT_STEPS
+    short = {ranks[0] % STRIDE for ranks in chains if ranks[0] > DELTA_LONG_STEPS * STRIDE}
+    assert DELTA_SHORT_STEPS_MIN <= max(short) <= DELTA_SHORT_STEPS
     for snapshot, expected in versions:
         assert texts(repo, snapshot) == expected
+
+
+def test_chunks_make_their_long_steps_in_different_commits(repo: Repository) -> None:
+    lines = orders(24_000)
+    record(repo, of(lines), at=day(1))
+    known, long_steps = set(data_chunks(repo)), []
+    for number in range(2, DELTA_SHORT_STEPS + 4):
+        lines = changed(lines, seed=number, share=0.005)
+        record(repo, of(lines), at=day(number))
+        new = set(data_chunks(repo)) - known
+        known |= new
+        long_steps.append(sum(chain(repo, chunk)[0] == STRIDE for chunk in new))
+    assert sum(long_steps[:DELTA_SHORT_STEPS_MIN]) == 0
+    assert sum(map(bool, long_steps)) >= 3
+    assert sum(long_steps) > max(long_steps)
+
+
+def test_few_changed_rows_are_stored_as_edits(repo: Repository) -> None:
+    lines = orders()
+    record(repo, of(lines), at=day(1))
+    before = set(data_chunks(repo))
+    second = record(repo, of(changed(lines, seed=1, share=0.003)), at=day(2))
+    new = set(data_chunks(repo)) - before
+    found = [repo.index.locations([chunk])[chunk][0].frame for chunk in new]
+    assert len(found) >= 3
+    assert {frame.codec for frame in found} == {Codec.EDITS}
+    assert texts(repo, second.snapshot_id) == of(changed(lines, seed=1, share=0.003)).texts
 
 
 def test_a_copy_of_another_database_is_stored_against_it(repo: Repository) -> None:
