@@ -201,15 +201,14 @@ def test_nested_records_have_the_fields_of_the_specification() -> None:
     ) == (1, 2, 3, 4)
 
 
-BASED = {"ZSTD_DELTA": "zstd against a base", "EDITS": "edits of a base"}
-CODECS = {"RAW": "raw", "ZSTD": "zstd", **BASED}
+CODECS = ("raw", "zstd", "zstd against a base", "edits of a base")
 CODES: list[tuple[str, type[IntEnum], dict[str, str]]] = [
     (
         "kinds",
         ChunkKind,
         {"DATA": "data", "RECIPE": "recipe node", "SECTIONS": "piece of a section table"},
     ),
-    ("codecs", Codec, CODECS),
+    ("codecs", Codec, dict(zip(Codec.__members__, CODECS, strict=True))),
     ("ciphers", Cipher, {"NONE": "none", "AES_256_GCM": "AES-256-GCM"}),
 ]
 
