@@ -136,6 +136,13 @@ LOCK_WAIT_TIMEOUT_SECONDS = 600.0
 # is a fraction of a second: a job that hits it this often in a row is running all the time.
 DUMP_ATTEMPTS = 4
 
+# Reading over connections of our own: how many requests are answered ahead, for each reader, and
+# how much of one is held until its turn. A segment of 256 blocks is 1 to 4 MiB of text.
+DIRECT_AHEAD = 3
+DIRECT_BYTES_HELD = 4 * MIB
+# The rows of changed blocks are passed on in pieces of about this size, or of one block.
+DIRECT_PIECE_BYTES = 8 * MIB
+
 # How long a forgotten snapshot can be brought back: longer than a holiday weekend.
 FORGOTTEN_GRACE_SECONDS = 7 * 86_400.0
 

@@ -33,11 +33,13 @@ from pgsnap.model import (
     SourceKind,
     VolatileLine,
 )
+from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.obstacles import explain
 from pgsnap.sessions.server import Server
 from pgsnap.sources.bare_names import bare_names
 from pgsnap.sources.base import SourceResult
+from pgsnap.sources.direct.dump import DirectDump
 from pgsnap.sources.extensions import Members, read_members, read_sequences
 from pgsnap.sources.globals_dump import GlobalsDump
 from pgsnap.sources.guarded.dump import GuardedDump
@@ -71,6 +73,7 @@ class PostgresSource:
         exclude_table_data: tuple[str, ...] = (),
         only_schemas: tuple[str, ...] = (),
         adjust: Callable[[DatabaseProperties], DatabaseProperties] | None = None,
+        jobs: int | None = None,
     ) -> None:
         self._server = server
         self._endpoint = (
@@ -92,7 +95,8 @@ class PostgresSource:
         self._application = f"snap pg_dumpall {secrets.token_hex(8)}"
         self._abandoned = False
         self._origin: Origin | None = None
-        self._dump: GuardedDump | None = None
+        self._jobs = jobs
+        self._dump: GuardedDump | DirectDump | None = None
         self._is_superuser = False
         self._globals_dump: GlobalsDump | None = None
         self._globals: GlobalsReader | None = None
@@ -137,14 +141,7 @@ class PostgresSource:
             only_schemas=self._schemas,
             extension_members=members.left_out,
         )
-        self._dump = GuardedDump(
-            self._server,
-            self._database,
-            tool,
-            self._arguments(properties.encoding),
-            lock_wait_seconds=self._lock_wait_seconds,
-            leaves_out_rows=bool(self._excluded),
-        )
+        self._dump = self._make_dump(tool, properties.encoding)
         # It locks and asks for a while before its first byte: time for the caller to get ready.
         self._dump.begin(session)
 
@@ -169,9 +166,9 @@ class PostgresSource:
         if self._abandoned:
             raise Interrupted("the dump was stopped")
         dump, origin = self._dump, self._origin
-        if not self._complete or dump is None or dump.reader is None or origin is None:
+        summary = dump.summary if self._complete and dump is not None else None
+        if dump is None or summary is None or origin is None:
             raise DumpIncomplete("the dump was not read to its end")
-        summary = dump.reader.summary
         if not summary.is_pg_dump:
             # Then no end mark was asked for, and a wrapper's exit status alone proves nothing.
             raise DumpIncomplete(
@@ -206,6 +203,28 @@ class PostgresSource:
             with contextlib.suppress(SnapError):
                 self._server.terminate(self._application)
 
+    def _make_dump(self, tool: Tool, encoding: str) -> GuardedDump | DirectDump:
+        arguments = self._arguments(encoding)
+        if self._jobs is None:
+            return GuardedDump(
+                self._server,
+                self._database,
+                tool,
+                arguments,
+                lock_wait_seconds=self._lock_wait_seconds,
+                leaves_out_rows=bool(self._excluded),
+            )
+        return DirectDump(
+            self._server,
+            self._database,
+            tool,
+            arguments,
+            jobs=self._jobs,
+            encoding=encoding,
+            lock_wait_seconds=self._lock_wait_seconds,
+            is_part=self._is_part or bool(self._excluded),
+        )
+
     def _connect(self) -> Session:
         for pause in (*_PAUSES_SECONDS, None):
             try:
@@ -239,7 +258,9 @@ class PostgresSource:
 
     # -- extensions ----------------------------------------------------------------------------
 
-    def _extension_sequences(self, dump: GuardedDump, origin: Origin) -> Iterator[DumpEvent]:
+    def _extension_sequences(
+        self, dump: GuardedDump | DirectDump, origin: Origin
+    ) -> Iterator[DumpEvent]:
         """Yield the section of those that pg_dump leaves out, where there are any. Read after its
         rows: no number that one of them has may be given out again. Raises QueryFailed,
         ConnectionFailed."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from pgsnap import interrupts
-from pgsnap.dump.reader import DumpReader
+from pgsnap.dump.reader import DumpSummary
 from pgsnap.errors import ConnectionFailed, Interrupted, QueryFailed, SourceError, TablesChanged
 from pgsnap.limits import DUMP_ATTEMPTS
 from pgsnap.model import DumpEvent, SectionKind, SectionStart, quote_ident
@@ -62,9 +62,9 @@ class GuardedDump:
         self._dumped: set[TableName] = set()
 
     @property
-    def reader(self) -> DumpReader | None:
-        """The reader of the dump that was, or is being, passed on."""
-        return self._run.reader if self._run is not None else None
+    def summary(self) -> DumpSummary | None:
+        """What is known of the dump that was read to its end."""
+        return self._run.reader.summary if self._run is not None else None
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -44,7 +44,12 @@ class LockRoom:
 
     def is_short_for(self, times: int) -> bool:
         """Return whether there may be no room to lock all tables *times* times."""
-        return self.tables * times * 100 > self.locks * _OTHERS_PERCENT
+        return self.sets_that_fit < times
+
+    @property
+    def sets_that_fit(self) -> int:
+        """How many sessions can lock all tables at once, and still leave room for others."""
+        return self.locks * _OTHERS_PERCENT // (100 * max(1, self.tables))
 
 
 def lock_room(session: Session) -> LockRoom:
