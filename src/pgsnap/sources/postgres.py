@@ -57,6 +57,7 @@ class PostgresSource:
 
     *adjust*, where given, makes of the database's properties what is recorded of them.
     *exclude_table_data* and *only_schemas* are patterns as pg_dump takes them; they are recorded.
+    Rows are read over *jobs* connections (None: by pg_dump), with maps of their blocks if asked.
     *warnings* holds what pg_dump wrote to standard error although it succeeded, *doubts* what of
     the database no restore can make, as far as that is known.
     """
@@ -74,6 +75,7 @@ class PostgresSource:
         only_schemas: tuple[str, ...] = (),
         adjust: Callable[[DatabaseProperties], DatabaseProperties] | None = None,
         jobs: int | None = None,
+        with_block_maps: bool = False,
     ) -> None:
         self._server = server
         self._endpoint = (
@@ -96,6 +98,7 @@ class PostgresSource:
         self._abandoned = False
         self._origin: Origin | None = None
         self._jobs = jobs
+        self._with_block_maps = with_block_maps
         self._dump: GuardedDump | DirectDump | None = None
         self._is_superuser = False
         self._globals_dump: GlobalsDump | None = None
@@ -223,7 +226,13 @@ class PostgresSource:
             encoding=encoding,
             lock_wait_seconds=self._lock_wait_seconds,
             is_part=self._is_part or bool(self._excluded),
+            with_block_maps=self._with_block_maps,
         )
+
+    @property
+    def streamed_because(self) -> str:
+        """Why pg_dump reads the rows although *jobs* connections were to read them, else ""."""
+        return self._dump.reason if isinstance(self._dump, DirectDump) else ""
 
     def _connect(self) -> Session:
         for pause in (*_PAUSES_SECONDS, None):

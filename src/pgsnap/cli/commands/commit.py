@@ -58,6 +58,16 @@ Schema = Annotated[
     list[str] | None,
     typer.Option("--schema", metavar="PATTERN", help="Only these schemas (repeatable)."),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        metavar="N",
+        min=1,
+        help='How many connections read rows, with source = "direct". [default: 2, or 1 on one'
+        " core]",
+    ),
+]
 LockWaitTimeout = Annotated[str | None, option_of(KEYS["lock_wait_timeout"])]
 
 
@@ -70,6 +80,7 @@ def run(
     skip_unchanged: SkipUnchanged = False,
     exclude_table_data: ExcludeTableData = None,
     schema: Schema = None,
+    jobs: Jobs = None,
     lock_wait_timeout: LockWaitTimeout = None,
     allow_newer_client: AllowNewerClient = False,
 ) -> None:
@@ -95,6 +106,7 @@ def run(
                 allow_newer_client=allow_newer_client or invocation.settings.allow_newer_client,
                 exclude_table_data=tuple(exclude_table_data or ()),
                 only_schemas=tuple(schema or ()),
+                jobs=jobs,
             )
             with invocation.console.progress() as progress:
                 report = commit(

@@ -32,6 +32,7 @@ from pgsnap.repository.places.address import Address
 from pgsnap.runners.base import BINDIR
 
 Client: TypeAlias = Literal["psycopg", "psql"]
+Reader: TypeAlias = Literal["direct", "stream"]
 
 
 def _owners(value: Any, where: str, folder: Path) -> frozenset[int]:
@@ -147,6 +148,15 @@ class ConfigFile:
         'What speaks SQL to the server: "psycopg", or "psql" (where only psql gets through).',
         "who speaks SQL",
         default="`psycopg`; or `psql`",
+    )
+    source: Reader = key(
+        "stream",
+        choice("direct", "stream"),
+        '"stream"',
+        'How rows are read: "stream" (one pg_dump reads all), or "direct" (over several '
+        "connections of the same snapshot; pg_dump writes the definitions).",
+        "how rows are read",
+        default="`stream`; or `direct`",
     )
     lock_timeout: float = key(
         limits.LOCK_TIMEOUT_SECONDS,

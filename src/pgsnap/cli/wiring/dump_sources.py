@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pgsnap.sources.file import ArchiveReader, FileSource
     from pgsnap.sources.postgres import PostgresSource
 
+_JOBS_MAX = 2
+
 
 def commit_source(
     invocation: Invocation,
@@ -26,9 +29,15 @@ def commit_source(
     allow_newer_client: bool,
     exclude_table_data: tuple[str, ...] = (),
     only_schemas: tuple[str, ...] = (),
+    jobs: int | None = None,
 ) -> tuple[PostgresSource | FileSource, str]:
     """Return the source of the dump, and the label of its snapshot. Raises UsageError."""
     settings = invocation.settings
+    if jobs is not None and (file is not None or settings.source != "direct"):
+        raise UsageError(
+            "--jobs has no use here: one pg_dump writes the whole dump",
+            hint='Put source = "direct" into snap.toml to read a server over several connections.',
+        )
     if file is not None:
         if exclude_table_data or only_schemas:
             raise UsageError(
@@ -46,6 +55,7 @@ def commit_source(
         allow_newer_client=allow_newer_client,
         exclude_table_data=exclude_table_data,
         only_schemas=only_schemas,
+        jobs=(jobs or _jobs()) if settings.source == "direct" else None,
     )
     return source, settings.database or found.endpoint.database
 
@@ -71,12 +81,19 @@ def diff_source(
     return source, found.endpoint.database
 
 
+def _jobs() -> int:
+    """Return how many connections read by default: the commit itself needs a core too."""
+    return min(_JOBS_MAX, os.cpu_count() or 1)
+
+
 def warn_of_dump(console: Console, source: object) -> None:
     """Pass on pg_dump's warnings, if *source* was read through it, and notices about
     a file that was read."""
     for warning in getattr(source, "warnings", ()):
         # Most of them begin with the name already.
         console.warn(f"pg_dump: {warning.removeprefix('pg_dump: ')}")
+    if console.verbose and (reason := getattr(source, "streamed_because", "")):
+        console.tell(f"rows were read by pg_dump alone: {reason}")
     for doubt in getattr(source, "doubts", ()):
         console.warn(f"warning: {doubt}")
     for notice in getattr(source, "notices", ()):

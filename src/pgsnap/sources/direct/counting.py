@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pgsnap.errors import DumpFailed
 
-_U32 = np.dtype("<u4")
+_U32 = "<u4"
 _LINE_END = 10
 
 
@@ -16,6 +14,8 @@ class BlockCounter:
 
     def __init__(self, counts: bytes) -> None:
         """*counts* are lines with one number each."""
+        import numpy as np
+
         numbers = np.array(counts.split(), dtype=np.int64)
         self._row_counts = numbers
         # How many rows there are at the end of each block, and the bytes there.
@@ -25,6 +25,8 @@ class BlockCounter:
 
     def add(self, text: bytes) -> None:
         """Take the next piece of the rows' text."""
+        import numpy as np
+
         ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == _LINE_END) + 1
         rows = self._rows + len(ends)
         first, end = np.searchsorted(self._row_ends, (self._rows, rows), side="right")
@@ -34,6 +36,8 @@ class BlockCounter:
 
     def finish(self, table: str) -> None:
         """Check that the rows of *table* are as many as were counted. Raises DumpFailed."""
+        import numpy as np
+
         # Blocks without rows end where the one before them does.
         self._byte_ends = np.maximum.accumulate(self._byte_ends)
         counted = int(self._row_ends[-1]) if len(self._row_ends) else 0
@@ -42,11 +46,13 @@ class BlockCounter:
             raise DumpFailed(
                 f"the rows of {table} are not those of its blocks",
                 detail=f"Its blocks have {counted} rows, and {self._rows} were read.",
-                hint="Commit again with --source stream, and report this: it should never happen.",
+                hint='Put source = "stream" into snap.toml, and report this, please.',
             )
 
     def settled(self) -> tuple[int, int]:
         """Return how many blocks from the first on have all their rows, and where these end."""
+        import numpy as np
+
         blocks = int(np.searchsorted(self._row_ends, self._rows, side="right"))
         if not blocks:
             return 0, 0
@@ -60,5 +66,7 @@ class BlockCounter:
     @property
     def byte_counts(self) -> bytes:
         """Return the bytes of the rows of each block, as u32; 0 for those that are not settled."""
+        import numpy as np
+
         counts = np.diff(np.maximum.accumulate(self._byte_ends), prepend=0)
         return counts.astype(_U32).tobytes()

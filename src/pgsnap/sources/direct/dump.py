@@ -222,7 +222,7 @@ class DirectDump:
         except SourceError as error:
             if run.waited_for_locks:
                 raise
-            self._leave_it(error.message)
+            self._leave_it(f"{error.message}. {error.detail}")
             return None
         if changed:
             self._leave_it("a table was changed while the dump began")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pgsnap.limits import DIRECT_PIECE_BYTES
-from pgsnap.model import BlockMap
+from pgsnap.model.block_map import BlockMap
 from pgsnap.sources.direct import statements
 from pgsnap.sources.direct.counting import BlockCounter
 from pgsnap.sources.direct.readers import Answer, Readers, Request
