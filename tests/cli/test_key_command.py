@@ -155,6 +155,39 @@ def test_a_rotation_keeps_public_keys_that_are_named_again(made: Encrypted, iden
     snap.ok("log")
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_what_is_stored_is_encrypted_again(made: Encrypted, together: bool) -> None:
+    snap = made.snap
+    before = made.commit("one", "--tag", "before")
+    sealed = {file.name: file.read_bytes() for file in (made.path / "snapshots").iterdir()}
+    packs = {file.name for file in (made.path / "packs").rglob("*") if file.is_file()}
+    if together:
+        done = snap.ok("key", "rotate", "--reencrypt", "--yes", "--json").json["reencrypted"]
+    else:
+        assert snap.ok("key", "rotate", "--yes", "--json").json["reencrypted"] is None
+        done = snap.ok("key", "reencrypt", "--json").json
+    assert (done["objects"], done["packs"], done["complete"]) == (2, 1, True)
+    again = {file.name: file.read_bytes() for file in (made.path / "snapshots").iterdir()}
+    assert again.keys() == sealed.keys()
+    assert set(again.values()).isdisjoint(sealed.values())
+    assert packs.isdisjoint(file.name for file in (made.path / "packs").rglob("*"))
+    assert snap.ok("cat", before).out == DUMPS["one"]
+    snap.ok("verify", "--data")
+    shown = snap.ok("key", "reencrypt").out
+    assert shown == "encrypted again with the newest key: 0 manifests, tags and notes, 0 packs\n"
+
+
+def test_what_is_damaged_is_not_encrypted_again(made: Encrypted) -> None:
+    made.commit("one", "--tag", "before")
+    (tag,) = (file for file in (made.path / "tags").rglob("*") if file.is_file())
+    tag.write_bytes(tag.read_bytes()[:-30] + bytes(30))
+    made.snap.ok("key", "rotate")
+    result = made.snap("key", "reencrypt", "--json")
+    assert result.code == 60
+    assert result.json["damaged"] == [tag.relative_to(made.path).as_posix()]
+    assert result.error["message"] == "1 object could not be encrypted again"
+
+
 def test_a_second_rotation_keeps_all_keys(made: Encrypted) -> None:
     snap = made.snap
     ids = []
@@ -174,6 +207,8 @@ def test_a_second_rotation_keeps_all_keys(made: Encrypted) -> None:
         (("list", "3f9a"), "takes the id of one key slot"),
         (("list", "--recipient", RECIPIENT), "snap key list takes no new key"),
         (("rotate", "--name", "x"), "snap key rotate takes no new key"),
+        (("add", "--reencrypt"), "snap key add takes no --reencrypt"),
+        (("reencrypt", "--recipient", RECIPIENT), "snap key reencrypt takes no new key"),
         (("rotate", "--new-key-file", "x"), "keeps the key that opens the repository now"),
         (("add", "--new-key-file", "x", "--recipient", "y"), "takes one new key at a time"),
         (("add", "--recipient", "nobody"), "is no recipient of age"),
@@ -191,7 +226,7 @@ def test_what_makes_no_sense_is_refused(
 
 def test_a_repository_that_is_not_encrypted_has_no_keys(snap: CommandLine) -> None:
     snap.ok("init")
-    for words in (("list",), ("add", "--recipient", RECIPIENT), ("rotate",)):
+    for words in (("list",), ("add", "--recipient", RECIPIENT), ("rotate",), ("reencrypt",)):
         error = refused(snap, "key", *words)
         assert error["message"] == "the repository is not encrypted, so it has no keys"
 
@@ -220,5 +255,6 @@ def test_what_it_prints_is_what_the_page_says(made: Encrypted) -> None:
     listed = snap.ok("key", "list", "--json").json
     done = snap.ok("key", "rotate", "--recipient", RECIPIENT, "--json").json
     done["key_slots"] = None
-    printed = [documentation.field_names(value) for value in (listed, made_slot, done)]
+    again = snap.ok("key", "reencrypt", "--json").json
+    printed = [documentation.field_names(value) for value in (listed, made_slot, done, again)]
     assert printed == documentation.fields(documentation.section("snap key"))

@@ -33,6 +33,8 @@ def guarded(repo: Repository, roots: Sequence[RecipeRoot], write: Callable[[], T
     if repo.place.path is not None:
         # A gc of a folder waits until nobody has it open.
         return write()
+    # Else who was shut out by a rotation could read what is published after it.
+    repo.renew_keys()
     guard = _Guard(repo, roots)
     guard.before()
     result = write()

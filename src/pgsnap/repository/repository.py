@@ -7,9 +7,7 @@ brought up to date when a repository is opened.
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,7 +17,7 @@ from pgsnap import interrupts, limits
 from pgsnap.errors import CorruptionError, StoreFull
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest, snapshot_id
-from pgsnap.format.small import encode_config, encode_note, note_id
+from pgsnap.format.small import encode_note, note_id
 from pgsnap.model import (
     ChunkId,
     Naming,
@@ -37,7 +35,8 @@ from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.presence import Presence
 from pgsnap.repository.chunks.recipes import section_pieces
 from pgsnap.repository.chunks.store import ChunkStore
-from pgsnap.repository.config import new_config, read_config
+from pgsnap.repository.config import read_config
+from pgsnap.repository.creating import create_in
 from pgsnap.repository.index.connection import IndexDamaged
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.index.place import open_index
@@ -45,12 +44,10 @@ from pgsnap.repository.objects import objects_of
 from pgsnap.repository.places.base import Place
 from pgsnap.repository.places.opening import Where, place_of
 from pgsnap.repository.rounds import Round, read_rounds
-from pgsnap.repository.sealed.slots import add_slot, remove_unused, slot_ids
 from pgsnap.repository.sealed.unlocking import (
     Unlock,
     Unlocked,
     keys_of,
-    new_keys,
     unlocked_by,
 )
 from pgsnap.repository.snapshots import forgetting
@@ -71,23 +68,27 @@ class Repository:
     def __init__(
         self,
         place: Place,
-        store: Store,
         config: RepositoryConfig,
         index: Index,
         unlocked: Unlocked | None = None,
     ) -> None:
         self.place = place
-        self.store = store
         self.config = config
         self.index = index
-        self.unlocked = unlocked
-        # Encrypted names differ in more than their case.
-        self.tags = Tags(store, folds_case=unlocked is None and place.folds_case())
-        self.chunks = ChunkReader(store, index, scheme_of(keys_of(unlocked)), place.transfers)
+        self._use(unlocked)
+        self._unlock: Unlock | None = None
         self._resources = contextlib.ExitStack()
         self._held = lock.Held()
         self._packs_are_known = False
         self.rounds_seen: list[Round] = []
+
+    def _use(self, unlocked: Unlocked | None) -> None:
+        keys, place = keys_of(unlocked), self.place
+        self.unlocked = unlocked
+        self.store: Store = objects_of(place.store, self.config, keys)
+        # Encrypted names differ in more than their case.
+        self.tags = Tags(self.store, folds_case=keys is None and place.folds_case())
+        self.chunks = ChunkReader(self.store, self.index, scheme_of(keys), place.transfers)
 
     @classmethod
     def create(
@@ -101,19 +102,7 @@ class Repository:
         """Create a repository in *where*: a folder that is new, or empty except for a README.md and
         a .gitignore, or a URL of a store; an encrypted one if there is an *opener*. Raises
         RepositoryExists, StoreError, UsageError."""
-        place = place_of(where, trust)
-        place.refuse_occupied(encrypted=opener is not None)
-        new_id = secrets.token_hex(16)
-        config = new_config(new_id, tag_generations=place.path is None, pack_bytes=pack_bytes)
-        encryption, slot = (None, None) if opener is None else new_keys(config, opener)
-        place.prepare(has_index=encryption is None)
-        left = slot_ids(place.store)
-        if slot is not None:
-            config = replace(config, encryption=encryption)
-            add_slot(place.store, slot)
-        # The config is what makes the place a repository, so it is written last.
-        place.store.create(layout.CONFIG, encode_config(config))
-        remove_unused(place.store, left)
+        create_in(place_of(where, trust), pack_bytes, opener)
 
     @classmethod
     def open(
@@ -159,6 +148,7 @@ class Repository:
                 repo = cls._caught_up(place, config, file, unlocked, writable=writable)
             resources.callback(repo.index.close)
             repo._held = held
+            repo._unlock = unlock
             repo._resources = resources.pop_all()
         return repo
 
@@ -178,8 +168,8 @@ class Repository:
         *,
         writable: bool,
     ) -> Self:
-        store = objects_of(place.store, config, keys_of(unlocked))
-        repo = cls(place, store, config, open_index(file, place.trust), unlocked)
+        repo = cls(place, config, open_index(file, place.trust), unlocked)
+        store = repo.store
         with interrupts.undone_by(repo.index.close):
             repo.index.belong_to(config.repository_id)
             # An index of this user or host alone lacks what others committed: nobody was killed.
@@ -223,6 +213,14 @@ class Repository:
                 self.rounds_seen = read_rounds(self.store)
             catch_up_packs(self.store, self.index, self.chunks.scheme)
             self._packs_are_known = True
+
+    def renew_keys(self) -> None:
+        """Use the newest keys from now on, if they were rotated since this was opened: nobody was
+        locked out of a remote store meanwhile. Raises WrongKey if its own secret was."""
+        if self.unlocked is not None:
+            now = unlocked_by(self._unlock, str(self.place), self.config, self.place.store)
+            if now is not None and now.keys.epoch > self.unlocked.keys.epoch:
+                self._use(now)
 
     def look_again(self) -> None:
         """Bring the index up to date with what other processes wrote since it was opened."""

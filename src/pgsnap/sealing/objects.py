@@ -61,6 +61,14 @@ def open_object(keys: Keys, name: str, data: bytes) -> bytes:
     return plain[_LENGTH.size : _LENGTH.size + length]
 
 
+def epoch_of(data: bytes) -> int | None:
+    """Return the number of the key that sealed an object, as it says; None if it is not sealed."""
+    if not data.startswith(head(ObjectKind.SEALED)) or len(data) < HEAD.size + _START.size:
+        return None
+    epoch: int = _START.unpack_from(data, HEAD.size)[0]
+    return epoch
+
+
 def refuse_plain(name: str, data: bytes) -> None:
     """Raise WrongKey if *data* is an object that snap stores without encryption: in an encrypted
     repository somebody else put it there. What is neither is damage."""

@@ -11,11 +11,13 @@ import typer
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.config.secret_source import SecretKind, SecretSource
 from pgsnap.cli.text import render
+from pgsnap.cli.views.gc import refuse_incomplete, resealed_fields, resealed_lines
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UntrustedPath, UsageError
 
 if TYPE_CHECKING:
+    from pgsnap.maintenance.resealing import Resealed
     from pgsnap.repository.sealed.slots import StoredSlot
     from pgsnap.sealing.wrapping_keys import NewOpener
 
@@ -25,14 +27,17 @@ snap key add --name cron --new-key-file /etc/snap/key
 snap key add --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
 snap key remove 3f9a
 snap key rotate
+snap key rotate --reencrypt
 """
 
-_ACTIONS = ("list", "add", "remove", "rotate")
+_ACTIONS = ("list", "add", "remove", "rotate", "reencrypt")
 
 
 def run(
     ctx: typer.Context,
-    action: Annotated[str, typer.Argument(metavar="list|add|remove|rotate", show_default=False)],
+    action: Annotated[
+        str, typer.Argument(metavar="list|add|remove|rotate|reencrypt", show_default=False)
+    ],
     slot: Annotated[
         str | None,
         typer.Argument(metavar="[ID]", show_default=False, help="With remove: which one."),
@@ -54,18 +59,27 @@ def run(
     name: Annotated[
         str, typer.Option(metavar="TEXT", help="With add: whose key it is. Anybody can read it.")
     ] = "",
+    reencrypt: Annotated[
+        bool,
+        typer.Option("--reencrypt", help="With rotate: encrypt what is stored again, too."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """List what opens an encrypted repository, or change it.
 
     add: one more passphrase (which is asked for), key file or public key. remove: that one opens
     it no more; who has copied the repository's keys with it still has them. rotate: what is
-    written from now on has a new key, which only the key that you use now opens.
+    written from now on has a new key, which only the key that you use now opens. reencrypt: what
+    older keys encrypted is encrypted again with the newest one.
     """
     invocation = Invocation.of(ctx)
     recipients = recipient or []
     news = [one for one in (new_passphrase_file, new_key_file, *recipients) if one is not None]
     _check(action, slot, news, has_files=len(news) > len(recipients), has_name=bool(name))
+    if reencrypt and action != "rotate":
+        raise UsageError(
+            f"snap key {action} takes no --reencrypt", hint="Write snap key rotate --reencrypt"
+        )
     if action == "list":
         _list(invocation)
     elif action == "add":
@@ -73,8 +87,12 @@ def run(
     elif action == "remove":
         assert slot is not None
         _remove(invocation, slot, yes=yes)
+    elif action == "rotate":
+        _rotate(invocation, recipients, yes=yes, reencrypt=reencrypt)
     else:
-        _rotate(invocation, recipients, yes=yes)
+        done = _reencrypt(invocation)
+        invocation.console.emit(resealed_fields(done), resealed_lines(done))
+        refuse_incomplete(done)
 
 
 def _check(
@@ -201,7 +219,7 @@ def _remove(invocation: Invocation, slot: str, *, yes: bool) -> None:
     invocation.console.emit(_fields(removed), [f"removed {_words(removed)}"])
 
 
-def _rotate(invocation: Invocation, recipients: list[str], *, yes: bool) -> None:
+def _rotate(invocation: Invocation, recipients: list[str], *, yes: bool, reencrypt: bool) -> None:
     from pgsnap.cli.wiring.secrets_given import unlocking
     from pgsnap.maintenance.keys import rotate_keys, rotation_drops
 
@@ -214,18 +232,34 @@ def _rotate(invocation: Invocation, recipients: list[str], *, yes: bool) -> None
             )
         done = rotate_keys(repo, recipients, agreed=None if yes else dropped)
         unlocking(invocation).pins.keep(str(repo.place), repo.config, done.keys)
+    resealed = _reencrypt(invocation) if reencrypt else None
     fields = {
         "epoch": done.keys.epoch,
         "key_slots": [_fields(one) for one in done.kept],
         "removed": [one.id for one in dropped],
+        "reencrypted": resealed_fields(resealed) if resealed is not None else None,
     }
     lines = [
         f"what is written from now on has key number {done.keys.epoch}",
         *(f"it opens with {_words(one)}" for one in done.kept),
         *(f"removed {_words(one)}" for one in dropped),
-        "what was written before keeps its key: who had that can still read it",
     ]
+    if resealed is None:
+        lines.append("what was written before keeps its key: who had that can still read it")
+    else:
+        lines += resealed_lines(resealed)
     invocation.console.emit(fields, lines)
+    if resealed is not None:
+        refuse_incomplete(resealed)
+
+
+def _reencrypt(invocation: Invocation) -> Resealed:
+    from pgsnap.maintenance.resealing import reseal
+    from pgsnap.workflows.retention.gc import PACK_GRACE
+
+    console = invocation.console
+    with open_repository(invocation, alone=True) as repo, console.progress() as progress:
+        return reseal(repo, pack_grace=PACK_GRACE, progress=progress)
 
 
 def _words(one: StoredSlot) -> str:

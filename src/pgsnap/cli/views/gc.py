@@ -1,4 +1,4 @@
-"""How a garbage collection is shown."""
+"""How a garbage collection is shown, and encrypting again, which rewrites packs as one does."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
+from pgsnap.errors import CorruptionError, StoreFull
 
 if TYPE_CHECKING:
+    from pgsnap.maintenance.resealing import Resealed
     from pgsnap.workflows.retention.gc import ExpiredSnapshot, GcReport
     from pgsnap.workflows.retention.policy import Decision, Policy
+
+_AGAIN = "snap key reencrypt"
 
 
 def gc_lines(report: GcReport, *, colour: bool) -> list[str]:
@@ -116,3 +120,45 @@ def _decision(one: Decision) -> dict[str, Any]:
 
 def _of_snapshot(one: Decision | ExpiredSnapshot) -> dict[str, Any]:
     return {"id": one.snapshot_id, "database": one.snapshot.database, "time": one.snapshot.time}
+
+
+def resealed_fields(done: Resealed) -> dict[str, Any]:
+    return {
+        "objects": done.objects,
+        "packs": done.packs,
+        "damaged": done.damaged,
+        "packs_marked": done.marked,
+        "marked_until": done.marked_until,
+        "complete": done.is_complete,
+    }
+
+
+def resealed_lines(done: Resealed) -> list[str]:
+    packs = render.plural(done.packs, "pack")
+    objects = render.plural(done.objects, "manifest, tag or note", "manifests, tags and notes")
+    lines = [f"encrypted again with the newest key: {objects}, {packs}"]
+    lines += [f"not encrypted again: {render.plain(name)} does not open" for name in done.damaged]
+    if done.marked_until is not None:
+        until = render.json_time(done.marked_until)
+        lines.append(
+            f"{render.plural(done.marked, 'pack')} of older keys can be deleted after {until}, by"
+            f" the next snap gc, or {_AGAIN}"
+        )
+    return lines
+
+
+def refuse_incomplete(done: Resealed) -> None:
+    """Raise StoreFull or CorruptionError if something could not be encrypted again."""
+    if done.full is not None:
+        raise StoreFull(
+            "the disk is full, so not all could be encrypted again",
+            detail=f"{done.full.message[:1].upper()}{done.full.message[1:]}. What was done stays,"
+            " and all snapshots can be read.",
+            hint=f"Make some room, then continue: {_AGAIN}",
+        )
+    if done.damaged:
+        raise CorruptionError(
+            f"{render.plural(len(done.damaged), 'object')} could not be encrypted again",
+            detail="They are damaged, and stay as they are.",
+            hint=f"See what mends them: snap verify. Then continue: {_AGAIN}",
+        )

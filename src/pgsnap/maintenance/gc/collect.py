@@ -6,6 +6,7 @@ continued by the next run: there is no state except what is stored.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pgsnap.errors import CorruptionError, StoreFull
@@ -20,7 +21,7 @@ from pgsnap.maintenance.gc.sweeping import (
     plan_sweep,
     rewrite_packs,
 )
-from pgsnap.model import RecipeRoot
+from pgsnap.model import PackId, RecipeRoot
 from pgsnap.progress import Progress
 from pgsnap.repository import layout
 from pgsnap.repository.catching_up import catch_up_packs
@@ -43,12 +44,20 @@ class ChunkCollection:
     Results: *swept*, *reencoded* chunks; *full* is the error that ended it early.
     """
 
-    def __init__(self, chunks: ChunkStore, roots: Roots, progress: Progress) -> None:
-        """Mark what the snapshots *roots* need. Raises CorruptionError if any of it is damaged or
-        missing."""
+    def __init__(
+        self,
+        chunks: ChunkStore,
+        roots: Roots,
+        progress: Progress,
+        *,
+        renewed: Collection[PackId] = (),
+    ) -> None:
+        """Mark what the snapshots *roots* need. The packs *renewed* are rewritten, whatever they
+        hold. Raises CorruptionError if any of what is needed is damaged or missing."""
         progress.phase("mark what is needed")
         self._chunks = chunks
         self._progress = progress
+        self._renewed = renewed
         self.swept = Swept()
         self.reencoded = 0
         self.full: StoreFull | None = None
@@ -107,7 +116,8 @@ class ChunkCollection:
         """Delete the packs that hold nothing needed. Return the frames that stay, and the plan of
         what is left to do."""
         kept = kept_frames(self._table, self._choice.frame, self._choice.is_needed)
-        sweep = plan_sweep(self._table, kept, self._chunks.config.pack_bytes)
+        pack_bytes = self._chunks.config.pack_bytes
+        sweep = plan_sweep(self._table, kept, pack_bytes, renewed=self._renewed)
         delete_packs(self._chunks, self._table, sweep.dead, self.swept)
         return kept, sweep
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -63,8 +63,11 @@ class Swept:
     packs_rewritten: int = 0
 
 
-def plan_sweep(table: FrameTable, kept: Array, pack_bytes: int) -> SweepPlan:
-    """Return what to do with the packs of *table*, given which frames are *kept*."""
+def plan_sweep(
+    table: FrameTable, kept: Array, pack_bytes: int, *, renewed: Collection[PackId] = ()
+) -> SweepPlan:
+    """Return what to do with the packs of *table*, given which frames are *kept*. Those that are
+    *renewed* are rewritten in any case."""
     import numpy as np
 
     numbers = np.array(sorted(table.packs), np.int32)
@@ -80,6 +83,9 @@ def plan_sweep(table: FrameTable, kept: Array, pack_bytes: int) -> SweepPlan:
         or int(frames[is_small].sum()) >= PACK_FRAMES_MAX
     )
     is_rewritten = is_small & many & (int(is_small.sum()) > 1)
+    if renewed:
+        found = [number for number, (pack, _) in table.packs.items() if pack in renewed]
+        is_rewritten |= np.isin(numbers, found) & ~is_dead
 
     left = ~is_dead & ~is_rewritten & (unused > 0)
     order = np.flatnonzero(left)

@@ -54,6 +54,10 @@ class Index(SnapshotIndex):
 
     # -- packs and chunks ---------------------------------------------------------------------
 
+    def packs_before(self, epoch: int) -> set[PackId]:
+        """Return the packs that are sealed with a key before number *epoch*."""
+        return {row[0] for row in self.query("SELECT id FROM packs WHERE epoch < ?", (epoch,))}
+
     def packs(self) -> dict[PackId, int]:
         """Return the packs that the index knows, with their sizes."""
         return dict(self.query("SELECT id, pack_bytes FROM packs"))
