@@ -10,10 +10,10 @@ from itertools import accumulate, pairwise
 import numpy as np
 import pytest
 
-from pgsnap.model import SectionEnd, SectionStart
+from pgsnap.model import ChangedBlocks, SectionEnd, SectionStart
 from pgsnap.model.block_map import BlockMap
 from pgsnap.sources.direct.readers import Readers
-from pgsnap.sources.direct.reading import BlocksRead, read_blocks, read_tables
+from pgsnap.sources.direct.reading import read_blocks, read_tables
 from pgsnap.sources.direct.tables import Table, dumped_tables
 from pgsnap.sources.postgres import PostgresSource
 from postgres.test_direct_source import SEVERAL
@@ -51,7 +51,7 @@ def _numbers(counts: bytes) -> list[int]:
     return [int(number) for number in np.frombuffer(counts, "<u4")]
 
 
-def _by_block(text: bytes, block_map: BlockMap | BlocksRead) -> list[bytes]:
+def _by_block(text: bytes, block_map: BlockMap | ChangedBlocks) -> list[bytes]:
     ends = [0, *accumulate(_numbers(block_map.byte_counts))]
     assert ends[-1] == len(text)
     parts = [text[start:end] for start, end in pairwise(ends)]

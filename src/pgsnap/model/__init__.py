@@ -4,6 +4,14 @@ Sizes are in bytes, times are aware datetimes in UTC, hashes are 32 raw bytes.
 """
 
 from pgsnap.model.block_map import BlockMap
+from pgsnap.model.changes import (
+    ChangedBlocks,
+    Probe,
+    SectionChanged,
+    SectionClaim,
+    SectionKept,
+    SourceEvent,
+)
 from pgsnap.model.dump import (
     OUTSIDE_ROOT,
     DumpEvent,
@@ -63,6 +71,7 @@ __all__ = [
     "PLAIN_NAMES",
     "BlockMap",
     "ChangeWay",
+    "ChangedBlocks",
     "ChunkId",
     "ChunkKind",
     "ChunkerKeys",
@@ -84,13 +93,17 @@ __all__ = [
     "Origin",
     "PackId",
     "PackSeal",
+    "Probe",
     "ReadMode",
     "Reading",
     "RecipeEntry",
     "RecipeRoot",
     "RepositoryConfig",
     "Section",
+    "SectionChanged",
+    "SectionClaim",
     "SectionEnd",
+    "SectionKept",
     "SectionKind",
     "SectionName",
     "SectionStart",
@@ -100,6 +113,7 @@ __all__ = [
     "Snapshot",
     "SnapshotHead",
     "SnapshotId",
+    "SourceEvent",
     "SourceKind",
     "Tag",
     "Verdict",

@@ -15,7 +15,7 @@ from itertools import chain
 from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.dump.reader import DumpSummary
 from pgsnap.errors import DumpIncomplete, Interrupted, QueryFailed, SourceError
-from pgsnap.limits import MIB, READ_BYTES
+from pgsnap.limits import READ_BYTES
 from pgsnap.model import (
     DumpEvent,
     SectionEnd,
@@ -27,21 +27,23 @@ from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.sources.direct.readers import Readers
-from pgsnap.sources.direct.reading import TableRows, read_tables
+from pgsnap.sources.direct.reading import read_tables
 from pgsnap.sources.direct.sequences import sequences_section
-from pgsnap.sources.direct.tables import ROWS_END, Table, dumped_tables, hindrance, patterns
+from pgsnap.sources.direct.tables import (
+    DEFINITIONS,
+    ROWS_END,
+    Table,
+    definitions_arguments,
+    dumped_tables,
+    end_of_rows,
+    hindrance,
+)
 from pgsnap.sources.guarded.dump import GuardedDump
 from pgsnap.sources.guarded.lock_room import lock_room
 from pgsnap.sources.guarded.snapshot import HeldSnapshot
 from pgsnap.sources.pg_dump import PgDump
 
 _BEFORE_ROWS = frozenset({SectionKind.PREAMBLE, SectionKind.DATABASE, SectionKind.PRE_DATA})
-# Without large objects pg_dump has nothing to do for the data.
-_DEFINITIONS = ("--section=pre-data", "--section=post-data")
-
-_HAS_LARGE_OBJECTS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)"
-# Linux accepts 2 MiB of arguments and environment.
-_ARGUMENTS_MAX = MIB
 
 
 class DirectDump:
@@ -82,7 +84,7 @@ class DirectDump:
         self._readers: Readers | None = None
         self._tables: tuple[Table, ...] = ()
         self._blocks: dict[int, int] = {}
-        self._choice: tuple[str, ...] = _DEFINITIONS
+        self._choice: tuple[str, ...] = DEFINITIONS
         self._streamed: GuardedDump | None = None
         self._owners: set[str] = set()
         self._is_complete = False
@@ -164,11 +166,9 @@ class DirectDump:
         reason = hindrance(session)
         self._tables = () if reason else dumped_tables(session, self._encoding)
         jobs = self._jobs if reason else self._jobs_that_fit(session)
-        self._choice = _DEFINITIONS
-        if not reason and session.query(_HAS_LARGE_OBJECTS)[0][0] == "t":
-            self._choice = tuple(f"--exclude-table-data={each}" for each in patterns(self._tables))
-            if sum(map(len, self._choice)) > _ARGUMENTS_MAX:
-                reason = "there are large objects, and too many tables to name to pg_dump"
+        self._choice = DEFINITIONS
+        if not reason:
+            self._choice, reason = definitions_arguments(session, self._tables)
         if not reason and not jobs:
             reason = "the server has no room for the locks of another session"
         if reason or not self._tables:
@@ -275,12 +275,12 @@ class DirectDump:
             yield table.head
             yield from rows
             yield ROWS_END
-            yield _end(rows)
+            yield end_of_rows(table, rows.block_map)
         self._readers.close()
 
     def _sequences(self) -> Iterator[DumpEvent]:
         assert self._session is not None
-        if self._choice is not _DEFINITIONS:
+        if self._choice is not DEFINITIONS:
             return
         text = sequences_section(self._session, self._lock_wait_seconds)
         self._note_owners(text)
@@ -311,15 +311,3 @@ class DirectDump:
             readers.stop()
         if run is not None:
             run.stop()
-
-
-def _end(rows: TableRows) -> SectionEnd:
-    head = rows.table.head
-    return SectionEnd(
-        True,
-        len(head),
-        head.count(b"\n"),
-        len(ROWS_END),
-        ROWS_END.count(b"\n"),
-        block_map=rows.block_map,
-    )

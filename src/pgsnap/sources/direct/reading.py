@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from pgsnap.limits import DIRECT_PIECE_BYTES
-from pgsnap.model.block_map import BlockMap
+from pgsnap.model import BlockMap, ChangedBlocks
 from pgsnap.sources.direct import statements
 from pgsnap.sources.direct.counting import BlockCounter
 from pgsnap.sources.direct.readers import Answer, Readers, Request
@@ -41,16 +40,6 @@ class TableRows:
             self.block_map = BlockMap(b"".join(byte_counts), b"".join(row_counts))
 
 
-@dataclass(frozen=True, slots=True)
-class BlocksRead:
-    """The rows of some *blocks*, in their order; the counts are u32, one for each block."""
-
-    blocks: array[int]
-    byte_counts: bytes
-    row_counts: bytes
-    text: bytes
-
-
 def read_tables(
     readers: Readers, tables: Sequence[Table], blocks: Mapping[int, int], *, with_maps: bool
 ) -> Iterator[TableRows]:
@@ -62,7 +51,7 @@ def read_tables(
     answers.finish()
 
 
-def read_blocks(readers: Readers, table: Table, blocks: array[int]) -> Iterator[BlocksRead]:
+def read_blocks(readers: Readers, table: Table, blocks: array[int]) -> Iterator[ChangedBlocks]:
     """Yield the rows of these *blocks* of a table, which ascend, in pieces of at most
     DIRECT_PIECE_BYTES or one block. Raises DumpFailed, ConnectionFailed, Interrupted."""
     requests = (
@@ -96,7 +85,7 @@ def _requests(
             yield Request(table, statements.rows_of_range(table, first, last), counts)
 
 
-def _pieces(answer: Answer) -> Iterator[BlocksRead]:
+def _pieces(answer: Answer) -> Iterator[ChangedBlocks]:
     request, held = answer.request, bytearray()
     assert request.blocks is not None
     counter: BlockCounter | None = None
@@ -121,8 +110,8 @@ def _pieces(answer: Answer) -> Iterator[BlocksRead]:
 
 def _cut(
     blocks: array[int], counter: BlockCounter, first: int, end: int, text: bytes
-) -> BlocksRead:
-    return BlocksRead(
+) -> ChangedBlocks:
+    return ChangedBlocks(
         blocks[first:end],
         counter.byte_counts[4 * first : 4 * end],
         counter.row_counts[4 * first : 4 * end],

@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from pgsnap.dump.entries import copied_table
-from pgsnap.model import quote_ident
+from pgsnap.limits import MIB
+from pgsnap.model import BlockMap, SectionEnd, quote_ident
 from pgsnap.sessions.base import Session
 
 _NAMES_IN_PATTERN = 50
+# Linux accepts 2 MiB of arguments and environment.
+_ARGUMENTS_MAX = MIB
+_HAS_LARGE_OBJECTS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)"
+
+DEFINITIONS = ("--section=pre-data", "--section=post-data")
+"""The arguments with which pg_dump has nothing to do for the data."""
 
 ROWS_END = b"\\.\n\n\n"
 """What pg_dump writes after the rows of a table."""
@@ -122,6 +129,26 @@ class Table:
 
     def __str__(self) -> str:
         return f"{quote_ident(self.schema)}.{quote_ident(self.name)}"
+
+
+def end_of_rows(table: Table, block_map: BlockMap | None) -> SectionEnd:
+    """Return the end of the section of a table's rows, which `ROWS_END` precedes."""
+    head, tail = table.head, ROWS_END
+    return SectionEnd(
+        True, len(head), head.count(b"\n"), len(tail), tail.count(b"\n"), block_map=block_map
+    )
+
+
+def definitions_arguments(session: Session, tables: Sequence[Table]) -> tuple[tuple[str, ...], str]:
+    """Return the arguments with which pg_dump writes what is not in the rows of *tables*: without
+    large objects, nothing of the data; or why there are none. Raises QueryFailed,
+    ConnectionFailed."""
+    if session.query(_HAS_LARGE_OBJECTS)[0][0] != "t":
+        return DEFINITIONS, ""
+    found = tuple(f"--exclude-table-data={each}" for each in patterns(tables))
+    if sum(map(len, found)) > _ARGUMENTS_MAX:
+        return (), "there are large objects, and too many tables to name to pg_dump"
+    return found, ""
 
 
 def patterns(tables: Sequence[Table]) -> list[str]:
