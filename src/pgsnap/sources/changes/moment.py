@@ -27,7 +27,7 @@ from pgsnap.sources.changes.signatures import read_settings, read_signatures
 from pgsnap.sources.changes.tables import read_tables
 from pgsnap.sources.changes.touching import touch
 from pgsnap.sources.changes.verdicts import Full, Unchanged, Verdict
-from pgsnap.sources.changes.ways import Way, find_ways
+from pgsnap.sources.changes.ways import Method, Way, find_ways
 
 _NO_PARENT = "there is no earlier snapshot to compare with"
 _OPEN_FOR_LONG = "a transaction was open during the last snapshot, and since long before it"
@@ -36,13 +36,15 @@ _OPEN_FOR_LONG = "a transaction was open during the last snapshot, and since lon
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How a moment is taken. *dump_key* is what pg_dump's output depends on besides the database:
-    its version and its options. *xid_wait_seconds*: for transactions that are open;
-    *summary_wait_seconds*: for the server's WAL summarizer."""
+    its version and its options. *methods* are the ways of detecting changes that may be used.
+    *xid_wait_seconds*: for transactions that are open; *summary_wait_seconds*: for the server's WAL
+    summarizer."""
 
     lock_wait_seconds: float
     dump_key: str = ""
     may_checkpoint: bool = True
     may_touch: bool = True
+    methods: tuple[Method, ...] = tuple(Method)
     xid_wait_seconds: float = 5.0
     summary_wait_seconds: float = 60.0
 
@@ -146,7 +148,9 @@ class _Beginning:
         self._asker = asker
         self._terms = terms
         self._state = read_state(asker)
-        self._ways = find_ways(asker, self._state, checkpoint=terms.may_checkpoint)
+        self._ways = find_ways(
+            asker, self._state, checkpoint=terms.may_checkpoint, methods=terms.methods
+        )
         self._settings = read_settings(asker)
         self._detector = Detector(asker, self._state, self._ways, terms.summary_wait_seconds)
         self._why_not = _NO_PARENT

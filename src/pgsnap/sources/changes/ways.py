@@ -55,27 +55,33 @@ def best_way(session: Session, *, checkpoint: bool = True) -> Way:
     return find_ways(session, read_state(session), checkpoint=checkpoint).way
 
 
-def find_ways(session: Session, state: ServerState, *, checkpoint: bool) -> Ways:
-    """Return what *session*'s server allows. Raises QueryFailed, ConnectionFailed."""
+def find_ways(
+    session: Session,
+    state: ServerState,
+    *,
+    checkpoint: bool,
+    methods: tuple[Method, ...] = tuple(Method),
+) -> Ways:
+    """Return which of *methods* the server of *session* allows. Raises QueryFailed,
+    ConnectionFailed."""
     refused = _refusal(session, state, checkpoint=checkpoint)
     if refused is not None:
         return Ways((), refused)
     reason, better = _why_no_summaries(session, state)
     folder = _data_folder(session, state)
     schema = _pageinspect(session, state)
-    methods = []
-    if not reason:
-        methods.append(Method.SUMMARIES)
-    if folder is not None:
-        methods.append(Method.FILES)
-    if schema is not None:
-        methods.append(Method.PAGEINSPECT)
-    if not better and (not methods or methods[0] is Method.PAGEINSPECT):
+    is_there = {
+        Method.SUMMARIES: not reason,
+        Method.FILES: folder is not None,
+        Method.PAGEINSPECT: schema is not None,
+    }
+    found = tuple(method for method in Method if is_there[method] and method in methods)
+    if not better and reason and (not found or found[0] is Method.PAGEINSPECT):
         reason += "; the server's files cannot be read from here"
         better = "run snap on the server's host, as the user that PostgreSQL runs as"
-        if not methods and state.is_superuser:
+        if not found and state.is_superuser:
             better = 'psql -c "CREATE EXTENSION pageinspect"'
-    return Ways(tuple(methods), Way(next(iter(methods), None), reason, better), folder, schema)
+    return Ways(found, Way(next(iter(found), None), reason, better), folder, schema)
 
 
 def _refusal(session: Session, state: ServerState, *, checkpoint: bool) -> Way | None:
