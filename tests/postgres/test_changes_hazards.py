@@ -97,7 +97,9 @@ def test_the_naive_rule_misses_what_is_known_to_be_missed(outcome: Outcome) -> N
         assert missed >= known, (method, known - missed)
 
 
-def test_most_blocks_of_most_tables_are_not_read_again(outcome: Outcome) -> None:
+def test_blocks_without_changes_are_not_read_again(outcome: Outcome) -> None:
+    if "appended" not in outcome.before.tables:
+        pytest.skip("while a transaction is open, all that was done since its start is read again")
     for method, taken in outcome.after.items():
         blocks = sum(table.blocks for table in taken.baseline.tables)
         assert taken.blocks_to_read() < blocks, method

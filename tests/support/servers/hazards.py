@@ -2,7 +2,8 @@
 
 Each hazard has a table of its own name in the schema `hz`, made by `TABLE`. It is a generator: what
 comes before its `yield` is done before the first snapshot, the rest between the first and the
-second.
+second. Tables are vacuumed after an update of all their rows: else whoever reads them first changes
+all their pages.
 """
 
 from __future__ import annotations
@@ -338,7 +339,7 @@ def column_and_table_renamed(stage: Stage) -> Iterator[None]:
 def value_of_an_enum_renamed(stage: Stage) -> Iterator[None]:
     stage.sql("CREATE TYPE hz.mood AS ENUM ('sad', 'ok'); ALTER TABLE hz.T ADD m hz.mood[]")
     stage.sql("CREATE DOMAIN hz.moods AS hz.mood[]; ALTER TABLE hz.T ADD d hz.moods")
-    stage.sql("UPDATE hz.T SET m = '{sad}', d = '{ok}'")
+    stage.sql("UPDATE hz.T SET m = '{sad}', d = '{ok}'; VACUUM FREEZE hz.T")
     yield
     stage.sql("ALTER TYPE hz.mood RENAME VALUE 'ok' TO 'fine'")
 
@@ -346,7 +347,7 @@ def value_of_an_enum_renamed(stage: Stage) -> Iterator[None]:
 @_hazard(missed=True)
 def attribute_of_a_composite_added(stage: Stage) -> Iterator[None]:
     stage.sql("CREATE TYPE hz.pair AS (a int, b int); ALTER TABLE hz.T ADD p hz.pair")
-    stage.sql("UPDATE hz.T SET p = '(1,2)'")
+    stage.sql("UPDATE hz.T SET p = '(1,2)'; VACUUM FREEZE hz.T")
     yield
     stage.sql("ALTER TYPE hz.pair ADD ATTRIBUTE c int")
 
@@ -354,7 +355,7 @@ def attribute_of_a_composite_added(stage: Stage) -> Iterator[None]:
 @_hazard(missed=True)
 def name_of_another_object_changes(stage: Stage) -> Iterator[None]:
     stage.sql("CREATE TABLE hz.pointed (a int); ALTER TABLE hz.T ADD r regclass")
-    stage.sql("UPDATE hz.T SET r = 'hz.pointed'::regclass")
+    stage.sql("UPDATE hz.T SET r = 'hz.pointed'::regclass; VACUUM FREEZE hz.T")
     yield
     stage.sql("ALTER TABLE hz.pointed RENAME TO pointed_at")
 
@@ -363,7 +364,7 @@ def name_of_another_object_changes(stage: Stage) -> Iterator[None]:
 def a_range_over_an_enum(stage: Stage) -> Iterator[None]:
     stage.sql("CREATE TYPE hz.size AS ENUM ('s', 'm', 'l')")
     stage.sql("CREATE TYPE hz.sizes AS RANGE (subtype = hz.size); ALTER TABLE hz.T ADD z hz.sizes")
-    stage.sql("UPDATE hz.T SET z = '[s,l]'")
+    stage.sql("UPDATE hz.T SET z = '[s,l]'; VACUUM FREEZE hz.T")
     yield
     stage.sql("ALTER TYPE hz.size RENAME VALUE 's' TO 'small'")
 

@@ -12,6 +12,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.changes.detecting import Detector
 from pgsnap.sources.changes.facts import insert_position, read_state
 from pgsnap.sources.changes.moment import Moment, Terms, begin
+from pgsnap.sources.changes.summaries import wait_for
 from pgsnap.sources.changes.tables import read_tables
 from pgsnap.sources.changes.verdicts import Full, Unchanged, Verdict
 from pgsnap.sources.changes.ways import Method, Way, find_ways
@@ -55,7 +56,7 @@ def take(server: Server, before: Taken | None = None, terms: Terms = TERMS) -> T
     """Take a moment, and read all tables in full."""
     with begin(server.connect, before and before.baseline, terms) as moment:
         with server.connect() as other:
-            naive = insert_position(other)
+            naive = 0 if read_state(other).in_recovery else insert_position(other)
         texts = read_texts(moment)
         return Taken(
             moment.finish(), texts, moment.verdicts, moment.way, naive, moment.fingerprint_equal
@@ -104,11 +105,15 @@ def naive_verdicts(server: Server, before: Taken, method: Method) -> dict[int, V
         detector = Detector(session, state, ways, TERMS.summary_wait_seconds)
         tables, _ = read_tables(session, state, {})
         known = [table for table in tables if table.oid in before.texts]
+        checkpoint = detector.checkpoint()
+        boundary = 0
+        if method is Method.SUMMARIES:
+            # It does not look whether the history is the same.
+            wait_for(session, checkpoint, TERMS.summary_wait_seconds)
+            ends = "SELECT max(s.end_lsn) - '0/0'::pg_lsn FROM pg_available_wal_summaries() s"
+            boundary = int(session.query(ends)[0][0] or 0)
         _, found = detector.detect(
-            known,
-            base=before.naive,
-            boundary=before.baseline.boundary,
-            checkpoint=detector.checkpoint(),
+            known, base=before.naive, boundary=boundary, checkpoint=checkpoint
         )
     return dict(found)
 
