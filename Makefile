@@ -12,7 +12,7 @@ MAJORS := $(WHEELS) 19
 # What differs between majors: the text of dumps, the catalogs, the clients, CREATE DATABASE.
 VERSION_TESTS := $(addprefix tests/postgres/test_,$(addsuffix .py,versions client_gate settings_text \
 	odd_databases dump_race dump_race_stress many_tables_failures postgresql_19 restore restore_table restore_partitions undo sessions sources sources_properties properties_applied \
-	login_triggers drill globals_dump))
+	login_triggers drill globals_dump changes_hazards changes_history changes_guards changes_fingerprint changes_stress))
 PYTEST := $(BIN)/python -m pytest
 export PIP_ROOT_USER_ACTION := ignore
 # Where this is set, each of the many programs that the tests start compiles all of snap again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pgsnap.cluster.binaries import Binaries
-from pgsnap.cluster.cluster import Cluster
+from pgsnap.cluster.cluster import Cluster, ClusterError
 from pgsnap.sessions.server import Server
 from pgsnap.sources.changes.facts import insert_position
 from pgsnap.sources.changes.moment import begin
@@ -188,6 +189,17 @@ def test_summaries_alone_tell_that_the_server_was_set_back(
     assert after.verdict("t") == after.verdict("u") == Full(SET_BACK)
 
 
+def wait_for_recovery(cluster: Cluster) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert time.monotonic() < deadline, cluster.log_tail()
+        # It may not take any connections yet.
+        with contextlib.suppress(ClusterError):
+            if cluster.psql("SELECT pg_is_in_recovery()") == "f":
+                return
+        time.sleep(0.1)
+
+
 def copy_folder(cluster: Cluster, to: Path) -> None:
     cluster.stop()
     shutil.copytree(cluster.data_folder, to, symlinks=True)
@@ -256,10 +268,7 @@ def test_a_server_that_was_recovered_to_a_point_in_time_is_read_in_full(
         file.write(settings)
     (tmp_path / "base" / "recovery.signal").touch()
     put_back(durable, tmp_path / "base")
-    deadline = time.monotonic() + 30
-    while durable.psql("SELECT pg_is_in_recovery()") == "t":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for_recovery(durable)
     after = take(server, before)
     assert wrong(before, after) == []
     assert after.texts[after.tables["u"].oid] != before.texts[before.tables["u"].oid]

@@ -3,7 +3,7 @@ compared with what is true."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pgsnap.model.baseline import Baseline, TableState
@@ -11,7 +11,7 @@ from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.server import Server
 from pgsnap.sources.changes.detecting import Detector
 from pgsnap.sources.changes.facts import insert_position, read_state
-from pgsnap.sources.changes.moment import Moment, Terms, begin
+from pgsnap.sources.changes.moment import Terms, begin
 from pgsnap.sources.changes.summaries import wait_for
 from pgsnap.sources.changes.tables import read_tables
 from pgsnap.sources.changes.verdicts import Full, Unchanged, Verdict
@@ -35,6 +35,7 @@ class Taken:
     verdicts: Mapping[int, Verdict]
     way: Way
     naive: int
+    naively_found: Mapping[int, Verdict]
     fingerprint_equal: bool
 
     @property
@@ -52,19 +53,24 @@ class Taken:
         )
 
 
-def take(server: Server, before: Taken | None = None, terms: Terms = TERMS) -> Taken:
-    """Take a moment, and read all tables in full."""
+def take(
+    server: Server,
+    before: Taken | None = None,
+    terms: Terms = TERMS,
+    *,
+    naively: Method | None = None,
+) -> Taken:
+    """Take a moment, and read all tables in full. *naively*: before that, find by this method what
+    changed since the position that was read at the snapshot *before*."""
     with begin(server.connect, before and before.baseline, terms) as moment:
         with server.connect() as other:
             naive = 0 if read_state(other).in_recovery else insert_position(other)
-        texts = read_texts(moment)
+        found = naive_verdicts(server, before, naively, moment.tables) if before and naively else {}
+        texts = {table.oid: texts_of(moment.session, table) for table in moment.tables}
+        baseline = moment.finish()
         return Taken(
-            moment.finish(), texts, moment.verdicts, moment.way, naive, moment.fingerprint_equal
+            baseline, texts, moment.verdicts, moment.way, naive, found, moment.fingerprint_equal
         )
-
-
-def read_texts(moment: Moment) -> dict[int, Texts]:
-    return {table.oid: texts_of(moment.session, table) for table in moment.tables}
 
 
 def texts_of(session: Session, table: TableState) -> Texts:
@@ -96,15 +102,17 @@ def spliced(old: Texts, verdict: Verdict, new: Texts) -> Texts:
     return {block: text for block, text in kept.items() if block not in read} | taken
 
 
-def naive_verdicts(server: Server, before: Taken, method: Method) -> dict[int, Verdict]:
+def naive_verdicts(
+    server: Server, before: Taken, method: Method, tables: Sequence[TableState] = ()
+) -> dict[int, Verdict]:
     """Return what *method* finds from the position that was read at the snapshot, where nothing
     else is compared. It has to be asked before anything reads the tables, which may mark more."""
     with server.connect() as session:
         state = read_state(session)
         ways = find_ways(session, state, checkpoint=True, methods=(method,))
         detector = Detector(session, state, ways, TERMS.summary_wait_seconds)
-        tables, _ = read_tables(session, state, {})
-        known = [table for table in tables if table.oid in before.texts]
+        now = tables or read_tables(session, state, {})[0]
+        known = [table for table in now if table.oid in before.texts]
         checkpoint = detector.checkpoint()
         boundary = 0
         if method is Method.SUMMARIES:
