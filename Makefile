@@ -23,7 +23,7 @@ ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-system test-long test-all-versions azurite lint format bench postgresql clean
+.PHONY: help demo test test-system test-long test-writers test-all-versions azurite lint format bench postgresql clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo 'make test               all that an ordinary user can run: lint and tests'
 	@echo 'make test-system        the tests that need root; SNAP_TEST_FOLDER=PATH keeps what failing tests leave there'
 	@echo 'make test-long          the same, with thousands of kills, power cuts and interrupts, others each time: hours'
+	@echo 'make test-writers       an hour of sixteen writers and a gc at one remote repository; goes on if interrupted'
 	@echo 'make test-all-versions  the tests that need PostgreSQL, on versions $(MAJORS)'
 	@echo 'make azurite            installs an emulator of Azure Blob Storage by npm, whose tests are skipped without it'
 	@echo 'make lint               ruff and mypy'
@@ -65,6 +66,12 @@ test-long: export SNAP_SEED ?= 0
 test-long: test-system
 	$(PYTEST) tests/unit/repository/chunks/test_ingest_next_snapshot.py tests/postgres/test_dump_race_stress.py
 	$(PYTEST) -n 2 --timeout 0 tests/property/test_stored_bytes_fuzzed.py
+	$(PYTEST) tests/faults/test_every_request.py
+	$(MAKE) test-writers
+
+# With one seed, by which the rounds that were done are remembered.
+test-writers: $(STAMP)
+	SNAP_WRITERS_SECONDS=3600 SNAP_SEED=$${SNAP_WRITERS_SEED:-1} $(PYTEST) -n 0 tests/system/test_many_writers.py
 
 test-all-versions: $(STAMP)
 	$(BIN)/python -m pgsnap.cluster.installing $(WHEELS)

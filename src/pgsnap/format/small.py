@@ -32,7 +32,7 @@ from pgsnap.model import (
     CONFIG_PACK_BYTES,
     CONFIG_ZSTD_LEVEL,
 ) = range(1, 8)
-CONFIG_TAG_GENERATIONS, CONFIG_CIPHER, CONFIG_FINGERPRINT = range(8, 11)
+CONFIG_TAG_GENERATIONS, CONFIG_CIPHER, CONFIG_FINGERPRINT, CONFIG_ONE_WRITER = range(8, 12)
 
 TAG_DATABASE, TAG_NAME, TAG_SNAPSHOT, TAG_TIME = range(1, 5)
 
@@ -56,13 +56,15 @@ def encode_config(config: RepositoryConfig) -> bytes:
     if config.encryption is not None:
         record.integer(CONFIG_CIPHER, config.encryption.cipher)
         record.raw(CONFIG_FINGERPRINT, config.encryption.fingerprint)
+    if config.one_writer:
+        record.integer(CONFIG_ONE_WRITER, 1)
     return wrap(ObjectKind.CONFIG, record.to_bytes())
 
 
 def decode_config(data: bytes) -> RepositoryConfig:
     what = "the repository's config"
     payload = unwrap(ObjectKind.CONFIG, data, what)
-    record = RecordReader(payload, what=what, known=range(CONFIG_ID, CONFIG_FINGERPRINT + 1))
+    record = RecordReader(payload, what=what, known=range(CONFIG_ID, CONFIG_ONE_WRITER + 1))
     chunker = ChunkerParams(
         record.integer(CONFIG_CHUNK_MIN),
         record.integer(CONFIG_CHUNK_AVG),
@@ -83,6 +85,7 @@ def decode_config(data: bytes) -> RepositoryConfig:
         pack_bytes=pack_bytes,
         zstd_level=record.count(CONFIG_ZSTD_LEVEL, 3, most=22),
         tag_generations=record.count(CONFIG_TAG_GENERATIONS, 0, most=1) == 1,
+        one_writer=record.count(CONFIG_ONE_WRITER, 0, most=1) == 1,
         encryption=_encryption(record, what),
     )
 

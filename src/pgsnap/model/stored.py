@@ -274,3 +274,5 @@ class RepositoryConfig:
     """None: nothing is encrypted."""
     tag_generations: bool = False
     """Tags are objects that are only ever created, of which the newest counts."""
+    one_writer: bool = False
+    """The store honours too few conditions for several writers at a time."""

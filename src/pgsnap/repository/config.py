@@ -19,7 +19,11 @@ from pgsnap.repository.places.base import Place
 
 
 def new_config(
-    repository_id: str, *, tag_generations: bool = False, pack_bytes: int = limits.PACK_BYTES
+    repository_id: str,
+    *,
+    tag_generations: bool = False,
+    one_writer: bool = False,
+    pack_bytes: int = limits.PACK_BYTES,
 ) -> RepositoryConfig:
     """Return the config of a new repository."""
     return RepositoryConfig(
@@ -31,16 +35,20 @@ def new_config(
         pack_bytes=pack_bytes,
         zstd_level=limits.ZSTD_LEVEL,
         tag_generations=tag_generations,
+        one_writer=one_writer,
     )
 
 
 def read_config(place: Place) -> RepositoryConfig:
-    """Return the config of the repository in *place*. Raises CorruptionError, NotARepository,
-    RepositoryNotFound, StoreError."""
+    """Return the config of the repository in *place*, whose store is from now on used as that says.
+    Raises CorruptionError, NotARepository, RepositoryNotFound, StoreError."""
     mend = f"Mend it: snap repair --repo {place}, and --from PATH where there is a copy."
     store, path = place.store, place.path
     try:
-        return decode_config(store.get(layout.CONFIG, bytes_max=RECORD_BYTES_MAX))
+        config = decode_config(store.get(layout.CONFIG, bytes_max=RECORD_BYTES_MAX))
+        if config.one_writer:
+            place.take_turns()
+        return config
     except CorruptionError as error:
         error.hint = mend
         raise

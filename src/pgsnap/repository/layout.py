@@ -24,6 +24,8 @@ FOLDERS = (PACKS, SNAPSHOTS, TAGS, NOTES, KEYS)
 COLLECTED_NOTES = COLLECTIONS + NOTES
 """Of a repository on a remote store, the notes that take a snapshot away."""
 LEASE = "gc/lease"
+TURNS = "turns/"
+"""Who writes to a remote store that takes one writer at a time."""
 CLAIMS = "claims/"
 """What writers beside a gc rely on: outside of gc/, which only a gc may write."""
 

@@ -154,6 +154,11 @@ def _check(invocation: Invocation, name: str | None) -> None:
     words = f", the newest {render.ago(time, invocation.now)}" if time is not None else ""
     lines = [f"{name}: {render.plural(snapshots, 'snapshot')}{words}  {table.url}"]
     lines += [_USES[use]] if use in _USES else []
+    if use == "one-writer" and not repo.config.one_writer:
+        lines.append(
+            "  but not in this repository, which was made without trying out the store: never run two"
+            " of them at the same time, from no two hosts"
+        )
     invocation.console.emit(fields, [*lines, *(f"  {reason}" for reason in reasons)])
     if use == "refused":
         raise StoreError(
@@ -165,18 +170,18 @@ def _check(invocation: Invocation, name: str | None) -> None:
 
 _USES = {
     "full": "its store honours all that snap relies on",
-    "one-writer": "its store takes one writer only: never run two commands that write to it at"
-    " the same time, from no two hosts",
+    "one-writer": "its store takes one writer at a time: commands that write wait for each other",
     "refused": "its store is refused",
 }
 
 
 def _probed(invocation: Invocation, repo: Repository) -> tuple[str | None, tuple[str, ...]]:
     """Return what the store is good for, and why no more; None if that cannot be found out."""
+    from pgsnap.stores.one_writer import bare
     from pgsnap.stores.probe import probe
 
     try:
-        found = probe(repo.place.store)
+        found = probe(bare(repo.place.store))
     except StoreError as error:
         invocation.console.warn(
             f"warning: the store could not be tried out: {error.message}. That takes the rights of"

@@ -87,8 +87,11 @@ class ConfigMender:
         )
         if owner is None:
             warnings.append("the repository has a new identity")
-        of_store = self._place.path is None
-        return new_config(owner or secrets.token_hex(16), tag_generations=of_store)
+        return new_config(
+            owner or secrets.token_hex(16),
+            tag_generations=self._place.path is None,
+            one_writer=self._place.takes_one_writer(),
+        )
 
 
 def _refuse_plain(config: RepositoryConfig | None) -> None:

@@ -64,6 +64,13 @@ class Place(Protocol):
         """Make what has to exist before the first object is written, and, if the repository
         *has_index* of its own, an empty one."""
 
+    def takes_one_writer(self) -> bool:
+        """Try out the store; return whether it honours too few conditions for several writers at a
+        time. Raises StoreError if it cannot be relied on at all."""
+
+    def take_turns(self) -> None:
+        """Let *store* be written by one process at a time only."""
+
     def why_no_config(self) -> RepositoryError:
         """Return the error for a place without a config."""
 

@@ -23,7 +23,7 @@ from pgsnap.stores.base import Store
 
 BEAT_SECONDS = 20.0
 STALE_SECONDS = 300.0
-_POLL_SECONDS = 1.0
+POLL_SECONDS = 1.0
 _BYTES_MAX = 64 * 1024
 
 
@@ -33,7 +33,7 @@ class RemoteLease:
     def __init__(self, store: Store, data: bytes) -> None:
         self._store = store
         self._data = data
-        self._seen = _now()
+        self._seen = now()
         self._lost = False
         self._changing = threading.Lock()
         self._ended = threading.Event()
@@ -42,9 +42,9 @@ class RemoteLease:
 
     def is_held(self) -> bool:
         """Return whether nobody can have taken it over: it was confirmed not long ago."""
-        if _now() - self._seen > STALE_SECONDS / 2:
+        if now() - self._seen > STALE_SECONDS / 2:
             self._renew()
-        return not self._lost and _now() - self._seen <= STALE_SECONDS / 2
+        return not self._lost and now() - self._seen <= STALE_SECONDS / 2
 
     def end(self) -> None:
         self._ended.set()
@@ -60,8 +60,8 @@ class RemoteLease:
 
     def _renew(self) -> None:
         with self._changing:
-            since, asked = json.loads(self._data)["since"], _now()
-            data = _new_data(since)
+            since, asked = json.loads(self._data)["since"], now()
+            data = new_data(since)
             try:
                 self._store.replace(LEASE, data, self._data)
             except StoreChanged:
@@ -91,10 +91,10 @@ def held_lease(store: Store, timeout_seconds: float) -> Iterator[Held]:
         lease.end()
 
 
-def lease_since(store: Store) -> datetime | None:
+def lease_since(store: Store, name: str = LEASE) -> datetime | None:
     """Return since when the lease has been held, None if it is not."""
     try:
-        found = _read(store)
+        found = _read(store, name)
         return datetime.fromisoformat(json.loads(found)["since"]) if found is not None else None
     except (StoreError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -102,15 +102,15 @@ def lease_since(store: Store) -> datetime | None:
 
 def _take(store: Store, timeout_seconds: float) -> bytes:
     """Take the lease and return its content."""
-    began = _now()
+    began = now()
     seen, seen_since = _read(store), began
     while True:
-        if seen is None or _now() - seen_since >= STALE_SECONDS:
-            data = _new_data(datetime.now(UTC).isoformat(timespec="seconds"))
+        if seen is None or now() - seen_since >= STALE_SECONDS:
+            data = new_data(datetime.now(UTC).isoformat(timespec="seconds"))
             with contextlib.suppress(StoreChanged):
                 store.replace(LEASE, data, seen)
                 return data
-        elif _now() - began >= timeout_seconds:
+        elif now() - began >= timeout_seconds:
             raise RepositoryLocked(
                 "the repository is locked by another process",
                 detail=f"Its lease is the object {LEASE}."
@@ -118,25 +118,27 @@ def _take(store: Store, timeout_seconds: float) -> bytes:
                 hint="Wait for it, or wait longer with: --lock-timeout 1h",
             )
         else:
-            interrupts.sleep(min(_POLL_SECONDS, max(timeout_seconds, 0.01)))
+            interrupts.sleep(min(POLL_SECONDS, max(timeout_seconds, 0.01)))
         found = _read(store)
         if found != seen:
-            seen, seen_since = found, _now()
+            seen, seen_since = found, now()
 
 
-def _read(store: Store) -> bytes | None:
+def _read(store: Store, name: str = LEASE) -> bytes | None:
     try:
-        return store.get(LEASE, bytes_max=_BYTES_MAX)
+        return store.get(name, bytes_max=_BYTES_MAX)
     except ObjectNotFound:
         return None
 
 
-def _new_data(since: str) -> bytes:
+def new_data(since: str) -> bytes:
+    """Return the content of a lease that has been held *since*, unlike any other."""
     # No names of hosts or users: whoever can list the store can read it.
     return json.dumps({"holder": secrets.token_hex(16), "since": since}).encode()
 
 
-def _now() -> float:
+def now() -> float:
+    """Return the time of a clock that nobody sets."""
     # Unlike the monotonic clock it goes on while the host is suspended.
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)

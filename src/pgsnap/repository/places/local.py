@@ -71,6 +71,12 @@ class LocalPlace:
             index.set_complete()
             index.close()
 
+    def takes_one_writer(self) -> bool:
+        return False
+
+    def take_turns(self) -> None:
+        """Its locks are those of the operating system."""
+
     def why_no_config(self) -> RepositoryError:
         path = self._path
         if self._has_slots_only():

@@ -1,7 +1,8 @@
 """A repository on a store that a URL names: no folder, no lock of an operating system.
 
 Readers and writers take no lock. What protects them from a gc are its two phases
-(`repository/places/collections.py`); only that takes a lease.
+(`repository/rounds.py`); only that takes a lease. But where the store honours too few conditions,
+whoever writes takes a turn (`repository/places/turn.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from pgsnap.errors import ObjectNotFound, RepositoryError, RepositoryExists, RepositoryNotFound
+from pgsnap.errors import (
+    ObjectNotFound,
+    RepositoryError,
+    RepositoryExists,
+    RepositoryNotFound,
+    StoreError,
+)
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.repository import layout
@@ -21,9 +28,11 @@ from pgsnap.repository.index.place import is_writable
 from pgsnap.repository.lock import Held
 from pgsnap.repository.places.base import Room, only_slots, slots_in_the_way
 from pgsnap.repository.places.lease import held_lease, lease_since
+from pgsnap.repository.places.turn import StoreTurn, turn_since
 from pgsnap.stores.base import Store
 from pgsnap.stores.counting import Counted, Counts
 from pgsnap.stores.local import LocalStore
+from pgsnap.stores.one_writer import OneWriter
 
 # Parts of packs that a restore reads at a time. At 30 ms a request and 1.5 MiB a part that is 400
 # MB/s; whole packs are bounded by their bytes.
@@ -39,6 +48,8 @@ class RemotePlace:
         self.transfers = _TRANSFERS
         self.trust = trust
         self.store = store
+        self._bare = store
+        self._turn: StoreTurn | None = None
         self._url = url
 
     def __str__(self) -> str:
@@ -68,8 +79,32 @@ class RemotePlace:
         return self._has(layout.KEYS) and not any(map(self._has, others))
 
     def prepare(self, *, has_index: bool) -> None:
-        if isinstance(self.store, LocalStore):
-            self.store.make_root()
+        if isinstance(self._bare, LocalStore):
+            self._bare.make_root()
+
+    def takes_one_writer(self) -> bool:
+        from pgsnap.stores.objects.store import ObjectStore
+        from pgsnap.stores.probe import Use, probe
+
+        if not isinstance(self._bare, ObjectStore):
+            return False
+        try:
+            found = probe(self._bare)
+        except StoreError:
+            # The credentials may only create: then whoever made the bucket knows what it honours.
+            return False
+        if found.use is Use.REFUSED:
+            raise StoreError(
+                f'the store of "{self}" cannot be relied on',
+                detail=" ".join(found.reasons),
+                hint="Use another store, or ask who runs it to mend that.",
+            )
+        return found.use is Use.ONE_WRITER
+
+    def take_turns(self) -> None:
+        if self._turn is None:
+            self._turn = StoreTurn(self._bare)
+            self.store = OneWriter(self._bare, self._turn)
 
     def why_no_config(self) -> RepositoryError:
         if self._has_slots_only():
@@ -87,12 +122,14 @@ class RemotePlace:
     def lock(
         self, timeout_seconds: float, *, alone: bool, anonymous: bool = False
     ) -> contextlib.AbstractContextManager[Held]:
+        if self._turn is not None:
+            return self._turn.during(timeout_seconds, alone=alone)
         if alone:
             return held_lease(self.store, timeout_seconds)
         return contextlib.nullcontext(Held())
 
     def held_since(self) -> datetime | None:
-        return lease_since(self.store)
+        return lease_since(self.store) if self._turn is None else turn_since(self.store)
 
     def is_writable(self) -> bool:
         """Only a write shows that; one that is refused says so."""
@@ -126,16 +163,16 @@ class RemotePlace:
             manifests=total(layout.SNAPSHOTS),
             tags=total(layout.TAGS),
             notes=total(layout.NOTES),
-            other=total(layout.DAMAGED, layout.COLLECTIONS, layout.CLAIMS),
+            other=total(layout.DAMAGED, layout.COLLECTIONS, layout.CLAIMS, layout.TURNS),
         )
 
     def counts(self) -> Counts | None:
-        return self.store.counts() if isinstance(self.store, Counted) else None
+        return self._bare.counts() if isinstance(self._bare, Counted) else None
 
     def credentials(self) -> str:
         from pgsnap.stores.objects.store import ObjectStore
 
-        return self.store.backend.source if isinstance(self.store, ObjectStore) else ""
+        return self._bare.backend.source if isinstance(self._bare, ObjectStore) else ""
 
     def room(self) -> Room | None:
         return None

@@ -214,7 +214,7 @@ def test_a_dead_holders_lease_is_taken_over_and_the_sleeper_finds_out(
     sleeper._ended.set()
     sleeper._thread.join()
     monkeypatch.setattr(lease, "STALE_SECONDS", 0.2)
-    monkeypatch.setattr(lease, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(lease, "POLL_SECONDS", 0.02)
     with lease.held_lease(store, 10.0) as held:
         held.check()
         sleeper._seen -= 1.0
