@@ -26,6 +26,8 @@ from support.repositories.on_server import Remote
 from support.running.seeds import SEED
 from support.servers.object_server import Fault, ObjectServer, nth
 
+pytestmark = pytest.mark.timeout(3600)
+
 STEP = int(os.environ.get("SNAP_STEP", "10"))
 FAULTS = [fault for fault in Fault if fault is not Fault.ABSENT]
 LEASE = "p/gc/lease"

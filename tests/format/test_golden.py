@@ -31,6 +31,7 @@ ENVELOPES = {
     "config": ObjectKind.CONFIG,
     "config-encrypted": ObjectKind.CONFIG,
     "config-remote": ObjectKind.CONFIG,
+    "config-one-writer": ObjectKind.CONFIG,
     "manifest": ObjectKind.MANIFEST,
     "manifest-2": ObjectKind.MANIFEST,
     "manifest-3": ObjectKind.MANIFEST,
@@ -46,7 +47,7 @@ NEWEST = {
         ("manifest", "manifest-2", "manifest-alias", "manifest-leaf-root"), "manifest-3"
     ),
     "section": "section-3",
-    **dict.fromkeys(("config", "config-encrypted"), "config-remote"),
+    **dict.fromkeys(("config", "config-encrypted", "config-remote"), "config-one-writer"),
 }
 VERSIONS = {"manifest-2": 2, "manifest-alias": 2, "manifest-3": 3, "manifest-leaf-root": 3}
 RECORDS = [

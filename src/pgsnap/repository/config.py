@@ -19,13 +19,10 @@ from pgsnap.repository.places.base import Place
 
 
 def new_config(
-    repository_id: str,
-    *,
-    tag_generations: bool = False,
-    one_writer: bool = False,
-    pack_bytes: int = limits.PACK_BYTES,
+    repository_id: str, place: Place, *, pack_bytes: int = limits.PACK_BYTES
 ) -> RepositoryConfig:
-    """Return the config of a new repository."""
+    """Return the config of a new repository in *place*. Raises StoreError if its store cannot be
+    relied on."""
     return RepositoryConfig(
         repository_id=repository_id,
         created=datetime.now(UTC),
@@ -34,8 +31,8 @@ def new_config(
         ),
         pack_bytes=pack_bytes,
         zstd_level=limits.ZSTD_LEVEL,
-        tag_generations=tag_generations,
-        one_writer=one_writer,
+        tag_generations=place.path is None,
+        one_writer=place.takes_one_writer(),
     )
 
 

@@ -19,7 +19,7 @@ def create_in(place: Place, pack_bytes: int, opener: NewOpener | None) -> None:
     RepositoryExists, StoreError, UsageError."""
     place.refuse_occupied(encrypted=opener is not None)
     new_id = secrets.token_hex(16)
-    config = new_config(new_id, tag_generations=place.path is None, pack_bytes=pack_bytes)
+    config = new_config(new_id, place, pack_bytes=pack_bytes)
     encryption, slot = (None, None) if opener is None else new_keys(config, opener)
     place.prepare(has_index=encryption is None)
     left = slot_ids(place.store)

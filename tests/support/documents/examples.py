@@ -182,8 +182,18 @@ def _seal(data: bytes) -> bytes:
 
 
 ENVELOPED = (
-    *("config", "config-encrypted", "config-remote", "manifest", "manifest-2", "manifest-3"),
-    *("manifest-alias", "manifest-leaf-root", "tag", "gone-tag", "announcement", "note"),
+    *("config", "config-encrypted", "config-remote", "config-one-writer"),
+    *(
+        "manifest",
+        "manifest-2",
+        "manifest-3",
+        "manifest-alias",
+        "manifest-leaf-root",
+        "tag",
+        "gone-tag",
+        "announcement",
+        "note",
+    ),
 )
 
 EXAMPLES: dict[str, Example] = {
@@ -196,6 +206,12 @@ EXAMPLES: dict[str, Example] = {
     ),
     "config-remote": Example(
         replace(ENCRYPTED, tag_generations=True), encode_config, decode_config, True
+    ),
+    "config-one-writer": Example(
+        replace(ENCRYPTED, tag_generations=True, one_writer=True),
+        encode_config,
+        decode_config,
+        True,
     ),
     "manifest": Example(SNAPSHOT, encode_manifest, decode_manifest, True),
     "manifest-2": Example(SNAPSHOT_2, encode_manifest, decode_manifest, True),

@@ -84,6 +84,8 @@ def write(endpoint: str, cache: Path, chance: random.Random, say: Say) -> None:
                 say("forgets", mine[0].hex())
                 repo.forget(mine.pop(0), by="a writer", reason="")
         number += 1
+        # Else the collectors get too little of the processor to end a round.
+        time.sleep(chance.uniform(0.0, 3.0))
 
 
 def collect(endpoint: str, cache: Path, chance: random.Random, say: Say) -> None:

@@ -156,8 +156,8 @@ def _check(invocation: Invocation, name: str | None) -> None:
     lines += [_USES[use]] if use in _USES else []
     if use == "one-writer" and not repo.config.one_writer:
         lines.append(
-            "  but not in this repository, which was made without trying out the store: never run two"
-            " of them at the same time, from no two hosts"
+            "  but not in this repository, made without trying out the store: never run two of them"
+            " at the same time, from no two hosts"
         )
     invocation.console.emit(fields, [*lines, *(f"  {reason}" for reason in reasons)])
     if use == "refused":

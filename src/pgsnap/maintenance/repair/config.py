@@ -87,11 +87,7 @@ class ConfigMender:
         )
         if owner is None:
             warnings.append("the repository has a new identity")
-        return new_config(
-            owner or secrets.token_hex(16),
-            tag_generations=self._place.path is None,
-            one_writer=self._place.takes_one_writer(),
-        )
+        return new_config(owner or secrets.token_hex(16), self._place)
 
 
 def _refuse_plain(config: RepositoryConfig | None) -> None:

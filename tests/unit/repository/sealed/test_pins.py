@@ -10,6 +10,7 @@ import pytest
 from pgsnap.errors import UntrustedPath, WrongKey
 from pgsnap.model import Cipher, Encryption, RepositoryConfig
 from pgsnap.repository.config import new_config
+from pgsnap.repository.places.opening import place_of
 from pgsnap.repository.sealed.pins import Pins
 from support.repositories.keys import FIRST, REPOSITORY_ID, SECOND, THIRD, keys
 
@@ -18,7 +19,7 @@ PLACE = "s3://bucket/shop"
 
 def config(fingerprint: bytes | None, repository_id: str = REPOSITORY_ID) -> RepositoryConfig:
     found = None if fingerprint is None else Encryption(Cipher.AES_256_GCM, fingerprint)
-    return replace(new_config(repository_id), encryption=found)
+    return replace(new_config(repository_id, place_of(Path("backups"))), encryption=found)
 
 
 ENCRYPTED = config(keys().fingerprint)

@@ -12,6 +12,7 @@ from pgsnap.errors import WrongKey
 from pgsnap.model import Cipher, Encryption, RepositoryConfig
 from pgsnap.repository import layout
 from pgsnap.repository.config import new_config
+from pgsnap.repository.places.opening import place_of
 from pgsnap.repository.sealed.pins import Pins
 from pgsnap.repository.sealed.slots import add_slot, read_slots, remove_slots
 from pgsnap.repository.sealed.unlocking import Unlocking, unlock
@@ -22,7 +23,8 @@ from support.repositories.keys import FIRST, REPOSITORY_ID, SECOND, keys
 
 RIGHT, WRONG = KeyFile(b"r" * 32), KeyFile(b"w" * 32)
 CONFIG = replace(
-    new_config(REPOSITORY_ID), encryption=Encryption(Cipher.AES_256_GCM, keys().fingerprint)
+    new_config(REPOSITORY_ID, place_of(Path("backups"))),
+    encryption=Encryption(Cipher.AES_256_GCM, keys().fingerprint),
 )
 PLAIN = replace(CONFIG, encryption=None)
 
