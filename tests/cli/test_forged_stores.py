@@ -3,6 +3,7 @@ by the commands, on encrypted and plain repositories that a URL names."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from pgsnap.model import Note
 from pgsnap.sealing.keys import new_master
 from pgsnap.sealing.slots import encode_slot, new_slot
 from pgsnap.sealing.wrapping_keys import Recipient
-from support.repositories.by_passphrase import DUMPS, refused, secret_file
+from support.repositories.by_passphrase import DUMPS, Encrypted, refused, secret_file
 from support.running.commandline import CommandLine
 
 
@@ -228,6 +229,60 @@ def test_who_had_the_first_key_cannot_forge_the_second_for_who_saw_it(by_identit
     assert f"key slot {slot} was not used, though it opened: the repository's key number 2" in (
         shown.err
     )
+
+
+# -- a remote that became another one ------------------------------------------------------------
+
+
+def test_a_remote_that_was_replaced_by_an_empty_one_is_not_filled(snap: CommandLine) -> None:
+    remote = Site(snap, encrypted=False)
+    (snap.work / "snap.toml").write_text(f'[remotes.offsite]\nurl = "{remote.url}"\n')
+    snap.ok("init")
+    remote.commit("one")
+    snap.ok("push")
+    before = snap.folder / "before"
+    remote.folder.rename(before)
+    snap.setenv("XDG_STATE_HOME", str(snap.folder / "mallory"))
+    snap.ok("init", remote.url)
+    snap.setenv("XDG_STATE_HOME", "")
+    made = remote.files(".")
+    for words in (("push",), ("pull",), ("log", "--repo", remote.url)):
+        error = refused(snap, *words)
+        assert error["message"].endswith("is another one than before")
+    assert remote.files(".") == made
+    assert "is another one than before" in str(snap("check", "--json").json)
+    Path(error["hint"].partition(" rm ")[2]).unlink()
+    snap.ok("push")
+    # What was made by a command of this user is no surprise.
+    shutil.rmtree(remote.folder)
+    snap.ok("init", remote.url)
+    snap.ok("push")
+
+
+# -- tags that are damaged -----------------------------------------------------------------------
+
+
+def test_a_damaged_tag_is_seen_by_check_and_doctor_and_a_repair_says_what_helps(
+    snap: CommandLine,
+) -> None:
+    made = Encrypted(snap)
+    first = made.commit("one", "--tag", "v1")
+    assert "is damaged" not in str(snap("check", "--no-connect", "--json").json)
+    (tag,) = (file for file in (made.path / "tags").rglob("*") if file.is_file())
+    flip(tag)
+    shown = snap("check", "--no-connect")
+    assert shown.code == 4
+    assert 'tag "v1" of flooded-db is damaged, so log and gc stop: snap repair' in shown.out
+    assert 'tag "v1" of flooded-db is damaged' in snap("doctor").out
+    mended = snap("repair", "--json")
+    assert mended.code == 60
+    command = "snap tag v1 REV --database flooded-db"
+    assert mended.error["hint"] == (
+        f"Set them again, as with: {command}. Mend it from a copy: snap repair --from PATH"
+    )
+    assert "snap commit" not in mended.error["detail"]
+    snap.ok(*command.replace("REV", first).split()[1:])
+    assert "is damaged" not in str(snap("check", "--no-connect", "--json").json)
 
 
 # -- what is said of a place ---------------------------------------------------------------------

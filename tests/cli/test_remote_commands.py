@@ -138,7 +138,22 @@ def test_a_divergent_tag_is_refused_and_all_else_is_sent(
     assert refused.code == 10
     assert "1 snapshot pushed to offsite" in refused.out
     assert 'tag "release" of database "shop" names another snapshot there' in refused.err
+    for again in (("push",), ("push", "--force")):
+        refused = snap(*again)
+        assert refused.code == 10
+        assert "refused: tag shop/release" in refused.out
+        assert "offsite has everything else already" in refused.out
+        assert "--all-tags --force" in refused.err
+    warned = "tag shop/release names another snapshot in offsite, so it was not pushed"
+    assert warned in str(snap("check", "--no-connect", "--json").json)
+    toml = snap.work / "snap.toml"
+    toml.write_text('push = ["offsite"]\n' + toml.read_text())
+    (snap.work / "dump.sql").write_bytes(b"".join(part.text for part in shop(5).parts))
+    commit = snap("commit", "-m", "x", "--file", "dump.sql", "--database", "shop")
+    assert commit.code == 0, commit.err
+    assert 'tag "release" of database "shop" names another snapshot in offsite' in commit.err
     snap.ok("push", "--all-tags", "--force")
+    assert warned not in str(snap("check", "--no-connect", "--json").json)
     assert snap("push", "--all-tags").code == 0
     snap.ok("tag", "--delete", "release")
     assert snap.ok("pull", "--all-tags", "--json").json["tags"] == ["shop/release"]

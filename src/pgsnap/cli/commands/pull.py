@@ -68,5 +68,5 @@ def run(
         raise TagExists(
             f'tag "{tag.name}" of database "{tag.database}" names another snapshot here',
             detail="All else was fetched.",
-            hint="Move it with --force, or give it another name.",
+            hint="Move it with --all-tags --force, or give it another name.",
         )

@@ -26,7 +26,7 @@ Remote = Annotated[
 ]
 AllTags = Annotated[
     bool,
-    typer.Option("--all-tags", help="Compare all tags, not only of what is sent."),
+    typer.Option("--all-tags", help="With --force: move any tag, not only of what is sent."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Move tags that name another snapshot there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be sent.")]
@@ -77,7 +77,7 @@ def run(
                 failure = failure or error
                 continue
             if not dry_run:
-                record_push(invocation, name, None, pushed.newest)
+                record_push(invocation, name, None, pushed)
             report = pushed.report
             counts = of_push(pushed.counts, report) if pushed.counts is not None else None
             reports.append((name, table, report, counts))
@@ -92,5 +92,5 @@ def run(
         raise TagExists(
             f'tag "{tag.name}" of database "{tag.database}" names another snapshot there',
             detail="All else was sent.",
-            hint="Move it there with --force, or give it another name here.",
+            hint="Move it there with --all-tags --force, or give it another name here.",
         )

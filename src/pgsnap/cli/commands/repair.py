@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.secrets_given import unlocking
 from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import CorruptionError, UnknownRevision, UsageError
+
+if TYPE_CHECKING:
+    from pgsnap.maintenance.repair.repair import RepairReport
 
 EXAMPLES = """
 snap repair
@@ -76,7 +79,7 @@ def run(
             progress=progress,
             trust=invocation.trust,
             unlock=unlock,
-            was_encrypted=unlock.pins.of_place(str(settings.repository)) is not None,
+            was_encrypted=unlock.pins.was_encrypted(str(settings.repository)),
         )
     for warning in report.warnings:
         console.warn(f"warning: {warning}")
@@ -92,14 +95,21 @@ def run(
     )
     console.emit(render.fields_of(report, warnings=""), lines)
     if report.lost:
-        copy = "Mend it from a copy: snap repair --from PATH" if other is None else ""
-        hint = way_out(report.lost, has_copy=other is not None) or copy
-        raise CorruptionError(
-            f"{render.plural(len(report.lost), 'thing')} could not be mended",
-            detail="The next snap commit stores again all chunks that the database still has; the "
-            "sections named above that consist of them are whole then.",
-            hint=hint or "See what is left: snap verify",
-        )
+        raise _unmended(report, has_copy=other is not None)
+
+
+def _unmended(report: RepairReport, *, has_copy: bool) -> CorruptionError:
+    copy = "" if has_copy else "Mend it from a copy: snap repair --from PATH"
+    hint = way_out(report.lost, has_copy=has_copy) or copy or "See what is left: snap verify"
+    detail = (
+        "The next snap commit stores again all chunks that the database still has; the sections"
+        " named above that consist of them are whole then."
+    )
+    if all(one.kind == "tag" for one in report.lost):
+        detail = "Which snapshots the tags named above had is not known any more."
+        hint = ". ".join(filter(None, (f"Set them again, as with: {report.lost[0].next}", copy)))
+    things = render.plural(len(report.lost), "thing")
+    return CorruptionError(f"{things} could not be mended", detail=detail, hint=hint)
 
 
 def _accept(invocation: Invocation, words: list[str], *, yes: bool) -> None:

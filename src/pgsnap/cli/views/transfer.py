@@ -46,7 +46,7 @@ def transfer_lines(verb: str, where: str, report: TransferReport) -> list[str]:
         here, there = render.short_id(one.tag.snapshot), render.short_id(one.there)
         lines.append(f"refused: tag {tag} -> {here}, there it is {there}")
     if not (report.snapshots or report.tags or report.notes):
-        lines.append(f"{where} has everything already")
+        lines.append(f"{where} has everything {'else ' if report.divergent else ''}already")
         return lines
     if report.dry_run:
         verb = f"would be {verb}"

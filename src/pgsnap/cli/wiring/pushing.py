@@ -64,12 +64,12 @@ def push_after_commit(invocation: Invocation, repo: Repository) -> dict[str, str
     errors: dict[str, str | None] = {}
     for name in dict.fromkeys(invocation.settings.push):
         failed: SnapError | None = None
-        newest: Mapping[str, datetime] | None = None
+        pushed: Pushed | None = None
         try:
             _, table = remote_of(invocation, name)
             with console.progress() as progress:
                 pushed = push_to(invocation, repo, name, table, progress=progress)
-            newest = pushed.newest
+            warn_of_refused(invocation, name, pushed)
         except SnapError as error:
             failed = error
             console.warn(
@@ -77,15 +77,24 @@ def push_after_commit(invocation: Invocation, repo: Repository) -> dict[str, str
                 f" The next one sends it too: snap push {name}"
             )
         errors[name] = failed.message if failed is not None else None
-        record_push(invocation, name, failed, newest)
+        record_push(invocation, name, failed, pushed)
     return errors
+
+
+def warn_of_refused(invocation: Invocation, name: str, pushed: Pushed) -> None:
+    """Warn of tags that name another snapshot in a remote."""
+    for one in pushed.report.divergent:
+        invocation.console.warn(
+            f'warning: tag "{one.tag.name}" of database "{one.tag.database}" names another snapshot'
+            f" in {name}: give it another name here, or: snap push {name} --all-tags --force"
+        )
 
 
 def record_push(
     invocation: Invocation,
     name: str,
     failed: SnapError | None,
-    newest: Mapping[str, datetime] | None = None,
+    pushed: Pushed | None = None,
 ) -> None:
     """Record how a push ended, for `snap check`. A record that cannot be written is a warning."""
     from pgsnap.schedulers.state import State
@@ -95,6 +104,9 @@ def record_push(
     # Remotes are nowhere else.
     assert path is not None
     try:
-        records.record_push(State(path, invocation.trust), name, failed, invocation.now, newest)
+        newest = pushed.newest if pushed is not None else None
+        refused = [one.tag for one in pushed.report.divergent] if pushed is not None else None
+        state = State(path, invocation.trust)
+        records.record_push(state, name, failed, invocation.now, newest, refused)
     except SnapError as error:
         invocation.console.warn(f"warning: the push was not recorded: {error.message}")

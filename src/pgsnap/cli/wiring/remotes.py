@@ -62,7 +62,7 @@ def open_remote(
 def unlocking_remote(invocation: Invocation, name: str, remote: RemoteTable) -> Unlock:
     """Return what opens a remote: its own secrets if it names any."""
     where = f"[remotes.{name}] in {invocation.settings.config_path}"
-    return unlocking_other(invocation, remote.secrets(where))
+    return unlocking_other(invocation, remote.secrets(where), remembers=True)
 
 
 def open_other(

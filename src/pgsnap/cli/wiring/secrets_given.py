@@ -56,11 +56,15 @@ def _given(settings: Settings) -> str:
 
 
 def unlocking_other(
-    invocation: Invocation, sources: Sequence[SecretSource] = (), opener: Opener | None = None
+    invocation: Invocation,
+    sources: Sequence[SecretSource] = (),
+    opener: Opener | None = None,
+    *,
+    remembers: bool = False,
 ) -> Unlocking:
     """Return what opens another repository than that of the settings: with *opener*, or with the
     secrets of *sources*, which it must then need; without any, with those of this run if it needs
-    them."""
+    them. *remembers* as of `Unlocking`."""
     from pgsnap.repository.sealed.pins import Pins
     from pgsnap.repository.sealed.unlocking import Unlocking
 
@@ -72,7 +76,8 @@ def unlocking_other(
         else:
             yield from _openers(invocation, config)
 
-    return Unlocking(openers, Pins(pins_folder()), given=sources[0].origin if sources else "")
+    given = sources[0].origin if sources else ""
+    return Unlocking(openers, Pins(pins_folder()), given=given, remembers=remembers)
 
 
 def new_secret(invocation: Invocation) -> KeyFile | Passphrase:

@@ -1,4 +1,4 @@
-"""Once encrypted, always: what this user saw of each encrypted repository that was opened.
+"""Once encrypted, always: what this user saw of each encrypted repository, and of each remote.
 
 A store that somebody else can write to may one day hold a config that says "not encrypted", or
 names other keys; what would be written then could be read by them. So an encrypted repository is
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from pgsnap.errors import WrongKey
+from pgsnap.errors import StoreBehind, WrongKey
 from pgsnap.files import whole
 from pgsnap.files.folder import Folder
 from pgsnap.model import RepositoryConfig
@@ -26,7 +26,7 @@ _BYTES_MAX = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What an encrypted repository was when it was last opened."""
+    """What a repository was when it was last opened. *fingerprint* is "" if it is not encrypted."""
 
     place: str
     repository_id: str
@@ -42,15 +42,22 @@ class Pins:
     def __init__(self, folder: Path | None) -> None:
         self._path = folder
 
-    def of_place(self, place: str) -> Pin | None:
-        """Return what was last seen in a place. Raises OSError, UntrustedPath."""
-        return self._read(_place_name(place))
+    def was_encrypted(self, place: str) -> bool:
+        """Return whether what was last seen in a place was encrypted. Raises OSError,
+        UntrustedPath."""
+        pin = self._read(_place_name(place))
+        return pin is not None and bool(pin.fingerprint)
 
     def check(self, place: str, config: RepositoryConfig) -> None:
-        """Raise WrongKey unless *config* may be that of the repository which was seen there."""
+        """Raise WrongKey unless *config* may be that of the repository which was seen there;
+        StoreBehind for another one that is not encrypted."""
         for name in (_place_name(place), _id_name(config.repository_id)):
             pin = self._read(name)
             if pin is None:
+                continue
+            if not pin.fingerprint:
+                if pin.repository_id != config.repository_id:
+                    raise self._replaced(place, name)
                 continue
             if config.encryption is None:
                 raise self._refused(
@@ -90,13 +97,19 @@ class Pins:
     def keep(self, place: str, config: RepositoryConfig, keys: Keys) -> None:
         """Remember an encrypted repository that was opened, if the state folder can be written."""
         assert config.encryption is not None
-        folder = self._folder()
-        if folder is None:
-            return
         fingerprint = config.encryption.fingerprint.hex()
         key_id = keys.id_of(keys.epoch).hex()
         pin = Pin(place, config.repository_id, fingerprint, keys.epoch, key_id)
         for name in (_place_name(place), _id_name(config.repository_id)):
+            self._write(pin, name)
+
+    def keep_plain(self, place: str, config: RepositoryConfig) -> None:
+        """Remember which repository, that is not encrypted, is in the place of a remote."""
+        self._write(Pin(place, config.repository_id, "", 0), _place_name(place))
+
+    def _write(self, pin: Pin, name: str) -> None:
+        folder = self._folder()
+        if folder is not None:
             with contextlib.suppress(OSError):
                 if self._read(name) != pin:
                     folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -109,6 +122,16 @@ class Pins:
         if folder is not None:
             with contextlib.suppress(OSError):
                 folder.unlink(_place_name(place), missing_ok=True)
+
+    def _replaced(self, place: str, name: str) -> StoreBehind:
+        assert self._path is not None
+        return StoreBehind(
+            f'the repository in "{place}" is another one than before',
+            detail="It has another id: what was pushed there may be gone, or this may be another"
+            " store. Nothing was written.",
+            hint="See what is there, and what older states the store keeps. If you made a new one"
+            f" there, forget what was seen: rm {self._path / name}",
+        )
 
     def _refused(self, message: str, name: str) -> WrongKey:
         assert self._path is not None

@@ -51,7 +51,8 @@ class Unlocking:
 
     *openers* yields them, the cheap ones first: a user is asked last, and only once for several
     openings of the same repository. *given* says which setting named a secret, "" if none did.
-    *fingerprint* is what snap.toml demands, None for nothing.
+    *fingerprint* is what snap.toml demands, None for nothing. *remembers*: it is remembered which
+    repository is in a place also if it is not encrypted.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class Unlocking:
         *,
         given: str = "",
         fingerprint: bytes | None = None,
+        remembers: bool = False,
     ) -> None:
+        self._remembers = remembers
         self._openers = openers
         self._given = given
         self._fingerprint = fingerprint
@@ -92,6 +95,8 @@ class Unlocking:
                     detail="What is written to it could be read by anybody who can read its store.",
                     hint=f"If it is not meant to be encrypted, do without {self._given}.",
                 )
+            if self._remembers:
+                self.pins.keep_plain(place, config)
             return None
         slots = read_slots(store)
         before = self._found.get((place, config.repository_id, encryption.fingerprint))

@@ -39,6 +39,16 @@ class Tags:
         data = self._data(database, name)
         return None if data is None else self._decode(data, database, name)
 
+    def damaged(self, database: str | None = None) -> list[tuple[str, str]]:
+        """Return label and name of the tags that cannot be read."""
+        found = []
+        for label, name in self._names(database):
+            try:
+                self.get(label, name)
+            except CorruptionError:
+                found.append((label, name))
+        return sorted(found)
+
     def check_case(self, database: str, name: str) -> None:
         """Raise TagExists if the store would confuse this tag, or its label, with another one."""
         other = self._other(database, name)
@@ -134,6 +144,12 @@ class Tags:
             return None
 
     def _read_all(self, database: str | None) -> Iterator[Tag]:
+        for label, name in self._names(database):
+            data = self._stored(label, name)
+            if data is not None:
+                yield self._decode(data, label, name)
+
+    def _names(self, database: str | None) -> Iterator[tuple[str, str]]:
         prefix = layout.TAGS
         if database is not None:
             prefix += layout.encode_word(database) + "/"
@@ -142,10 +158,7 @@ class Tags:
             if len(words) != 3 or words[-1].startswith("."):
                 # A stray file.
                 continue
-            label, name = layout.decode_word(words[1]), layout.decode_word(words[-1])
-            data = self._stored(label, name)
-            if data is not None:
-                yield self._decode(data, label, name)
+            yield layout.decode_word(words[1]), layout.decode_word(words[-1])
 
     def _before(self, found: bytes, tag: Tag, *, force: bool) -> Tag | None:
         """Return what *tag* was before; with *force*, a damaged one is ignored."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from pgsnap.errors import SnapError
+from pgsnap.model import Tag
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.schedulers.state import State
@@ -15,13 +16,15 @@ from pgsnap.schedulers.state import State
 @dataclass(frozen=True, slots=True)
 class PushRecord:
     """The last push to a remote. *error* is empty if it succeeded. *newest* has for each label when
-    the newest snapshot there was begun, as the last push that succeeded left it."""
+    the newest snapshot there was begun, and *refused* the tags (LABEL/NAME) that name another
+    snapshot there, as the last push that succeeded left it."""
 
     remote: str
     time: datetime
     error: str
     last_success: datetime | None
     newest: Mapping[str, datetime] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
 
 def newest_times(repo: Repository, now: datetime) -> dict[str, datetime]:
@@ -43,12 +46,18 @@ def record_push(
     failed: SnapError | None,
     now: datetime,
     newest: Mapping[str, datetime] | None = None,
+    refused: Sequence[Tag] | None = None,
 ) -> None:
-    """Record how a push ended; if it succeeded, with what is *newest* there. Raises StoreError."""
+    """Record how a push ended; if it succeeded, with what is *newest* there, and the tags that were
+    *refused*. Raises StoreError."""
     before = last_push(state, name)
     last = now if failed is None else before.last_success if before is not None else None
     known = newest if newest is not None else before.newest if before is not None else {}
-    record = PushRecord(name, now, failed.message if failed is not None else "", last, known)
+    tags = before.refused if before is not None else ()
+    if refused is not None:
+        tags = tuple(f"{tag.database}/{tag.name}" for tag in refused)
+    error = failed.message if failed is not None else ""
+    record = PushRecord(name, now, error, last, known, tags)
     times = {
         "time": now.isoformat(),
         "last_success": last.isoformat() if last is not None else None,
@@ -71,6 +80,7 @@ def last_push(state: State, name: str) -> PushRecord | None:
                 label: datetime.fromisoformat(moment)
                 for label, moment in found.get("newest", {}).items()
             },
+            tuple(map(str, found.get("refused", ()))),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None

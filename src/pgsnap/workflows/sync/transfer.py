@@ -66,11 +66,12 @@ def transfer(
 ) -> TransferReport:
     """Copy the snapshots that *target* lacks, of one label or of all, with their notes and tags.
 
-    Tags travel that *target* lacks; one of a copied snapshot, or with *all_tags* any, that names
-    another snapshot there is moved only with *force_tags*. If snapshots are *named*, only these
-    travel, even if they were forgotten there. If the two have different keys, or only one is
-    encrypted, all gets the ids that it has in *target*. Nothing is visible there before what it
-    needs is durable. Raises CorruptionError if *source* is damaged, UsageError, StoreError.
+    Tags travel that *target* lacks; those that name another snapshot there are refused. With
+    *force_tags* they are moved: those of copied snapshots, with *all_tags* all. If snapshots are
+    *named*, only these travel, even if they were forgotten there. If the two have different keys,
+    or only one is encrypted, all gets the ids that it has in *target*. Nothing is visible there
+    before what it needs is durable. Raises CorruptionError if *source* is damaged, UsageError,
+    StoreError.
     """
     began = time.monotonic()
     _refuse_the_same(source, target)
@@ -83,9 +84,8 @@ def transfer(
     roots = (read().sections_recipe for _, read in source.snapshots(choice.snapshots))
     plan = plan_transfer(source.chunk_store, target.chunk_store, roots, both.renaming, progress)
     notes = missing_notes(both)
-    tags, divergent = _tags(both, database, choice.snapshots, all_tags=all_tags)
-    if force_tags:
-        tags, divergent = [*tags, *(one.tag for one in divergent)], []
+    moved = None if all_tags else set(choice.snapshots)
+    tags, divergent = _tags(both, database, choice.snapshots, moved if force_tags else set())
     sent = Sent(plan.pack_count(target.config.pack_bytes), plan.sent_bytes)
     count = len(notes)
     if not dry_run:
@@ -192,10 +192,10 @@ def _tags(
     both: Counterparts,
     database: str | None,
     snapshots: list[SnapshotId],
-    *,
-    all_tags: bool,
+    moved: Collection[SnapshotId] | None,
 ) -> tuple[list[Tag], list[DivergentTag]]:
-    """Return the tags that are to be set, and those that name another snapshot there."""
+    """Return the tags that are to be set, and those that name another snapshot there and are not to
+    be *moved*: those of all but these snapshots, None for any."""
     copied = set(snapshots)
     there = {(tag.database, tag.name): tag.snapshot for tag in both.target.tags.all(database)}
     new: list[Tag] = []
@@ -207,8 +207,12 @@ def _tags(
         if other is None:
             # Also of those that were there before: the push that sent them may have been cut short.
             new.append(tag)
-        elif other != both.there(tag.snapshot) and (all_tags or tag.snapshot in copied):
-            divergent.append(DivergentTag(tag, both.here(other)))
+        elif other != both.there(tag.snapshot):
+            # Also of those that were there before: it is said until somebody moves one of the two.
+            if moved is None or tag.snapshot in moved:
+                new.append(tag)
+            else:
+                divergent.append(DivergentTag(tag, both.here(other)))
     return new, divergent
 
 

@@ -171,6 +171,9 @@ def _damage(
             last[note.snapshot] = note
     ill = {snapshot for snapshot, note in last.items() if note.body.get("findings") != 0}
     ill -= accepted_losses(repo).keys()
+    for label, name in repo.tags.damaged(labels[0] if len(labels) == 1 else None):
+        text = f'tag "{name}" of {label} is damaged, so log and gc stop: snap repair'
+        report.add(Verdict.FAILED, "damage", text, label)
     for label in labels:
         found = [snapshot.hex()[:12] for snapshot in repo.newest(label) if snapshot in ill]
         if found:

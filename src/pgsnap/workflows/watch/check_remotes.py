@@ -20,6 +20,12 @@ def check_remotes(report: CheckReport, max_age: timedelta | None, *, is_schedule
         if limit is None and (remote.is_pushed_to or is_scheduled):
             limit = MAX_AGE
         failed = _last_push(report, remote)
+        for tag in remote.last.refused if remote.last is not None else ():
+            text = (
+                f"tag {tag} names another snapshot in {remote.name}, so it was not pushed: give it"
+            )
+            text += f" another name here, or: snap push {remote.name} --all-tags --force"
+            report.add(Verdict.WARNED, "push", text)
         if remote.state is not None and remote.state.error:
             text = f"the remote {remote.name} cannot be asked: {remote.state.error}"
             report.add(Verdict.WARNED, "remote", text)

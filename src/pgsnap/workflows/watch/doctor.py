@@ -61,6 +61,7 @@ def look_at_repository(
             steps = [Finding("repository", Verdict.PASSED, f"{where} is there")]
             steps += [access] if access is not None else []
             steps += in_short(look_at_snapshots(repo, now, expected, server, retire_after))
+            steps += in_short(_damaged_tags(repo))
             steps.append(_kept(repo, now, half_dropped))
     except RepositoryLocked as error:
         return [_lock(where, error, now)]
@@ -94,6 +95,14 @@ def _access(path: Path) -> Finding:
         text = "the folder cannot be written"
         return Finding("access", Verdict.FAILED, text, f"As its owner: chmod u+w {path}")
     return Finding("access", Verdict.PASSED, "only its owner may enter it, and write")
+
+
+def _damaged_tags(repo: Repository) -> list[Finding]:
+    way = "Put it aside, or mend it from a copy (--from PATH): snap repair"
+    return [
+        Finding("tags", Verdict.FAILED, f'tag "{name}" of {label} is damaged', way)
+        for label, name in repo.tags.damaged()
+    ]
 
 
 def _kept(repo: Repository, now: datetime, half_dropped: Collection[str]) -> Finding:

@@ -215,8 +215,9 @@ def test_tags_of_what_is_sent_travel_and_a_divergent_one_is_refused(pair: Pair) 
         set_tag(here, "new", one)
     report = pair.push()
     assert [tag.name for tag in report.tags] == ["new"]
-    assert report.divergent == ()
-    report = pair.push(all_tags=True)
+    assert [(one.tag.name, one.there) for one in report.divergent] == [("release", one)]
+    # Until it is solved; and it is none of what is sent.
+    report = pair.push(force_tags=True)
     assert [(one.tag.name, one.there) for one in report.divergent] == [("release", one)]
     with Repository.open(pair.there) as there:
         assert there.tags.by_snapshot() == {one: ["new", "release"], two: ["late"]}

@@ -241,7 +241,7 @@ def test_tags_and_notes_are_about_the_same_snapshots_there(pair: Pair) -> None:
         here.tags.set(Tag("shop", "release", two, NOW), force=True)
     # Each is the same note on both sides, however often it travels.
     assert (pair.push().notes, pair.pull().notes) == (0, 0)
-    refused = pair.push(all_tags=True).divergent
+    refused = pair.push().divergent
     assert [(x.tag.snapshot, x.there) for x in refused] == [(two, one)]
     pair.push(all_tags=True, force_tags=True)
     with pair.there.open() as repo:
