@@ -5,15 +5,19 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
 
+from pgsnap.errors import DumpFailed
 from pgsnap.model import ChangedBlocks, SectionEnd, SectionStart
 from pgsnap.model.block_map import BlockMap
+from pgsnap.sources.direct import statements
 from pgsnap.sources.direct.readers import Readers
 from pgsnap.sources.direct.reading import read_blocks, read_tables
+from pgsnap.sources.direct.statements import SETTINGS
 from pgsnap.sources.direct.tables import Table, dumped_tables
 from pgsnap.sources.postgres import PostgresSource
 from postgres.test_direct_source import SEVERAL
@@ -94,6 +98,37 @@ def test_blocks_of_a_list_have_the_text_that_the_whole_table_has_of_them(
             got.update(zip(found.blocks, _by_block(found.text, found), strict=True))
     assert list(got) == list(wanted)
     assert [got[block] for block in wanted] == [whole[block] for block in wanted]
+
+
+@pytest.mark.parametrize("blocks", [1, 10, 2000])
+@pytest.mark.parametrize("columns", ["id, pad", ""])
+def test_blocks_of_a_list_are_read_by_themselves_whatever_the_size_of_the_table(
+    database: Database, blocks: int, columns: str
+) -> None:
+    database.psql(SCATTERED)
+    database.psql("CREATE INDEX ON s (id, pad) WHERE id < 1000; ANALYZE s")
+    with readers_of(database, 1) as (readers, table, _):
+        some = replace(table, columns=columns.encode())
+        plan = readers.plan(statements.list_query(some, range(blocks)))
+        assert statements.reads_blocks_alone(plan)
+        every = (
+            b"SELECT t.* FROM generate_series(1, 5), LATERAL (SELECT id FROM public.s OFFSET 0) t"
+        )
+        assert not statements.reads_blocks_alone(readers.plan(every))
+
+
+def test_where_blocks_cannot_be_read_alone_the_list_is_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.psql(SCATTERED)
+    # As if a later server had no such scan.
+    others = tuple(each for each in SETTINGS if each[0] not in ("enable_tidscan", "enable_seqscan"))
+    monkeypatch.setattr("pgsnap.sources.direct.psql.SETTINGS", (*others, ("enable_tidscan", "off")))
+    with (
+        readers_of(database, 1) as (readers, table, _),
+        pytest.raises(DumpFailed, match=r"single blocks of public\.s cannot be read"),
+    ):
+        list(read_blocks(readers, table, array("I", [1, 2])))
 
 
 def test_the_end_of_a_section_has_its_block_map_where_it_is_asked_for(database: Database) -> None:

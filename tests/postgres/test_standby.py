@@ -34,8 +34,9 @@ def standby(binaries: Binaries) -> Iterator[Standby]:
         "a materialized view is refreshed",
     ],
 )
+@pytest.mark.parametrize("jobs", [None, 2])
 def test_a_dump_of_a_standby_is_of_one_moment_whatever_is_replayed_before_its_locks(
-    standby: Standby, change: str
+    standby: Standby, change: str, jobs: int | None
 ) -> None:
     origin = Database(standby.primary, new_name())
     origin.cluster.create_database(origin.name)
@@ -46,7 +47,20 @@ def test_a_dump_of_a_standby_is_of_one_moment_whatever_is_replayed_before_its_lo
     with ddl_in_the_gap(server_of(origin), CHANGES[change], dumped_from=copy) as done:
         # The lock of the gate is replayed, too.
         standby.catch_up()
-        got = dumped(PostgresSource(copy, with_globals=False))
+        got = dumped(PostgresSource(copy, with_globals=False, jobs=jobs))
     assert done
     standby.catch_up()
     assert got in (before, origin.dump())
+
+
+def test_rows_of_a_standby_are_read_directly_without_those_of_unlogged_tables(
+    standby: Standby,
+) -> None:
+    origin = Database(standby.primary, new_name())
+    origin.cluster.create_database(origin.name)
+    origin.psql(TABLES + "CREATE UNLOGGED TABLE u (i serial); INSERT INTO u DEFAULT VALUES")
+    standby.catch_up()
+    copy = Database(standby, origin.name)
+    source = PostgresSource(server_of(copy), with_globals=False, jobs=2)
+    assert dumped(source) == copy.dump()
+    assert source.streamed_because == ""

@@ -118,17 +118,19 @@ class Readers:
         self._failure: SnapError | None = None
         self._threads: list[threading.Thread] = []
         self._open: list[Answer] = []
-        self._psqls = [
-            RowsPsql(
-                server,
-                database,
-                snapshot_name,
-                application=self._application,
-                encoding=encoding,
-                lock_wait_seconds=lock_wait_seconds,
-            )
-            for _ in range(jobs)
-        ]
+        self._psqls: list[RowsPsql] = []
+        with interrupts.undone_by(self.stop):
+            for _ in range(jobs):
+                self._psqls.append(
+                    RowsPsql(
+                        server,
+                        database,
+                        snapshot_name,
+                        application=self._application,
+                        encoding=encoding,
+                        lock_wait_seconds=lock_wait_seconds,
+                    )
+                )
 
     def __len__(self) -> int:
         return len(self._psqls)
@@ -173,6 +175,10 @@ class Readers:
         )
         pairs = (line.split("\t") for line in text.splitlines())
         return {int(oid): int(blocks) for oid, blocks in pairs}
+
+    def plan(self, query: bytes) -> str:
+        """Return the server's plan of a query, as JSON. Raises DumpFailed, ConnectionFailed."""
+        return self._value(self._psqls[0], b"EXPLAIN (COSTS OFF, FORMAT JSON) " + query)
 
     def answers(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Yield the answers to *requests*, in order; each is to be read to its end before the next
@@ -221,7 +227,7 @@ class Readers:
         parts: list[bytes] = []
         psql.ask(copy)
         psql.take(parts.append)
-        return b"".join(parts).decode("ascii")
+        return b"".join(parts).decode("utf-8", "replace")
 
     def _head(self, state: _Queue) -> Answer | None:
         with self._change:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 
+from pgsnap.errors import DumpFailed
 from pgsnap.limits import DIRECT_PIECE_BYTES
 from pgsnap.model import BlockMap, ChangedBlocks
 from pgsnap.sources.direct import statements
@@ -54,6 +55,14 @@ def read_tables(
 def read_blocks(readers: Readers, table: Table, blocks: array[int]) -> Iterator[ChangedBlocks]:
     """Yield the rows of these *blocks* of a table, which ascend, in pieces of at most
     DIRECT_PIECE_BYTES or one block. Raises DumpFailed, ConnectionFailed, Interrupted."""
+    if not blocks:
+        return
+    plan = readers.plan(statements.list_query(table, blocks[:_LIST_BLOCKS]))
+    if not statements.reads_blocks_alone(plan):
+        raise DumpFailed(
+            f"single blocks of {table} cannot be read",
+            detail=f"The server would read more than these:\n{plan}",
+        )
     requests = (
         Request(
             table,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from pgsnap.sources.direct.tables import Table
@@ -54,11 +55,33 @@ def rows_by_condition(table: Table) -> bytes:
 
 def rows_of_list(table: Table, blocks: Sequence[int]) -> bytes:
     """Return the COPY of the rows in some *blocks*, in their order."""
+    return b"COPY (" + list_query(table, blocks) + b") TO STDOUT"
+
+
+def list_query(table: Table, blocks: Sequence[int]) -> bytes:
+    """Return the query of `rows_of_list`."""
     # OFFSET 0 keeps the planner from joining all of it in another order.
     return (
-        b"COPY (SELECT rows_of.* FROM %b, LATERAL (SELECT %b FROM ONLY %b WHERE %b OFFSET 0)"
-        b" rows_of) TO STDOUT"
-    ) % (_each_of(blocks), table.columns, table.qualified, _IN_BLOCK)
+        b"SELECT rows_of.* FROM %b, LATERAL (SELECT %b FROM ONLY %b WHERE %b OFFSET 0) rows_of"
+        % (
+            _each_of(blocks),
+            table.columns,
+            table.qualified,
+            _IN_BLOCK,
+        )
+    )
+
+
+def reads_blocks_alone(plan: str) -> bool:
+    """Return whether the *plan* of a `list_query`, as JSON, reads the listed blocks and no others,
+    in their order."""
+    top = json.loads(plan)[0]["Plan"]
+    below = top.get("Plans", ())
+    return (
+        top["Node Type"] == "Nested Loop"
+        and [each["Node Type"] for each in below] == ["Function Scan", "Tid Range Scan"]
+        and not any(each["Parallel Aware"] or "Plans" in each for each in below)
+    )
 
 
 def counts_of_range(table: Table, first: int, end: int) -> bytes:
