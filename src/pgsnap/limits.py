@@ -24,8 +24,8 @@ SECTIONS_WITH_BASES_MAX = 100_000
 
 # A pack is held in memory while it is filled, and is one PUT on an object store.
 PACK_BYTES = 16 * MIB
-# Packs that are being sent to a remote store while the next one is filled; in a folder one is.
-WRITTEN_BYTES_IN_FLIGHT = 3 * PACK_BYTES
+# Packs that a writer to a remote store holds: those that are filled, and those being sent.
+WRITER_BYTES_MAX = 4 * PACK_BYTES
 # Whole packs that are being copied: four, as many as such tools copy files at a time.
 COPIED_BYTES_IN_FLIGHT = 4 * PACK_BYTES
 # Packs that are being read of which only parts are wanted.

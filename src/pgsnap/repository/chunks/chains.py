@@ -13,7 +13,7 @@ from pgsnap.repository.layout import pack_name
 from pgsnap.stores.base import Store
 
 # Bytes of frames held in advance; the rest is read when needed. A batch of chunks needs half.
-_AHEAD_BYTES_MAX = 8 * MIB
+AHEAD_BYTES_MAX = 8 * MIB
 # Reading the gap between two frames takes less time than a second request.
 _GAP_BYTES_MAX = 64 * KIB
 
@@ -28,6 +28,7 @@ class Chains:
     def __init__(self, frames: Mapping[ChunkId, Sequence[Location]]) -> None:
         self._frames = frames
         self._held: dict[tuple[PackId, int], bytes] = {}
+        self.held_bytes = 0
 
     def of(self, chunk: ChunkId) -> Sequence[Location]:
         """Return the frames of *chunk*, least depth first."""
@@ -55,6 +56,7 @@ class Chains:
                 for location in run:
                     frame = data[location.offset - start : _end(location) - start]
                     self._held[location.pack, location.offset] = frame
+                    self.held_bytes += len(frame)
 
     def frame(self, store: Store, location: Location) -> bytes:
         """Return the bytes of a frame. Raises CorruptionError, ObjectNotFound, StoreError."""
@@ -73,7 +75,7 @@ class Chains:
                     for location in self.path(first):
                         place = location.pack, location.offset
                         size += 0 if place in wanted else location.frame.frame_bytes
-                        if size > _AHEAD_BYTES_MAX:
+                        if size > AHEAD_BYTES_MAX:
                             return list(wanted.values())
                         wanted[place] = location
         return list(wanted.values())

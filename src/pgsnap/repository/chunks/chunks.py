@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TypeAlias, TypeVar
 
@@ -22,7 +22,7 @@ from pgsnap.limits import (
 )
 from pgsnap.model import ChunkId, Codec, Frame, Location
 from pgsnap.repository.chunks.arenas import keep_freed_chunks
-from pgsnap.repository.chunks.chains import Chains
+from pgsnap.repository.chunks.chains import AHEAD_BYTES_MAX, Chains
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.scopes import threads
 from pgsnap.sealing.scheme import PLAIN, Scheme
@@ -81,7 +81,8 @@ class ChunkReader:
 
         If the chunk is None the bytes are empty: such marks show where something begins or ends.
         About BATCHES_IN_FLIGHT times BATCH_BYTES are held at most, whatever *wanted* says: its
-        sizes are guesses. If they are *exact*, one that differs from the chunk's is damage. Raises
+        sizes are guesses. If they are *exact*, one that differs from the chunk's is damage. From a
+        remote store the frames of as many batches as *transfers* are read before. Raises
         CorruptionError.
         """
         keep_freed_chunks()
@@ -89,18 +90,49 @@ class ChunkReader:
         first = list(islice(batches, 2))
         if len(first) < 2:
             # Starting threads takes longer than reading a few chunks.
-            for batch in first:
-                yield from self._all_of([], batch, exact)
+            for one in first:
+                yield from self._all_of([], one, exact)
             return
         workers = min(os.cpu_count() or 2, BATCHES_IN_FLIGHT)
         under_way: deque[Future[tuple[_Read[_Mark], _Batch[_Mark]]]] = deque()
-        with threads(workers, "snap-read") as pool:
-            for batch in chain(first, batches):
-                under_way.append(pool.submit(self._read_batch, batch, exact))
+        with (
+            threads(self.transfers, "snap-fetch") as fetching,
+            threads(workers, "snap-read") as pool,
+        ):
+            for batch, fetched in self._fetched_ahead(chain(first, batches), fetching):
+                under_way.append(pool.submit(self._read_batch, batch, exact, fetched))
                 if len(under_way) >= BATCHES_IN_FLIGHT:
                     yield from self._all_of(*interrupts.result(under_way.popleft()), exact)
             while under_way:
                 yield from self._all_of(*interrupts.result(under_way.popleft()), exact)
+
+    def _fetched_ahead(
+        self, batches: Iterable[_Batch[_Mark]], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[_Batch[_Mark], Future[list[Chains]] | None]]:
+        """Yield *batches*, each with what reads its frames meanwhile: of a folder nothing does."""
+        if self.transfers == 1:
+            yield from ((batch, None) for batch in batches)
+            return
+        ahead: deque[tuple[_Batch[_Mark], Future[list[Chains]]]] = deque()
+        for batch in batches:
+            ahead.append((batch, pool.submit(self._fetch, batch)))
+            if len(ahead) > self.transfers:
+                yield ahead.popleft()
+        yield from ahead
+
+    def _fetch(self, batch: _Batch[_Mark]) -> list[Chains]:
+        """Return the chains of a batch, some chunks at a time, as far as they may be held."""
+        found: list[Chains] = []
+        held = 0
+        for some in _groups(batch):
+            if held > AHEAD_BYTES_MAX:
+                break
+            found.append(self._chains_of(some))
+            held += found[-1].held_bytes
+        return found
+
+    def _chains_of(self, some: _Batch[_Mark]) -> Chains:
+        return self.chains(list({chunk for _, chunk, _ in some if chunk is not None}))
 
     def _all_of(
         self, found: _Read[_Mark], rest: _Batch[_Mark], exact: bool
@@ -110,20 +142,23 @@ class ChunkReader:
             found, rest = self._read_batch(rest, exact)
             yield from found
 
-    def _read_batch(self, batch: _Batch[_Mark], exact: bool) -> tuple[_Read[_Mark], _Batch[_Mark]]:
-        """Return a batch's chunks, and the rest of the batch: it may be larger than guessed."""
+    def _read_batch(
+        self, batch: _Batch[_Mark], exact: bool, fetched: Future[list[Chains]] | None = None
+    ) -> tuple[_Read[_Mark], _Batch[_Mark]]:
+        """Return a batch's chunks, and the rest of the batch: it may be larger than guessed. Some
+        of its chains may have been *fetched*."""
         result: _Read[_Mark] = []
         held = 0
         # Two versions of a table are read side by side: a base in one is a chunk of the other.
         near: dict[ChunkId, bytes] = {}
-        for start in range(0, len(batch), CHAINS_AT_ONCE):
-            some = batch[start : start + CHAINS_AT_ONCE]
-            chains = self.chains(list({chunk for _, chunk, _ in some if chunk is not None}))
-            for number, (mark, chunk, size) in enumerate(some, start):
+        ready = iter(fetched.result() if fetched is not None else [])
+        for some in _groups(batch):
+            chains = next(ready, None) or self._chains_of(some)
+            for mark, chunk, size in some:
                 data = b""
                 if chunk is not None:
                     if held > 2 * BATCH_BYTES:
-                        return result, batch[number:]
+                        return result, batch[len(result) :]
                     if exact:
                         _check_size(chunk, size, chains)
                     data = near[chunk] = self._decode(chunk, chains, DELTA_DEPTH_MAX, near)
@@ -269,6 +304,12 @@ def _length_of_chain(path: Sequence[Location]) -> int:
         size += location.frame.frame_bytes
         count += 1
     return count if size <= _CHAIN_BYTES_MAX else 0
+
+
+def _groups(batch: _Batch[_Mark]) -> Iterator[_Batch[_Mark]]:
+    """Yield a batch in groups of chunks whose chains are looked up at once."""
+    for start in range(0, len(batch), CHAINS_AT_ONCE):
+        yield batch[start : start + CHAINS_AT_ONCE]
 
 
 def _batches(

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from pgsnap.errors import CorruptionError, StoreError
 from pgsnap.format.pack import Sealer, encode_body
-from pgsnap.limits import PACK_FRAMES_MAX, WRITTEN_BYTES_IN_FLIGHT
+from pgsnap.limits import PACK_FRAMES_MAX, WRITER_BYTES_MAX
 from pgsnap.model import Frame, Location, PackId
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.layout import pack_name
@@ -81,7 +81,8 @@ class PackWriter(FinishedOrAbandoned):
         self._open = [_OpenPack() for _ in range(2 if spread else 1)]
         self._at_once = at_once
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="snap-pack")
-        self._under_way: Window[_Written] = Window(self._pool, at_once, WRITTEN_BYTES_IN_FLIGHT)
+        room = WRITER_BYTES_MAX - len(self._open) * pack_bytes
+        self._under_way: Window[_Written] = Window(self._pool, at_once, room)
         # Held while a pack is put together: that takes twice its bytes.
         self._encoding = threading.Lock()
         # Durable, but not indexed yet.

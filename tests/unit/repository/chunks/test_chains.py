@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pgsnap.errors import CorruptionError
+from pgsnap.errors import CorruptionError, StoreError
+from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT
 from pgsnap.model import ChunkId, ChunkKind
 from pgsnap.repository.chunks import chains
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.repository import Repository
+from pgsnap.stores.base import Store
 from support.dumps.scripted import dump, rows, table
 from support.repositories.made import day, make, record
 from support.repositories.stores import RecordingStore
@@ -60,7 +64,7 @@ def test_what_may_not_be_held_is_read_when_its_turn_comes(
     repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, _ = read(repo, newest(repo))
-    monkeypatch.setattr(chains, "_AHEAD_BYTES_MAX", 100_000)
+    monkeypatch.setattr(chains, "AHEAD_BYTES_MAX", 100_000)
     found, store = read(repo, newest(repo))
     assert found == expected
     assert len(store.names("get")) > VERSIONS
@@ -97,3 +101,87 @@ def test_a_pack_that_was_cut_still_gives_the_frames_before_the_cut(repo: Reposit
     assert read(repo, [places[0][0].frame.chunk])[0] == expected
     with pytest.raises(CorruptionError, match=f"chunk {last.frame.chunk.hex()[:12]} is damaged"):
         read(repo, [location.frame.chunk for (location,) in places])
+
+
+class Meeting(RecordingStore):
+    """Lets the first *count* reads of packs pass only together."""
+
+    def __init__(self, store: Store, count: int) -> None:
+        super().__init__(store)
+        self._count = count
+        self._together = threading.Barrier(count)
+        self._lock = threading.Lock()
+        self.started = 0
+
+    def get(
+        self,
+        name: str,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        bytes_max: int | None = None,
+    ) -> bytes:
+        with self._lock:
+            self.started += 1
+            is_first = self.started <= self._count
+        if is_first:
+            self._together.wait(20)
+        return super().get(name, start, length, bytes_max=bytes_max)
+
+
+def many(repo: Repository) -> list[ChunkId]:
+    """Return plain chunks, of which each is read by one request."""
+    record(repo, dump(table("public", "events", rows(60_000, seed=7, width=200))), at=day(20))
+    found = repo.index.query(
+        "SELECT id FROM chunks WHERE kind = ? AND depth = 0 ORDER BY pack_no, offset",
+        (ChunkKind.DATA,),
+    )
+    return [row[0] for row in found]
+
+
+def test_from_a_remote_store_the_frames_of_several_batches_are_read_at_a_time(
+    repo: Repository,
+) -> None:
+    wanted = many(repo)
+    assert len(wanted) >= 16
+    expected = [repo.chunks.read(chunk) for chunk in wanted]
+    # More than threads that decode, on any machine.
+    store = Meeting(repo.store, BATCHES_IN_FLIGHT + 2)
+    reader = ChunkReader(store, repo.index, transfers=BATCHES_IN_FLIGHT + 2)
+    # Each is a batch of its own.
+    found = reader.read_ahead((None, chunk, BATCH_BYTES) for chunk in wanted)
+    assert [data for _, data in found] == expected
+
+
+def test_no_more_batches_are_read_from_a_remote_store_than_allowed(repo: Repository) -> None:
+    wanted = many(repo)
+    store = Meeting(repo.store, 1)
+    reader = ChunkReader(store, repo.index, transfers=3)
+    found = reader.read_ahead((None, chunk, BATCH_BYTES) for chunk in wanted)
+    next(found)
+    time.sleep(0.5)
+    # Those that are read, those being decoded, and the one that was taken.
+    assert store.started <= 3 + 1 + BATCHES_IN_FLIGHT < len(wanted)
+    found.close()
+
+
+def test_what_a_remote_store_fails_to_read_is_raised_and_ends_the_threads(
+    repo: Repository,
+) -> None:
+    class Broken(RecordingStore):
+        def get(
+            self,
+            name: str,
+            start: int = 0,
+            length: int | None = None,
+            *,
+            bytes_max: int | None = None,
+        ) -> bytes:
+            if len(self.names("get")) == 5:
+                raise StoreError("the store is unreachable")
+            return super().get(name, start, length, bytes_max=bytes_max)
+
+    reader = ChunkReader(Broken(repo.store), repo.index, transfers=4)
+    with pytest.raises(StoreError, match="unreachable"):
+        list(reader.read_ahead((None, chunk, BATCH_BYTES) for chunk in many(repo)))
+    assert not [one for one in threading.enumerate() if one.name.startswith("snap-")]

@@ -84,7 +84,7 @@ def test_packs_are_written_several_at_a_time_and_indexed_in_order(
 def test_no_more_bytes_are_in_flight_than_allowed(
     repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packs, "WRITTEN_BYTES_IN_FLIGHT", 2500)
+    monkeypatch.setattr(packs, "WRITER_BYTES_MAX", 3500)
     store = Gated(repo.store, lambda _: time.sleep(0.01))
     with PackWriter(store, repo.index, 1000, lambda _: None, at_once=8) as writer:
         for number in range(12):
