@@ -13,7 +13,7 @@ from pgsnap.errors import ObjectExists, ObjectNotFound, StoreChanged, StoreError
 from pgsnap.stores.base import Store
 from pgsnap.stores.objects.store import ObjectStore
 from pgsnap.stores.opening import open_store
-from pgsnap.stores.pacing import Pace
+from pgsnap.stores.pacing import Line, Pace
 from support.running.seeds import SEED
 from support.servers.object_server import LATE, Fault, ObjectServer, Seen, always, nth, waits
 from support.servers.object_stores import aws_environ
@@ -323,3 +323,34 @@ def test_no_more_than_asked_for_is_in_flight_and_everything_is_counted(
     assert (counts.put, counts.get, counts.list, counts.delete) == (3, 1, 4, 1)
     assert (counts.repeated, counts.sent_bytes) == (1, 3 * len(DATA))
     assert counts.received_bytes == 20
+
+
+def test_all_requests_share_one_line(server: ObjectServer) -> None:
+    """Reads and writes from many threads, those that are made again, and those whose size nobody
+    knew before."""
+    fill(server)
+    store = opened(server)
+    line = store._requests.traffic._line = Line(1e9, lambda: 0.0)
+
+    def passed() -> int:
+        return round(line._free_at * 1e9)
+
+    def counted() -> int:
+        return store.counts().sent_bytes + store.counts().received_bytes
+
+    def work(number: int) -> None:
+        store.put(f"packs/{number}", DATA)
+        store.create(f"tags/{number}", b"some")
+        store.replace(f"tags/{number}", b"other", b"some")
+        assert store.get(f"packs/{number}", 100, 70_000) == DATA[100:70_100]
+        assert store.get(f"packs/{number}") == DATA
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(8)))
+    assert passed() == counted() > 8 * 2 * len(DATA)
+    # What was sent in vain took the line too.
+    server.plan = nth(0, Fault.SLOW_DOWN)
+    before = passed()
+    store.put("packs/again", DATA)
+    assert passed() - before == 2 * len(DATA)
+    assert passed() == counted()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 from pgsnap.errors import ObjectNotFound, StoreChanged
 from pgsnap.stores.counting import Counts
-from pgsnap.stores.pacing import Pace
+from pgsnap.stores.pacing import Line
 from pgsnap.stores.sftp import swap
 from pgsnap.stores.sftp.store import SftpStore
 from support.faults.breaking import Break, BreakingProxy, breaking
@@ -213,12 +212,18 @@ def test_requests_are_counted_repeated_ones_too(place: Place) -> None:
     )
 
 
-def test_a_limited_bandwidth_is_kept(server: Sshd, place: Place) -> None:
-    slow = SftpStore(place.beside.address, Pace(bytes_per_second=100_000))
-    began = time.monotonic()
-    for number in range(3):
-        slow.put(f"packs/{number}", bytes(20_000))
-        slow.get(f"packs/{number}", 0, 20_000)
-    # The last one begins when the line is free of the five before.
-    assert time.monotonic() - began >= 1.0
-    slow.close()
+def test_all_requests_share_one_line(place: Place) -> None:
+    line = place.store._traffic._line = Line(1e9, lambda: 0.0)
+    data = bytes(300_000)
+    place.store.put("packs/one", data)
+    place.store.create("packs/two", b"two")
+    assert place.store.get("packs/one", 10, 200_000) == data[:200_000]
+    assert place.store.get("packs/one") == data
+    counts = place.store.counts()
+    assert round(line._free_at * 1e9) == counts.sent_bytes + counts.received_bytes == 800_003
+    # What was sent in vain took the line too.
+    place.proxy.arm(Break.ANSWER_LOST, 20)
+    place.store.put("packs/three", data)
+    counts = place.store.counts()
+    assert counts.repeated == 1
+    assert round(line._free_at * 1e9) == counts.sent_bytes + counts.received_bytes == 1_400_003

@@ -6,11 +6,15 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pgsnap.limits import MIB
+from pgsnap.limits import KIB, MIB
 from pgsnap.stores import waiting
+
+# Manifests, tags, leases; and how long they wait at most for what is under way.
+_FEW_BYTES = 64 * KIB
+_FEW_BYTES_WAIT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +66,63 @@ HASTY = Pace(attempts=2, patience_seconds=8.0, base_seconds=6.0, connect_seconds
 """For incidental questions, whose answers can be done without."""
 
 
+class Line:
+    """A line of limited bandwidth, both ways together: whose turn it is. Thread-safe."""
+
+    def __init__(
+        self, bytes_per_second: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._bytes_per_second = bytes_per_second
+        self._clock = clock
+        self._lock = threading.Lock()
+        # When all that was let through has passed.
+        self._free_at = clock()
+
+    def turn(self, size: int) -> float:
+        """Count *size* more bytes; return in how many seconds they may begin to pass. A few bytes
+        need not wait for packs: a lease would run out meanwhile. What follows waits for them."""
+        with self._lock:
+            now = self._clock()
+            begin = max(now, self._free_at)
+            self._free_at = begin + size / self._bytes_per_second
+        return begin - now if size > _FEW_BYTES else min(begin - now, _FEW_BYTES_WAIT)
+
+
 class Traffic:
-    """Bounds what is in flight, over all threads that use a store."""
+    """Bounds what is in flight, and paces it, over all threads that use a store."""
 
     def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+        self._in_flight_max = pace.in_flight_bytes
+        self._line = None if pace.bytes_per_second is None else Line(pace.bytes_per_second)
         self._changed = threading.Condition()
         self._in_flight = 0
-        # When the line is free again, if bandwidth is limited.
-        self._free_at = 0.0
 
     @contextlib.contextmanager
     def of(self, size: int) -> Iterator[None]:
-        """Wait until *size* more bytes may be in flight, and count them within the block. A single
-        request is let through whatever its size, and so is one without bytes."""
+        """Wait until *size* more bytes may be in flight, and for their turn on the line; count them
+        within the block. A single request is let through whatever its size, and so is one without
+        bytes."""
+        with self.held(size):
+            if self._line is not None and size:
+                waiting.pause(self._line.turn(size))
+            yield
+
+    @contextlib.contextmanager
+    def held(self, size: int) -> Iterator[None]:
+        """The same without the line: for bytes that are there already, or nearly."""
         with self._changed:
-            limit = self._pace.in_flight_bytes
-            while size and self._in_flight and self._in_flight + size > limit:
+            while size and self._in_flight and self._in_flight + size > self._in_flight_max:
                 waiting.check()
                 self._changed.wait(1.0)
             self._in_flight += size
         try:
-            self._wait_for_the_line(size)
             yield
         finally:
             with self._changed:
                 self._in_flight -= size
                 self._changed.notify_all()
 
-    def _wait_for_the_line(self, size: int) -> None:
-        if self._pace.bytes_per_second is None:
-            return
-        with self._changed:
-            begin = max(time.monotonic(), self._free_at)
-            self._free_at = begin + size / self._pace.bytes_per_second
-        waiting.pause(begin - time.monotonic())
+    def passed(self, size: int) -> None:
+        """Count *size* bytes that passed without a turn: what comes next waits for them."""
+        if self._line is not None and size > 0:
+            self._line.turn(size)

@@ -57,13 +57,17 @@ def passed_on(task: Callable[[], _T], left: threading.Event | None = None) -> Ca
 
 
 def check() -> None:
-    """Raise LeftBehind if nobody waits for this thread's task any more."""
-    if _local.left is not None and _local.left.is_set():
+    """Raise LeftBehind if nobody waits for this thread's task any more; if it is nobody's task,
+    Stopped after a signal."""
+    if _local.left is None:
+        interrupts.check()
+        interrupts.check_left_behind()
+    elif _local.left.is_set():
         raise LeftBehind
 
 
 def pause(seconds: float) -> None:
-    """Sleep. Raises LeftBehind."""
+    """Sleep. Raises Stopped, LeftBehind."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         check()
@@ -88,8 +92,6 @@ def result(future: Future[_T]) -> _T:
     """Return what *future* returns, for a thread other than the main one. Raises Stopped,
     LeftBehind."""
     while True:
-        if _local.left is None:
-            interrupts.check_left_behind()
         check()
         try:
             return future.result(_POLL_SECONDS)

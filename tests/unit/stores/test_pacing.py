@@ -1,13 +1,18 @@
-"""Time-outs grow with the bytes, and no more than so many bytes are in flight."""
+"""Time-outs grow with the bytes, and no more than so many bytes are in flight, or pass."""
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
+from pgsnap import interrupts
 from pgsnap.limits import MIB
-from pgsnap.stores.pacing import Pace, Traffic
+from pgsnap.stores.pacing import Line, Pace, Traffic
 
 
 def test_a_pack_may_take_as_long_as_a_slow_line_takes_for_it() -> None:
@@ -54,15 +59,46 @@ def test_one_request_passes_whatever_its_size() -> None:
         pass
 
 
-def test_bandwidth_is_limited_over_all_threads() -> None:
+class Clock:
+    """Goes on when it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_each_has_its_turn_when_what_came_before_has_passed() -> None:
+    clock = Clock()
+    line = Line(1_000_000, clock)
+    pack = 16_000_000
+    assert [line.turn(pack) for _ in range(4)] == [0, 16, 32, 48]
+    # 40 seconds later the third is on its way.
+    clock.now += 40
+    assert line.turn(pack) == 24
+    # What nobody used is not saved up.
+    clock.now += 1000
+    assert [line.turn(pack) for _ in range(2)] == [0, 16]
+
+
+def test_a_few_bytes_overtake_packs_and_are_counted_all_the_same() -> None:
+    clock = Clock()
+    line = Line(1_000_000, clock)
+    assert [line.turn(16_000_000), line.turn(50_000), line.turn(0)] == [0, 1, 1]
+    assert line.turn(16_000_000) == pytest.approx(16.05)
+    # Among themselves they wait, and so their rate is kept.
+    clock.now += 1000
+    assert [line.turn(50_000) for _ in range(4)] == pytest.approx([0, 0.05, 0.1, 0.15])
+
+
+def test_a_signal_ends_the_wait_for_a_turn() -> None:
     traffic = Traffic(Pace(bytes_per_second=10_000))
-
-    def fly(size: int) -> None:
-        with traffic.of(size):
+    traffic.passed(1_000_000)
+    with interrupts.handled():
+        threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGTERM]).start()
+        with pytest.raises(interrupts.Stopped), traffic.of(100_000):
             pass
-
-    begin = time.monotonic()
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(fly, [1000] * 6))
-    # The last one begins when the five before it have passed.
-    assert time.monotonic() - begin >= 0.49
+    # It is not in flight any more.
+    with traffic.held(Pace().in_flight_bytes):
+        pass

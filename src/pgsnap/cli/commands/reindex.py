@@ -6,6 +6,7 @@ import typer
 
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.places import place_at
 from pgsnap.cli.wiring.secrets_given import unlocking
 from pgsnap.cli.wiring.user_folders import cache_folder
 
@@ -26,7 +27,7 @@ def run(ctx: typer.Context) -> None:
     settings = invocation.settings
     with invocation.audited(), invocation.console.progress() as progress:
         report = reindex(
-            settings.repository,
+            place_at(invocation, settings.repository),
             lock_timeout_seconds=settings.lock_timeout,
             index_folder=cache_folder(),
             progress=progress,

@@ -13,6 +13,7 @@ from pgsnap.cli.text import render
 from pgsnap.cli.views.damage import damage_lines, loss_fields, loss_lines, way_out
 from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.places import place_at
 from pgsnap.cli.wiring.secrets_given import unlocking
 from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import CorruptionError, UnknownRevision, UsageError
@@ -72,7 +73,7 @@ def run(
     unlock = unlocking(invocation)
     with invocation.audited(), console.progress() as progress:
         report = repair(
-            settings.repository,
+            place_at(invocation, settings.repository),
             source=other,
             lock_timeout_seconds=settings.lock_timeout,
             index_folder=cache_folder(),

@@ -10,10 +10,16 @@ from typing import Any
 from pgsnap.cli.config.keys import address, key, keys_of, read_keys, secret_file, text
 from pgsnap.cli.config.retention import RetentionTable, read_retention
 from pgsnap.cli.config.secret_source import SECRET_KINDS, SecretSource
+from pgsnap.cli.text.rate import parse_rate
 from pgsnap.errors import UsageError
 from pgsnap.repository.places.address import Address
+from pgsnap.stores.address import parse
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def _rate(value: Any, where: str, folder: Path) -> float:
+    return parse_rate(text(value, where, folder), where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,12 @@ class RemoteTable:
         read_retention,
         meaning="a table `[remotes.NAME.retention]` with the keys of `[retention]`: what a gc of "
         "this remote keeps. Without it nothing is dropped there",
+    )
+    bandwidth: float | None = key(
+        None,
+        _rate,
+        meaning="how much of the line a command takes for it, up and down together, on average: "
+        '`"10 MB/s"`. Without it as much as there is',
     )
     key_file: Path | None = key(
         None,
@@ -71,8 +83,17 @@ def read_remotes(value: Any, where: str, folder: Path) -> dict[str, RemoteTable]
             raise UsageError(
                 f'"{name}" of {where} has no url', hint=f'Write url = "..." below [{table}].'
             )
+        if "bandwidth" in known and _is_folder(known["url"]):
+            raise UsageError(
+                f'"bandwidth" of "{name}" of {where} limits nothing: its url is a folder',
+                hint=f"Take it out of [{table}].",
+            )
         found[name] = RemoteTable(**known)
     return found
+
+
+def _is_folder(url: Address) -> bool:
+    return isinstance(url, Path) or parse(url).scheme == "file"
 
 
 def check_name(name: str, where: str) -> str:

@@ -10,7 +10,7 @@ from pgsnap.errors import UsageError
 if TYPE_CHECKING:
     from pgsnap.maintenance.verify.read_history import SampleSize
 
-_UNITS = {
+UNITS = {
     "b": 1,
     "kb": 10**3,
     "mb": 10**6,
@@ -29,7 +29,7 @@ def parse_sample(text: str) -> SampleSize:
     from pgsnap.maintenance.verify.read_history import SampleSize
 
     found = _SIZE.fullmatch(text.strip().lower())
-    if found is None or (found[2] != "%" and found[2] not in _UNITS):
+    if found is None or (found[2] != "%" and found[2] not in UNITS):
         raise UsageError(
             f'--sample is not a share or a size: "{text}"',
             hint="Write a number with % or a unit (kB, MB, GB, TB), such as 10% or 1GB.",
@@ -37,4 +37,4 @@ def parse_sample(text: str) -> SampleSize:
     amount = float(found[1])
     if found[2] == "%":
         return SampleSize(share=amount / 100)
-    return SampleSize(byte_count=round(amount * _UNITS[found[2]]))
+    return SampleSize(byte_count=round(amount * UNITS[found[2]]))

@@ -12,6 +12,7 @@ from pgsnap.cli.config.place import Place
 from pgsnap.cli.config.settings import Settings
 from pgsnap.cli.console.console import Console
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.places import place_at
 from pgsnap.cli.wiring.secrets_given import unlocking
 from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import (
@@ -74,7 +75,7 @@ def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool)
     from pgsnap.repository.repository import Repository
 
     return Repository.open(
-        invocation.settings.repository,
+        place_at(invocation, invocation.settings.repository),
         lock_timeout_seconds=lock_timeout_seconds,
         index_folder=cache_folder(),
         alone=alone,

@@ -59,7 +59,7 @@ def _open(invocation: Invocation, name: str, remote: RemoteTable) -> Repository:
     from pgsnap.repository.repository import Repository
 
     return Repository.open(
-        place_of(remote.url, invocation.trust, hastily=True),
+        place_of(remote.url, invocation.trust, hastily=True, bytes_per_second=remote.bandwidth),
         lock_timeout_seconds=_LOCK_SECONDS,
         index_folder=cache_folder(),
         trust=invocation.trust,

@@ -11,6 +11,7 @@ from pgsnap.cli.config.retention import KEEP_ALL
 from pgsnap.cli.config.settings import Settings
 from pgsnap.cli.wiring.connect import open_repository, warn_of_others
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.places import place_at
 from pgsnap.cli.wiring.secrets_given import unlocking_other
 from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import SnapError, UsageError
@@ -73,7 +74,7 @@ def open_other(
     from pgsnap.repository.repository import Repository
 
     repo = Repository.open(
-        address,
+        place_at(invocation, address),
         lock_timeout_seconds=invocation.settings.lock_timeout,
         index_folder=cache_folder(),
         alone=alone,

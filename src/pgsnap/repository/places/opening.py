@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,9 +15,16 @@ from pgsnap.repository.places.local import LocalPlace
 Where: TypeAlias = "Address | Place"
 
 
-def place_of(where: Where, trust: Trust = ONLY_OURS, *, hastily: bool = False) -> Place:
-    """Return the place that *where* names. *hastily*: requests to a store are given up soon. Raises
-    UsageError for a URL that no store has, StoreError."""
+def place_of(
+    where: Where,
+    trust: Trust = ONLY_OURS,
+    *,
+    hastily: bool = False,
+    bytes_per_second: float | None = None,
+) -> Place:
+    """Return the place that *where* names. *hastily*: requests to a store are given up soon;
+    *bytes_per_second* limits what they take of the line. Raises UsageError for a URL that no store
+    has, StoreError."""
     if isinstance(where, Path):
         return LocalPlace(where, trust)
     if not isinstance(where, str):
@@ -24,9 +32,9 @@ def place_of(where: Where, trust: Trust = ONLY_OURS, *, hastily: bool = False) -
     # Imported late: a repository in a folder needs no client of an object store.
     from pgsnap.repository.places.remote import RemotePlace
     from pgsnap.stores.opening import open_store
-    from pgsnap.stores.pacing import HASTY
+    from pgsnap.stores.pacing import HASTY, Pace
 
-    pace = HASTY if hastily else None
+    pace = replace(HASTY if hastily else Pace(), bytes_per_second=bytes_per_second)
     return RemotePlace(where, open_store(where, os.environ, trust=trust, pace=pace), trust)
 
 

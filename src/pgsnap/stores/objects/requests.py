@@ -93,16 +93,19 @@ class Requests:
         *,
         size: int = 0,
         sent: int = 0,
+        received: int = 0,
         again: Sequence[Verdict] = (),
     ) -> _T:
         """Return what *once* returns, which is called with obstore's store and repeated after
-        faults that may pass, and after those of *again*. Raises Refused."""
+        faults that may pass, and after those of *again*; *received*: how many bytes it will be,
+        as far as that is known. Raises Refused."""
         deadline = time.monotonic() + self.pace.patience_seconds
         was_unsure = is_refreshed = False
         attempt = 0
         while True:
             waiting.check()
-            with self.traffic.of(sent):
+            # Not later: an answer that has begun does not wait for its turn.
+            with self.traffic.of(sent + received):
                 self.counter.request(kind, is_repeated=attempt > 0, sent=sent)
                 try:
                     result = once(self._client(kind, size))

@@ -270,6 +270,9 @@ class ObjectStore:
     def _read(
         self, name: str, options: GetOptions, likely: int, bytes_max: int | None
     ) -> tuple[ObjectMeta, bytes]:
+        span = options.get("range")
+        expected = span[1] - span[0] if isinstance(span, tuple) else 0
+
         def once(client: Any) -> tuple[ObjectMeta, bytes]:
             result = client.get(name, options=options)
             meta: ObjectMeta = result.meta
@@ -280,9 +283,10 @@ class ObjectStore:
                     f" {bytes_max}.",
                 )
             first, end = result.range
-            with self._requests.traffic.of(end - first):
+            with self._requests.traffic.held(0 if expected else end - first):
                 data = bytes(result.bytes())
             self._requests.counter.received(len(data))
+            self._requests.traffic.passed(len(data) - expected)
             if len(data) != end - first:
                 raise CorruptionError(
                     f'"{name}" arrived cut short',
@@ -290,7 +294,7 @@ class ObjectStore:
                 )
             return meta, data
 
-        return self._requests.run(Request.GET, once, size=likely)
+        return self._requests.run(Request.GET, once, size=likely, received=expected)
 
     def _size(self, name: str) -> int | None:
         # Not by HEAD, whose answers have no body that says what is wrong.

@@ -78,11 +78,15 @@ class SftpStore:
         bytes_max: int | None = None,
     ) -> bytes:
         checked(name)
-        with self._traffic.of(length or BLOCK_BYTES):
-            data = self._run(
-                lambda link: _get(link, name, start, length, bytes_max), name, Request.GET
-            )
+        expected = length or 0
+        data = self._run(
+            lambda link: _get(link, name, start, length, bytes_max),
+            name,
+            Request.GET,
+            received=expected,
+        )
         self._counter.received(len(data))
+        self._traffic.passed(len(data) - expected)
         return data
 
     def many_reads(self) -> contextlib.AbstractContextManager[None]:
@@ -140,7 +144,13 @@ class SftpStore:
         return self._counter.counts()
 
     def _run(
-        self, task: Callable[[Link], Awaitable[_T]], name: str, kind: Request, sent: int = 0
+        self,
+        task: Callable[[Link], Awaitable[_T]],
+        name: str,
+        kind: Request,
+        sent: int = 0,
+        *,
+        received: int = 0,
     ) -> _T:
         interrupts.check()
         if self._loop is not loop.shared():
@@ -149,10 +159,12 @@ class SftpStore:
         attempts = itertools.count()
 
         async def counted(link: Link) -> _T:
-            self._counter.request(kind, is_repeated=next(attempts) > 0, sent=sent)
+            is_repeated = next(attempts) > 0
+            self._counter.request(kind, is_repeated=is_repeated, sent=sent)
+            self._traffic.passed(sent + received if is_repeated else 0)
             return await task(link)
 
-        with self._traffic.of(sent):
+        with self._traffic.of(sent + received):
             return self._loop.run(self._connection.run(counted, name, sent))
 
 

@@ -83,6 +83,7 @@ def test_remotes_are_read_with_a_retention_of_their_own(tmp_path: Path) -> None:
     found = settings(
         tmp_path,
         'push = ["offsite"]\n[remotes.offsite]\nurl = "s3://bucket/shop"\n'
+        'bandwidth = "2.5 MiB/s"\n'
         '[remotes.offsite.retention]\nlast = 9\n[remotes.disk]\nurl = "copy"\n',
     )
     assert found.push == ("offsite",)
@@ -94,6 +95,8 @@ def test_remotes_are_read_with_a_retention_of_their_own(tmp_path: Path) -> None:
     assert found.remotes["offsite"].retention is not None
     assert found.remotes["offsite"].retention.last == 9
     assert found.remotes["disk"].retention is None
+    assert found.remotes["offsite"].bandwidth == 2.5 * 1024 * 1024
+    assert found.remotes["disk"].bandwidth is None
 
 
 @pytest.mark.parametrize(
@@ -113,6 +116,13 @@ def test_remotes_are_read_with_a_retention_of_their_own(tmp_path: Path) -> None:
         'remotes.offsite.url = "https://host/x"',
         'remotes.-x = {url = "s3://bucket/x"}',
         "remotes.offsite.retentoin = 1",
+        'remotes.offsite = {url = "s3://bucket/x", bandwidth = "fast"}',
+        'remotes.offsite = {url = "s3://bucket/x", bandwidth = "10 MB"}',
+        'remotes.offsite = {url = "s3://bucket/x", bandwidth = "10 zB/s"}',
+        'remotes.offsite = {url = "s3://bucket/x", bandwidth = "900 B/s"}',
+        'remotes.offsite = {url = "s3://bucket/x", bandwidth = 10}',
+        'remotes.offsite = {url = "copy", bandwidth = "10 MB/s"}',
+        'remotes.offsite = {url = "file:///copy", bandwidth = "10 MB/s"}',
         'push = "offsite"',
         'repository = "~nobody-of-this-name/x"',
         'alerts.webhook_file = "~nobody-of-this-name/x"',
