@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from pgsnap.repository.repository import Repository
-from pgsnap.stores import pacing
-from pgsnap.stores.pacing import Line
 from support.documents import documentation
 from support.dumps.scripted import shop
 from support.repositories.collecting import commit_versions, version
@@ -400,41 +398,3 @@ def test_a_clone_that_was_cut_short_goes_on_as_it_says(
     assert snap.ok("log", "--json", "--repo", str(place)).json[0]["id"] == newest
     # What the remote is called by now is said instead.
     assert f"lacks: {pulling};" in snap(*words, "--json").error["hint"]
-
-
-def test_all_that_opens_a_remote_keeps_to_its_bandwidth(
-    snap: CommandLine, repository: Path, moto: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in moto.environ.items():
-        snap.setenv(name, value)
-    url = moto.url("limited")
-    lines: list[float] = []
-    sizes: list[int] = []
-
-    class Noted(Line):
-        def __init__(self, bytes_per_second: float) -> None:
-            super().__init__(bytes_per_second)
-            lines.append(bytes_per_second)
-
-        def turn(self, size: int) -> float:
-            sizes.append(size)
-            return super().turn(size)
-
-    monkeypatch.setattr(pacing, "Line", Noted)
-    snap.ok("init", url)
-    assert lines == []
-    with (snap.work / "snap.toml").open("a") as file:
-        file.write(f'[remotes.offsite]\nurl = "{url}"\nbandwidth = "100 MB/s"\n')
-    (pushed,) = snap.ok("push", "offsite", "--json").json["remotes"]
-    assert lines == [100e6]
-    requests = pushed["requests"]
-    assert sum(sizes) >= requests["sent_bytes"] + requests["received_bytes"] > pushed["sent_bytes"]
-    # The same place by another way.
-    sizes.clear()
-    snap.ok("clone", url, "again")
-    assert sum(sizes) >= pushed["sent_bytes"]
-    sizes.clear()
-    snap.ok("cat", "latest", "--repo", url)
-    snap.ok("reindex", "--repo", url)
-    assert lines == [100e6] * 4
-    assert all(sizes)
