@@ -5,8 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import tomllib
-from collections.abc import Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,40 +12,11 @@ import pytest
 from pgsnap.repository.repository import Repository
 from support.documents import documentation
 from support.dumps.scripted import shop
-from support.repositories.collecting import commit_versions, version
-from support.repositories.made import make, record
+from support.repositories.collecting import version
+from support.repositories.made import record
 from support.running.commandline import CommandLine
-from support.servers import object_stores
-from support.servers.object_stores import Running
 
 DUMP = b"".join(part.text for part in shop(50).parts)
-
-
-@pytest.fixture(scope="module")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with object_stores.moto(tmp_path_factory.mktemp("moto")) as running:
-        yield running
-
-
-@pytest.fixture(params=["file", "s3"])
-def remote(request: pytest.FixtureRequest, snap: CommandLine, tmp_path: Path) -> str:
-    """The URL of a place for a repository."""
-    if request.param == "file":
-        return (tmp_path / "off site").as_uri()
-    running: Running = request.getfixturevalue("moto")
-    for name, value in running.environ.items():
-        snap.setenv(name, value)
-    return running.url(tmp_path.name.replace("_", "-"))
-
-
-@pytest.fixture
-def repository(snap: CommandLine) -> Path:
-    """A repository of three snapshots, and a snap.toml that names it."""
-    path = make(snap.work / "backups")
-    with Repository.open(path) as repo:
-        commit_versions(repo, range(3))
-    (snap.work / "snap.toml").write_text('repository = "backups"\ndatabase = "shop"\n')
-    return path
 
 
 def test_all_that_was_here_comes_back_from_a_remote_and_a_url_alone(
@@ -281,57 +250,6 @@ def test_a_remote_is_collected_by_a_policy_of_its_own(
     assert len(snap.ok("log", "--json").json) == 3
     assert snap.ok("push").out.startswith("left out: 2 snapshots")
     assert snap.ok("verify", "--data", "--repo", remote).code == 0
-
-
-def test_what_is_forgotten_on_a_remote_stays_here_and_comes_back_there(
-    snap: CommandLine, repository: Path, remote: str
-) -> None:
-    snap.ok("init", remote)
-    snap.ok("remote", "add", "offsite", remote)
-    toml = snap.work / "snap.toml"
-    toml.write_text(toml.read_text() + '[remotes.offsite.retention]\ngrace = "2d"\n')
-    snap.ok("push")
-    ids = [one["id"] for one in snap.ok("log", "--json").json]
-
-    def there() -> list[str]:
-        return [one["id"] for one in snap.ok("log", "--json", "--repo", remote).json]
-
-    (one,) = snap.ok("forget", "--remote", "offsite", ids[1], "--json").json["forgotten"]
-    since, until = (datetime.fromisoformat(one[key]) for key in ("since", "until"))
-    assert until - since == timedelta(days=2)
-    assert there() == [ids[0], ids[2]]
-    assert [one["id"] for one in snap.ok("log", "--json").json] == ids
-    # A push does not bring it back.
-    assert snap.ok("push").out.startswith("left out: 1 snapshot")
-    assert there() == [ids[0], ids[2]]
-    nothing = snap("unforget", "--remote", "offsite", "0000")
-    assert nothing.code == 20
-    assert f"Forgotten: {ids[1][:12]}" in nothing.err
-    snap.ok("unforget", "--remote", "offsite", ids[1][:8])
-    assert there() == ids
-    told = snap.ok("forget", "--remote", "offsite", ids[2]).err
-    assert f"snap unforget --remote offsite {ids[2][:12]}" in told
-
-
-def test_what_protects_a_snapshot_protects_it_on_a_remote_too(
-    snap: CommandLine, repository: Path, tmp_path: Path
-) -> None:
-    url = (tmp_path / "there").as_uri()
-    snap.ok("init", url)
-    snap.ok("remote", "add", "offsite", url)
-    snap.ok("tag", "release", "latest~1")
-    snap.ok("push", "--all-tags")
-    tagged = snap("forget", "--remote", "offsite", "release", "--json").error
-    assert tagged["hint"] == "Give --force, which deletes the tags there too."
-    ids = [one["id"] for one in snap.ok("log", "--json").json]
-    snap.ok("forget", "--remote", "offsite", "--force", "release")
-    snap.ok("forget", "--remote", "offsite", ids[2])
-    last = snap("forget", "--remote", "offsite", "latest", "--json").error
-    command = f"snap forget --remote offsite --force {ids[0][:12]}"
-    assert last["hint"] == f"Forget it all the same: {command}"
-    snap.ok(*shlex.split(command)[1:])
-    assert "release" in snap.ok("tag").out
-    assert snap.ok("log", "--oneline", "--repo", url).out == ""
 
 
 def test_a_plain_repository_is_pushed_to_an_encrypted_remote_and_cloned_from_it(

@@ -9,7 +9,7 @@ from typing import Any
 NAMES = (
     *("init", "commit", "log", "show", "diff", "tag", "cat", "restore", "undo", "drill"),
     *("export", "import", "forget", "unforget", "gc", "stats", "verify", "repair", "reindex"),
-    *("push", "pull", "clone", "remote"),
+    *("push", "fetch", "pull", "clone", "remote"),
     *("check", "schedule", "database", "key", "audit", "doctor", "demo", "help"),
 )
 

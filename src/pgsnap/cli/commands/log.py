@@ -18,11 +18,15 @@ from pgsnap.cli.views.snapshot import (
     kept_lines,
     log_block,
     log_rows,
+    remote_fields,
+    remote_rows,
     snapshot_fields,
     when,
 )
 from pgsnap.cli.wiring.connect import half_dropped_now, open_repository
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import remote_of
+from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
     from pgsnap.workflows.history.log import KeptEntry, LogEntry
@@ -31,6 +35,7 @@ EXAMPLES = """
 snap log
 snap log --oneline --limit 10
 snap log --forgotten
+snap log --remote offsite
 snap log --database shop --json | jq -r '.[0].id'
 """
 
@@ -41,16 +46,37 @@ Limit = Annotated[
 Forgotten = Annotated[
     bool, typer.Option("--forgotten", help="Those that are forgotten and can be brought back.")
 ]
+Remote = Annotated[
+    str | None,
+    typer.Option(
+        "--remote",
+        metavar="NAME",
+        show_default=False,
+        help="Those of this remote, as the last `snap fetch` found them.",
+    ),
+]
 
 
 def run(
-    ctx: typer.Context, oneline: Oneline = False, limit: Limit = None, forgotten: Forgotten = False
+    ctx: typer.Context,
+    oneline: Oneline = False,
+    limit: Limit = None,
+    forgotten: Forgotten = False,
+    remote: Remote = None,
 ) -> None:
     """List the snapshots, newest first."""
     from pgsnap.workflows.history.log import kept, log
 
     invocation = Invocation.of(ctx)
     console = invocation.console
+    if remote is not None:
+        if forgotten:
+            raise UsageError(
+                "--remote and --forgotten exclude each other",
+                hint="See what is forgotten there: snap log --forgotten --repo URL",
+            )
+        _fetched(invocation, remote, limit)
+        return
     if forgotten:
         _forgotten(invocation, limit, oneline=oneline)
         return
@@ -132,6 +158,25 @@ def _nothing(labels: list[str], database: str | None) -> str:
     if labels and database is not None:
         return f'no snapshots of database "{database}"; there are some of {", ".join(labels)}'
     return 'no snapshots yet: record one with `snap commit -m "first snapshot"`'
+
+
+def _fetched(invocation: Invocation, remote: str, limit: int | None) -> None:
+    from pgsnap.schedulers.state import State
+    from pgsnap.workflows.sync.fetch import last_fetch
+
+    name, _ = remote_of(invocation, remote)
+    path = invocation.settings.config_path
+    # Remotes are nowhere else.
+    assert path is not None
+    known = last_fetch(State(path, invocation.trust), name)
+    if known is None:
+        raise UsageError(
+            f"it is not known what {name} has", hint=f"Look it up first: snap fetch {name}"
+        )
+    database = invocation.settings.database
+    shown = [one for one in known.snapshots if database in (None, one.database)][:limit]
+    invocation.console.tell(f"{name} as it was {render.ago(known.time, invocation.now)}")
+    invocation.console.emit([remote_fields(one) for one in shown], remote_rows(shown))
 
 
 def _forgotten(invocation: Invocation, limit: int | None, *, oneline: bool) -> None:

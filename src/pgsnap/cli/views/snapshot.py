@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pgsnap.model import SnapshotHead, SnapshotId
     from pgsnap.workflows.history.log import KeptEntry
     from pgsnap.workflows.notes.verdicts import Drilled
+    from pgsnap.workflows.sync.fetch import RemoteSnapshot
 
 
 def snapshot_fields(
@@ -182,3 +183,32 @@ def kept_lines(kept: Sequence[KeptEntry], now: datetime) -> list[str]:
         elif one.live not in {other.live for other in kept[: kept.index(one)]}:
             lines.append("      put back: snap undo  drop: snap undo --discard")
     return lines
+
+
+def remote_fields(one: RemoteSnapshot) -> dict[str, Any]:
+    """Return the --json form of what a fetch found."""
+    return {
+        "id": one.snapshot_id.hex(),
+        "database": one.database,
+        "tags": list(one.tags),
+        "time": one.time,
+        "message": one.message,
+        "here": one.is_here,
+    }
+
+
+def remote_rows(snapshots: Sequence[RemoteSnapshot]) -> list[str]:
+    """Return a line for each."""
+    return render.columns(
+        [
+            (
+                render.short_id(one.snapshot_id),
+                render.plain(one.database),
+                render.clock(one.time),
+                "" if one.is_here else "not here",
+                render.plain(", ".join(one.tags)),
+                render.first_line(one.message),
+            )
+            for one in snapshots
+        ]
+    )

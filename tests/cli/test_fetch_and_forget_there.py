@@ -1,0 +1,125 @@
+"""`snap fetch`, and `snap forget` on a remote: a folder and S3 (moto)."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pgsnap.repository.repository import Repository
+from support.documents import documentation
+from support.dumps.scripted import shop
+from support.running.commandline import CommandLine
+
+DUMP = b"".join(part.text for part in shop(50).parts)
+
+
+def test_a_fetch_shows_what_a_remote_has_and_takes_none_of_it(
+    snap: CommandLine, repository: Path, remote: str
+) -> None:
+    snap.ok("init", remote)
+    snap.ok("remote", "add", "offsite", remote)
+    unknown = snap("log", "--remote", "offsite", "--json").error
+    assert unknown["hint"] == "Look it up first: snap fetch offsite"
+    snap.ok("tag", "release", "latest~1")
+    snap.ok("push")
+    first = snap.ok("fetch").out
+    fetched = snap.ok("fetch", "--json").json
+    logged = snap.ok("log", "--remote", "offsite", "--json").json
+    assert documentation.fields(documentation.section("snap log"))[-1] == set(logged[0])
+    assert fetched["new"] == []
+    assert first.startswith("offsite has 3 snapshots  3 new since the last fetch  0 not here")
+    # Another host commits there.
+    with Repository.open(snap.work / "backups") as here:
+        before = sorted(here.newest(None))
+    dump = snap.work / "dump.sql"
+    dump.write_bytes(DUMP)
+    snap.ok("commit", "--file", str(dump), "--repo", remote, "--database", "shop", "-m", "theirs")
+    # It is known as it was.
+    assert len(snap.ok("log", "--remote", "offsite", "--json").json) == 3
+    report = snap.ok("fetch", "offsite", "--json").json
+    (new,) = report["new"]
+    names = documentation.fields(documentation.section("snap fetch"))
+    assert [documentation.field_names(report)] == names
+    assert (new["message"], new["here"], report["not_here"]) == ("theirs", False, 1)
+    assert report["gone"] == []
+    listed = snap.ok("log", "--remote", "offsite", "--json").json
+    assert listed[0] == new
+    assert [one["tags"] for one in listed] == [[], [], ["release"], []]
+    assert [one["here"] for one in listed] == [False, True, True, True]
+    shown = snap.ok("log", "--remote", "offsite", "--limit", "2").out.splitlines()
+    assert len(shown) == 2
+    assert "not here" in shown[0]
+    assert snap("show", new["id"]).code == 20
+    with Repository.open(snap.work / "backups") as here:
+        assert sorted(here.newest(None)) == before
+    snap.ok("forget", "--remote", "offsite", new["id"])
+    assert snap.ok("fetch", "--json").json["gone"] == [new["id"]]
+    assert "exclude each other" in snap("log", "--remote", "offsite", "--forgotten").err
+
+
+def test_a_copy_with_another_id_counts_as_here(
+    snap: CommandLine, repository: Path, tmp_path: Path
+) -> None:
+    url = (tmp_path / "there").as_uri()
+    key = tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    key.chmod(0o600)
+    snap.ok("init", url, "--encrypt", "--key-file", str(key))
+    snap.ok("remote", "add", "offsite", url)
+    toml = snap.work / "snap.toml"
+    toml.write_text(toml.read_text() + f'key_file = "{key}"\n')
+    snap.ok("push")
+    report = snap.ok("fetch", "--json").json
+    assert (report["snapshots"], report["not_here"]) == (3, 0)
+
+
+def test_what_is_forgotten_on_a_remote_stays_here_and_comes_back_there(
+    snap: CommandLine, repository: Path, remote: str
+) -> None:
+    snap.ok("init", remote)
+    snap.ok("remote", "add", "offsite", remote)
+    toml = snap.work / "snap.toml"
+    toml.write_text(toml.read_text() + '[remotes.offsite.retention]\ngrace = "2d"\n')
+    snap.ok("push")
+    ids = [one["id"] for one in snap.ok("log", "--json").json]
+
+    def there() -> list[str]:
+        return [one["id"] for one in snap.ok("log", "--json", "--repo", remote).json]
+
+    (one,) = snap.ok("forget", "--remote", "offsite", ids[1], "--json").json["forgotten"]
+    since, until = (datetime.fromisoformat(one[key]) for key in ("since", "until"))
+    assert until - since == timedelta(days=2)
+    assert there() == [ids[0], ids[2]]
+    assert [one["id"] for one in snap.ok("log", "--json").json] == ids
+    # A push does not bring it back.
+    assert snap.ok("push").out.startswith("left out: 1 snapshot")
+    assert there() == [ids[0], ids[2]]
+    nothing = snap("unforget", "--remote", "offsite", "0000")
+    assert nothing.code == 20
+    assert f"Forgotten: {ids[1][:12]}" in nothing.err
+    snap.ok("unforget", "--remote", "offsite", ids[1][:8])
+    assert there() == ids
+    told = snap.ok("forget", "--remote", "offsite", ids[2]).err
+    assert f"snap unforget --remote offsite {ids[2][:12]}" in told
+
+
+def test_what_protects_a_snapshot_protects_it_on_a_remote_too(
+    snap: CommandLine, repository: Path, tmp_path: Path
+) -> None:
+    url = (tmp_path / "there").as_uri()
+    snap.ok("init", url)
+    snap.ok("remote", "add", "offsite", url)
+    snap.ok("tag", "release", "latest~1")
+    snap.ok("push", "--all-tags")
+    tagged = snap("forget", "--remote", "offsite", "release", "--json").error
+    assert tagged["hint"] == "Give --force, which deletes the tags there too."
+    ids = [one["id"] for one in snap.ok("log", "--json").json]
+    snap.ok("forget", "--remote", "offsite", "--force", "release")
+    snap.ok("forget", "--remote", "offsite", ids[2])
+    last = snap("forget", "--remote", "offsite", "latest", "--json").error
+    command = f"snap forget --remote offsite --force {ids[0][:12]}"
+    assert last["hint"] == f"Forget it all the same: {command}"
+    snap.ok(*shlex.split(command)[1:])
+    assert "release" in snap.ok("tag").out
+    assert snap.ok("log", "--oneline", "--repo", url).out == ""
