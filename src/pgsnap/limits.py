@@ -89,6 +89,10 @@ PIECE_BYTES_MAX = 1 * MIB
 SNAPSHOT_BYTES_MAX = 256 * 1024 * 1024 * MIB
 # Maximum number of its sections; pg_dump needs some 8 kB of memory per table, a reader 1 kB.
 SECTIONS_MAX = 1_000_000
+# Maximum size of a block map or baseline: of a table of 4 TiB. A larger one is not read.
+SIDE_BYTES_MAX = 4 * 1024 * MIB
+# A list of leaves is stored if it takes at most this share of the text (one in so many bytes).
+LEAF_LIST_SHARE = 256
 # How many of the tables that a commit read in full its manifest names, with the reasons.
 FULL_READS_LISTED_MAX = 100
 # A recipe of more chunks than this must have chunks of at least this size on average: otherwise a

@@ -11,7 +11,7 @@ golden values.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -111,14 +111,10 @@ class LeafCutter:
         starts = np.empty_like(ends)
         starts[0] = self._row_start
         starts[1:] = ends[:-1]
-        weights = np.minimum(ends - starts, ROW_BYTES_MAX).astype(np.uint64)
-        # Of a longer row the hash does not matter.
-        starts[0] = max(self._row_start, _MARGIN)
-        draws = self._row_hash.sampled(self._words, starts, stops) >> np.uint64(32)
-        draws *= weights + np.uint64(ROW_BYTES_MAX)
-        weights <<= np.uint64(33)
-        chosen: NDArray[np.bool_] = draws < weights
-        return chosen
+        held = starts
+        if self._row_start < _MARGIN:
+            held = np.maximum(starts, _MARGIN)
+        return _is_chosen(self._row_hash, self._words, starts, stops, held)
 
     def _take(self, start: int, end: int) -> None:
         if start < end:
@@ -263,3 +259,64 @@ def _cut(
 ) -> Iterator[Leaf]:
     for place in range(start, stop, _READ_BYTES):
         yield from cutter.feed(read_new(place, min(place + _READ_BYTES, stop)))
+
+
+class LeafDigester:
+    """Computes the leaf digest of texts, one after another, and lists their leaves.
+
+    Holds 40 bytes per leaf besides what a `LeafCutter` does.
+    """
+
+    def __init__(self) -> None:
+        self._cutter = LeafCutter()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._tree = LeafTree()
+        self._list = bytearray()
+
+    def update(self, block: bytes | memoryview) -> None:
+        """Add the next bytes of the text."""
+        self._add(self._cutter.feed(block))
+
+    def finish(self) -> tuple[bytes, bytes]:
+        """End the text; return its leaf digest, and the list of its leaves."""
+        self._add(self._cutter.finish())
+        found = self._tree.digest(), bytes(self._list)
+        self._reset()
+        return found
+
+    def _add(self, leaves: Iterable[Leaf]) -> None:
+        for leaf in leaves:
+            self._tree.add(leaf)
+            self._list += encode_leaf(leaf)
+
+
+def several_leaves(texts: Sequence[bytes]) -> set[int]:
+    """Return which of these short *texts* have more than one leaf: all of them are looked at
+    together, since a dump may have very many."""
+    if not texts:
+        return set()
+    # A line end more makes a row of the end of a text, which is where the last leaf ends anyway.
+    whole = [text if text.endswith(b"\n") else text + b"\n" for text in texts]
+    margin = bytes(_MARGIN)
+    buffer = np.frombuffer(b"".join((margin, *whole, margin)), np.uint8)
+    stops = np.flatnonzero(buffer[_MARGIN:-_MARGIN] == _LINE_END) + _MARGIN
+    starts = np.concatenate(([_MARGIN], stops[:-1] + 1))
+    ends = np.cumsum([len(text) for text in whole]) + _MARGIN
+    chosen = stops[_is_chosen(RowHash(0), UnalignedWords(buffer), starts, stops, starts)] + 1
+    places = np.searchsorted(ends, chosen)
+    return set(places[ends[places] != chosen].tolist())
+
+
+def _is_chosen(
+    row_hash: RowHash, words: UnalignedWords, starts: Offsets, stops: Offsets, held: Offsets
+) -> NDArray[np.bool_]:
+    """Return which rows end a leaf. *held* is where the part of each row begins that is held: of a
+    row that is chosen by its length the hash does not matter."""
+    weights = np.minimum(stops + 1 - starts, ROW_BYTES_MAX).astype(np.uint64)
+    draws = row_hash.sampled(words, held, stops) >> np.uint64(32)
+    draws *= weights + np.uint64(ROW_BYTES_MAX)
+    weights <<= np.uint64(33)
+    chosen: NDArray[np.bool_] = draws < weights
+    return chosen

@@ -25,6 +25,7 @@ from pgsnap.model import (
     RecipeRoot,
     Section,
     SectionKind,
+    SectionName,
     Segment,
 )
 
@@ -202,6 +203,12 @@ class SectionTable:
         self.roots.add(section)
         self._encode_waiting()
         self._waiting = section
+
+    @property
+    def last_name(self) -> SectionName:
+        """The name of the section that was added last."""
+        assert self._waiting is not None
+        return self._waiting.name
 
     def attach_baseline(self, baseline: RecipeRoot) -> None:
         """Attach the side stream that belongs to the snapshot to the last section."""

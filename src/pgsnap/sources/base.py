@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pgsnap import interrupts
 from pgsnap.model import DumpEvent, Origin, VolatileLine
+from pgsnap.model.baseline import Baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,8 @@ class SourceResult:
 
     origin: Origin
     volatile: tuple[VolatileLine, ...]
+    baseline: Baseline | None = None
+    """What the next commit needs to find out what has changed."""
 
 
 class Source(Protocol):

@@ -33,6 +33,7 @@ from pgsnap.model import (
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.readable import ReadableChunks
 from pgsnap.repository.chunks.recipes import RecipeWalk, walk
+from pgsnap.repository.chunks.text_check import TextCheck
 from pgsnap.repository.repository import Repository
 
 # Some 100 bytes each: 50 MB.
@@ -307,9 +308,9 @@ class SectionWalk(RecipeWalk):
         while waiting and not self.was_stopped:
             done = 0
             try:
-                for section, digest in self._digests(waiting):
+                for section, is_right in self._compared(waiting):
                     done += 1
-                    if digest == section.digest:
+                    if is_right:
                         self._remember(self._same, _fingerprint(section))
                     else:
                         self._note(
@@ -322,7 +323,7 @@ class SectionWalk(RecipeWalk):
                 done += 1
             waiting = waiting[done:]
 
-    def _digests(self, sections: Sequence[Section]) -> Iterator[tuple[Section, bytes]]:
+    def _compared(self, sections: Sequence[Section]) -> Iterator[tuple[Section, bool]]:
         def wanted() -> Iterator[tuple[Section | None, ChunkId | None, int]]:
             for section in sections:
                 for recipe in section.recipes:
@@ -330,29 +331,30 @@ class SectionWalk(RecipeWalk):
                         yield None, entry.chunk, entry.plain_bytes
                 yield section, None, 0
 
-        hasher = blake3()
+        checks = (TextCheck(section, both=True) for section in sections)
+        check = next(checks)
         for end, data in self._repo.chunks.read_ahead(wanted(), exact=True):
             if self._is_over():
                 self.was_stopped = True
                 return
-            hasher.update(data)
             if data:
+                check.update(data)
                 self._progress.advance(len(data))
             if end is not None:
-                yield end, hasher.digest()
-                hasher = blake3()
+                yield end, check.is_right()
+                check = next(checks, check)
 
     def _read_alone(self, section: Section) -> _Found:
         """Find the frames of a section that cannot be read, and mark them as damaged for
         commits."""
         found = _Found()
         index, read = self._repo.index, self._repo.chunks.read
-        hasher = blake3()
+        check = TextCheck(section, both=True)
         try:
             for recipe in section.recipes:
                 for entry in walk(recipe, read):
                     try:
-                        hasher.update(read(entry.chunk))
+                        check.update(read(entry.chunk))
                     except CorruptionError:
                         found.lost.add(entry.chunk)
                         for location in index.locations([entry.chunk]).get(entry.chunk, []):
@@ -361,7 +363,7 @@ class SectionWalk(RecipeWalk):
                             found.packs.add(location.pack)
         except CorruptionError as error:
             found.problem = error.detail or f"{error.message}."
-        if not found.is_damaged and hasher.digest() != section.digest:
+        if not found.is_damaged and not check.is_right():
             found.problem = _OTHER_TEXT
         return found
 

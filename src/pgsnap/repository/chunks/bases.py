@@ -11,6 +11,7 @@ import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import TypeAlias
 
 from pgsnap.chunking.expected import Expected
 from pgsnap.chunking.likeness import Window
@@ -26,6 +27,8 @@ from pgsnap.model import (
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.recipes import node_at, section_pieces, walk
 
+Sides: TypeAlias = "tuple[RecipeRoot | None, RecipeRoot | None, RecipeRoot | None]"
+
 # A smaller section takes fewer bytes to store again than its bases would take of memory.
 _SECTION_BYTES_MIN = 512
 
@@ -40,6 +43,8 @@ class Bases:
         self._reader = reader
         self._roots: dict[SectionName, list[RecipeRoot]] = {}
         self._pieces: dict[SectionName, ChunkId] = {}
+        # The side streams of the first snapshot that has the section.
+        self._sides: dict[SectionName, Sides] = {}
         for snapshot in snapshots:
             try:
                 self._read(snapshot)
@@ -52,6 +57,9 @@ class Bases:
             for number, section in enumerate(sections):
                 if not number:
                     self._pieces.setdefault(section.name, piece)
+                if section.side_streams:
+                    sides = section.leaves, section.block_map, section.baseline
+                    self._sides.setdefault(section.name, sides)
                 if (
                     section.plain_bytes >= _SECTION_BYTES_MIN
                     and len(self._roots) < SECTIONS_WITH_BASES_MAX
@@ -63,6 +71,15 @@ class Bases:
         """Return the bases for a section; None if no snapshot has it."""
         roots = self._roots.get(section)
         return SectionBases(roots, self._reader) if roots else None
+
+    def sides(self, section: SectionName) -> Sides:
+        """Return the side streams of an earlier version of a section: leaves, block map,
+        baseline."""
+        return self._sides.get(section, (None, None, None))
+
+    def entries(self, root: RecipeRoot | None) -> Iterator[RecipeEntry]:
+        """Yield the chunks of a recipe, as far as it can be read."""
+        return self._entries(root) if root is not None else iter(())
 
     def expected(self, section: SectionName) -> Expected | None:
         """Return the chunks that a section will most likely be cut into; None if that is at most

@@ -41,7 +41,9 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.arenas import keep_freed_chunks
 from pgsnap.repository.chunks.bases import Bases, SectionBases
 from pgsnap.repository.chunks.chunks import CHAINS_AT_ONCE
+from pgsnap.repository.chunks.leaf_lists import SectionLeaves, is_listed
 from pgsnap.repository.chunks.recipes import RecipeBuilder
+from pgsnap.repository.chunks.side_streams import nearest
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.scopes import FinishedOrAbandoned
 
@@ -69,6 +71,8 @@ class _OpenSection:
     hasher: blake3 = field(default_factory=blake3)
     end: SectionEnd | None = None
     digest: bytes = b""
+    leaf_digest: bytes = b""
+    leaves: bytes = b""
 
 
 @dataclass(slots=True)
@@ -113,6 +117,7 @@ class Ingest(FinishedOrAbandoned):
         self._claims = threading.Lock()
         self._under_way: deque[tuple[_Batch, Future[list[_Encoded]]]] = deque()
         self._sections = SectionTable(chunks.scheme.piece_naming)
+        self._side_chunker = chunks.chunker()
 
     @property
     def stored_bytes(self) -> int:
@@ -121,7 +126,7 @@ class Ingest(FinishedOrAbandoned):
 
     def store(self, events: Iterable[DumpEvent]) -> SectionTable:
         """Store a dump and return its sections. Raises what *events* raises."""
-        chunker = self._chunks.chunker()
+        chunker, leaves = self._chunks.chunker(), SectionLeaves()
         batch = _Batch()
         section: _OpenSection | None = None
         for event in events:
@@ -134,15 +139,19 @@ class Ingest(FinishedOrAbandoned):
                 self._take(batch, section, chunker.finish())
                 section.end, section.digest = event, section.hasher.digest()
                 section.hasher = _ENDED
+                leaves.end(section)
                 batch.items.append((section, None, 0))
                 section = None
             else:
                 section.hasher.update(event)
+                leaves.feed(event)
                 self._take(batch, section, chunker.feed(event))
             # Sections take memory too: a dump may have two hundred thousand empty tables.
             if batch.plain_bytes + _ITEM_BYTES * len(batch.items) >= BATCH_BYTES:
+                leaves.settle()
                 self._submit(batch)
                 batch = _Batch()
+        leaves.settle()
         self._submit(batch)
         while self._under_way:
             self._collect()
@@ -158,6 +167,23 @@ class Ingest(FinishedOrAbandoned):
             return self._store_chunk(node, ChunkKind.RECIPE, base)
 
         return _OpenSection(name, RecipeBuilder(store_node), bases)
+
+    def store_baseline(self, sections: SectionTable, baseline: bytes) -> None:
+        """Store a baseline, and attach it to the sections."""
+        earlier = self._bases.sides(sections.last_name)[2]
+        sections.attach_baseline(self._store_side(baseline, earlier))
+
+    def _store_side(self, data: bytes, earlier: RecipeRoot | None) -> RecipeRoot:
+        """Store a side stream, of which *earlier* is a former version; return its recipe."""
+        recipe = RecipeBuilder(lambda node, *_: self._store_chunk(node, ChunkKind.RECIPE, None))
+        base_at = nearest(self._bases.entries(earlier))
+        self._side_chunker.reset()
+        place = 0
+        for chunk in (*self._side_chunker.feed(data), *self._side_chunker.finish()):
+            name = self._store_chunk(chunk.data, ChunkKind.DATA, base_at(place))
+            recipe.add(RecipeEntry(name, len(chunk.data), chunk.lines))
+            place += len(chunk.data)
+        return recipe.finish()
 
     def store_table(self, sections: SectionTable) -> RecipeRoot:
         """Store the section table, and return its recipe."""
@@ -206,7 +232,7 @@ class Ingest(FinishedOrAbandoned):
         encoded = iter(found)
         for section, chunk, _ in batch.items:
             if chunk is None:
-                self._sections.add(_finished(section))
+                self._sections.add(self._finished(section))
                 continue
             name, frame, packed = next(encoded)
             if frame is not None:
@@ -214,6 +240,34 @@ class Ingest(FinishedOrAbandoned):
             sketch = chunk.sketch if chunk.sketch != NO_SKETCH else b""
             section.recipe.add(RecipeEntry(name, len(chunk.data), chunk.lines, sketch))
         self._progress.advance(batch.plain_bytes, str(batch.items[-1][0].name))
+
+    def _finished(self, section: _OpenSection) -> Section:
+        recipe, end = section.recipe.finish(), section.end
+        assert end is not None
+        rows = leaves = block_map = None
+        if end.is_copy:
+            rows = recipe.lines - end.head_lines - end.tail_lines
+            if rows < 0:
+                raise CorruptionError(f"the rows of {section.name} cannot be counted")
+        if end.block_map is not None:
+            before = self._bases.sides(section.name)
+            columns = end.block_map.byte_counts + end.block_map.row_counts
+            block_map = self._store_side(columns, before[1])
+            if is_listed(section.leaves, recipe.plain_bytes):
+                leaves = self._store_side(section.leaves, before[0])
+        return Section(
+            name=section.name,
+            plain_bytes=recipe.plain_bytes,
+            lines=recipe.lines,
+            digest=section.digest,
+            segments=(Segment(recipe),),
+            rows=rows,
+            head_bytes=end.head_bytes,
+            tail_bytes=end.tail_bytes,
+            leaf_digest=section.leaf_digest,
+            leaves=leaves,
+            block_map=block_map,
+        )
 
     def _store_chunk(self, data: bytes, kind: ChunkKind, base: ChunkId | None) -> ChunkId:
         name = self._name(data)
@@ -287,23 +341,3 @@ def _find_bases(
         if bases is not None:
             found |= bases.find((name, chunk.sketch, lines) for name, (_, chunk, lines) in chunks)
     return found
-
-
-def _finished(section: _OpenSection) -> Section:
-    recipe, end = section.recipe.finish(), section.end
-    assert end is not None
-    rows = None
-    if end.is_copy:
-        rows = recipe.lines - end.head_lines - end.tail_lines
-        if rows < 0:
-            raise CorruptionError(f"the rows of {section.name} cannot be counted")
-    return Section(
-        name=section.name,
-        plain_bytes=recipe.plain_bytes,
-        lines=recipe.lines,
-        digest=section.digest,
-        segments=(Segment(recipe),),
-        rows=rows,
-        head_bytes=end.head_bytes,
-        tail_bytes=end.tail_bytes,
-    )

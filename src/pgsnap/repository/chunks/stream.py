@@ -7,8 +7,6 @@ from contextlib import closing
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
-from blake3 import blake3
-
 from pgsnap.dump.events import text_of
 from pgsnap.dump.volatile import put_back
 from pgsnap.errors import CorruptionError
@@ -26,6 +24,7 @@ from pgsnap.model import (
 )
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.recipes import walk
+from pgsnap.repository.chunks.text_check import TextCheck
 from pgsnap.repository.repository import Repository
 
 # What belongs to the cluster, to the database itself or to its extensions is sent only on request.
@@ -173,17 +172,17 @@ def _section_parts(repo: Repository, sections: Iterable[Section]) -> Generator[_
 
 def _one_section(section: Section, parts: Iterable[_Part]) -> Iterator[DumpEvent]:
     """Yield the chunks up to the end of *section*, check its digest there, and yield the end."""
-    hasher = blake3()
+    check = TextCheck(section)
     head, head_lines = section.head_bytes, 0
     for mark, data in parts:
         if mark.is_end:
             break
-        hasher.update(data)
+        check.update(data)
         if head:
             head_lines += data.count(b"\n", 0, head)
             head -= min(head, len(data))
         yield data
-    if hasher.digest() != section.digest:
+    if not check.is_right():
         raise CorruptionError(
             f"section {section.name} is damaged",
             detail="Its chunks are sound, but together they do not hash to its digest.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pgsnap import __version__
 from pgsnap.errors import TablesChanged, UsageError
+from pgsnap.format.baseline import encode_baseline
 from pgsnap.format.sections import SectionTable
 from pgsnap.format.times import to_micros
 from pgsnap.limits import DUMP_ATTEMPTS, MESSAGE_BYTES_MAX
@@ -241,6 +242,8 @@ def _store(
         with Ingest(repo.chunk_store, earlier, progress, beside_server=live) as ingest:
             progress.phase(f"commit {database}")
             sections, result = _read(source, ingest)
+            if result.baseline is not None:
+                ingest.store_baseline(sections, encode_baseline(result.baseline))
             table = ingest.store_table(sections)
     return _Stored(sections, table, result, ingest.stored_bytes)
 

@@ -29,6 +29,7 @@ from pgsnap.workflows.diff.report import TableName, Version
 from pgsnap.workflows.diff.sections import AFTER, BEFORE, within_rows
 
 if TYPE_CHECKING:
+    from pgsnap.chunking.leaves import LeafDigester
     from pgsnap.rows.difference import RowDifference
 
 _KEPT_KINDS = frozenset(
@@ -117,6 +118,12 @@ class _PassingSection:
         self._encoding = before.origin.client_encoding
         self._open_rows = open_rows
         self._hasher = blake3()
+        # Only if there is no other digest to compare with.
+        self._leaves: LeafDigester | None = None
+        if self._before is not None and self._before.digest is None:
+            from pgsnap.chunking.leaves import LeafDigester
+
+            self._leaves = LeafDigester()
         self._size = self._lines = 0
         self._kept: list[bytes] = []
         self._rows: RowDifference | None = None
@@ -135,6 +142,8 @@ class _PassingSection:
 
     def hash(self, block: bytes) -> None:
         self._hasher.update(block)
+        if self._leaves is not None:
+            self._leaves.update(block)
         self._size += len(block)
         self._lines += block.count(b"\n")
         if self.name.kind in _KEPT_KINDS:
@@ -166,6 +175,7 @@ class _PassingSection:
             rows=rows,
             head_bytes=event.head_bytes,
             tail_bytes=event.tail_bytes,
+            leaf_digest=self._leaves.finish()[0] if self._leaves is not None else None,
         )
         if self._waiting and not self._is_open:
             self._open()

@@ -28,7 +28,7 @@ from pgsnap.model import (
     Segment,
     Snapshot,
 )
-from pgsnap.repository.chunks.ingest import Ingest, _finished
+from pgsnap.repository.chunks.ingest import Ingest
 from pgsnap.repository.footprint import footprint
 from pgsnap.repository.repository import Repository
 from support.documents.values import TIME
@@ -70,7 +70,7 @@ def commit(
             events.recipe.add(entry)
         events.end, events.digest = EVENTS_END, blake3(entries[0].chunk).digest()
         sections = SectionTable()
-        for section in (_finished(events), *small):
+        for section in (ingest._finished(events), *small):
             sections.add(section)
         table = ingest.store_table(sections)
         ingest.finish()
@@ -80,7 +80,7 @@ def commit(
             message="nightly",
             parent=next(iter(repo.newest("shop", 1)), None),
             root=sections.roots.root,
-            leaf_root=None,
+            leaf_root=sections.roots.leaf_root,
             globals_root=None,
             sections_recipe=table,
             section_count=sections.section_count,

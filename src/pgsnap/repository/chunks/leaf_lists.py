@@ -1,0 +1,128 @@
+"""The leaves of a stored section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from pgsnap.errors import CorruptionError
+from pgsnap.limits import KIB, LEAF_LIST_SHARE
+from pgsnap.model import Section
+from pgsnap.repository.chunks.chunks import ChunkReader
+from pgsnap.repository.chunks.recipes import walk
+from pgsnap.repository.chunks.stream import chunks_of
+
+if TYPE_CHECKING:
+    from pgsnap.chunking.leaves import Leaf
+
+# Texts up to this size are held until several can be looked at.
+_SHORT_BYTES = 64 * KIB
+
+
+class _Section(Protocol):
+    """A section that is being received; its digest is known when it ends."""
+
+    digest: bytes
+    leaf_digest: bytes
+    leaves: bytes
+
+
+class SectionLeaves:
+    """Sets the leaf digest, and the list of leaves, of sections that pass by one after another.
+
+    Short sections are looked at together: a dump may have two hundred thousand of them.
+    """
+
+    def __init__(self) -> None:
+        from pgsnap.chunking.leaves import LeafDigester
+
+        self._digester = LeafDigester()
+        self._of_short = LeafDigester()
+        # The open section's text as long as it is short, then None.
+        self._text: list[bytes] | None = []
+        self._text_bytes = 0
+        self._short: list[tuple[_Section, bytes]] = []
+
+    def feed(self, block: bytes) -> None:
+        """Add the next bytes of the open section."""
+        if self._text is None:
+            self._digester.update(block)
+            return
+        self._text.append(block)
+        self._text_bytes += len(block)
+        if self._text_bytes > _SHORT_BYTES:
+            for held in self._text:
+                self._digester.update(held)
+            self._text = None
+
+    def end(self, section: _Section) -> None:
+        """End the open section, which is *section*: its leaves are set by now, or by `settle`."""
+        if self._text is None:
+            section.leaf_digest, section.leaves = self._digester.finish()
+        else:
+            self._short.append((section, b"".join(self._text)))
+        self._text, self._text_bytes = [], 0
+
+    def settle(self) -> None:
+        """Set what is still to be set for the sections that have ended."""
+        from pgsnap.chunking.leaves import several_leaves
+
+        several = several_leaves([text for _, text in self._short])
+        for number, (section, text) in enumerate(self._short):
+            section.leaf_digest = section.digest
+            if number in several:
+                self._of_short.update(text)
+                section.leaf_digest, section.leaves = self._of_short.finish()
+        self._short.clear()
+
+
+def is_listed(leaves: bytes, plain_bytes: int) -> bool:
+    """Return whether a list of leaves is stored: not of a single leaf, which the section's entry
+    says everything about, nor one that is large beside the text (rows that are always chosen can be
+    made on purpose)."""
+    from pgsnap.chunking.leaves import STORED_BYTES
+
+    return len(leaves) > STORED_BYTES and len(leaves) * LEAF_LIST_SHARE <= plain_bytes
+
+
+def leaves_of(reader: ChunkReader, section: Section) -> Iterator[Leaf]:
+    """Yield the leaves of a section: as they are listed, else computed from its text. Raises
+    CorruptionError, at the end too: only the end means that they are its leaves."""
+    from pgsnap.chunking.leaves import Leaf, LeafTree
+
+    if not section.plain_bytes:
+        return
+    if section.leaf_digest is not None and section.leaf_digest == section.digest:
+        yield Leaf(section.plain_bytes, section.leaf_digest)
+        return
+    tree, size = LeafTree(), 0
+    for leaf in _listed(reader, section) if section.leaves is not None else _cut(reader, section):
+        tree.add(leaf)
+        size += leaf.plain_bytes
+        yield leaf
+    if size != section.plain_bytes or tree.digest() != section.leaf_digest:
+        raise CorruptionError(
+            f"the list of leaves of section {section.name} is damaged",
+            detail="Its chunks are sound, but it is not that of the section.",
+        )
+
+
+def _listed(reader: ChunkReader, section: Section) -> Iterator[Leaf]:
+    from pgsnap.chunking.leaves import STORED_BYTES, decode_leaves
+
+    assert section.leaves is not None
+    rest = b""
+    for entry in walk(section.leaves, reader.read):
+        rest += reader.read(entry.chunk, entry.plain_bytes)
+        whole = len(rest) - len(rest) % STORED_BYTES
+        yield from decode_leaves(rest[:whole])
+        rest = rest[whole:]
+
+
+def _cut(reader: ChunkReader, section: Section) -> Iterator[Leaf]:
+    from pgsnap.chunking.leaves import LeafCutter
+
+    cutter = LeafCutter()
+    for entry in chunks_of(reader, section):
+        yield from cutter.feed(reader.read(entry.chunk, entry.plain_bytes))
+    yield from cutter.finish()
