@@ -33,8 +33,8 @@ from pgsnap.model import (
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.readable import ReadableChunks
 from pgsnap.repository.chunks.recipes import RecipeWalk, walk
-from pgsnap.repository.chunks.text_check import TextCheck
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.sections.text_check import TextCheck
 
 # Some 100 bytes each: 50 MB.
 _REMEMBERED_MAX = 500_000

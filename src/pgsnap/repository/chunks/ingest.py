@@ -41,11 +41,11 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.arenas import keep_freed_chunks
 from pgsnap.repository.chunks.bases import Bases, SectionBases
 from pgsnap.repository.chunks.chunks import CHAINS_AT_ONCE
-from pgsnap.repository.chunks.leaf_lists import SectionLeaves, is_listed
 from pgsnap.repository.chunks.recipes import RecipeBuilder
-from pgsnap.repository.chunks.side_streams import nearest
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.scopes import FinishedOrAbandoned
+from pgsnap.repository.sections.leaf_lists import SectionLeaves, is_listed
+from pgsnap.repository.sections.side_streams import nearest
 
 _WORKER_NICENESS = 10
 # A shorter list of chunks or sections is stored plain: a delta would save little, and with the loss

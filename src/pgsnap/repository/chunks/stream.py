@@ -24,8 +24,8 @@ from pgsnap.model import (
 )
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.recipes import walk
-from pgsnap.repository.chunks.text_check import TextCheck
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.sections.text_check import TextCheck
 
 # What belongs to the cluster, to the database itself or to its extensions is sent only on request.
 NOT_SENT = frozenset({SectionKind.DATABASE, SectionKind.GLOBALS, SectionKind.EXTENSION_SEQUENCES})

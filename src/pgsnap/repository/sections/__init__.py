@@ -1,0 +1,1 @@
+"""What is kept of a section besides its bytes."""
