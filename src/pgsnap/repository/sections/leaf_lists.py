@@ -10,13 +10,19 @@ from pgsnap.limits import KIB, LEAF_LIST_SHARE
 from pgsnap.model import Section
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.recipes import walk
-from pgsnap.repository.chunks.stream import chunks_of
 
 if TYPE_CHECKING:
-    from pgsnap.chunking.leaves import Leaf
+    from pgsnap.chunking.leaves import Leaf, LeafDigester
 
 # Texts up to this size are held until several can be looked at.
 _SHORT_BYTES = 64 * KIB
+
+
+def leaf_digester() -> LeafDigester:
+    """Return what computes leaf digests. NumPy is slow to import, and not always needed."""
+    from pgsnap.chunking.leaves import LeafDigester
+
+    return LeafDigester()
 
 
 class _Section(Protocol):
@@ -34,10 +40,7 @@ class SectionLeaves:
     """
 
     def __init__(self) -> None:
-        from pgsnap.chunking.leaves import LeafDigester
-
-        self._digester = LeafDigester()
-        self._of_short = LeafDigester()
+        self._digester, self._of_short = leaf_digester(), leaf_digester()
         # The open section's text as long as it is short, then None.
         self._text: list[bytes] | None = []
         self._text_bytes = 0
@@ -123,6 +126,7 @@ def _cut(reader: ChunkReader, section: Section) -> Iterator[Leaf]:
     from pgsnap.chunking.leaves import LeafCutter
 
     cutter = LeafCutter()
-    for entry in chunks_of(reader, section):
-        yield from cutter.feed(reader.read(entry.chunk, entry.plain_bytes))
+    for recipe in section.recipes:
+        for entry in walk(recipe, reader.read):
+            yield from cutter.feed(reader.read(entry.chunk, entry.plain_bytes))
     yield from cutter.finish()

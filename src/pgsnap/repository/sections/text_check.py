@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from pgsnap.model import Section
+from pgsnap.repository.sections.leaf_lists import leaf_digester
 
 if TYPE_CHECKING:
     from pgsnap.chunking.leaves import LeafDigester
@@ -21,10 +22,7 @@ class TextCheck:
         self._hasher = blake3() if section.digest is not None else None
         self._leaves: LeafDigester | None = None
         if self._hasher is None or (both and section.leaf_digest not in (None, section.digest)):
-            # NumPy is slow to import, and rarely needed.
-            from pgsnap.chunking.leaves import LeafDigester
-
-            self._leaves = LeafDigester()
+            self._leaves = leaf_digester()
 
     def update(self, data: bytes) -> None:
         """Add the next bytes."""

@@ -24,12 +24,12 @@ from pgsnap.progress import Progress
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.chunks.stream import chunks_of
+from pgsnap.repository.sections.leaf_lists import leaf_digester
 from pgsnap.sources.base import Source, reading
 from pgsnap.workflows.diff.report import TableName, Version
 from pgsnap.workflows.diff.sections import AFTER, BEFORE, within_rows
 
 if TYPE_CHECKING:
-    from pgsnap.chunking.leaves import LeafDigester
     from pgsnap.rows.difference import RowDifference
 
 _KEPT_KINDS = frozenset(
@@ -119,11 +119,8 @@ class _PassingSection:
         self._open_rows = open_rows
         self._hasher = blake3()
         # Only if there is no other digest to compare with.
-        self._leaves: LeafDigester | None = None
-        if self._before is not None and self._before.digest is None:
-            from pgsnap.chunking.leaves import LeafDigester
-
-            self._leaves = LeafDigester()
+        needs_leaves = self._before is not None and self._before.digest is None
+        self._leaves = leaf_digester() if needs_leaves else None
         self._size = self._lines = 0
         self._kept: list[bytes] = []
         self._rows: RowDifference | None = None
