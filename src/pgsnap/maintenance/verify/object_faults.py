@@ -44,7 +44,7 @@ def manifest_faults(
     whole = {} if whole is None else whole
     there: set[SnapshotId] = set()
     children: dict[SnapshotId, SnapshotId] = {}
-    for info, data in _stored(repo, layout.SNAPSHOTS, b"\x89snapM"):
+    for info, data, why in _stored(repo, layout.SNAPSHOTS, b"\x89snapM"):
         name = layout.hash_of(info.name)
         content = snapshot_id(data, repo.naming)
         if name == content and (found := _head(data, content)) is not None:
@@ -57,7 +57,7 @@ def manifest_faults(
             problem = "It is the manifest of another snapshot."
             yield Fault(info.name, problem, data, layout.snapshot_name(content), name)
         else:
-            problem = "Its bytes are damaged: they do not hash to its name."
+            problem = why or "Its bytes are damaged: they do not hash to its name."
             yield Fault(info.name, problem, data, None, name)
         if name is not None:
             # Its fault has already been reported.
@@ -72,19 +72,23 @@ def manifest_faults(
     yield from _missing(repo, wanted, there)
 
 
-def _stored(repo: Repository, folder: str, magic: bytes) -> Iterator[tuple[ObjectInfo, bytes]]:
-    """Yield the objects of a folder with their bytes, except files that are none: those have no
-    hash as their name and do not begin with *magic*."""
+def _stored(repo: Repository, folder: str, magic: bytes) -> Iterator[tuple[ObjectInfo, bytes, str]]:
+    """Yield the objects of a folder with their bytes, and why these cannot be had, except files
+    that are none: those have no hash as their name and do not begin with *magic*."""
     for info in repo.store.list(folder):
+        why = ""
         try:
             data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
         except ObjectNotFound:
             continue
-        except CorruptionError:
-            # A bad sector on the disk.
-            data = b""
+        except CorruptionError as error:
+            # A bad sector on the disk, or a sealed object that does not open.
+            data, why = (
+                b"",
+                f"{error.message[:1].upper()}{error.message[1:]}. {error.detail}".strip(),
+            )
         if layout.hash_of(info.name) is not None or data.startswith(magic):
-            yield info, data
+            yield info, data, why
 
 
 def _missing(
@@ -133,11 +137,11 @@ def lost_while_forgotten(repo: Repository) -> Iterator[tuple[SnapshotId, bytes]]
 
 def note_faults(repo: Repository) -> Iterator[Fault]:
     """Yield the faulty notes. A deleted one leaves no trace."""
-    for info, data in _stored(repo, layout.NOTES, b"\x89snapN"):
+    for info, data, why in _stored(repo, layout.NOTES, b"\x89snapN"):
         try:
             note = decode_note(data, "a note")
         except CorruptionError as error:
-            yield Fault(info.name, error.detail or f"{error.message}.", data)
+            yield Fault(info.name, why or error.detail or f"{error.message}.", data)
             continue
         belongs = layout.note_name(note.kind, note_id(data, repo.naming))
         if belongs != info.name:
