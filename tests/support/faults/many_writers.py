@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -196,6 +197,8 @@ def run(folder: Path, seconds: float, seed: int) -> Outcome:
     chance = random.Random(seed)
     outcome = Outcome()
     folder.mkdir()
+    # The tests' own folder, which is gone when multiprocessing would delete what it made there.
+    multiprocessing.current_process()._config["tempdir"] = tempfile.mkdtemp()  # type: ignore[attr-defined]
     # For the process that the others are forked from.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     with ObjectServer() as server:
@@ -243,7 +246,9 @@ def check(server: ObjectServer, folder: Path, outcome: Outcome) -> None:
             # Of a collector that was killed.
             server.objects.pop("p/gc/lease", None)
             with Repository.open(place(server.endpoint), alone=True) as repo:
-                gc(repo, KEEP_ALL, grace=timedelta(0), pack_grace=timedelta(0))
+                report = gc(repo, KEEP_ALL, grace=timedelta(0), pack_grace=timedelta(0))
+            outcome.packs_deleted += report.packs_deleted
+            outcome.expired += len(report.expired)
         with Repository.open(place(server.endpoint), index_folder=folder / "checker") as repo:
             for snapshot in kept:
                 assert texts(repo, snapshot) == version(outcome.made[snapshot]).texts
