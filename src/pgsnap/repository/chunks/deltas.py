@@ -14,7 +14,7 @@ DELTA_LONG_STEPS + DELTA_SHORT_STEPS frames away from a plain one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from pgsnap.chunking.row_edits import Edits, RowEdits
 from pgsnap.codecs.edits import encode_edits
@@ -45,6 +45,10 @@ _MANY_EDITS = 0.25
 _SURELY_SMALL = 0.15
 # Otherwise it must be this much smaller than the plain frame, since it makes reading more costly.
 _PAYS_BELOW = 0.8
+
+
+Like: TypeAlias = "tuple[ChunkId, bytes, Edits] | ChunkId"
+"""A stored chunk that a new one is like; with its bytes and the edits, if these are known."""
 
 
 class _Delta(NamedTuple):

@@ -9,11 +9,11 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from blake3 import blake3
 
@@ -40,7 +40,9 @@ from pgsnap.model import (
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.arenas import keep_freed_chunks
 from pgsnap.repository.chunks.bases import Bases, SectionBases
+from pgsnap.repository.chunks.chains import Chains
 from pgsnap.repository.chunks.chunks import CHAINS_AT_ONCE
+from pgsnap.repository.chunks.deltas import Like
 from pgsnap.repository.chunks.recipes import RecipeBuilder
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.scopes import FinishedOrAbandoned
@@ -57,6 +59,7 @@ _ITEM_BYTES = 1 * KIB
 # A hasher takes 2 kB, so a section's is replaced by this one when it ends.
 _ENDED = blake3()
 
+_Result = TypeVar("_Result")
 _Encoded: TypeAlias = "tuple[ChunkId, Frame | None, bytes]"
 
 
@@ -100,7 +103,7 @@ class Ingest(FinishedOrAbandoned):
         beside_server: bool = False,
     ) -> None:
         self._index = chunks.index
-        self._chunks = chunks
+        self.chunks = chunks
         self._name = chunks.scheme.naming.name
         self._progress = progress
         self._bases = Bases(chunks.reader, earlier)
@@ -126,7 +129,7 @@ class Ingest(FinishedOrAbandoned):
 
     def store(self, events: Iterable[DumpEvent]) -> SectionTable:
         """Store a dump and return its sections. Raises what *events* raises."""
-        chunker, leaves = self._chunks.chunker(), SectionLeaves()
+        chunker, leaves = self.chunks.chunker(), SectionLeaves()
         batch = _Batch()
         section: _OpenSection | None = None
         for event in events:
@@ -156,7 +159,7 @@ class Ingest(FinishedOrAbandoned):
         while self._under_way:
             self._collect()
         sections = self._sections
-        self._sections = SectionTable(self._chunks.scheme.piece_naming)
+        self._sections = SectionTable(self.chunks.scheme.piece_naming)
         return sections
 
     def _begin(self, name: SectionName) -> _OpenSection:
@@ -171,9 +174,9 @@ class Ingest(FinishedOrAbandoned):
     def store_baseline(self, sections: SectionTable, baseline: bytes) -> None:
         """Store a baseline, and attach it to the sections."""
         earlier = self._bases.sides(sections.last_name)[2]
-        sections.attach_baseline(self._store_side(baseline, earlier))
+        sections.attach_baseline(self.store_side(baseline, earlier))
 
-    def _store_side(self, data: bytes, earlier: RecipeRoot | None) -> RecipeRoot:
+    def store_side(self, data: bytes, earlier: RecipeRoot | None) -> RecipeRoot:
         """Store a side stream, of which *earlier* is a former version; return its recipe."""
         recipe = RecipeBuilder(lambda node, *_: self._store_chunk(node, ChunkKind.RECIPE, None))
         base_at = nearest(self._bases.entries(earlier))
@@ -184,6 +187,43 @@ class Ingest(FinishedOrAbandoned):
             recipe.add(RecipeEntry(name, len(chunk.data), chunk.lines))
             place += len(chunk.data)
         return recipe.finish()
+
+    def submit(self, work: Callable[..., _Result], *arguments: object) -> Future[_Result]:
+        """Have a thread of the pool do some *work*."""
+        return self._pool.submit(work, *arguments)
+
+    def encode_new(
+        self, texts: Sequence[tuple[bytes, Like]], bases: Chains
+    ) -> list[tuple[ChunkId, Frame | None, bytes]]:
+        """Return the name of each data chunk, with its frame if the repository has none yet: `add`
+        must be called with that, whatever happens. *bases* is the result of `bases` for all that
+        they are like."""
+        names = [self._name(data) for data, _ in texts]
+        unknown = self._claim(names)
+        found: list[_Encoded] = []
+        for name, (data, like) in zip(names, texts, strict=True):
+            if name not in unknown:
+                found.append((name, None, b""))
+                continue
+            unknown.discard(name)
+            if isinstance(like, bytes):
+                encoded = self._encoder.encode(name, data, ChunkKind.DATA, like, bases)
+            else:
+                encoded = self._encoder.encode_edited(name, data, like, bases)
+            found.append((name, *encoded))
+        return found
+
+    def bases(self, chunks: Iterable[ChunkId]) -> Chains:
+        """Return the frames of those of *chunks* that are sound, and of their bases."""
+        return self._encoder.bases(chunks)
+
+    def add(self, frame: Frame, packed: bytes) -> None:
+        """Write a frame."""
+        self._packs.add(frame, packed)
+
+    def store_node(self, node: bytes, base: ChunkId | None) -> ChunkId:
+        """Store a node of a recipe, of which *base* is a former version."""
+        return self._store_chunk(node, ChunkKind.RECIPE, base)
 
     def store_table(self, sections: SectionTable) -> RecipeRoot:
         """Store the section table, and return its recipe."""
@@ -252,9 +292,9 @@ class Ingest(FinishedOrAbandoned):
         if end.block_map is not None:
             before = self._bases.sides(section.name)
             columns = end.block_map.byte_counts + end.block_map.row_counts
-            block_map = self._store_side(columns, before[1])
+            block_map = self.store_side(columns, before[1])
             if is_listed(section.leaves, recipe.plain_bytes):
-                leaves = self._store_side(section.leaves, before[0])
+                leaves = self.store_side(section.leaves, before[0])
         return Section(
             name=section.name,
             plain_bytes=recipe.plain_bytes,

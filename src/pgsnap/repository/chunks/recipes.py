@@ -41,6 +41,16 @@ class RecipeBuilder:
         self._lines += entry.lines
         self._add(0, entry)
 
+    def add_node(self, entry: RecipeEntry, level: int) -> bool:
+        """Add a node that is stored already, with all that is below it; return False if another
+        node has not ended before it: then its children have to be added instead."""
+        if any(self._open[:level]):
+            return False
+        self._open += [[] for _ in range(level + 1 - len(self._open))]
+        self._lines += entry.lines
+        self._add(level, entry)
+        return True
+
     def _add(self, height: int, entry: RecipeEntry) -> None:
         if height == len(self._open):
             self._open.append([])

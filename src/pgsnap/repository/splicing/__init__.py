@@ -1,0 +1,1 @@
+"""Making a section of its former version and what changed in it."""

@@ -1,0 +1,193 @@
+"""Changed blocks of a table as edits of its section's text: where their former text is, and checks.
+
+What does not fit raises SpliceMismatch: then the section is not what its block map says, or the
+blocks were not read as they should have been, and the table has to be read in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgsnap.errors import SnapError
+from pgsnap.model import BlockMap, ChangedBlocks, Section
+
+Numbers = NDArray[np.int64]
+
+LINE_END = 10
+# Offsets of this many blocks are held at a time.
+_SLAB_BLOCKS = 1 << 18
+
+
+class SpliceMismatch(SnapError):
+    """A section cannot be made of its former version and changed blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEdits:
+    """The former places of some blocks in a section's text, ascending, their former rows, and the
+    new text of each: from *ends* of the one before to its own, in *text*."""
+
+    starts: Numbers
+    stops: Numbers
+    rows: Numbers
+    ends: Numbers
+    text: memoryview
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def part(self, first: int, last: int) -> BlockEdits:
+        """Return those from *first* to before *last*."""
+        begin = int(self.ends[first - 1]) if first else 0
+        end = int(self.ends[last - 1]) if last else 0
+        some = slice(first, last)
+        return BlockEdits(
+            self.starts[some],
+            self.stops[some],
+            self.rows[some],
+            self.ends[some] - begin,
+            self.text[begin:end],
+        )
+
+    def regions(self) -> tuple[Numbers, Numbers, Numbers]:
+        """Return starts, stops and ends of new text of the edits, those that touch joined."""
+        last = np.append(self.starts[1:] != self.stops[:-1], True)
+        first = np.roll(last, 1)
+        return self.starts[first], self.stops[last], self.ends[last]
+
+
+def joined(parts: Sequence[BlockEdits]) -> BlockEdits:
+    """Return the edits of several parts, which follow each other."""
+    if len(parts) == 1:
+        return parts[0]
+    sizes = np.cumsum([0, *(len(part.text) for part in parts)]).tolist()
+    return BlockEdits(
+        np.concatenate([part.starts for part in parts]),
+        np.concatenate([part.stops for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.ends + size for part, size in zip(parts, sizes, strict=False)]),
+        memoryview(b"".join(part.text for part in parts)),
+    )
+
+
+class BlockEditor:
+    """Turns changed blocks into edits, and makes the new block map of what it saw."""
+
+    def __init__(self, section: Section, block_map: BlockMap, total_blocks: int) -> None:
+        old_bytes = np.frombuffer(block_map.byte_counts, "<u4")
+        old_rows = np.frombuffer(block_map.row_counts, "<u4")
+        size = section.head_bytes + int(old_bytes.sum(dtype=np.int64)) + section.tail_bytes
+        if size != section.plain_bytes or int(old_rows.sum(dtype=np.int64)) != section.rows:
+            raise SpliceMismatch(f"the block map of {section.name} is not that of its text")
+        self._name = section.name
+        self._old_bytes, self._old_rows = old_bytes, old_rows
+        kept = min(len(old_bytes), total_blocks)
+        self._bytes, self._rows = np.zeros((2, total_blocks), "<u4")
+        self._bytes[:kept], self._rows[:kept] = old_bytes[:kept], old_rows[:kept]
+        self._seen = 0
+        self._unseen = len(old_bytes)
+        # Offsets of the blocks from *slab_first* on, and of the end of the last one.
+        self._slab_first = 0
+        self._slab = self._offsets_from(0, section.head_bytes)
+        self.removed_rows = self.added_rows = 0
+
+    def edits(self, changed: Iterable[ChangedBlocks]) -> Iterator[BlockEdits]:
+        """Yield the edits, also for the blocks that there are no more."""
+        total = len(self._bytes)
+        for some in changed:
+            if edits := self._edits(some):
+                yield edits
+        if self._unseen < total:
+            raise self._mismatch(f"block {self._unseen} is new and was not read")
+        if total < len(self._old_bytes):
+            ends = np.array([total, len(self._old_bytes)])
+            start, stop = self._offsets(ends).tolist()
+            rows = int(self._old_rows[total:].sum(dtype=np.int64))
+            self.removed_rows += rows
+            if stop > start:
+                yield BlockEdits(
+                    np.array([start]),
+                    np.array([stop]),
+                    np.array([rows]),
+                    np.zeros(1, np.int64),
+                    memoryview(b""),
+                )
+
+    def block_map(self) -> BlockMap:
+        """Return the new block map, once all edits were taken."""
+        return BlockMap(self._bytes.tobytes(), self._rows.tobytes())
+
+    @property
+    def text_bytes(self) -> int:
+        """The bytes of all rows, once all edits were taken."""
+        return int(self._bytes.sum(dtype=np.int64))
+
+    def _edits(self, changed: ChangedBlocks) -> BlockEdits | None:
+        blocks = np.frombuffer(changed.blocks, "<u4").astype(np.int64)
+        sizes = np.frombuffer(changed.byte_counts, "<u4")
+        rows = np.frombuffer(changed.row_counts, "<u4")
+        text = memoryview(changed.text).cast("B")
+        if not len(blocks):
+            return None
+        self._check_new(blocks, sizes, rows, text)
+        old = blocks < len(self._old_bytes)
+        old_sizes, old_rows = np.zeros((2, len(blocks)), np.int64)
+        old_sizes[old], old_rows[old] = self._old_bytes[blocks[old]], self._old_rows[blocks[old]]
+        self._bytes[blocks], self._rows[blocks] = sizes, rows
+        self.removed_rows += int(old_rows.sum())
+        self.added_rows += int(rows.sum(dtype=np.int64))
+        starts = self._offsets(blocks)
+        ends = np.cumsum(sizes, dtype=np.int64)
+        return BlockEdits(starts, starts + old_sizes, old_rows, ends, text)
+
+    def _check_new(
+        self, blocks: Numbers, sizes: NDArray[np.uint32], rows: NDArray[np.uint32], text: memoryview
+    ) -> None:
+        if not len(blocks) == len(sizes) == len(rows) or int(sizes.sum(dtype=np.int64)) != len(
+            text
+        ):
+            raise self._mismatch("the sizes of changed blocks do not fit their text")
+        if blocks[0] < self._seen or blocks[-1] >= len(self._bytes) or np.any(np.diff(blocks) <= 0):
+            raise self._mismatch("its changed blocks are not in ascending order")
+        new = blocks[blocks >= self._unseen]
+        if len(new) and not np.array_equal(new, np.arange(self._unseen, self._unseen + len(new))):
+            raise self._mismatch(f"block {self._unseen} is new and was not read")
+        self._seen = int(blocks[-1]) + 1
+        self._unseen += len(new)
+        check_rows(np.frombuffer(text, np.uint8), np.cumsum(sizes, dtype=np.int64), rows)
+
+    def _offsets(self, blocks: Numbers) -> Numbers:
+        """Return where *blocks* begin, which are ascending, also from call to call."""
+        found, done = np.empty(len(blocks), np.int64), 0
+        while True:
+            end = self._slab_first + len(self._slab) - 1
+            last = int(np.searchsorted(blocks, end, side="right"))
+            found[done:last] = self._slab[blocks[done:last] - self._slab_first]
+            done = last
+            if done == len(blocks) or end == len(self._old_bytes):
+                break
+            self._slab = self._offsets_from(end, int(self._slab[-1]))
+            self._slab_first = end
+        # New blocks are where the last one ended.
+        found[done:] = self._slab[-1]
+        return found
+
+    def _offsets_from(self, block: int, offset: int) -> Numbers:
+        sizes = self._old_bytes[block : block + _SLAB_BLOCKS]
+        return np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))) + offset
+
+    def _mismatch(self, why: str) -> SpliceMismatch:
+        return SpliceMismatch(f"{self._name} has to be read in full", detail=f"{why}.")
+
+
+def check_rows(text: NDArray[np.uint8], ends: Numbers, rows: NDArray[np.generic]) -> None:
+    """Raise SpliceMismatch unless the parts of *text*, up to *ends*, are as many whole *rows*."""
+    line_ends = np.flatnonzero(text == LINE_END)
+    counts = np.diff(np.searchsorted(line_ends, ends), prepend=0)
+    filled = ends[np.diff(ends, prepend=0) > 0]
+    if not np.array_equal(counts, rows) or not np.all(text[filled - 1] == LINE_END):
+        raise SpliceMismatch("the rows of a block are not those that were counted")

@@ -1,0 +1,243 @@
+"""Units of a spliced text: read, checked, put together, cut and encoded, by threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pgsnap.chunking.row_edits import Edits, RowEdits
+from pgsnap.chunking.rows import Chunk, RowChunker
+from pgsnap.chunking.sketch import NO_SKETCH
+from pgsnap.model import ChunkerParams, Frame, RecipeEntry
+from pgsnap.repository.chunks.deltas import Like
+from pgsnap.repository.splicing.block_edits import (
+    LINE_END,
+    BlockEdits,
+    Numbers,
+    SpliceMismatch,
+    check_rows,
+)
+
+if TYPE_CHECKING:
+    from pgsnap.repository.chunks.ingest import Ingest
+
+_ROW_EDITS = RowEdits()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a stored chunk, from *begin* to *stop* (offsets in the section, in which the chunk
+    begins at *start*), with the *edits* in it. From *removed_from* to *begin* an edit that begins
+    in an earlier chunk removes it."""
+
+    entry: RecipeEntry
+    start: int
+    removed_from: int
+    begin: int
+    stop: int
+    edits: BlockEdits | None
+
+    @property
+    def plain_bytes(self) -> int:
+        size = self.stop - self.begin
+        if self.edits is None:
+            return size
+        removed = np.minimum(self.edits.stops, self.stop) - self.edits.starts
+        return size - int(removed.sum()) + len(self.edits.text)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of the chunk is in another piece."""
+        size = self.entry.plain_bytes
+        return self.removed_from == self.start and self.stop == self.start + size
+
+
+@dataclass(slots=True)
+class Unit:
+    """Pieces that make one chunk, or several if they are too many bytes for one."""
+
+    pieces: list[Piece] = field(default_factory=list)
+    plain_bytes: int = 0
+
+    def add(self, piece: Piece) -> None:
+        self.pieces.append(piece)
+        self.plain_bytes += piece.plain_bytes
+
+    def taken(self) -> Unit:
+        """Return what it holds, and begin another one."""
+        taken = Unit(self.pieces, self.plain_bytes)
+        self.pieces, self.plain_bytes = [], 0
+        return taken
+
+    def edits(self) -> Iterator[tuple[int, int, int]]:
+        """Yield where each edit begins in the former text, and how much it removes and adds."""
+        for piece in self.pieces:
+            if piece.edits is not None:
+                starts, stops, ends = piece.edits.regions()
+                yield from zip(
+                    starts.tolist(),
+                    (stops - starts).tolist(),
+                    np.diff(ends, prepend=0).tolist(),
+                    strict=True,
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Spliced:
+    """The new chunks of a unit, each with its frame unless it is stored already."""
+
+    removed_rows: int
+    chunks: list[tuple[RecipeEntry, bytes, Frame | None, bytes]]
+
+    def take(self, ingest: Ingest) -> Iterator[tuple[RecipeEntry, bytes]]:
+        """Add the frames to packs, and yield the chunks with their bytes."""
+        for entry, data, frame, packed in self.chunks:
+            if frame is not None:
+                ingest.add(frame, packed)
+            yield entry, data
+
+
+def spliced(ingest: Ingest, units: Sequence[Unit]) -> list[Spliced]:
+    """Return the new chunks of *units*. Raises SpliceMismatch, CorruptionError; but not once it has
+    claimed a chunk."""
+    store = ingest.chunks
+    bases = ingest.bases({piece.entry.chunk for unit in units for piece in unit.pieces})
+
+    def read(entry: RecipeEntry) -> bytes:
+        known = bases if bases.of(entry.chunk) else None
+        return store.reader.read(entry.chunk, entry.plain_bytes, known)
+
+    made = [_made(unit, read, store.chunker, store.config.chunker) for unit in units]
+    encoded = iter(
+        ingest.encode_new(
+            [(chunk.data, like) for chunks, like, _ in made for chunk in chunks], bases
+        )
+    )
+    found = []
+    for chunks, _, removed_rows in made:
+        result = Spliced(removed_rows, [])
+        for chunk in chunks:
+            name, frame, packed = next(encoded)
+            sketch = chunk.sketch if chunk.sketch != NO_SKETCH else b""
+            entry = RecipeEntry(name, len(chunk.data), chunk.lines, sketch)
+            result.chunks.append((entry, chunk.data, frame, packed))
+        found.append(result)
+    return found
+
+
+def _made(
+    unit: Unit,
+    read: Callable[[RecipeEntry], bytes],
+    new_chunker: Callable[[], RowChunker],
+    bounds: ChunkerParams,
+) -> tuple[list[Chunk], Like, int]:
+    """Return the chunks of a unit, what they are like, and how many rows were removed."""
+    parts: list[bytes | memoryview] = []
+    removed_rows = lines = 0
+    like: Like = unit.pieces[0].entry.chunk
+    for piece in unit.pieces:
+        former = read(piece.entry)
+        text = _PieceText(piece, former)
+        text.check()
+        parts += text.parts()
+        removed_rows += text.removed_rows
+        lines += piece.entry.lines - text.removed_rows + text.added_rows
+        if len(unit.pieces) == 1 and piece.is_whole and piece.edits is not None:
+            like = piece.entry.chunk, former, text.row_edits()
+    data = b"".join(parts)
+    if len(data) > bounds.max_bytes:
+        return _cut(data, new_chunker(), bounds), unit.pieces[0].entry.chunk, removed_rows
+    if not data:
+        return [], like, removed_rows
+    if not all(piece.is_whole for piece in unit.pieces):
+        lines = data.count(b"\n")
+    sketch = unit.pieces[0].entry.sketch if len(unit.pieces) == 1 else b""
+    return [Chunk(data, lines, sketch or NO_SKETCH)], like, removed_rows
+
+
+def _cut(data: bytes, chunker: RowChunker, bounds: ChunkerParams) -> list[Chunk]:
+    """Return a text in chunks none of which is too small."""
+    chunks = [*chunker.feed(data), *chunker.finish()]
+    if len(chunks[-1].data) >= bounds.min_bytes:
+        return chunks
+    both = chunks[-2].data + chunks[-1].data
+    middle = len(both)
+    if middle > bounds.max_bytes:
+        # In the middle, if there is a row end before it.
+        middle = both.rfind(b"\n", bounds.min_bytes, middle // 2) + 1 or middle // 2
+    halves = [both[:middle], both[middle:]]
+    return chunks[:-2] + [Chunk(half, half.count(b"\n")) for half in halves if half]
+
+
+class _PieceText:
+    """A piece with the text of its chunk: where it is edited, as offsets in the chunk."""
+
+    def __init__(self, piece: Piece, former: bytes) -> None:
+        self._piece = piece
+        self._former = former
+        self._array = np.frombuffer(former, np.uint8)
+        skipped = piece.removed_from - piece.start, piece.begin - piece.start
+        starts, stops, ends = [skipped[0]], [skipped[1]], [0]
+        self._new = memoryview(b"")
+        if piece.edits is not None:
+            of_edits = piece.edits.regions()
+            starts += (of_edits[0] - piece.start).tolist()
+            stops += (np.minimum(of_edits[1], piece.stop) - piece.start).tolist()
+            ends += of_edits[2].tolist()
+            self._new = piece.edits.text
+        # The first region is what an earlier chunk's edit removes, mostly nothing.
+        self._regions = list(zip(starts, stops, ends, strict=True))
+        self._starts, self._stops = np.array(starts), np.array(stops)
+        self._ends = np.array(ends)
+        self._old = b"".join([former[start:stop] for start, stop, _ in self._regions])
+        self.removed_rows = self._old.count(b"\n")
+        self.added_rows = int(np.count_nonzero(np.frombuffer(self._new, np.uint8) == LINE_END))
+
+    def check(self) -> None:
+        """Raise SpliceMismatch unless the text removed is whole blocks with their rows."""
+        piece = self._piece
+        begins = np.append(self._starts[1:], self._stops[0])
+        begins = begins[(begins > 0) & (begins < len(self._array))]
+        if not np.all(self._array[begins - 1] == LINE_END):
+            raise SpliceMismatch("a block does not begin where a row ended")
+        if piece.edits is None:
+            return
+        # The last one may end in a later chunk.
+        edits = piece.edits
+        whole = len(edits) - int(edits.stops[-1] > piece.stop)
+        skipped = piece.begin - piece.removed_from
+        ends: Numbers = np.cumsum(edits.stops[:whole] - edits.starts[:whole])
+        removed = np.frombuffer(self._old, np.uint8)[skipped:]
+        check_rows(removed[: int(ends[-1]) if whole else 0], ends, edits.rows[:whole])
+
+    def parts(self) -> Iterator[memoryview]:
+        """Yield the new text of the piece."""
+        former, at, taken = memoryview(self._former), self._regions[0][0], 0
+        for start, stop, end in self._regions:
+            yield former[at:start]
+            yield self._new[taken:end]
+            at, taken = stop, end
+        yield former[at : self._piece.stop - self._piece.start]
+
+    def row_edits(self) -> Edits:
+        """Return the edits of the chunk, row by row."""
+        added = np.diff(self._ends, prepend=0)
+        old_stops = np.cumsum(self._stops - self._starts)
+        new = np.frombuffer(self._new, np.uint8)
+        old = np.frombuffer(self._old, np.uint8)
+        edits = _ROW_EDITS.within(old, new, old_stops, self._ends)
+        if edits is None:
+            return np.stack((self._starts, self._stops - self._starts, added), axis=1)
+        # Where regions touch, what is added tells to which an edit belongs, else what is removed.
+        places = edits[:, 0] + np.cumsum(edits[:, 2] - edits[:, 1]) - (edits[:, 2] - edits[:, 1])
+        region = np.where(
+            edits[:, 2] > 0,
+            np.searchsorted(self._ends, places, side="right"),
+            np.searchsorted(old_stops, edits[:, 0], side="right"),
+        )
+        first = old_stops - (self._stops - self._starts)
+        edits[:, 0] += self._starts[region] - first[region]
+        return edits
