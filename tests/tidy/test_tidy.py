@@ -30,7 +30,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "mana
 # itself imported late.
 NUMPY_ROOMS = {"chunking", "rows"}
 # Imported late themselves.
-NUMPY_MODULES = {"edits.py"}
+NUMPY_MODULES = {"edits.py", "block_edits.py", "spliced_text.py", "splicing.py"}
 # A restore and an undo take a snapshot of what they are about to replace; an import is commits; a
 # drill is a verify and a restore.
 VERBS_MAY_CALL = {
