@@ -85,6 +85,32 @@ def test_rights_that_are_missing_are_named_with_the_grant(
     assert gone["server"]["health"] == "red"
 
 
+def test_how_changes_are_found_is_said_by_init_and_doctor(
+    snap_home: CommandLine, database: Database
+) -> None:
+    snap = snap_home
+    role = f"plain_{database.name}"
+    database.psql(f"CREATE ROLE {role} LOGIN")
+    assert snap.ok("init", "unnamed", "--json").json["changes"] is None
+    snap.setenv("DATABASE_URL", database.cluster.dsn(database.name, user=role))
+    made = snap.ok("init", "plain", "--json").json["changes"]
+    assert made["way"] is None
+    assert made["reason"] == f"the role {role} may not run CHECKPOINT"
+    steps = {step["name"]: step for step in snap("doctor", "--json").json["steps"]}
+    assert steps["changes"]["health"] == "warning"
+    assert steps["changes"]["next"] == f"Allow it: {made['better']}"
+    # As a superuser, and on the server's host.
+    snap.setenv("DATABASE_URL", database.dsn)
+    assert "what changed can be found by the pages" in snap.ok("init", "super").out
+    steps = {step["name"]: step for step in snap("doctor", "--json").json["steps"]}
+    assert steps["changes"]["health"] == "ok"
+    if database.cluster.major >= 17:
+        assert "ALTER SYSTEM SET summarize_wal = on" in steps["changes"]["text"]
+    snap.setenv("DATABASE_URL", "postgresql://nobody@/x?host=/nowhere")
+    assert snap.ok("init", "unreached", "--json").json["changes"] is None
+    database.psql(f"DROP ROLE {role}")
+
+
 def test_a_lock_that_nobody_gives_back_is_told_and_not_waited_for(snap_home: CommandLine) -> None:
     snap = snap_home
     snap.ok("init")

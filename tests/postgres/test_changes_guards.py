@@ -267,7 +267,7 @@ def test_where_two_sets_of_locks_do_not_fit_nothing_is_locked(binaries: Binaries
     settings = {"max_connections": "12", "max_locks_per_transaction": "10", "max_wal_senders": "0"}
     with Cluster(binaries, fsync=False, settings={**settings, "wal_level": "replica"}) as cluster:
         database = Database(cluster, "postgres")
-        database.psql("".join(f"CREATE TABLE t{n} (a int);" for n in range(200)))
+        database.psql("".join(f"CREATE TABLE t{n} (a int);" for n in range(250)))
         with (
             pytest.raises(TooManyLocks) as failure,
             begin(server_of(database).connect, None, TERMS),

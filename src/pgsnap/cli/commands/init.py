@@ -14,6 +14,7 @@ from pgsnap.cli.config.file import FILE_NAME
 from pgsnap.cli.config.keys import address
 from pgsnap.cli.config.settings import DEFAULT_REPOSITORY
 from pgsnap.cli.config.template import config_template
+from pgsnap.cli.wiring.connect import way_of_changes
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.secrets_given import new_secret, unlocking
 from pgsnap.cli.wiring.user_folders import cache_folder
@@ -23,6 +24,7 @@ from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
     from pgsnap.model import RepositoryConfig
+    from pgsnap.sources.changes.ways import Way
 
 EXAMPLES = """
 snap init
@@ -77,6 +79,7 @@ def run(
         lines.append(
             "if all its keys are lost, so is what is stored; add a second one: snap key add"
         )
+    lines += _words_about(way := way_of_changes(settings))
     if not invocation.console.quiet:
         lines.append('next: snap commit -m "first snapshot"')
     fields = {
@@ -86,9 +89,20 @@ def run(
         "config_created": created,
         "compose": compose,
         "encrypted": encrypt,
+        "changes": way and {"way": way.method, "reason": way.reason, "better": way.better},
         "key_fingerprint": made.encryption.fingerprint if made.encryption is not None else None,
     }
     invocation.console.emit(fields, lines)
+
+
+def _words_about(way: Way | None) -> list[str]:
+    """Return a line about how commits find out what has changed, if that is known."""
+    if way is None:
+        return []
+    from pgsnap.workflows.watch.change_detection import described
+
+    better = f"; {'faster' if way.method else 'to allow it'}: {way.better}" if way.better else ""
+    return [f"{described(way)}{better}"]
 
 
 def _make(invocation: Invocation, place: Address, *, encrypt: bool) -> RepositoryConfig:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pgsnap.runners.engines import Container
     from pgsnap.sessions.endpoint import Endpoint
     from pgsnap.sessions.server import Server
+    from pgsnap.sources.changes.ways import Way
 
 T = TypeVar("T")
 
@@ -40,6 +41,8 @@ T = TypeVar("T")
 _SILENT_WAIT_SECONDS = 1.0
 # The limit for an incidental question to a server, whose answer can be done without.
 _ASKED_SECONDS = 2
+# Where one of these is set, it says which server is meant.
+_NAMING = ("PGHOST", "PGSERVICE", "PGDATABASE")
 
 
 def open_repository(
@@ -300,6 +303,22 @@ def identifier_of(server: Server) -> str:
 
     with server.connect(server.maintenance_database()) as session:
         return read_system_identifier(session)
+
+
+def way_of_changes(settings: Settings) -> Way | None:
+    """Return how commits can find out what has changed; None if no database is named, or it does
+    not answer at once."""
+    from pgsnap.sources.changes.ways import best_way
+
+    is_named = settings.dsn is not None or any(os.environ.get(name) for name in _NAMING)
+    if not is_named and settings.place is None:
+        return None
+    try:
+        server = server_of(settings)
+        with server.at(server.endpoint.hasty(_ASKED_SECONDS)).connect() as session:
+            return best_way(session)
+    except SnapError:
+        return None
 
 
 def label_of(invocation: Invocation, repo: Repository) -> str:

@@ -32,14 +32,18 @@ class DataFolder:
         self._path = Path(path)
 
     def is_of(self, system_identifier: str, checkpoint: Checkpoint) -> bool:
-        """Return whether it can be read, and is that of the server whose latest checkpoint was
-        *checkpoint*: a copy of it is older, another server's has another identifier."""
+        """Return whether it can be read, and a server on this host works in it whose latest
+        checkpoint was *checkpoint*: a copy of it is older, another server's has another
+        identifier, and what another host writes may be seen late."""
         try:
+            pid = int((self._path / "postmaster.pid").read_text().split("\n", 1)[0])
+            if not Path(f"/proc/{pid}/cwd").samefile(self._path):
+                return False
             with (self._path / "global" / "pg_control").open("rb") as file:
                 identifier, position = _CONTROL.unpack(file.read(_CONTROL.size))
             # What may be read of the folder may be read of the tables.
             (self._path / "base").stat()
-        except (OSError, struct.error):
+        except (OSError, ValueError, struct.error):
             return False
         return str(identifier) == system_identifier and bool(position >= checkpoint.position)
 

@@ -23,6 +23,7 @@ PREFIX = "pgsnap"
 
 _XID = "SELECT pg_current_xact_id()"
 _XMIN = "SELECT pg_snapshot_xmin(pg_current_snapshot())"
+_SET_BACK = "the server was set back to an earlier state"
 _POLL_SECONDS = 0.01
 # So that two servers that replay the same transactions write different WAL.
 _PADDING_MAX = 64
@@ -66,9 +67,10 @@ def fence(session: Session) -> None:
     snapshot shows. Raises QueryFailed, ConnectionFailed."""
     before = insert_position(session)
     padding = "." * secrets.randbelow(_PADDING_MAX)
-    # A transaction that has written nothing would not wait for the disk.
+    # A transaction that has written nothing would not wait for the disk. Standbys are not waited
+    # for: one that takes over begins a new timeline.
     session.execute(
-        "SET synchronous_commit = on;"
+        "SET synchronous_commit = local;"
         f" SELECT pg_logical_emit_message(true, {literal(PREFIX)}, {literal(padding)})"
     )
     rows = session.query(f"SELECT pg_current_wal_flush_lsn() >= {lsn_literal(before)}")
@@ -107,18 +109,21 @@ def why_foreign(session: Session, state: ServerState, parent: Baseline, settings
         return "settings that rows are written by differ from those of the last snapshot"
     if parent.timeline != read_checkpoint(session).timeline:
         return "the server has begun a new timeline since the last snapshot"
-    if insert_position(session) < parent.boundary or not _is_proven(session, parent.proof):
-        return "the server was set back to an earlier state"
-    return ""
+    if insert_position(session) < parent.boundary:
+        return _SET_BACK
+    return _why_unproven(session, parent.proof)
 
 
-def _is_proven(session: Session, proof: Sequence[tuple[int, bool]]) -> bool:
+def _why_unproven(session: Session, proof: Sequence[tuple[int, bool]]) -> str:
     calls = ", ".join(f"pg_xact_status('{number(xid)}'::xid8)" for xid, _ in proof)
     if not calls:
-        return False
+        return "the last snapshot left no proof of the server's history"
     try:
         found = session.query(f"SELECT {calls}")[0]
     except QueryFailed:
         # Of an id that was not given out yet.
-        return False
-    return list(found) == ["committed" if is_kept else "aborted" for _, is_kept in proof]
+        return _SET_BACK
+    if None in found:
+        return "the last snapshot is too many transactions ago"
+    is_same = list(found) == ["committed" if is_kept else "aborted" for _, is_kept in proof]
+    return "" if is_same else _SET_BACK

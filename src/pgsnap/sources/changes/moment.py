@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from pgsnap import interrupts
-from pgsnap.errors import TablesChanged
+from pgsnap.errors import QueryFailed, TablesChanged
 from pgsnap.model.baseline import Baseline, Mark, TableState
 from pgsnap.sessions.base import Session
 from pgsnap.sources.changes import history
@@ -168,7 +168,7 @@ class _Beginning:
         held = hold(self._connect, self._asker, self._state, self._terms.lock_wait_seconds)
         with interrupts.undone_by(held.session.close):
             fingerprints = self._fingerprints(held.name)
-            proof, checkpoint = self._fenced()
+            proof, checkpoint = self._fenced(mark)
             way, verdicts = self._verdicts(held.tables, checkpoint)
             baseline = self._baseline(held, mark, proof, checkpoint, fingerprints)
             return Moment(
@@ -177,15 +177,19 @@ class _Beginning:
 
     def _prepared(self) -> Mark | None:
         """Read changed blocks once, and return a position before which everything that is still
-        running has written nothing."""
+        running has written nothing; None if there is none, because something failed."""
         if self._state.in_recovery:
             return None
-        if not self._why_not and self._terms.may_touch:
-            self._touch()
-        elif self._detector.uses_summaries:
-            # Summaries begin and end at checkpoints: the nearer the better.
-            self._detector.checkpoint()
-        return history.take_mark(self._asker, self._terms.xid_wait_seconds)
+        try:
+            if not self._why_not and self._terms.may_touch:
+                self._touch()
+            elif self._detector.uses_summaries:
+                # Summaries begin and end at checkpoints: the nearer the better.
+                self._detector.checkpoint()
+            return history.take_mark(self._asker, self._terms.xid_wait_seconds)
+        except QueryFailed as error:
+            self._why_not = error.message
+            return None
 
     def _touch(self) -> None:
         tables, _ = read_tables(self._asker, self._state, read_signatures(self._asker))
@@ -197,13 +201,17 @@ class _Beginning:
         key = "\n".join([self._terms.dump_key, self._state.role, str(self._state.version_num)])
         return read_fingerprints(self._asker, name, key)
 
-    def _fenced(self) -> tuple[tuple[tuple[int, bool], ...], Checkpoint | None]:
-        if self._state.in_recovery:
+    def _fenced(self, mark: Mark | None) -> tuple[tuple[tuple[int, bool], ...], Checkpoint | None]:
+        if mark is None:
             return (), None
-        proof = history.leave_proof(self._asker)
-        history.fence(self._asker)
-        # What is detected must reach up to the snapshot.
-        return proof, self._detector.checkpoint() if self._ways.methods else None
+        try:
+            proof = history.leave_proof(self._asker)
+            history.fence(self._asker)
+            # What is detected must reach up to the snapshot.
+            return proof, self._detector.checkpoint() if self._ways.methods else None
+        except QueryFailed as error:
+            self._why_not = error.message
+            return (), None
 
     def _verdicts(
         self, tables: Sequence[TableState], checkpoint: Checkpoint | None

@@ -38,13 +38,13 @@ WITH found AS MATERIALIZED (
 ), wanted (space, node, past) AS (
     VALUES {tables}
 )
-SELECT w.space, w.node, (SELECT l.block FROM limits l WHERE l.space = w.space AND l.node = w.node),
-       count(b.block), CASE WHEN count(b.block) * 2 <= w.past
+SELECT w.space, w.node, l.block, count(b.block),
+       CASE WHEN count(b.block) * 2 <= w.past
            THEN string_agg(b.block::text, ',' ORDER BY b.block) END
-FROM wanted w LEFT JOIN blocks b ON b.space = w.space AND b.node = w.node AND b.block < w.past
-GROUP BY w.space, w.node, w.past
-HAVING count(b.block) > 0 OR EXISTS (
-    SELECT FROM limits l WHERE l.space = w.space AND l.node = w.node)
+FROM wanted w LEFT JOIN limits l ON l.space = w.space AND l.node = w.node
+LEFT JOIN blocks b ON b.space = w.space AND b.node = w.node AND b.block < w.past
+GROUP BY w.space, w.node, w.past, l.block
+HAVING count(b.block) > 0 OR l.block IS NOT NULL
 UNION ALL
 SELECT 0, 0, 0, count(*), NULL FROM found f WHERE f.node = 0
 """

@@ -87,9 +87,9 @@ def find_ways(
 def _refusal(session: Session, state: ServerState, *, checkpoint: bool) -> Way | None:
     """Return why nothing can be detected at all, None if something can."""
     if state.in_recovery:
-        return Way(None, "this is a standby", "commit from the primary")
+        return Way(None, "this is a standby")
     if not checkpoint:
-        return Way(None, "checkpoint = false in snap.toml", "remove that line")
+        return Way(None, "checkpoint = false in snap.toml")
     if not state.has_usual_blocks:
         return Way(None, "the server was built with blocks or files of unusual size")
     if not state.system_identifier:

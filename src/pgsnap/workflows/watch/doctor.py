@@ -35,6 +35,7 @@ from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.retention.policy import RETIRE_AFTER
 from pgsnap.workflows.watch import facts
 from pgsnap.workflows.watch.ages import span
+from pgsnap.workflows.watch.change_detection import look_at_changes
 from pgsnap.workflows.watch.doctor_snapshots import look_at_snapshots
 
 _TOOLS = ("pg_dump", "pg_dumpall", "psql")
@@ -159,6 +160,7 @@ def look_at_server(
             if not databases and not is_dead:
                 steps += [_rights_to_read(session), *_lock_room(session)]
                 steps += [*_extensions(session), *_hindrances(session)]
+                steps.append(look_at_changes(session))
                 steps += _rights_to_restore(server, session, server.endpoint.database)
             left = _leftovers(server, session)
     except SnapError as error:
@@ -172,6 +174,7 @@ def _look_at_database(server: Server, name: str) -> list[Finding]:
         with server.connect(name) as session:
             steps = [_rights_to_read(session, f" in {name}"), *_lock_room(session, f" of {name}")]
             steps += [*_extensions(session), *_hindrances(session)]
+            steps.append(look_at_changes(session, f" in {name}"))
             if name != server.maintenance_database():
                 # The maintenance database is never restored over.
                 steps += _rights_to_restore(server, session, name)

@@ -1,0 +1,33 @@
+"""How a commit could find out what has changed in a database, in words."""
+
+from __future__ import annotations
+
+from pgsnap.model import Finding, Verdict
+from pgsnap.sessions.base import Session
+from pgsnap.sources.changes.ways import Method, Way, best_way
+
+_FOUND_BY = {
+    Method.SUMMARIES: "the server's WAL summaries",
+    Method.FILES: "the pages in the server's files",
+    Method.PAGEINSPECT: "pages that pageinspect shows",
+}
+
+
+def described(way: Way, where: str = "") -> str:
+    """Return one line about *way*; *where* is " in DATABASE" if there are several."""
+    if way.method is None:
+        return f"what changed{where} cannot be found out: {way.reason}"
+    why = f" ({way.reason})" if way.reason else ""
+    return f"what changed{where} can be found by {_FOUND_BY[way.method]}{why}"
+
+
+def look_at_changes(session: Session, where: str = "") -> Finding:
+    """Return doctor's step about the session's database. Raises QueryFailed, ConnectionFailed."""
+    way = best_way(session)
+    if way.method is not None and way.better:
+        # Nothing is missing, so that it is no task.
+        text = f"{described(way, where)}; faster: {way.better}"
+        return Finding("changes", Verdict.PASSED, text)
+    if way.method is None and way.better:
+        return Finding("changes", Verdict.WARNED, described(way, where), f"Allow it: {way.better}")
+    return Finding("changes", Verdict.PASSED, described(way, where))
