@@ -12,18 +12,24 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
+from pgsnap.chunking.leaves import LeafCutter
 from pgsnap.errors import WrongKey
+from pgsnap.format.baseline import encode_baseline
 from pgsnap.maintenance.verify.verify import verify
 from pgsnap.repository.chunks.stream import snapshot_stream
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.sections.leaf_lists import leaves_of
+from pgsnap.repository.sections.side_streams import read_baseline, read_block_map
 from pgsnap.workflows.history.cat import cat
 from pgsnap.workflows.history.log import log, show
+from support.documents.values import BASELINE
 from support.dumps.scripted import shop, texts
 from support.repositories.encrypted import opened
 from support.repositories.made import record
-from support.repositories.stored import ENCRYPTED, FOLDER, KEY, queue, text_of
+from support.repositories.stored import ENCRYPTED, FOLDER, KEY, WITH_LEAVES, large, queue, text_of
+from support.repositories.stored import shop as shop_of_version_1
 
-VERSIONS = ["v1-plain", "v2-extensions", ENCRYPTED]
+VERSIONS = ["v1-plain", "v2-extensions", ENCRYPTED, *WITH_LEAVES]
 
 
 @pytest.fixture(params=VERSIONS)
@@ -112,6 +118,41 @@ def without_key(text: bytes, like: bytes) -> bytes:
     assert keys[0]
     assert keys[1]
     return text.replace(keys[0][1], keys[1][1])
+
+
+@pytest.mark.parametrize("name", WITH_LEAVES)
+def test_its_leaves_block_maps_and_baselines_are_what_was_stored(name: str, tmp_path: Path) -> None:
+    shutil.copytree(FOLDER / name / "repository", tmp_path / "repository")
+    with opened(tmp_path / "repository") as repo:
+        assert verify(repo, data=True).findings == ()
+        for snapshot_id, changed in zip(repo.newest("shop"), (True, False), strict=True):
+            snapshot = repo.snapshot(snapshot_id)
+            assert read_baseline(repo.chunks, snapshot) == encode_baseline(BASELINE)
+            sections = {section.name: section for section in repo.sections(snapshot)}
+            for part in large(changed).parts:
+                section = sections[part.name]
+                cutter = LeafCutter()
+                leaves = cutter.feed(part.text) + cutter.finish()
+                assert list(leaves_of(repo.chunks, section)) == leaves
+                assert (section.leaves is not None) == (part.name.name == "large")
+                assert read_block_map(repo.chunks, section) == part.end.block_map
+        # The same contents again: nothing is recorded.
+        again = record(repo, large(True), skip_unchanged=True)
+        assert (again.recorded, again.stored_bytes < 20_000) == (False, True)
+
+
+def test_a_snapshot_of_the_first_version_that_did_not_change_is_not_recorded_again(
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(FOLDER / "v1-plain" / "repository", tmp_path / "repository")
+    with opened(tmp_path / "repository") as repo:
+        before = repo.snapshot(repo.newest("shop")[0])
+        assert before.leaf_root is None
+        again = record(repo, shop_of_version_1(True), skip_unchanged=True)
+        assert not again.recorded
+        changed = record(repo, shop_of_version_1(False), skip_unchanged=True)
+        assert (changed.recorded, changed.unchanged) == (True, False)
+        assert changed.snapshot.leaf_root is not None
 
 
 def test_reading_it_changes_no_object(home: Path, tmp_path: Path, repo: Repository) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pgsnap.model import (
+    BlockMap,
     ChunkId,
     DumpEvent,
     Origin,
@@ -19,6 +21,7 @@ from pgsnap.model import (
     SourceKind,
     VolatileLine,
 )
+from pgsnap.model.baseline import Baseline
 from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.base import SourceResult
@@ -51,6 +54,7 @@ class Dump:
     parts: tuple[Part, ...]
     volatile: tuple[VolatileLine, ...] = ()
     origin: Origin = field(default=ORIGIN)
+    baseline: Baseline | None = None
 
     @property
     def texts(self) -> list[tuple[SectionName, bytes]]:
@@ -61,8 +65,11 @@ def text(kind: SectionKind, content: bytes, *, part: int = 0) -> Part:
     return Part(SectionName(kind, part=part), content)
 
 
-def table(schema: str, name: str, rows: Sequence[bytes], *, part: int = 0) -> Part:
-    """Return the COPY section of a table; each of *rows* is without its line end."""
+def table(
+    schema: str, name: str, rows: Sequence[bytes], *, part: int = 0, rows_in_block: int = 0
+) -> Part:
+    """Return the COPY section of a table; each of *rows* is without its line end. With
+    *rows_in_block* it was read block by block, of as many rows each."""
     head = f"COPY {schema}.{name} (id, value) FROM stdin;\n".encode()
     tail = b"\\.\n\n\n"
     body = b"".join(row + b"\n" for row in rows)
@@ -72,8 +79,17 @@ def table(schema: str, name: str, rows: Sequence[bytes], *, part: int = 0) -> Pa
         head_lines=1,
         tail_bytes=len(tail),
         tail_lines=tail.count(b"\n"),
+        block_map=_block_map(rows, rows_in_block) if rows_in_block else None,
     )
     return Part(SectionName(SectionKind.DATA, schema, name, part), head + body + tail, end)
+
+
+def _block_map(rows: Sequence[bytes], rows_in_block: int) -> BlockMap:
+    blocks = [rows[at : at + rows_in_block] for at in range(0, len(rows), rows_in_block)]
+    return BlockMap(
+        struct.pack(f"<{len(blocks)}I", *(sum(len(row) + 1 for row in one) for one in blocks)),
+        struct.pack(f"<{len(blocks)}I", *map(len, blocks)),
+    )
 
 
 def rows(count: int, *, seed: int = 1, width: int = 60) -> list[bytes]:
@@ -147,7 +163,7 @@ class ScriptedSource:
         if self._fail_at == -1 and self._error is not None:
             raise self._error
         self.was_finished = True
-        return SourceResult(self._dump.origin, self._dump.volatile)
+        return SourceResult(self._dump.origin, self._dump.volatile, self._dump.baseline)
 
     def abandon(self) -> None:
         self.was_abandoned = True

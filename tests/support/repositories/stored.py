@@ -52,6 +52,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "data" / "repositories"
 KEY = "storedKey"
 ENCRYPTED = "v3-encrypted"
 """Opens with a key file; its key was rotated before the last snapshot."""
+WITH_LEAVES = ("v4-leaves", "v4-leaves-encrypted")
+"""The second one opens with a key file too."""
 
 
 def shop(changed: bool) -> Dump:
@@ -72,6 +74,21 @@ def shop(changed: bool) -> Dump:
         VolatileLine(made.parts[-2].name, 4, VolatileKind.UNRESTRICT, b"\\unrestrict aKey\n"),
     )
     return Dump(made.parts, lines, values.ORIGIN)
+
+
+def large(changed: bool) -> Dump:
+    """Return a dump that was read block by block, with a table of two leaves: few are so small."""
+    lines = rows(120, seed=4, width=200)
+    if changed:
+        lines[50:55] = [b"50\tchanged"]
+    made = shop(changed)
+    parts = (
+        *made.parts[:2],
+        table("public", "large", lines, rows_in_block=13),
+        table("public", "small", lines[:20], rows_in_block=13),
+        *made.parts[2:],
+    )
+    return Dump(parts, made.volatile, made.origin, values.BASELINE)
 
 
 def queue(moved: bool) -> Dump:
@@ -101,6 +118,7 @@ MADE_OF: dict[str, list[tuple[str, Dump]]] = {
     "v1-plain": [("shop", shop(False)), ("shop", shop(True)), ("blög", shop(True))],
     "v2-extensions": [("queue", queue(False)), ("queue", queue(True))],
     ENCRYPTED: [("shop", shop(False)), ("shop", shop(True)), ("blög", shop(True))],
+    **{name: [("shop", large(False)), ("shop", large(True))] for name in WITH_LEAVES},
 }
 
 
@@ -110,7 +128,7 @@ def make(name: str) -> None:
     commit_module._creator = lambda: "someone@somewhere snap 0.1.0"
     home = FOLDER / name
     path = home / "repository"
-    if name == ENCRYPTED:
+    if name in (ENCRYPTED, WITH_LEAVES[1]):
         make_encrypted(path)
     else:
         Repository.create(path)
