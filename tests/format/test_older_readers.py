@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 
 from pgsnap.errors import FormatTooNew
-from pgsnap.format import pack
-from pgsnap.format.envelope import HEAD, VERSION
+from pgsnap.format import envelope, pack
+from pgsnap.format.envelope import HEAD, VERSION, ObjectKind
+from pgsnap.format.manifest import decode_manifest
 from pgsnap.format.record import RecordReader
 from pgsnap.model import Codec
 from support.documents import examples
@@ -39,6 +40,20 @@ def test_the_config_itself_reads_as_one() -> None:
 def test_what_is_sealed_says_a_cipher_that_it_does_not_know(name: str) -> None:
     _, _, _, cipher = HEAD.unpack_from(examples.stored(name))
     assert cipher not in CIPHERS
+
+
+@pytest.mark.parametrize("name", ["manifest-3", "manifest-leaf-root"])
+def test_a_manifest_with_leaf_digests_has_a_version_that_it_does_not_know(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for known in ((1,), (1, 2)):
+        heads = tuple(envelope.head(ObjectKind.MANIFEST, version) for version in known)
+        monkeypatch.setattr(envelope, "_VERSIONS", {ObjectKind.MANIFEST: known})
+        monkeypatch.setitem(envelope._HEADS, ObjectKind.MANIFEST, heads)
+        decode_manifest(examples.stored("manifest"))
+        with pytest.raises(FormatTooNew) as caught:
+            decode_manifest(examples.stored(name))
+        assert caught.value.exit_code == 13
 
 
 def test_a_pack_with_edits_has_a_codec_that_it_does_not_know(

@@ -17,6 +17,7 @@ from pgsnap.codecs.zstd import decompress
 from pgsnap.errors import CorruptionError, FormatTooNew, WrongKey
 from pgsnap.format.baseline import decode_baseline
 from pgsnap.format.by_name.origin import decode_origin, encode_origin
+from pgsnap.format.by_name.reading import decode_reading, encode_reading
 from pgsnap.format.envelope import CHECKSUM_BYTES, HEAD, ObjectKind, checksum, head, wrap
 from pgsnap.format.manifest import decode_manifest
 from pgsnap.format.pack import END_MARK, SEAL, TRAILER, decode_table, read_table
@@ -28,7 +29,7 @@ from pgsnap.sealing.slots import decode_slot
 from support.documents.examples import EDITED_TEXT, stored
 from support.documents.keyed_parsers import KEYED_PARSERS, OPENED_ONLY_WHOLE
 from support.documents.packs import BASE_TEXT, SEALER, split_pack
-from support.documents.values import ORIGIN
+from support.documents.values import ORIGIN, READING
 from support.running.seeds import SEED
 
 INPUTS = int(os.environ.get("SNAP_FUZZ_INPUTS", "300000"))
@@ -112,10 +113,19 @@ PARSERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         _enveloped(ObjectKind.KEY_SLOT, lambda data: decode_slot(data, "a slot")),
     ),
     "manifest": (_inside("manifest"), _enveloped(ObjectKind.MANIFEST, decode_manifest)),
+    "manifest with leaf digests": (
+        _inside("manifest-3"),
+        _enveloped(ObjectKind.MANIFEST, decode_manifest),
+    ),
+    "reading": (encode_reading(READING), lambda data: decode_reading(data, "it")),
     "origin": (encode_origin(ORIGIN), lambda data: decode_origin(data, "it")),
     "recipe root": (stored("recipe-root"), lambda data: decode_root(data, "it")),
     "recipe node": (stored("recipe-node"), lambda data: decode_node(data, 2)),
     "children": (stored("recipe-node"), lambda data: decode_children(data, 2)),
+    "section table with leaf digests": (
+        stored("section-3"),
+        lambda data: list(decode_piece(data)),
+    ),
     "section table": (stored("section"), lambda data: list(decode_piece(data))),
     "baseline": (stored("baseline"), decode_baseline),
     "pack table": (_table(), lambda data: decode_table(data, bytes(32), "it")),

@@ -135,17 +135,18 @@ SNAPSHOT_2 = replace(
     statistics_root=a_hash("statistics"),
 )
 
+READING = Reading(
+    ReadMode.CHANGED,
+    ChangeWay.SUMMARIES,
+    120,
+    44_252,
+    (FullRead("public", "orders", "its file was replaced"),),
+    1,
+)
 SNAPSHOT_3 = replace(
     SNAPSHOT_2,
     alias=a_hash("alias"),
     alias_parent=a_hash("its parent"),
     leaf_root=a_hash("leaf root"),
-    reading=Reading(
-        ReadMode.CHANGED,
-        ChangeWay.SUMMARIES,
-        120,
-        44_252,
-        (FullRead("public", "orders", "its file was replaced"),),
-        1,
-    ),
+    reading=READING,
 )
