@@ -47,6 +47,14 @@ CREATE TABLE "identity" (
    "repository_id" TEXT PRIMARY KEY
 );
 
+CREATE TABLE "last_listing" (
+   "time_us" INTEGER NOT NULL,
+   "number" INTEGER NOT NULL,
+   "id" BLOB NOT NULL
+);
+
+CREATE TABLE listed (name TEXT PRIMARY KEY, is_logged INTEGER NOT NULL, data BLOB) WITHOUT ROWID;
+
 CREATE TABLE "lost_snapshots" (
    "id" BLOB PRIMARY KEY,
    "manifest" BLOB NOT NULL
@@ -72,6 +80,12 @@ CREATE TABLE "packs" (
    "frames" INTEGER NOT NULL
 , "epoch" INTEGER, "salt" BLOB);
 
+CREATE TABLE "publications" (
+   "number" INTEGER PRIMARY KEY,
+   "id" BLOB NOT NULL,
+   "data" BLOB NOT NULL
+);
+
 CREATE TABLE "snapshots" (
    "id" BLOB PRIMARY KEY,
    "database" BLOB NOT NULL,
@@ -93,4 +107,4 @@ CREATE INDEX "idx_snapshots_database_server_time_us_id"
 CREATE INDEX "idx_snapshots_database_time_us"
     ON "snapshots" ("database", "time_us");
 
-PRAGMA user_version = 7;
+PRAGMA user_version = 8;

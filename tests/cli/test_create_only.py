@@ -18,7 +18,9 @@ from support.servers.object_stores import KEY, aws_environ
 URL = "s3://bucket/p"
 DUMPS = [b"".join(part.text for part in shop(rows).parts) for rows in (50, 80, 120)]
 COMMITTER = Rights(
-    creates=tuple(f"p/{name}/" for name in ("packs", "snapshots", "tags", "notes", "claims")),
+    creates=tuple(
+        f"p/{name}/" for name in ("packs", "snapshots", "tags", "notes", "claims", "log")
+    ),
     overwrites=(),
     deletes=(),
 )

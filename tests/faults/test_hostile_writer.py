@@ -88,7 +88,7 @@ class Attacked:
 
 @pytest.fixture
 def attacked(tmp_path: Path) -> Iterator[Attacked]:
-    may = tuple(f"p/{name}/" for name in ("packs", "snapshots", "tags", "notes", "claims"))
+    may = tuple(f"p/{name}/" for name in ("packs", "snapshots", "tags", "notes", "claims", "log"))
     rights = Rights(creates=may, overwrites=(), deletes=())
     with ObjectServer(rights={"INTRUDER": rights}) as server:
         yield Attacked(server, tmp_path / "caches")

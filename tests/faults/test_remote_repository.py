@@ -18,7 +18,9 @@ from support.repositories.on_server import Remote
 from support.servers.object_server import ObjectServer, Rights, Seen
 
 COMMITTER = Rights(
-    creates=tuple(f"p/{name}/" for name in ("packs", "snapshots", "tags", "notes", "claims")),
+    creates=tuple(
+        f"p/{name}/" for name in ("packs", "snapshots", "tags", "notes", "claims", "log")
+    ),
     overwrites=(),
     deletes=(),
 )

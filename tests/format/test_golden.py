@@ -40,6 +40,7 @@ ENVELOPES = {
     "tag": ObjectKind.TAG,
     "gone-tag": ObjectKind.GONE_TAG,
     "announcement": ObjectKind.ANNOUNCEMENT,
+    "publication": ObjectKind.PUBLICATION,
     "note": ObjectKind.NOTE,
 }
 NEWEST = {

@@ -22,6 +22,7 @@ from pgsnap.model import (
     VolatileKind,
 )
 from pgsnap.repository import layout
+from pgsnap.repository.log import publications
 from support.documents import examples, spec
 
 FIELDS: dict[str, tuple[list[spec.Row], dict[str, int]]] = {
@@ -242,6 +243,7 @@ def test_an_envelope_is_as_the_specification_says() -> None:
         "sealed-tag": ObjectKind.SEALED,
         "gone-tag": ObjectKind.GONE_TAG,
         "announcement": ObjectKind.ANNOUNCEMENT,
+        "publication": ObjectKind.PUBLICATION,
         "pack": ObjectKind.PACK,
     }
     assert [word.encode() for word in words[1:]] == [kind.value for kind in kinds.values()]
@@ -251,15 +253,13 @@ def test_an_envelope_is_as_the_specification_says() -> None:
         assert data[:8] == envelope.MAGIC + kind.value + bytes([1, kind is ObjectKind.SEALED])
         if kind is not ObjectKind.PACK:
             assert data[-16:] == blake3(data[:-16]).digest()[:16]
-    assert HEAD.size == 8
-    assert CHECKSUM_BYTES == 16
+    assert (HEAD.size, CHECKSUM_BYTES) == (8, 16)
 
 
 def test_a_pack_is_as_the_specification_says() -> None:
     rows = spec.tables("Packs")[0]
     assert [row[0] for row in rows] == ["8", "…", "…", "28"]
-    assert HEAD.size == 8
-    assert pack.TRAILER.size == 28
+    assert (HEAD.size, pack.TRAILER.size) == (8, 28)
     data = examples.stored("pack")
     assert data.endswith(b"snapend\n")
     size = int.from_bytes(data[-28:-24], "little")
@@ -329,6 +329,7 @@ def test_object_names_are_those_of_the_specification() -> None:
         f"snapshots/{some.hex()}": layout.snapshot_name(some),
         "tags/LABEL/TAG": layout.tag_name("LABEL", "TAG"),
         f"notes/KIND/{some.hex()}": layout.note_name("KIND", some),
+        "log/NNNNNNNNNNNN": publications.entry_name(7).replace("000000000007", "NNNNNNNNNNNN"),
         "index.sqlite": layout.INDEX_FILE,
         "lock": layout.LOCK_FILE,
         ".gitignore": layout.GITIGNORE_FILE,

@@ -34,6 +34,7 @@ class ObjectKind(enum.Enum):
     MANIFEST = b"M"
     NOTE = b"N"
     PACK = b"P"
+    PUBLICATION = b"L"
     SEALED = b"S"
     """A small object of an encrypted repository, whatever its own kind."""
     TAG = b"T"

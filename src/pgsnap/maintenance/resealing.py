@@ -27,6 +27,7 @@ _SEALED = (
     layout.NOTES,
     layout.COLLECTED_NOTES,
     layout.CLAIMS,
+    layout.LOG,
 )
 
 

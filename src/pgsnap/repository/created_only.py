@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from pgsnap.errors import CorruptionError, ObjectExists, ObjectNotFound, StoreChanged
 from pgsnap.format.remote import encode_gone_tag, is_gone_tag
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.repository.layout import COLLECTED_NOTES, COLLECTIONS, NOTES, TAGS
+from pgsnap.repository.log.publications import Publications
 from pgsnap.stores.base import Data, ObjectInfo, Store
 
 _TAKING_AWAY = tuple(f"{NOTES}{kind}/" for kind in ("forgotten", "unforgotten", "lost"))
@@ -32,7 +33,7 @@ class CreatedOnly:
     """A store that creates objects only, and in which each tag looks like one object that can be
     replaced."""
 
-    def __init__(self, inner: Store) -> None:
+    def __init__(self, inner: Store | Publications) -> None:
         self.inner = inner
 
     def put(self, name: str, data: Data) -> None:
@@ -87,22 +88,55 @@ class CreatedOnly:
     def many_reads(self) -> AbstractContextManager[None]:
         return self.inner.many_reads()
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        if not prefix.startswith(TAGS):
-            yield from self._list(prefix)
-            return
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        for info in self._list_tags(prefix) if prefix.startswith(TAGS) else self._list(prefix):
+            if info.name > after:
+                yield info
+
+    def _list_tags(self, prefix: str) -> Iterator[ObjectInfo]:
+        newest, strays = self._generations(prefix)
+        yield from strays
+        # The first is never a deletion, so that tags that did not move need not be read.
+        moved = [info.name for number, info in newest.values() if number > 1]
+        gone = {name for name, data in self._contents(moved) if _says_gone(data)}
+        for tag, (_, info) in newest.items():
+            if info.name not in gone:
+                yield ObjectInfo(tag, info.object_bytes)
+
+    def tags(self, prefix: str) -> Iterator[tuple[str, bytes | CorruptionError]]:
+        """Yield the tags whose names begin with *prefix*, each with its object or why that cannot
+        be read."""
+        newest, _ = self._generations(prefix)
+        tags = {info.name: tag for tag, (_, info) in newest.items()}
+        for name, data in self._contents(tags):
+            if not _says_gone(data):
+                yield tags[name], data
+
+    def _generations(
+        self, prefix: str
+    ) -> tuple[dict[str, tuple[int, ObjectInfo]], Sequence[ObjectInfo]]:
+        """Return the newest generation of each tag whose name begins with *prefix*, and what is
+        stray there."""
         newest: dict[str, tuple[int, ObjectInfo]] = {}
+        strays = []
         for info in self.inner.list(prefix):
             tag, _, last = info.name.rpartition("/")
             if tag.count("/") != 2 or not _GENERATION.fullmatch(last):
-                # A stray object.
-                yield info
+                strays.append(info)
             elif tag not in newest or newest[tag][0] < int(last):
                 newest[tag] = int(last), info
-        for tag, (number, info) in newest.items():
-            # The first is never a deletion, so that tags that did not move need not be read.
-            if number == 1 or not self._is_gone(info.name):
-                yield ObjectInfo(tag, info.object_bytes)
+        return newest, strays
+
+    def _contents(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | CorruptionError]]:
+        if isinstance(self.inner, Publications):
+            yield from self.inner.contents(names)
+            return
+        for name in names:
+            with contextlib.suppress(ObjectNotFound):
+                try:
+                    yield name, self.inner.get(name, bytes_max=RECORD_BYTES_MAX)
+                except CorruptionError as error:
+                    yield name, error
 
     def _list(self, prefix: str) -> Iterator[ObjectInfo]:
         if prefix in _TAKING_AWAY or prefix == NOTES:
@@ -209,12 +243,10 @@ class CreatedOnly:
             )
         self.inner.create(_generation(name, number), data)
 
-    def _is_gone(self, name: str) -> bool:
-        try:
-            return is_gone_tag(self.inner.get(name, bytes_max=RECORD_BYTES_MAX))
-        except CorruptionError:
-            # Who reads it is shown the damage.
-            return False
+
+def _says_gone(data: bytes | CorruptionError) -> bool:
+    # Who reads a damaged one is shown the damage.
+    return isinstance(data, bytes) and is_gone_tag(data)
 
 
 def _outer(name: str) -> str:

@@ -26,6 +26,8 @@ COLLECTED_NOTES = COLLECTIONS + NOTES
 LEASE = "gc/lease"
 TURNS = "turns/"
 """Who writes to a remote store that takes one writer at a time."""
+LOG = "log/"
+"""What was published, entry by entry: outside of gc/ too."""
 CLAIMS = "claims/"
 """What writers beside a gc rely on: outside of gc/, which only a gc may write."""
 
@@ -36,7 +38,7 @@ README_FILE = "README.md"
 AUDIT_FILE = "audit.jsonl"
 
 _OURS = re.compile(
-    r"(?:config|packs|snapshots|tags|notes|keys|damaged|tmp|lock|leases|cas\.(?:lock|leases|sftp)"
+    r"(?:config|packs|snapshots|tags|notes|keys|log|damaged|tmp|lock|leases|cas\.(?:lock|leases|sftp)"
     r"|audit\.jsonl(?:\.\d+)?|index\.sqlite.*|\.probe)\Z"
 )
 _GITIGNORE_BYTES_MAX = 1024 * 1024

@@ -40,7 +40,8 @@ from pgsnap.repository.creating import create_in
 from pgsnap.repository.index.connection import IndexDamaged
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.index.place import open_index
-from pgsnap.repository.objects import objects_of
+from pgsnap.repository.known import KnownSnapshots
+from pgsnap.repository.objects import objects_of, publications_of
 from pgsnap.repository.places.base import Place
 from pgsnap.repository.places.opening import Where, place_of
 from pgsnap.repository.rounds import Round, read_rounds
@@ -59,7 +60,7 @@ from pgsnap.sealing.wrapping_keys import NewOpener
 from pgsnap.stores.base import Store
 
 
-class Repository:
+class Repository(KnownSnapshots):
     """An open repository. Made by `open`; use it as a context manager.
 
     While open it holds the repository's shared lock, so nothing that it can see is deleted.
@@ -85,7 +86,10 @@ class Repository:
     def _use(self, unlocked: Unlocked | None) -> None:
         keys, place = keys_of(unlocked), self.place
         self.unlocked = unlocked
-        self.store: Store = objects_of(place.store, self.config, keys)
+        self.store: Store = objects_of(place.store, self.config, keys, self.index)
+        known, self.log = self.log, publications_of(self.store)
+        if self.log is not None and known is not None:
+            self.log.is_direct = known.is_direct
         # Encrypted names differ in more than their case.
         self.tags = Tags(self.store, folds_case=keys is None and place.folds_case())
         self.chunks = ChunkReader(self.store, self.index, scheme_of(keys), place.transfers)
@@ -112,6 +116,7 @@ class Repository:
         lock_timeout_seconds: float = limits.LOCK_TIMEOUT_SECONDS,
         index_folder: Path | None = None,
         alone: bool = False,
+        whole: bool = False,
         trust: Trust = ONLY_OURS,
         unlock: Unlock | None = None,
     ) -> Self:
@@ -119,9 +124,9 @@ class Repository:
         writing.
 
         *index_folder* is where the index goes if the repository's own folder cannot be written;
-        None: in memory. *alone*: take the lock exclusively. *unlock* gives the keys of an encrypted
-        one. Raises RepositoryNotFound, NotARepository, RepositoryLocked, UntrustedPath, WrongKey,
-        StoreError.
+        None: in memory. *alone*: take the lock exclusively. *whole* (always if *alone*): a remote
+        store is listed, whatever its log says. *unlock* gives the keys of an encrypted one. Raises
+        RepositoryNotFound, NotARepository, RepositoryLocked, UntrustedPath, WrongKey, StoreError.
         """
         place = place_of(where, trust)
         config = read_config(place)
@@ -141,11 +146,14 @@ class Repository:
             file = place.index_file(
                 config.repository_id, index_folder, writable=writable and is_plain
             )
+            opened = partial(
+                cls._caught_up, place, config, file, unlocked, writable, is_whole=alone or whole
+            )
             try:
-                repo = cls._caught_up(place, config, file, unlocked, writable=writable)
+                repo = opened()
             except IndexDamaged:
                 # It was moved aside; being derived, it can be rebuilt.
-                repo = cls._caught_up(place, config, file, unlocked, writable=writable)
+                repo = opened()
             resources.callback(repo.index.close)
             repo._held = held
             repo._unlock = unlock
@@ -165,19 +173,26 @@ class Repository:
         config: RepositoryConfig,
         file: Path | None,
         unlocked: Unlocked | None,
-        *,
         writable: bool,
+        *,
+        is_whole: bool,
     ) -> Self:
-        repo = cls(place, config, open_index(file, place.trust), unlocked)
-        store = repo.store
-        with interrupts.undone_by(repo.index.close):
-            repo.index.belong_to(config.repository_id)
+        index = open_index(file, place.trust)
+        with interrupts.undone_by(index.close):
+            repo = cls(place, config, index, unlocked)
+            store = repo.store
+            index.belong_to(config.repository_id)
+            if repo.log is not None:
+                repo.log.refresh(whole=is_whole)
             # An index of this user or host alone lacks what others committed: nobody was killed.
             finish = writable and file is not None and file.parent == place.path
             catch_up_snapshots(store, repo.index, repo.tags, repo.naming, finish_tags=finish)
             # On a full disk forgotten snapshots may be visible again, until there is space.
             with contextlib.suppress(StoreFull):
                 forgetting.catch_up(store, repo.index, repo.naming)
+            if repo.log is not None:
+                # What is decided now must not rely on a listing that others have outdated.
+                repo.log.is_direct = is_whole
         return repo
 
     def __enter__(self) -> Self:
@@ -185,6 +200,10 @@ class Repository:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def at_close(self, call: Callable[[], None]) -> None:
+        """Call *call* when the repository is closed."""
+        self._resources.callback(call)
 
     def close(self) -> None:
         self._resources.close()
@@ -224,6 +243,7 @@ class Repository:
 
     def look_again(self) -> None:
         """Bring the index up to date with what other processes wrote since it was opened."""
+        self.look_at_log()
         # Packs last: what a snapshot needs is there before it is.
         catch_up_snapshots(self.store, self.index, self.tags, self.naming, finish_tags=False)
         self._packs_are_known = False
@@ -240,11 +260,17 @@ class Repository:
         if decode_manifest(data, new, self.naming) != snapshot:
             raise CorruptionError("a new snapshot's manifest does not read back")
         self._held.check()
-        self.store.put(layout.snapshot_name(new), data)
-        given = admit(self.index, self.tags, new, data, self.naming, with_tags=True)
-        # The same snapshot, byte for byte, was committed again, so it is no longer forgotten.
-        self.unforget(new)
+        with self.together():
+            self.store.put(layout.snapshot_name(new), data)
+            given = admit(self.index, self.tags, new, data, self.naming, with_tags=True)
+            # The same snapshot, byte for byte, was committed again, so it is no longer forgotten.
+            self.unforget(new)
         return new, given
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context manager for publishing much at once: one entry of a remote store's log
+        has all of it."""
+        return contextlib.nullcontext() if self.log is None else self.log.together()
 
     def put_back(self, snapshot: SnapshotId, data: bytes) -> None:
         """Store the manifest of a snapshot that was published before, here or in another
@@ -281,27 +307,6 @@ class Repository:
         CorruptionError."""
         for one, data in known_manifests(self.index, snapshots):
             yield one, decode_head(sound_manifest(self.store, one, data, self.naming), one)
-
-    def newest(
-        self, database: str | None, limit: int | None = None, *, also_forgotten: bool = False
-    ) -> list[SnapshotId]:
-        """Return the snapshots of one label, or of all, newest first."""
-        return self.index.newest(database, limit, also_forgotten=also_forgotten)
-
-    def servers_of(self, label: str) -> dict[SnapshotId, str]:
-        """Return the system identifier of the server of each snapshot of *label*."""
-        return dict(self.index.servers_of(label))
-
-    def servers_of_some(self, snapshots: Sequence[SnapshotId]) -> dict[SnapshotId, str]:
-        """Return the system identifier of the server of each of *snapshots* that exists."""
-        return self.index.servers_of_some(snapshots)
-
-    def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
-        return self.index.by_prefix(prefix, limit, forgotten=forgotten)
-
-    def databases(self) -> list[str]:
-        """Return the labels with at least one snapshot that is not forgotten."""
-        return self.index.databases()
 
     def sections(self, snapshot: Snapshot) -> Iterator[Section]:
         """Yield the sections of *snapshot* in dump order. Raises CorruptionError."""
@@ -382,14 +387,3 @@ class Repository:
             self.store, kind, naming=self.naming, damaged=damaged, bytes_min=bytes_min
         )
         yield from about_copies(self.index, (note for _, note in found))
-
-    def pack_count(self) -> int:
-        return self.index.totals()[0]
-
-    def damaged_count(self) -> int:
-        """Return how many frames are marked as damaged."""
-        return len(self.index.damaged())
-
-    def frame_sizes(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, int]:
-        """Return the size in bytes of a frame of each of *chunks* that exists."""
-        return self.index.frame_sizes(chunks)

@@ -51,8 +51,9 @@ class Store(Protocol):
         """Return a context manager for reading many objects: what is expensive to look up may be
         cached until its end."""
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Yield the objects whose name starts with *prefix* (a folder, ending in "/")."""
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        """Yield the objects whose name starts with *prefix* (a folder, ending in "/"), only those
+        with a name greater than *after*."""
 
     def delete(self, *names: str) -> None:
         """Delete objects, in no certain order; one that is already gone is not an error."""

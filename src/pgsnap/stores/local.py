@@ -139,9 +139,11 @@ class LocalStore:
     def many_reads(self) -> contextlib.AbstractContextManager[None]:
         return self.folder.many_reads()
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         with self._errors(prefix):
-            yield from self._walk(checked(prefix.removesuffix("/")))
+            for info in self._walk(checked(prefix.removesuffix("/"))):
+                if info.name > after:
+                    yield info
 
     def delete(self, *names: str) -> None:
         folders = set()

@@ -66,8 +66,8 @@ class OneWriter:
     def many_reads(self) -> AbstractContextManager[None]:
         return self.inner.many_reads()
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        return self.inner.list(prefix)
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        return self.inner.list(prefix, after)
 
     def delete(self, *names: str) -> None:
         self._turn.hold()

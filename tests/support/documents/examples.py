@@ -24,10 +24,13 @@ from pgsnap.format.record import IGNORABLE, RecordReader, RecordWriter
 from pgsnap.format.remote import (
     Announcement,
     Phase,
+    Publication,
     decode_announcement,
     decode_gone_tag,
+    decode_publication,
     encode_announcement,
     encode_gone_tag,
+    encode_publication,
 )
 from pgsnap.format.sections import decode_piece, encode_section
 from pgsnap.format.small import (
@@ -192,6 +195,7 @@ ENVELOPED = (
         "tag",
         "gone-tag",
         "announcement",
+        "publication",
         "note",
     ),
 )
@@ -243,6 +247,23 @@ EXAMPLES: dict[str, Example] = {
         ),
         encode_announcement,
         lambda data: decode_announcement(data, "an announcement"),
+        True,
+    ),
+    "publication": Example(
+        Publication(
+            7,
+            a_hash("entry 6"),
+            TIME,
+            (a_hash("snapshot"), a_hash("another snapshot")),
+            (
+                "tags/shop/gr%C3%B6%C3%9Fe%2F1/00000002",
+                f"gc/notes/forgotten/{a_hash('note').hex()}",
+            ),
+            True,
+            b"sixteen random b",
+        ),
+        encode_publication,
+        lambda data: decode_publication(data, 7),
         True,
     ),
     "note": Example(

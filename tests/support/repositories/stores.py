@@ -59,9 +59,9 @@ class RecordingStore:
     def many_reads(self) -> AbstractContextManager[None]:
         return self._store.many_reads()
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         self._hear("list", prefix)
-        return self._store.list(prefix)
+        return self._store.list(prefix, after)
 
     def delete(self, *names: str) -> None:
         for name in names:

@@ -135,7 +135,7 @@ def _looked_at(
         expected = asked.databases or expected
     report = check.CheckReport(invocation.now)
     try:
-        with open_repository(invocation, warn_of_access=False) as repo:
+        with open_repository(invocation, whole=True, warn_of_access=False) as repo:
             check.check_repository(
                 repo,
                 report,

@@ -6,7 +6,7 @@ import itertools
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from pgsnap.cli.wiring.remotes import open_other
 from pgsnap.cli.wiring.secrets_given import new_secret, unlocking_other
 from pgsnap.repository.places.address import Address
 
+if TYPE_CHECKING:
+    from pgsnap.repository.repository import Repository
+
 EXAMPLES = """
 snap clone s3://bucket/shop
 snap clone s3://bucket/shop /srv/backups/shop
@@ -26,7 +29,9 @@ snap clone database/backups /srv/encrypted --encrypt
 Expect = Annotated[
     str | None,
     typer.Option(
-        metavar="ID", help="Refuse a repository without this snapshot.", show_default=False
+        metavar="ID|HEAD",
+        help="Refuse a repository without this snapshot, or this entry of its log.",
+        show_default=False,
     ),
 ]
 
@@ -50,7 +55,7 @@ def run(
     A clone that was cut short goes on where it is run again: snapshots are seen once they are
     whole.
     """
-    from pgsnap.workflows.sync.clone import begin_clone, check_expected
+    from pgsnap.workflows.sync.clone import begin_clone, check_expected, head_of
     from pgsnap.workflows.sync.transfer import transfer
 
     invocation = Invocation.of(ctx)
@@ -59,9 +64,10 @@ def run(
     if path is not None:
         place = address(path, "PATH", Path.cwd())
     unlock = unlocking_other(invocation)
-    with open_other(invocation, source, unlock=unlock) as other:
+    with open_other(invocation, source, unlock=unlock, whole=True) as other:
         if expect is not None:
             check_expected(other, expect)
+        head = head_of(other)
         opener = new_secret(invocation) if encrypt else None
         own = unlocking_other(invocation, opener=opener)
         going_on = _pulling(invocation, source, place)
@@ -71,11 +77,7 @@ def run(
             open_other(invocation, place, unlock=own) as repo,
             invocation.console.progress() as progress,
         ):
-            if other.config.encryption is not None and repo.config.encryption is None:
-                invocation.console.warn(
-                    "the clone is not encrypted, although the repository that it is made from is:"
-                    " --encrypt makes an encrypted one"
-                )
+            _warn_of_plain(invocation, other, repo)
             report = transfer(other, repo, all_tags=True, progress=progress)
             repository_id = repo.config.repository_id
             newest = repo.newest(None, 1)
@@ -85,11 +87,21 @@ def run(
         "repository": place,
         "repository_id": repository_id,
         "newest": newest[0] if newest else None,
+        "head": head,
     }
     lines = transfer_lines("cloned from", str(source), report)
+    lines += [f"head of its log: {head}"] if head is not None else []
     if newest and not invocation.console.quiet:
         lines.append(f"next: snap log --repo {place}")
     invocation.console.emit(fields, lines)
+
+
+def _warn_of_plain(invocation: Invocation, other: Repository, repo: Repository) -> None:
+    if other.config.encryption is not None and repo.config.encryption is None:
+        invocation.console.warn(
+            "the clone is not encrypted, although the repository that it is made from is:"
+            " --encrypt makes an encrypted one"
+        )
 
 
 def _pulling(invocation: Invocation, source: Address, place: Address) -> str:

@@ -102,7 +102,7 @@ def _steps(invocation: Invocation) -> list[Finding]:
     dead = half_dropped_now(settings, every=bool(databases))
     stored = doctor.look_at_repository(
         settings.repository,
-        lambda: open_repository(invocation, warn_of_access=False),
+        lambda: open_repository(invocation, whole=True, warn_of_access=False),
         invocation.now,
         expected=databases or _named(settings),
         server=lambda: _identifier(settings),

@@ -83,7 +83,7 @@ def run(
     period = chosen_grace(settings, grace)
     with nullcontext() if dry_run else hooks(invocation, "gc"):
         with (
-            open_chosen(invocation, remote, alone=not dry_run) as repo,
+            open_chosen(invocation, remote, alone=not dry_run, whole=True) as repo,
             console.progress() as progress,
         ):
             report = gc(repo, policy, grace=period, dry_run=dry_run, progress=progress)

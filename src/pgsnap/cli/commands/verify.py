@@ -89,7 +89,7 @@ def run(
     console = invocation.console
     size = parse_sample(sample) if sample is not None else None
     seconds = parse_duration(max_duration, "--max-duration") if max_duration is not None else None
-    with open_chosen(invocation, remote) as repo, console.progress() as progress:
+    with open_chosen(invocation, remote, whole=True) as repo, console.progress() as progress:
         chosen = list(dict.fromkeys(resolve(invocation, repo, word) for word in revision or ()))
         report = verify(
             repo, snapshots=chosen, data=data, sample=size, max_seconds=seconds, progress=progress

@@ -46,20 +46,25 @@ _NAMING = ("PGHOST", "PGSERVICE", "PGDATABASE")
 
 
 def open_repository(
-    invocation: Invocation, *, alone: bool = False, warn_of_access: bool = True
+    invocation: Invocation,
+    *,
+    alone: bool = False,
+    whole: bool = False,
+    warn_of_access: bool = True,
 ) -> Repository:
-    """Return the repository of the settings, open; a context manager. *alone*: locked exclusively.
-    Warns of a folder that others may enter, and of waiting for another process."""
+    """Return the repository of the settings, open; a context manager. *alone*: locked exclusively;
+    *whole*: its store listed, whatever its log says. Warns of a folder that others may enter, and
+    of waiting for another process."""
     settings = invocation.settings
     waits = settings.lock_timeout
     try:
         try:
-            repo = _opened(invocation, min(waits, _SILENT_WAIT_SECONDS), alone=alone)
+            repo = _opened(invocation, min(waits, _SILENT_WAIT_SECONDS), alone, whole)
         except RepositoryLocked as error:
             if waits <= _SILENT_WAIT_SECONDS:
                 raise
             invocation.console.tell(f"waiting for the repository. {error.detail}")
-            repo = _opened(invocation, waits - _SILENT_WAIT_SECONDS, alone=alone)
+            repo = _opened(invocation, waits - _SILENT_WAIT_SECONDS, alone, whole)
     except RepositoryLocked:
         # The audit log records the attempt too.
         invocation.opened = settings.repository
@@ -74,7 +79,9 @@ def open_repository(
     return repo
 
 
-def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool) -> Repository:
+def _opened(
+    invocation: Invocation, lock_timeout_seconds: float, alone: bool, whole: bool
+) -> Repository:
     from pgsnap.repository.repository import Repository
 
     return Repository.open(
@@ -82,6 +89,7 @@ def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool)
         lock_timeout_seconds=lock_timeout_seconds,
         index_folder=cache_folder(),
         alone=alone,
+        whole=whole,
         trust=invocation.trust,
         unlock=unlocking(invocation),
     )
@@ -89,7 +97,8 @@ def _opened(invocation: Invocation, lock_timeout_seconds: float, *, alone: bool)
 
 def warn_of_others(console: Console, repo: Repository) -> None:
     """Warn of what somebody else did who can write to the repository's store: key slots that are
-    not the repository's own, and snapshots of a remote store that it no longer shows."""
+    not the repository's own, and snapshots of a remote store that it no longer shows. Once it is
+    closed, warn if what was published is not in its log."""
     for one in repo.unlocked.passed_over if repo.unlocked is not None else ():
         console.warn(
             f"warning: key slot {one.slot} was not used, though it opened: {one.why}; somebody who"
@@ -98,14 +107,18 @@ def warn_of_others(console: Console, repo: Repository) -> None:
         )
     if repo.place.path is not None:
         return
-    from pgsnap.maintenance.verify.withheld import withheld
+    repo.at_close(lambda: _warn_of_unlogged(console, repo))
+    from pgsnap.maintenance.verify.withheld import PUT_BACK, not_shown
 
-    if gone := sorted(withheld(repo)):
-        others = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+    for words in not_shown(repo):
+        console.warn(f"warning: {words}: {PUT_BACK}")
+
+
+def _warn_of_unlogged(console: Console, repo: Repository) -> None:
+    if repo.log is not None and (fault := repo.log.fault) is not None:
         console.warn(
-            f"warning: snapshot {gone[0].hex()[:12]}{others} was seen in {repo.place} before and is"
-            " not there any more, though nobody forgot it: the store was put back to an older"
-            " state, or keeps it back"
+            f"warning: no entry could be written to the log of {repo.place}: {fault.message}."
+            f" {fault.detail} What was published is there; other hosts see it within a day"
         )
 
 

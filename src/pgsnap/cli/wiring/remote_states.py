@@ -62,6 +62,7 @@ def _open(invocation: Invocation, name: str, remote: RemoteTable) -> Repository:
         place_of(remote.url, invocation.trust, hastily=True, bytes_per_second=remote.bandwidth),
         lock_timeout_seconds=_LOCK_SECONDS,
         index_folder=cache_folder(),
+        whole=True,
         trust=invocation.trust,
         unlock=unlocking_remote(invocation, name, remote),
     )

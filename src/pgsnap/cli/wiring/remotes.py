@@ -52,12 +52,17 @@ def remotes_to_push_to(invocation: Invocation, name: str | None) -> list[tuple[s
 
 
 def open_remote(
-    invocation: Invocation, name: str, remote: RemoteTable, *, alone: bool = False
+    invocation: Invocation,
+    name: str,
+    remote: RemoteTable,
+    *,
+    alone: bool = False,
+    whole: bool = False,
 ) -> Repository:
     """Return the repository of a remote, open with its own secrets if it names any; a context
-    manager. *alone*: locked exclusively."""
+    manager. *alone*: locked exclusively; *whole*: its store listed, whatever its log says."""
     unlock = unlocking_remote(invocation, name, remote)
-    return open_other(invocation, remote.url, unlock=unlock, alone=alone)
+    return open_other(invocation, remote.url, unlock=unlock, alone=alone, whole=whole)
 
 
 def unlocking_remote(invocation: Invocation, name: str, remote: RemoteTable) -> Unlock:
@@ -67,10 +72,16 @@ def unlocking_remote(invocation: Invocation, name: str, remote: RemoteTable) -> 
 
 
 def open_other(
-    invocation: Invocation, address: Address, *, unlock: Unlock, alone: bool = False
+    invocation: Invocation,
+    address: Address,
+    *,
+    unlock: Unlock,
+    alone: bool = False,
+    whole: bool = False,
 ) -> Repository:
     """Return another repository than that of the settings, open; a context manager. *alone*: locked
-    exclusively. The audit log is its own, unless that of the settings is open too."""
+    exclusively; *whole*: its store listed, whatever its log says. The audit log is its own, unless
+    that of the settings is open too."""
     from pgsnap.repository.repository import Repository
 
     repo = Repository.open(
@@ -78,6 +89,7 @@ def open_other(
         lock_timeout_seconds=invocation.settings.lock_timeout,
         index_folder=cache_folder(),
         alone=alone,
+        whole=whole,
         trust=invocation.trust,
         unlock=unlock,
     )
@@ -110,12 +122,14 @@ def remote_sizes(invocation: Invocation) -> list[RemoteSize]:
     return found
 
 
-def open_chosen(invocation: Invocation, remote: str | None, *, alone: bool = False) -> Repository:
+def open_chosen(
+    invocation: Invocation, remote: str | None, *, alone: bool = False, whole: bool = False
+) -> Repository:
     """Return the repository of a remote, or with None that of the settings, open; a context
-    manager. *alone*: locked exclusively."""
+    manager. *alone*: locked exclusively; *whole*: its store listed, whatever its log says."""
     if remote is None:
-        return open_repository(invocation, alone=alone)
-    return open_remote(invocation, *remote_of(invocation, remote), alone=alone)
+        return open_repository(invocation, alone=alone, whole=whole)
+    return open_remote(invocation, *remote_of(invocation, remote), alone=alone, whole=whole)
 
 
 def settings_for(invocation: Invocation, remote: str | None) -> Settings:

@@ -16,6 +16,7 @@ from pgsnap.maintenance.verify.object_faults import (
     given_up,
     is_any_left,
     kept_manifest,
+    logged,
     lost_while_forgotten,
 )
 from pgsnap.model import RecipeRoot, SnapshotId
@@ -64,7 +65,7 @@ def needed_roots(
                 continue
             error.hint = VERIFY_FIRST
             raise
-    if lost := repo.index.lost_snapshots().keys() - stored:
+    if lost := (repo.index.lost_snapshots().keys() | logged(repo)) - stored:
         lost = lost - forgotten(repo) - given_up(repo) - accepted.keys()
     for snapshot in sorted(lost)[:1]:
         manifest = kept_manifest(repo, snapshot)

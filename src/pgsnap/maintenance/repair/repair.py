@@ -17,6 +17,7 @@ from pathlib import Path
 from pgsnap import interrupts, limits
 from pgsnap.errors import CorruptionError, StoreError, UsageError
 from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.maintenance.log import settle_log
 from pgsnap.maintenance.repair.chunks import ChunkMender
 from pgsnap.maintenance.repair.config import ConfigMender
 from pgsnap.maintenance.repair.objects import Mended, ObjectMender, put_aside
@@ -101,6 +102,7 @@ def repair(
             for snapshot in repo.newest(None, also_forgotten=True):
                 with contextlib.suppress(CorruptionError):
                     chunks.mend(repo.snapshot(snapshot))
+        mended += _mended_log(repo)
         lost = [*objects.lost, *_lost_sections(repo, progress)]
         return RepairReport(
             tuple(mended),
@@ -111,6 +113,12 @@ def repair(
             (*warnings, *objects.warnings),
             time.monotonic() - started,
         )
+
+
+def _mended_log(repo: Repository) -> list[Mended]:
+    """Begin the log of a remote repository again, if it is not whole."""
+    words = "it was not whole, and begins again"
+    return [Mended("log", layout.LOG, words)] if settle_log(repo) else []
 
 
 def _mend_packs(

@@ -18,9 +18,9 @@ _SHOWN = 5
 class Damage:
     """One piece of damage.
 
-    *kind* is "pack", "section", "snapshot", "tag", "note" or "index"; *name* the object's name in
-    the repository's folder, or a section's. *snapshots* and *sections* (tables among them) are
-    those affected; *next* is the command that mends it.
+    *kind* is "pack", "section", "snapshot", "tag", "note", "log" or "index"; *name* the object's
+    name in the repository's folder, or a section's. *snapshots* and *sections* (tables among them)
+    are those affected; *next* is the command that mends it.
     """
 
     kind: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
@@ -67,9 +67,17 @@ def manifest_faults(
         for parent, child in children.items()
         if parent not in there
     }
+    for one in logged(repo):
+        wanted.setdefault(one, "The log has it")
     for lost in repo.index.lost_snapshots():
         wanted[lost] = "The index knew it"
     yield from _missing(repo, wanted, there)
+
+
+def logged(repo: Repository) -> Set[SnapshotId]:
+    """Return the snapshots that the log has, of a remote store that was listed; else none."""
+    chain = repo.chain()
+    return frozenset() if chain is None else chain.snapshots
 
 
 def _stored(repo: Repository, folder: str, magic: bytes) -> Iterator[tuple[ObjectInfo, bytes, str]]:

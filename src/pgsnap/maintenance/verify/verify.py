@@ -24,6 +24,7 @@ from pgsnap.maintenance.verify.object_faults import (
 )
 from pgsnap.maintenance.verify.read_history import ReadHistory, ReadState, SampleSize
 from pgsnap.maintenance.verify.section_walk import Hits, SectionWalk
+from pgsnap.maintenance.verify.withheld import log_damage
 from pgsnap.model import Note, PackId, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
@@ -185,6 +186,7 @@ class _Verification:
             mends = bool(fault.belongs) or any(map(self._can_put_back, hit))
             command = REPAIR if mends else REPAIR_FROM
             self._tell("snapshot", fault, hit, command)
+        self._found += log_damage(repo)
         for fault in note_faults(repo):
             self._tell("note", fault, (), REPAIR if fault.belongs else REPAIR_FROM)
         for fault in tag_faults(repo, self._whole):

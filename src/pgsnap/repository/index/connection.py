@@ -39,6 +39,10 @@ _WRONG_TYPES = (
             *(("pack_reads", "pack"), ("notes", "snapshot"), ("copied_ids", "old")),
         )
     ),
+    "listed WHERE name >= x'' OR typeof(data) NOT IN ('null', 'blob')",
+    "publications WHERE typeof(id) <> 'blob' OR typeof(data) <> 'blob'",
+    "last_listing WHERE typeof(time_us) <> 'integer' OR typeof(number) <> 'integer'"
+    " OR typeof(id) <> 'blob'",
     "packs WHERE (salt IS NULL) <> (epoch IS NULL) OR salt IS NOT NULL AND"
     " (typeof(salt) <> 'blob' OR length(salt) <> 32 OR typeof(epoch) <> 'integer')",
     "snapshots WHERE typeof(time_us) <> 'integer' OR typeof(server) <> 'text'"

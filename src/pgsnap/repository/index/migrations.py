@@ -12,7 +12,7 @@ from pgsnap.format.manifest import decode_manifest
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Kept as PRAGMA user_version, so that opening an index needs no migration machinery."""
 
 
@@ -29,6 +29,9 @@ COLUMNS = {
     "forgotten": "snapshot BLOB, time_us INTEGER",
     "pack_reads": "pack BLOB, time_us INTEGER",
     "notes": "snapshot BLOB, id BLOB, kind TEXT, time_us INTEGER",
+    "listed": "name TEXT, is_logged INTEGER, data BLOB",
+    "publications": "number INTEGER, id BLOB, data BLOB",
+    "last_listing": "time_us INTEGER, number INTEGER, id BLOB",
 }
 """The tables that the last step leaves, with their columns in order."""
 
@@ -135,6 +138,23 @@ def m007_copies(db: Database) -> None:
     )
 
 
+def m008_publications(db: Database) -> None:
+    # The names of a remote store's snapshots, notes that forget, and tags, the last with their
+    # contents; whether the store's log has them.
+    db.execute(
+        "CREATE TABLE listed (name TEXT PRIMARY KEY, is_logged INTEGER NOT NULL, data BLOB)"
+        " WITHOUT ROWID"
+    )
+    # The entries of the log that were read.
+    db.table("publications").create(
+        {"number": int, "id": bytes, "data": bytes}, pk="number", not_null={"id", "data"}
+    )
+    # When the store was last listed, and the newest entry that is taken into account.
+    db.table("last_listing").create(
+        {"time_us": int, "number": int, "id": bytes}, not_null={"time_us", "number", "id"}
+    )
+
+
 STEPS = (
     m001_packs_chunks_snapshots,
     m002_damage_losses_identity,
@@ -143,6 +163,7 @@ STEPS = (
     m005_servers,
     m006_seals,
     m007_copies,
+    m008_publications,
 )
 
 

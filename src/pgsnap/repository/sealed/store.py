@@ -85,11 +85,15 @@ class SealedStore:
     def many_reads(self) -> AbstractContextManager[None]:
         return self.inner.many_reads()
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        for info in self.inner.list(self.outer(prefix)):
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        # Sealed words have another order.
+        behind = "" if prefix.startswith(layout.TAGS) else after
+        for info in self.inner.list(self.outer(prefix), behind):
             # A name that the key did not make is a stray file's.
             with contextlib.suppress(CorruptionError):
-                yield ObjectInfo(self._name_of(info.name), info.object_bytes)
+                name = self._name_of(info.name)
+                if name > after:
+                    yield ObjectInfo(name, info.object_bytes)
 
     def delete(self, *names: str) -> None:
         self.inner.delete(*(self.outer(name) for name in names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreChanged, TagExists, UnknownRevision
@@ -9,6 +10,7 @@ from pgsnap.format.small import decode_tag, encode_tag
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import SnapshotId, Tag
 from pgsnap.repository import layout
+from pgsnap.repository.created_only import CreatedOnly
 from pgsnap.stores.base import Store
 
 SAFETY_TAGS = ("before-restore/", "before-undo/")
@@ -42,9 +44,11 @@ class Tags:
     def damaged(self, database: str | None = None) -> list[tuple[str, str]]:
         """Return label and name of the tags that cannot be read."""
         found = []
-        for label, name in self._names(database):
+        for label, name, data in self._objects(database):
             try:
-                self.get(label, name)
+                if isinstance(data, CorruptionError):
+                    raise data
+                self._decode(data, label, name)
             except CorruptionError:
                 found.append((label, name))
         return sorted(found)
@@ -144,21 +148,34 @@ class Tags:
             return None
 
     def _read_all(self, database: str | None) -> Iterator[Tag]:
-        for label, name in self._names(database):
-            data = self._stored(label, name)
-            if data is not None:
-                yield self._decode(data, label, name)
+        for label, name, data in self._objects(database):
+            if isinstance(data, CorruptionError):
+                data.hint = _mend_hint(label, name)
+                raise data
+            yield self._decode(data, label, name)
 
-    def _names(self, database: str | None) -> Iterator[tuple[str, str]]:
+    def _objects(self, database: str | None) -> Iterator[tuple[str, str, bytes | CorruptionError]]:
+        """Yield label and name of the tags, each with its object or why that cannot be read."""
         prefix = layout.TAGS
         if database is not None:
             prefix += layout.encode_word(database) + "/"
+        # On a remote store looking each up by itself would be two requests for each.
+        store = self._store
+        objects = store.tags(prefix) if isinstance(store, CreatedOnly) else self._read(prefix)
+        for found, data in objects:
+            words = found.split("/")
+            yield layout.decode_word(words[1]), layout.decode_word(words[-1]), data
+
+    def _read(self, prefix: str) -> Iterator[tuple[str, bytes | CorruptionError]]:
         for info in self._store.list(prefix):
-            words = info.name.split("/")
-            if len(words) != 3 or words[-1].startswith("."):
+            if info.name.count("/") != 2 or "/." in info.name:
                 # A stray file.
                 continue
-            yield layout.decode_word(words[1]), layout.decode_word(words[-1])
+            with contextlib.suppress(ObjectNotFound):
+                try:
+                    yield info.name, self._store.get(info.name, bytes_max=RECORD_BYTES_MAX)
+                except CorruptionError as error:
+                    yield info.name, error
 
     def _before(self, found: bytes, tag: Tag, *, force: bool) -> Tag | None:
         """Return what *tag* was before; with *force*, a damaged one is ignored."""

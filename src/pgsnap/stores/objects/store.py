@@ -345,9 +345,9 @@ class ObjectStore:
 
     # -- listing ------------------------------------------------------------------------------
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         folder = checked(prefix.removesuffix("/"))
-        last, is_sorted = "", True
+        last, is_sorted = after, True
         rest: _Pages | None = None
         while True:
             # After a fault a listing goes on behind the last name, which takes one in order.
@@ -361,8 +361,9 @@ class ObjectStore:
             is_sorted = is_sorted and names == sorted(names) and names[0] > last
             last = names[-1]
             for meta in page:
-                # The folder itself, as consoles create it, is no object of ours.
-                if meta["path"].startswith(f"{folder}/"):
+                # The folder itself, as consoles create it, is no object of ours. And some servers
+                # pay no attention to what a listing is to begin after.
+                if meta["path"].startswith(f"{folder}/") and meta["path"] > after:
                     yield ObjectInfo(meta["path"], meta["size"])
 
     def _page(

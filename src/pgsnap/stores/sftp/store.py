@@ -92,7 +92,7 @@ class SftpStore:
     def many_reads(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         """Yield the objects below a folder; several of its folders are listed at once."""
         waiting = [checked(prefix.removesuffix("/"))]
         while waiting:
@@ -108,7 +108,8 @@ class SftpStore:
                     if entry.is_folder:
                         waiting.append(name)
                     elif entry.is_file:
-                        yield ObjectInfo(name, entry.size)
+                        if name > after:
+                            yield ObjectInfo(name, entry.size)
                     else:
                         raise UntrustedPath(
                             f'"{name}" is neither a file nor a folder',

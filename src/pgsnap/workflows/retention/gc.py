@@ -21,6 +21,7 @@ from pgsnap.maintenance.gc.snapshots import (
     needed_roots,
     trust_notes,
 )
+from pgsnap.maintenance.log import check_log, settle_log
 from pgsnap.model import PackId, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
@@ -123,6 +124,7 @@ class _Run:
         bytes_before = repo.place.footprint().total
         self._progress.phase("choose snapshots")
         trust_notes(repo)
+        check_log(repo)
         decisions = decide(repo, self._policy, self._now, zone=self._zone)
         dropped = [decision for decision in decisions if not decision.keep]
         full = None if dry_run else self._forget(dropped)
@@ -150,6 +152,7 @@ class _Run:
                     chunks = ChunkCollection(store, roots, self._progress)
                 chunks.sweep()
                 self._announce(discarded, remote)
+            settle_log(repo)
             bytes_after = repo.place.footprint().total
         full = full or chunks.full
         return GcReport(
@@ -188,10 +191,11 @@ class _Run:
 
     def _forget(self, dropped: Collection[Decision]) -> StoreFull | None:
         try:
-            for decision in dropped:
-                self._repo.forget(
-                    decision.snapshot_id, by="snap gc", reason="retention", now=self._now
-                )
+            with self._repo.together():
+                for decision in dropped:
+                    self._repo.forget(
+                        decision.snapshot_id, by="snap gc", reason="retention", now=self._now
+                    )
         except StoreFull as error:
             # What was forgotten earlier can be dropped even on a full disk.
             return error

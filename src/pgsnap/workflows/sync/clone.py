@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
-from pgsnap.errors import RepositoryExists, RepositoryNotFound, StoreBehind, UsageError
+from pgsnap.errors import (
+    CorruptionError,
+    ObjectNotFound,
+    RepositoryExists,
+    RepositoryNotFound,
+    StoreBehind,
+    UsageError,
+    WrongKey,
+)
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.repository.places.opening import Where
 from pgsnap.repository.repository import Repository
@@ -12,6 +21,7 @@ from pgsnap.repository.sealed.unlocking import Unlock
 from pgsnap.sealing.wrapping_keys import NewOpener
 
 _ID = re.compile(r"[0-9a-fA-F]{12,64}")
+_HEAD = re.compile(r"([0-9]{1,12})-([0-9a-fA-F]{12,64})")
 
 
 def begin_clone(
@@ -38,12 +48,17 @@ def begin_clone(
 
 
 def check_expected(repo: Repository, expected: str) -> None:
-    """Raise StoreBehind unless *repo* has the snapshot whose id, or first id, is *expected*: what a
-    store that was put back to an older state does not have. A name would prove nothing."""
+    """Raise StoreBehind unless *repo* has what a store that was put back to an older state does not
+    have: the snapshot whose id, or its beginning, is *expected*, or the entry of the log whose head
+    that is. A name would prove nothing."""
+    if head := _HEAD.fullmatch(expected):
+        _check_head(repo, expected, int(head[1]), head[2].lower())
+        return
     if not _ID.fullmatch(expected):
         raise UsageError(
-            f'"{expected}" is not a snapshot\'s id',
-            detail="It has at least 12 of its digits 0-9 and a-f.",
+            f'"{expected}" is not a snapshot\'s id, nor a head of the log',
+            detail='An id has at least 12 of its digits 0-9 and a-f, a head its number and "-"'
+            " before them.",
         )
     if not repo.by_prefix(expected.lower(), 1):
         raise StoreBehind(
@@ -51,3 +66,31 @@ def check_expected(repo: Repository, expected: str) -> None:
             detail="The store was put back to an older state, keeps it back, or it was forgotten"
             " there. Nothing was copied.",
         )
+
+
+def head_of(repo: Repository) -> str | None:
+    """Return the head of the log of *repo*, which was listed: the number and the id of its newest
+    entry; None if it has none. Raises StoreError."""
+    chain = repo.chain()
+    if chain is None or chain.head is None:
+        return None
+    return f"{chain.head.number}-{chain.head.id.hex()[:16]}"
+
+
+def _check_head(repo: Repository, expected: str, number: int, name: str) -> None:
+    numbers = () if repo.log is None else repo.log.numbers()
+    detail = "The store was put back to an older state, or keeps it back. Nothing was copied."
+    hint = ""
+    if repo.log is not None and number in numbers:
+        with contextlib.suppress(CorruptionError, WrongKey, ObjectNotFound):
+            if repo.log.read(number)[0].position.id.hex().startswith(name):
+                return
+        detail = "Another entry has its number: the store was put back to an older state, and"
+        detail += " written to from there. Nothing was copied."
+    elif numbers and number < numbers[0]:
+        detail = f"The log begins with entry {numbers[0]}: a gc removed what is older, or somebody"
+        detail += " else did. Nothing was copied."
+        hint = "Expect a newer head, or the id of a snapshot."
+    raise StoreBehind(
+        f'entry {expected} is not in the log of "{repo.place}"', detail=detail, hint=hint
+    )

@@ -86,18 +86,18 @@ def transfer(
     notes = missing_notes(both)
     moved = None if all_tags else set(choice.snapshots)
     tags, divergent = _tags(both, database, choice.snapshots, moved if force_tags else set())
-    sent = Sent(plan.pack_count(target.config.pack_bytes), plan.sent_bytes)
-    count = len(notes)
+    sent, count = Sent(plan.pack_count(target.config.pack_bytes), plan.sent_bytes), len(notes)
     if not dry_run:
         sent = _send(both, plan, choice, named, progress)
         count = copy_notes(both, notes)
         # What turned out to be forgotten there was left out, and its tags with it.
         tags = [tag for tag in tags if both.is_there(tag.snapshot)]
-        refused = _set_tags(both, tags, force=force_tags)
+        with target.together():
+            refused = _set_tags(both, tags, force=force_tags)
+            for snapshot in choice.unforgotten:
+                target.unforget(snapshot)
         tags = [tag for tag in tags if tag not in {one.tag for one in refused}]
         divergent += refused
-        for snapshot in choice.unforgotten:
-            target.unforget(snapshot)
     both.save()
     return TransferReport(
         tuple(map(both.original, choice.snapshots)),
@@ -109,10 +109,17 @@ def transfer(
         count,
         tuple(tags),
         tuple(divergent),
-        sent.packs + len(choice.snapshots) + count + len(tags),
+        sent.packs + len(choice.snapshots) + count + len(tags) + _entries(target, choice, tags),
         dry_run,
         time.monotonic() - began,
     )
+
+
+def _entries(target: Repository, choice: _Choice, tags: list[Tag]) -> int:
+    """Return how many entries the log of *target* gets."""
+    if target.log is None:
+        return 0
+    return bool(choice.snapshots) + bool(tags or choice.unforgotten)
 
 
 def _refuse_the_same(source: Repository, target: Repository) -> None:
@@ -179,10 +186,11 @@ def _send(
         manifests.append((new, manifest))
 
     def write() -> None:
-        for new, manifest in manifests:
-            progress.advance(0)
-            # Visible from here on: all that it needs is durable.
-            target.put_back(new, manifest)
+        with target.together():
+            for new, manifest in manifests:
+                progress.advance(0)
+                # Visible from here on: all that it needs is durable.
+                target.put_back(new, manifest)
 
     guarded(target, roots, write)
     return sent

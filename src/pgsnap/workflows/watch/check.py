@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pgsnap.errors import RepositoryLocked, SnapError, SourceError
 from pgsnap.limits import MIB
+from pgsnap.maintenance.verify.withheld import PUT_BACK, not_shown
 from pgsnap.model import Finding, Note, SnapshotId, Verdict
 from pgsnap.repository.access import closing_command, open_to_others
 from pgsnap.repository.places.address import Address
@@ -131,6 +132,8 @@ def check_repository(
     for name in chains.damaged:
         report.add(Verdict.WARNED, "damage", f'note "{name}" is damaged: snap repair')
     _damage(report, repo, labels, verdicts)
+    for words in not_shown(repo):
+        report.add(Verdict.FAILED, "damage", f"{words}: {PUT_BACK}: snap verify")
     notes = read_kept_notes(repo, database)
     report.kept = notes.kept()
     for warning in notes.warnings:

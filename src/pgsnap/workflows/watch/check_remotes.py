@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from pgsnap.maintenance.verify.withheld import PUT_BACK
 from pgsnap.model import Verdict
 from pgsnap.workflows.watch.ages import MAX_AGE, span
 from pgsnap.workflows.watch.check import CheckReport, RemoteSeen
@@ -29,6 +30,9 @@ def check_remotes(report: CheckReport, max_age: timedelta | None, *, is_schedule
         if remote.state is not None and remote.state.error:
             text = f"the remote {remote.name} cannot be asked: {remote.state.error}"
             report.add(Verdict.WARNED, "remote", text)
+        for words in remote.state.not_shown if remote.state is not None else ():
+            text = f"{words}: {PUT_BACK}; snap push {remote.name} sends again what is here"
+            report.add(Verdict.FAILED, "remote", text)
         if (newest := _newest(remote)) is None:
             if limit is not None and not failed:
                 text = f"nothing was pushed to {remote.name} yet: snap push {remote.name}"

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pgsnap.errors import CorruptionError, RepositoryLocked, SnapError
+from pgsnap.maintenance.verify.withheld import PUT_BACK, not_shown
 from pgsnap.model import Finding, Origin, SourceKind, Verdict
 from pgsnap.repository import layout
 from pgsnap.repository.access import closing_command, open_to_others
@@ -63,6 +64,10 @@ def look_at_repository(
             steps += [access] if access is not None else []
             steps += in_short(look_at_snapshots(repo, now, expected, server, retire_after))
             steps += in_short(_damaged_tags(repo))
+            steps += [
+                Finding("log", Verdict.FAILED, f"{words}: {PUT_BACK}", "See what: snap verify")
+                for words in not_shown(repo)
+            ]
             steps.append(_kept(repo, now, half_dropped))
     except RepositoryLocked as error:
         return [_lock(where, error, now)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+from pgsnap.maintenance.verify.withheld import PUT_BACK
 from pgsnap.model import Finding, Verdict
 from pgsnap.repository.places.address import Address
 from pgsnap.words import plural
@@ -35,11 +36,15 @@ def _look_at(remote: RemoteSeen, now: datetime) -> list[Finding]:
     words = [f"{remote.url} answers: {plural(state.snapshots or 0, 'snapshot')}"]
     words += ["encrypted"] if state.is_encrypted else ["not encrypted"]
     words += [f"credentials of {state.credentials}"] if state.credentials else []
+    words += [f"the head of its log is {state.head}"] if state.head else []
     steps = [Finding(check, Verdict.PASSED, ", ".join(words))]
     if remote.last is not None and remote.last.error:
         ago = span(now - remote.last.time)
         text = f"the last push, {ago} ago, failed: {remote.last.error}"
         steps.append(Finding(check, Verdict.FAILED, text, f"Push again: snap push {name}"))
+    for missing in state.not_shown:
+        way = f"See who may write there, then push again: snap push {name}"
+        steps.append(Finding(check, Verdict.FAILED, f"{missing}: {PUT_BACK}", way))
     if not state.newest:
         text = "it holds no snapshot"
         steps.append(Finding(check, Verdict.WARNED, text, f"Fill it: snap push {name}"))

@@ -10,7 +10,9 @@ from datetime import datetime
 
 from pgsnap import interrupts
 from pgsnap.errors import SnapError
+from pgsnap.maintenance.verify.withheld import not_shown
 from pgsnap.repository.repository import Repository
+from pgsnap.workflows.sync.clone import head_of
 from pgsnap.workflows.sync.records import newest_times
 
 LOOK_SECONDS = 20.0
@@ -20,13 +22,16 @@ LOOK_SECONDS = 20.0
 @dataclass(frozen=True, slots=True)
 class RemoteState:
     """What a remote holds. *newest* has for each label when its newest snapshot was begun, safety
-    snapshots left out; *credentials* is where those for the store are from. If it could not be
-    asked, *error* is why, *hint* what to do, and the rest is not known."""
+    snapshots left out; *credentials* is where those for the store are from; *not_shown* says what
+    it had and does not show any more. If it could not be asked, *error* is why, *hint* what to do,
+    and the rest is not known."""
 
     newest: Mapping[str, datetime] = field(default_factory=dict)
     snapshots: int | None = None
     is_encrypted: bool | None = None
     credentials: str = ""
+    not_shown: tuple[str, ...] = ()
+    head: str = ""
     error: str = ""
     hint: str = ""
 
@@ -38,6 +43,8 @@ def state_of(repo: Repository, now: datetime) -> RemoteState:
         len(repo.newest(None)),
         repo.config.encryption is not None,
         repo.place.credentials(),
+        tuple(not_shown(repo)),
+        head_of(repo) or "",
     )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from pgsnap.errors import CorruptionError, RepositoryLocked, StoreError
+from pgsnap.format.small import encode_note, note_id
 from pgsnap.maintenance.verify.verify import verify
-from pgsnap.model import SnapshotId
+from pgsnap.model import Note, SnapshotId
 from pgsnap.progress import Silent
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.rounds import read_rounds
@@ -248,12 +249,11 @@ def _collect_and_die(remote: Remote, count: int) -> None:
 def test_forged_notes_that_forget_are_not_obeyed(remote: Remote) -> None:
     with remote.open() as repo:
         made = commit_versions(repo, [0, 29])
-        repo.forget(made[0], by="test", reason="test")
-    below = remote.folder / "gc" / "notes" / "forgotten"
-    (note,) = below.iterdir()
+    body = {"by": "test", "reason": "test"}
+    note = encode_note(Note("forgotten", "shop", datetime.now(UTC), made[0], body))
     forged = remote.folder / "notes" / "forgotten"
     forged.mkdir(parents=True)
-    note.rename(forged / note.name)
+    (forged / note_id(note).hex()).write_bytes(note)
     with remote.open("another") as repo:
         assert set(repo.newest(None)) == set(made)
     remote.gc(9)

@@ -57,7 +57,9 @@ def test_neither_index_nor_lock_nor_log_is_put_into_the_store(
     cache = tmp_path / "cache"
     with Repository.open(url, index_folder=cache) as repo:
         record(repo)
-    assert {entry.name for entry in folder.iterdir()} == {"config", "packs", "snapshots", "tmp"}
+    assert {entry.name for entry in folder.iterdir()} == {
+        *("config", "log", "packs", "snapshots", "tmp")
+    }
     (index,) = cache.glob("*.sqlite")
     assert index.stat().st_mode & 0o777 == 0o600
     assert cache.stat().st_mode & 0o777 == 0o700
@@ -182,7 +184,8 @@ def test_a_damaged_deletion_is_damage_and_no_deletion(url: str, folder: Path) ->
     with Repository.open(url) as repo:
         made = record(repo, tags=["release"])
         delete_tag(repo, "release", database="shop")
-        flip(folder / "tags" / "shop" / "release" / "00000002", 20)
+    flip(folder / "tags" / "shop" / "release" / "00000002", 20)
+    with Repository.open(url) as repo:
         with pytest.raises(CorruptionError, match='tag "release"'):
             repo.tags.all()
         set_tag(repo, "release", made.snapshot_id, force=True)
