@@ -12,8 +12,10 @@ import pytest
 
 from contract.source_contract import put_together, read
 from pgsnap.cluster.cluster import Cluster
-from pgsnap.errors import ConnectionFailed, DumpFailed, Interrupted, SourceError
+from pgsnap.errors import ConnectionFailed, DumpFailed, Interrupted, SourceError, ToolMissing
 from pgsnap.model import SectionKind, SectionStart
+from pgsnap.runners.base import Tool
+from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.base import Session
 from pgsnap.sources.postgres import PostgresSource
 from postgres.test_direct_source import SEVERAL, stable, text_of
@@ -164,6 +166,47 @@ def test_rows_hidden_by_row_security_fail_the_dump_with_the_way_out(
         source.abandon()
     finally:
         cluster.psql(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_sequence_that_may_not_be_read_fails_the_dump_with_the_way_out(
+    database: Database, cluster: Cluster
+) -> None:
+    role = new_name("reader")
+    cluster.psql(f"CREATE ROLE {role} LOGIN")
+    try:
+        database.psql(
+            "CREATE TABLE t (v int); INSERT INTO t VALUES (1); CREATE SEQUENCE hidden;"
+            f"GRANT SELECT ON t TO {role}"
+        )
+        source = PostgresSource(server_of(database, user=role), with_globals=False, jobs=2)
+        with pytest.raises(DumpFailed) as caught:
+            read(source)
+        # pg_dump reads it for the definitions, too, in some versions.
+        words = caught.value.message + caught.value.detail
+        assert "permission denied for sequence hidden" in words
+        assert "GRANT pg_read_all_data" in caught.value.hint
+        source.abandon()
+    finally:
+        database.psql(f"DROP OWNED BY {role}")
+        cluster.psql(f"DROP ROLE {role}")
+
+
+class WithoutPsql(LocalRunner):
+    """A host on which only pg_dump is installed."""
+
+    def find(self, name: str, major: int | None = None) -> Tool:
+        if name == "psql":
+            raise ToolMissing("psql is not installed")
+        return super().find(name, major)
+
+
+def test_without_psql_the_rows_are_read_by_pg_dump(database: Database) -> None:
+    database.psql(SEVERAL)
+    server = server_of(database)
+    server.runner = WithoutPsql(database.cluster.binaries.bindir)
+    source = PostgresSource(server, with_globals=False, jobs=2)
+    assert text_of(source) == database.dump()
+    assert source.streamed_because == "psql is not installed"
 
 
 def test_a_role_with_too_few_connections_is_dumped_by_pg_dump(

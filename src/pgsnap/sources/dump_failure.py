@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pgsnap.errors import ConnectionFailed, DumpFailed
+from pgsnap.errors import ConnectionFailed, DumpFailed, QueryFailed
 from pgsnap.model import quote_ident
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.failures import connection_failed
@@ -87,6 +87,15 @@ def dump_failed(
     if version_num >= _ALL_LARGE_OBJECTS_SINCE and _OF_LARGE_OBJECT.search(stderr):
         hint = _READ_ALL.format(user=quote_ident(endpoint.user))
     return DumpFailed(f"{tool} {how_it_ended(status)}", detail=_shortened(stderr), hint=hint)
+
+
+def query_failed(what: str, error: QueryFailed, endpoint: Endpoint) -> DumpFailed:
+    """Return the error for a query in pg_dump's place; *what* it was to read begins the message."""
+    return DumpFailed(
+        f"{what} could not be read: {error.message}",
+        detail=error.detail,
+        hint=error.hint or _hint(error.message, endpoint),
+    )
 
 
 def _shortened(stderr: str) -> str:

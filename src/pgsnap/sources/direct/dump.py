@@ -14,7 +14,7 @@ from itertools import chain
 
 from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.dump.reader import DumpSummary
-from pgsnap.errors import DumpIncomplete, Interrupted, QueryFailed, SourceError
+from pgsnap.errors import DumpIncomplete, Interrupted, QueryFailed, SourceError, ToolMissing
 from pgsnap.limits import READ_BYTES
 from pgsnap.model import (
     DumpEvent,
@@ -38,6 +38,7 @@ from pgsnap.sources.direct.tables import (
     end_of_rows,
     hindrance,
 )
+from pgsnap.sources.dump_failure import query_failed
 from pgsnap.sources.guarded.dump import GuardedDump
 from pgsnap.sources.guarded.lock_room import lock_room
 from pgsnap.sources.guarded.snapshot import HeldSnapshot
@@ -111,7 +112,14 @@ class DirectDump:
     def begin(self, session: Session) -> None:
         """Start it; it takes over *session*, which is connected to its database. Raises
         ToolMissing, ConnectionFailed, QueryFailed, Interrupted."""
-        self.reason = self._prepare(session)
+        try:
+            self.reason = self._prepare(session)
+        except QueryFailed as error:
+            self.reason = error.message
+        except ToolMissing as error:
+            # pg_dump is there, and needs no psql.
+            self._leave_it(error.message)
+            return
         if self.reason:
             self._streamed = self._guarded()
             self._streamed.begin(session)
@@ -282,7 +290,11 @@ class DirectDump:
         assert self._session is not None
         if self._choice is not DEFINITIONS:
             return
-        text = sequences_section(self._session, self._lock_wait_seconds)
+        try:
+            text = sequences_section(self._session, self._lock_wait_seconds)
+        except QueryFailed as error:
+            endpoint = self._server.endpoint.with_database(self._database)
+            raise query_failed("the values of sequences", error, endpoint) from error
         self._note_owners(text)
         if text:
             yield SectionStart(SectionName(SectionKind.SEQUENCES))
