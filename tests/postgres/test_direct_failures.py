@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -181,9 +182,9 @@ def test_a_sequence_that_may_not_be_read_fails_the_dump_with_the_way_out(
         source = PostgresSource(server_of(database, user=role), with_globals=False, jobs=2)
         with pytest.raises(DumpFailed) as caught:
             read(source)
-        # pg_dump reads it for the definitions, too, in some versions.
+        # Since 18 pg_dump reads it for the definitions, too, and says less.
         words = caught.value.message + caught.value.detail
-        assert "permission denied for sequence hidden" in words
+        assert re.search(r'sequence "?hidden', words)
         assert "GRANT pg_read_all_data" in caught.value.hint
         source.abandon()
     finally:

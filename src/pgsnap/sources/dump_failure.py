@@ -29,7 +29,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
         r"permission denied for database",
         "Run `GRANT CONNECT ON DATABASE {database} TO {user}` as its owner.",
     ),
-    (r"permission denied", _READ_ALL),
+    # The second since 18, of sequences.
+    (r"permission denied|may lack SELECT privilege", _READ_ALL),
     (
         r"server version mismatch|aborting because of server version",
         "Install the client tools of the server's own major version.",
