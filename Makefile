@@ -32,6 +32,7 @@ help:
 	@echo 'make test-system        the tests that need root; SNAP_TEST_FOLDER=PATH keeps what failing tests leave there'
 	@echo 'make test-long          the same, with thousands of kills, power cuts and interrupts, others each time: hours'
 	@echo 'make test-writers       an hour of sixteen writers and a gc at one remote repository; goes on if interrupted'
+	@echo 'make test-moments       1,000 snapshots of a restless database: 40 minutes; goes on where it was stopped'
 	@echo 'make test-all-versions  the tests that need PostgreSQL, on versions $(MAJORS)'
 	@echo 'make azurite            installs an emulator of Azure Blob Storage by npm, whose tests are skipped without it'
 	@echo 'make lint               ruff and mypy'
@@ -51,6 +52,8 @@ test: lint $(STAMP) postgresql
 test-system: $(STAMP) postgresql
 	@[ "$$(id -u)" = 0 ] || { echo 'make: test-system needs root: run `sudo make test-system`' >&2; exit 1; }
 	$(PYTEST) -n 2 --dist loadfile -m system
+	$(BIN)/python -m pgsnap.cluster.installing 17
+	SNAP_MOMENTS=100 $(PYTEST) --pg-major 17 tests/postgres/test_changes_stress.py
 
 # The same in the numbers that take hours.
 test-long: export SNAP_KILLS := 1000
@@ -66,12 +69,25 @@ test-long: export SNAP_SEED ?= 0
 test-long: test-system
 	$(PYTEST) tests/unit/repository/chunks/test_ingest_next_snapshot.py tests/postgres/test_dump_race_stress.py
 	$(PYTEST) -n 2 --timeout 0 tests/property/test_stored_bytes_fuzzed.py
+	$(MAKE) test-moments
 	$(PYTEST) tests/faults/test_every_request.py
 	$(MAKE) test-writers
 
 # With one seed, by which the rounds that were done are remembered.
 test-writers: $(STAMP)
 	SNAP_WRITERS_SECONDS=3600 SNAP_SEED=$${SNAP_WRITERS_SEED:-1} $(PYTEST) -n 0 tests/system/test_many_writers.py
+
+# Parts of a hundred, each with other random numbers, on two versions by turns: those that were
+# passed are not run again.
+MOMENT_PARTS := $(addprefix build/moments/,1 2 3 4 5 6 7 8 9 10)
+test-moments: $(MOMENT_PARTS)
+	rm -rf build/moments
+
+$(MOMENT_PARTS): | $(STAMP)
+	$(BIN)/python -m pgsnap.cluster.installing 17 18
+	SNAP_MOMENTS=100 SNAP_SEED=$(notdir $@) $(PYTEST) tests/postgres/test_changes_stress.py \
+		--pg-major $(if $(filter 1 3 5 7 9,$(notdir $@)),17,18)
+	@mkdir -p build/moments && touch $@
 
 test-all-versions: $(STAMP)
 	$(BIN)/python -m pgsnap.cluster.installing $(WHEELS)
