@@ -14,24 +14,30 @@ from pgsnap.sessions.base import Session, literal
 from pgsnap.sessions.endpoint import PINS
 
 _FIRST_USER_OID = 16384
+LARGE_OBJECTS_OID = 2613
+"""Of pg_largeobject: a catalog whose rows are dumped."""
 # Settings that rows or definitions depend on and that no connection of ours sets.
 _UNPINNED = ("lc_monetary", "xmloption", "server_encoding", "bytea_output", "client_encoding")
 
+_TABLES = (
+    "c.relkind = 'r' AND c.relpersistence <> 't'"
+    f" AND (c.oid >= {_FIRST_USER_OID} OR c.oid = {LARGE_OBJECTS_OID})"
+)
 # What stands in attmissingval is the value that old rows have in a column added since.
-_COLUMNS = """
+_COLUMNS = f"""
 SELECT a.attrelid,
        string_agg(concat_ws(' ', a.attnum, a.atttypid, a.atttypmod, a.attisdropped, a.attgenerated,
                             a.atthasmissing, a.attmissingval), E'\\n' ORDER BY a.attnum),
        string_agg(DISTINCT a.atttypid::text, ' ') FILTER (WHERE NOT a.attisdropped)
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-WHERE a.attnum > 0 AND c.relkind = 'r' AND c.relpersistence <> 't'
+WHERE a.attnum > 0 AND {_TABLES}
 GROUP BY a.attrelid
 """
 # The types that columns have and all that these are made of.
 _TYPES = f"""
 WITH RECURSIVE used AS (
     SELECT DISTINCT a.atttypid AS oid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-    WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r' AND c.relpersistence <> 't'
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND {_TABLES}
 ), edges AS (
     SELECT t.oid AS whole, t.typelem AS part FROM pg_type t WHERE t.typelem <> 0
     UNION ALL SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.typbasetype <> 0

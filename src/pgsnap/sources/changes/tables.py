@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from pgsnap.model.baseline import TableState
 from pgsnap.sessions.base import Session, ident, number
 from pgsnap.sources.changes.facts import ServerState
-from pgsnap.sources.changes.signatures import NO_COLUMNS, Signature
+from pgsnap.sources.changes.signatures import LARGE_OBJECTS_OID, NO_COLUMNS, Signature
 
 _FIRST_USER_OID = 16384
 _HEAP = 2
-LARGE_OBJECTS_OID = 2613
-"""Of pg_largeobject: a catalog whose rows are dumped."""
 
 # As pg_dump locks them. The order is the same for all, as in any program that locks many tables.
 _TO_LOCK = f"""
