@@ -138,6 +138,7 @@ def _made(
     parts: list[bytes | memoryview] = []
     removed_rows = lines = 0
     like: Like = unit.pieces[0].entry.chunk
+    whole: _PieceText | None = None
     for piece in unit.pieces:
         former = read(piece.entry)
         text = _PieceText(piece, former)
@@ -146,12 +147,17 @@ def _made(
         removed_rows += text.removed_rows
         lines += piece.entry.lines - text.removed_rows + text.added_rows
         if len(unit.pieces) == 1 and piece.is_whole and piece.edits is not None:
-            like = piece.entry.chunk, former, text.row_edits()
+            whole = text
     data = b"".join(parts)
     if len(data) > bounds.max_bytes:
         return _cut(data, new_chunker(), bounds), unit.pieces[0].entry.chunk, removed_rows
     if not data:
         return [], like, removed_rows
+    if whole is not None:
+        # Few edits are found sooner by comparing both texts than by the rows of all blocks.
+        edits = _ROW_EDITS.step_by_step(whole.former, data)
+        known = whole.row_edits() if edits is None else edits
+        like = unit.pieces[0].entry.chunk, whole.former, known
     if not all(piece.is_whole for piece in unit.pieces):
         lines = data.count(b"\n")
     sketch = unit.pieces[0].entry.sketch if len(unit.pieces) == 1 else b""
@@ -177,7 +183,7 @@ class _PieceText:
 
     def __init__(self, piece: Piece, former: bytes) -> None:
         self._piece = piece
-        self._former = former
+        self.former = former
         self._array = np.frombuffer(former, np.uint8)
         skipped = piece.removed_from - piece.start, piece.begin - piece.start
         starts, stops, ends = [skipped[0]], [skipped[1]], [0]
@@ -215,7 +221,7 @@ class _PieceText:
 
     def parts(self) -> Iterator[memoryview]:
         """Yield the new text of the piece."""
-        former, at, taken = memoryview(self._former), self._regions[0][0], 0
+        former, at, taken = memoryview(self.former), self._regions[0][0], 0
         for start, stop, end in self._regions:
             yield former[at:start]
             yield self._new[taken:end]
