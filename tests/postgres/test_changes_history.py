@@ -42,6 +42,7 @@ SET_BACK = "the server was set back to an earlier state"
 def durable(binaries: Binaries) -> Iterator[Cluster]:
     """A cluster that survives a crash, and writes asynchronous commits out late."""
     settings = {**TEST_SETTINGS, "wal_writer_delay": "10s", "autovacuum": "off"}
+    settings["wal_keep_size"] = "512MB"
     if binaries.major >= 17:
         settings["summarize_wal"] = "on"
     with Cluster(binaries, fsync=True, settings=settings) as made:
@@ -253,7 +254,6 @@ def test_a_server_that_was_recovered_to_a_point_in_time_is_read_in_full(
     durable.psql("SELECT pg_create_restore_point('here')")
     durable.psql("UPDATE hz.u SET v = 7 WHERE id = 700", NAME)
     before = take(server, first)
-    durable.psql("SELECT pg_switch_wal(); CHECKPOINT")
     durable.stop()
     for path in (durable.data_folder / "pg_wal").iterdir():
         if path.is_file():
