@@ -8,18 +8,28 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pgsnap import interrupts
-from pgsnap.model import DumpEvent, Origin, VolatileLine
+from pgsnap.model import (
+    DumpEvent,
+    Origin,
+    Reading,
+    SectionEnd,
+    SectionStart,
+    SourceEvent,
+    VolatileLine,
+)
 from pgsnap.model.baseline import Baseline
+from pgsnap.sources.former import FormerOf
 
 
 @dataclass(frozen=True, slots=True)
 class SourceResult:
-    """What is known once a source was read to its end and found whole."""
+    """What is known once a source was read to its end and found whole: how it was *reading*, and a
+    *baseline* that lets a later source read only what changed since, each None if unknown."""
 
     origin: Origin
     volatile: tuple[VolatileLine, ...]
+    reading: Reading | None = None
     baseline: Baseline | None = None
-    """What the next commit needs to find out what has changed."""
 
 
 class Source(Protocol):
@@ -32,11 +42,13 @@ class Source(Protocol):
     another thread, and twice.
     """
 
-    def open(self) -> Origin:
-        """Connect or open, check versions, and tell what is known before the first byte."""
+    def open(self, former_of: FormerOf | None = None) -> Origin:
+        """Connect or open, check versions, and tell what is known before the first byte. Only what
+        changed since the snapshot that *former_of* returns needs to be read."""
 
-    def events(self) -> Iterator[DumpEvent]:
-        """Yield the sections of the dump, then the globals section where there is one."""
+    def events(self) -> Iterator[SourceEvent]:
+        """Yield the sections of the dump, then the globals section where there is one. Without a
+        former snapshot they are all a `DumpEvent`."""
 
     def finish(self) -> SourceResult:
         """Return only if the whole dump was read and every sign says that it is complete."""
@@ -46,8 +58,15 @@ class Source(Protocol):
 
 
 @contextmanager
-def reading(source: Source) -> Iterator[Origin]:
+def reading(source: Source, former_of: FormerOf | None = None) -> Iterator[Origin]:
     """Open *source* and yield its origin; where the `with` block fails it is abandoned. The block
     reads its `events`, and calls `finish`."""
     with interrupts.undone_by(source.abandon):
-        yield source.open()
+        yield source.open(former_of)
+
+
+def dump_events(source: Source) -> Iterator[DumpEvent]:
+    """Yield the `events` of a *source* that was opened without a former snapshot."""
+    for event in source.events():
+        assert isinstance(event, bytes | SectionStart | SectionEnd)
+        yield event

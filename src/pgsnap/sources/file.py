@@ -20,6 +20,7 @@ from pgsnap.runners.base import Child
 from pgsnap.sources.base import SourceResult
 from pgsnap.sources.blocks import blocks
 from pgsnap.sources.expand import gunzip, is_gzip, is_zstd, unzstd
+from pgsnap.sources.former import FormerOf
 from pgsnap.sources.leading import without_messages
 from pgsnap.words import how_it_ended
 
@@ -62,7 +63,7 @@ class FileSource:
         self._reader: DumpReader | None = None
         self._origin: Origin | None = None
 
-    def open(self) -> Origin:
+    def open(self, former_of: FormerOf | None = None) -> Origin:
         """Raises UsageError if there is no readable file."""
         if self._path is not None:
             self._stream = _open(self._path)

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
+from typing import TypeAlias
 
 from pgsnap import interrupts
 from pgsnap.dump.definitions.extension_sequences import sequences_text
@@ -26,13 +27,18 @@ from pgsnap.model import (
     DumpEvent,
     ExtensionMember,
     Origin,
+    Reading,
+    ReadMode,
     SectionEnd,
+    SectionKept,
     SectionKind,
     SectionName,
     SectionStart,
+    SourceEvent,
     SourceKind,
     VolatileLine,
 )
+from pgsnap.model.baseline import Baseline
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.obstacles import explain
@@ -40,12 +46,16 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.bare_names import bare_names
 from pgsnap.sources.base import SourceResult
 from pgsnap.sources.direct.dump import DirectDump
+from pgsnap.sources.direct.since import DumpSince
 from pgsnap.sources.extensions import Members, read_members, read_sequences
+from pgsnap.sources.former import Former, FormerOf
 from pgsnap.sources.globals_dump import GlobalsDump
 from pgsnap.sources.guarded.dump import GuardedDump
 from pgsnap.sources.guarded.hindrances import find_hindrances
 from pgsnap.sources.parts import part_options
 from pgsnap.sources.properties import read_properties, read_server
+
+_Dump: TypeAlias = GuardedDump | DirectDump | DumpSince
 
 # A role may have one connection only, and the one before may take a moment to be gone.
 _PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4)
@@ -57,7 +67,9 @@ class PostgresSource:
 
     *adjust*, where given, makes of the database's properties what is recorded of them.
     *exclude_table_data* and *only_schemas* are patterns as pg_dump takes them; they are recorded.
-    Rows are read over *jobs* connections (None: by pg_dump), with maps of their blocks if asked.
+    Rows are read over *jobs* connections (None: by pg_dump). *keeps_baseline*: so that a later
+    source can read only what changed since, for which the server may have to make checkpoints
+    (*may_checkpoint*).
     *warnings* holds what pg_dump wrote to standard error although it succeeded, *doubts* what of
     the database no restore can make, as far as that is known.
     """
@@ -75,7 +87,8 @@ class PostgresSource:
         only_schemas: tuple[str, ...] = (),
         adjust: Callable[[DatabaseProperties], DatabaseProperties] | None = None,
         jobs: int | None = None,
-        with_block_maps: bool = False,
+        keeps_baseline: bool = False,
+        may_checkpoint: bool = True,
     ) -> None:
         self._server = server
         self._endpoint = (
@@ -98,27 +111,29 @@ class PostgresSource:
         self._abandoned = False
         self._origin: Origin | None = None
         self._jobs = jobs
-        self._with_block_maps = with_block_maps
-        self._dump: GuardedDump | DirectDump | None = None
+        self._keeps_baseline = keeps_baseline
+        self._may_checkpoint = may_checkpoint
+        self._former: Former | None = None
+        self._dump: _Dump | None = None
         self._is_superuser = False
         self._globals_dump: GlobalsDump | None = None
-        self._globals: GlobalsReader | None = None
+        self._globals_volatile: tuple[VolatileLine, ...] = ()
         self._globals_status = "none"
         self._complete = False
         self.warnings: tuple[str, ...] = ()
         self.doubts: tuple[str, ...] = ()
 
-    def open(self) -> Origin:
+    def open(self, former_of: FormerOf | None = None) -> Origin:
         """Raises ConnectionFailed, ToolMissing, ToolVersion, QueryFailed."""
         # A trigger on login may write into what we read, or refuse us.
         self._server = self._server.without_event_triggers()
         session = self._connect()
         with interrupts.undone_by(session.close):
-            self._open(session)
+            self._open(session, former_of)
         assert self._origin is not None
         return self._origin
 
-    def _open(self, session: Session) -> None:
+    def _open(self, session: Session, former_of: FormerOf | None) -> None:
         info = read_server(session)
         properties = read_properties(session)
         if self._adjust is not None:
@@ -144,11 +159,13 @@ class PostgresSource:
             only_schemas=self._schemas,
             extension_members=members.left_out,
         )
+        if self._keeps_baseline and former_of is not None:
+            self._former = former_of(self._origin)
         self._dump = self._make_dump(tool, properties.encoding)
         # It locks and asks for a while before its first byte: time for the caller to get ready.
         self._dump.begin(session)
 
-    def events(self) -> Iterator[DumpEvent]:
+    def events(self) -> Iterator[SourceEvent]:
         """Raises DumpFailed, DumpIncomplete, ConnectionFailed, UnusableInput, TablesChanged,
         Interrupted."""
         assert self._dump is not None, "open comes first"
@@ -157,10 +174,13 @@ class PostgresSource:
         events = self._dump.events()
         # pg_dump has its connection by then, where a role may have only one.
         yield from islice(events, 1)
-        globals_dump = self._begin_globals()
+        kept = self._kept_globals()
+        globals_dump = self._begin_globals() if kept is None else None
         yield from events
         if not self._is_part:
             yield from self._extension_sequences(self._dump, self._origin)
+        if kept is not None:
+            yield kept
         if globals_dump is not None:
             yield from self._globals_events(globals_dump)
         self._complete = True
@@ -181,9 +201,7 @@ class PostgresSource:
             )
         dump.finish()
         self.warnings = dump.warnings
-        volatile: tuple[VolatileLine, ...] = summary.volatile
-        if self._globals is not None:
-            volatile += self._globals.volatile
+        volatile = summary.volatile + self._globals_volatile
         origin = replace(
             origin,
             is_pg_dump=summary.is_pg_dump,
@@ -195,7 +213,7 @@ class PostgresSource:
             globals_status=self._globals_status,
             extension_members=(*origin.extension_members, *self._locked_sequences),
         )
-        return SourceResult(origin=origin, volatile=volatile)
+        return SourceResult(origin, volatile, *_as_read(dump))
 
     def abandon(self) -> None:
         self._abandoned = True
@@ -206,33 +224,35 @@ class PostgresSource:
             with contextlib.suppress(SnapError):
                 self._server.terminate(self._application)
 
-    def _make_dump(self, tool: Tool, encoding: str) -> GuardedDump | DirectDump:
-        arguments = self._arguments(encoding)
-        if self._jobs is None:
-            return GuardedDump(
-                self._server,
-                self._database,
-                tool,
-                arguments,
-                lock_wait_seconds=self._lock_wait_seconds,
-                leaves_out_rows=bool(self._excluded),
+    def _make_dump(self, tool: Tool, encoding: str) -> _Dump:
+        place = (self._server, self._database, tool, self._arguments(encoding))
+        is_part = self._is_part or bool(self._excluded)
+        wait = self._lock_wait_seconds
+        if self._jobs is None or is_part:
+            return GuardedDump(*place, lock_wait_seconds=wait, leaves_out_rows=bool(self._excluded))
+        if not self._keeps_baseline:
+            return DirectDump(
+                *place,
+                jobs=self._jobs,
+                encoding=encoding,
+                lock_wait_seconds=wait,
+                is_part=is_part,
             )
-        return DirectDump(
-            self._server,
-            self._database,
-            tool,
-            arguments,
+        return DumpSince(
+            *place,
             jobs=self._jobs,
             encoding=encoding,
-            lock_wait_seconds=self._lock_wait_seconds,
-            is_part=self._is_part or bool(self._excluded),
-            with_block_maps=self._with_block_maps,
+            lock_wait_seconds=wait,
+            former=self._former,
+            may_checkpoint=self._may_checkpoint,
         )
 
     @property
     def streamed_because(self) -> str:
         """Why pg_dump reads the rows although *jobs* connections were to read them, else ""."""
-        return self._dump.reason if isinstance(self._dump, DirectDump) else ""
+        if self._jobs is not None and isinstance(self._dump, GuardedDump):
+            return "a part of the database is dumped"
+        return self._dump.reason if isinstance(self._dump, DirectDump | DumpSince) else ""
 
     def _connect(self) -> Session:
         for pause in (*_PAUSES_SECONDS, None):
@@ -267,9 +287,7 @@ class PostgresSource:
 
     # -- extensions ----------------------------------------------------------------------------
 
-    def _extension_sequences(
-        self, dump: GuardedDump | DirectDump, origin: Origin
-    ) -> Iterator[DumpEvent]:
+    def _extension_sequences(self, dump: _Dump, origin: Origin) -> Iterator[DumpEvent]:
         """Yield the section of those that pg_dump leaves out, where there are any. Read after its
         rows: no number that one of them has may be given out again. Raises QueryFailed,
         ConnectionFailed."""
@@ -285,6 +303,21 @@ class PostgresSource:
             yield SectionEnd()
 
     # -- pg_dumpall ----------------------------------------------------------------------------
+
+    def _kept_globals(self) -> SectionKept | None:
+        """Return the former section of the globals, if it is that of now."""
+        if self._former is None or not self._with_globals:
+            return None
+        if not (isinstance(self._dump, DumpSince) and self._dump.globals_are_kept):
+            return None
+        section = self._former.sections.get(SectionName(SectionKind.GLOBALS))
+        if section is None:
+            return None
+        self._globals_status = self._former.origin.globals_status
+        self._globals_volatile = tuple(
+            line for line in self._former.volatile if line.section == section.name
+        )
+        return SectionKept(section)
 
     def _begin_globals(self) -> GlobalsDump | None:
         if not self._with_globals:
@@ -312,5 +345,12 @@ class PostgresSource:
         except SourceError as error:
             self._globals_status = f"none: {error.message}"
             return
-        self._globals = reader
+        self._globals_volatile = reader.volatile
         yield from events
+
+
+def _as_read(dump: _Dump) -> tuple[Reading | None, Baseline | None]:
+    """Return how the rows were read, and the baseline for a later dump."""
+    if isinstance(dump, DumpSince) and dump.choices is not None:
+        return dump.choices.reading(), dump.baseline
+    return Reading(ReadMode.STREAM), None

@@ -25,7 +25,7 @@ from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.chunks.stream import chunks_of
 from pgsnap.repository.sections.leaf_lists import leaf_digester
-from pgsnap.sources.base import Source, reading
+from pgsnap.sources.base import Source, dump_events, reading
 from pgsnap.workflows.diff.report import TableName, Version
 from pgsnap.workflows.diff.sections import AFTER, BEFORE, within_rows
 
@@ -64,7 +64,7 @@ def read_source(
     read_bytes = 0
     with reading(source):
         progress.phase("diff")
-        for event in source.events():
+        for event in dump_events(source):
             if isinstance(event, SectionStart):
                 chunker.reset()
                 passing = _PassingSection(chunks.reader, event.name, before, open_rows)

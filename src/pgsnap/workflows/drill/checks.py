@@ -16,7 +16,7 @@ from pgsnap.model import Finding, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Runner
 from pgsnap.sessions.server import Server
-from pgsnap.sources.base import reading
+from pgsnap.sources.base import dump_events, reading
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.checks.requirements import source_major
 from pgsnap.words import plural, size
@@ -170,7 +170,7 @@ def check_commit(
     )
     count = 0
     with reading(source):
-        for block in text_of(source.events()):
+        for block in text_of(dump_events(source)):
             count += len(block)
         source.finish()
     if not repo.place.is_writable():

@@ -17,7 +17,7 @@ from pgsnap.dump.events import text_of_kind
 from pgsnap.errors import SnapError
 from pgsnap.model import DumpEvent, Origin, SectionKind
 from pgsnap.sessions.server import Server
-from pgsnap.sources.base import reading
+from pgsnap.sources.base import dump_events, reading
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.dumptext import without_unknown_sets
@@ -100,4 +100,4 @@ def _definitions(
         only_schemas=origin.only_schemas,
     )
     with reading(source):
-        return list(source.events()), source.finish().origin.client_encoding
+        return list(dump_events(source)), source.finish().origin.client_encoding
