@@ -281,6 +281,13 @@ class CorruptionError(SnapError):
     kind = "corruption"
 
 
+class ChangesMissed(SnapError):
+    """A commit found that an earlier one had taken something for unchanged that was not."""
+
+    exit_code = 60
+    kind = "changes-missed"
+
+
 class DrillFailed(SnapError):
     """A rollback test failed."""
 

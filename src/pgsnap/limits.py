@@ -59,6 +59,13 @@ BATCH_BYTES = 4 * MIB
 # Batches in flight: two being processed and two queued, so that no core is idle.
 BATCHES_IN_FLIGHT = 4
 
+# With more tables a commit reads everything: what it knows of each of them takes 2 kB of memory.
+CHANGES_TABLES_MAX = 30_000
+# How often everything is read though only changes had to be.
+FULL_EVERY_SECONDS = 7 * 86_400.0
+# At how many places a commit reads again what it takes for unchanged.
+PROBES = 3
+
 # Tables with fewer bytes are loaded in the stream of a restore: to start a psql takes 20 ms.
 ASIDE_BYTES_MIN = 1 * MIB
 # More jobs than that load no faster on any server that was measured, but lock each other out.

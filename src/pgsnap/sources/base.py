@@ -50,6 +50,10 @@ class Source(Protocol):
         """Yield the sections of the dump, then the globals section where there is one. Without a
         former snapshot they are all a `DumpEvent`."""
 
+    def distrust(self) -> None:
+        """Forget the former snapshot: `events` and `finish`, which were called already, are called
+        once more, and read everything."""
+
     def finish(self) -> SourceResult:
         """Return only if the whole dump was read and every sign says that it is complete."""
 

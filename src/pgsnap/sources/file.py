@@ -100,6 +100,9 @@ class FileSource:
         )
         return SourceResult(origin=origin, volatile=summary.volatile)
 
+    def distrust(self) -> None:
+        raise AssertionError("a file is compared with no former snapshot")
+
     def abandon(self) -> None:
         # The file is closed by the thread that reads it: closing it during a read is not safe.
         self._abandoned = True

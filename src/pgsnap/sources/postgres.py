@@ -215,6 +215,11 @@ class PostgresSource:
         )
         return SourceResult(origin, volatile, *_as_read(dump))
 
+    def distrust(self) -> None:
+        self._former = None
+        assert isinstance(self._dump, DumpSince)
+        self._dump.distrust()
+
     def abandon(self) -> None:
         self._abandoned = True
         if self._dump is not None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pgsnap.cli.commands.options import AllowNewerClient, option_of
 from pgsnap.cli.config.snap_toml import KEYS
-from pgsnap.cli.console.console import Console
-from pgsnap.cli.text import render
 from pgsnap.cli.text.duration import parse_duration
-from pgsnap.cli.views.snapshot import snapshot_fields, summary_line
+from pgsnap.cli.views.commit import (
+    check_nothing_missed,
+    commit_fields,
+    commit_lines,
+    warn_of_commit,
+)
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.dump_sources import commit_source, warn_of_dump
 from pgsnap.cli.wiring.hooks import hooks
@@ -20,8 +24,7 @@ from pgsnap.cli.wiring.pushing import push_after_commit
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.commit.commit import CommitReport
-    from pgsnap.workflows.notes.verdicts import Drilled
+    from pgsnap.workflows.commit.former import Policy
 
 EXAMPLES = """
 snap commit -m "before the migration" --tag pre-migration
@@ -68,6 +71,17 @@ Jobs = Annotated[
         " core]",
     ),
 ]
+Full = Annotated[
+    bool,
+    typer.Option("--full", help="Read everything, also what did not change, and compare."),
+]
+Acknowledge = Annotated[
+    bool,
+    typer.Option(
+        "--acknowledge",
+        help="With --full: rely on change detection again, though it missed a change.",
+    ),
+]
 LockWaitTimeout = Annotated[str | None, option_of(KEYS["lock_wait_timeout"])]
 
 
@@ -81,6 +95,8 @@ def run(
     exclude_table_data: ExcludeTableData = None,
     schema: Schema = None,
     jobs: Jobs = None,
+    full: Full = False,
+    acknowledge: Acknowledge = False,
     lock_wait_timeout: LockWaitTimeout = None,
     allow_newer_client: AllowNewerClient = False,
 ) -> None:
@@ -117,96 +133,24 @@ def run(
                     tags=tag or (),
                     force_tags=force,
                     skip_unchanged=skip_unchanged,
+                    policy=_policy(invocation, full=full, acknowledge=acknowledge),
                     progress=progress,
                 )
             last = last_drill(repo, frozenset(repo.newest(database)))
             pushed = push_after_commit(invocation, repo)
         warn_of_dump(invocation.console, source)
-        _warn_of_contents(invocation.console, report)
-        _tell_of_chain(invocation.console, report)
-        _warn_of_drill(invocation, database, last)
-        for refused in report.tags_refused:
-            invocation.console.warn(
-                f'warning: tag "{refused}" was set by another process meanwhile; move it with '
-                f"`snap tag --force {refused} {render.short_id(report.snapshot_id)}`"
-            )
-        invocation.console.emit({**_fields(report), "pushed": pushed}, _lines(report))
+        warn_of_commit(invocation, report, database, last)
+        check_nothing_missed(report)
+        invocation.console.emit({**commit_fields(report), "pushed": pushed}, commit_lines(report))
 
 
-def _warn_of_contents(console: Console, report: CommitReport) -> None:
-    """Warn of data that the dump lacks."""
-    from pgsnap.sources.extensions import left_behind
-    from pgsnap.sources.parts import WITHOUT_RIGHTS, left_out
+def _policy(invocation: Invocation, *, full: bool, acknowledge: bool) -> Policy:
+    """Return how much has to be read."""
+    from pgsnap.workflows.commit.former import Policy
 
-    origin = report.snapshot.origin
-    if origin.part:
-        console.warn(
-            f"warning: the dump is of a part: it was made without {render.plain(left_out(origin))}"
+    if acknowledge and not full:
+        raise UsageError(
+            "--acknowledge needs --full", hint="Run: snap commit --full --acknowledge -m TEXT"
         )
-    if origin.lacks_rights:
-        console.warn(f"warning: {WITHOUT_RIGHTS}")
-    for words in left_behind(origin):
-        console.warn(f"warning: {words}")
-
-
-def _warn_of_drill(invocation: Invocation, database: str, last: Drilled | None) -> None:
-    if last is not None and not last.passed:
-        why = f": {render.plain(last.reason)}" if last.reason else ""
-        invocation.console.warn(
-            f"warning: the last drill of {render.plain(database)} failed"
-            f" {render.ago(last.time, invocation.now)}{why}. What cannot be restored is no"
-            " backup; when that is mended: snap drill"
-        )
-
-
-def _tell_of_chain(console: Console, report: CommitReport) -> None:
-    """Report anything unusual about the snapshot's place among those of its label."""
-    label = render.plain(report.snapshot.database)
-    if report.recorded and report.other is not None:
-        other, here = report.other.origin, report.snapshot.origin.system_identifier
-        place = render.plain(other.host or "an unknown address")
-        there = f"{label}@{other.system_identifier}"
-        console.warn(
-            f"warning: this is another server (system identifier {here}) than that of the newest"
-            f" snapshot of {label} before ({other.system_identifier}, {place}). Each has a chain of"
-            " its own: latest, parents, retention and check go by the server that is connected to."
-            f" If the other one is gone for good: snap database adopt {there}. If both are in use,"
-            " give them labels of their own: --database NAME"
-        )
-    if report.is_of_unknown_server:
-        console.warn(
-            f"warning: this server does not say which one it is, and {label} has snapshots of"
-            " several: this one stands with those of the newest. Let the role call"
-            " pg_control_system(), or give it a label of its own: --database NAME"
-        )
-    if report.ahead is not None:
-        short = render.short_id(report.ahead)
-        console.warn(
-            f"warning: snapshot {short} is dated in the future: a clock was wrong. This one is"
-            " dated by the clock as it is; `latest` means the newest that is not of the future. If"
-            f" that snapshot is not needed: snap forget {short}"
-        )
-
-
-def _fields(report: CommitReport) -> dict[str, Any]:
-    return {
-        **snapshot_fields(report.snapshot_id, report.snapshot, report.tags),
-        "new_bytes": report.stored_bytes,
-        "recorded": report.recorded,
-        "unchanged": report.unchanged,
-        "globals_changed": report.globals_changed,
-        "tags_refused": report.tags_refused,
-        "system_identifier": report.snapshot.origin.system_identifier,
-        "another_server": report.other.origin.system_identifier if report.other else None,
-    }
-
-
-def _lines(report: CommitReport) -> list[str]:
-    lines = []
-    if report.unchanged:
-        words = "nothing changed"
-        if report.globals_changed:
-            words = "nothing changed in the database, roles or tablespaces did"
-        lines.append(words if report.recorded else f"{words}, no new snapshot made")
-    lines.append(summary_line(report.snapshot_id, report.snapshot))
-    return lines
+    every = timedelta(seconds=invocation.settings.full_every)
+    return Policy(is_full=full, full_every=every, acknowledges=acknowledge)

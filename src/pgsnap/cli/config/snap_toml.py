@@ -154,9 +154,26 @@ class ConfigFile:
         choice("direct", "stream"),
         '"stream"',
         'How rows are read: "stream" (one pg_dump reads all), or "direct" (over several '
-        "connections of the same snapshot; pg_dump writes the definitions).",
+        "connections, and only those that changed where the server can tell).",
         "how rows are read",
         default="`stream`; or `direct`",
+    )
+    full_every: float = key(
+        limits.FULL_EVERY_SECONDS,
+        seconds,
+        '"7d"',
+        "How often a commit that could read only changes reads everything all the same, and "
+        "compares.",
+        "everything is read again after",
+        default="7d",
+    )
+    checkpoint: bool = key(
+        True,
+        flag,
+        "true",
+        "Whether a commit may let the server make checkpoints, without which it cannot tell what "
+        "changed.",
+        "checkpoints by a commit",
     )
     lock_timeout: float = key(
         limits.LOCK_TIMEOUT_SECONDS,

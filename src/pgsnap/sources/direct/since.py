@@ -165,6 +165,10 @@ class DumpSince:
         finally:
             self._end()
 
+    def distrust(self) -> None:
+        """Read everything when `events` is called once more."""
+        self._former = None
+
     def stop(self) -> None:
         with self._lock:
             self._is_stopped = True

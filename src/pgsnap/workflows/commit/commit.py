@@ -21,6 +21,7 @@ from pgsnap.model import (
     Origin,
     RecipeRoot,
     SectionKind,
+    SectionName,
     Snapshot,
     SnapshotId,
     SourceKind,
@@ -32,6 +33,8 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK, Chains
 from pgsnap.repository.snapshots.tags import tag_exists
 from pgsnap.sources.base import Source, SourceResult, reading
+from pgsnap.workflows.commit.former import Formers, Policy
+from pgsnap.workflows.notes.missed_changes import acknowledge, missed_changes, note_missed
 
 if TYPE_CHECKING:
     from pgsnap.repository.chunks.ingest import Ingest
@@ -49,7 +52,9 @@ class CommitReport:
     the parent. *tags_refused* were taken by another process in the meantime. *other* is the newest
     snapshot of the label if it is of another server, and so of another chain; *ahead* is one of
     this chain that is dated in the future. *is_of_unknown_server*: the label has several chains,
-    and the server did not identify itself.
+    and the server did not identify itself. *missed* are sections of which an earlier commit had not
+    seen that they changed; this one read everything. *read_in_full_because* is why it could not
+    read only changes, "" if it could, or nobody wanted it to.
     """
 
     snapshot_id: SnapshotId
@@ -64,6 +69,8 @@ class CommitReport:
     other: Snapshot | None = None
     ahead: SnapshotId | None = None
     is_of_unknown_server: bool = False
+    missed: tuple[SectionName, ...] = ()
+    read_in_full_because: str = ""
 
 
 def commit(
@@ -76,9 +83,11 @@ def commit(
     force_tags: bool = False,
     skip_unchanged: bool = False,
     at: datetime | None = None,
+    policy: Policy = Policy(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
 ) -> CommitReport:
-    """Store what *source* yields as a new snapshot of *database*, a label.
+    """Store what *source* yields as a new snapshot of *database*, a label. *policy* says whether
+    only what changed may be read.
 
     Nothing is visible to readers until `publish`. *at* dates the snapshot (default: now): its
     parent is then the newest at or before that time, and contents that a snapshot of exactly that
@@ -90,7 +99,8 @@ def commit(
     tags = tuple(dict.fromkeys(tags))
     _check(repo, database, message, tags, force_tags=force_tags)
     moment = at or _after(began, Chains(repo, began).latest_of_all(database), repo)
-    stored = _store(repo, source, database, moment, progress)
+    formers = Formers(repo, database, moment, policy)
+    stored = _store(repo, source, formers, progress, database)
     place = _place(repo, database, stored.result.origin, moment, is_dated=at is not None)
     seconds = time.monotonic() - started
     wished = tuple("+" + tag if force_tags else tag for tag in tags)
@@ -99,10 +109,11 @@ def commit(
     )
     parent = place.parent
     is_twice = at is not None and parent is not None and parent.time == at
-    may_skip = (skip_unchanged and not tags) or is_twice
+    may_skip = ((skip_unchanged and not tags) or is_twice) and not stored.missed
     if may_skip and place.parent_id is not None and parent is not None and _same(parent, snapshot):
         return _not_recorded(place.parent_id, parent, place.ahead, snapshot.stored_bytes, seconds)
     new, given = publish(repo, snapshot)
+    _note_trust(repo, new, snapshot, stored.missed, policy)
     return CommitReport(
         snapshot_id=new,
         snapshot=snapshot,
@@ -116,7 +127,24 @@ def commit(
         other=place.other,
         ahead=place.ahead,
         is_of_unknown_server=place.is_doubtful,
+        missed=stored.missed,
+        read_in_full_because=formers.why_not,
     )
+
+
+def _note_trust(
+    repo: Repository,
+    new: SnapshotId,
+    snapshot: Snapshot,
+    missed: Sequence[SectionName],
+    policy: Policy,
+) -> None:
+    """Record whether changes can be relied on, which a commit that read everything has found."""
+    label, server = snapshot.database, snapshot.origin.system_identifier
+    if missed:
+        note_missed(repo, label, server, new, missed)
+    elif policy.acknowledges and server and missed_changes(repo, label, server) is not None:
+        acknowledge(repo, label, server, new)
 
 
 def _not_recorded(
@@ -194,6 +222,7 @@ class _Stored:
     table: RecipeRoot
     result: SourceResult
     stored_bytes: int
+    missed: tuple[SectionName, ...]
 
     def as_snapshot(
         self,
@@ -226,32 +255,39 @@ class _Stored:
             stored_bytes=self.stored_bytes,
             origin=self.result.origin,
             volatile=self.result.volatile,
+            reading=self.result.reading,
         )
 
 
 def _store(
-    repo: Repository, source: Source, database: str, moment: datetime, progress: Progress
+    repo: Repository, source: Source, formers: Formers, progress: Progress, database: str
 ) -> _Stored:
-    with reading(source) as origin:
+    with reading(source, formers.of) as origin:
         # NumPy is slow to import; pg_dump runs in the meantime.
         from pgsnap.repository.chunks.ingest import Ingest
 
         repo.catch_up_packs()
-        earlier = _to_compare_with(repo, database, moment)
+        earlier = _to_compare_with(repo, database, formers.moment)
         live = origin.kind is SourceKind.POSTGRES
         with Ingest(repo.chunk_store, earlier, progress, beside_server=live) as ingest:
             progress.phase(f"commit {database}")
             sections, result = _read(source, ingest)
+            missed = tuple(ingest.missed)
+            if missed and not formers.is_full:
+                # Nothing that was taken for unchanged counts now.
+                source.distrust()
+                sections, result = _read(source, ingest)
             if result.baseline is not None:
                 ingest.store_baseline(sections, encode_baseline(result.baseline))
             table = ingest.store_table(sections)
-    return _Stored(sections, table, result, ingest.stored_bytes)
+    return _Stored(sections, table, result, ingest.stored_bytes, missed)
 
 
 def _read(source: Source, ingest: Ingest) -> tuple[SectionTable, SourceResult]:
     """Store a dump, accepting it only if every sign says that it is complete. Raises what the
     source raises."""
     for left in reversed(range(DUMP_ATTEMPTS)):
+        ingest.missed.clear()
         sections = ingest.store(source.events())
         try:
             return sections, source.finish()

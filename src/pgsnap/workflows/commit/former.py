@@ -1,0 +1,120 @@
+"""The snapshot since which a commit reads only what changed, or why it reads everything."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from pgsnap.errors import SnapError
+from pgsnap.format.baseline import decode_baseline
+from pgsnap.format.times import to_micros
+from pgsnap.limits import CHANGES_TABLES_MAX, PROBES
+from pgsnap.model import Origin, ReadMode, Section, Snapshot
+from pgsnap.repository.chunks.side_streams import read_baseline
+from pgsnap.repository.chunks.stream import read_head
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.label_chains import Chains
+from pgsnap.sources.former import Former
+from pgsnap.workflows.notes.missed_changes import missed_changes
+
+# How many snapshots are looked at for the last one that was read in full.
+_LOOKED_AT_MAX = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Whether a commit may read only changes: *is_full* reads everything and compares, and so does
+    the first commit *full_every* after the last one that did; *acknowledges* that changes went
+    unnoticed before."""
+
+    is_full: bool = False
+    full_every: timedelta | None = None
+    acknowledges: bool = False
+
+
+class Formers:
+    """Chooses the former snapshot for a commit to *label* at *moment*. *why_not* is then why there
+    is none."""
+
+    def __init__(self, repo: Repository, label: str, moment: datetime, policy: Policy) -> None:
+        self._repo = repo
+        self._label = label
+        self.moment = moment
+        self._policy = policy
+        self.why_not = ""
+        self.is_full = policy.is_full
+
+    def of(self, origin: Origin) -> Former | None:
+        """Return the former snapshot of the database that *origin* describes. Never raises for one
+        that cannot be read: a commit can do without."""
+        try:
+            found = self._find(origin)
+        except SnapError as error:
+            self.why_not = f"the last snapshot cannot be compared with: {error.message}"
+            return None
+        return found
+
+    def _find(self, origin: Origin) -> Former | None:
+        repo, server = self._repo, origin.system_identifier
+        if not server:
+            self.why_not = "the server does not identify itself"
+            return None
+        if (missed := missed_changes(repo, self._label, server)) is not None:
+            if not self._policy.acknowledges:
+                self.why_not = (
+                    f"changes of {', '.join(missed.sections[:3]) or 'the database'} went unnoticed"
+                    f" before, on {missed.time:%Y-%m-%d}"
+                )
+            return None
+        snapshot = self._newest(server)
+        if snapshot is None:
+            return None
+        if snapshot.table_count > CHANGES_TABLES_MAX:
+            self.why_not = f"it has more than {CHANGES_TABLES_MAX} tables"
+            return None
+        data = read_baseline(repo.chunks, snapshot)
+        if data is None:
+            self.why_not = "nothing is recorded about the server at the time of the last snapshot"
+            return None
+        self.is_full = self.is_full or self._is_due(snapshot)
+        return Former(
+            baseline=decode_baseline(data),
+            sections={
+                section.name: replace(section, baseline=None) for section in repo.sections(snapshot)
+            },
+            origin=snapshot.origin,
+            volatile=snapshot.volatile,
+            head=partial(_head, repo),
+            claims=self.is_full,
+            probes=PROBES,
+        )
+
+    def _newest(self, server: str) -> Snapshot | None:
+        chains = Chains(self._repo)
+        chain = chains.of_server(self._label, server)
+        if chain is None:
+            return None
+        found = chains.at_or_before(chain, to_micros(self.moment) - 1)
+        return self._repo.snapshot(found) if found is not None else None
+
+    def _is_due(self, snapshot: Snapshot) -> bool:
+        """Return whether it is time to read everything again."""
+        every, newest = self._policy.full_every, snapshot
+        if every is None:
+            return False
+        for _ in range(_LOOKED_AT_MAX):
+            if self.moment - newest.time >= every:
+                return True
+            reading = newest.reading
+            if reading is None or reading.mode is not ReadMode.CHANGED or newest.parent is None:
+                return False
+            newest = self._repo.snapshot(newest.parent)
+        return True
+
+
+def _head(repo: Repository, section: Section) -> bytes | None:
+    with suppress(SnapError):
+        return read_head(repo.chunks, section)
+    return None
