@@ -5,17 +5,13 @@ events -> RowChunker -> batches -> [pool: hash, known?, base?, compress] -> in o
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import groupby
 from typing import TypeAlias, TypeVar
-
-from blake3 import blake3
 
 from pgsnap import interrupts
 from pgsnap.chunking.rows import Chunk
@@ -26,20 +22,23 @@ from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT, KIB
 from pgsnap.model import (
     ChunkId,
     ChunkKind,
-    DumpEvent,
     Frame,
     RecipeEntry,
     RecipeRoot,
     Section,
+    SectionChanged,
+    SectionClaim,
     SectionEnd,
+    SectionKept,
     SectionName,
     SectionStart,
     Segment,
     Snapshot,
+    SourceEvent,
 )
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.arenas import keep_freed_chunks
-from pgsnap.repository.chunks.bases import Bases, SectionBases
+from pgsnap.repository.chunks.bases import Bases
 from pgsnap.repository.chunks.chains import Chains
 from pgsnap.repository.chunks.chunks import CHAINS_AT_ONCE
 from pgsnap.repository.chunks.deltas import Like
@@ -47,44 +46,28 @@ from pgsnap.repository.chunks.recipes import RecipeBuilder
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.scopes import FinishedOrAbandoned
 from pgsnap.repository.sections.leaf_lists import SectionLeaves, is_listed
-from pgsnap.repository.sections.side_streams import nearest
+from pgsnap.repository.sections.open_sections import (
+    ENDED,
+    Batch,
+    OpenSection,
+    Resumed,
+    find_bases,
+    stand_back,
+)
+from pgsnap.repository.sections.probing import still_holds
+from pgsnap.repository.sections.side_streams import nearest, read_block_map
+from pgsnap.repository.splicing.block_edits import SpliceMismatch
+from pgsnap.repository.splicing.splicing import splice
 
-_WORKER_NICENESS = 10
 # A shorter list of chunks or sections is stored plain: a delta would save little, and with the loss
 # of an older pack one could no longer find out which tables are lost.
 _LIST_DELTA_BYTES_MIN = 8 * KIB
 
 # Memory that a chunk, or a section's end, in a batch takes beside its bytes.
 _ITEM_BYTES = 1 * KIB
-# A hasher takes 2 kB, so a section's is replaced by this one when it ends.
-_ENDED = blake3()
 
 _Result = TypeVar("_Result")
 _Encoded: TypeAlias = "tuple[ChunkId, Frame | None, bytes]"
-
-
-@dataclass(slots=True)
-class _OpenSection:
-    """A section that is still being received."""
-
-    name: SectionName
-    recipe: RecipeBuilder
-    bases: SectionBases | None = None
-    lines: int = 0
-    hasher: blake3 = field(default_factory=blake3)
-    end: SectionEnd | None = None
-    digest: bytes = b""
-    leaf_digest: bytes = b""
-    leaves: bytes = b""
-
-
-@dataclass(slots=True)
-class _Batch:
-    """A worker's task: chunks, each with its section and the number of lines before it there; None
-    marks a section's end."""
-
-    items: list[tuple[_OpenSection, Chunk | None, int]] = field(default_factory=list)
-    plain_bytes: int = 0
 
 
 class Ingest(FinishedOrAbandoned):
@@ -113,35 +96,45 @@ class Ingest(FinishedOrAbandoned):
         self._pool = ThreadPoolExecutor(
             min(os.cpu_count() or 2, BATCHES_IN_FLIGHT),
             thread_name_prefix="snap-store",
-            initializer=_stand_back if beside_server else None,
+            initializer=stand_back if beside_server else None,
         )
         # Chunks that this commit is writing and that are not in the index yet.
         self._claimed: set[ChunkId] = set()
         self._claims = threading.Lock()
-        self._under_way: deque[tuple[_Batch, Future[list[_Encoded]]]] = deque()
+        self._under_way: deque[tuple[Batch, Future[list[_Encoded]]]] = deque()
         self._sections = SectionTable(chunks.scheme.piece_naming)
         self._side_chunker = chunks.chunker()
+        self.missed: list[SectionName] = []
+        """Sections of which a former snapshot has other contents, though nothing had changed."""
 
     @property
     def stored_bytes(self) -> int:
         """Return the bytes of the packs written, after `finish`."""
         return self._packs.stored_bytes
 
-    def store(self, events: Iterable[DumpEvent]) -> SectionTable:
+    def store(self, events: Iterable[SourceEvent]) -> SectionTable:
         """Store a dump and return its sections. Raises what *events* raises."""
         chunker, leaves = self.chunks.chunker(), SectionLeaves()
-        batch = _Batch()
-        section: _OpenSection | None = None
-        for event in events:
+        batch = Batch()
+        section: OpenSection | None = None
+        claim: Section | None = None
+        source = Resumed(events)
+        for event in source:
             if isinstance(event, SectionStart):
                 section = self._begin(event.name)
+                section.claim, claim = claim, None
                 chunker.reset(self._bases.expected(event.name))
+            elif isinstance(event, SectionClaim):
+                claim = event.section
+            elif isinstance(event, SectionKept | SectionChanged):
+                if (ready := self._of_former(event, source)) is not None:
+                    batch.items.append((ready, None, 0))
             elif section is None:
                 raise AssertionError("a dump's bytes come before its first section")
             elif isinstance(event, SectionEnd):
                 self._take(batch, section, chunker.finish())
                 section.end, section.digest = event, section.hasher.digest()
-                section.hasher = _ENDED
+                section.hasher = ENDED
                 leaves.end(section)
                 batch.items.append((section, None, 0))
                 section = None
@@ -153,7 +146,7 @@ class Ingest(FinishedOrAbandoned):
             if batch.plain_bytes + _ITEM_BYTES * len(batch.items) >= BATCH_BYTES:
                 leaves.settle()
                 self._submit(batch)
-                batch = _Batch()
+                batch = Batch()
         leaves.settle()
         self._submit(batch)
         while self._under_way:
@@ -162,14 +155,30 @@ class Ingest(FinishedOrAbandoned):
         self._sections = SectionTable(self.chunks.scheme.piece_naming)
         return sections
 
-    def _begin(self, name: SectionName) -> _OpenSection:
+    def _of_former(self, event: SectionKept | SectionChanged, source: Resumed) -> Section | None:
+        """Return a section that is as in a former snapshot, but for some blocks; None if it comes
+        as a whole, next in *source*."""
+        former, reader = event.section, self.chunks.reader
+        if isinstance(event, SectionKept):
+            if event.probe is not None and not still_holds(reader, former, event.probe.changed):
+                self.missed.append(former.name)
+            return former
+        block_map = read_block_map(reader, former)
+        if block_map is not None:
+            with contextlib.suppress(SpliceMismatch):
+                return splice(self, former, block_map, event.changed, event.total_blocks)
+        deque(event.changed, maxlen=0)
+        source.resume_with(event.again())
+        return None
+
+    def _begin(self, name: SectionName) -> OpenSection:
         bases = self._bases.of(name)
 
         def store_node(node: bytes, level: int, first_line: int) -> ChunkId:
             base = bases.node(level, first_line) if bases is not None else None
             return self._store_chunk(node, ChunkKind.RECIPE, base)
 
-        return _OpenSection(name, RecipeBuilder(store_node), bases)
+        return OpenSection(name, RecipeBuilder(store_node), bases)
 
     def store_baseline(self, sections: SectionTable, baseline: bytes) -> None:
         """Store a baseline, and attach it to the sections."""
@@ -249,13 +258,13 @@ class Ingest(FinishedOrAbandoned):
         self._packs.abandon()
 
     @staticmethod
-    def _take(batch: _Batch, section: _OpenSection, chunks: list[Chunk]) -> None:
+    def _take(batch: Batch, section: OpenSection, chunks: list[Chunk]) -> None:
         for chunk in chunks:
             batch.items.append((section, chunk, section.lines))
             batch.plain_bytes += len(chunk.data)
             section.lines += chunk.lines
 
-    def _submit(self, batch: _Batch) -> None:
+    def _submit(self, batch: Batch) -> None:
         if not batch.items:
             return
         while len(self._under_way) >= BATCHES_IN_FLIGHT:
@@ -271,6 +280,9 @@ class Ingest(FinishedOrAbandoned):
         found = interrupts.result(future)
         encoded = iter(found)
         for section, chunk, _ in batch.items:
+            if isinstance(section, Section):
+                self._sections.add(section)
+                continue
             if chunk is None:
                 self._sections.add(self._finished(section))
                 continue
@@ -281,7 +293,7 @@ class Ingest(FinishedOrAbandoned):
             section.recipe.add(RecipeEntry(name, len(chunk.data), chunk.lines, sketch))
         self._progress.advance(batch.plain_bytes, str(batch.items[-1][0].name))
 
-    def _finished(self, section: _OpenSection) -> Section:
+    def _finished(self, section: OpenSection) -> Section:
         recipe, end = section.recipe.finish(), section.end
         assert end is not None
         rows = leaves = block_map = None
@@ -289,6 +301,8 @@ class Ingest(FinishedOrAbandoned):
             rows = recipe.lines - end.head_lines - end.tail_lines
             if rows < 0:
                 raise CorruptionError(f"the rows of {section.name} cannot be counted")
+        if section.claim is not None and section.claim.leaf_digest != section.leaf_digest:
+            self.missed.append(section.name)
         if end.block_map is not None:
             before = self._bases.sides(section.name)
             columns = end.block_map.byte_counts + end.block_map.row_counts
@@ -318,14 +332,16 @@ class Ingest(FinishedOrAbandoned):
             self._packs.add(*self._encoder.encode(name, data, kind, base, bases))
         return name
 
-    def _encode(self, batch: _Batch) -> list[_Encoded]:
+    def _encode(self, batch: Batch) -> list[_Encoded]:
         """Return each chunk's name, with its frame if the repository has none yet."""
         items = [
-            (section, chunk, lines) for section, chunk, lines in batch.items if chunk is not None
+            (section, chunk, lines)
+            for section, chunk, lines in batch.items
+            if chunk is not None and isinstance(section, OpenSection)
         ]
         names = [chunk.name or self._name(chunk.data) for _, chunk, _ in items]
         unknown = self._claim(names)
-        like = _find_bases(items, names) if unknown else {}
+        like = find_bases(items, names) if unknown else {}
         encoded: list[_Encoded] = []
         for start in range(0, len(items), CHAINS_AT_ONCE):
             some = names[start : start + CHAINS_AT_ONCE]
@@ -354,30 +370,3 @@ class Ingest(FinishedOrAbandoned):
         """Drop the claims on *frames*, which are in the index now."""
         with self._claims:
             self._claimed.difference_update(frame.chunk for frame in frames)
-
-
-def _stand_back() -> None:
-    """Lower this thread's priority below that of the server and pg_dump.
-
-    A commit waits for those; compression uses what they leave. This saves a tenth of the wall time
-    on two processors, and other users of the machine are less affected.
-    """
-    if sys.platform == "linux":
-        # On Linux each thread has a priority of its own. Under `nice -n 19` it is low enough
-        # already, and only root may raise it.
-        thread = threading.get_native_id()
-        if os.getpriority(os.PRIO_PROCESS, thread) < _WORKER_NICENESS:
-            os.setpriority(os.PRIO_PROCESS, thread, _WORKER_NICENESS)
-
-
-def _find_bases(
-    items: Sequence[tuple[_OpenSection, Chunk, int]], names: Sequence[ChunkId]
-) -> dict[ChunkId, ChunkId]:
-    """Return a base for each of the chunks *names* that has one."""
-    found: dict[ChunkId, ChunkId] = {}
-    for _, group in groupby(zip(names, items, strict=True), key=lambda pair: id(pair[1][0])):
-        chunks = list(group)
-        bases = chunks[0][1][0].bases
-        if bases is not None:
-            found |= bases.find((name, chunk.sketch, lines) for name, (_, chunk, lines) in chunks)
-    return found

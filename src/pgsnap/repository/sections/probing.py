@@ -1,0 +1,87 @@
+"""Whether blocks of a table that are taken for unchanged hold what is stored of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from pgsnap.errors import CorruptionError, ObjectNotFound
+from pgsnap.format.recipe import decode_node
+from pgsnap.model import BlockMap, ChangedBlocks, RecipeEntry, Section
+from pgsnap.repository.chunks.chunks import ChunkReader
+from pgsnap.repository.sections.side_streams import read_block_map
+
+
+def still_holds(reader: ChunkReader, section: Section, read: Iterable[ChangedBlocks]) -> bool:
+    """Return whether the blocks that were *read* have the rows that a table's *section* has of
+    them. *read* is iterated to its end. What cannot be read of the section holds: that is damage,
+    and no change."""
+    try:
+        block_map = read_block_map(reader, section)
+        places = _places(block_map) if block_map is not None else None
+    except (CorruptionError, ObjectNotFound):
+        block_map = places = None
+    holds = True
+    for piece in read:
+        if block_map is None or places is None or not holds:
+            continue
+        try:
+            holds = _is_stored(reader, section, block_map, places, piece)
+        except (CorruptionError, ObjectNotFound):
+            continue
+    return holds
+
+
+def _places(block_map: BlockMap) -> np.ndarray:
+    """Return where the text of each block begins among the rows, and where it ends."""
+    counts = np.frombuffer(block_map.byte_counts, dtype="<u4")
+    return np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
+
+
+def _is_stored(
+    reader: ChunkReader,
+    section: Section,
+    block_map: BlockMap,
+    places: np.ndarray,
+    piece: ChangedBlocks,
+) -> bool:
+    first, last = piece.blocks[0], piece.blocks[-1] + 1
+    if last > block_map.blocks:
+        return False
+    counts = slice(4 * first, 4 * last)
+    if (block_map.byte_counts[counts], block_map.row_counts[counts]) != (
+        piece.byte_counts,
+        piece.row_counts,
+    ):
+        return False
+    start = section.head_bytes + int(places[first])
+    return text_between(reader, section, start, start + len(piece.text)) == piece.text
+
+
+def text_between(reader: ChunkReader, section: Section, start: int, stop: int) -> bytes:
+    """Return the bytes of a section from *start* to before *stop*; only the chunks and nodes that
+    hold them are read. Raises CorruptionError, ObjectNotFound."""
+    parts: list[bytes] = []
+    place = 0
+    for segment in section.segments:
+        root = segment.recipe
+        if root.chunk is not None:
+            top = RecipeEntry(root.chunk, root.plain_bytes, root.lines)
+            parts += _between(reader, top, root.level, place, start, stop)
+        place += root.plain_bytes
+    return b"".join(parts)
+
+
+def _between(
+    reader: ChunkReader, entry: RecipeEntry, level: int, place: int, start: int, stop: int
+) -> Iterator[bytes]:
+    if place >= stop or place + entry.plain_bytes <= start:
+        return
+    if not level:
+        data = reader.read(entry.chunk, entry.plain_bytes)
+        yield data[max(start - place, 0) : stop - place]
+        return
+    for child in decode_node(reader.read(entry.chunk), level):
+        yield from _between(reader, child, level - 1, place, start, stop)
+        place += child.plain_bytes
