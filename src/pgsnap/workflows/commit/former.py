@@ -12,9 +12,9 @@ from pgsnap.format.baseline import decode_baseline
 from pgsnap.format.times import to_micros
 from pgsnap.limits import CHANGES_TABLES_MAX, PROBES
 from pgsnap.model import Origin, ReadMode, Section, Snapshot
-from pgsnap.repository.sections.side_streams import read_baseline
 from pgsnap.repository.chunks.stream import read_head
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.sections.side_streams import read_baseline
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.sources.former import Former
 from pgsnap.workflows.notes.missed_changes import missed_changes
