@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pgsnap.model import Origin, Section, SectionName, VolatileLine
+from pgsnap.dump.reader import DumpSummary
+from pgsnap.model import Origin, Section, SectionKind, SectionName, VolatileLine
 from pgsnap.model.baseline import Baseline
 
 
@@ -24,6 +25,20 @@ class Former:
     head: Callable[[Section], bytes | None]
     claims: bool = False
     probes: int = 3
+
+    @property
+    def summary(self) -> DumpSummary:
+        """What was known of its dump."""
+        lines = (line for line in self.volatile if line.section.kind is not SectionKind.GLOBALS)
+        return DumpSummary(
+            is_pg_dump=True,
+            dump_version=self.origin.dump_version,
+            dumped_from=self.origin.dumped_from,
+            owners=self.origin.owners,
+            client_encoding=self.origin.client_encoding,
+            has_meta_commands=self.origin.has_meta_commands,
+            volatile=tuple(lines),
+        )
 
 
 FormerOf: TypeAlias = Callable[[Origin], Former | None]

@@ -8,7 +8,7 @@ import typer
 
 from pgsnap.cli.commands.retention_options import chosen_grace
 from pgsnap.cli.text import render
-from pgsnap.cli.views.forgotten import forgotten_fields, until_words
+from pgsnap.cli.views.snapshot import forgotten_fields, until_words
 from pgsnap.cli.wiring.connect import resolve
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_chosen, settings_for

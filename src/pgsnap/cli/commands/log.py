@@ -9,7 +9,7 @@ import typer
 
 from pgsnap.cli.commands.retention_options import chosen_grace
 from pgsnap.cli.text import render
-from pgsnap.cli.views.forgotten import forgotten_fields, until_words
+from pgsnap.cli.views.snapshot import forgotten_fields, until_words
 from pgsnap.cli.views.snapshot import (
     ahead_words,
     drill_fields,

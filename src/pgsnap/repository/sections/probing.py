@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Iterable, Iterator
-
-import numpy as np
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.recipe import decode_node
 from pgsnap.model import BlockMap, ChangedBlocks, RecipeEntry, Section
+from pgsnap.model.block_map import COUNT_BYTES
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.sections.side_streams import read_block_map
 
@@ -17,45 +18,32 @@ def still_holds(reader: ChunkReader, section: Section, read: Iterable[ChangedBlo
     """Return whether the blocks that were *read* have the rows that a table's *section* has of
     them. *read* is iterated to its end. What cannot be read of the section holds: that is damage,
     and no change."""
-    try:
-        block_map = read_block_map(reader, section)
-        places = _places(block_map) if block_map is not None else None
-    except (CorruptionError, ObjectNotFound):
-        block_map = places = None
+    block_map = read_block_map(reader, section)
     holds = True
     for piece in read:
-        if block_map is None or places is None or not holds:
+        if block_map is None or not holds:
             continue
         try:
-            holds = _is_stored(reader, section, block_map, places, piece)
+            holds = _is_stored(reader, section, block_map, piece)
         except (CorruptionError, ObjectNotFound):
             continue
     return holds
 
 
-def _places(block_map: BlockMap) -> np.ndarray:
-    """Return where the text of each block begins among the rows, and where it ends."""
-    counts = np.frombuffer(block_map.byte_counts, dtype="<u4")
-    return np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
-
-
 def _is_stored(
-    reader: ChunkReader,
-    section: Section,
-    block_map: BlockMap,
-    places: np.ndarray,
-    piece: ChangedBlocks,
+    reader: ChunkReader, section: Section, block_map: BlockMap, piece: ChangedBlocks
 ) -> bool:
     first, last = piece.blocks[0], piece.blocks[-1] + 1
     if last > block_map.blocks:
         return False
-    counts = slice(4 * first, 4 * last)
-    if (block_map.byte_counts[counts], block_map.row_counts[counts]) != (
-        piece.byte_counts,
-        piece.row_counts,
-    ):
+    counts = slice(COUNT_BYTES * first, COUNT_BYTES * last)
+    known = block_map.byte_counts[counts], block_map.row_counts[counts]
+    if known != (piece.byte_counts, piece.row_counts):
         return False
-    start = section.head_bytes + int(places[first])
+    before = array("I", block_map.byte_counts[: counts.start])
+    if sys.byteorder == "big":
+        before.byteswap()
+    start = section.head_bytes + sum(before)
     return text_between(reader, section, start, start + len(piece.text)) == piece.text
 
 

@@ -113,7 +113,7 @@ class DumpSince:
             return None
         if self._run is None:
             assert self._former is not None
-            return _summary_of(self._former)
+            return self._former.summary
         summary = self._run.reader.summary
         # Those of configuration tables occur nowhere but above their rows.
         owners = self._owners.union(summary.owners) - {""}
@@ -388,17 +388,3 @@ class DumpSince:
             run.stop()
         if moment is not None:
             moment.close()
-
-
-def _summary_of(former: Former) -> DumpSummary:
-    origin = former.origin
-    lines = (line for line in former.volatile if line.section.kind is not SectionKind.GLOBALS)
-    return DumpSummary(
-        is_pg_dump=True,
-        dump_version=origin.dump_version,
-        dumped_from=origin.dumped_from,
-        owners=origin.owners,
-        client_encoding=origin.client_encoding,
-        has_meta_commands=origin.has_meta_commands,
-        volatile=tuple(lines),
-    )
