@@ -9,11 +9,11 @@ import typer
 
 from pgsnap.cli.commands.retention_options import chosen_grace
 from pgsnap.cli.text import render
-from pgsnap.cli.views.snapshot import forgotten_fields, until_words
 from pgsnap.cli.views.snapshot import (
     ahead_words,
     drill_fields,
     drill_words,
+    forgotten_fields,
     kept_fields,
     kept_lines,
     log_block,
@@ -21,6 +21,7 @@ from pgsnap.cli.views.snapshot import (
     remote_fields,
     remote_rows,
     snapshot_fields,
+    until_words,
     when,
 )
 from pgsnap.cli.wiring.connect import half_dropped_now, open_repository

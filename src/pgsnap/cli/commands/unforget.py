@@ -10,8 +10,7 @@ from pgsnap.cli.commands.forget import Remote
 from pgsnap.cli.commands.retention_options import chosen_grace
 from pgsnap.cli.config.settings import Settings
 from pgsnap.cli.text import render
-from pgsnap.cli.views.snapshot import until_words
-from pgsnap.cli.views.snapshot import snapshot_fields, summary_line
+from pgsnap.cli.views.snapshot import snapshot_fields, summary_line, until_words
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_chosen, settings_for
 from pgsnap.errors import UnknownRevision

@@ -12,8 +12,8 @@ from pgsnap.sessions.half_dropped import CANNOT, drop_command
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotHead, SnapshotId
     from pgsnap.workflows.history.log import KeptEntry
-    from pgsnap.workflows.retention.forget import ForgottenSnapshot
     from pgsnap.workflows.notes.verdicts import Drilled
+    from pgsnap.workflows.retention.forget import ForgottenSnapshot
     from pgsnap.workflows.sync.fetch import RemoteSnapshot
 
 # A day before the end of the calendar, so that it can be shown in every time zone.
