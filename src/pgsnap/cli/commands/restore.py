@@ -25,6 +25,7 @@ snap restore @2026-01-02T14:30 --yes --create-roles
 snap restore pre-migration --table public.orders
 snap restore pre-migration --table public.orders --replace --stop compose:strapi
 snap restore pre-migration --table cron.job --data-only
+snap restore pre-migration --changed-only
 """
 
 To = Annotated[
@@ -102,6 +103,13 @@ Jobs = Annotated[
         help="Load tables and build indexes over so many connections.",
     ),
 ]
+ChangedOnly = Annotated[
+    bool,
+    typer.Option("--changed-only", help="Put back only what differs, in the live database itself."),
+]
+Prove = Annotated[
+    bool, typer.Option("--prove", help="With --changed-only: read everything and compare.")
+]
 # Options of the command that are options of a restore under the same name.
 _AS_THEY_ARE = (
     *("to", "create_roles", "discard_old", "trust_sql", "as_superuser", "read_only"),
@@ -133,6 +141,8 @@ def run(
     as_superuser: AsSuperuser = False,
     no_analyze: NoAnalyze = False,
     jobs: Jobs = None,
+    changed_only: ChangedOnly = False,
+    prove: Prove = False,
 ) -> None:
     """Restore a snapshot, by default to the database that it came from.
 
@@ -159,5 +169,8 @@ def run(
         data_only=data_only,
         yes=yes,
         i_know=i_know,
+        changed_only=changed_only,
+        prove=prove,
+        without_safety=no_safety_snapshot,
     )
     restore_chosen(invocation, choices, tuple(stop or ()))

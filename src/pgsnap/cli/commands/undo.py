@@ -9,9 +9,10 @@ import typer
 from pgsnap.cli.commands.options import AllowNewerClient, IKnow, NoSafetySnapshot, Stop, Yes
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.connect import label_of, open_repository, server_of
+from pgsnap.cli.wiring.in_place import InPlace
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
-from pgsnap.errors import TargetRefused
+from pgsnap.errors import TargetRefused, UsageError
 
 EXAMPLES = """
 snap undo
@@ -61,6 +62,7 @@ def _undo(
 ) -> None:
     from pgsnap.cli.views.restore import undo_fields, undo_lines, undo_plan_lines
     from pgsnap.workflows.commit.safety_snapshot import safety_commit
+    from pgsnap.workflows.undo.in_place import undone_in_place
     from pgsnap.workflows.undo.undo import plan_undo, undo
 
     settings = invocation.settings
@@ -69,6 +71,23 @@ def _undo(
     warn_of_stopped(invocation.console)
     with open_repository(invocation) as repo:
         label = label_of(invocation, repo)
+        if (back := undone_in_place(repo, server, label)) is not None:
+            if not with_safety:
+                raise UsageError(
+                    "what was changed in place is not undone without a safety snapshot",
+                    hint="Leave --no-safety-snapshot out; the undo reads only what changed.",
+                )
+            InPlace(
+                invocation,
+                server,
+                services,
+                "undo",
+                yes=yes,
+                i_know=i_know,
+                allow_newer_client=allow_newer_client,
+            ).run(repo, back.safety)
+            services.outcome.check()
+            return
         plan = plan_undo(repo, server, label, with_safety=with_safety)
         lines = undo_plan_lines(
             plan,

@@ -15,6 +15,7 @@ from pgsnap.cli.wiring.connect import (
     tell_left_out,
 )
 from pgsnap.cli.wiring.hooks import hooks
+from pgsnap.cli.wiring.in_place import InPlace, check_changed_only
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
 from pgsnap.errors import UsageError
@@ -47,6 +48,9 @@ class RestoreChoices:
     data_only: bool
     yes: bool
     i_know: bool
+    changed_only: bool = False
+    prove: bool = False
+    without_safety: bool = False
 
     @property
     def in_place(self) -> bool:
@@ -80,6 +84,13 @@ class RestoreChoices:
             "--jobs": self.options.jobs is not None,
         }
         given = [name for name, value in whole.items() if value]
+        no_use = {
+            "--to": self.options.to is not None,
+            "--table": bool(self.tables),
+            "--no-safety-snapshot": self.without_safety,
+            **whole,
+        }
+        check_changed_only(no_use, prove=self.prove, changed_only=self.changed_only)
         if given and self.in_place:
             raise UsageError(
                 f"{given[0]} is about whole databases, and --table changes the live one",
@@ -111,7 +122,9 @@ def restore_chosen(
                 invocation, repo, choices.revision, from_server=options.from_server
             )
             check_of_server(repo, snapshot_id, options.from_server)
-            if choices.data_only:
+            if choices.changed_only:
+                run.restore_changed(repo, snapshot_id)
+            elif choices.data_only:
                 run.restore_rows(repo, snapshot_id)
             elif choices.in_place:
                 run.restore_tables(repo, snapshot_id)
@@ -178,6 +191,20 @@ class _Restoring:
         report = self._run(repo, plan, restore_tables)
         fields = {**tables_fields(report), "warnings": plan.warnings}
         self._emit(fields, tables_lines(report))
+
+    def restore_changed(self, repo: Repository, snapshot_id: SnapshotId) -> None:
+        InPlace(
+            self.invocation,
+            self.server,
+            self.services,
+            "restore",
+            yes=self.choices.yes,
+            i_know=self.choices.i_know,
+            prove=self.choices.prove,
+            allow_newer_client=self.choices.options.allow_newer_client,
+            from_server=self.choices.options.from_server,
+            begin=self.begin,
+        ).run(repo, snapshot_id)
 
     def restore_rows(self, repo: Repository, snapshot_id: SnapshotId) -> None:
         from pgsnap.cli.views.data_only import rows_fields, rows_lines, rows_plan_lines

@@ -13,6 +13,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.swap.read_only import ReadOnly
 from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.commit.former import Policy
 
 
 def safety_commit(
@@ -25,12 +26,18 @@ def safety_commit(
     lock_wait_timeout_seconds: float,
     allow_newer_client: bool = False,
     read_only: ReadOnly | None = None,
+    jobs: int | None = None,
+    may_checkpoint: bool = True,
+    is_tagged: bool = True,
+    is_full: bool = False,
     progress: Progress = SILENT,
 ) -> Callable[[], SnapshotId]:
     """Return a callable that records *database* under *label*, tagged
     ``before-<verb>/<time>-<count>``.
 
-    *read_only* is in force only during the commit, and so is not recorded.
+    *read_only* is in force only during the commit, and so is not recorded. With *jobs* only what
+    changed since the last snapshot is read, over so many connections; everything if *is_full*.
+    Without *is_tagged* it is a snapshot as any other.
     """
 
     def record() -> SnapshotId:
@@ -40,13 +47,17 @@ def safety_commit(
             lock_wait_timeout_seconds=lock_wait_timeout_seconds,
             allow_newer_client=allow_newer_client,
             adjust=read_only.left_out if read_only is not None else None,
+            jobs=jobs,
+            keeps_baseline=jobs is not None,
+            may_checkpoint=may_checkpoint,
         )
         report = commit(
             repo,
             source,
             database=label,
             message=f"before snap {verb}",
-            tags=(_free_tag(repo, label, verb),),
+            tags=(_free_tag(repo, label, verb),) if is_tagged else (),
+            policy=Policy(is_full=is_full),
             progress=progress,
         )
         return report.snapshot_id

@@ -21,6 +21,7 @@ from pgsnap.runners.base import Tool
 from pgsnap.sessions.server import Server
 from pgsnap.targets.dumptext import without_unknown_sets
 from pgsnap.targets.load.feeder import (
+    Expected,
     Feeder,
     FeedResult,
     check_counts,
@@ -73,6 +74,10 @@ class OneTransaction(ABC):
     def is_there(self) -> bool:
         """Return whether the server committed although its reply was lost."""
 
+    def expected(self) -> Iterable[Expected]:
+        """Return the COPY statements that psql runs, in their order; all when `script` ends."""
+        return expected_rows(self._sections)
+
     def run(self) -> FeedResult:
         """Run `script`. Raises RestoreFailed, CorruptionError; then nothing was changed. Raises
         Interrupted if a signal arrived but everything was done nevertheless."""
@@ -82,7 +87,7 @@ class OneTransaction(ABC):
             self._psql,
             self._database,
             self._token,
-            expected=expected_rows(self._sections),
+            expected=self.expected(),
             facts=lambda: look_up(self._server),
             progress=self._progress,
         )
@@ -120,7 +125,7 @@ class OneTransaction(ABC):
         """Wait until the server has received and counted every row that was sent. Raises
         RestoreFailed."""
         feeder.settle(self._is_idle)
-        check_counts(expected_rows(self._sections), feeder.counts)
+        check_counts(self.expected(), feeder.counts)
 
     def _commit(self, feeder: Feeder) -> Iterator[DumpEvent]:
         feeder.settle(self._is_idle)

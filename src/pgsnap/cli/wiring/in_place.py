@@ -1,0 +1,142 @@
+"""A restore of what differs, or the undo of one, from showing its plan to printing its result."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
+from pgsnap.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgsnap.model import SnapshotId
+    from pgsnap.progress import Progress
+    from pgsnap.repository.repository import Repository
+    from pgsnap.sessions.server import Server
+    from pgsnap.workflows.restore_changed.plan import ChangedPlan
+
+_JOBS_MAX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """The user's choices. *begin* is called once the user has agreed. *prove*: everything is read
+    and compared afterwards."""
+
+    invocation: Invocation
+    server: Server
+    services: ServicesAside
+    verb: str
+    yes: bool
+    i_know: bool
+    prove: bool = False
+    allow_newer_client: bool = False
+    from_server: str | None = None
+    begin: Callable[[], None] = lambda: None
+
+    def run(self, repo: Repository, snapshot_id: SnapshotId) -> None:
+        """Put back what differs from a snapshot."""
+        from pgsnap.cli.views.changed_only import changed_fields, changed_lines, changed_plan_lines
+        from pgsnap.workflows.restore_changed.plan import ChangedOptions, plan_changed
+        from pgsnap.workflows.restore_changed.restore import restore_changed
+
+        invocation = self.invocation
+        options = ChangedOptions(self.allow_newer_client, self.from_server)
+        with invocation.console.progress() as progress:
+            plan = plan_changed(
+                repo,
+                snapshot_id,
+                self.server,
+                options,
+                lambda database, label: self._recording(repo, database, label, progress)(),
+            )
+        invocation.console.propose(
+            changed_plan_lines(
+                plan,
+                repo.snapshot(snapshot_id),
+                services=self.services.names,
+                now=invocation.now,
+            ),
+            plan.warnings,
+        )
+        plan.check()
+        check_protected(invocation, plan.database, i_know=self.i_know)
+        if not self.yes:
+            question = f"Change {plan.database}? Type its name to go on:"
+            invocation.console.confirm(question, word=plan.database)
+        self.begin()
+        with invocation.console.progress() as progress:
+            report = restore_changed(
+                repo,
+                plan,
+                self.server,
+                safety=self._safety(repo, plan, progress),
+                verb=self.verb,
+                proof=self._proof(repo, plan, progress) if self.prove else None,
+                aside=self.services.aside,
+                progress=progress,
+            )
+        fields = {**changed_fields(report), "warnings": plan.warnings}
+        fields["services"] = self.services.fields()
+        invocation.console.emit(fields, changed_lines(report))
+
+    def _safety(
+        self, repo: Repository, plan: ChangedPlan, progress: Progress
+    ) -> Callable[[], SnapshotId]:
+        return self._recording(repo, plan.database, plan.label, progress, is_tagged=True)
+
+    def _proof(
+        self, repo: Repository, plan: ChangedPlan, progress: Progress
+    ) -> Callable[[], SnapshotId]:
+        return self._recording(repo, plan.database, plan.label, progress, is_full=True)
+
+    def _recording(
+        self,
+        repo: Repository,
+        database: str,
+        label: str,
+        progress: Progress,
+        *,
+        is_tagged: bool = False,
+        is_full: bool = False,
+    ) -> Callable[[], SnapshotId]:
+        from pgsnap.workflows.commit.safety_snapshot import safety_commit
+
+        settings = self.invocation.settings
+        return safety_commit(
+            repo,
+            self.server,
+            label=label,
+            database=database,
+            verb=self.verb,
+            lock_wait_timeout_seconds=settings.lock_wait_timeout,
+            allow_newer_client=self.allow_newer_client,
+            jobs=min(_JOBS_MAX, os.cpu_count() or 1),
+            may_checkpoint=settings.checkpoint,
+            is_tagged=is_tagged,
+            is_full=is_full,
+            progress=progress,
+        )
+
+
+def check_changed_only(given: dict[str, bool], *, prove: bool, changed_only: bool) -> None:
+    """Raise UsageError for options that mean nothing to a restore of what differs; *given* says of
+    each of them whether it was given."""
+    if prove and not changed_only:
+        raise UsageError(
+            "--prove is about a restore of what differs",
+            hint="A restore of the whole is checked anyway; or: snap restore REV --changed-only"
+            " --prove",
+        )
+    odd = [name for name, is_given in given.items() if is_given]
+    if changed_only and odd:
+        raise UsageError(
+            f"{odd[0]} has no use with --changed-only",
+            detail="That changes rows of the live database in place; what is there is always"
+            " recorded before.",
+            hint=f"Leave one of the two out: --changed-only or {odd[0]}.",
+        )

@@ -1,0 +1,309 @@
+"""Puts rows of live tables back, in the tables themselves, within one transaction: what the
+catalogs say about these tables, and the SQL.
+
+PL/pgSQL is not needed: if something that has to hold does not, a cast of text to a number fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pgsnap.dump.definitions.table_parts import TableName, quoted
+from pgsnap.sessions.base import Session, ident, literal, number
+
+_BTREE = 403
+_EQUAL = 3
+_AT_A_TIME = 500
+
+_WANTED = """
+WITH wanted AS (
+  SELECT c.oid, n.nspname, c.relname FROM (VALUES {tables}) v(schema, name)
+  JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema
+  JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name)
+"""
+_ANCESTORS = (
+    "(SELECT w.oid UNION SELECT a.relid::pg_catalog.oid"
+    " FROM pg_catalog.pg_partition_ancestors(w.oid) a)"
+)
+_FACTS = f"""
+SELECT w.nspname, w.relname,
+  EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' AND k.conrelid <> w.oid
+    AND k.confrelid IN {_ANCESTORS}),
+  EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = w.oid),
+  EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = w.oid AND t.tgenabled = 'O'),
+  EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = w.oid AND t.tgisinternal
+    AND t.tgenabled IN ('A', 'R')),
+  EXISTS (SELECT FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = w.oid
+    AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e')
+FROM wanted w
+"""
+_KEYS = f"""
+SELECT w.nspname, w.relname, a.attname,
+  pg_catalog.format('OPERATOR(%I.%s)', s.nspname, o.oprname)
+FROM wanted w
+JOIN pg_catalog.pg_index i ON i.indrelid = w.oid AND i.indisprimary AND i.indisvalid
+JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid AND x.relam = {_BTREE}
+CROSS JOIN LATERAL pg_catalog.generate_series(0, i.indnkeyatts - 1) g(place)
+JOIN pg_catalog.pg_attribute a ON a.attrelid = w.oid AND a.attnum = i.indkey[g.place]
+JOIN pg_catalog.pg_opclass c ON c.oid = i.indclass[g.place]
+JOIN pg_catalog.pg_amop m ON m.amopfamily = c.opcfamily AND m.amoplefttype = c.opcintype
+  AND m.amoprighttype = c.opcintype AND m.amopstrategy = {_EQUAL}
+JOIN pg_catalog.pg_operator o ON o.oid = m.amopopr
+JOIN pg_catalog.pg_namespace s ON s.oid = o.oprnamespace
+ORDER BY w.oid, g.place
+"""
+_TRIGGERS = """
+SELECT w.nspname, w.relname, t.tgname, t.tgenabled
+FROM wanted w JOIN pg_catalog.pg_trigger t ON t.tgrelid = w.oid
+WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R')
+"""
+# Operands are qualified by p (what is referred to) and f (what refers).
+_FOREIGN_KEYS = f"""
+SELECT k.conname, {{of}}, {{to}},
+  (SELECT pg_catalog.string_agg(pg_catalog.format('f.%I IS NOT NULL', a.attname), ' AND ')
+    FROM pg_catalog.pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)),
+  (SELECT pg_catalog.string_agg(pg_catalog.format('p.%I OPERATOR(%I.%s) f.%I',
+      b.attname, s.nspname, o.oprname, a.attname), ' AND ')
+    FROM pg_catalog.generate_subscripts(k.conkey, 1) g(place)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[g.place]
+    JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = k.confkey[g.place]
+    JOIN pg_catalog.pg_operator o ON o.oid = k.conpfeqop[g.place]
+    JOIN pg_catalog.pg_namespace s ON s.oid = o.oprnamespace),
+  coalesce(pg_catalog.to_jsonb(k) ->> 'conperiod', 'false')
+FROM pg_catalog.pg_constraint k
+JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
+JOIN pg_catalog.pg_class d ON d.oid = k.confrelid
+JOIN pg_catalog.pg_namespace dn ON dn.oid = d.relnamespace
+WHERE k.contype = 'f' AND k.convalidated AND k.conparentid = 0
+  AND EXISTS (SELECT FROM wanted w WHERE k.conrelid IN {_ANCESTORS} OR k.confrelid IN {_ANCESTORS})
+ORDER BY k.oid
+""".format(
+    of="pg_catalog.format('%s%I.%I', CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END,"
+    " cn.nspname, c.relname)",
+    to="pg_catalog.format('%s%I.%I', CASE d.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END,"
+    " dn.nspname, d.relname)",
+)
+_EVENT_TRIGGERS = (
+    "SELECT evtname, evtenabled FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D'"
+)
+_MAY_REPLICATE = {
+    False: "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user",
+    True: "SELECT pg_catalog.has_parameter_privilege('session_replication_role', 'SET')",
+}
+_PARAMETER_RIGHTS_SINCE = 150000
+# The more materialized views one depends on, the later it can be refreshed.
+_MATVIEWS = """
+WITH RECURSIVE uses(view, used) AS (
+  SELECT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r
+  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+    AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.refobjid <> r.ev_class
+), below(view, used) AS (
+  SELECT view, used FROM uses
+  UNION SELECT b.view, u.used FROM below b JOIN uses u ON u.view = b.used
+)
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'm' AND c.relispopulated
+ORDER BY (SELECT pg_catalog.count(*) FROM below b JOIN pg_catalog.pg_class u ON u.oid = b.used
+  WHERE b.view = c.oid AND u.relkind = 'm'), c.oid
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFacts:
+    """What the catalogs say about a table whose rows are put back. *key* are the columns of its
+    primary key, each with its equality operator; none if there is no such key. *fires*: a trigger
+    that `session_replication_role` turns off, foreign keys included. *triggers* are those that it
+    does not turn off, by name, with their mode."""
+
+    table: TableName
+    key: tuple[tuple[str, str], ...] = ()
+    is_referenced: bool = False
+    has_rules: bool = False
+    fires: bool = False
+    has_odd_triggers: bool = False
+    is_of_extension: bool = False
+    triggers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A foreign key as SQL: what refers (f), to what (p), when, and how rows match."""
+
+    name: str
+    of: str
+    to: str
+    applies: str
+    matches: str
+    has_period: bool
+
+
+def read_facts(session: Session, tables: Sequence[TableName]) -> dict[TableName, LiveFacts]:
+    """Return what is known of each of *tables* that is there. Raises QueryFailed."""
+    keys: dict[TableName, list[tuple[str, str]]] = {}
+    triggers: dict[TableName, list[tuple[str, str]]] = {}
+    for schema, name, column, operator in _about(session, tables, _KEYS):
+        keys.setdefault((schema, name), []).append((column, operator))
+    for schema, name, trigger, mode in _about(session, tables, _TRIGGERS):
+        triggers.setdefault((schema, name), []).append((trigger, mode))
+    found = {}
+    for schema, name, *marks in _about(session, tables, _FACTS):
+        table = schema, name
+        is_referenced, has_rules, fires, has_odd_triggers, is_of_extension = (
+            mark == "t" for mark in marks
+        )
+        found[table] = LiveFacts(
+            table,
+            key=tuple(keys.get(table, ())),
+            is_referenced=is_referenced,
+            has_rules=has_rules,
+            fires=fires,
+            has_odd_triggers=has_odd_triggers,
+            is_of_extension=is_of_extension,
+            triggers=tuple(triggers.get(table, ())),
+        )
+    return found
+
+
+def read_foreign_keys(session: Session, tables: Sequence[TableName]) -> tuple[ForeignKey, ...]:
+    """Return the foreign keys of *tables*, and those that refer to them. Raises QueryFailed."""
+    found = {
+        (name, of): ForeignKey(name, of, to, applies, matches, period == "true")
+        for name, of, to, applies, matches, period in _about(session, tables, _FOREIGN_KEYS)
+    }
+    return tuple(found.values())
+
+
+def event_triggers(session: Session) -> dict[str, str]:
+    """Return the event triggers that are not disabled, with their mode. Raises QueryFailed."""
+    return {name or "": mode or "" for name, mode in session.query(_EVENT_TRIGGERS)}
+
+
+def may_turn_triggers_off(session: Session) -> bool:
+    """Return whether the role may set `session_replication_role`. Raises QueryFailed."""
+    by_grant = session.server_version_num >= _PARAMETER_RIGHTS_SINCE
+    return session.query(_MAY_REPLICATE[by_grant])[0][0] == "t"
+
+
+def materialized_views(session: Session) -> tuple[str, ...]:
+    """Return the names, as SQL, of those that hold rows, in the order to refresh them. Raises
+    QueryFailed."""
+    return tuple(name or "" for (name,) in session.query(_MATVIEWS))
+
+
+def lock_tables(tables: Sequence[TableName], seconds: int) -> str:
+    """Return SQL that begins the transaction. The lock comes before anything that takes a snapshot,
+    and each later statement sees what was committed before it."""
+    names = ", ".join(f"ONLY {quoted(table)}" for table in tables)
+    return (
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\n"
+        f"SET LOCAL lock_timeout = '{number(seconds)}s';\n"
+        "SET LOCAL idle_in_transaction_session_timeout = 0;\n"
+        "SET LOCAL statement_timeout = 0;\n"
+        "SET LOCAL row_security = off;\n"
+        + (f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE;\n" if names else "")
+    )
+
+
+def triggers_off(tables: Iterable[LiveFacts], *, replica: bool) -> str:
+    """Return SQL that lets no trigger fire: those that always fire are disabled by name."""
+    sql = "SET LOCAL session_replication_role = replica;\n" if replica else ""
+    return sql + "".join(
+        f"ALTER TABLE ONLY {quoted(facts.table)} DISABLE TRIGGER {ident(name)};\n"
+        for facts in tables
+        for name, _ in facts.triggers
+    )
+
+
+def triggers_on(tables: Iterable[LiveFacts]) -> str:
+    """Return SQL that gives each trigger that `triggers_off` disabled its own mode again."""
+    modes = {"A": "ALWAYS", "R": "REPLICA"}
+    return "".join(
+        f"ALTER TABLE ONLY {quoted(facts.table)} ENABLE {modes[mode]} TRIGGER {ident(name)};\n"
+        for facts in tables
+        for name, mode in facts.triggers
+    )
+
+
+def gone_rows_table(place: int, table: TableName, columns: Sequence[str]) -> str:
+    """Return SQL that makes the temporary table for rows that are deleted from *table*, and begins
+    to fill it."""
+    names = ", ".join(map(ident, columns))
+    return (
+        f"CREATE TEMPORARY TABLE {_gone(place)} ON COMMIT DROP AS"
+        f" SELECT {names} FROM ONLY {quoted(table)} WITH NO DATA;\n"
+        f"COPY pg_temp.{_gone(place)} ({names}) FROM stdin;\n"
+    )
+
+
+def delete_rows(place: int, facts: LiveFacts, columns: Sequence[str], rows: int) -> str:
+    """Return SQL that deletes exactly the *rows* of the temporary table, or fails. A row is found
+    by its key, and counts if all its values are the same bytes: equal is not enough."""
+    key = " AND ".join(f"t.{ident(name)} {equal} g.{ident(name)}" for name, equal in facts.key)
+    own, theirs = (
+        f"ROW({', '.join(f'{side}.{ident(name)}' for name in columns)})::pg_catalog.record"
+        for side in "tg"
+    )
+    name = quoted(facts.table)
+    said = literal(f"snap: rows of {name} are not as they were recorded, of {rows} there are ")
+    return (
+        f"ANALYZE pg_temp.{_gone(place)};\n"
+        f"WITH gone AS (DELETE FROM ONLY {name} AS t USING pg_temp.{_gone(place)} AS g"
+        f" WHERE {key} AND {own} OPERATOR(pg_catalog.*=) {theirs} RETURNING 1),"
+        " n AS (SELECT pg_catalog.count(*) AS found FROM gone)"
+        f" SELECT ({said} || found)::pg_catalog.int4 FROM n WHERE found <> {number(rows)};\n"
+    )
+
+
+def empty_table(facts: LiveFacts) -> str:
+    """Return SQL that deletes all rows. A table that others refer to cannot be truncated."""
+    return (
+        f"DELETE FROM ONLY {quoted(facts.table)};\n"
+        if facts.is_referenced
+        else f"TRUNCATE ONLY {quoted(facts.table)};\n"
+    )
+
+
+def check_keys(keys: Iterable[ForeignKey]) -> Iterator[str]:
+    """Yield SQL that fails if a foreign key does not hold."""
+    for key in keys:
+        said = literal(f"snap: the foreign key {ident(key.name)} of {key.of} does not hold: ")
+        yield (
+            f"SELECT ({said} || n.orphans)::pg_catalog.int4 FROM (SELECT pg_catalog.count(*) FROM"
+            f" (SELECT 1 FROM {key.of} f WHERE {key.applies} AND NOT EXISTS"
+            f" (SELECT FROM {key.to} p WHERE {key.matches}) LIMIT 1) x) n(orphans)"
+            " WHERE n.orphans <> 0;\n"
+        )
+
+
+def set_sequences(values: Mapping[str, tuple[int, bool]]) -> str:
+    """Return SQL that sets sequences, by their names as SQL. RESTART first: setval alone would
+    survive a rollback."""
+    return "".join(
+        f"ALTER SEQUENCE {name} RESTART;\nSELECT pg_catalog.setval({literal(name)},"
+        f" {number(value)}, {'true' if called else 'false'});\n"
+        for name, (value, called) in values.items()
+    )
+
+
+def refresh(views: Iterable[str]) -> str:
+    """Return SQL that fills materialized views again."""
+    return "".join(f"REFRESH MATERIALIZED VIEW {view};\n" for view in views)
+
+
+def _gone(place: int) -> str:
+    return f"snap_gone_{number(place)}"
+
+
+def _about(session: Session, tables: Sequence[TableName], query: str) -> Iterator[list[str]]:
+    for first in range(0, len(tables), _AT_A_TIME):
+        named = ", ".join(
+            f"({literal(schema)}::pg_catalog.name, {literal(name)}::pg_catalog.name)"
+            for schema, name in tables[first : first + _AT_A_TIME]
+        )
+        for row in session.query(_WANTED.format(tables=named) + query):
+            yield [value or "" for value in row]

@@ -1,0 +1,71 @@
+"""The notes `put_back`: a restore put rows back in place, and which snapshot has what was there
+before.
+
+Such a note is recorded before its transaction commits, with the transaction's number: the server
+says whether it was committed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pgsnap.model import Note, SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session
+from pgsnap.targets.swap.transactions import was_committed
+
+PUT_BACK = "put_back"
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """At *time* what differed from *snapshot* was put back; *safety* is the state before."""
+
+    time: datetime
+    snapshot: SnapshotId | None
+    safety: SnapshotId
+    database: str
+
+
+def note_put_back(
+    repo: Repository,
+    label: str,
+    database: str,
+    system_identifier: str,
+    *,
+    oid: int,
+    snapshot: SnapshotId,
+    safety: SnapshotId,
+    transaction: int,
+    verb: str,
+) -> None:
+    """Record that *transaction* is about to commit. Raises StoreError."""
+    body = {
+        "database": database,
+        "system_identifier": system_identifier,
+        "oid": oid,
+        "safety": safety.hex(),
+        "transaction": transaction,
+        "action": verb,
+    }
+    repo.add_note(Note(PUT_BACK, label, datetime.now(UTC), snapshot, body))
+
+
+def last_put_back(
+    repo: Repository, session: Session, label: str, system_identifier: str, oid: int
+) -> PutBack | None:
+    """Return the last such restore of the database *oid* that was committed. Raises StoreError,
+    QueryFailed."""
+    found = [
+        note
+        for note in repo.sound_notes(PUT_BACK)
+        if note.database == label
+        and note.body.get("system_identifier") == system_identifier
+        and note.body.get("oid") == oid
+    ]
+    for note in sorted(found, key=lambda each: each.time, reverse=True):
+        if was_committed(session, int(str(note.body["transaction"]))):
+            safety = bytes.fromhex(str(note.body["safety"]))
+            return PutBack(note.time, note.snapshot, safety, str(note.body["database"]))
+    return None

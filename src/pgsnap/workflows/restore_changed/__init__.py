@@ -1,0 +1,1 @@
+"""Restore of what differs, in place: `snap restore --changed-only`."""

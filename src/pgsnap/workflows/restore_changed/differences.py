@@ -1,0 +1,176 @@
+"""What differs between the snapshot to go back to and one of the present state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from pgsnap.dump.definitions.copy_text import copied_columns
+from pgsnap.dump.definitions.table_parts import TableName
+from pgsnap.model import Section, SectionKind, SectionName, Snapshot, same_text
+from pgsnap.repository.chunks.stream import read_head
+from pgsnap.repository.repository import Repository
+from pgsnap.targets.checks.preflight import Problem
+from pgsnap.words import some
+from pgsnap.workflows.contents.table_names import sequences_in
+from pgsnap.workflows.diff.sections import SectionPair
+
+# Up to this share of its rows a table gets only those that differ; rewriting it is cheaper beyond.
+ROWS_SHARE = 0.05
+# A table whose text grew or shrank by more has more rows that differ.
+_BYTES_SHARE = 0.1
+# What a restore of rows can do without, or does not touch.
+_APART = frozenset(
+    {
+        *(SectionKind.DATA, SectionKind.SEQUENCES, SectionKind.PREAMBLE, SectionKind.TRAILER),
+        *(SectionKind.DATABASE, SectionKind.GLOBALS, SectionKind.STATISTICS),
+        SectionKind.EXTENSION_SEQUENCES,
+    }
+)
+SWAP = "Leave --changed-only out: a second database is made, and takes the place of this one."
+
+
+@dataclass(frozen=True, slots=True)
+class Different:
+    """A table whose rows differ: its section in the snapshot to go back to, and *now*."""
+
+    wanted: Section
+    now: Section
+
+    @property
+    def table(self) -> TableName:
+        return self.wanted.name.schema, self.wanted.name.name
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What differs, and what forbids putting it back in place. *sequences* are the values to set,
+    by name as SQL. *all_tables* are all whose rows are recorded."""
+
+    tables: tuple[Different, ...]
+    sequences: dict[str, tuple[int, bool]]
+    all_tables: tuple[TableName, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.tables or self.sequences)
+
+
+def differences(repo: Repository, wanted: Snapshot, now: Snapshot) -> Differences:
+    """Compare two snapshots of one database. Raises CorruptionError, StoreError."""
+    old = {section.name: section for section in repo.sections(wanted)}
+    new = {section.name: section for section in repo.sections(now)}
+    tables = {name: section for name, section in old.items() if name.kind is SectionKind.DATA}
+    different = [
+        Different(section, new[name])
+        for name, section in tables.items()
+        if name in new and same_text(section, new[name]) is not True
+    ]
+    problems = [
+        *_definitions(repo, old, new),
+        *_beside(wanted, now),
+        *_not_as_rows(different),
+    ]
+    before, after = sequences_in(repo, wanted), sequences_in(repo, now)
+    return Differences(
+        tuple(different),
+        {name: value for name, value in before.items() if after.get(name) != value},
+        tuple((name.schema, name.name) for name in tables),
+        tuple(problems),
+    )
+
+
+def columns_of(repo: Repository, section: Section, encoding: str) -> tuple[str, ...]:
+    """Return the columns in a section's COPY statement; none if it is not one of pg_dump's. Raises
+    CorruptionError."""
+    return copied_columns(read_head(repo.chunks, section), encoding) or ()
+
+
+@dataclass(frozen=True, slots=True)
+class RowChanges:
+    """The rows, each with its line end, that have to go from a table, and that have to come."""
+
+    gone: tuple[bytes, ...]
+    lost: tuple[bytes, ...]
+
+
+def row_changes(repo: Repository, different: Different, rows_max: int) -> RowChanges | None:
+    """Return the rows that differ, if they are few: at most *rows_max*, and a small part of the
+    table. None: the table is to be rewritten. Raises CorruptionError."""
+    from pgsnap.rows.difference import RowDifference
+
+    wanted, now = different.wanted, different.now
+    larger = max(wanted.plain_bytes, now.plain_bytes)
+    if abs(wanted.plain_bytes - now.plain_bytes) > _BYTES_SHARE * larger:
+        return None
+    most = min(rows_max, int(ROWS_SHARE * max(wanted.rows or 0, now.rows or 0)))
+    expected = 2 * max(wanted.rows or 0, now.rows or 0)
+    with closing(RowDifference(None, keep_texts=True, rows_expected=expected)) as rows:
+        SectionPair(repo.chunk_store, now, wanted, rows).compare()
+        counts = rows.finish()
+        if counts.removed + counts.added > most:
+            return None
+        gone: list[bytes] = []
+        lost: list[bytes] = []
+        for change in rows.changes(None):
+            for side, found in ((change.before, gone), (change.after, lost)):
+                if side is not None and side.text is None:
+                    return None
+                if side is not None and side.text is not None:
+                    found.append(side.text.removesuffix(b"\n") + b"\n")
+    return RowChanges(tuple(gone), tuple(lost))
+
+
+def _definitions(
+    repo: Repository, old: dict[SectionName, Section], new: dict[SectionName, Section]
+) -> Iterator[Problem]:
+    changed = [
+        name
+        for name in {**old, **new}
+        if name.kind not in _APART
+        and not (name in old and name in new and same_text(old[name], new[name]) is True)
+    ]
+    kinds = {name.kind for name in changed}
+    if SectionKind.LARGE_OBJECTS in kinds:
+        yield Problem(
+            "large objects differ from the snapshot's",
+            detail="Only rows of tables and values of sequences are put back in place.",
+            hint=SWAP,
+        )
+    if kinds - {SectionKind.LARGE_OBJECTS} or _tables(old) != _tables(new):
+        yield Problem(
+            "the definitions of the database are not those of the snapshot",
+            detail="Something was created, altered or dropped since: snap diff shows what. Only"
+            " rows are put back in place.",
+            hint=SWAP,
+        )
+
+
+def _tables(sections: dict[SectionName, Section]) -> set[SectionName]:
+    return {name for name in sections if name.kind is SectionKind.DATA}
+
+
+def _beside(wanted: Snapshot, now: Snapshot) -> Iterator[Problem]:
+    was, is_now = wanted.origin.properties, now.origin.properties
+    if was is None or is_now is None or replace(was, size_bytes=0) != replace(is_now, size_bytes=0):
+        yield Problem(
+            "the owner, rights, settings or extensions of the database are not the snapshot's",
+            hint=SWAP,
+        )
+    if wanted.extension_sequences_root != now.extension_sequences_root:
+        yield Problem("sequences of extensions are not at the snapshot's values", hint=SWAP)
+
+
+def _not_as_rows(different: list[Different]) -> Iterator[Problem]:
+    odd = [
+        str(each.wanted.name)
+        for each in different
+        if each.wanted.rows is None or each.now.rows is None or each.wanted.name.part
+    ]
+    if odd:
+        yield Problem(
+            f"rows are not written as one COPY of the table: {some(odd)}",
+            hint=SWAP,
+        )

@@ -1,0 +1,296 @@
+"""Puts back, in one transaction of the live database, what differs from a snapshot.
+
+The order is what makes it safe: lock; then record what is there, durably, so that nothing written
+before the lock can be lost; then write. A failure or a kill before COMMIT leaves the database as it
+was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+
+from pgsnap.dump.definitions.table_parts import TableName
+from pgsnap.errors import RestoreFailed, SnapError, TargetRefused
+from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, SectionStart, SnapshotId
+from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.chunks.stream import read_head
+from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session
+from pgsnap.sessions.server import Server
+from pgsnap.targets.checks.preflight import find_database, refuse
+from pgsnap.targets.load.feeder import Expected, Feeder
+from pgsnap.targets.swap.transactions import transaction_of, was_committed
+from pgsnap.targets.tables.put_back import (
+    LiveFacts,
+    check_keys,
+    delete_rows,
+    empty_table,
+    event_triggers,
+    gone_rows_table,
+    lock_tables,
+    materialized_views,
+    read_foreign_keys,
+    refresh,
+    set_sequences,
+    triggers_off,
+    triggers_on,
+)
+from pgsnap.targets.tables.swap import LOCK_SECONDS
+from pgsnap.words import some
+from pgsnap.workflows.contents.trust import snapshot_to_run
+from pgsnap.workflows.notes.changes_put_back import note_put_back
+from pgsnap.workflows.restore_changed.differences import (
+    SWAP,
+    Differences,
+    Different,
+    RowChanges,
+    columns_of,
+    differences,
+    row_changes,
+)
+from pgsnap.workflows.restore_changed.plan import ChangedPlan, check_live
+from pgsnap.workflows.restore_tables.one_transaction import OneTransaction, carry_out
+
+# Beyond so many rows that differ, held in memory, a table is rewritten.
+_ROWS_MAX = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class PutBackTable:
+    """A table that differed: how many rows went and came, or if it was *rewritten* all of them."""
+
+    table: TableName
+    rewritten: bool
+    rows_deleted: int
+    rows_loaded: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedReport:
+    """What was done. *safety* has what was there before; None if nothing differed. *locked_seconds*
+    is how long tables were locked. *proven*: all was compared with the snapshot afterwards."""
+
+    snapshot_id: SnapshotId
+    database: str
+    tables: tuple[PutBackTable, ...]
+    sequences: int
+    safety: SnapshotId | None
+    locked_seconds: float
+    seconds: float
+    proven: bool
+
+
+def restore_changed(
+    repo: Repository,
+    plan: ChangedPlan,
+    server: Server,
+    *,
+    safety: Callable[[], SnapshotId],
+    verb: str = "restore",
+    proof: Callable[[], SnapshotId] | None = None,
+    aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    progress: Progress = SILENT,
+) -> ChangedReport:
+    """Carry out *plan* within *aside*. *safety* records the database while its tables are locked;
+    *proof* reads all of it afterwards, to be compared with the snapshot.
+
+    Raises TargetRefused, RestoreFailed, CorruptionError, or what the callables raise; then the
+    database is as it was, unless it is *proof* that failed. Raises Interrupted if a signal arrived
+    but everything was done nevertheless.
+    """
+    plan.check()
+    started = time.monotonic()
+    made: list[_PutBack] = []
+
+    def load(go_aside: Callable[[], None]) -> OneTransaction:
+        go_aside()
+        made.append(_PutBack(repo, plan, server.without_event_triggers(), safety, verb, progress))
+        return made[0]
+
+    carry_out(load, aside)
+    done = made[0]
+    if proof is not None:
+        progress.phase("prove")
+        check_equal(repo, plan.snapshot_id, proof())
+    return ChangedReport(
+        snapshot_id=plan.snapshot_id,
+        database=plan.database,
+        tables=tuple(done.tables),
+        sequences=len(done.found.sequences) if done.found is not None else 0,
+        safety=done.safety_id if done.is_changed else None,
+        locked_seconds=done.locked_seconds,
+        seconds=time.monotonic() - started,
+        proven=proof is not None,
+    )
+
+
+def check_equal(repo: Repository, wanted: SnapshotId, now: SnapshotId) -> None:
+    """Raise RestoreFailed unless two snapshots have the same rows, in whatever order, the same
+    sequences and definitions."""
+    found = differences(repo, repo.snapshot(wanted), repo.snapshot(now))
+    wrong = [each.message for each in found.problems]
+    wrong += [
+        f"rows of {each.wanted.name} differ"
+        for each in found.tables
+        if (rows := row_changes(repo, each, 0)) is None or rows.gone or rows.lost
+    ]
+    wrong += [f"sequence {name} differs" for name in found.sequences]
+    if wrong:
+        raise RestoreFailed(
+            f"the database is not as the snapshot: {some(wrong)}",
+            detail="Either it was written to since the tables were unlocked, or the restore was"
+            f" incomplete. What is there is recorded: {now.hex()[:12]}",
+            hint=f"Look at it: snap diff {wanted.hex()[:12]} {now.hex()[:12]}. To go back to the"
+            " state before: snap undo",
+        )
+
+
+class _PutBack(OneTransaction):
+    """Locks, records, writes, commits."""
+
+    def __init__(
+        self,
+        repo: Repository,
+        plan: ChangedPlan,
+        server: Server,
+        safety: Callable[[], SnapshotId],
+        verb: str,
+        progress: Progress,
+    ) -> None:
+        snapshot = snapshot_to_run(repo, plan.snapshot_id)
+        super().__init__(
+            repo, snapshot, server, plan.database, plan.psql, plan.server, (), progress
+        )
+        self._plan = plan
+        self._safety = safety
+        self._verb = verb
+        self._copied: list[Expected] = []
+        self._transaction: int | None = None
+        self.safety_id: SnapshotId | None = None
+        self.found: Differences | None = None
+        self.tables: list[PutBackTable] = []
+        self.locked_seconds = 0.0
+        self.is_changed = False
+
+    def expected(self) -> Iterable[Expected]:
+        return self._copied
+
+    def script(self, feeder: Feeder) -> Iterator[DumpEvent]:
+        yield from self._preamble()
+        yield SectionStart(SectionName(SectionKind.PRE_DATA))
+        tables = [
+            (section.name.schema, section.name.name)
+            for section in self._repo.sections(self._snapshot)
+            if section.name.kind is SectionKind.DATA
+        ]
+        yield self._sql(lock_tables(tables, LOCK_SECONDS))
+        feeder.settle(self._is_idle)
+        locked = time.monotonic()
+        self._progress.phase("safety snapshot")
+        self.safety_id = self._safety()
+        found = differences(self._repo, self._snapshot, self._repo.snapshot(self.safety_id))
+        self.found = found
+        if not found.is_empty or found.problems:
+            yield from self._put_back(feeder, found)
+        yield from self._commit(feeder)
+        self.is_changed = not found.is_empty
+        self.locked_seconds = time.monotonic() - locked
+
+    def is_there(self) -> bool:
+        if self._transaction is None:
+            return False
+        with suppress(SnapError), self._maintenance() as session:
+            return was_committed(session, self._transaction)
+        return False
+
+    def _put_back(self, feeder: Feeder, found: Differences) -> Iterator[DumpEvent]:
+        with self._server.connect(self._database) as session:
+            facts, problems = check_live(session, found)
+            keys = read_foreign_keys(session, [each.table for each in found.tables])
+            views = materialized_views(session) if found.tables else ()
+            has_events = bool(event_triggers(session))
+        if found.problems or problems:
+            # Unlike when the plan was made. Nothing was written.
+            refuse((*found.problems, *problems), f"the restore of what differs in {self._database}")
+        replica = has_events or any(each.fires for each in facts.values())
+        self._progress.phase("load", sum(each.wanted.plain_bytes for each in found.tables))
+        yield self._sql(triggers_off(facts.values(), replica=replica))
+        encoding = self._snapshot.origin.client_encoding
+        chosen = [(each, self._rows_of(each, facts[each.table])) for each in found.tables]
+        for place, (each, rows) in enumerate(chosen):
+            yield SectionStart(each.wanted.name)
+            if rows is None:
+                yield self._sql(empty_table(facts[each.table]))
+            elif rows.gone:
+                columns = columns_of(self._repo, each.wanted, encoding)
+                yield self._sql(gone_rows_table(place, each.table, columns))
+                yield from self._copy(each.wanted, rows.gone)
+                yield self._sql(delete_rows(place, facts[each.table], columns, len(rows.gone)))
+        # All that goes is gone: unique values may have moved from row to row.
+        for each, rows in chosen:
+            yield from self._load(each, rows)
+        yield SectionStart(SectionName(SectionKind.POST_DATA))
+        yield from map(self._sql, check_keys(keys))
+        yield self._sql(triggers_on(facts.values()) + set_sequences(found.sequences))
+        yield self._sql(refresh(views))
+        feeder.settle(self._is_idle)
+        self._note()
+
+    def _rows_of(self, different: Different, facts: LiveFacts) -> RowChanges | None:
+        if facts.has_rules:
+            return None
+        rows = row_changes(self._repo, different, _ROWS_MAX)
+        return None if rows is not None and rows.gone and not facts.key else rows
+
+    def _load(self, each: Different, rows: RowChanges | None) -> Iterator[DumpEvent]:
+        if rows is None:
+            self._copied.append(Expected(each.wanted.name, each.wanted.rows or 0))
+            yield from self._rows(each.wanted, {})
+        elif rows.lost:
+            yield SectionStart(each.wanted.name)
+            yield read_head(self._repo.chunks, each.wanted)
+            yield from self._copy(each.wanted, rows.lost)
+        self.tables.append(
+            PutBackTable(
+                each.table,
+                rows is None,
+                (each.now.rows or 0) if rows is None else len(rows.gone),
+                (each.wanted.rows or 0) if rows is None else len(rows.lost),
+            )
+        )
+
+    def _copy(self, section: Section, rows: tuple[bytes, ...]) -> Iterator[DumpEvent]:
+        """Yield *rows* and their end, after a COPY statement."""
+        self._copied.append(Expected(section.name, len(rows)))
+        yield from rows
+        yield b"\\.\n"
+
+    def _note(self) -> None:
+        """Record, before COMMIT, how to go back."""
+        assert self.safety_id is not None
+        with self._maintenance() as session:
+            self._transaction = transaction_of(session, self._token, self._database)
+            database = find_database(session, self._database)
+        if self._transaction is None or database is None:
+            raise TargetRefused(
+                f"the transaction in {self._database} cannot be identified",
+                detail="So it would not be known how to undo it. Nothing was changed.",
+                hint=SWAP,
+            )
+        note_put_back(
+            self._repo,
+            self._plan.label,
+            self._database,
+            self._plan.server.system_identifier,
+            oid=database.oid,
+            snapshot=self._plan.snapshot_id,
+            safety=self.safety_id,
+            transaction=self._transaction,
+            verb=self._verb,
+        )
+
+    def _maintenance(self) -> Session:
+        return self._server.connect(self._server.maintenance_database())

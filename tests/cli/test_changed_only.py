@@ -1,0 +1,62 @@
+"""`snap restore --changed-only`, and the undo of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.restoring.clients import databases_like
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
+
+
+@pytest.fixture
+def shop(snap: CommandLine, database: Database) -> CommandLine:
+    snap.setenv("DATABASE_URL", database.dsn)
+    database.psql(
+        "CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 1000)"
+    )
+    snap.ok("init")
+    snap.ok("commit", "-m", "before", "--tag", "before")
+    database.psql("DELETE FROM t WHERE a = 3; INSERT INTO t VALUES (2000), (2001)")
+    return snap
+
+
+def rows(database: Database) -> str:
+    return database.psql("SELECT count(*), sum(a) FROM t")
+
+
+def test_what_differs_is_put_back_and_undo_goes_back_in_the_same_way(
+    shop: CommandLine, database: Database
+) -> None:
+    changed = rows(database)
+    shown = shop("restore", "before", "--changed-only")
+    assert shown.code == 5
+    assert "Locks:" in shown.err
+    assert rows(database) == changed
+    done = shop.ok("restore", "before", "--changed-only", "--yes", "--prove", "--json").json
+    assert rows(database) == "1000|500500"
+    assert done["tables"] == [
+        {"table": "public.t", "rewritten": False, "rows_deleted": 2, "rows": 1}
+    ]
+    assert done["proven"] is True
+    shop.ok("undo", "--yes")
+    assert rows(database) == changed
+    shop.ok("undo", "--yes")
+    assert rows(database) == "1000|500500"
+    assert databases_like(database, f"{database.name}%snap%") == []
+
+
+def test_changed_definitions_are_refused_with_the_offer_of_the_swap(
+    shop: CommandLine, database: Database
+) -> None:
+    database.psql("ALTER TABLE t ADD b int")
+    result = shop("restore", "before", "--changed-only", "--yes")
+    assert result.code == 40
+    assert "definitions" in result.err
+    assert "Leave --changed-only out" in result.err
+
+
+@pytest.mark.parametrize("other", [("--to", "x"), ("--no-safety-snapshot",), ("--table", "t")])
+def test_options_of_other_restores_are_refused(shop: CommandLine, other: tuple[str, ...]) -> None:
+    assert shop("restore", "before", "--changed-only", *other).code == 2
+    assert shop("restore", "before", "--prove").code == 2
