@@ -40,7 +40,7 @@ class InPlace:
 
     def run(self, repo: Repository, snapshot_id: SnapshotId) -> None:
         """Put back what differs from a snapshot."""
-        from pgsnap.cli.views.changed_only import changed_fields, changed_lines, changed_plan_lines
+        from pgsnap.cli.views.in_place import changed_fields, changed_lines, changed_plan_lines
         from pgsnap.workflows.restore_changed.plan import ChangedOptions, plan_changed
         from pgsnap.workflows.restore_changed.restore import restore_changed
 

@@ -207,7 +207,7 @@ class _Restoring:
         ).run(repo, snapshot_id)
 
     def restore_rows(self, repo: Repository, snapshot_id: SnapshotId) -> None:
-        from pgsnap.cli.views.data_only import rows_fields, rows_lines, rows_plan_lines
+        from pgsnap.cli.views.in_place import rows_fields, rows_lines, rows_plan_lines
         from pgsnap.workflows.contents.table_names import parse_tables
         from pgsnap.workflows.restore_tables.restore_rows import restore_rows
         from pgsnap.workflows.restore_tables.rows_plan import RowsOptions, plan_rows
