@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +13,12 @@ from pgsnap.cli.wiring.connect import label_of, open_repository, server_of
 from pgsnap.cli.wiring.in_place import InPlace
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
-from pgsnap.errors import TargetRefused, UsageError
+from pgsnap.errors import TargetRefused
+
+if TYPE_CHECKING:
+    from pgsnap.repository.repository import Repository
+    from pgsnap.sessions.server import Server
+    from pgsnap.workflows.undo.undo import UndoPlan, UndoReport
 
 EXAMPLES = """
 snap undo
@@ -61,9 +67,7 @@ def _undo(
     i_know: bool,
 ) -> None:
     from pgsnap.cli.views.restore import undo_fields, undo_lines, undo_plan_lines
-    from pgsnap.workflows.commit.safety_snapshot import safety_commit
-    from pgsnap.workflows.undo.in_place import undone_in_place
-    from pgsnap.workflows.undo.undo import plan_undo, undo
+    from pgsnap.workflows.undo.undo import plan_undo
 
     settings = invocation.settings
     server = server_of(settings)
@@ -71,22 +75,16 @@ def _undo(
     warn_of_stopped(invocation.console)
     with open_repository(invocation) as repo:
         label = label_of(invocation, repo)
-        if (back := undone_in_place(repo, server, label)) is not None:
-            if not with_safety:
-                raise UsageError(
-                    "what was changed in place is not undone without a safety snapshot",
-                    hint="Leave --no-safety-snapshot out; the undo reads only what changed.",
-                )
-            InPlace(
-                invocation,
-                server,
-                services,
-                "undo",
-                yes=yes,
-                i_know=i_know,
-                allow_newer_client=allow_newer_client,
-            ).run(repo, back.safety)
-            services.outcome.check()
+        in_place = InPlace(
+            invocation,
+            server,
+            services,
+            "undo",
+            yes=yes,
+            i_know=i_know,
+            allow_newer_client=allow_newer_client,
+        )
+        if _undo_in_place(in_place, repo, label):
             return
         plan = plan_undo(repo, server, label, with_safety=with_safety)
         lines = undo_plan_lines(
@@ -95,39 +93,74 @@ def _undo(
             services=services.names,
             now=invocation.now,
         )
-        invocation.console.propose(lines, plan.warnings)
-        if invocation.console.json:
-            # With --json the plan was not shown.
-            for warning in plan.warnings:
-                invocation.console.warn(f"warning: {warning}")
+        _show(invocation, lines, plan.warnings)
         plan.check()
         check_protected(invocation, plan.kept.live, i_know=i_know)
         if not yes:
             invocation.console.confirm(
                 f"Put back {plan.kept.live}? Type its name to go on:", word=plan.kept.live
             )
-        with invocation.console.progress() as progress:
-            safety = safety_commit(
-                repo,
-                server,
-                label=plan.label,
-                database=plan.kept.live,
-                verb="undo",
-                lock_wait_timeout_seconds=settings.lock_wait_timeout,
-                allow_newer_client=allow_newer_client,
-                progress=progress,
-            )
-            report = undo(
-                repo,
-                plan,
-                server,
-                safety=safety if with_safety else None,
-                aside=services.aside,
-                progress=progress,
-            )
+        report = _swap_back(
+            invocation, repo, plan, server, services, allow_newer_client, with_safety=with_safety
+        )
     fields = {**undo_fields(report), "services": services.fields()}
     invocation.console.emit(fields, undo_lines(report))
     services.outcome.check()
+
+
+def _show(invocation: Invocation, lines: list[str], warnings: Sequence[str]) -> None:
+    invocation.console.propose(lines, warnings)
+    if invocation.console.json:
+        # With --json the plan was not shown.
+        for warning in warnings:
+            invocation.console.warn(f"warning: {warning}")
+
+
+def _swap_back(
+    invocation: Invocation,
+    repo: Repository,
+    plan: UndoPlan,
+    server: Server,
+    services: ServicesAside,
+    allow_newer_client: bool,
+    *,
+    with_safety: bool,
+) -> UndoReport:
+    from pgsnap.workflows.commit.safety_snapshot import safety_commit
+    from pgsnap.workflows.undo.undo import undo
+
+    with invocation.console.progress() as progress:
+        safety = safety_commit(
+            repo,
+            server,
+            label=plan.label,
+            database=plan.kept.live,
+            verb="undo",
+            lock_wait_timeout_seconds=invocation.settings.lock_wait_timeout,
+            allow_newer_client=allow_newer_client,
+            progress=progress,
+        )
+        return undo(
+            repo,
+            plan,
+            server,
+            safety=safety if with_safety else None,
+            aside=services.aside,
+            progress=progress,
+        )
+
+
+def _undo_in_place(in_place: InPlace, repo: Repository, label: str) -> bool:
+    """Undo the last restore if it put back what differed, in place; return whether it did. What is
+    there is recorded in any case: there is no other way back."""
+    from pgsnap.workflows.undo.in_place import undone_in_place
+
+    back = undone_in_place(repo, in_place.server, label)
+    if back is None:
+        return False
+    in_place.run(repo, back.safety)
+    in_place.services.outcome.check()
+    return True
 
 
 def _discard(invocation: Invocation, *, yes: bool, i_know: bool) -> None:

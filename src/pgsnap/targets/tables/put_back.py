@@ -223,9 +223,10 @@ def triggers_on(tables: Iterable[LiveFacts]) -> str:
     """Return SQL that gives each trigger that `triggers_off` disabled its own mode again."""
     modes = {"A": "ALWAYS", "R": "REPLICA"}
     return "".join(
-        f"ALTER TABLE ONLY {quoted(facts.table)} ENABLE {modes[mode]} TRIGGER {ident(name)};\n"
+        f"ALTER TABLE ONLY {quoted(facts.table)} ENABLE {word} TRIGGER {ident(name)};\n"
         for facts in tables
         for name, mode in facts.triggers
+        for word in (modes[mode],)
     )
 
 
@@ -271,11 +272,13 @@ def empty_table(facts: LiveFacts) -> str:
 def check_keys(keys: Iterable[ForeignKey]) -> Iterator[str]:
     """Yield SQL that fails if a foreign key does not hold."""
     for key in keys:
-        said = literal(f"snap: the foreign key {ident(key.name)} of {key.of} does not hold: ")
+        # The server has quoted these already.
+        of, to, applies, matches = key.of, key.to, key.applies, key.matches
+        said = literal(f"snap: the foreign key {ident(key.name)} of {of} does not hold: ")
         yield (
             f"SELECT ({said} || n.orphans)::pg_catalog.int4 FROM (SELECT pg_catalog.count(*) FROM"
-            f" (SELECT 1 FROM {key.of} f WHERE {key.applies} AND NOT EXISTS"
-            f" (SELECT FROM {key.to} p WHERE {key.matches}) LIMIT 1) x) n(orphans)"
+            f" (SELECT 1 FROM {of} f WHERE {applies} AND NOT EXISTS"
+            f" (SELECT FROM {to} p WHERE {matches}) LIMIT 1) x) n(orphans)"
             " WHERE n.orphans <> 0;\n"
         )
 

@@ -28,7 +28,10 @@ _APART = frozenset(
         SectionKind.EXTENSION_SEQUENCES,
     }
 )
-SWAP = "Leave --changed-only out: a second database is made, and takes the place of this one."
+SWAP = (
+    "By a swap it can be restored, without --changed-only: a second database is filled, and takes the"
+    " place of this one: snap restore REV"
+)
 
 
 @dataclass(frozen=True, slots=True)

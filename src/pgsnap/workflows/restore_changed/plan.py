@@ -175,7 +175,7 @@ def check_live(
                 " may not turn them off",
                 detail="For that session_replication_role is set within the transaction.",
                 hint="Connect as a superuser, or since PostgreSQL 15: GRANT SET ON PARAMETER"
-                f" session_replication_role TO …; {SWAP[0].lower()}{SWAP[1:]}",
+                f" session_replication_role TO …; {SWAP}",
             )
         )
     return facts, tuple(problems)
