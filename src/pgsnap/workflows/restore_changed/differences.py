@@ -29,8 +29,8 @@ _APART = frozenset(
     }
 )
 SWAP = (
-    "By a swap it can be restored, without --changed-only: a second database is filled, and takes the"
-    " place of this one: snap restore REV"
+    "A swap can restore it, where a second database is filled and takes the place of this one:"
+    " snap restore REV, without --changed-only"
 )
 
 
