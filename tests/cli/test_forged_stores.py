@@ -95,6 +95,7 @@ def test_a_forged_note_that_forgets_is_refused(sealed: Site) -> None:
     file = sealed.folder / "gc" / "notes" / "forgotten" / note_id(data).hex()
     file.parent.mkdir(parents=True)
     file.write_bytes(data)
+    sealed.be_another_host()
     error = refused(sealed.snap, "log")
     assert error["message"].endswith("is not encrypted, and the repository is")
     file.unlink()
@@ -112,6 +113,9 @@ def test_a_tag_whose_newest_object_is_garbage_can_be_mended(site: Site, way: str
     newest = site.files("tags")[-1]
     assert newest.name == "00000002"
     flip(newest)
+    # Who read the tag before keeps it until the store is listed again.
+    assert [one["snapshot"] for one in snap.ok("tag", "--json").json] == [second]
+    site.be_another_host()
     assert snap("tag", "--json").code == 60
     if way == "set":
         snap.ok("tag", "--force", "moving", second, "--database", "flooded-db")

@@ -18,6 +18,7 @@ from pgsnap.errors import (
 )
 from pgsnap.model import Origin, SnapshotId
 from pgsnap.repository.repository import Repository
+from pgsnap.sources.former import FormerOf
 from pgsnap.workflows.commit.commit import commit
 from support.dumps.scripted import Dump, ScriptedSource, dump, rows, shop, table, texts
 from support.repositories.made import make, record
@@ -158,7 +159,7 @@ def test_a_store_that_fails_while_it_is_read_is_an_error_and_not_a_short_text(pa
 
 def test_a_source_that_cannot_be_opened_is_abandoned(path: Path) -> None:
     class Closed(ScriptedSource):
-        def open(self) -> Origin:
+        def open(self, former_of: FormerOf | None = None) -> Origin:
             raise DumpFailed("no route")
 
     source = Closed(SECOND)

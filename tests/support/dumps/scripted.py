@@ -25,6 +25,7 @@ from pgsnap.model.baseline import Baseline
 from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.base import SourceResult
+from pgsnap.sources.former import FormerOf
 
 PREAMBLE = b"--\n-- PostgreSQL database dump\n--\n\nSET statement_timeout = 0;\n\n"
 TRAILER = b"--\n-- PostgreSQL database dump complete\n--\n\n"
@@ -143,7 +144,7 @@ class ScriptedSource:
         self.was_abandoned = False
         self.was_finished = False
 
-    def open(self) -> Origin:
+    def open(self, former_of: FormerOf | None = None) -> Origin:
         return self._dump.origin
 
     def events(self) -> Iterator[DumpEvent]:
@@ -164,6 +165,9 @@ class ScriptedSource:
             raise self._error
         self.was_finished = True
         return SourceResult(self._dump.origin, self._dump.volatile, self._dump.baseline)
+
+    def distrust(self) -> None:
+        raise AssertionError("it is compared with no former snapshot")
 
     def abandon(self) -> None:
         self.was_abandoned = True

@@ -67,8 +67,7 @@ Jobs = Annotated[
         "--jobs",
         metavar="N",
         min=1,
-        help='How many connections read rows, with source = "direct". [default: 2, or 1 on one'
-        " core]",
+        help="How many connections read rows. [default: 2, or 1 on one core]",
     ),
 ]
 Full = Annotated[

@@ -101,8 +101,10 @@ def _words_about(way: Way | None) -> list[str]:
         return []
     from pgsnap.workflows.watch.change_detection import described
 
-    better = f"; {'faster' if way.method else 'to allow it'}: {way.better}" if way.better else ""
-    return [f"{described(way)}{better}"]
+    lines = [described(way, with_reason=way.method is None)]
+    if way.better:
+        lines.append(f"{'faster' if way.method else 'to allow it'}: {way.better}")
+    return lines
 
 
 def _make(invocation: Invocation, place: Address, *, encrypt: bool) -> RepositoryConfig:

@@ -150,13 +150,13 @@ class ConfigFile:
         default="`psycopg`; or `psql`",
     )
     source: Reader = key(
-        "stream",
+        "direct",
         choice("direct", "stream"),
-        '"stream"',
-        'How rows are read: "stream" (one pg_dump reads all), or "direct" (over several '
-        "connections, and only those that changed where the server can tell).",
+        '"direct"',
+        'How rows are read: "direct" (over several connections, and only those that changed where '
+        'the server can tell), or "stream" (one pg_dump reads all).',
         "how rows are read",
-        default="`stream`; or `direct`",
+        default="`direct`; or `stream`",
     )
     full_every: float = key(
         limits.FULL_EVERY_SECONDS,

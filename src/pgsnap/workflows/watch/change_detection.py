@@ -13,11 +13,12 @@ _FOUND_BY = {
 }
 
 
-def described(way: Way, where: str = "") -> str:
-    """Return one line about *way*; *where* is " in DATABASE" if there are several."""
+def described(way: Way, where: str = "", *, with_reason: bool = True) -> str:
+    """Return one line about *way*; *where* is " in DATABASE" if there are several. *with_reason*:
+    with the reason why there is no better one."""
     if way.method is None:
         return f"what changed{where} cannot be found out: {way.reason}"
-    why = f" ({way.reason})" if way.reason else ""
+    why = f" ({way.reason})" if way.reason and with_reason else ""
     return f"what changed{where} can be found by {_FOUND_BY[way.method]}{why}"
 
 
