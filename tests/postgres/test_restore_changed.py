@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from pgsnap.errors import RestoreFailed, StoreFull, TargetRefused
-from pgsnap.model import SnapshotId
+from pgsnap.model import ReadMode, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
@@ -278,3 +278,108 @@ def test_definitions_that_change_after_the_plan_are_refused(
     with pytest.raises(TargetRefused, match="definitions"):
         restore_changed(repo, plan, server, safety=partial(record, repo, server))
     assert shop.psql("SELECT count(*) FROM plain") == "0"
+
+
+def test_partitions_foreign_keys_between_them_and_odd_names(
+    repo: Repository, database: Database
+) -> None:
+    database.psql(
+        'CREATE SCHEMA "o d""d"; CREATE TABLE "o d""d"."p a" ("k ey" int, "v\'al" text,'
+        ' PRIMARY KEY ("k ey")) PARTITION BY RANGE ("k ey");'
+        ' CREATE TABLE "o d""d"."p 1" PARTITION OF "o d""d"."p a" FOR VALUES FROM (0) TO (1000);'
+        ' CREATE TABLE "o d""d"."p 2" PARTITION OF "o d""d"."p a" FOR VALUES FROM (1000) TO (9999);'
+        ' CREATE TABLE child (id serial PRIMARY KEY, r int REFERENCES "o d""d"."p a");'
+        ' INSERT INTO "o d""d"."p a" SELECT i, i FROM generate_series(1, 2000) i;'
+        " INSERT INTO child (r) SELECT i FROM generate_series(1, 2000) i"
+    )
+    everything = (
+        "SELECT md5(string_agg(x, ',' ORDER BY x)) FROM (SELECT tableoid || t::text FROM"
+        ' "o d""d"."p a" t UNION ALL SELECT c::text FROM child c) y(x)'
+    )
+    server = server_of(database)
+    snapshot = record(repo, server)
+    before = database.psql(everything)
+    database.psql(
+        'DELETE FROM child WHERE r IN (5, 1500); DELETE FROM "o d""d"."p a" WHERE "k ey" = 5;'
+        ' UPDATE "o d""d"."p a" SET "v\'al" = \'all\' WHERE "k ey" >= 1000;'
+        ' UPDATE "o d""d"."p a" SET "k ey" = 5 WHERE "k ey" = 1500'
+    )
+    found = {table.table[1]: table.rewritten for table in put_back(repo, snapshot, server).tables}
+    assert found == {"p 1": False, "p 2": True, "child": False}
+    assert database.psql(everything) == before
+
+
+def test_rules_and_row_security_change_nothing(repo: Repository, shop: Database) -> None:
+    shop.psql(
+        "ALTER TABLE plain ADD PRIMARY KEY (a);"
+        "CREATE RULE keep AS ON DELETE TO plain DO INSTEAD NOTHING;"
+        "ALTER TABLE orders ENABLE ROW LEVEL SECURITY; ALTER TABLE orders FORCE ROW LEVEL SECURITY"
+    )
+    server = server_of(shop)
+    snapshot = record(repo, server)
+    before = shop.psql(_ALL)
+    shop.psql("UPDATE plain SET b = 'y' WHERE a = 3; DELETE FROM orders WHERE id = 3")
+    put_back(repo, snapshot, server)
+    assert shop.psql(_ALL) == before
+
+
+def test_a_default_of_repeatable_read_does_not_hide_what_was_committed_before_the_lock(
+    repo: Repository, shop: Database
+) -> None:
+    shop.psql(
+        f"ALTER DATABASE \"{shop.name}\" SET default_transaction_isolation = 'repeatable read';"
+        f' ALTER DATABASE "{shop.name}" SET idle_in_transaction_session_timeout = 1'
+    )
+    server = server_of(shop)
+    snapshot = record(repo, server)
+    before = shop.psql(_ALL)
+    plan = plan_now(repo, snapshot, server)
+    no_timeout = "-c idle_in_transaction_session_timeout=0"
+    with psycopg.connect(shop.dsn, options=no_timeout) as writer:
+        writer.execute("UPDATE orders SET amount = 0 WHERE id = 77")
+        timer = threading.Timer(1.0, writer.commit)
+        timer.start()
+        report = restore_changed(repo, plan, server, safety=partial(record, repo, server))
+        timer.join()
+    assert [table.rows_deleted for table in report.tables] == [1]
+    assert shop.psql(_ALL) == before
+
+
+def test_the_safety_snapshot_reads_only_what_changed(repo: Repository, shop: Database) -> None:
+    server = server_of(shop)
+    snapshot = record(repo, server)
+    shop.psql("UPDATE orders SET amount = 0 WHERE id = 77")
+    report = put_back(repo, snapshot, server)
+    assert report.safety is not None
+    reading = repo.snapshot(report.safety).reading
+    assert reading is not None
+    assert reading.mode is ReadMode.CHANGED
+
+
+def test_an_owner_without_foreign_keys_or_triggers_needs_no_superuser(
+    repo: Repository, database: Database
+) -> None:
+    role = f"owner_{database.name}"
+    database.psql(f"CREATE ROLE {role} LOGIN")
+    try:
+        database.psql(f'ALTER DATABASE "{database.name}" OWNER TO {role}')
+        database.psql(f"GRANT ALL ON SCHEMA public TO {role}")
+        database.psql(
+            f"SET ROLE {role}; CREATE TABLE a (id serial PRIMARY KEY, b text); INSERT INTO a (b)"
+            " SELECT 'x' FROM generate_series(1, 500)"
+        )
+        server = server_of(database, user=role)
+        snapshot = record(repo, server)
+        database.psql("DELETE FROM a WHERE id = 9; INSERT INTO a (b) VALUES ('new')")
+        put_back(repo, snapshot, server)
+        assert database.psql("SELECT count(*), max(id) FROM a") == "500|500"
+        database.psql(f"SET ROLE {role}; CREATE TABLE c (r int REFERENCES a)")
+        snapshot = record(repo, server)
+        database.psql("INSERT INTO c VALUES (1)")
+        with pytest.raises(TargetRefused, match="may not turn them off"):
+            put_back(repo, snapshot, server)
+        assert database.psql("SELECT count(*) FROM c") == "1"
+    finally:
+        database.psql(f"DROP OWNED BY {role} CASCADE")
+        database.psql(f'ALTER DATABASE "{database.name}" OWNER TO CURRENT_USER')
+        database.psql(f"DROP ROLE {role}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pgsnap.dump.definitions.copy_text import copied_columns
 from pgsnap.dump.definitions.table_parts import TableName
-from pgsnap.model import Section, SectionKind, SectionName, Snapshot, same_text
+from pgsnap.model import DatabaseProperties, Section, SectionKind, SectionName, Snapshot, same_text
 from pgsnap.repository.chunks.stream import read_head
 from pgsnap.repository.repository import Repository
 from pgsnap.targets.checks.preflight import Problem
@@ -156,14 +156,20 @@ def _tables(sections: dict[SectionName, Section]) -> set[SectionName]:
 
 
 def _beside(wanted: Snapshot, now: Snapshot) -> Iterator[Problem]:
-    was, is_now = wanted.origin.properties, now.origin.properties
-    if was is None or is_now is None or replace(was, size_bytes=0) != replace(is_now, size_bytes=0):
+    was, is_now = (each.origin.properties for each in (wanted, now))
+    if was is None or is_now is None or _settled(was) != _settled(is_now):
         yield Problem(
             "the owner, rights, settings or extensions of the database are not the snapshot's",
             hint=SWAP,
         )
     if wanted.extension_sequences_root != now.extension_sequences_root:
         yield Problem("sequences of extensions are not at the snapshot's values", hint=SWAP)
+
+
+def _settled(properties: DatabaseProperties) -> DatabaseProperties:
+    """Return them without the size, and without the roles that objects belong to: the definitions
+    say so, and the roles also count the schemas of temporary tables."""
+    return replace(properties, size_bytes=0, roles=())
 
 
 def _not_as_rows(different: list[Different]) -> Iterator[Problem]:

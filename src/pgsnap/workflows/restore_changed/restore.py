@@ -56,6 +56,7 @@ from pgsnap.workflows.restore_tables.one_transaction import OneTransaction, carr
 
 # Beyond so many rows that differ, held in memory, a table is rewritten.
 _ROWS_MAX = 200_000
+_ROWS_AT_A_TIME = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +266,8 @@ class _PutBack(OneTransaction):
     def _copy(self, section: Section, rows: tuple[bytes, ...]) -> Iterator[DumpEvent]:
         """Yield *rows* and their end, after a COPY statement."""
         self._copied.append(Expected(section.name, len(rows)))
-        yield from rows
+        for first in range(0, len(rows), _ROWS_AT_A_TIME):
+            yield b"".join(rows[first : first + _ROWS_AT_A_TIME])
         yield b"\\.\n"
 
     def _note(self) -> None:
