@@ -71,6 +71,7 @@ class Measurement:
     server_cpu_seconds: float | None
     output: str = ""
     facts: dict[str, float] = field(default_factory=dict)
+    total_peak_bytes: int | None = None
 
     @property
     def cpu_seconds(self) -> float:
@@ -86,7 +87,13 @@ class _Sampler(threading.Thread):
         self._ended = threading.Event()
         self._samples = 0
         self._own_peak_bytes = 0
+        self._total_peak_bytes = 0
         self.children_peak_bytes: dict[str, int] = {}
+
+    @property
+    def total_peak_bytes(self) -> int | None:
+        """The greatest sum of the peaks of all processes that were there at once."""
+        return self._total_peak_bytes if self._samples >= SAMPLES_MIN else None
 
     @property
     def own_peak_bytes(self) -> int | None:
@@ -107,12 +114,15 @@ class _Sampler(threading.Thread):
             return
         self._samples += 1
         self._own_peak_bytes = max(self._own_peak_bytes, own[1])
+        total = own[1]
         for pid in descendants(self._pid):
             child = memory(pid)
             # Between fork and exec a child still is, in name and memory, its parent.
             if child is not None and child[0] != own[0]:
                 name, peak = child
+                total += peak
                 self.children_peak_bytes[name] = max(self.children_peak_bytes.get(name, 0), peak)
+        self._total_peak_bytes = max(self._total_peak_bytes, total)
 
 
 def memory(pid: int) -> tuple[str, int] | None:
@@ -202,6 +212,7 @@ def run(
         children_peak_bytes=sampler.children_peak_bytes,
         server_cpu_seconds=_server_seconds(server_pid, server_before),
         output=text,
+        total_peak_bytes=sampler.total_peak_bytes,
     )
 
 

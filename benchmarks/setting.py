@@ -99,7 +99,7 @@ class Setting:
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of every measured command: no user's own settings in it."""
-        unwanted = ("PG", "SNAP_", "RESTIC_", "BORG_", "DATABASE_URL", "ZSTD_", "GZIP")
+        unwanted = ("PG", "SNAP_", "RESTIC_", "BORG_", "DATABASE_URL", "ZSTD_", "GZIP", "PYTHON")
         own = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
         if self.server.bindir:  # so that snap finds the same pg_dump and psql as its peers
             own["PATH"] = f"{self.server.bindir}{os.pathsep}{own.get('PATH', os.defpath)}"
@@ -170,12 +170,16 @@ def arguments(description: str, *, with_dsn: bool = True) -> argparse.ArgumentPa
 
 @contextlib.contextmanager
 def setting(
-    options: argparse.Namespace, server_settings: Mapping[str, str] | None = None
+    options: argparse.Namespace,
+    server_settings: Mapping[str, str] | None = None,
+    *,
+    major: int | None = None,
+    fsync: bool | None = None,
 ) -> Iterator[Setting]:
     """Find the tools, start the server, make the scratch folder; end and remove all of it.
 
-    With *server_settings* a private server has these instead of the default ones, and no fsync:
-    for one that only makes data and is not measured.
+    With *server_settings* a private server has these instead of the default ones, and unless
+    *fsync* asks for it no fsync: for one that only makes data and is not measured.
     """
     snap_argv = None if options.without_snap else find_snap(options.snap)
     if options.scratch:
@@ -184,7 +188,9 @@ def setting(
         folder = tempfile.TemporaryDirectory(prefix="snap-bench-", dir=options.scratch)
         scratch = Path(stack.enter_context(folder)).resolve()
         server = stack.enter_context(
-            given(options.dsn) if options.dsn else private(scratch.parent, server_settings)
+            given(options.dsn)
+            if options.dsn
+            else private(scratch.parent, server_settings, major=major, fsync=fsync)
         )
         yield Setting(
             server=server,
@@ -198,16 +204,24 @@ def setting(
 
 
 @contextlib.contextmanager
-def private(under: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Start a PostgreSQL of our own, with PostgreSQL's default settings, fsync included.
+def private(
+    under: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    major: int | None = None,
+    fsync: bool | None = None,
+) -> Iterator[Server]:
+    """Start a PostgreSQL of our own (*major*, else the newest), with PostgreSQL's default settings,
+    fsync included.
 
-    With *settings*: with these, and without fsync.
+    With *settings*: with these, and without fsync, unless that is given.
     """
     from pgsnap.cluster import binaries
     from pgsnap.cluster.cluster import Cluster
 
-    found = binaries.find()
-    with Cluster(found, fsync=settings is None, settings=settings, under=under) as cluster:
+    found = binaries.find(major)
+    is_safe = settings is None if fsync is None else fsync
+    with Cluster(found, fsync=is_safe, settings=settings, under=under) as cluster:
         yield server_of(cluster)
 
 

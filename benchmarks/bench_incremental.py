@@ -1,0 +1,386 @@
+"""What commits that read only what changed cost, beside pg_dump; a restore with two jobs beside
+psql and pg_restore -j2.
+
+For each major version a private server of its own, fsync on, autovacuum on, WAL summaries where it
+has them. In each round a new repository gets its first snapshot, then one after each change; ratios
+are between runs of the same round. The thirtieth commit after a random change is measured in the
+last repository.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench_commit import FLOOR, init_repository
+from bench_read import RESTORED
+from measure import Case, Command, Measurement, Series, interleave, run
+from report import (
+    MIB,
+    Goal,
+    Section,
+    Table,
+    document,
+    goal_at_most,
+    markdown,
+    megabytes,
+    mib,
+    ratio,
+    seconds,
+    write_json,
+)
+from rows import TABLES
+from setting import Setting, arguments, remove, setting, stored_bytes
+
+DATABASE = "bench_app"
+MAJORS = (15, 17, 18)
+JOBS = 2
+# The first with WAL summaries.
+SUMMARIES = 17
+FIRST, UNCHANGED, VACUUMED = "first commit", "nothing changed", "after VACUUM"
+LOCAL, RANDOM, RANDOM_1 = "0.1 % local", "0.1 % random", "1 % random"
+PSQL, PG_RESTORE, RESTORE = "psql -f", "pg_restore -Fd -j2", "snap restore"
+LAST_MEASURED = 3
+SNAP_BYTES_MAX = 256 * MIB
+JOB_BYTES_MAX = 96 * MIB
+WAL_POSITION = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
+
+
+@dataclass
+class Subject:
+    """A loaded server, the repository of the round, and the number of the latest change."""
+
+    bench: Setting
+    major: int
+    changes: int = 0
+    wal_before: int = 0
+    stored_before: int = 0
+
+    @property
+    def repository(self) -> Path:
+        return self.bench.scratch / f"snap-{self.major}" / "repository"
+
+    def init(self) -> None:
+        init_repository(self.bench, self.repository)
+        toml = self.repository.parent / "snap.toml"
+        toml.write_text(f'{toml.read_text() if toml.exists() else ""}\nsource = "direct"\n')
+        self.mark()
+
+    def commit(self) -> Command:
+        dsn = ("--dsn", self.bench.server.dsn(DATABASE))
+        argv = self.bench.snap(
+            self.repository, "commit", *dsn, "--jobs", str(JOBS), "-m", "benchmark"
+        )
+        return self.bench.command(argv, folder=self.repository.parent)
+
+    def mark(self) -> None:
+        self.stored_before = stored_bytes(self.repository)
+        self.wal_before = self.wal_position()
+
+    def wal_position(self) -> int:
+        with self.bench.server.connect() as connection:
+            row = connection.execute(WAL_POSITION.encode()).fetchone()
+        return int(row[0]) if row else 0
+
+    def grown(self, measurement: Measurement) -> dict[str, float]:
+        """Return what a run stored, and what it made the server write."""
+        return {
+            "stored_bytes": stored_bytes(self.repository) - self.stored_before,
+            "wal_bytes": self.wal_position() - self.wal_before,
+        }
+
+    def wal(self, measurement: Measurement) -> dict[str, float]:
+        return {"wal_bytes": self.wal_position() - self.wal_before}
+
+    def change(self, share: float, *, is_local: bool) -> None:
+        """Update *share* of the rows of every table, after VACUUM, other ones each time."""
+        self.changes += 1
+        with self.bench.server.connect(DATABASE) as connection:
+            for table in TABLES:
+                connection.execute(f"VACUUM {table}".encode())
+                where = (
+                    f"id / (SELECT greatest(1, ceil(max(id) * {share}))::bigint FROM {table})"
+                    f" = {self.changes * 7 + 100}"
+                    if is_local
+                    else f"hashint8extended(id, {self.changes}) & 1048575 < {1048576 * share}"
+                )
+                connection.execute(f"UPDATE {table} SET {SET[table]} WHERE {where}".encode())
+        self.mark()
+
+    def vacuum(self) -> None:
+        with self.bench.server.connect(DATABASE) as connection:
+            connection.execute(b"VACUUM")
+        self.mark()
+
+
+# Of a table each a column in no index.
+SET = {
+    "users": "name = reverse(name)",
+    "orders": "address = reverse(address)",
+    "order_items": "quantity = quantity + 1",
+    "events": "kind = reverse(kind)",
+    "chat": "body = reverse(body)",
+}
+
+
+def measure(bench: Setting, major: int, *, commits: int, restores: bool) -> Section:
+    """Measure all on one server, which is loaded."""
+    subject = Subject(bench, major)
+    series = _measure_commits(subject)
+    last = _measure_last(subject, commits) if commits else {}
+    restored = _measure_restores(subject) if restores else {}
+    remove(subject.repository.parent)
+    tables = [_commit_table(major, {**series, **last})]
+    if restored:
+        tables.append(_restore_table(major, restored))
+    every = (*series.values(), *last.values(), *restored.values())
+    return Section(
+        f"incremental {major}",
+        tuple(tables),
+        tuple(_goals(major, series, last, restored, commits)),
+        every,
+    )
+
+
+def _measure_commits(subject: Subject) -> dict[str, Series]:
+    bench = subject.bench
+    prepare: dict[str, Callable[[], None]] = {
+        FIRST: subject.init,
+        UNCHANGED: subject.mark,
+        VACUUMED: subject.vacuum,
+        LOCAL: partial(subject.change, 0.001, is_local=True),
+        RANDOM: partial(subject.change, 0.001, is_local=False),
+        RANDOM_1: partial(subject.change, 0.01, is_local=False),
+    }
+    # The random change comes right after the first snapshot's: it is the first of its chain.
+    order = (FIRST, UNCHANGED, RANDOM, LOCAL, RANDOM_1, VACUUMED)
+    run(bench.command(bench.server.pg_dump(DATABASE)))
+    return interleave(
+        [
+            Case(FLOOR, lambda: bench.command(bench.server.pg_dump(DATABASE))),
+            *(Case(name, subject.commit, prepare[name], subject.grown) for name in order),
+        ],
+        bench.rounds,
+        server_pid=bench.server.postmaster_pid,
+        say=bench.say,
+    )
+
+
+def _measure_last(subject: Subject, commits: int) -> dict[str, Series]:
+    """Return the last of *commits* commits, each after 0.1 % random, beside pg_dump."""
+    bench = subject.bench
+    measured = min(LAST_MEASURED, commits)
+    for _ in range(commits - measured):
+        subject.change(0.001, is_local=False)
+        run(subject.commit())
+    floor = f"{FLOOR}, beside the last"
+    random = Case(
+        _last(commits),
+        subject.commit,
+        partial(subject.change, 0.001, is_local=False),
+        subject.grown,
+    )
+    return interleave(
+        [Case(floor, lambda: bench.command(bench.server.pg_dump(DATABASE))), random],
+        measured,
+        server_pid=bench.server.postmaster_pid,
+        say=bench.say,
+    )
+
+
+def _last(commits: int) -> str:
+    return f"{RANDOM}, commits {commits - min(LAST_MEASURED, commits) + 1} to {commits}"
+
+
+def _measure_restores(subject: Subject) -> dict[str, Series]:
+    bench, server = subject.bench, subject.bench.server
+    plain, folder = bench.scratch / "dump.sql", bench.scratch / "dump.d"
+    run(bench.command(server.pg_dump(DATABASE), stdout=plain))
+    run(bench.command((*server.pg_dump(DATABASE), "-Fd", f"-j{JOBS}", "-f", str(folder))))
+    snap = bench.snap(
+        subject.repository,
+        *("restore", "latest", "--dsn", server.dsn("postgres")),
+        *("--to", RESTORED, "--yes", "--jobs", str(JOBS)),
+    )
+    pg_restore = (server.tool("pg_restore"), "-d", server.dsn(RESTORED), f"-j{JOBS}", str(folder))
+
+    def empty(*, is_made: bool) -> None:
+        server.drop(RESTORED)
+        server.checkpoint()
+        # snap makes the database itself.
+        subject.mark()
+        if is_made:
+            server.create(RESTORED)
+
+    made, unmade = partial(empty, is_made=True), partial(empty, is_made=False)
+    series = interleave(
+        [
+            Case(
+                PSQL,
+                lambda: bench.command(server.psql(RESTORED, "-f", str(plain))),
+                made,
+                subject.wal,
+            ),
+            Case(PG_RESTORE, lambda: bench.command(pg_restore), made, subject.wal),
+            Case(
+                RESTORE,
+                lambda: bench.command(snap, folder=subject.repository.parent),
+                unmade,
+                subject.wal,
+            ),
+        ],
+        bench.rounds,
+        server_pid=server.postmaster_pid,
+        say=bench.say,
+    )
+    server.drop(RESTORED)
+    plain.unlink()
+    remove(folder)
+    return series
+
+
+def _processor_ratio(one: Series, floor: Series) -> str:
+    """Return the ratio of the medians of all processor time, the server's included."""
+    mine, theirs = (
+        statistics.median(each.cpu_seconds + (each.server_cpu_seconds or 0) for each in series.runs)
+        for series in (one, floor)
+    )
+    return f"{mine / theirs:.2f}"
+
+
+def _floor_of(name: str, series: dict[str, Series]) -> Series:
+    beside = f"{FLOOR}, beside the last"
+    return series[beside if name.startswith(f"{RANDOM},") else FLOOR]
+
+
+def _commit_table(major: int, series: dict[str, Series]) -> Table:
+    rows = []
+    for name, one in series.items():
+        floor = one if name.startswith(FLOOR) else _floor_of(name, series)
+        rows.append(
+            (
+                f"`{name}`" if one is floor else name,
+                seconds(one.wall_seconds),
+                ratio(one, floor),
+                _processor_ratio(one, floor),
+                seconds(one.cpu_seconds),
+                seconds(one.median(lambda each: each.server_cpu_seconds)),
+                mib(_total_peak(one)),
+                megabytes(one.fact("stored_bytes")),
+                megabytes(one.fact("wal_bytes")),
+            )
+        )
+    header = (
+        f"PostgreSQL {major}, commit",
+        "seconds",
+        "x floor (range)",
+        "of processor time",
+        "client CPU s",
+        "server CPU s",
+        "peak of all MiB",
+        "stored",
+        "WAL",
+    )
+    return Table(f"Commits on PostgreSQL {major}", header, tuple(rows))
+
+
+def _restore_table(major: int, series: dict[str, Series]) -> Table:
+    floor = series[PSQL]
+    rows = [
+        (
+            f"`{name}`",
+            seconds(one.wall_seconds),
+            ratio(one, floor),
+            _processor_ratio(one, floor),
+            mib(_total_peak(one)),
+            megabytes(one.fact("wal_bytes")),
+        )
+        for name, one in series.items()
+    ]
+    header = (
+        f"PostgreSQL {major}, restore",
+        "seconds",
+        "x psql (range)",
+        "of processor time",
+        "peak of all MiB",
+        "WAL",
+    )
+    return Table(f"Restores on PostgreSQL {major}, two jobs", header, tuple(rows))
+
+
+def _total_peak(series: Series) -> int | None:
+    return max((one.total_peak_bytes for one in series.runs if one.total_peak_bytes), default=None)
+
+
+def _goals(
+    major: int,
+    series: dict[str, Series],
+    last: dict[str, Series],
+    restored: dict[str, Series],
+    commits: int,
+) -> Iterator[Goal]:
+    """Yield the goals, each beside what was measured."""
+    summarized = major >= SUMMARIES
+    bounds = {
+        FIRST: 0.85,
+        UNCHANGED: 0.03,
+        LOCAL: 0.10 if summarized else 0.15,
+        RANDOM: 0.40 if summarized else 0.60,
+        RANDOM_1: 0.9,
+    }
+    if last:
+        bounds[_last(commits)] = 0.55
+    every = {**series, **last}
+    for name, bound in bounds.items():
+        if name != _last(commits) or summarized:
+            value = every[name].ratio_to(_floor_of(name, every))
+            yield goal_at_most(f"{major}: {name}, x pg_dump: at most {bound}", value, bound)
+    own = series[UNCHANGED].cpu_seconds
+    yield goal_at_most(f"{major}: {UNCHANGED}: own processor time, s: at most 0.6", own, 0.6)
+    peak = max((_total_peak(series[name]) or 0) for name in bounds if name in series)
+    bytes_max = SNAP_BYTES_MAX + (JOBS - 1) * JOB_BYTES_MAX
+    words = f"{major}: memory of all processes of a commit, MiB: at most {bytes_max // MIB}"
+    yield goal_at_most(words, peak / MIB, bytes_max / MIB)
+    if not restored:
+        return
+    beside_psql = restored[RESTORE].ratio_to(restored[PSQL])
+    yield goal_at_most(f"{major}: restore, x psql: at most 0.68", beside_psql, 0.68)
+    beside_peer = restored[RESTORE].ratio_to(restored[PG_RESTORE])
+    yield goal_at_most(f"{major}: restore, x {PG_RESTORE}: at most 1", beside_peer, 1.0)
+    if major >= 18:
+        wals = [restored[name].fact("wal_bytes") or 1 for name in (RESTORE, PSQL)]
+        words = f"{major}: WAL of the restore, x psql's: at most 0.6"
+        yield goal_at_most(words, wals[0] / wals[1], 0.6)
+
+
+def main() -> None:
+    parser = arguments(__doc__.partition("\n")[0], with_dsn=False)
+    parser.set_defaults(megabytes=2000)
+    words = "which versions of PostgreSQL"
+    parser.add_argument("--majors", type=int, nargs="+", default=MAJORS, help=words)
+    words = "how many commits after 0.1 %% random; 0 leaves them out"
+    parser.add_argument("--commits", type=int, default=30, help=words)
+    parser.add_argument("--without-restore", action="store_true", help="measure only commits")
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"))
+    options = parser.parse_args()
+    if options.without_snap:
+        parser.error("without snap there is nothing to measure here")
+    for major in options.majors:
+        settings = {"summarize_wal": "on"} if major >= SUMMARIES else {}
+        with setting(options, settings, major=major, fsync=True) as bench:
+            bench.check_space(options.megabytes * 1e6 * 9)
+            bench.load(DATABASE, options.megabytes)
+            section = measure(
+                bench, major, commits=options.commits, restores=not options.without_restore
+            )
+            facts = {"megabytes": options.megabytes, "rounds": options.rounds}
+            stored = document([section], bench, facts)
+            print(markdown(stored), flush=True)
+            write_json(stored, options.results, "incremental-")
+
+
+if __name__ == "__main__":
+    main()
