@@ -40,6 +40,7 @@ help:
 	@echo 'make bench              all benchmarks; make bench-commit, bench-read, bench-memory, bench-chunking run one;'
 	@echo '                        make bench-many: 20,000 snapshots; make bench-tables: 200,000 tables;'
 	@echo '                        make bench-storage, which is not part of it, stores 30 versions of 520 MB'
+	@echo '                        make bench-incremental, neither, measures commits that read only changes'
 	@echo 'make clean              remove what make has made'
 
 demo: $(STAMP) postgresql

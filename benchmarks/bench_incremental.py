@@ -10,6 +10,7 @@ last repository.
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -368,7 +369,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.without_snap:
         parser.error("without snap there is nothing to measure here")
+    from pgsnap.cluster import binaries
+
+    there = binaries.find_all()
     for major in options.majors:
+        if major not in there:
+            print(f"PostgreSQL {major} is not installed: left out", file=sys.stderr)
+            continue
         settings = {"summarize_wal": "on"} if major >= SUMMARIES else {}
         with setting(options, settings, major=major, fsync=True) as bench:
             bench.check_space(options.megabytes * 1e6 * 9)

@@ -15,7 +15,7 @@ from pgsnap.sources.direct.tables import Table
 
 # A range of blocks that is read by one statement: 2 MiB of a table. Larger ones leave a reader
 # without work at the end of a table; 16 blocks cost a quarter more (each statement is planned).
-_SEGMENT_BLOCKS = 256
+SEGMENT_BLOCKS = 256
 # How many blocks one statement lists: some 5 MB of text, which a reader can hold ahead.
 _LIST_BLOCKS = 512
 
@@ -88,8 +88,8 @@ def _requests(
             continue
         # A table without blocks has no rows in the snapshot: it was locked before these were
         # counted.
-        for first in range(0, end, _SEGMENT_BLOCKS):
-            last = min(first + _SEGMENT_BLOCKS, end)
+        for first in range(0, end, SEGMENT_BLOCKS):
+            last = min(first + SEGMENT_BLOCKS, end)
             counts = statements.counts_of_range(table, first, last) if with_maps else b""
             yield Request(table, statements.rows_of_range(table, first, last), counts)
 

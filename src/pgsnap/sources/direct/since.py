@@ -38,7 +38,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.changes.moment import Moment, Terms, begin
 from pgsnap.sources.direct.choosing import Choice, Choices, TableChoice
 from pgsnap.sources.direct.readers import Readers
-from pgsnap.sources.direct.reading import read_blocks, read_tables
+from pgsnap.sources.direct.reading import SEGMENT_BLOCKS, read_blocks, read_tables
 from pgsnap.sources.direct.sequences import sequences_section
 from pgsnap.sources.direct.tables import (
     ROWS_END,
@@ -259,13 +259,20 @@ class DumpSince:
             self._server,
             self._database,
             self._moment.snapshot_name,
-            self._jobs,
+            self._reader_count(),
             encoding=self._encoding,
             lock_wait_seconds=self._lock_wait_seconds,
         )
         with self._lock:
             self._readers = readers
         readers.lock(tables)
+
+    def _reader_count(self) -> int:
+        """Return how many connections have something to read: each costs a process, here and on
+        the server."""
+        assert self._choices is not None
+        ranges = -(-self._choices.reading().blocks_read // SEGMENT_BLOCKS)
+        return max(1, min(self._jobs, ranges))
 
     def _leave_it(self, reason: str) -> None:
         self._end()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import getpass
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pgsnap import __version__
@@ -262,8 +264,9 @@ class _Stored:
 def _store(
     repo: Repository, source: Source, formers: Formers, progress: Progress, database: str
 ) -> _Stored:
+    # NumPy is slow to import, and the server has much to do in the meantime: checkpoints, say.
+    threading.Thread(target=import_module, args=("numpy",), daemon=True).start()
     with reading(source, formers.of) as origin:
-        # NumPy is slow to import; pg_dump runs in the meantime.
         from pgsnap.repository.chunks.ingest import Ingest
 
         repo.catch_up_packs()
