@@ -106,6 +106,13 @@ def test_how_changes_are_found_is_said_by_init_and_doctor(
     assert steps["changes"]["health"] == "ok"
     if database.cluster.major >= 17:
         assert "ALTER SYSTEM SET summarize_wal = on" in steps["changes"]["text"]
+    config = snap.cwd / "snap.toml"
+    before = config.read_text()
+    config.write_text(f"checkpoint = false\n{before}")
+    assert snap.ok("init", "quiet", "--json").json["changes"]["way"] is None
+    steps = {step["name"]: step for step in snap("doctor", "--json").json["steps"]}
+    assert "checkpoint = false in snap.toml" in steps["changes"]["text"]
+    config.write_text(before)
     snap.setenv("DATABASE_URL", "postgresql://nobody@/x?host=/nowhere")
     assert snap.ok("init", "unreached", "--json").json["changes"] is None
     database.psql(f"DROP ROLE {role}")

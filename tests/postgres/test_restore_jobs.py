@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import CorruptionError, RestoreFailed
 from pgsnap.repository.repository import Repository
 from pgsnap.targets.load.feeder import Feeder
@@ -226,3 +228,106 @@ def test_rows_of_a_role_switching_dump_stay_in_the_stream(
         assert copy.psql("SELECT count(*) FROM items").strip() == "9000"
     finally:
         filled.cluster.drop_database(copy.name)
+
+
+@pytest.fixture
+def space(cluster: Cluster) -> Iterator[str]:
+    name = new_name("space")
+    cluster.psql(f"SET allow_in_place_tablespaces = on; CREATE TABLESPACE {name} LOCATION ''")
+    yield name
+    cluster.psql(f"DROP TABLESPACE {name}")
+
+
+# -- what must not overtake what -------------------------------------------------------------------
+
+# Its rows take a second to load.
+SLOW = """
+CREATE FUNCTION slow(int) RETURNS bool LANGUAGE plpgsql AS
+    $$BEGIN PERFORM pg_sleep(0.25); RETURN true; END$$;
+CREATE TABLE y (id int CHECK (slow(id)));
+INSERT INTO y SELECT generate_series(1, 4);
+"""
+
+
+def restored_alike(repo: Repository, database: Database, **options: object) -> None:
+    """Restore *database* beside itself, and compare the dumps."""
+    snapshot = commit_database(repo, server_of(database))
+    copy = Database(database.cluster, new_name("copy"))
+    wanted = RestoreOptions(to=copy.name, jobs=3, **options)  # type: ignore[arg-type]
+    report = restore_now(repo, snapshot, server_of(database), wanted)
+    try:
+        assert report.warnings == ()
+        assert without_volatile(copy.dump()) == without_volatile(database.dump())
+    finally:
+        database.cluster.drop_database(copy.name)
+
+
+def test_definitions_wait_for_the_rows_of_the_stream(repo: Repository, database: Database) -> None:
+    database.psql(
+        f"{SLOW} CREATE TABLE z (id int PRIMARY KEY); INSERT INTO z VALUES (1);"
+        "CREATE TABLE a (z int, t text); CREATE TABLE b (z int PRIMARY KEY);"
+        "INSERT INTO a SELECT 1, repeat('x', 900) FROM generate_series(1, 99);"
+        "ALTER TABLE a ADD FOREIGN KEY (z) REFERENCES z;"
+        "ALTER TABLE b ADD FOREIGN KEY (z) REFERENCES z"
+    )
+    restored_alike(repo, database)
+
+
+def test_definitions_wait_for_a_definition_of_the_stream(
+    repo: Repository, database: Database
+) -> None:
+    database.psql(
+        f"{SLOW} CREATE TABLE z (id int PRIMARY KEY); INSERT INTO z VALUES (1);"
+        "CREATE TABLE a (z int, t text); CREATE TABLE b (z int);"
+        "INSERT INTO a SELECT 1, repeat('x', 900) FROM generate_series(1, 99);"
+        "ALTER TABLE a ADD FOREIGN KEY (z) REFERENCES z;"
+        "ALTER TABLE b ADD FOREIGN KEY (z) REFERENCES z"
+    )
+    restored_alike(repo, database)
+
+
+def test_a_setting_holds_only_for_what_follows_it(
+    repo: Repository, space: str, database: Database
+) -> None:
+    database.psql("CREATE TABLE t (id int, x int); CREATE TABLE u AS SELECT repeat('x', 99999) x")
+    database.psql(
+        f"ALTER TABLE t ADD CONSTRAINT one PRIMARY KEY (id) USING INDEX TABLESPACE {space};"
+        "CREATE INDEX two ON t (x)"
+    )
+    restored_alike(repo, database)
+    database.psql(
+        f"CREATE INDEX three ON t (x) TABLESPACE {space}; CREATE INDEX four ON t (id);"
+        f"CREATE INDEX five ON t (id, x) TABLESPACE {space};"
+        f"CREATE TABLE v (id int PRIMARY KEY USING INDEX TABLESPACE {space});"
+        "CREATE TABLE w (id int PRIMARY KEY)"
+    )
+    restored_alike(repo, database)
+
+
+@pytest.mark.parametrize(
+    "checked",
+    [
+        "c int CHECK (is_known(c))",
+        "c known",
+        "c known[]",
+        "c holds_known",
+        "c int, d bool GENERATED ALWAYS AS (is_known(c)) STORED",
+    ],
+)
+def test_rows_whose_checks_read_other_tables_come_after_these(
+    repo: Repository, database: Database, checked: str
+) -> None:
+    row = {"c known[]": "'{2}'::known[]", "c holds_known": "'(2)'::holds_known"}.get(checked, "2")
+    database.psql(
+        "CREATE TABLE a_looked_up (id int, t text);"
+        "INSERT INTO a_looked_up SELECT i, md5(i::text) FROM generate_series(1, 200000) i;"
+        "CREATE FUNCTION is_known(i int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$BEGIN"
+        " IF NOT EXISTS (SELECT FROM public.a_looked_up WHERE id = i) THEN"
+        " RAISE 'not known: %', i; END IF; RETURN true; END$$;"
+        "CREATE DOMAIN known AS int CHECK (is_known(VALUE)); CREATE TYPE holds_known AS (k known);"
+        f"CREATE TABLE b_checked ({checked});"
+        f"INSERT INTO b_checked SELECT {row} FROM generate_series(1, 5);"
+        f"CREATE TABLE c_checked ({checked}, t text);"
+        f"INSERT INTO c_checked (c, t) SELECT {row}, repeat('y', 999) FROM generate_series(1, 50);"
+    )
+    restored_alike(repo, database)

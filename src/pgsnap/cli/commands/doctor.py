@@ -117,7 +117,9 @@ def _steps(invocation: Invocation) -> list[Finding]:
     try:
         server = server_of(settings)
         steps += doctor.look_at_half_dropped(dead, server.endpoint.database)
-        steps += doctor.look_at_server(server, unnamed_hint(settings), databases, dead)
+        steps += doctor.look_at_server(
+            server, unnamed_hint(settings), databases, dead, checkpoint=settings.checkpoint
+        )
     except SnapError as error:
         steps.append(Finding("server", Verdict.FAILED, error.message, error.hint))
     if settings.retention is None:

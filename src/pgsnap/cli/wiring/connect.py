@@ -329,7 +329,7 @@ def way_of_changes(settings: Settings) -> Way | None:
     try:
         server = server_of(settings)
         with server.at(server.endpoint.hasty(_ASKED_SECONDS)).connect() as session:
-            return best_way(session)
+            return best_way(session, checkpoint=settings.checkpoint)
     except SnapError:
         return None
 

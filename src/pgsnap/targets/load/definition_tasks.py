@@ -49,6 +49,8 @@ class DefinitionTasks:
         self._tasks: list[tuple[bytes, dict[bytes, bytes], frozenset[Table]]] = []
         self._settings: dict[bytes, bytes] = {}
         self._preamble: list[bytes] = []
+        # Settings that hold for what follows the tasks.
+        self._settings_after: list[bytes] = []
         # Whether the dump switches roles on the way: then nothing is taken out of it.
         self.is_off = False
 
@@ -57,26 +59,29 @@ class DefinitionTasks:
         """The settings that the dump makes at its beginning, once these have passed through."""
         return settings_in(b"".join(self._preamble))
 
-    def passing(self, events: Iterable[DumpEvent]) -> Iterator[DumpEvent]:
-        """Yield *events* without what is loaded elsewhere. Raises what *run* raises."""
+    def passing(
+        self, events: Iterable[DumpEvent], settle: Callable[[], None]
+    ) -> Iterator[DumpEvent]:
+        """Yield *events* without what is loaded elsewhere. *settle* returns once those yielded so
+        far have been run: tasks may need them. Raises what it and *run* raise."""
         kind = SectionKind.TRAILER
         for event in events:
             if isinstance(event, SectionStart):
                 kind, self._section = event.name.kind, event.name
             elif isinstance(event, SectionEnd):
-                yield from self._flush()
+                yield from self._flush(settle)
                 if kind is SectionKind.PREAMBLE:
                     self._note_settings(self.preamble)
             elif kind is SectionKind.PREAMBLE:
                 self._preamble.append(event)
             elif kind is SectionKind.POST_DATA and not self.is_off:
-                yield from self._sorted_out(event)
+                yield from self._sorted_out(event, settle)
                 continue
             elif kind is SectionKind.PRE_DATA:
                 self._look_for_settings(event)
             yield event
 
-    def _sorted_out(self, text: bytes) -> Iterator[bytes]:
+    def _sorted_out(self, text: bytes, settle: Callable[[], None]) -> Iterator[bytes]:
         if not text.strip():
             yield text
             return
@@ -84,7 +89,7 @@ class DefinitionTasks:
         kind = parse_entry(header).type if header is not None else b""
         if kind in _TYPES and (locks := self._locks(kind, text)) is not None:
             if kind != self._type:
-                yield from self._flush()
+                yield from self._flush(settle)
             self._type = kind
             self._tasks.append((text, dict(self._settings), locks))
             # What follows keeps its line number in the dump.
@@ -92,9 +97,12 @@ class DefinitionTasks:
             before, settings, locks = self._tasks[-1]
             self._tasks[-1] = before + text, settings, locks
         elif self._look_for_settings(text):
-            yield text
+            if self._tasks:
+                self._settings_after.append(text)
+            else:
+                yield text
         else:
-            yield from self._flush()
+            yield from self._flush(settle)
             yield text
 
     def _look_for_settings(self, text: bytes) -> bool:
@@ -128,13 +136,16 @@ class DefinitionTasks:
         for found in _SETTING.finditer(text):
             self._settings[found[1]] = found[0]
 
-    def _flush(self) -> Iterator[bytes]:
+    def _flush(self, settle: Callable[[], None]) -> Iterator[bytes]:
         """Load what was collected: side by side if that is more than one entry."""
         tasks, self._tasks, self._type = self._tasks, [], b""
+        after, self._settings_after = self._settings_after, []
         if len(tasks) < 2:
             yield from (text for text, _, _ in tasks)
+            yield from after
             return
         names = {name for _, settings, _ in tasks for name in settings}
+        settle()
         self._run(
             [
                 Task(
@@ -147,6 +158,7 @@ class DefinitionTasks:
         )
         # What follows keeps its line number in the dump.
         yield b"\n" * sum(text.count(b"\n") for text, _, _ in tasks)
+        yield from after
 
 
 def _events(section: SectionName, text: bytes) -> Iterator[DumpEvent]:

@@ -11,11 +11,11 @@ from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, Snapshot
 from pgsnap.progress import Progress
 from pgsnap.repository.chunks.stream import section_events, stored_events
 from pgsnap.repository.repository import Repository
-from pgsnap.sessions.base import Session
 from pgsnap.targets.load.definition_tasks import DefinitionTasks
 from pgsnap.targets.load.feeder import Expected, expected_rows
 from pgsnap.targets.load.row_order import Table, keep_order, tables_to_keep
 from pgsnap.targets.load.workers import StartFeeder, Task, Workers
+from pgsnap.workflows.restore.tables_made import TablesMade
 
 # What may be loaded while tables are: none of it needs their rows, none of their rows needs it.
 _WITH_ROWS = (SectionKind.DATA, SectionKind.SEQUENCES, SectionKind.LARGE_OBJECTS)
@@ -61,17 +61,13 @@ class Aside:
         return (each for each in expected_rows(self._sections) if each.section not in self.taken)
 
     def rest(
-        self,
-        sections: Iterable[Section],
-        may_empty: Callable[[], Collection[Table]],
-        partitioned: Callable[[], frozenset[Table]],
+        self, sections: Iterable[Section], tables_made: Callable[[], TablesMade]
     ) -> Iterator[DumpEvent]:
         """Yield the events of *sections* but for the rows of large tables, which are loaded
         meanwhile, until the first section that may need them.
 
-        *may_empty* returns the tables that are there and empty, *partitioned* those that are
-        partitioned or a part of one; both are called once, when all tables were created. Raises
-        what the load of a table raises.
+        *tables_made* is called when all tables were created. Raises what the load of a table
+        raises.
         """
         is_begun = False
         for with_rows, group in groupby(sections, lambda each: each.name.kind in _WITH_ROWS):
@@ -80,15 +76,23 @@ class Aside:
                 yield from section_events(self._repo, self._snapshot, left)
                 continue
             is_begun = True
+            in_order: Collection[Table] = ()
             if not self.definitions.is_off:
-                empty = may_empty()
-                self._partitioned = partitioned()
-                self._begin(empty)
-            left = (section for section in group if section.name not in self.taken)
-            for event in section_events(self._repo, self._snapshot, left):
+                made = tables_made()
+                self._partitioned, in_order = made.partitioned, made.in_order
+                self._begin(made.empty - in_order)
+            rows = self._left(group, in_order)
+            for event in section_events(self._repo, self._snapshot, rows):
                 self.workers.check()
                 yield event
             self.workers.finish()
+
+    def _left(self, sections: Iterable[Section], in_order: Collection[Table]) -> Iterator[Section]:
+        for section in sections:
+            if (section.name.schema, section.name.name) in in_order:
+                self.workers.finish()
+            if section.name not in self.taken:
+                yield section
 
     def _begin(self, empty: Collection[Table]) -> None:
         tasks: list[Task] = []
@@ -118,13 +122,3 @@ def _large(sections: Iterable[Section]) -> list[tuple[Section, int]]:
         and (table := (section.name.schema, section.name.name)) in heads
     ]
     return sorted(found, key=lambda each: -each[0].plain_bytes)
-
-
-def partitioned_tables(session: Session) -> frozenset[Table]:
-    """Return the tables of *session*'s database that are partitioned, or a part of one."""
-    rows = session.query(
-        "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relkind = 'p' OR c.relispartition AND c.relkind = 'r'"
-    )
-    return frozenset((schema or "", name or "") for schema, name in rows)

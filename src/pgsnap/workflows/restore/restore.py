@@ -26,7 +26,6 @@ from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.checks.template_parts import drop_template_parts, dropped_parts
 from pgsnap.targets.load.analyzing import analyze
 from pgsnap.targets.load.feeder import (
-    Feeder,
     FeedResult,
     is_load_idle,
     psql_feeder,
@@ -57,7 +56,8 @@ from pgsnap.workflows.restore.recount import look_again, read_back
 from pgsnap.workflows.restore.report import PhaseSeconds, RestoreReport
 from pgsnap.workflows.restore.rights import make_missing_roles
 from pgsnap.workflows.restore.sections import planned_sections
-from pgsnap.workflows.restore.stream import TablesMade, dump_for_psql
+from pgsnap.workflows.restore.stream import dump_for_psql
+from pgsnap.workflows.restore.tables_made import TablesMade
 
 
 def restore(
@@ -274,9 +274,12 @@ class _Restore:
         loading = start(expected=aside.expected(), progress=aside.workers.progress)
         with self._timed("load"), loading as feeder, aside.workers:
             feeder.is_part = aside.is_worth_it
-            tables_made = partial(self._tables_made, feeder, session, scratch)
+            settle = partial(
+                feeder.settle, partial(is_load_idle, session, self.token, scratch.name)
+            )
+            made = partial(self._tables_made, scratch)
             loaded = feeder.run(
-                dump_for_psql(self.repo, self.snapshot, self.plan, tables_made, aside)
+                dump_for_psql(self.repo, self.snapshot, self.plan, settle, made, aside)
             )
         every = [loaded, *aside.workers.results]
         return FeedResult(
@@ -285,9 +288,7 @@ class _Restore:
             seconds=loaded.seconds,
         )
 
-    def _tables_made(self, feeder: Feeder, session: Session, scratch: Scratch) -> TablesMade:
-        """Return what is to be known of the tables, once psql has made all of them."""
-        feeder.settle(lambda: is_load_idle(session, self.token, scratch.name))
+    def _tables_made(self, scratch: Scratch) -> TablesMade:
         with self.server.connect(scratch.name, application_name(self.token)) as inside:
             return TablesMade.read(inside)
 

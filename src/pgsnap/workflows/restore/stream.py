@@ -3,52 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from pgsnap.dump.definitions.entry_filter import LeftOut, leave_out
 from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, Snapshot, SourceKind
 from pgsnap.repository.chunks.stream import section_events
 from pgsnap.repository.repository import Repository
-from pgsnap.sessions.base import Session
 from pgsnap.targets.checks.requirements import source_major
 from pgsnap.targets.checks.template_parts import lacks_plpgsql
 from pgsnap.targets.dumptext import without_unknown_sets
 from pgsnap.targets.load.event_triggers import quiet_event_triggers
-from pgsnap.targets.load.hashed_rows import by_way_of_roots, chosen_anew
-from pgsnap.targets.load.row_order import Table, empty_tables, keep_order, tables_to_keep
-from pgsnap.workflows.restore.aside import Aside, partitioned_tables
+from pgsnap.targets.load.hashed_rows import by_way_of_roots
+from pgsnap.targets.load.row_order import Table, keep_order, tables_to_keep
+from pgsnap.workflows.restore.aside import Aside
 from pgsnap.workflows.restore.plan import RestorePlan
 from pgsnap.workflows.restore.sections import planned_sections
-
-
-@dataclass(frozen=True, slots=True)
-class TablesMade:
-    """The tables that psql has created: *empty* may be truncated before their rows are loaded;
-    *roots* maps a table to the topmost partitioned table that takes its rows; *partitioned* are all
-    that are partitioned, or a part of such a table."""
-
-    empty: frozenset[Table]
-    roots: Mapping[Table, Table]
-    partitioned: frozenset[Table]
-
-    @classmethod
-    def read(cls, session: Session) -> TablesMade:
-        """Read them from *session*'s database."""
-        roots = chosen_anew(session)
-        # Those may already hold rows routed to them from other partitions.
-        return cls(empty_tables(session) - roots.keys(), roots, partitioned_tables(session))
+from pgsnap.workflows.restore.tables_made import TablesMade
 
 
 def dump_for_psql(
     repo: Repository,
     snapshot: Snapshot,
     plan: RestorePlan,
+    settle: Callable[[], None],
     tables_made: Callable[[], TablesMade],
     aside: Aside,
 ) -> Iterator[DumpEvent]:
-    """Yield what psql is to run, but for what *aside* has others load. *tables_made* is called at
-    most once, after all tables were created and before any rows.
+    """Yield what psql is to run, but for what *aside* has others load. *settle* returns once psql
+    has run what it was sent. *tables_made* is called at most once, after all tables were created
+    and before any rows.
 
     Raises CorruptionError, and what a load aside raises.
     """
@@ -58,9 +41,14 @@ def dump_for_psql(
     sections = (
         each for each in planned if not (no_statistics and each.name.kind is SectionKind.STATISTICS)
     )
-    made = cache(tables_made)
+
+    @cache
+    def made() -> TablesMade:
+        settle()
+        return tables_made()
+
     if aside.is_worth_it:
-        events = aside.rest(sections, lambda: made().empty, lambda: made().partitioned)
+        events = aside.rest(sections, made)
     else:
         events = section_events(repo, snapshot, sections)
     events = without_unknown_sets(events, plan.server.major)
@@ -69,7 +57,7 @@ def dump_for_psql(
     encoding = snapshot.origin.client_encoding
     events = leave_out(events, _left_out(snapshot, plan), encoding)
     if aside.is_worth_it:
-        events = aside.definitions.passing(events)
+        events = aside.definitions.passing(events, settle)
     events = by_way_of_roots(events, lambda: _through_roots(planned, made().roots), encoding)
     events = keep_order(events, tables_to_keep(planned), lambda: made().empty, encoding)
     # The statement that silences them is written in PL/pgSQL.

@@ -22,9 +22,10 @@ def described(way: Way, where: str = "", *, with_reason: bool = True) -> str:
     return f"what changed{where} can be found by {_FOUND_BY[way.method]}{why}"
 
 
-def look_at_changes(session: Session, where: str = "") -> Finding:
-    """Return doctor's step about the session's database. Raises QueryFailed, ConnectionFailed."""
-    way = best_way(session)
+def look_at_changes(session: Session, where: str = "", *, checkpoint: bool = True) -> Finding:
+    """Return doctor's step about the session's database; not *checkpoint*: commits must not request
+    checkpoints. Raises QueryFailed, ConnectionFailed."""
+    way = best_way(session, checkpoint=checkpoint)
     if way.method is not None and way.better:
         # Nothing is missing, so that it is no task.
         text = f"{described(way, where)}; faster: {way.better}"
