@@ -106,7 +106,7 @@ def test_how_changes_are_found_is_said_by_init_and_doctor(
     assert steps["changes"]["health"] == "ok"
     if database.cluster.major >= 17:
         assert "ALTER SYSTEM SET summarize_wal = on" in steps["changes"]["text"]
-    config = snap.cwd / "snap.toml"
+    config = snap.work / "snap.toml"
     before = config.read_text()
     config.write_text(f"checkpoint = false\n{before}")
     assert snap.ok("init", "quiet", "--json").json["changes"]["way"] is None
