@@ -14,8 +14,8 @@ from pgsnap.repository.repository import Repository
 from pgsnap.targets.load.definition_tasks import DefinitionTasks
 from pgsnap.targets.load.feeder import Expected, expected_rows
 from pgsnap.targets.load.row_order import Table, keep_order, tables_to_keep
+from pgsnap.targets.load.tables_made import TablesMade
 from pgsnap.targets.load.workers import StartFeeder, Task, Workers
-from pgsnap.workflows.restore.tables_made import TablesMade
 
 # What may be loaded while tables are: none of it needs their rows, none of their rows needs it.
 _WITH_ROWS = (SectionKind.DATA, SectionKind.SEQUENCES, SectionKind.LARGE_OBJECTS)

@@ -33,6 +33,7 @@ from pgsnap.targets.load.feeder import (
 )
 from pgsnap.targets.load.help import look_up
 from pgsnap.targets.load.loader import loading_as_stranger
+from pgsnap.targets.load.tables_made import TablesMade
 from pgsnap.targets.naming import application_name, kept_name, new_token, scratch_name
 from pgsnap.targets.properties.properties import PropertyStatement, plain_statements, rehearse
 from pgsnap.targets.swap.dropping import drop_database
@@ -57,7 +58,6 @@ from pgsnap.workflows.restore.report import PhaseSeconds, RestoreReport
 from pgsnap.workflows.restore.rights import make_missing_roles
 from pgsnap.workflows.restore.sections import planned_sections
 from pgsnap.workflows.restore.stream import dump_for_psql
-from pgsnap.workflows.restore.tables_made import TablesMade
 
 
 def restore(

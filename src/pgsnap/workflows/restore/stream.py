@@ -15,10 +15,10 @@ from pgsnap.targets.dumptext import without_unknown_sets
 from pgsnap.targets.load.event_triggers import quiet_event_triggers
 from pgsnap.targets.load.hashed_rows import by_way_of_roots
 from pgsnap.targets.load.row_order import Table, keep_order, tables_to_keep
+from pgsnap.targets.load.tables_made import TablesMade
 from pgsnap.workflows.restore.aside import Aside
 from pgsnap.workflows.restore.plan import RestorePlan
 from pgsnap.workflows.restore.sections import planned_sections
-from pgsnap.workflows.restore.tables_made import TablesMade
 
 
 def dump_for_psql(

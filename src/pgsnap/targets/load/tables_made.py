@@ -1,15 +1,17 @@
-"""Tables whose rows must not be loaded before those of others.
-
-A check constraint, a domain or a generated column may call a function that reads other tables. The
-server does not know which, so every function counts that is written in SQL or another language in
-which it could; those of the server and of libraries in C do not.
-"""
+"""What is to be known of the tables of a scratch database before their rows are loaded."""
 
 from __future__ import annotations
 
-from pgsnap.sessions.base import Session
-from pgsnap.targets.load.row_order import Table
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from pgsnap.sessions.base import Session
+from pgsnap.targets.load.hashed_rows import chosen_anew
+from pgsnap.targets.load.row_order import Table, empty_tables
+
+# A check constraint, a domain or a generated column may call a function that reads other tables.
+# The server does not know which, so every function counts that is written in SQL or another language
+# in which it could; those of the server and of libraries in C do not.
 _WITH_FUNCTIONS = """
 WITH RECURSIVE functions AS (
     SELECT p.oid FROM pg_catalog.pg_proc p
@@ -53,8 +55,37 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 """
 
 
-def tables_with_functions(session: Session) -> frozenset[Table]:
-    """Return the tables of *session*'s database whose rows pass through functions that may read
-    other tables."""
+@dataclass(frozen=True, slots=True)
+class TablesMade:
+    """The tables that psql has created: *empty* may be truncated before their rows are loaded;
+    *roots* maps a table to the topmost partitioned table that takes its rows; *partitioned* are all
+    that are partitioned, or a part of such a table; the rows of those *in_order* may need the rows
+    of the tables before them."""
+
+    empty: frozenset[Table]
+    roots: Mapping[Table, Table]
+    partitioned: frozenset[Table]
+    in_order: frozenset[Table]
+
+    @classmethod
+    def read(cls, session: Session) -> TablesMade:
+        """Read them from *session*'s database."""
+        roots = chosen_anew(session)
+        # Those may already hold rows routed to them from other partitions.
+        empty = empty_tables(session) - roots.keys()
+        return cls(empty, roots, _partitioned(session), _with_functions(session))
+
+
+def _partitioned(session: Session) -> frozenset[Table]:
+    rows = session.query(
+        "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind = 'p' OR c.relispartition AND c.relkind = 'r'"
+    )
+    return frozenset((schema or "", name or "") for schema, name in rows)
+
+
+def _with_functions(session: Session) -> frozenset[Table]:
+    """Return the tables whose rows pass through functions that may read other tables."""
     rows = session.query(_WITH_FUNCTIONS)
     return frozenset((schema or "", name or "") for schema, name in rows)
