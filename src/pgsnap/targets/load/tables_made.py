@@ -9,9 +9,9 @@ from pgsnap.sessions.base import Session
 from pgsnap.targets.load.hashed_rows import chosen_anew
 from pgsnap.targets.load.row_order import Table, empty_tables
 
-# A check constraint, a domain or a generated column may call a function that reads other tables. The
-# server does not know which, so every function counts that is in a language in which it could; those
-# of the server and of libraries in C do not.
+# A check constraint, a domain or a generated column may call a function that reads other tables.
+# The server does not know which, so every function counts that is in a language in which it could;
+# those of the server and of libraries in C do not.
 _WITH_FUNCTIONS = """
 WITH RECURSIVE functions AS (
     SELECT p.oid FROM pg_catalog.pg_proc p
