@@ -32,7 +32,7 @@ from pgsnap.model import (
 from pgsnap.repository import layout, lock
 from pgsnap.repository.catching_up import admit, catch_up_packs, catch_up_snapshots
 from pgsnap.repository.chunks.chunks import ChunkReader
-from pgsnap.repository.chunks.presence import Presence
+from pgsnap.repository.chunks.presence import Presence, lost_sections
 from pgsnap.repository.chunks.recipes import section_pieces
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.config import read_config
@@ -328,6 +328,11 @@ class Repository(KnownSnapshots):
         for section in self.sections(snapshot):
             if only is None or section.name in only:
                 presence.check(section)
+
+    def lost_sections(self, sections: Sequence[Section]) -> frozenset[SectionName]:
+        """Return which of *sections* cannot be read as a whole, as far as is known. Reads
+        recipes, not data."""
+        return lost_sections(self.index, self.chunks, sections)
 
     def forget(
         self, snapshot: SnapshotId, *, by: str, reason: str, now: datetime | None = None

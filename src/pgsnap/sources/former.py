@@ -16,7 +16,8 @@ class Former:
     """A snapshot, and what was known of the server at its moment. *head* returns what precedes the
     rows of one of its *sections*, None if that cannot be read. *claims*: everything is read, and
     what is taken for unchanged has to be equal. *probes* is how many places are read again
-    otherwise."""
+    otherwise. Of the sections that are *lost* something cannot be read any more: they are not taken
+    over."""
 
     baseline: Baseline
     sections: Mapping[SectionName, Section]
@@ -25,6 +26,7 @@ class Former:
     head: Callable[[Section], bytes | None]
     claims: bool = False
     probes: int = 3
+    lost: frozenset[SectionName] = frozenset()
 
     @property
     def summary(self) -> DumpSummary:

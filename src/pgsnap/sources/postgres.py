@@ -316,7 +316,7 @@ class PostgresSource:
         if not (isinstance(self._dump, DumpSince) and self._dump.globals_are_kept):
             return None
         section = self._former.sections.get(SectionName(SectionKind.GLOBALS))
-        if section is None:
+        if section is None or section.name in self._former.lost:
             return None
         self._globals_status = self._former.origin.globals_status
         self._globals_volatile = tuple(

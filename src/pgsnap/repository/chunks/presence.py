@@ -1,9 +1,12 @@
-"""Checks that all chunks of sections exist, before their first byte is output."""
+"""Checks that all chunks of sections exist, before their first byte is output, and before a later
+snapshot takes them over unread."""
 
 from __future__ import annotations
 
-from pgsnap.errors import CorruptionError
-from pgsnap.model import ChunkId, Section
+from collections.abc import Sequence
+
+from pgsnap.errors import CorruptionError, ObjectNotFound
+from pgsnap.model import ChunkId, Section, SectionName
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.recipes import ChunkBatches
 from pgsnap.repository.index.index import Index
@@ -34,3 +37,31 @@ class Presence:
     def _look(self, batch: set[ChunkId]) -> None:
         self._count += len(batch)
         self._missing += len(batch) - len(self._index.present(list(batch)))
+
+
+def lost_sections(
+    index: Index, reader: ChunkReader, sections: Sequence[Section]
+) -> frozenset[SectionName]:
+    """Return which of *sections* have chunks, those of side streams too, that cannot be read, as
+    far as is known."""
+    if _are_present(index, reader, sections):
+        return frozenset()
+    # Each by itself: several may share what is lost.
+    return frozenset(
+        section.name for section in sections if not _are_present(index, reader, [section])
+    )
+
+
+def _are_present(index: Index, reader: ChunkReader, sections: Sequence[Section]) -> bool:
+    missing = 0
+
+    def look(batch: set[ChunkId]) -> None:
+        nonlocal missing
+        missing += len(batch) - len(index.present(list(batch)))
+
+    roots = (root for section in sections for root in (*section.recipes, *section.side_streams))
+    try:
+        ChunkBatches(reader.read, look, _CHUNKS_AT_ONCE).of(roots)
+    except (CorruptionError, ObjectNotFound):
+        return False
+    return not missing

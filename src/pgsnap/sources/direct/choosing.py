@@ -141,6 +141,8 @@ class Choices:
         old, section = self._old_names.get(table.oid), former.sections.get(name)
         if old is None or section is None or section.rows is None:
             return None, _NOT_THERE
+        if name in former.lost:
+            return None, "what is stored of it is damaged"
         if old != (table.schema, table.name) or former.head(section) != table.head:
             return None, "its name, owner or columns were changed"
         return section, ""
@@ -148,6 +150,8 @@ class Choices:
     def _may_keep_definitions(self) -> bool:
         former, moment = self._former, self._moment
         if former is None or former.claims or not moment.fingerprint_equal:
+            return False
+        if any(name.kind is not SectionKind.DATA for name in former.lost):
             return False
         kinds = {name.kind for name in former.sections}
         if not kinds >= _ALWAYS:

@@ -74,21 +74,23 @@ class Formers:
         if snapshot.table_count > CHANGES_TABLES_MAX:
             self.why_not = f"it has more than {CHANGES_TABLES_MAX} tables"
             return None
+        # What is lost since would be lost to each later snapshot that takes it over.
+        repo.catch_up_packs()
         data = read_baseline(repo.chunks, snapshot)
         if data is None:
             self.why_not = "nothing is recorded about the server at the time of the last snapshot"
             return None
         self.is_full = self.is_full or self._is_due(snapshot)
+        sections = [replace(section, baseline=None) for section in repo.sections(snapshot)]
         return Former(
             baseline=decode_baseline(data),
-            sections={
-                section.name: replace(section, baseline=None) for section in repo.sections(snapshot)
-            },
+            sections={section.name: section for section in sections},
             origin=snapshot.origin,
             volatile=snapshot.volatile,
             head=partial(_head, repo),
             claims=self.is_full,
             probes=PROBES,
+            lost=repo.lost_sections(sections),
         )
 
     def _newest(self, server: str) -> Snapshot | None:
