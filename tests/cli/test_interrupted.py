@@ -165,3 +165,29 @@ def test_a_second_ctrl_c_ends_a_command_at_once_with_its_children(
     filled.setenv("SNAP_PG_BINDIR", "")
     assert len(filled.ok("log", "--json").json) == 1
     filled.ok("verify", "--data")
+
+
+@pytest.mark.parametrize("where", ["COPY public.large", "CREATE INDEX %slow"])
+def test_a_restore_with_jobs_ends_all_of_them(
+    filled: CommandLine, database: Database, where: str
+) -> None:
+    database.psql(
+        "CREATE TABLE large AS SELECT repeat('x', 500) AS x FROM generate_series(1, 100000);"
+        "CREATE TABLE other AS SELECT * FROM large LIMIT 5000;"
+        "CREATE TABLE few AS SELECT generate_series(1, 3) AS i;"
+        "CREATE FUNCTION slow(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS"
+        " $$BEGIN IF current_database() LIKE '%snap%' THEN PERFORM pg_sleep(30); END IF; RETURN i; END$$;"
+        "CREATE INDEX slow ON few (slow(i)); CREATE INDEX slow_too ON few (slow(i), i)"
+    )
+    filled.ok("commit", "-m", "two")
+    child = filled.popen("restore", "latest", "--yes", "--jobs", "3", "--no-safety-snapshot")
+    scratch = f"datname LIKE '{database.name}%snap%'"
+    ours = f"FROM pg_stat_activity WHERE application_name LIKE 'snap%' AND {scratch}"
+    deadline = time.monotonic() + 60
+    while database.cluster.psql(f"SELECT count(*) {ours} AND query LIKE '%{where}%'") == "0":
+        assert time.monotonic() < deadline and child.poll() is None, child.communicate()
+    end_of(child)
+    assert children_of(child.pid) == []
+    assert database.cluster.psql(f"SELECT count(*) {ours}") == "0"
+    left = f"SELECT count(*) FROM pg_database WHERE {scratch}"
+    assert database.cluster.psql(left) == "0"
