@@ -176,7 +176,8 @@ def test_a_restore_with_jobs_ends_all_of_them(
         "CREATE TABLE other AS SELECT * FROM large LIMIT 5000;"
         "CREATE TABLE few AS SELECT generate_series(1, 3) AS i;"
         "CREATE FUNCTION slow(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS"
-        " $$BEGIN IF current_database() LIKE '%snap%' THEN PERFORM pg_sleep(30); END IF; RETURN i; END$$;"
+        " $$BEGIN IF current_database() LIKE '%snap%' THEN PERFORM pg_sleep(30); END IF;"
+        " RETURN i; END$$;"
         "CREATE INDEX slow ON few (slow(i)); CREATE INDEX slow_too ON few (slow(i), i)"
     )
     filled.ok("commit", "-m", "two")
@@ -185,7 +186,8 @@ def test_a_restore_with_jobs_ends_all_of_them(
     ours = f"FROM pg_stat_activity WHERE application_name LIKE 'snap%' AND {scratch}"
     deadline = time.monotonic() + 60
     while database.cluster.psql(f"SELECT count(*) {ours} AND query LIKE '%{where}%'") == "0":
-        assert time.monotonic() < deadline and child.poll() is None, child.communicate()
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < deadline
     end_of(child)
     assert children_of(child.pid) == []
     assert database.cluster.psql(f"SELECT count(*) {ours}") == "0"
