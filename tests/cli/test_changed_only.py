@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+
 import pytest
 
 from support.restoring.clients import databases_like
-from support.running.commandline import CommandLine
+from support.running.commandline import SOURCE, CommandLine
 from support.servers.databases import Database
 
 
@@ -60,3 +65,41 @@ def test_changed_definitions_are_refused_with_the_offer_of_the_swap(
 def test_options_of_other_restores_are_refused(shop: CommandLine, other: tuple[str, ...]) -> None:
     assert shop("restore", "before", "--changed-only", *other).code == 2
     assert shop("restore", "before", "--prove").code == 2
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "SELECT 1 FROM pg_locks WHERE mode = 'ShareRowExclusiveLock' AND granted",
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND backend_xid IS NOT NULL AND application_name LIKE 'snap restore%'",
+    ],
+    ids=["locked", "writing"],
+)
+def test_a_kill_at_any_moment_leaves_the_database_as_it_was(
+    shop: CommandLine, database: Database, moment: str
+) -> None:
+    # So that writing takes a while.
+    database.psql("INSERT INTO t SELECT generate_series(10000, 200000)")
+    before = rows(database)
+    shop.ok("commit", "-m", "many", "--tag", "many")
+    database.psql("DELETE FROM t WHERE a % 2 = 0")
+    changed = rows(database)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pgsnap.cli", "restore", "many", "--changed-only", "--yes"],
+        cwd=shop.work,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not database.psql(moment):
+        assert child.poll() is None, "it ended before it was killed"
+    child.kill()
+    child.wait()
+    while database.psql("SELECT 1 FROM pg_locks WHERE mode = 'ShareRowExclusiveLock'"):
+        time.sleep(0.05)
+    assert rows(database) == changed
+    shop.ok("restore", "many", "--changed-only", "--yes", "--prove")
+    assert rows(database) == before
+    shop.ok("undo", "--yes")
+    assert rows(database) == changed
