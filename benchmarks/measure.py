@@ -340,5 +340,7 @@ def interleave(
                 one = run(command, server_pid=server_pid)
                 one.facts.update(case.after(one))
                 runs[case.name].append(one)
-                say(f"round {number + 1}/{rounds}  {case.name:24} {one.wall_seconds:8.2f} s")
+                all_cpu = one.cpu_seconds + (one.server_cpu_seconds or 0)
+                took = f"{one.wall_seconds:8.2f} s {all_cpu:8.2f} s of processors"
+                say(f"round {number + 1}/{rounds}  {case.name:24} {took}")
     return {name: Series(name, commands[name], tuple(all_)) for name, all_ in runs.items()}
