@@ -303,3 +303,29 @@ def test_definitions_that_change_while_they_are_read_are_read_again_next_time(
     assert baseline.fingerprint is None
     with begin(server.connect, baseline, TERMS) as following:
         assert not following.fingerprint_equal
+
+
+def test_a_label_that_was_another_one_only_while_rows_were_read_is_seen(small: Database) -> None:
+    small.psql("CREATE TYPE hz.mood AS ENUM ('sad'); ALTER TABLE hz.t ADD m hz.mood")
+    there = "ALTER TYPE hz.mood RENAME VALUE 'sad' TO 'low'"
+    back = "ALTER TYPE hz.mood RENAME VALUE 'low' TO 'sad'"
+    server = server_of(small)
+    with changed_while_reading(server, f"{there}; {back}") as moment, pytest.raises(TablesChanged):
+        moment.finish()
+
+
+def test_a_role_that_is_renamed_while_definitions_are_read_counts_as_changed(
+    small: Database,
+) -> None:
+    server = server_of(small)
+    role = small.name
+    small.psql(f"CREATE ROLE {role}; ALTER TABLE hz.t OWNER TO {role}")
+    try:
+        with changed_while_reading(server, f"ALTER ROLE {role} RENAME TO {role}_x") as moment:
+            baseline = moment.finish()
+        small.psql(f"ALTER ROLE {role}_x RENAME TO {role}")
+        with begin(server.connect, baseline, TERMS) as following:
+            assert not following.fingerprint_equal
+            assert not following.globals_equal
+    finally:
+        small.psql(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")

@@ -189,12 +189,15 @@ def globals_fingerprint(session: Session, key: str) -> bytes | None:
 
 
 def definitions_written(session: Session) -> str:
-    """Return when the rows were written that `database_fingerprint` reads by their values. Raises
-    QueryFailed, ConnectionFailed."""
+    """Return when the rows were written that the fingerprints read by their values, or the values
+    where no role may see more. Raises QueryFailed, ConnectionFailed."""
     parts = [
         _part("pg_class", _WRITTEN, _LASTING_CLASS),
         _part("pg_largeobject_metadata", _WRITTEN, "true"),
     ]
+    others = (("pg_tablespace", _WRITTEN), ("pg_roles", _BY_VALUE.format(row="x.*")))
+    # Without them there is no fingerprint anyway.
+    parts += [_part(name, value, "true") for name, value in others if _may_read(session, name)]
     rows = session.query(_TEMPORARY + " UNION ALL ".join(parts))
     return "\n".join(sorted(" ".join(str(value) for value in row) for row in rows))
 

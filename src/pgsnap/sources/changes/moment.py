@@ -100,8 +100,8 @@ class Moment:
                 hint="Commit again.",
             )
         if definitions_written(self._asker) != self._definitions:
-            # What pg_dump wrote may be of two moments: next time it is run again.
-            return replace(self._baseline, fingerprint=None)
+            # What pg_dump and pg_dumpall wrote may be of two moments: next time they run again.
+            return replace(self._baseline, fingerprint=None, globals_fingerprint=None)
         return self._baseline
 
     def close(self) -> None:

@@ -58,7 +58,9 @@ WITH RECURSIVE used AS (
             (SELECT string_agg(concat_ws(' ', a.attnum, a.atttypid, a.atttypmod, a.attisdropped),
                                ',' ORDER BY a.attnum)
              FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0),
-            (SELECT string_agg(n.oid || '=' || n.enumlabel, E'\\n' ORDER BY n.oid)
+            -- With its place: a label may have been another one only while rows were read.
+            (SELECT string_agg(concat_ws(' ', n.oid, n.ctid, n.xmin, n.enumlabel), E'\\n'
+                               ORDER BY n.oid)
              FROM pg_enum n WHERE n.enumtypid = t.oid)) AS described,
         t.typtype = 'b' AND (
             t.oid < {_FIRST_USER_OID} AND (t.typname ~ '^reg' OR t.typname = 'aclitem')
