@@ -102,8 +102,6 @@ def load(dsn: str, megabytes: float, seed: int = SEED) -> Loaded:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("SET maintenance_work_mem = '256MB'")
         connection.execute(FOREIGN_KEYS)
-        # While another table was filled, its rows might still have been invisible to somebody.
-        connection.execute("VACUUM (FREEZE, ANALYZE)")
         connection.execute("CHECKPOINT")
     rows = {table: getattr(sizes, table) for table in TABLES}
     ordered = {table: copied[table] for table in TABLES}

@@ -71,6 +71,9 @@ ASIDE_BYTES_MIN = 1 * MIB
 # More jobs than that load no faster on any server that was measured, but lock each other out.
 JOBS_MAX = 64
 
+# Each warm copy is as large as its database.
+WARM_MAX = 16
+
 # Deltas against deltas: how far a chunk may be from a plain frame (docs/decisions/deltas.md).
 DELTA_SHORT_STEPS_MIN = 8
 DELTA_SHORT_STEPS = 15

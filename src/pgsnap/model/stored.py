@@ -234,7 +234,7 @@ class Note:
     """A small append-only object about a snapshot or a database.
 
     *kind* is one of "forgotten", "unforgotten", "verdict", "mismatch", "acknowledged", "swapped",
-    "discarded", "put_back". *body* is JSON-like.
+    "discarded", "put_back", "lost", "baseline". *body* is JSON-like.
     """
 
     kind: str

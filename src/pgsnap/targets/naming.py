@@ -10,7 +10,8 @@ from pgsnap.limits import IDENTIFIER_BYTES_MAX, SCRATCH_PREFIX_BYTES
 TOKEN_HEX = 10
 SCRATCH_PATTERN = f"__snap_([0-9a-f]{{{TOKEN_HEX}}})$"
 """A regular expression with the same meaning in Python and PostgreSQL. It never matches a kept
-name."""
+or warm name."""
+WARM_PATTERN = f"__snap_warm_([0-9a-f]{{{TOKEN_HEX}}})$"
 LOADER_PATTERN = f"^snap_load_([0-9a-f]{{{TOKEN_HEX}}})$"
 SESSION_PATTERN = f"^snap restore ([0-9a-f]{{{TOKEN_HEX}}})"
 
@@ -28,6 +29,11 @@ def scratch_name(live: str, token: str) -> str:
 def kept_name(live: str, token: str) -> str:
     """Return the name under which a replaced database is kept."""
     return _fitted(_prefix(live) + f"__snap_kept_{token}")
+
+
+def warm_name(live: str, token: str) -> str:
+    """Return the name of a copy that waits to become the database *live*."""
+    return _fitted(_prefix(live) + f"__snap_warm_{token}")
 
 
 def application_name(token: str) -> str:

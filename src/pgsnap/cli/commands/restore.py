@@ -15,7 +15,7 @@ from pgsnap.cli.commands.options import (
     Yes,
 )
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.cli.wiring.restoring import RestoreChoices, restore_chosen
+from pgsnap.cli.wiring.restoring import RestoreChoices, keep_copies, restore_chosen
 from pgsnap.limits import JOBS_MAX
 
 EXAMPLES = """
@@ -110,6 +110,13 @@ ChangedOnly = Annotated[
 Prove = Annotated[
     bool, typer.Option("--prove", help="With --changed-only: read everything and compare.")
 ]
+Warm = Annotated[
+    bool,
+    typer.Option(
+        "--warm",
+        help="Replace nothing: let there be as many warm copies of REV as snap.toml says.",
+    ),
+]
 # Options of the command that are options of a restore under the same name.
 _AS_THEY_ARE = (
     *("to", "create_roles", "discard_old", "trust_sql", "as_superuser", "read_only"),
@@ -143,6 +150,7 @@ def run(
     jobs: Jobs = None,
     changed_only: ChangedOnly = False,
     prove: Prove = False,
+    warm: Warm = False,
 ) -> None:
     """Restore a snapshot, by default to the database that it came from.
 
@@ -159,6 +167,7 @@ def run(
         allow_newer_client=allow_newer_client or settings.allow_newer_client,
         analyze=not no_analyze,
         with_safety=settings.safety_snapshot and not no_safety_snapshot,
+        baseline=settings.source == "direct" and settings.checkpoint,
     )
     choices = RestoreChoices(
         revision=revision,
@@ -173,4 +182,5 @@ def run(
         prove=prove,
         without_safety=no_safety_snapshot,
     )
-    restore_chosen(invocation, choices, tuple(stop or ()))
+    deed = keep_copies if warm else restore_chosen
+    deed(invocation, choices, tuple(stop or ()))

@@ -151,6 +151,17 @@ def flag(value: Any, where: str, folder: Path) -> bool:
     return value
 
 
+def count(most: int) -> Reader[int]:
+    """Return a reader of whole numbers from 0 to *most*."""
+
+    def read(value: Any, where: str, folder: Path) -> int:
+        if type(value) is not int or not 0 <= value <= most:
+            raise UsageError(f"{where} must be a whole number from 0 to {most}")
+        return value
+
+    return read
+
+
 def seconds(value: Any, where: str, folder: Path) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise UsageError(f'{where} must be a duration such as "10min"')

@@ -14,6 +14,7 @@ from pgsnap.cli.config.keys import (
     absolute_path,
     address,
     choice,
+    count,
     flag,
     hex_bytes,
     key,
@@ -195,6 +196,15 @@ class ConfigFile:
             "How long pg_dump waits for locked tables. [default: 10min]",
         ),
         flags="`--lock-wait-timeout` (commit)",
+    )
+    warm: int = key(
+        0,
+        count(limits.WARM_MAX),
+        "2",
+        "How many warm copies of the snapshot that was restored last are kept ready on the server: "
+        "restoring it again then needs no loading. Each takes as much room as the database.",
+        "warm copies",
+        default="0",
     )
     safety_snapshot: bool = key(
         True,

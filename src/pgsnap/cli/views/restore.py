@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pgsnap.workflows.restore.plan import RestorePlan
     from pgsnap.workflows.restore.report import RestoreReport
     from pgsnap.workflows.undo.undo import DiscardReport, UndoPlan, UndoReport
+    from pgsnap.workflows.warming.keep import WarmReport
 
 
 _NO_SAFETY = "no safety snapshot: what is there now is only in the kept database"
@@ -60,6 +62,14 @@ def restore_plan_lines(
             facts.append(("Stops", _services_words(services)))
         if plan.read_only is not None:
             facts.append(("Meanwhile", _read_only_words(plan.live)))
+    if plan.warm:
+        words = (
+            f"{render.plain(plan.warm[0].name)}, if it is as it was; else the snapshot is loaded"
+        )
+        facts.append(("Takes", words))
+    if plan.dropped_first:
+        copies = ", ".join(render.plain(copy.name) for copy in plan.dropped_first)
+        facts.append(("Makes room", f"drops the warm copies {copies} if it has to load"))
     free = render.size(plan.free_bytes) if plan.free_bytes is not None else "unknown"
     facts.append(("Space", f"needs about {render.size(plan.needed_bytes)}, free: {free}"))
     if plan.kept and plan.options.discard_old:
@@ -155,13 +165,15 @@ def restore_fields(report: RestoreReport) -> dict[str, Any]:
 def restore_lines(report: RestoreReport) -> list[str]:
     """Return the result, and how to undo it."""
     spent = report.seconds
-    total = spent.safety + spent.create + spent.load + spent.analyze + spent.swap
+    total = sum(asdict(spent).values())
     lines = []
     if report.safety is not None:
         lines.append(f"safety snapshot {render.short_id(report.safety)}")
     if report.created_roles:
         lines.append(f"made roles {', '.join(map(render.plain, report.created_roles))}")
     lines += [f"dropped {render.plain(name)}" for name in report.discarded]
+    if report.warm_copy is not None:
+        lines.append(f"nothing was loaded: {render.plain(report.warm_copy)} was as it should be")
     lines.append(
         f"load {render.seconds(spent.load)}, analyze {render.seconds(spent.analyze)}"
         + (f", unreachable for {render.seconds(report.unreachable_seconds)}" if report.kept else "")
@@ -173,6 +185,23 @@ def restore_lines(report: RestoreReport) -> list[str]:
         f"{render.seconds(total)}"
     )
     return lines
+
+
+def warm_fields(report: WarmReport) -> dict[str, Any]:
+    """Return the --json fields of what was done about warm copies."""
+    return render.fields_of(report, snapshot_id="snapshot")
+
+
+def warm_lines(report: WarmReport) -> list[str]:
+    """Return the warm copies that there are now."""
+    lines = [f"dropped {render.plain(name)}" for name in report.dropped]
+    lines += [f"made {render.plain(name)}" for name in report.made]
+    copies = render.plural(len(report.copies), "warm copy", "warm copies")
+    return [
+        *lines,
+        f"{copies} of {render.short_id(report.snapshot_id)} for {render.plain(report.database)}"
+        f"  {render.seconds(report.seconds)}",
+    ]
 
 
 def _now_kept(name: str | None, *, is_half_dropped: bool) -> list[str]:

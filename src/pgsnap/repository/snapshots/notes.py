@@ -13,9 +13,9 @@ from pgsnap.repository import layout
 from pgsnap.repository.index.index import Index
 from pgsnap.stores.base import Store
 
-STAY = ("forgotten", "unforgotten", "lost")
+STAY = ("forgotten", "unforgotten", "lost", "baseline")
 """The kinds of notes that hold in one repository only: what is forgotten in one, or was given up as
-lost there, is so there only."""
+lost there, is so there only, and the state of a restored database is of use to its next commit."""
 
 
 def sound_notes(

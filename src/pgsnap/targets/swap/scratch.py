@@ -201,7 +201,7 @@ def find_leftovers(
         "SELECT rolname FROM pg_catalog.pg_roles"
         f" WHERE rolname OPERATOR(pg_catalog.~) {literal(LOADER_PATTERN)} ORDER BY rolname"
     )
-    alive = _alive_tokens(session)
+    alive = alive_tokens(session)
     found: list[Leftover] = []
     for name, comment, is_half_dropped in databases:
         token = token_of(name or "", SCRATCH_PATTERN)
@@ -248,7 +248,8 @@ def drop_leftovers(
     return tuple(gone), tuple(stayed)
 
 
-def _alive_tokens(session: Session) -> set[str]:
+def alive_tokens(session: Session) -> set[str]:
+    """Return the tokens of the restores that are alive. Raises QueryFailed, ConnectionFailed."""
     # Every role can see the application_name of every session.
     rows = session.query(
         "SELECT DISTINCT application_name FROM pg_catalog.pg_stat_activity"

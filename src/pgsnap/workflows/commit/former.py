@@ -17,6 +17,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.sections.side_streams import read_baseline
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.sources.former import Former
+from pgsnap.workflows.notes.baselines import Use, newest_baseline
 from pgsnap.workflows.notes.missed_changes import missed_changes
 
 # How many snapshots are looked at for the last one that was read in full.
@@ -69,6 +70,12 @@ class Formers:
                 )
             return None
         snapshot = self._newest(server)
+        # A database that was restored since equals another snapshot than the last one.
+        restored = newest_baseline(repo, self._label, Use.LIVE, server)
+        if restored is not None and (snapshot is None or snapshot.time < restored.time):
+            snapshot = repo.snapshot(restored.snapshot)
+        else:
+            restored = None
         if snapshot is None:
             return None
         if snapshot.table_count > CHANGES_TABLES_MAX:
@@ -76,14 +83,21 @@ class Formers:
             return None
         # What is lost since would be lost to each later snapshot that takes it over.
         repo.catch_up_packs()
-        data = read_baseline(repo.chunks, snapshot)
+        data = read_baseline(repo.chunks, snapshot) if restored is None else b""
         if data is None:
             self.why_not = "nothing is recorded about the server at the time of the last snapshot"
             return None
+        known = decode_baseline(data) if restored is None else restored.baseline
         self.is_full = self.is_full or self._is_due(snapshot)
+        if restored is not None and self.is_full:
+            # That a restored table is written in the same words was never seen: nothing to claim.
+            return None
         sections = [replace(section, baseline=None) for section in repo.sections(snapshot)]
+        if restored is not None:
+            # A restore puts rows into other blocks.
+            sections = [replace(section, block_map=None) for section in sections]
         return Former(
-            baseline=decode_baseline(data),
+            baseline=known,
             sections={section.name: section for section in sections},
             origin=snapshot.origin,
             volatile=snapshot.volatile,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from pgsnap.errors import ConnectionFailed, TargetExists, UsageError
+from pgsnap.errors import TargetExists, UsageError
 from pgsnap.model import DatabaseProperties, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Tool
@@ -15,7 +14,7 @@ from pgsnap.sessions.base import Session
 from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.extensions import left_behind
-from pgsnap.sources.properties import read_properties, read_server
+from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.connections import RESTORE_CONNECTIONS, check_connections, jobs_that_fit
 from pgsnap.targets.checks.preflight import (
     ConnectedRole,
@@ -34,12 +33,21 @@ from pgsnap.targets.checks.roles import MissingRole, missing_roles, needed_roles
 from pgsnap.targets.checks.template_parts import check_template_parts
 from pgsnap.targets.swap.kept import KeptDatabase, find_kept
 from pgsnap.targets.swap.read_only import ReadOnly, check_read_only, plan_read_only
+from pgsnap.targets.swap.warm import WarmCopy, find_warm
 from pgsnap.workflows.contents.database_columns import check_database_columns
 from pgsnap.workflows.contents.roles import globals_text, roles_differ, roles_of_dump
 from pgsnap.workflows.contents.strings import check_strings
 from pgsnap.workflows.contents.table_names import extension_sequences, with_rows_of
 from pgsnap.workflows.contents.table_rows import by_way_of_others
 from pgsnap.workflows.contents.trust import check_text, check_trust, snapshot_to_run
+from pgsnap.workflows.needs.definitions import check_definitions
+from pgsnap.workflows.needs.extensions import (
+    NO_EXTENSIONS,
+    ExtensionPlan,
+    plan_extensions,
+    without_left_out,
+)
+from pgsnap.workflows.needs.rights import check_rights
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.restore.checks import (
     check_drilled,
@@ -50,50 +58,18 @@ from pgsnap.workflows.restore.checks import (
     lost_labels,
     what_goes_back,
 )
-from pgsnap.workflows.restore.definitions import check_definitions
-from pgsnap.workflows.restore.extensions import (
-    NO_EXTENSIONS,
-    ExtensionPlan,
-    plan_extensions,
-    without_left_out,
-)
 from pgsnap.workflows.restore.gone import NOTHING, Gone, find_gone
-from pgsnap.workflows.restore.rights import check_rights
 from pgsnap.workflows.restore.sections import sections_to_send
 from pgsnap.workflows.restore.server_checks import another_server, check_chain, has_nothing
-from pgsnap.workflows.restore.target import as_clone, database_and_label, is_local_socket
+from pgsnap.workflows.restore.target import RestoreOptions as RestoreOptions
+from pgsnap.workflows.restore.target import (
+    as_clone,
+    check_clone,
+    database_and_label,
+    is_local_socket,
+    known_properties,
+)
 from pgsnap.workflows.retention.policy import safety_tag
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreOptions:
-    """The user's choices. *to* names a new database; None: the one the snapshot came from.
-
-    *scratch*: the new database is a drill's scratch database and is marked as such. *tables*, as
-    (schema, name), are the only ones restored with rows, in a new database; the plan also has their
-    descendants that hold rows. *no_owner*, *no_acl*: we own everything, and privileges are left
-    out, in a new database. *partial*: a partial snapshot may replace a whole database.
-    *from_server*: so may one of this other server (LABEL@ID) replace a database that has snapshots
-    of its own. *with_safety*: the replaced database is recorded first, and so must be readable.
-    *jobs*: how many psql may load at once; None: as many as there are processors here.
-    """
-
-    to: str | None = None
-    create_roles: bool = False
-    discard_old: bool = False
-    allow_newer_client: bool = False
-    trust_sql: bool = False
-    as_superuser: bool = False
-    analyze: bool = True
-    read_only: bool = False
-    scratch: bool = False
-    tables: tuple[tuple[str, str], ...] = ()
-    no_owner: bool = False
-    no_acl: bool = False
-    partial: bool = False
-    from_server: str | None = None
-    with_safety: bool = False
-    jobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +81,9 @@ class RestorePlan:
     quoted name to last value and is_called. Sizes are in bytes; *free_bytes* is None if unknown.
     *kept* are the kept databases that `discard_old` drops. *read_only* keeps new sessions of *live*
     from writing; None if not requested or not needed. *gone* is what *live* has and the snapshot
-    lacks. *jobs* is how many psql load at once: not more than there are connections left.
+    lacks. *jobs* is how many psql load at once: not more than there are connections left. *warm*
+    are the copies of the snapshot that may be there already; those in *dropped_first* make
+    room; *no_room* is what forbids a load even so.
     """
 
     snapshot_id: SnapshotId
@@ -132,6 +110,9 @@ class RestorePlan:
     extensions: ExtensionPlan = NO_EXTENSIONS
     gone: Gone = NOTHING
     jobs: int = 1
+    warm: tuple[WarmCopy, ...] = ()
+    dropped_first: tuple[WarmCopy, ...] = ()
+    no_room: tuple[Problem, ...] = ()
 
     def check(self) -> None:
         """Raise TargetRefused with every reason that forbids this restore."""
@@ -151,7 +132,7 @@ def plan_restore(
         raise UsageError(
             "--read-only is about the database that is replaced, and --to replaces none"
         )
-    _check_clone(options)
+    check_clone(options)
     snapshot = snapshot_to_run(repo, snapshot_id)
     options = replace(options, tables=with_rows_of(repo, snapshot, options.tables))
     database, label = database_and_label(repo, snapshot, server.endpoint, options.to)
@@ -211,7 +192,7 @@ def _planned(case: _Case, label: str) -> RestorePlan:
     extensions, told = plan_extensions(
         repo, snapshot, case.session, case.database, replaces=live is not None
     )
-    properties, unknown = _properties(case.server, snapshot, live)
+    properties, unknown = known_properties(case.server, snapshot, live)
     findings += (
         replaced.findings
         + told
@@ -223,8 +204,12 @@ def _planned(case: _Case, label: str) -> RestorePlan:
         + by_way_of_others(repo, snapshot, options.tables)
     )
     plain_bytes, rows = sections_to_send(repo, snapshot, options.tables, extensions).totals()
-    free, space = _space(case, need := needed_bytes(snapshot), properties)
-    findings += space
+    copies = find_warm(case.session)
+    warm = _warm(case, copies, extensions)
+    need = needed_bytes(snapshot)
+    free, space, dropped = _room(case, need, properties, copies)
+    # A copy that takes the name needs no room: then it matters only if the copy cannot be used.
+    findings += Findings() if warm else space
     return RestorePlan(
         snapshot_id=case.snapshot_id,
         label=label,
@@ -250,6 +235,25 @@ def _planned(case: _Case, label: str) -> RestorePlan:
         extensions=extensions,
         gone=replaced.gone,
         jobs=jobs,
+        warm=warm,
+        dropped_first=dropped,
+        no_room=space.problems,
+    )
+
+
+def _warm(
+    case: _Case, copies: tuple[WarmCopy, ...], extensions: ExtensionPlan
+) -> tuple[WarmCopy, ...]:
+    """Return those of *copies* that are what the restore would make."""
+    may_be = case.options.allows_warm and case.snapshot.origin.is_pg_dump
+    if not may_be or extensions.left_out or extensions.added:
+        return ()
+    source = case.snapshot.origin.properties
+    live = source.name if source is not None and case.options.to is not None else case.database
+    return tuple(
+        copy
+        for copy in copies
+        if copy.live == live and copy.snapshot == case.snapshot_id.hex() and not copy.is_busy
     )
 
 
@@ -347,14 +351,30 @@ def _on_trust(case: _Case, properties: DatabaseProperties | None) -> Findings:
     )
 
 
+def _room(
+    case: _Case,
+    need: int,
+    properties: DatabaseProperties | None,
+    copies: tuple[WarmCopy, ...],
+) -> tuple[int | None, Findings, tuple[WarmCopy, ...]]:
+    """Return what `_space` does, and which of the warm *copies* have to go for it."""
+    free, space = _space(case, need, properties)
+    others = tuple(copy for copy in copies if not copy.is_busy and copy.size_bytes)
+    if not space.problems or not others:
+        return free, space, ()
+    _, space = _space(case, need, properties, sum(copy.size_bytes or 0 for copy in others))
+    return free, space, () if space.problems else others
+
+
 def _space(
-    case: _Case, need: int, properties: DatabaseProperties | None
+    case: _Case, need: int, properties: DatabaseProperties | None, spare: int = 0
 ) -> tuple[int | None, Findings]:
-    """Return how many bytes are free where *need* are wanted (None: unknown), and what follows."""
+    """Return how many bytes are free where *need* are wanted (None: unknown), and what follows if
+    *spare* are freed before."""
     server = case.server
     return check_space(
         case.session,
-        need,
+        max(0, need - spare),
         properties.tablespace if properties is not None else "pg_default",
         # Behind a socket the server runs where its tools run, so its disk can be measured there.
         free_bytes=server.runner.free_bytes if is_local_socket(server.endpoint) else None,
@@ -369,31 +389,4 @@ def _exists(there: LiveDatabase) -> TargetExists:
         f'the database "{there.name}" exists already{state}',
         detail="A restore with --to makes a new database.",
         hint=f"Choose another name, or drop it: {command}",
-    )
-
-
-def _check_clone(options: RestoreOptions) -> None:
-    if options.to is None and (options.no_owner or options.no_acl or options.tables):
-        raise UsageError(
-            "--no-owner and --no-acl are for copies",
-            detail="In the live database owners and rights come back as they were.",
-            hint="Name a new database: --to NEW.",
-        )
-
-
-def _properties(
-    server: Server, snapshot: Snapshot, live: LiveDatabase | None
-) -> tuple[DatabaseProperties | None, Findings]:
-    """Return the snapshot's own properties, else those of the database to be replaced."""
-    if snapshot.origin.properties is not None:
-        return snapshot.origin.properties, Findings()
-    if live is not None and not live.is_half_dropped and live.allows_connections:
-        # If it accepts connections: one that refuses them may well be the reason for the restore.
-        with (
-            suppress(ConnectionFailed),
-            server.without_event_triggers().connect(live.name) as session,
-        ):
-            return read_properties(session), Findings()
-    return None, Findings(
-        warnings=("nothing is known of encoding, locale and owner: the server's defaults hold",)
     )

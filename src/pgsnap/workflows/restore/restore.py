@@ -7,15 +7,22 @@ whatever moment a restore fails or is killed, the live database is whole and in 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 
 from pgsnap import interrupts
-from pgsnap.errors import Interrupted, QueryFailed, RestoreFailed, SnapError
+from pgsnap.errors import (
+    Interrupted,
+    QueryFailed,
+    RestoreFailed,
+    SnapError,
+    SourceError,
+    StoreError,
+)
 from pgsnap.model import Note, Snapshot, SnapshotId
+from pgsnap.model.baseline import Baseline
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
@@ -24,16 +31,7 @@ from pgsnap.targets.checks.preflight import check_replaceable, connected_role, f
 from pgsnap.targets.checks.roles import server_roles
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.checks.template_parts import drop_template_parts, dropped_parts
-from pgsnap.targets.load.analyzing import analyze
-from pgsnap.targets.load.feeder import (
-    FeedResult,
-    is_load_idle,
-    psql_feeder,
-    terminate_sessions,
-)
-from pgsnap.targets.load.help import look_up
-from pgsnap.targets.load.loader import loading_as_stranger
-from pgsnap.targets.load.tables_made import TablesMade
+from pgsnap.targets.load.feeder import FeedResult, terminate_sessions
 from pgsnap.targets.naming import application_name, kept_name, new_token, scratch_name
 from pgsnap.targets.properties.properties import PropertyStatement, plain_statements, rehearse
 from pgsnap.targets.swap.dropping import drop_database
@@ -48,16 +46,17 @@ from pgsnap.targets.swap.scratch import (
     still_scratch,
 )
 from pgsnap.targets.swap.swap import Rename, SwapReport, swap_aside
+from pgsnap.targets.swap.warm import drop_warm, mark_statement
 from pgsnap.workflows.contents.trust import snapshot_to_run
+from pgsnap.workflows.needs.rights import make_missing_roles
+from pgsnap.workflows.notes.baselines import Use, note_baseline
 from pgsnap.workflows.notes.kept_databases import drop_kept, note_if_never_made, note_what_is_gone
 from pgsnap.workflows.restore.added import add_left_out
-from pgsnap.workflows.restore.aside import Aside
+from pgsnap.workflows.restore.filling import Filling
 from pgsnap.workflows.restore.plan import RestorePlan
-from pgsnap.workflows.restore.recount import look_again, read_back
-from pgsnap.workflows.restore.report import PhaseSeconds, RestoreReport
-from pgsnap.workflows.restore.rights import make_missing_roles
-from pgsnap.workflows.restore.sections import planned_sections
-from pgsnap.workflows.restore.stream import dump_for_psql
+from pgsnap.workflows.restore.proof import ProvenCopy, for_commits, proven_copies, take_baseline
+from pgsnap.workflows.restore.recount import read_back
+from pgsnap.workflows.restore.report import Clock, RestoreReport
 
 
 def restore(
@@ -102,9 +101,11 @@ class _Restore:
         self.note: Note | None = None
         self.progress = progress
         self.token = new_token()
-        self.clock: dict[str, float] = {"analyze": 0.0}
+        self.clock = Clock()
         self.warnings: list[str] = []
         self.is_done = False
+        self.warm: ProvenCopy | None = None
+        self.baseline: Baseline | None = None
 
     def run(self, safety: Callable[[], SnapshotId] | None) -> RestoreReport:
         with HeldSession(self._connect) as held:
@@ -113,7 +114,7 @@ class _Restore:
     def _run(self, held: HeldSession, safety: Callable[[], SnapshotId] | None) -> RestoreReport:
         # From before the safety snapshot on, so that it has all that was ever written.
         with read_only_meanwhile(held.session, self.plan.read_only):
-            with self._timed("safety"):
+            with self.clock.timed("safety"):
                 if safety is not None and self.plan.live is not None:
                     self.progress.phase("safety snapshot")
                     self.safety_id = safety()
@@ -130,6 +131,7 @@ class _Restore:
                 self.repo, self.snapshot, self.plan, self.server, self.token
             )
             told = read_back(self._connect, self.plan)
+            self._note_baseline()
             self.warnings += [text for text in told if text not in self.warnings]
             discarded = self._discard_old()
         except (KeyboardInterrupt, Interrupted) as error:
@@ -142,11 +144,12 @@ class _Restore:
             safety=self.safety_id,
             rows=loaded.rows,
             plain_bytes=loaded.plain_bytes,
-            seconds=PhaseSeconds(**self.clock),
+            seconds=self.clock.read(),
             unreachable_seconds=swapped.unreachable_seconds if self.plan.live else 0.0,
             created_roles=created,
             discarded=discarded,
             warnings=tuple(self.warnings),
+            warm_copy=self.warm.copy.name if self.warm is not None else None,
         )
 
     def _interrupted_after(self) -> Interrupted:
@@ -171,8 +174,10 @@ class _Restore:
                         self.plan.missing_roles if self.plan.options.create_roles else (),
                         self.snapshot.origin.owners,
                     )
-                    with self._timed("create"):
-                        scratch = self._create(session)
+                    scratch = self._warm(session)
+                    with self.clock.timed("create"):
+                        if scratch is None:
+                            scratch = self._create(session)
                         statements = self._rehearse(session, scratch)
                     loaded = self._fill(session, scratch)
                     return created, loaded, self._swap(held, scratch, statements)
@@ -230,83 +235,65 @@ class _Restore:
         self.warnings.extend(warnings)
         return statements
 
-    # -- the load ------------------------------------------------------------------------------
+    # -- what fills it ---------------------------------------------------------------------------
+
+    def _warm(self, session: Session) -> Scratch | None:
+        """Return a warm copy that equals the snapshot, so that nothing has to be loaded."""
+        ours = application_name(self.token)
+        with self.clock.timed("load"):
+            for found in proven_copies(self.repo, self.plan, self.snapshot, self.server, ours):
+                if isinstance(found, ProvenCopy):
+                    self.warm = found
+                    copy = found.copy
+                    self.progress.say(f"nothing is loaded: {copy.name} is as it was")
+                    return Scratch(copy.name, copy.oid, self.token)
+                self.progress.say(found)
+        refuse(self.plan.no_room, f"the restore to {self.plan.database}")
+        for copy in self.plan.dropped_first:
+            open_database = self.server.without_event_triggers().connect
+            drop_warm(session, copy, open_database, self._connect, self.progress)
+            self.progress.say(f"dropped to make room: {copy.name}")
+        return None
 
     def _fill(self, session: Session, scratch: Scratch) -> FeedResult:
-        options = self.plan.options
-        if self.snapshot.origin.is_pg_dump or options.as_superuser:
-            loaded = self._load(self.server, session, scratch)
-            # It has event triggers by now, and one on login could refuse us or write.
-            quiet = self.server.without_event_triggers()
-            self._analyze(quiet, scratch)
-            if self.snapshot.origin.is_pg_dump:
-                self._look_again(quiet, scratch)
-            return loaded
-        owner = self.plan.properties.owner if self.plan.properties is not None else ""
-        if owner not in server_roles(session):
-            owner = connected_role(session).name
-        with loading_as_stranger(self.server, session, scratch, owner) as (stranger, hand_over):
-            loaded = self._load(stranger, session, scratch)
-            self._analyze(stranger, scratch)
-            hand_over()
+        baseline: Baseline | None = None
+        if self.warm is not None:
+            baseline = self.warm.baseline
+            loaded = FeedResult(rows=self.plan.rows, plain_bytes=0, seconds=0.0)
+        else:
+            loaded = Filling(
+                self.repo,
+                self.plan,
+                self.server,
+                self.snapshot,
+                self.token,
+                self.progress,
+                self.clock,
+                self.warnings,
+            ).run(session, scratch)
+        if self.plan.options.baseline:
+            self._take_baseline(scratch, baseline)
         return loaded
 
-    def _load(self, server: Server, session: Session, scratch: Scratch) -> FeedResult:
-        self.progress.phase("load", self.plan.plain_bytes)
-        start = partial(
-            psql_feeder,
-            server,
-            self.plan.psql or self.server.tool("psql"),
-            scratch.name,
-            self.token,
-            exact=self.snapshot.origin.is_pg_dump,
-            # A stranger may less than we, and is no superuser on purpose.
-            facts=(lambda: look_up(server)) if server is self.server else None,
-        )
-        aside = Aside(
-            self.repo,
-            self.snapshot,
-            planned_sections(self.repo, self.snapshot, self.plan),
-            jobs=self.plan.jobs,
-            start=start,
-            progress=self.progress,
-        )
-        loading = start(expected=aside.expected(), progress=aside.workers.progress)
-        with self._timed("load"), loading as feeder, aside.workers:
-            feeder.is_part = aside.is_worth_it
-            settle = partial(
-                feeder.settle, partial(is_load_idle, session, self.token, scratch.name)
-            )
-            made = partial(self._tables_made, scratch)
-            loaded = feeder.run(
-                dump_for_psql(self.repo, self.snapshot, self.plan, settle, made, aside)
-            )
-        every = [loaded, *aside.workers.results]
-        return FeedResult(
-            rows=sum(each.rows for each in every),
-            plain_bytes=sum(each.plain_bytes for each in every),
-            seconds=loaded.seconds,
-        )
-
-    def _tables_made(self, scratch: Scratch) -> TablesMade:
-        with self.server.connect(scratch.name, application_name(self.token)) as inside:
-            return TablesMade.read(inside)
-
-    def _analyze(self, server: Server, scratch: Scratch) -> None:
-        if not self.plan.options.analyze:
-            return
-        self.progress.phase("analyze")
+    def _take_baseline(self, scratch: Scratch, known: Baseline | None) -> None:
+        """Before the swap, while nobody else writes: what the next commit needs, which can do
+        without it."""
         ours = application_name(self.token)
-        with self._timed("analyze"), server.connect(scratch.name, ours) as session:
-            self.warnings += analyze(session)
+        try:
+            with self.clock.timed("baseline"):
+                known = known or take_baseline(self.server, scratch.name, ours)
+                self.baseline = for_commits(
+                    self.plan, self.snapshot, self.server, scratch.name, ours, known
+                )
+        except (SourceError, QueryFailed) as error:
+            self.progress.say(f"the next commit reads everything: {error.message}")
 
-    def _look_again(self, server: Server, scratch: Scratch) -> None:
-        """Nothing is left to run: what is there now is what will be there."""
-        self.progress.phase("count")
-        started = time.monotonic()
-        with server.connect(scratch.name, application_name(self.token)) as session:
-            self.warnings += look_again(self.repo, self.snapshot, self.plan, session)
-        self.clock["load"] += time.monotonic() - started
+    def _note_baseline(self) -> None:
+        if self.baseline is None:
+            return
+        plan = self.plan
+        with contextlib.suppress(StoreError):
+            note_baseline(self.repo, plan.label, plan.snapshot_id, Use.LIVE, self.baseline)
 
     # -- the swap ------------------------------------------------------------------------------
 
@@ -319,7 +306,7 @@ class _Restore:
         )
         renames = [Rename(oid=scratch.oid, old=names.scratch, new=names.live)]
         self.progress.phase("swap")
-        with self._timed("swap"):
+        with self.clock.timed("swap"):
             with held.session() as session:
                 self._check_unchanged(session)
             if plan.live is not None:
@@ -343,6 +330,8 @@ class _Restore:
             if plan.read_only is not None:
                 # In the same transaction: the replaced database is never left read-only.
                 sql.append(plan.read_only.taken_back(names.kept))
+            if plan.options.warm_for is not None:
+                sql = [mark_statement(names.live, plan.options.warm_for, plan.snapshot_id.hex())]
             if plan.options.scratch:
                 # In the same transaction: a killed drill leaves nothing that is not known again.
                 sql.append(still_scratch(names.live, plan.snapshot_id.hex()))
@@ -385,11 +374,3 @@ class _Restore:
             drop_database(session, scratch, watch=self._connect, progress=self.progress)
             drop_loader(session, self.token)
         note_if_never_made(self.repo, held.session, self.note)
-
-    @contextlib.contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.clock[phase] = time.monotonic() - started

@@ -11,7 +11,7 @@ from pgsnap.model import Section, SectionKind, SectionName, Snapshot
 from pgsnap.repository.chunks.stream import NOT_SENT
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.contents.table_rows import rows_by_table
-from pgsnap.workflows.restore.extensions import ExtensionPlan
+from pgsnap.workflows.needs.extensions import ExtensionPlan
 
 if TYPE_CHECKING:
     from pgsnap.workflows.restore.plan import RestorePlan

@@ -1,15 +1,77 @@
-"""Finds the database that a restore fills, from the snapshot, the DSN and the options."""
+"""The user's choices for a restore, and the database that it fills."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-from pgsnap.errors import UsageError
-from pgsnap.model import Snapshot
+from pgsnap.errors import ConnectionFailed, UsageError
+from pgsnap.model import DatabaseProperties, Snapshot
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.sessions.endpoint import Endpoint
+from pgsnap.sessions.server import Server
+from pgsnap.sources.properties import read_properties
+from pgsnap.targets.checks.preflight import Findings, LiveDatabase
 from pgsnap.targets.properties.properties import without_grants
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """The user's choices. *to* names a new database; None: the one the snapshot came from.
+
+    *scratch*: the new database is a drill's scratch database and is marked as such. *tables*, as
+    (schema, name), are the only ones restored with rows, in a new database; the plan also has their
+    descendants that hold rows. *no_owner*, *no_acl*: we own everything, and privileges are left
+    out, in a new database. *partial*: a partial snapshot may replace a whole database.
+    *from_server*: so may one of this other server (LABEL@ID) replace a database that has snapshots
+    of its own. *with_safety*: the replaced database is recorded first, and so must be readable.
+    *jobs*: how many psql may load at once; None: as many as there are processors here. *warm_for*:
+    the new database is a warm copy, to become this one. *baseline*: what the next commit needs to
+    read only changes is recorded.
+    """
+
+    to: str | None = None
+    create_roles: bool = False
+    discard_old: bool = False
+    allow_newer_client: bool = False
+    trust_sql: bool = False
+    as_superuser: bool = False
+    analyze: bool = True
+    read_only: bool = False
+    scratch: bool = False
+    tables: tuple[tuple[str, str], ...] = ()
+    no_owner: bool = False
+    no_acl: bool = False
+    partial: bool = False
+    from_server: str | None = None
+    with_safety: bool = False
+    jobs: int | None = None
+    warm_for: str | None = None
+    baseline: bool = False
+
+    @property
+    def allows_warm(self) -> bool:
+        """Whether a copy that was loaded without other options is what they describe."""
+        return not (
+            self.tables
+            or self.scratch
+            or self.no_owner
+            or self.no_acl
+            or self.trust_sql
+            or self.as_superuser
+            or self.warm_for
+        )
+
+
+def check_clone(options: RestoreOptions) -> None:
+    """Raise UsageError for options that belong to a new database."""
+    if options.to is None and (options.no_owner or options.no_acl or options.tables):
+        raise UsageError(
+            "--no-owner and --no-acl are for copies",
+            detail="In the live database owners and rights come back as they were.",
+            hint="Name a new database: --to NEW.",
+        )
 
 
 def target_database(
@@ -88,3 +150,21 @@ def _check_name(name: str) -> None:
         raise UsageError(
             f'"{name[:80]}" is no name for a database', detail="A name has 1 to 63 bytes."
         )
+
+
+def known_properties(
+    server: Server, snapshot: Snapshot, live: LiveDatabase | None
+) -> tuple[DatabaseProperties | None, Findings]:
+    """Return the snapshot's own properties, else those of the database to be replaced."""
+    if snapshot.origin.properties is not None:
+        return snapshot.origin.properties, Findings()
+    if live is not None and not live.is_half_dropped and live.allows_connections:
+        # If it accepts connections: one that refuses them may well be the reason for the restore.
+        with (
+            suppress(ConnectionFailed),
+            server.without_event_triggers().connect(live.name) as session,
+        ):
+            return read_properties(session), Findings()
+    return None, Findings(
+        warnings=("nothing is known of encoding, locale and owner: the server's defaults hold",)
+    )

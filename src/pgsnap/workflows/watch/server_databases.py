@@ -20,7 +20,7 @@ def committed_databases(server: Server) -> list[str]:
         rows = session.query(
             "SELECT d.datname FROM pg_catalog.pg_database d WHERE d.datallowconn"
             f" AND NOT d.datistemplate AND d.datconnlimit <> {CONNECTION_LIMIT}"
-            " AND d.datname OPERATOR(pg_catalog.!~) '__snap_(kept_)?[0-9a-f]{10}$' ORDER BY 1"
+            " AND d.datname OPERATOR(pg_catalog.!~) '__snap_(kept_|warm_)?[0-9a-f]{10}$' ORDER BY 1"
         )
     return [row[0] for row in rows if row[0]]
 

@@ -1,0 +1,1 @@
+"""What a snapshot needs of the server that it is restored to."""

@@ -1,0 +1,81 @@
+"""What is known of restored databases: the state in which each of them equals a snapshot.
+
+Such a note lets the next commit read only what changed since the restore, and proves that a warm
+copy is as it was. Without one, or if it does not match, everything is read or loaded.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pgsnap.errors import SnapError
+from pgsnap.format.baseline import decode_baseline, encode_baseline
+from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.model import Note, SnapshotId
+from pgsnap.model.baseline import Baseline
+from pgsnap.repository.repository import Repository
+
+BASELINE = "baseline"
+# Three bytes become four, and the note has other fields.
+_RECORD_BYTES_MAX = RECORD_BYTES_MAX // 2
+
+
+class Use(enum.StrEnum):
+    """What the database is for. Stored: never change one."""
+
+    LIVE = "live"
+    WARM = "warm"
+
+
+@dataclass(frozen=True, slots=True)
+class NotedBaseline:
+    """A database was equal to *snapshot* at *time*, in the state *baseline*."""
+
+    snapshot: SnapshotId
+    time: datetime
+    baseline: Baseline
+
+
+def note_baseline(
+    repo: Repository, label: str, snapshot: SnapshotId, use: Use, baseline: Baseline
+) -> bool:
+    """Record it, unless nothing can be compared with it later. Raises StoreError."""
+    record = encode_baseline(baseline)
+    if baseline.base is None or len(record) > _RECORD_BYTES_MAX:
+        return False
+    body: dict[str, str | int] = {
+        "use": use.value,
+        "system_identifier": baseline.system_identifier,
+        "database_oid": baseline.database_oid,
+        "record": base64.b64encode(record).decode("ascii"),
+    }
+    repo.add_note(Note(BASELINE, label, datetime.now(UTC), snapshot, body))
+    return True
+
+
+def newest_baseline(
+    repo: Repository, label: str, use: Use, system_identifier: str, oid: int | None = None
+) -> NotedBaseline | None:
+    """Return the newest one of a database of this server; *oid* selects one of them. What is
+    damaged is passed over. Raises StoreError."""
+    notes = (
+        note
+        for note in repo.sound_notes(BASELINE)
+        if note.database == label
+        and note.snapshot is not None
+        and note.body.get("use") == use.value
+        and note.body.get("system_identifier") == system_identifier
+        and (oid is None or note.body.get("database_oid") == oid)
+    )
+    newest = max(notes, key=lambda note: note.time, default=None)
+    if newest is None or newest.snapshot is None:
+        return None
+    try:
+        record = base64.b64decode(str(newest.body.get("record", "")), validate=True)
+        return NotedBaseline(newest.snapshot, newest.time, decode_baseline(record))
+    except (binascii.Error, SnapError):
+        return None

@@ -1,0 +1,1 @@
+"""Warm copies: databases that are ready to take the place of a restore."""

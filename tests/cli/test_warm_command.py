@@ -1,0 +1,128 @@
+"""`warm` in snap.toml, `snap restore --warm`, and the commit after a restore."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from pgsnap.cluster.binaries import Binaries
+from pgsnap.cluster.cluster import Cluster
+from pgsnap.model import ReadMode
+from pgsnap.repository.repository import Repository
+from support.documents import documentation
+from support.running.commandline import CommandLine
+from support.servers.databases import TEST_SETTINGS, Database
+
+TABLES = """
+CREATE TABLE orders (id int PRIMARY KEY, note text);
+INSERT INTO orders SELECT g, 'n' || g FROM generate_series(1, 5000) g;
+CREATE TABLE events (id int);
+INSERT INTO events SELECT generate_series(1, 5000);
+"""
+WAIT_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def warm_cluster(binaries: Binaries) -> Iterator[Cluster]:
+    with Cluster(binaries, fsync=False, settings=TEST_SETTINGS) as made:
+        if binaries.major >= 17:
+            made.psql("ALTER SYSTEM SET summarize_wal = on")
+            made.psql("SELECT pg_reload_conf()")
+        yield made
+
+
+@pytest.fixture
+def shop(
+    warm_cluster: Cluster, snap: CommandLine, request: pytest.FixtureRequest
+) -> Iterator[Database]:
+    name = f"loop_{abs(hash(request.node.name)) % 10**9}"
+    warm_cluster.create_database(name)
+    database = Database(warm_cluster, name)
+    database.psql(TABLES)
+    snap.use_tools_of(warm_cluster)
+    snap.ok("init", "--repo", "repo")
+    yield database
+    for each in warm_cluster.psql(
+        f"SELECT datname FROM pg_database WHERE datname LIKE '{name}%'"
+    ).splitlines():
+        warm_cluster.drop_database(each)
+
+
+def write_settings(snap: CommandLine, database: Database, text: str) -> None:
+    toml = f'repository = "repo"\ndsn = "{database.dsn}"\n{text}\n'
+    (snap.work / "snap.toml").write_text(toml)
+
+
+def copies(shop: Database) -> list[str]:
+    found = shop.cluster.psql(
+        "SELECT datname FROM pg_database d WHERE datname LIKE '%\\_\\_snap\\_warm\\_%'"
+        " AND NOT EXISTS (SELECT FROM pg_stat_activity a"
+        " WHERE a.application_name = 'snap restore --warm')"
+    )
+    return found.splitlines()
+
+
+def wait_for_copy(shop: Database, *, other_than: str = "") -> str:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        for name in copies(shop):
+            if name != other_than:
+                return name
+        time.sleep(0.1)
+    raise AssertionError("no warm copy was made in the background")
+
+
+def test_the_next_copy_is_made_after_the_answer(snap: CommandLine, shop: Database) -> None:
+    write_settings(snap, shop, "warm = 1")
+    snap.ok("commit", "-m", "first")
+    first = snap.ok("restore", "latest", "--yes", "--json").json
+    assert first["warm_copy"] is None
+    copy = wait_for_copy(shop)
+    shop.psql("DROP TABLE orders")
+    planned = snap("restore", first["snapshot"][:12], "--discard-old")
+    assert f"{copy} if it is as it was" in " ".join((planned.out + planned.err).split())
+    again = snap.ok("restore", first["snapshot"][:12], "--yes", "--discard-old", "--json").json
+    assert again["warm_copy"] == copy
+    assert shop.psql("SELECT count(*) FROM orders") == "5000"
+    wait_for_copy(shop, other_than=copy)
+
+
+def test_copies_are_made_and_dropped_by_hand(snap: CommandLine, shop: Database) -> None:
+    write_settings(snap, shop, "warm = 2")
+    snap.ok("commit", "-m", "first")
+    made = snap.ok("restore", "latest", "--warm", "--json").json
+    assert len(made["made"]) == 2
+    assert documentation.field_names(made) in documentation.fields(
+        documentation.section("snap restore")
+    )
+    write_settings(snap, shop, "warm = 0")
+    assert snap.ok("restore", "latest", "--warm", "--json").json["dropped"] == made["made"]
+    refused = snap("restore", "latest", "--warm", "--to", "other")
+    assert refused.code == 2
+    assert "--to is about a restore" in refused.err
+
+
+def test_the_commit_after_a_restore_reads_only_what_changed_since(
+    snap: CommandLine, shop: Database
+) -> None:
+    write_settings(snap, shop, 'source = "direct"')
+    first = snap.ok("commit", "-m", "first", "--json").json
+    shop.psql("DELETE FROM events")
+    snap.ok("restore", first["id"], "--yes")
+    shop.psql("UPDATE orders SET note = 'new' WHERE id = 4000")
+    second = snap.ok("commit", "-m", "second", "--json").json
+    with Repository.open(snap.work / "repo") as repo:
+        reading = repo.snapshot(bytes.fromhex(second["id"])).reading
+    assert reading is not None
+    assert reading.mode is ReadMode.CHANGED
+    assert [each.table for each in reading.full_reads] == ["orders"]
+    stored = snap.ok("cat", second["id"]).out
+    assert without_key(stored) == without_key(shop.dump().decode())
+
+
+def without_key(text: str) -> list[str]:
+    return [
+        line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))
+    ]
