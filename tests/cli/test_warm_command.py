@@ -82,7 +82,7 @@ def test_the_next_copy_is_made_after_the_answer(snap: CommandLine, shop: Databas
     copy = wait_for_copy(shop)
     shop.psql("DROP TABLE orders")
     planned = snap("restore", first["snapshot"][:12], "--discard-old")
-    assert f"{copy} if it is as it was" in " ".join((planned.out + planned.err).split())
+    assert copy in planned.err, planned.err
     again = snap.ok("restore", first["snapshot"][:12], "--yes", "--discard-old", "--json").json
     assert again["warm_copy"] == copy
     assert shop.psql("SELECT count(*) FROM orders") == "5000"
@@ -123,6 +123,6 @@ def test_the_commit_after_a_restore_reads_only_what_changed_since(
 
 
 def without_key(text: str) -> list[str]:
-    return [
-        line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))
-    ]
+    """Return the lines that are neither comments nor different in each dump."""
+    passing = ("\\restrict", "\\unrestrict", "--")
+    return [line for line in text.splitlines() if line and not line.startswith(passing)]
