@@ -22,6 +22,7 @@ from pgsnap.sources.changes.holding import TooManyLocks
 from pgsnap.sources.changes.moment import begin
 from pgsnap.sources.changes.verdicts import Changed, Full, Unchanged
 from pgsnap.sources.changes.ways import Method, best_way
+from pgsnap.sources.guarded.lock_room import lock_room
 from support.restoring.clients import server_of
 from support.servers.databases import TEST_SETTINGS, Database
 from support.servers.hazards import TABLE
@@ -267,7 +268,9 @@ def test_where_two_sets_of_locks_do_not_fit_nothing_is_locked(binaries: Binaries
     settings = {"max_connections": "12", "max_locks_per_transaction": "10", "max_wal_senders": "0"}
     with Cluster(binaries, fsync=False, settings={**settings, "wal_level": "replica"}) as cluster:
         database = Database(cluster, "postgres")
-        database.psql("".join(f"CREATE TABLE t{n} (a int);" for n in range(250)))
+        with server_of(database).connect() as session:
+            tables = lock_room(session).locks * 45 // 100
+        database.psql("".join(f"CREATE TABLE t{n} (a int);" for n in range(tables)))
         with (
             pytest.raises(TooManyLocks) as failure,
             begin(server_of(database).connect, None, TERMS),

@@ -133,7 +133,7 @@ def test_where_blocks_cannot_be_read_alone_the_list_is_refused(
 
 def test_the_end_of_a_section_has_its_block_map_where_it_is_asked_for(database: Database) -> None:
     database.psql(SEVERAL)
-    source = PostgresSource(server_of(database), with_globals=False, jobs=2, with_block_maps=True)
+    source = PostgresSource(server_of(database), with_globals=False, jobs=2, keeps_baseline=True)
     source.open()
     maps = {}
     name = None

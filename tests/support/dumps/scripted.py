@@ -164,7 +164,7 @@ class ScriptedSource:
         if self._fail_at == -1 and self._error is not None:
             raise self._error
         self.was_finished = True
-        return SourceResult(self._dump.origin, self._dump.volatile, self._dump.baseline)
+        return SourceResult(self._dump.origin, self._dump.volatile, baseline=self._dump.baseline)
 
     def distrust(self) -> None:
         raise AssertionError("it is compared with no former snapshot")

@@ -49,7 +49,7 @@ def events(parts: list[tuple[SectionName, bytes]], size: int) -> list[DumpEvent]
 
 
 def kept_in_order(found: Iterable[DumpEvent]) -> Iterator[DumpEvent]:
-    return keep_order(found, {("s", "t")}, lambda: {("s", "t"), ("s", "u")}, "")
+    return keep_order(found, {("s", "t"): 0}, lambda: {("s", "t"), ("s", "u")}, "")
 
 
 def without_owners(found: Iterable[DumpEvent]) -> Iterator[DumpEvent]:

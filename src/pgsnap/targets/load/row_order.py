@@ -7,8 +7,8 @@ COPY; COMMIT. Then an unchanged database is recognized as unchanged after a rest
 chunks are those already stored.
 
 In such a transaction COPY can also write rows frozen, with pages marked as all-visible. Nobody else
-sees the table, so nothing is lost by it, and the server writes half as much WAL: with checksums the
-first reader's hint bits would log every page once more.
+sees the table, so nothing is lost by it, and large loads write nearly half as much WAL: with
+checksums the first reader's hint bits log every page that was written before a checkpoint.
 """
 
 from __future__ import annotations
