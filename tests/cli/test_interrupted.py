@@ -142,6 +142,8 @@ def is_asleep(pid: int) -> bool:
 def test_a_second_ctrl_c_ends_a_command_at_once_with_its_children(
     filled: CommandLine, database: Database, tmp_path: Path, arguments: list[str]
 ) -> None:
+    # Else the definitions are those of the last snapshot, and pg_dump is not run.
+    database.psql("CREATE TABLE more (i int)")
     filled.setenv("SNAP_PG_BINDIR", stubborn_pg_dump(tmp_path, database))
     child = filled.popen("commit", "-m", "x", *arguments)
     deadline = time.monotonic() + 60

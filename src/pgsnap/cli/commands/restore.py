@@ -167,7 +167,6 @@ def run(
         allow_newer_client=allow_newer_client or settings.allow_newer_client,
         analyze=not no_analyze,
         with_safety=settings.safety_snapshot and not no_safety_snapshot,
-        # A copy of another name is no basis for commits of the database itself.
         baseline=settings.source == "direct" and settings.checkpoint and to is None,
     )
     choices = RestoreChoices(
