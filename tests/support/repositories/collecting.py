@@ -64,5 +64,6 @@ def versions_in(repo: Repository) -> set[int]:
 def sound_versions_in(repo: Repository) -> set[int]:
     """Return what `versions_in` does, of a repository in which `verify` finds nothing."""
     found = versions_in(repo)
-    assert not verify(repo, data=True).findings
+    found_faults = verify(repo, data=True).findings
+    assert not found_faults, found_faults
     return found

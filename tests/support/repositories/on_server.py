@@ -42,15 +42,18 @@ class Remote:
         key: str = KEY,
         alone: bool = False,
         lock_timeout_seconds: float = 20.0,
+        whole: bool = False,
     ) -> Repository:
         return Repository.open(
             self.place(key),
             index_folder=self._caches / host,
             alone=alone,
             lock_timeout_seconds=lock_timeout_seconds,
+            whole=whole,
         )
 
     def check(self) -> set[int]:
         """Check that all that is seen reads back; return the numbers of the versions."""
-        with self.open("checker") as repo:
+        # As `snap verify` does: what was to be published may not be in the log yet.
+        with self.open("checker", whole=True) as repo:
             return sound_versions_in(repo)

@@ -37,7 +37,7 @@ def _tell_of_reading(console: Console, report: CommitReport) -> None:
     if "unnoticed" in why:
         console.warn(
             f"warning: everything was read: {why}. When that is understood:"
-            " snap commit --full --acknowledge"
+            " snap commit --full --acknowledge -m TEXT"
         )
     elif why and console.verbose:
         console.tell(f"everything was read: {why}")
@@ -64,8 +64,8 @@ def check_nothing_missed(report: CommitReport) -> None:
         detail=f"Snapshot {short} was made by reading everything, so it is sound. Those before it,"
         " up to the last that read everything, may show such sections as they were earlier. Until"
         " this is acknowledged every commit reads everything.",
-        hint="Find out why (the server's log; snap commit --verbose), and report it as a bug of"
-        " snap; then: snap commit --full --acknowledge",
+        hint="Find out why (the server's log; snap commit -m TEXT --verbose), and report it as a bug"
+        " of snap; then: snap commit --full --acknowledge -m TEXT",
     )
 
 
