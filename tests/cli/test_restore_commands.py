@@ -181,6 +181,7 @@ def test_a_bar_shows_progress_on_a_terminal_only(shop: CommandLine, database: Da
     code, shown = on_terminal(shop, "", "commit", "-m", "x")
     assert code == 0
     assert "\x1b[" in shown
+    database.psql("INSERT INTO t VALUES (4)")
     plain = shop.ok("commit", "-m", "x")
     assert plain.err.startswith("commit ")
     assert len(plain.err.splitlines()) == 1

@@ -64,7 +64,7 @@ def check_nothing_missed(report: CommitReport) -> None:
         detail=f"Snapshot {short} was made by reading everything, so it is sound. Those before it,"
         " up to the last that read everything, may show such sections as they were earlier. Until"
         " this is acknowledged every commit reads everything.",
-        hint="Find out why (the server's log; snap commit -m TEXT --verbose), and report it as a bug"
+        hint="Find out why (the server's log; snap commit -m TEXT --verbose) and report it as a bug"
         " of snap; then: snap commit --full --acknowledge -m TEXT",
     )
 
