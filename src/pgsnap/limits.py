@@ -63,6 +63,8 @@ BATCHES_IN_FLIGHT = 4
 CHANGES_TABLES_MAX = 30_000
 # How often everything is read though only changes had to be.
 FULL_EVERY_SECONDS = 7 * 86_400.0
+# Tables with a block of more text are read as a whole, which holds no row in memory.
+BLOCK_TEXT_BYTES_MAX = 4 * MIB
 # At how many places a commit reads again what it takes for unchanged.
 PROBES = 3
 

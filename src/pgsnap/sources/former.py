@@ -17,7 +17,7 @@ class Former:
     rows of one of its *sections*, None if that cannot be read. *claims*: everything is read, and
     what is taken for unchanged has to be equal. *probes* is how many places are read again
     otherwise. Of the sections that are *lost* something cannot be read any more: they are not taken
-    over."""
+    over. *largest_block* returns the bytes of the longest text of a block of a section."""
 
     baseline: Baseline
     sections: Mapping[SectionName, Section]
@@ -27,6 +27,7 @@ class Former:
     claims: bool = False
     probes: int = 3
     lost: frozenset[SectionName] = frozenset()
+    largest_block: Callable[[Section], int] = lambda section: 0
 
     @property
     def summary(self) -> DumpSummary:

@@ -31,6 +31,10 @@ SELECT pg_has_role(r.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = 'pg_checkpo
 """
 
 
+# Of the name of a WAL file, in hex.
+_TIMELINE_DIGITS = 8
+
+
 @dataclass(frozen=True, slots=True)
 class ServerState:
     """A server and the connected database. *tablespace* is the database's own."""
@@ -83,6 +87,16 @@ def read_checkpoint(session: Session) -> Checkpoint:
     """Return the latest checkpoint. Raises QueryFailed, ConnectionFailed."""
     row = session.query(_CHECKPOINT)[0]
     return Checkpoint(int(row[0] or 0), int(row[1] or 0), int(row[2] or 0))
+
+
+def current_timeline(session: Session, *, in_recovery: bool) -> int:
+    """Return the timeline that the server writes, or (*in_recovery*) that of its last checkpoint. A
+    standby that was promoted writes a new one before its first checkpoint says so. Raises
+    QueryFailed, ConnectionFailed."""
+    if in_recovery:
+        return read_checkpoint(session).timeline
+    file = session.query("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")[0][0] or ""
+    return int(file[:_TIMELINE_DIGITS], 16)
 
 
 def may_checkpoint(session: Session, state: ServerState) -> bool:

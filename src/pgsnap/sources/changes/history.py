@@ -16,7 +16,12 @@ from pgsnap import interrupts
 from pgsnap.errors import QueryFailed
 from pgsnap.model.baseline import Baseline, Mark
 from pgsnap.sessions.base import Session, literal, number
-from pgsnap.sources.changes.facts import ServerState, insert_position, lsn_literal, read_checkpoint
+from pgsnap.sources.changes.facts import (
+    ServerState,
+    current_timeline,
+    insert_position,
+    lsn_literal,
+)
 
 PREFIX = "pgsnap"
 """Of messages that are written to the WAL."""
@@ -110,7 +115,7 @@ def why_foreign(session: Session, state: ServerState, parent: Baseline, settings
         return "the database was made again since the last snapshot"
     if parent.settings != settings:
         return "settings that rows are written by differ from those of the last snapshot"
-    if parent.timeline != read_checkpoint(session).timeline:
+    if parent.timeline != current_timeline(session, in_recovery=False):
         return "the server has begun a new timeline since the last snapshot"
     if insert_position(session) < parent.boundary:
         return _SET_BACK

@@ -16,7 +16,7 @@ from pgsnap.sessions.base import Session
 from pgsnap.sources.changes import history
 from pgsnap.sources.changes.comparing import combined, incomparable
 from pgsnap.sources.changes.detecting import Detector, NothingDetected
-from pgsnap.sources.changes.facts import Checkpoint, read_checkpoint, read_state
+from pgsnap.sources.changes.facts import Checkpoint, current_timeline, read_state
 from pgsnap.sources.changes.fingerprint import (
     Fingerprints,
     definitions_written,
@@ -246,7 +246,7 @@ class _Beginning:
         base = history.base_of(marks, held.xmin) if checkpoint is not None else None
         return Baseline(
             system_identifier=self._state.system_identifier,
-            timeline=read_checkpoint(self._asker).timeline,
+            timeline=current_timeline(self._asker, in_recovery=self._state.in_recovery),
             version_num=self._state.version_num,
             database_oid=self._state.database_oid,
             base=base,

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from pgsnap.limits import FULL_READS_LISTED_MAX
+from pgsnap.limits import BLOCK_TEXT_BYTES_MAX, FULL_READS_LISTED_MAX
 from pgsnap.model import (
     ChangeWay,
     FullRead,
@@ -130,7 +130,15 @@ class Choices:
             return replace(whole, reason="everything is read", claim=claim)
         if isinstance(verdict, Unchanged):
             return replace(whole, choice=Choice.KEPT, section=section)
+        if self._has_large_rows(section):
+            return replace(whole, reason="some rows are too large to be read block by block")
         return _of_changed(whole, section, verdict)
+
+    def _has_large_rows(self, section: Section | None) -> bool:
+        """Return whether a block's text takes more memory than it may."""
+        if self._former is None or section is None:
+            return False
+        return self._former.largest_block(section) > BLOCK_TEXT_BYTES_MAX
 
     def _comparable(
         self, former: Former, table: Table, name: SectionName
@@ -178,6 +186,8 @@ class Choices:
         weights = [self.tables[number].total_blocks for number in open_to_it]
         for number in set(random.choices(open_to_it, weights, k=count)):
             each = self.tables[number]
+            if self._has_large_rows(each.section):
+                continue
             first = random.randrange(each.total_blocks)
             last = min(first + _PROBE_BLOCKS, each.total_blocks)
             self.tables[number] = replace(each, blocks=array("I", range(first, last)))

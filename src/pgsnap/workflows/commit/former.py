@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,7 +16,7 @@ from pgsnap.limits import CHANGES_TABLES_MAX, PROBES
 from pgsnap.model import Origin, ReadMode, Section, Snapshot
 from pgsnap.repository.chunks.stream import read_head
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.sections.side_streams import read_baseline
+from pgsnap.repository.sections.side_streams import read_baseline, read_block_map
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.sources.former import Former
 from pgsnap.workflows.notes.baselines import Use, newest_baseline
@@ -105,6 +107,7 @@ class Formers:
             claims=self.is_full,
             probes=PROBES,
             lost=repo.lost_sections(sections),
+            largest_block=partial(_largest_block, repo),
         )
 
     def _newest(self, server: str) -> Snapshot | None:
@@ -134,3 +137,14 @@ def _head(repo: Repository, section: Section) -> bytes | None:
     with suppress(SnapError):
         return read_head(repo.chunks, section)
     return None
+
+
+def _largest_block(repo: Repository, section: Section) -> int:
+    """Return the bytes of the longest text of a block; 0 if that is not known."""
+    block_map = read_block_map(repo.chunks, section)
+    if block_map is None:
+        return 0
+    counts = array("I", block_map.byte_counts)
+    if sys.byteorder == "big":
+        counts.byteswap()
+    return max(counts, default=0)

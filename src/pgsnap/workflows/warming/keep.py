@@ -74,7 +74,7 @@ class _Warming:
     def run(self) -> WarmReport:
         started = time.monotonic()
         made: list[str] = []
-        with self._connect("snap restore --warm") as session:
+        with self._connect("snap warm") as session:
             self._server_id = read_system_identifier(session)
             found = find_warm(session, self._live)
             if any(copy.is_busy for copy in found):
@@ -164,7 +164,7 @@ class _Warming:
         drop_warm(session, copy, quiet.connect, self._maintenance, self._progress)
 
     def _maintenance(self) -> Session:
-        return self._connect("snap restore --warm")
+        return self._connect("snap warm")
 
     def _connect(self, application: str) -> Session:
         return self._server.connect(self._server.maintenance_database(), application)
