@@ -49,7 +49,7 @@ class OneObject:
         self._name = name
         self._data = data
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         yield ObjectInfo(self._name, 1)
 
     def get(self, name: str, **_: Any) -> bytes:
@@ -105,7 +105,7 @@ def _list_word(padded: bytes) -> object:
 def _list_tag(name: bytes) -> object:
     listed = list(CreatedOnly(OneObject(name.decode("latin-1"), stored("tag"))).list("tags/"))  # type: ignore[arg-type]
     # Stray objects keep their names.
-    if listed[0].name.encode("latin-1") == name:
+    if not listed or listed[0].name.encode("latin-1") == name:
         raise CorruptionError("it is no tag")
     return listed
 
