@@ -151,13 +151,13 @@ class ConfigFile:
         default="`psycopg`; or `psql`",
     )
     source: Reader = key(
-        "direct",
+        "stream",
         choice("direct", "stream"),
-        '"direct"',
+        '"stream"',
         'How rows are read: "direct" (over several connections, and only those that changed where '
         'the server can tell), or "stream" (one pg_dump reads all).',
         "how rows are read",
-        default="`direct`; or `stream`",
+        default="`stream`; or `direct`",
     )
     full_every: float = key(
         limits.FULL_EVERY_SECONDS,
