@@ -51,11 +51,11 @@ def test_where_pg_dump_reads_the_rows_alone_verbose_says_why(
 def test_jobs_are_refused_where_they_have_no_use(
     snap: CommandLine, database: Database, more: tuple[str, ...]
 ) -> None:
-    write_settings(snap, database, "" if more else 'source = "stream"')
+    write_settings(snap, database, 'source = "direct"' if more else "")
     done = snap("commit", "-m", "one", "--jobs", "2", *more)
     assert done.code == 2
     assert "--jobs has no use here" in done.err
-    assert ('Take source = "stream" out' in done.err) is not bool(more)
+    assert ('Put source = "direct" into' in done.err) is not bool(more)
 
 
 def test_another_source_is_refused(snap: CommandLine, database: Database) -> None:

@@ -36,7 +36,7 @@ def commit_source(
     if jobs is not None and (file is not None or settings.source != "direct"):
         raise UsageError(
             "--jobs has no use here: one pg_dump writes the whole dump",
-            hint="" if file is not None else 'Take source = "stream" out of snap.toml.',
+            hint="" if file is not None else 'Put source = "direct" into snap.toml.',
         )
     if file is not None:
         if exclude_table_data or only_schemas:
