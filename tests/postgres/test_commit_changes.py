@@ -59,7 +59,7 @@ def server(request: pytest.FixtureRequest, filled: Database) -> Server:
 
 
 def record(repo: Repository, server: Server, policy: Policy = Policy()) -> CommitReport:  # noqa: B008
-    source = PostgresSource(server, jobs=2, keeps_baseline=True)
+    source = PostgresSource(server, jobs=2)
     return commit(repo, source, database=LABEL, message="m", policy=policy)
 
 
@@ -139,7 +139,7 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 def first_of(repo: Repository, server: Server) -> CommitReport:
     """Commit before anything is overlooked: there is nothing to compare with."""
-    source = PostgresSource(server, jobs=2, keeps_baseline=True)
+    source = PostgresSource(server, jobs=2)
     return commit(repo, source, database=LABEL, message="first")
 
 

@@ -43,7 +43,6 @@ CLIENTS: list[ClientKind] = ["psycopg", "psql"]
 STREAMED = {
     "hash partitions by an enum",
     "rows placed by the hash of an enum",
-    "nothing at all",
 }
 """Cases that pg_dump reads by itself."""
 

@@ -26,7 +26,7 @@ INSERT INTO b SELECT * FROM a;
 
 
 def commit_changes(path: Path, database: Database) -> CommitReport:
-    source = PostgresSource(server_of(database), jobs=2, keeps_baseline=True)
+    source = PostgresSource(server_of(database), jobs=2)
     with Repository.open(path) as repo:
         return commit(repo, source, database="shop", message="one")
 

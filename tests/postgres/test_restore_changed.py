@@ -52,7 +52,7 @@ def shop(database: Database) -> Database:
 
 
 def record(repo: Repository, server: Server) -> SnapshotId:
-    source = PostgresSource(server, jobs=2, keeps_baseline=True)
+    source = PostgresSource(server, jobs=2)
     return commit(repo, source, database=LABEL, message="test").snapshot_id
 
 

@@ -45,7 +45,6 @@ from pgsnap.sessions.obstacles import explain
 from pgsnap.sessions.server import Server
 from pgsnap.sources.bare_names import bare_names
 from pgsnap.sources.base import SourceResult
-from pgsnap.sources.direct.dump import DirectDump
 from pgsnap.sources.direct.since import DumpSince
 from pgsnap.sources.extensions import Members, read_members, read_sequences
 from pgsnap.sources.former import Former, FormerOf
@@ -55,7 +54,7 @@ from pgsnap.sources.guarded.hindrances import find_hindrances
 from pgsnap.sources.parts import part_options
 from pgsnap.sources.properties import read_properties, read_server
 
-_Dump: TypeAlias = GuardedDump | DirectDump | DumpSince
+_Dump: TypeAlias = GuardedDump | DumpSince
 
 # A role may have one connection only, and the one before may take a moment to be gone.
 _PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4)
@@ -67,9 +66,8 @@ class PostgresSource:
 
     *adjust*, where given, makes of the database's properties what is recorded of them.
     *exclude_table_data* and *only_schemas* are patterns as pg_dump takes them; they are recorded.
-    Rows are read over *jobs* connections (None: by pg_dump). *keeps_baseline*: so that a later
-    source can read only what changed since, for which the server may have to make checkpoints
-    (*may_checkpoint*).
+    Rows are read over *jobs* connections (None: by pg_dump), such that a later source can read only
+    what changed since; for that the server may have to make checkpoints (*may_checkpoint*).
     *warnings* holds what pg_dump wrote to standard error although it succeeded, *doubts* what of
     the database no restore can make, as far as that is known.
     """
@@ -87,7 +85,6 @@ class PostgresSource:
         only_schemas: tuple[str, ...] = (),
         adjust: Callable[[DatabaseProperties], DatabaseProperties] | None = None,
         jobs: int | None = None,
-        keeps_baseline: bool = False,
         may_checkpoint: bool = True,
     ) -> None:
         self._server = server
@@ -111,7 +108,6 @@ class PostgresSource:
         self._abandoned = False
         self._origin: Origin | None = None
         self._jobs = jobs
-        self._keeps_baseline = keeps_baseline
         self._may_checkpoint = may_checkpoint
         self._former: Former | None = None
         self._dump: _Dump | None = None
@@ -159,7 +155,7 @@ class PostgresSource:
             only_schemas=self._schemas,
             extension_members=members.left_out,
         )
-        if self._keeps_baseline and former_of is not None:
+        if self._jobs is not None and former_of is not None:
             self._former = former_of(self._origin)
         self._dump = self._make_dump(tool, properties.encoding)
         # It locks and asks for a while before its first byte: time for the caller to get ready.
@@ -235,14 +231,6 @@ class PostgresSource:
         wait = self._lock_wait_seconds
         if self._jobs is None or is_part:
             return GuardedDump(*place, lock_wait_seconds=wait, leaves_out_rows=bool(self._excluded))
-        if not self._keeps_baseline:
-            return DirectDump(
-                *place,
-                jobs=self._jobs,
-                encoding=encoding,
-                lock_wait_seconds=wait,
-                is_part=is_part,
-            )
         return DumpSince(
             *place,
             jobs=self._jobs,
@@ -257,7 +245,7 @@ class PostgresSource:
         """Why pg_dump reads the rows although *jobs* connections were to read them, else ""."""
         if self._jobs is not None and isinstance(self._dump, GuardedDump):
             return "a part of the database is dumped"
-        return self._dump.reason if isinstance(self._dump, DirectDump | DumpSince) else ""
+        return self._dump.reason if isinstance(self._dump, DumpSince) else ""
 
     def _connect(self) -> Session:
         for pause in (*_PAUSES_SECONDS, None):

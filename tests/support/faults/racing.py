@@ -69,7 +69,7 @@ CHANGES = {
 _WAITS = """
 SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE NOT l.granted AND l.relation = 'public.a_gate'::regclass
-  AND a.application_name LIKE 'snap pg_dump%'
+  AND a.application_name LIKE 'snap%'
 """
 _SECONDS = 60.0
 

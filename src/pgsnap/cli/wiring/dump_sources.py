@@ -56,7 +56,6 @@ def commit_source(
         exclude_table_data=exclude_table_data,
         only_schemas=only_schemas,
         jobs=(jobs or _jobs()) if settings.source == "direct" else None,
-        keeps_baseline=True,
         may_checkpoint=settings.checkpoint,
     )
     return source, settings.database or found.endpoint.database

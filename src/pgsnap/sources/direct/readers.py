@@ -163,19 +163,6 @@ class Readers:
             for psql in self._psqls
         ]
 
-    def block_counts(self, tables: Sequence[Table]) -> dict[int, int]:
-        """Return how many blocks each of the *tables* has, which are locked. Raises DumpFailed,
-        ConnectionFailed."""
-        oids = ",".join(str(table.oid) for table in tables)
-        text = self._value(
-            self._psqls[0],
-            b"COPY (SELECT each.oid, pg_catalog.pg_relation_size(each.oid)"
-            b" / pg_catalog.current_setting('block_size')::bigint"
-            b" FROM pg_catalog.unnest('{%b}'::oid[]) each(oid)) TO STDOUT" % oids.encode(),
-        )
-        pairs = (line.split("\t") for line in text.splitlines())
-        return {int(oid): int(blocks) for oid, blocks in pairs}
-
     def plan(self, query: bytes) -> str:
         """Return the server's plan of a query, as JSON. Raises DumpFailed, ConnectionFailed."""
         return self._value(self._psqls[0], b"EXPLAIN (COSTS OFF, FORMAT JSON) " + query)
@@ -277,11 +264,11 @@ class Readers:
         request = answer.request
         copies = [copy for copy in (request.counts, request.rows) if copy]
         psql.ask(*copies, before=request.before)
-        if request.counts:
-            counts: list[bytes] = []
-            psql.take(counts.append)
-            answer.counter = BlockCounter(b"".join(counts))
         try:
+            if request.counts:
+                counts: list[bytes] = []
+                psql.take(counts.append)
+                answer.counter = BlockCounter(b"".join(counts))
             psql.take(answer.put)
         except DumpFailed as error:
             error.detail = f"While reading {request.table}.\n{error.detail}"

@@ -50,6 +50,7 @@ from pgsnap.sources.direct.tables import (
 )
 from pgsnap.sources.former import Former
 from pgsnap.sources.guarded.dump import GuardedDump
+from pgsnap.sources.guarded.lock_room import lock_room
 from pgsnap.sources.pg_dump import PgDump
 
 _BEFORE_ROWS = frozenset({SectionKind.PREAMBLE, SectionKind.DATABASE, SectionKind.PRE_DATA})
@@ -247,7 +248,7 @@ class DumpSince:
             first = list(islice(events, 1))
             self._start_readers(self._choices.to_read)
         except SourceError as error:
-            self._leave_it(f"{error.message}. {error.detail}")
+            self._leave_it(f"{error.message}. {error.detail}".rstrip(". "))
             return None
         return self._with_rows(chain(first, events)) if self._run is not None else self._kept()
 
@@ -271,8 +272,11 @@ class DumpSince:
         """Return how many connections have something to read: each costs a process, here and on
         the server."""
         assert self._choices is not None
+        assert self._moment is not None
         ranges = -(-self._choices.reading().blocks_read // SEGMENT_BLOCKS)
-        return max(1, min(self._jobs, ranges))
+        # Each locks what it reads, beside the moment itself and pg_dump.
+        fit = lock_room(self._moment.session).sets_that_fit - 2
+        return max(1, min(self._jobs, ranges, fit))
 
     def _leave_it(self, reason: str) -> None:
         self._end()

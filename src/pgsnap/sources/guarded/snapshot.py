@@ -149,16 +149,6 @@ class HeldSnapshot:
             found += self._names(_NAMES.format(oids=", ".join(others)))
         return Changed(list(dict.fromkeys(found)), are_locked)
 
-    def changed_beside(self, other: Session) -> list[TableName]:
-        """Return the tables that were changed before they were locked, as they now are; what nobody
-        locked is among them. *other* is a session of the same database. The snapshot goes on, but a
-        second answer may be stale."""
-        found = self._names(_CHANGED.format(held=_ALL))
-        others = _differing(self._columns(), other.query(_COLUMNS)[0][0] or "")
-        if others:
-            found += self._names(_NAMES.format(oids=", ".join(others)))
-        return list(dict.fromkeys(found))
-
     def gone(self) -> list[TableName]:
         """Return the tables that pg_dump cannot find: dropped since, or renamed."""
         return self._names(_GONE)

@@ -48,7 +48,6 @@ def safety_commit(
             allow_newer_client=allow_newer_client,
             adjust=read_only.left_out if read_only is not None else None,
             jobs=jobs,
-            keeps_baseline=jobs is not None,
             may_checkpoint=may_checkpoint,
         )
         report = commit(
