@@ -63,6 +63,14 @@ def manifest(snapshot: SnapshotId) -> str:
     return layout.snapshot_name(snapshot)
 
 
+def test_what_others_publish_after_the_store_was_listed_is_no_alarm(hosts: Hosts) -> None:
+    first = hosts.commit("one", "moving")
+    with hosts.open("reader", whole=True) as repo:
+        second = hosts.commit("two", "another")
+        assert not_shown(repo) == []
+        assert {first, second} <= repo.stored_snapshots()
+
+
 def test_a_manifest_that_was_removed_is_found_by_everybody(hosts: Hosts) -> None:
     made = [hosts.commit("one") for _ in range(3)]
     hosts.seen("reader")

@@ -29,6 +29,7 @@ def withheld(repo: Repository) -> set[SnapshotId]:
     the log. Raises StoreError."""
     if not _unexplained(repo):
         return set()
+    _list_again(repo)
     # Another host may have forgotten and dropped them since the notes were read.
     forgetting.catch_up(repo.store, repo.index, repo.naming)
     gone = _unexplained(repo)
@@ -59,8 +60,11 @@ def log_faults(repo: Repository) -> list[str]:
     chain = repo.chain()
     if chain is None or repo.log is None:
         return []
-    gone = sorted(_gone(repo.log, chain.names))
-    faults = [*chain.faults, *(f"what it has as {name} is gone" for name in gone)]
+    gone = _gone(repo.log, chain.names)
+    if gone:
+        _list_again(repo)
+        gone = _gone(repo.log, chain.names)
+    faults = [*chain.faults, *(f"what it has as {name} is gone" for name in sorted(gone))]
     if chain.differences and (gone or withheld(repo)):
         faults += chain.differences
     elif chain.differences:
@@ -75,6 +79,13 @@ def log_damage(repo: Repository) -> list[Damage]:
         Damage("log", layout.LOG, f"It is not whole: {fault}.", (), (), REPAIR)
         for fault in log_faults(repo)
     ]
+
+
+def _list_again(repo: Repository) -> None:
+    """List the store again, after its log was read: what others published since the first time is
+    in the log already."""
+    if repo.log is not None and repo.log.is_direct:
+        repo.log.refresh(whole=True)
 
 
 def _gone(log: Publications, names: Set[str]) -> set[str]:
