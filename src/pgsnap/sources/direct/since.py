@@ -260,7 +260,7 @@ class DumpSince:
             self._server,
             self._database,
             self._moment.snapshot_name,
-            self._reader_count(),
+            self._reader_count(self._moment),
             encoding=self._encoding,
             lock_wait_seconds=self._lock_wait_seconds,
         )
@@ -268,14 +268,13 @@ class DumpSince:
             self._readers = readers
         readers.lock(tables)
 
-    def _reader_count(self) -> int:
+    def _reader_count(self, moment: Moment) -> int:
         """Return how many connections have something to read: each costs a process, here and on
         the server."""
         assert self._choices is not None
-        assert self._moment is not None
         ranges = -(-self._choices.reading().blocks_read // SEGMENT_BLOCKS)
         # Each locks what it reads, beside the moment itself and pg_dump.
-        fit = lock_room(self._moment.session).sets_that_fit - 2
+        fit = lock_room(moment.session).sets_that_fit - 2
         return max(1, min(self._jobs, ranges, fit))
 
     def _leave_it(self, reason: str) -> None:
