@@ -21,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments == ["--version"]:
         # Answered here: importing the whole command line takes five times as long.
-        sys.stdout.write(f"snap {__version__}\n")
+        from pgsnap.cli.text.program import short_name
+
+        sys.stdout.write(f"{short_name()} {__version__}\n")
         return 0
     if argv is None:
         # Modules are many objects and no garbage: looking through them takes a tenth of a start.
@@ -35,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments)
     except KeyboardInterrupt:
         # A signal after `boundary` reported the command's end, while it waited for the audit log.
-        sys.stderr.write("snap: error: interrupted\n")
+        from pgsnap.cli.text.program import short_name
+
+        sys.stderr.write(f"{short_name()}: error: interrupted\n")
         return interrupts.EXIT_CODE
     finally:
         if argv is None:

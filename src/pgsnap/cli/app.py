@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import click
@@ -16,6 +16,7 @@ from pgsnap import __version__
 from pgsnap.cli import commands
 from pgsnap.cli.config.keys import Option
 from pgsnap.cli.config.snap_toml import KEYS
+from pgsnap.cli.text.program import named, short_name
 from pgsnap.cli.text.redact import without_uri
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
 from pgsnap.errors import Interrupted, UsageError
@@ -52,7 +53,7 @@ def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> N
         return
     invocation = ctx.find_object(Invocation)
     if invocation is not None:
-        invocation.console.terminal.write(f"snap {__version__}\n")
+        invocation.console.terminal.write(f"{short_name()} {__version__}\n")
     ctx.exit()
 
 
@@ -123,12 +124,28 @@ def _format_examples(epilog: str | None, formatter: click.HelpFormatter) -> None
     """Write the examples verbatim: click would wrap them."""
     if epilog:
         with formatter.section("Examples"):
-            for line in epilog.strip().splitlines():
+            for line in named(epilog).strip().splitlines():
                 formatter.write(f"  {line.strip()}\n" if line.strip() else "\n")
+
+
+class _Formatter(click.HelpFormatter):
+    """Writes help under the name of the program."""
+
+    def write_text(self, text: str) -> None:
+        super().write_text(named(text))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], *args: Any, **options: Any) -> None:
+        super().write_dl([(name, named(text)) for name, text in rows], *args, **options)
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
 
 
 class Command(TyperCommand):
     """A command with the global options, and its epilog shown as examples."""
+
+    context_class = _Context
 
     def __init__(self, name: str | None, **attributes: Any) -> None:
         attributes["params"] = [*(attributes.get("params") or ()), *_global_options()]
@@ -179,6 +196,8 @@ class _Commands(MutableMapping[str, click.Command]):
 
 class Group(TyperGroup):
     """`snap` itself."""
+
+    context_class = _Context
 
     def __init__(self, **attributes: Any) -> None:
         attributes["params"] = [*(attributes.get("params") or ()), *_global_options()]
@@ -238,9 +257,9 @@ def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
     group = command()
     # From here on the parsed options decide.
     invocation.console.json = False
-    if os.environ.get(f"_{prog.upper()}_COMPLETE"):
+    if os.environ.get(f"_{short_name().upper()}_COMPLETE"):
         # A shell asks for completions; typer answers and exits.
-        group.main(list(arguments), prog_name=prog)
+        group.main(list(arguments), prog_name=short_name())
     try:
         with group.make_context(prog, list(arguments), obj=invocation) as ctx:
             group.invoke(ctx)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +13,11 @@ from pgsnap import __version__, interrupts
 from pgsnap.cli.console.console import Console
 from pgsnap.cli.console.terminal import OutputClosed, Terminal
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named, program, short_name
 from pgsnap.cli.text.redact import redact
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
 from pgsnap.errors import BUG_EXIT_CODE, ConnectionFailed, Interrupted, SnapError, StoreFull
 from pgsnap.files.folder import NO_ROOM
-
-_PROGRAM_NAMES = ("snap", "pgsnap")
 
 # Commands that write to a repository or a database, or read contents out.
 AUDITED = frozenset(
@@ -70,7 +68,7 @@ def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
         from pgsnap.cli.app import execute
 
         interrupts.check()
-        code = execute(_program_name(), arguments, invocation)
+        code = execute(program(), arguments, invocation)
         terminal.flush()
         return code
     except OutputClosed:
@@ -94,11 +92,6 @@ def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
         return _tell_bug(invocation.console, error, arguments)
 
 
-def _program_name() -> str:
-    name = Path(sys.argv[0]).name if sys.argv else ""
-    return name if name in _PROGRAM_NAMES else _PROGRAM_NAMES[0]
-
-
 def _tell(console: Console, error: SnapError) -> int:
     fields = error_fields(error)
     _tell_fields(console, fields)
@@ -106,12 +99,13 @@ def _tell(console: Console, error: SnapError) -> int:
 
 
 def error_fields(error: SnapError) -> dict[str, Any]:
-    """Return the --json fields of *error*, without passwords."""
+    """Return the --json fields of *error*, without passwords, its commands under
+    the program's name."""
     return {
         "kind": error.kind,
-        "message": redact(error.message),
-        "detail": redact(error.detail),
-        "hint": redact(error.hint),
+        "message": named(redact(error.message)),
+        "detail": named(redact(error.detail)),
+        "hint": named(redact(error.hint)),
         "exit_code": error.exit_code,
     }
 
@@ -134,7 +128,7 @@ def _text_of(console: Console, fields: dict[str, Any]) -> str:
 def error_lines(fields: dict[str, Any], *, colour: bool = False) -> list[str]:
     """Return an error as lines, in the style of PostgreSQL's own programs."""
     mark = render.style("error:", "red", colour)
-    lines = [f"snap: {mark} {render.plain(fields['message'], keep_lines=True)}"]
+    lines = [f"{short_name()}: {mark} {render.plain(fields['message'], keep_lines=True)}"]
     for label, key in (("DETAIL", "detail"), ("HINT", "hint")):
         if fields[key]:
             lines.append(f"{label}:  {render.plain(fields[key], keep_lines=True)}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgsnap.cli.config.keys import address
+from pgsnap.cli.text.program import named
 from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_other
@@ -92,7 +93,7 @@ def run(
     lines = transfer_lines("cloned from", str(source), report)
     lines += [f"head of its log: {head}"] if head is not None else []
     if newest and not invocation.console.quiet:
-        lines.append(f"next: snap log --repo {place}")
+        lines.append(f"next: {named('snap log')} --repo {place}")
     invocation.console.emit(fields, lines)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.cli.wiring.invocation import Invocation
 
 EXAMPLES = """
@@ -52,7 +53,7 @@ def run(
 
     def say(line: str) -> None:
         if not silent:
-            console.terminal.write(line + "\n")
+            console.terminal.write(named(line) + "\n")
             # So that it precedes the output of the next command.
             console.terminal.flush()
 

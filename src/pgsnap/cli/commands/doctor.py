@@ -11,6 +11,7 @@ import typer
 
 from pgsnap.cli.commands.retention_options import chosen_retire_after
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.cli.views.check import LEVELS
 from pgsnap.cli.wiring.connect import (
     database_of_dsn,
@@ -69,18 +70,23 @@ def _examine(invocation: Invocation) -> None:
     fields = {
         "healthy": not red,
         "steps": [
-            {"name": s.check, "health": LEVELS[s.verdict], "text": s.reason, "next": s.help}
+            {
+                "name": s.check,
+                "health": LEVELS[s.verdict],
+                "text": named(s.reason),
+                "next": named(s.help),
+            }
             for s in steps
         ],
     }
-    shown = [(_MARKS[step.verdict], step.check, render.plain(step.reason)) for step in steps]
+    shown = [(_MARKS[step.verdict], step.check, named(render.plain(step.reason))) for step in steps]
     lines = render.columns(shown)
     if todo:
         lines += ["", "Do next, in this order:"]
         # Red findings come first; a commit or a drill after everything that it needs.
         ordered = sorted(todo, key=lambda s: (s not in red, s.check in ("snapshot", "drill")))
         # Several databases may need the same step.
-        ways = dict.fromkeys(render.plain(step.help) for step in ordered)
+        ways = dict.fromkeys(named(render.plain(step.help)) for step in ordered)
         lines += [f"  {number}. {way}" for number, way in enumerate(ways, 1)]
     else:
         lines += ["", "Nothing to do."]

@@ -42,4 +42,4 @@ def _help_text(ctx: click.Context, topic: str | None) -> str:
     command = group.get_command(root, topic) if isinstance(group, click.Group) else None
     if command is None:
         raise UsageError(f'no help for "{topic}"', hint="Run `snap help` for the list of commands.")
-    return command.get_help(click.Context(command, info_name=topic, parent=root))
+    return command.get_help(command.context_class(command, info_name=topic, parent=root))

@@ -14,6 +14,7 @@ from pgsnap.cli.config.file import FILE_NAME
 from pgsnap.cli.config.keys import address
 from pgsnap.cli.config.settings import DEFAULT_REPOSITORY
 from pgsnap.cli.config.template import config_template
+from pgsnap.cli.text.program import named
 from pgsnap.cli.wiring.connect import way_of_changes
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.secrets_given import new_secret, unlocking
@@ -60,7 +61,7 @@ def run(
         compose = _suggested_service(invocation)
         config = _write_config(Path.cwd(), place, compose, invocation.given.container)
     elif place != settings.repository:
-        named = shlex.quote(str(place))
+        there = shlex.quote(str(place))
         change = (
             f'set repository = "{place}" in'
             if settings.repository_from != str(config)
@@ -68,7 +69,7 @@ def run(
         )
         invocation.console.tell(
             f"commands in this folder use {settings.repository}: to push there, snap remote add"
-            f" NAME {named}; to use it instead, {change} {config}, or --repo {named}"
+            f" NAME {there}; to use it instead, {change} {config}, or --repo {there}"
         )
     lines = [f"made the {'encrypted ' if encrypt else ''}repository {place}"]
     if created:
@@ -76,12 +77,11 @@ def run(
         if compose is not None:
             lines.append(f'it says that PostgreSQL runs in the compose service "{compose}"')
     if encrypt:
-        lines.append(
-            "if all its keys are lost, so is what is stored; add a second one: snap key add"
-        )
+        again = named("snap key add")
+        lines.append(f"if all its keys are lost, so is what is stored; add a second one: {again}")
     lines += _words_about(way := way_of_changes(settings))
     if not invocation.console.quiet:
-        lines.append('next: snap commit -m "first snapshot"')
+        lines.append(named('next: snap commit -m "first snapshot"'))
     fields = {
         "repository": place,
         "repository_id": made.repository_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.places import place_at
 from pgsnap.cli.wiring.secrets_given import unlocking
@@ -36,7 +37,7 @@ def run(ctx: typer.Context) -> None:
         )
     lines = [f"left out: {render.plain(name)}: {why}" for name, why in report.left_out]
     if report.left_out:
-        lines.append("next: snap repair")
+        lines.append(named("next: snap repair"))
     counts = (
         render.plural(report.packs, "pack"),
         render.plural(report.chunks, "chunk"),

@@ -10,6 +10,7 @@ import typer
 from pgsnap.cli.config.keys import address
 from pgsnap.cli.config.remotes import check_name
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named, program
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_remote, remote_of
 from pgsnap.errors import StoreError, UsageError
@@ -54,7 +55,7 @@ def run(
     invocation = Invocation.of(ctx)
     if action not in _ACTIONS:
         raise UsageError(
-            f'there is no "snap remote {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
+            f'there is no "{program()} remote {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
         )
     given = [word for word in (name, url) if word is not None]
     least, most = _ACTIONS[action]
@@ -108,7 +109,7 @@ def _add(invocation: Invocation, name: str, url: str) -> None:
         fields["written"] = True
         lines.append(f"added [remotes.{name}] to {path}")
         if not invocation.console.quiet:
-            lines.append(f"next: snap remote check {name}, then snap push {name}")
+            lines.append(named(f"next: snap remote check {name}, then snap push {name}"))
     else:
         which = "there is no snap.toml" if path is None else f"{path} is not yours to write"
         invocation.console.tell(f"{which}: write this into it")

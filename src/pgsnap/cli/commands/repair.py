@@ -10,6 +10,7 @@ import typer
 from pgsnap.cli.commands.options import Yes
 from pgsnap.cli.config.keys import address
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.cli.views.damage import damage_lines, loss_fields, loss_lines, way_out
 from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
@@ -134,4 +135,4 @@ def _accept(invocation: Invocation, words: list[str], *, yes: bool) -> None:
         accept(repo, losses, by="snap repair")
     fields = {"accepted": [loss_fields(loss) for loss in losses]}
     done = f"gave up what {render.plural(len(losses), 'snapshot')} lost; gc keeps what is left"
-    invocation.console.emit(fields, [f"{done}. What is not needed of them: snap forget REV"])
+    invocation.console.emit(fields, [named(f"{done}. What is not needed of them: snap forget REV")])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from pgsnap.cli.config.keys import Key
 from pgsnap.cli.config.snap_toml import KEYS
+from pgsnap.cli.text.program import named
 
 _HEAD = """\
 # snap.toml: settings of snap for this folder and the folders below it.
@@ -24,7 +25,7 @@ def config_template(
     """Return the text of a new snap.toml; *repository* is None for the default place; *compose*
     is the service, or *container* the container, that PostgreSQL runs in, if any."""
     values = {"repository": repository, "compose": compose, "container": container}
-    return _HEAD + "\n".join(_lines(KEYS, values)) + "\n"
+    return named(_HEAD) + "\n".join(_lines(KEYS, values)) + "\n"
 
 
 def _lines(keys: Mapping[str, Key], values: Mapping[str, str | None]) -> Iterator[str]:
@@ -35,7 +36,7 @@ def _lines(keys: Mapping[str, Key], values: Mapping[str, str | None]) -> Iterato
         if key.comment:
             yield ""
             for paragraph in key.comment.split("\n"):
-                for line in textwrap.wrap(paragraph, 98, break_on_hyphens=False):
+                for line in textwrap.wrap(named(paragraph), 98, break_on_hyphens=False):
                     yield f"# {line}"
         if key.keys is not None:
             yield f"# [{_TITLES.get(name, name)}]"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pgsnap import interrupts
 from pgsnap.cli.console.terminal import Terminal
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.cli.text.redact import redact
 from pgsnap.errors import Declined
 
@@ -49,7 +50,7 @@ class Console:
 
     def warn(self, line: str) -> None:
         """Print a warning: as news, but with --quiet too."""
-        line = render.plain(redact(line))
+        line = named(render.plain(redact(line)))
         if self.json:
             self.notices.append(line)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.errors import CheckRed
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def line(report: CheckReport, *, nagios: bool = False) -> str:
     # A vertical bar starts Nagios' performance data.
     texts = [render.plain(finding.reason).replace("|", "/") for finding in shown]
     if not nagios:
-        return f"{level}: {'; '.join(texts)}"
+        return named(f"{level}: {'; '.join(texts)}")
     figures = _figures(report)
-    text = _bounded(texts, "; ", _TEXT_BYTES, "see snap check")
+    text = _bounded([*map(named, texts)], "; ", _TEXT_BYTES, named("see snap check"))
     return f"SNAP {_NAGIOS[report.verdict]} - {text}" + (f" | {figures}" if figures else "")
 
 
@@ -81,7 +82,12 @@ def check_fields(report: CheckReport, code: int) -> dict[str, Any]:
         "line": line(report),
         "time": report.now,
         "findings": [
-            {"level": LEVELS[f.verdict], "what": f.check, "database": f.database, "text": f.reason}
+            {
+                "level": LEVELS[f.verdict],
+                "what": f.check,
+                "database": f.database,
+                "text": named(f.reason),
+            }
             for f in report.findings
         ],
         "databases": [

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.cli.views.snapshot import when
 from pgsnap.maintenance.verify.damage import REPAIR_FROM, accept_command
 
@@ -26,7 +27,7 @@ def damage_lines(damage: Damage, *, colour: bool) -> list[str]:
         pairs.append(("snapshots", _some([render.short_id(s) for s in damage.snapshots])))
     if damage.sections:
         pairs.append(("sections", _some([render.plain(name) for name in damage.sections])))
-    pairs.append(("next", damage.next))
+    pairs.append(("next", named(damage.next)))
     return lines + render.pairs(pairs, "    ")
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.errors import CorruptionError, StoreFull
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def resealed_lines(done: Resealed) -> list[str]:
         until = render.json_time(done.marked_until)
         lines.append(
             f"{render.plural(done.marked, 'pack')} of older keys can be deleted after {until}, by"
-            f" the next snap gc, or {_AGAIN}"
+            f" the next {named(f'snap gc, or {_AGAIN}')}"
         )
     return lines
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.cli.views.snapshot import server_words, snapshot_words
 from pgsnap.model import Snapshot
 from pgsnap.sessions.half_dropped import CANNOT
@@ -54,9 +55,9 @@ def restore_plan_lines(
         facts.append(("Replaces", _live_words(plan.live)))
         facts.append(("Last saved", _last_words(last, now)))
         if plan.live.is_half_dropped:
-            facts.append(("Renames", f"what is left of it; {_DEAD_WORDS}"))
+            facts.append(("Renames", f"what is left of it; {named(_DEAD_WORDS)}"))
         else:
-            facts.append(("Keeps", "the replaced database, until `snap undo --discard`"))
+            facts.append(("Keeps", named("the replaced database, until `snap undo --discard`")))
             facts.append(("First", _safety_words(last, plan.live, with_safety=with_safety)))
         if services:
             facts.append(("Stops", _services_words(services)))
@@ -210,11 +211,11 @@ def _now_kept(name: str | None, *, is_half_dropped: bool) -> list[str]:
     if is_half_dropped:
         return [
             f"what is left of the replaced database is called {render.plain(name)}:",
-            _DEAD_WORDS,
+            named(_DEAD_WORDS),
         ]
     return [
         f"the replaced database is kept as {render.plain(name)}:",
-        "`snap undo` puts it back, `snap undo --discard` drops it",
+        named("`snap undo` puts it back, `snap undo --discard` drops it"),
     ]
 
 
@@ -230,7 +231,7 @@ def undo_plan_lines(
     if plan.live is not None:
         facts.append(("Replaces", _live_words(plan.live)))
         if plan.live.is_half_dropped:
-            facts.append(("Renames", f"what is left of it; {_DEAD_WORDS}"))
+            facts.append(("Renames", f"what is left of it; {named(_DEAD_WORDS)}"))
         else:
             facts.append(("Keeps", "the replaced database: the next undo puts it back"))
             safety = "a safety snapshot of what is there now" if with_safety else _NO_SAFETY

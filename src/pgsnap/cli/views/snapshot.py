@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.sessions.half_dropped import CANNOT, drop_command
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def ahead_words(snapshot_id: SnapshotId, time: datetime, now: datetime) -> str:
         return ""
     return (
         "it is dated in the future: a clock was wrong. `latest` passes over it; where it is not"
-        f" needed: snap forget {render.short_id(snapshot_id)}"
+        f" needed: {named('snap forget')} {render.short_id(snapshot_id)}"
     )
 
 
@@ -185,7 +186,7 @@ def kept_lines(kept: Sequence[KeptEntry], now: datetime) -> list[str]:
             lines.append(f"      drop: {render.plain(drop_command(one.name))}")
         # Both commands apply to the last one.
         elif one.live not in {other.live for other in kept[: kept.index(one)]}:
-            lines.append("      put back: snap undo  drop: snap undo --discard")
+            lines.append(named("      put back: snap undo  drop: snap undo --discard"))
     return lines
 
 
