@@ -22,7 +22,7 @@ from pgsnap.workflows.retention.policy import Policy
 from pgsnap.workflows.sync.transfer import transfer
 from support.repositories.collecting import check_versions, commit_versions, version
 from support.repositories.made import day, make, record
-from support.repositories.on_server import Remote
+from support.repositories.on_server import HASTY, PATIENT, Remote
 from support.running.seeds import SEED
 from support.servers.object_server import Fault, ObjectServer, nth
 
@@ -38,7 +38,7 @@ MOST_REQUESTS = 250
 
 @pytest.fixture
 def server() -> Iterator[ObjectServer]:
-    with ObjectServer(delayed_seconds=0.7, hangs_seconds=1.0) as made:
+    with ObjectServer() as made:
         yield made
 
 
@@ -52,9 +52,10 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def each_request(server: ObjectServer, fault: Fault, run: Callable[[], None]) -> Iterator[bool]:
+def each_request(remote: Remote, fault: Fault, run: Callable[[], None]) -> Iterator[bool]:
     """Run with *fault* at one request after another, until there is none of that number. Yields
     whether it ended without an error."""
+    server = remote.server
     for number in range(SEED % STEP, MOST_REQUESTS, STEP):
         # A host that fails does not give back its lease, which others then wait for: else every
         # later run would end there, long before the request that is meant.
@@ -62,6 +63,7 @@ def each_request(server: ObjectServer, fault: Fault, run: Callable[[], None]) ->
         # So many times in a row that no attempt gets through.
         server.plan = nth(number, fault, repeats=2 if fault in SLOW else 4)
         server.seen.clear()
+        remote.pace = HASTY if fault in SLOW else PATIENT
         try:
             run()
             done = True
@@ -69,6 +71,8 @@ def each_request(server: ObjectServer, fault: Fault, run: Callable[[], None]) ->
             done = False
         made = len(server.seen)
         server.plan = lambda seen: None
+        remote.pace = PATIENT
+        server.settle()
         yield done
         if done and made <= number:
             return
@@ -85,7 +89,7 @@ def test_a_push_shows_only_whole_snapshots(
         with Repository.open(here) as source, remote.open() as there:
             transfer(source, there)
 
-    for done in each_request(server, fault, push):
+    for done in each_request(remote, fault, push):
         assert remote.check() <= {0, 1}
         assert not done or remote.check() == {0, 1}
     push()
@@ -109,7 +113,7 @@ def test_a_pull_shows_only_whole_snapshots(
             transfer(there, target)
 
     hosts = count()
-    for done in each_request(server, fault, pull):
+    for done in each_request(remote, fault, pull):
         assert check_versions(path) <= {0, 1}
         assert not done or check_versions(path) == {0, 1}
     assert remote.check() == {0, 1}
@@ -135,7 +139,7 @@ def test_a_commit_that_is_acknowledged_is_whole_and_any_other_is_whole_or_absent
                 force_tags=True,
             )
 
-    for done in each_request(server, fault, commit):
+    for done in each_request(remote, fault, commit):
         if done:
             acknowledged.add(tried)
         assert acknowledged <= remote.check() <= set(range(1, tried + 1))
@@ -156,7 +160,7 @@ def test_a_gc_deletes_nothing_that_is_needed(
         with remote.open("collector", alone=True, lock_timeout_seconds=0.0) as repo:
             gc(repo, Policy(last=2), grace=timedelta(0), pack_grace=timedelta(0))
 
-    for _ in each_request(server, fault, collect):
+    for _ in each_request(remote, fault, collect):
         assert {21, 28} <= remote.check()
         if LEASE in server.objects:
             with pytest.raises(RepositoryLocked):

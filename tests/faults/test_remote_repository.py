@@ -28,7 +28,7 @@ COMMITTER = Rights(
 
 @pytest.fixture
 def server() -> Iterator[ObjectServer]:
-    with ObjectServer(delayed_seconds=1.0, rights={"COMMITTER": COMMITTER}) as made:
+    with ObjectServer(rights={"COMMITTER": COMMITTER}) as made:
         yield made
 
 

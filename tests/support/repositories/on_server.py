@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pgsnap.repository.places.remote import RemotePlace
@@ -12,14 +13,15 @@ from support.repositories.collecting import sound_versions_in
 from support.servers.object_server import ObjectServer
 from support.servers.object_stores import KEY, aws_environ
 
-# Two attempts: a fault that is repeated ends the command.
-PACE = Pace(
+# Two attempts: a fault that is repeated ends the command. A busy machine may take its time.
+PATIENT = Pace(
     attempts=2,
     first_pause_seconds=0.01,
     longest_pause_seconds=0.02,
-    base_seconds=0.5,
-    patience_seconds=5,
+    base_seconds=60,
 )
+# For requests that are not answered.
+HASTY = replace(PATIENT, base_seconds=0.5)
 
 
 class Remote:
@@ -28,12 +30,13 @@ class Remote:
     def __init__(self, server: ObjectServer, caches: Path, prefix: str = "p") -> None:
         self.server = server
         self._caches = caches
+        self.pace = PATIENT
         self._url = f"s3://bucket/{prefix}"
         Repository.create(self.place())
 
     def place(self, key: str = KEY) -> RemotePlace:
         environ = aws_environ(self.server.endpoint, key=key)
-        return RemotePlace(self._url, open_store(self._url, environ, pace=PACE))
+        return RemotePlace(self._url, open_store(self._url, environ, pace=self.pace))
 
     def open(
         self,

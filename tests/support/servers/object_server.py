@@ -92,9 +92,12 @@ class ObjectServer:
     plan: Callable[[Seen], Fault | None] = _nothing
     # Of no credentials: everybody may do everything.
     rights: Mapping[str, Rights] = field(default_factory=dict)
-    # How long a request without an answer is held, and when a delayed one takes effect.
+    # How long a request without an answer is held.
     hangs_seconds: float = 30.0
-    delayed_seconds: float = 1.5
+    # What a delayed request waits for besides: it never takes effect before its client gave up.
+    delayed_until: Callable[[], bool] = lambda: True
+    # Whether reads are answered only after all that was delayed had its effect.
+    reads_settle: bool = False
     # Whether conditions are honoured.
     if_none_match: bool = True
     if_match: bool = True
@@ -109,6 +112,8 @@ class ObjectServer:
         self.lock = threading.RLock()
         self.generation = 0
         self.ended = threading.Event()
+        # How many requests were delayed, and how many of them are over.
+        self.delayed = self.came_late = 0
 
         class Bound(_Handler):
             store = self
@@ -138,6 +143,10 @@ class ObjectServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def settle(self) -> None:
+        """Wait until all that was delayed had its effect."""
+        assert waits(lambda: self.came_late == self.delayed, 120.0), "a client never gave up"
 
     # -- effects ------------------------------------------------------------------------------
 
@@ -191,6 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.store.lock:
             self.store.seen.append(seen)
             fault = self.store.plan(seen)
+            self.store.delayed += fault is Fault.DELAYED
         if bucket != BUCKET:
             self._refuse(404, "NoSuchBucket")
             return
@@ -202,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(int(worded[1]), worded[2])
             return
         if fault is Fault.DELAYED:
-            self.store.ended.wait(self.store.delayed_seconds)
+            self._wait_for_the_end()
         with self._muted(fault):
             getattr(self, f"_{self.command.lower()}")(seen, body)
 
@@ -219,6 +229,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(503, "SlowDown")
         elif fault in LATE:
             self._end(hangs=fault is Fault.LATE_HANG)
+        with self.store.lock:
+            self.store.came_late += fault is Fault.DELAYED
+
+    def _wait_for_the_end(self) -> None:
+        """Wait until the client has given up, and for what the test wants to happen before."""
+        with contextlib.suppress(OSError):
+            self.connection.recv(1)
+        while not (self.store.delayed_until() or self.store.ended.is_set()):
+            time.sleep(0.02)
 
     def _end(self, *, hangs: bool) -> None:
         if hangs:
@@ -258,6 +277,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not seen.key:
             self._list(seen.query)
             return
+        if self.store.reads_settle:
+            self.store.settle()
         with self.store.lock:
             stored = self.store.objects.get(seen.key)
         if stored is None:
