@@ -22,14 +22,27 @@ from pgsnap.repository.sections.leaf_lists import leaves_of
 from pgsnap.repository.sections.side_streams import read_baseline, read_block_map
 from pgsnap.workflows.history.cat import cat
 from pgsnap.workflows.history.log import log, show
+from pgsnap.workflows.retention.gc import gc
+from pgsnap.workflows.retention.policy import Policy
 from support.documents.values import BASELINE
 from support.dumps.scripted import shop, texts
+from support.repositories.collecting import AT_ONCE
 from support.repositories.encrypted import opened
 from support.repositories.made import record
-from support.repositories.stored import ENCRYPTED, FOLDER, KEY, WITH_LEAVES, large, queue, text_of
+from support.repositories.stored import (
+    ENCRYPTED,
+    FOLDER,
+    KEY,
+    PUBLISHED,
+    WITH_LEAVES,
+    large,
+    opened_stored,
+    queue,
+    text_of,
+)
 from support.repositories.stored import shop as shop_of_version_1
 
-VERSIONS = ["v1-plain", "v2-extensions", ENCRYPTED, *WITH_LEAVES]
+VERSIONS = ["v1-plain", "v2-extensions", ENCRYPTED, *WITH_LEAVES, *PUBLISHED]
 
 
 @pytest.fixture(params=VERSIONS)
@@ -46,7 +59,7 @@ def expected(home: Path) -> dict[str, Any]:
 @pytest.fixture
 def repo(home: Path, tmp_path: Path) -> Iterator[Repository]:
     shutil.copytree(home / "repository", tmp_path / "repository")
-    with opened(tmp_path / "repository") as repo:
+    with opened_stored(home.name, tmp_path / "repository") as repo:
         yield repo
 
 
@@ -120,10 +133,10 @@ def without_key(text: bytes, like: bytes) -> bytes:
     return text.replace(keys[0][1], keys[1][1])
 
 
-@pytest.mark.parametrize("name", WITH_LEAVES)
+@pytest.mark.parametrize("name", [*WITH_LEAVES, *PUBLISHED])
 def test_its_leaves_block_maps_and_baselines_are_what_was_stored(name: str, tmp_path: Path) -> None:
     shutil.copytree(FOLDER / name / "repository", tmp_path / "repository")
-    with opened(tmp_path / "repository") as repo:
+    with opened_stored(name, tmp_path / "repository") as repo:
         assert verify(repo, data=True).findings == ()
         for snapshot_id, changed in zip(repo.newest("shop"), (True, False), strict=True):
             snapshot = repo.snapshot(snapshot_id)
@@ -162,6 +175,37 @@ def test_reading_it_changes_no_object(home: Path, tmp_path: Path, repo: Reposito
         if file.is_file():
             copy = tmp_path / "repository" / file.relative_to(home / "repository")
             assert copy.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_its_log_of_publications_is_whole_and_goes_on(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "repository"
+    shutil.copytree(FOLDER / name / "repository", path)
+    with opened_stored(name, path, whole=True) as repo:
+        chain = repo.chain()
+        assert chain is not None
+        assert (chain.faults, chain.differences) == ((), ())
+        assert chain.head is not None
+        assert chain.head.number == 8
+        assert chain.snapshots == set(repo.newest(None))
+        assert verify(repo, data=True).findings == ()
+        before = repo.newest(None)
+        (gone,) = [note.snapshot for note in repo.notes("forgotten")]
+    with opened_stored(name, path, "another host") as repo:
+        record(repo, shop(50), message="one more")
+    with opened_stored(name, path) as repo:
+        assert len(repo.newest(None)) == len(before) + 1
+    # The round that was announced is ended, and what it marked is needed by nothing.
+    (marked,) = path.glob("gc/00000001-*")
+    with opened_stored(name, path, "a collector", alone=True, whole=True) as repo:
+        report = gc(repo, Policy(last=10), grace=AT_ONCE, pack_grace=AT_ONCE)
+    assert report.packs_deleted == 1
+    assert marked.name == "00000001-1"
+    assert {file.name for file in path.glob("gc/00000001-*")} > {marked.name}
+    with opened_stored(name, path, "another host") as repo:
+        assert gone not in repo.newest(None)
+        assert set(before) < set(repo.newest(None))
+        assert verify(repo, data=True).findings == ()
 
 
 def test_the_encrypted_one_was_sealed_with_two_keys_and_all_of_it_is(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,20 @@ from pgsnap.model import (
     VolatileLine,
 )
 from pgsnap.repository.layout import pack_name
+from pgsnap.repository.places.remote import RemotePlace
 from pgsnap.repository.repository import Repository
+from pgsnap.sealing.wrapping_keys import KeyFile
+from pgsnap.stores.local import LocalStore
 from pgsnap.workflows.commit import commit as commit_module
 from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.history.tag import set_tag
+from pgsnap.workflows.retention.gc import gc
+from pgsnap.workflows.retention.policy import Policy
 from support.documents import examples, values
 from support.dumps.scripted import PREAMBLE, Dump, Part, ScriptedSource, dump, rows, table
 from support.dumps.texts import as_events
-from support.repositories.encrypted import index_folder, make_encrypted, opened
+from support.repositories.encrypted import index_folder, unlocker
+from support.repositories.keys import FIRST
 from support.repositories.made import day
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "repositories"
@@ -54,6 +62,8 @@ ENCRYPTED = "v3-encrypted"
 """Opens with a key file; its key was rotated before the last snapshot."""
 WITH_LEAVES = ("v4-leaves", "v4-leaves-encrypted")
 """The second one opens with a key file too."""
+PUBLISHED = ("v5-published", "v5-published-encrypted")
+"""As on a remote store, with the log of publications; the second one opens with a key file too."""
 
 
 def shop(changed: bool) -> Dump:
@@ -118,8 +128,25 @@ MADE_OF: dict[str, list[tuple[str, Dump]]] = {
     "v1-plain": [("shop", shop(False)), ("shop", shop(True)), ("blög", shop(True))],
     "v2-extensions": [("queue", queue(False)), ("queue", queue(True))],
     ENCRYPTED: [("shop", shop(False)), ("shop", shop(True)), ("blög", shop(True))],
-    **{name: [("shop", large(False)), ("shop", large(True))] for name in WITH_LEAVES},
+    **{
+        name: [("shop", large(False)), ("shop", large(True))] for name in (*WITH_LEAVES, *PUBLISHED)
+    },
 }
+
+
+def place_of(name: str, path: Path) -> Path | RemotePlace:
+    """Return where the stored repository of this *name* is, a copy of which is in *path*."""
+    return RemotePlace(path.as_uri(), LocalStore(path)) if name in PUBLISHED else path
+
+
+def opened_stored(
+    name: str, path: Path, host: str = "", *, alone: bool = False, whole: bool = False
+) -> Repository:
+    """Open a copy of the stored repository of this *name*, as a *host* with its own index."""
+    cache = index_folder(path) / host
+    return Repository.open(
+        place_of(name, path), unlock=unlocker(), index_folder=cache, alone=alone, whole=whole
+    )
 
 
 def make(name: str) -> None:
@@ -128,15 +155,13 @@ def make(name: str) -> None:
     commit_module._creator = lambda: "someone@somewhere snap 0.1.0"
     home = FOLDER / name
     path = home / "repository"
-    if name in (ENCRYPTED, WITH_LEAVES[1]):
-        make_encrypted(path)
-    else:
-        Repository.create(path)
+    is_encrypted = name in (ENCRYPTED, WITH_LEAVES[1], PUBLISHED[1])
+    Repository.create(place_of(name, path), opener=KeyFile(FIRST) if is_encrypted else None)
     for number, (database, dumped) in enumerate(MADE_OF[name]):
         if name == ENCRYPTED and number == 2:
-            with opened(path, alone=True) as repo:
+            with opened_stored(name, path, alone=True) as repo:
                 rotate_keys(repo)
-        with opened(path) as repo:
+        with opened_stored(name, path) as repo:
             commit(
                 repo,
                 ScriptedSource(dumped),
@@ -146,7 +171,9 @@ def make(name: str) -> None:
                 force_tags=True,
                 at=day(number + 1),
             )
-    with opened(path) as repo:
+    if name in PUBLISHED:
+        publish_and_collect(name, path)
+    with opened_stored(name, path) as repo:
         publish_deltas(repo)
         label = MADE_OF[name][0][0]
         repo.add_note(Note("swapped", label, day(5), repo.newest(label)[0], {"kept": "shop__x"}))
@@ -159,10 +186,25 @@ def make(name: str) -> None:
     ]:
         # Derived, or empty, or it would keep the rest out of version control.
         file.unlink(missing_ok=True)
-    shutil.rmtree(path / "tmp")
+    shutil.rmtree(path / "tmp", ignore_errors=True)
     shutil.rmtree(index_folder(path), ignore_errors=True)
     text = json.dumps(expected, indent=1, sort_keys=True, ensure_ascii=True)
     (home / "expected.json").write_text(text + "\n", "ascii")
+
+
+def publish_and_collect(name: str, path: Path) -> None:
+    """Add to the log what other hosts published: a snapshot that was forgotten again, and a gc that
+    dropped it, marked its packs, and wrote an entry that lists all that there is."""
+    with opened_stored(name, path, "another host") as repo:
+        gone = commit(
+            repo, ScriptedSource(queue(True)), database="queue", message="gone", at=day(3)
+        ).snapshot_id
+        set_tag(repo, "moved", gone)
+    with opened_stored(name, path, "a third host", alone=True, whole=True) as repo:
+        # Else its packs, which share nothing with others, would stay with it.
+        repo.tags.delete("queue", "moved")
+        repo.forget(gone, by="someone", reason="of no use")
+        gc(repo, Policy(last=10), grace=timedelta(0))
 
 
 def publish_deltas(repo: Repository, *before: Segment) -> SnapshotId:
