@@ -1,10 +1,14 @@
-"""Sizes, counts, rates and exit statuses in human-readable form."""
+"""Sizes, counts, rates and exit statuses in human-readable form, and guesses at misspelt names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _NAMED_MAX = 10
+# How alike two names must be, from 0 to 1, for one to be a typo of the other.
+_CLOSE = 0.6
+# A shorter part stands in too many names.
+_PART_CHARS_MIN = 3
 
 
 def size(count: int) -> str:
@@ -44,3 +48,26 @@ def some(names: Sequence[str]) -> str:
 def how_it_ended(status: int) -> str:
     """Return a phrase for a program's exit status; a negative one is the signal that killed it."""
     return f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the one of *known* that *word* most likely is a typo or a part of, None if none is."""
+    # Only errors need it.
+    import difflib
+
+    by_case = {name.casefold(): name for name in sorted(known)}
+    asked = word.casefold()
+    close = difflib.get_close_matches(asked, by_case, n=1, cutoff=_CLOSE)
+    if not close and len(asked) >= _PART_CHARS_MIN:
+        close = [name for name in by_case if asked in name]
+    return by_case[close[0]] if close else None
+
+
+def did_you_mean(
+    word: str, known: Iterable[str], otherwise: str = "", *, is_sure: bool = False
+) -> str:
+    """Return a hint that names the one of *known* that is meant by *word*, followed by *otherwise*;
+    *is_sure*: it is the first, however it is spelt."""
+    found = next(iter(known), None) if is_sure else nearest(word, known)
+    guess = f'Did you mean "{found}"?' if found is not None else ""
+    return " ".join(filter(None, (guess, otherwise)))

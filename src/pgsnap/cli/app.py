@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from pgsnap import __version__
 from pgsnap.cli import commands
 from pgsnap.cli.config.keys import Option
 from pgsnap.cli.config.snap_toml import KEYS
+from pgsnap.cli.text.other_verbs import meant
 from pgsnap.cli.text.program import named, short_name
 from pgsnap.cli.text.redact import without_uri
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
@@ -151,6 +153,24 @@ class Command(TyperCommand):
         attributes["params"] = [*(attributes.get("params") or ()), *_global_options()]
         super().__init__(name, **attributes)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._with_limit(args))
+
+    def _with_limit(self, args: list[str]) -> list[str]:
+        """Return *args* with `-5` as `--limit 5`, in a command that takes `-n 5`."""
+        options = [param for param in self.params if isinstance(param, click.Option)]
+        if not any("-n" in option.opts for option in options):
+            return args
+        taking = {name for option in options if not option.is_flag for name in option.opts}
+        found: list[str] = []
+        for place, word in enumerate(args):
+            before = args[place - 1] if place else ""
+            if before == "--":
+                return [*found, *args[place:]]
+            is_limit = re.fullmatch("-[0-9]+", word) and before not in taking
+            found += ["--limit", word[1:]] if is_limit else [word]
+        return found
+
     def invoke(self, ctx: click.Context) -> Any:
         invocation = ctx.find_object(Invocation)
         if invocation is not None:
@@ -194,6 +214,14 @@ class _Commands(MutableMapping[str, click.Command]):
         return len(self._built)
 
 
+class _NoSuchCommand(click.UsageError):
+    """A word that no command has for a name."""
+
+    def __init__(self, ctx: click.Context, verb: str) -> None:
+        super().__init__(f'no such command "{verb}"', ctx)
+        self.verb = verb
+
+
 class Group(TyperGroup):
     """`snap` itself."""
 
@@ -202,6 +230,14 @@ class Group(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         attributes["params"] = [*(attributes.get("params") or ()), *_global_options()]
         super().__init__(**{**attributes, "commands": _Commands()})
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        verb = args[0]
+        if verb[:1].isalnum() and verb not in self.commands and not ctx.resilient_parsing:
+            raise _NoSuchCommand(ctx, without_uri(verb))
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -282,11 +318,14 @@ def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
 def _usage_error(error: click.UsageError, prog: str) -> UsageError:
     path = error.ctx.command_path if error.ctx is not None else prog
     advice = f"Run `{path} --help`."
+    if isinstance(error, _NoSuchCommand):
+        return UsageError(error.message, hint=meant(error.verb) or advice)
     if isinstance(error, click.NoSuchOption):
         if error.possibilities:
             advice = f"Did you mean {' or '.join(sorted(error.possibilities))}?"
         return UsageError(f'unknown option "{error.option_name}"', hint=advice)
-    if isinstance(error, click.MissingParameter) and (example := _first_example(error.ctx)):
+    is_unclear = isinstance(error, click.MissingParameter) or "extra argument" in error.message
+    if is_unclear and (example := _first_example(error.ctx)):
         advice = f"For example: {example}"
     message, mark, suggestion = without_uri(error.format_message()).partition(" Did you mean ")
     if mark:

@@ -34,7 +34,14 @@ snap commit -m "an old backup" --file backup.sql.gz --database shop
 """
 
 Message = Annotated[
-    str, typer.Option("--message", "-m", metavar="TEXT", help="What this snapshot is.")
+    str | None,
+    typer.Option(
+        "--message",
+        "-m",
+        metavar="TEXT",
+        show_default=False,
+        help="What this snapshot is. [default: its tags, if it has any]",
+    ),
 ]
 Tag = Annotated[
     list[str] | None, typer.Option("--tag", metavar="NAME", help="Tag it (repeatable).")
@@ -86,7 +93,7 @@ LockWaitTimeout = Annotated[str | None, option_of(KEYS["lock_wait_timeout"])]
 
 def run(
     ctx: typer.Context,
-    message: Message,
+    message: Message = None,
     tag: Tag = None,
     force: Force = False,
     file: File = None,
@@ -107,8 +114,7 @@ def run(
     from pgsnap.workflows.notes.verdicts import last_drill
 
     invocation = Invocation.of(ctx)
-    if not message.strip():
-        raise UsageError("the message is empty", hint='Write it: snap commit -m "why"')
+    message = _message(message, tag or [])
     waits = invocation.settings.lock_wait_timeout
     if lock_wait_timeout is not None:
         waits = parse_duration(lock_wait_timeout, "--lock-wait-timeout")
@@ -141,6 +147,20 @@ def run(
         warn_of_commit(invocation, report, database, last)
         check_nothing_missed(report)
         invocation.console.emit({**commit_fields(report), "pushed": pushed}, commit_lines(report))
+
+
+def _message(given: str | None, tags: list[str]) -> str:
+    """Return the message; tags may speak for themselves."""
+    if given is None and tags:
+        return ", ".join(tags)
+    if given is None:
+        raise UsageError(
+            "a snapshot needs a message, or a tag",
+            hint='Write one: snap commit -m "before the migration", or: snap commit --tag NAME',
+        )
+    if not given.strip():
+        raise UsageError("the message is empty", hint='Write it: snap commit -m "why"')
+    return given
 
 
 def _policy(invocation: Invocation, *, full: bool, acknowledge: bool) -> Policy:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pgsnap.cli.text import render
+from pgsnap.cli.text.other_verbs import action_hint
 from pgsnap.cli.text.program import program
 from pgsnap.cli.wiring.connect import identifier_of, open_repository, server_of
 from pgsnap.cli.wiring.invocation import Invocation
@@ -55,7 +56,7 @@ def run(
     invocation = Invocation.of(ctx)
     if action not in _ACTIONS:
         raise UsageError(
-            f'there is no "{program()} database {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
+            f'there is no "{program()} database {action}"', hint=action_hint(action, _ACTIONS)
         )
     given = [word for word in (label, new) if word is not None]
     if len(given) != _ACTIONS[action] and (action != "list" or new is not None):

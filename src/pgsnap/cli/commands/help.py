@@ -8,8 +8,12 @@ import click
 import typer
 
 from pgsnap.cli.text import render
+from pgsnap.cli.text.other_verbs import meant
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import EXIT_CODES, UsageError
+from pgsnap.words import did_you_mean
+
+EXIT_CODES_TOPIC = "exit-codes"
 
 EXAMPLES = """
 snap help commit
@@ -25,7 +29,7 @@ def run(
 ) -> None:
     """Show the help of a command, or what the exit codes mean."""
     invocation = Invocation.of(ctx)
-    if topic == "exit-codes":
+    if topic == EXIT_CODES_TOPIC:
         fields = [{"exit_code": code, "meaning": meaning} for code, meaning in EXIT_CODES]
         rows = [(str(code), meaning) for code, meaning in EXIT_CODES]
         invocation.console.emit(fields, render.columns(rows, right=frozenset({0})))
@@ -41,5 +45,9 @@ def _help_text(ctx: click.Context, topic: str | None) -> str:
     group = root.command
     command = group.get_command(root, topic) if isinstance(group, click.Group) else None
     if command is None:
-        raise UsageError(f'no help for "{topic}"', hint="Run `snap help` for the list of commands.")
+        # A topic may be a misspelt one, or another tool's word for a command.
+        guess = did_you_mean(topic, [EXIT_CODES_TOPIC]) or meant(topic)
+        raise UsageError(
+            f'no help for "{topic}"', hint=guess or "Run `snap help` for the list of commands."
+        )
     return command.get_help(command.context_class(command, info_name=topic, parent=root))

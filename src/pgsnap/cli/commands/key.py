@@ -11,6 +11,7 @@ import typer
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.config.secret_source import SecretKind, SecretSource
 from pgsnap.cli.text import render
+from pgsnap.cli.text.other_verbs import action_hint
 from pgsnap.cli.text.program import program
 from pgsnap.cli.views.gc import refuse_incomplete, resealed_fields, resealed_lines
 from pgsnap.cli.wiring.connect import open_repository
@@ -102,7 +103,7 @@ def _check(
     """Raise UsageError unless *action* takes what was given with it."""
     if action not in _ACTIONS:
         raise UsageError(
-            f'there is no "{program()} key {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
+            f'there is no "{program()} key {action}"', hint=action_hint(action, _ACTIONS)
         )
     if (slot is None) is (action == "remove"):
         raise UsageError(

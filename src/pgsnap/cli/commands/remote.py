@@ -10,6 +10,7 @@ import typer
 from pgsnap.cli.config.keys import address
 from pgsnap.cli.config.remotes import check_name
 from pgsnap.cli.text import render
+from pgsnap.cli.text.other_verbs import action_hint
 from pgsnap.cli.text.program import named, program
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_remote, remote_of
@@ -55,7 +56,7 @@ def run(
     invocation = Invocation.of(ctx)
     if action not in _ACTIONS:
         raise UsageError(
-            f'there is no "{program()} remote {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
+            f'there is no "{program()} remote {action}"', hint=action_hint(action, _ACTIONS)
         )
     given = [word for word in (name, url) if word is not None]
     least, most = _ACTIONS[action]

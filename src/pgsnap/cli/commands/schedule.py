@@ -14,6 +14,7 @@ from pgsnap.cli.commands.options import option_of
 from pgsnap.cli.config.schedule import JOBS, SCHEDULE_KEYS
 from pgsnap.cli.console.console import Console
 from pgsnap.cli.text import render
+from pgsnap.cli.text.other_verbs import action_hint
 from pgsnap.cli.text.program import program
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.scheduling import (
@@ -105,7 +106,7 @@ def _check(action: str, on_overlap: str | None, scheduler: str | None) -> None:
     """Raise UsageError for words that no option takes."""
     if action not in _ACTIONS:
         raise UsageError(
-            f'there is no "{program()} schedule {action}"', hint=f"It knows {', '.join(_ACTIONS)}."
+            f'there is no "{program()} schedule {action}"', hint=action_hint(action, _ACTIONS)
         )
     if on_overlap not in (None, "wait", "skip"):
         raise UsageError("--on-overlap must be wait or skip")

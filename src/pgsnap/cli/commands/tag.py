@@ -31,10 +31,10 @@ def run(
         typer.Argument(metavar="[REV]", help="The snapshot that it is to name."),
     ] = "latest",
     delete: Annotated[
-        str | None, typer.Option("--delete", metavar="NAME", help="Delete this tag.")
+        str | None, typer.Option("--delete", "-d", metavar="NAME", help="Delete this tag.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Move the tag if it names another snapshot.")
+        bool, typer.Option("--force", "-f", help="Move the tag if it names another snapshot.")
     ] = False,
 ) -> None:
     """List the tags, set one, move one or delete one."""

@@ -14,6 +14,7 @@ from pgsnap.cli.text.redact import without_uri
 from pgsnap.errors import UsageError
 from pgsnap.repository.places.address import Address
 from pgsnap.stores.address import is_url, nearly_url, parse
+from pgsnap.words import did_you_mean
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -114,14 +115,11 @@ def unknown_key(
 ) -> UsageError:
     """Return the error for a *key* that is not *known*, suggesting the closest one, else *hint*;
     *kind* is what they are called."""
-    import difflib
-
     names = sorted(known)
-    nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
     return UsageError(
         message,
         detail=f"Known {kind} are {', '.join(names)}." if names else "",
-        hint=f'Did you mean "{nearest[0]}"?' if nearest else hint,
+        hint=did_you_mean(key, names) or hint,
     )
 
 

@@ -12,7 +12,8 @@ from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import HASH_BYTES, SnapshotId, Tag
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chain, Chains
-from pgsnap.repository.snapshots.moments import is_clock_time, is_day, last_moment
+from pgsnap.repository.snapshots.moments import is_clock_time, last_moment
+from pgsnap.repository.snapshots.unknown import unknown_revision
 from pgsnap.words import plural
 
 _STEPS = re.compile(r"(?P<base>.+?)(?P<steps>(?:~[0-9]{0,9})+)", re.DOTALL)
@@ -65,7 +66,7 @@ def newest_regular(repo: Repository, *, database: str | None, choose: Choose | N
     label = only_label(repo, database)
     chain = chain_of(repo, label, choose)
     if chain is None:
-        raise _unknown("latest", label)
+        raise unknown_revision(repo, "latest", label)
     known = Chains(repo)
     found = known.newest_regular(chain) or known.latest(chain)
     assert found is not None, "a chain has snapshots"
@@ -153,7 +154,7 @@ def _resolve_base(
         label = only_label(repo, database)
         chain = chain_of(repo, label, choose)
         if chain is None:
-            raise _unknown(base, label)
+            raise unknown_revision(repo, base, label)
         known = Chains(repo)
         found_one = known.latest(chain) if moment is None else known.at_or_before(chain, moment)
         if found_one is None:
@@ -171,7 +172,7 @@ def _resolve_base(
             raise _ambiguous(base, found)
         for forgotten in repo.by_prefix(base.lower(), 1, forgotten=True):
             _check_visible(repo, base, forgotten)
-    raise _unknown(base, database)
+    raise unknown_revision(repo, base, database)
 
 
 def _check_visible(repo: Repository, text: str, snapshot: SnapshotId) -> None:
@@ -249,11 +250,3 @@ def _none_so_old(repo: Repository, text: str, chain: Chain) -> UnknownRevision:
         detail=f"Its first is of {first:%Y-%m-%d %H:%M:%S}.{also}",
         hint=f"See what is in it: snap show {snapshots[-1].hex()[:12]}",
     )
-
-
-def _unknown(text: str, database: str | None) -> UnknownRevision:
-    of = f' of database "{database}"' if database is not None else ""
-    hint = "See what there is: snap log, snap tag"
-    if is_day(text):
-        hint = f"If the last one of that day is meant: @{text}. {hint}"
-    return UnknownRevision(f'no snapshot{of} is named "{text}"', hint=hint)

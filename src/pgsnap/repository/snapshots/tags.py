@@ -12,6 +12,7 @@ from pgsnap.model import SnapshotId, Tag
 from pgsnap.repository import layout
 from pgsnap.repository.created_only import CreatedOnly
 from pgsnap.stores.base import Store
+from pgsnap.words import did_you_mean
 
 SAFETY_TAGS = ("before-restore/", "before-undo/")
 """Tag prefixes of safety snapshots: those that a restore or undo takes of what it replaces."""
@@ -28,6 +29,10 @@ class Tags:
     def all(self, database: str | None = None) -> list[Tag]:
         """Return the tags of one label, or of all, ordered by label and name."""
         return sorted(self._read_all(database), key=lambda tag: (tag.database, tag.name))
+
+    def names(self, database: str | None = None) -> list[str]:
+        """Return the names of the tags of one label, or of all, also of damaged ones."""
+        return sorted({name for _, name, _ in self._objects(database)})
 
     def by_snapshot(self, database: str | None = None) -> dict[SnapshotId, list[str]]:
         """Return the names of the tags of each tagged snapshot."""
@@ -112,7 +117,8 @@ class Tags:
             return None
         if found is None:
             raise UnknownRevision(
-                f'there is no tag "{name}" of database "{database}"', hint="List them: snap tag"
+                f'there is no tag "{name}" of database "{database}"',
+                hint=did_you_mean(name, self.names(database), "List them: snap tag"),
             )
         self._store.replace(layout.tag_name(database, name), None, found)
         try:

@@ -12,6 +12,7 @@ from pgsnap.errors import UnknownRevision, UsageError
 from pgsnap.model import SectionKind, Snapshot, SnapshotId, quote_ident
 from pgsnap.repository.chunks.stream import text_of_kinds, whole_text
 from pgsnap.repository.repository import Repository
+from pgsnap.words import nearest
 
 
 def shown(table: TableName) -> str:
@@ -111,5 +112,11 @@ def check_known(
         raise UnknownRevision(
             f"the snapshot has no table {shown(table)}",
             detail=f"Names are as in SQL, without a schema they mean public.{also}",
-            hint=f"See which it has: snap show {snapshot_id.hex()[:12]}",
+            hint=_which(shown(table), map(shown, there), snapshot_id),
         )
+
+
+def _which(asked: str, there: Iterable[str], snapshot_id: SnapshotId) -> str:
+    found = nearest(asked, there)
+    guess = f"Did you mean --table {found}? " if found is not None else ""
+    return f"{guess}See which it has: snap show {snapshot_id.hex()[:12]}"

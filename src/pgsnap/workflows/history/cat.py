@@ -21,6 +21,7 @@ from pgsnap.model import (
 )
 from pgsnap.repository.chunks.stream import WITH_SEQUENCES, section_events, sections_of, whole_text
 from pgsnap.repository.repository import Repository
+from pgsnap.words import did_you_mean
 
 # A truncated row or statement must not pass for a complete one: this makes a row with more columns
 # than a table may have, or operators without an operand.
@@ -132,8 +133,10 @@ def _named(found: list[Section], words: Sequence[str]) -> list[SectionName]:
     for word in words:
         match = [section.name for section in found if word in _words(section.name)]
         if not match:
+            known = [one for section in found for one in _words(section.name) if one]
             raise UnknownRevision(
-                f'the snapshot has no section "{word}"', hint="See its sections: snap show REV"
+                f'the snapshot has no section "{word}"',
+                hint=did_you_mean(word, known, "See its sections: snap show REV"),
             )
         chosen += match
     return chosen
