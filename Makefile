@@ -4,6 +4,8 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 VENV := .venv
+# The same commit gives the same files.
+COMMITTED = $(shell git log -1 --format=%ct 2>/dev/null)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Wheels hold these; 19 is tested where SNAP_PG_BINDIR names a folder that has it.
@@ -23,7 +25,7 @@ ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-system test-long test-writers test-all-versions azurite lint format bench postgresql clean
+.PHONY: help demo test test-system test-long test-writers test-all-versions azurite lint format bench postgresql man dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -37,6 +39,8 @@ help:
 	@echo 'make azurite            installs an emulator of Azure Blob Storage by npm, whose tests are skipped without it'
 	@echo 'make lint               ruff and mypy'
 	@echo 'make format             let ruff lay out the code'
+	@echo 'make man                man pages from the declarations of --help, in man/'
+	@echo 'make dist               wheel and source archive in dist/, checked, installed once and tried'
 	@echo 'make bench              all benchmarks; make bench-commit, bench-read, bench-memory, bench-chunking run one;'
 	@echo '                        make bench-many: 20,000 snapshots; make bench-tables: 200,000 tables;'
 	@echo '                        make bench-storage, which is not part of it, stores 30 versions of 520 MB'
@@ -108,6 +112,21 @@ format: $(STAMP)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+man: $(STAMP)
+	rm -rf man
+	SOURCE_DATE_EPOCH=$(COMMITTED) $(BIN)/python -m pgsnap.cli.manual man
+
+# The wheel is built from the source archive, so that both are tried.
+dist: man
+	rm -rf dist build/try
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	SOURCE_DATE_EPOCH=$(COMMITTED) $(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/try
+	build/try/bin/pip install --quiet --disable-pip-version-check dist/*.whl
+	build/try/bin/pgsnap --version
+	test -s build/try/share/man/man1/pgsnap-restore.1
+
 bench: $(STAMP) postgresql
 	$(BIN)/python benchmarks/run.py
 
@@ -132,5 +151,5 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist man .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,5 @@
 """Git for the contents of a PostgreSQL database."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["__version__"]
