@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from pgsnap.format import envelope
+from pgsnap.format.envelope import ObjectKind
 from support.restoring.clients import databases_like
 from support.running.commandline import SOURCE, CommandLine
 from support.servers.databases import Database
@@ -49,6 +51,23 @@ def test_what_differs_is_put_back_and_undo_goes_back_in_the_same_way(
     shop.ok("undo", "--yes")
     assert rows(database) == "1000|500500"
     assert databases_like(database, f"{database.name}%snap%") == []
+
+
+def test_snap_0_1_does_not_take_an_earlier_swap_for_the_last_restore(
+    shop: CommandLine, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows no notes `put_back`, but the safety snapshot has a manifest that it refuses."""
+    shop.ok("restore", "before", "--yes")
+    database.psql("DELETE FROM t WHERE a = 5")
+    shop.ok("restore", "before", "--changed-only", "--yes")
+    before = rows(database)
+    for path in (shop.work / ".snap").rglob("index.sqlite*"):
+        path.unlink()
+    heads = tuple(envelope.head(ObjectKind.MANIFEST, version) for version in (1, 2))
+    monkeypatch.setattr(envelope, "_VERSIONS", {ObjectKind.MANIFEST: (1, 2)})
+    monkeypatch.setitem(envelope._HEADS, ObjectKind.MANIFEST, heads)
+    assert shop("undo", "--yes").code == 13
+    assert rows(database) == before
 
 
 def test_changed_definitions_are_refused_with_the_offer_of_the_swap(

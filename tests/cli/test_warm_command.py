@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from pgsnap.cluster.binaries import Binaries
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.model import ReadMode
 from pgsnap.repository.repository import Repository
+from pgsnap.targets.naming import WARM_PATTERN
 from support.documents import documentation
 from support.running.commandline import CommandLine
 from support.servers.databases import TEST_SETTINGS, Database
@@ -56,10 +58,12 @@ def write_settings(snap: CommandLine, database: Database, text: str) -> None:
 
 
 def copies(shop: Database) -> list[str]:
+    """Return the copies that are made, and whose maker has ended."""
     found = shop.cluster.psql(
-        "SELECT datname FROM pg_database d WHERE datname LIKE '%\\_\\_snap\\_warm\\_%'"
+        "SELECT datname FROM pg_database d"
+        f" WHERE datname LIKE '{shop.name}%' AND datname ~ '{WARM_PATTERN}'"
         " AND NOT EXISTS (SELECT FROM pg_stat_activity a"
-        " WHERE a.application_name = 'snap restore --warm')"
+        " WHERE a.application_name = 'snap restore ' || right(d.datname, 10))"
     )
     return found.splitlines()
 
@@ -87,6 +91,32 @@ def test_the_next_copy_is_made_after_the_answer(snap: CommandLine, shop: Databas
     assert again["warm_copy"] == copy
     assert shop.psql("SELECT count(*) FROM orders") == "5000"
     wait_for_copy(shop, other_than=copy)
+
+
+def test_a_copy_that_could_not_be_made_in_the_background_is_reported(
+    snap: CommandLine, shop: Database
+) -> None:
+    write_settings(snap, shop, "warm = 1")
+    shop.psql("CREATE TABLE places (a regclass); INSERT INTO places VALUES ('orders')")
+    snap.ok("commit", "-m", "first")
+    snap.ok("restore", "latest", "--yes")
+    record = snap.work / ".snap" / "snap" / "warm.json"
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not record.exists() or json.loads(record.read_text())["exit_code"] is None:
+        assert time.monotonic() < deadline, "the background run left no record"
+        time.sleep(0.1)
+    words = "make warm copies failed: a warm copy of"
+    for command in (("check", "--no-notify"), ("doctor",), ("restore", "latest")):
+        result = snap(*command)
+        assert words in result.out + result.err, command
+    # Killed: it never recorded its end.
+    broken = {**json.loads(record.read_text()), "exit_code": None, "error": ""}
+    record.write_text(json.dumps(broken))
+    assert "ended before it was done" in snap("doctor").out
+    shop.psql("DROP TABLE places")
+    snap.ok("commit", "-m", "second")
+    snap.ok("restore", "latest", "--warm")
+    assert "warm copies failed" not in snap("doctor").out
 
 
 def test_copies_are_made_and_dropped_by_hand(snap: CommandLine, shop: Database) -> None:

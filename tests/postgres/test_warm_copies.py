@@ -241,6 +241,50 @@ def test_a_copy_that_could_never_be_proven_is_not_kept(repo: Repository, shop: D
     assert repo.notes(BASELINE) == []
 
 
+def test_a_clone_whose_maker_was_killed_before_it_was_marked_is_dropped(
+    repo: Repository, shop: Database
+) -> None:
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    (copy,) = warm(repo, snapshot, server).made
+    unfinished, foreign, other = (
+        f"{shop.name}__snap_warm_{number}" for number in ("0123456789", "0123456789a", "abcdef0123")
+    )
+    for name in (unfinished, foreign):
+        shop.cluster.psql(f"CREATE DATABASE {name} TEMPLATE {copy} CONNECTION LIMIT 0")
+    shop.cluster.psql(f"CREATE DATABASE {other} TEMPLATE {copy}")
+    with server.connect("postgres", application_name("0123456789")):
+        restore_now(repo, snapshot, server)
+        assert unfinished in names(shop)
+    restore_now(repo, snapshot, server, RestoreOptions(discard_old=True))
+    assert names(shop) == [foreign, other]
+
+
+def test_a_clone_that_cannot_be_marked_is_dropped(
+    repo: Repository, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    (copy,) = warm(repo, snapshot, server).made
+    monkeypatch.setattr("pgsnap.targets.swap.warm.mark_statement", lambda *_: "COMMENT nothing")
+    made = warm(repo, snapshot, server, 2).made
+    assert sorted(names(shop)) == sorted([copy, *made])
+
+
+def test_notes_of_databases_that_are_gone_are_dropped(repo: Repository, shop: Database) -> None:
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    options = RestoreOptions(baseline=True, discard_old=True)
+    for _ in range(4):
+        warm(repo, snapshot, server)
+        assert restore_now(repo, snapshot, server, options).warm_copy is not None
+    there = shop.cluster.psql(f"SELECT oid FROM pg_database WHERE datname LIKE '{shop.name}%'")
+    oids = [str(note.body["database_oid"]) for note in repo.notes(BASELINE)]
+    # The third one is of the database that was dropped last, after the note.
+    assert len(set(oids)) == len(oids) == 3
+    assert set(there.splitlines()) <= set(oids)
+
+
 def test_two_processes_do_not_make_copies_at_once(repo: Repository, shop: Database) -> None:
     server = server_of(shop)
     snapshot = commit_database(repo, server)

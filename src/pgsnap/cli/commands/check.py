@@ -15,6 +15,7 @@ from pgsnap.cli.wiring.connect import database_of_dsn, open_repository, server_o
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remote_states import remotes_seen
 from pgsnap.cli.wiring.stopping import left_stopped
+from pgsnap.cli.wiring.warming.copies import missing_copies
 from pgsnap.errors import SnapError
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def _looked_at(
         check.check_closed(report, settings.repository, error)
     for found in left_stopped():
         report.add(found.verdict, found.check, f"left stopped: {found.reason} ({found.help})")
+    report.findings += missing_copies(invocation)
     if settings.config_path is not None:
         check.check_runs(report, State(settings.config_path, invocation.trust))
         report.remotes = remotes_seen(invocation, ask=connect)

@@ -24,6 +24,7 @@ from pgsnap.cli.wiring.connect import (
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remote_states import remotes_seen
 from pgsnap.cli.wiring.stopping import ServicesAside, left_stopped, service_fields
+from pgsnap.cli.wiring.warming.copies import missing_copies
 from pgsnap.errors import CheckRed, SnapError, UsageError
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def _steps(invocation: Invocation) -> list[Finding]:
     # If both are missing, one command creates both.
     is_first = settings.config_path is None and stored[0].verdict is Verdict.FAILED
     steps = [_config_step(settings, is_first=is_first), *_service_steps(invocation), *stored]
+    steps += missing_copies(invocation)
     remotes = remotes_seen(invocation, ask=True)
     steps += look_at_remotes(settings.repository, remotes, invocation.now)
     try:

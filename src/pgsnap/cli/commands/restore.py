@@ -15,7 +15,8 @@ from pgsnap.cli.commands.options import (
     Yes,
 )
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.cli.wiring.restoring import RestoreChoices, keep_copies, restore_chosen
+from pgsnap.cli.wiring.restoring import RestoreChoices, restore_chosen
+from pgsnap.cli.wiring.warming.copies import keep_copies
 from pgsnap.limits import JOBS_MAX
 
 EXAMPLES = """

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +18,7 @@ from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.in_place import InPlace, check_changed_only
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
+from pgsnap.cli.wiring.warming.copies import refill_later, warn_of_missing_copies
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from pgsnap.workflows.restore_tables.rows_plan import RowsPlan
 
 Report = TypeVar("Report")
-
-_PROGRAM = (sys.executable, "-P", "-m", "pgsnap.cli")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +118,7 @@ def restore_chosen(
             begin=lambda: around.enter_context(hooks(invocation, "restore", **facts)),
         )
         warn_of_stopped(invocation.console)
+        warn_of_missing_copies(invocation)
         with open_repository(invocation) as repo:
             snapshot_id = resolve(
                 invocation, repo, choices.revision, from_server=options.from_server
@@ -184,7 +181,7 @@ class _Restoring:
         }
         self._emit(fields, restore_lines(report))
         if plan.options.to is None:
-            _refill_later(self.invocation, snapshot_id)
+            refill_later(self.invocation, snapshot_id)
 
     def restore_tables(self, repo: Repository, snapshot_id: SnapshotId) -> None:
         from pgsnap.cli.views.tables import tables_fields, tables_lines, tables_plan_lines
@@ -303,57 +300,3 @@ class _Restoring:
             check_protected(self.invocation, plan.database, i_know=self.choices.i_know)
         if not self.choices.yes:
             self.invocation.console.confirm(question, word=word)
-
-
-def keep_copies(invocation: Invocation, choices: RestoreChoices, services: Sequence[str]) -> None:
-    """Let there be as many warm copies of a snapshot as snap.toml says. Raises UsageError for
-    choices, or *services* to stop, that have no meaning for a copy."""
-    from pgsnap.cli.views.restore import warm_fields, warm_lines
-    from pgsnap.workflows.warming.keep import keep_warm
-
-    revision, options = choices.revision, choices.options
-    others = {
-        "--to": options.to,
-        "--table": choices.tables,
-        "--changed-only": choices.changed_only,
-        "--stop": services,
-        "--read-only": options.read_only,
-        "--discard-old": options.discard_old,
-        "--trust-sql": options.trust_sql,
-        "--as-superuser": options.as_superuser,
-        "--no-owner": options.no_owner,
-        "--no-acl": options.no_acl,
-    }
-    given = [name for name, value in others.items() if value]
-    if given:
-        raise UsageError(
-            f"{given[0]} is about a restore, and --warm replaces nothing",
-            hint=f"Leave {given[0]} out: snap restore {revision} --warm",
-        )
-    server = server_of(invocation.settings)
-    with open_repository(invocation) as repo:
-        snapshot_id = resolve(invocation, repo, revision, from_server=options.from_server)
-        with invocation.console.progress() as progress:
-            report = keep_warm(
-                repo, snapshot_id, server, invocation.settings.warm, options, progress
-            )
-    invocation.console.emit(warm_fields(report), warm_lines(report))
-
-
-def _refill_later(invocation: Invocation, snapshot_id: SnapshotId) -> None:
-    """Make the next warm copies of a snapshot in a process of its own, which nobody waits for; it
-    drops those of other snapshots."""
-    if not invocation.settings.warm:
-        return
-    options = [
-        (f"--{each.name.replace('_', '-')}", getattr(invocation.given, each.name))
-        for each in fields(invocation.given)
-    ]
-    words = [word for name, value in options if value is not None for word in (name, value)]
-    subprocess.Popen(
-        [*_PROGRAM, "restore", snapshot_id.hex(), "--warm", "--quiet", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )

@@ -1,7 +1,9 @@
 """Scratch databases: created, marked, dropped, and recognized when their creator is gone.
 
 A database is dropped here only if its name has our pattern and it either carries our marker or is
-empty (its creator died before marking it), or is already half-dropped.
+empty (its creator died before marking it), or is already half-dropped. A clone is never empty: an
+unmarked one is dropped only if it has a warm copy's name and nobody but superusers can connect to
+it, as is so from CREATE DATABASE until it is marked.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from pgsnap.targets.naming import (
     LOADER_PATTERN,
     SCRATCH_PATTERN,
     SESSION_PATTERN,
+    WARM_PATTERN,
     loader_role,
     scratch_name,
     token_of,
@@ -33,6 +36,8 @@ from pgsnap.targets.naming import (
 from pgsnap.targets.swap.dropping import drop_database
 
 FIRST_USER_OID = 16384
+CLOSED = "0"
+"""The connection limit of a database that was created and not marked yet."""
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 
 
@@ -47,7 +52,8 @@ class Scratch:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A scratch database, or a loader role, whose restore is no longer alive."""
+    """A scratch database, a clone that was not finished, or a loader role, whose restore is no
+    longer alive."""
 
     name: str
     token: str
@@ -103,7 +109,7 @@ def create_scratch(
     statement = create_statement(name, properties, session.server_version_num, tablespace)
     try:
         # Until CONNECT is revoked: earlier sessions would stay connected.
-        session.execute(f"{statement} CONNECTION LIMIT 0")
+        session.execute(f"{statement} CONNECTION LIMIT {CLOSED}")
     except QueryFailed as error:
         raise TargetRefused(
             "the server cannot make a database for this snapshot",
@@ -185,16 +191,16 @@ def drop_loader(session: Session, token: str) -> None:
 def find_leftovers(
     session: Session, open_database: Callable[[str], Session]
 ) -> tuple[Leftover, ...]:
-    """Return the scratch databases and loader roles whose restore is not alive.
+    """Return the scratch databases, unfinished clones and loader roles whose restore is not alive.
 
     A restore is alive while any session on the server has its application name. The names are read
     before the sessions: a restore opens its session first, and only then creates its database.
     """
     databases = session.query(
-        "SELECT datname, pg_catalog.shobj_description(oid, 'pg_database'),"
-        f" datconnlimit = {HALF_DROPPED}"
+        "SELECT datname, pg_catalog.shobj_description(oid, 'pg_database'), datconnlimit"
         " FROM pg_catalog.pg_database"
-        f" WHERE datname OPERATOR(pg_catalog.~) {literal(SCRATCH_PATTERN)}"
+        f" WHERE (datname OPERATOR(pg_catalog.~) {literal(SCRATCH_PATTERN)}"
+        f" OR datname OPERATOR(pg_catalog.~) {literal(WARM_PATTERN)})"
         " AND NOT datistemplate ORDER BY datname"
     )
     roles = session.query(
@@ -203,15 +209,18 @@ def find_leftovers(
     )
     alive = alive_tokens(session)
     found: list[Leftover] = []
-    for name, comment, is_half_dropped in databases:
-        token = token_of(name or "", SCRATCH_PATTERN)
+    for name, comment, limit in databases:
+        is_clone = token_of(name or "", WARM_PATTERN) is not None
+        token = token_of(name or "", WARM_PATTERN if is_clone else SCRATCH_PATTERN)
         if name is None or token is None or token in alive:
             continue
-        if (
-            is_half_dropped == "t"
-            or _is_marked(comment)
-            or (comment is None and _holds_nothing(name, open_database))
-        ):
+        if is_clone:
+            is_left = comment is None and limit == CLOSED
+        else:
+            is_left = _is_marked(comment) or (
+                comment is None and _holds_nothing(name, open_database)
+            )
+        if is_left or limit == str(HALF_DROPPED):
             found.append(Leftover(name=name, token=token))
     for (role,) in roles:
         token = token_of(role or "", LOADER_PATTERN)

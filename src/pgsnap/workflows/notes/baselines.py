@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import enum
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pgsnap.errors import SnapError
+from pgsnap.errors import SnapError, StoreError
 from pgsnap.format.baseline import decode_baseline, encode_baseline
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import Note, SnapshotId
 from pgsnap.model.baseline import Baseline
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.dropping_notes import drop_notes
+from pgsnap.sessions.base import Session
 
 BASELINE = "baseline"
 # Three bytes become four, and the note has other fields.
@@ -79,3 +82,25 @@ def newest_baseline(
         return NotedBaseline(newest.snapshot, newest.time, decode_baseline(record))
     except (binascii.Error, SnapError):
         return None
+
+
+def drop_useless(repo: Repository, session: Session, system_identifier: str) -> None:
+    """Delete the notes of databases that *session*'s server no longer has, and those for which
+    there is a newer one of the same database. What cannot be deleted now is another time. Raises
+    QueryFailed, ConnectionFailed."""
+    there = {int(oid or 0) for (oid,) in session.query("SELECT oid FROM pg_catalog.pg_database")}
+    newer: set[tuple[str, object]] = set()
+
+    def is_of_use(note: Note) -> bool:
+        if note.body.get("system_identifier") != system_identifier:
+            return True
+        oid = note.body.get("database_oid")
+        key = note.database, oid
+        if oid not in there or key in newer:
+            return False
+        newer.add(key)
+        return True
+
+    # Not every credential of a remote store may delete.
+    with contextlib.suppress(StoreError):
+        drop_notes(repo, BASELINE, is_of_use)

@@ -14,6 +14,7 @@ from functools import partial
 
 from pgsnap import interrupts
 from pgsnap.errors import (
+    ConnectionFailed,
     Interrupted,
     QueryFailed,
     RestoreFailed,
@@ -49,7 +50,7 @@ from pgsnap.targets.swap.swap import Rename, SwapReport, swap_aside
 from pgsnap.targets.swap.warm import drop_warm, mark_statement
 from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.needs.rights import make_missing_roles
-from pgsnap.workflows.notes.baselines import Use, note_baseline
+from pgsnap.workflows.notes.baselines import Use, drop_useless, note_baseline
 from pgsnap.workflows.notes.kept_databases import drop_kept, note_if_never_made, note_what_is_gone
 from pgsnap.workflows.restore.added import add_left_out
 from pgsnap.workflows.restore.filling import Filling
@@ -292,8 +293,10 @@ class _Restore:
         if self.baseline is None:
             return
         plan = self.plan
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(StoreError, QueryFailed, ConnectionFailed):
             note_baseline(self.repo, plan.label, plan.snapshot_id, Use.LIVE, self.baseline)
+            with self._connect() as session:
+                drop_useless(self.repo, session, plan.server.system_identifier)
 
     # -- the swap ------------------------------------------------------------------------------
 

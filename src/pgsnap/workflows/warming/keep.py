@@ -14,7 +14,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_system_identifier
 from pgsnap.targets.naming import application_name, new_token, warm_name
 from pgsnap.targets.swap.warm import WarmCopy, clone_warm, drop_warm, find_warm, others_inside
-from pgsnap.workflows.notes.baselines import Use, note_baseline
+from pgsnap.workflows.notes.baselines import Use, drop_useless, note_baseline
 from pgsnap.workflows.restore.plan import plan_restore
 from pgsnap.workflows.restore.proof import noted_state, prove, take_baseline, why_unprovable
 from pgsnap.workflows.restore.restore import restore
@@ -90,6 +90,7 @@ class _Warming:
             while len(names) < self._count:
                 made.append(self._make(session, names))
                 names.append(made[-1])
+            drop_useless(self._repo, session, self._server_id)
         return WarmReport(
             snapshot_id=self._id,
             database=self._live,

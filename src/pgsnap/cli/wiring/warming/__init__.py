@@ -1,0 +1,1 @@
+"""Warm copies: made when nobody waits for them."""
