@@ -225,9 +225,10 @@ class Repository(KnownSnapshots):
     def many_reads(self) -> contextlib.AbstractContextManager[None]:
         return self.store.many_reads()
 
-    def catch_up_packs(self) -> None:
-        """Bring the index's packs up to date with the store. Cheap if nothing changed."""
-        if not self._packs_are_known:
+    def catch_up_packs(self, *, again: bool = False) -> None:
+        """Bring the index's packs up to date with the store. Cheap if nothing changed. With *again*
+        also if that was done before: others may write meanwhile."""
+        if again or not self._packs_are_known:
             if self.place.path is None:
                 self.rounds_seen = read_rounds(self.store)
             catch_up_packs(self.store, self.index, self.chunks.scheme)
@@ -246,8 +247,7 @@ class Repository(KnownSnapshots):
         self.look_at_log()
         # Packs last: what a snapshot needs is there before it is.
         catch_up_snapshots(self.store, self.index, self.tags, self.naming, finish_tags=False)
-        self._packs_are_known = False
-        self.catch_up_packs()
+        self.catch_up_packs(again=True)
         forgetting.catch_up(self.store, self.index, self.naming)
 
     def publish(self, snapshot: Snapshot) -> tuple[SnapshotId, list[str]]:

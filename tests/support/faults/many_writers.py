@@ -40,7 +40,8 @@ from support.servers.object_stores import QUICK, aws_environ
 WRITERS = 16
 COLLECTORS = 2
 KEPT = 3
-VERSIONS = 12
+VERSIONS = 8
+VERSION_SECONDS = 3.0
 URL = "s3://bucket/p"
 KEEP_ALL = Policy(within=timedelta(days=36_500))
 # Longer than anybody sleeps here, as it has to be.
@@ -56,24 +57,24 @@ def place(endpoint: str) -> RemotePlace:
     return RemotePlace(URL, open_store(URL, aws_environ(endpoint), pace=QUICK))
 
 
-def content(number: int) -> int:
-    """Return the number of the version that a writer's n-th commit holds: all writers share few,
-    so that what one needs is what another has just forgotten."""
-    return number * 5 % VERSIONS
+def choose_version(begun: float, chance: random.Random) -> int:
+    """Return the number of a version to commit: all writers share few at a time, so that what one
+    needs is what another has just forgotten. They move on, so that there is something to delete."""
+    return int((time.time() - begun) / VERSION_SECONDS) + chance.randrange(VERSIONS)
 
 
 Say = Callable[..., None]
 
 
-def write(endpoint: str, cache: Path, chance: random.Random, say: Say) -> None:
+def write(endpoint: str, cache: Path, begun: float, chance: random.Random, say: Say) -> None:
     """Commit for ever, and forget all but the last."""
-    number = chance.randrange(1_000_000)
     mine: list[SnapshotId] = []
     while True:
         with Repository.open(place(endpoint), index_folder=cache) as repo:
+            number = choose_version(begun, chance)
             made = record(
                 repo,
-                version(content(number)),
+                version(number),
                 database=cache.name,
                 message=str(number),
                 tags=["newest"],
@@ -84,12 +85,11 @@ def write(endpoint: str, cache: Path, chance: random.Random, say: Say) -> None:
             while len(mine) > KEPT:
                 say("forgets", mine[0].hex())
                 repo.forget(mine.pop(0), by="a writer", reason="")
-        number += 1
         # Else the collectors get too little of the processor to end a round.
         time.sleep(chance.uniform(0.0, 3.0))
 
 
-def collect(endpoint: str, cache: Path, chance: random.Random, say: Say) -> None:
+def collect(endpoint: str, cache: Path, _begun: float, chance: random.Random, say: Say) -> None:
     """Collect for ever. Its lease lapses after seconds, since holders of it are killed."""
     lease.BEAT_SECONDS, lease.STALE_SECONDS = 0.5, 10.0
     while True:
@@ -102,7 +102,7 @@ def collect(endpoint: str, cache: Path, chance: random.Random, say: Say) -> None
         time.sleep(chance.uniform(0.0, 1.0))
 
 
-def child(role: str, endpoint: str, cache: Path, seed: str) -> None:
+def child(role: str, endpoint: str, cache: Path, begun: float, seed: str) -> None:
     """Do *role* until this process is killed; what it does is written down at once."""
     os.setpgid(0, 0)
     chance = random.Random(seed)
@@ -113,7 +113,7 @@ def child(role: str, endpoint: str, cache: Path, seed: str) -> None:
 
     while True:
         try:
-            (write if role == "write" else collect)(endpoint, cache, chance, say)
+            (write if role == "write" else collect)(endpoint, cache, begun, chance, say)
         except SnapError as error:
             say("failed", type(error).__name__, error.message)
         except BaseException as error:
@@ -138,7 +138,7 @@ class Outcome:
     def take(self, line: str) -> None:
         word, *rest = line.split()
         if word == "made":
-            self.made[bytes.fromhex(rest[0])] = content(int(rest[1]))
+            self.made[bytes.fromhex(rest[0])] = int(rest[1])
         elif word == "forgets":
             self.forgotten.add(bytes.fromhex(rest[0]))
         elif word == "collected":
@@ -161,18 +161,16 @@ def is_expected(line: str) -> bool:
 class Worker:
     """A process that is started again whenever it was killed."""
 
-    def __init__(self, role: str, endpoint: str, cache: Path, seed: str) -> None:
-        self._role = role
-        self._endpoint = endpoint
-        self._cache = cache
+    def __init__(self, role: str, endpoint: str, cache: Path, begun: float, seed: str) -> None:
+        self._arguments = role, endpoint, cache, begun
         self._seed = seed
         self._starts = 0
         self.start()
 
     def start(self) -> None:
         self._starts += 1
-        words = self._role, self._endpoint, self._cache, f"{self._seed} {self._starts}"
-        self.process = _FORKS.Process(target=child, args=words, daemon=True)
+        arguments = *self._arguments, f"{self._seed} {self._starts}"
+        self.process = _FORKS.Process(target=child, args=arguments, daemon=True)
         self.process.start()
 
     def kill(self) -> None:
@@ -203,8 +201,9 @@ def run(folder: Path, seconds: float, seed: int) -> Outcome:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     with ObjectServer() as server:
         Repository.create(place(server.endpoint), pack_bytes=200_000)
+        begun = time.time()
         workers = [
-            Worker(role, server.endpoint, folder / f"{role}{number}", f"{seed} {number}")
+            Worker(role, server.endpoint, folder / f"{role}{number}", begun, f"{seed} {number}")
             for number, role in enumerate(["write"] * WRITERS + ["collect"] * COLLECTORS)
         ]
         try:
@@ -238,14 +237,18 @@ def _disturb(workers: list[Worker], outcome: Outcome, chance: random.Random, end
 
 
 def check(server: ObjectServer, folder: Path, outcome: Outcome) -> None:
-    """Read back what was acknowledged, before and after two more collections."""
+    """Read back what was acknowledged, before and after three more collections, which find
+    something to delete however little the others got done."""
     assert outcome.odd == [], Counter(line[:400] for line in outcome.odd)
-    kept = outcome.made.keys() - outcome.forgotten
-    for collects in (False, True, True):
+    kept = set(outcome.made.keys() - outcome.forgotten)
+    for collects in (False, True, True, True):
         if collects:
             # Of a collector that was killed.
             server.objects.pop("p/gc/lease", None)
             with Repository.open(place(server.endpoint), alone=True) as repo:
+                for snapshot in sorted(kept)[1::2]:
+                    repo.forget(snapshot, by="the check", reason="")
+                kept = set(sorted(kept)[::2])
                 report = gc(repo, KEEP_ALL, grace=timedelta(0), pack_grace=timedelta(0))
             outcome.packs_deleted += report.packs_deleted
             outcome.expired += len(report.expired)

@@ -41,11 +41,13 @@ def needed_roots(
 ) -> Roots:
     """Return the section tables of all snapshots in the store except the *expired* ones, and of
     snapshots whose manifests vanished in their grace period: until that *is_over* a repair can
-    restore them. *tables* are those that were read already. Raises CorruptionError if a manifest is
-    damaged, or vanished.
+    restore them. *tables* are those that were read already. The index then knows the packs of all
+    of them. Raises CorruptionError if a manifest is damaged, or vanished.
     """
     found = Roots()
     accepted = accepted_losses(repo)
+    # Before the store is listed: what others publish from now on may be in the log only.
+    known_before = repo.index.lost_snapshots().keys() | logged(repo)
     stored = set()
     for info in repo.store.list(layout.SNAPSHOTS):
         snapshot = layout.hash_of(info.name)
@@ -65,7 +67,7 @@ def needed_roots(
                 continue
             error.hint = VERIFY_FIRST
             raise
-    if lost := (repo.index.lost_snapshots().keys() | logged(repo)) - stored:
+    if lost := known_before - stored:
         lost = lost - forgotten(repo) - given_up(repo) - accepted.keys()
     for snapshot in sorted(lost)[:1]:
         manifest = kept_manifest(repo, snapshot)
@@ -79,6 +81,8 @@ def needed_roots(
         since = repo.forgotten_since(snapshot)
         if since is not None and not is_over(since):
             found.whole.append(decode_manifest(data, snapshot, repo.naming).sections_recipe)
+    # Last: others may have published what was listed after the packs were.
+    repo.catch_up_packs(again=repo.place.path is None)
     return found
 
 

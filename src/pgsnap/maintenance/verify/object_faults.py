@@ -44,6 +44,8 @@ def manifest_faults(
     whole = {} if whole is None else whole
     there: set[SnapshotId] = set()
     children: dict[SnapshotId, SnapshotId] = {}
+    # Before the store is listed: what others publish from now on may be in the log only.
+    known_before = logged(repo)
     for info, data, why in _stored(repo, layout.SNAPSHOTS, b"\x89snapM"):
         name = layout.hash_of(info.name)
         content = snapshot_id(data, repo.naming)
@@ -67,7 +69,7 @@ def manifest_faults(
         for parent, child in children.items()
         if parent not in there
     }
-    for one in logged(repo):
+    for one in known_before:
         wanted.setdefault(one, "The log has it")
     for lost in repo.index.lost_snapshots():
         wanted[lost] = "The index knew it"

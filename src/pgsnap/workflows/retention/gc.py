@@ -132,7 +132,6 @@ class _Run:
         tables = {one.snapshot_id: one.snapshot.sections_recipe for one in decisions}
         gone = {one.snapshot_id: one.snapshot.database for one in expired}
         roots = needed_roots(repo, gone, tables, self._is_over)
-        repo.catch_up_packs()
         store, discarded = repo.chunk_store, list[PackId]()
         remote = RemoteRound()
         if repo.place.path is None:

@@ -12,11 +12,13 @@ import pytest
 
 from pgsnap.errors import CorruptionError, RepositoryLocked, StoreError
 from pgsnap.format.small import encode_note, note_id
+from pgsnap.maintenance.verify.object_faults import manifest_faults
 from pgsnap.maintenance.verify.verify import verify
 from pgsnap.model import Note, SnapshotId
 from pgsnap.progress import Silent
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.rounds import read_rounds
+from pgsnap.stores.base import ObjectInfo
 from pgsnap.workflows.retention.gc import GcReport, gc
 from pgsnap.workflows.retention.policy import Policy
 from support.dumps.scripted import texts
@@ -166,6 +168,32 @@ def test_a_manifest_that_was_written_before_the_mark_is_found_by_the_sweep(
         assert report.packs_marked > 0
     assert remote.gc(9).packs_deleted == 0
     assert remote.check() == {0, 1}
+
+
+@pytest.mark.parametrize("listed", ["packs/", "snapshots/"])
+def test_what_others_publish_whenever_a_gc_lists_is_not_taken_for_damage(
+    remote: Remote, listed: str
+) -> None:
+    with remote.open() as repo:
+        commit_versions(repo, range(0, 29, 7))
+    remote.gc(1)
+    # The next one sweeps.
+    numbers = iter(range(30, 60))
+    published = {28}
+    with remote.open("writer") as writer, remote.open("collector", alone=True) as repo:
+        list_them = repo.store.list
+
+        def list_then_publish(prefix: str) -> Iterator[ObjectInfo]:
+            yield from list(list_them(prefix))
+            if prefix == listed:
+                published.add(next(numbers))
+                commit(writer, max(published))
+
+        repo.store.list = list_then_publish  # type: ignore[method-assign]
+        assert gc(repo, Policy(last=99), grace=AT_ONCE, pack_grace=AT_ONCE).packs_deleted > 0
+        assert list(manifest_faults(repo)) == []
+    assert len(published) > 1
+    assert remote.check() == published
 
 
 def test_a_writer_that_slept_through_a_whole_round_is_refused_and_shows_nothing(
