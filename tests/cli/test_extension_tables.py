@@ -80,9 +80,10 @@ def test_a_table_of_an_extension_is_refused_by_its_name_and_its_rows_come_back_a
     assert database.psql(JOBS) == before.replace("-1|of the extension|t", "-1|changed|t")
     assert database.psql("SELECT job, n FROM ext.run ORDER BY 1") == "1|1\n2|2"
     assert database.psql("SELECT count(*) FROM ext.log") == "1"
-    # The safety snapshot takes it back.
-    shop.ok("restore", done["safety_snapshot"][:12], "--table", "ext.job", "--table", "ext.run",
-            "--data-only", "--yes")  # fmt: skip
+    # The safety snapshot takes it back, and undo knows that.
+    undone = shop.ok("undo", "--yes", "--json").json
+    assert undone["snapshot"] == done["safety_snapshot"]
+    assert undone["undoes"]["kind"] == "rows"
     assert database.psql("SELECT id FROM ext.job ORDER BY 1") == "-1\n1\n3\n7"
 
 

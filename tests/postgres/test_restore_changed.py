@@ -19,7 +19,7 @@ from pgsnap.workflows.commit.commit import commit
 from pgsnap.workflows.restore_changed import restore as restoring
 from pgsnap.workflows.restore_changed.plan import ChangedOptions, ChangedPlan, plan_changed
 from pgsnap.workflows.restore_changed.restore import ChangedReport, restore_changed
-from pgsnap.workflows.undo.in_place import undone_in_place
+from pgsnap.workflows.undo.last import last_done
 from support.restoring.clients import LABEL, server_of
 from support.servers.databases import Database
 
@@ -140,9 +140,9 @@ def test_an_uncommitted_note_is_no_undo(repo: Repository, shop: Database) -> Non
             put_back(repo, snapshot, server)
     assert shop.psql("SELECT count(*) FROM plain") == "0"
     assert len(repo.notes("put_back")) == 1
-    assert undone_in_place(repo, server, LABEL) is None
+    assert last_done(repo, server, LABEL).done is None
     done = put_back(repo, snapshot, server)
-    found = undone_in_place(repo, server, LABEL)
+    found = last_done(repo, server, LABEL).done
     assert found is not None
     assert found.safety == done.safety
 

@@ -10,10 +10,10 @@ import typer
 from pgsnap.cli.commands.options import AllowNewerClient, IKnow, NoSafetySnapshot, Stop, Yes
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.connect import label_of, open_repository, server_of
-from pgsnap.cli.wiring.in_place import InPlace
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
-from pgsnap.errors import TargetRefused
+from pgsnap.cli.wiring.undoing import Undoing
+from pgsnap.errors import TargetRefused, UsageError
 
 if TYPE_CHECKING:
     from pgsnap.repository.repository import Repository
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 snap undo
+snap undo --whole
 snap undo --yes --no-safety-snapshot
 snap undo --discard --yes
 """
@@ -32,17 +33,29 @@ def run(
     discard: Annotated[
         bool, typer.Option("--discard", help="Drop the kept database for good instead.")
     ] = False,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole", help="Put back the replaced database, whatever was restored in it since."
+        ),
+    ] = False,
     yes: Yes = False,
     no_safety_snapshot: NoSafetySnapshot = False,
     stop: Stop = None,
     i_know: IKnow = False,
     allow_newer_client: AllowNewerClient = False,
 ) -> None:
-    """Put back the database that the last restore or undo replaced.
+    """Undo the last restore or undo: of the whole database, of tables, or of what differed.
 
-    What is there now is recorded first, then kept in its turn: the next undo puts it back.
+    What is there now is recorded first, and a replaced database is kept in its turn: the next undo
+    takes this one back.
     """
     invocation = Invocation.of(ctx)
+    if discard and whole:
+        raise UsageError(
+            "--discard drops the replaced database, --whole puts it back",
+            hint="Leave one of the two out.",
+        )
     if discard:
         _discard(invocation, yes=yes, i_know=i_know)
     else:
@@ -52,6 +65,7 @@ def run(
             tuple(stop or ()),
             allow_newer_client or settings.allow_newer_client,
             with_safety=settings.safety_snapshot and not no_safety_snapshot,
+            whole=whole,
             yes=yes,
             i_know=i_know,
         )
@@ -63,10 +77,13 @@ def _undo(
     allow_newer_client: bool,
     *,
     with_safety: bool,
+    whole: bool,
     yes: bool,
     i_know: bool,
 ) -> None:
     from pgsnap.cli.views.restore import undo_fields, undo_lines, undo_plan_lines
+    from pgsnap.cli.views.undo import swap_facts, undoes_fields
+    from pgsnap.workflows.undo.last import last_done
     from pgsnap.workflows.undo.undo import plan_undo
 
     settings = invocation.settings
@@ -75,16 +92,16 @@ def _undo(
     warn_of_stopped(invocation.console)
     with open_repository(invocation) as repo:
         label = label_of(invocation, repo)
-        in_place = InPlace(
-            invocation,
-            server,
-            services,
-            "undo",
-            yes=yes,
-            i_know=i_know,
-            allow_newer_client=allow_newer_client,
-        )
-        if _undo_in_place(in_place, repo, label):
+        if not whole and (last := last_done(repo, server, label)).done is not None:
+            Undoing(
+                invocation,
+                server,
+                services,
+                yes=yes,
+                i_know=i_know,
+                allow_newer_client=allow_newer_client,
+                with_safety=with_safety,
+            ).run(repo, last)
             return
         plan = plan_undo(repo, server, label, with_safety=with_safety)
         lines = undo_plan_lines(
@@ -92,6 +109,7 @@ def _undo(
             with_safety=with_safety,
             services=services.names,
             now=invocation.now,
+            undoes=swap_facts(plan.kept, invocation.now),
         )
         _show(invocation, lines, plan.warnings)
         plan.check()
@@ -103,7 +121,7 @@ def _undo(
         report = _swap_back(
             invocation, repo, plan, server, services, allow_newer_client, with_safety=with_safety
         )
-    fields = {**undo_fields(report), "services": services.fields()}
+    fields = {**undo_fields(report), **undoes_fields(plan.kept), "services": services.fields()}
     invocation.console.emit(fields, undo_lines(report))
     services.outcome.check()
 
@@ -148,19 +166,6 @@ def _swap_back(
             aside=services.aside,
             progress=progress,
         )
-
-
-def _undo_in_place(in_place: InPlace, repo: Repository, label: str) -> bool:
-    """Undo the last restore if it put back what differed, in place; return whether it did. What is
-    there is recorded in any case: there is no other way back."""
-    from pgsnap.workflows.undo.in_place import undone_in_place
-
-    back = undone_in_place(repo, in_place.server, label)
-    if back is None:
-        return False
-    in_place.run(repo, back.safety)
-    in_place.services.outcome.check()
-    return True
 
 
 def _discard(invocation: Invocation, *, yes: bool, i_know: bool) -> None:

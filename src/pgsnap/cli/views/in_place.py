@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
 from pgsnap.cli.views.snapshot import server_words, snapshot_words
-from pgsnap.cli.views.tables import first_facts, table_name, transaction_lines
+from pgsnap.cli.views.tables import first_facts, table_name, title_of, transaction_lines
 from pgsnap.model import Snapshot
 from pgsnap.words import some
 
@@ -26,6 +26,7 @@ def rows_plan_lines(
     with_safety: bool,
     services: Sequence[str],
     now: datetime,
+    undoes: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
     """Return the plan of a restore of rows."""
     facts = []
@@ -41,7 +42,7 @@ def rows_plan_lines(
             for sequence, value, _ in table.sequences
         ]
     facts += first_facts(with_safety=with_safety, services=services)
-    return transaction_lines(plan, snapshot, facts, now)
+    return transaction_lines(plan, snapshot, facts, now, undoes)
 
 
 def rows_fields(report: RowsReport) -> dict[str, Any]:
@@ -81,10 +82,16 @@ def rows_lines(report: RowsReport) -> list[str]:
 
 
 def changed_plan_lines(
-    plan: ChangedPlan, snapshot: Snapshot, *, services: Sequence[str], now: datetime
+    plan: ChangedPlan,
+    snapshot: Snapshot,
+    *,
+    services: Sequence[str],
+    now: datetime,
+    undoes: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
     """Return the plan of a restore of what differs."""
     facts = [
+        *undoes,
         ("Snapshot", snapshot_words(plan.snapshot_id, snapshot, now)),
         ("Server", server_words(plan.host, plan.server.version)),
         ("Database", render.plain(plan.database)),
@@ -118,7 +125,7 @@ def changed_plan_lines(
             )
         )
     facts += [("Note", render.plain(warning)) for warning in plan.warnings]
-    return ["This restore, in one transaction:", *render.pairs(facts, "  "), ""]
+    return [title_of(undoes), *render.pairs(facts, "  "), ""]
 
 
 def changed_fields(report: ChangedReport) -> dict[str, Any]:

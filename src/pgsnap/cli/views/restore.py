@@ -220,10 +220,16 @@ def _now_kept(name: str | None, *, is_half_dropped: bool) -> list[str]:
 
 
 def undo_plan_lines(
-    plan: UndoPlan, *, with_safety: bool, services: Sequence[str] = (), now: datetime
+    plan: UndoPlan,
+    *,
+    with_safety: bool,
+    services: Sequence[str] = (),
+    now: datetime,
+    undoes: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
     """Return the plan of an undo."""
     facts = [
+        *undoes,
         ("Server", server_words(plan.host, plan.server.version)),
         ("Puts back", _kept_words(plan.kept, now)),
         ("As", f"the database {render.plain(plan.kept.live)}"),

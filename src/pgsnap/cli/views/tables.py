@@ -33,16 +33,24 @@ def transaction_lines(
     snapshot: Snapshot,
     changes: Sequence[tuple[str, str]],
     now: datetime,
+    undoes: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
-    """Return the plan of a restore that makes *changes* in one transaction."""
+    """Return the plan of a restore that makes *changes* in one transaction; if it is an undo, what
+    it *undoes*."""
     facts = [
+        *undoes,
         ("Snapshot", snapshot_words(plan.snapshot_id, snapshot, now)),
         ("Server", server_words(plan.host, plan.server.version)),
         ("Database", render.plain(plan.database)),
         *changes,
         *(("Note", render.plain(warning)) for warning in plan.warnings),
     ]
-    return ["This restore, in one transaction:", *render.pairs(facts, "  "), ""]
+    return [title_of(undoes), *render.pairs(facts, "  "), ""]
+
+
+def title_of(undoes: Sequence[tuple[str, str]]) -> str:
+    """Return the first line of a plan."""
+    return f"This {'undo' if undoes else 'restore'}, in one transaction:"
 
 
 def tables_plan_lines(
@@ -52,6 +60,7 @@ def tables_plan_lines(
     with_safety: bool,
     services: Sequence[str],
     now: datetime,
+    undoes: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
     """Return the plan of a restore of tables."""
     facts = []
@@ -63,7 +72,7 @@ def tables_plan_lines(
         facts.append(("Keeps", f"partitions that the snapshot lacks, as {names}"))
     if plan.replaces:
         facts += first_facts(with_safety=with_safety, services=services)
-    return transaction_lines(plan, snapshot, facts, now)
+    return transaction_lines(plan, snapshot, facts, now, undoes)
 
 
 def _table_facts(table: TablePlan, partitions: Sequence[TablePlan]) -> list[tuple[str, str]]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pgsnap.model import SnapshotId
     from pgsnap.progress import Progress
@@ -37,6 +37,10 @@ class InPlace:
     allow_newer_client: bool = False
     from_server: str | None = None
     begin: Callable[[], None] = lambda: None
+    undoes: Sequence[tuple[str, str]] = ()
+    """If this is an undo: what the plan says of what it undoes."""
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further --json fields."""
 
     def run(self, repo: Repository, snapshot_id: SnapshotId) -> None:
         """Put back what differs from a snapshot."""
@@ -60,6 +64,7 @@ class InPlace:
                 repo.snapshot(snapshot_id),
                 services=self.services.names,
                 now=invocation.now,
+                undoes=self.undoes,
             ),
             plan.warnings,
         )
@@ -80,7 +85,7 @@ class InPlace:
                 aside=self.services.aside,
                 progress=progress,
             )
-        fields = {**changed_fields(report), "warnings": plan.warnings}
+        fields = {**changed_fields(report), **self.more, "warnings": plan.warnings}
         fields["services"] = self.services.fields()
         invocation.console.emit(fields, changed_lines(report))
 

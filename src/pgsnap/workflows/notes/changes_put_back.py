@@ -20,12 +20,14 @@ PUT_BACK = "put_back"
 
 @dataclass(frozen=True, slots=True)
 class PutBack:
-    """At *time* what differed from *snapshot* was put back; *safety* is the state before."""
+    """At *time*, *action* ("restore" or "undo") put back what differed from *snapshot*; *safety* is
+    the state before."""
 
     time: datetime
     snapshot: SnapshotId | None
     safety: SnapshotId
     database: str
+    action: str = "restore"
 
 
 def note_put_back(
@@ -67,5 +69,6 @@ def last_put_back(
     for note in sorted(found, key=lambda each: each.time, reverse=True):
         if was_committed(session, int(str(note.body["transaction"]))):
             safety = bytes.fromhex(str(note.body["safety"]))
-            return PutBack(note.time, note.snapshot, safety, str(note.body["database"]))
+            action = str(note.body.get("action", "restore"))
+            return PutBack(note.time, note.snapshot, safety, str(note.body["database"]), action)
     return None

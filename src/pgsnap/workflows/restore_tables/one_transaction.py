@@ -12,13 +12,14 @@ from pgsnap import interrupts
 from pgsnap.dump.copy_head import copy_into, with_heads
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.entries import encode
-from pgsnap.errors import Interrupted, RestoreFailed, SnapError
+from pgsnap.errors import Interrupted, RestoreFailed, SnapError, TargetRefused
 from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, ServerInfo, Snapshot
 from pgsnap.progress import Progress
 from pgsnap.repository.chunks.stream import section_events, sections_of
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.server import Server
+from pgsnap.targets.checks.preflight import find_database
 from pgsnap.targets.dumptext import without_unknown_sets
 from pgsnap.targets.load.feeder import (
     Expected,
@@ -33,7 +34,9 @@ from pgsnap.targets.load.feeder import (
 )
 from pgsnap.targets.load.help import look_up
 from pgsnap.targets.naming import new_token
+from pgsnap.targets.swap.transactions import transaction_of
 from pgsnap.workflows.contents.table_rows import copied_name
+from pgsnap.workflows.notes.tables_put_back import TablesPutBack, note_tables_put_back
 
 DONE = "interrupted, but the tables were restored already"
 _BACKEND_SECONDS = 10.0
@@ -59,7 +62,7 @@ class OneTransaction(ABC):
         self._server = server
         self._database = database
         self._psql = psql
-        self._major = info.major
+        self._info = info
         self._sections = list(sections)
         self._progress = progress
         self._encoding = snapshot.origin.client_encoding
@@ -109,7 +112,7 @@ class OneTransaction(ABC):
     def _preamble(self) -> Iterator[DumpEvent]:
         preamble = sections_of(self._repo, self._snapshot, [SectionName(SectionKind.PREAMBLE)])
         events = section_events(self._repo, self._snapshot, preamble)
-        yield from without_unknown_sets(events, self._major)
+        yield from without_unknown_sets(events, self._info.major)
         yield b"\n"
 
     def _rows(self, section: Section, names: Mapping[TableName, TableName]) -> Iterator[DumpEvent]:
@@ -126,6 +129,29 @@ class OneTransaction(ABC):
         RestoreFailed."""
         feeder.settle(self._is_idle)
         check_counts(self.expected(), feeder.counts)
+
+    def _note_tables(self, feeder: Feeder, label: str, done: TablesPutBack) -> int:
+        """Record, before COMMIT, what an undo needs; return the transaction's ID. Raises
+        TargetRefused, StoreError."""
+        feeder.settle(self._is_idle)
+        with self._server.connect(self._server.maintenance_database()) as session:
+            transaction = transaction_of(session, self._token, self._database)
+            database = find_database(session, self._database)
+        if transaction is None or database is None:
+            raise TargetRefused(
+                f"the transaction in {self._database} cannot be identified",
+                detail="So it would not be known how to undo it. Nothing was changed.",
+                hint="Replace nothing: snap restore REV --to NEW",
+            )
+        note_tables_put_back(
+            self._repo,
+            label,
+            self._info.system_identifier,
+            done,
+            oid=database.oid,
+            transaction=transaction,
+        )
+        return transaction
 
     def _commit(self, feeder: Feeder) -> Iterator[DumpEvent]:
         feeder.settle(self._is_idle)

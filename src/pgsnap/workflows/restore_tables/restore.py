@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.dump.definitions.table_tree import below_of
@@ -32,6 +33,7 @@ from pgsnap.targets.tables.swap import (
 from pgsnap.targets.tables.ties import means_none_of
 from pgsnap.workflows.contents.table_rows import copied_name
 from pgsnap.workflows.contents.trust import snapshot_to_run
+from pgsnap.workflows.notes.tables_put_back import TablesPutBack
 from pgsnap.workflows.restore_tables.one_transaction import OneTransaction, carry_out
 from pgsnap.workflows.restore_tables.plan import TablesPlan, script_of
 
@@ -75,6 +77,7 @@ def restore_tables(
     server: Server,
     *,
     safety: Callable[[], SnapshotId] | None = None,
+    verb: str = "restore",
     aside: Callable[[], AbstractContextManager[None]] = nullcontext,
     progress: Progress = SILENT,
 ) -> TablesReport:
@@ -92,7 +95,7 @@ def restore_tables(
         safety_id = safety()
     started = time.monotonic()
     loaded = carry_out(
-        lambda go_aside: _Load(repo, plan, server, go_aside, progress),
+        lambda go_aside: _Load(repo, plan, server, go_aside, safety_id, verb, progress),
         aside if plan.replaces else nullcontext,
     )
     return TablesReport(
@@ -119,6 +122,8 @@ class _Load(OneTransaction):
         plan: TablesPlan,
         server: Server,
         go_aside: Callable[[], None],
+        safety: SnapshotId | None,
+        verb: str,
         progress: Progress,
     ) -> None:
         """*go_aside* is called when only the swap is left to do."""
@@ -129,6 +134,8 @@ class _Load(OneTransaction):
         )
         self._plan = plan
         self._go_aside = go_aside
+        self._safety = safety
+        self._verb = verb
         self._parts = [table.parts for table in plan.tables]
         self._made = script_of(
             plan.tables, plan.rights, plan.sequences, self._token, plan.makes_language
@@ -154,6 +161,8 @@ class _Load(OneTransaction):
             f"ANALYZE {', '.join(quoted(self._names[p.table]) for p in self._parts)};\n"
         )
         self._check_rows(feeder)
+        if self._plan.options.replace and self._repo.place.is_writable():
+            self._note_tables(feeder, self._plan.label, self._done())
         self._go_aside()
         yield self._sql(self._swap())
         yield from self._commit(feeder)
@@ -183,6 +192,20 @@ class _Load(OneTransaction):
             sql
             + self._made.proof_of_rights()
             + closing(self._made.staging, makes_language=plan.makes_language)
+        )
+
+    def _done(self) -> TablesPutBack:
+        plan = self._plan
+        roots = [table for table in plan.tables if table.parent is None]
+        return TablesPutBack(
+            time=datetime.now(UTC),
+            snapshot=plan.snapshot_id,
+            safety=self._safety,
+            database=plan.database,
+            action=self._verb,
+            tables=tuple(table.target for table in roots),
+            new=tuple(table.target for table in roots if table.live is None),
+            kept=tuple(table.kept for table in roots if table.kept is not None),
         )
 
     def is_there(self) -> bool:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pgsnap.dump.definitions.table_parts import quoted
 from pgsnap.errors import SnapError
@@ -18,6 +19,7 @@ from pgsnap.targets.swap.transactions import transaction_of, was_committed
 from pgsnap.targets.tables.extension_tables import delete_rows, raise_sequence
 from pgsnap.targets.tables.swap import LOCK_SECONDS
 from pgsnap.workflows.contents.trust import snapshot_to_run
+from pgsnap.workflows.notes.tables_put_back import TablesPutBack
 from pgsnap.workflows.restore_tables.one_transaction import OneTransaction, carry_out
 from pgsnap.workflows.restore_tables.rows_plan import RowsOfTable, RowsPlan
 
@@ -40,6 +42,7 @@ def restore_rows(
     server: Server,
     *,
     safety: Callable[[], SnapshotId] | None = None,
+    verb: str = "restore",
     aside: Callable[[], AbstractContextManager[None]] = nullcontext,
     progress: Progress = SILENT,
 ) -> RowsReport:
@@ -58,7 +61,7 @@ def restore_rows(
 
     def load(go_aside: Callable[[], None]) -> _Load:
         go_aside()
-        return _Load(repo, plan, server, progress)
+        return _Load(repo, plan, server, safety_id, verb, progress)
 
     loaded = carry_out(load, aside)
     return RowsReport(
@@ -75,14 +78,23 @@ class _Load(OneTransaction):
     """Deletes rows and loads the snapshot's in their place."""
 
     def __init__(
-        self, repo: Repository, plan: RowsPlan, server: Server, progress: Progress
+        self,
+        repo: Repository,
+        plan: RowsPlan,
+        server: Server,
+        safety: SnapshotId | None,
+        verb: str,
+        progress: Progress,
     ) -> None:
         sections = [section for table in plan.tables for section in table.sections]
         snapshot = snapshot_to_run(repo, plan.snapshot_id)
         super().__init__(
             repo, snapshot, server, plan.database, plan.psql, plan.server, sections, progress
         )
+        self._plan = plan
         self._tables = plan.tables
+        self._safety = safety
+        self._verb = verb
         self._transaction: int | None = None
 
     def script(self, feeder: Feeder) -> Iterator[DumpEvent]:
@@ -104,9 +116,23 @@ class _Load(OneTransaction):
             for name, value, called in table.sequences:
                 yield self._sql(raise_sequence(name, value, called=called))
         self._check_rows(feeder)
-        with self._server.connect(self._server.maintenance_database()) as session:
-            self._transaction = transaction_of(session, self._token, self._database)
+        if self._repo.place.is_writable():
+            self._transaction = self._note_tables(feeder, self._plan.label, self._done())
+        else:
+            with self._server.connect(self._server.maintenance_database()) as session:
+                self._transaction = transaction_of(session, self._token, self._database)
         yield from self._commit(feeder)
+
+    def _done(self) -> TablesPutBack:
+        return TablesPutBack(
+            time=datetime.now(UTC),
+            snapshot=self._plan.snapshot_id,
+            safety=self._safety,
+            database=self._database,
+            action=self._verb,
+            tables=tuple(table.table for table in self._tables),
+            rows_only=True,
+        )
 
     def is_there(self) -> bool:
         if self._transaction is None:

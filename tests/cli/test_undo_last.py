@@ -1,0 +1,97 @@
+"""`snap undo` undoes what was done last: to single tables, to what differed, or to all."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
+
+
+@pytest.fixture
+def shop(snap: CommandLine, database: Database) -> CommandLine:
+    snap.setenv("DATABASE_URL", database.dsn)
+    database.psql(
+        "CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t VALUES (1);"
+        "CREATE TABLE u (a int REFERENCES t); INSERT INTO u VALUES (1);"
+        "CREATE TABLE p (a int) PARTITION BY LIST (a);"
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); INSERT INTO p VALUES (1)"
+    )
+    snap.ok("init")
+    snap.ok("commit", "-m", "first", "--tag", "first")
+    return snap
+
+
+def rows(database: Database, table: str = "t") -> str:
+    return database.psql(f"SELECT string_agg(a::text, ',' ORDER BY a) FROM {table}")
+
+
+def test_the_last_restore_is_undone_be_it_of_a_table_of_what_differs_or_of_all(
+    shop: CommandLine, database: Database
+) -> None:
+    database.psql("INSERT INTO t VALUES (2)")
+    shop.ok("restore", "first", "--yes")
+    database.psql("INSERT INTO t VALUES (3)")
+    shop.ok("restore", "first", "--table", "t", "--replace", "--cascade-check", "--yes")
+    assert rows(database) == "1"
+    # Nothing is done without an answer; what would be undone is shown, and what is older.
+    shown = shop("undo")
+    assert shown.code == 5
+    assert "Undoes:" in shown.err
+    assert "public.t" in shown.err
+    assert "snap undo --whole" in shown.err
+    done = shop.ok("undo", "--yes", "--json").json
+    assert rows(database) == "1,3"
+    assert rows(database, "u") == "1"
+    assert done["undoes"]["kind"] == "tables"
+    assert done["undoes"]["tables"] == ["public.t"]
+    shop.ok("undo", "--yes")
+    assert rows(database) == "1"
+    database.psql("INSERT INTO t VALUES (4)")
+    shop.ok("restore", "first", "--changed-only", "--yes")
+    assert shop.ok("undo", "--yes", "--json").json["undoes"]["kind"] == "changed"
+    assert rows(database) == "1,4"
+    whole = shop.ok("undo", "--whole", "--yes", "--json").json
+    assert rows(database) == "1,2"
+    assert whole["undoes"]["kind"] == "database"
+    # What was done in the other database is not what was done in this one.
+    assert "restore of the whole" not in shop("undo").err
+    shop.ok("undo", "--yes")
+    assert rows(database) == "1,4"
+
+
+def test_partitions_and_tables_that_were_not_there_before_are_told_apart(
+    shop: CommandLine, database: Database
+) -> None:
+    database.psql("CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2); INSERT INTO p VALUES (2)")
+    database.psql("DROP TABLE u")
+    shop.ok("restore", "first", "--table", "p", "--table", "u", "--replace", "--yes")
+    assert rows(database, "p") == "1"
+    stays = shop.ok("undo", "--yes", "--verbose").err
+    assert "public.u, which was not there before" in stays
+    assert rows(database, "p") == "1,2"
+    database.psql("DROP TABLE u")
+    shop.ok("restore", "first", "--table", "u", "--replace", "--yes")
+    refused = shop("undo", "--yes")
+    assert refused.code == 40
+    assert "DROP TABLE public.u;" in refused.err
+    # Once that is done, what was before it is undone.
+    database.psql("DROP TABLE u")
+    shop.ok("undo", "--yes")
+    assert rows(database, "p") == "1"
+
+
+def test_what_no_safety_snapshot_has_is_not_undone_but_named(
+    shop: CommandLine, database: Database
+) -> None:
+    database.psql("INSERT INTO p VALUES (1)")
+    replace = ("restore", "first", "--table", "p", "--replace", "--yes")
+    shop.ok(*replace, "--no-safety-snapshot")
+    refused = shop("undo", "--yes")
+    assert refused.code == 40
+    assert "public.p__replaced_" in refused.err
+    safety = shop.ok(*replace, "--json").json["safety_snapshot"]
+    shop.ok("forget", safety)
+    refused = shop("undo", "--yes")
+    assert refused.code == 40
+    assert safety[:12] in refused.err
