@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
+from pgsnap.repository.repository import Repository
+from pgsnap.workflows.notes.tables_put_back import TablesPutBack, note_tables_put_back
 from support.running.commandline import CommandLine
 from support.servers.databases import Database
 
@@ -47,7 +51,11 @@ def test_the_last_restore_is_undone_be_it_of_a_table_of_what_differs_or_of_all(
     assert done["undoes"]["tables"] == ["public.t"]
     shop.ok("undo", "--yes")
     assert rows(database) == "1"
-    database.psql("INSERT INTO t VALUES (4)")
+    kept = database.psql(
+        "SELECT string_agg(quote_ident(relname), ', ') FROM pg_class"
+        " WHERE relkind = 'r' AND relname LIKE '%replaced%'"
+    )
+    database.psql(f"DROP TABLE {kept}; INSERT INTO t VALUES (4)")
     shop.ok("restore", "first", "--changed-only", "--yes")
     assert shop.ok("undo", "--yes", "--json").json["undoes"]["kind"] == "changed"
     assert rows(database) == "1,4"
@@ -91,7 +99,26 @@ def test_what_no_safety_snapshot_has_is_not_undone_but_named(
     assert refused.code == 40
     assert "public.p__replaced_" in refused.err
     safety = shop.ok(*replace, "--json").json["safety_snapshot"]
-    shop.ok("forget", safety)
+    shop.ok("forget", safety, "--force")
     refused = shop("undo", "--yes")
     assert refused.code == 40
     assert safety[:12] in refused.err
+
+
+def test_the_note_of_tables_that_were_not_replaced_does_not_count(
+    shop: CommandLine, database: Database
+) -> None:
+    database.psql("INSERT INTO p VALUES (1)")
+    shop.ok("restore", "first", "--yes")
+    oid, identifier, transaction = database.psql(
+        "BEGIN; CREATE TABLE x (a int);"
+        " SELECT d.oid, s.system_identifier, pg_current_xact_id() FROM pg_control_system() s,"
+        " pg_database d WHERE d.datname = current_database(); ROLLBACK"
+    ).split("|")
+    with Repository.open(shop.work / "database" / "backups") as repo:
+        done = TablesPutBack(datetime.now(UTC), None, None, database.name, "restore", (("a", "b"),))
+        note_tables_put_back(
+            repo, database.name, identifier, done, oid=int(oid), transaction=int(transaction)
+        )
+    assert shop.ok("undo", "--yes", "--json").json["undoes"]["kind"] == "database"
+    assert rows(database, "p") == "1,1"

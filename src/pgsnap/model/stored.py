@@ -234,7 +234,8 @@ class Note:
     """A small append-only object about a snapshot or a database.
 
     *kind* is one of "forgotten", "unforgotten", "verdict", "mismatch", "acknowledged", "swapped",
-    "discarded", "put_back", "lost", "baseline". *body* is JSON-like.
+    "discarded", "put_back", "tables_put_back", "lost",
+    "baseline". *body* is JSON-like.
     """
 
     kind: str

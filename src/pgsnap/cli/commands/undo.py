@@ -10,9 +10,9 @@ import typer
 from pgsnap.cli.commands.options import AllowNewerClient, IKnow, NoSafetySnapshot, Stop, Yes
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.connect import label_of, open_repository, server_of
+from pgsnap.cli.wiring.in_database.undoing import Undoing
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
-from pgsnap.cli.wiring.undoing import Undoing
 from pgsnap.errors import TargetRefused, UsageError
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def _undo(
     yes: bool,
     i_know: bool,
 ) -> None:
+    from pgsnap.cli.views.in_place import swap_facts, undoes_fields
     from pgsnap.cli.views.restore import undo_fields, undo_lines, undo_plan_lines
-    from pgsnap.cli.views.undo import swap_facts, undoes_fields
     from pgsnap.workflows.undo.last import last_done
     from pgsnap.workflows.undo.undo import plan_undo
 

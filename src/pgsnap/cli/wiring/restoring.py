@@ -15,7 +15,7 @@ from pgsnap.cli.wiring.connect import (
     tell_left_out,
 )
 from pgsnap.cli.wiring.hooks import hooks
-from pgsnap.cli.wiring.in_place import InPlace, check_changed_only
+from pgsnap.cli.wiring.in_database.in_place import InPlace, check_changed_only
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
 from pgsnap.cli.wiring.warming.copies import refill_later, warn_of_missing_copies

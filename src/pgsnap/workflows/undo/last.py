@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pgsnap.dump.definitions.table_parts import TableName, quoted
+from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.errors import ConnectionFailed, QueryFailed, TargetRefused
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
@@ -14,7 +14,6 @@ from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.preflight import find_database
 from pgsnap.targets.swap.kept import KeptDatabase
 from pgsnap.targets.tables.live import find_table
-from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import shown
 from pgsnap.workflows.notes.changes_put_back import PutBack, last_put_back
 from pgsnap.workflows.notes.tables_put_back import TablesPutBack, tables_put_back
@@ -68,13 +67,13 @@ def check_undoable(repo: Repository, last: Last) -> SnapshotId:
         else ""
     )
     if isinstance(done, TablesPutBack) and not done.replaced:
-        names = ", ".join(quoted(table) for table in done.new)
+        names = ", ".join(map(shown, done.new))
         raise TargetRefused(
-            f"the last {done.action} replaced nothing: it made {some(list(map(shown, done.new)))}",
+            f"the last {done.action} replaced nothing: it made {names}",
             hint=f"To take that back: DROP TABLE {names};{older}",
         )
     kept = done.kept if isinstance(done, TablesPutBack) else ()
-    names = ", ".join(quoted(table) for table in kept)
+    names = ", ".join(map(shown, kept))
     by_hand = f"What was replaced is still there, unless it was dropped: {names}." if kept else ""
     if done.safety is None:
         raise TargetRefused(

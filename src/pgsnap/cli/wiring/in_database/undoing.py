@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pgsnap.cli.wiring.in_place import InPlace
+from pgsnap.cli.wiring.in_database.in_place import InPlace
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
 from pgsnap.errors import ConnectionFailed
@@ -36,7 +36,7 @@ class Undoing:
     def run(self, repo: Repository, last: Last) -> None:
         """Undo what was *last* done in the live database. Raises TargetRefused if that cannot be
         undone."""
-        from pgsnap.cli.views.undo import undoes_facts, undoes_fields
+        from pgsnap.cli.views.in_place import undoes_facts, undoes_fields
         from pgsnap.workflows.notes.tables_put_back import TablesPutBack
         from pgsnap.workflows.undo.last import check_undoable
 

@@ -1,0 +1,1 @@
+"""What changes the live database itself: restores of what differs, and undos."""
