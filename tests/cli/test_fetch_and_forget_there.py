@@ -58,6 +58,58 @@ def test_a_fetch_shows_what_a_remote_has_and_takes_none_of_it(
     assert "exclude each other" in snap("log", "--remote", "offsite", "--forgotten").err
 
 
+def test_what_was_fetched_has_the_name_of_its_remote_before_it(
+    snap: CommandLine, repository: Path, tmp_path: Path
+) -> None:
+    url = (tmp_path / "there").as_uri()
+    snap.ok("init", url)
+    snap.ok("remote", "add", "offsite", url)
+    snap.ok("push")
+    ids = [one["id"] for one in snap.ok("log", "--json").json]
+    dump = snap.work / "dump.sql"
+    dump.write_bytes(DUMP)
+    at_remote = ("--repo", url, "--database", "shop")
+    snap.ok("commit", "--file", str(dump), "-m", "theirs", "--tag", "theirs", *at_remote)
+    snap.ok("tag", "old", ids[1], *at_remote)
+    unknown = snap("show", "offsite/old", "--json")
+    assert unknown.code == 20
+    assert unknown.error["hint"] == "Look it up first: snap fetch offsite"
+    snap.ok("fetch")
+    there = snap.ok("log", "--remote", "offsite", "--json").json
+    (theirs,) = [one["id"] for one in there if not one["here"]]
+
+    def shown(revision: str) -> str:
+        return str(snap.ok("show", revision, "--json").json["id"])
+
+    # Of what is here too the repository's own is meant.
+    assert shown("offsite/old") == shown("offsite/shop/old") == ids[1]
+    assert shown("offsite/old~1") == ids[2]
+    assert shown(f"offsite/{ids[0][:8]}") == ids[0]
+    # What is not here is read there, by what only reads; others name the command that fetches it.
+    for name in ("theirs", "latest", theirs[:6]):
+        assert shown(f"offsite/{name}") == theirs
+    assert shown("offsite/theirs~1") == ids[0]
+    rows = snap.ok("cat", "offsite/theirs", "--section", "data public.users")
+    assert rows.out.encode() in DUMP
+    assert "read from offsite" in rows.err
+    snap.ok("export", "offsite/theirs", "theirs.sql")
+    assert (snap.work / "theirs.sql").read_bytes().count(b"\n") > 50
+    missing = snap("diff", "offsite/old", "offsite/theirs", "--json")
+    assert missing.code == 20
+    command = missing.error["hint"].removeprefix("Fetch it: ")
+    assert command == f"snap pull offsite {theirs[:12]}"
+    nothing = snap("show", "offsite/never", "--json")
+    assert nothing.code == 20
+    assert nothing.error["hint"].startswith("Look again: snap fetch offsite.")
+    snap.ok(*shlex.split(command)[1:])
+    snap.ok("diff", "offsite/old", "offsite/theirs")
+    assert "read from" not in snap.ok("show", "offsite/theirs").err
+    # A local name goes first, and what a gc dropped here is no other snapshot.
+    snap.ok("commit", "--file", str(dump), "-m", "mine", "--database", "offsite", "--tag", "old")
+    assert shown("offsite/old") not in ids
+    assert snap("show", "offsite/old~1").code == 20
+
+
 def test_a_copy_with_another_id_counts_as_here(
     snap: CommandLine, repository: Path, tmp_path: Path
 ) -> None:
@@ -70,8 +122,14 @@ def test_a_copy_with_another_id_counts_as_here(
     toml = snap.work / "snap.toml"
     toml.write_text(toml.read_text() + f'key_file = "{key}"\n')
     snap.ok("push")
+    snap.ok("tag", "release", "latest", "--repo", url, "--key-file", str(key))
     report = snap.ok("fetch", "--json").json
     assert (report["snapshots"], report["not_here"]) == (3, 0)
+    here = snap.ok("show", "latest", "--json").json["id"]
+    there = snap.ok("log", "--remote", "offsite", "--json").json[0]["id"]
+    assert here != there
+    for name in ("release", "latest", here[:8], there[:8]):
+        assert snap.ok("show", f"offsite/{name}", "--json").json["id"] == here
 
 
 def test_what_is_forgotten_on_a_remote_stays_here_and_comes_back_there(

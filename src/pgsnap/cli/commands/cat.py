@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.commands.options import Revision, WithExtensionSequences
-from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import open_to_read
 from pgsnap.errors import UsageError
 
 EXAMPLES = """
@@ -54,8 +54,7 @@ def run(
             "--with-extension-sequences is for the whole dump",
             hint="With --section, name them: --section extension-sequences.",
         )
-    with open_repository(invocation) as repo:
-        snapshot_id = resolve(invocation, repo, revision)
+    with open_to_read(invocation, revision) as (repo, snapshot_id):
         blocks = cat(
             repo,
             snapshot_id,

@@ -10,8 +10,8 @@ import typer
 from pgsnap.cli.commands.options import Revision, WithExtensionSequences
 from pgsnap.cli.text import render
 from pgsnap.cli.text.timezone import parse_zone
-from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import open_to_read
 from pgsnap.errors import UsageError
 
 EXAMPLES = """
@@ -64,18 +64,19 @@ def run(
     path = Path(file)
     if file.endswith("/") and not path.is_dir():
         raise UsageError(f'there is no folder "{file}"', hint=f"Make it: mkdir -p {file}")
-    with open_repository(invocation) as repo:
-        snapshot_id = resolve(invocation, repo, revision)
-        with invocation.console.progress() as progress:
-            report = export(
-                repo,
-                snapshot_id,
-                path,
-                zone=zone,
-                force=force,
-                with_extension_sequences=with_extension_sequences,
-                progress=progress,
-            )
+    with (
+        open_to_read(invocation, revision) as (repo, snapshot_id),
+        invocation.console.progress() as progress,
+    ):
+        report = export(
+            repo,
+            snapshot_id,
+            path,
+            zone=zone,
+            force=force,
+            with_extension_sequences=with_extension_sequences,
+            progress=progress,
+        )
     names = {"snapshot_id": "id", "snapshot": "", "path": "file", "plain_bytes": "bytes"}
     fields = {
         **render.fields_of(report, **names),

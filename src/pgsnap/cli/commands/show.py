@@ -6,8 +6,8 @@ import typer
 
 from pgsnap.cli.commands.options import Revision
 from pgsnap.cli.views.show import show_fields, show_lines
-from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.remotes import open_to_read
 
 EXAMPLES = """
 snap show latest
@@ -25,8 +25,7 @@ def run(ctx: typer.Context, revision: Revision) -> None:
     from pgsnap.workflows.history.log import show
 
     invocation = Invocation.of(ctx)
-    with open_repository(invocation) as repo:
-        snapshot_id = resolve(invocation, repo, revision)
+    with open_to_read(invocation, revision) as (repo, snapshot_id):
         report = show(repo, snapshot_id)
     terminal = invocation.console.terminal
     lines = show_lines(report, now=invocation.now, colour=terminal.colour)

@@ -22,6 +22,7 @@ from pgsnap.errors import (
     RepositoryNotFound,
     SnapError,
     SourceError,
+    UnknownRevision,
     UsageError,
 )
 from pgsnap.repository.places.address import Address
@@ -253,7 +254,7 @@ def resolve(
     """Return the snapshot named by *revision*, by default the newest that is not a safety snapshot.
     If the repository holds several databases, --database, snap.toml or the DSN chooses one; if a
     label has snapshots of several servers, *from_server* (LABEL@ID) does, else the connected
-    server. Raises RevisionError."""
+    server. What nothing here is called may be of a remote: REMOTE/NAME. Raises RevisionError."""
     from pgsnap.repository.snapshots import revisions
     from pgsnap.repository.snapshots.label_chains import Chains
 
@@ -270,7 +271,15 @@ def resolve(
             return revisions.newest_regular(repo, database=label, choose=choose)
         return revisions.resolve(repo, revision, database=label, choose=choose)
 
-    found = _for_database(settings, ask)
+    try:
+        found = _for_database(settings, ask)
+    except UnknownRevision:
+        from pgsnap.cli.wiring.remote_revisions import resolve_remote
+
+        fetched = resolve_remote(invocation, repo, revision or "", settings.database)
+        if fetched is None:
+            raise
+        found = fetched
     invocation.resolved.append(found.hex())
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ from pgsnap.cli.config.keys import unknown_key
 from pgsnap.cli.config.remotes import RemoteTable
 from pgsnap.cli.config.retention import KEEP_ALL
 from pgsnap.cli.config.settings import Settings
-from pgsnap.cli.wiring.connect import open_repository, warn_of_others
+from pgsnap.cli.wiring.connect import open_repository, resolve, warn_of_others
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.places import place_at
 from pgsnap.cli.wiring.secrets_given import unlocking_other
@@ -18,6 +20,7 @@ from pgsnap.errors import SnapError, UsageError
 from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
+    from pgsnap.model import SnapshotId
     from pgsnap.repository.footprint import Footprint
     from pgsnap.repository.repository import Repository
     from pgsnap.repository.sealed.unlocking import Unlock
@@ -98,6 +101,26 @@ def open_other(
         invocation.opened = address
     warn_of_others(invocation.console, repo)
     return repo
+
+
+@contextlib.contextmanager
+def open_to_read(invocation: Invocation, revision: str) -> Iterator[tuple[Repository, SnapshotId]]:
+    """Yield the repository of the settings, open, and the snapshot of it that *revision* names; of
+    REMOTE/NAME that is not in it, the remote and its snapshot. Raises RevisionError."""
+    from pgsnap.cli.wiring.remote_revisions import NotHere
+
+    with contextlib.ExitStack() as stack:
+        try:
+            with contextlib.ExitStack() as here:
+                repo = here.enter_context(open_repository(invocation))
+                snapshot = resolve(invocation, repo, revision)
+                stack.push(here.pop_all())
+        except NotHere as missing:
+            name, table = remote_of(invocation, missing.remote)
+            repo = stack.enter_context(open_remote(invocation, name, table))
+            snapshot = resolve(invocation, repo, missing.there)
+            invocation.console.tell(f"it is not in this repository, and so read from {name}")
+        yield repo, snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,8 +84,7 @@ def resolve(
     which of its chains ``latest`` and ``@TIME`` refer to, if it has several. Raises
     UnknownRevision, AmbiguousRevision, UsageError.
     """
-    match = _STEPS.fullmatch(text)
-    base, steps = (match["base"], match["steps"]) if match else (text, "")
+    base, steps = without_steps(text)
     found = _resolve_base(repo, base, database, choose)
     count = sum(int(step) if step else 1 for step in steps.split("~")[1:])
     for done in range(count):
@@ -98,6 +97,12 @@ def resolve(
             )
         found = parent
     return found
+
+
+def without_steps(text: str) -> tuple[str, str]:
+    """Return a revision without the ``~n`` at its end, and these."""
+    match = _STEPS.fullmatch(text)
+    return (match["base"], match["steps"]) if match else (text, "")
 
 
 def _parent(repo: Repository, snapshot: SnapshotId) -> SnapshotId | None:

@@ -10,6 +10,7 @@ from typing import Any
 from pgsnap.maintenance.transfer.counterparts import Counterparts
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.schedulers.state import State
 
 KNOWN_MAX = 10_000
@@ -18,7 +19,9 @@ KNOWN_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class RemoteSnapshot:
-    """A snapshot of a remote. *is_here*: this repository has it, or its original, too."""
+    """A snapshot of a remote. *is_here*: this repository has it, or its original, too. *original*
+    is the id by which both name it; *server* says which chain it belongs to, "" if its label has
+    only one."""
 
     snapshot_id: SnapshotId
     database: str
@@ -26,6 +29,8 @@ class RemoteSnapshot:
     message: str
     tags: tuple[str, ...]
     is_here: bool
+    original: SnapshotId
+    server: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ def fetch(
     before = last_fetch(state, name)
     pair = Counterparts(other, repo)
     tags = other.tags.by_snapshot()
+    servers = _servers(other, now)
     found = tuple(
         RemoteSnapshot(
             snapshot,
@@ -63,6 +69,8 @@ def fetch(
             head.message,
             tuple(sorted(tags.get(snapshot, ()))),
             pair.is_there(snapshot),
+            pair.original(snapshot),
+            servers.get(snapshot, ""),
         )
         for snapshot, head in other.heads(other.newest(None, KNOWN_MAX))
     )
@@ -74,6 +82,17 @@ def fetch(
     # Beyond the greatest number nothing is known of any.
     gone = sorted(known - here) if len(found) < KNOWN_MAX else ()
     return FetchReport(fetched, new, tuple(gone))
+
+
+def _servers(other: Repository, now: datetime) -> dict[SnapshotId, str]:
+    """Return the chain of each snapshot whose label has several."""
+    chains = Chains(other, now)
+    found: dict[SnapshotId, str] = {}
+    for label in other.databases():
+        several = chains.of_label(label)
+        for chain in several if len(several) > 1 else ():
+            found |= dict.fromkeys(chains.snapshots(chain), chain.server)
+    return found
 
 
 def last_fetch(state: State, name: str) -> Fetched | None:
@@ -92,7 +111,12 @@ def _to_json(fetched: Fetched) -> dict[str, Any]:
         "remote": fetched.remote,
         "time": fetched.time.isoformat(),
         "snapshots": [
-            asdict(one) | {"snapshot_id": one.snapshot_id.hex(), "time": one.time.isoformat()}
+            asdict(one)
+            | {
+                "snapshot_id": one.snapshot_id.hex(),
+                "original": one.original.hex(),
+                "time": one.time.isoformat(),
+            }
             for one in fetched.snapshots
         ],
     }
@@ -106,6 +130,9 @@ def _snapshot(found: Mapping[str, Any]) -> RemoteSnapshot:
         str(found["message"]),
         tuple(map(str, found["tags"])),
         bool(found["is_here"]),
+        # Records of former versions have neither.
+        bytes.fromhex(found.get("original", found["snapshot_id"])),
+        str(found.get("server", "")),
     )
 
 
