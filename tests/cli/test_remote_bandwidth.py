@@ -9,6 +9,7 @@ import pytest
 from pgsnap.repository.repository import Repository
 from pgsnap.stores import pacing
 from pgsnap.stores.pacing import Line
+from support.dumps.scripted import shop
 from support.repositories.collecting import commit_versions
 from support.repositories.made import make
 from support.running.commandline import CommandLine
@@ -59,3 +60,32 @@ def keeps_to_it(snap: CommandLine, url: str, monkeypatch: pytest.MonkeyPatch) ->
     snap.ok("reindex", "--repo", url)
     assert lines == [100e6] * 4
     assert all(sizes)
+    # What the command line says goes first, also for the repository's own store.
+    for command in (["push"], ["pull", "offsite"], ["fetch"], ["clone", url, "third"]):
+        lines.clear()
+        snap.ok(*command, "--bandwidth", "50MB/s")
+        assert lines == [50e6], command
+    dump = snap.work / "dump.sql"
+    dump.write_bytes(b"".join(part.text for part in shop(50).parts))
+    commit = ("commit", "-m", "one", "--file", str(dump), "--database", "shop")
+    lines.clear()
+    snap.ok(*commit, "--repo", url, "--bandwidth", "50MB/s")
+    assert lines == [50e6]
+    lines.clear()
+    toml = snap.work / "snap.toml"
+    toml.write_text('push = ["offsite"]\n' + toml.read_text())
+    snap.ok(*commit, "--bandwidth", "50MB/s")
+    assert lines == [50e6]
+    # Where it limits nothing it is an error, as are other words than a rate.
+    before = snap.ok("log", "--json").json
+    toml.write_text(toml.read_text().replace('push = ["offsite"]', ""))
+    for wrong in (
+        snap(*commit, "--bandwidth", "50MB/s", "--json"),
+        snap("clone", "backups", "fourth", "--bandwidth", "50MB/s", "--json"),
+        snap("push", "--bandwidth", "50 apples", "--json"),
+    ):
+        assert wrong.code == 2
+        assert "--bandwidth" in wrong.error["message"]
+        assert wrong.error["hint"]
+    assert snap.ok("log", "--json").json == before
+    assert not (snap.work / "fourth").exists()

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pgsnap.cli.commands.options import Bandwidth
 from pgsnap.cli.config.keys import address
 from pgsnap.cli.text.program import named
 from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.places import limit_bandwidth
 from pgsnap.cli.wiring.remotes import open_other
 from pgsnap.cli.wiring.secrets_given import new_secret, unlocking_other
 from pgsnap.repository.places.address import Address
@@ -50,6 +52,7 @@ def run(
         bool, typer.Option("--encrypt", help="Encrypt the copy, with keys of its own.")
     ] = False,
     expect: Expect = None,
+    bandwidth: Bandwidth = None,
 ) -> None:
     """Make a repository with everything that another one has: after a loss, from off-site.
 
@@ -64,6 +67,7 @@ def run(
     place = invocation.settings.repository
     if path is not None:
         place = address(path, "PATH", Path.cwd())
+    limit_bandwidth(invocation, bandwidth, source, place)
     unlock = unlocking_other(invocation)
     with open_other(invocation, source, unlock=unlock, whole=True) as other:
         if expect is not None:

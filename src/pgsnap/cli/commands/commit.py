@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgsnap.cli.commands.options import AllowNewerClient, option_of
+from pgsnap.cli.commands.options import AllowNewerClient, Bandwidth, option_of
 from pgsnap.cli.config.snap_toml import KEYS
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.cli.views.commit import (
@@ -20,6 +20,7 @@ from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.dump_sources import commit_source, warn_of_dump
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.places import limit_bandwidth
 from pgsnap.cli.wiring.pushing import push_after_commit
 from pgsnap.errors import UsageError
 
@@ -105,6 +106,7 @@ def run(
     acknowledge: Acknowledge = False,
     lock_wait_timeout: LockWaitTimeout = None,
     allow_newer_client: AllowNewerClient = False,
+    bandwidth: Bandwidth = None,
 ) -> None:
     """Record the whole database as a snapshot.
 
@@ -118,6 +120,7 @@ def run(
     waits = invocation.settings.lock_wait_timeout
     if lock_wait_timeout is not None:
         waits = parse_duration(lock_wait_timeout, "--lock-wait-timeout")
+    _limit(invocation, bandwidth)
     with hooks(invocation, "commit", message=message, tags=list(tag or ())):
         with open_repository(invocation) as repo:
             source, database = commit_source(
@@ -161,6 +164,12 @@ def _message(given: str | None, tags: list[str]) -> str:
     if not given.strip():
         raise UsageError("the message is empty", hint='Write it: snap commit -m "why"')
     return given
+
+
+def _limit(invocation: Invocation, bandwidth: str | None) -> None:
+    remotes = invocation.settings.remotes or {}
+    urls = [remotes[one].url for one in invocation.settings.push if one in remotes]
+    limit_bandwidth(invocation, bandwidth, invocation.settings.repository, *urls)
 
 
 def _policy(invocation: Invocation, *, full: bool, acknowledge: bool) -> Policy:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from pgsnap.cli.commands.options import Bandwidth
 from pgsnap.cli.commands.push import Remote
 from pgsnap.cli.text import render
 from pgsnap.cli.views.snapshot import remote_fields, remote_rows
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.places import limit_bandwidth
 from pgsnap.cli.wiring.remotes import open_remote, remote_of
 
 EXAMPLES = """
@@ -18,7 +20,7 @@ snap log --remote offsite
 """
 
 
-def run(ctx: typer.Context, remote: Remote = None) -> None:
+def run(ctx: typer.Context, remote: Remote = None, bandwidth: Bandwidth = None) -> None:
     """Look up which snapshots and tags a remote has; none of their data is fetched.
 
     What is new there since the last time is listed. From then on `snap log --remote NAME` shows
@@ -29,6 +31,7 @@ def run(ctx: typer.Context, remote: Remote = None) -> None:
 
     invocation = Invocation.of(ctx)
     name, table = remote_of(invocation, remote)
+    limit_bandwidth(invocation, bandwidth, invocation.settings.repository, table.url)
     path = invocation.settings.config_path
     # Remotes are nowhere else.
     assert path is not None

@@ -32,6 +32,14 @@ WithExtensionSequences: TypeAlias = Annotated[
         help="With the values of extensions' sequences, which pg_dump leaves out.",
     ),
 ]
+Bandwidth: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--bandwidth",
+        metavar="RATE",
+        help="How much of the line a store gets, such as 10MB/s, whatever snap.toml says.",
+    ),
+]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 IKnow: TypeAlias = Annotated[
     bool, typer.Option("--i-know", help="Go on although snap.toml protects the database.")

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from pgsnap.cli.commands.options import Bandwidth
 from pgsnap.cli.commands.push import AllTags, DryRun, Remote, Stats
 from pgsnap.cli.views.requests import request_line
 from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.places import limit_bandwidth
 from pgsnap.cli.wiring.remotes import open_remote, remote_of
 from pgsnap.errors import TagExists
 
@@ -36,6 +38,7 @@ def run(
     force: Force = False,
     dry_run: DryRun = False,
     stats: Stats = False,
+    bandwidth: Bandwidth = None,
 ) -> None:
     """Fetch the snapshots that a remote has and this repository lacks, with notes and tags.
 
@@ -45,6 +48,7 @@ def run(
 
     invocation = Invocation.of(ctx)
     name, table = remote_of(invocation, remote)
+    limit_bandwidth(invocation, bandwidth, invocation.settings.repository, table.url)
     with open_repository(invocation) as repo, open_remote(invocation, name, table) as other:
         named = [resolve(invocation, other, one) for one in revision or ()]
         with invocation.console.progress() as progress:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pgsnap.cli.commands.options import Bandwidth
 from pgsnap.cli.views.requests import of_push, request_line
 from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.places import limit_bandwidth
 from pgsnap.cli.wiring.pushing import push_to, record_push
 from pgsnap.cli.wiring.remotes import remotes_to_push_to
 from pgsnap.errors import SnapError, TagExists
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.sync.transfer import TransferReport
 
 EXAMPLES = """
 snap push
@@ -42,6 +48,7 @@ def run(
     force: Force = False,
     dry_run: DryRun = False,
     stats: Stats = False,
+    bandwidth: Bandwidth = None,
 ) -> None:
     """Send a remote the snapshots that it lacks, with their notes and tags.
 
@@ -51,6 +58,8 @@ def run(
     invocation = Invocation.of(ctx)
     console = invocation.console
     remotes = remotes_to_push_to(invocation, remote)
+    urls = (table.url for _, table in remotes)
+    limit_bandwidth(invocation, bandwidth, invocation.settings.repository, *urls)
     reports, lines = [], []
     failure: SnapError | None = None
     with open_repository(invocation) as repo:
@@ -86,7 +95,12 @@ def run(
     console.emit({"remotes": [transfer_fields(n, t.url, r, c) for n, t, r, c in reports]}, lines)
     if failure is not None:
         raise failure
-    refused = [one for _, _, report, _ in reports for one in report.divergent]
+    _check_tags([report for _, _, report, _ in reports])
+
+
+def _check_tags(reports: Sequence[TransferReport]) -> None:
+    """Raise TagExists if a tag names another snapshot there."""
+    refused = [one for report in reports for one in report.divergent]
     if refused:
         tag = refused[0].tag
         raise TagExists(

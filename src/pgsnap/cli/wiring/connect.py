@@ -274,14 +274,38 @@ def resolve(
     try:
         found = _for_database(settings, ask)
     except UnknownRevision:
-        from pgsnap.cli.wiring.remote_revisions import resolve_remote
-
-        fetched = resolve_remote(invocation, repo, revision or "", settings.database)
+        fetched = _of_remote(invocation, repo, revision or "")
         if fetched is None:
             raise
         found = fetched
     invocation.resolved.append(found.hex())
     return found
+
+
+def _of_remote(invocation: Invocation, repo: Repository, revision: str) -> SnapshotId | None:
+    """Return the snapshot that REMOTE/NAME means, by the record of the last fetch; None if no
+    remote is named. Raises RevisionError."""
+    from pgsnap.repository.snapshots.revisions import without_steps
+    from pgsnap.schedulers.state import State
+    from pgsnap.workflows.sync.fetch import last_fetch
+    from pgsnap.workflows.sync.remote_names import resolve_fetched
+
+    settings = invocation.settings
+    remote, slash, name = revision.partition("/")
+    path = settings.config_path
+    if not (slash and name and path) or remote not in (settings.remotes or {}):
+        return None
+    if repo.tags.get(remote, without_steps(name)[0]) is not None:
+        # A tag of a database that is called like the remote: it has no such parent.
+        return None
+    known = last_fetch(State(path, invocation.trust), remote)
+    if known is None:
+        raise UnknownRevision(
+            f'no snapshot is named "{revision}"',
+            detail=f"It is not known what the remote {remote} has.",
+            hint=f"Look it up first: snap fetch {remote}",
+        )
+    return resolve_fetched(repo, known, name, settings.database, invocation.now)
 
 
 def check_of_server(repo: Repository, snapshot_id: SnapshotId, from_server: str | None) -> None:

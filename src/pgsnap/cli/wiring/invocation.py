@@ -46,6 +46,8 @@ class Invocation:
         self.unlocking: Unlocking | None = None
         # What other repositories were opened with, for their audit logs; None: not encrypted.
         self.unlocked: dict[str, Unlocked | None] = {}
+        # How many bytes per second each store gets, whatever snap.toml says of it.
+        self.bandwidth: float | None = None
         # Whether a secret may be asked for on the terminal.
         self.asks = True
 

@@ -107,7 +107,7 @@ def open_other(
 def open_to_read(invocation: Invocation, revision: str) -> Iterator[tuple[Repository, SnapshotId]]:
     """Yield the repository of the settings, open, and the snapshot of it that *revision* names; of
     REMOTE/NAME that is not in it, the remote and its snapshot. Raises RevisionError."""
-    from pgsnap.cli.wiring.remote_revisions import NotHere
+    from pgsnap.workflows.sync.remote_names import NotHere
 
     with contextlib.ExitStack() as stack:
         try:

@@ -9,13 +9,45 @@ from datetime import datetime
 from pgsnap.errors import AmbiguousChain, AmbiguousRevision, UnknownRevision
 from pgsnap.format.times import to_micros
 from pgsnap.limits import ID_PREFIX_MIN
-from pgsnap.model import HASH_BYTES
+from pgsnap.model import HASH_BYTES, SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots import revisions
 from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK
 from pgsnap.repository.snapshots.moments import is_clock_time, last_moment
 from pgsnap.workflows.sync.fetch import Fetched, RemoteSnapshot
 
 _PREFIX = re.compile(rf"[0-9a-f]{{{ID_PREFIX_MIN},{HASH_BYTES * 2}}}")
 _CANDIDATES_SHOWN = 5
+
+
+class NotHere(UnknownRevision):
+    """The snapshot is only in *remote*, where *there* names it."""
+
+    def __init__(self, message: str, *, remote: str, there: str, detail: str, hint: str) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.remote = remote
+        self.there = there
+
+
+def resolve_fetched(
+    repo: Repository, fetched: Fetched, name: str, database: str | None, now: datetime
+) -> SnapshotId:
+    """Return the snapshot of *repo* that the remote calls *name*: a revision, ``~n`` included.
+    Raises NotHere if *repo* lacks it, RevisionError."""
+    base, steps = revisions.without_steps(name)
+    found = find(fetched, base, database, now)
+    original = found.original.hex()
+    if repo.by_prefix(original, 1) or repo.by_prefix(original, 1, forgotten=True):
+        return revisions.resolve(repo, original + steps, database=database)
+    there = found.snapshot_id.hex()
+    raise NotHere(
+        f'snapshot "{fetched.remote}/{name}" is not in this repository',
+        remote=fetched.remote,
+        there=there + steps,
+        detail=f"It is {there[:12]} of {found.time.astimezone():%Y-%m-%d %H:%M}, and only"
+        f" {fetched.remote} has it.",
+        hint=f"Fetch it: snap pull {fetched.remote} {there[:12]}",
+    )
 
 
 def find(fetched: Fetched, text: str, database: str | None, now: datetime) -> RemoteSnapshot:
