@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from pgsnap.cli.text.redact import redact
 from pgsnap.errors import Declined
 
 if TYPE_CHECKING:
-    from pgsnap.cli.console.progress import Display
+    from pgsnap.cli.console.progress import Display, Times
 
 
 class Console:
@@ -31,6 +32,9 @@ class Console:
         """The fields of the command's result, for the audit log."""
         # Where news go while a bar is on the terminal: above it.
         self.above_bar: Callable[[str], None] | None = None
+        # Time that no phase of a workflow has counted yet, and what it is called.
+        self._uncounted_since = time.monotonic()
+        self._uncounted = "start"
 
     def emit(self, fields: Any, lines: list[str], *, has_notices: bool = True) -> None:
         """Write the result: *fields* with --json, as `render.as_json` converts them, and with the
@@ -72,7 +76,23 @@ class Console:
         again = "Run the same command with --yes."
         if self.json:
             raise Declined("with --json nobody is asked", hint=again)
+        asked = time.monotonic()
         self.terminal.confirm(render.plain(question), hint=again, word=word)
+        # The user's time is not ours.
+        self._uncounted_since += time.monotonic() - asked
+
+    def times(self) -> Times:
+        """Return what counts the time of a workflow's phases, beginning with what came before."""
+        from pgsnap.cli.console.progress import Times
+
+        return Times(self._uncounted, time.monotonic() - self._uncounted_since)
+
+    def tell_times(self, times: Times) -> None:
+        """Print how long each phase took, with --verbose; with --json the result has figures."""
+        self._uncounted, self._uncounted_since = "between", time.monotonic()
+        if self.verbose and not self.json:
+            for line in times.lines():
+                self.tell(line)
 
     @contextmanager
     def progress(self) -> Iterator[Display]:

@@ -34,15 +34,41 @@ def display(console: Console) -> Display:
     return LineDisplay(console)
 
 
+class Times:
+    """How long each phase of a command took, in the order in which they first began; what was
+    before the first one counts as *before*."""
+
+    def __init__(self, before: str, seconds: float) -> None:
+        self._seconds = {before: seconds}
+        self._current = before
+        self._since = time.monotonic()
+
+    def begin(self, name: str) -> None:
+        """Count from now on for the phase *name*."""
+        now = time.monotonic()
+        self._seconds[self._current] += now - self._since
+        self._seconds.setdefault(name, 0.0)
+        self._current, self._since = name, now
+
+    def lines(self) -> list[str]:
+        """Return the table, with the total."""
+        self.begin(self._current)
+        rows = [*self._seconds.items(), ("total", sum(self._seconds.values()))]
+        width = max(len(name) for name, _ in rows)
+        return ["times:", *(f"  {name:{width}}  {seconds:9.3f} s" for name, seconds in rows)]
+
+
 class LineDisplay:
     """Prints news immediately, and one line with size, time and rate at the end of each phase."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._phases: list[_Phase] = []
+        self._times = console.times()
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
         interrupts.check()
+        self._times.begin(name)
         self._end_phase()
         self._phases.append(_Phase(name, time.monotonic()))
         if self._console.verbose:
@@ -64,6 +90,7 @@ class LineDisplay:
         # With --json the result contains the figures.
         if words and not self._console.json:
             self._console.tell("; ".join(words))
+        self._console.tell_times(self._times)
 
     def close(self) -> None:
         pass
@@ -115,11 +142,13 @@ class BarDisplay:
         self._total: int | None = None
         self._bytes = 0
         self._phase_started = 0.0
+        self._times = console.times()
         console.above_bar = self._print
         self._bar.start()
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
         interrupts.check()
+        self._times.begin(name)
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._bytes = 0
@@ -147,7 +176,7 @@ class BarDisplay:
         self._rich.print(line, markup=False, soft_wrap=True)
 
     def finish(self) -> None:
-        pass
+        self._console.tell_times(self._times)
 
     def close(self) -> None:
         self._bar.stop()

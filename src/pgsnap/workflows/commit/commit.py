@@ -103,6 +103,7 @@ def commit(
     moment = at or _after(began, Chains(repo, began).latest_of_all(database), repo)
     formers = Formers(repo, database, moment, policy)
     stored = _store(repo, source, formers, progress, database)
+    progress.phase("publish")
     place = _place(repo, database, stored.result.origin, moment, is_dated=at is not None)
     seconds = time.monotonic() - started
     wished = tuple("+" + tag if force_tags else tag for tag in tags)
@@ -266,6 +267,7 @@ def _store(
 ) -> _Stored:
     # NumPy is slow to import, and the server has much to do in the meantime: checkpoints, say.
     threading.Thread(target=import_module, args=("numpy",), daemon=True).start()
+    progress.phase("look at the source")
     with reading(source, formers.of) as origin:
         from pgsnap.repository.chunks.ingest import Ingest
 

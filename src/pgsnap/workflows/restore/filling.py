@@ -24,7 +24,7 @@ from pgsnap.workflows.restore.plan import RestorePlan
 from pgsnap.workflows.restore.recount import look_again
 from pgsnap.workflows.restore.report import Clock
 from pgsnap.workflows.restore.sections import planned_sections
-from pgsnap.workflows.restore.stream import dump_for_psql
+from pgsnap.workflows.restore.stream import brings_statistics, dump_for_psql
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,8 @@ class Filling:
         self.progress.phase("analyze")
         ours = application_name(self.token)
         with self.clock.timed("analyze"), server.connect(scratch.name, ours) as session:
-            self.warnings.extend(analyze(session))
+            restored = brings_statistics(self.snapshot, self.plan)
+            self.warnings.extend(analyze(session, only_missing=restored))
 
     def _look_again(self, server: Server, scratch: Scratch) -> None:
         """Nothing is left to run: what is there now is what will be there."""

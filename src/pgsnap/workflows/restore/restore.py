@@ -127,6 +127,7 @@ class _Restore:
                 raise
         # From here on the restore is done: what fails now is told, but fails nothing.
         try:
+            self.progress.phase("finish")
             # What needs the database's name first.
             self.warnings += add_left_out(
                 self.repo, self.snapshot, self.plan, self.server, self.token
@@ -165,6 +166,7 @@ class _Restore:
             try:
                 # This session shows to other restores that the scratch database is in use: until it
                 # is swapped, else another one might take it for a leftover in between.
+                self.progress.phase("look again")
                 with held.session() as session:
                     self._drop_leftovers(session)
                     self._check_unchanged(session)
@@ -241,6 +243,8 @@ class _Restore:
     def _warm(self, session: Session) -> Scratch | None:
         """Return a warm copy that equals the snapshot, so that nothing has to be loaded."""
         ours = application_name(self.token)
+        if self.plan.warm:
+            self.progress.phase("prove a warm copy")
         with self.clock.timed("load"):
             for found in proven_copies(self.repo, self.plan, self.snapshot, self.server, ours):
                 if isinstance(found, ProvenCopy):
@@ -280,6 +284,7 @@ class _Restore:
         """Before the swap, while nobody else writes: what the next commit needs, which can do
         without it."""
         ours = application_name(self.token)
+        self.progress.phase("take down the state")
         try:
             with self.clock.timed("baseline"):
                 known = known or take_baseline(self.server, scratch.name, ours)

@@ -21,6 +21,13 @@ from pgsnap.workflows.restore.plan import RestorePlan
 from pgsnap.workflows.restore.sections import planned_sections
 
 
+def brings_statistics(snapshot: Snapshot, plan: RestorePlan) -> bool:
+    """Return whether the planner's statistics are in *snapshot* and are restored. An older server
+    lacks the functions that import them; it gathers its own."""
+    has_them = snapshot.statistics_root is not None
+    return has_them and plan.server.major >= (source_major(snapshot.origin) or 0)
+
+
 def dump_for_psql(
     repo: Repository,
     snapshot: Snapshot,
@@ -36,10 +43,9 @@ def dump_for_psql(
     Raises CorruptionError, and what a load aside raises.
     """
     planned = planned_sections(repo, snapshot, plan)
-    # An older server lacks the functions that import them; it gathers its own statistics.
-    no_statistics = plan.server.major < (source_major(snapshot.origin) or 0)
+    with_statistics = brings_statistics(snapshot, plan)
     sections = (
-        each for each in planned if not (no_statistics and each.name.kind is SectionKind.STATISTICS)
+        each for each in planned if with_statistics or each.name.kind is not SectionKind.STATISTICS
     )
 
     @cache
