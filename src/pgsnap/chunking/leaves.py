@@ -11,15 +11,15 @@ golden values.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
 from pgsnap.chunking.row_hash import PAIR_BYTES, Offsets, RowHash, UnalignedWords
-from pgsnap.limits import KIB, MIB
+from pgsnap.limits import KIB
 
 LEAF_BYTES = 256 * KIB
 """The mean distance between two chosen rows; rows of twice this size are always chosen."""
@@ -29,17 +29,11 @@ _LINE_END = 10
 # As in RowChunker.
 _STEP_BYTES = 512 * KIB
 _MARGIN = PAIR_BYTES
-_READ_BYTES = 1 * MIB
+_AROUND = bytes(_MARGIN)
 # One entry in this many ends a node of the tree, on average.
 _NODE_ENTRIES = 64
 _NODE_CONTEXT = "snap section leaves 1"
 _NOTHING = blake3().digest()
-
-Edit: TypeAlias = "tuple[int, int, int]"
-"""Where a change begins in the former text, how many bytes it replaces, and with how many."""
-
-
-_Item = TypeVar("_Item")
 
 
 class Leaf(NamedTuple):
@@ -74,6 +68,29 @@ class LeafCutter:
         """Whether the last leaf is complete, so that nothing before decides on what follows."""
         return not self._leaf_bytes
 
+    @property
+    def is_between_rows(self) -> bool:
+        """Whether the last row is complete."""
+        return self._row_start == self._filled
+
+    def skip(self, block: bytes, ends: Iterable[int] = ()) -> list[Leaf]:
+        """Add the next bytes of the text, in which no leaves end but at *ends*, and return these:
+        no row is hashed."""
+        found, start = [], 0
+        for end in ends:
+            self._hasher.update(block[start:end])
+            found.append(self._ended(end - start))
+            start = end
+        rest = block[start:] if start else block
+        if rest:
+            self._hasher.update(rest)
+            self._leaf_bytes += len(rest)
+        if begin := block.rfind(b"\n") + 1:
+            self._row_start = self._filled = _MARGIN
+        for place in range(begin, len(block), _STEP_BYTES):
+            self._hold(np.frombuffer(block[place : place + _STEP_BYTES], np.uint8))
+        return found
+
     def feed(self, block: bytes | memoryview) -> list[Leaf]:
         """Add the next bytes of the text and return the leaves that are now complete."""
         arriving = np.frombuffer(block, np.uint8)
@@ -89,11 +106,7 @@ class LeafCutter:
         return found
 
     def _scan(self, new: NDArray[np.uint8], found: list[Leaf]) -> None:
-        if self._filled + len(new) + _MARGIN > len(self._buffer):
-            self._move_to_front()
-        first = self._filled
-        self._filled += len(new)
-        self._buffer[first : self._filled] = new
+        first = self._hold(new)
         is_end = self._is_end[: len(new)]
         stops = np.flatnonzero(np.equal(new, _LINE_END, out=is_end)) + first
         ends = stops + 1
@@ -101,8 +114,7 @@ class LeafCutter:
         if len(ends):
             for end in ends[self._is_chosen(ends, stops)].tolist():
                 self._take(hashed, end)
-                found.append(Leaf(self._leaf_bytes, self._hasher.digest()))
-                self._hasher, self._leaf_bytes = blake3(), 0
+                found.append(self._ended())
                 hashed = end
             self._row_start = int(ends[-1])
         self._take(hashed, self._filled)
@@ -120,6 +132,20 @@ class LeafCutter:
         if start < end:
             self._hasher.update(self._buffer[start:end].data)
             self._leaf_bytes += end - start
+
+    def _ended(self, more_bytes: int = 0) -> Leaf:
+        leaf = Leaf(self._leaf_bytes + more_bytes, self._hasher.digest())
+        self._hasher, self._leaf_bytes = blake3(), 0
+        return leaf
+
+    def _hold(self, new: NDArray[np.uint8]) -> int:
+        """Add bytes to the buffer, and return where they begin in it."""
+        if self._filled + len(new) + _MARGIN > len(self._buffer):
+            self._move_to_front()
+        first = self._filled
+        self._filled += len(new)
+        self._buffer[first : self._filled] = new
+        return first
 
     def _move_to_front(self) -> None:
         """Keep of the current row what its hash may need: nothing if it is chosen by its length."""
@@ -203,64 +229,6 @@ def decode_leaves(data: bytes) -> Iterator[Leaf]:
     return map(Leaf._make, _LEAF.iter_unpack(data))
 
 
-def update_leaves(
-    old: Iterable[Leaf], edits: Iterable[Edit], read_new: Callable[[int, int], bytes]
-) -> Iterator[Leaf]:
-    """Yield the leaves of a changed text; *old* are those of the former one.
-
-    *edits* are in ascending order and do not overlap; both are consumed as needed. *read_new*
-    returns the bytes of the new text between two offsets. It is called in ascending order, for the
-    leaves that an edit changes and for those that are joined with the one before.
-    """
-    cutter = LeafCutter()
-    waiting = _Ahead(edits)
-    former = _Ahead(old)
-    # Where the current leaf begins in the former text, and how far that is moved in the new one.
-    start = shift = 0
-    while (leaf := former.take()) is not None:
-        end, is_touched, before = start + leaf.plain_bytes, not cutter.is_between, start + shift
-        # An insertion between two leaves belongs to the second one; after the last, to that.
-        is_last = former.first is None
-        while (edit := waiting.first) is not None and (edit[0] < end or is_last):
-            waiting.take()
-            is_touched = True
-            shift += edit[2] - edit[1]
-            # It may reach into the leaves that follow.
-            while edit[0] + edit[1] > end and (following := former.take()) is not None:
-                end += following.plain_bytes
-            is_last = former.first is None
-        if is_touched:
-            yield from _cut(cutter, before, end + shift, read_new)
-        else:
-            yield leaf
-        start = end
-    if not start:
-        # The former text was empty: what there is now was inserted.
-        while (edit := waiting.take()) is not None:
-            shift += edit[2]
-        yield from _cut(cutter, 0, shift, read_new)
-    yield from cutter.finish()
-
-
-class _Ahead(Generic[_Item]):
-    """An iterator of which the *first* item can be seen; None at its end."""
-
-    def __init__(self, items: Iterable[_Item]) -> None:
-        self._items = iter(items)
-        self.first = next(self._items, None)
-
-    def take(self) -> _Item | None:
-        taken, self.first = self.first, next(self._items, None)
-        return taken
-
-
-def _cut(
-    cutter: LeafCutter, start: int, stop: int, read_new: Callable[[int, int], bytes]
-) -> Iterator[Leaf]:
-    for place in range(start, stop, _READ_BYTES):
-        yield from cutter.feed(read_new(place, min(place + _READ_BYTES, stop)))
-
-
 class LeafDigester:
     """Computes the leaf digest of texts, one after another, and lists their leaves.
 
@@ -292,6 +260,11 @@ class LeafDigester:
             self._list += encode_leaf(leaf)
 
 
+def leaf_ends_of_rows(rows: bytes) -> Offsets:
+    """Return which ends of *rows*, which are whole, end a leaf."""
+    return _chosen_ends(np.frombuffer(b"".join((_AROUND, rows, _AROUND)), np.uint8)) - _MARGIN
+
+
 def several_leaves(texts: Sequence[bytes]) -> set[int]:
     """Return which of these short *texts* have more than one leaf: all of them are looked at
     together, since a dump may have very many."""
@@ -299,14 +272,18 @@ def several_leaves(texts: Sequence[bytes]) -> set[int]:
         return set()
     # A line end more makes a row of the end of a text, which is where the last leaf ends anyway.
     whole = [text if text.endswith(b"\n") else text + b"\n" for text in texts]
-    margin = bytes(_MARGIN)
-    buffer = np.frombuffer(b"".join((margin, *whole, margin)), np.uint8)
-    stops = np.flatnonzero(buffer[_MARGIN:-_MARGIN] == _LINE_END) + _MARGIN
-    starts = np.concatenate(([_MARGIN], stops[:-1] + 1))
     ends = np.cumsum([len(text) for text in whole]) + _MARGIN
-    chosen = stops[_is_chosen(RowHash(0), UnalignedWords(buffer), starts, stops, starts)] + 1
+    chosen = _chosen_ends(np.frombuffer(b"".join((_AROUND, *whole, _AROUND)), np.uint8))
     places = np.searchsorted(ends, chosen)
     return set(places[ends[places] != chosen].tolist())
+
+
+def _chosen_ends(buffer: NDArray[np.uint8]) -> Offsets:
+    """Return the ends of the rows that end a leaf, of those in a *buffer* with margins."""
+    stops = np.flatnonzero(buffer[_MARGIN:-_MARGIN] == _LINE_END) + _MARGIN
+    starts = np.concatenate(([_MARGIN], stops[:-1] + 1))[: len(stops)]
+    ends: Offsets = stops + 1
+    return ends[_is_chosen(RowHash(0), UnalignedWords(buffer), starts, stops, starts)]
 
 
 def _is_chosen(

@@ -11,15 +11,15 @@ import pytest
 from blake3 import blake3
 
 from pgsnap.chunking import leaves
+from pgsnap.chunking.leaf_updates import Edit, update_leaves
 from pgsnap.chunking.leaves import (
     ROW_BYTES_MAX,
-    Edit,
     Leaf,
     LeafCutter,
     LeafDigester,
     LeafTree,
+    leaf_ends_of_rows,
     several_leaves,
-    update_leaves,
 )
 from pgsnap.chunking.row_hash import PAIR_BYTES, RowHash, UnalignedWords
 
@@ -187,8 +187,15 @@ def changed(text: bytes, chance: random.Random) -> tuple[bytes, list[Edit]]:
                 b"z" * chance.choice((1, 600_000)) + b"\n",
                 new[:-1],
             )[kind - 1]
+        ends = None
+        if new[-1:] in (b"", b"\n") and chance.randrange(2):
+            # Whole rows in the place of whole rows.
+            start = text.rfind(b"\n", place, start) + 1 or place
+            stop = text.find(b"\n", max(start + size - 1, start)) + 1 if size else start
+            if stop and text[start - 1 : start] in (b"", b"\n"):
+                size, ends = stop - start, leaf_ends_of_rows(new).tolist()
         parts += [text[place:start], new]
-        edits.append((start, size, len(new)))
+        edits.append(Edit(start, size, len(new), ends))
         place = start + size
     return b"".join((*parts, text[place:])), edits
 
@@ -240,11 +247,11 @@ def test_at_the_seams_of_leaves_changes_are_found_too() -> None:
         ):
             if start >= 0 and start + size <= len(text):
                 whole = text[:start] + new + text[start + size :]
-                edit = (start, size, len(new))
+                edit = Edit(start, size, len(new))
                 found = update_leaves(known, [edit], lambda a, b, whole=whole: whole[a:b])
                 assert list(found) == cut(whole), edit
-    assert list(update_leaves([], [(0, 0, len(text))], lambda a, b: text[a:b])) == known
-    assert list(update_leaves(known, [(0, len(text), 0)], lambda a, b: b"")) == []
+    assert list(update_leaves([], [Edit(0, 0, len(text))], lambda a, b: text[a:b])) == known
+    assert list(update_leaves(known, [Edit(0, len(text), 0)], lambda a, b: b"")) == []
     assert list(update_leaves(known, [], lambda a, b: b"")) == known
 
 
@@ -259,7 +266,7 @@ def test_only_changed_leaves_are_read() -> None:
         read.append((start, stop))
         return new[start:stop]
 
-    found = list(update_leaves(known, [(middle, 1, 1)], read_new))
+    found = list(update_leaves(known, [Edit(middle, 1, 1)], read_new))
     assert found == cut(new)
     assert sum(stop - start for start, stop in read) < len(text) / 4
     assert sum(a != b for a, b in zip(known, found, strict=False)) <= 2

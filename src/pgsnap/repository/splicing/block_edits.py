@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pgsnap.chunking.leaves import leaf_ends_of_rows
 from pgsnap.errors import SnapError
 from pgsnap.model import BlockMap, ChangedBlocks, Section
 
@@ -29,13 +30,15 @@ class SpliceMismatch(SnapError):
 @dataclass(frozen=True, slots=True)
 class BlockEdits:
     """The former places of some blocks in a section's text, ascending, their former rows, and the
-    new text of each: from *ends* of the one before to its own, in *text*."""
+    new text of each: from *ends* of the one before to its own, in *text*. At *leaf_ends* rows of it
+    end a leaf."""
 
     starts: Numbers
     stops: Numbers
     rows: Numbers
     ends: Numbers
     text: memoryview
+    leaf_ends: Numbers
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -51,6 +54,7 @@ class BlockEdits:
             self.rows[some],
             self.ends[some] - begin,
             self.text[begin:end],
+            self.leaf_ends[(self.leaf_ends > begin) & (self.leaf_ends <= end)] - begin,
         )
 
     def regions(self) -> tuple[Numbers, Numbers, Numbers]:
@@ -71,6 +75,7 @@ def joined(parts: Sequence[BlockEdits]) -> BlockEdits:
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.ends + size for part, size in zip(parts, sizes, strict=False)]),
         memoryview(b"".join(part.text for part in parts)),
+        np.concatenate([part.leaf_ends + size for part, size in zip(parts, sizes, strict=False)]),
     )
 
 
@@ -115,6 +120,7 @@ class BlockEditor:
                     np.array([rows]),
                     np.zeros(1, np.int64),
                     memoryview(b""),
+                    np.zeros(0, np.int64),
                 )
 
     def block_map(self) -> BlockMap:
@@ -142,7 +148,9 @@ class BlockEditor:
         self.added_rows += int(rows.sum(dtype=np.int64))
         starts = self._offsets(blocks)
         ends = np.cumsum(sizes, dtype=np.int64)
-        return BlockEdits(starts, starts + old_sizes, old_rows, ends, text)
+        return BlockEdits(
+            starts, starts + old_sizes, old_rows, ends, text, leaf_ends_of_rows(changed.text)
+        )
 
     def _check_new(
         self, blocks: Numbers, sizes: NDArray[np.uint32], rows: NDArray[np.uint32], text: memoryview

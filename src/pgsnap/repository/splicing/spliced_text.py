@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pgsnap.chunking.leaf_updates import Edit
 from pgsnap.chunking.row_edits import Edits, RowEdits
 from pgsnap.chunking.rows import Chunk, RowChunker
 from pgsnap.chunking.sketch import NO_SKETCH
@@ -72,17 +74,19 @@ class Unit:
         self.pieces, self.plain_bytes = [], 0
         return taken
 
-    def edits(self) -> Iterator[tuple[int, int, int]]:
-        """Yield where each edit begins in the former text, and how much it removes and adds."""
+    def edits(self) -> Iterator[Edit]:
+        """Yield the edits of the former text."""
         for piece in self.pieces:
-            if piece.edits is not None:
-                starts, stops, ends = piece.edits.regions()
-                yield from zip(
-                    starts.tolist(),
-                    (stops - starts).tolist(),
-                    np.diff(ends, prepend=0).tolist(),
-                    strict=True,
-                )
+            if piece.edits is None:
+                continue
+            starts, stops, ends = (each.tolist() for each in piece.edits.regions())
+            leaf_ends = piece.edits.leaf_ends.tolist()
+            begin = first = 0
+            for start, stop, end in zip(starts, stops, ends, strict=True):
+                last = bisect(leaf_ends, end)
+                within = [leaf_end - begin for leaf_end in leaf_ends[first:last]]
+                yield Edit(start, stop - start, end - begin, within)
+                begin, first = end, last
 
 
 @dataclass(frozen=True, slots=True)

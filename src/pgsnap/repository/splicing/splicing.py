@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from pgsnap import interrupts
-from pgsnap.chunking.leaves import Leaf, LeafTree, encode_leaf, update_leaves
+from pgsnap.chunking.leaf_updates import Edit, update_leaves
+from pgsnap.chunking.leaves import Leaf, LeafTree, encode_leaf
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.recipe import decode_node
 from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT, MIB
@@ -94,7 +95,7 @@ class _Splicing:
         self._edits = _Edits(edits)
         self._plan = self._items()
         self._under_way: deque[tuple[_Items, Future[list[Spliced]] | None]] = deque()
-        self._planned: deque[tuple[int, int, int]] = deque()
+        self._planned: deque[Edit] = deque()
         self._removed_rows = 0
         # The new text that is known so far, and not read past: where each part begins, and what it
         # is.
@@ -113,7 +114,7 @@ class _Splicing:
         while self._plan_batch() or self._under_way:
             self._collect()
 
-    def _all_edits(self) -> Iterator[tuple[int, int, int]]:
+    def _all_edits(self) -> Iterator[Edit]:
         """Yield the edits of the section; the work on them is begun as far ahead as it may be."""
         while True:
             while len(self._under_way) < BATCHES_IN_FLIGHT and self._plan_batch():
