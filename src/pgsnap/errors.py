@@ -325,5 +325,7 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (60, "damage found"),
     (65, "drill failed"),
     (70, "a bug in snap"),
+    (126, "the command of snap run cannot be executed"),
+    (127, "the command of snap run was not found"),
     (130, "interrupted"),
 )

@@ -197,7 +197,11 @@ class _Commands(MutableMapping[str, click.Command]):
             module = commands.module(name)
             # An application with a single command is built to that command.
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-            alone.command(name, cls=Command, epilog=module.EXAMPLES)(module.run)
+            settings = getattr(module, "CONTEXT_SETTINGS", None)
+            make = alone.command(
+                name, cls=Command, epilog=module.EXAMPLES, context_settings=settings
+            )
+            make(module.run)
             found = self._built[name] = typer.main.get_command(alone)
         return found
 

@@ -22,7 +22,18 @@ from pgsnap.files.folder import NO_ROOM
 # Commands that write to a repository or a database, or read contents out.
 AUDITED = frozenset(
     {
-        *("init", "commit", "import", "tag", "forget", "unforget", "gc", "repair", "reindex"),
+        *(
+            "init",
+            "commit",
+            "run",
+            "import",
+            "tag",
+            "forget",
+            "unforget",
+            "gc",
+            "repair",
+            "reindex",
+        ),
         *("database", "push", "pull", "clone", "remote", "key"),
         *("restore", "undo", "verify", "drill", "cat", "export", "diff"),
     }

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pgsnap.cli.commands.options import AllowNewerClient, Bandwidth, option_of
 from pgsnap.cli.config.snap_toml import KEYS
 from pgsnap.cli.text.duration import parse_duration
-from pgsnap.cli.views.commit import (
-    check_nothing_missed,
-    commit_fields,
-    commit_lines,
-    warn_of_commit,
-)
-from pgsnap.cli.wiring.connect import open_repository
-from pgsnap.cli.wiring.dump_sources import commit_source, warn_of_dump
-from pgsnap.cli.wiring.hooks import hooks
+from pgsnap.cli.wiring.around.committing import CommitChoices, commit_chosen
+from pgsnap.cli.wiring.dump_sources import commit_source
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.places import limit_bandwidth
-from pgsnap.cli.wiring.pushing import push_after_commit
 from pgsnap.errors import UsageError
-
-if TYPE_CHECKING:
-    from pgsnap.workflows.commit.former import Policy
 
 EXAMPLES = """
 snap commit -m "before the migration" --tag pre-migration
@@ -112,44 +100,32 @@ def run(
 
     Nothing is recorded unless the dump is whole. An unchanged database adds next to nothing.
     """
-    from pgsnap.workflows.commit.commit import commit
-    from pgsnap.workflows.notes.verdicts import last_drill
-
     invocation = Invocation.of(ctx)
     message = _message(message, tag or [])
+    if acknowledge and not full:
+        raise UsageError(
+            "--acknowledge needs --full", hint="Run: snap commit --full --acknowledge -m TEXT"
+        )
     waits = invocation.settings.lock_wait_timeout
     if lock_wait_timeout is not None:
         waits = parse_duration(lock_wait_timeout, "--lock-wait-timeout")
     _limit(invocation, bandwidth)
-    with hooks(invocation, "commit", message=message, tags=list(tag or ())):
-        with open_repository(invocation) as repo:
-            source, database = commit_source(
-                invocation,
-                file,
-                lock_wait_timeout=waits,
-                allow_newer_client=allow_newer_client or invocation.settings.allow_newer_client,
-                exclude_table_data=tuple(exclude_table_data or ()),
-                only_schemas=tuple(schema or ()),
-                jobs=jobs,
-            )
-            with invocation.console.progress() as progress:
-                report = commit(
-                    repo,
-                    source,
-                    database=database,
-                    message=message,
-                    tags=tag or (),
-                    force_tags=force,
-                    skip_unchanged=skip_unchanged,
-                    policy=_policy(invocation, full=full, acknowledge=acknowledge),
-                    progress=progress,
-                )
-            last = last_drill(repo, frozenset(repo.newest(database)))
-            pushed = push_after_commit(invocation, repo)
-        warn_of_dump(invocation.console, source)
-        warn_of_commit(invocation, report, database, last)
-        check_nothing_missed(report)
-        invocation.console.emit({**commit_fields(report), "pushed": pushed}, commit_lines(report))
+    choices = CommitChoices(
+        message, tuple(tag or ()), force, skip_unchanged, full=full, acknowledge=acknowledge
+    )
+    commit_chosen(
+        invocation,
+        choices,
+        lambda: commit_source(
+            invocation,
+            file,
+            lock_wait_timeout=waits,
+            allow_newer_client=allow_newer_client or invocation.settings.allow_newer_client,
+            exclude_table_data=tuple(exclude_table_data or ()),
+            only_schemas=tuple(schema or ()),
+            jobs=jobs,
+        ),
+    )
 
 
 def _message(given: str | None, tags: list[str]) -> str:
@@ -170,15 +146,3 @@ def _limit(invocation: Invocation, bandwidth: str | None) -> None:
     remotes = invocation.settings.remotes or {}
     urls = [remotes[one].url for one in invocation.settings.push if one in remotes]
     limit_bandwidth(invocation, bandwidth, invocation.settings.repository, *urls)
-
-
-def _policy(invocation: Invocation, *, full: bool, acknowledge: bool) -> Policy:
-    """Return how much has to be read."""
-    from pgsnap.workflows.commit.former import Policy
-
-    if acknowledge and not full:
-        raise UsageError(
-            "--acknowledge needs --full", hint="Run: snap commit --full --acknowledge -m TEXT"
-        )
-    every = timedelta(seconds=invocation.settings.full_every)
-    return Policy(is_full=full, full_every=every, acknowledges=acknowledge)

@@ -30,6 +30,8 @@ class Console:
         self.notices: list[str] = []
         self.result: dict[str, Any] = {}
         """The fields of the command's result, for the audit log."""
+        # Whether results are parts of another command's, see `as_part`.
+        self.is_part = False
         # Where news go while a bar is on the terminal: above it.
         self.above_bar: Callable[[str], None] | None = None
         # Time that no phase of a workflow has counted yet, and what it is called.
@@ -41,10 +43,23 @@ class Console:
         notices where they are an object and *has_notices*; else *lines*."""
         if isinstance(fields, dict):
             fields = self.result = {**fields, "notices": self.notices} if has_notices else fields
-        if self.json:
+        if self.is_part:
+            for line in () if self.json or self.quiet else lines:
+                self.terminal.note(line)
+        elif self.json:
             self.terminal.write(render.json_text(fields) + "\n")
         elif lines:
             self.terminal.write("\n".join(lines) + "\n")
+
+    @contextmanager
+    def as_part(self) -> Iterator[None]:
+        """Let the result of the block be a part of another command's, which finds its fields in
+        `result`; its lines are news, on standard error."""
+        self.result, self.is_part = {}, True
+        try:
+            yield
+        finally:
+            self.is_part = False
 
     def tell(self, line: str) -> None:
         """Print a piece of news on standard error; with --json it is kept for the result's

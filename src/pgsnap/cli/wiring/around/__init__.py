@@ -1,0 +1,1 @@
+"""`snap run`: a commit, a command of the user's, and what follows from how it ended."""
