@@ -271,6 +271,29 @@ def test_a_clone_that_cannot_be_marked_is_dropped(
     assert sorted(names(shop)) == sorted([copy, *made])
 
 
+def test_every_copy_has_the_subscriptions(repo: Repository, shop: Database) -> None:
+    shop.psql(
+        f"CREATE SUBSCRIPTION {shop.name} CONNECTION 'dbname=nothing' PUBLICATION p"
+        " WITH (connect = false, slot_name = none)"
+    )
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    made = warm(repo, snapshot, server, 2).made
+    try:
+        owners = shop.cluster.psql(
+            "SELECT datname FROM pg_subscription JOIN pg_database d ON d.oid = subdbid"
+        )
+        assert set(owners.splitlines()) == {shop.name, *made}
+        plan = plan_restore(repo, snapshot, server, RestoreOptions())
+        assert [copy.name for copy in plan.warm] == list(made)
+        # The mark in the comment is not enough: without its note a copy is of no use.
+        repo.store.delete(*(info.name for info in repo.store.list(f"notes/{BASELINE}/")))
+        assert plan_restore(repo, snapshot, server, RestoreOptions()).warm == ()
+    finally:
+        warm(repo, snapshot, server, 0)
+        shop.psql(f"DROP SUBSCRIPTION {shop.name}")
+
+
 def test_notes_of_databases_that_are_gone_are_dropped(repo: Repository, shop: Database) -> None:
     server = server_of(shop)
     snapshot = commit_database(repo, server)

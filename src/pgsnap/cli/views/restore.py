@@ -64,15 +64,14 @@ def restore_plan_lines(
         if plan.read_only is not None:
             facts.append(("Meanwhile", _read_only_words(plan.live)))
     if plan.warm:
-        words = (
-            f"{render.plain(plan.warm[0].name)}, if it is as it was; else the snapshot is loaded"
-        )
-        facts.append(("Takes", words))
+        names = " or ".join(render.plain(copy.name) for copy in plan.warm)
+        facts.append(("Takes", f"{names}, if it is as it was; else the snapshot is loaded"))
     if plan.dropped_first:
         copies = ", ".join(render.plain(copy.name) for copy in plan.dropped_first)
         facts.append(("Makes room", f"drops the warm copies {copies} if it has to load"))
     free = render.size(plan.free_bytes) if plan.free_bytes is not None else "unknown"
-    facts.append(("Space", f"needs about {render.size(plan.needed_bytes)}, free: {free}"))
+    need = f"needs about {render.size(plan.needed_bytes)}" + (" to load" if plan.warm else "")
+    facts.append(("Space", f"{need}, free: {free}"))
     if plan.kept and plan.options.discard_old:
         facts.append(("Then drops", "\n".join(_kept_words(kept, now) for kept in plan.kept)))
     if plan.extension_sequences:

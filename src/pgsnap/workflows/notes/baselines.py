@@ -84,6 +84,14 @@ def newest_baseline(
         return None
 
 
+def is_noted(
+    repo: Repository, label: str, system_identifier: str, oid: int, snapshot: SnapshotId
+) -> bool:
+    """Return whether a warm copy was equal to *snapshot* by the notes. Raises StoreError."""
+    noted = newest_baseline(repo, label, Use.WARM, system_identifier, oid)
+    return noted is not None and noted.snapshot == snapshot
+
+
 def drop_useless(repo: Repository, session: Session, system_identifier: str) -> None:
     """Delete the notes of databases that *session*'s server no longer has, and those for which
     there is a newer one of the same database. What cannot be deleted now is another time. Raises

@@ -48,6 +48,7 @@ from pgsnap.workflows.needs.extensions import (
     without_left_out,
 )
 from pgsnap.workflows.needs.rights import check_rights
+from pgsnap.workflows.notes.baselines import is_noted
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.restore.checks import (
     check_drilled,
@@ -205,7 +206,7 @@ def _planned(case: _Case, label: str) -> RestorePlan:
     )
     plain_bytes, rows = sections_to_send(repo, snapshot, options.tables, extensions).totals()
     copies = find_warm(case.session)
-    warm = _warm(case, copies, extensions)
+    warm = _warm(case, label, copies, extensions)
     need = needed_bytes(snapshot)
     free, space, dropped = _room(case, need, properties, copies)
     # A copy that takes the name needs no room: then it matters only if the copy cannot be used.
@@ -242,9 +243,9 @@ def _planned(case: _Case, label: str) -> RestorePlan:
 
 
 def _warm(
-    case: _Case, copies: tuple[WarmCopy, ...], extensions: ExtensionPlan
+    case: _Case, label: str, copies: tuple[WarmCopy, ...], extensions: ExtensionPlan
 ) -> tuple[WarmCopy, ...]:
-    """Return those of *copies* that are what the restore would make."""
+    """Return those of *copies* that were what the restore would make, by the notes of *label*."""
     may_be = case.options.allows_warm and case.snapshot.origin.is_pg_dump
     if not may_be or extensions.left_out or extensions.added:
         return ()
@@ -253,7 +254,9 @@ def _warm(
     return tuple(
         copy
         for copy in copies
-        if copy.live == live and copy.snapshot == case.snapshot_id.hex() and not copy.is_busy
+        if copy.live == live
+        and not copy.is_busy
+        and is_noted(case.repo, label, case.info.system_identifier, copy.oid, case.snapshot_id)
     )
 
 

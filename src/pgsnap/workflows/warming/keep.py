@@ -12,6 +12,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_system_identifier
+from pgsnap.targets.checks.subscriptions import subscriptions_of
 from pgsnap.targets.naming import application_name, new_token, warm_name
 from pgsnap.targets.swap.warm import WarmCopy, clone_warm, drop_warm, find_warm, others_inside
 from pgsnap.workflows.notes.baselines import Use, drop_useless, note_baseline
@@ -131,7 +132,8 @@ class _Warming:
                 continue
             try:
                 prove(self._server, copy.name, ours, noted.baseline)
-                if not others_inside(session, copy, ours):
+                # Subscriptions are not in the database itself: a clone would have none.
+                if not (others_inside(session, copy, ours) or subscriptions_of(session, copy.name)):
                     clone_warm(session, copy, name)
                     return True
             except (SourceError, QueryFailed) as error:
