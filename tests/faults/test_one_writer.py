@@ -6,21 +6,26 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from pgsnap.errors import ObjectExists, RepositoryLocked, StoreChanged, StoreError
+from pgsnap.maintenance.repair.repair import repair
 from pgsnap.repository.places import lease
 from pgsnap.repository.places.remote import RemotePlace
 from pgsnap.repository.places.turn import StoreTurn
 from pgsnap.repository.repository import Repository
+from pgsnap.sealing.wrapping_keys import KeyFile
 from pgsnap.stores.one_writer import OneWriter
 from pgsnap.workflows.history.tag import set_tag
 from pgsnap.workflows.retention.gc import gc
 from pgsnap.workflows.retention.policy import Policy
 from support.repositories.collecting import sound_versions_in, version
+from support.repositories.encrypted import unlocker
+from support.repositories.keys import FIRST
 from support.repositories.made import record
 from support.servers.object_server import Fault, ObjectServer
 from support.servers.object_stores import SERVERS, Running, aws_environ
@@ -221,6 +226,38 @@ def test_a_holder_that_was_taken_for_dead_finds_out_by_its_next_beat(
         with pytest.raises(RepositoryLocked):
             held.check()
         assert server.data("p/turns/") == {}
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_a_repository_that_was_made_without_turns_takes_them_once_it_was_repaired(
+    deaf: tuple[ObjectServer, Running], is_encrypted: bool
+) -> None:
+    server, running = deaf
+    server.if_none_match = server.if_match = server.delete_if_match = True
+    Repository.create(place(running), opener=KeyFile(FIRST) if is_encrypted else None)
+    with Repository.open(place(running), unlock=unlocker()) as repo:
+        record(repo, version(0), message="0")
+    # Where the store honours all nothing is mended.
+    assert repair(place(running), unlock=unlocker()).mended == ()
+    server.if_none_match = server.if_match = server.delete_if_match = False
+    with Repository.open(place(running), unlock=unlocker()) as repo:
+        before = repo.config
+        assert not before.one_writer
+    (mended,) = repair(place(running), unlock=unlocker()).mended
+    assert (mended.kind, mended.name) == ("config", "config")
+    assert repair(place(running), unlock=unlocker()).mended == ()
+    with Repository.open(place(running), unlock=unlocker(), lock_timeout_seconds=0.0) as repo:
+        assert repo.config == replace(before, one_writer=True)
+        record(repo, version(1), message="1")
+        with (
+            Repository.open(place(running), unlock=unlocker(), lock_timeout_seconds=0.0) as other,
+            pytest.raises(RepositoryLocked),
+        ):
+            record(other, version(2), message="2")
+    with Repository.open(place(running), unlock=unlocker()) as repo:
+        assert sound_versions_in(repo) == {0, 1}
+    assert not server.data("p/turns/")
+    assert not server.data("p/probe/")
 
 
 def test_what_could_not_be_announced_leaves_nothing(

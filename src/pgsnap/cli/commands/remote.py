@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -158,8 +159,9 @@ def _check(invocation: Invocation, name: str | None) -> None:
     lines += [_USES[use]] if use in _USES else []
     if use == "one-writer" and not repo.config.one_writer:
         lines.append(
-            "  but not in this repository, made without trying out the store: never run two of them"
-            " at the same time, from no two hosts"
+            "  but not in this repository, made without trying out the store: let them, by"
+            f" {named('snap repair')} --repo {shlex.quote(str(table.url))}; until then never run"
+            " two at the same time"
         )
     invocation.console.emit(fields, [*lines, *(f"  {reason}" for reason in reasons)])
     if use == "refused":

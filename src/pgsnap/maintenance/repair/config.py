@@ -1,11 +1,13 @@
 """Mends a config that is damaged or gone: from a copy, or made again; never so that an encrypted
-repository becomes a plain one."""
+repository becomes a plain one. And one that lets several write to a store that takes one writer.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import secrets
+from dataclasses import replace
 
 from pgsnap.errors import CorruptionError, NotARepository, SnapError, StoreError, WrongKey
 from pgsnap.format.envelope import HEAD, MAGIC, ObjectKind
@@ -33,10 +35,11 @@ class ConfigMender:
         self._is_encrypted = is_encrypted
 
     def mended(self, lock_timeout_seconds: float, warnings: list[str]) -> list[Mended]:
-        """Write a config if it is damaged or gone and the place is a repository's. Raises
-        NotARepository, RepositoryLocked, WrongKey, StoreError."""
+        """Write a config if it is damaged or gone and the place is a repository's, or if its store
+        takes one writer and it does not say so. Raises NotARepository, RepositoryLocked, WrongKey,
+        StoreError."""
         if self._is_whole():
-            return []
+            return self._one_writer(lock_timeout_seconds)
         # Whether it names hosts is not known without a config.
         with self._place.lock(lock_timeout_seconds, alone=True, anonymous=True):
             return [self._mend(warnings)]
@@ -56,6 +59,24 @@ class ConfigMender:
                 hint="Name a copy of the repository itself: snap repair --from PATH",
             )
         return True
+
+    def _one_writer(self, lock_timeout_seconds: float) -> list[Mended]:
+        """Let a repository take turns that was made where it was not known yet what its store
+        honours, or by a version that did not ask."""
+        place = self._place
+        config = read_config(place)
+        takes_one = False
+        if place.path is None and not config.one_writer:
+            # In a store that cannot be relied on at all something may be mended nevertheless.
+            with contextlib.suppress(StoreError):
+                takes_one = place.takes_one_writer()
+        if not takes_one:
+            return []
+        place.take_turns()
+        with place.lock(lock_timeout_seconds, alone=True):
+            place.store.put(layout.CONFIG, encode_config(replace(config, one_writer=True)))
+        words = "its store takes one writer at a time: from now on those who write wait in turn"
+        return [Mended("config", layout.CONFIG, words)]
 
     def _mend(self, warnings: list[str]) -> Mended:
         store = self._place.store
