@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -69,6 +70,25 @@ def test_no_name_and_no_value_shows_in_any_file(
     for hidden in (*SECRET_WORDS, *rows, b"mount-ararat"):
         assert hidden not in shown, hidden
     assert not list(made.path.rglob("index.sqlite*"))
+
+
+def test_a_folder_that_was_put_back_is_found_by_a_host_that_saw_more(made: Encrypted) -> None:
+    """It has no log: what another host would see is a repository that is whole."""
+    snap = made.snap
+    made.commit("one")
+    shutil.copytree(made.path, snap.work / "older")
+    second = made.commit("two")
+    shutil.rmtree(made.path)
+    (snap.work / "older").rename(made.path)
+    for command in ("check", "doctor"):
+        found = snap(command)
+        assert found.code not in (0, 2), command
+        assert f"snapshot {second[:12]} was seen in {made.path} before" in found.out + found.err
+    assert second in snap("verify", "--json").out
+    assert snap("gc", "--keep-last", "1").code == 60
+    snap.ok("repair", "--accept-loss", second, "--yes")
+    snap.ok("gc", "--keep-last", "1")
+    assert "was seen" not in snap("check").err + snap("doctor").out
 
 
 def test_the_index_is_in_the_cache_and_only_the_user_can_read_it(made: Encrypted) -> None:

@@ -37,9 +37,8 @@ def withheld(repo: Repository) -> set[SnapshotId]:
 
 
 def not_shown(repo: Repository) -> list[str]:
-    """Return, in words, what the store of *repo* does not show. Raises StoreError."""
-    if repo.place.path is not None:
-        return []
+    """Return, in words, what the store of *repo* does not show. A folder has no log: of it only
+    what this host saw counts. Raises StoreError."""
     words = []
     if gone := sorted(withheld(repo)):
         # Seen by this host, or by whoever wrote the log.
@@ -109,5 +108,7 @@ def _in_order(number: str) -> tuple[int, str]:
 
 
 def _unexplained(repo: Repository) -> set[SnapshotId]:
-    gone = repo.index.lost_snapshots().keys() | (logged(repo) - repo.stored_snapshots())
+    gone = set(repo.index.lost_snapshots())
+    if in_log := logged(repo):
+        gone |= in_log - repo.stored_snapshots()
     return {one for one in gone if repo.forgotten_since(one) is None}
