@@ -30,11 +30,12 @@ from pgsnap.cli.wiring.remotes import remote_of
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.history.log import KeptEntry, LogEntry
+    from pgsnap.workflows.history.log import KeptEntry, Listing, LogEntry
 
 EXAMPLES = """
 snap log
 snap log --oneline --limit 10
+snap log --all
 snap log --forgotten
 snap log --remote offsite
 snap log --database shop --json | jq -r '.[0].id'
@@ -44,6 +45,7 @@ Oneline = Annotated[bool, typer.Option("--oneline", help="One line for each.")]
 Limit = Annotated[
     int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="Only the newest N.")
 ]
+All = Annotated[bool, typer.Option("--all", help="Safety snapshots of restores too.")]
 Forgotten = Annotated[
     bool, typer.Option("--forgotten", help="Those that are forgotten and can be brought back.")
 ]
@@ -62,11 +64,12 @@ def run(
     ctx: typer.Context,
     oneline: Oneline = False,
     limit: Limit = None,
+    every: All = False,
     forgotten: Forgotten = False,
     remote: Remote = None,
 ) -> None:
     """List the snapshots, newest first."""
-    from pgsnap.workflows.history.log import kept, log
+    from pgsnap.workflows.history.log import Listing, kept, log, page
 
     invocation = Invocation.of(ctx)
     console = invocation.console
@@ -82,17 +85,26 @@ def run(
         _forgotten(invocation, limit, oneline=oneline)
         return
     with open_repository(invocation) as repo:
-        entries = log(repo, database=invocation.settings.database, limit=limit)
+        database = invocation.settings.database
+        # What reads JSON chooses by itself.
+        listing = (
+            Listing(tuple(log(repo, database=database, limit=limit)))
+            if console.json
+            else page(repo, database=database, limit=limit, every=every)
+        )
+        entries = listing.entries
         replaced = kept(
             repo,
-            database=invocation.settings.database,
+            database=database,
             half_dropped=lambda: half_dropped_now(invocation.settings, every=True),
         )
         labels = [] if entries else repo.databases()
     fields = _fields(entries, replaced) if console.json else []
     if not entries and not console.json:
-        console.tell(_nothing(labels, invocation.settings.database))
+        console.tell(_nothing(labels, database))
     lines = _lines(invocation, entries, oneline=oneline)
+    if listing.left_out:
+        console.tell(_left_out(listing))
     kept_words = kept_lines(replaced, invocation.now)
     if replaced and not oneline:
         lines += ["", *kept_words]
@@ -131,6 +143,13 @@ def _lines(invocation: Invocation, entries: Sequence[LogEntry], *, oneline: bool
                 more=mark,
             )
     return lines[:-1] if lines and not lines[-1] else lines
+
+
+def _left_out(listing: Listing) -> str:
+    count = render.plural(listing.left_out, "safety snapshot")
+    verb = "is" if listing.left_out == 1 else "are"
+    latest = ", the newest snapshot among them" if listing.latest_left_out else ""
+    return f"{count} of restores {verb} not shown{latest}: snap log --all"
 
 
 def _fields(entries: Sequence[LogEntry], replaced: Sequence[KeptEntry]) -> list[dict[str, Any]]:

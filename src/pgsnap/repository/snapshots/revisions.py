@@ -13,6 +13,7 @@ from pgsnap.model import HASH_BYTES, SnapshotId, Tag
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chain, Chains
 from pgsnap.repository.snapshots.moments import is_clock_time, last_moment
+from pgsnap.repository.snapshots.tags import is_safety_tag
 from pgsnap.repository.snapshots.unknown import unknown_revision
 from pgsnap.words import plural
 
@@ -169,6 +170,11 @@ def _resolve_base(
     if tag is not None:
         _check_visible(repo, base, tag.snapshot)
         return tag.snapshot
+    if is_safety_tag(base):
+        tag = _safety_tag(repo, base, database)
+        if tag is not None:
+            _check_visible(repo, base, tag.snapshot)
+            return tag.snapshot
     if _PREFIX.fullmatch(base):
         found = repo.by_prefix(base.lower(), _CANDIDATES_SHOWN + 1)
         if len(found) == 1:
@@ -220,6 +226,20 @@ def _tag(repo: Repository, name: str, database: str | None) -> Tag | None:
             f'tag "{name}" exists for more than one database',
             detail=f"There are {labels}.",
             hint="Say which: --database NAME",
+        )
+    return found[0] if found else None
+
+
+def _safety_tag(repo: Repository, start: str, database: str | None) -> Tag | None:
+    """Return the only tag of a safety snapshot that begins with *start*, as `log` shortens them;
+    None if there is none. Raises AmbiguousRevision."""
+    found = [tag for tag in repo.tags.all(database) if tag.name.startswith(start)]
+    if len(found) > 1:
+        names = ", ".join(tag.name for tag in found[:_CANDIDATES_SHOWN])
+        raise AmbiguousRevision(
+            f'more than one safety snapshot is named "{start}"',
+            detail=f"These begin so: {names}.",
+            hint="Give more characters of the tag.",
         )
     return found[0] if found else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreChanged, TagExists, UnknownRevision
 from pgsnap.format.small import decode_tag, encode_tag
@@ -16,6 +16,28 @@ from pgsnap.words import did_you_mean
 
 SAFETY_TAGS = ("before-restore/", "before-undo/")
 """Tag prefixes of safety snapshots: those that a restore or undo takes of what it replaces."""
+
+# The day, the minute, the second.
+_SHORT_LENGTHS = (len("20261130"), len("20261130T0006"), len("20261130T000648Z"))
+
+
+def is_safety_tag(name: str) -> bool:
+    """Return whether a tag is that of a safety snapshot."""
+    return name.startswith(SAFETY_TAGS)
+
+
+def short_tags(names: Iterable[str]) -> dict[str, str]:
+    """Return those of *names* that are tags of safety snapshots, each with its shortest form: the
+    day, the time or the second that no other of them begins with."""
+    safety = list(filter(is_safety_tag, names))
+    found = {}
+    for name in safety:
+        start = name.index("/") + 1
+        forms = (name[: start + length] for length in _SHORT_LENGTHS)
+        found[name] = next(
+            (form for form in forms if sum(one.startswith(form) for one in safety) == 1), name
+        )
+    return found
 
 
 class Tags:

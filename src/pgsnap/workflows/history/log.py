@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pgsnap.model import Snapshot, SnapshotHead, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
+from pgsnap.repository.snapshots.tags import is_safety_tag, short_tags
 from pgsnap.workflows.history.section_costs import SectionCost, section_costs
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.notes.verdicts import Drilled, drilled
@@ -24,6 +25,16 @@ class LogEntry:
     tags: tuple[str, ...]
     drilled: Drilled | None = None
     server: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Snapshots, newest first, and how many safety snapshots between them were left out.
+    *latest_left_out*: the newest of all is one of these."""
+
+    entries: tuple[LogEntry, ...]
+    left_out: int = 0
+    latest_left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +66,13 @@ class ShowReport:
 
 def log(repo: Repository, *, database: str | None, limit: int | None = None) -> list[LogEntry]:
     """Return snapshots, newest first: of one label, or of all."""
+    return _entries(repo, database, repo.newest(database, limit))
+
+
+def _entries(repo: Repository, database: str | None, shown: Sequence[SnapshotId]) -> list[LogEntry]:
     with repo.many_reads():
         tags = repo.tags.by_snapshot(database)
         drills = drilled(repo)
-    shown = repo.newest(database, limit)
     servers = repo.servers_of_some(shown)
     return [
         LogEntry(
@@ -66,6 +80,37 @@ def log(repo: Repository, *, database: str | None, limit: int | None = None) -> 
         )
         for found, snapshot in repo.heads(shown)
     ]
+
+
+def page(
+    repo: Repository, *, database: str | None, limit: int | None = None, every: bool = False
+) -> Listing:
+    """Return what `log` does; unless *every*, without the snapshots that only restores and undos
+    made, if there are others. Tags of safety snapshots are as short as they are unambiguous."""
+    with repo.many_reads():
+        tags = repo.tags.by_snapshot(database)
+    found = repo.newest(database, None)
+    safety = {one for one in found if (own := tags.get(one)) and all(map(is_safety_tag, own))}
+    if every or len(safety) == len(found):
+        safety = set()
+    regular = [one for one in found if one not in safety]
+    shown = regular[:limit]
+    # What is older than all that is shown is not missed.
+    newer = found[: found.index(shown[-1])] if len(shown) < len(regular) else found
+    entries = _shortened(repo, _entries(repo, database, shown))
+    return Listing(entries, len(safety.intersection(newer)), bool(found) and found[0] in safety)
+
+
+def _shortened(repo: Repository, entries: Sequence[LogEntry]) -> tuple[LogEntry, ...]:
+    names: dict[str, dict[str, str]] = {}
+    found = []
+    for entry in entries:
+        label = entry.snapshot.database
+        if label not in names and any(map(is_safety_tag, entry.tags)):
+            names[label] = short_tags(repo.tags.names(label))
+        short = names.get(label, {})
+        found.append(replace(entry, tags=tuple(short.get(tag, tag) for tag in entry.tags)))
+    return tuple(found)
 
 
 def last_saved(repo: Repository, label: str, server: str) -> LogEntry | None:

@@ -92,12 +92,14 @@ class InPlace:
     def _safety(
         self, repo: Repository, plan: ChangedPlan, progress: Progress
     ) -> Callable[[], SnapshotId]:
-        return self._recording(repo, plan.database, plan.label, progress, is_tagged=True)
+        return self._recording(repo, plan.database, plan.label, progress)
 
     def _proof(
         self, repo: Repository, plan: ChangedPlan, progress: Progress
     ) -> Callable[[], SnapshotId]:
-        return self._recording(repo, plan.database, plan.label, progress, is_full=True)
+        return self._recording(
+            repo, plan.database, plan.label, progress, is_tagged=False, is_full=True
+        )
 
     def _recording(
         self,
@@ -106,7 +108,7 @@ class InPlace:
         label: str,
         progress: Progress,
         *,
-        is_tagged: bool = False,
+        is_tagged: bool = True,
         is_full: bool = False,
     ) -> Callable[[], SnapshotId]:
         from pgsnap.workflows.commit.safety_snapshot import safety_commit
