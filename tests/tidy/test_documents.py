@@ -30,3 +30,12 @@ def test_every_page_that_a_document_links_exists(document: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
         if "://" not in link:
             assert (document.parent / link).exists(), link
+
+
+def test_the_site_has_every_page() -> None:
+    """Its builder reports links without a page, but no page without a place in the navigation."""
+    named = re.findall(
+        r": (\S+\.md)$|- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE
+    )
+    pages = {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "README.md"}
+    assert {"".join(one) for one in named} == {str(path.relative_to(ROOT)) for path in pages}
