@@ -124,7 +124,7 @@ def test_config_names_another_file_and_its_folder_counts(snap: CommandLine) -> N
 
 def test_completion_answers_a_shell(snap: CommandLine) -> None:
     snap.setenv("_SNAP_COMPLETE", "complete_bash")
-    snap.setenv("COMP_WORDS", "snap co")
+    snap.setenv("COMP_WORDS", "snap comm")
     snap.setenv("COMP_CWORD", "1")
     assert snap.process().out.split() == ["commit"]
 

@@ -25,6 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"{short_name()} {__version__}\n")
         return 0
+    from pgsnap.cli.completion import is_asked
+
+    if argv is None and is_asked():
+        from pgsnap.cli.completion.answer import answer
+
+        answer(arguments)
     if argv is None:
         # Modules are many objects and no garbage: looking through them takes a tenth of a start.
         gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)

@@ -4,7 +4,6 @@ errors converted to snap's."""
 from __future__ import annotations
 
 import functools
-import os
 import re
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from typing import Any
@@ -32,12 +31,12 @@ CONFIG = Option(
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
     """Store a global option in the invocation. The command is parsed after the group, so the later
     occurrence wins."""
-    if ctx.resilient_parsing or option.name is None:
+    if option.name is None:
         return
     if ctx.get_parameter_source(option.name) is not click.core.ParameterSource.COMMANDLINE:
         return
     invocation = ctx.find_object(Invocation)
-    if invocation is None:
+    if invocation is None or (ctx.resilient_parsing and not invocation.completes):
         return
     console = invocation.console
     if option.name in ("quiet", "verbose"):
@@ -96,6 +95,29 @@ def _global_options() -> list[TyperOption]:
         flag("--no-progress", help="No progress bar, also on a terminal."),
         flag("--version", help="Show the version and exit.", callback=_show_version, eager=True),
     ]
+
+
+def _completion_options() -> list[TyperOption]:
+    """Return the options that version 0.1 had for what `snap completion` does."""
+    return [
+        TyperOption(
+            param_decls=[name],
+            is_flag=True,
+            default=False,
+            expose_value=False,
+            is_eager=True,
+            hidden=True,
+            callback=_complete,
+        )
+        for name in ("--install-completion", "--show-completion")
+    ]
+
+
+def _complete(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        module = commands.module("completion")
+        module.run(ctx, None, option.name == "install_completion")
+        ctx.exit()
 
 
 def _format_options(
@@ -232,7 +254,7 @@ class Group(TyperGroup):
     context_class = _Context
 
     def __init__(self, **attributes: Any) -> None:
-        attributes["params"] = [*(attributes.get("params") or ()), *_global_options()]
+        attributes["params"] = [*_completion_options(), *_global_options()]
         super().__init__(**{**attributes, "commands": _Commands()})
 
     def resolve_command(
@@ -271,6 +293,7 @@ app = typer.Typer(
     """,
     context_settings=CONTEXT_SETTINGS,
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -297,9 +320,6 @@ def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
     group = command()
     # From here on the parsed options decide.
     invocation.console.json = False
-    if os.environ.get(f"_{short_name().upper()}_COMPLETE"):
-        # A shell asks for completions; typer answers and exits.
-        group.main(list(arguments), prog_name=short_name())
     try:
         with group.make_context(prog, list(arguments), obj=invocation) as ctx:
             group.invoke(ctx)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import pty
+import re
+import select
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 
 def answered(
@@ -35,3 +39,43 @@ def answered(
         shown += data
     os.close(master)
     return child.wait(timeout=seconds_max), shown.decode()
+
+
+class Typist:
+    """A program on a terminal, that somebody types at and reads."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path):
+        self._master, slave = pty.openpty()
+        self._child = subprocess.Popen(
+            arguments,
+            env=environment,
+            cwd=folder,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.shown = ""
+
+    def type(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def read_until(self, pattern: str, seconds_max: float = 120) -> re.Match[str]:
+        """Read until *pattern* has been shown, and forget what was shown until its end."""
+        until = time.monotonic() + seconds_max
+        while (found := re.search(pattern, self.shown)) is None:
+            left = until - time.monotonic()
+            assert left > 0, f"not shown: {pattern}, but {self.shown!r}"
+            if select.select([self._master], [], [], left)[0]:
+                self.shown += os.read(self._master, 65536).decode("utf-8", "replace")
+        self.shown = self.shown[found.end() :]
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._child.kill()
+        self._child.wait(timeout=60)
+        os.close(self._master)

@@ -1,4 +1,5 @@
-"""Extensions as Debian packages them, for Debian's own PostgreSQL: installed where we are root."""
+"""Programs, and extensions for Debian's own PostgreSQL, as Debian packages them: installed where we
+are root."""
 
 from __future__ import annotations
 
@@ -35,15 +36,26 @@ def install_extensions(server: Binaries, packages: dict[str, str]) -> None:
     ]
     if not missing:
         return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        pytest.skip(f"needs Debian's packages: run `apt-get install {' '.join(missing)}`")
     # The server stays as it is: others use it, and may be running it.
     kept = f"postgresql-{server.major}={_installed(f'postgresql-{server.major}')}"
-    done = _apt(["install", "-y", "--no-install-recommends", kept, *missing])
+    _install(missing, kept)
+
+
+def needs_program(name: str) -> None:
+    """Install the program *name* from the package of its name if it is missing. Skips where that
+    cannot be."""
+    if shutil.which(name) is None:
+        _install([name])
+
+
+def _install(missing: Sequence[str], *kept: str) -> None:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        pytest.skip(f"needs Debian's packages: run `apt-get install {' '.join(missing)}`")
+    done = _apt(["install", "-y", "--no-install-recommends", *kept, *missing])
     if done.returncode:
         # The lists may be missing, as in a fresh container.
         _apt(["update"])
-        done = _apt(["install", "-y", "--no-install-recommends", kept, *missing])
+        done = _apt(["install", "-y", "--no-install-recommends", *kept, *missing])
     if done.returncode:
         reason = " ".join(re.findall(r"^E: .*", done.stderr, re.M)) or f"status {done.returncode}"
         pytest.skip(f"`apt-get install {' '.join(missing)}` failed: {reason}")

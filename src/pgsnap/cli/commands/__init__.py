@@ -10,7 +10,7 @@ NAMES = (
     *("init", "commit", "log", "show", "diff", "run", "tag", "cat", "restore", "undo", "drill"),
     *("export", "import", "forget", "unforget", "gc", "stats", "verify", "repair", "reindex"),
     *("push", "fetch", "pull", "clone", "remote"),
-    *("check", "schedule", "database", "key", "audit", "doctor", "demo", "help"),
+    *("check", "schedule", "database", "key", "audit", "doctor", "demo", "completion", "help"),
 )
 
 

@@ -1,4 +1,5 @@
-"""Finds the services of a compose file that run PostgreSQL, for a suggestion by `snap init`.
+"""Finds the services of a compose file that run PostgreSQL, for a suggestion by `snap init`,
+and all services, for completion.
 
 Read with regular expressions, not as YAML: the result is only a suggestion, which the user sees
 in the new snap.toml.
@@ -26,12 +27,23 @@ def find_compose_file(folder: Path) -> Path | None:
 
 def postgres_services(path: Path) -> list[str]:
     """Return the names of the services with a PostgreSQL image, in the file's order."""
+    found = [name for name, image in _services(path) if image is not None and _is_server(image)]
+    return list(dict.fromkeys(found))
+
+
+def all_services(path: Path) -> list[str]:
+    """Return the names of all services, in the file's order."""
+    return list(dict.fromkeys(name for name, _ in _services(path)))
+
+
+def _services(path: Path) -> list[tuple[str, str | None]]:
+    """Return each service, once without and once with its image."""
     try:
         with path.open("rb") as file:
             text = file.read(_BYTES_MAX).decode("utf-8", "replace")
     except OSError:
         return []
-    found: list[str] = []
+    found: list[tuple[str, str | None]] = []
     is_inside, service, depth = False, "", 0
     for line in text.splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
@@ -45,9 +57,10 @@ def postgres_services(path: Path) -> list[str]:
         depth = depth or len(key[1])
         if len(key[1]) == depth:
             service = key[2]
-        elif (image := _IMAGE.match(line.strip())) and _is_server(image[1]):
-            found.append(service)
-    return list(dict.fromkeys(found))
+            found.append((service, None))
+        elif image := _IMAGE.match(line.strip()):
+            found.append((service, image[1]))
+    return found
 
 
 def _is_server(image: str) -> bool:

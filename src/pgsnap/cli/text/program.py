@@ -47,7 +47,7 @@ def _program(started: str, path: str | None) -> str:
             return name
     for known in (name, *NAMES):
         found = shutil.which(known, path=path)
-        if found is not None and _is_own(found, script):
+        if found is not None and is_own(found, script):
             return known
     return shlex.quote(script) if script else NAMES[1]
 
@@ -61,7 +61,7 @@ def _as_module() -> str | None:
     return None
 
 
-def _is_own(found: str, script: str) -> bool:
+def is_own(found: str, script: str = "") -> bool:
     """Return whether *found* is *script*, or a script of this package."""
     try:
         if script and Path(found).samefile(script):

@@ -50,6 +50,8 @@ class Invocation:
         self.bandwidth: float | None = None
         # Whether a secret may be asked for on the terminal.
         self.asks = True
+        # Whether a command line is only looked at, for a shell that asks how it may go on.
+        self.completes = False
 
     @classmethod
     def of(cls, ctx: click.Context) -> Invocation:
