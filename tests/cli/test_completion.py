@@ -39,7 +39,11 @@ def programs(snap: CommandLine, repository: Path) -> Path:
     for tag in ("pre-migration", "release/4.2", "before-restore/2026-01-09T000000Z"):
         snap.ok("tag", tag, newest.hex())
     with (snap.work / "snap.toml").open("a") as config:
-        config.write('services = ["strapi"]\n[remotes.offsite]\nurl = "file:///nowhere"\n')
+        url = (snap.folder / "off site").as_uri()
+        config.write(f'services = ["strapi"]\n[remotes.offsite]\nurl = "{url}"\n')
+    snap.ok("init", url)
+    snap.ok("push", "offsite")
+    snap.ok("fetch", "offsite")
     (snap.work / "compose.yaml").write_text(
         "services:\n  web:\n    image: nginx\n  db:\n    image: postgres:15\n"
     )
@@ -95,6 +99,8 @@ def test_each_place_of_a_command_line_is_offered_what_can_stand_there(snap: Comm
         (("remote", "check", ""), {"offsite"}),
         (("restore", "latest", "--stop", ""), {"strapi", "db", "web"}),
         (("log", "--compose", ""), {"db", "web"}),
+        (("diff", "offsite/pre"), {"offsite/pre-migration"}),
+        (("pull", "offsite", "rel"), {"release/4.2"}),
         (("help", "exit"), {"exit-codes"}),
         (("schedule", "run", "comm"), {"commit"}),
         (("restore", "latest", "--from-server", ""), {"shop@unknown"}),

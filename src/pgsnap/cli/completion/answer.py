@@ -107,6 +107,9 @@ class _Search:
         whole = before[:-1] if before and before[-1].startswith("-") else list(before)
         ctx = _resolve_context(command(), {"obj": invocation}, "snap", whole)
         what, beginning = _resolve_incomplete(ctx, list(before), last)
+        if isinstance(what, click.Group) and [*ctx._protected_args, *ctx.args]:
+            # After a word that is no command.
+            return
         if not isinstance(what, click.Parameter):
             for one in self._names(what, ctx, beginning):
                 yield one, beginning

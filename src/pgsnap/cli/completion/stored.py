@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -42,6 +41,7 @@ def offered(
             yield from _tags(repo, label, beginning)
             yield Candidate("latest", "the newest snapshot")
             yield from _ids(repo, label)
+            yield from _of_remotes(invocation, beginning)
         elif kind == "forgotten":
             yield from _forgotten(repo, label)
         elif kind in ("table", "schema", "section"):
@@ -152,16 +152,30 @@ def _quoted(name: str) -> str:
 
 
 def _fetched(ctx: click.Context, invocation: Invocation) -> Iterator[Candidate]:
-    """Yield the snapshots of a remote, as the last fetch found them."""
+    """Yield the snapshots of the remote that the command line names, as the last fetch found
+    them."""
+    remotes = list(invocation.settings.remotes or {})
+    remote = ctx.params.get("remote") or (remotes[0] if len(remotes) == 1 else None)
+    if remote is not None:
+        yield from _of_remote(invocation, str(remote))
+
+
+def _of_remotes(invocation: Invocation, beginning: str) -> Iterator[Candidate]:
+    """Yield the tags of each remote whose name is begun, as REMOTE/TAG."""
+    for remote in invocation.settings.remotes or {}:
+        if beginning and f"{remote}/".startswith(beginning[: len(remote) + 1]):
+            for one in _of_remote(invocation, remote):
+                yield Candidate(f"{remote}/{one.value}", one.about)
+
+
+def _of_remote(invocation: Invocation, remote: str) -> Iterator[Candidate]:
     from pgsnap.schedulers.state import State
     from pgsnap.workflows.sync.fetch import last_fetch
 
     path = invocation.settings.config_path
-    remotes = list(invocation.settings.remotes or {})
-    remote = ctx.params.get("remote") or (remotes[0] if len(remotes) == 1 else None)
-    if path is None or remote is None:
-        return
-    known = last_fetch(State(Path(path), invocation.settings.trust), str(remote))
+    # Remotes are nowhere else.
+    assert path is not None
+    known = last_fetch(State(path, invocation.settings.trust), remote)
     for one in known.snapshots if known is not None else ():
-        yield from map(Candidate, one.tags)
-        yield Candidate(render.short_id(one.snapshot_id), _ago(one.time))
+        for name in (*one.tags, render.short_id(one.snapshot_id)):
+            yield Candidate(name, _ago(one.time))
