@@ -44,16 +44,20 @@ _PLAIN = r"'[^']*+(?:''[^']*+)*(?:'|\Z)"
 _TOKEN = r"""
     (?P<SPACE> \s++ | --[^\r\n]*+ | /\* | (?<![^\n])\\[^\n]*+ )
   | (?P<STRING> {strings}
-      | \$(?P<tag>(?:(?!\d)[{word}]++)?)\$ .*? (?: \$(?P=tag)\$ | \Z ) )
+      | \$(?P<tag>(?:(?!\d){word}++)?)\$ .*? (?: \$(?P=tag)\$ | \Z ) )
   | (?P<NAME> (?:[uU]&)?"[^"]*+(?:""[^"]*+)*(?:"|\Z) )
-  | (?P<WORD> [{word}][{word}$]*+ )
+  | (?P<WORD> {word}{further}*+ )
   | (?P<OTHER> . )
 """
 
 
 def _compiled(strings: str) -> re.Pattern[str]:
-    word = r"\w\x80-\U0010ffff"
-    return re.compile(_TOKEN.format(strings=strings, word=word), re.X | re.S | re.A)
+    # Letters, digits, "_" and all that is not ASCII, then "$" too, said by what they are not: a set
+    # of so many characters takes long to compile.
+    word = r"[^\x00-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
+    further = r"[^\x00-\x23\x25-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
+    pattern = _TOKEN.format(strings=strings, word=word, further=further)
+    return re.compile(pattern, re.X | re.S | re.A)
 
 
 _STANDARD = _compiled(f"[eE]{_ESCAPED} | (?:[uU]&|[bBnNxX])?{_PLAIN}")

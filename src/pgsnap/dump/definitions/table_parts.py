@@ -17,7 +17,11 @@ from pgsnap.dump.definitions.ddl import DdlEntry, ddl_entries
 TableName: TypeAlias = "tuple[str, str]"
 """Schema and name; also of a sequence or of statistics."""
 
-_WORD = r'(?:"(?:[^"]|"")+"|[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*)'
+# Letters, digits, "_", "$" and all that is not ASCII, said by what they are not: a set of so many
+# characters takes long to compile.
+_FIRST = r"[^\x00-\x40\x5b-\x5e\x60\x7b-\x7f]"
+_FURTHER = r"[^\x00-\x23\x25-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
+_WORD = rf'(?:"(?:[^"]|"")+"|{_FIRST}{_FURTHER}*)'
 _CHAIN = rf"{_WORD}(?:\.{_WORD})*"
 _TOKEN = re.compile(
     r"(?P<escaped>(?<![A-Za-z0-9_$])[eE]'(?:[^'\\]|\\.|'')*')"
