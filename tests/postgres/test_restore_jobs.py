@@ -89,6 +89,36 @@ def test_the_sample_comes_back_through_several_psql(
         assert trip.report.warnings == ()
 
 
+def test_statistics_are_gathered_over_several_connections(
+    repo: Repository, filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgsnap.targets.load.analyzing._PAGES_MIN", 1)
+    monkeypatch.setattr("pgsnap.targets.load.analyzing._SINGLE", 3)
+    server = server_of(filled)
+    snapshot = commit_database(repo, server)
+    restore_now(repo, snapshot, server, RestoreOptions(jobs=3))
+    gathered = (
+        "SELECT DISTINCT schemaname, tablename, attname, inherited FROM pg_stats"
+        " WHERE schemaname <> 'pg_catalog' ORDER BY 1, 2, 3, 4"
+    )
+    found = filled.psql(gathered)
+    assert {"summed", "items", "parts", "parts_a", "words"} <= {
+        line.split("|")[1] for line in found.splitlines()
+    }
+    filled.psql("ANALYZE")
+    assert filled.psql(gathered) == found
+    # A function that fails in one connection fails the restore, and leaves nothing behind.
+    filled.psql(
+        "CREATE FUNCTION bad(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN IF"
+        " current_setting('role') = 'none' AND current_query() LIKE 'ANALYZE%' THEN"
+        " RAISE 'not now'; END IF; RETURN $1; END $$; CREATE INDEX ON items (bad(id))"
+    )
+    snapshot = commit_database(repo, server)
+    with pytest.raises(RestoreFailed, match="not now"):
+        restore_now(repo, snapshot, server, RestoreOptions(jobs=3, discard_old=True))
+    assert len(leftovers(filled)) == 1
+
+
 def test_rows_are_frozen_and_their_pages_all_visible(repo: Repository, filled: Database) -> None:
     filled.psql("CREATE EXTENSION pg_visibility")
     snapshot = commit_database(repo, server_of(filled))

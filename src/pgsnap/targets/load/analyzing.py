@@ -7,13 +7,22 @@ success of a restore must not depend on that.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
+from threading import Thread
 
+from pgsnap import interrupts
+from pgsnap.errors import SnapError
+from pgsnap.limits import ASIDE_BYTES_MIN
 from pgsnap.model import quote_ident
 from pgsnap.sessions.base import Session, ident
 from pgsnap.words import some
 
 _BATCH = 200
+# So many of the largest tables are processed one by one, so that all connections end at once.
+_SINGLE = 100
 
 # Ancestors of foreign tables, and all tables that a plain ANALYZE processes, each with a flag for
 # the former.
@@ -77,9 +86,72 @@ ORDER BY 1, 2
 """
 
 
-def analyze(session: Session, *, only_missing: bool = False) -> tuple[str, ...]:
-    """Gather statistics of *session*'s database; if *only_missing*, of the tables that lack some:
-    others were restored. Returns what had to be left out, as warnings."""
+# What a plain ANALYZE processes, the largest first as far as is known: the size of a table is known
+# once an index of it was built. Partitions are processed with the topmost table.
+_BY_SIZE = """
+SELECT n.nspname, c.relname, c.relpages
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't' AND NOT c.relispartition
+ORDER BY c.relpages DESC, 1, 2
+"""
+# Below this size of all tables another connection does not pay.
+_PAGES_MIN = ASIDE_BYTES_MIN // 8192
+
+
+def analyze(
+    connect: Callable[[], Session], *, jobs: int = 1, only_missing: bool = False
+) -> tuple[str, ...]:
+    """Gather statistics of the database that *connect* connects to, over up to *jobs* connections;
+    if *only_missing*, of the tables that lack some: others were restored. Returns what had to be
+    left out, as warnings. Raises QueryFailed, ConnectionFailed."""
+    with connect() as session:
+        if jobs > 1 and not only_missing and not session.query(_TABLES):
+            tables = session.query(_BY_SIZE)
+            if sum(int(pages or 0) for *_, pages in tables) >= _PAGES_MIN:
+                names = [f"{ident(schema or '')}.{ident(name or '')}" for schema, name, _ in tables]
+                _side_by_side(connect, _batches(names), jobs)
+                return ()
+        return _one_by_one(session, only_missing=only_missing)
+
+
+def _batches(names: Sequence[str]) -> Iterator[str]:
+    """Yield the statements: one for each of the first *names*, which are those of large tables."""
+    single = min(len(names), _SINGLE)
+    yield from (f"ANALYZE {name}" for name in names[:single])
+    for start in range(single, len(names), _BATCH):
+        yield f"ANALYZE {', '.join(names[start : start + _BATCH])}"
+
+
+def _side_by_side(connect: Callable[[], Session], statements: Iterable[str], jobs: int) -> None:
+    left = deque(statements)
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with connect() as session:
+                # The swap's own commit waits for the WAL, and it comes after all of these.
+                session.execute("SET synchronous_commit = off")
+                while left and not failed:
+                    with suppress(IndexError):
+                        session.execute(left.popleft())
+        except SnapError as error:
+            failed.append(error)
+
+    threads = [
+        Thread(target=work, name=f"analyze-{number}", daemon=True)
+        for number in range(min(jobs, len(left)))
+    ]
+    # What runs on after that is ended with the scratch database's sessions.
+    with interrupts.undone_by(left.clear):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            interrupts.ended(thread)
+    if failed:
+        raise failed[0]
+
+
+def _one_by_one(session: Session, *, only_missing: bool) -> tuple[str, ...]:
     rows = session.query(_TABLES)
     if only_missing:
         asking = {(schema, name): asks for schema, name, asks in rows}

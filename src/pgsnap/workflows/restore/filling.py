@@ -104,10 +104,10 @@ class Filling:
         if not self.plan.options.analyze:
             return
         self.progress.phase("analyze")
-        ours = application_name(self.token)
-        with self.clock.timed("analyze"), server.connect(scratch.name, ours) as session:
-            restored = brings_statistics(self.snapshot, self.plan)
-            self.warnings.extend(analyze(session, only_missing=restored))
+        connect = partial(server.connect, scratch.name, application_name(self.token))
+        restored = brings_statistics(self.snapshot, self.plan)
+        with self.clock.timed("analyze"):
+            self.warnings.extend(analyze(connect, jobs=self.plan.jobs, only_missing=restored))
 
     def _look_again(self, server: Server, scratch: Scratch) -> None:
         """Nothing is left to run: what is there now is what will be there."""
