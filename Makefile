@@ -25,7 +25,7 @@ ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-system test-long test-writers test-all-versions azurite lint format bench postgresql man docs dist clean
+.PHONY: help demo test test-system test-long test-writers test-all-versions azurite lint format bench postgresql man docs screenshot dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -41,6 +41,7 @@ help:
 	@echo 'make format             let ruff lay out the code'
 	@echo 'make man                man pages from the declarations of --help, in man/'
 	@echo 'make docs               the documentation as a site, in build/site; a broken link is an error'
+	@echo 'make screenshot         records the session that README.md shows, in docs/terminal.svg'
 	@echo 'make dist               wheel and source archive in dist/, checked, installed once and tried'
 	@echo 'make bench              all benchmarks; make bench-commit, bench-read, bench-memory, bench-chunking run one;'
 	@echo '                        make bench-many: 20,000 snapshots; make bench-tables: 200,000 tables;'
@@ -125,6 +126,9 @@ docs: $(STAMP)
 	rm -rf build/pages build/site && mkdir -p build/pages
 	tar --exclude=__pycache__ -c $(PAGES) | tar -xC build/pages
 	$(BIN)/zensical build --strict
+
+screenshot: $(STAMP) postgresql
+	$(BIN)/python docs/terminal.py
 
 # The wheel is built from the source archive, so that both are tried.
 dist: man
