@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+import shlex
 from collections.abc import Mapping
 
 import click
@@ -69,6 +71,17 @@ def test_the_examples_of_a_command_are_understood(name: str) -> None:
     for words in found:
         # Raises where an option or an argument is not one of the command's.
         COMMANDS[words[0]].make_context(words[0], words[1:], parent=parent)
+
+
+def test_the_commands_of_the_recorded_session_are_understood() -> None:
+    picture = html.unescape((documentation.PAGE.parent / "terminal.svg").read_text("utf-8"))
+    lines = re.findall(r">\$ (snap .*?)</text>", picture.replace("\xa0", " "))
+    assert len(lines) > 3
+    parent = click.Context(command(), info_name="snap", **CONTEXT_SETTINGS)
+    for _, name, *words in map(shlex.split, lines):
+        COMMANDS[name].make_context(name, words, parent=parent)
+    for name in ("http://", "https://"):
+        assert name not in picture.replace("http://www.w3.org/2000/svg", "")
 
 
 @pytest.mark.parametrize("name", [None, *COMMANDS])
