@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support.documents.contents import long_pages, with_contents
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
 
@@ -39,3 +41,9 @@ def test_the_site_has_every_page() -> None:
     )
     pages = {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "README.md"}
     assert {"".join(one) for one in named} == {str(path.relative_to(ROOT)) for path in pages}
+
+
+@pytest.mark.parametrize("page", long_pages(), ids=lambda path: path.name)
+def test_a_long_page_has_contents(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert text == with_contents(text), "run `python tests/support/documents/contents.py`"
