@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+from pgsnap.errors import UntrustedPath, UsageError
+from pgsnap.limits import KEY_FILE_BYTES_MAX
 
 SecretKind: TypeAlias = Literal[
     "passphrase_file", "passphrase_command", "key_file", "identity_file"
@@ -27,3 +33,29 @@ class SecretSource:
     value: Path | str
     origin: str
     of_environment: bool = False
+
+
+def read_private(path: Path, origin: str) -> bytes:
+    """Return the contents of a file that only its owner, and a group, may read. Raises UsageError,
+    UntrustedPath."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise UsageError(f'{origin} names "{path}", which is no ordinary file')
+            if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+                raise UntrustedPath(
+                    f'others may read or change "{path}" (mode {stat.S_IMODE(mode):04o})',
+                    detail=f"{origin[:1].upper()}{origin[1:]} names it, and it holds a secret.",
+                    hint=f"Close it: chmod 600 {shlex.quote(str(path))}",
+                )
+            data = file.read(KEY_FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise UsageError(
+            f'cannot read "{path}"', detail=f"{error.strerror}. {origin} names it."
+        ) from None
+    if len(data) > KEY_FILE_BYTES_MAX:
+        raise UsageError(
+            f'"{path}" is too large', detail=f"A secret has at most {KEY_FILE_BYTES_MAX} bytes."
+        )
+    return data

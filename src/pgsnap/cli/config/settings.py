@@ -10,16 +10,38 @@ from pathlib import Path
 from pgsnap.cli.config.file import find_config, load_config
 from pgsnap.cli.config.keys import absolute_path, address
 from pgsnap.cli.config.place import Place, find_place
-from pgsnap.cli.config.secret_source import SecretSource
+from pgsnap.cli.config.secret_source import SecretSource, read_private
 from pgsnap.cli.config.secret_sources import find_secret_sources
 from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
 from pgsnap.cli.text.duration import parse_duration
-from pgsnap.errors import UsageError
+from pgsnap.errors import SnapError, UntrustedPath, UsageError
 from pgsnap.files.trust import Trust
 from pgsnap.repository.places.address import Address
 from pgsnap.runners.base import BINDIR
 
 DEFAULT_REPOSITORY = Path("database") / "backups"
+
+# Where one of these is set in the environment, the file is not asked which server is meant.
+_NAMING = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE")
+
+# libpq's variables that say where a database is and who connects, with its keywords for them.
+_KEYWORDS = {
+    "PGHOST": "host",
+    "PGHOSTADDR": "hostaddr",
+    "PGPORT": "port",
+    "PGDATABASE": "dbname",
+    "PGUSER": "user",
+    "PGPASSWORD": "password",
+    "PGPASSFILE": "passfile",
+    "PGSERVICE": "service",
+    "PGSSLMODE": "sslmode",
+    "PGSSLROOTCERT": "sslrootcert",
+    "PGSSLCERT": "sslcert",
+    "PGSSLKEY": "sslkey",
+    "PGCHANNELBINDING": "channel_binding",
+    "PGTARGETSESSIONATTRS": "target_session_attrs",
+    "PGCONNECT_TIMEOUT": "connect_timeout",
+}
 
 
 @dataclass(slots=True)
@@ -51,6 +73,8 @@ class Settings(ConfigFile):
     repository: Address
     repository_from: str
     dsn_from: str
+    dsn_problem: SnapError | None
+    """Why the file of variables could not say which database is meant."""
     bindirs: tuple[Path, ...]
     bindirs_from: str
     place: Place | None
@@ -68,7 +92,14 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
     config = _config(options, folder)
     values = {key: getattr(config, key) for key in ("config_path", *KEYS)}
     values["repository"], repository_from = _repository(options, environ, folder, config)
-    values["dsn"], dsn_from = _dsn(options, environ, config)
+    problem = None
+    try:
+        values["dsn"], dsn_from = _dsn(options, environ, config)
+    except (UsageError, UntrustedPath) as error:
+        if options.dsn is not None:
+            raise
+        # Of a file of variables, without which much can be done.
+        values["dsn"], dsn_from, problem = None, str(config.env_file), error
     bindirs, bindirs_from = _bindirs(environ, config)
     if options.database is not None and not options.database.strip():
         raise UsageError("--database is empty")
@@ -82,6 +113,7 @@ def load_settings(options: GlobalOptions, environ: Mapping[str, str], folder: Pa
         folder=config.config_path.parent if config.config_path is not None else folder,
         repository_from=repository_from,
         dsn_from=dsn_from,
+        dsn_problem=problem,
         bindirs=bindirs,
         bindirs_from=bindirs_from,
         place=find_place(options.container, options.compose, environ, folder, config),
@@ -150,6 +182,39 @@ def _dsn(
     named = environ.get(variable, "")
     if named.strip():
         return named, variable
+    if config.env_file is not None and not any(environ.get(name) for name in _NAMING):
+        where = f'"env_file" in {config.config_path}'
+        return dsn_of_file(config.env_file, where, environ)
     if config.dsn is not None:
         return config.dsn, str(config.config_path)
     return None, "libpq's environment"
+
+
+def dsn_of_file(path: Path, origin: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the DSN that the file names, and the words for where it comes from: DATABASE_URL, else
+    libpq's variables. *origin* names the setting that names the file.
+
+    Raises UsageError, UntrustedPath. No error shows a value.
+    """
+    # Imported here: few have such a file, and every command reads the settings.
+    from pgsnap.cli.text.dotenv import Variables
+
+    values = Variables(path, read_private(path, origin), environ)
+    variable = KEYS["dsn"].variable
+    if values.has(variable) and (url := values.value(variable).strip()):
+        return url, f"{variable} in {path}"
+    names = [name for name in _KEYWORDS if values.has(name)]
+    found = {_KEYWORDS[name]: values.value(name) for name in names}
+    words = [f"{key}={_quoted(value)}" for key, value in found.items() if value]
+    if not words:
+        raise UsageError(
+            f'"{path}" names no database',
+            detail=f"{origin[:1].upper()}{origin[1:]} names it; {variable},"
+            f" {', '.join(_NAMING)} and others of libpq are looked for there.",
+            hint=f"Write {variable}=postgresql://user@host/database into it.",
+        )
+    return " ".join(words), str(path)
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from pgsnap import limits
 from pgsnap.cli.config.alerts import ALERTS_KEYS, AlertsTable, read_alerts
 from pgsnap.cli.config.keys import (
     Option,
-    absolute_path,
     address,
     choice,
     count,
@@ -19,40 +18,21 @@ from pgsnap.cli.config.keys import (
     hex_bytes,
     key,
     keys_of,
+    links,
+    owners,
     path,
     seconds,
     text,
-    texts,
 )
 from pgsnap.cli.config.remotes import REMOTE_KEYS, RemoteTable, names, read_remotes
 from pgsnap.cli.config.retention import RETENTION_KEYS, RetentionTable, read_retention
 from pgsnap.cli.config.schedule import SCHEDULE_KEYS, ScheduleTable, read_schedule
 from pgsnap.cli.config.services import HOOK_KEYS, ServicesTable, read_hooks, read_services
-from pgsnap.errors import UsageError
 from pgsnap.repository.places.address import Address
 from pgsnap.runners.base import BINDIR
 
 Client: TypeAlias = Literal["psycopg", "psql"]
 Reader: TypeAlias = Literal["direct", "stream"]
-
-
-def _owners(value: Any, where: str, folder: Path) -> frozenset[int]:
-    """Return the ids of users given by name or number."""
-    import pwd
-
-    if not isinstance(value, list) or not all(type(one) in (int, str) for one in value):
-        raise UsageError(f'{where} must be a list of users, such as ["backup", 1001]')
-    found = set()
-    for user in value:
-        try:
-            found.add(int(user) if str(user).isdecimal() else pwd.getpwnam(user).pw_uid)
-        except (KeyError, ValueError):
-            raise UsageError(f'{where} names an unknown user: "{user}"') from None
-    return frozenset(found)
-
-
-def _links(value: Any, where: str, folder: Path) -> frozenset[Path]:
-    return frozenset(absolute_path(one, folder, where) for one in texts(value, where, folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +72,16 @@ class ConfigFile:
         Option("--dsn", "DSN", "The database, as libpq URI or keywords. [env: DATABASE_URL, PG*]"),
         variable="DATABASE_URL",
         default="libpq's `PG*` variables, service file and password file",
+    )
+    env_file: Path | None = key(
+        None,
+        path,
+        '".env"',
+        "A file of variables, as frameworks read it: where neither --dsn nor the environment names "
+        "a database, DATABASE_URL is read from it, or PGHOST and others. It comes before dsn; only "
+        "you may read it (mode 0600).",
+        "file of variables that names the database",
+        default="none",
     )
     container: str | None = key(
         None,
@@ -228,7 +218,7 @@ class ConfigFile:
     )
     trusted_owners: frozenset[int] = key(
         frozenset[int](),
-        _owners,
+        owners,
         '["root"]',
         "Whose files in the repository and in .snap are trusted beside root's, yours and those "
         "of the folder's own owner; and the links there that are followed (else neither is "
@@ -238,7 +228,7 @@ class ConfigFile:
     )
     trusted_links: frozenset[Path] = key(
         frozenset[Path](),
-        _links,
+        links,
         '["database/backups/packs"]',
         meaning="links that are followed there",
         default="none",

@@ -140,10 +140,12 @@ def _warn_of_access(console: Console, path: Address) -> None:
 
 def endpoint(settings: Settings, container: Container | None = None) -> Endpoint:
     """Return the server and database of the settings, as seen from *container* (None: from this
-    host). Raises UsageError."""
+    host). Raises UsageError, UntrustedPath."""
     from pgsnap.sessions.contained import endpoint_inside
     from pgsnap.sessions.endpoint import Endpoint
 
+    if settings.dsn_problem is not None:
+        raise settings.dsn_problem
     try:
         if container is None:
             return Endpoint.parse(settings.dsn, os.environ)

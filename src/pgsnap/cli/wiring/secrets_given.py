@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgsnap.cli.config.secret_source import SecretSource
+from pgsnap.cli.config.secret_source import SecretSource, read_private
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.user_folders import pins_folder
-from pgsnap.errors import Declined, UntrustedPath, UsageError
-from pgsnap.limits import KEY_FILE_BYTES_MAX
+from pgsnap.errors import Declined, UsageError
 
 if TYPE_CHECKING:
     from pgsnap.cli.config.settings import Settings
@@ -113,7 +111,7 @@ def read_secret(source: SecretSource) -> Opener:
 
     if source.kind == "passphrase_command":
         return Passphrase(_printed(str(source.value), source.origin))
-    data = _private(Path(source.value), source.origin)
+    data = read_private(Path(source.value), source.origin)
     if source.kind == "key_file":
         return KeyFile(data)
     if source.kind == "identity_file":
@@ -163,7 +161,7 @@ def _credentials() -> Iterator[KeyFile | Passphrase]:
     for name in ("snap-key", "snap-passphrase"):
         file = Path(folder) / name
         if file.exists():
-            data = _private(file, f"the credential {name}")
+            data = read_private(file, f"the credential {name}")
             is_key = name == "snap-key"
             yield KeyFile(data) if is_key else Passphrase(_first_line(data, str(file)))
 
@@ -231,29 +229,3 @@ def _first_line(data: bytes, origin: str) -> bytes:
     if not line:
         raise UsageError(f"{origin} gives no passphrase", detail="Its first line is empty.")
     return line
-
-
-def _private(path: Path, origin: str) -> bytes:
-    """Return the contents of a file that only its owner, and a group, may read. Raises UsageError,
-    UntrustedPath."""
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise UsageError(f'{origin} names "{path}", which is no ordinary file')
-            if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
-                raise UntrustedPath(
-                    f'others may read or change "{path}" (mode {stat.S_IMODE(mode):04o})',
-                    detail=f"{origin[:1].upper()}{origin[1:]} names it, and it holds a secret.",
-                    hint=f"Close it: chmod 600 {path}",
-                )
-            data = file.read(KEY_FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise UsageError(
-            f'cannot read "{path}"', detail=f"{error.strerror}. {origin} names it."
-        ) from None
-    if len(data) > KEY_FILE_BYTES_MAX:
-        raise UsageError(
-            f'"{path}" is too large', detail=f"A secret has at most {KEY_FILE_BYTES_MAX} bytes."
-        )
-    return data
