@@ -75,6 +75,8 @@ JOBS_MAX = 64
 
 # Each warm copy is as large as its database.
 WARM_MAX = 16
+# So is each replaced database.
+KEPT_MAX = 16
 
 # Deltas against deltas: how far a chunk may be from a plain frame (docs/decisions/deltas.md).
 DELTA_SHORT_STEPS_MIN = 8

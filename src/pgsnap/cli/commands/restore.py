@@ -123,6 +123,11 @@ _AS_THEY_ARE = (
     *("to", "create_roles", "discard_old", "trust_sql", "as_superuser", "read_only"),
     *("no_owner", "no_acl", "partial", "from_server", "jobs"),
 )
+# Options that are choices under the same name.
+_CHOICES = (
+    *("replace", "cascade_check", "data_only", "changed_only", "prove"),
+    *("yes", "i_know"),
+)
 
 
 def run(
@@ -167,6 +172,7 @@ def run(
         **{name: ctx.params[name] for name in _AS_THEY_ARE},
         allow_newer_client=allow_newer_client or settings.allow_newer_client,
         analyze=not no_analyze,
+        keep_replaced=settings.keep_replaced,
         with_safety=settings.safety_snapshot and not no_safety_snapshot,
         baseline=settings.source == "direct" and settings.checkpoint and to is None,
     )
@@ -174,14 +180,8 @@ def run(
         revision=revision,
         options=options,
         tables=tuple(table or ()),
-        replace=replace,
-        cascade_check=cascade_check,
-        data_only=data_only,
-        yes=yes,
-        i_know=i_know,
-        changed_only=changed_only,
-        prove=prove,
         without_safety=no_safety_snapshot,
+        **{name: ctx.params[name] for name in _CHOICES},
     )
     deed = keep_copies if warm else restore_chosen
     deed(invocation, choices, tuple(stop or ()))

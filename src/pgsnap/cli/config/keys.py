@@ -149,12 +149,32 @@ def flag(value: Any, where: str, folder: Path) -> bool:
     return value
 
 
-def count(most: int) -> Reader[int]:
-    """Return a reader of whole numbers from 0 to *most*."""
+def owners(value: Any, where: str, folder: Path) -> frozenset[int]:
+    """Return the ids of users given by name or number."""
+    import pwd
+
+    if not isinstance(value, list) or not all(type(one) in (int, str) for one in value):
+        raise UsageError(f'{where} must be a list of users, such as ["backup", 1001]')
+    found = set()
+    for user in value:
+        try:
+            found.add(int(user) if str(user).isdecimal() else pwd.getpwnam(user).pw_uid)
+        except (KeyError, ValueError):
+            raise UsageError(f'{where} names an unknown user: "{user}"') from None
+    return frozenset(found)
+
+
+def links(value: Any, where: str, folder: Path) -> frozenset[Path]:
+    """Return the absolute paths of a list."""
+    return frozenset(absolute_path(one, folder, where) for one in texts(value, where, folder))
+
+
+def count(most: int, *, least: int = 0) -> Reader[int]:
+    """Return a reader of whole numbers from *least* to *most*."""
 
     def read(value: Any, where: str, folder: Path) -> int:
-        if type(value) is not int or not 0 <= value <= most:
-            raise UsageError(f"{where} must be a whole number from 0 to {most}")
+        if type(value) is not int or not least <= value <= most:
+            raise UsageError(f"{where} must be a whole number from {least} to {most}")
         return value
 
     return read

@@ -196,6 +196,15 @@ class ConfigFile:
         "warm copies",
         default="0",
     )
+    keep_replaced: int = key(
+        1,
+        count(limits.KEPT_MAX, least=1),
+        "3",
+        "How many databases that restores replaced are kept for snap undo. The oldest goes when "
+        "a restore is done, if its safety snapshot has everything that is in it.",
+        "replaced databases that are kept",
+        default="1",
+    )
     safety_snapshot: bool = key(
         True,
         flag,

@@ -72,8 +72,11 @@ def restore_plan_lines(
     free = render.size(plan.free_bytes) if plan.free_bytes is not None else "unknown"
     need = f"needs about {render.size(plan.needed_bytes)}" + (" to load" if plan.warm else "")
     facts.append(("Space", f"{need}, free: {free}"))
-    if plan.kept and plan.options.discard_old:
-        facts.append(("Then drops", "\n".join(_kept_words(kept, now) for kept in plan.kept)))
+    if plan.kept:
+        words = "\n".join(_kept_words(kept, now) for kept in plan.kept)
+        if not plan.options.discard_old:
+            words += "\nif its safety snapshot has everything that is in it"
+        facts.append(("Then drops", words))
     if plan.extension_sequences:
         words = f"{some(list(plan.extension_sequences))}: pg_dump leaves these sequences out"
         facts.append(("Sets", render.plain(words)))

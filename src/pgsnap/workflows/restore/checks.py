@@ -15,14 +15,21 @@ from pgsnap.targets.checks.preflight import Findings, LiveDatabase, Problem
 from pgsnap.targets.naming import is_made_of
 from pgsnap.targets.properties.properties import differences, read_applied, refused_settings
 from pgsnap.targets.swap.kept import KeptDatabase, check_droppable, unknown_kept
+from pgsnap.words import number
 from pgsnap.workflows.notes.verdicts import drilled
 
 
 def check_kept(
-    session: Session, kept: tuple[KeptDatabase, ...], live: LiveDatabase, *, discard_old: bool
+    repo: Repository,
+    session: Session,
+    kept: tuple[KeptDatabase, ...],
+    live: LiveDatabase,
+    *,
+    discard_old: bool,
+    keep: int,
 ) -> Findings:
-    """Refuse to keep yet another copy unasked where replaced databases are already kept. A
-    half-dropped database does not count as a copy, whether kept or live."""
+    """Refuse where more than *keep* replaced databases would be kept, and the oldest may not go
+    unasked. A half-dropped database does not count as a copy, whether kept or live."""
     warnings: tuple[str, ...] = ()
     for dead in kept:
         if dead.is_half_dropped and not discard_old:
@@ -45,20 +52,46 @@ def check_kept(
         for name in unknown_kept(session, [database.name for database in kept])
         if is_made_of(name, live.name)
     )
-    if not whole or discard_old or live.is_half_dropped:
+    why = "" if discard_old or live.is_half_dropped else _why_too_many(repo, whole, keep)
+    if not why:
         return Findings(warnings=warnings)
     names = ", ".join(database.name for database in whole)
     return Findings(
         (
             Problem(
                 f"a replaced database is kept already: {names}",
-                detail="With this restore there would be a third copy.",
+                detail=why,
                 hint="Drop it first (snap undo --discard), or let the restore drop it when it is"
                 " done: --discard-old.",
             ),
         ),
         warnings,
     )
+
+
+def _why_too_many(repo: Repository, kept: list[KeptDatabase], keep: int) -> str:
+    """Return why none of *kept* can make room for another one, "" if there is room."""
+    if len(kept) < keep:
+        return ""
+    if len(kept) > keep:
+        return f"That is more than keep_replaced = {keep}: an earlier restore did not drop it."
+    oldest = kept[-1]
+    safety = oldest.safety
+    if safety is not None and repo.has_snapshot(safety) and not repo.forgotten_since(safety):
+        return ""
+    return (
+        f"Only {number(keep)} may be kept (keep_replaced in snap.toml), and {oldest.name} does not"
+        " go unasked: there is no safety snapshot of it."
+    )
+
+
+def superseded(
+    kept: tuple[KeptDatabase, ...], live: LiveDatabase, keep: int
+) -> tuple[KeptDatabase, ...]:
+    """Return which of *kept* are too many once *live* is kept too; none if it cannot be used."""
+    if live.is_half_dropped:
+        return ()
+    return tuple(one for one in kept if not one.is_half_dropped)[keep - 1 :]
 
 
 def droppable(

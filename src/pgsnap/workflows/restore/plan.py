@@ -57,6 +57,7 @@ from pgsnap.workflows.restore.checks import (
     check_whole,
     droppable,
     lost_labels,
+    superseded,
     what_goes_back,
 )
 from pgsnap.workflows.restore.gone import NOTHING, Gone, find_gone
@@ -80,10 +81,10 @@ class RestorePlan:
     *live* is the database to replace (None: *database* is new). *properties* are those that the
     database gets; None if unknown. *extension_sequences* are set after everything else is loaded:
     quoted name to last value and is_called. Sizes are in bytes; *free_bytes* is None if unknown.
-    *kept* are the kept databases that `discard_old` drops. *read_only* keeps new sessions of *live*
-    from writing; None if not requested or not needed. *gone* is what *live* has and the snapshot
-    lacks. *jobs* is how many psql load at once: not more than there are connections left. *warm*
-    are the copies of the snapshot that may be there already; those in *dropped_first* make
+    *kept* are the kept databases that may go when it is done. *read_only* keeps new sessions of
+    *live* from writing; None if not requested or not needed. *gone* is what *live* has and the
+    snapshot lacks. *jobs* is how many psql load at once: not more than there are connections left.
+    *warm* are the copies of the snapshot that may be there already; those in *dropped_first* make
     room; *no_room* is what forbids a load even so.
     """
 
@@ -295,10 +296,13 @@ def _replaced(case: _Case, live: LiveDatabase) -> _Replaced:
     findings += Findings(warnings=notes.warnings)
     findings += check_replaceable(session, case.me, live, case.server.maintenance_database())
     findings += check_repository(repo)
-    findings += check_kept(session, kept, live, discard_old=options.discard_old)
-    if options.discard_old:
+    keep, discard_old = options.keep_replaced, options.discard_old
+    findings += check_kept(repo, session, kept, live, discard_old=discard_old, keep=keep)
+    if discard_old:
         kept, why_not = droppable(session, kept, live)
         findings += why_not
+    else:
+        kept = superseded(kept, live, keep)
     findings += Findings(warnings=check_doors(live, None, live.name))
     if options.with_safety:
         findings += check_readable(case.server, session, live)

@@ -51,9 +51,10 @@ from pgsnap.targets.swap.warm import drop_warm, mark_statement
 from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.needs.rights import make_missing_roles
 from pgsnap.workflows.notes.baselines import Use, drop_useless, note_baseline
-from pgsnap.workflows.notes.kept_databases import drop_kept, note_if_never_made, note_what_is_gone
+from pgsnap.workflows.notes.kept_databases import note_if_never_made, note_what_is_gone
 from pgsnap.workflows.restore.added import add_left_out
 from pgsnap.workflows.restore.filling import Filling
+from pgsnap.workflows.restore.old_copies import drop_old
 from pgsnap.workflows.restore.plan import RestorePlan
 from pgsnap.workflows.restore.proof import ProvenCopy, for_commits, proven_copies, take_baseline
 from pgsnap.workflows.restore.recount import read_back
@@ -135,7 +136,10 @@ class _Restore:
             told = read_back(self._connect, self.plan)
             self._note_baseline()
             self.warnings += [text for text in told if text not in self.warnings]
-            discarded = self._discard_old()
+            discarded, stayed = drop_old(
+                self.repo, self.plan, self.server, self._connect, self.progress
+            )
+            self.warnings += stayed
         except (KeyboardInterrupt, Interrupted) as error:
             raise self._interrupted_after() from error
         return RestoreReport(
@@ -350,21 +354,6 @@ class _Restore:
             )
             self.is_done = True
             return report
-
-    def _discard_old(self) -> tuple[str, ...]:
-        if not self.plan.options.discard_old:
-            return ()
-        quiet = self.server.without_event_triggers()
-        gone, stayed = drop_kept(
-            self.repo,
-            self._connect,
-            quiet.connect,
-            self.plan.label,
-            self.plan.kept,
-            self.progress,
-        )
-        self.warnings.extend(stayed)
-        return gone
 
     # -- whatever happens ----------------------------------------------------------------------
 

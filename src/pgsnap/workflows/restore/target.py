@@ -28,7 +28,7 @@ class RestoreOptions:
     of its own. *with_safety*: the replaced database is recorded first, and so must be readable.
     *jobs*: how many psql may load at once; None: as many as there are processors here. *warm_for*:
     the new database is a warm copy, to become this one. *baseline*: what the next commit needs to
-    read only changes is recorded.
+    read only changes is recorded. *keep_replaced*: how many replaced databases stay.
     """
 
     to: str | None = None
@@ -49,6 +49,7 @@ class RestoreOptions:
     jobs: int | None = None
     warm_for: str | None = None
     baseline: bool = False
+    keep_replaced: int = 1
 
     @property
     def allows_warm(self) -> bool:
