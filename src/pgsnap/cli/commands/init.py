@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from pgsnap.cli.config.keys import address
 from pgsnap.cli.config.settings import DEFAULT_REPOSITORY
 from pgsnap.cli.config.template import config_template
 from pgsnap.cli.text.program import named
+from pgsnap.cli.wiring.around.rights import rights_now
 from pgsnap.cli.wiring.connect import way_of_changes
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.secrets_given import new_secret, unlocking
@@ -26,6 +27,9 @@ from pgsnap.repository.places.address import Address
 if TYPE_CHECKING:
     from pgsnap.model import RepositoryConfig
     from pgsnap.sources.changes.ways import Way
+    from pgsnap.targets.checks.restore_rights import RestoreRights
+
+_ALL_KEYS = "if all its keys are lost, so is what is stored; add a second one: snap key add"
 
 EXAMPLES = """
 snap init
@@ -77,9 +81,9 @@ def run(
         if compose is not None:
             lines.append(f'it says that PostgreSQL runs in the compose service "{compose}"')
     if encrypt:
-        again = named("snap key add")
-        lines.append(f"if all its keys are lost, so is what is stored; add a second one: {again}")
-    lines += _words_about(way := way_of_changes(settings))
+        lines.append(named(_ALL_KEYS))
+    way, rights = way_of_changes(settings), rights_now(invocation)
+    lines += _words_about(way, rights)
     if not invocation.console.quiet:
         lines.append(named('next: snap commit -m "first snapshot"'))
     fields = {
@@ -90,21 +94,33 @@ def run(
         "compose": compose,
         "encrypted": encrypt,
         "changes": way and {"way": way.method, "reason": way.reason, "better": way.better},
+        "restore_rights": rights and _rights_fields(rights),
         "key_fingerprint": made.encryption.fingerprint if made.encryption is not None else None,
     }
     invocation.console.emit(fields, lines)
 
 
-def _words_about(way: Way | None) -> list[str]:
-    """Return a line about how commits find out what has changed, if that is known."""
+def _rights_fields(rights: RestoreRights) -> dict[str, Any]:
+    return {
+        "role": rights.role,
+        "database": rights.database,
+        "missing": [right.lack for right in rights.missing],
+        "grants": [right.grant for right in rights.missing],
+    }
+
+
+def _words_about(way: Way | None, rights: RestoreRights | None) -> list[str]:
+    """Return what is known of the database: how commits find out what has changed, and what a
+    restore would lack."""
+    lacks = [rights.words()] if rights and rights.missing else []
     if way is None:
-        return []
+        return lacks
     from pgsnap.workflows.watch.change_detection import described
 
     lines = [described(way, with_reason=way.method is None)]
     if way.better:
         lines.append(f"{'faster' if way.method else 'to allow it'}: {way.better}")
-    return lines
+    return lines + lacks
 
 
 def _make(invocation: Invocation, place: Address, *, encrypt: bool) -> RepositoryConfig:

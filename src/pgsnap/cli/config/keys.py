@@ -149,26 +149,6 @@ def flag(value: Any, where: str, folder: Path) -> bool:
     return value
 
 
-def owners(value: Any, where: str, folder: Path) -> frozenset[int]:
-    """Return the ids of users given by name or number."""
-    import pwd
-
-    if not isinstance(value, list) or not all(type(one) in (int, str) for one in value):
-        raise UsageError(f'{where} must be a list of users, such as ["backup", 1001]')
-    found = set()
-    for user in value:
-        try:
-            found.add(int(user) if str(user).isdecimal() else pwd.getpwnam(user).pw_uid)
-        except (KeyError, ValueError):
-            raise UsageError(f'{where} names an unknown user: "{user}"') from None
-    return frozenset(found)
-
-
-def links(value: Any, where: str, folder: Path) -> frozenset[Path]:
-    """Return the absolute paths of a list."""
-    return frozenset(absolute_path(one, folder, where) for one in texts(value, where, folder))
-
-
 def count(most: int, *, least: int = 0) -> Reader[int]:
     """Return a reader of whole numbers from *least* to *most*."""
 

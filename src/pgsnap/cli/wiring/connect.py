@@ -353,13 +353,18 @@ def identifier_of(server: Server) -> str:
         return read_system_identifier(session)
 
 
+def is_named(settings: Settings) -> bool:
+    """Return whether a setting names a database, or where it runs."""
+    is_set = settings.dsn is not None or any(os.environ.get(name) for name in _NAMING)
+    return is_set or settings.place is not None
+
+
 def way_of_changes(settings: Settings) -> Way | None:
     """Return how commits can find out what has changed; None if no database is named, or it does
     not answer at once."""
     from pgsnap.sources.changes.ways import best_way
 
-    is_named = settings.dsn is not None or any(os.environ.get(name) for name in _NAMING)
-    if not is_named and settings.place is None:
+    if not is_named(settings):
         return None
     try:
         server = server_of(settings)

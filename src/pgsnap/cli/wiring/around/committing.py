@@ -13,6 +13,7 @@ from pgsnap.cli.views.commit import (
     commit_lines,
     warn_of_commit,
 )
+from pgsnap.cli.wiring.around.rights import warn_of_missing_rights
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.dump_sources import warn_of_dump
 from pgsnap.cli.wiring.hooks import hooks
@@ -42,6 +43,7 @@ def commit_chosen(
 ) -> SnapshotId:
     """Commit what *find* returns, a source and a label, once the repository is open; return the
     snapshot."""
+    from pgsnap.sources.postgres import PostgresSource
     from pgsnap.workflows.commit.commit import commit
     from pgsnap.workflows.notes.verdicts import last_drill
 
@@ -61,9 +63,12 @@ def commit_chosen(
                     progress=progress,
                 )
             last = last_drill(repo, frozenset(repo.newest(database)))
+            is_first = len(repo.newest(database, 2)) == 1
             pushed = push_after_commit(invocation, repo)
         warn_of_dump(invocation.console, source)
         warn_of_commit(invocation, report, database, last)
+        if isinstance(source, PostgresSource):
+            warn_of_missing_rights(invocation, database, is_first=is_first)
         check_nothing_missed(report)
         invocation.console.emit({**commit_fields(report), "pushed": pushed}, commit_lines(report))
     return report.snapshot_id
