@@ -19,7 +19,6 @@ from pgsnap.errors import EXIT_CODES
 
 # The second is the name of the same program where `snap` is Ubuntu's package manager.
 NAMES = ("snap", "pgsnap")
-_GLOBAL_TITLE = "GLOBAL OPTIONS"
 CHARACTERS = {"\\": "\\e", "'": "\\(aq", "`": "\\(ga", "~": "\\(ti", "^": "\\(ha", "-": "\\-"}
 _OPTION = re.compile(r"--?[a-z][a-z-]*")
 _CODE = re.compile(r"`([^`]+)`")
@@ -34,10 +33,8 @@ def pages(day: str) -> Iterator[tuple[str, str]]:
     group = command()
     top = click.Context(group, info_name=main, **CONTEXT_SETTINGS)
     made = {main: _program_page(group, top)}
-    for name in group.list_commands(top):
-        found = group.get_command(top, name)
-        if found is not None and not found.hidden:
-            made[f"{main}-{name}"] = _command_page(found, click.Context(found, top, name))
+    for name, found in _commands(group, top).items():
+        made[f"{main}-{name}"] = _command_page(found, click.Context(found, top, name))
     for name, body in made.items():
         yield f"{name}.1", _head(name, 1, day) + body
         yield f"{second}{name.removeprefix(main)}.1", f".so man1/{name}.1\n"
@@ -49,11 +46,9 @@ def _head(name: str, number: int, day: str) -> str:
 
 
 def _program_page(group: click.Group, ctx: click.Context) -> str:
-    found = [(name, group.get_command(ctx, name)) for name in group.list_commands(ctx)]
     commands = [
-        (_bold(f"snap-{name}") + "(1)", _text(_first_sentence(one)))
-        for name, one in found
-        if one is not None and not one.hidden
+        (_bold(f"snap-{name}") + "(1)", _text(_first_sentence(found)))
+        for name, found in _commands(group, ctx).items()
     ]
     options = _records(group, ctx)
     return "".join(
@@ -62,7 +57,9 @@ def _program_page(group: click.Group, ctx: click.Context) -> str:
             _section("SYNOPSIS", _synopsis("snap", group.collect_usage_pieces(ctx))),
             _section("COMMANDS", _list(commands)),
             _section("OPTIONS", _list(options[""])),
-            _section(_GLOBAL_TITLE, "Every command takes them.\n" + _list(options[GLOBAL_PANEL])),
+            _section(
+                "GLOBAL OPTIONS", "Every command takes them.\n" + _list(options[GLOBAL_PANEL])
+            ),
             _section("EXAMPLES", _examples(group.epilog)),
             _section("ENVIRONMENT", _list(_variables())),
             _section("FILES", _list([(_italic("snap.toml"), "The settings: snap.toml(5).")])),
@@ -72,6 +69,11 @@ def _program_page(group: click.Group, ctx: click.Context) -> str:
             _section("SEE ALSO", "snap.toml(5), pg_dump(1), psql(1)\n"),
         ]
     )
+
+
+def _commands(group: click.Group, ctx: click.Context) -> dict[str, click.Command]:
+    found = {name: group.get_command(ctx, name) for name in group.list_commands(ctx)}
+    return {name: one for name, one in found.items() if one is not None and not one.hidden}
 
 
 def _command_page(found: click.Command, ctx: click.Context) -> str:
