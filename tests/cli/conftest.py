@@ -11,10 +11,19 @@ from pgsnap.cluster.cluster import Cluster
 from pgsnap.repository.repository import Repository
 from support.repositories.collecting import commit_versions
 from support.repositories.made import make
+from support.running import cron as running_cron
 from support.running.commandline import CommandLine
 from support.servers import object_stores
 from support.servers.databases import Database, new_name
 from support.servers.object_stores import Running
+
+
+@pytest.fixture
+def cron(
+    snap: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[running_cron.Cron]:
+    with running_cron.running(snap, monkeypatch, tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from pgsnap.schedulers.state import Installed, RunRecord, State
 from support.documents import documentation
 from support.repositories.made import record
 from support.running.commandline import CommandLine
+from support.running.cron import Cron
 from support.servers.databases import Database
 from support.servers.listener import Listener
 
@@ -128,7 +129,7 @@ def test_a_folder_that_others_may_enter_is_told_with_what_closes_it(
 
 
 def test_scheduled_runs_that_failed_died_or_did_not_come_are_red(
-    snap: CommandLine, repository: Path
+    snap: CommandLine, repository: Path, cron: Cron
 ) -> None:
     state = State(snap.work / "snap.toml")
     long_ago = (NOW - timedelta(days=3)).isoformat()
@@ -168,7 +169,7 @@ def test_nagios_gets_its_codes_and_figures(snap: CommandLine, repository: Path) 
 
 
 def test_json_fields_of_check_are_those_documented(
-    snap: CommandLine, sample_database: Database
+    snap: CommandLine, sample_database: Database, cron: Cron
 ) -> None:
     snap.setenv("DATABASE_URL", sample_database.dsn)
     snap.ok("init")

@@ -15,6 +15,7 @@ from pgsnap.cluster.binaries import Binaries
 from pgsnap.cluster.cluster import Cluster
 from support.documents.runbooks import Reader, provide_zstd
 from support.running.commandline import SOURCE, CommandLine
+from support.running.cron import daemon_running
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -116,7 +117,8 @@ def reader(
         "LC_ALL": "C.UTF-8",
     }.items():
         snap.setenv(name, value)
-    yield Reader(snap)
+    with daemon_running():
+        yield Reader(snap)
     for name in server.psql("SELECT datname FROM pg_database WHERE datname ~ '^shop'").split():
         server.drop_database(name)
     server.psql("DROP ROLE IF EXISTS shop_app")

@@ -77,6 +77,8 @@ def test_cron_makes_a_commit_and_a_gc_and_the_ping_arrives(
         table = subprocess.run(["crontab", "-l"], capture_output=True, check=True).stdout
         assert table.startswith(b"# mine\n")
         assert table.count(b"schedule run") == 2
+        shown = json.loads(snap(folder, "schedule", "show", "--json").stdout)
+        assert [one["active"] for one in shown] == [True, True]
         _wait_for(folder, {"commit", "gc"})
         assert snap(folder, "schedule", "remove").returncode == 0
         left = subprocess.run(["crontab", "-l"], capture_output=True, check=True).stdout

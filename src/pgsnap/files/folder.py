@@ -344,12 +344,12 @@ class Folder:
             os.utime(last, dir_fd=at, follow_symlinks=False)
             return os.stat(last, dir_fd=at, follow_symlinks=False).st_mtime
 
-    def unlink(self, name: str, *, missing_ok: bool = False) -> None:
-        """Delete a file; for a link, only the link itself."""
+    def unlink(self, name: str, *, missing_ok: bool = False, is_folder: bool = False) -> None:
+        """Delete a file, or an empty folder; for a link, only the link itself."""
         try:
             with self._parent(name) as (at, last, _):
                 self.refuse_foreign()
-                os.unlink(last, dir_fd=at)
+                (os.rmdir if is_folder else os.unlink)(last, dir_fd=at)
         except FileNotFoundError:
             if not missing_ok:
                 raise

@@ -21,8 +21,10 @@ from pgsnap.files import flock, whole
 from pgsnap.files.folder import NO_ROOM, Folder
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.schedulers.environment import ENVIRONMENT_FILE
+from pgsnap.schedulers.jobs import JOBS
 
 FOLDER = ".snap"
+SCHEDULE_FILE = "schedule.json"
 
 # A record takes a few hundred bytes per job.
 _BYTES_MAX = 4 * 1024 * 1024
@@ -122,7 +124,7 @@ class State:
     def installed(self) -> list[Installed]:
         """Return the jobs that were installed."""
         found = []
-        for entry in self._read("schedule.json").get("jobs", ()):
+        for entry in self._read(SCHEDULE_FILE).get("jobs", ()):
             with contextlib.suppress(TypeError, ValueError):
                 job = Installed(**entry)
                 datetime.now(UTC) - datetime.fromisoformat(job.since)
@@ -131,7 +133,7 @@ class State:
 
     def set_installed(self, jobs: list[Installed]) -> None:
         """Replace the list of installed jobs. Raises StoreError."""
-        self.write("schedule.json", json.dumps({"jobs": [asdict(job) for job in jobs]}).encode())
+        self.write(SCHEDULE_FILE, json.dumps({"jobs": [asdict(job) for job in jobs]}).encode())
 
     # -- files --------------------------------------------------------------------------------
 
@@ -151,6 +153,45 @@ class State:
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         self.write(f"{name}.json", json.dumps(value).encode())
+
+    def content(self, name: str) -> bytes | None:
+        """Return the contents of a file of the folder, None if there is none. Raises StoreError."""
+        with self._errors():
+            try:
+                return self.files.read(name, _BYTES_MAX)
+            except FileNotFoundError:
+                return None
+
+    def put_back(self, name: str, data: bytes | None) -> None:
+        """Let a file have the contents that it had, None if there was none; what is empty then is
+        removed. Raises StoreError."""
+        if data is not None:
+            self.write(name, data)
+            return
+        with self._errors():
+            self.files.unlink(name, missing_ok=True)
+            self._remove_if_empty()
+
+    def forget(self) -> None:
+        """Delete what is kept for scheduled runs: the list of jobs, the variables, and the records
+        of jobs that do not run at this moment. Their logs stay. Raises StoreError."""
+        ended = [job for job in JOBS if not self.is_running(job)]
+        records = [f"{job}.{ending}" for job in ended for ending in ("json", "run")]
+        with self._errors():
+            for name in (SCHEDULE_FILE, ENVIRONMENT_FILE, *records):
+                self.files.unlink(name, missing_ok=True)
+            self._remove_if_empty()
+
+    def _remove_if_empty(self) -> None:
+        """Remove the folder if nothing is in it, and the one above, which has a .gitignore."""
+        above = Folder(self.folder.parent.parent, self.files.trust)
+        with contextlib.suppress(FileNotFoundError):
+            if self.files.entries():
+                return
+            above.unlink(f"{FOLDER}/{self.folder.name}", is_folder=True)
+            if [entry.name for entry in above.entries(FOLDER)] == [".gitignore"]:
+                above.unlink(f"{FOLDER}/.gitignore")
+                above.unlink(FOLDER, is_folder=True)
 
     def write(self, name: str, data: bytes) -> None:
         """Replace a file of the folder, with mode 0600. Raises StoreError."""

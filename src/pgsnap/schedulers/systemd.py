@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from pgsnap.errors import StoreError
@@ -103,18 +104,23 @@ def install(schedule: Schedule, folder: Path, *, system: bool) -> list[Path]:
     wanted = units(schedule, system=system)
     old = [path for path in files(schedule.config, folder) if path.name not in wanted]
     _switch_off(old, system=system)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in wanted.items():
-            whole.write_at(folder / name, text.encode("utf-8", "surrogateescape"), 0o644)
-    except OSError as error:
-        raise StoreError(f'cannot write units to "{folder}"', detail=f"{error.strerror}.") from None
+    _write(folder, wanted)
     _systemctl(["daemon-reload"], system=system)
     timers = [name for name in wanted if name.endswith(".timer")]
     _systemctl(["enable", "--now", *timers], system=system)
     # A timer that is already running picks up its new times only on a restart.
     _systemctl(["restart", *timers], system=system)
     return [folder / name for name in wanted]
+
+
+def _write(folder: Path, wanted: Mapping[str, str]) -> None:
+    try:
+        if wanted:
+            folder.mkdir(parents=True, exist_ok=True)
+        for name, text in wanted.items():
+            whole.write_at(folder / name, text.encode("utf-8", "surrogateescape"), 0o644)
+    except OSError as error:
+        raise StoreError(f'cannot write units to "{folder}"', detail=f"{error.strerror}.") from None
 
 
 def remove(config: Path, folder: Path, *, system: bool) -> list[Path]:
@@ -124,6 +130,25 @@ def remove(config: Path, folder: Path, *, system: bool) -> list[Path]:
         _switch_off(found, system=system)
         _systemctl(["daemon-reload"], system=system)
     return found
+
+
+def texts(config: Path, folder: Path) -> dict[str, str]:
+    """Return the text of the existing units of *config*, by name."""
+    return {path.name: path.read_text("utf-8", "surrogateescape") for path in files(config, folder)}
+
+
+def put_back(config: Path, folder: Path, before: Mapping[str, str], *, system: bool) -> None:
+    """Let the units of *config* be those that `texts` returned *before*. Raises SchedulerFailed,
+    StoreError."""
+    now = texts(config, folder)
+    if now == before:
+        return
+    _switch_off([folder / name for name in now if name not in before], system=system)
+    _write(folder, before)
+    _systemctl(["daemon-reload"], system=system)
+    if timers := [name for name in before if name.endswith(".timer")]:
+        _systemctl(["enable", "--now", *timers], system=system)
+        _systemctl(["restart", *timers], system=system)
 
 
 def files(config: Path, folder: Path) -> list[Path]:

@@ -117,6 +117,7 @@ def _looked_at(
     *,
     connect: bool,
 ) -> CheckReport:
+    from pgsnap.schedulers.daemons import why_idle
     from pgsnap.schedulers.state import State
     from pgsnap.workflows.watch import ages, check
     from pgsnap.workflows.watch.check_remotes import check_remotes
@@ -154,7 +155,9 @@ def _looked_at(
         report.add(found.verdict, found.check, f"left stopped: {found.reason} ({found.help})")
     report.findings += missing_copies(invocation)
     if settings.config_path is not None:
-        check.check_runs(report, State(settings.config_path, invocation.trust))
+        state = State(settings.config_path, invocation.trust)
+        check.check_schedulers(report, state, why_idle)
+        check.check_runs(report, state)
         report.remotes = remotes_seen(invocation, ask=connect)
         is_scheduled = schedule is not None and "push" in schedule.times()
         check_remotes(report, max_remote_age, is_scheduled=is_scheduled)

@@ -99,6 +99,7 @@ def _examine(invocation: Invocation) -> None:
 def _steps(invocation: Invocation) -> list[Finding]:
     from pgsnap.model import Finding, Verdict
     from pgsnap.schedulers.active import active_jobs
+    from pgsnap.schedulers.daemons import runs_at_times, why_idle
     from pgsnap.schedulers.state import State
     from pgsnap.workflows.watch import doctor
     from pgsnap.workflows.watch.doctor_remotes import look_at_remotes
@@ -138,7 +139,8 @@ def _steps(invocation: Invocation) -> list[Finding]:
         steps.append(Finding("retention", Verdict.PASSED, "snap.toml says what to keep"))
     if settings.config_path is not None:
         installed = State(settings.config_path, invocation.trust).installed()
-        steps.append(doctor.look_at_schedule(installed, partial(active_jobs, settings.config_path)))
+        active = partial(active_jobs, settings.config_path)
+        steps.append(doctor.look_at_schedule(installed, active, why_idle, runs_at_times))
     return [*steps, _alerts_step(settings)]
 
 

@@ -123,8 +123,9 @@ def _install(
     *,
     dry_run: bool,
 ) -> None:
-    from pgsnap.schedulers import crontab, systemd
-    from pgsnap.schedulers.jobs import SchedulerFailed
+    from pgsnap.schedulers import systemd
+    from pgsnap.schedulers.environment import connection_variables
+    from pgsnap.schedulers.installing import install
     from pgsnap.schedulers.state import Installed, State
 
     config = config_of(invocation)
@@ -144,30 +145,31 @@ def _install(
     if dry_run:
         _emit(invocation.console, state, schedule, by, _preview(schedule, by))
         return
-    system = os.geteuid() == 0
     settings = invocation.settings
     stores = bool(settings.remotes) or isinstance(settings.repository, str)
-    _write_environment(invocation.console, state, stores=stores)
-    if by == "systemd":
-        if not systemd.runs_here():
-            raise SchedulerFailed(
-                "systemd does not run here", hint="Use cron: snap schedule install --with cron"
-            )
-        systemd.install(schedule, systemd.unit_folder(), system=system)
-        _tell_of_linger(invocation.console, system=system)
-        _remove_crontab(config)
-    else:
-        table_before = crontab.read_crontab()
-        crontab.write_crontab(crontab.with_block(table_before, schedule))
-        if systemd.files(config, systemd.unit_folder()):
-            systemd.remove(config, systemd.unit_folder(), system=system)
-        invocation.console.tell(
-            "cron does not make up for runs that were missed: snap check reports them"
-        )
+    variables = connection_variables(os.environ, stores=stores)
     since = invocation.now.isoformat(timespec="seconds")
-    state.set_installed([Installed(job.name, job.when.text, since, by) for job in schedule.jobs])
+    jobs = [Installed(job.name, job.when.text, since, by) for job in schedule.jobs]
+    install(state, schedule, by, variables, jobs)
+    _tell_of_installed(invocation.console, state, by, variables)
     lines = [f"installed {job.name} at {job.when.text} ({by})" for job in schedule.jobs]
     _emit(invocation.console, state, schedule, by, lines)
+
+
+def _tell_of_installed(
+    console: Console, state: State, by: str, variables: Mapping[str, str]
+) -> None:
+    from pgsnap.schedulers.daemons import runs_at_times, why_idle
+
+    if variables:
+        names = ", ".join(sorted(variables))
+        console.tell(f"wrote {names} to {state.environment_path} (mode 0600) for the runs")
+    if by == "cron":
+        console.tell("cron does not make up for runs that were missed: snap check reports them")
+    if (idle := why_idle(by)) is not None:
+        console.warn(f"warning: {idle.reason}, so nothing of this is started: {idle.remedy}")
+    elif (doubt := runs_at_times(by)) is not None:
+        console.warn(f"warning: {doubt.reason}; let them run always: {doubt.remedy}")
 
 
 def _check_owner(invocation: Invocation) -> None:
@@ -198,65 +200,15 @@ def _preview(schedule: Schedule, by: str) -> list[str]:
     return lines[:-1]
 
 
-def _write_environment(console: Console, state: State, *, stores: bool) -> None:
-    """Store the variables that name the connection: runs do not see this environment."""
-    from pgsnap.schedulers.environment import (
-        connection_variables,
-        environment_text,
-        read_environment,
-    )
-
-    before = read_environment(state.files)
-    found = connection_variables(os.environ, stores=stores)
-    wanted = {**before, **found}
-    if wanted != before or not state.environment_path.exists():
-        state.write(state.environment_path.name, environment_text(wanted))
-    if found:
-        names = ", ".join(sorted(found))
-        console.tell(f"wrote {names} to {state.environment_path} (mode 0600) for the runs")
-
-
-def _tell_of_linger(console: Console, *, system: bool) -> None:
-    import pwd
-
-    name = pwd.getpwuid(os.getuid()).pw_name
-    if not system and not (Path("/var/lib/systemd/linger") / name).exists():
-        console.warn(
-            f"warning: timers of a user run only while {name} is logged in; "
-            f"let them run always: loginctl enable-linger {name}"
-        )
-
-
-def _remove_crontab(config: Path) -> bool:
-    from pgsnap.schedulers import crontab
-    from pgsnap.schedulers.jobs import SchedulerFailed
-
-    try:
-        table = crontab.read_crontab()
-    except SchedulerFailed:
-        # No cron, or none for this user: it has no block of snap.
-        return False
-    if not crontab.block_of(table, config):
-        return False
-    crontab.write_crontab(crontab.without_block(table, config))
-    return True
-
-
 def _remove(invocation: Invocation, *, dry_run: bool) -> None:
-    from pgsnap.schedulers import systemd
+    from pgsnap.schedulers.installing import remove
     from pgsnap.schedulers.state import State
 
     config = config_of(invocation)
     state = State(config, invocation.trust)
     before = state.installed()
-    folder = systemd.unit_folder()
-    units = systemd.files(config, folder)
     if not dry_run:
-        if units:
-            systemd.remove(config, folder, system=os.geteuid() == 0)
-        _remove_crontab(config)
-        if before:
-            state.set_installed([])
+        remove(state, config)
     words = "would remove" if dry_run else "removed"
     lines = [f"{words} {job.job} at {job.when} ({job.by})" for job in before]
     if not before:
@@ -271,6 +223,7 @@ def _remove(invocation: Invocation, *, dry_run: bool) -> None:
 
 def _show(invocation: Invocation) -> None:
     from pgsnap.schedulers.active import active_jobs
+    from pgsnap.schedulers.daemons import why_idle
     from pgsnap.schedulers.state import State
 
     config = config_of(invocation)
@@ -278,7 +231,11 @@ def _show(invocation: Invocation) -> None:
     jobs = state.installed()
     if not jobs and not invocation.console.json:
         invocation.console.tell("nothing is scheduled")
-    active = {by: active_jobs(config, by) for by in {job.by for job in jobs}}
+    schedulers = {job.by for job in jobs}
+    active = {by: active_jobs(config, by) for by in schedulers}
+    idle = {by: why_idle(by) for by in schedulers}
+    for why in filter(None, idle.values()):
+        invocation.console.warn(f"warning: {why.reason}, so nothing is started: {why.remedy}")
     rows, fields = [], []
     for job in sorted(jobs, key=lambda one: JOBS.index(one.job)):
         last = state.last_run(job.job)
@@ -287,9 +244,10 @@ def _show(invocation: Invocation) -> None:
             code = last.exit_code
             words = "runs" if code is None else "succeeded" if code == 0 else f"failed ({code})"
             ended = f"{words} {render.ago(last.start_time, invocation.now)}"
-        is_active = job.job in active[job.by]
-        if not is_active:
-            ended += f"; NOT ACTIVE: {job.by} does not have it"
+        is_listed, why_not = job.job in active[job.by], idle[job.by]
+        if not is_listed or why_not is not None:
+            reason = why_not.reason if why_not is not None else f"{job.by} does not have it"
+            ended += f"; NOT ACTIVE: {reason}"
         rows.append([job.job, job.when, job.by, ended])
         fields.append(
             {
@@ -297,7 +255,7 @@ def _show(invocation: Invocation) -> None:
                 "when": job.when,
                 "scheduler": job.by,
                 "since": job.since,
-                "active": is_active,
+                "active": is_listed and why_not is None,
                 **{name: getattr(last, name, None) for name in _OF_A_RUN},
                 "log": state.log_path(job.job) if job.by == "cron" else None,
             }

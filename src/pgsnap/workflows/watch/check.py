@@ -17,6 +17,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.repository.snapshots.losses import accepted_losses
 from pgsnap.schedulers.cron import parse_cron
+from pgsnap.schedulers.daemons import Idle
 from pgsnap.schedulers.state import Installed, RunRecord, State
 from pgsnap.schedulers.zone import MachineZone
 from pgsnap.sessions.half_dropped import CANNOT, drop_command
@@ -280,6 +281,18 @@ def _lock_waits(server: Server, database: str) -> tuple[LockWaits, str]:
         )
         identifier = read_system_identifier(session)
     return LockWaits(int(sessions or 0), float(longest or 0)), identifier
+
+
+def check_schedulers(
+    report: CheckReport, state: State, why_idle: Callable[[str], Idle | None]
+) -> None:
+    """Report a scheduler that starts none of the installed jobs, since it does not run."""
+    jobs = state.installed()
+    for by in sorted({job.by for job in jobs}):
+        if (idle := why_idle(by)) is not None:
+            names = ", ".join(sorted(job.job for job in jobs if job.by == by))
+            text = f"{idle.reason}, so nothing starts the scheduled {names} ({idle.remedy})"
+            report.add(Verdict.FAILED, "schedule", text)
 
 
 def check_runs(report: CheckReport, state: State) -> None:

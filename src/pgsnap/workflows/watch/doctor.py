@@ -15,6 +15,7 @@ from pgsnap.repository import layout
 from pgsnap.repository.access import closing_command, open_to_others
 from pgsnap.repository.places.address import Address
 from pgsnap.repository.repository import Repository
+from pgsnap.schedulers.daemons import Idle
 from pgsnap.schedulers.state import Installed
 from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.half_dropped import drop_command
@@ -290,15 +291,21 @@ def _leftovers(server: Server, session: Session) -> Finding:
 
 
 def look_at_schedule(
-    installed: Iterable[Installed], active_jobs: Callable[[str], frozenset[str]]
+    installed: Iterable[Installed],
+    active_jobs: Callable[[str], frozenset[str]],
+    why_idle: Callable[[str], Idle | None],
+    runs_at_times: Callable[[str], Idle | None],
 ) -> Finding:
-    """Return the step about scheduled runs. *active_jobs* returns those that a scheduler would
-    start."""
+    """Return the step about scheduled runs. *active_jobs* returns those that a scheduler has;
+    *why_idle* why it does not run, and *runs_at_times* why it does not always."""
     jobs = {job.job: job for job in installed}
     if "commit" not in jobs:
         way = 'Schedule it: snap schedule install --commit "0 2 * * *"'
         return Finding("schedule", Verdict.WARNED, "no commit is scheduled", way)
     by = jobs["commit"].by
+    if (idle := why_idle(by)) is not None:
+        text = f"{idle.reason}, so nothing starts what is scheduled: {', '.join(jobs)}"
+        return Finding("schedule", Verdict.FAILED, text, f"Change that: {idle.remedy}")
     active = active_jobs(by)
     if lost := [job for job in jobs.values() if job.job not in active]:
         text = f"{by} does not have them any more: {', '.join(job.job for job in lost)}"
@@ -306,6 +313,9 @@ def look_at_schedule(
         way = f"Install them again: snap schedule install {times}"
         return Finding("schedule", Verdict.FAILED, text, way)
     words = ", ".join(f"{job.job} ({job.when})" for job in jobs.values())
+    if (doubt := runs_at_times(by)) is not None:
+        text = f"scheduled by {by}: {words}; but {doubt.reason}"
+        return Finding("schedule", Verdict.WARNED, text, f"Let them run always: {doubt.remedy}")
     return Finding("schedule", Verdict.PASSED, f"scheduled by {by}: {words}")
 
 
