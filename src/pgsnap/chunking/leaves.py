@@ -18,7 +18,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from pgsnap.chunking.row_hash import PAIR_BYTES, Offsets, RowHash, UnalignedWords
+from pgsnap.chunking.row_hash import PAIR_BYTES, Hashes, Offsets, RowHash, UnalignedWords
 from pgsnap.limits import KIB
 
 LEAF_BYTES = 256 * KIB
@@ -247,6 +247,10 @@ class LeafDigester:
         """Add the next bytes of the text."""
         self._add(self._cutter.feed(block))
 
+    def skip(self, block: bytes, ends: Iterable[int]) -> None:
+        """Add the next bytes of the text, in which leaves end only at *ends*."""
+        self._add(self._cutter.skip(block, ends))
+
     def finish(self) -> tuple[bytes, bytes]:
         """End the text; return its leaf digest, and the list of its leaves."""
         self._add(self._cutter.finish())
@@ -291,8 +295,14 @@ def _is_chosen(
 ) -> NDArray[np.bool_]:
     """Return which rows end a leaf. *held* is where the part of each row begins that is held: of a
     row that is chosen by its length the hash does not matter."""
-    weights = np.minimum(stops + 1 - starts, ROW_BYTES_MAX).astype(np.uint64)
-    draws = row_hash.sampled(words, held, stops) >> np.uint64(32)
+    return end_leaves(row_hash.sampled(words, held, stops), stops + 1 - starts)
+
+
+def end_leaves(hashes: Hashes, lengths: Offsets) -> NDArray[np.bool_]:
+    """Return which rows end a leaf: of these *hashes*, which are sampled with the key 0, and these
+    *lengths*, their line ends included."""
+    weights = np.minimum(lengths, ROW_BYTES_MAX).astype(np.uint64)
+    draws = hashes >> np.uint64(32)
     draws *= weights + np.uint64(ROW_BYTES_MAX)
     weights <<= np.uint64(33)
     chosen: NDArray[np.bool_] = draws < weights

@@ -18,11 +18,13 @@ where the rest is the last chunk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pgsnap.chunking import leaves
 from pgsnap.chunking.expected import Expected
 from pgsnap.chunking.in_row import CONTEXT_BYTES, InRowCutter
 from pgsnap.chunking.row_hash import SAMPLED_BYTES, Hashes, Offsets, RowHash, UnalignedWords
@@ -45,12 +47,14 @@ _MARGIN = CONTEXT_BYTES
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A cut of a segment. *lines* counts its line ends; *sketch* serves to find similar chunks;
-    *name* is its hash, if that is known already."""
+    *name* is its hash, if that is known already. *leaf_ends* is where leaves end in it, if that is
+    known."""
 
     data: bytes
     lines: int
     sketch: bytes = NO_SKETCH
     name: ChunkId = b""
+    leaf_ends: Sequence[int] | None = field(default=None, compare=False)
 
 
 class RowChunker:
@@ -81,6 +85,11 @@ class RowChunker:
         self._row_hash = RowHash(cuts)
         self._sketcher = Sketcher(keys.sketches if keys is not None else key)
         self._in_row = InRowCutter(self._mean_distance, cuts, self._permutation)
+        # Whether the same hash chooses what ends a leaf; rows cut inside are chosen by their
+        # length alone.
+        self._finds_leaves = (
+            cuts == 0 and params.max_bytes - params.min_bytes >= leaves.ROW_BYTES_MAX
+        )
         self._buffer = np.zeros(params.max_bytes + 4 * _STEP_BYTES + 2 * _MARGIN, np.uint8)
         self._words = UnalignedWords(self._buffer)
         self._is_end = np.empty(_STEP_BYTES, np.bool_)
@@ -99,6 +108,9 @@ class RowChunker:
         self._heads: Hashes = np.empty(0, np.uint64)
         self._begins_in_row = False
         self._chosen: Offsets = np.empty(0, np.int64)
+        # Those that end a leaf, and whether that is unknown of a row in the current chunk.
+        self._leaf_ends: Offsets = np.empty(0, np.int64)
+        self._leaves_are_unknown = False
         self._finished = False
 
     def feed(self, block: bytes | memoryview) -> list[Chunk]:
@@ -175,6 +187,7 @@ class RowChunker:
         self._filled -= distance
         self._ends = self._ends - distance
         self._chosen = self._chosen - distance
+        self._leaf_ends = self._leaf_ends - distance
 
     # -- rows ----------------------------------------------------------------------------------
 
@@ -194,13 +207,19 @@ class RowChunker:
         self._row_start = int(ends[-1])
         lengths = ends - starts
         # Of a row that was cut inside, only the rest is left. It is chosen by its length alone.
-        starts[0] = max(int(starts[0]), self._start)
+        if starts[0] < self._start:
+            starts[0] = self._start
+            self._leaves_are_unknown |= int(lengths[0]) < leaves.ROW_BYTES_MAX
         hashes = self._row_hash.sampled(self._words, starts, stops)
         heads = self._row_hash.heads(self._words, starts, stops)
         if self._permutation is not None:
             hashes = self._permutation.of(hashes, Purpose.ROW)
         chosen = ends[self._is_chosen(hashes, lengths)]
         self._keep_rows(ends, hashes, heads, chosen)
+        if self._finds_leaves:
+            self._leaf_ends = np.concatenate(
+                (self._leaf_ends, ends[leaves.end_leaves(hashes, lengths)])
+            )
 
     def _is_chosen(self, hashes: Hashes, lengths: Offsets) -> NDArray[np.bool_]:
         """Choose a row with probability length / (distance + length / 2), at most 1.
@@ -247,6 +266,8 @@ class RowChunker:
                 self._row_start = self._start + row_end
         self._start = end
         self._begins_in_row = data[-1] != _LINE_END
+        self._leaf_ends = self._leaf_ends[np.searchsorted(self._leaf_ends, end, side="right") :]
+        self._leaves_are_unknown = False
         return Chunk(data, expected.lines, expected.sketch or NO_SKETCH, expected.chunk)
 
     def _next_end(self) -> int | None:
@@ -296,13 +317,22 @@ class RowChunker:
         sketch = NO_SKETCH
         if len(data) > self._params.min_bytes:
             sketch = self._sketcher.sketch(self._hashes[whole], self._heads[whole])
+        leaf_ends = self._leaf_ends_until(end)
         self._start = end
         self._begins_in_row = data[-1] != _LINE_END
         name = b""
         if self._expected is not None and self._expected.wants_names:
             name = self._name(data)
             self._expected.find(name)
-        return Chunk(data, int(last - first), sketch, name)
+        return Chunk(data, int(last - first), sketch, name, leaf_ends)
+
+    def _leaf_ends_until(self, end: int) -> list[int] | None:
+        """Return where leaves end in the current chunk, which ends at *end*, if that is known."""
+        count = int(np.searchsorted(self._leaf_ends, end, side="right"))
+        found, self._leaf_ends = self._leaf_ends[:count], self._leaf_ends[count:]
+        is_known = self._finds_leaves and not self._leaves_are_unknown
+        self._leaves_are_unknown = False
+        return (found - self._start).tolist() if is_known else None
 
 
 def _check(params: ChunkerParams, key: int) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
 from blake3 import blake3
 
 from pgsnap.chunking import leaves
+from pgsnap.chunking.expected import Expected
 from pgsnap.chunking.leaf_updates import Edit, update_leaves
 from pgsnap.chunking.leaves import (
     ROW_BYTES_MAX,
@@ -22,6 +24,8 @@ from pgsnap.chunking.leaves import (
     several_leaves,
 )
 from pgsnap.chunking.row_hash import PAIR_BYTES, RowHash, UnalignedWords
+from pgsnap.chunking.rows import Chunk, RowChunker
+from pgsnap.model import PLAIN_NAMES, ChunkerParams, RecipeEntry
 
 M = 262_144
 
@@ -229,6 +233,10 @@ def test_leaves_of_a_changed_text_are_found_from_the_former_ones() -> None:
     assert read < total
 
 
+def stretch(text: bytes, start: int, stop: int) -> bytes:
+    return text[start:stop]
+
+
 def test_at_the_seams_of_leaves_changes_are_found_too() -> None:
     text = TEXTS["short rows"]
     known = cut(text)
@@ -248,8 +256,8 @@ def test_at_the_seams_of_leaves_changes_are_found_too() -> None:
             if start >= 0 and start + size <= len(text):
                 whole = text[:start] + new + text[start + size :]
                 edit = Edit(start, size, len(new))
-                found = update_leaves(known, [edit], lambda a, b, whole=whole: whole[a:b])
-                assert list(found) == cut(whole), edit
+                read = partial(stretch, whole)
+                assert list(update_leaves(known, [edit], read)) == cut(whole), edit
     assert list(update_leaves([], [Edit(0, 0, len(text))], lambda a, b: text[a:b])) == known
     assert list(update_leaves(known, [Edit(0, len(text), 0)], lambda a, b: b"")) == []
     assert list(update_leaves(known, [], lambda a, b: b"")) == known
@@ -270,3 +278,38 @@ def test_only_changed_leaves_are_read() -> None:
     assert found == cut(new)
     assert sum(stop - start for start, stop in read) < len(text) / 4
     assert sum(a != b for a, b in zip(known, found, strict=False)) <= 2
+
+
+def chunks_and_leaves(
+    chunker: RowChunker, text: bytes, before: list[Chunk]
+) -> tuple[list[Chunk], list[Leaf]]:
+    """Return the chunks of *text*, where those of *before* are expected, and the leaves found."""
+    known = [RecipeEntry(PLAIN_NAMES.name(one.data), len(one.data), one.lines) for one in before]
+    chunker.reset(Expected(iter(known)) if known else None)
+    chunks = []
+    for start in range(0, len(text), 300_000):
+        chunks += chunker.feed(text[start : start + 300_000])
+    chunks += chunker.finish()
+    cutter, found = LeafCutter(), list[Leaf]()
+    for chunk in chunks:
+        ends = chunk.leaf_ends
+        found += cutter.feed(chunk.data) if ends is None else cutter.skip(chunk.data, ends)
+    return chunks, found + cutter.finish()
+
+
+def test_the_chunker_finds_the_leaves_of_what_it_cuts_whatever_it_expects() -> None:
+    chance = random.Random(11)
+    chunker = RowChunker(ChunkerParams(40_000, 200_000, 40_000 + ROW_BYTES_MAX))
+    text, chunks, known = table(chance, 30_000), list[Chunk](), set[bool]()
+    for _ in range(40):
+        chunks, found = chunks_and_leaves(chunker, text, chunks)
+        assert found == cut(text)
+        known |= {chunk.leaf_ends is None for chunk in chunks}
+        text, _ = changed(text if len(text) < 5_000_000 else table(chance, 10_000), chance)
+    assert known == {True, False}
+    # What began as a long row, and was expected so, is a short one.
+    for _ in range(20):
+        long_row = chance.randbytes(600_000).hex().encode()
+        chunks, _ = chunks_and_leaves(chunker, long_row, [])
+        text = chunks[0].data + b"end\n" + table(chance, 2_000)
+        assert chunks_and_leaves(chunker, text, chunks)[1] == cut(text)

@@ -132,7 +132,7 @@ class Ingest(FinishedOrAbandoned):
             elif section is None:
                 raise AssertionError("a dump's bytes come before its first section")
             elif isinstance(event, SectionEnd):
-                self._take(batch, section, chunker.finish())
+                self._take(batch, section, leaves, chunker.finish())
                 section.end, section.digest = event, section.hasher.digest()
                 section.hasher = ENDED
                 leaves.end(section)
@@ -140,8 +140,7 @@ class Ingest(FinishedOrAbandoned):
                 section = None
             else:
                 section.hasher.update(event)
-                leaves.feed(event)
-                self._take(batch, section, chunker.feed(event))
+                self._take(batch, section, leaves, chunker.feed(event))
             # Sections take memory too: a dump may have two hundred thousand empty tables.
             if batch.plain_bytes + _ITEM_BYTES * len(batch.items) >= BATCH_BYTES:
                 leaves.settle()
@@ -258,7 +257,10 @@ class Ingest(FinishedOrAbandoned):
         self._packs.abandon()
 
     @staticmethod
-    def _take(batch: Batch, section: OpenSection, chunks: list[Chunk]) -> None:
+    def _take(
+        batch: Batch, section: OpenSection, leaves: SectionLeaves, chunks: list[Chunk]
+    ) -> None:
+        leaves.add(chunks)
         for chunk in chunks:
             batch.items.append((section, chunk, section.lines))
             batch.plain_bytes += len(chunk.data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from pgsnap.errors import CorruptionError
@@ -13,6 +13,7 @@ from pgsnap.repository.chunks.recipes import walk
 
 if TYPE_CHECKING:
     from pgsnap.chunking.leaves import Leaf, LeafDigester
+    from pgsnap.chunking.rows import Chunk
 
 # Texts up to this size are held until several can be looked at.
 _SHORT_BYTES = 64 * KIB
@@ -41,30 +42,37 @@ class SectionLeaves:
 
     def __init__(self) -> None:
         self._digester, self._of_short = leaf_digester(), leaf_digester()
-        # The open section's text as long as it is short, then None.
-        self._text: list[bytes] | None = []
-        self._text_bytes = 0
+        # The open section's chunks as long as it is short, then None.
+        self._held: list[Chunk] | None = []
+        self._held_bytes = 0
         self._short: list[tuple[_Section, bytes]] = []
 
-    def feed(self, block: bytes) -> None:
-        """Add the next bytes of the open section."""
-        if self._text is None:
-            self._digester.update(block)
-            return
-        self._text.append(block)
-        self._text_bytes += len(block)
-        if self._text_bytes > _SHORT_BYTES:
-            for held in self._text:
-                self._digester.update(held)
-            self._text = None
+    def add(self, chunks: Iterable[Chunk]) -> None:
+        """Add the next chunks of the open section."""
+        for chunk in chunks:
+            if self._held is None:
+                self._update(chunk)
+                continue
+            self._held.append(chunk)
+            self._held_bytes += len(chunk.data)
+            if self._held_bytes > _SHORT_BYTES:
+                for held in self._held:
+                    self._update(held)
+                self._held = None
+
+    def _update(self, chunk: Chunk) -> None:
+        if chunk.leaf_ends is None:
+            self._digester.update(chunk.data)
+        else:
+            self._digester.skip(chunk.data, chunk.leaf_ends)
 
     def end(self, section: _Section) -> None:
         """End the open section, which is *section*: its leaves are set by now, or by `settle`."""
-        if self._text is None:
+        if self._held is None:
             section.leaf_digest, section.leaves = self._digester.finish()
         else:
-            self._short.append((section, b"".join(self._text)))
-        self._text, self._text_bytes = [], 0
+            self._short.append((section, b"".join([chunk.data for chunk in self._held])))
+        self._held, self._held_bytes = [], 0
 
     def settle(self) -> None:
         """Set what is still to be set for the sections that have ended."""

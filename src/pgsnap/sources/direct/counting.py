@@ -16,7 +16,8 @@ class BlockCounter:
         """*counts* are lines with one number each."""
         import numpy as np
 
-        numbers = np.array(counts.split(), dtype=np.int64)
+        # NumPy takes many times as long to convert bytes.
+        numbers = np.array(list(map(int, counts.split())), dtype=np.int64)
         self._row_counts = numbers
         # How many rows there are at the end of each block, and the bytes there.
         self._row_ends = np.cumsum(numbers)

@@ -64,6 +64,8 @@ class RowsPsql:
         # Begins where a mark ended: the line end before the next one.
         self._rest = b"\n"
         self._buffer = bytearray(READ_BYTES)
+        # How many marks are still to come.
+        self._marks = 0
         wait = f"{max(1, round(lock_wait_seconds * 1000))}ms"
         settings = (*SETTINGS, ("client_encoding", encoding), ("lock_timeout", wait))
         self._begin = "".join(f"SET {name} = {literal(value)};\n" for name, value in settings) + (
@@ -78,6 +80,7 @@ class RowsPsql:
         script += [statement + b";\n" for statement in statements]
         script += [b"\\set VERBOSITY default\nSAVEPOINT snap;\n", _PRINT_MARK]
         self._send(b"".join(script))
+        self._marks = 1
         self.take(lambda data: None)
 
     @property
@@ -89,6 +92,7 @@ class RowsPsql:
     def ask(self, *copies: bytes, before: bytes = b"") -> None:
         """Send statements; `take` returns the rows of each, in order. The locks that they take
         besides those of `begin` (on indexes) are released after the last."""
+        self._marks = len(copies)
         script = [before, *(copy + b";\n" + _PRINT_MARK for copy in copies)]
         self._send(b"".join([*script, b"ROLLBACK TO SAVEPOINT snap;\n"]))
 
@@ -100,7 +104,8 @@ class RowsPsql:
         room[:filled] = self._rest
         # The first byte is the line end before the answer: no part of it.
         begin, searched = 1, 0
-        while (found := self._buffer.find(_MARK, searched, filled)) < 0:
+        self._marks -= 1
+        while (found := self._find_mark(searched, filled)) < 0:
             searched = max(0, filled - len(_MARK) + 1)
             if filled == len(self._buffer):
                 # What is kept may be the beginning of the mark.
@@ -118,6 +123,14 @@ class RowsPsql:
         if found + 1 > begin:
             put(bytes(room[begin : found + 1]))
         self._rest = bytes(room[found + len(_MARK) - 1 : filled])
+
+    def _find_mark(self, start: int, end: int) -> int:
+        """Return where the next mark is in the buffer, from *start* to before *end*; -1 if it is
+        not there."""
+        if self._marks:
+            return self._buffer.find(_MARK, start, end)
+        # Nothing follows the last one, so that the rows need not be searched.
+        return end - len(_MARK) if self._buffer.endswith(_MARK, start, end) else -1
 
     def close(self) -> None:
         """End it, when nothing is left to be read."""
