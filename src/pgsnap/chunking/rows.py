@@ -56,6 +56,11 @@ class Chunk:
     name: ChunkId = b""
     leaf_ends: Sequence[int] | None = field(default=None, compare=False)
 
+    @property
+    def stored_sketch(self) -> bytes:
+        """The sketch as a recipe has it: empty if there is none."""
+        return self.sketch if self.sketch != NO_SKETCH else b""
+
 
 class RowChunker:
     """Cuts one segment. After `finish` nothing more may be fed until `reset`.

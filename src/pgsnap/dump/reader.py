@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from pgsnap.dump.entries import CLUSTER_BEGIN, DUMP_BEGIN
 from pgsnap.dump.lexer import Lexer
 from pgsnap.dump.sorters import DumpSorter, ForeignSorter, Sorter
+from pgsnap.dump.summary import DumpSummary
 from pgsnap.dump.writer import SectionWriter
 from pgsnap.errors import DumpIncomplete, UnusableInput
-from pgsnap.model import DumpEvent, VolatileLine
+from pgsnap.model import DumpEvent
 
 # Enough to recognise the input's format: a tar header is 512 bytes.
 _SNIFF_BYTES = 512
@@ -22,27 +22,6 @@ _OTHER_DATABASE = re.compile(
 )
 _ARCHIVE_HINT = "Make plain SQL of it: pg_restore -f - FILE | snap commit -m TEXT --file -"
 _DAMAGED_HINT = "The file was damaged, perhaps by a crash: dump again, or take another copy of it."
-
-
-@dataclass(frozen=True, slots=True)
-class DumpSummary:
-    """What is known about a dump once it was read to its end.
-
-    *owners* are those named in the headers of its entries, sorted. *dump_version* and *dumped_from*
-    are as pg_dump wrote them ("15.18 (Debian 15.18-0+deb12u1)"), "" for other SQL.
-    *client_encoding* is as the dump sets it, "" if it does not. *part* and *lacks_rights* are a
-    `Tally`'s results.
-    """
-
-    is_pg_dump: bool
-    dump_version: str
-    dumped_from: str
-    owners: tuple[str, ...]
-    client_encoding: str
-    has_meta_commands: bool
-    volatile: tuple[VolatileLine, ...]
-    part: str = ""
-    lacks_rights: bool = False
 
 
 class DumpReader:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pgsnap.dump.reader import DumpSummary
+from blake3 import blake3
+
+from pgsnap.dump.summary import DumpSummary
 from pgsnap.model import Origin, Section, SectionKind, SectionName, VolatileLine
 from pgsnap.model.baseline import Baseline
 
@@ -28,6 +30,13 @@ class Former:
     probes: int = 3
     lost: frozenset[SectionName] = frozenset()
     largest_block: Callable[[Section], int] = lambda section: 0
+
+    def same(self, name: SectionName, text: bytes) -> Section | None:
+        """Return the section *name* if it can be taken over: *text* is what it holds."""
+        section = self.sections.get(name)
+        if section is None or self.claims or name in self.lost:
+            return None
+        return section if section.digest == blake3(text).digest() else None
 
     @property
     def summary(self) -> DumpSummary:

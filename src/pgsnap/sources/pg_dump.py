@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from pgsnap.dump.reader import DumpReader
 from pgsnap.errors import DumpIncomplete, Interrupted, SnapError, SourceError
 from pgsnap.limits import READ_BYTES
 from pgsnap.model import DumpEvent
@@ -57,6 +56,9 @@ class PgDump:
         self.child: Child = server.start_tool(
             tool, arguments, database=database, application_name=self.application
         )
+        # Late: a commit that reads only changes mostly does without, and it takes time to import.
+        from pgsnap.dump.reader import DumpReader
+
         self.reader = DumpReader(blocks(self.child))
 
     @property

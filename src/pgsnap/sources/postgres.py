@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 from pgsnap import interrupts
 from pgsnap.dump.definitions.extension_sequences import sequences_text
-from pgsnap.dump.globals import GlobalsReader
 from pgsnap.errors import (
     ConnectionFailed,
     DumpIncomplete,
@@ -332,6 +331,9 @@ class PostgresSource:
         self._globals_status = globals_dump.status
         if text is None:
             return
+        # Late: mostly they are as they were.
+        from pgsnap.dump.globals import GlobalsReader
+
         reader = GlobalsReader((text,))
         try:
             events = list(reader.events())

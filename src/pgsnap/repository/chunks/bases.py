@@ -11,10 +11,9 @@ import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pgsnap.chunking.expected import Expected
-from pgsnap.chunking.likeness import Window
 from pgsnap.errors import SnapError
 from pgsnap.limits import BASES_HELD_MAX, SECTIONS_WITH_BASES_MAX
 from pgsnap.model import (
@@ -26,6 +25,9 @@ from pgsnap.model import (
 )
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.recipes import node_at, section_pieces, walk
+
+if TYPE_CHECKING:
+    from pgsnap.chunking.likeness import Window
 
 Sides: TypeAlias = "tuple[RecipeRoot | None, RecipeRoot | None, RecipeRoot | None]"
 
@@ -155,6 +157,9 @@ class SectionBases:
         return self._held
 
     def _next_window(self, before: Window | None) -> Window | None:
+        # Late: NumPy is slow to import.
+        from pgsnap.chunking.likeness import Window
+
         assert self._entries is not None
         half = list(islice(self._entries, BASES_HELD_MAX // 2))
         return Window(half, before) if half else None

@@ -14,10 +14,8 @@ DELTA_LONG_STEPS + DELTA_SHORT_STEPS frames away from a plain one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from pgsnap.chunking.row_edits import Edits, RowEdits
-from pgsnap.codecs.edits import encode_edits
 from pgsnap.codecs.zstd import compress
 from pgsnap.errors import SnapError
 from pgsnap.limits import (
@@ -31,6 +29,9 @@ from pgsnap.model import ChunkId, ChunkKind, Cipher, Codec, Frame
 from pgsnap.repository.chunks.chains import Chains
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.index.index import Index
+
+if TYPE_CHECKING:
+    from pgsnap.chunking.row_edits import Edits, RowEdits
 
 _STRIDE = DELTA_SHORT_STEPS + 1
 assert DELTA_LONG_STEPS * _STRIDE + DELTA_SHORT_STEPS < DELTA_DEPTH_MAX
@@ -67,7 +68,7 @@ class DeltaEncoder:
         self._index = index
         self._chunks = chunks
         self._level = level
-        self._row_edits = RowEdits()
+        self._row_edits: RowEdits | None = None
 
     def bases(self, like: Iterable[ChunkId]) -> Chains:
         """Return the frames of those chunks of *like* that `encode` may rely on, and of all bases
@@ -153,7 +154,13 @@ class DeltaEncoder:
         they are known."""
         listed = None
         if kind is ChunkKind.DATA:
-            edits = self._row_edits.between(base, plain) if edits is None else edits
+            # Late: NumPy is slow to import, and lists are encoded without.
+            from pgsnap.chunking.row_edits import RowEdits
+            from pgsnap.codecs.edits import encode_edits
+
+            if edits is None:
+                self._row_edits = self._row_edits or RowEdits()
+                edits = self._row_edits.between(base, plain)
             if (
                 edits is not None
                 and len(edits) <= EDITS_MAX

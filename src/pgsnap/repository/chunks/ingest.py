@@ -11,11 +11,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from pgsnap import interrupts
-from pgsnap.chunking.rows import Chunk
-from pgsnap.chunking.sketch import NO_SKETCH
 from pgsnap.errors import CorruptionError
 from pgsnap.format.sections import SectionTable, decode_piece
 from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT, KIB
@@ -56,8 +54,9 @@ from pgsnap.repository.sections.open_sections import (
 )
 from pgsnap.repository.sections.probing import still_holds
 from pgsnap.repository.sections.side_streams import nearest, read_block_map
-from pgsnap.repository.splicing.block_edits import SpliceMismatch
-from pgsnap.repository.splicing.splicing import splice
+
+if TYPE_CHECKING:
+    from pgsnap.chunking.rows import Chunk, RowChunker
 
 # A shorter list of chunks or sections is stored plain: a delta would save little, and with the loss
 # of an older pack one could no longer find out which tables are lost.
@@ -103,7 +102,7 @@ class Ingest(FinishedOrAbandoned):
         self._claims = threading.Lock()
         self._under_way: deque[tuple[Batch, Future[list[_Encoded]]]] = deque()
         self._sections = SectionTable(chunks.scheme.piece_naming)
-        self._side_chunker = chunks.chunker()
+        self._side_chunker: RowChunker | None = None
         self.missed: list[SectionName] = []
         """Sections of which a former snapshot has other contents, though nothing had changed."""
 
@@ -114,7 +113,9 @@ class Ingest(FinishedOrAbandoned):
 
     def store(self, events: Iterable[SourceEvent]) -> SectionTable:
         """Store a dump and return its sections. Raises what *events* raises."""
-        chunker, leaves = self.chunks.chunker(), SectionLeaves()
+        # The chunker comes late: NumPy is slow to import, and where nothing changed nothing is cut.
+        chunker: RowChunker | None = None
+        leaves = SectionLeaves()
         batch = Batch()
         section: OpenSection | None = None
         claim: Section | None = None
@@ -123,13 +124,14 @@ class Ingest(FinishedOrAbandoned):
             if isinstance(event, SectionStart):
                 section = self._begin(event.name)
                 section.claim, claim = claim, None
+                chunker = chunker or self.chunks.chunker()
                 chunker.reset(self._bases.expected(event.name))
             elif isinstance(event, SectionClaim):
                 claim = event.section
             elif isinstance(event, SectionKept | SectionChanged):
                 if (ready := self._of_former(event, source)) is not None:
                     batch.items.append((ready, None, 0))
-            elif section is None:
+            elif section is None or chunker is None:
                 raise AssertionError("a dump's bytes come before its first section")
             elif isinstance(event, SectionEnd):
                 self._take(batch, section, leaves, chunker.finish())
@@ -162,6 +164,9 @@ class Ingest(FinishedOrAbandoned):
             if event.probe is not None and not still_holds(reader, former, event.probe.changed):
                 self.missed.append(former.name)
             return former
+        from pgsnap.repository.splicing.block_edits import SpliceMismatch
+        from pgsnap.repository.splicing.splicing import splice
+
         block_map = read_block_map(reader, former)
         if block_map is not None:
             with contextlib.suppress(SpliceMismatch):
@@ -188,13 +193,21 @@ class Ingest(FinishedOrAbandoned):
         """Store a side stream, of which *earlier* is a former version; return its recipe."""
         recipe = RecipeBuilder(lambda node, *_: self._store_chunk(node, ChunkKind.RECIPE, None))
         base_at = nearest(self._bases.entries(earlier))
-        self._side_chunker.reset()
         place = 0
-        for chunk in (*self._side_chunker.feed(data), *self._side_chunker.finish()):
-            name = self._store_chunk(chunk.data, ChunkKind.DATA, base_at(place))
-            recipe.add(RecipeEntry(name, len(chunk.data), chunk.lines))
-            place += len(chunk.data)
+        for piece in self._pieces_of_side(data):
+            name = self._store_chunk(piece, ChunkKind.DATA, base_at(place))
+            recipe.add(RecipeEntry(name, len(piece), piece.count(b"\n")))
+            place += len(piece)
         return recipe.finish()
+
+    def _pieces_of_side(self, data: bytes) -> list[bytes]:
+        if len(data) <= self.chunks.config.chunker.min_bytes:
+            # Too short for a cut.
+            return [data] if data else []
+        self._side_chunker = self._side_chunker or self.chunks.chunker()
+        self._side_chunker.reset()
+        chunks = (*self._side_chunker.feed(data), *self._side_chunker.finish())
+        return [chunk.data for chunk in chunks]
 
     def submit(self, work: Callable[..., _Result], *arguments: object) -> Future[_Result]:
         """Have a thread of the pool do some *work*."""
@@ -291,8 +304,7 @@ class Ingest(FinishedOrAbandoned):
             name, frame, packed = next(encoded)
             if frame is not None:
                 self._packs.add(frame, packed)
-            sketch = chunk.sketch if chunk.sketch != NO_SKETCH else b""
-            section.recipe.add(RecipeEntry(name, len(chunk.data), chunk.lines, sketch))
+            section.recipe.add(RecipeEntry(name, len(chunk.data), chunk.lines, chunk.stored_sketch))
         self._progress.advance(batch.plain_bytes, str(batch.items[-1][0].name))
 
     def _finished(self, section: OpenSection) -> Section:

@@ -41,7 +41,8 @@ class SectionLeaves:
     """
 
     def __init__(self) -> None:
-        self._digester, self._of_short = leaf_digester(), leaf_digester()
+        self._long: LeafDigester | None = None
+        self._of_short: LeafDigester | None = None
         # The open section's chunks as long as it is short, then None.
         self._held: list[Chunk] | None = []
         self._held_bytes = 0
@@ -61,27 +62,32 @@ class SectionLeaves:
                 self._held = None
 
     def _update(self, chunk: Chunk) -> None:
+        self._long = self._long or leaf_digester()
         if chunk.leaf_ends is None:
-            self._digester.update(chunk.data)
+            self._long.update(chunk.data)
         else:
-            self._digester.skip(chunk.data, chunk.leaf_ends)
+            self._long.skip(chunk.data, chunk.leaf_ends)
 
     def end(self, section: _Section) -> None:
         """End the open section, which is *section*: its leaves are set by now, or by `settle`."""
         if self._held is None:
-            section.leaf_digest, section.leaves = self._digester.finish()
+            assert self._long is not None
+            section.leaf_digest, section.leaves = self._long.finish()
         else:
             self._short.append((section, b"".join([chunk.data for chunk in self._held])))
         self._held, self._held_bytes = [], 0
 
     def settle(self) -> None:
         """Set what is still to be set for the sections that have ended."""
+        if not self._short:
+            return
         from pgsnap.chunking.leaves import several_leaves
 
         several = several_leaves([text for _, text in self._short])
         for number, (section, text) in enumerate(self._short):
             section.leaf_digest = section.digest
             if number in several:
+                self._of_short = self._of_short or leaf_digester()
                 self._of_short.update(text)
                 section.leaf_digest, section.leaves = self._of_short.finish()
         self._short.clear()

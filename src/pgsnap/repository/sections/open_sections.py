@@ -8,13 +8,16 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from pgsnap.chunking.rows import Chunk
 from pgsnap.model import ChunkId, Section, SectionEnd, SectionName, SourceEvent
 from pgsnap.repository.chunks.bases import SectionBases
 from pgsnap.repository.chunks.recipes import RecipeBuilder
+
+if TYPE_CHECKING:
+    from pgsnap.chunking.rows import Chunk
 
 _WORKER_NICENESS = 10
 # A hasher takes 2 kB, so a section's is replaced by this one when it ends.

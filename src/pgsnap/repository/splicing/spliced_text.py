@@ -125,8 +125,7 @@ def spliced(ingest: Ingest, units: Sequence[Unit]) -> list[Spliced]:
         result = Spliced(removed_rows, [])
         for chunk in chunks:
             name, frame, packed = next(encoded)
-            sketch = chunk.sketch if chunk.sketch != NO_SKETCH else b""
-            entry = RecipeEntry(name, len(chunk.data), chunk.lines, sketch)
+            entry = RecipeEntry(name, len(chunk.data), chunk.lines, chunk.stored_sketch)
             result.chunks.append((entry, chunk.data, frame, packed))
         found.append(result)
     return found

@@ -19,7 +19,7 @@ from pgsnap.errors import DumpFailed, Interrupted, SnapError, SourceError
 from pgsnap.interrupts import Stopped
 from pgsnap.limits import DIRECT_AHEAD, DIRECT_BYTES_HELD
 from pgsnap.sessions.server import Server
-from pgsnap.sources.direct.counting import BlockCounter
+from pgsnap.sources.direct.counting import BlockCounter, FewBlocksCounter, block_counter
 from pgsnap.sources.direct.psql import RowsPsql
 from pgsnap.sources.direct.tables import Table
 
@@ -43,7 +43,7 @@ class Answer:
 
     def __init__(self, request: Request, change: threading.Condition) -> None:
         self.request = request
-        self.counter: BlockCounter | None = None
+        self.counter: BlockCounter | FewBlocksCounter | None = None
         self._change = change
         self._pieces: deque[bytes] = deque()
         self._held = 0
@@ -268,7 +268,7 @@ class Readers:
             if request.counts:
                 counts: list[bytes] = []
                 psql.take(counts.append)
-                answer.counter = BlockCounter(b"".join(counts))
+                answer.counter = block_counter(b"".join(counts))
             psql.take(answer.put)
         except DumpFailed as error:
             error.detail = f"While reading {request.table}.\n{error.detail}"

@@ -9,7 +9,7 @@ from pgsnap.errors import DumpFailed
 from pgsnap.limits import DIRECT_PIECE_BYTES
 from pgsnap.model import BlockMap, ChangedBlocks
 from pgsnap.sources.direct import statements
-from pgsnap.sources.direct.counting import BlockCounter
+from pgsnap.sources.direct.counting import BlockCounter, FewBlocksCounter
 from pgsnap.sources.direct.readers import Answer, Readers, Request
 from pgsnap.sources.direct.tables import Table
 
@@ -97,7 +97,7 @@ def _requests(
 def _pieces(answer: Answer) -> Iterator[ChangedBlocks]:
     request, held = answer.request, bytearray()
     assert request.blocks is not None
-    counter: BlockCounter | None = None
+    counter: BlockCounter | FewBlocksCounter | None = None
     # How many blocks were passed on, and the bytes of them.
     passed = passed_bytes = 0
     for piece in answer:
@@ -118,7 +118,7 @@ def _pieces(answer: Answer) -> Iterator[ChangedBlocks]:
 
 
 def _cut(
-    blocks: array[int], counter: BlockCounter, first: int, end: int, text: bytes
+    blocks: array[int], counter: BlockCounter | FewBlocksCounter, first: int, end: int, text: bytes
 ) -> ChangedBlocks:
     return ChangedBlocks(
         blocks[first:end],

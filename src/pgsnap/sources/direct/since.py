@@ -15,7 +15,7 @@ from itertools import chain, groupby, islice
 
 from pgsnap import interrupts
 from pgsnap.dump.entries import ENTRY, decode, parse_entry
-from pgsnap.dump.reader import DumpSummary
+from pgsnap.dump.summary import DumpSummary
 from pgsnap.errors import DumpIncomplete, Interrupted, SourceError
 from pgsnap.limits import READ_BYTES
 from pgsnap.model import (
@@ -212,9 +212,8 @@ class DumpSince:
         return reason
 
     def _choose(self, moment: Moment) -> str:
-        tables = dumped_tables(moment.session, self._encoding)
+        tables, self._run = dumped_tables(moment.session, self._encoding), None
         self._choices = choices = Choices(tables, moment, self._former)
-        self._run = None
         is_compared = self._former is not None and not self._former.claims
         self.globals_are_kept = is_compared and moment.globals_equal
         if choices.definitions_are_kept:
@@ -360,8 +359,7 @@ class DumpSince:
     def _read(self, tables: Sequence[TableChoice]) -> Iterator[DumpEvent | SectionClaim]:
         assert self._readers is not None
         blocks = {each.table.oid: each.total_blocks for each in tables}
-        wanted = [each.table for each in tables]
-        found = read_tables(self._readers, wanted, blocks, with_maps=True)
+        found = read_tables(self._readers, [each.table for each in tables], blocks, with_maps=True)
         for chosen, rows in zip(tables, found, strict=True):
             self._note_owners(chosen.table.head)
             if chosen.claim is not None:
@@ -372,14 +370,16 @@ class DumpSince:
             yield ROWS_END
             yield end_of_rows(chosen.table, rows.block_map)
 
-    def _sequences(self) -> Iterator[DumpEvent]:
+    def _sequences(self) -> Iterator[SourceEvent]:
         assert self._moment is not None
         text = sequences_section(self._moment.session, self._lock_wait_seconds)
         self._note_owners(text)
-        if text:
-            yield SectionStart(SectionName(SectionKind.SEQUENCES))
-            for first in range(0, len(text), READ_BYTES):
-                yield text[first : first + READ_BYTES]
+        name = SectionName(SectionKind.SEQUENCES)
+        if kept := self._former and self._former.same(name, text):
+            yield SectionKept(kept)
+        elif text:
+            yield SectionStart(name)
+            yield from (text[at : at + READ_BYTES] for at in range(0, len(text), READ_BYTES))
             yield SectionEnd()
 
     def _note_owners(self, text: bytes) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from pgsnap import interrupts
-from pgsnap.dump.reader import DumpSummary
+from pgsnap.dump.summary import DumpSummary
 from pgsnap.errors import ConnectionFailed, Interrupted, QueryFailed, SourceError, TablesChanged
 from pgsnap.limits import DUMP_ATTEMPTS
 from pgsnap.model import DumpEvent, SectionKind, SectionStart, quote_ident

@@ -265,10 +265,11 @@ class _Stored:
 def _store(
     repo: Repository, source: Source, formers: Formers, progress: Progress, database: str
 ) -> _Stored:
-    # NumPy is slow to import, and the server has much to do in the meantime: checkpoints, say.
-    threading.Thread(target=import_module, args=("numpy",), daemon=True).start()
     progress.phase("look at the source")
     with reading(source, formers.of) as origin:
+        if not formers.found:
+            # NumPy is slow to import, and pg_dump or the server has much to do in the meantime.
+            threading.Thread(target=import_module, args=("numpy",), daemon=True).start()
         from pgsnap.repository.chunks.ingest import Ingest
 
         repo.catch_up_packs()

@@ -48,6 +48,7 @@ class Formers:
         self._policy = policy
         self.why_not = ""
         self.is_full = policy.is_full
+        self.found = False
 
     def of(self, origin: Origin) -> Former | None:
         """Return the former snapshot of the database that *origin* describes. Never raises for one
@@ -57,6 +58,7 @@ class Formers:
         except SnapError as error:
             self.why_not = f"the last snapshot cannot be compared with: {error.message}"
             return None
+        self.found = found is not None
         return found
 
     def _find(self, origin: Origin) -> Former | None:
