@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,8 @@ CHANGES = (
     "UPDATE events SET kind = 'lost' WHERE id % 100 = 7",
     "UPDATE chat SET body = body || '!' WHERE id % 100 = 7",
 )
+LOCAL = "snap restore, from the folder"
+REMOTE = "snap restore, from the remote"
 PASS = Command(((sys.executable, "-c", "pass"),))
 SMALL = (
     "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE public.a (x integer);\n\n\n"
@@ -229,9 +231,12 @@ class Bench:
 
     # -- restores --------------------------------------------------------------------------------
 
-    def restores(self, prefix: str) -> dict[str, Series]:
-        def case(name: str, repository: str) -> Case:
-            words = ("restore", "latest", "--to", RESTORED, "--yes")
+    def restores(self, prefix: str, sealed: Mapping[str, str] | None = None) -> dict[str, Series]:
+        """Measure restores from the folder and the remote, and from those of *sealed*: the name
+        and place of encrypted repositories."""
+
+        def case(name: str, repository: str, *key: str) -> Case:
+            words = ("restore", "latest", "--to", RESTORED, "--yes", *key)
             return Case(
                 name,
                 lambda: self.snap(*words, repository=repository),
@@ -239,9 +244,11 @@ class Bench:
             )
 
         cases = [
-            case("snap restore, from the folder", str(self.repository)),
-            case("snap restore, from the remote", self.store.url(prefix)),
+            case(LOCAL, str(self.repository)),
+            case(REMOTE, self.store.url(prefix)),
         ]
+        key = ("--key-file", str(self.bench.scratch / "key"))
+        cases += [case(name, place, *key) for name, place in (sealed or {}).items()]
         series = interleave(cases, self.bench.rounds, say=self.bench.say)
         for name, one in series.items():
             self.note(name, one.own_peak_bytes)
@@ -269,6 +276,40 @@ class Bench:
         return Series("snap log -n 1", "", tuple(runs[1:])), counter.counts()
 
 
+def measure_restores(bench: Setting, store: Store) -> Section:
+    """Measure only restores: from folder and remote, plain and encrypted."""
+    of = Bench(bench, store)
+    bench.load(DATABASE, bench.megabytes)
+    of.run("snap init", "init")
+    of.run("snap commit", "commit", "-m", "first")
+    of.prepare_push()
+    of.run("snap push", "push", "offsite")
+    key = bench.scratch / "key"
+    folder = bench.scratch / "sealed"
+    sealed = {f"{LOCAL}, encrypted": str(folder), f"{REMOTE}, encrypted": store.url("sealed")}
+    for place in sealed.values():
+        opened_by = ("--encrypt", "--key-file", str(key))
+        of.run("snap init --encrypt", "init", *opened_by, repository=place)
+        words = ("commit", "-m", "first", "--key-file", str(key))
+        of.run("snap commit, encrypted", *words, repository=place)
+    series = of.restores(f"push-{of.pushes}", sealed)
+    rows = [
+        (one.name, seconds(one.wall_seconds), seconds(one.cpu_seconds), mib(one.own_peak_bytes))
+        for one in series.values()
+    ]
+    goals = []
+    for kind in ("", ", encrypted"):
+        local, remote = series[f"{LOCAL}{kind}"], series[f"{REMOTE}{kind}"]
+        ratio_of = f"restore from the remote / local{kind}"
+        goals.append(goal_at_most(f"{ratio_of}: at most 1.15", remote.ratio_to(local), 1.15))
+        ratio = remote.cpu_seconds / local.cpu_seconds
+        goals.append(goal_at_most(f"the same of processor time{kind}", ratio, 1.15))
+    header = ("what", "seconds", "processor seconds", "own peak MiB")
+    return Section(
+        "restores", (Table("Restores", header, tuple(rows)),), tuple(goals), tuple(series.values())
+    )
+
+
 def counted(counts: Counts) -> str:
     return f"{counts.put} PUT, {counts.list} LIST, {counts.get} GET, {counts.delete} DELETE"
 
@@ -294,10 +335,7 @@ def measure(bench: Setting, store: Store, snapshots: int) -> Section:
     opened, open_counts = of.many(snapshots)
     push, rclone = first["snap push"], first["rclone copy"]
     restic = first.get("restic backup --stdin")
-    local, remote = (
-        restores["snap restore, from the folder"],
-        restores["snap restore, from the remote"],
-    )
+    local, remote = restores[LOCAL], restores[REMOTE]
     start = Series("python -c pass", "", tuple(run(PASS) for _ in range(3)))
     timed = (*first.values(), *restores.values(), opened, start)
     rows = [
@@ -367,10 +405,14 @@ def main() -> int:
     parser = arguments(__doc__.partition("\n")[0])
     parser.set_defaults(megabytes=100)
     parser.add_argument("--snapshots", type=int, default=2000, help="of the remote of many")
+    parser.add_argument("--only-restores", action="store_true", help="nothing but those")
     options = parser.parse_args()
     try:
         with setting(options) as bench, object_server(bench.scratch) as store:
-            section = measure(bench, store, options.snapshots)
+            if options.only_restores:
+                section = measure_restores(bench, store)
+            else:
+                section = measure(bench, store, options.snapshots)
             facts = {"megabytes": options.megabytes, "rounds": options.rounds}
             print(markdown(document([section], bench, facts)))
     except (SettingError, CommandFailed) as error:
