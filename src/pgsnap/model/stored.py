@@ -235,7 +235,7 @@ class Note:
 
     *kind* is one of "forgotten", "unforgotten", "verdict", "mismatch", "acknowledged", "swapped",
     "discarded", "put_back", "tables_put_back", "lost",
-    "baseline". *body* is JSON-like.
+    "baseline", "shallow". *body* is JSON-like.
     """
 
     kind: str

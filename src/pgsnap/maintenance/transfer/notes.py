@@ -1,14 +1,22 @@
-"""Copying notes to another repository."""
+"""Copying notes to another repository, and what is noted there of a copy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 from pgsnap.errors import CorruptionError, ObjectNotFound
+from pgsnap.format.manifest import decode_indexed
 from pgsnap.format.small import decode_note, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.maintenance.transfer.counterparts import Counterparts
+from pgsnap.model import Note, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.index.copied_ids import Role
-from pgsnap.repository.snapshots.notes import STAY
+from pgsnap.repository.snapshots.notes import SHALLOW, STAY
+
+# Of 130 bytes each, in a note that may have 16 MiB.
+_PARENTS_IN_NOTE = 10_000
 
 
 def missing_notes(both: Counterparts) -> list[str]:
@@ -52,3 +60,33 @@ def copy_notes(both: Counterparts, names: list[str]) -> int:
                 count += 1
             both.learn({old: new}, Role.NOTE)
     return count
+
+
+def absent_parents(
+    both: Counterparts, snapshots: Sequence[SnapshotId]
+) -> dict[str, dict[str, str]]:
+    """Return, by label, which of *snapshots* will come without their parents: a gc dropped these,
+    or only some were named. Of copies with other keys nobody looks for the parents."""
+    found: dict[str, dict[str, str]] = {}
+    if both.renaming is not None:
+        return found
+    known = {*snapshots}
+    for snapshot in snapshots:
+        head, _, alias = decode_indexed(both.source.manifest(snapshot), snapshot)
+        parent = head.parent
+        if parent is None or alias is not None or parent in known:
+            continue
+        if not both.target.has_snapshot(parent) and both.target.forgotten_since(parent) is None:
+            found.setdefault(head.database, {})[snapshot.hex()] = parent.hex()
+    return found
+
+
+def note_absent(both: Counterparts, absent: dict[str, dict[str, str]]) -> None:
+    """Record in the target which parents it never had: they are not missing there. Durable on
+    return, so that no snapshot is seen before."""
+    now = datetime.now(UTC)
+    for label, parents in absent.items():
+        pairs = sorted(parents.items())
+        for start in range(0, len(pairs), _PARENTS_IN_NOTE):
+            some = dict(pairs[start : start + _PARENTS_IN_NOTE])
+            both.target.add_note(Note(SHALLOW, label, now, None, {"parents": some}))

@@ -17,7 +17,7 @@ from pgsnap.repository.index.snapshots import SnapshotColumns
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sealed.slots import read_slots
 from pgsnap.repository.snapshots.losses import accepted_losses
-from pgsnap.repository.snapshots.notes import sound_notes
+from pgsnap.repository.snapshots.notes import SHALLOW, sound_notes
 from pgsnap.stores.base import ObjectInfo
 
 
@@ -43,7 +43,7 @@ def manifest_faults(
     the row that the index should have for it."""
     whole = {} if whole is None else whole
     there: set[SnapshotId] = set()
-    children: dict[SnapshotId, SnapshotId] = {}
+    parents: list[tuple[SnapshotId, SnapshotId]] = []
     # Before the store is listed: what others publish from now on may be in the log only.
     known_before = logged(repo)
     for info, data, why in _stored(repo, layout.SNAPSHOTS, b"\x89snapM"):
@@ -54,7 +54,7 @@ def manifest_faults(
             whole[content] = columns_of(*found)
             # What a copy names is the original's parent, which may never have been here.
             if head.parent is not None and alias is None:
-                children[head.parent] = content
+                parents.append((content, head.parent))
         elif name != content and is_manifest(data):
             problem = "It is the manifest of another snapshot."
             yield Fault(info.name, problem, data, layout.snapshot_name(content), name)
@@ -64,16 +64,30 @@ def manifest_faults(
         if name is not None:
             # Its fault has already been reported.
             there.add(name)
+    absent = [(child, parent) for child, parent in parents if parent not in there]
+    # Read after the snapshots: it is written before them.
+    cut = _without_parents(repo) if absent else frozenset()
     wanted = {
         parent: f"It is the parent of snapshot {child.hex()[:12]}"
-        for parent, child in children.items()
-        if parent not in there
+        for child, parent in absent
+        if (child.hex(), parent.hex()) not in cut
     }
     for one in known_before:
         wanted.setdefault(one, "The log has it")
     for lost in repo.index.lost_snapshots():
         wanted[lost] = "The index knew it"
     yield from _missing(repo, wanted, there)
+
+
+def _without_parents(repo: Repository) -> Set[tuple[str, str]]:
+    """Return the snapshots that came without their parents, each with its parent."""
+    found = [note.body.get("parents") for note in repo.sound_notes(SHALLOW)]
+    return {
+        (str(child), str(parent))
+        for parents in found
+        if isinstance(parents, dict)
+        for child, parent in parents.items()
+    }
 
 
 def logged(repo: Repository) -> Set[SnapshotId]:

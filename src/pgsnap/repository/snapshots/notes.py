@@ -13,9 +13,11 @@ from pgsnap.repository import layout
 from pgsnap.repository.index.index import Index
 from pgsnap.stores.base import Store
 
-STAY = ("forgotten", "unforgotten", "lost", "baseline")
+SHALLOW = "shallow"
+STAY = ("forgotten", "unforgotten", "lost", "baseline", SHALLOW)
 """The kinds of notes that hold in one repository only: what is forgotten in one, or was given up as
-lost there, is so there only, and the state of a restored database is of use to its next commit."""
+lost there, is so there only, the state of a restored database is of use to its next commit, and a
+parent that one lacks from the start may be in another."""
 
 
 def sound_notes(

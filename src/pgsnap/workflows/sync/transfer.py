@@ -14,7 +14,12 @@ from pgsnap.errors import TagExists, UsageError
 from pgsnap.maintenance.publishing import guarded
 from pgsnap.maintenance.transfer.chunks import Sent, transfer_chunks, transfer_renamed
 from pgsnap.maintenance.transfer.counterparts import Counterparts
-from pgsnap.maintenance.transfer.notes import copy_notes, missing_notes
+from pgsnap.maintenance.transfer.notes import (
+    absent_parents,
+    copy_notes,
+    missing_notes,
+    note_absent,
+)
 from pgsnap.maintenance.transfer.plan import TransferPlan, plan_transfer
 from pgsnap.model import SnapshotId, Tag
 from pgsnap.progress import SILENT, Progress
@@ -192,6 +197,7 @@ def _send(
                 # Visible from here on: all that it needs is durable.
                 target.put_back(new, manifest)
 
+    note_absent(both, absent_parents(both, choice.snapshots))
     guarded(target, roots, write)
     return sent
 

@@ -15,8 +15,11 @@ from pgsnap.errors import CorruptionError, UsageError
 from pgsnap.limits import PACK_BYTES
 from pgsnap.maintenance.verify.verify import verify
 from pgsnap.model import Note, SnapshotId, Tag
+from pgsnap.repository.layout import snapshot_name
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.history.tag import set_tag
+from pgsnap.workflows.retention.gc import gc
+from pgsnap.workflows.retention.policy import Policy
 from pgsnap.workflows.sync.transfer import TransferReport, transfer
 from support.dumps.scripted import shop
 from support.faults.damaging import flip
@@ -185,6 +188,33 @@ def test_what_was_forgotten_there_does_not_come_back_unless_it_is_named(pair: Pa
     report = pair.pull(named=[made[0]])
     assert report.snapshots == (made[0],)
     assert pair.check(pair.here) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("where", ["there", "here"])
+def test_what_comes_without_its_parent_is_no_damage_and_a_removed_parent_is(
+    pair: Pair, where: str, tmp_path: Path
+) -> None:
+    made = pair.commit(*range(6))
+    if where == "here":
+        pair.push()
+        pair.here, pair.there = pair.there, make(tmp_path / "another host's")
+    # Parents that a gc dropped, and those that were not asked for.
+    with Repository.open(pair.here, alone=True) as here:
+        here.forget(made[2], by="test", reason="test")
+        gc(here, Policy(last=10), grace=timedelta(0), pack_grace=timedelta(0))
+    pair.push(named=[made[1], made[3], made[5]])
+    assert pair.check(pair.there) == {1, 3, 5}
+    # One that came later after all is looked for from then on, where its own child needs it.
+    pair.push(named=[made[4]])
+    assert pair.check(pair.there) == {1, 3, 4, 5}
+    with Repository.open(pair.there) as there:
+        new = record(there, version(6), message="6", at=day(7)).snapshot_id
+        assert there.snapshot(new).parent == made[5]
+        there.store.delete(snapshot_name(made[5]))
+        there.index.drop_snapshots([made[5]])
+        problems = [one.problem for one in verify(there).findings]
+        assert any(f"the parent of snapshot {new.hex()[:12]}" in one for one in problems)
+        assert not any(f"the parent of snapshot {made[5].hex()[:12]}" in one for one in problems)
 
 
 def test_notes_travel_but_those_that_forget(pair: Pair) -> None:
