@@ -276,40 +276,6 @@ class Bench:
         return Series("snap log -n 1", "", tuple(runs[1:])), counter.counts()
 
 
-def measure_restores(bench: Setting, store: Store) -> Section:
-    """Measure only restores: from folder and remote, plain and encrypted."""
-    of = Bench(bench, store)
-    bench.load(DATABASE, bench.megabytes)
-    of.run("snap init", "init")
-    of.run("snap commit", "commit", "-m", "first")
-    of.prepare_push()
-    of.run("snap push", "push", "offsite")
-    key = bench.scratch / "key"
-    folder = bench.scratch / "sealed"
-    sealed = {f"{LOCAL}, encrypted": str(folder), f"{REMOTE}, encrypted": store.url("sealed")}
-    for place in sealed.values():
-        opened_by = ("--encrypt", "--key-file", str(key))
-        of.run("snap init --encrypt", "init", *opened_by, repository=place)
-        words = ("commit", "-m", "first", "--key-file", str(key))
-        of.run("snap commit, encrypted", *words, repository=place)
-    series = of.restores(f"push-{of.pushes}", sealed)
-    rows = [
-        (one.name, seconds(one.wall_seconds), seconds(one.cpu_seconds), mib(one.own_peak_bytes))
-        for one in series.values()
-    ]
-    goals = []
-    for kind in ("", ", encrypted"):
-        local, remote = series[f"{LOCAL}{kind}"], series[f"{REMOTE}{kind}"]
-        ratio_of = f"restore from the remote / local{kind}"
-        goals.append(goal_at_most(f"{ratio_of}: at most 1.15", remote.ratio_to(local), 1.15))
-        ratio = remote.cpu_seconds / local.cpu_seconds
-        goals.append(goal_at_most(f"the same of processor time{kind}", ratio, 1.15))
-    header = ("what", "seconds", "processor seconds", "own peak MiB")
-    return Section(
-        "restores", (Table("Restores", header, tuple(rows)),), tuple(goals), tuple(series.values())
-    )
-
-
 def counted(counts: Counts) -> str:
     return f"{counts.put} PUT, {counts.list} LIST, {counts.get} GET, {counts.delete} DELETE"
 
@@ -405,14 +371,10 @@ def main() -> int:
     parser = arguments(__doc__.partition("\n")[0])
     parser.set_defaults(megabytes=100)
     parser.add_argument("--snapshots", type=int, default=2000, help="of the remote of many")
-    parser.add_argument("--only-restores", action="store_true", help="nothing but those")
     options = parser.parse_args()
     try:
         with setting(options) as bench, object_server(bench.scratch) as store:
-            if options.only_restores:
-                section = measure_restores(bench, store)
-            else:
-                section = measure(bench, store, options.snapshots)
+            section = measure(bench, store, options.snapshots)
             facts = {"megabytes": options.megabytes, "rounds": options.rounds}
             print(markdown(document([section], bench, facts)))
     except (SettingError, CommandFailed) as error:

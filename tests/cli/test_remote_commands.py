@@ -67,7 +67,7 @@ def test_a_push_needs_a_repository_there_and_says_how_to_make_one(
     snap.ok("remote", "add", "offsite", remote)
     failed = snap("push", "--json")
     assert failed.code == 10
-    assert failed.error["hint"] == f"Make one: snap init {remote}"
+    assert failed.error["hint"] == f"Make one: snap init {shlex.quote(remote)}"
 
 
 def test_a_commit_is_pushed_and_a_push_that_fails_is_shown_by_check(
@@ -113,6 +113,11 @@ def test_a_divergent_tag_is_refused_and_all_else_is_sent(
         assert "refused: tag shop/release" in refused.out
         assert "offsite has everything else already" in refused.out
         assert "--all-tags --force" in refused.err
+    pulled = snap("pull")
+    assert pulled.code == 10
+    assert "refused: tag shop/release" in pulled.out
+    assert ", here it is " in pulled.out
+    assert "everything else of offsite is here already" in pulled.out
     warned = "tag shop/release names another snapshot in offsite, so it was not pushed"
     assert warned in str(snap("check", "--no-connect", "--json").json)
     toml = snap.work / "snap.toml"

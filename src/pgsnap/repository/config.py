@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from shlex import quote
 
 from pgsnap import limits
 from pgsnap.errors import (
@@ -39,7 +40,9 @@ def new_config(
 def read_config(place: Place) -> RepositoryConfig:
     """Return the config of the repository in *place*, whose store is from now on used as that says.
     Raises CorruptionError, NotARepository, RepositoryNotFound, StoreError."""
-    mend = f"Mend it: snap repair --repo {place}, and --from PATH where there is a copy."
+    mend = (
+        f"Mend it: snap repair --repo {quote(str(place))}, and --from PATH where there is a copy."
+    )
     store, path = place.store, place.path
     try:
         config = decode_config(store.get(layout.CONFIG, bytes_max=RECORD_BYTES_MAX))

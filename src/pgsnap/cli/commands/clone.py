@@ -97,7 +97,7 @@ def run(
     lines = transfer_lines("cloned from", str(source), report)
     lines += [f"head of its log: {head}"] if head is not None else []
     if newest and not invocation.console.quiet:
-        lines.append(f"next: {named('snap log')} --repo {place}")
+        lines.append(f"next: {named('snap log')} --repo {shlex.quote(str(place))}")
     invocation.console.emit(fields, lines)
 
 

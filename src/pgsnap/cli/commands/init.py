@@ -187,6 +187,7 @@ def _write_config(folder: Path, place: Address, compose: str | None, container: 
         raise UsageError(
             f'cannot write "{path}"',
             detail=f"{error.strerror}. The repository {place} was made.",
-            hint=f"Work from another folder, or name the repository: --repo {place}",
+            hint="Work from another folder, or name the repository:"
+            f" --repo {shlex.quote(str(place))}",
         ) from error
     return path

@@ -35,6 +35,7 @@ def transfer_fields(
 def transfer_lines(verb: str, where: str, report: TransferReport) -> list[str]:
     """Return the lines about a transfer; *verb* is "pushed to", "pulled from" or "cloned"."""
     lines = []
+    is_push = verb == "pushed to"
     if report.forgotten_there:
         count = render.plural(len(report.forgotten_there), "snapshot")
         lines.append(f"left out: {count} that had been forgotten where the others go")
@@ -43,10 +44,15 @@ def transfer_lines(verb: str, where: str, report: TransferReport) -> list[str]:
         lines.append(f"left out: {count} whose losses were accepted")
     for one in report.divergent:
         tag = render.plain(f"{one.tag.database}/{one.tag.name}")
-        here, there = render.short_id(one.tag.snapshot), render.short_id(one.there)
-        lines.append(f"refused: tag {tag} -> {here}, there it is {there}")
+        sent, found = render.short_id(one.tag.snapshot), render.short_id(one.there)
+        lines.append(
+            f"refused: tag {tag} -> {sent}, {'there' if is_push else 'here'} it is {found}"
+        )
     if not (report.snapshots or report.tags or report.notes):
-        lines.append(f"{where} has everything {'else ' if report.divergent else ''}already")
+        what = "everything else" if report.divergent else "everything"
+        lines.append(
+            f"{where} has {what} already" if is_push else f"{what} of {where} is here already"
+        )
         return lines
     if report.dry_run:
         verb = f"would be {verb}"

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Protocol
 
 from pgsnap.errors import RepositoryError, RepositoryExists, RepositoryNotFound
@@ -29,8 +30,8 @@ def slots_in_the_way(place: str) -> RepositoryExists:
     return RepositoryExists(
         f'"{place}" holds key slots and nothing else',
         detail="That is what is left of a snap init --encrypt that was interrupted.",
-        hint=f"Make an encrypted repository there: snap init --encrypt {place}; for another one,"
-        " delete what is below keys/ first.",
+        hint=f"Make an encrypted repository there: snap init --encrypt {quote(place)}; for another"
+        " one, delete what is below keys/ first.",
     )
 
 
@@ -40,7 +41,7 @@ def only_slots(place: str) -> RepositoryNotFound:
         f'there is no repository in "{place}"',
         detail="It holds key slots and nothing else: what is left of a snap init --encrypt that was"
         " interrupted.",
-        hint=f"Make it now: snap init --encrypt {place}",
+        hint=f"Make it now: snap init --encrypt {quote(place)}",
     )
 
 

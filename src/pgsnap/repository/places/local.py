@@ -6,6 +6,7 @@ import contextlib
 import os
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 
 from pgsnap.errors import (
     NotARepository,
@@ -88,7 +89,7 @@ class LocalPlace:
                 hint="Name the repository with --repo PATH, or make one: snap init PATH",
             )
         return RepositoryNotFound(
-            f'there is no repository in "{path}"', hint=f"Make one: snap init {path}"
+            f'there is no repository in "{path}"', hint=f"Make one: snap init {quote(str(path))}"
         )
 
     def refuse_links(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 
 from blake3 import blake3
 
@@ -110,7 +111,7 @@ class RemotePlace:
         if self._has_slots_only():
             return only_slots(self._url)
         return RepositoryNotFound(
-            f'there is no repository in "{self}"', hint=f"Make one: snap init {self}"
+            f'there is no repository in "{self}"', hint=f"Make one: snap init {quote(self._url)}"
         )
 
     def refuse_links(self) -> None:

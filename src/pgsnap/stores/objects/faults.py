@@ -155,7 +155,7 @@ def raised(fault: Fault, what: str, place: str, source: str, hint: str) -> Store
         return StoreFull(
             f"no space left in {place}",
             detail=fault.words,
-            hint="Raise the quota there, or free space: snap gc",
+            hint="Raise the quota there, or free space: snap gc --remote NAME, or --repo URL",
         )
     if fault.code == "RequestTimeTooSkewed":
         return StoreError(
