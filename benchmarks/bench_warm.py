@@ -1,9 +1,10 @@
 """What going back to a state costs in a developer's loop: a warm restore beside DSLR.
 
-The same database each time, of which some rows were changed before each run. DSLR drops it and
-makes it again from its copy. snap renames a copy that it made before; the next copy, a clone, is
-made when the user has the answer, and is measured by itself. Each of snap's restores proves that
-the copy is as it was, and keeps the replaced database until the next one.
+The same database each time, of which some rows were changed before each run: for snap one that
+snap has restored, as in such a loop, so that the safety snapshot reads only what changed. DSLR
+drops it and makes it again from its copy. snap renames a copy that it made before; the next copy,
+a clone, is made when the user has the answer, and is measured by itself. Each of snap's restores
+proves that the copy is as it was, and keeps the replaced database until the next one.
 """
 
 from __future__ import annotations
@@ -94,6 +95,12 @@ class Loop:
                 f"UPDATE orders SET address = reverse(address) WHERE {where}".encode()
             )
 
+    def go_round(self) -> None:
+        """Restore once, so that the database is one that snap restored, and change it."""
+        run(self.clone())
+        run(self.restore())
+        self.change()
+
     def drop_one(self) -> None:
         """Leave one copy, so that the next one is a clone of it."""
         self._write_settings(1)
@@ -135,7 +142,7 @@ def measure(bench: Setting) -> Section:
     series = interleave(
         [
             case(DSLR, partial(loop.dslr, "restore", "base"), facts=lambda _: {}),
-            case(RENAME, loop.restore),
+            case(RENAME, loop.restore, loop.go_round),
             case(ONLY, partial(loop.restore, "--no-safety-snapshot")),
             case(CLONE, loop.clone, loop.drop_one, loop.made_one),
         ],

@@ -25,7 +25,7 @@ from pgsnap.model import (
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.sections.text_check import TextCheck
+from pgsnap.repository.sections.text_check import LeafListCheck, TextCheck, quick_check
 
 # What belongs to the cluster, to the database itself or to its extensions is sent only on request.
 NOT_SENT = frozenset({SectionKind.DATABASE, SectionKind.GLOBALS, SectionKind.EXTENSION_SEQUENCES})
@@ -138,7 +138,8 @@ def stored_events(repo: Repository, sections: Iterable[Section]) -> Iterator[Dum
         for part in parts:
             section = part[0].section
             yield SectionStart(section.name)
-            yield from _one_section(section, chain((part,), parts))
+            check = quick_check(repo.chunks, section)
+            yield from _one_section(section, check, chain((part,), parts))
 
 
 class _Mark(NamedTuple):
@@ -170,9 +171,10 @@ def _section_parts(repo: Repository, sections: Iterable[Section]) -> Generator[_
     return repo.chunks.read_ahead(wanted(), exact=True)
 
 
-def _one_section(section: Section, parts: Iterable[_Part]) -> Iterator[DumpEvent]:
-    """Yield the chunks up to the end of *section*, check its digest there, and yield the end."""
-    check = TextCheck(section)
+def _one_section(
+    section: Section, check: TextCheck | LeafListCheck, parts: Iterable[_Part]
+) -> Iterator[DumpEvent]:
+    """Yield the chunks up to the end of *section*, *check* its digest there, and yield the end."""
     head, head_lines = section.head_bytes, 0
     for mark, data in parts:
         if mark.is_end:
