@@ -13,6 +13,7 @@ import pytest
 
 from pgsnap import __version__
 from pgsnap.cli.app import command
+from pgsnap.cli.text.program import STARTED_AS
 from support.running.commandline import SOURCE, CommandLine
 
 COMMANDS = list(command().commands)
@@ -148,3 +149,15 @@ def test_as_a_module_it_names_the_module(snap: CommandLine) -> None:
     assert done.returncode == 10
     assert done.stderr.startswith("snap: error: ")
     assert f"{sys.executable} -P -m pgsnap init " in done.stderr
+
+
+def test_a_command_that_the_demo_runs_speaks_with_the_name_of_the_demo(
+    snap: CommandLine, started: Start
+) -> None:
+    started("pgsnap")
+    snap.setenv(STARTED_AS, "pgsnap")
+    shown = snap.process("log")
+    assert shown.err.startswith("pgsnap: error: ")
+    assert "pgsnap init " in shown.err
+    snap.setenv(STARTED_AS, "rm -r")
+    assert snap.process("log").err.startswith("snap: error: ")

@@ -21,6 +21,7 @@ from pgsnap.cli.text.program import named, short_name
 from pgsnap.cli.text.redact import without_uri
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
 from pgsnap.errors import Interrupted, UsageError
+from pgsnap.words import nearest
 
 GLOBAL_PANEL = "Global options"
 CONFIG = Option(
@@ -345,10 +346,12 @@ def _usage_error(error: click.UsageError, prog: str) -> UsageError:
     if isinstance(error, _NoSuchCommand):
         return UsageError(error.message, hint=meant(error.verb) or advice)
     if isinstance(error, click.NoSuchOption):
-        if error.possibilities:
-            advice = f"Did you mean {' or '.join(sorted(error.possibilities))}?"
+        known = sorted(error.possibilities or ())
+        if known:
+            likely = nearest(error.option_name, known)
+            advice = f"Did you mean {likely or ' or '.join(known)}?"
         return UsageError(f'unknown option "{error.option_name}"', hint=advice)
-    is_unclear = isinstance(error, click.MissingParameter) or "extra argument" in error.message
+    is_unclear = isinstance(error, click.MissingParameter) or _wants_message(error)
     if is_unclear and (example := _first_example(error.ctx)):
         advice = f"For example: {example}"
     message, mark, suggestion = without_uri(error.format_message()).partition(" Did you mean ")
@@ -356,6 +359,12 @@ def _usage_error(error: click.UsageError, prog: str) -> UsageError:
         # Both click and typer may add a suggestion; one is enough.
         advice = "Did you mean " + suggestion.partition("?")[0].replace("'", '"') + "?"
     return UsageError(_as_message(message).replace("'", '"'), hint=advice)
+
+
+def _wants_message(error: click.UsageError) -> bool:
+    """Return whether a message may have been given without its option."""
+    params = error.ctx.command.params if error.ctx is not None else []
+    return "extra argument" in error.message and any("-m" in param.opts for param in params)
 
 
 def _first_example(ctx: click.Context | None) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
 from pgsnap.cli.text import render
-from pgsnap.cli.text.program import named
+from pgsnap.cli.text.program import STARTED_AS, named, short_name
 from pgsnap.cli.wiring.invocation import Invocation
 
 EXAMPLES = """
@@ -57,6 +58,8 @@ def run(
             # So that it precedes the output of the next command.
             console.terminal.flush()
 
+    # The commands that it runs are shown as if they had been typed.
+    os.environ[STARTED_AS] = short_name()
     show = offsite_tour.run if offsite else tour.run
     report = show(found, say=say, scale=scale, show_output=not silent)
     names = {"digest_before": "sha256_before", "digest_after": "sha256_after"}

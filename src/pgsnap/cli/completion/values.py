@@ -23,6 +23,7 @@ _KINDS = {
     "remote name": "remote",
     "unforget revision": "forgotten",
     "pull revisions": "fetched",
+    "run command": "files",
     "help topic": "topic",
     "--database": "label",
     "--remote": "remote",

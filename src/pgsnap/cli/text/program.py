@@ -16,6 +16,9 @@ from pathlib import Path
 
 NAMES = ("snap", "pgsnap")
 
+# Set for commands that this program starts to show them.
+STARTED_AS = "_PGSNAP_STARTED_AS"
+
 _MODULE = "pgsnap"
 # Enough of a script for the import of its module.
 _HEAD_BYTES = 2048
@@ -24,17 +27,22 @@ _HEAD_BYTES = 2048
 def short_name() -> str:
     """Return `snap` or `pgsnap`: what stands before an error's message."""
     name = Path(sys.argv[0]).name if sys.argv else ""
-    return name if name in NAMES else NAMES[0]
+    return name if name in NAMES else _by_default()
+
+
+def _by_default() -> str:
+    named = os.environ.get(STARTED_AS, "")
+    return named if named in NAMES else NAMES[0]
 
 
 def program() -> str:
     """Return what starts this program in a shell: the name that it was started by; the other one
     where that is another program, else the path of its script."""
-    return _program(sys.argv[0] if sys.argv else "", os.environ.get("PATH"))
+    return _program(sys.argv[0] if sys.argv else "", os.environ.get("PATH"), _by_default())
 
 
 @functools.cache
-def _program(started: str, path: str | None) -> str:
+def _program(started: str, path: str | None, default: str) -> str:
     name = Path(started).name
     if name in NAMES and Path(started).is_file():
         script = started
@@ -42,7 +50,7 @@ def _program(started: str, path: str | None) -> str:
         return module
     else:
         # A run by a scheduler, or by another Python program.
-        name, script = NAMES[0], ""
+        name, script = default, ""
         if shutil.which(name, path=path) is None:
             return name
     for known in (name, *NAMES):

@@ -15,6 +15,7 @@ from pgsnap.cli.text.redact import redact
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import SnapError, UsageError
 from pgsnap.sessions.half_dropped import drop_command
+from pgsnap.words import did_you_mean
 
 if TYPE_CHECKING:
     from pgsnap.alerts.telling import Alerts
@@ -291,6 +292,8 @@ def check_job(job: str | None) -> str:
     if job not in JOBS:
         raise UsageError(
             f'"{job}" cannot be scheduled' if job else "the job is missing",
-            hint=f"Jobs are {', '.join(JOBS)}: snap schedule run commit",
+            hint=did_you_mean(
+                job or "", JOBS, f"Jobs are {', '.join(JOBS)}: snap schedule run commit"
+            ),
         )
     return job
