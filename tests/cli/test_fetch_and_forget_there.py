@@ -104,6 +104,16 @@ def test_what_was_fetched_has_the_name_of_its_remote_before_it(
     snap.ok(*shlex.split(command)[1:])
     snap.ok("diff", "offsite/old", "offsite/theirs")
     assert "read from" not in snap.ok("show", "offsite/theirs").err
+    # Where the remote has several databases, the DSN says which, as everywhere.
+    snap.ok("commit", "--file", str(dump), "-m", "blog", "--repo", url, "--database", "blog")
+    snap.ok("fetch")
+    toml = snap.work / "snap.toml"
+    toml.write_text(toml.read_text().replace('database = "shop"\n', ""))
+    assert "more than one database" in snap("show", "offsite/latest").err
+    for named in (("--database", "shop"), ("--dsn", "dbname=shop")):
+        assert snap.ok("show", "offsite/latest", "--json", *named).json["id"] == theirs
+    blog = snap.ok("show", "offsite/latest", "--json", "--dsn", "dbname=blog").json
+    assert blog["message"] == "blog"
     # A local name goes first, and what a gc dropped here is no other snapshot.
     snap.ok("commit", "--file", str(dump), "-m", "mine", "--database", "offsite", "--tag", "old")
     assert shown("offsite/old") not in ids

@@ -276,7 +276,9 @@ def resolve(
     try:
         found = _for_database(settings, ask)
     except UnknownRevision:
-        fetched = _of_remote(invocation, repo, revision or "")
+        fetched = _for_database(
+            settings, lambda label: _of_remote(invocation, repo, revision or "", label)
+        )
         if fetched is None:
             raise
         found = fetched
@@ -284,7 +286,9 @@ def resolve(
     return found
 
 
-def _of_remote(invocation: Invocation, repo: Repository, revision: str) -> SnapshotId | None:
+def _of_remote(
+    invocation: Invocation, repo: Repository, revision: str, label: str | None
+) -> SnapshotId | None:
     """Return the snapshot that REMOTE/NAME means, by the record of the last fetch; None if no
     remote is named. Raises RevisionError."""
     from pgsnap.repository.snapshots.revisions import without_steps
@@ -307,7 +311,7 @@ def _of_remote(invocation: Invocation, repo: Repository, revision: str) -> Snaps
             detail=f"It is not known what the remote {remote} has.",
             hint=f"Look it up first: snap fetch {remote}",
         )
-    return resolve_fetched(repo, known, name, settings.database, invocation.now)
+    return resolve_fetched(repo, known, name, label, invocation.now)
 
 
 def check_of_server(repo: Repository, snapshot_id: SnapshotId, from_server: str | None) -> None:
