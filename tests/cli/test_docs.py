@@ -10,10 +10,11 @@ from collections.abc import Mapping
 import click
 import pytest
 
-from pgsnap.cli.app import CONTEXT_SETTINGS, GLOBAL_PANEL, command
+from pgsnap.cli.app import CONTEXT_SETTINGS, command
 from pgsnap.cli.config.keys import Key
 from pgsnap.cli.config.services import HOOK_KEYS, SERVICE_KEYS
 from pgsnap.cli.config.snap_toml import KEYS
+from pgsnap.cli.help_text import GLOBAL_PANEL
 from pgsnap.errors import EXIT_CODES
 from pgsnap.workflows.drill.runbook import commands_in
 from support.documents import documentation
@@ -160,7 +161,8 @@ def test_json_fields_of_init_errors_and_exit_codes_are_those_documented(snap: Co
     codes = snap.ok("help", "exit-codes", "--json").json
     shown = [snap.ok("help", *topic, "--json").json for topic in ((), ("commit",))]
     assert [value["command"] for value in shown] == [None, "commit"]
-    assert all("--lock-timeout" in value["help"] for value in shown)
+    assert all("snap help options" in value["help"] for value in shown)
+    assert "--lock-timeout" in snap.ok("help", "options").out
     fields = [documentation.field_names(value) for value in (codes, shown[1])]
     assert fields == documented("snap help")
     error = {"error": snap("show", "nothing", "--json").error}

@@ -129,8 +129,11 @@ def test_completion_answers_a_shell(snap: CommandLine) -> None:
     assert snap.process().out.split() == ["commit"]
 
 
-def test_every_help_shows_global_options_and_examples(snap: CommandLine) -> None:
+def test_every_help_names_the_page_of_global_options_and_shows_examples(snap: CommandLine) -> None:
+    page = snap.ok("help", "options").out
+    assert page.startswith("Global options:\n  --repo ")
     for name in command().commands:
         text = snap.ok("help", name).out
-        assert "Global options:" in text
+        assert text.endswith("\nOptions of every command:\n  snap help options\n")
+        assert "--no-progress" not in text
         assert f"Examples:\n  snap {name}" in text or "\n  " in text.split("Examples:")[1]

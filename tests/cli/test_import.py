@@ -209,7 +209,8 @@ def test_files_that_are_no_dumps_are_left_alone_and_named(snap: CommandLine, old
     done = snap.ok("import", "old", "--database", "shop", "--json").json
     assert done["imported"] == 3
     [notice] = done["notices"]
-    assert "backup.log" in notice
+    assert notice.startswith("warning: 1 other file in ")
+    assert "was left alone: backup.log" in notice
     assert "partial" not in notice
 
 

@@ -190,7 +190,7 @@ def test_a_restore_with_jobs_ends_all_of_them(
     while database.cluster.psql(f"SELECT count(*) {ours} AND query LIKE '%{where}%'") == "0":
         assert child.poll() is None, child.communicate()
         assert time.monotonic() < deadline
-    end_of(child)
+    assert f"The database {database.name} was not touched." in end_of(child)
     assert children_of(child.pid) == []
     assert database.cluster.psql(f"SELECT count(*) {ours}") == "0"
     left = f"SELECT count(*) FROM pg_database WHERE {scratch}"

@@ -12,8 +12,9 @@ import click
 import pytest
 
 from pgsnap.cli import manual
-from pgsnap.cli.app import GLOBAL_PANEL, command
+from pgsnap.cli.app import command
 from pgsnap.cli.config.snap_toml import KEYS
+from pgsnap.cli.help_text import GLOBAL_PANEL
 from pgsnap.errors import EXIT_CODES
 
 COMMANDS = command().commands

@@ -56,15 +56,17 @@ def test_without_a_yes_the_plan_is_shown_and_nothing_is_done(
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "count"), [("y", 5, "3"), ("", 5, "3"), ("name", 0, "2")]
+    ("answer", "code", "count"),
+    [("y\nno", 5, "3"), ("", 5, "3"), ("NAME", 0, "2"), ("y\nYES\nNAME", 0, "2")],
 )
 def test_on_a_terminal_only_the_name_of_the_database_lets_it_go_on(
     shop: CommandLine, database: Database, answer: str, code: int, count: str
 ) -> None:
-    answer = database.name if answer == "name" else answer
+    answer = answer.replace("NAME", database.name)
     found, shown = on_terminal(shop, answer, "restore", "two")
     assert found == code, shown
     assert f"Restore to {database.name}? Type its name to go on:" in shown
+    assert (f"Not y, its name, {database.name}:" in shown) == answer.startswith("y")
     assert rows(database) == count
 
 

@@ -147,7 +147,7 @@ def test_a_restore_of_a_table_of_the_database_that_it_is_looked_after_from_needs
     wait_until_gone(own, role)
     with taken(own, most - reserved - 1):
         [problem] = plan_of_tables(repo, snapshot, server, "own.t", replace=True).refusals
-    assert "the server has 1 connections left, and 2 are needed" in problem.message
+    assert "the server has 1 connection left, and 2 are needed" in problem.message
 
 
 def test_a_database_and_a_server_with_too_few_connections_are_told_in_the_plan(

@@ -88,7 +88,7 @@ def test_the_limits_of_the_database_postgres_and_of_the_server_are_told(
     held = [psycopg.connect(database.dsn) for _ in range(most - reserved - 1)]
     try:
         told = refused(repo, snapshot, server, name)
-        assert "the server has 1 connections left, and 2 are needed" in told
+        assert "the server has 1 connection left, and 2 are needed" in told
         held.pop().close()
         others = most - reserved - 2
         assert (

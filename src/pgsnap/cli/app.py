@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
 import click
@@ -16,14 +16,15 @@ from pgsnap import __version__
 from pgsnap.cli import commands
 from pgsnap.cli.config.keys import Option
 from pgsnap.cli.config.snap_toml import KEYS
+from pgsnap.cli.help_text import GLOBAL_PANEL, Formatter, format_end, format_options
 from pgsnap.cli.text.other_verbs import meant
-from pgsnap.cli.text.program import named, short_name
+from pgsnap.cli.text.program import short_name
 from pgsnap.cli.text.redact import without_uri
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
 from pgsnap.errors import Interrupted, UsageError
 from pgsnap.words import nearest
 
-GLOBAL_PANEL = "Global options"
+_NUMBERS = (click.types.IntParamType, click.types.FloatParamType)
 CONFIG = Option(
     "--config", "FILE", "The snap.toml to use instead of the one found from here upwards."
 )
@@ -44,6 +45,8 @@ def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
         console.quiet, console.verbose = option.name == "quiet", option.name == "verbose"
     elif option.name == "no_progress":
         console.has_bar = False
+    elif option.name == "no_pager":
+        console.has_pager = False
     elif option.name == "json":
         console.json = True
     else:
@@ -55,7 +58,10 @@ def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> N
         return
     invocation = ctx.find_object(Invocation)
     if invocation is not None:
-        invocation.console.terminal.write(f"{short_name()} {__version__}\n")
+        # Also where --json comes after it.
+        invocation.console.json = invocation.json_asked
+        lines = [f"{short_name()} {__version__}"]
+        invocation.console.emit({"program": short_name(), "version": __version__}, lines)
     ctx.exit()
 
 
@@ -92,8 +98,9 @@ def _global_options() -> list[TyperOption]:
         *(text(KEYS[name].option) for name in ("lock_timeout", "passphrase_command", "key_file")),
         flag("--json", help="Print one JSON object (or array) and nothing else on stdout."),
         flag("--quiet", "-q", help="Print results, warnings and errors only."),
-        flag("--verbose", "-v", help="Tell more; show the traceback of a bug."),
+        flag("--verbose", "-v", help="Print more; show the traceback of a bug."),
         flag("--no-progress", help="No progress bar, also on a terminal."),
+        flag("--no-pager", help="No pager, also on a terminal."),
         flag("--version", help="Show the version and exit.", callback=_show_version, eager=True),
     ]
 
@@ -121,50 +128,8 @@ def _complete(ctx: click.Context, option: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
-def _format_options(
-    command: click.Command, ctx: click.Context, formatter: click.HelpFormatter
-) -> None:
-    sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], GLOBAL_PANEL: []}
-    for param in command.get_params(ctx):
-        record = param.get_help_record(ctx)
-        if record is None:
-            continue
-        panel = getattr(param, "rich_help_panel", None)
-        is_argument = param.param_type_name == "argument"
-        sections[panel or ("Arguments" if is_argument else "Options")].append(record)
-    if isinstance(command, click.Group):
-        sections = {"Commands": _command_list(command, ctx), **sections}
-    for title, records in sections.items():
-        if records:
-            with formatter.section(title):
-                formatter.write_dl(records)
-
-
-def _command_list(group: click.Group, ctx: click.Context) -> list[tuple[str, str]]:
-    found = [(name, group.get_command(ctx, name)) for name in group.list_commands(ctx)]
-    return [(name, c.get_short_help_str(70)) for name, c in found if c and not c.hidden]
-
-
-def _format_examples(epilog: str | None, formatter: click.HelpFormatter) -> None:
-    """Write the examples verbatim: click would wrap them."""
-    if epilog:
-        with formatter.section("Examples"):
-            for line in named(epilog).strip().splitlines():
-                formatter.write(f"  {line.strip()}\n" if line.strip() else "\n")
-
-
-class _Formatter(click.HelpFormatter):
-    """Writes help under the name of the program."""
-
-    def write_text(self, text: str) -> None:
-        super().write_text(named(text))
-
-    def write_dl(self, rows: Iterable[tuple[str, str]], *args: Any, **options: Any) -> None:
-        super().write_dl([(name, named(text)) for name, text in rows], *args, **options)
-
-
 class _Context(click.Context):
-    formatter_class = _Formatter
+    formatter_class = Formatter
 
 
 class Command(TyperCommand):
@@ -201,10 +166,10 @@ class Command(TyperCommand):
         return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        _format_options(self, ctx, formatter)
+        format_options(self, ctx, formatter)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        _format_examples(self.epilog, formatter)
+        format_end(self.epilog, formatter)
 
 
 class _Commands(MutableMapping[str, click.Command]):
@@ -270,10 +235,10 @@ class Group(TyperGroup):
         return list(self.commands)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        _format_options(self, ctx, formatter)
+        format_options(self, ctx, formatter)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        _format_examples(self.epilog, formatter)
+        format_end(self.epilog, formatter)
 
 
 CONTEXT_SETTINGS: dict[str, Any] = {
@@ -320,7 +285,7 @@ def execute(prog: str, arguments: Sequence[str], invocation: Invocation) -> int:
     """
     group = command()
     # From here on the parsed options decide.
-    invocation.console.json = False
+    invocation.json_asked, invocation.console.json = wants_json(arguments), False
     try:
         with group.make_context(prog, list(arguments), obj=invocation) as ctx:
             group.invoke(ctx)
@@ -351,6 +316,8 @@ def _usage_error(error: click.UsageError, prog: str) -> UsageError:
             likely = nearest(error.option_name, known)
             advice = f"Did you mean {likely or ' or '.join(known)}?"
         return UsageError(f'unknown option "{error.option_name}"', hint=advice)
+    if isinstance(error, click.BadParameter) and (wrong := _wrong_number(error)):
+        return UsageError(wrong, hint=advice)
     is_unclear = isinstance(error, click.MissingParameter) or _wants_message(error)
     if is_unclear and (example := _first_example(error.ctx)):
         advice = f"For example: {example}"
@@ -365,6 +332,19 @@ def _wants_message(error: click.UsageError) -> bool:
     """Return whether a message may have been given without its option."""
     params = error.ctx.command.params if error.ctx is not None else []
     return "extra argument" in error.message and any("-m" in param.opts for param in params)
+
+
+def _wrong_number(error: click.BadParameter) -> str:
+    """Return what is wrong with a number, "" where none was expected."""
+    kind = error.param.type if error.param is not None else None
+    found = re.match(r"'?(.*?)'? is not (?:a valid|in the range) ", error.message, re.DOTALL)
+    if error.param is None or found is None or not isinstance(kind, _NUMBERS):
+        return ""
+    wanted = "a whole number" if isinstance(kind, click.types.IntParamType) else "a number"
+    least, most = getattr(kind, "min", None), getattr(kind, "max", None)
+    if least is not None:
+        wanted += f" from {least:g} to {most:g}" if most is not None else f", {least:g} or more"
+    return f'{max(error.param.opts, key=len)} "{without_uri(found[1])}" is not {wanted}'
 
 
 def _first_example(ctx: click.Context | None) -> str:

@@ -13,6 +13,7 @@ from pgsnap import __version__, interrupts
 from pgsnap.cli.console.console import Console
 from pgsnap.cli.console.terminal import OutputClosed, Terminal
 from pgsnap.cli.text import render
+from pgsnap.cli.text.layout import fitted
 from pgsnap.cli.text.program import named, program, short_name
 from pgsnap.cli.text.redact import redact
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
@@ -133,7 +134,9 @@ def _tell_fields(console: Console, fields: dict[str, Any]) -> None:
 def _text_of(console: Console, fields: dict[str, Any]) -> str:
     if console.json:
         return render.json_text({"error": fields})
-    return "\n".join(error_lines(fields, colour=console.terminal.stderr_colour))
+    terminal = console.terminal
+    lines = error_lines(fields, colour=terminal.stderr_colour)
+    return "\n".join(fitted(lines, terminal.stderr_columns, apart=True))
 
 
 def error_lines(fields: dict[str, Any], *, colour: bool = False) -> list[str]:

@@ -12,9 +12,10 @@ from pathlib import Path
 import click
 
 from pgsnap import __version__
-from pgsnap.cli.app import CONTEXT_SETTINGS, GLOBAL_PANEL, command
+from pgsnap.cli.app import CONTEXT_SETTINGS, command
 from pgsnap.cli.config.keys import Key
 from pgsnap.cli.config.snap_toml import KEYS
+from pgsnap.cli.help_text import GLOBAL_PANEL
 from pgsnap.errors import EXIT_CODES
 
 # The second is the name of the same program where `snap` is Ubuntu's package manager.

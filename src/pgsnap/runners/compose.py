@@ -32,6 +32,7 @@ def find_service(
     running, or runs in several containers.
     """
     said: list[str] = []
+    present: list[str] = []
     clients = [
         (argv, fixed)
         for argv, fixed in _CLIENTS
@@ -42,8 +43,13 @@ def find_service(
         only = [] if fixed == "podman" else [service]
         status, out, error = ask([*words, *only], str(folder))
         if status != 0:
+            if ask([*argv, "version"], str(folder))[0] != 0:
+                # `docker` without the plugin takes "compose" for an unknown command.
+                continue
+            present.append(" ".join(argv))
             said.append(f"{' '.join(argv)}: {error}")
             continue
+        present.append(" ".join(argv))
         found = _running(out.split(), service, fixed or engine)
         if len(found) == 1:
             return replace(found[0], name=service)
@@ -54,17 +60,17 @@ def find_service(
                 hint="Name the one that is meant: --container ID",
             )
         said.append(f"{' '.join(argv)}: the service does not run")
-    if not clients:
+    if not present:
         raise ToolMissing(
             "no compose client is installed",
             detail="Looked for docker compose, docker-compose and podman-compose.",
             hint="Install one, or name the container itself: --container NAME",
         )
-    client = " ".join(clients[0][0])
     raise ConnectionFailed(
         f'the compose service "{service}" is not running',
         detail="\n".join(said),
-        hint=f"Start it: {client} up -d {service}. Or name the container itself: --container NAME",
+        hint=f"Start it: {present[0]} up -d {service}. Or name the container itself:"
+        " --container NAME",
     )
 
 

@@ -17,7 +17,19 @@ from pgsnap.cluster.cluster import Cluster
 SOURCE = Path(__file__).resolve().parents[3] / "src"
 
 # What must not leak from the machine of the tests into them.
-FOREIGN = ("SNAP_", "PG", "DATABASE_URL", "XDG_", "NO_COLOR", "TERM", "_SNAP", "_PGSNAP")
+FOREIGN = (
+    "SNAP_",
+    "PG",
+    "COLUMNS",
+    "PAGER",
+    "LESS",
+    "DATABASE_URL",
+    "XDG_",
+    "NO_COLOR",
+    "TERM",
+    "_SNAP",
+    "_PGSNAP",
+)
 
 
 @dataclass(frozen=True)

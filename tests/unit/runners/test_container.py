@@ -121,7 +121,9 @@ def test_a_container_that_goes_away_is_a_lost_place(engines: Engines) -> None:
 def test_each_compose_client_is_asked_until_one_has_the_service(
     engines: Engines, tmp_path: Path
 ) -> None:
-    engines.program("docker-compose", "#!/bin/sh\necho 'no daemon' >&2; exit 1\n")
+    engines.program(
+        "docker-compose", "#!/bin/sh\n[ $1 = version ] || { echo 'no daemon' >&2; exit 1; }\n"
+    )
     engines.program("podman-compose", "#!/bin/sh\n[ \"$*\" = 'ps -q' ] && echo one two three\n")
     engines.container("podman", "one", service="web")
     engines.container("podman", "two", service="db", status="exited")
@@ -134,6 +136,17 @@ def test_each_compose_client_is_asked_until_one_has_the_service(
     engines.container("podman", "two", service="db")
     with pytest.raises(ConnectionFailed, match="runs in 2 containers"):
         find_service("db", folder=tmp_path)
+
+
+def test_docker_without_compose_is_no_client(engines: Engines, tmp_path: Path) -> None:
+    engines.program("docker-compose", "#!/bin/sh\necho 'not a docker command' >&2; exit 1\n")
+    with pytest.raises(ToolMissing, match="no compose client"):
+        find_service("db", folder=tmp_path)
+    engines.program("podman-compose", "#!/bin/sh\n:\n")
+    with pytest.raises(ConnectionFailed, match='service "db" is not running') as caught:
+        find_service("db", folder=tmp_path)
+    assert "docker" not in caught.value.detail
+    assert "podman-compose up -d db" in caught.value.hint
 
 
 def test_docker_compose_is_asked_for_the_service_in_the_file(

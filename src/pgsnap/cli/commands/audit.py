@@ -74,7 +74,7 @@ def run(
             console.terminal.write(("," if number else "") + "\n  " + item)
         console.terminal.write("\n]\n" if found.entries else "]\n")
         return
-    console.emit([], render.columns([_row(entry) for entry in found.entries]))
+    console.emit([], render.columns([_row(entry) for entry in found.entries]), paged=True)
 
 
 def _row(entry: dict[str, Any]) -> list[str]:

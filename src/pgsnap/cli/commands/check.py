@@ -100,7 +100,7 @@ def run(
     if not nagios and not console.json:
         for news in check_view.news(report):
             console.tell(news)
-    line = check_view.line(report, nagios=nagios)
+    line = check_view.line(report, nagios=nagios, colour=console.terminal.colour)
     console.emit(check_view.check_fields(report, code), [line])
     raise typer.Exit(code)
 

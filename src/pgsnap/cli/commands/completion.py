@@ -55,7 +55,7 @@ def run(
     }
     if not install:
         text = scripts.script(chosen)
-        console.emit({**fields, "script": text}, [text.rstrip("\n")])
+        console.emit({**fields, "script": text}, [text.rstrip("\n")], verbatim=True)
         return
     try:
         done = scripts.install(chosen)

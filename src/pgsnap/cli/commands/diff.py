@@ -145,7 +145,7 @@ def _show(console: Console, sides: _Sides) -> bool:
         report = diff(sides.repo, sides.before, sides.after, progress=progress)
     warn_of_dump(console, sides.after)
     lines = diff_view.diff_lines(report, sides.name, colour=console.terminal.colour)
-    console.emit(diff_view.diff_fields(report, sides.name), lines)
+    console.emit(diff_view.diff_fields(report, sides.name), lines, paged=True)
     return report.contents_differ
 
 
@@ -161,7 +161,8 @@ def _show_schema(console: Console, sides: _Sides) -> bool:
         "after": diff_view.side_fields(second, sides.name),
         "definitions": [diff_view.definition_fields(change, texts=True) for change in changes],
     }
-    console.emit(fields, diff_view.schema_lines(changes, colour=console.terminal.colour))
+    lines = diff_view.schema_lines(changes, colour=console.terminal.colour)
+    console.emit(fields, lines, verbatim=True, paged=True)
     return bool(changes)
 
 
@@ -191,9 +192,10 @@ def _show_rows(console: Console, sides: _Sides, table: str, limit: int | None) -
                 comma = ","
             terminal.write("\n  ]\n}\n")
             return total > 0
-        for change in compared.changes(limit):
-            for line in rows_view.change_lines(change, compared, colour=terminal.colour):
+        with console.paged():
+            for change in compared.changes(limit):
+                for line in rows_view.change_lines(change, compared, colour=terminal.colour):
+                    terminal.write(line + "\n")
+            for line in rows_view.summary_lines(compared, limit, colour=terminal.colour):
                 terminal.write(line + "\n")
-        for line in rows_view.summary_lines(compared, limit, colour=terminal.colour):
-            terminal.write(line + "\n")
         return total > 0

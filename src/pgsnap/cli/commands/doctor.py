@@ -12,7 +12,7 @@ import typer
 from pgsnap.cli.commands.retention_options import chosen_retire_after
 from pgsnap.cli.text import render
 from pgsnap.cli.text.program import named
-from pgsnap.cli.views.check import LEVELS
+from pgsnap.cli.views.check import LEVELS, STYLES
 from pgsnap.cli.wiring.connect import (
     database_of_dsn,
     half_dropped_now,
@@ -80,7 +80,15 @@ def _examine(invocation: Invocation) -> None:
             for s in steps
         ],
     }
-    shown = [(_MARKS[step.verdict], step.check, named(render.plain(step.reason))) for step in steps]
+    colour = invocation.console.terminal.colour
+    shown = [
+        (
+            render.style(_MARKS[step.verdict], STYLES[step.verdict], colour),
+            step.check,
+            named(render.plain(step.reason)),
+        )
+        for step in steps
+    ]
     lines = render.columns(shown)
     if todo:
         lines += ["", "Do next, in this order:"]

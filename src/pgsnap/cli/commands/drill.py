@@ -10,6 +10,7 @@ import typer
 
 from pgsnap.cli.commands.options import AllowNewerClient
 from pgsnap.cli.config.keys import absolute_path
+from pgsnap.cli.config.schedule import REPORT_NAME
 from pgsnap.cli.text import render
 from pgsnap.cli.text.redact import redact
 from pgsnap.cli.wiring.connect import resolve, server_of
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pgsnap.cli.config.settings import Settings
     from pgsnap.workflows.drill.runbook import Grammar, Runbook
 
-REPORT_NAME = "rollback-test-report.json"
 CHECKS_FOLDER = Path("database") / "checks"
 RUNBOOK = Path("docs") / "rollback.md"
 
@@ -49,7 +49,15 @@ ThrowAway = Annotated[
     bool,
     typer.Option("--throw-away", help="Restore to a private cluster made for it, on this machine."),
 ]
-Report = Annotated[str, typer.Option("--report", metavar="FILE", help="The JSON report.")]
+Report = Annotated[
+    str | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        show_default=False,
+        help=f"The JSON report. [default: {REPORT_NAME}]",
+    ),
+]
 Checks = Annotated[
     str | None,
     typer.Option(
@@ -75,7 +83,7 @@ def run(
     revision: Revision = None,
     dry_run: DryRun = False,
     throw_away: ThrowAway = False,
-    report: Report = REPORT_NAME,
+    report: Report = None,
     checks: Checks = None,
     source: Source = None,
     allow_newer_client: AllowNewerClient = False,
@@ -91,7 +99,7 @@ def run(
     invocation = Invocation.of(ctx)
     console = invocation.console
     settings = invocation.settings
-    target = _report_path(report)
+    target = _report_path(settings, report)
     options = DrillOptions(
         runbook=_runbook(settings),
         assertions=_assertions(settings, checks),
@@ -131,12 +139,15 @@ def run(
         )
 
 
-def _report_path(text: str) -> Path:
+def _report_path(settings: Settings, given: str | None) -> Path:
     """Return the report's path. Raises UsageError now, not after an hour of drilling."""
-    path = absolute_path(text, Path.cwd(), "--report")
+    path = settings.drill.report if settings.drill is not None else None
+    if given is not None or path is None:
+        path = absolute_path(REPORT_NAME if given is None else given, Path.cwd(), "--report")
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise UsageError(
-            f'the report "{path}" cannot be written', hint="Name another file: --report FILE"
+            f'the report "{path}" cannot be written',
+            hint="Name another file: --report FILE, or in snap.toml report of [drill]",
         )
     return path
 

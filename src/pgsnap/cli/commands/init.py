@@ -12,6 +12,7 @@ import typer
 from pgsnap.cli.config.compose_file import find_compose_file, postgres_services
 from pgsnap.cli.config.file import FILE_NAME
 from pgsnap.cli.config.keys import address
+from pgsnap.cli.config.schedule import REPORT_NAME
 from pgsnap.cli.config.settings import DEFAULT_REPOSITORY
 from pgsnap.cli.config.template import config_template
 from pgsnap.cli.text.program import named
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pgsnap.targets.checks.restore_rights import RestoreRights
 
 _ALL_KEYS = "if all its keys are lost, so is what is stored; add a second one: snap key add"
+
+_IGNORE_FILE = ".gitignore"
 
 EXAMPLES = """
 snap init
@@ -77,7 +80,7 @@ def run(
         )
     lines = [f"made the {'encrypted ' if encrypt else ''}repository {place}"]
     if created:
-        lines.append(f"wrote {config}")
+        lines.append(f"wrote {config}{_ignore_report(config.parent)}")
         if compose is not None:
             lines.append(f'it says that PostgreSQL runs in the compose service "{compose}"')
     if encrypt:
@@ -191,3 +194,17 @@ def _write_config(folder: Path, place: Address, compose: str | None, container: 
             f" --repo {shlex.quote(str(place))}",
         ) from error
     return path
+
+
+def _ignore_report(folder: Path) -> str:
+    """In a folder of a git repository that has no .gitignore, write one: the report of a drill
+    names rows. Returns the words for that; one that is there is the user's."""
+    if not any((above / ".git").exists() for above in (folder, *folder.parents)):
+        return ""
+    try:
+        with (folder / _IGNORE_FILE).open("x", encoding="utf-8") as file:
+            file.write(f"/{REPORT_NAME}\n")
+    except OSError:
+        # It is there already, or cannot be written: nothing depends on it.
+        return ""
+    return f" and {_IGNORE_FILE}"

@@ -108,7 +108,7 @@ def run(
     kept_words = kept_lines(replaced, invocation.now)
     if replaced and not oneline:
         lines += ["", *kept_words]
-    console.emit(fields, lines)
+    console.emit(fields, lines, paged=True)
     if oneline and not console.json:
         for entry in entries:
             if ahead := ahead_words(entry.snapshot_id, entry.snapshot.time, invocation.now):
@@ -126,7 +126,8 @@ def _lines(invocation: Invocation, entries: Sequence[LogEntry], *, oneline: bool
         shown = [(entry.snapshot_id, entry.snapshot, entry.tags) for entry in entries]
         several = len({entry.snapshot.database for entry in entries}) > 1
         drills = {entry.snapshot_id: entry.drilled for entry in entries if entry.drilled}
-        lines = log_rows(shown, now=now, several_databases=several, drills=drills)
+        colour = invocation.console.terminal.colour
+        lines = log_rows(shown, now=now, several_databases=several, drills=drills, colour=colour)
     else:
         for entry in entries:
             mark = [("Tested", drill_words(entry.drilled, now))] if entry.drilled else []
@@ -196,7 +197,7 @@ def _fetched(invocation: Invocation, remote: str, limit: int | None) -> None:
     database = invocation.settings.database
     shown = [one for one in known.snapshots if database in (None, one.database)][:limit]
     invocation.console.tell(f"{name} as it was {render.ago(known.time, invocation.now)}")
-    invocation.console.emit([remote_fields(one) for one in shown], remote_rows(shown))
+    invocation.console.emit([remote_fields(one) for one in shown], remote_rows(shown), paged=True)
 
 
 def _forgotten(invocation: Invocation, limit: int | None, *, oneline: bool) -> None:
@@ -225,4 +226,5 @@ def _forgotten(invocation: Invocation, limit: int | None, *, oneline: bool) -> N
                 more=[("Forgotten", since)],
             )
     fields = [forgotten_fields(one, grace) for one in found]
-    invocation.console.emit(fields, lines[:-1] if lines and not lines[-1] else lines)
+    shown_lines = lines[:-1] if lines and not lines[-1] else lines
+    invocation.console.emit(fields, shown_lines, paged=True)

@@ -13,6 +13,7 @@ from pgsnap.cli.wiring.connect import label_of, open_repository, server_of
 from pgsnap.cli.wiring.in_database.undoing import Undoing
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
+from pgsnap.cli.wiring.untouched import untouched
 from pgsnap.errors import TargetRefused, UsageError
 
 if TYPE_CHECKING:
@@ -147,7 +148,10 @@ def _swap_back(
     from pgsnap.workflows.commit.safety_snapshot import safety_commit
     from pgsnap.workflows.undo.undo import undo
 
-    with invocation.console.progress() as progress:
+    with (
+        untouched(plan.kept.live, is_there=plan.live is not None),
+        invocation.console.progress() as progress,
+    ):
         safety = safety_commit(
             repo,
             server,

@@ -1,4 +1,5 @@
-"""The table [schedule] of snap.toml, and the options of `snap schedule` that override it."""
+"""The tables [schedule] and [drill] of snap.toml, and the options of `snap schedule` that override
+the former."""
 
 from __future__ import annotations
 
@@ -6,7 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgsnap.cli.config.keys import Option, choice, flag, key, keys_of, read_keys, text, texts
+from pgsnap.cli.config.keys import (
+    Option,
+    choice,
+    flag,
+    key,
+    keys_of,
+    path,
+    read_keys,
+    text,
+    texts,
+)
 
 if TYPE_CHECKING:
     from pgsnap.schedulers.jobs import OnOverlap
@@ -121,3 +132,36 @@ SCHEDULE_KEYS = keys_of(ScheduleTable)
 def read_schedule(value: Any, where: str, folder: Path) -> ScheduleTable:
     """Parse the table *value*; *where* names it in errors. Raises UsageError."""
     return ScheduleTable(**read_keys(value, where, folder, SCHEDULE_KEYS, "schedule"))
+
+
+REPORT_NAME = "rollback-test-report.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DrillTable:
+    """The keys of the table."""
+
+    report: Path | None = key(
+        None, path, f'"{REPORT_NAME}"', meaning="the JSON report of `snap drill`"
+    )
+
+
+DRILL_KEYS = keys_of(DrillTable)
+
+
+def read_drill(value: Any, where: str, folder: Path) -> DrillTable:
+    return DrillTable(**read_keys(value, where, folder, DRILL_KEYS, "drill"))
+
+
+def drill_key() -> DrillTable | None:
+    """Declare the table as a field."""
+    return key(
+        None,
+        read_drill,
+        "",
+        "Where `snap drill` writes its report, by default in the folder where it is run:",
+        "what a drill writes",
+        flags="`--report` (drill)",
+        default="`rollback-test-report.json` in the working folder",
+        keys=DRILL_KEYS,
+    )

@@ -26,7 +26,13 @@ from pgsnap.cli.config.keys import (
 )
 from pgsnap.cli.config.remotes import REMOTE_KEYS, RemoteTable, names, read_remotes
 from pgsnap.cli.config.retention import RETENTION_KEYS, RetentionTable, read_retention
-from pgsnap.cli.config.schedule import SCHEDULE_KEYS, ScheduleTable, read_schedule
+from pgsnap.cli.config.schedule import (
+    SCHEDULE_KEYS,
+    DrillTable,
+    ScheduleTable,
+    drill_key,
+    read_schedule,
+)
 from pgsnap.cli.config.services import HOOK_KEYS, ServicesTable, read_hooks, read_services
 from pgsnap.repository.places.address import Address
 from pgsnap.runners.base import BINDIR
@@ -153,8 +159,7 @@ class ConfigFile:
         limits.FULL_EVERY_SECONDS,
         seconds,
         '"7d"',
-        "How often a commit that could read only changes reads everything all the same, and "
-        "compares.",
+        "How often a commit that could read only changes reads everything, and compares.",
         "everything is read again after",
         default="7d",
     )
@@ -220,9 +225,7 @@ class ConfigFile:
         "false",
         "Whether a pg_dump that is newer than the server will do.",
         "newer client programs",
-        Option(
-            "--allow-newer-client", "", "Let client programs do it that are newer than the server."
-        ),
+        Option("--allow-newer-client", "", "Let programs do it that are newer than the server."),
         flags="`--allow-newer-client` (commit, diff, restore, undo, drill)",
     )
     trusted_owners: frozenset[int] = key(
@@ -359,6 +362,7 @@ class ConfigFile:
         default="nothing",
         keys=SCHEDULE_KEYS,
     )
+    drill: DrillTable | None = drill_key()
     alerts: AlertsTable | None = key(
         None,
         read_alerts,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pgsnap import interrupts
 from pgsnap.cli.console.terminal import Terminal
 from pgsnap.cli.text import render
+from pgsnap.cli.text.layout import fitted
 from pgsnap.cli.text.program import named
 from pgsnap.cli.text.redact import redact
 from pgsnap.errors import Declined
@@ -27,6 +28,7 @@ class Console:
         self.quiet = False
         self.verbose = False
         self.has_bar = True
+        self.has_pager = True
         self.notices: list[str] = []
         self.result: dict[str, Any] = {}
         """The fields of the command's result, for the audit log."""
@@ -38,18 +40,37 @@ class Console:
         self._uncounted_since = time.monotonic()
         self._uncounted = "start"
 
-    def emit(self, fields: Any, lines: list[str], *, has_notices: bool = True) -> None:
+    def emit(
+        self,
+        fields: Any,
+        lines: list[str],
+        *,
+        has_notices: bool = True,
+        verbatim: bool = False,
+        paged: bool = False,
+    ) -> None:
         """Write the result: *fields* with --json, as `render.as_json` converts them, and with the
-        notices where they are an object and *has_notices*; else *lines*."""
+        notices where they are an object and *has_notices*; else *lines*, fitted to the terminal
+        unless *verbatim*, and through a pager if *paged*."""
         if isinstance(fields, dict):
             fields = self.result = {**fields, "notices": self.notices} if has_notices else fields
         if self.is_part:
-            for line in () if self.json or self.quiet else lines:
-                self.terminal.note(line)
+            if not (self.json or self.quiet):
+                self._note(lines)
         elif self.json:
             self.terminal.write(render.json_text(fields) + "\n")
         elif lines:
-            self.terminal.write("\n".join(lines) + "\n")
+            shown = lines if verbatim else fitted(lines, self.terminal.columns)
+            with self.paged() if paged else nullcontext():
+                self.terminal.write("\n".join(shown) + "\n")
+
+    def paged(self) -> AbstractContextManager[None]:
+        """Return the block whose results go through a pager, where one is wanted."""
+        return self.terminal.paged() if self.has_pager and not self.json else nullcontext()
+
+    def _note(self, lines: Sequence[str]) -> None:
+        for line in fitted(lines, self.terminal.stderr_columns, apart=True):
+            (self.above_bar or self.terminal.note)(line)
 
     @contextmanager
     def as_part(self) -> Iterator[None]:
@@ -73,7 +94,7 @@ class Console:
         if self.json:
             self.notices.append(line)
         else:
-            (self.above_bar or self.terminal.note)(line)
+            self._note([line])
 
     def propose(self, lines: list[str], warnings: Sequence[str] = ()) -> None:
         """Print what is about to be done, except with --json or --quiet. With --quiet the
@@ -82,8 +103,7 @@ class Console:
             return
         if self.quiet:
             lines = [f"warning: {render.plain(redact(warning))}" for warning in warnings]
-        for line in lines:
-            self.terminal.note(line)
+        self._note(lines)
 
     def confirm(self, question: str, *, word: str | None = None) -> None:
         """Go on only if the user answers yes, or types *word*. Raises Declined, also where nobody

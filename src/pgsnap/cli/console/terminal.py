@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import sys
 import termios
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -16,6 +16,9 @@ from pgsnap.errors import Declined, SnapError
 
 # What a terminal takes as one line.
 _LINE_BYTES_MAX = 4096
+_YES = ("y", "yes")
+# Of a terminal that does not say how wide it is.
+_COLUMNS = 80
 
 
 class OutputClosed(Exception):
@@ -38,6 +41,7 @@ class Terminal:
         self._stdin = stdin
         self._stdout = stdout
         self._stderr = stderr
+        self._environ = environ
         colourful = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
         self.stdin_is_terminal = _is_terminal(stdin)
         self.stdout_is_terminal = _is_terminal(stdout)
@@ -83,8 +87,46 @@ class Terminal:
         return True
 
     @property
-    def width(self) -> int:
-        return shutil.get_terminal_size().columns
+    def columns(self) -> int | None:
+        """How many columns a line of a result has; None where it may have any length."""
+        return self._columns(self._stdout) if self.stdout_is_terminal else None
+
+    @property
+    def stderr_columns(self) -> int | None:
+        return self._columns(self._stderr) if self.stderr_is_terminal else None
+
+    def _columns(self, stream: TextIO) -> int:
+        named = self._environ.get("COLUMNS", "")
+        if named.isascii() and named.isdecimal() and int(named):
+            return int(named)
+        try:
+            return os.get_terminal_size(stream.fileno()).columns or _COLUMNS
+        except OSError:
+            return _COLUMNS
+
+    @contextmanager
+    def paged(self) -> Iterator[None]:
+        """Let the results of the block go through a pager, if standard output is a terminal and
+        there is one. The user may end it before the block does: that is no error."""
+        if not self.stdout_is_terminal:
+            yield
+            return
+        from pgsnap.cli.console.pager import find_pager, through_pager
+
+        command = find_pager(self._environ)
+        if command is None:
+            yield
+            return
+        self.flush()
+        stdout = self._stdout
+        try:
+            with through_pager(command) as self._stdout:
+                try:
+                    yield
+                except OutputClosed as closed:
+                    raise BrokenPipeError from closed
+        finally:
+            self._stdout = stdout
 
     def write(self, text: str) -> None:
         """Write a result. Raises OutputClosed, OutputFailed."""
@@ -133,20 +175,26 @@ class Terminal:
             return
 
     def confirm(self, question: str, *, hint: str, word: str | None = None) -> None:
-        """Ask a question, answered with yes or no, or by typing *word*. Raises Declined."""
+        """Ask a question, answered with yes or no, or by typing *word*, for which a yes is not
+        enough. Raises Declined."""
         if not self.stdin_is_terminal:
             raise Declined(
                 "nobody can be asked: standard input is not a terminal",
                 hint=hint,
             )
         self.flush()
-        self._stderr.write(f"{question} " if word is not None else f"{question} [y/N] ")
+        answer = self._answer(f"{question} " if word is not None else f"{question} [y/N] ")
+        while word is not None and answer != word and answer.lower() in _YES:
+            answer = self._answer(f"Not {answer}, its name, {word}: ")
+        if answer != word if word is not None else answer.lower() not in _YES:
+            raise Declined("declined", detail="Nothing was changed.")
+
+    def _answer(self, question: str) -> str:
+        self._stderr.write(question)
         self._stderr.flush()
         # A terminal delivers a whole line at once.
         interrupts.readable(self._stdin.fileno())
-        answer = self._stdin.readline().strip()
-        if answer != word if word is not None else answer.lower() not in ("y", "yes"):
-            raise Declined("declined", detail="Nothing was changed.")
+        return self._stdin.readline().strip()
 
     def ask_secret(self, question: str) -> bytes | None:
         """Return a line that is typed on the terminal of this process, whatever its standard

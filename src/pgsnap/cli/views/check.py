@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Indexed by `Verdict`, whose import would slow down every start.
 LEVELS = ("ok", "ok", "warning", "red")
+STYLES = ("green", "green", "yellow", "red")
 _NAGIOS = ("OK", "OK", "WARNING", "CRITICAL")
 # NRPE, which transports the line, truncates it after 1,024 bytes.
 _TEXT_BYTES = 560
@@ -26,15 +27,17 @@ def exit_code(report: CheckReport, *, nagios: bool) -> int:
     return CheckRed.exit_code if LEVELS[report.verdict] == "red" else 0
 
 
-def line(report: CheckReport, *, nagios: bool = False) -> str:
-    """Return the line, the worst first: red findings, then warnings, or that all is well."""
+def line(report: CheckReport, *, nagios: bool = False, colour: bool = False) -> str:
+    """Return the line, the worst first: red findings, then warnings, or that all is well. Nagios
+    gets it without colour."""
     worst = sorted(report.findings, key=lambda finding: -finding.verdict)
     level = LEVELS[report.verdict]
     shown = worst if level == "ok" else [f for f in worst if LEVELS[f.verdict] != "ok"]
     # A vertical bar starts Nagios' performance data.
     texts = [render.plain(finding.reason).replace("|", "/") for finding in shown]
     if not nagios:
-        return named(f"{level}: {'; '.join(texts)}")
+        mark = render.style(f"{level}:", STYLES[report.verdict], colour)
+        return f"{mark} {named('; '.join(texts))}"
     figures = _figures(report)
     text = _bounded([*map(named, texts)], "; ", _TEXT_BYTES, named("see snap check"))
     return f"SNAP {_NAGIOS[report.verdict]} - {text}" + (f" | {figures}" if figures else "")

@@ -50,7 +50,7 @@ def _tell_of_reading(console: Console, report: CommitReport) -> None:
         table = render.plain(f"{each.schema}.{each.table}")
         console.tell(f"read in full: {table}: {render.plain(each.reason)}")
     if (more := reading.full_read_count - len(reading.full_reads)) > 0:
-        console.tell(f"read in full: {more} more tables")
+        console.tell(f"read in full: {render.plural(more, 'more table')}")
 
 
 def check_nothing_missed(report: CommitReport) -> None:
@@ -144,7 +144,7 @@ def commit_lines(report: CommitReport) -> list[str]:
     if report.unchanged:
         words = "nothing changed"
         if report.globals_changed:
-            words = "nothing changed in the database, roles or tablespaces did"
+            words = "nothing changed in the database; only roles or tablespaces did"
         lines.append(words if report.recorded else f"{words}, no new snapshot made")
     lines.append(summary_line(report.snapshot_id, report.snapshot))
     return lines

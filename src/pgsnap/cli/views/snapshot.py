@@ -147,15 +147,17 @@ def log_rows(
     now: datetime,
     several_databases: bool,
     drills: Mapping[SnapshotId, Drilled] | None = None,
+    colour: bool = False,
 ) -> list[str]:
     """Return the lines of `snap log --oneline`."""
     rows = []
     for snapshot_id, snapshot, tags in entries:
         last = (drills or {}).get(snapshot_id)
         mark = f"[{drill_mark(last, now)}]" if last is not None else ""
-        words = " ".join(filter(None, (tag_words(tags), mark, render.first_line(snapshot.message))))
+        named_so = render.style(tag_words(tags), "green", colour) if tags else ""
+        words = " ".join(filter(None, (named_so, mark, render.first_line(snapshot.message))))
         row = [
-            render.short_id(snapshot_id),
+            render.style(render.short_id(snapshot_id), "yellow", colour),
             render.plain(snapshot.database),
             render.ago(snapshot.time, now),
             render.size(snapshot.plain_bytes),

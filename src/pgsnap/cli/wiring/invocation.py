@@ -39,6 +39,8 @@ class Invocation:
         # For the audit log: the command that runs, its options, the repository that it opened,
         # and the snapshots that its revisions meant.
         self.command: str | None = None
+        # Whether --json stands anywhere on the command line.
+        self.json_asked = False
         self.parameters: dict[str, Any] = {}
         self.opened: Address | None = None
         self.resolved: list[str] = []

@@ -18,6 +18,7 @@ from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.in_database.in_place import InPlace, check_changed_only
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
+from pgsnap.cli.wiring.untouched import untouched
 from pgsnap.cli.wiring.warming.copies import refill_later, warn_of_missing_copies
 from pgsnap.errors import UsageError
 
@@ -250,9 +251,14 @@ class _Restoring:
     ) -> Report:
         """Carry out the plan with *restore*."""
         from pgsnap.workflows.commit.safety_snapshot import safety_commit
+        from pgsnap.workflows.restore.plan import RestorePlan
 
         self.begin()
-        with self.invocation.console.progress() as progress:
+        is_there = not isinstance(plan, RestorePlan) or plan.live is not None
+        with (
+            untouched(plan.database, is_there=is_there),
+            self.invocation.console.progress() as progress,
+        ):
             safety = safety_commit(
                 repo,
                 self.server,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem
+from pgsnap.words import plural
 
 RESTORE_CONNECTIONS = 3
 """Needed by a restore at once: one held for the clean-up, and two for psql and its monitor, or for
@@ -76,7 +77,8 @@ def _check_server(session: Session, me: ConnectedRole, needed: int) -> Problem |
     if free >= needed:
         return None
     return Problem(
-        f"the server has {max(free, 0)} connections left, and {_are(needed)} needed at once",
+        f"the server has {plural(max(free, 0), 'connection')} left, and {_are(needed)} needed at"
+        " once",
         detail=f"max_connections is {most}"
         + (f", {kept_back} of them kept for others." if kept_back else "."),
         hint="End sessions that are idle, or raise max_connections.",
@@ -107,7 +109,7 @@ def _limited(what: str, alter: str, limit: str | None, used: int, needed: int) -
         return None
     return Problem(
         f"{what} has CONNECTION LIMIT {most}, and {_are(needed)} needed at once",
-        detail=f"{used} others are open." if used else "",
+        detail=f"{plural(used, 'other')} {'is' if used == 1 else 'are'} open." if used else "",
         hint=f"Raise it: {alter} CONNECTION LIMIT {max(needed + used, most)};",
     )
 

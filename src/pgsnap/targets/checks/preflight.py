@@ -72,7 +72,11 @@ class Findings:
     warnings: tuple[str, ...] = ()
 
     def __add__(self, other: Findings) -> Findings:
-        return Findings(self.problems + other.problems, self.warnings + other.warnings)
+        # Two databases that are looked at alike may give the same words.
+        return Findings(
+            tuple(dict.fromkeys(self.problems + other.problems)),
+            tuple(dict.fromkeys(self.warnings + other.warnings)),
+        )
 
 
 def refuse(problems: Sequence[Problem], what: str) -> None:
@@ -210,7 +214,7 @@ def _holders(session: Session, live: LiveDatabase) -> Iterable[Problem]:
     )
     if prepared:
         yield Problem(
-            f"{len(prepared)} prepared transactions hold the database: {', '.join(prepared)}",
+            f"the database has prepared transactions: {', '.join(prepared)}",
             hint="In that database: "
             + " ".join(f"ROLLBACK PREPARED {literal(g)};" for g in prepared)
             + " (or COMMIT PREPARED).",
@@ -313,7 +317,7 @@ def _check_sessions(session: Session, me: ConnectedRole, live: LiveDatabase) -> 
         )
     elif not me.can_signal:
         warnings.append(
-            f"sessions of other roles could not be ended, should there be any (grant: {grant})"
+            f"sessions of other roles, if there are any, could not be ended (grant: {grant})"
         )
     return Findings(tuple(problems), tuple(warnings))
 

@@ -122,7 +122,7 @@ def commit(
         snapshot=snapshot,
         recorded=True,
         unchanged=parent is not None and _same_contents(parent, snapshot),
-        globals_changed=parent is not None and parent.globals_root != snapshot.globals_root,
+        globals_changed=parent is not None and _globals_changed(parent, snapshot),
         tags=tuple(given),
         tags_refused=tuple(tag for tag in tags if tag not in given),
         stored_bytes=snapshot.stored_bytes,
@@ -332,6 +332,12 @@ def _to_compare_with(repo: Repository, database: str, moment: datetime) -> list[
         if (former := Chains(repo).former_name(database)) is not None:
             ids = [*repo.newest(former, 1), *ids]
     return [repo.snapshot(snapshot) for snapshot in ids[:_COMPARED_WITH_MAX]]
+
+
+def _globals_changed(parent: Snapshot, snapshot: Snapshot) -> bool:
+    """Return whether roles or tablespaces differ, if both know them: dumps of a database do not."""
+    a, b = parent.globals_root, snapshot.globals_root
+    return a is not None and b is not None and a != b
 
 
 def _same_contents(before: Snapshot, after: Snapshot) -> bool:

@@ -13,6 +13,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.file import ArchiveReader, FileSource
 from pgsnap.targets.file import ENDINGS
+from pgsnap.words import plural
 from pgsnap.workflows.commit.backup_names import words_before_time
 from pgsnap.workflows.commit.commit import CommitReport, commit
 from pgsnap.workflows.commit.dump_files import DatedFile, Dating, files_by_names, without_copies
@@ -215,7 +216,10 @@ def _files_in(folder: Path, warnings: list[str]) -> list[Path]:
     others = [path.name for path in files if path not in dumps]
     if others:
         shown = ", ".join(others[:_NAMES_SHOWN]) + (" …" if len(others) > _NAMES_SHOWN else "")
-        warnings.append(f'{len(others)} other files in "{folder}" were left alone: {shown}')
+        were = "was" if len(others) == 1 else "were"
+        warnings.append(
+            f'{plural(len(others), "other file")} in "{folder}" {were} left alone: {shown}'
+        )
     return dumps
 
 

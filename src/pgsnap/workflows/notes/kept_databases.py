@@ -61,6 +61,11 @@ def read_kept_notes(repo: Repository, label: str | None = None) -> KeptNotes:
     return KeptNotes(swapped, discarded, warnings)
 
 
+def kept_before(repo: Repository) -> list[str]:
+    """Return the names of all databases that were ever kept, of whatever label."""
+    return [str(note.body.get("kept")) for note in read_kept_notes(repo).swapped]
+
+
 def note_what_is_gone(repo: Repository, session: Session, system_identifier: str) -> None:
     """Note the kept databases that this server no longer has, so that `snap log` no longer shows
     them. What cannot be noted now is noted another time."""

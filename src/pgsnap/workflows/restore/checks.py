@@ -16,6 +16,7 @@ from pgsnap.targets.naming import is_made_of
 from pgsnap.targets.properties.properties import differences, read_applied, refused_settings
 from pgsnap.targets.swap.kept import KeptDatabase, check_droppable, unknown_kept
 from pgsnap.words import number
+from pgsnap.workflows.notes.kept_databases import kept_before
 from pgsnap.workflows.notes.verdicts import drilled
 
 
@@ -49,7 +50,7 @@ def check_kept(
         )
     warnings += tuple(
         f"the database {name} looks like a kept one, but no note of this repository names it"
-        for name in unknown_kept(session, [database.name for database in kept])
+        for name in unknown_kept(session, kept_before(repo))
         if is_made_of(name, live.name)
     )
     why = "" if discard_old or live.is_half_dropped else _why_too_many(repo, whole, keep)

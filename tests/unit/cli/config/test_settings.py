@@ -192,7 +192,14 @@ def test_the_template_loads_as_it_is_and_with_every_line_uncommented(tmp_path: P
     path.write_text(config_template('odd "name"\\x'))
     assert load_config(path).repository == tmp_path / 'odd "name"\\x'
     lines = config_template(None).splitlines()
-    heads = ("# [retention]", "# [schedule]", "# [alerts]", "# [hooks]", "# [remotes.offsite]")
+    heads = (
+        "# [retention]",
+        "# [schedule]",
+        "# [drill]",
+        "# [alerts]",
+        "# [hooks]",
+        "# [remotes.offsite]",
+    )
     settable = [
         line.removeprefix("# ")
         for line in lines

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
+from pgsnap.cli.wiring.untouched import untouched
 from pgsnap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class InPlace:
             question = f"Change {plan.database}? Type its name to go on:"
             invocation.console.confirm(question, word=plan.database)
         self.begin()
-        with invocation.console.progress() as progress:
+        with self._guarded(plan.database), invocation.console.progress() as progress:
             report = restore_changed(
                 repo,
                 plan,
@@ -88,6 +90,10 @@ class InPlace:
         fields = {**changed_fields(report), **self.more, "warnings": plan.warnings}
         fields["services"] = self.services.fields()
         invocation.console.emit(fields, changed_lines(report))
+
+    def _guarded(self, database: str) -> AbstractContextManager[None]:
+        # While the result is compared, it is changed already.
+        return nullcontext() if self.prove else untouched(database, is_there=True)
 
     def _safety(
         self, repo: Repository, plan: ChangedPlan, progress: Progress

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pgsnap.cli.wiring.in_database.in_place import InPlace
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
+from pgsnap.cli.wiring.untouched import untouched
 from pgsnap.errors import ConnectionFailed
 
 if TYPE_CHECKING:
@@ -139,7 +140,10 @@ class Undoing:
     ) -> Any:
         from pgsnap.workflows.commit.safety_snapshot import safety_commit
 
-        with self.invocation.console.progress() as progress:
+        with (
+            untouched(plan.database, is_there=True),
+            self.invocation.console.progress() as progress,
+        ):
             record = safety_commit(
                 repo,
                 self.server,
