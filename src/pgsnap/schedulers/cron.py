@@ -96,6 +96,23 @@ class CronTime:
             day -= timedelta(days=1)
         return None
 
+    def next_after(self, moment: datetime, *, skips_gap: bool = False) -> datetime | None:
+        """Return the first time after *moment*, as `last_before` counts them; None if there is
+        none."""
+        now = moment.astimezone(UTC)
+        # If clocks are set back across midnight, yesterday goes on.
+        day = moment.date() - timedelta(days=1)
+        for _ in range(_DAYS_LOOKED_BACK):
+            if self.is_on(day):
+                for hour in sorted(self.hours):
+                    for minute in sorted(self.minutes):
+                        local = datetime.combine(day, time(hour, minute, tzinfo=moment.tzinfo))
+                        found = self._moment(local, skips_gap=skips_gap)
+                        if found is not None and found > now:
+                            return found
+            day += timedelta(days=1)
+        return None
+
     def _moment(self, local: datetime, *, skips_gap: bool) -> datetime | None:
         if not is_skipped(local):
             return local.astimezone(UTC)

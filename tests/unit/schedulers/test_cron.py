@@ -132,3 +132,13 @@ def test_systemd_accepts_every_unit_with_odd_names_in_it(tmp_path: Path) -> None
     told = [line for line in done.stderr.splitlines() if str(tmp_path) in line or "pgsnap" in line]
     assert (done.returncode, told) == (0, [])
     assert "Persistent=true" in units[next(name for name in units if name.endswith(".timer"))]
+
+
+@pytest.mark.parametrize("text", [*TIMES, "0 0 29 2 *", "59 23 31 12 *"])
+def test_the_next_time_is_the_first_one_after_which_it_is_the_last(text: str) -> None:
+    when = parse_cron(text, "--commit")
+    following = when.next_after(NOW)
+    assert following is not None
+    assert following > NOW
+    assert when.last_before(following) == following
+    assert when.last_before(following - timedelta(minutes=1)) == when.last_before(NOW)

@@ -7,7 +7,8 @@ from typing import Any
 
 # In the order of a first day with snap; `snap --help` uses the same order.
 NAMES = (
-    *("init", "commit", "log", "show", "diff", "run", "tag", "cat", "restore", "undo", "drill"),
+    *("init", "commit", "status", "log", "show", "diff", "run", "tag", "cat"),
+    *("restore", "undo", "drill"),
     *("export", "import", "forget", "unforget", "gc", "stats", "verify", "repair", "reindex"),
     *("push", "fetch", "pull", "clone", "remote"),
     *("check", "schedule", "database", "key", "audit", "doctor", "demo", "completion", "help"),

@@ -70,7 +70,8 @@ _MEANT: tuple[tuple[str, str, str], ...] = (
         "Settings stand in snap.toml; see whether they will do: snap doctor.",
         "config configure settings unlock self-test",
     ),
-    ("check", "See whether all is well: snap check.", "status st health monitor"),
+    ("status", "See which snapshot the database is: snap status.", "st head whoami"),
+    ("check", "See whether all is well: snap check.", "health monitor"),
     ("help", "See what there is: snap help.", "man usage commands"),
 )
 

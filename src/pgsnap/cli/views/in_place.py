@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.cli.views.snapshot import server_words, snapshot_words
 from pgsnap.cli.views.tables import first_facts, table_name, title_of, transaction_lines
 from pgsnap.model import Snapshot, SnapshotId
@@ -188,8 +189,8 @@ def undoes_facts(last: Last, now: datetime) -> list[tuple[str, str]]:
         names = some([table_name(table) for table in done.new])
         facts.append(("Stays", f"{names}, which was not there before"))
     if kept is not None:
-        older = f"{_swap(kept)}, {render.ago(kept.since, now)}: `snap undo --whole` undoes that too"
-        facts.append(("Older", older))
+        way = named("`snap undo --whole` undoes that too")
+        facts.append(("Older", f"{_swap(kept)}, {render.ago(kept.since, now)}: {way}"))
     return facts
 
 

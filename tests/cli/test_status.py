@@ -1,0 +1,67 @@
+"""`snap status`: what the live database equals or stems from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.documents import documentation
+from support.restoring.clients import databases_like
+from support.running.commandline import CommandLine
+from support.servers.databases import Database
+
+
+@pytest.fixture
+def shop(snap: CommandLine, database: Database) -> Iterator[CommandLine]:
+    snap.setenv("DATABASE_URL", database.dsn)
+    database.psql("CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t VALUES (1); ANALYZE")
+    snap.ok("init")
+    yield snap
+    for name in databases_like(database, f"{database.name}%snap%"):
+        database.cluster.drop_database(name)
+
+
+def test_status_follows_commits_restores_and_undos_of_every_kind(
+    shop: CommandLine, database: Database
+) -> None:
+    refused = shop("status")
+    assert refused.code == 20
+    one = shop.ok("commit", "-m", "first", "--tag", "one", "--json").json["id"]
+    found = shop.ok("status", "--json").json
+    assert (found["base"]["snapshot"], found["base"]["how"]) == (one, "commit")
+    assert found["difference"]["rows"] == 0
+    assert found["kept"] == []
+    assert found["next_runs"] == []
+    database.psql("INSERT INTO t SELECT generate_series(2, 11); ANALYZE t")
+    two = shop.ok("commit", "-m", "second", "--json").json["id"]
+    database.psql("INSERT INTO t VALUES (12); ANALYZE t")
+    found = shop.ok("status", "--json").json
+    assert (found["base"]["snapshot"], found["difference"]["rows"]) == (two, 1)
+    restored = shop.ok("restore", "one", "--yes", "--json").json
+    found = shop.ok("status", "--json").json
+    assert (found["base"]["snapshot"], found["base"]["how"]) == (one, "restore")
+    assert found["base"]["tags"] == ["one"]
+    assert [kept["name"] for kept in found["kept"]] == [restored["kept"]]
+    found["next_runs"] = [{"job": "commit", "time": "2026-01-02T02:00:00Z"}]
+    (documented,) = documentation.fields(documentation.section("snap status"))
+    assert documentation.field_names(found) == documented
+    # What was there before is that of the safety snapshot, and undo puts it back.
+    shop.ok("undo", "--yes")
+    found = shop.ok("status", "--json").json
+    assert found["base"]["snapshot"] == restored["safety_snapshot"]
+    assert found["base"]["put_back"] > found["base"]["time"]
+    page = shop.ok("status").out
+    assert "Put back:" in page
+    assert "snap undo --whole" in page
+    shop.ok("restore", "one", "--changed-only", "--yes")
+    found = shop.ok("status", "--json").json
+    assert (found["base"]["snapshot"], found["base"]["how"]) == (one, "changed-only")
+    shop.ok("restore", two, "--table", "t", "--replace", "--yes")
+    assert shop.ok("status", "--json").json["tables_restored_since"] == ["public.t"]
+    third = shop.ok("commit", "-m", "third", "--json").json["id"]
+    found = shop.ok("status", "--json").json
+    assert found["base"]["snapshot"] == third
+    assert found["tables_restored_since"] == []
+    database.cluster.drop_database(database.name)
+    assert "snap restore REV" in shop.ok("status").out
