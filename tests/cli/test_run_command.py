@@ -113,6 +113,7 @@ def test_a_command_that_fails_shows_what_it_changed_and_the_way_back(
     assert fields["restore"]["snapshot"] == fields["id"] == fields["commit"]["id"]
     logged = [line for line in shop.ok("audit", "--json").json if line["command"] == "run"]
     assert {line["arguments"]["command"] for line in logged} == {"sh"}
+    assert made["id"] in {each for line in logged for each in line["snapshots"]}
 
 
 def test_on_a_terminal_the_restore_is_offered(

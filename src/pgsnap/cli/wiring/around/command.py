@@ -12,8 +12,6 @@ from pgsnap.cli.wiring.around.committing import CommitChoices, commit_chosen
 from pgsnap.cli.wiring.connect import open_repository, server_of
 from pgsnap.cli.wiring.dump_sources import commit_source, diff_source, warn_of_dump
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.cli.wiring.restoring import RestoreChoices, restore_chosen
-from pgsnap.cli.wiring.stopping import check_protected
 from pgsnap.errors import Declined, Interrupted, RestoreError, SnapError
 from pgsnap.runners.foreground import Ended, program_named, run_in_foreground
 
@@ -65,6 +63,8 @@ def run_chosen(invocation: Invocation, choices: RunChoices) -> int:
             ),
         )
         committed = invocation.console.result
+    # For the audit log, whatever the command's end is.
+    invocation.resolved.append(snapshot_id.hex())
     return run.carry_out(snapshot_id, committed)
 
 
@@ -83,6 +83,8 @@ class _Run:
 
     def prepare(self) -> None:
         """Look at what a restore without a question depends on. Raises TargetRefused."""
+        from pgsnap.cli.wiring.stopping import check_protected
+
         if not self._choices.restore_on_failure:
             return
         server = server_of(self._invocation.settings)
@@ -171,6 +173,8 @@ class _Run:
 
     def _restore(self, snapshot_id: SnapshotId, ended: Ended, *, yes: bool) -> None:
         """Put the database back, asking first unless *yes*. Raises NotPutBack, Interrupted."""
+        from pgsnap.cli.wiring.restoring import RestoreChoices, restore_chosen
+
         choices = RestoreChoices(
             revision=snapshot_id.hex(),
             options=self._choices.options,
