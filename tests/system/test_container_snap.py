@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.system]
 ROWS = 30_000
 DEADLINE_SECONDS = 30.0
 FREEZE_COPY = """
-asked="SELECT pid FROM pg_stat_activity WHERE query ILIKE 'COPY public.orders%'
+asked="SELECT pid FROM pg_stat_activity WHERE query ILIKE 'COPY %public.orders%'
   AND state = 'active' AND application_name LIKE 'snap %' LIMIT 1"
 round=0
 while [ $round -lt 2000 ]; do
