@@ -66,7 +66,7 @@ def test_1_failed(filled: CommandLine) -> None:
 def test_2_usage(snap: CommandLine) -> None:
     result = snap.process("commit")
     assert result.code == 2
-    assert "--message" in result.err
+    assert "needs a message" in result.err
 
 
 def test_5_declined(filled: CommandLine, database: Database) -> None:
