@@ -163,8 +163,8 @@ def test_a_damaged_table_stops_all_and_leaves_the_live_database_alone(
 
     real = stream._one_section
 
-    def damaged(section, parts):  # type: ignore[no-untyped-def]
-        events = real(section, parts)
+    def damaged(section, check, parts):  # type: ignore[no-untyped-def]
+        events = real(section, check, parts)
         if section.name.name == "items":
             yield next(events)
             raise CorruptionError("chunk 0123 is damaged")
