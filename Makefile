@@ -16,6 +16,10 @@ VERSION_TESTS := $(addprefix tests/postgres/test_,$(addsuffix .py,versions clien
 	odd_databases dump_race dump_race_stress many_tables_failures postgresql_19 restore restore_table restore_partitions undo sessions sources sources_properties properties_applied \
 	login_triggers drill globals_dump changes_hazards changes_history changes_guards changes_fingerprint changes_stress))
 PYTEST := $(BIN)/python -m pytest
+# Runs a command that prints nothing for long, with a dot every two seconds.
+WAIT := sh -c 'printf "%s " "$$1"; shift; \
+	(while sleep 2 && kill -0 $$$$ 2>/dev/null; do printf .; done) & dots=$$!; \
+	"$$@"; code=$$?; kill $$dots 2>/dev/null; echo; exit $$code' wait
 export PIP_ROOT_USER_ACTION := ignore
 # Where this is set, each of the many programs that the tests start compiles all of snap again.
 export PYTHONDONTWRITEBYTECODE :=
@@ -160,8 +164,10 @@ $(STAMP): pyproject.toml
 			echo "make: Python's venv module is missing: run \`apt-get install $$package\` as root" >&2; exit 1; \
 		fi; \
 	}
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
+		$(WAIT) 'making a virtual environment' $(PYTHON) -m venv --clear $(VENV)
+	@$(WAIT) 'installing snap and what it needs, by pip' \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 clean:

@@ -20,6 +20,7 @@ from pathlib import Path
 from pgsnap.cluster.binaries import Binaries, cache_folder, examine, find
 from pgsnap.errors import ToolMissing
 from pgsnap.files import flock
+from pgsnap.heartbeat import Heartbeat
 from pgsnap.runners.base import BINDIR
 from pgsnap.runners.programs import run
 
@@ -204,8 +205,9 @@ def main() -> int:
     """Install what is missing: `python -m pgsnap.cluster.installing [MAJOR…]`, for the Makefile."""
     majors: list[int | None] = [int(word) for word in sys.argv[1:]]
     try:
-        for major in majors or [None]:
-            _tell(str(ensure(major, say=_tell)))
+        with Heartbeat(_tell):
+            for major in majors or [None]:
+                _tell(str(ensure(major, say=_tell)))
     except ToolMissing as error:
         _tell(f"{error.message}\n{error.detail}\n{error.hint}")
         return error.exit_code

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from pgsnap.cluster.binaries import Binaries
@@ -29,6 +30,7 @@ def run(
     say: Callable[[str], None],
     scale: float = 1.0,
     show_output: bool = True,
+    pause: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> TourReport:
     """Run the tour: *say* gets its lines, the commands write to this process's output.
 
@@ -39,7 +41,9 @@ def run(
     folder = Path(tempfile.mkdtemp(prefix="snap-demo-"))
     try:
         with object_server(folder) as server:
-            tour = _Tour(binaries, folder, server, Narrator(say, show_output=show_output))
+            tour = _Tour(
+                binaries, folder, server, Narrator(say, show_output=show_output, pause=pause)
+            )
             return tour.take(scale, started)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -57,10 +57,18 @@ class TourReport:
 
 
 class Narrator:
-    """Writes the lines of a tour; its steps are numbered."""
+    """Writes the lines of a tour; its steps are numbered. *pause* is the block around commands that
+    write to the terminal themselves."""
 
-    def __init__(self, say: Callable[[str], None], *, show_output: bool) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        *,
+        show_output: bool,
+        pause: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
         self.say = say
+        self.pause = pause
         self.show_output = show_output
         self._number = 0
 
@@ -111,6 +119,7 @@ class Stage:
 
     def load_and_show(self, scale: float) -> tuple[str, int]:
         """Make the database, and show and return the digest and the size of its dump."""
+        self._narrator.say(f"  Making the sample, about {100 * scale:.0f} MB …")
         self._load(scale)
         digest, dump_bytes = self.digest()
         self.show_counts()
@@ -164,14 +173,17 @@ class Stage:
         """Show a command, then run it. Raises DemoFailed unless it ends with this exit code."""
         shown = " ".join(f'"{word}"' if " " in word else word for word in words)
         self._narrator.say(f"  $ snap {shown}")
-        with self._started(
-            [sys.executable, "-m", "pgsnap.cli", *words],
-            cwd=self.work,
-            stdin=subprocess.DEVNULL,
-            stdout=None if self._narrator.show_output else subprocess.DEVNULL,
-            # An error is part of the show where it is expected.
-            stderr=None if self._narrator.show_output or not code else subprocess.DEVNULL,
-        ) as snap:
+        with (
+            self._narrator.pause(),
+            self._started(
+                [sys.executable, "-m", "pgsnap.cli", *words],
+                cwd=self.work,
+                stdin=subprocess.DEVNULL,
+                stdout=None if self._narrator.show_output else subprocess.DEVNULL,
+                # An error is part of the show where it is expected.
+                stderr=None if self._narrator.show_output or not code else subprocess.DEVNULL,
+            ) as snap,
+        ):
             ended_with = ended(snap)
         interrupts.check()
         if ended_with != code:

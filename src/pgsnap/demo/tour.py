@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from pgsnap.cluster.binaries import Binaries
@@ -20,6 +21,7 @@ def run(
     say: Callable[[str], None],
     scale: float = 1.0,
     show_output: bool = True,
+    pause: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> TourReport:
     """Run the tour: *say* gets its lines, the commands write to this process's output.
 
@@ -27,7 +29,8 @@ def run(
     """
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="snap-demo-"))
-    narrator = Narrator(say, show_output=show_output)
+    narrator = Narrator(say, show_output=show_output, pause=pause)
+    say("Starting a private PostgreSQL …")
     try:
         with Cluster(binaries) as cluster:
             return _take(cluster, Stage(cluster, folder, narrator), narrator, scale, started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from pgsnap.cli.text import render
 from pgsnap.cli.text.program import STARTED_AS, named, short_name
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.heartbeat import Heartbeat
 
 EXAMPLES = """
 snap demo
@@ -49,7 +51,6 @@ def run(
 
     invocation = Invocation.of(ctx)
     console = invocation.console
-    found = installing.ensure(say=console.tell) if install else binaries.find()
     silent = console.json or console.quiet
 
     def say(line: str) -> None:
@@ -57,10 +58,15 @@ def run(
             console.terminal.write(named(line) + "\n")
             # So that it precedes the output of the next command.
             console.terminal.flush()
+            life.heard()
 
     # The commands that it runs are shown as if they had been typed.
     os.environ[STARTED_AS] = short_name()
     show = offsite_tour.run if offsite else tour.run
-    report = show(found, say=say, scale=scale, show_output=not silent)
+    with Heartbeat(lambda line: None if silent else console.terminal.note(line)) as life:
+        # On a terminal the commands show bars of their own.
+        pause = life.paused if console.terminal.stderr_is_terminal else nullcontext
+        found = installing.ensure(say=console.tell) if install else binaries.find()
+        report = show(found, say=say, scale=scale, show_output=not silent, pause=pause)
     names = {"digest_before": "sha256_before", "digest_after": "sha256_after"}
     console.emit(render.fields_of(report, **names), [])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgsnap.cli.commands.options import AllowNewerClient, IKnow, NoSafetySnapshot, Stop, Yes
+from pgsnap.cli.console import steps
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.connect import label_of, open_repository, server_of
 from pgsnap.cli.wiring.in_database.undoing import Undoing
@@ -150,7 +151,9 @@ def _swap_back(
 
     with (
         untouched(plan.kept.live, is_there=plan.live is not None),
-        invocation.console.progress() as progress,
+        invocation.console.progress(
+            steps.UNDO if with_safety else steps.without_safety(steps.UNDO)
+        ) as progress,
     ):
         safety = safety_commit(
             repo,

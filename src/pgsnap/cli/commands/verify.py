@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pgsnap.cli.console import steps
 from pgsnap.cli.text import render
 from pgsnap.cli.text.duration import parse_duration
 from pgsnap.cli.text.sample_size import parse_sample
@@ -89,7 +90,10 @@ def run(
     console = invocation.console
     size = parse_sample(sample) if sample is not None else None
     seconds = parse_duration(max_duration, "--max-duration") if max_duration is not None else None
-    with open_chosen(invocation, remote, whole=True) as repo, console.progress() as progress:
+    with (
+        open_chosen(invocation, remote, whole=True) as repo,
+        console.progress(steps.VERIFY) as progress,
+    ):
         chosen = list(dict.fromkeys(resolve(invocation, repo, word) for word in revision or ()))
         report = verify(
             repo, snapshots=chosen, data=data, sample=size, max_seconds=seconds, progress=progress

@@ -17,6 +17,7 @@ from pgsnap.errors import Declined
 
 if TYPE_CHECKING:
     from pgsnap.cli.console.progress import Display, Times
+    from pgsnap.cli.console.steps import Steps
 
 
 class Console:
@@ -130,11 +131,12 @@ class Console:
                 self.tell(line)
 
     @contextmanager
-    def progress(self) -> Iterator[Display]:
-        """Show how far a workflow is, until the block ends."""
+    def progress(self, steps: Steps = ()) -> Iterator[Display]:
+        """Show how far a workflow is, until the block ends; *steps* are its own, where they are
+        known."""
         from pgsnap.cli.console.progress import display
 
-        shown = display(self)
+        shown = display(self, steps)
         try:
             with interrupts.killed_too(shown.cut):
                 yield shown

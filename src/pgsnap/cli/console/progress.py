@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pgsnap import interrupts
+from pgsnap.cli.console.steps import Place, Steps
 from pgsnap.cli.text import render
 
 if TYPE_CHECKING:
     from pgsnap.cli.console.console import Console
+
+
+# Calm colours: rich's own are those of an alarm.
+_EMPTY, _FULL = "bright_black", "cyan"
 
 
 class Display(Protocol):
@@ -26,11 +31,12 @@ class Display(Protocol):
     def cut(self) -> None: ...
 
 
-def display(console: Console) -> Display:
-    """Return the right display: a bar only on a terminal."""
+def display(console: Console, steps: Steps = ()) -> Display:
+    """Return the right display: a bar only on a terminal. *steps* are those of the command, if
+    they are known."""
     watched = console.terminal.stderr_is_terminal and not console.json
     if watched and console.has_bar and not console.quiet:
-        return BarDisplay(console)
+        return BarDisplay(console, steps)
     return LineDisplay(console)
 
 
@@ -119,7 +125,7 @@ class _Phase:
 class BarDisplay:
     """A bar with rate, size and time left; a pulse where the size is not known."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, steps: Steps = ()) -> None:
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -131,13 +137,14 @@ class BarDisplay:
         )
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(24, _EMPTY, _FULL, _FULL, _FULL),
             TextColumn("{task.fields[figures]}", markup=False),
             TextColumn("{task.fields[detail]}", markup=False),
             console=rich,
             transient=True,
         )
         self._rich = rich
+        self._place = Place(steps)
         self._task: Any = None
         self._total: int | None = None
         self._bytes = 0
@@ -154,7 +161,9 @@ class BarDisplay:
         self._bytes = 0
         self._total = total_bytes or None
         self._phase_started = time.monotonic()
-        self._task = self._bar.add_task(name, total=self._total, figures="", detail="")
+        self._task = self._bar.add_task(
+            self._place.words(name), total=self._total, figures="", detail=""
+        )
 
     def advance(self, plain_bytes: int, detail: str = "") -> None:
         interrupts.check()
@@ -198,7 +207,6 @@ def figures(done: int, total: int | None, taken: float) -> str:
         words += f"  {render.rate(done, taken)}"
         if total and total > done:
             left = (total - done) * taken / done
-            words += (
-                f"  {render.seconds(max(round(left), 10))} left" if left >= 10 else "  seconds left"
-            )
+            # Of an estimate no more than whole seconds are shown.
+            words += f"  {render.seconds(left) if left >= 60 else f'{max(round(left), 1)} s'} left"
     return words

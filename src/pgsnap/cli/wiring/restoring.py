@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pgsnap.cli.console import steps
 from pgsnap.cli.wiring.connect import (
     check_of_server,
     open_repository,
@@ -257,7 +258,7 @@ class _Restoring:
         is_there = not isinstance(plan, RestorePlan) or plan.live is not None
         with (
             untouched(plan.database, is_there=is_there),
-            self.invocation.console.progress() as progress,
+            self.invocation.console.progress(self._steps(plan)) as progress,
         ):
             safety = safety_commit(
                 repo,
@@ -278,6 +279,18 @@ class _Restoring:
                 aside=self.services.aside,
                 progress=progress,
             )
+
+    def _steps(self, plan: RestorePlan | TablesPlan | RowsPlan) -> steps.Steps:
+        from pgsnap.workflows.restore.plan import RestorePlan
+        from pgsnap.workflows.restore_tables.plan import TablesPlan
+
+        found, replaces = steps.TABLES, True
+        if isinstance(plan, RestorePlan):
+            found, replaces = steps.RESTORE, plan.live is not None
+        elif isinstance(plan, TablesPlan):
+            replaces = plan.replaces
+        with_safety = self.choices.options.with_safety and replaces
+        return found if with_safety else steps.without_safety(found)
 
     def _emit(self, fields: dict[str, Any], lines: list[str]) -> None:
         self.invocation.console.emit({**fields, "services": self.services.fields()}, lines)

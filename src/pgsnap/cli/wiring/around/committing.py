@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from pgsnap.cli.console import steps
 from pgsnap.cli.views.commit import (
     check_nothing_missed,
     commit_fields,
@@ -50,7 +51,7 @@ def commit_chosen(
     with hooks(invocation, "commit", message=choices.message, tags=list(choices.tags)):
         with open_repository(invocation) as repo:
             source, database = find()
-            with invocation.console.progress() as progress:
+            with invocation.console.progress(steps.COMMIT) as progress:
                 report = commit(
                     repo,
                     source,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pgsnap.cli.console import steps
 from pgsnap.cli.wiring.in_database.in_place import InPlace
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
@@ -142,7 +143,7 @@ class Undoing:
 
         with (
             untouched(plan.database, is_there=True),
-            self.invocation.console.progress() as progress,
+            self.invocation.console.progress(steps.TABLES) as progress,
         ):
             record = safety_commit(
                 repo,
