@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pgsnap.cluster.binaries import Binaries, cache_folder, examine, find
+from pgsnap.cluster.heartbeat import Heartbeat
 from pgsnap.errors import ToolMissing
 from pgsnap.files import flock
-from pgsnap.heartbeat import Heartbeat
 from pgsnap.runners.base import BINDIR
 from pgsnap.runners.programs import run
 

@@ -11,7 +11,7 @@ import typer
 from pgsnap.cli.text import render
 from pgsnap.cli.text.program import STARTED_AS, named, short_name
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.heartbeat import Heartbeat
+from pgsnap.cluster.heartbeat import Heartbeat
 
 EXAMPLES = """
 snap demo

@@ -4,7 +4,7 @@ import threading
 
 from pgsnap.cli.console import steps
 from pgsnap.cli.console.progress import figures
-from pgsnap.heartbeat import Heartbeat
+from pgsnap.cluster.heartbeat import Heartbeat
 
 
 def test_figures_tell_size_rate_and_time_left() -> None:
