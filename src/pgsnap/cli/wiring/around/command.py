@@ -133,7 +133,13 @@ class _Run:
         how = f"ended by {ended.signal}" if ended.signal else f"failed: exit code {ended.exit_code}"
         self._console.warn(f"the command {how}, after {render.seconds(ended.seconds)}")
         if self._choices.diff is not False and not ended.asked_to_end:
-            self._show_differences(snapshot_id)
+            try:
+                self._show_differences(snapshot_id)
+            except Interrupted as error:
+                if not self._choices.restore_on_failure:
+                    raise
+                later = f"snap restore {render.short_id(snapshot_id)}"
+                raise _not_put_back(error, ended, later) from None
         if self._choices.restore_on_failure:
             self._restore(snapshot_id, ended, yes=True)
         elif (
