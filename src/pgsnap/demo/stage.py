@@ -216,6 +216,8 @@ class Stage:
         for kind in ("CACHE", "CONFIG", "STATE"):
             environment[f"XDG_{kind}_HOME"] = str(self._home / kind.lower())
         environment["DATABASE_URL"] = self._cluster.dsn(DATABASE)
+        # Nobody is asked for a key in the middle of the tour.
+        environment["SNAP_PAGER"] = ""
         environment["PATH"] = os.pathsep.join(
             [str(self._cluster.binaries.bindir), os.environ.get("PATH", "")]
         )
