@@ -108,7 +108,7 @@ def record(cluster: Cluster, folder: Path) -> str:
             console.print()
         console.print(Text(f"$ {command}", style="bold"))
         if command == MIGRATION:
-            sample.migrate_badly(cluster, "shop")
+            cluster.psql(sample.bad_migration(), "shop")
             continue
         output = on_a_terminal(command, folder, cluster.dsn("shop"))
         for name, shown in ((str(folder), "/srv/shop"), (str(cluster.folder), "/run/postgresql")):

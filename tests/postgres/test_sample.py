@@ -101,7 +101,7 @@ def test_the_bad_migration_destroys_what_it_says(
 ) -> None:
     count = "SELECT count(*) FROM shop.orders"
     before = int(sample_database.psql(count))
-    sample.migrate_badly(cluster, sample_database.name)
+    cluster.psql(sample.bad_migration(), sample_database.name)
     assert int(sample_database.psql(count)) == before // 2
     assert sample_database.psql("SELECT count(*) FROM shop.chat_messages") == "0"
     assert sample_database.psql("SELECT sum(price) FROM shop.products") == "0.00"

@@ -47,9 +47,10 @@ def apply_properties(cluster: SqlRunner, database: str) -> None:
     cluster.psql(_script("properties"), "postgres", variables={"database": database})
 
 
-def migrate_badly(cluster: SqlRunner, database: str) -> None:
-    """Run the migration that the demo regrets: it loses a column, rows, a table and all prices."""
-    cluster.psql(_script("migration"), database)
+def bad_migration() -> str:
+    """Return the migration that the demo regrets: it loses a column, rows, a table and all
+    prices."""
+    return _script("migration")
 
 
 def _script(name: str) -> str:

@@ -169,6 +169,16 @@ class Stage:
             raise DemoFailed("pg_dump failed")
         return hasher.hexdigest(), size
 
+    def write_program(self, name: str, sql: str) -> None:
+        """Put a program into the folder that runs *sql* on the database, as a migration does."""
+        (self.work / f"{name}.sql").write_text(sql, "utf-8")
+        program = self.work / name
+        program.write_text(
+            f'#!/bin/sh\nexec psql -X -q -v ON_ERROR_STOP=1 -f {name}.sql "$DATABASE_URL"\n',
+            "utf-8",
+        )
+        program.chmod(0o755)
+
     def snap(self, *words: str, code: int = 0) -> None:
         """Show a command, then run it. Raises DemoFailed unless it ends with this exit code."""
         shown = " ".join(f'"{word}"' if " " in word else word for word in words)

@@ -12,7 +12,7 @@ from pathlib import Path
 from pgsnap.cluster.binaries import Binaries
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.demo import sample
-from pgsnap.demo.stage import DATABASE, DemoFailed, Narrator, Stage, TourReport
+from pgsnap.demo.stage import DemoFailed, Narrator, Stage, TourReport
 
 
 def run(
@@ -45,18 +45,17 @@ def _take(
     narrator.step(f"A private PostgreSQL {version} is running. An application's database goes in.")
     before, dump_bytes = stage.load_and_show(scale)
 
-    narrator.step("A repository, and a snapshot before the risky change.")
+    narrator.step("A repository, and a first snapshot.")
     stage.snap("init")
-    stage.snap("commit", "-m", "before the migration", "--tag", "pre-migration")
+    stage.snap("commit", "-m", "first")
 
-    narrator.step("Committed again, the unchanged database costs next to nothing.")
-    stage.snap("commit", "-m", "nothing happened")
-
-    narrator.step("The migration. It is not a good one.")
-    sample.migrate_badly(cluster, DATABASE)
+    narrator.step("The migration, with a snapshot before it and a look at what it changed.")
+    narrator.say("  Committed again, the unchanged database costs next to nothing.")
+    stage.write_program("migrate", sample.bad_migration())
+    stage.snap("run", "--tag", "pre-migration", "--diff", "--", "./migrate")
     stage.show_counts()
 
-    narrator.step("The damage is committed too: nobody noticed yet.")
+    narrator.step("It was not a good one. The damage is committed too: nobody looked.")
     stage.snap("commit", "-m", "after the migration")
     stage.snap("log")
 
