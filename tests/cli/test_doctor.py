@@ -92,6 +92,14 @@ def test_how_changes_are_found_is_said_by_init_and_doctor(
     role = f"plain_{database.name}"
     database.psql(f"CREATE ROLE {role} LOGIN")
     assert snap.ok("init", "unnamed", "--json").json["changes"] is None
+    # Where it is not used: only what would be better.
+    snap.setenv("DATABASE_URL", database.dsn)
+    better = 'commits read everything; with source = "direct" in snap.toml only what changed, by'
+    assert better in snap.ok("init", "unused").out
+    steps = {step["name"]: step for step in snap("doctor", "--json").json["steps"]}
+    assert better in steps["changes"]["text"]
+    config = snap.work / "snap.toml"
+    config.write_text(f'source = "direct"\n{config.read_text()}')
     snap.setenv("DATABASE_URL", database.cluster.dsn(database.name, user=role))
     made = snap.ok("init", "plain", "--json").json["changes"]
     assert made["way"] is None
@@ -106,7 +114,6 @@ def test_how_changes_are_found_is_said_by_init_and_doctor(
     assert steps["changes"]["health"] == "ok"
     if database.cluster.major >= 17:
         assert "ALTER SYSTEM SET summarize_wal = on" in steps["changes"]["text"]
-    config = snap.work / "snap.toml"
     before = config.read_text()
     config.write_text(f"checkpoint = false\n{before}")
     assert snap.ok("init", "quiet", "--json").json["changes"]["way"] is None

@@ -135,7 +135,12 @@ def _steps(invocation: Invocation) -> list[Finding]:
         server = server_of(settings)
         steps += doctor.look_at_half_dropped(dead, server.endpoint.database)
         steps += doctor.look_at_server(
-            server, unnamed_hint(settings), databases, dead, checkpoint=settings.checkpoint
+            server,
+            unnamed_hint(settings),
+            databases,
+            dead,
+            checkpoint=settings.checkpoint,
+            direct=settings.source == "direct",
         )
     except SnapError as error:
         steps.append(Finding("server", Verdict.FAILED, error.message, error.hint))

@@ -86,7 +86,7 @@ def run(
     if encrypt:
         lines.append(named(_ALL_KEYS))
     way, rights = way_of_changes(settings), rights_now(invocation)
-    lines += _words_about(way, rights)
+    lines += _words_about(way, rights, direct=invocation.settings.source == "direct")
     if not invocation.console.quiet:
         lines.append(named('next: snap commit -m "first snapshot"'))
     fields = {
@@ -112,13 +112,17 @@ def _rights_fields(rights: RestoreRights) -> dict[str, Any]:
     }
 
 
-def _words_about(way: Way | None, rights: RestoreRights | None) -> list[str]:
-    """Return what is known of the database: how commits find out what has changed, and what a
-    restore would lack."""
+def _words_about(way: Way | None, rights: RestoreRights | None, *, direct: bool) -> list[str]:
+    """Return what is known of the database: how commits find out what has changed, or if they are
+    not *direct* could, and what a restore would lack."""
     lacks = [rights.words()] if rights and rights.missing else []
     if way is None:
         return lacks
-    from pgsnap.workflows.watch.change_detection import described
+    from pgsnap.workflows.watch.change_detection import described, unused
+
+    if not direct:
+        could = unused(way)
+        return [f"commits read everything{could}", *lacks] if could else lacks
 
     lines = [described(way, with_reason=way.method is None)]
     if way.better:

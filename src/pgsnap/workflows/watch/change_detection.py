@@ -22,10 +22,14 @@ def described(way: Way, where: str = "", *, with_reason: bool = True) -> str:
     return f"what changed{where} can be found by {_FOUND_BY[way.method]}{why}"
 
 
-def look_at_changes(session: Session, where: str = "", *, checkpoint: bool = True) -> Finding:
+def look_at_changes(
+    session: Session, where: str = "", *, checkpoint: bool = True, direct: bool = True
+) -> Finding:
     """Return doctor's step about the session's database; not *checkpoint*: commits must not request
-    checkpoints. Raises QueryFailed, ConnectionFailed."""
+    checkpoints; not *direct*: they read everything. Raises QueryFailed, ConnectionFailed."""
     way = best_way(session, checkpoint=checkpoint)
+    if not direct:
+        return Finding("changes", Verdict.PASSED, f"commits{where} read everything{unused(way)}")
     if way.method is not None and way.better:
         # Nothing is missing, so that it is no task.
         text = f"{described(way, where)}; faster: {way.better}"
@@ -33,3 +37,12 @@ def look_at_changes(session: Session, where: str = "", *, checkpoint: bool = Tru
     if way.method is None and way.better:
         return Finding("changes", Verdict.WARNED, described(way, where), f"Allow it: {way.better}")
     return Finding("changes", Verdict.PASSED, described(way, where))
+
+
+def unused(way: Way) -> str:
+    """Return what to add to a line which says that commits read everything, though *way* would tell
+    what changed; "" if there is none."""
+    if way.method is None:
+        return ""
+    found = f'; with source = "direct" in snap.toml only what changed, by {_FOUND_BY[way.method]}'
+    return f"{found} (faster: {way.better})" if way.better else found

@@ -149,13 +149,15 @@ def look_at_server(
     half_dropped: Collection[str] = (),
     *,
     checkpoint: bool = True,
+    direct: bool = True,
 ) -> list[Finding]:
     """Return the steps about PostgreSQL: connection, client tools, privileges to read and to
     restore, in each of *databases* if there are any, else in that of *server*; and leftovers of
     killed restores.
 
     *unnamed_hint* is the hint if the server was not named and does not answer. Databases that are
-    *half_dropped* cannot be connected to. *checkpoint*: whether commits may request checkpoints.
+    *half_dropped* cannot be connected to. *checkpoint*: whether commits may request checkpoints;
+    *direct*: whether they could read only what changed.
     """
     is_dead = server.endpoint.database in half_dropped
     try:
@@ -168,21 +170,28 @@ def look_at_server(
             if not databases and not is_dead:
                 steps += [_rights_to_read(session), *_lock_room(session)]
                 steps += [*_extensions(session), *_hindrances(session)]
-                steps.append(look_at_changes(session, checkpoint=checkpoint))
+                steps.append(look_at_changes(session, checkpoint=checkpoint, direct=direct))
                 steps += _rights_to_restore(server, session, server.endpoint.database)
             left = _leftovers(server, session)
     except SnapError as error:
         return [Finding("server", Verdict.FAILED, error.message, unnamed_hint or error.hint)]
-    rights = [step for name in databases for step in _look_at_database(server, name, checkpoint)]
+    rights = [
+        step
+        for name in databases
+        for step in _look_at_database(server, name, checkpoint=checkpoint, direct=direct)
+    ]
     return [*steps, *in_short(rights), left]
 
 
-def _look_at_database(server: Server, name: str, checkpoint: bool) -> list[Finding]:
+def _look_at_database(
+    server: Server, name: str, *, checkpoint: bool, direct: bool
+) -> list[Finding]:
     try:
         with server.connect(name) as session:
             steps = [_rights_to_read(session, f" in {name}"), *_lock_room(session, f" of {name}")]
             steps += [*_extensions(session), *_hindrances(session)]
-            steps.append(look_at_changes(session, f" in {name}", checkpoint=checkpoint))
+            changes = look_at_changes(session, f" in {name}", checkpoint=checkpoint, direct=direct)
+            steps.append(changes)
             if name != server.maintenance_database():
                 # The maintenance database is never restored over.
                 steps += _rights_to_restore(server, session, name)
