@@ -115,8 +115,10 @@ def test_without_a_block_map_a_table_is_read_in_full(
     report = record(repo, server)
     assert is_dump(repo, report.snapshot_id, filled)
     assert report.snapshot.reading is not None
-    (full,) = report.snapshot.reading.full_reads
-    assert (full.table, full.reason) == ("a", "what is stored of it does not fit")
+    # Also of b, where the first reader had to write to pages of it.
+    reasons = {full.table: full.reason for full in report.snapshot.reading.full_reads}
+    assert reasons["a"] == "what is stored of it does not fit"
+    assert reasons.keys() <= {"a", "b"}
     section = next(each for each in repo.sections(report.snapshot) if each.name.name == "a")
     assert read_block_map(repo.chunks, section) is not None
 
