@@ -123,7 +123,7 @@ def test_on_a_terminal_the_restore_is_offered(
     code, shown = on_terminal(shop, "n", "run", "--", *migration)
     assert code == 3, shown
     assert shown.index("other definition") < shown.index("Type its name to go on:")
-    assert "the way back stays open: snap restore" in shown
+    assert "the way back stays open:\r\n  snap restore" in shown
     shop.ok("restore", "latest", "--yes")
     assert contents(database) == before
     shop.ok("undo", "--discard", "--yes")
