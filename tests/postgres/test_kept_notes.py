@@ -140,9 +140,9 @@ def test_log_shows_them_below_the_snapshots(
     *_, last, advice = snap.ok("log").out.splitlines()
     assert last.startswith(f"kept: {found}  replaced just now  ")
     assert last.endswith(" MB")
-    assert advice == "      put back: snap undo  drop: snap undo --discard"
+    assert advice == "      put back: snap undo --whole  drop: snap undo --discard"
     short = snap.ok("log", "--oneline")
-    assert len(short.out.splitlines()) == 2
+    assert len(short.out.splitlines()) == 1
     assert f"kept: {found}" in short.err
     entries = snap.ok("log", "--json").json
     assert [len(entry["kept"]) for entry in entries] == [1, 0]

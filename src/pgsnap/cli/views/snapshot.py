@@ -186,9 +186,9 @@ def kept_lines(kept: Sequence[KeptEntry], now: datetime) -> list[str]:
         lines.append("  ".join(words))
         if one.is_half_dropped:
             lines.append(f"      drop: {render.plain(drop_command(one.name))}")
-        # Both commands apply to the last one.
+        # Both commands apply to the last one, whatever was restored in it since.
         elif one.live not in {other.live for other in kept[: kept.index(one)]}:
-            lines.append(named("      put back: snap undo  drop: snap undo --discard"))
+            lines.append(named("      put back: snap undo --whole  drop: snap undo --discard"))
     return lines
 
 
