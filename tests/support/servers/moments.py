@@ -10,7 +10,7 @@ from pgsnap.model.baseline import Baseline, TableState
 from pgsnap.sessions.base import Session, ident
 from pgsnap.sessions.server import Server
 from pgsnap.sources.changes.detecting import Detector
-from pgsnap.sources.changes.facts import insert_position, read_state
+from pgsnap.sources.changes.facts import insert_position, lsn_literal, read_state
 from pgsnap.sources.changes.moment import Terms, begin
 from pgsnap.sources.changes.summaries import wait_for
 from pgsnap.sources.changes.tables import read_tables
@@ -118,7 +118,11 @@ def naive_verdicts(
         if method is Method.SUMMARIES:
             # It does not look whether the history is the same.
             wait_for(session, checkpoint, TERMS.summary_wait_seconds)
-            ends = "SELECT max(s.end_lsn) - '0/0'::pg_lsn FROM pg_available_wal_summaries() s"
+            # One that begins after the checkpoint may be there already.
+            ends = (
+                "SELECT max(s.end_lsn) - '0/0'::pg_lsn FROM pg_available_wal_summaries() s"
+                f" WHERE s.start_lsn < {lsn_literal(checkpoint.redo)}"
+            )
             boundary = int(session.query(ends)[0][0] or 0)
         _, found = detector.detect(
             known, base=before.naive, boundary=boundary, checkpoint=checkpoint
