@@ -3,9 +3,7 @@ results go through a pager."""
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,8 @@ from pgsnap.cli import commands
 from pgsnap.cli.text import render
 from pgsnap.cli.text.layout import fitted
 from support.dumps.texts import plain_dump
-from support.running.commandline import SOURCE, CommandLine
-from support.running.terminals import answered
+from support.running import terminals
+from support.running.commandline import CommandLine
 
 WIDTHS = (60, 80, 120)
 LONG = [
@@ -33,19 +31,8 @@ LONG = [
 
 def on_terminal(snap: CommandLine, columns: int, *arguments: str, **environment: str) -> list[str]:
     """Return the lines that a run leaves on a terminal, without styles; it must end well."""
-    code, shown = answered(
-        [sys.executable, "-m", "pgsnap.cli", *arguments],
-        "",
-        environment={
-            **os.environ,
-            "TERM": "xterm",
-            "PYTHONPATH": str(SOURCE),
-            "COLUMNS": str(columns),
-            "PAGER": "cat",
-            **environment,
-        },
-        folder=snap.work,
-    )
+    environment = {"COLUMNS": str(columns), "PAGER": "cat", **environment}
+    code, shown = terminals.on_terminal(snap, "", *arguments, **environment)
     assert code in (0, 4), shown
     return [
         re.sub("\x1b\\[[?0-9;]*[a-zA-Z]", "", line.rstrip("\r").rsplit("\r")[-1])

@@ -15,8 +15,8 @@ import pytest
 
 from support import recipes
 from support.restoring.clients import databases_like
-from support.running.commandline import SOURCE, CommandLine
-from support.running.terminals import answered
+from support.running.commandline import CommandLine
+from support.running.terminals import on_terminal
 from support.servers.databases import Database
 
 pytestmark = pytest.mark.timeout(600)
@@ -49,12 +49,7 @@ def try_recipe(
     assert good.code == 0, good.out + good.err
     assert orders(database) == "1|10"
     add(shop.work, 2, recipes.HALF)
-    found, shown = answered(
-        [sys.executable, "-m", "pgsnap.cli", *recipes.command(*words)],
-        database.name,
-        environment={**os.environ, "TERM": "xterm", "PYTHONPATH": str(SOURCE)},
-        folder=shop.work,
-    )
+    found, shown = on_terminal(shop, database.name, *recipes.command(*words))
     assert found == code, shown
     # The tool's own words, then what it changed, then the question.
     places = [shown.index(each) for each in ("no_such_column", "public.orders", "Type its name")]

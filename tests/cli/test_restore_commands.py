@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,8 +9,8 @@ import pytest
 
 from pgsnap.repository.repository import Repository
 from support.restoring.clients import databases_like
-from support.running.commandline import SOURCE, CommandLine
-from support.running.terminals import answered
+from support.running.commandline import CommandLine
+from support.running.terminals import on_terminal
 from support.servers.databases import Database
 
 
@@ -31,16 +29,6 @@ def shop(snap: CommandLine, database: Database) -> Iterator[CommandLine]:
 
 def rows(database: Database) -> str:
     return database.psql("SELECT count(*) FROM t").strip()
-
-
-def on_terminal(snap: CommandLine, answer: str, *arguments: str) -> tuple[int, str]:
-    """Run snap on a terminal where somebody answers; return its exit code and what it showed."""
-    return answered(
-        [sys.executable, "-m", "pgsnap.cli", *arguments],
-        answer,
-        environment={**os.environ, "TERM": "xterm", "PYTHONPATH": str(SOURCE)},
-        folder=snap.work,
-    )
 
 
 def test_without_a_yes_the_plan_is_shown_and_nothing_is_done(

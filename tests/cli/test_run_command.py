@@ -17,7 +17,7 @@ import pytest
 from support.documents import documentation
 from support.restoring.clients import databases_like
 from support.running.commandline import SOURCE, CommandLine
-from support.running.terminals import answered
+from support.running.terminals import on_terminal
 from support.servers.databases import Database
 
 pytestmark = pytest.mark.timeout(300)
@@ -52,15 +52,6 @@ def contents(database: Database) -> str:
 def snapshots(snap: CommandLine) -> list[dict[str, object]]:
     found: list[dict[str, object]] = snap.ok("log", "--json").json
     return found
-
-
-def on_terminal(snap: CommandLine, answer: str, *arguments: str) -> tuple[int, str]:
-    return answered(
-        [sys.executable, "-m", "pgsnap.cli", *arguments],
-        answer,
-        environment={**os.environ, "TERM": "xterm", "PYTHONPATH": str(SOURCE)},
-        folder=snap.work,
-    )
 
 
 def test_a_command_that_succeeds_has_the_streams_and_a_snapshot_from_before_it(

@@ -7,10 +7,13 @@ import pty
 import re
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
+
+from support.running.commandline import SOURCE, CommandLine
 
 
 def answered(
@@ -39,6 +42,18 @@ def answered(
         shown += data
     os.close(master)
     return child.wait(timeout=seconds_max), shown.decode()
+
+
+def on_terminal(
+    snap: CommandLine, answer: str, *arguments: str, **environment: str
+) -> tuple[int, str]:
+    """Run snap on a terminal where somebody answers; return its exit code and what it showed."""
+    return answered(
+        [sys.executable, "-m", "pgsnap.cli", *arguments],
+        answer,
+        environment={**os.environ, "TERM": "xterm", "PYTHONPATH": str(SOURCE), **environment},
+        folder=snap.work,
+    )
 
 
 class Typist:
