@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
@@ -154,20 +154,14 @@ def test_a_signal_while_a_restore_drops_the_old_database_waits_for_the_end(
 def test_a_signal_while_a_drill_drops_its_database_leaves_none(
     snap: CommandLine, shop: Database
 ) -> None:
-    child = snap.popen("drill", "one")
-    deadline = time.monotonic() + 60
-    while not databases_like(shop, f"{shop.name}\\_\\_snap\\_%") or not shop.cluster.psql(
-        "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'snap restore%'"
-        " AND query LIKE 'ANALYZE%'"
-    ):
-        assert time.monotonic() < deadline
-        assert child.poll() is None
-        time.sleep(0.01)
-    with drops_hang(shop.cluster, "other") if shop.cluster.major >= 15 else nullcontext():
-        if shop.cluster.major >= 15:
-            wait_for_drop(shop.cluster, waits_for="ProcSignalBarrier")
+    if shop.cluster.major < 15:
+        pytest.skip("a DROP of a database that is not known before can be held since PostgreSQL 15")
+    with drops_hang(shop.cluster, "other"):
+        child = snap.popen("drill", "one")
+        wait_for_drop(shop.cluster, waits_for="ProcSignalBarrier")
         child.send_signal(signal.SIGTERM)
         time.sleep(0.5)
+        assert child.poll() is None
     assert ended(child)[0] == 130
     assert databases_like(shop, f"{shop.name}\\_\\_snap\\_%") == kept(shop)
 

@@ -118,11 +118,11 @@ def _words_about(way: Way | None, rights: RestoreRights | None, *, direct: bool)
     lacks = [rights.words()] if rights and rights.missing else []
     if way is None:
         return lacks
-    from pgsnap.workflows.watch.change_detection import described, unused
+    from pgsnap.workflows.watch.change_detection import described, with_direct
 
     if not direct:
-        could = unused(way)
-        return [f"commits read everything{could}", *lacks] if could else lacks
+        could = with_direct(way)
+        return ["commits read everything;", could, *lacks] if could else lacks
 
     lines = [described(way, with_reason=way.method is None)]
     if way.better:

@@ -29,7 +29,9 @@ def look_at_changes(
     checkpoints; not *direct*: they read everything. Raises QueryFailed, ConnectionFailed."""
     way = best_way(session, checkpoint=checkpoint)
     if not direct:
-        return Finding("changes", Verdict.PASSED, f"commits{where} read everything{unused(way)}")
+        could = with_direct(way)
+        text = f"commits{where} read everything" + (f"; {could}" if could else "")
+        return Finding("changes", Verdict.PASSED, text)
     if way.method is not None and way.better:
         # Nothing is missing, so that it is no task.
         text = f"{described(way, where)}; faster: {way.better}"
@@ -39,10 +41,10 @@ def look_at_changes(
     return Finding("changes", Verdict.PASSED, described(way, where))
 
 
-def unused(way: Way) -> str:
-    """Return what to add to a line which says that commits read everything, though *way* would tell
-    what changed; "" if there is none."""
+def with_direct(way: Way) -> str:
+    """Return what the direct source would read, by *way*, where the streamed one reads everything;
+    "" if it would read the same."""
     if way.method is None:
         return ""
-    found = f'; with source = "direct" in snap.toml only what changed, by {_FOUND_BY[way.method]}'
+    found = f'with source = "direct" only what changed, by {_FOUND_BY[way.method]}'
     return f"{found} (faster: {way.better})" if way.better else found
