@@ -16,6 +16,8 @@ VERSION_TESTS := $(addprefix tests/postgres/test_,$(addsuffix .py,versions clien
 	odd_databases dump_race dump_race_stress many_tables_failures postgresql_19 restore restore_table restore_partitions undo sessions sources sources_properties properties_applied \
 	login_triggers drill globals_dump changes_hazards changes_history changes_guards changes_fingerprint changes_stress))
 PYTEST := $(BIN)/python -m pytest
+# On a machine that has other work, too, a test that failed runs once more; which did is listed.
+TWICE := --reruns 1 --rerun-show-tracebacks -raR
 # Runs a command that prints nothing for long, with a dot every two seconds.
 WAIT := sh -c 'printf "%s " "$$1"; shift; \
 	(while sleep 2 && kill -0 $$$$ 2>/dev/null; do printf .; done) & dots=$$!; \
@@ -58,13 +60,13 @@ demo: $(STAMP) postgresql
 	$(BIN)/snap demo --offsite --scale 0.3
 
 test: lint $(STAMP) postgresql
-	$(PYTEST) -n 2 --dist worksteal -m 'not system'
+	$(PYTEST) -n 2 --dist worksteal $(TWICE) -m 'not system'
 
 test-system: $(STAMP) postgresql
 	@[ "$$(id -u)" = 0 ] || { echo 'make: test-system needs root: run `sudo make test-system`' >&2; exit 1; }
-	$(PYTEST) -n 2 --dist loadfile -m system
+	$(PYTEST) -n 2 --dist loadfile $(TWICE) -m system
 	$(BIN)/python -m pgsnap.cluster.installing 17
-	SNAP_MOMENTS=100 $(PYTEST) --pg-major 17 tests/postgres/test_changes_stress.py
+	SNAP_MOMENTS=100 $(PYTEST) $(TWICE) --pg-major 17 tests/postgres/test_changes_stress.py
 
 # The same in the numbers that take hours.
 test-long: export SNAP_KILLS := 1000
