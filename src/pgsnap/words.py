@@ -1,8 +1,12 @@
-"""Sizes, counts, rates and exit statuses in human-readable form, and guesses at misspelt names."""
+"""Sizes, counts, times and exit statuses in human-readable form, and guesses at misspelt names."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+SHORT_ID_CHARS = 12
 
 _NAMED_MAX = 10
 # How alike two names must be, from 0 to 1, for one to be a typo of the other.
@@ -43,6 +47,75 @@ def some(names: Sequence[str]) -> str:
     """Return the first few of *names*, and how many more there are."""
     more = f" and {number(len(names) - _NAMED_MAX)} more" if len(names) > _NAMED_MAX else ""
     return ", ".join(names[:_NAMED_MAX]) + more
+
+
+def seconds(amount: float) -> str:
+    """Return a duration: ``0.84 s``, ``12.3 s``, ``2 min 05 s``, ``1 h 02 min``."""
+    if amount < 10:
+        return f"{amount:.2f} s"
+    if amount < 59.95:
+        return f"{amount:.1f} s"
+    whole = round(amount)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def clock(moment: datetime) -> str:
+    """Return *moment* in local time, with its offset from UTC: ``2026-01-02 14:30:05 +0100``."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Return how far *moment* is from *now*: ``3 hours ago``, ``in 2 minutes``, ``just now``."""
+    distance = (now - moment).total_seconds()
+    amount = abs(distance)
+    for unit, length in (
+        ("year", 365.25 * 86400),
+        ("month", 30.44 * 86400),
+        ("week", 7 * 86400),
+        ("day", 86400),
+        ("hour", 3600),
+        ("minute", 60),
+        ("second", 10),
+    ):
+        # Years, months and weeks are used from two of them on: "9 days" says more than
+        # "1 week".
+        if amount >= length * (2 if unit in ("year", "month", "week") else 1):
+            count = int(amount // (1 if unit == "second" else length))
+            words = plural(count, unit)
+            return f"{words} ago" if distance > 0 else f"in {words}"
+    return "just now"
+
+
+def short_id(identifier: bytes) -> str:
+    """Return the part of a snapshot's id that is shown to people."""
+    return identifier.hex()[:SHORT_ID_CHARS]
+
+
+def plain(text: str, *, keep_lines: bool = False) -> str:
+    """Return *text* with control characters made visible.
+
+    Names and messages come from foreign databases and files: an escape sequence in one must not
+    reach the terminal. With *keep_lines* line ends and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    shown = []
+    for character in text:
+        if keep_lines and character in "\n\t":
+            shown.append(character)
+        # Cf includes the marks that reverse the writing direction.
+        elif unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+            shown.append(character.encode("unicode_escape", "surrogatepass").decode("ascii"))
+        else:
+            shown.append(character)
+    return "".join(shown)
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a message, for lists."""
+    return plain(text.strip().split("\n", 1)[0].rstrip("\r"))
 
 
 def how_it_ended(status: int) -> str:

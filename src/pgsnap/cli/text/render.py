@@ -12,84 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pgsnap.words import SHORT_ID_CHARS as SHORT_ID_CHARS
+from pgsnap.words import ago as ago
+from pgsnap.words import clock as clock
+from pgsnap.words import first_line as first_line
 from pgsnap.words import number as number
+from pgsnap.words import plain as plain
 from pgsnap.words import plural as plural
 from pgsnap.words import rate as rate
+from pgsnap.words import seconds as seconds
+from pgsnap.words import short_id as short_id
 from pgsnap.words import size as size
-
-SHORT_ID_CHARS = 12
 
 _STYLED = re.compile("\x1b\\[[0-9]*m")
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
-
-
-def seconds(amount: float) -> str:
-    """Return a duration: ``0.84 s``, ``12.3 s``, ``2 min 05 s``, ``1 h 02 min``."""
-    if amount < 10:
-        return f"{amount:.2f} s"
-    if amount < 59.95:
-        return f"{amount:.1f} s"
-    whole = round(amount)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def clock(moment: datetime) -> str:
-    """Return *moment* in local time, with its offset from UTC: ``2026-01-02 14:30:05 +0100``."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-
-
-def ago(moment: datetime, now: datetime) -> str:
-    """Return how far *moment* is from *now*: ``3 hours ago``, ``in 2 minutes``, ``just now``."""
-    distance = (now - moment).total_seconds()
-    amount = abs(distance)
-    for unit, length in (
-        ("year", 365.25 * 86400),
-        ("month", 30.44 * 86400),
-        ("week", 7 * 86400),
-        ("day", 86400),
-        ("hour", 3600),
-        ("minute", 60),
-        ("second", 10),
-    ):
-        # Years, months and weeks are used from two of them on: "9 days" says more than
-        # "1 week".
-        if amount >= length * (2 if unit in ("year", "month", "week") else 1):
-            count = int(amount // (1 if unit == "second" else length))
-            words = plural(count, unit)
-            return f"{words} ago" if distance > 0 else f"in {words}"
-    return "just now"
-
-
-def short_id(identifier: bytes) -> str:
-    """Return the part of a snapshot's id that is shown to people."""
-    return identifier.hex()[:SHORT_ID_CHARS]
-
-
-def plain(text: str, *, keep_lines: bool = False) -> str:
-    """Return *text* with control characters made visible.
-
-    Names and messages come from foreign databases and files: an escape sequence in one must not
-    reach the terminal. With *keep_lines* line ends and tabs stay.
-    """
-    if text.isprintable():
-        return text
-    shown = []
-    for character in text:
-        if keep_lines and character in "\n\t":
-            shown.append(character)
-        # Cf includes the marks that reverse the writing direction.
-        elif unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-            shown.append(character.encode("unicode_escape", "surrogatepass").decode("ascii"))
-        else:
-            shown.append(character)
-    return "".join(shown)
-
-
-def first_line(text: str) -> str:
-    """Return the first line of a message, for lists."""
-    return plain(text.strip().split("\n", 1)[0].rstrip("\r"))
 
 
 def width(text: str) -> int:

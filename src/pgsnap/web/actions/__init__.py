@@ -1,0 +1,1 @@
+"""What the page can do: verbs as forms, and the jobs that run them."""

@@ -1,0 +1,48 @@
+"""What a page is asked for, and what it answers: a template and the data that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pgsnap.errors import SnapError
+from pgsnap.repository.repository import Repository
+
+
+class PageNotFound(SnapError):
+    """There is nothing at this address."""
+
+    kind = "no-such-page"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for a page: the open repository, the present time, and the *values* of the query.
+    *acts*: whether there are actions to link to; in a report and with --read-only there are
+    none."""
+
+    repo: Repository
+    now: datetime
+    values: Mapping[str, str]
+    acts: bool = False
+
+    def value(self, name: str) -> str:
+        """Return a value of the query, "" if there is none."""
+        return self.values.get(name, "")
+
+    def number(self, name: str, default: int) -> int:
+        """Return a value of the query as a number from 0, *default* if it is none."""
+        text = self.values.get(name, "")
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else default
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is shown: the *template* gets *data* as ``page``, *title* as ``title``. *nav* is the
+    part of the navigation that it belongs to."""
+
+    template: str
+    title: str
+    data: object
+    nav: str = ""
