@@ -12,7 +12,9 @@ _COPY = re.compile(
     re.M,
 )
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.S)
+_SPECIAL = re.compile(rb"[\\\b\f\n\r\t\v]")
 _LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_ESCAPES = {b"\\": rb"\\", **{value: b"\\" + letter for letter, value in _LETTERS.items()}}
 
 
 def copied_columns(head: bytes, encoding: str) -> tuple[str, ...] | None:
@@ -24,19 +26,27 @@ def copied_columns(head: bytes, encoding: str) -> tuple[str, ...] | None:
 
 def values(row: bytes) -> list[bytes | None]:
     """Return the fields of a row (without its line end), NULL as None."""
-    return [_value(field) for field in row.split(b"\t")]
+    return [unescaped(field) for field in row.split(b"\t")]
 
 
-def _value(field: bytes) -> bytes | None:
+def unescaped(field: bytes) -> bytes | None:
+    """Return the value of a field, NULL as None."""
     if field == rb"\N":
         return None
-    return _ESCAPE.sub(_unescaped, field) if b"\\" in field else field
+    return _ESCAPE.sub(_meant, field) if b"\\" in field else field
 
 
-def _unescaped(match: re.Match[bytes]) -> bytes:
+def _meant(match: re.Match[bytes]) -> bytes:
     word = match[1]
     if word[:1].isdigit() and word[:1] < b"8":
         return bytes([int(word, 8) & 0xFF])
     if word[:1] == b"x" and len(word) > 1:
         return bytes([int(word[1:], 16)])
     return _LETTERS.get(word, word)
+
+
+def escaped(value: bytes | None) -> bytes:
+    """Return the field that PostgreSQL writes for a value: the inverse of `unescaped`."""
+    if value is None:
+        return rb"\N"
+    return _SPECIAL.sub(lambda match: _ESCAPES[match[0]], value)

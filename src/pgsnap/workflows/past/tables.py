@@ -1,0 +1,204 @@
+"""One table of a snapshot: its columns, its key, and the sections that hold its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from pgsnap.dump.definitions.copy_text import copied_columns
+from pgsnap.dump.definitions.ddl import primary_keys
+from pgsnap.dump.definitions.table_columns import ColumnDefinition, columns_in
+from pgsnap.dump.definitions.table_parts import Definitions, TableName, attached, table_parts
+from pgsnap.dump.definitions.table_tree import partitions_below
+from pgsnap.dump.entries import ENTRY, decode, parse_entry
+from pgsnap.model import Section, SectionKind, Snapshot, SnapshotId
+from pgsnap.repository.chunks.stream import read_head
+from pgsnap.repository.repository import Repository
+from pgsnap.workflows.contents.table_names import check_known, section_text
+from pgsnap.workflows.contents.table_rows import sections_of_rows
+
+
+@dataclass(frozen=True, slots=True)
+class TablePart:
+    """A section with rows of a table: of the table itself, or of a partition of it. *columns* are
+    those of its rows, in their order; None if they are not known (a foreign dump)."""
+
+    table: TableName
+    section: Section
+    columns: tuple[str, ...] | None
+
+
+class SnapshotTables:
+    """The tables of one snapshot. What needs its definitions reads them once; *definitions* are
+    those of another snapshot that has the same."""
+
+    def __init__(
+        self,
+        repo: Repository,
+        snapshot_id: SnapshotId,
+        definitions: DefinitionsRead | None = None,
+    ) -> None:
+        """Raises UnknownRevision, CorruptionError."""
+        self.repo = repo
+        self.snapshot_id = snapshot_id
+        self.snapshot = repo.snapshot(snapshot_id)
+        self._read = definitions
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of its rows."""
+        return self.snapshot.origin.client_encoding
+
+    @property
+    def definitions(self) -> DefinitionsRead:
+        if self._read is None:
+            self._read = DefinitionsRead(self.repo, self.snapshot)
+        return self._read
+
+    @cached_property
+    def _by_name(self) -> dict[TableName, list[Section]]:
+        found: dict[TableName, list[Section]] = {}
+        for section in self.repo.sections(self.snapshot):
+            if section.name.kind is SectionKind.DATA:
+                found.setdefault((section.name.schema, section.name.name), []).append(section)
+        return found
+
+    def table(self, name: TableName) -> PastTable:
+        """Return a table with all its rows: of a partitioned one those of its partitions. Raises
+        UnknownRevision, CorruptionError."""
+        return PastTable(self, name, self._parts(name))
+
+    def _parts(self, name: TableName) -> tuple[TablePart, ...]:
+        found = [(name, section) for section in self._by_name.get(name, ())]
+        # pg_dump may load the rows of partitions by way of their root, some of them or all.
+        if len(found) != 1 or not self._is_own(name, found[0][1]):
+            check_known(self.definitions.all, self.snapshot_id, [] if found else [name])
+            rows = self._by_partition if self.definitions.parents else self._by_name
+            members = partitions_below(self.definitions.all, [name])
+            found = [(one, section) for one in members for section in rows.get(one, ())]
+        return tuple(TablePart(table, section, self._columns(section)) for table, section in found)
+
+    def _is_own(self, name: TableName, section: Section) -> bool:
+        """Return whether the header of a table's rows names the table too."""
+        header = ENTRY.search(read_head(self.repo.chunks, section))
+        return header is None or decode(parse_entry(header).name, self.encoding) == name[1]
+
+    @cached_property
+    def _by_partition(self) -> dict[TableName, list[Section]]:
+        return sections_of_rows(self.repo, self.snapshot, self.definitions.all)
+
+    def _columns(self, section: Section) -> tuple[str, ...] | None:
+        if section.rows is None or not section.head_bytes:
+            return None
+        return copied_columns(read_head(self.repo.chunks, section), self.encoding)
+
+
+class DefinitionsRead:
+    """The definitions of a snapshot, read when they are first needed."""
+
+    def __init__(self, repo: Repository, snapshot: Snapshot) -> None:
+        self._repo = repo
+        self._snapshot = snapshot
+
+    @cached_property
+    def _post_data(self) -> bytes:
+        return section_text(self._repo, self._snapshot, SectionKind.POST_DATA)
+
+    @cached_property
+    def all(self) -> Definitions:
+        pre_data = section_text(self._repo, self._snapshot, SectionKind.PRE_DATA)
+        return Definitions.read(pre_data, self._post_data, self._snapshot.origin.client_encoding)
+
+    @cached_property
+    def parents(self) -> dict[TableName, TableName]:
+        """Each partition's parent."""
+        return {
+            attached(entry): entry.table
+            for entry in self.all.pre
+            if entry.type == "TABLE ATTACH" and entry.table is not None
+        }
+
+    def columns(self, table: TableName) -> tuple[ColumnDefinition, ...]:
+        """Return the columns that a table's definition lists; none where there is no such table."""
+        made = next((e for e in self.all.pre if e.type == "TABLE" and e.table == table), None)
+        return columns_in(made.text) if made is not None else ()
+
+    def key(self, table: TableName) -> tuple[str, ...]:
+        """Return the columns of a table's primary key, none if it has none."""
+        encoding = self._snapshot.origin.client_encoding
+        return primary_keys(self._post_data, encoding, {table}).get(table, ())
+
+    def should_hold_rows(self, table: TableName) -> bool:
+        """Return whether a dump with all rows has a section for this table."""
+        made = [e for e in self.all.pre if e.type == "TABLE" and e.table == table]
+        parts = table_parts(self.all, table) if made else None
+        return parts is not None and parts.holds_rows()
+
+
+class PastTable:
+    """A table as it was in a snapshot."""
+
+    def __init__(self, tables: SnapshotTables, name: TableName, parts: Sequence[TablePart]) -> None:
+        self.tables = tables
+        self.name = name
+        self.parts = tuple(parts)
+
+    @property
+    def repo(self) -> Repository:
+        return self.tables.repo
+
+    @property
+    def encoding(self) -> str:
+        return self.tables.encoding
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows it has, None if they cannot be told apart (INSERTs of a foreign dump)."""
+        counts = [part.section.rows for part in self.parts]
+        return None if None in counts else sum(count or 0 for count in counts)
+
+    @property
+    def plain_bytes(self) -> int:
+        return sum(part.section.plain_bytes for part in self.parts)
+
+    @cached_property
+    def columns(self) -> tuple[ColumnDefinition, ...]:
+        """Its columns: those that its rows have first, in their order. The types of columns that
+        an inherited or typed table does not list itself are empty."""
+        defined = {column.name: column for column in self.tables.definitions.columns(self.name)}
+        copied = (self.parts[0].columns or ()) if self.parts else ()
+        names = dict.fromkeys((*copied, *defined))
+        return tuple(defined.get(name, ColumnDefinition(name, "")) for name in names)
+
+    @cached_property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns that its rows have; needs no definitions where there are
+        rows."""
+        if self.parts and self.parts[0].columns is not None:
+            return self.parts[0].columns
+        return tuple(column.name for column in self.columns if not column.is_generated)
+
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """The types of its columns, as the definitions spell them."""
+        return {column.name: column.type for column in self.columns}
+
+    @cached_property
+    def key(self) -> tuple[str, ...]:
+        """The columns of its primary key, none if it has none."""
+        return self.tables.definitions.key(self.name)
+
+    @cached_property
+    def lacks_rows(self) -> bool:
+        """Whether the snapshot does not have the rows of the table, or of one of its partitions:
+        they were excluded from the dump."""
+        known = self.tables.definitions
+        held = {part.table for part in self.parts}
+        members = partitions_below(known.all, [self.name])
+        return any(known.should_hold_rows(one) for one in members if one not in held)
+
+
+def past_table(repo: Repository, snapshot_id: SnapshotId, name: TableName) -> PastTable:
+    """Return a table of a snapshot. Raises UnknownRevision, CorruptionError."""
+    return SnapshotTables(repo, snapshot_id).table(name)
