@@ -87,7 +87,7 @@ def test_a_value_that_looks_like_json_does_not_turn_it_on(snap: CommandLine) -> 
 def test_without_a_command_the_help_is_shown_with_exit_code_2(snap: CommandLine) -> None:
     result = snap()
     assert result.code == 2
-    assert "Commands:" in result.err
+    assert "Go back:" in result.err
     assert result.out == ""
 
 

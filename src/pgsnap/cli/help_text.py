@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pgsnap.cli.commands import GROUPS, NAMES
 from pgsnap.cli.text.program import named
 
 GLOBAL_PANEL = "Global options"
@@ -24,16 +25,24 @@ def format_options(
             is_argument = param.param_type_name == "argument"
             sections["Arguments" if is_argument else "Options"].append(record)
     if isinstance(command, click.Group):
-        sections = {"Commands": _command_list(command, ctx), **sections}
+        _format_commands(command, ctx, formatter)
     for title, records in sections.items():
         if records:
             with formatter.section(title):
                 formatter.write_dl(records)
 
 
-def _command_list(group: click.Group, ctx: click.Context) -> list[tuple[str, str]]:
-    found = [(name, group.get_command(ctx, name)) for name in group.list_commands(ctx)]
-    return [(name, c.get_short_help_str(120)) for name, c in found if c and not c.hidden]
+def _format_commands(
+    group: click.Group, ctx: click.Context, formatter: click.HelpFormatter
+) -> None:
+    """Write the commands under the titles of their groups, their texts below each other."""
+    width = max(map(len, NAMES))
+    for title, names in GROUPS.items():
+        found = [(name, group.get_command(ctx, name)) for name in names]
+        with formatter.section(title):
+            formatter.write_dl(
+                [(name.ljust(width), c.get_short_help_str(120)) for name, c in found if c]
+            )
 
 
 def format_end(epilog: str | None, formatter: click.HelpFormatter) -> None:

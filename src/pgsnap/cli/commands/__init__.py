@@ -5,14 +5,18 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-# In the order of a first day with snap; `snap --help` uses the same order.
-NAMES = (
-    *("init", "commit", "status", "log", "show", "diff", "run", "tag", "cat"),
-    *("restore", "undo", "drill"),
-    *("export", "import", "forget", "unforget", "gc", "stats", "verify", "repair", "reindex"),
-    *("push", "fetch", "pull", "clone", "remote"),
-    *("check", "schedule", "database", "key", "audit", "doctor", "demo", "completion", "help"),
-)
+# By what somebody wants to do, in the order of a first day with snap; `snap --help` uses the same.
+GROUPS = {
+    "Record": ("init", "commit", "run", "tag"),
+    "Look": ("status", "log", "show", "diff"),
+    "Go back": ("restore", "undo", "drill"),
+    "Other formats": ("cat", "export", "import"),
+    "The repository": ("forget", "unforget", "gc", "stats", "verify", "repair", "reindex"),
+    "Copies elsewhere": ("push", "fetch", "pull", "clone", "remote", "key"),
+    "Operation": ("schedule", "check", "doctor", "audit", "database"),
+    "Help": ("demo", "completion", "help"),
+}
+NAMES = tuple(name for names in GROUPS.values() for name in names)
 
 
 def module(name: str) -> Any:

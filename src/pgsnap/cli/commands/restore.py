@@ -24,7 +24,7 @@ snap restore pre-migration
 snap restore latest --to shop_copy
 snap restore @2026-01-02T14:30 --yes --create-roles
 snap restore pre-migration --table public.orders
-snap restore pre-migration --table public.orders --replace --stop compose:strapi
+snap restore pre-migration --table public.orders --replace --stop compose:cms
 snap restore pre-migration --table cron.job --data-only
 snap restore pre-migration --changed-only
 """
