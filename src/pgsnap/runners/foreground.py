@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import ClassVar
@@ -64,15 +64,18 @@ def program_named(word: str) -> str:
     raise CommandNotFound(f'the command "{word}" was not found', hint=hint)
 
 
-def run_in_foreground(argv: Sequence[str], *, stdout: int | None = None) -> Ended:
-    """Run a program to its end; *stdout* (a descriptor) stands in for our standard output. What it
-    leaves running in the background is not waited for. Raises CannotExecute, CommandNotFound."""
+def run_in_foreground(
+    argv: Sequence[str], *, stdout: int | None = None, env: Mapping[str, str] | None = None
+) -> Ended:
+    """Run a program to its end; *stdout* (a descriptor) stands in for our standard output, *env*
+    for our environment. What it leaves running in the background is not waited for. Raises
+    CannotExecute, CommandNotFound."""
     interrupts.check()
     path = program_named(argv[0])
     started = time.monotonic()
     with _passing() as passing:
         try:
-            child = subprocess.Popen(list(argv), executable=path, stdout=stdout)
+            child = subprocess.Popen(list(argv), executable=path, stdout=stdout, env=env)
         except OSError as error:
             raise CannotExecute(
                 f'the command "{argv[0]}" cannot be executed',

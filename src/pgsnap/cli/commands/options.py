@@ -45,3 +45,17 @@ IKnow: TypeAlias = Annotated[
     bool, typer.Option("--i-know", help="Go on although snap.toml protects the database.")
 ]
 Stop: TypeAlias = Annotated[list[str] | None, option_of(KEYS["services"])]
+OnlyTables: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table",
+        metavar="SCHEMA.TABLE",
+        help="Load the rows of this table only (repeatable).",
+    ),
+]
+Install: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--install", help="Get PostgreSQL's server programs first, if this machine lacks them."
+    ),
+]

@@ -1,0 +1,1 @@
+"""Snapshots in throw-away servers: which server, what runs against it, what is printed."""

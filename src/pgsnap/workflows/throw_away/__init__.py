@@ -1,0 +1,1 @@
+"""Snapshots in throw-away servers, to be looked into: loads, questions, searches."""
