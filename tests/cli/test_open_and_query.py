@@ -109,16 +109,15 @@ def test_open_runs_psql_or_a_command_read_only_unless_asked(shop: CommandLine) -
     count = 'psql -XAtc "delete from orders where id = 2 returning id" && echo $PGDATABASE; exit 7'
     found = shop.process("open", "first", "--writable", "--", "sh", "-c", count)
     assert (found.code, found.out.split()[0]) == (7, "2"), found.err
-    by_url = shop.process(
-        "open", "first", "--tcp", "--", "sh", "-c", 'psql -XAtc "select 5" "$DATABASE_URL"'
-    )
-    assert (by_url.code, by_url.out) == (0, "5\n"), by_url.err
+    asked = 'psql -XAtc "select count(*) from orders" "$DATABASE_URL"'
+    found = shop.process("open", "first", "--tcp", "--", "sh", "-c", asked)
+    assert (found.code, found.out) == (0, "2\n"), found.err
 
 
 def test_ctrl_c_and_kill_leave_no_server_and_no_folder(
     shop: CommandLine, database: Database
 ) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGINT, signal.SIGKILL):
         child = shop.popen("open", "first", "--print-dsn", "--json", start_new_session=True)
         assert child.stdout is not None
         fields = ""

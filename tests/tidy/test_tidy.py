@@ -38,6 +38,7 @@ VERBS_MAY_CALL = {
     ("workflows.commit.import_dumps", "workflows.commit.commit"),
     ("workflows.drill.drill", "workflows.restore.restore"),
     ("workflows.drill.drill", "maintenance.verify.verify"),
+    ("workflows.throw_away.load", "workflows.restore.restore"),
 }
 
 

@@ -12,7 +12,7 @@ from pgsnap.errors import UsageError
 from pgsnap.words import did_you_mean
 
 EXAMPLES = """
-snap query latest 'select count(*) from shop.orders'
+snap query latest 'select * from shop.orders limit 5'
 snap query pre-migration --format csv 'select * from shop.products order by id' > products.csv
 snap query @2026-01-02 --table shop.orders 'select shop.revenue()'
 """

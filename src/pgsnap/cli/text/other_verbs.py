@@ -28,7 +28,12 @@ _MEANT: tuple[tuple[str, str, str], ...] = (
         "Snapshots are not merged; tables are put back one by one: snap restore REV --table T.",
         "merge rebase cherry-pick",
     ),
-    ("restore", "Restore into a database of its own: snap restore REV --to NEW.", "mount browse"),
+    (
+        "open",
+        "Look into a snapshot: snap open REV; to keep it: snap restore REV --to NEW.",
+        "mount browse look psql",
+    ),
+    ("query", "Ask a snapshot: snap query REV SQL; for psql in it: snap open REV.", "ask select"),
     (
         "undo",
         "Take back the last restore: snap undo; go back to any snapshot: snap restore REV.",
