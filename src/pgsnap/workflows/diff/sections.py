@@ -4,8 +4,9 @@ others are compared one by one."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
+from typing import Protocol, TypeAlias
 
 from pgsnap.limits import CHUNK_BYTES_MIN
 from pgsnap.model import ChunkId, Section
@@ -14,15 +15,22 @@ from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.chunks.stream import chunks_of
 from pgsnap.workflows.diff.recipe_steps import Placed, Step, steps
 
-if TYPE_CHECKING:
-    from pgsnap.rows.difference import RowDifference
-
 BEFORE, AFTER = 0, 1
 
 # Chunks that one row may span: PostgreSQL's rows are limited to 1 GiB, their text to 2 GiB.
 _CHUNKS_OF_A_ROW = 2 * 1024**3 // CHUNK_BYTES_MIN
 
 _Marks: TypeAlias = "Iterator[tuple[Step, ChunkId | None, int]]"
+
+
+class RowSink(Protocol):
+    """Takes the rows of both sides, as `RowDifference` does."""
+
+    def feed(self, side: int, block: bytes) -> None:
+        """Add the next bytes of the rows of one side."""
+
+    def is_in_row(self, side: int) -> bool:
+        """Return whether the last row of a side still lacks its line end."""
 
 
 def within_rows(section: Section, offset: int, data: bytes) -> bytes:
@@ -44,6 +52,10 @@ class SectionPair:
 
     A row is never passed in part: if a common chunk begins or ends inside a row (longer than the
     largest chunk size less the smallest), it is read too. Either section may be None.
+
+    With *only* nothing is read for the other side; the chunks *forced* are passed, common or not.
+    It ends early once *until* returns true, which is asked at each chunk. *passing* is the chunk
+    whose bytes the sink is given.
     """
 
     def __init__(
@@ -51,13 +63,21 @@ class SectionPair:
         chunks: ChunkStore,
         before: Section | None,
         after: Section | None,
-        rows: RowDifference,
+        rows: RowSink,
         progress: Progress = SILENT,
+        *,
+        only: int | None = None,
+        forced: Collection[ChunkId] = (),
+        until: Callable[[], bool] = lambda: False,
     ) -> None:
         self._reader = chunks.reader
         self._sections = before, after
         self._rows = rows
         self._progress = progress
+        self._only = only
+        self._forced = forced
+        self._until = until
+        self.passing: Placed | None = None
         # The chunker restarts at the end of a segment, so its rule below does not hold there.
         is_whole = all(section is None or len(section.segments) == 1 for section in (before, after))
         self._chunk_bytes_max = chunks.config.chunker.max_bytes if is_whole else 0
@@ -68,24 +88,25 @@ class SectionPair:
         before, after = self._sections
         passed: deque[Step] = deque(maxlen=_CHUNKS_OF_A_ROW)
         in_difference = False
-        for step, data in self._reader.read_ahead(
-            self._wanted(steps(chunks_of(self._reader, before), chunks_of(self._reader, after))),
-            exact=True,
-        ):
-            if data:
-                if not in_difference:
-                    self._begin(passed, data)
-                    passed.clear()
-                    in_difference = True
-                self._feed(step, data)
-            elif in_difference and (self._rows.is_in_row(BEFORE) or self._rows.is_in_row(AFTER)):
-                self._feed(step, self._read(step))
-            else:
-                in_difference = False
-                passed.append(step)
+        found = steps(chunks_of(self._reader, before), chunks_of(self._reader, after))
+        with closing(self._reader.read_ahead(self._wanted(found), exact=True)) as parts:
+            for step, data in parts:
+                if data:
+                    if not in_difference:
+                        self._begin(passed, data)
+                        passed.clear()
+                        in_difference = True
+                    self._feed(step, data)
+                elif in_difference and (any(map(self._rows.is_in_row, (BEFORE, AFTER)))):
+                    self._feed(step, self._read(step))
+                else:
+                    in_difference = False
+                    passed.append(step)
+                if self._until():
+                    return
 
     def _wanted(self, found: Iterator[Step]) -> _Marks:
-        for step in found:
+        for step in found if self._only is None else self._of_one(found, self._only):
             before, after = step.before, step.after
             if before is not None and after is not None:
                 if self._bounds(BEFORE, before) == self._bounds(AFTER, after):
@@ -96,6 +117,23 @@ class SectionPair:
                 yield _wanted(Step(None, after), after)
             elif (placed := before or after) is not None:
                 yield _wanted(step, placed)
+
+    def _of_one(self, found: Iterator[Step], side: int) -> Iterator[Step]:
+        """Yield the steps of one side. A common chunk that has another one before it than on the
+        other side may complete another row: it counts as different."""
+        is_moved = False
+        for step in found:
+            placed = (step.before, step.after)[side]
+            if placed is None:
+                is_moved = True
+            elif None in (step.before, step.after) or not (
+                is_moved or placed.entry.chunk in self._forced
+            ):
+                yield step
+                is_moved = False
+            else:
+                yield Step(placed, None) if side == BEFORE else Step(None, placed)
+                is_moved = False
 
     def _bounds(self, side: int, placed: Placed) -> tuple[int, int]:
         section = self._sections[side]
@@ -131,6 +169,7 @@ class SectionPair:
         for side, placed in ((BEFORE, step.before), (AFTER, step.after)):
             section = self._sections[side]
             if placed is not None and section is not None:
+                self.passing = placed
                 self._rows.feed(side, within_rows(section, placed.offset, data))
         name = next(str(section.name) for section in self._sections if section is not None)
         self._progress.advance(len(data), name)

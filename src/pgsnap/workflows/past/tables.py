@@ -9,7 +9,13 @@ from functools import cached_property
 from pgsnap.dump.definitions.copy_text import copied_columns
 from pgsnap.dump.definitions.ddl import primary_keys
 from pgsnap.dump.definitions.table_columns import ColumnDefinition, columns_in
-from pgsnap.dump.definitions.table_parts import Definitions, TableName, attached, table_parts
+from pgsnap.dump.definitions.table_parts import (
+    Definitions,
+    TableName,
+    attached,
+    table_parts,
+    tables_of,
+)
 from pgsnap.dump.definitions.table_tree import partitions_below
 from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.model import Section, SectionKind, Snapshot, SnapshotId
@@ -30,19 +36,17 @@ class TablePart:
 
 
 class SnapshotTables:
-    """The tables of one snapshot. What needs its definitions reads them once; *definitions* are
-    those of another snapshot that has the same."""
+    """The tables of one snapshot. What needs its definitions reads them, once."""
 
-    def __init__(
-        self,
-        repo: Repository,
-        snapshot_id: SnapshotId,
-        definitions: DefinitionsRead | None = None,
-    ) -> None:
+    def __init__(self, repo: Repository, snapshot_id: SnapshotId) -> None:
         """Raises UnknownRevision, CorruptionError."""
         self.repo = repo
         self.snapshot_id = snapshot_id
         self.snapshot = repo.snapshot(snapshot_id)
+        self._read: DefinitionsRead | None = None
+
+    def share(self, definitions: DefinitionsRead) -> None:
+        """Use the definitions of another snapshot with the same `definition_digests`."""
         self._read = definitions
 
     @property
@@ -56,13 +60,30 @@ class SnapshotTables:
             self._read = DefinitionsRead(self.repo, self.snapshot)
         return self._read
 
-    @cached_property
+    @property
+    def definition_digests(self) -> tuple[object, ...]:
+        """What is equal of snapshots with the same definitions."""
+        return self._listed[1]
+
+    def has(self, name: TableName) -> bool:
+        """Return whether there is such a table."""
+        return name in self._by_name or name in self.definitions.tables
+
+    @property
     def _by_name(self) -> dict[TableName, list[Section]]:
+        return self._listed[0]
+
+    @cached_property
+    def _listed(self) -> tuple[dict[TableName, list[Section]], tuple[object, ...]]:
         found: dict[TableName, list[Section]] = {}
+        digests: list[object] = [self.encoding]
         for section in self.repo.sections(self.snapshot):
             if section.name.kind is SectionKind.DATA:
                 found.setdefault((section.name.schema, section.name.name), []).append(section)
-        return found
+            elif section.name.kind in (SectionKind.PRE_DATA, SectionKind.POST_DATA):
+                # Equal lists of chunks: snapshots may have no digest of one sort in common.
+                digests.append((section.name, section.segments))
+        return found, tuple(digests)
 
     def table(self, name: TableName) -> PastTable:
         """Return a table with all its rows: of a partitioned one those of its partitions. Raises
@@ -109,6 +130,10 @@ class DefinitionsRead:
     def all(self) -> Definitions:
         pre_data = section_text(self._repo, self._snapshot, SectionKind.PRE_DATA)
         return Definitions.read(pre_data, self._post_data, self._snapshot.origin.client_encoding)
+
+    @cached_property
+    def tables(self) -> frozenset[TableName]:
+        return frozenset(tables_of(self.all))
 
     @cached_property
     def parents(self) -> dict[TableName, TableName]:

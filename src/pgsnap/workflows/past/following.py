@@ -1,0 +1,251 @@
+"""Following one table backwards through snapshots: under which name it is there, and which of its
+columns are those that it has later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+
+from pgsnap.dump.definitions.table_parts import TableName, tables_of
+from pgsnap.errors import CorruptionError, ObjectNotFound
+from pgsnap.format.baseline import decode_baseline
+from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.repository.repository import Repository
+from pgsnap.repository.sections.side_streams import read_baseline
+from pgsnap.words import some
+from pgsnap.workflows.contents.table_names import shown
+from pgsnap.workflows.past.tables import DefinitionsRead, PastTable, SnapshotTables
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A snapshot, and the table in it: None if it is not there. *unknown* says why it cannot be
+    known which rows it has; *key* names the key's columns as they are called there. *notes* say in
+    what its definition differs from that in the next newer snapshot; *renamed* are the columns that
+    are called otherwise there, each with its name here."""
+
+    snapshot_id: SnapshotId
+    snapshot: Snapshot
+    table: PastTable | None
+    key: tuple[str, ...]
+    unknown: str = ""
+    notes: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
+    is_end: bool = False
+    """The table is not followed further back; the last of the notes says why."""
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether no two rows have the same key."""
+        return self.table is not None and set(self.key) == {*self.table.key}
+
+
+class Trail:
+    """The table *name* in snapshots, newest first."""
+
+    def __init__(self, repo: Repository, snapshots: Sequence[SnapshotId], name: TableName) -> None:
+        self._repo = repo
+        self._snapshots = snapshots
+        self._name = name
+        self._definitions: tuple[object, DefinitionsRead] | None = None
+        self._kept: View | None = None
+
+    def newest_table(self) -> PastTable | None:
+        """Return the table in the newest snapshot that has it, None if none has."""
+        for snapshot_id in self._snapshots:
+            try:
+                tables = self._tables(snapshot_id)
+                if tables.has(self._name):
+                    return tables.table(self._name)
+            except (CorruptionError, ObjectNotFound):
+                continue
+        return None
+
+    def names(self) -> frozenset[TableName]:
+        """Return the tables of the newest snapshot."""
+        return self._tables(self._snapshots[0]).definitions.tables
+
+    def views(self, key: Sequence[str]) -> Iterator[View]:
+        """Yield what each snapshot has, newest first; the columns of the *key* are called so in the
+        newest that has the table."""
+        names, name = tuple(key), self._name
+        newer: PastTable | None = None
+        for snapshot_id in self._snapshots:
+            try:
+                view = self._view(snapshot_id, name, names, newer)
+            except (CorruptionError, ObjectNotFound) as error:
+                snapshot = self._repo.snapshot(snapshot_id)
+                view = View(snapshot_id, snapshot, None, names, f"it is damaged: {error.message}")
+            yield self._with_kept(view)
+            if view.is_end:
+                return
+            if view.table is not None:
+                newer, names, name = view.table, view.key, view.table.name
+
+    def keep_notes(self, view: View) -> None:
+        """Let the next view say what *view* says too: its rows are not known, so they are compared
+        with none."""
+        self._kept = view
+
+    def _with_kept(self, view: View) -> View:
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return view
+        between, before = dict(kept.renamed), dict(view.renamed)
+        renamed = {new: before.pop(old, old) for new, old in between.items()}
+        return replace(
+            view, notes=kept.notes + view.notes, renamed=(*renamed.items(), *before.items())
+        )
+
+    def _tables(self, snapshot_id: SnapshotId) -> SnapshotTables:
+        """Return the tables of a snapshot; definitions that are those of the last one are not read
+        again."""
+        tables = SnapshotTables(self._repo, snapshot_id)
+        digests = tables.definition_digests
+        if self._definitions is not None and self._definitions[0] == digests:
+            tables.share(self._definitions[1])
+        else:
+            self._definitions = digests, tables.definitions
+        return tables
+
+    def _view(
+        self,
+        snapshot_id: SnapshotId,
+        name: TableName,
+        key: tuple[str, ...],
+        newer: PastTable | None,
+    ) -> View:
+        tables = self._tables(snapshot_id)
+        snapshot = tables.snapshot
+        found, notes = name, []
+        if newer is not None and tables.definitions is not newer.tables.definitions:
+            found, note = _former_name(tables, newer)
+            notes += [note] if note else []
+        if not tables.has(found):
+            return View(snapshot_id, snapshot, None, key, _part(snapshot), tuple(notes))
+        table = tables.table(found)
+        renamed: dict[str, str] = {}
+        if newer is not None and _columns(table) != _columns(newer):
+            renamed, changes = _former_columns(table, newer)
+            notes += changes
+        names = tuple(renamed.get(one, one) for one in key)
+        lacking = [one for one in names if one not in table.column_names]
+        if lacking:
+            notes.append(
+                f"{shown(table.name)} has no column {some(lacking)} there: its rows are not"
+                " followed further back"
+            )
+        return View(
+            snapshot_id,
+            snapshot,
+            table,
+            names,
+            _unknown(table),
+            tuple(notes),
+            tuple(renamed.items()),
+            is_end=bool(lacking),
+        )
+
+
+def _part(snapshot: Snapshot) -> str:
+    """Return why a snapshot may lack a table that was there, "" if it has all."""
+    origin = snapshot.origin
+    if origin.only_schemas:
+        return f"only the schemas {some(origin.only_schemas)} were recorded"
+    if origin.part in ("some-tables", "rows", "some-rows"):
+        return "only a part of the database was recorded"
+    return ""
+
+
+def _unknown(table: PastTable) -> str:
+    """Return why it cannot be known which rows a table has, "" if it can."""
+    if any(part.columns is None for part in table.parts):
+        return "its rows are not in the form of COPY with the names of columns"
+    if table.lacks_rows:
+        return f"the rows of {shown(table.name)} were left out of it"
+    return ""
+
+
+def _former_name(tables: SnapshotTables, newer: PastTable) -> tuple[TableName, str]:
+    """Return how the table *newer* is called in an older snapshot, as far as it can be known, and a
+    note if that is another name or cannot be known."""
+    name = newer.name
+    by_oid = _name_by_oid(tables, newer)
+    if by_oid is not None and by_oid != name:
+        return by_oid, f"it was called {shown(by_oid)}, and is {shown(name)} since"
+    if by_oid is not None or tables.has(name):
+        return name, ""
+    known = tables.definitions
+    later = {*tables_of(newer.tables.definitions.all)}
+    columns = newer.tables.definitions.columns(name)
+    alike = [
+        one
+        for one in tables_of(known.all)
+        if one not in later and columns and known.columns(one) == columns
+    ]
+    same_name = [one for one in alike if one[1] == name[1]]
+    alike = same_name if len(same_name) == 1 else alike
+    if len(alike) == 1:
+        return alike[0], (
+            f"it was called {shown(alike[0])}, judging by its columns, and is {shown(name)} since"
+        )
+    if alike:
+        there = " or ".join(map(shown, alike[:3]))
+        return name, f"{shown(name)} may be what was {there}: that is not followed"
+    return name, ""
+
+
+def _name_by_oid(tables: SnapshotTables, newer: PastTable) -> TableName | None:
+    """Return the name of the table with the OID of *newer*, None where OIDs are not known or not
+    comparable, or no table has it."""
+    sides = []
+    for one in (newer.tables, tables):
+        record = read_baseline(one.repo.chunks, one.snapshot)
+        if record is None:
+            return None
+        sides.append(decode_baseline(record))
+    after, before = sides
+    if (after.system_identifier, after.database_oid) != (
+        before.system_identifier,
+        before.database_oid,
+    ):
+        return None
+    oids = {(table.schema, table.name): table.oid for table in after.tables}
+    names = {table.oid: (table.schema, table.name) for table in before.tables}
+    return names.get(oids.get(newer.name, 0))
+
+
+def _columns(table: PastTable) -> tuple[object, ...]:
+    return tuple((c.name, c.type) for c in table.columns if not c.is_generated)
+
+
+def _former_columns(table: PastTable, newer: PastTable) -> tuple[dict[str, str], list[str]]:
+    """Return how columns that have another name now were called in *table*, and notes of what else
+    differs.
+
+    PostgreSQL keeps columns in the order in which they were added: a new name between two old ones
+    is the same column.
+    """
+    old, new = table.column_names, newer.column_names
+    renamed: dict[str, str] = {}
+    notes = []
+    for kind, i, i_end, k, k_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind == "equal":
+            continue
+        before, after = old[i:i_end], new[k:k_end]
+        same_types = [table.types[one] for one in before] == [newer.types[one] for one in after]
+        if kind == "replace" and same_types:
+            renamed |= dict(zip(after, before, strict=True))
+            notes += [
+                f"column {one} was renamed to {two}, judging by its place and type"
+                for one, two in zip(before, after, strict=True)
+            ]
+            continue
+        notes += [f"column {one} was dropped" for one in before if one not in new]
+        notes += [f"column {one} was added" for one in after if one not in old]
+    for one in new:
+        was = table.types.get(renamed.get(one, one))
+        if was is not None and was != newer.types[one]:
+            notes.append(f"column {one} was of type {was}, and is {newer.types[one]} since")
+    return renamed, notes
