@@ -37,7 +37,7 @@ AUDITED = frozenset(
         ),
         *("database", "push", "pull", "clone", "remote", "key"),
         *("restore", "undo", "verify", "drill", "cat", "export", "diff"),
-        *("open", "query"),
+        *("open", "query", "report"),
     }
 )
 

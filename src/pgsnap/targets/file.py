@@ -97,6 +97,11 @@ def check_target(path: Path, *, force: bool) -> None:
             hint=f"Let its name end with {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, or name a"
             " folder that is there.",
         )
+    check_free(path, force=force)
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Raise UsageError unless `write_filled` may make *path*, or with *force* replace it."""
     if not path.parent.is_dir():
         raise UsageError(
             f'there is no folder "{path.parent}"', hint=f"Make it: mkdir -p {path.parent}"
@@ -132,6 +137,14 @@ def write_file(
         nanoseconds = round(modified.timestamp() * 1000) * 1_000_000
         os.utime(file, ns=(nanoseconds, nanoseconds))
 
+    return WrittenFile(path, plain_bytes, write_filled(path, fill, force=force))
+
+
+def write_filled(path: Path, fill: Callable[[int], object], *, force: bool = False) -> int:
+    """Make a file that *fill* writes, given its descriptor, readable only by its owner; with
+    *force* one that is there is replaced. Return its size. If *fill* raises, there is no file, and
+    an existing one is unchanged. Raises UsageError, StoreFull, StoreError."""
+    check_free(path, force=force)
     folder = whole.chosen_folder(path.parent)
     unfinished = whole.unfinished_name(path.name)
     with _errors(path), whole.draft(folder, unfinished, fill):
@@ -143,7 +156,7 @@ def write_file(
                 whole.publish_new(folder, unfinished, path.name)
             except FileExistsError:
                 raise _exists(path) from None
-    return WrittenFile(path, plain_bytes, file_bytes)
+    return file_bytes
 
 
 def _encoded(encoder: Encoder, blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

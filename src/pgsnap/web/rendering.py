@@ -1,4 +1,5 @@
-"""Templates -> HTML: the environment with its filters. What is shown is escaped, always."""
+"""Templates -> HTML: the environment with its filters. What is shown is escaped, always, and
+control characters and marks of direction in it are made visible."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import jinja2
+from markupsafe import Markup, escape
 
 from pgsnap import words
 from pgsnap.web.pages.base import Page
+from pgsnap.web.pages.shown import qualified
 
 _FOLDER = Path(__file__).parent
 # Of a value that is longer the rest is left out.
@@ -23,7 +26,8 @@ LAYOUT = "layout.html"
 
 def render(page: Page, *, now: Any, layout: str = LAYOUT, acts: bool = False, **more: Any) -> str:
     """Return *page* as HTML, laid out in *layout*. Its template begins with
-    ``{% extends layout %}`` and fills the block ``main``."""
+    ``{% extends layout %}`` and fills the block ``main``. Only the server's own frame has other
+    pages to link to."""
     return (
         environment()
         .get_template(page.template)
@@ -34,6 +38,7 @@ def render(page: Page, *, now: Any, layout: str = LAYOUT, acts: bool = False, **
             now=now,
             layout=layout,
             acts=acts,
+            linked=layout == LAYOUT,
             **more,
         )
     )
@@ -45,6 +50,7 @@ def environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
+        finalize=_visible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -60,7 +66,10 @@ def environment() -> jinja2.Environment:
         "short": _short,
         "hex": _hex,
         "plain": words.plain,
-        "lines": functools.partial(words.plain, keep_lines=True),
+        "lines": _lines,
+        "qualified": qualified,
+        "signed": _signed,
+        "signed_size": _signed_size,
         "first_line": words.first_line,
         "shown": shown,
     }
@@ -89,6 +98,29 @@ def shown(text: str, most: int = _SHOWN_CHARS_MAX) -> str:
     if len(text) <= most:
         return words.plain(text)
     return f"{words.plain(text[:most])}… ({words.number(len(text))} characters)"
+
+
+def _visible(value: Any) -> Any:
+    """Return what a template prints, with what is invisible in foreign text made visible. Markup
+    was made of such text."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return words.plain(value)
+    return value
+
+
+def _lines(text: str) -> Markup:
+    """Return *text* with its line ends as they are."""
+    return escape(words.plain(text, keep_lines=True))
+
+
+def _signed(count: int) -> str:
+    return f"+{words.number(count)}" if count > 0 else words.number(count).replace("-", "−")
+
+
+def _signed_size(count: int) -> str:
+    return f"+{words.size(count)}" if count > 0 else words.size(count).replace("-", "−")
 
 
 def _short(identifier: bytes | str) -> str:

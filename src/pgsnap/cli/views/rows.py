@@ -8,9 +8,10 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
+from pgsnap.workflows.diff.row_values import row_values
 
 if TYPE_CHECKING:
-    from pgsnap.rows.difference import RowChange, RowText
+    from pgsnap.rows.difference import RowChange
     from pgsnap.workflows.diff.rows import TableRows
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -48,7 +49,7 @@ def change_fields(change: RowChange, compared: TableRows) -> dict[str, Any]:
     """Return a changed row for --json: its values as text, NULL as null, None for a side without
     the row, or with one too long to be shown."""
     texts = [
-        _values(row, encoding)
+        row_values(row, encoding)
         for row, encoding in zip((change.before, change.after), compared.encodings, strict=True)
     ]
     rows = [row for row in (change.before, change.after) if row is not None]
@@ -64,8 +65,8 @@ def change_lines(change: RowChange, compared: TableRows, *, colour: bool) -> lis
     """Return a change as a line: of a changed row only the columns that differ."""
     kind = _kind(change)
     mark = render.style(_SIGNS[kind], _COLOURS[kind], colour)
-    before = _values(change.before, compared.encodings[0])
-    after = _values(change.after, compared.encodings[1])
+    before = row_values(change.before, compared.encodings[0])
+    after = row_values(change.after, compared.encodings[1])
     for row, found in ((change.before, before), (change.after, after)):
         if row is not None and found is None:
             return [f"{mark} a row of {render.size(row.size)}, too long to be shown"]
@@ -103,16 +104,6 @@ def _kind(change: RowChange) -> str:
     if change.before is None:
         return "added"
     return "removed" if change.after is None else "changed"
-
-
-def _values(row: RowText | None, encoding: str) -> list[str | None] | None:
-    if row is None or row.text is None:
-        return None
-    # Imported late: the patterns of dumps would slow down every start.
-    from pgsnap.dump.definitions.copy_text import values
-    from pgsnap.dump.entries import decode
-
-    return [None if value is None else decode(value, encoding) for value in values(row.text)]
 
 
 def _row(columns: Sequence[str] | None, found: Sequence[str | None] | None) -> str:

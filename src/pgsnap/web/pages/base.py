@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from pgsnap.dump.definitions.table_parts import TableName, parse_name
 from pgsnap.errors import SnapError
+from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
+
+_ID = re.compile("[0-9a-f]{64}")
 
 
 class PageNotFound(SnapError):
@@ -35,6 +40,24 @@ class Asked:
         """Return a value of the query as a number from 0, *default* if it is none."""
         text = self.values.get(name, "")
         return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else default
+
+    def snapshot(self, name: str) -> SnapshotId:
+        """Return the snapshot whose id is a value of the query. Raises PageNotFound."""
+        text = self.values.get(name, "")
+        if not _ID.fullmatch(text):
+            raise PageNotFound(f'"{name}" is no id of a snapshot')
+        return bytes.fromhex(text)
+
+    def snapshot_or_none(self, name: str) -> SnapshotId | None:
+        """Return what `snapshot` does, None if there is no such value."""
+        return self.snapshot(name) if self.values.get(name) else None
+
+    def table(self, name: str) -> TableName:
+        """Return the table that a value of the query names as SQL does. Raises PageNotFound."""
+        found = parse_name(self.values.get(name, ""))
+        if found is None:
+            raise PageNotFound(f'"{name}" is no name of a table')
+        return found
 
 
 @dataclass(frozen=True, slots=True)

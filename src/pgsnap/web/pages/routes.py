@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pgsnap.web.pages import overview
+from pgsnap.web.pages import comparison, database, overview, rows, snapshot, versions
 from pgsnap.web.pages.base import Asked, Page
 
 PAGES: dict[str, Callable[[Asked], Page]] = {
     "/": overview.page,
+    "/database": database.page,
+    "/snapshot": snapshot.page,
+    "/diff": comparison.page,
+    "/table": versions.page,
+    "/rows": rows.page,
 }

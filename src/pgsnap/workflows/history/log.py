@@ -66,10 +66,13 @@ class ShowReport:
 
 def log(repo: Repository, *, database: str | None, limit: int | None = None) -> list[LogEntry]:
     """Return snapshots, newest first: of one label, or of all."""
-    return _entries(repo, database, repo.newest(database, limit))
+    return entries_of(repo, database, repo.newest(database, limit))
 
 
-def _entries(repo: Repository, database: str | None, shown: Sequence[SnapshotId]) -> list[LogEntry]:
+def entries_of(
+    repo: Repository, database: str | None, shown: Sequence[SnapshotId]
+) -> list[LogEntry]:
+    """Return the snapshots *shown*, of one label or of all, in their order."""
     with repo.many_reads():
         tags = repo.tags.by_snapshot(database)
         drills = drilled(repo)
@@ -97,7 +100,7 @@ def page(
     shown = regular[:limit]
     # What is older than all that is shown is not missed.
     newer = found[: found.index(shown[-1])] if len(shown) < len(regular) else found
-    entries = _shortened(repo, _entries(repo, database, shown))
+    entries = _shortened(repo, entries_of(repo, database, shown))
     return Listing(entries, len(safety.intersection(newer)), bool(found) and found[0] in safety)
 
 

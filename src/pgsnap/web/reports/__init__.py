@@ -1,0 +1,1 @@
+"""Reports: pages as one file that stands alone."""
