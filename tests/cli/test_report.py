@@ -201,5 +201,11 @@ def test_every_link_of_a_page_leads_to_a_page(shop: CommandLine) -> None:
             seen[address] = page
             if parts.path != "/":
                 waiting += linked(main)
-    assert {urlsplit(one).path for one in seen} >= {"/database", "/snapshot", "/diff", "/table", "/rows"}
+    assert {urlsplit(one).path for one in seen} >= {
+        "/database",
+        "/snapshot",
+        "/diff",
+        "/table",
+        "/rows",
+    }
     assert acts == {"/actions/restore"}
