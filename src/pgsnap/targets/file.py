@@ -137,7 +137,8 @@ def write_file(
         nanoseconds = round(modified.timestamp() * 1000) * 1_000_000
         os.utime(file, ns=(nanoseconds, nanoseconds))
 
-    return WrittenFile(path, plain_bytes, write_filled(path, fill, force=force))
+    file_bytes = write_filled(path, fill, force=force)
+    return WrittenFile(path, plain_bytes, file_bytes)
 
 
 def write_filled(path: Path, fill: Callable[[int], object], *, force: bool = False) -> int:
