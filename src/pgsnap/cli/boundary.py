@@ -37,7 +37,7 @@ AUDITED = frozenset(
         ),
         *("database", "push", "pull", "clone", "remote", "key"),
         *("restore", "undo", "verify", "drill", "cat", "export", "diff"),
-        *("open", "query", "report"),
+        *("open", "query", "report", "ui"),
     }
 )
 
@@ -65,6 +65,11 @@ def run(arguments: Sequence[str]) -> int:
     # Until the options are parsed, so that an interrupt is reported in the requested form.
     invocation.console.json = wants_json(arguments)
     interrupts.set_last_words(_text_of(invocation.console, error_fields(_AT_ONCE)) + "\n")
+    return run_in(invocation, arguments)
+
+
+def run_in(invocation: Invocation, arguments: Sequence[str]) -> int:
+    """Do what `run` does, in an *invocation* that was made for these *arguments*."""
     started = datetime.now(UTC)
     code = _run(invocation, arguments)
     if invocation.opened is not None and invocation.command in AUDITED:
@@ -129,7 +134,7 @@ def _tell_fields(console: Console, fields: dict[str, Any]) -> None:
         terminal.flush()
     except (OutputClosed, SnapError):
         terminal.abandon_output()
-    terminal.note(_text_of(console, fields))
+    console.fail(fields, _text_of(console, fields))
 
 
 def _text_of(console: Console, fields: dict[str, Any]) -> str:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from pgsnap.errors import CorruptionError, RepositoryLocked, RevisionError, SnapError, UsageError
+from pgsnap.web.actions import pages as action_pages
+from pgsnap.web.actions.jobs import Jobs, NoSuchJob
 from pgsnap.web.pages.base import Asked, Page, PageNotFound
 from pgsnap.web.pages.routes import PAGES
+from pgsnap.web.records.beside import BESIDE
 from pgsnap.web.rendering import render, static_text
 from pgsnap.web.safety import READING, Bound, Guard
 from pgsnap.web.service import Service
@@ -25,6 +27,7 @@ _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _STATUS: tuple[tuple[type[SnapError], int], ...] = (
     (PageNotFound, 404),
+    (NoSuchJob, 404),
     (RevisionError, 404),
     (UsageError, 400),
     (RepositoryLocked, 503),
@@ -33,23 +36,55 @@ _STATUS: tuple[tuple[type[SnapError], int], ...] = (
 
 
 class App:
-    """The pages over a *service*, for one session."""
+    """The pages over a *service*, for one session. Without *jobs* nothing can be done, only looked
+    at."""
 
-    def __init__(self, service: Service, sessions: Sessions, bound: Bound) -> None:
+    def __init__(
+        self, service: Service, sessions: Sessions, bound: Bound, jobs: Jobs | None = None
+    ) -> None:
         self._service = service
         self._sessions = sessions
         self._bound = bound
+        self._jobs = jobs
+        self._actions = action_pages.Actions(jobs, self._shown) if jobs is not None else None
 
-    def asgi(self) -> Starlette:
+    def asgi(self) -> ASGIApp:
         """Return the application as a server runs it."""
-        guard = Middleware(Guard, bound=self._bound, sessions=self._sessions, is_open=_is_open)
+        of_repo = {path: self._of_repository(make) for path, make in PAGES.items()}
+        beside = {path: self._of_service(make) for path, make in BESIDE.items()}
+        actions = self._action_routes()
+        shown = of_repo | beside | {"/{path:path}": self._looked_at(_nothing)}
         routes = [
             Route("/session", self._session, methods=["POST"]),
             Route("/static/{name}", _static, methods=["GET"]),
-            *(Route(path, self._shows(make), methods=["GET"]) for path, make in PAGES.items()),
-            Route("/{path:path}", self._shows(_nothing), methods=["GET"]),
+            *actions,
+            *(Route(path, answer, methods=["GET"]) for path, answer in shown.items()),
         ]
-        return Starlette(routes=routes, middleware=[guard])
+        app = Starlette(routes=routes, exception_handlers={SnapError: self._failed})
+        return Guard(app, self._bound, self._sessions, _is_open)
+
+    def _action_routes(self) -> list[Route]:
+        actions = self._actions
+        if actions is None:
+            return []
+
+        def form(request: Request) -> Page:
+            query = {**request.query_params, "verb": request.path_params["verb"]}
+            with self._service.open() as repo:
+                return action_pages.form(Asked(repo, datetime.now(UTC), query, acts=True))
+
+        def job(request: Request) -> Page:
+            return actions.job(request.path_params["id"])
+
+        pages: dict[str, Callable[[Request], Page]] = {
+            "/actions": lambda request: actions.verbs(),
+            "/actions/{verb}": form,
+            "/jobs/{id}": job,
+        }
+        shown = [
+            Route(path, self._looked_at(make), methods=["GET"]) for path, make in pages.items()
+        ]
+        return [*actions.routes(), *shown]
 
     def _session(self, request: Request) -> Response:
         """Exchange the token for the session's value."""
@@ -58,36 +93,50 @@ class App:
             return PlainTextResponse("this is not the token, or it was used\n", 403)
         return PlainTextResponse(value)
 
-    def _shows(self, make: Callable[[Asked], Page]) -> Callable[[Request], Response]:
+    def _of_repository(self, make: Callable[[Asked], Page]) -> Callable[[Request], Response]:
+        def look(request: Request) -> Page:
+            with self._service.open() as repo:
+                acts = self._jobs is not None
+                query = dict(request.query_params)
+                return make(Asked(repo, datetime.now(UTC), query, acts=acts))
+
+        return self._looked_at(look)
+
+    def _of_service(
+        self, make: Callable[[Service, dict[str, str]], Page]
+    ) -> Callable[[Request], Response]:
+        return self._looked_at(lambda request: make(self._service, dict(request.query_params)))
+
+    def _looked_at(self, make: Callable[[Request], Page]) -> Callable[[Request], Response]:
         def answer(request: Request) -> Response:
             if not request.state.in_session:
                 # Holds nothing: its script asks again, with the session's value.
                 return HTMLResponse(static_text("shell.html"))
-            return self._page(request, make)
+            return self._shown(make(request))
 
         return answer
 
-    def _page(self, request: Request, make: Callable[[Asked], Page]) -> Response:
-        now = datetime.now(UTC)
-        code = 200
-        try:
-            with self._service.open() as repo:
-                asked = Asked(repo, now, dict(request.query_params), acts=False)
-                page = make(asked)
-        except SnapError as error:
-            code = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-            page = Page("error.html", error.message, error)
-        return HTMLResponse(self._rendered(page, now), code)
+    def _shown(self, page: Page, code: int = 200) -> Response:
+        running = self._jobs.current() if self._jobs is not None else None
+        text = render(
+            page,
+            now=datetime.now(UTC),
+            acts=self._jobs is not None,
+            repository=self._service.repository,
+            running=running,
+        )
+        return HTMLResponse(text, code)
 
-    def _rendered(self, page: Page, now: datetime) -> str:
-        more: dict[str, Any] = {"repository": self._service.repository}
-        return render(page, now=now, acts=False, **more)
+    async def _failed(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, SnapError)
+        code = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+        return self._shown(Page("error.html", error.message, error), code)
 
 
 def _is_open(method: str, path: str) -> bool:
     """Return whether what is at *path* may be read without a session: the shell of a page, which is
     empty, what every page is made of, and the exchange of the token."""
-    return method in READING or path == "/session"
+    return (method in READING and not path.startswith("/jobs/")) or path == "/session"
 
 
 def _static(request: Request) -> Response:
@@ -97,5 +146,5 @@ def _static(request: Request) -> Response:
     return FileResponse(path, media_type=_TYPES[path.suffix])
 
 
-def _nothing(asked: Asked) -> Page:
+def _nothing(request: Request) -> Page:
     raise PageNotFound("there is no such page", hint="Go to the databases: all begin there.")

@@ -5,49 +5,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+from pgsnap.repository.audit_log import AuditEntries
 from pgsnap.repository.repository import Repository
+from pgsnap.schedulers.state import Installed, RunRecord
+from pgsnap.workflows.sync.fetch import Fetched
+from pgsnap.workflows.watch.check import RemoteSeen
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledJob:
-    """A job of the schedule. *next* is None where it is not known; *by* is what starts it, "" if it
-    is in snap.toml but not installed."""
+    """A job that was installed, and its last run; *idle* is why it is not started, "" if it is;
+    *next* when it is."""
 
-    name: str
-    when: str
-    by: str
+    installed: Installed
+    last: RunRecord | None
+    is_running: bool
+    idle: str
     next: datetime | None
-    started: datetime | None = None
-    seconds: float | None = None
-    exit_code: int | None = None
-    error: str = ""
-    last_success: datetime | None = None
-    is_running: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteFacts:
-    """A remote of snap.toml, and what is known here without asking it."""
+class Remote:
+    """A remote as it is known here; nobody asks its store for this."""
 
-    name: str
-    url: str
-    pushed: datetime | None = None
-    push_error: str = ""
-    fetched: datetime | None = None
-    newest: dict[str, datetime] = field(default_factory=dict)
+    seen: RemoteSeen
+    fetched: Fetched | None
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The *repository* by its name, and functions that look: each is called anew for a request, on
-    a thread of its own. *open* gives the repository, for reading."""
+    """The *repository* by its name, and functions that look, each called for a request on a thread
+    of its own: *open* gives the repository, for reading."""
 
     repository: str
     open: Callable[[], AbstractContextManager[Repository]]
     schedule: Callable[[], Sequence[ScheduledJob]]
-    remotes: Callable[[], Sequence[RemoteFacts]]
-    audit: Callable[[], Sequence[dict[str, Any]]]
+    remotes: Callable[[], Sequence[Remote]]
+    audit: Callable[[], AuditEntries]

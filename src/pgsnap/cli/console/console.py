@@ -130,13 +130,21 @@ class Console:
             for line in times.lines():
                 self.tell(line)
 
+    def fail(self, fields: dict[str, Any], text: str) -> None:
+        """Print the error that the command ends with, as *text*; *fields* are those of --json."""
+        self.terminal.note(text)
+
+    def display(self, steps: Steps) -> Display:
+        """Return what shows the progress of a workflow of these *steps*."""
+        from pgsnap.cli.console.progress import display
+
+        return display(self, steps)
+
     @contextmanager
     def progress(self, steps: Steps = ()) -> Iterator[Display]:
         """Show how far a workflow is, until the block ends; *steps* are its own, where they are
         known."""
-        from pgsnap.cli.console.progress import display
-
-        shown = display(self, steps)
+        shown = self.display(steps)
         try:
             with interrupts.killed_too(shown.cut):
                 yield shown

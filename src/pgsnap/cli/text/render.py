@@ -30,8 +30,7 @@ _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 def width(text: str) -> int:
     """Return how many terminal cells *text* takes; the codes of `style` take none."""
-    if "\x1b" in text:
-        text = _STYLED.sub("", text)
+    text = unstyled(text)
     if text.isascii():
         return len(text)
     cells = 0
@@ -82,6 +81,11 @@ def indented(text: str, by: str = "    ") -> list[str]:
 def style(text: str, name: str, on: bool) -> str:
     """Return *text* in a terminal style if *on*."""
     return f"\x1b[{_STYLES[name]}m{text}\x1b[0m" if on else text
+
+
+def unstyled(text: str) -> str:
+    """Return *text* without the codes of `style`."""
+    return _STYLED.sub("", text) if "\x1b" in text else text
 
 
 def json_time(moment: datetime) -> str:

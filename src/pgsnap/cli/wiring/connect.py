@@ -60,12 +60,12 @@ def open_repository(
     waits = settings.lock_timeout
     try:
         try:
-            repo = _opened(invocation, min(waits, _SILENT_WAIT_SECONDS), alone, whole)
+            repo = opened(invocation, min(waits, _SILENT_WAIT_SECONDS), alone, whole)
         except RepositoryLocked as error:
             if waits <= _SILENT_WAIT_SECONDS:
                 raise
             invocation.console.tell(f"waiting for the repository. {error.detail}")
-            repo = _opened(invocation, waits - _SILENT_WAIT_SECONDS, alone, whole)
+            repo = opened(invocation, waits - _SILENT_WAIT_SECONDS, alone, whole)
     except RepositoryLocked:
         # The audit log records the attempt too.
         invocation.opened = settings.repository
@@ -80,14 +80,15 @@ def open_repository(
     return repo
 
 
-def _opened(
-    invocation: Invocation, lock_timeout_seconds: float, alone: bool, whole: bool
+def opened(
+    invocation: Invocation, seconds: float, alone: bool = False, whole: bool = False
 ) -> Repository:
+    """Do what `open_repository` does, and say nothing."""
     from pgsnap.repository.repository import Repository
 
     return Repository.open(
         place_at(invocation, invocation.settings.repository),
-        lock_timeout_seconds=lock_timeout_seconds,
+        lock_timeout_seconds=seconds,
         index_folder=cache_folder(),
         alone=alone,
         whole=whole,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pgsnap.web.pages import comparison, database, overview, rows, snapshot, versions
 from pgsnap.web.pages.base import Asked, Page
+from pgsnap.web.records import checks, kept, search
 
 PAGES: dict[str, Callable[[Asked], Page]] = {
     "/": overview.page,
@@ -14,4 +15,7 @@ PAGES: dict[str, Callable[[Asked], Page]] = {
     "/diff": comparison.page,
     "/table": versions.page,
     "/rows": rows.page,
+    "/checks": checks.page,
+    "/kept": kept.page,
+    "/search": search.page,
 }

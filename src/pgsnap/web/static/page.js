@@ -47,6 +47,52 @@
     channel.onmessage = (event) => { if (event.data.wanted) channel.postMessage({session}); };
   };
 
+  // A job's events, read as they come: an EventSource could not send the session.
+  const watch = async (place) => {
+    while (place.isConnected) {
+      try {
+        const answer = await fetch(place.dataset.events, {headers: {"X-Snap-Session": session}});
+        if (answer.status === 403) return over();
+        const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+        let text = "";
+        for (;;) {
+          const {done, value} = await reader.read();
+          if (done || !place.isConnected) { reader.cancel(); break; }
+          text += value;
+          for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
+            if (show(place, text.slice(0, end)) === "end") return;
+          }
+        }
+      } catch (error) {
+        document.body.dataset.gone = "yes";
+      }
+      await new Promise((go) => setTimeout(go, 1000));
+    }
+  };
+
+  const show = (place, event) => {
+    const lines = event.split("\n");
+    const name = (lines.find((line) => line.startsWith("event: ")) || "").slice(7);
+    const data = lines.filter((line) => line.startsWith("data: "))
+      .map((line) => line.slice(6)).join("\n");
+    if (name === "job") {
+      place.innerHTML = data;
+      htmx.process(place);
+      const answer = place.querySelector("#answer");
+      if (answer && answer.tagName === "INPUT") answer.focus();
+    } else if (name === "progress") {
+      place.querySelector(".progress").innerHTML = data;
+    }
+    return name;
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, textarea, select");
+    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const search = document.querySelector(".search input");
+    if (search) { event.preventDefault(); search.focus(); }
+  });
+
   document.addEventListener("htmx:configRequest", (event) => {
     event.detail.headers["X-Snap-Session"] = session;
   });
@@ -60,6 +106,8 @@
     if (event.target === document.body) {
       const heading = document.querySelector("main h1");
       if (heading) { heading.tabIndex = -1; heading.focus({preventScroll: true}); }
+      const events = document.querySelector("[data-events]");
+      if (events) watch(events);
     }
   });
 
