@@ -68,7 +68,10 @@ test-system: $(STAMP) postgresql
 	$(BIN)/python -m pgsnap.cluster.installing 17
 	SNAP_MOMENTS=100 $(PYTEST) $(TWICE) --pg-major 17 tests/postgres/test_changes_stress.py
 
+# Of these `make test` runs a part: tests/support/running/breadth.py.
+LONG_TESTS = $(shell grep -rlF support.running.breadth tests --include='test_*.py')
 # The same in the numbers that take hours.
+test-long: export SNAP_LONG := 1
 test-long: export SNAP_KILLS := 1000
 test-long: export SNAP_POWER_CUTS := 1000
 test-long: export SNAP_STEP := 1
@@ -83,7 +86,7 @@ test-long: test-system
 	$(PYTEST) tests/unit/repository/chunks/test_ingest_next_snapshot.py tests/postgres/test_dump_race_stress.py
 	$(PYTEST) -n 2 --timeout 0 tests/property/test_stored_bytes_fuzzed.py
 	$(MAKE) test-moments
-	$(PYTEST) tests/faults/test_every_request.py
+	$(PYTEST) -n 2 tests/faults/test_every_request.py $(LONG_TESTS)
 	$(MAKE) test-writers
 
 # With one seed, by which the rounds that were done are remembered.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import psycopg
 import pytest
 
 from pgsnap.format import envelope
@@ -86,35 +87,50 @@ def test_options_of_other_restores_are_refused(shop: CommandLine, other: tuple[s
     assert shop("restore", "before", "--prove").code == 2
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "SELECT 1 FROM pg_locks WHERE mode = 'ShareRowExclusiveLock' AND granted",
+# What holds the restore up at that moment, and how it is seen there.
+KILLS = {
+    "locked": (
+        "BEGIN; LOCK TABLE u IN ROW EXCLUSIVE MODE",
+        "SELECT 1 FROM pg_locks WHERE mode = 'ShareRowExclusiveLock' AND NOT granted",
+    ),
+    "writing": (
+        "SELECT pg_advisory_lock(7)",
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-        " AND backend_xid IS NOT NULL AND application_name LIKE 'snap restore%'",
-    ],
-    ids=["locked", "writing"],
-)
+        " AND backend_xid IS NOT NULL AND application_name LIKE 'snap restore%'"
+        " AND wait_event = 'advisory'",
+    ),
+}
+
+
+@pytest.mark.parametrize("moment", KILLS)
 def test_a_kill_at_any_moment_leaves_the_database_as_it_was(
     shop: CommandLine, database: Database, moment: str
 ) -> None:
-    # So that writing takes a while.
-    database.psql("INSERT INTO t SELECT generate_series(10000, 200000)")
+    database.psql(
+        "CREATE FUNCTION held() RETURNS bool LANGUAGE plpgsql AS $$BEGIN"
+        " IF current_setting('application_name') LIKE 'snap restore%'"
+        " THEN PERFORM pg_advisory_xact_lock_shared(7); END IF; RETURN true; END$$;"
+        "CREATE TABLE u (b int); ALTER TABLE t ADD CHECK (held());"
+        "INSERT INTO t SELECT generate_series(10000, 20000)"
+    )
     before = rows(database)
     shop.ok("commit", "-m", "many", "--tag", "many")
     database.psql("DELETE FROM t WHERE a % 2 = 0")
     changed = rows(database)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "pgsnap.cli", "restore", "many", "--changed-only", "--yes"],
-        cwd=shop.work,
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while not database.psql(moment):
-        assert child.poll() is None, "it ended before it was killed"
-    child.kill()
-    child.wait()
+    holds, seen = KILLS[moment]
+    with psycopg.connect(database.dsn, autocommit=True) as holder:
+        holder.execute(holds.encode())
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pgsnap.cli", "restore", "many", "--changed-only", "--yes"],
+            cwd=shop.work,
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while not database.psql(seen):
+            assert child.poll() is None, "it ended before it was killed"
+        child.kill()
+        child.wait()
     while database.psql("SELECT 1 FROM pg_locks WHERE mode = 'ShareRowExclusiveLock'"):
         time.sleep(0.05)
     assert rows(database) == changed

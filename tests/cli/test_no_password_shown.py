@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from pgsnap.cluster.cluster import Cluster
+from support.running.breadth import crossed
 from support.running.commandline import CommandLine
 from support.servers.databases import Database
 from support.servers.listener import Listener
@@ -193,7 +194,7 @@ def _dsns(cluster: Cluster, role: str, name: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("form", "client"), [(0, "psql"), (1, "psycopg"), (2, "psql")])
+@pytest.mark.parametrize(("form", "client"), crossed(range(3), ["psycopg", "psql"]))
 def test_a_password_that_is_in_use_is_in_no_output_file_or_argument(
     snap: CommandLine,
     database: Database,

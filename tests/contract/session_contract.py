@@ -32,6 +32,26 @@ AWKWARD = [
 ]
 
 
+def once_it_sleeps(
+    session: Session, again: Callable[[], Session], act: Callable[[], None]
+) -> threading.Thread:
+    """Start a thread that calls *act* when the server runs a statement of *session* that sleeps."""
+    (pid,) = session.query("SELECT pg_backend_pid()")[0]
+    sleeps = f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'"
+
+    def watch() -> None:
+        deadline = time.monotonic() + 60
+        with again() as other:
+            while not other.query(sleeps):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
 class SessionContract:
     def test_values_of_every_kind_come_back_as_they_are(self, session: Session) -> None:
         sql = ", ".join(literal(value) for value in AWKWARD)
@@ -62,14 +82,20 @@ class SessionContract:
     def test_what_the_server_says_besides_is_told_while_a_statement_runs(
         self, session: Session
     ) -> None:
-        sql = "DO $$ BEGIN RAISE NOTICE 'half of it'; PERFORM pg_catalog.pg_sleep(2); END $$"
-        running = threading.Thread(target=session.execute, args=(sql,))
+        sql = "DO $$ BEGIN RAISE NOTICE 'half of it'; PERFORM pg_catalog.pg_sleep(100); END $$"
+
+        def run() -> None:
+            with pytest.raises(QueryFailed):
+                session.execute(sql)
+
+        running = threading.Thread(target=run)
         running.start()
-        deadline = time.monotonic() + 1.9
+        deadline = time.monotonic() + 60
         while "half of it" not in session.notices():
             assert time.monotonic() < deadline, "the notice comes too late"
             time.sleep(0.01)
         assert running.is_alive()
+        session.cancel()
         running.join()
 
     def test_several_statements_are_one_transaction(self, session: Session) -> None:
@@ -156,9 +182,10 @@ class SessionContract:
         (asked,) = session.query("SELECT current_setting('server_version_num')")
         assert str(session.server_version_num) == asked[0]
 
-    def test_cancel_from_another_thread_stops_a_statement(self, session: Session) -> None:
-        timer = threading.Timer(0.3, session.cancel)
-        timer.start()
+    def test_cancel_from_another_thread_stops_a_statement(
+        self, session: Session, again: Callable[[], Session]
+    ) -> None:
+        timer = once_it_sleeps(session, again, session.cancel)
         start = time.monotonic()
         with pytest.raises(QueryFailed) as caught:
             session.query("SELECT pg_sleep(60)")
@@ -167,14 +194,15 @@ class SessionContract:
         assert time.monotonic() - start < 30
         assert session.query("SELECT 1") == [("1",)]
 
-    def test_ctrl_c_gets_through_and_the_session_can_go_on(self, session: Session) -> None:
+    def test_ctrl_c_gets_through_and_the_session_can_go_on(
+        self, session: Session, again: Callable[[], Session]
+    ) -> None:
         session.execute("BEGIN")
         main = threading.main_thread().ident
         assert main is not None
-        timer = threading.Timer(0.3, signal.pthread_kill, [main, signal.SIGINT])
-        timer.start()
         start = time.monotonic()
         with interrupts.handled():
+            timer = once_it_sleeps(session, again, lambda: signal.pthread_kill(main, signal.SIGINT))
             with pytest.raises(Stopped):
                 session.query("SELECT pg_sleep(60)")
             timer.join()
@@ -203,7 +231,7 @@ class SessionContract:
         (pid,) = session.query("SELECT pg_backend_pid()")[0]
         session.close()
         with again() as other:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             count = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"
             while other.query(count) != [("0",)] and time.monotonic() < deadline:
                 time.sleep(0.02)

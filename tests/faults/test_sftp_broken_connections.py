@@ -19,12 +19,13 @@ from pgsnap.stores.pacing import Line
 from pgsnap.stores.sftp import swap
 from pgsnap.stores.sftp.store import SftpStore
 from support.faults.breaking import Break, BreakingProxy, breaking
+from support.running.breadth import times
 from support.servers.sshd import Sshd, serving, use_home
 
 pytest.importorskip("asyncssh")
 
 # Places in a call where its connection breaks.
-BREAKS = 60 // int(os.environ.get("SNAP_STEP", "10"))
+BREAKS = times(2, 60)
 
 OLD, NEW, LATER = b"old", b"new" * 30, b"later"
 NAME = "tags/a/b"
@@ -106,14 +107,16 @@ def found(store: SftpStore) -> bytes | None:
 
 
 def places_in(place: Place, how: Break, call: Callable[[SftpStore], None]) -> range:
-    """Return the numbers of bytes after which *call* is broken: over all that it sends, or gets."""
+    """Return the numbers of bytes after which *call* is broken: over all that it sends, or gets,
+    each call beginning at another place."""
     for _ in range(2):
         # The second one finds its folders made.
         place.beside.put(NAME, OLD)
         before = place.proxy.passed[how is Break.ANSWER_LOST]
         call(place.store)
     total = place.proxy.passed[how is Break.ANSWER_LOST] - before
-    return range(0, total, total // BREAKS)
+    step = total // BREAKS
+    return range(step * list(CALLS).index(call) // len(CALLS), total, step)
 
 
 @pytest.mark.parametrize("how", Break, ids=lambda how: how.name.lower())

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,12 @@ def content(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest() * 8000
 
 
-def write_for_ever(store: Store) -> None:
+def write_for_ever(store: Store, began: Event) -> None:
     for number in range(1_000_000):
         name = f"packs/{number % 3}/{os.getpid()}-{number}"
         store.put(name, content(name))
         store.create(f"{name}-new", content(f"{name}-new"))
+        began.set()
         # As long as its holder lives, each swap meets what the one before wrote.
         with contextlib.suppress(StoreChanged):
             seen = store.get("tags/a")
@@ -73,8 +75,12 @@ def write_for_ever(store: Store) -> None:
 
 
 def killed_after(seconds: float, store: Store) -> None:
-    process = multiprocessing.get_context("fork").Process(target=write_for_ever, args=(store,))
+    """Kill a writer so many seconds after it has written something."""
+    fork = multiprocessing.get_context("fork")
+    began = fork.Event()
+    process = fork.Process(target=write_for_ever, args=(store, began))
     process.start()
+    assert began.wait(60)
     time.sleep(seconds)
     process.kill()
     process.join()
@@ -89,7 +95,7 @@ def test_a_killed_writer_leaves_whole_objects_and_a_lock_that_is_taken_over(
     store.put("tags/a", b"0")
     chance = random.Random(SEED)
     for _ in range(KILLS):
-        killed_after(chance.uniform(0.3, 1.2), SftpStore(address))
+        killed_after(chance.uniform(0.0, 0.9), SftpStore(address))
         seen = store.get("tags/a")
         store.replace("tags/a", b"%d" % (int(seen) + 1), seen)
     names = [info.name for info in store.list("packs/")]
@@ -103,7 +109,7 @@ def test_what_killed_writers_left_is_removed_after_a_day(server: Sshd, home: Pat
     address = server.address(home.name)
     living = SftpStore(address)
     living.put("a", b"x")
-    killed_after(0.6, SftpStore(address))
+    killed_after(0.0, SftpStore(address))
     temporary = server.data / home.name / "tmp"
     killed = [path for path in temporary.iterdir() if path.is_dir()]
     assert len(killed) == 2

@@ -133,7 +133,7 @@ def test_a_cluster_dies_with_its_owner(binaries: Binaries, how: signal.Signals) 
         assert keeper.processes_in(str(folder / "data"))
         owner.send_signal(how)
         owner.wait()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while folder.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
     assert not folder.exists()

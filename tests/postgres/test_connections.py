@@ -50,7 +50,7 @@ def owned(database: Database) -> str:
 
 def wait_until_gone(database: Database, role: str) -> None:
     """Backends end a moment after their clients, and count until then."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     mine = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'"
     while database.psql(mine) != "0":
         assert time.monotonic() < deadline

@@ -68,7 +68,7 @@ def counting(database: Database, user: str | None = None) -> tuple[Server, list[
 
 def wait_until_gone(database: Database, which: str) -> None:
     """Backends end a moment after their clients."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while database.psql(f"SELECT count(*) FROM pg_stat_activity WHERE {which}") != "0":
         assert time.monotonic() < deadline
 

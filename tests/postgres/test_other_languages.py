@@ -21,6 +21,7 @@ from pgsnap.targets.naming import new_token
 from pgsnap.targets.swap.swap import Rename, database_oid, swap
 from pgsnap.workflows.restore.plan import RestoreOptions
 from support.restoring.clients import commit_database, commit_file, new_repository, restore_now
+from support.running.breadth import crossed
 from support.servers.databases import Database, new_name
 from support.servers.languages import LANGUAGES, speak, translated_cluster
 
@@ -62,22 +63,27 @@ def polyglot(any_binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -
             yield cluster
 
 
-@pytest.fixture(params=LANGUAGES)
-def foreign(polyglot: Cluster, request: pytest.FixtureRequest) -> Iterator[Database]:
+@pytest.fixture(params=crossed(list(LANGUAGES), ["psycopg", "psql"]), ids="-".join)
+def spoken(request: pytest.FixtureRequest) -> tuple[str, ClientKind]:
+    chosen: tuple[str, ClientKind] = request.param
+    return chosen
+
+
+@pytest.fixture
+def foreign(polyglot: Cluster, spoken: tuple[str, ClientKind]) -> Iterator[Database]:
     """A database of a server that speaks another language."""
     name = new_name("foreign")
     polyglot.create_database(name)
-    speak(polyglot, request.param)
+    speak(polyglot, spoken[0])
     yield Database(polyglot, name)
     found = polyglot.psql(f"SELECT datname FROM pg_database WHERE starts_with(datname, '{name}')")
     for each in found.splitlines():
         polyglot.drop_database(each)
 
 
-@pytest.fixture(params=["psycopg", "psql"])
-def client(request: pytest.FixtureRequest) -> ClientKind:
-    chosen: ClientKind = request.param
-    return chosen
+@pytest.fixture
+def client(spoken: tuple[str, ClientKind]) -> ClientKind:
+    return spoken[1]
 
 
 def server_of(database: Database, client: ClientKind, name: str = "") -> Server:

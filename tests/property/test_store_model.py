@@ -8,7 +8,7 @@ from support.store_model.rules import StoreRules
 
 TestStore = StoreRules.TestCase
 TestStore.settings = settings(
-    max_examples=6,
+    max_examples=3,
     stateful_step_count=15,
     deadline=None,
     derandomize=True,

@@ -18,7 +18,7 @@ from support.servers.containers import IMAGE, Container, Podman, podman_compose,
 pytestmark = [pytest.mark.system]
 
 ROWS = 30_000
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 FREEZE_COPY = """
 asked="SELECT pid FROM pg_stat_activity WHERE query ILIKE 'COPY %public.orders%'
   AND state = 'active' AND application_name LIKE 'snap %' LIMIT 1"

@@ -82,7 +82,7 @@ def prepare_again(shop: Shop, command: str) -> None:
 def check_service_runs(shop: Shop) -> None:
     """A supervisor starts it, which outlives snap."""
     state = shop.folder / "app.state"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while state.exists() and state.read_text().strip() != "up":
         assert time.monotonic() < deadline, "the service was left stopped"
         time.sleep(0.05)

@@ -37,7 +37,7 @@ def cron() -> Iterator[None]:
         yield
     finally:
         daemon.terminate()
-        daemon.wait(10)
+        daemon.wait(60)
         if before.returncode == 0:
             subprocess.run(["crontab", "-"], input=before.stdout, check=True)
         else:

@@ -75,7 +75,7 @@ def pooler(pgbouncer: tuple[str, dict[str, str]], database: Database) -> Iterato
             )
         )
         dsn = f"postgresql:///{database.name}?host={folder}&port={PORT}&user=any"
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 psycopg.connect(dsn).close()
@@ -87,7 +87,7 @@ def pooler(pgbouncer: tuple[str, dict[str, str]], database: Database) -> Iterato
     yield start
     for each in running:
         each.terminate()
-        each.wait(20)
+        each.wait(60)
     shutil.rmtree(top)
 
 

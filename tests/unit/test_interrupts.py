@@ -252,25 +252,37 @@ def test_what_is_left_behind_is_closed_once_it_comes() -> None:
     with pytest.raises(Stopped):
         interrupts.on_thread(task, forget=lambda found: forgotten.set())
     come.set()
-    assert forgotten.wait(10)
+    assert forgotten.wait(60)
+
+
+# Waits until so many signals were received, ready for each.
+READY = """
+def received(number):
+    while interrupts.count() < number:
+        before = interrupts.count()
+        print("ready", flush=True)
+        while interrupts.count() == before:
+            time.sleep(0.01)
+"""
 
 
 def ending(code: str, *signals: signal.Signals) -> tuple[int, str, str]:
-    """Run *code* in a process that gets *signals*, half a second apart, once it says that it is
-    ready; return its exit code, and what it wrote after that."""
+    """Run *code* in a process that gets *signals*, each once it says that it is ready for it;
+    return its exit code, and what it wrote after that."""
     child = subprocess.Popen(
-        [sys.executable, "-c", f"from pgsnap import interrupts\nimport time\n{code}"],
+        [sys.executable, "-c", f"from pgsnap import interrupts\nimport time\n{READY}{code}"],
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
     for number in signals:
+        assert child.stdout.readline() == "ready\n"
         child.send_signal(number)
+        # A second Ctrl-C that comes sooner is taken for the first one.
         time.sleep(0.5)
-    out, err = child.communicate(timeout=30)
+    out, err = child.communicate(timeout=60)
     return child.returncode, out, err
 
 
@@ -278,10 +290,10 @@ CLEANING = """
 undo = interrupts.handle()
 interrupts.set_last_words("at once\\n")
 try:
-    print("ready", flush=True)
-    interrupts.sleep(60)
+    received(1)
+    interrupts.check()
 finally:
-    interrupts.sleep(2)
+    received(4)
     print("clean", flush=True)
 """
 
@@ -324,8 +336,7 @@ def test_a_second_ctrl_c_waits_for_what_must_not_be_cut() -> None:
     code = """
 undo = interrupts.handle()
 with interrupts.uncut():
-    print("ready", flush=True)
-    interrupts.sleep(2)
+    received(2)
     print(interrupts.count(), flush=True)
 interrupts.check()
 """
@@ -341,9 +352,8 @@ import subprocess
 undo = interrupts.handle()
 child = subprocess.Popen(["sleep", "60"], start_new_session=True)
 with interrupts.killed_too(child.kill):
-    print("ready", flush=True)
     with interrupts.deferred():
-        interrupts.sleep(60)
+        received(3)
 """
     started = time.monotonic()
     # The pipes are at their end only when the child is gone too.

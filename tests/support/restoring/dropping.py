@@ -53,7 +53,7 @@ def locked_name(cluster: Cluster, name: str) -> Iterator[int]:
         session.rollback()
 
 
-def wait_for_drop(cluster: Cluster, *, waits_for: str, seconds: float = 30) -> None:
+def wait_for_drop(cluster: Cluster, *, waits_for: str, seconds: float = 60) -> None:
     """Wait until a DROP DATABASE waits for *waits_for*, a wait event or its type."""
     deadline = time.monotonic() + seconds
     found = literal(waits_for)

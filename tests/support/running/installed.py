@@ -139,7 +139,7 @@ def interrupt(
 
 def gone(pids: list[int]) -> None:
     """Wait until the processes ended: the kernel ends children right after their parent."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(map(is_alive, pids)):
         assert time.monotonic() < deadline, f"children live on: {pids}"
         time.sleep(0.02)

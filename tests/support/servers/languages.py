@@ -20,7 +20,7 @@ from pgsnap.cluster.cluster import Cluster
 
 LANGUAGES = {"de": "de_DE", "ru": "ru_RU", "ja": "ja_JP", "zh_CN": "zh_CN"}
 _LOCALE = Path("/usr/lib/locale/C.utf8")
-_SECONDS = 10.0
+_SECONDS = 60.0
 
 
 @contextmanager

@@ -119,7 +119,10 @@ class ObjectServer:
             store = self
 
         self._server = _Server(("127.0.0.1", 0), Bound)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        # Its default, half a second, is what each test would wait for its end.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
 
     @property
     def endpoint(self) -> str:

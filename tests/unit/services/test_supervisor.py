@@ -38,7 +38,7 @@ def log_of(folder: Path) -> list[str]:
 
 def eventually(check: object) -> None:
     assert callable(check)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not check():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -125,7 +125,7 @@ class Meeting(RecordingStore):
             self.started += 1
             is_first = self.started <= self._count
         if is_first:
-            self._together.wait(20)
+            self._together.wait(60)
         return super().get(name, start, length, bytes_max=bytes_max)
 
 
