@@ -5,6 +5,7 @@ hint are sentences. A hint names the exact command to run wherever there is one.
 not import anything from the package.
 
     SnapError 1
+    |- ValueUnfit
     |- UsageError 2
     |- CheckRed 4
     |- Declined 5
@@ -46,6 +47,12 @@ class UsageError(SnapError):
 
     exit_code = 2
     kind = "usage"
+
+
+class ValueUnfit(SnapError):
+    """A value of a table has no equal in the format that it was to be written in."""
+
+    kind = "value-unfit"
 
 
 class CheckRed(SnapError):

@@ -26,9 +26,9 @@ TESTED = sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "benchmarks").r
 
 LINES_MAX = 400
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "manager", "misc"}
-# Imported at the top these would cost every start of `snap`; what cuts chunks and compares rows is
-# itself imported late.
-NUMPY_ROOMS = {"chunking", "rows"}
+# Imported at the top these would cost every start of `snap`; what cuts chunks, compares rows and
+# writes tables is itself imported late.
+NUMPY_ROOMS = {"chunking", "rows", "tabular"}
 # Imported late themselves.
 NUMPY_MODULES = {"edits.py", "block_edits.py", "spliced_text.py", "splicing.py"}
 # A restore and an undo take a snapshot of what they are about to replace; an import is commits; a

@@ -113,7 +113,7 @@ def check_free(path: Path, *, force: bool) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise UsageError(f'"{path}" is there already, and it is no ordinary file')
     if not force:
-        raise _exists(path)
+        raise exists_already(path)
 
 
 def write_file(
@@ -148,7 +148,7 @@ def write_filled(path: Path, fill: Callable[[int], object], *, force: bool = Fal
     check_free(path, force=force)
     folder = whole.chosen_folder(path.parent)
     unfinished = whole.unfinished_name(path.name)
-    with _errors(path), whole.draft(folder, unfinished, fill):
+    with file_errors(path), whole.draft(folder, unfinished, fill):
         file_bytes = folder.status(unfinished).st_size
         if force:
             whole.publish(folder, unfinished, path.name)
@@ -156,7 +156,7 @@ def write_filled(path: Path, fill: Callable[[int], object], *, force: bool = Fal
             try:
                 whole.publish_new(folder, unfinished, path.name)
             except FileExistsError:
-                raise _exists(path) from None
+                raise exists_already(path) from None
     return file_bytes
 
 
@@ -179,12 +179,14 @@ def _encoded(encoder: Encoder, blocks: Iterable[bytes]) -> Iterator[tuple[int, b
                 left.cancel()
 
 
-def _exists(path: Path) -> UsageError:
+def exists_already(path: Path) -> UsageError:
+    """Return the error for a file that is there."""
     return UsageError(f'"{path}" exists already', hint="Name another file, or add --force.")
 
 
 @contextlib.contextmanager
-def _errors(path: Path) -> Iterator[None]:
+def file_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into StoreFull or StoreError."""
     try:
         yield
     except OSError as error:

@@ -31,9 +31,12 @@ def values(row: bytes) -> list[bytes | None]:
 
 def unescaped(field: bytes) -> bytes | None:
     """Return the value of a field, NULL as None."""
-    if field == rb"\N":
-        return None
-    return _ESCAPE.sub(_meant, field) if b"\\" in field else field
+    return None if field == rb"\N" else without_escapes(field)
+
+
+def without_escapes(text: bytes) -> bytes:
+    """Return a value, or a part of one that cuts no escape, without its escapes."""
+    return _ESCAPE.sub(_meant, text) if b"\\" in text else text
 
 
 def _meant(match: re.Match[bytes]) -> bytes:

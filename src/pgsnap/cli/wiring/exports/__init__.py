@@ -1,0 +1,1 @@
+"""What `snap export` writes to, besides a dump file."""

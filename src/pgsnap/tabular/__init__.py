@@ -1,0 +1,1 @@
+"""Rows of COPY text as tables for other programs: Parquet, CSV, SQLite."""

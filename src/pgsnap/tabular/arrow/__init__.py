@@ -1,0 +1,1 @@
+"""Columns of Arrow from COPY text: types, values, Parquet files."""

@@ -1,0 +1,126 @@
+"""Parquet files from the rows of a table."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.parquet import ParquetWriter
+
+from pgsnap import interrupts
+from pgsnap.errors import ValueUnfit
+from pgsnap.tabular.arrow.values import BlockReader
+from pgsnap.tabular.base import Files, Losses, Shape, Wishes
+
+GROUP_BYTES = 16 * 1024 * 1024
+"""How much text becomes one row group. It is held while the next one is read."""
+# Offsets into the values of a column have 32 bits.
+_ROW_BYTES_MAX = (1 << 31) - 1
+_SAMPLE_ROWS = 10_000
+# Columns with fewer different values than one in so many are stored by a dictionary.
+_REPEATED = 4
+
+
+class ParquetTable:
+    """Writes the rows of a table to Parquet files. One thread encodes a row group while the next
+    one is read."""
+
+    def __init__(self, shape: Shape, files: Files, wishes: Wishes, losses: Losses) -> None:
+        # Memory that is freed goes back at once: other pools keep a multiple of what is in use.
+        pa.set_memory_pool(pa.system_memory_pool())
+        self.rows = 0
+        self._shape = shape
+        self._files = files
+        self._reader = BlockReader(shape, wishes, losses)
+        self._writer: ParquetWriter | None = None
+        self._file: BinaryIO | None = None
+        self._has_begun = False
+        self._held: list[pa.Table] = []
+        self._held_bytes = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="snap-parquet")
+        self._under_way: Future[None] | None = None
+
+    def write(self, block: bytes) -> None:
+        if len(block) > _ROW_BYTES_MAX:
+            raise ValueUnfit(
+                f"a row of {self._shape.shown} has more than 2 GiB of text, too much for Arrow",
+                hint="Export the table with --format csv.",
+            )
+        found = self._reader.read(block)
+        self.rows += found.num_rows
+        self._held.append(found)
+        self._held_bytes += len(block)
+        if self._held_bytes >= GROUP_BYTES:
+            self._pass_on()
+
+    def close(self) -> None:
+        try:
+            if self._held:
+                self._pass_on()
+            self._wait()
+            if not self._has_begun:
+                self._begin([])
+            if self._file is not None:
+                self._end()
+        finally:
+            self._thread.shutdown()
+
+    def abandon(self) -> None:
+        """End what is under way, of rows that are not wanted any more."""
+        self._thread.shutdown()
+
+    def _pass_on(self) -> None:
+        tables, self._held, self._held_bytes = self._held, [], 0
+        self._wait()
+        self._under_way = self._thread.submit(self._write_group, tables)
+
+    def _wait(self) -> None:
+        if self._under_way is not None:
+            interrupts.result(self._under_way)
+            self._under_way = None
+
+    def _write_group(self, tables: list[pa.Table]) -> None:
+
+        if self._writer is None:
+            self._begin(tables)
+        assert self._writer is not None
+        assert self._file is not None
+        group = pa.concat_tables(tables)
+        self._writer.write_table(group, row_group_size=max(group.num_rows, 1))
+        limit = self._files.part_bytes
+        if limit is not None and self._file.tell() >= limit:
+            self._end()
+
+    def _begin(self, tables: list[pa.Table]) -> None:
+
+        self._file = self._files.open()
+        self._has_begun = True
+        repeated = _repeated(tables[0]) if tables else []
+        self._writer = ParquetWriter(
+            self._file,
+            self._reader.schema,
+            compression="zstd",
+            use_dictionary=repeated or False,
+        )
+
+    def _end(self) -> None:
+        assert self._writer is not None
+        assert self._file is not None
+        self._writer.close()
+        self._file.close()
+        self._writer = self._file = None
+
+
+def _repeated(table: pa.Table) -> list[str]:
+    """Return the columns that have few different values, as the first ones show."""
+    found = []
+    for field in table.schema:
+        first = table.column(field.name).slice(0, _SAMPLE_ROWS)
+        is_plain = pa.types.is_string(field.type) or pa.types.is_integer(field.type)
+        if pa.types.is_dictionary(field.type) or (
+            is_plain and pc.count_distinct(first).as_py() * _REPEATED < len(first)
+        ):
+            found.append(field.name)
+    return found

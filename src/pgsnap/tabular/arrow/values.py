@@ -1,0 +1,189 @@
+"""Columns of a block's rows, converted to their kinds; what does not fit is refused or counted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from pgsnap.errors import CorruptionError
+from pgsnap.tabular.arrow.arrays import depth_of, lists_of, obstacle, without_bounds
+from pgsnap.tabular.arrow.buffers import meant_strings, single
+from pgsnap.tabular.arrow.kinds import Kind, has_elements, kind_of, text_kind
+from pgsnap.tabular.base import Column, Losses, Shape, Wishes, refuse, unicode_text
+
+_COLUMN = re.compile(r"In CSV column #(\d+)")
+_UTF8 = frozenset(("UTF8", "UNICODE"))
+# How many arrays at the beginning say how many dimensions those of a column have.
+_LOOKED_AT = 10_000
+
+Unfit: TypeAlias = "Callable[[list[str], str], None]"
+
+
+class BlockReader:
+    """Reads blocks of whole rows as record batches. The first one settles the schema."""
+
+    def __init__(self, shape: Shape, wishes: Wishes, losses: Losses) -> None:
+        self._shape = shape
+        self._wishes = wishes
+        self._losses = losses
+        self._columns = [_Values(shape, column, wishes, losses) for column in shape.columns]
+        # Those with values that the reader of the text does not know.
+        self._odd: set[int] = set()
+        self._schema: pa.Schema | None = None
+
+    def read(self, block: bytes) -> pa.Table:
+        """Return the rows of *block*. Raises ValueUnfit, CorruptionError."""
+
+        if self._shape.encoding.upper() not in _UTF8:
+            block = unicode_text(self._shape, block, lossy=self._wishes.lossy)
+        found = self._parsed(block)
+        arrays = [
+            one.of(single(found.column(at)), was_read=self._is_read(at))
+            for at, one in enumerate(self._columns)
+        ]
+        return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, with PostgreSQL's types beside Arrow's."""
+        if self._schema is None:
+            self._schema = pa.schema(
+                pa.field(
+                    one.column.name,
+                    one.arrow,
+                    metadata={"postgresql.type": one.column.type.text or "unknown"},
+                )
+                for one in self._columns
+            )
+        return self._schema
+
+    def _is_read(self, at: int) -> bool:
+        return self._columns[at].reads and at not in self._odd
+
+    def _parsed(self, block: bytes) -> pa.Table:
+
+        names = [str(at) for at in range(len(self._columns))]
+        while True:
+            types = {
+                name: self._columns[at].arrow if self._is_read(at) else pa.string()
+                for at, name in enumerate(names)
+            }
+            try:
+                return csv.read_csv(
+                    pa.BufferReader(block),
+                    csv.ReadOptions(
+                        column_names=names, block_size=len(block) + 1, use_threads=False
+                    ),
+                    csv.ParseOptions(
+                        delimiter="\t",
+                        quote_char=False,
+                        escape_char=False,
+                        ignore_empty_lines=False,
+                    ),
+                    csv.ConvertOptions(
+                        column_types=types,
+                        null_values=[r"\N"],
+                        strings_can_be_null=True,
+                        true_values=["t"],
+                        false_values=["f"],
+                        timestamp_parsers=[csv.ISO8601],
+                    ),
+                )
+            except pa.ArrowInvalid as error:
+                self._note(block, str(error))
+
+    def _note(self, block: bytes, message: str) -> None:
+        """Note which column has to be read as strings. Raises if that is not what is wrong."""
+        match = _COLUMN.search(message)
+        if match is not None and self._is_read(int(match[1])):
+            self._odd.add(int(match[1]))
+            return
+        unicode_text(self._shape, block, lossy=False)
+        raise CorruptionError(
+            f"rows of {self._shape.shown} are not what their COPY statement says",
+            detail=f"Arrow's reader says: {message.splitlines()[0]}",
+            hint="Look for damage: snap verify --data",
+        )
+
+
+class _Values:
+    """The values of one column. *arrow* is known once the first ones of an array were read."""
+
+    def __init__(self, shape: Shape, column: Column, wishes: Wishes, losses: Losses) -> None:
+        self._shape = shape
+        self.column = column
+        self._wishes = wishes
+        self._losses = losses
+        is_text = wishes.is_text(shape, column)
+        self._is_list = not is_text and has_elements(column.type)
+        is_plain = self._is_list or not (is_text or column.type.is_array)
+        self._kind: Kind = kind_of(column.type, wishes.numeric) if is_plain else text_kind()
+        self._depth = 0
+        self.reads = self._kind.reads and not self._is_list
+
+    @property
+    def arrow(self) -> pa.DataType:
+
+        found = self._kind.arrow
+        for _ in range(max(self._depth, 1) if self._is_list else 0):
+            found = pa.list_(found)
+        return found
+
+    def of(self, values: pa.Array, *, was_read: bool) -> pa.Array:
+        """Return the values as they are written."""
+        if was_read:
+            return values
+        strings = meant_strings(values)
+        if not self._is_list:
+            return self._converted(strings)
+        if not self._depth:
+            self._depth = depth_of(strings[:_LOOKED_AT])
+        return self._lists(strings)
+
+    def _converted(self, strings: pa.Array) -> pa.Array:
+        """Return *strings* as values of the kind, those that are not regular one by one."""
+
+        kind = self._kind
+        if not kind.regular:
+            return kind.convert(strings)
+        is_odd = pc.invert(pc.fill_null(pc.match_substring_regex(strings, kind.regular), True))
+        if not pc.any(is_odd).as_py():
+            return kind.convert(strings)
+        odd = strings.filter(is_odd)
+        meant = {text: kind.odd(text) for text in pc.unique(odd).to_pylist()}
+        texts = odd.to_pylist()
+        unfit = [text for text in texts if meant[text] is None]
+        if unfit:
+            self._refuse_or_count(unfit, kind.why)
+        regular = kind.convert(pc.if_else(is_odd, pa.scalar(None, pa.string()), strings))
+        if len(unfit) == len(texts):
+            return regular
+        number = pa.int32() if kind.bits == 32 else pa.int64()
+        replaced = pa.array([meant[text] for text in texts], number)
+        return pc.replace_with_mask(regular.view(number), is_odd, replaced).view(kind.arrow)
+
+    def _lists(self, strings: pa.Array) -> pa.Array:
+
+        simple = rf"^(\{{\}}|\{{{{{self._depth}}}([^{{]|$))"
+        is_odd = pc.invert(pc.fill_null(pc.match_substring_regex(strings, simple), True))
+        if pc.any(is_odd).as_py():
+            texts = strings.to_pylist()
+            for at in pc.indices_nonzero(is_odd).to_pylist():
+                why = obstacle(texts[at], self._depth)
+                if why:
+                    way_out = "--lossy writes its elements only, or NULL"
+                    self._refuse_or_count([texts[at]], why, way_out)
+                    texts[at] = without_bounds(texts[at])
+                    texts[at] = None if obstacle(texts[at], self._depth) else texts[at]
+            strings = pa.array(texts, pa.string())
+        return lists_of(strings, self._converted, self._depth)
+
+    def _refuse_or_count(self, values: list[str], why: str, way_out: str = "") -> None:
+        if not self._wishes.lossy:
+            refuse(self._shape, self.column, values[0], why, way_out=way_out)
+        self._losses.add(self._shape, self.column, len(values))

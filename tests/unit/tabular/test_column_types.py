@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pgsnap.dump.definitions.ddl import ddl_entries
+from pgsnap.tabular.column_types import ENUM, UNKNOWN, ColumnTypes
+
+PRE_DATA = """
+--
+-- Name: mood; Type: TYPE; Schema: a.b; Owner: me
+--
+
+CREATE TYPE "a.b".mood AS ENUM (
+    'AS (',
+    'sad'
+);
+
+
+ALTER TYPE "a.b".mood OWNER TO me;
+
+--
+-- Name: pair; Type: TYPE; Schema: s; Owner: me
+--
+
+CREATE TYPE s.pair AS (
+	l text COLLATE pg_catalog."C",
+	r integer[]
+);
+
+--
+-- Name: money_of; Type: DOMAIN; Schema: s; Owner: me
+--
+
+CREATE DOMAIN s.money_of AS numeric(12,2) DEFAULT 0
+	CONSTRAINT positive CHECK ((VALUE >= (0)::numeric));
+
+--
+-- Name: prices; Type: DOMAIN; Schema: s; Owner: me
+--
+
+CREATE DOMAIN s.prices AS s.money_of[] NOT NULL;
+
+--
+-- Name: parent; Type: TABLE; Schema: s; Owner: me
+--
+
+CREATE TABLE s.parent (
+    id bigint DEFAULT nextval('s.q'::regclass) NOT NULL,
+    "at, (of)" timestamp(3) without time zone DEFAULT now(),
+    m "a.b".mood[],
+    p s.money_of,
+    ps s.prices,
+    pss s.prices[],
+    w character varying(20) COLLATE "C",
+    i interval day to second(3),
+    g public.geometry(Point,4326),
+    b bit(3),
+    c "char",
+    pair s.pair,
+    n numeric(3,-2),
+    CONSTRAINT x CHECK ((id > 0))
+);
+
+--
+-- Name: child; Type: TABLE; Schema: s; Owner: me
+--
+
+CREATE TABLE s.child (
+    own date
+)
+INHERITS (s.parent);
+
+--
+-- Name: typed; Type: TABLE; Schema: s; Owner: me
+--
+
+CREATE TABLE s.typed OF s.pair (
+    l WITH OPTIONS NOT NULL
+);
+"""
+
+
+def test_types_are_those_that_values_have() -> None:
+    types = ColumnTypes(ddl_entries(PRE_DATA.encode(), "UTF8").values())
+    found = types.of(("s", "child"))
+    assert {name: (t.base, t.modifiers, t.is_array) for name, t in found.items()} == {
+        "id": ("bigint", (), False),
+        "at, (of)": ("timestamp without time zone", ("3",), False),
+        "m": (ENUM, (), True),
+        "p": ("numeric", ("12", "2"), False),
+        "ps": ("numeric", ("12", "2"), True),
+        "pss": (UNKNOWN, (), True),
+        "w": ("character varying", ("20",), False),
+        "i": ("interval day to second", ("3",), False),
+        "g": (UNKNOWN, ("Point", "4326"), False),
+        "b": ("bit", ("3",), False),
+        "c": ('"char"', (), False),
+        "pair": ("record", (), False),
+        "n": ("numeric", ("3", "-", "2"), False),
+        "own": ("date", (), False),
+    }
+    assert found["m"].text == '"a.b".mood[]'
+    assert found["at, (of)"].text == "timestamp(3) without time zone"
+    assert list(types.of(("s", "typed"))) == ["l", "r"]
+    assert types.of(("s", "typed"))["r"].is_array
+    assert not types.of(("s", "missing"))
