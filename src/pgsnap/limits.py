@@ -177,6 +177,10 @@ GLOBALS_BYTES_MAX = 32 * MIB
 # How long a child may take to exit after SIGTERM before it gets SIGKILL.
 CHILD_GRACE_SECONDS = 5.0
 
+# The keys of single rows that a restore puts back are recorded in a note, for the undo.
+ROWS_BACK_MAX = 10_000
+ROWS_BACK_BYTES_MAX = 1 * MIB
+
 # PostgreSQL's NAMEDATALEN - 1.
 IDENTIFIER_BYTES_MAX = 63
 # So that "<name>__snap_kept_<10 hex>" still fits into an identifier.

@@ -6,7 +6,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -161,6 +162,46 @@ class SessionContract:
         rows = session.query("SELECT i, repeat('z', 1000) FROM generate_series(1, 5000) i")
         assert rows[4999] == ("5000", "z" * 1000)
         assert len(rows) == 5000
+
+    def test_rows_are_put_into_a_table_as_they_are(self, session: Session) -> None:
+        session.execute("CREATE TEMP TABLE t (a int, b text)")
+        copy = "COPY pg_temp.t (b, a) FROM stdin (ENCODING 'LATIN1')"
+        session.copy_rows(copy, [])
+        rows = b"".join(b"\\\\! :PORT ; \xe9\\n\t%d\n" % n for n in range(300_000))
+        session.copy_rows(copy, [rows[:17], rows[17:4_000_000], rows[4_000_000:]])
+        assert session.query("SELECT count(*), min(b), max(b), sum(a) FROM pg_temp.t") == [
+            ("300000", "\\! :PORT ; é\n", "\\! :PORT ; é\n", str(sum(range(300_000))))
+        ]
+
+    def test_rows_that_are_refused_are_never_taken_for_commands(
+        self, session: Session, again: Callable[[], Session]
+    ) -> None:
+        harm = b"CREATE TABLE public.harm ();\n\\q\n"
+        session.execute("CREATE TEMP TABLE t (a int); SELECT pg_backend_pid()")
+        with pytest.raises(QueryFailed, match="invalid input syntax") as caught:
+            session.copy_rows("COPY pg_temp.t FROM stdin", [harm * 50_000])
+        assert caught.value.sqlstate == "22P02"
+        with again() as other:
+            with pytest.raises(QueryFailed, match="does not exist"):
+                other.copy_rows("COPY pg_temp.missing FROM stdin", [harm])
+            with pytest.raises((QueryFailed, ConnectionFailed)):
+                other.copy_rows("SELECT 1", [harm])
+        with again() as other, suppress(QueryFailed):
+            other.execute("CREATE TEMP TABLE t (a int)")
+            other.copy_rows("COPY pg_temp.t FROM stdin", [b"1\n\\", b".\n" + harm])
+        with again() as other:
+
+            def damaged() -> Iterator[bytes]:
+                yield b"1\n"
+                raise ValueError("damaged")
+
+            other.execute("CREATE TABLE public.kept (a int)")
+            with pytest.raises(ValueError, match="damaged"):
+                other.copy_rows("COPY public.kept FROM stdin", damaged())
+        with again() as other:
+            assert other.query(
+                "SELECT pg_catalog.to_regclass('public.harm'), (SELECT count(*) FROM public.kept)"
+            ) == [(None, "0")]
 
     def test_notices_do_not_disturb(self, session: Session) -> None:
         session.execute(

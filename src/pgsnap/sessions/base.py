@@ -1,8 +1,9 @@
-"""The Session protocol: SQL to query, rename and create. Table rows never pass through it."""
+"""The Session protocol: SQL to query, rename and create. Rows are only put into its temporary
+tables; a load of a dump has a psql of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 Row: TypeAlias = "tuple[str | None, ...]"
@@ -46,6 +47,11 @@ class Session(Protocol):
     def execute(self, sql: str) -> None:
         """Run statements for their effect. Raises as `query`; the session stays usable, and an open
         transaction is rolled back."""
+
+    def copy_rows(self, sql: str, rows: Iterable[bytes]) -> None:
+        """Run *sql*, a COPY … FROM stdin in text format, on *rows*: blocks that together are whole
+        lines, without the end mark. Raises as `query`; after an error, also one that *rows* raises,
+        the session may be closed."""
 
     def notices(self) -> str:
         """Return the server's latest messages other than results (NOTICE, WARNING, and whatever

@@ -16,14 +16,14 @@ import contextlib
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pgsnap import interrupts
 from pgsnap.errors import ConnectionFailed, QueryFailed, SourceError, ToolMissing
 from pgsnap.interrupts import Stopped
 from pgsnap.limits import CHILD_GRACE_SECONDS, READ_BYTES
 from pgsnap.runners.base import Child, Runner
-from pgsnap.sessions.base import SESSION_RAW, SESSION_START, Row
+from pgsnap.sessions.base import SESSION_RAW, SESSION_START, Row, literal
 from pgsnap.sessions.endpoint import PINS, Endpoint
 from pgsnap.sessions.failures import connection_failed, connection_lost, options_ignored, sentence
 
@@ -103,9 +103,7 @@ class PsqlSession:
         interrupts.check()
         null, row, end = _word(), _word(), _word()
         self._send(
-            f"\\pset null {null}\n\\pset recordsep {row}\n"
-            f"SELECT pg_catalog.convert_from(pg_catalog.decode('{_hex(sql)}', 'hex'),"
-            f" '{self._encoding}') \\gexec\n"
+            f"\\pset null {null}\n\\pset recordsep {row}\n{self._as_gexec(sql)}"
             f"\\echo {end} :ERROR\n"
         )
         try:
@@ -123,6 +121,36 @@ class PsqlSession:
 
     def execute(self, sql: str) -> None:
         self.query(sql)
+
+    def copy_rows(self, sql: str, rows: Iterable[bytes]) -> None:
+        if not self._open:
+            raise connection_lost("The session is closed.", self._endpoint)
+        interrupts.check()
+        begin, end = _word(), _word()
+        try:
+            # If COPY fails before it reads, psql must end: it would take the rows for commands.
+            self._send(
+                f"\\warn {begin}\n\\set ON_ERROR_STOP on\n\\set VERBOSITY verbose\n"
+                + self._as_gexec(sql)
+            )
+            last = b"\n"
+            for block in rows:
+                # What follows an end mark would be taken for commands, too. No value has one.
+                if b"\n\\." in last + block:
+                    raise QueryFailed("an end mark stands among the rows")
+                self._write(block)
+                last = block[-2:]
+            self._send(f"\\.\n\\set ON_ERROR_STOP off\n\\unset VERBOSITY\n\\echo {end} :ERROR\n")
+            self._answer(end.encode())
+        except ConnectionFailed:
+            interrupts.check()
+            error = parse_error(self._child.stderr_text().rpartition(begin)[2])
+            if error.sqlstate:
+                raise error from None
+            raise
+        except BaseException:
+            self._give_up()
+            raise
 
     def notices(self) -> str:
         return self._child.stderr_text()
@@ -163,9 +191,18 @@ class PsqlSession:
 
     # -- one message and its answer ------------------------------------------------------------
 
+    def _as_gexec(self, sql: str) -> str:
+        return (
+            f"SELECT pg_catalog.convert_from(pg_catalog.decode('{_hex(sql)}', 'hex'),"
+            f" {literal(self._encoding)}) \\gexec\n"
+        )
+
     def _send(self, script: str) -> None:
+        self._write(script.encode())
+
+    def _write(self, data: bytes) -> None:
         try:
-            self._child.write(script.encode())
+            self._child.write(data)
         except BrokenPipeError:
             raise self._ended() from None
         except Stopped:

@@ -6,8 +6,8 @@ Queries are sent and awaited in a poll loop: a signal (Ctrl-C) cancels a running
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from pgsnap import interrupts
@@ -90,6 +90,36 @@ class PsycopgSession:
     def execute(self, sql: str) -> None:
         self.query(sql)
 
+    def copy_rows(self, sql: str, rows: Iterable[bytes]) -> None:
+        import psycopg
+        from psycopg.pq import ExecStatus
+
+        if self._connection.closed:
+            raise connection_lost("The session is closed.", self._endpoint)
+        pgconn = self._connection.pgconn
+        interrupts.check()
+        try:
+            with self._closed_on_error(), ExitStack() as cancelled:
+                self._patience = None
+                pgconn.send_query(sql.encode("utf-8", "surrogateescape"))
+                result = self._next(pgconn, cancelled)
+                if result is not None and result.status == ExecStatus.COPY_IN:
+                    for block in rows:
+                        pgconn.put_copy_data(block)
+                        self._flush(pgconn, cancelled)
+                    pgconn.put_copy_end()
+                    result = self._next(pgconn, cancelled)
+                if result is None or result.status != ExecStatus.COMMAND_OK:
+                    raise self._failure(pgconn, result) if result is not None else QueryFailed(sql)
+                while self._next(pgconn, cancelled) is not None:
+                    pass
+        except psycopg.Error as error:
+            raise connection_lost(str(error), self._endpoint) from error
+        except SourceError:
+            # It may have failed because a signal cancelled it.
+            interrupts.check()
+            raise
+
     def notices(self) -> str:
         return "\n".join(self._notices.copy())
 
@@ -133,13 +163,7 @@ class PsycopgSession:
         copies = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
         self._patience = None
         with ExitStack() as cancelled:
-            while pgconn.flush():
-                self._wait(pgconn, cancelled, writes=True)
-            while True:
-                while pgconn.is_busy():
-                    self._wait(pgconn, cancelled)
-                if (result := pgconn.get_result()) is None:
-                    break
+            while (result := self._next(pgconn, cancelled)) is not None:
                 if result.status == ExecStatus.FATAL_ERROR:
                     failure = failure or result
                 elif result.status in copies:
@@ -149,6 +173,25 @@ class PsycopgSession:
         if failure is not None:
             raise self._failure(pgconn, failure)
         return last
+
+    def _next(self, pgconn: PGconn, cancelled: ExitStack) -> PGresult | None:
+        """Send what is waiting to be sent, and return the next result."""
+        self._flush(pgconn, cancelled)
+        while pgconn.is_busy():
+            self._wait(pgconn, cancelled)
+        return pgconn.get_result()
+
+    def _flush(self, pgconn: PGconn, cancelled: ExitStack) -> None:
+        while pgconn.flush():
+            self._wait(pgconn, cancelled, writes=True)
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _failure(self, pgconn: PGconn, result: PGresult) -> QueryFailed | ConnectionFailed:
         from psycopg.pq import ConnStatus, DiagnosticField

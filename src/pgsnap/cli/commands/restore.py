@@ -14,6 +14,7 @@ from pgsnap.cli.commands.options import (
     Stop,
     Yes,
 )
+from pgsnap.cli.wiring.in_database.rows_back import WhichRows
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.restoring import RestoreChoices, restore_chosen
 from pgsnap.cli.wiring.warming.copies import keep_copies
@@ -26,6 +27,8 @@ snap restore @2026-01-02T14:30 --yes --create-roles
 snap restore pre-migration --table public.orders
 snap restore pre-migration --table public.orders --replace --stop compose:cms
 snap restore pre-migration --table cron.job --data-only
+snap restore pre-migration --table public.orders --rows "id in (17, 18)"
+snap restore pre-migration --table public.orders --row 17 --dry-run
 snap restore pre-migration --changed-only
 """
 
@@ -56,6 +59,32 @@ DataOnly = Annotated[
     typer.Option(
         "--data-only", help="With --table: only rows, of a table that an extension makes."
     ),
+]
+Rows = Annotated[
+    str | None,
+    typer.Option(
+        "--rows",
+        metavar="CONDITION",
+        show_default=False,
+        help="With --table: only the rows that meet this, as after WHERE, into the live table.",
+    ),
+]
+Row = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--row",
+        metavar="KEY",
+        help="With --table: only the row with this primary key (repeatable).",
+    ),
+]
+Delete = Annotated[
+    bool,
+    typer.Option(
+        "--delete", help="With --rows or --row: delete rows of these that the snapshot lacks."
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only show what it would do. Changes nothing.")
 ]
 Partial = Annotated[
     bool, typer.Option("--partial", help="Replace all with a snapshot of a part of the database.")
@@ -126,7 +155,7 @@ _AS_THEY_ARE = (
 # Options that are choices under the same name.
 _CHOICES = (
     *("replace", "cascade_check", "data_only", "changed_only", "prove"),
-    *("yes", "i_know"),
+    *("yes", "i_know", "dry_run"),
 )
 
 
@@ -138,6 +167,10 @@ def run(
     replace: Replace = False,
     cascade_check: CascadeCheck = False,
     data_only: DataOnly = False,
+    rows: Rows = None,
+    row: Row = None,
+    delete: Delete = False,
+    dry_run: DryRun = False,
     stop: Stop = None,
     yes: Yes = False,
     i_know: IKnow = False,
@@ -181,6 +214,7 @@ def run(
         options=options,
         tables=tuple(table or ()),
         without_safety=no_safety_snapshot,
+        rows=WhichRows(rows, tuple(row or ()), delete),
         **{name: ctx.params[name] for name in _CHOICES},
     )
     deed = keep_copies if warm else restore_chosen

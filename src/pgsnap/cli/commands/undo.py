@@ -83,7 +83,7 @@ def _undo(
     yes: bool,
     i_know: bool,
 ) -> None:
-    from pgsnap.cli.views.in_place import swap_facts, undoes_fields
+    from pgsnap.cli.views.in_database.in_place import swap_facts, undoes_fields
     from pgsnap.cli.views.restore import undo_fields, undo_lines, undo_plan_lines
     from pgsnap.workflows.undo.last import last_done
     from pgsnap.workflows.undo.undo import plan_undo

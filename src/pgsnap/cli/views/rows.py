@@ -19,8 +19,8 @@ _CHARACTERS_SHOWN = 200
 # A backslash that would form an escape with what follows it. Control characters are shown as
 # escapes, and a line end must not look like the two characters \n.
 _LIKE_AN_ESCAPE = re.compile(r"\\(?=[nrtxuU\\]|[^\x20-\x7e])")
-_SIGNS = {"removed": "-", "added": "+", "changed": "~"}
-_COLOURS = {"removed": "red", "added": "green", "changed": "yellow"}
+SIGNS = {"removed": "-", "added": "+", "changed": "~"}
+COLOURS = {"removed": "red", "added": "green", "changed": "yellow"}
 
 
 def total(compared: TableRows) -> int:
@@ -64,7 +64,7 @@ def change_fields(change: RowChange, compared: TableRows) -> dict[str, Any]:
 def change_lines(change: RowChange, compared: TableRows, *, colour: bool) -> list[str]:
     """Return a change as a line: of a changed row only the columns that differ."""
     kind = _kind(change)
-    mark = render.style(_SIGNS[kind], _COLOURS[kind], colour)
+    mark = render.style(SIGNS[kind], COLOURS[kind], colour)
     before = row_values(change.before, compared.encodings[0])
     after = row_values(change.after, compared.encodings[1])
     for row, found in ((change.before, before), (change.after, after)):
@@ -109,9 +109,10 @@ def _kind(change: RowChange) -> str:
 def _row(columns: Sequence[str] | None, found: Sequence[str | None] | None) -> str:
     assert found is not None
     if columns is None or len(columns) != len(found):
-        return ", ".join(map(_shown, found))
+        return ", ".join(map(shown_value, found))
     return ", ".join(
-        f"{render.plain(name)}={_shown(value)}" for name, value in zip(columns, found, strict=True)
+        f"{render.plain(name)}={shown_value(value)}"
+        for name, value in zip(columns, found, strict=True)
     )
 
 
@@ -119,23 +120,23 @@ def _changed(compared: TableRows, before: Sequence[str | None], after: Sequence[
     first, second = compared.columns
     if first is None or second is None or (len(first), len(second)) != (len(before), len(after)):
         # Without a key nothing is a change, and a key needs columns; rows may be malformed.
-        pairs = zip_longest(map(_shown, before), map(_shown, after), fillvalue="")
+        pairs = zip_longest(map(shown_value, before), map(shown_value, after), fillvalue="")
         return ", ".join(f"{old} -> {new}" for old, new in pairs if old != new)
     old = dict(zip(first, before, strict=True))
     new = dict(zip(second, after, strict=True))
-    key = ", ".join(f"{render.plain(name)}={_shown(new[name])}" for name in compared.key)
+    key = ", ".join(f"{render.plain(name)}={shown_value(new[name])}" for name in compared.key)
     words = []
     for name in dict.fromkeys([*first, *second]):
         if name not in new:
-            words.append(f"{render.plain(name)}: {_shown(old[name])} -> (no column)")
+            words.append(f"{render.plain(name)}: {shown_value(old[name])} -> (no column)")
         elif name not in old:
-            words.append(f"{render.plain(name)}: (no column) -> {_shown(new[name])}")
+            words.append(f"{render.plain(name)}: (no column) -> {shown_value(new[name])}")
         elif old[name] != new[name]:
-            words.append(f"{render.plain(name)}: {_apart(old[name], new[name])}")
+            words.append(f"{render.plain(name)}: {apart(old[name], new[name])}")
     return f"{key}: {', '.join(words) or 'columns in another order'}"
 
 
-def _apart(old: str | None, new: str | None) -> str:
+def apart(old: str | None, new: str | None) -> str:
     """Return two values so that their difference is visible, even far from their beginnings."""
     start = 0
     if old is not None and new is not None and max(len(old), len(new)) > _CHARACTERS_SHOWN:
@@ -144,10 +145,11 @@ def _apart(old: str | None, new: str | None) -> str:
             min(len(old), len(new)),
         )
         start = max(same - _CHARACTERS_SHOWN // 4, 0)
-    return f"{_shown(old, start)} -> {_shown(new, start)}"
+    return f"{shown_value(old, start)} -> {shown_value(new, start)}"
 
 
-def _shown(value: str | None, start: int = 0) -> str:
+def shown_value(value: str | None, start: int = 0) -> str:
+    """Return a value for display from the character *start*, shortened."""
     if value is None:
         return "NULL"
     if _NUMBER.fullmatch(value) and len(value) <= _CHARACTERS_SHOWN:

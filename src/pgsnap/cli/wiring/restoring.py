@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,8 @@ from pgsnap.cli.wiring.connect import (
     tell_left_out,
 )
 from pgsnap.cli.wiring.hooks import hooks
-from pgsnap.cli.wiring.in_database.in_place import InPlace, check_changed_only
+from pgsnap.cli.wiring.in_database.in_place import InPlace, check_changed_only, emit_plan
+from pgsnap.cli.wiring.in_database.rows_back import RowsBack, WhichRows
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
 from pgsnap.cli.wiring.untouched import untouched
@@ -54,6 +55,8 @@ class RestoreChoices:
     changed_only: bool = False
     prove: bool = False
     without_safety: bool = False
+    rows: WhichRows = field(default_factory=WhichRows)
+    dry_run: bool = False
 
     @property
     def in_place(self) -> bool:
@@ -87,6 +90,15 @@ class RestoreChoices:
             "--jobs": self.options.jobs is not None,
         }
         given = [name for name, value in whole.items() if value]
+        self.rows.check(
+            self.tables,
+            {
+                "--to": self.options.to is not None,
+                "--replace": changes_tables,
+                "--data-only": self.data_only,
+                "--changed-only": self.changed_only,
+            },
+        )
         no_use = {
             "--to": self.options.to is not None,
             "--table": bool(self.tables),
@@ -128,6 +140,8 @@ def restore_chosen(
             check_of_server(repo, snapshot_id, options.from_server)
             if choices.changed_only:
                 run.restore_changed(repo, snapshot_id)
+            elif choices.rows.are_named:
+                run.restore_single_rows(repo, snapshot_id)
             elif choices.data_only:
                 run.restore_rows(repo, snapshot_id)
             elif choices.in_place:
@@ -170,7 +184,10 @@ class _Restoring:
             question, name = f"{question} Type its name to go on:", plan.database
         last = last_saved(repo, plan.label, plan.server.system_identifier)
         lines_of = partial(restore_plan_lines, last=last)
-        self._agree(repo, plan, lines_of, question, replaces=plan.live is not None, word=name)
+        if not self._agree(
+            repo, plan, lines_of, question, replaces=plan.live is not None, word=name
+        ):
+            return
         report = self._run(repo, plan, restore, plan.read_only)
         if not self.invocation.console.json:
             for warning in report.warnings:
@@ -193,7 +210,8 @@ class _Restoring:
         options = self._table_options(repo, snapshot_id)
         plan = plan_tables(repo, snapshot_id, self.server, options, self.invocation.now)
         question = f"Change {plan.database}?"
-        self._agree(repo, plan, tables_plan_lines, question, replaces=plan.replaces)
+        if not self._agree(repo, plan, tables_plan_lines, question, replaces=plan.replaces):
+            return
         report = self._run(repo, plan, restore_tables)
         fields = {**tables_fields(report), "warnings": plan.warnings}
         self._emit(fields, tables_lines(report))
@@ -209,11 +227,40 @@ class _Restoring:
             prove=self.choices.prove,
             allow_newer_client=self.choices.options.allow_newer_client,
             from_server=self.choices.options.from_server,
+            dry_run=self.choices.dry_run,
             begin=self.begin,
         ).run(repo, snapshot_id)
 
+    def restore_single_rows(self, repo: Repository, snapshot_id: SnapshotId) -> None:
+        from pgsnap.workflows.contents.table_names import parse_tables
+        from pgsnap.workflows.restore_rows.model import RowsBackOptions
+
+        choices, rows = self.choices, self.choices.rows
+        RowsBack(
+            self.invocation,
+            self.server,
+            self.services,
+            "restore",
+            yes=choices.yes,
+            i_know=choices.i_know,
+            with_safety=choices.options.with_safety,
+            dry_run=choices.dry_run,
+            allow_newer_client=choices.options.allow_newer_client,
+            begin=self.begin,
+        ).run(
+            repo,
+            snapshot_id,
+            RowsBackOptions(
+                parse_tables(choices.tables)[0],
+                rows.condition,
+                typed=rows.keys,
+                delete=rows.delete,
+                from_server=choices.options.from_server,
+            ),
+        )
+
     def restore_rows(self, repo: Repository, snapshot_id: SnapshotId) -> None:
-        from pgsnap.cli.views.in_place import rows_fields, rows_lines, rows_plan_lines
+        from pgsnap.cli.views.in_database.in_place import rows_fields, rows_lines, rows_plan_lines
         from pgsnap.workflows.contents.table_names import parse_tables
         from pgsnap.workflows.restore_tables.restore_rows import restore_rows
         from pgsnap.workflows.restore_tables.rows_plan import RowsOptions, plan_rows
@@ -222,7 +269,9 @@ class _Restoring:
         tables = parse_tables(self.choices.tables)
         options = RowsOptions(tables, whole.allow_newer_client, whole.from_server)
         plan = plan_rows(repo, snapshot_id, self.server, options)
-        self._agree(repo, plan, rows_plan_lines, f"Change {plan.database}?", replaces=True)
+        question = f"Change {plan.database}?"
+        if not self._agree(repo, plan, rows_plan_lines, question, replaces=True):
+            return
         report = self._run(repo, plan, restore_rows)
         self._emit({**rows_fields(report), "warnings": plan.warnings}, rows_lines(report))
 
@@ -304,8 +353,9 @@ class _Restoring:
         *,
         replaces: bool,
         word: str | None = None,
-    ) -> None:
-        """Show the plan; continue only if nothing forbids it and the user agrees."""
+    ) -> bool:
+        """Show the plan; continue only if nothing forbids it and the user agrees. Return whether it
+        is to be carried out."""
         lines = lines_of(
             plan,
             repo.snapshot(plan.snapshot_id),
@@ -313,9 +363,14 @@ class _Restoring:
             services=self.services.names,
             now=self.invocation.now,
         )
+        if self.choices.dry_run:
+            plan.check()
+            emit_plan(self.invocation, plan, lines, replaces=replaces)
+            return False
         self.invocation.console.propose(lines, plan.warnings)
         plan.check()
         if replaces:
             check_protected(self.invocation, plan.database, i_know=self.choices.i_know)
         if not self.choices.yes:
             self.invocation.console.confirm(question, word=word)
+        return True

@@ -6,6 +6,7 @@ PL/pgSQL is not needed: if something that has to hold does not, a cast of text t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -71,13 +72,16 @@ SELECT k.conname, {{of}}, {{to}},
     JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = k.confkey[g.place]
     JOIN pg_catalog.pg_operator o ON o.oid = k.conpfeqop[g.place]
     JOIN pg_catalog.pg_namespace s ON s.oid = o.oprnamespace),
-  coalesce(pg_catalog.to_jsonb(k) ->> 'conperiod', 'false')
+  coalesce(pg_catalog.to_jsonb(k) ->> 'conperiod', 'false'), k.convalidated, k.confdeltype,
+  EXISTS (SELECT FROM wanted w WHERE k.confrelid IN {_ANCESTORS}), k.conrelid = k.confrelid,
+  (SELECT pg_catalog.json_agg(b.attname) FROM pg_catalog.pg_attribute b
+    WHERE b.attrelid = k.confrelid AND b.attnum = ANY (k.confkey))
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
 JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 JOIN pg_catalog.pg_class d ON d.oid = k.confrelid
 JOIN pg_catalog.pg_namespace dn ON dn.oid = d.relnamespace
-WHERE k.contype = 'f' AND k.convalidated AND k.conparentid = 0
+WHERE k.contype = 'f' AND k.conparentid = 0
   AND EXISTS (SELECT FROM wanted w WHERE k.conrelid IN {_ANCESTORS} OR k.confrelid IN {_ANCESTORS})
 ORDER BY k.oid
 """.format(
@@ -132,7 +136,9 @@ class LiveFacts:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A foreign key as SQL: what refers (f), to what (p), when, and how rows match."""
+    """A foreign key as SQL: what refers (f), to what (p), when, and how rows match. *on_delete* is
+    pg_constraint's letter, *columns* are those referred to; *refers_to_it*: to the table that was
+    asked about, *to_itself*: a table to itself."""
 
     name: str
     of: str
@@ -140,6 +146,11 @@ class ForeignKey:
     applies: str
     matches: str
     has_period: bool
+    is_valid: bool = True
+    on_delete: str = "a"
+    refers_to_it: bool = False
+    to_itself: bool = False
+    columns: tuple[str, ...] = ()
 
 
 def read_facts(session: Session, tables: Sequence[TableName]) -> dict[TableName, LiveFacts]:
@@ -170,11 +181,24 @@ def read_facts(session: Session, tables: Sequence[TableName]) -> dict[TableName,
 
 
 def read_foreign_keys(session: Session, tables: Sequence[TableName]) -> tuple[ForeignKey, ...]:
-    """Return the foreign keys of *tables*, and those that refer to them. Raises QueryFailed."""
-    found = {
-        (name, of): ForeignKey(name, of, to, applies, matches, period == "true")
-        for name, of, to, applies, matches, period in _about(session, tables, _FOREIGN_KEYS)
-    }
+    """Return the foreign keys of *tables*, and those that refer to them, also such as are not valid
+    for rows that were there before. Raises QueryFailed."""
+    found = {}
+    for name, of, to, applies, matches, *marks, columns in _about(session, tables, _FOREIGN_KEYS):
+        period, is_valid, on_delete, refers, itself = marks
+        found[name, of] = ForeignKey(
+            name,
+            of,
+            to,
+            applies,
+            matches,
+            has_period=period == "true",
+            is_valid=is_valid == "t",
+            on_delete=on_delete,
+            refers_to_it=refers == "t",
+            to_itself=itself == "t",
+            columns=tuple(json.loads(columns)),
+        )
     return tuple(found.values())
 
 
@@ -270,8 +294,10 @@ def empty_table(facts: LiveFacts) -> str:
 
 
 def check_keys(keys: Iterable[ForeignKey]) -> Iterator[str]:
-    """Yield SQL that fails if a foreign key does not hold."""
+    """Yield SQL that fails if a foreign key does not hold; what is not valid is not checked."""
     for key in keys:
+        if not key.is_valid:
+            continue
         # The server has quoted these already.
         of, to, applies, matches = key.of, key.to, key.applies, key.matches
         said = literal(f"snap: the foreign key {ident(key.name)} of {of} does not hold: ")

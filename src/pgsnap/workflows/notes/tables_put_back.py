@@ -26,7 +26,8 @@ class TablesPutBack:
     was there before, None if that was not recorded.
 
     *new* are those of them that replaced nothing; *kept* are the names of those that were replaced.
-    *rows_only*: the rows of extensions' tables, whose definitions stayed.
+    *rows_only*: the rows of extensions' tables, whose definitions stayed. *keys*: only rows of the
+    one table, those with these primary keys.
     """
 
     time: datetime
@@ -38,6 +39,7 @@ class TablesPutBack:
     new: tuple[TableName, ...] = ()
     kept: tuple[TableName, ...] = ()
     rows_only: bool = False
+    keys: tuple[tuple[str, ...], ...] = ()
 
     @property
     def replaced(self) -> tuple[TableName, ...]:
@@ -66,6 +68,7 @@ def note_tables_put_back(
         "new": [list(table) for table in done.new],
         "kept": [list(table) for table in done.kept],
         "rows_only": done.rows_only,
+        "keys": [list(key) for key in done.keys],
     }
     repo.add_note(Note(TABLES_PUT_BACK, label, done.time, done.snapshot, body))
 
@@ -104,4 +107,5 @@ def _read(note: Note) -> TablesPutBack:
         new=names("new"),
         kept=names("kept"),
         rows_only=body.get("rows_only") is True,
+        keys=tuple(tuple(map(str, key)) for key in body.get("keys", ())),
     )

@@ -162,7 +162,7 @@ def check_live(
         "So it cannot be truncated, and rows cannot be deleted from it as they are.",
     )
     keys = read_foreign_keys(session, names)
-    if odd := [key.name for key in keys if key.has_period]:
+    if odd := [key.name for key in keys if key.has_period and key.is_valid]:
         problems.append(Problem(f"foreign keys over periods: {some(odd)}", hint=SWAP))
     events = event_triggers(session)
     if always := [name for name, mode in events.items() if mode != "O"]:

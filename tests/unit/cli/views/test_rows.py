@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from pgsnap.cli.views.rows import _shown
+from pgsnap.cli.views.rows import shown_value
 
 VALUES = [
     *(None, "NULL", "", " ", "a\nb", "a\\nb", "a\\\nb", "a\\\\nb", "a\tb", "a\\tb", "a\x1bb"),
@@ -16,7 +16,7 @@ VALUES = [
 
 def test_no_two_values_look_alike() -> None:
     for one, other in combinations(VALUES, 2):
-        assert _shown(one) != _shown(other), (one, other)
+        assert shown_value(one) != shown_value(other), (one, other)
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ def test_no_two_values_look_alike() -> None:
     ],
 )
 def test_only_what_looks_like_an_escape_is_escaped(value: str, shown: str) -> None:
-    assert _shown(value) == shown
+    assert shown_value(value) == shown

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from pgsnap.progress import Progress
     from pgsnap.repository.repository import Repository
     from pgsnap.sessions.server import Server
+    from pgsnap.workflows.restore.plan import RestorePlan
     from pgsnap.workflows.restore_changed.plan import ChangedPlan
+    from pgsnap.workflows.restore_tables.plan import TablesPlan
+    from pgsnap.workflows.restore_tables.rows_plan import RowsPlan
 
 _JOBS_MAX = 2
 
@@ -38,6 +41,7 @@ class InPlace:
     prove: bool = False
     allow_newer_client: bool = False
     from_server: str | None = None
+    dry_run: bool = False
     begin: Callable[[], None] = lambda: None
     undoes: Sequence[tuple[str, str]] = ()
     """If this is an undo: what the plan says of what it undoes."""
@@ -46,7 +50,11 @@ class InPlace:
 
     def run(self, repo: Repository, snapshot_id: SnapshotId) -> None:
         """Put back what differs from a snapshot."""
-        from pgsnap.cli.views.in_place import changed_fields, changed_lines, changed_plan_lines
+        from pgsnap.cli.views.in_database.in_place import (
+            changed_fields,
+            changed_lines,
+            changed_plan_lines,
+        )
         from pgsnap.workflows.restore_changed.plan import ChangedOptions, plan_changed
         from pgsnap.workflows.restore_changed.restore import restore_changed
 
@@ -60,16 +68,18 @@ class InPlace:
                 options,
                 lambda database, label: self._recording(repo, database, label, progress)(),
             )
-        invocation.console.propose(
-            changed_plan_lines(
-                plan,
-                repo.snapshot(snapshot_id),
-                services=self.services.names,
-                now=invocation.now,
-                undoes=self.undoes,
-            ),
-            plan.warnings,
+        lines = changed_plan_lines(
+            plan,
+            repo.snapshot(snapshot_id),
+            services=self.services.names,
+            now=invocation.now,
+            undoes=self.undoes,
         )
+        if self.dry_run:
+            plan.check()
+            emit_plan(invocation, plan, lines, replaces=bool(plan.tables or plan.sequences))
+            return
+        invocation.console.propose(lines, plan.warnings)
         plan.check()
         check_protected(invocation, plan.database, i_know=self.i_know)
         if not self.yes:
@@ -134,6 +144,26 @@ class InPlace:
             is_full=is_full,
             progress=progress,
         )
+
+
+def emit_plan(
+    invocation: Invocation,
+    plan: RestorePlan | TablesPlan | RowsPlan | ChangedPlan,
+    lines: Sequence[str],
+    *,
+    replaces: bool,
+) -> None:
+    """Print a plan as the result of a dry run."""
+    found = [line.strip() for line in lines if line]
+    fields = {
+        "dry_run": True,
+        "snapshot": plan.snapshot_id,
+        "database": plan.database,
+        "replaces": replaces,
+        "plan": found[1:],
+        "warnings": plan.warnings,
+    }
+    invocation.console.emit(fields, list(lines[:-1]))
 
 
 def check_changed_only(given: dict[str, bool], *, prove: bool, changed_only: bool) -> None:

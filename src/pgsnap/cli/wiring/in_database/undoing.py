@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.console import steps
 from pgsnap.cli.wiring.in_database.in_place import InPlace
+from pgsnap.cli.wiring.in_database.rows_back import RowsBack
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
 from pgsnap.cli.wiring.untouched import untouched
@@ -38,7 +39,7 @@ class Undoing:
     def run(self, repo: Repository, last: Last) -> None:
         """Undo what was *last* done in the live database. Raises TargetRefused if that cannot be
         undone."""
-        from pgsnap.cli.views.in_place import undoes_facts, undoes_fields
+        from pgsnap.cli.views.in_database.in_place import undoes_facts, undoes_fields
         from pgsnap.workflows.notes.tables_put_back import TablesPutBack
         from pgsnap.workflows.undo.last import check_undoable
 
@@ -46,7 +47,9 @@ class Undoing:
         safety = check_undoable(repo, last)
         facts, fields = undoes_facts(last, self.invocation.now), undoes_fields(last.done)
         try:
-            if isinstance(last.done, TablesPutBack):
+            if isinstance(last.done, TablesPutBack) and last.done.keys:
+                self._single_rows(repo, safety, last.done, facts, fields)
+            elif isinstance(last.done, TablesPutBack):
                 self._tables(repo, safety, last.done, facts, fields)
             else:
                 self._changed(repo, safety, facts, fields)
@@ -77,6 +80,30 @@ class Undoing:
             more=fields,
         ).run(repo, safety)
 
+    def _single_rows(
+        self,
+        repo: Repository,
+        safety: SnapshotId,
+        done: TablesPutBack,
+        facts: Sequence[tuple[str, str]],
+        fields: dict[str, Any],
+    ) -> None:
+        """Put the rows with these keys back, and delete those that were not there."""
+        from pgsnap.workflows.restore_rows.model import RowsBackOptions
+
+        RowsBack(
+            self.invocation,
+            self.server,
+            self.services,
+            "undo",
+            yes=self.yes,
+            i_know=self.i_know,
+            with_safety=self.with_safety,
+            allow_newer_client=self.allow_newer_client,
+            undoes=facts,
+            more=fields,
+        ).run(repo, safety, RowsBackOptions(done.tables[0], None, keys=done.keys, delete=True))
+
     def _tables(
         self,
         repo: Repository,
@@ -85,7 +112,7 @@ class Undoing:
         facts: Sequence[tuple[str, str]],
         fields: dict[str, Any],
     ) -> None:
-        from pgsnap.cli.views.in_place import rows_fields, rows_lines, rows_plan_lines
+        from pgsnap.cli.views.in_database.in_place import rows_fields, rows_lines, rows_plan_lines
         from pgsnap.cli.views.tables import tables_fields, tables_lines, tables_plan_lines
         from pgsnap.workflows.restore_tables.chosen import TableOptions
         from pgsnap.workflows.restore_tables.plan import plan_tables

@@ -208,7 +208,7 @@ def undoes_fields(done: InDatabase | KeptDatabase) -> dict[str, Any]:
     if isinstance(done, KeptDatabase):
         kind, time = "database", done.since
     elif isinstance(done, TablesPutBack):
-        kind, time = "rows" if done.rows_only else "tables", done.time
+        kind, time = "rows" if done.rows_only or done.keys else "tables", done.time
         tables = [table_name(table) for table in done.tables]
     else:
         kind, time = "changed", done.time
@@ -233,7 +233,10 @@ def _deed(done: InDatabase) -> str:
     what = "what differed"
     if isinstance(done, TablesPutBack):
         what = some([table_name(table) for table in done.tables])
-        what = f"rows of {what}" if done.rows_only else what
+        if done.keys:
+            what = f"{render.plural(len(done.keys), 'row')} of {what}"
+        elif done.rows_only:
+            what = f"rows of {what}"
     return f"the {render.plain(done.action)} of {what}{_of(done.snapshot)}"
 
 

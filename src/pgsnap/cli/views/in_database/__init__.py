@@ -1,0 +1,1 @@
+"""What is changed in the live database itself: plans and results."""
