@@ -315,7 +315,7 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (0, "done"),
     (1, "failed"),
     (2, "usage: the command line, an environment variable or snap.toml is wrong"),
-    (3, "differences found (snap diff --exit-code)"),
+    (3, "differences found (snap diff --exit-code), or not decided (snap bisect)"),
     (4, "a red check"),
     (5, "declined at the prompt, or nobody could be asked"),
     (10, "repository: missing, not one, or it exists already"),
@@ -332,7 +332,7 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (60, "damage found"),
     (65, "drill failed"),
     (70, "a bug in snap"),
-    (126, "the command of snap run or open cannot be executed"),
-    (127, "the command of snap run or open was not found"),
+    (126, "the command of snap run, open or bisect cannot be executed"),
+    (127, "the command of snap run, open or bisect was not found"),
     (130, "interrupted"),
 )

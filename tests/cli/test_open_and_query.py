@@ -53,28 +53,28 @@ def shop(snap: CommandLine, database: Database, tmp_path: Path) -> Iterator[Comm
 def test_a_query_loads_the_tables_that_it_needs_and_prints_table_csv_or_json(
     shop: CommandLine,
 ) -> None:
-    found = shop.process("query", "first", "select count(*) as n from items")
+    found = shop("query", "first", "select count(*) as n from items")
     assert (found.code, found.out.split()) == (0, ["n", "----", "30", "(1", "row)"]), found.err
     assert "loaded: public.items" in found.err
 
     rows = "select id, total, note from orders order by id -- all of them\n;"
-    found = shop.process("query", "first", "--format", "csv", rows)
+    found = shop("query", "first", "--format", "csv", rows)
     assert found.out == 'id,total,note\n1,12345678901234.50,"{""a"": 1}"\n2,2.00,\n', found.err
-    found = shop.process("query", "first", "--format", "json", rows)
+    found = shop("query", "first", "--format", "json", rows)
     assert '"total":12345678901234.50' in found.out
     assert [row["note"] for row in json.loads(found.out)] == [{"a": 1}, None]
 
     # A view needs what it reads; a partitioned table its partitions; a function may need anything.
-    found = shop.process("query", "first", "--json", "select count(*) from big")
+    found = shop("query", "first", "--json", "select count(*) from big")
     assert (found.json["rows"], found.err) == ([{"count": 30}], "")
     assert sorted(found.json["tables"]) == ["public.items", "public.orders"]
-    found = shop.process("query", "first", "--json", 'select sum(n) from "visits"')
+    found = shop("query", "first", "--json", 'select sum(n) from "visits"')
     assert found.json["rows"] == [{"sum": 7}]
     assert sorted(found.json["tables"]) == ["public.visits", "public.visits_1"]
-    found = shop.process("query", "first", "select counted()")
+    found = shop("query", "first", "select counted()")
     assert "all tables are loaded: function public.counted may read any of them" in found.err
     assert "7" in found.out.split()
-    found = shop.process("query", "first", "--table", "items", "select count(*) from orders")
+    found = shop("query", "first", "--table", "items", "select count(*) from orders")
     assert "0" in found.out.split()
 
 
@@ -107,10 +107,10 @@ def test_open_runs_psql_or_a_command_read_only_unless_asked(shop: CommandLine) -
     assert "all other tables are there, and empty" in err
 
     count = 'psql -XAtc "delete from orders where id = 2 returning id" && echo $PGDATABASE; exit 7'
-    found = shop.process("open", "first", "--writable", "--", "sh", "-c", count)
+    found = shop("open", "first", "--writable", "--", "sh", "-c", count)
     assert (found.code, found.out.split()[0]) == (7, "2"), found.err
     asked = 'psql -XAtc "select count(*) from orders" "$DATABASE_URL"'
-    found = shop.process("open", "first", "--tcp", "--", "sh", "-c", asked)
+    found = shop("open", "first", "--tcp", "--", "sh", "-c", asked)
     assert (found.code, found.out) == (0, "2\n"), found.err
 
 
@@ -138,3 +138,20 @@ def test_ctrl_c_and_kill_leave_no_server_and_no_folder(
         assert not list(folder.iterdir())
         gone = subprocess.run([*psql, dsn], capture_output=True, text=True, check=False)
         assert gone.returncode == 2
+
+
+def test_a_snapshot_of_an_encrypted_remote_is_looked_into(
+    shop: CommandLine, tmp_path: Path
+) -> None:
+    url = (tmp_path / "there").as_uri()
+    (shop.work / "key").write_bytes(bytes(range(32)))
+    (shop.work / "key").chmod(0o600)
+    shop.ok("init", url, "--encrypt", "--key-file", "key")
+    shop.ok("remote", "add", "offsite", url)
+    with (shop.work / "snap.toml").open("a") as settings:
+        settings.write('key_file = "key"\n')
+    shop.ok("commit", "-m", "theirs", "--tag", "theirs", "--repo", url, "--key-file", "key")
+    shop.ok("fetch")
+    found = shop("query", "offsite/theirs", "--json", "select id from orders")
+    assert (found.code, found.json["rows"]) == (0, [{"id": 9}]), found.err
+    assert found.json["notices"][0] == "it is not in this repository, and so read from offsite"

@@ -37,7 +37,7 @@ AUDITED = frozenset(
         ),
         *("database", "push", "pull", "clone", "remote", "key"),
         *("restore", "undo", "verify", "drill", "cat", "export", "diff"),
-        *("open", "query", "report", "ui"),
+        *("open", "query", "bisect", "report", "ui"),
     }
 )
 

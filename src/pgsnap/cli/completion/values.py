@@ -24,6 +24,8 @@ _KINDS = {
     "unforget revision": "forgotten",
     "pull revisions": "fetched",
     "run command": "files",
+    "open command": "files",
+    "bisect words": "revision",
     "help topic": "topic",
     "--database": "label",
     "--remote": "remote",

@@ -44,6 +44,7 @@ _MEANT: tuple[tuple[str, str, str], ...] = (
         "List the snapshots: snap log.",
         "list ls snapshots history backup-list reflog archives backups last",
     ),
+    ("bisect", "Find the first snapshot that differs: snap bisect --sql QUERY.", "find search"),
     ("show", "See what is in a snapshot: snap show REV.", "info inspect describe"),
     ("tag", "Give a snapshot a name: snap tag NAME REV.", "branch label bookmark mark rename mv"),
     (

@@ -17,8 +17,13 @@ def cache_folder() -> Path | None:
 
 def pins_folder() -> Path | None:
     """Return the folder that says which repositories were encrypted."""
-    state = _user_folder("XDG_STATE_HOME", "~/.local/state")
+    state = state_folder()
     return None if state is None else state / "repositories"
+
+
+def state_folder() -> Path | None:
+    """Return the folder for what is remembered from one run to the next."""
+    return _user_folder("XDG_STATE_HOME", "~/.local/state")
 
 
 def audit_folder(address: Address, trust: Trust) -> Folder | None:
@@ -26,7 +31,7 @@ def audit_folder(address: Address, trust: Trust) -> Folder | None:
     the user's; None if there is none."""
     if isinstance(address, Path):
         return Folder(address, trust)
-    state = _user_folder("XDG_STATE_HOME", "~/.local/state")
+    state = state_folder()
     if state is None:
         return None
     from blake3 import blake3

@@ -1,0 +1,1 @@
+"""What searches through snapshots print."""
