@@ -37,6 +37,7 @@ VERBS_MAY_CALL = {
     ("workflows.commit.safety_snapshot", "workflows.commit.commit"),
     ("workflows.commit.import_dumps", "workflows.commit.commit"),
     ("workflows.drill.drill", "workflows.restore.restore"),
+    ("workflows.past.blame", "workflows.past.history"),
     ("workflows.drill.drill", "maintenance.verify.verify"),
     ("workflows.throw_away.load", "workflows.restore.restore"),
 }

@@ -8,7 +8,7 @@ from typing import Any
 # By what somebody wants to do, in the order of a first day with snap; `snap --help` uses the same.
 GROUPS = {
     "Record": ("init", "commit", "run", "tag"),
-    "Look": ("status", "log", "show", "diff", "report", "ui", "open", "query", "bisect"),
+    "Look": ("status", "log", "show", "diff", "blame", "report", "ui", "open", "query", "bisect"),
     "Go back": ("restore", "undo", "drill"),
     "Other formats": ("cat", "export", "import"),
     "The repository": ("forget", "unforget", "gc", "stats", "verify", "repair", "reindex"),

@@ -12,7 +12,7 @@ from pgsnap.cli.commands.options import AllowNewerClient
 from pgsnap.cli.console.console import Console
 from pgsnap.cli.text import render
 from pgsnap.cli.views import diff as diff_view
-from pgsnap.cli.views import rows as rows_view
+from pgsnap.cli.views.rows import differing as rows_view
 from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.dump_sources import diff_source, warn_of_dump
 from pgsnap.cli.wiring.invocation import Invocation

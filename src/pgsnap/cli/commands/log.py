@@ -1,12 +1,14 @@
-"""`snap log`: the snapshots, newest first."""
+"""`snap log`: the snapshots, newest first; or the history of one row."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pgsnap.cli.commands.options import KeyColumns
 from pgsnap.cli.commands.retention_options import chosen_grace
 from pgsnap.cli.text import render
 from pgsnap.cli.views.snapshot import (
@@ -26,6 +28,7 @@ from pgsnap.cli.views.snapshot import (
 )
 from pgsnap.cli.wiring.connect import half_dropped_now, open_repository
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.looking.rows import WantedRow, history_of
 from pgsnap.cli.wiring.remotes import remote_of
 from pgsnap.errors import UsageError
 
@@ -38,6 +41,8 @@ snap log --oneline --limit 10
 snap log --all
 snap log --forgotten
 snap log --remote offsite
+snap log --table public.orders --row 42
+snap log --table shop.order_items --row order_id=42,line=1 --since 2026-01-01
 snap log --database shop --json | jq -r '.[0].id'
 """
 
@@ -58,21 +63,65 @@ Remote = Annotated[
         help="Those of this remote, as the last `snap fetch` found them.",
     ),
 ]
+Newest = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[REV]", show_default=False, help="With --row: the newest. [default: latest]"
+    ),
+]
+Table = Annotated[
+    str | None, typer.Option("--table", metavar="SCHEMA.TABLE", help="The table for --row.")
+]
+Row = Annotated[
+    str | None,
+    typer.Option(
+        "--row", metavar="KEY", help="The history of this row instead: 42, or 1,2, or a=1,b=2."
+    ),
+]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="With --row: from 2026-01-02 on.")
+]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="With --row: up to then.")
+]
 
 
 def run(
     ctx: typer.Context,
+    revision: Newest = None,
     oneline: Oneline = False,
     limit: Limit = None,
     every: All = False,
     forgotten: Forgotten = False,
     remote: Remote = None,
+    table: Table = None,
+    row: Row = None,
+    key: KeyColumns = None,
+    since: Since = None,
+    until: Until = None,
 ) -> None:
-    """List the snapshots, newest first."""
-    from pgsnap.workflows.history.log import Listing, kept, log, page
+    """List the snapshots, newest first; with --table and --row the history of that row.
 
+    Of a row: when it appeared, each change, and when it went. Only the parts of the table that can
+    hold it are read, and no server is needed. KEY has the values of the primary key.
+    """
     invocation = Invocation.of(ctx)
-    console = invocation.console
+    given = (table, row, key, since, until, revision)
+    if any(word is not None for word in given):
+        if table is None or row is None:
+            raise UsageError(
+                "the history of a row needs --table and --row",
+                detail="A REV, --key, --since and --until are for it alone.",
+                hint="Name both: snap log --table SCHEMA.TABLE --row KEY",
+            )
+        if oneline or every or forgotten or remote is not None:
+            raise UsageError(
+                "a row's history is not listed so",
+                detail="With --row go --table, --key, --since, --until, --limit and a REV.",
+                hint="Of a remote: snap log --table T --row KEY REMOTE/latest",
+            )
+        _row(invocation, WantedRow(table, row, key, revision, since, until), limit)
+        return
     if remote is not None:
         if forgotten:
             raise UsageError(
@@ -84,6 +133,13 @@ def run(
     if forgotten:
         _forgotten(invocation, limit, oneline=oneline)
         return
+    _recorded(invocation, limit, oneline=oneline, every=every)
+
+
+def _recorded(invocation: Invocation, limit: int | None, *, oneline: bool, every: bool) -> None:
+    from pgsnap.workflows.history.log import Listing, kept, log, page
+
+    console = invocation.console
     with open_repository(invocation) as repo:
         database = invocation.settings.database
         # What reads JSON chooses by itself.
@@ -116,6 +172,22 @@ def run(
         # Scripts count the lines of standard output.
         for line in kept_words:
             console.tell(line)
+
+
+def _row(invocation: Invocation, wanted: WantedRow, limit: int | None) -> None:
+    from pgsnap.cli.views.rows.history import history_fields, history_lines, summary
+
+    console = invocation.console
+    with history_of(invocation, wanted) as found:
+        events = list(islice(found.events, limit))
+        is_cut = limit is not None and next(found.events, None) is not None
+    colour = console.terminal.colour
+    lines = history_lines(found.history, events, found.tags, now=invocation.now, colour=colour)
+    if found.history.ends:
+        console.tell(found.history.ends)
+    console.tell(summary(found.history, len(events), is_cut=is_cut))
+    fields = history_fields(found.history, events, found.tags, is_cut=is_cut)
+    console.emit(fields, lines, paged=True)
 
 
 def _lines(invocation: Invocation, entries: Sequence[LogEntry], *, oneline: bool) -> list[str]:

@@ -23,6 +23,15 @@ Revision: TypeAlias = Annotated[
         metavar="REV", help="The snapshot: a tag, an id, latest, latest~2 or @2026-01-02."
     ),
 ]
+KeyColumns: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="COLUMN,COLUMN",
+        show_default=False,
+        help="The columns of the key, or the name of a unique one. [default: the primary key]",
+    ),
+]
 AllowNewerClient: TypeAlias = Annotated[bool, option_of(KEYS["allow_newer_client"])]
 NoSafetySnapshot: TypeAlias = Annotated[bool, option_of(KEYS["safety_snapshot"])]
 WithExtensionSequences: TypeAlias = Annotated[

@@ -89,7 +89,7 @@ class TableParts:
 
     def holds_rows(self) -> bool:
         """Return whether it has rows of its own: a partitioned table has none."""
-        return not any(_PARTITIONED.search(text) for text in self.before)
+        return not any(map(is_partitioned, self.before))
 
     def is_partitioned_by_hash(self) -> bool:
         found = map(_PARTITIONED.search, self.before)
@@ -129,6 +129,11 @@ class Definitions:
             tuple(ddl_entries(pre_data, encoding, places).values()),
             tuple(ddl_entries(post_data, encoding, places).values()),
         )
+
+
+def is_partitioned(text: str) -> bool:
+    """Return whether the definition of a table says that its rows are in partitions."""
+    return _PARTITIONED.search(text) is not None
 
 
 def tables_of(definitions: Definitions) -> tuple[TableName, ...]:

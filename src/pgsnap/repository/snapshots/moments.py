@@ -37,11 +37,20 @@ def last_moment(text: str) -> int:
 
     A time without an offset is in the local time zone of this process, as `date` prints it.
     """
+    return _bounds(text)[1]
+
+
+def first_moment(text: str) -> int:
+    """Return the first microsecond of what `last_moment` returns the last of."""
+    return _bounds(text)[0]
+
+
+def _bounds(text: str) -> tuple[int, int]:
     found = _TIME.fullmatch(text)
     try:
         if found is None:
             raise ValueError
-        return _last_of(found)
+        return _bounds_of(found)
     except (ValueError, OverflowError):
         raise UsageError(
             f'"@{text}" is no time',
@@ -49,7 +58,7 @@ def last_moment(text: str) -> int:
         ) from None
 
 
-def _last_of(match: re.Match[str]) -> int:
+def _bounds_of(match: re.Match[str]) -> tuple[int, int]:
     parts = match.groupdict()
     fraction = parts["fraction"] or ""
     names = ("year", "month", "day", "hour", "minute", "second")
@@ -63,9 +72,13 @@ def _last_of(match: re.Match[str]) -> int:
     else:
         span = timedelta(microseconds=10 ** (6 - len(fraction)))
     zone = parts["zone"]
-    # A local day does not last 24 hours if the clocks change in it.
-    end = (start + span).astimezone(UTC) if zone is None else (start + span) - _offset(zone)
-    return to_micros(end.replace(tzinfo=UTC)) - 1
+
+    def micros_of(moment: datetime) -> int:
+        # A local day does not last 24 hours if the clocks change in it.
+        absolute = moment.astimezone(UTC) if zone is None else moment - _offset(zone)
+        return to_micros(absolute.replace(tzinfo=UTC))
+
+    return micros_of(start), micros_of(start + span) - 1
 
 
 def _offset(zone: str) -> timedelta:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
-from pgsnap.dump.definitions.table_parts import TableName, tables_of
+from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.baseline import decode_baseline
 from pgsnap.model import Snapshot, SnapshotId
@@ -16,6 +16,9 @@ from pgsnap.repository.sections.side_streams import read_baseline
 from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import shown
 from pgsnap.workflows.past.tables import DefinitionsRead, PastTable, SnapshotTables
+
+# How much of a table another must have to be taken for the same under another name.
+_ALIKE_MIN = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,24 +179,31 @@ def _former_name(tables: SnapshotTables, newer: PastTable) -> tuple[TableName, s
         return by_oid, f"it was called {shown(by_oid)}, and is {shown(name)} since"
     if by_oid is not None or tables.has(name):
         return name, ""
-    known = tables.definitions
-    later = {*tables_of(newer.tables.definitions.all)}
-    columns = newer.tables.definitions.columns(name)
-    alike = [
-        one
-        for one in tables_of(known.all)
-        if one not in later and columns and known.columns(one) == columns
-    ]
-    same_name = [one for one in alike if one[1] == name[1]]
-    alike = same_name if len(same_name) == 1 else alike
-    if len(alike) == 1:
-        return alike[0], (
-            f"it was called {shown(alike[0])}, judging by its columns, and is {shown(name)} since"
+    scores = _alike(tables, newer)
+    best = max(scores.values(), default=0.0)
+    found = [one for one, score in scores.items() if score == best]
+    if len(found) == 1 and best >= _ALIKE_MIN:
+        return found[0], (
+            f"it was called {shown(found[0])}, judging by its columns, and is {shown(name)} since"
         )
-    if alike:
-        there = " or ".join(map(shown, alike[:3]))
+    if best >= _ALIKE_MIN:
+        there = " or ".join(map(shown, found[:3]))
         return name, f"{shown(name)} may be what was {there}: that is not followed"
     return name, ""
+
+
+def _alike(tables: SnapshotTables, newer: PastTable) -> dict[TableName, float]:
+    """Return the tables that are gone since, each with how much of it the table *newer* has: its
+    columns in their order, and the names of its indexes, which a renamed table keeps."""
+    now = newer.tables.definitions
+    columns, indexes = now.columns(newer.name), now.indexes(newer.name)
+    scores = {}
+    for one in tables.definitions.tables - now.tables:
+        there = tables.definitions.columns(one)
+        score = SequenceMatcher(None, there, columns, autojunk=False).ratio()
+        shared = bool(indexes & tables.definitions.indexes(one))
+        scores[one] = score + shared + 0.01 * (one[1] == newer.name[1])
+    return scores
 
 
 def _name_by_oid(tables: SnapshotTables, newer: PastTable) -> TableName | None:
@@ -235,10 +245,12 @@ def _former_columns(table: PastTable, newer: PastTable) -> tuple[dict[str, str],
             continue
         before, after = old[i:i_end], new[k:k_end]
         same_types = [table.types[one] for one in before] == [newer.types[one] for one in after]
-        if kind == "replace" and same_types:
+        # Columns are only ever added at the end.
+        is_same = same_types or (len(before) == len(after) and k_end < len(new))
+        if kind == "replace" and is_same:
             renamed |= dict(zip(after, before, strict=True))
             notes += [
-                f"column {one} was renamed to {two}, judging by its place and type"
+                f"column {one} was renamed to {two}, judging by its place"
                 for one, two in zip(before, after, strict=True)
             ]
             continue

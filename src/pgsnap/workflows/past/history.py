@@ -28,13 +28,14 @@ from pgsnap.workflows.past.tables import PastTable
 
 @dataclass(frozen=True, slots=True)
 class RowVersion:
-    """A row as it was in a snapshot: the table that it was in (of a partitioned one the partition),
-    its columns, and their fields as they are in the text, in this encoding."""
+    """A row as it was in a snapshot: the table that it was in, or the partition of that, its
+    columns, and their fields as they are in the text, in this encoding."""
 
     table: TableName
     columns: tuple[str, ...]
     fields: tuple[Field, ...]
     encoding: str
+    is_in_partition: bool = False
 
     def field(self, column: str) -> Field | None:
         """Return the field of a column, None if the row has no such column."""
@@ -285,7 +286,13 @@ def _version(view: View, hit: Hit) -> RowVersion:
         name = part.section.name
         if (name.schema, name.name, name.part) == hit.part:
             columns = part.columns or ()
-            return RowVersion(part.table, columns, hit.fields, view.table.encoding)
+            return RowVersion(
+                part.table,
+                columns,
+                hit.fields,
+                view.table.encoding,
+                is_in_partition=part.table != view.table.name,
+            )
     raise AssertionError("a row is in a part of its table")
 
 

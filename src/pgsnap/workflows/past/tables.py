@@ -13,6 +13,7 @@ from pgsnap.dump.definitions.table_parts import (
     Definitions,
     TableName,
     attached,
+    is_partitioned,
     table_parts,
     tables_of,
 )
@@ -154,11 +155,15 @@ class DefinitionsRead:
         encoding = self._snapshot.origin.client_encoding
         return primary_keys(self._post_data, encoding, {table}).get(table, ())
 
+    def indexes(self, table: TableName) -> frozenset[TableName]:
+        """Return the indexes of a table, those of constraints too."""
+        parts = table_parts(self.all, table)
+        return frozenset(parts.indexes) if parts is not None else frozenset()
+
     def should_hold_rows(self, table: TableName) -> bool:
         """Return whether a dump with all rows has a section for this table."""
-        made = [e for e in self.all.pre if e.type == "TABLE" and e.table == table]
-        parts = table_parts(self.all, table) if made else None
-        return parts is not None and parts.holds_rows()
+        made = next((e for e in self.all.pre if e.type == "TABLE" and e.table == table), None)
+        return made is not None and not is_partitioned(made.text)
 
 
 class PastTable:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
-from pgsnap.cli.views.rows import COLOURS, SIGNS, apart, shown_value
+from pgsnap.cli.views.rows.differing import COLOURS, SIGNS, apart, shown_value
 from pgsnap.cli.views.snapshot import server_words, snapshot_words
 from pgsnap.cli.views.tables import first_facts, table_name, title_of
 from pgsnap.model import Snapshot

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from pgsnap.cli.views.rows import shown_value
+from pgsnap.cli.views.rows.differing import shown_value
 
 VALUES = [
     *(None, "NULL", "", " ", "a\nb", "a\\nb", "a\\\nb", "a\\\\nb", "a\tb", "a\\tb", "a\x1bb"),

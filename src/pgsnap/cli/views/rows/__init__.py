@@ -1,0 +1,1 @@
+"""Single rows as lines and JSON."""
