@@ -109,7 +109,7 @@ def test_how_changes_are_found_is_said_by_init_and_doctor(
     assert steps["changes"]["next"] == f"Allow it: {made['better']}"
     # As a superuser, and on the server's host.
     snap.setenv("DATABASE_URL", database.dsn)
-    assert "what changed can be found by the pages" in snap.ok("init", "super").out
+    assert "commits read only what changed, by the pages" in snap.ok("init", "super").out
     steps = {step["name"]: step for step in snap("doctor", "--json").json["steps"]}
     assert steps["changes"]["health"] == "ok"
     if database.cluster.major >= 17:

@@ -64,20 +64,16 @@ def run(
     config = settings.config_path
     created = config is None
     compose: str | None = None
+    way, rights = way_of_changes(settings), rights_now(invocation)
+    direct = settings.source == "direct"
     if config is None:
         compose = _suggested_service(invocation)
-        config = _write_config(Path.cwd(), place, compose, invocation.given.container)
+        direct = way is not None and way.method is not None
+        config = _write_config(
+            Path.cwd(), place, compose, invocation.given.container, direct=direct
+        )
     elif place != settings.repository:
-        there = shlex.quote(str(place))
-        change = (
-            f'set repository = "{place}" in'
-            if settings.repository_from != str(config)
-            else f'change "repository" to "{place}" in'
-        )
-        invocation.console.tell(
-            f"commands in this folder use {settings.repository}: to push there, snap remote add"
-            f" NAME {there}; to use it instead, {change} {config}, or --repo {there}"
-        )
+        _tell_of_other_place(invocation, place, config)
     lines = [f"made the {'encrypted ' if encrypt else ''}repository {place}"]
     if created:
         lines.append(f"wrote {config}{_ignore_report(config.parent)}")
@@ -85,8 +81,7 @@ def run(
             lines.append(f'it says that PostgreSQL runs in the compose service "{compose}"')
     if encrypt:
         lines.append(named(_ALL_KEYS))
-    way, rights = way_of_changes(settings), rights_now(invocation)
-    lines += _words_about(way, rights, direct=invocation.settings.source == "direct")
+    lines += _words_about(way, rights, direct=direct)
     if not invocation.console.quiet:
         lines.append(named('next: snap commit -m "first snapshot"'))
     fields = {
@@ -95,12 +90,28 @@ def run(
         "config": config,
         "config_created": created,
         "compose": compose,
+        "source": "direct" if direct else "stream",
         "encrypted": encrypt,
         "changes": way and {"way": way.method, "reason": way.reason, "better": way.better},
         "restore_rights": rights and _rights_fields(rights),
         "key_fingerprint": made.encryption.fingerprint if made.encryption is not None else None,
     }
     invocation.console.emit(fields, lines)
+
+
+def _tell_of_other_place(invocation: Invocation, place: Address, config: Path) -> None:
+    """Tell that *config* names another repository than *place*, which was made now."""
+    settings = invocation.settings
+    there = shlex.quote(str(place))
+    change = (
+        f'set repository = "{place}" in'
+        if settings.repository_from != str(config)
+        else f'change "repository" to "{place}" in'
+    )
+    invocation.console.tell(
+        f"commands in this folder use {settings.repository}: to push there, snap remote add"
+        f" NAME {there}; to use it instead, {change} {config}, or --repo {there}"
+    )
 
 
 def _rights_fields(rights: RestoreRights) -> dict[str, Any]:
@@ -118,13 +129,17 @@ def _words_about(way: Way | None, rights: RestoreRights | None, *, direct: bool)
     lacks = [rights.words()] if rights and rights.missing else []
     if way is None:
         return lacks
-    from pgsnap.workflows.watch.change_detection import described, with_direct
+    from pgsnap.workflows.watch.change_detection import described, found_by, with_direct
 
     if not direct:
         could = with_direct(way)
         return ["commits read everything;", could, *lacks] if could else lacks
 
-    lines = [described(way, with_reason=way.method is None)]
+    lines = [
+        f"commits read only what changed, by {found_by(way.method)}"
+        if way.method is not None
+        else described(way)
+    ]
     if way.better:
         lines.append(f"{'faster' if way.method else 'to allow it'}: {way.better}")
     return lines + lacks
@@ -177,8 +192,11 @@ def _suggested_service(invocation: Invocation) -> str | None:
     return services[0]
 
 
-def _write_config(folder: Path, place: Address, compose: str | None, container: str | None) -> Path:
-    """Write a snap.toml that names *place*, durably and never over an existing one."""
+def _write_config(
+    folder: Path, place: Address, compose: str | None, container: str | None, *, direct: bool
+) -> Path:
+    """Write a snap.toml that names *place*, and *direct* as the source of commits, durably and
+    never over an existing one."""
     named = None
     if place != folder / DEFAULT_REPOSITORY:
         within = isinstance(place, Path) and place.is_relative_to(folder)
@@ -186,7 +204,7 @@ def _write_config(folder: Path, place: Address, compose: str | None, container: 
     path = folder / FILE_NAME
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(config_template(named, compose, container))
+            file.write(config_template(named, compose, container, "direct" if direct else None))
             file.flush()
             os.fsync(file.fileno())
         sync_folder(folder)

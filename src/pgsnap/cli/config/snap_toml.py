@@ -153,7 +153,7 @@ class ConfigFile:
         'How rows are read: "direct" (over several connections, and only those that changed where '
         'the server can tell), or "stream" (one pg_dump reads all).',
         "how rows are read",
-        default="`stream`; or `direct`",
+        default="`stream`; or `direct`, which `snap init` writes where it applies",
     )
     full_every: float = key(
         limits.FULL_EVERY_SECONDS,

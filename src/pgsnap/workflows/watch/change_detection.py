@@ -13,6 +13,11 @@ _FOUND_BY = {
 }
 
 
+def found_by(method: Method) -> str:
+    """Return what *method* goes by, in words."""
+    return _FOUND_BY[method]
+
+
 def described(way: Way, where: str = "", *, with_reason: bool = True) -> str:
     """Return one line about *way*; *where* is " in DATABASE" if there are several. *with_reason*:
     with the reason why there is no better one."""
