@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pgsnap.web.pages import comparison, database, overview, rows, snapshot, versions
+from pgsnap.web.pages import comparison, database, overview, row, rows, snapshot, versions
 from pgsnap.web.pages.base import Asked, Page
 from pgsnap.web.records import checks, kept, search
 
@@ -15,6 +15,7 @@ PAGES: dict[str, Callable[[Asked], Page]] = {
     "/diff": comparison.page,
     "/table": versions.page,
     "/rows": rows.page,
+    "/row": row.page,
     "/checks": checks.page,
     "/kept": kept.page,
     "/search": search.page,

@@ -40,6 +40,7 @@ class TableData:
 
     snapshot_id: SnapshotId
     snapshot: Snapshot
+    newest: SnapshotId
     table: TableName
     columns: tuple[tuple[str, str], ...]
     key: tuple[str, ...]
@@ -79,10 +80,12 @@ def table_page(
     conditions = [parse_condition(filter_by, found.column_names)] if filter_by else []
     part = page_of_rows(found, start, limit, conditions, value_bytes=_VALUE_BYTES)
     names = found.column_names
+    snapshot = repo.snapshot(snapshot_id)
     rows = tuple(_row(found, one, names) for one in part.rows)
     data = TableData(
         snapshot_id=snapshot_id,
-        snapshot=repo.snapshot(snapshot_id),
+        snapshot=snapshot,
+        newest=next(iter(repo.newest(snapshot.database, 1)), snapshot_id),
         table=table,
         columns=tuple((name, found.types.get(name, "")) for name in names),
         key=found.key,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pgsnap import words
 from pgsnap.model import quote_ident
 from pgsnap.workflows.diff.report import TableName
 
@@ -17,10 +18,11 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A value: None is NULL. Of a long one only a part is left, of *characters* in all."""
+    """A value: None is NULL. Of a long one only a part is left; *size* says how much it is in
+    all."""
 
     text: str | None
-    characters: int
+    size: str
     begins: bool = True
     ends: bool = True
 
@@ -37,15 +39,17 @@ class Shown:
 def shown(value: str | None, start: int = 0) -> Shown:
     """Return *value*, from the character *start* on."""
     if value is None:
-        return Shown(None, 0)
+        return Shown(None, "")
     part = value[start : start + CHARACTERS_SHOWN]
-    return Shown(part, len(value), start == 0, start + len(part) == len(value))
+    return Shown(
+        part, words.plural(len(value), "character"), start == 0, start + len(part) == len(value)
+    )
 
 
 def shown_part(text: str | None, size: int, *, is_whole: bool) -> Shown:
     """Return a value of which perhaps only the beginning is known; all of it has *size* bytes."""
     found = shown(text)
-    return found if is_whole else Shown(found.text, size, ends=False)
+    return found if is_whole else Shown(found.text, words.size(size), ends=False)
 
 
 def shown_apart(before: str | None, after: str | None) -> tuple[Shown, Shown]:

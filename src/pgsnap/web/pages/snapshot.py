@@ -63,15 +63,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotData:
-    """A snapshot. *has_parent*: its parent can be looked at. *tables* are those shown, largest
-    first, *start* the number of the first of *found* that match *find*. With *is_listed* false
-    there are so many that they are listed only on demand; *is_counted*: their costs are known."""
+    """A snapshot. *has_parent*: its parent can be looked at; *newest*: of its label. *tables* are
+    those shown, largest first, *start* the number of the first of *found* that match *find*. With
+    *is_listed* false there are so many that they are listed only on demand; *is_counted*: their
+    costs are known."""
 
     snapshot_id: SnapshotId
     snapshot: Snapshot
     tags: tuple[str, ...]
     drilled: Drilled | None
     has_parent: bool
+    newest: SnapshotId
     tables: tuple[TableCost, ...]
     start: int
     found: int
@@ -160,6 +162,7 @@ def snapshot_page(
         snapshot=snapshot,
         tags=tuple(tags),
         drilled=last,
+        newest=next(iter(repo.newest(snapshot.database, 1)), snapshot_id),
         has_parent=snapshot.parent is not None and repo.has_snapshot(snapshot.parent),
         tables=tuple(found[start : start + limit]),
         start=start,

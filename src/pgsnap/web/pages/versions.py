@@ -48,14 +48,20 @@ class TableVersion:
     def is_counted(self) -> bool:
         return self.added is not None
 
+    @property
+    def is_small(self) -> bool:
+        """Whether to compare it with the version before is a matter of a moment."""
+        return (self.plain_bytes or 0) + (self.bytes_before or 0) <= _COUNTED_BYTES_MAX
+
 
 @dataclass(frozen=True, slots=True)
 class VersionsData:
-    """A table's versions, newest first. *older* is the snapshot after which the search
-    goes on, None if it came to the end."""
+    """A table's versions, newest first; *newest* is the label's newest snapshot. *older* is the
+    snapshot after which the search goes on, None if it came to the end."""
 
     label: str
     table: TableName
+    newest: SnapshotId
     versions: tuple[TableVersion, ...]
     looked_at: int
     count: int
@@ -64,8 +70,14 @@ class VersionsData:
 
 
 def page(asked: Asked) -> Page:
-    before = asked.snapshot_or_none("before")
-    return versions_page(asked.repo, asked.value("label"), asked.table("table"), before=before)
+    # The page asks for the counts of each version that comes into view.
+    return versions_page(
+        asked.repo,
+        asked.value("label"),
+        asked.table("table"),
+        before=asked.snapshot_or_none("before"),
+        counted=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +121,7 @@ def versions_page(
     data = VersionsData(
         label=label,
         table=table,
+        newest=found[0],
         versions=tuple(versions),
         looked_at=len(looked_at),
         count=len(found),
@@ -215,7 +228,7 @@ def _counted(
     repo: Repository, table: TableName, one: TableVersion, progress: Progress
 ) -> TableVersion:
     """Return *one* with how many rows changed, if the table is small enough for that."""
-    if one.before is None or (one.plain_bytes or 0) + (one.bytes_before or 0) > _COUNTED_BYTES_MAX:
+    if one.before is None or not one.is_small:
         return one
     found = changed_rows(repo, one.before, one.first, qualified(table), 0, progress)
     return replace(one, added=found.added, removed=found.removed, changed=found.changed)

@@ -6,7 +6,6 @@ picture, or the name of somebody who would be notified.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -54,7 +53,7 @@ def code(text: str) -> str:
     if "`" not in shown and "|" not in shown and shown == shown.strip():
         return f"`{shown}`"
     # A cell of a table ends at a bar even in a code span.
-    named = re.sub(r"[^\w\s]", lambda found: f"&#{ord(found[0])};", html.escape(shown, quote=False))
+    named = re.sub(r"[^\w\s]|_", lambda found: f"&#{ord(found[0])};", shown)
     return f"<code>{named}</code>"
 
 
