@@ -24,10 +24,18 @@ _SHOWN_CHARS_MAX = 500
 LAYOUT = "layout.html"
 
 
-def render(page: Page, *, now: Any, layout: str = LAYOUT, acts: bool = False, **more: Any) -> str:
+def render(
+    page: Page,
+    *,
+    now: Any,
+    layout: str = LAYOUT,
+    acts: bool = False,
+    linked: bool = True,
+    **more: Any,
+) -> str:
     """Return *page* as HTML, laid out in *layout*. Its template begins with
-    ``{% extends layout %}`` and fills the block ``main``. Only the server's own frame has other
-    pages to link to."""
+    ``{% extends layout %}`` and fills the block ``main``. *linked*: there are other pages that it
+    can link to."""
     return (
         environment()
         .get_template(page.template)
@@ -38,7 +46,7 @@ def render(page: Page, *, now: Any, layout: str = LAYOUT, acts: bool = False, **
             now=now,
             layout=layout,
             acts=acts,
-            linked=layout == LAYOUT,
+            linked=linked,
             **more,
         )
     )

@@ -100,7 +100,9 @@ def html(pages: Sequence[Page], now: datetime) -> str:
     # The style sheet is ours, and what the pages hold is escaped already.
     return template.render(
         title=pages[0].title,
-        pages=[Markup(render(page, now=now, layout="fragment.html")) for page in pages],
+        pages=[
+            Markup(render(page, now=now, layout="fragment.html", linked=False)) for page in pages
+        ],
         styles=Markup(static_text("page.css")),
         version=__version__,
         now=now,
