@@ -130,10 +130,21 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     by_case = {name.casefold(): name for name in sorted(known)}
     asked = word.casefold()
-    close = difflib.get_close_matches(asked, by_case, n=1, cutoff=_CLOSE)
+    # Two letters in the wrong order are one slip, though they differ in two places.
+    close = [name for name in by_case if _is_transposed(asked, name)][:1]
+    close = close or difflib.get_close_matches(asked, by_case, n=1, cutoff=_CLOSE)
     if not close and len(asked) >= _PART_CHARS_MIN:
         close = [name for name in by_case if asked in name]
     return by_case[close[0]] if close else None
+
+
+def _is_transposed(word: str, name: str) -> bool:
+    """Return whether *word* is *name* with two neighbouring letters exchanged."""
+    places = [at for at, pair in enumerate(zip(word, name, strict=False)) if pair[0] != pair[1]]
+    if len(word) != len(name) or len(places) != 2 or places[1] != places[0] + 1:
+        return False
+    first, second = places
+    return word[first] == name[second] and word[second] == name[first]
 
 
 def did_you_mean(

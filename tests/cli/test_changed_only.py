@@ -47,6 +47,11 @@ def test_what_differs_is_put_back_and_undo_goes_back_in_the_same_way(
         {"table": "public.t", "rewritten": False, "rows_deleted": 2, "rows": 1}
     ]
     assert done["proven"] is True
+    # What was read to compare is folded in the list, as what was there before is.
+    listed = shop.ok("log").out
+    assert "before\n" in listed
+    assert "snap restore" not in listed.replace("safety snapshot", "")
+    assert "after snap restore" in shop.ok("log", "--all").out
     shop.ok("undo", "--yes")
     assert rows(database) == changed
     shop.ok("undo", "--yes")

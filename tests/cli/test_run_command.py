@@ -10,8 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from support.documents import documentation
@@ -246,6 +248,37 @@ def test_a_ctrl_c_on_the_terminal_reaches_the_command_once_and_the_restore_is_of
     assert child.wait(timeout=60) == 4, shown
     os.close(master)
     assert b"got 1" in shown
+    assert contents(database) == "1\n2"
+
+
+def test_a_ctrl_c_while_the_differences_are_read_leaves_the_restore_undone_and_says_so(
+    shop: CommandLine, database: Database
+) -> None:
+    (shop.work / "wait.py").write_text(
+        "import pathlib, sys, time\n"
+        "print('ready', flush=True)\n"
+        "while not pathlib.Path('go').exists(): time.sleep(0.05)\n"
+        "sys.exit(3)\n"
+    )
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 't'::regclass"
+    with psycopg.connect(database.dsn) as other:
+        child = shop.popen("run", "--restore-on-failure", "--yes", "--", sys.executable, "wait.py")
+        assert child.stdout is not None
+        while "ready" not in child.stdout.readline():
+            assert child.poll() is None
+        other.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        (shop.work / "go").touch()
+        deadline = time.monotonic() + 120
+        while database.psql(waiting) == "0":
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=120)
+    assert child.returncode == 40, err
+    shown = " ".join(err.split())
+    assert "the command failed (exit code 3), and the database was not put back" in shown
+    assert "The way back: snap restore" in shown
     assert contents(database) == "1\n2"
 
 

@@ -118,6 +118,8 @@ def _lines(report: StatusReport, runs: list[tuple[str, datetime]], now: datetime
         facts += _base_facts(report.base, now)
     for one in report.tables:
         names = some([render.plain(".".join(table)) for table in one.tables])
+        if one.keys:
+            names = f"{render.plural(len(one.keys), 'row')} of {names}"
         facts.append(("Tables", f"{names} by a later {one.action}, {render.ago(one.time, now)}"))
     if report.difference is not None:
         facts.append(("Since then", _difference_words(report.difference)))

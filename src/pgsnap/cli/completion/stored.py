@@ -12,6 +12,7 @@ from pgsnap.cli.completion import Candidate
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import SnapError
+from pgsnap.repository.snapshots.tags import is_safety_tag
 
 if TYPE_CHECKING:
     from pgsnap.model import Section, SnapshotHead
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 # Those before them are found by their ids.
 _IDS_OFFERED = 50
-_SAFETY = "before-"
+# Tags of safety snapshots are offered once so much of them is typed.
+_TYPED_CHARS = 3
 
 
 def offered(
@@ -78,7 +80,7 @@ def _tags(repo: Repository, label: str | None, beginning: str) -> Iterator[Candi
     tags = sorted(repo.tags.all(label), key=lambda tag: tag.time, reverse=True)
     names = [tag.name for tag in repo.tags.all()]
     for tag in tags:
-        if tag.name.startswith(_SAFETY) and not beginning.startswith(_SAFETY[:3]):
+        if is_safety_tag(tag.name) and not beginning.startswith(tag.name[:_TYPED_CHARS]):
             continue
         is_clear = label is not None or names.count(tag.name) == 1
         shown = tag.name if is_clear else f"{tag.database}/{tag.name}"

@@ -14,8 +14,9 @@ from pgsnap.repository.created_only import CreatedOnly
 from pgsnap.stores.base import Store
 from pgsnap.words import did_you_mean
 
-SAFETY_TAGS = ("before-restore/", "before-undo/")
-"""Tag prefixes of safety snapshots: those that a restore or undo takes of what it replaces."""
+SAFETY_TAGS = ("before-restore/", "before-undo/", "after-restore/", "after-undo/")
+"""Tag prefixes of safety snapshots: those that a restore or undo takes of what it replaces, and of
+what it made, where that is compared."""
 
 # The day, the minute, the second.
 _SHORT_LENGTHS = (len("20261130"), len("20261130T0006"), len("20261130T000648Z"))

@@ -28,7 +28,7 @@ def safety_commit(
     read_only: ReadOnly | None = None,
     jobs: int | None = None,
     may_checkpoint: bool = True,
-    is_tagged: bool = True,
+    is_proof: bool = False,
     is_full: bool = False,
     progress: Progress = SILENT,
 ) -> Callable[[], SnapshotId]:
@@ -37,8 +37,10 @@ def safety_commit(
 
     *read_only* is in force only during the commit, and so is not recorded. With *jobs* only what
     changed since the last snapshot is read, over so many connections; everything if *is_full*.
-    Without *is_tagged* it is a snapshot as any other.
+    With *is_proof* it is what the restore made: its tag is ``after-<verb>/…``.
     """
+
+    when = "after" if is_proof else "before"
 
     def record() -> SnapshotId:
         source = PostgresSource(
@@ -54,8 +56,8 @@ def safety_commit(
             repo,
             source,
             database=label,
-            message=f"before snap {verb}",
-            tags=(_free_tag(repo, label, verb),) if is_tagged else (),
+            message=f"{when} snap {verb}",
+            tags=(_free_tag(repo, label, f"{when}-{verb}"),),
             policy=Policy(is_full=is_full),
             progress=progress,
         )
@@ -64,8 +66,8 @@ def safety_commit(
     return record
 
 
-def _free_tag(repo: Repository, label: str, verb: str) -> str:
+def _free_tag(repo: Repository, label: str, stem: str) -> str:
     """Return a tag of this second, with a count of the tags created in it."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    names = (f"before-{verb}/{stamp}-{count}" for count in itertools.count(1))
+    names = (f"{stem}/{stamp}-{count}" for count in itertools.count(1))
     return next(name for name in names if repo.tags.get(label, name) is None)

@@ -114,7 +114,7 @@ class InPlace:
         self, repo: Repository, plan: ChangedPlan, progress: Progress
     ) -> Callable[[], SnapshotId]:
         return self._recording(
-            repo, plan.database, plan.label, progress, is_tagged=False, is_full=True
+            repo, plan.database, plan.label, progress, is_proof=True, is_full=True
         )
 
     def _recording(
@@ -124,7 +124,7 @@ class InPlace:
         label: str,
         progress: Progress,
         *,
-        is_tagged: bool = True,
+        is_proof: bool = False,
         is_full: bool = False,
     ) -> Callable[[], SnapshotId]:
         from pgsnap.workflows.commit.safety_snapshot import safety_commit
@@ -140,7 +140,7 @@ class InPlace:
             allow_newer_client=self.allow_newer_client,
             jobs=min(_JOBS_MAX, os.cpu_count() or 1),
             may_checkpoint=settings.checkpoint,
-            is_tagged=is_tagged,
+            is_proof=is_proof,
             is_full=is_full,
             progress=progress,
         )
