@@ -22,6 +22,30 @@ def shop(snap: CommandLine, database: Database) -> Iterator[CommandLine]:
         database.cluster.drop_database(name)
 
 
+def test_status_says_whether_definitions_changed_where_commits_read_only_changes(
+    shop: CommandLine, database: Database
+) -> None:
+    text = (shop.work / "snap.toml").read_text()
+    (shop.work / "snap.toml").write_text(f'source = "direct"\n{text}')
+    shop.ok("commit", "-m", "first")
+
+    def difference() -> dict[str, object]:
+        found: dict[str, object] = shop.ok("status", "--json").json["difference"]
+        return found
+
+    database.psql("INSERT INTO t VALUES (2)")
+    found = difference()
+    assert found["definitions_changed"] is False
+    if found["detected"]:
+        assert found["tables"] == ["public.t"]
+    assert "Definitions:" not in shop.ok("status").out
+    database.psql("ALTER TABLE t ADD b int")
+    assert difference()["definitions_changed"] is True
+    assert "Definitions:" in shop.ok("status").out
+    shop.ok("commit", "-m", "second")
+    assert difference()["definitions_changed"] is False
+
+
 def test_status_follows_commits_restores_and_undos_of_every_kind(
     shop: CommandLine, database: Database
 ) -> None:

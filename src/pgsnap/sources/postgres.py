@@ -45,6 +45,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.bare_names import bare_names
 from pgsnap.sources.base import SourceResult
 from pgsnap.sources.direct.since import DumpSince
+from pgsnap.sources.direct.tables import dump_key
 from pgsnap.sources.extensions import Members, read_members, read_sequences
 from pgsnap.sources.former import Former, FormerOf
 from pgsnap.sources.globals_dump import GlobalsDump
@@ -266,6 +267,12 @@ class PostgresSource:
             return host
         inside = f"{self._endpoint.place} on " if self._endpoint.place else ""
         return inside + socket.gethostname()
+
+    def dump_key(self, encoding: str) -> str:
+        """Return what the definitions in a dump depend on besides the database, whose *encoding* is
+        given. Raises ToolMissing, ToolVersion, ConnectionFailed."""
+        tool = self._server.tool("pg_dump", allow_newer=self._allow_newer)
+        return dump_key(tool, self._arguments(encoding))
 
     def _arguments(self, encoding: str) -> list[str]:
         return [

@@ -12,6 +12,7 @@ import typer
 
 from pgsnap.cli.commands.options import Bandwidth
 from pgsnap.cli.config.keys import address
+from pgsnap.cli.console.steps import TRANSFER
 from pgsnap.cli.text.program import named
 from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.invocation import Invocation
@@ -80,7 +81,7 @@ def run(
         invocation.opened = place
         with (
             open_other(invocation, place, unlock=own) as repo,
-            invocation.console.progress() as progress,
+            invocation.console.progress(TRANSFER) as progress,
         ):
             _warn_of_plain(invocation, other, repo)
             report = transfer(other, repo, all_tags=True, progress=progress)

@@ -11,6 +11,7 @@ import typer
 from pgsnap.cli.commands.options import AllowNewerClient
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.config.schedule import REPORT_NAME
+from pgsnap.cli.console.steps import DRILL
 from pgsnap.cli.text import render
 from pgsnap.cli.text.redact import redact
 from pgsnap.cli.wiring.connect import resolve, server_of
@@ -116,7 +117,7 @@ def run(
     server = server_of(settings)
     with open_chosen(invocation, source) as repo:
         snapshot = resolve(invocation, repo, revision)
-        with console.progress() as progress:
+        with console.progress(DRILL) as progress:
             found = drill(repo, snapshot, server, options, throw_away=make, progress=progress)
     fields = {
         **drill_fields(found),

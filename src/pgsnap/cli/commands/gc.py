@@ -20,6 +20,7 @@ from pgsnap.cli.commands.retention_options import (
     chosen_grace,
     chosen_policy,
 )
+from pgsnap.cli.console.steps import GC
 from pgsnap.cli.views import gc as gc_view
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
@@ -84,7 +85,7 @@ def run(
     with nullcontext() if dry_run else hooks(invocation, "gc"):
         with (
             open_chosen(invocation, remote, alone=not dry_run, whole=True) as repo,
-            console.progress() as progress,
+            console.progress(GC) as progress,
         ):
             report = gc(repo, policy, grace=period, dry_run=dry_run, progress=progress)
         if report.unreadable:

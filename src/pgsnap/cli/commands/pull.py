@@ -8,6 +8,7 @@ import typer
 
 from pgsnap.cli.commands.options import Bandwidth
 from pgsnap.cli.commands.push import AllTags, DryRun, Remote, Stats
+from pgsnap.cli.console.steps import TRANSFER
 from pgsnap.cli.views.requests import request_line
 from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.connect import open_repository, resolve
@@ -51,7 +52,7 @@ def run(
     limit_bandwidth(invocation, bandwidth, invocation.settings.repository, table.url)
     with open_repository(invocation) as repo, open_remote(invocation, name, table) as other:
         named = [resolve(invocation, other, one) for one in revision or ()]
-        with invocation.console.progress() as progress:
+        with invocation.console.progress(TRANSFER) as progress:
             report = transfer(
                 other,
                 repo,

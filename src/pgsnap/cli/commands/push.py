@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgsnap.cli.commands.options import Bandwidth
+from pgsnap.cli.console.steps import TRANSFER
 from pgsnap.cli.views.requests import of_push, request_line
 from pgsnap.cli.views.transfer import transfer_fields, transfer_lines
 from pgsnap.cli.wiring.connect import open_repository
@@ -65,7 +66,7 @@ def run(
     with open_repository(invocation) as repo:
         for name, table in remotes:
             try:
-                with console.progress() as progress:
+                with console.progress(TRANSFER) as progress:
                     pushed = push_to(
                         invocation,
                         repo,

@@ -95,6 +95,7 @@ def _fields(report: StatusReport, runs: list[tuple[str, datetime]]) -> dict[str,
             "rows": difference.rows,
             "size_bytes": difference.size_bytes,
             "reason": difference.reason or None,
+            "definitions_changed": difference.definitions_changed,
         },
         "kept": [
             {
@@ -123,6 +124,9 @@ def _lines(report: StatusReport, runs: list[tuple[str, datetime]], now: datetime
         facts.append(("Tables", f"{names} by a later {one.action}, {render.ago(one.time, now)}"))
     if report.difference is not None:
         facts.append(("Since then", _difference_words(report.difference)))
+        if report.difference.definitions_changed:
+            words = f"changed, or roles that they name: {named('snap diff')}"
+            facts.append(("Definitions", words))
     for kept in report.kept:
         size = render.size(kept.size_bytes) if kept.size_bytes is not None else "size unknown"
         words = f"{render.plain(kept.name)}, replaced {render.ago(kept.since, now)}, {size}"

@@ -22,6 +22,13 @@ RESTORE: Steps = (
 UNDO: Steps = (_SAFETY, _SWAP)
 VERIFY: Steps = (("verify objects",), ("verify packs",), ("verify snapshots",))
 TRANSFER: Steps = (("compare",), ("send",))
+GC: Steps = (("choose snapshots",), ("mark what is needed",), ("encode again", "rewrite"))
+DRILL: Steps = (
+    ("reach", "dump definitions"),
+    ("verify",),
+    ("look again", "create", "load", "analyze", "count", "finish", "swap"),
+    ("diff",),
+)
 
 _DOING = {
     "load": "loading",

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pgsnap.cli.config.remotes import RemoteTable
+from pgsnap.cli.console.steps import TRANSFER
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_remote, remote_of
 from pgsnap.errors import SnapError
@@ -67,7 +68,7 @@ def push_after_commit(invocation: Invocation, repo: Repository) -> dict[str, str
         pushed: Pushed | None = None
         try:
             _, table = remote_of(invocation, name)
-            with console.progress() as progress:
+            with console.progress(TRANSFER) as progress:
                 pushed = push_to(invocation, repo, name, table, progress=progress)
             warn_of_refused(invocation, name, pushed)
         except SnapError as error:

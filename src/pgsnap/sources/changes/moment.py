@@ -75,6 +75,12 @@ class Moment:
         self.fingerprint_equal = parent is not None and _are_equal(
             parent.fingerprint, baseline.fingerprint
         )
+        # None: one of the two could not be read.
+        self.definitions_changed = (
+            parent.fingerprint != baseline.fingerprint
+            if parent is not None and parent.fingerprint and baseline.fingerprint
+            else None
+        )
         self.globals_equal = parent is not None and _are_equal(
             parent.globals_fingerprint, baseline.globals_fingerprint
         )

@@ -44,6 +44,7 @@ from pgsnap.sources.direct.tables import (
     ROWS_END,
     Table,
     definitions_arguments,
+    dump_key,
     dumped_tables,
     end_of_rows,
     hindrance,
@@ -189,11 +190,9 @@ class DumpSince:
         """Take the moment and choose what to read; return why pg_dump has to read everything."""
         if self._tool.major != self._server.version_num // 10000:
             return "pg_dump is not of the server's version"
-        # Whatever the output depends on, but for the time it may wait.
-        options = [each for each in self._arguments if not each.startswith("--lock-wait-timeout")]
         terms = Terms(
             self._lock_wait_seconds,
-            dump_key="\n".join([self._tool.version_line, *options]),
+            dump_key=dump_key(self._tool, self._arguments),
             may_checkpoint=self._may_checkpoint,
         )
         baseline = self._former.baseline if self._former is not None else None

@@ -14,6 +14,7 @@ from itertools import groupby
 from pgsnap.dump.entries import copied_table
 from pgsnap.limits import MIB
 from pgsnap.model import BlockMap, SectionEnd, quote_ident
+from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 
 _NAMES_IN_PATTERN = 50
@@ -137,6 +138,13 @@ def end_of_rows(table: Table, block_map: BlockMap | None) -> SectionEnd:
     return SectionEnd(
         True, len(head), head.count(b"\n"), len(tail), tail.count(b"\n"), block_map=block_map
     )
+
+
+def dump_key(tool: Tool, arguments: Sequence[str]) -> str:
+    """Return what the output of pg_dump with these *arguments* depends on besides the database: not
+    on the time that it may wait."""
+    options = [each for each in arguments if not each.startswith("--lock-wait-timeout")]
+    return "\n".join([tool.version_line, *options])
 
 
 def definitions_arguments(session: Session, tables: Sequence[Table]) -> tuple[tuple[str, ...], str]:

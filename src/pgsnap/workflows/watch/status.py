@@ -6,7 +6,7 @@ an undo gives a former one its name back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pgsnap.errors import QueryFailed, SnapError, SourceError
@@ -20,6 +20,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.changes.moment import Terms, begin
 from pgsnap.sources.changes.verdicts import Changed, Full, Unchanged
 from pgsnap.sources.changes.ways import Method
+from pgsnap.sources.postgres import PostgresSource
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.preflight import find_database
 from pgsnap.targets.swap.kept import NEVER_MADE, KeptDatabase, find_kept
@@ -69,7 +70,8 @@ class Base:
 class Difference:
     """What is thought to differ from the base. If *is_detected*, the server showed which tables
     were written to since: *tables*, and *changed_bytes* in their blocks, None if not of all.
-    Otherwise there are only estimates, None if unknown, and *reason*."""
+    Otherwise there are only estimates, None if unknown, and *reason*. *definitions_changed*: they,
+    or roles that they name, may be others now; None if that is not known."""
 
     is_detected: bool
     tables: tuple[str, ...] = ()
@@ -77,6 +79,7 @@ class Difference:
     rows: int | None = None
     size_bytes: int | None = None
     reason: str = ""
+    definitions_changed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,23 +211,36 @@ def _difference(server: Server, base: Base, known: Baseline | None) -> Differenc
     quiet = server.without_event_triggers()
     if known is None:
         return _estimate(quiet, base, "nothing is recorded to compare the server's changes with")
+    terms = replace(_TERMS, dump_key=_dump_key(server, base))
     before = {(table.schema, table.name) for table in known.tables}
     try:
-        with begin(quiet.connect, known, _TERMS) as moment:
+        with begin(quiet.connect, known, terms) as moment:
             now = {
                 (table.schema, table.name): moment.verdicts[table.oid] for table in moment.tables
             }
+            changed = moment.definitions_changed if terms.dump_key else None
     except (SourceError, QueryFailed) as error:
         return _estimate(quiet, base, error.message)
     for table, verdict in now.items():
         if isinstance(verdict, Full) and table in before:
-            return _estimate(quiet, base, f"{table[0]}.{table[1]}: {verdict.reason}")
+            found = _estimate(quiet, base, f"{table[0]}.{table[1]}: {verdict.reason}")
+            return replace(found, definitions_changed=changed)
     written = {table for table, verdict in now.items() if not isinstance(verdict, Unchanged)}
     others = before.symmetric_difference(now)
     blocks = sum(len(one.blocks) for one in now.values() if isinstance(one, Changed))
     names = tuple(f"{schema}.{name}" for schema, name in sorted(written | others))
     # Of tables that were made or dropped since, no blocks are counted.
-    return Difference(True, names, None if others else blocks * _BLOCK_BYTES)
+    size = None if others else blocks * _BLOCK_BYTES
+    return Difference(True, names, size, definitions_changed=changed)
+
+
+def _dump_key(server: Server, base: Base) -> str:
+    """Return the key of a commit of the whole database now, "" if that is not known."""
+    properties = base.snapshot.origin.properties
+    try:
+        return PostgresSource(server).dump_key(properties.encoding) if properties else ""
+    except SourceError:
+        return ""
 
 
 def _estimate(server: Server, base: Base, reason: str) -> Difference:

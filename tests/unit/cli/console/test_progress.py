@@ -36,6 +36,14 @@ def test_a_phase_is_named_with_its_place_among_the_steps() -> None:
     ]
     assert place.words("swap") == "4 of 4, swapping"
     assert steps.Place(steps.without_safety(steps.RESTORE)).words("load") == "1 of 3, loading"
+    # Phases may come again in a later step, and those that are of none stay in theirs.
+    place = steps.Place(steps.DRILL)
+    course = ["reach PostgreSQL", "dump definitions", "verify objects", "load", "diff"]
+    assert [place.words(phase)[:6] for phase in course] == [
+        *("1 of 4", "1 of 4", "2 of 4", "3 of 4", "4 of 4")
+    ]
+    assert steps.Place(steps.GC).words("rewrite") == "3 of 3, rewrite"
+    assert steps.Place(steps.TRANSFER).words("send") == "2 of 2, sending"
     assert steps.Place(()).words("mark what is needed") == "mark what is needed"
 
 
