@@ -81,6 +81,8 @@ REPORTS: dict[str, tuple[str, ...]] = {
     "two": ("latest~1", "latest"),
     "rows": ("latest~1", "latest", "--rows", "9"),
     "table": ("--table", f'public."{NAME}"'),
+    "rows as they were": ("latest", "--table", f'public."{NAME}"'),
+    "row": ("--table", f'public."{NAME}"', "--row", "1"),
     "rows of a table": ("latest~2", "latest", "--table", f'public."{NAME}"'),
 }
 
@@ -129,7 +131,7 @@ def test_nothing_in_markdown_has_a_meaning_that_a_value_gave_it(shop: CommandLin
         text = shop.ok("report", *REPORTS[which], "--markdown", "-", "--database", "shop").out
         outside = re.sub(r"(?ms)^(`{3,})diff$.*?^\1$", "", text)
         outside = re.sub(r"<code>[^<`|*\[\]!@]*</code>", "", outside)
-        outside = re.sub(r"`[^`\n|]*`", "", outside)
+        outside = re.sub(r"`[^`\n|]*`", "", outside).replace("<br>", "")
         assert not set("<>[]@`!") & set(outside), outside
         # Each row of a table has as many cells as its head.
         for table in re.findall(r"(?m)(?:^\|.*\|$\n)+", text):
@@ -154,6 +156,8 @@ def test_files_are_whole_and_not_replaced_unasked(shop: CommandLine) -> None:
         ("report", "--html", "-", "--json"),
         ("report", "--html", "x", "--markdown", "x"),
         ("report", "latest", "--table", "t", "--html", "x"),
+        ("report", "--row", "1", "--html", "x"),
+        ("report", "latest", "--table", "t", "--row", "1", "--html", "x"),
         ("report", "--table", "nothing", "--html", "x"),
         ("report", "--html", "no/where.html"),
     ):

@@ -50,13 +50,22 @@ Table = Annotated[
     typer.Option(
         "--table",
         metavar="SCHEMA.TABLE",
-        help="Only this table: its versions, or of two REV its rows that differ.",
+        help="Only this table: its versions; of one REV its rows, of two those that differ.",
+    ),
+]
+Row = Annotated[
+    str | None,
+    typer.Option(
+        "--row", metavar="KEY", help="The history of this row of --table: 42, or a=1,b=2."
     ),
 ]
 Rows = Annotated[
     int,
     typer.Option(
-        "--rows", metavar="N", min=0, help="Show N rows that differ of each table; 0: no values."
+        "--rows",
+        metavar="N",
+        min=0,
+        help="Show N rows of each table, those that differ; 0: no values.",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
@@ -69,6 +78,7 @@ def run(
     html: Html = None,
     markdown: Markdown = None,
     table: Table = None,
+    row: Row = None,
     rows: Rows = 0,
     force: Force = False,
 ) -> None:
@@ -76,17 +86,19 @@ def run(
 
     Without REV about a database, its growth and its newest snapshot; with one about that snapshot
     and what it changed; with two about what differs between them. The file stands alone: it needs
-    no script, and asks nobody for anything. Values of rows are in it only with --rows or --table.
+    no script, and asks nobody for anything. Values of rows are in it only with --rows, --row, or
+    --table with REV.
     """
     invocation = Invocation.of(ctx)
     console = invocation.console
-    _check(html, markdown, revision, other, table, force=force, json=console.json)
+    _check_table(revision, table, row)
+    _check_targets(html, markdown, force=force, json=console.json)
     from pgsnap.web.reports import report
 
     if html is not None:
         report.check_renderer()
     with open_repository(invocation) as repo, console.progress() as progress:
-        pages = _pages(invocation, repo, (revision, other), table, rows, progress)
+        pages = _pages(invocation, repo, (revision, other), (table, row), rows, progress)
     files: list[tuple[str, int]] = []
     for target, make in ((html, report.html), (markdown, report.as_markdown)):
         if target is None:
@@ -107,17 +119,18 @@ def _fields(name: str, count: int) -> dict[str, object]:
     return {"file": name, "bytes": count}
 
 
-def _check(
-    html: str | None,
-    markdown: str | None,
-    revision: str | None,
-    other: str | None,
-    table: str | None,
-    *,
-    force: bool,
-    json: bool,
-) -> None:
-    """Raise UsageError for options that do not fit together, or a file that is there."""
+def _check_table(revision: str | None, table: str | None, row: str | None) -> None:
+    """Raise UsageError for a row without its table, or of one snapshot."""
+    if row is not None and table is None:
+        raise UsageError("--row needs a table", hint="Name it: --table SCHEMA.TABLE --row KEY")
+    if row is not None and revision is not None:
+        raise UsageError(
+            "--row is about all snapshots", hint=f"Leave {revision} out: --table {table} --row KEY"
+        )
+
+
+def _check_targets(html: str | None, markdown: str | None, *, force: bool, json: bool) -> None:
+    """Raise UsageError for files that cannot be written, or if there are none."""
     from pgsnap.targets.file import check_free
 
     targets = [one for one in (html, markdown) if one is not None]
@@ -132,12 +145,6 @@ def _check(
         )
     if "" in targets or len(set(targets)) < len(targets):
         raise UsageError("each report needs a file of its own")
-    if table is not None and revision is not None and other is None:
-        raise UsageError(
-            "--table takes no REV, or two",
-            detail="Without one it is about the table's versions, with two about what differs.",
-            hint=f"Name the second REV: snap report {revision} latest --table {table}",
-        )
     for one in targets:
         if one != _STDOUT:
             check_free(Path(one), force=force)
@@ -147,19 +154,22 @@ def _pages(
     invocation: Invocation,
     repo: Repository,
     revisions: tuple[str | None, str | None],
-    table: str | None,
+    named: tuple[str | None, str | None],
     rows: int,
     progress: Progress,
 ) -> list[Page]:
     from pgsnap.web.reports import report
 
     first, second = revisions
+    table, key = named
     if first is None:
         label = label_of(invocation, repo)
         if table is not None:
-            return report.table_report(repo, label, table, progress=progress)
+            return report.table_report(repo, label, table, key=key, progress=progress)
         return report.database_report(repo, label, rows=rows, progress=progress)
     found = resolve(invocation, repo, first)
+    if second is None and table is not None:
+        return report.rows_report(repo, found, table, rows=rows, progress=progress)
     if second is None:
         return report.snapshot_report(repo, found, rows=rows, progress=progress)
     other = resolve(invocation, repo, second)

@@ -8,6 +8,7 @@ from itertools import islice
 
 from pgsnap.errors import UnknownRevision, UsageError
 from pgsnap.model import SnapshotHead, SnapshotId, quote_ident
+from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.rows.assembled import Field
 from pgsnap.sessions.base import literal
@@ -96,17 +97,19 @@ def row_page(
     key: str,
     *,
     start: SnapshotId | None = None,
+    limit: int | None = SNAPSHOTS_AT_ONCE,
+    progress: Progress = SILENT,
 ) -> Page:
-    """Return the history of the row of *table* with *key*, from the snapshot *start* backwards.
-    Raises UnknownRevision, UsageError, CorruptionError."""
+    """Return the history of the row of *table* with *key*, in *limit* snapshots from *start*
+    backwards. Raises UnknownRevision, UsageError, CorruptionError."""
     if "\0" in key:
         raise UsageError("no key has a NUL byte")
     newest = repo.newest(label, 1)
     if not newest:
         raise UnknownRevision(f'no snapshot is of a database "{label}"')
     every = snapshots_until(repo, start or newest[0])
-    looked_at = every[:SNAPSHOTS_AT_ONCE]
-    history, events = row_history(repo, looked_at, table, key)
+    looked_at = every[:limit]
+    history, events = row_history(repo, looked_at, table, key, progress=progress)
     found = list(islice(events, EVENTS_SHOWN))
     older = _older(found, looked_at, every)
     if older is not None and found and found[-1].kind is EventKind.FIRST:

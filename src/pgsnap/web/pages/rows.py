@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 
 from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.web.pages.base import Asked, Page
 from pgsnap.web.pages.shown import Shown, numeric_columns, qualified, shown_part
@@ -73,12 +74,15 @@ def table_page(
     start: int = 0,
     filter_by: str = "",
     limit: int = ROWS_SHOWN,
+    progress: Progress = SILENT,
 ) -> Page:
     """Return the page of *limit* rows of *table*, of those that meet *filter_by*. Raises
     UnknownRevision, UsageError, CorruptionError."""
     found = past_table(repo, snapshot_id, table)
     conditions = [parse_condition(filter_by, found.column_names)] if filter_by else []
-    part = page_of_rows(found, start, limit, conditions, value_bytes=_VALUE_BYTES)
+    part = page_of_rows(
+        found, start, limit, conditions, value_bytes=_VALUE_BYTES, progress=progress
+    )
     names = found.column_names
     snapshot = repo.snapshot(snapshot_id)
     rows = tuple(_row(found, one, names) for one in part.rows)

@@ -13,6 +13,8 @@ from datetime import datetime
 from pgsnap.web.pages.base import Page
 from pgsnap.web.pages.comparison import CellChange, ComparisonData, RowsData, RowsShown
 from pgsnap.web.pages.database import DatabaseData
+from pgsnap.web.pages.row import RowData
+from pgsnap.web.pages.rows import TableData
 from pgsnap.web.pages.shown import Shown, qualified
 from pgsnap.web.pages.snapshot import SnapshotData
 from pgsnap.web.pages.versions import TableVersion, VersionsData
@@ -21,6 +23,7 @@ from pgsnap.workflows.diff.definitions import unified
 from pgsnap.workflows.diff.report import TableDiff
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+_KINDS = {"first": "there from the first snapshot on", "defined": "table redefined"}
 # A run of backquotes closes a fence that is not longer.
 _FENCE_LEAST = 3
 _LINES_SHOWN = 400
@@ -41,6 +44,10 @@ def markdown(pages: Sequence[Page], now: datetime) -> str:
             lines += _rows_page(page.data)
         elif isinstance(page.data, VersionsData):
             lines += _versions(page.data)
+        elif isinstance(page.data, TableData):
+            lines += _table(page.data)
+        elif isinstance(page.data, RowData):
+            lines += _row(page.data)
         lines.append("")
     return "\n".join(lines)
 
@@ -273,3 +280,36 @@ def _version(one: TableVersion) -> tuple[str, ...]:
         "" if one.plain_bytes is None else size(one.plain_bytes),
         *counts,
     )
+
+
+def _table(page: TableData) -> Iterator[str]:
+    yield f"## Rows of {code(qualified(page.table))}"
+    yield ""
+    yield f"As of {code(short_id(page.snapshot_id))}, {clock(page.snapshot.time)}."
+    yield ""
+    head = [code(name) for name, _ in page.columns]
+    yield from table(head, [[_value(one) for one in row.values] for row in page.rows])
+    if page.rows_in_all is None:
+        yield "The dump has the rows as INSERT statements, which are not told apart."
+    else:
+        yield f"{number(len(page.rows))} of {plural(page.rows_in_all, 'row')} shown."
+    if page.lacks_rows:
+        yield "The snapshot does not have all rows of this table: they were excluded."
+
+
+def _row(page: RowData) -> Iterator[str]:
+    yield f"## Row {code(page.shown_key)} of {code(qualified(page.table))}"
+    yield ""
+    rows = []
+    for event in page.events:
+        found = [
+            f"{code(one.column)}: {_value(one.before)} → {_value(one.after)}"
+            if event.kind == "changed"
+            else f"{code(one.column)} = {_value(one.before if one.after is None else one.after)}"
+            for one in event.changes
+        ]
+        message = code(event.snapshot.message.strip().split("\n")[0])
+        time, kind = clock(event.snapshot.time), _KINDS.get(event.kind, event.kind)
+        rows.append((code(short_id(event.snapshot_id)), time, message, kind, "<br>".join(found)))
+    yield from table(("Snapshot", "Taken", "Message", "What", "Values"), rows)
+    yield f"{plural(page.looked_at, 'snapshot')} looked through."

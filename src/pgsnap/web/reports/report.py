@@ -17,6 +17,8 @@ from pgsnap.targets.file import write_filled
 from pgsnap.web.pages.base import Page
 from pgsnap.web.pages.comparison import ROWS_SHOWN, comparison_page, rows_page
 from pgsnap.web.pages.database import database_page
+from pgsnap.web.pages.row import row_page
+from pgsnap.web.pages.rows import table_page
 from pgsnap.web.pages.snapshot import snapshot_page
 from pgsnap.web.pages.versions import versions_page
 from pgsnap.web.reports.markdown import markdown
@@ -68,14 +70,32 @@ def comparison_report(
 
 
 def table_report(
-    repo: Repository, label: str, table: str, *, progress: Progress = SILENT
+    repo: Repository,
+    label: str,
+    table: str,
+    *,
+    key: str | None = None,
+    progress: Progress = SILENT,
 ) -> list[Page]:
-    """Return the page of a table's versions. Raises UnknownRevision, UsageError if the newest
-    snapshot does not have it, CorruptionError."""
+    """Return the page of a table's versions, or of the history of its row with *key*. Raises
+    UnknownRevision, UsageError if the newest snapshot does not have it, CorruptionError."""
     [newest] = repo.newest(label, 1)
     version = stored_version(repo, newest)
     found = table_named(table, version, version)
+    if key is not None:
+        return [row_page(repo, label, found, key, limit=None, progress=progress)]
     return [versions_page(repo, label, found, limit=None, progress=progress)]
+
+
+def rows_report(
+    repo: Repository, snapshot_id: SnapshotId, table: str, *, rows: int, progress: Progress = SILENT
+) -> list[Page]:
+    """Return the page of the first *rows* of a table of a snapshot. Raises UnknownRevision,
+    UsageError if it does not have it, CorruptionError."""
+    version = stored_version(repo, snapshot_id)
+    found = table_named(table, version, version)
+    limit = rows or ROWS_SHOWN
+    return [table_page(repo, snapshot_id, found, limit=limit, progress=progress)]
 
 
 def check_renderer() -> None:
