@@ -28,7 +28,7 @@ LINES_MAX = 400
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "manager", "misc"}
 # Imported at the top these would cost every start of `snap`; what cuts chunks, compares rows and
 # writes tables is itself imported late.
-NUMPY_ROOMS = {"chunking", "rows", "tabular"}
+NUMPY_ROOMS = {"chunking", "masking", "rows", "tabular"}
 # Imported late themselves.
 NUMPY_MODULES = {"edits.py", "block_edits.py", "spliced_text.py", "splicing.py"}
 # A restore and an undo take a snapshot of what they are about to replace; an import is commits; a

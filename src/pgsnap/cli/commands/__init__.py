@@ -10,7 +10,7 @@ GROUPS = {
     "Record": ("init", "commit", "run", "tag"),
     "Look": ("status", "log", "show", "diff", "blame", "report", "ui", "open", "query", "bisect"),
     "Go back": ("restore", "undo", "drill"),
-    "Other formats": ("cat", "export", "import"),
+    "Other formats": ("cat", "export", "mask", "import"),
     "The repository": ("forget", "unforget", "gc", "stats", "verify", "repair", "reindex"),
     "Copies elsewhere": ("push", "fetch", "pull", "clone", "remote", "key"),
     "Operation": ("schedule", "check", "doctor", "audit", "database"),

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from pgsnap.cli.commands.options import Revision, WithExtensionSequences
+from pgsnap.cli.commands.options import MaskFile, Revision, WithExtensionSequences
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.masks.reading import load_masks
 from pgsnap.cli.wiring.remotes import open_to_read
 from pgsnap.errors import UsageError
 
@@ -35,6 +36,7 @@ def run(
         typer.Option("--with-secrets", help="Show the password verifiers of roles (globals only)."),
     ] = False,
     with_extension_sequences: WithExtensionSequences = False,
+    mask: MaskFile = None,
 ) -> None:
     """Write a snapshot as plain SQL to standard output, fit for psql.
 
@@ -54,6 +56,11 @@ def run(
             "--with-extension-sequences is for the whole dump",
             hint="With --section, name them: --section extension-sequences.",
         )
+    if mask is not None and with_secrets:
+        raise UsageError(
+            "--with-secrets shows what --mask is to hide", hint="Leave out one of them."
+        )
+    masks = load_masks(invocation, mask)
     with open_to_read(invocation, revision) as (repo, snapshot_id):
         blocks = cat(
             repo,
@@ -61,6 +68,7 @@ def run(
             sections=section or (),
             with_secrets=with_secrets,
             with_extension_sequences=with_extension_sequences,
+            masks=masks,
         )
         if console.terminal.stdout_is_terminal:
             console.warn("warning: the dump goes to the terminal; pipe it into psql or a file")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgsnap.cli.commands.options import Revision, WithExtensionSequences
+from pgsnap.cli.commands.options import MaskFile, Revision, WithExtensionSequences
 from pgsnap.cli.text import render
 from pgsnap.cli.text.timezone import parse_zone
 from pgsnap.cli.wiring.exports.tables import Place, place_of, wishes_of
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.masks.reading import load_masks
 from pgsnap.cli.wiring.remotes import open_to_read
 from pgsnap.errors import UsageError
 
@@ -104,6 +105,7 @@ def run(
     as_text: AsText = None,
     numeric: Numeric = None,
     lossy: Lossy = False,
+    mask: MaskFile = None,
 ) -> None:
     """Write a snapshot to a plain dump file, or its tables to files for other programs.
 
@@ -122,13 +124,13 @@ def run(
                 detail="A dump is always that of all tables, as it was stored.",
                 hint="Add --format parquet, csv or sqlite.",
             )
-        _dump(invocation, revision, file, force, timezone, with_extension_sequences)
+        _dump(invocation, revision, file, force, timezone, with_extension_sequences, mask)
         return
     if timezone is not None or with_extension_sequences:
         raise UsageError("--timezone and --with-extension-sequences are for --format sql")
     wishes = wishes_of(as_text or (), numeric, lossy=lossy, is_parquet=format == "parquet")
     place = place_of(invocation, file, format, force=force)
-    _tables(invocation, revision, place, table or (), merge_partitions, wishes)
+    _tables(invocation, revision, place, table or (), merge_partitions, wishes, mask)
 
 
 def _dump(
@@ -138,6 +140,7 @@ def _dump(
     force: bool,
     timezone: str | None,
     with_extension_sequences: bool,
+    mask: str | None,
 ) -> None:
     from pgsnap.workflows.history.export import export
 
@@ -146,6 +149,7 @@ def _dump(
             "export writes files only", hint=f"For standard output: snap cat {revision}"
         )
     zone = parse_zone(timezone)
+    masks = load_masks(invocation, mask)
     path = Path(file)
     if file.endswith("/") and not path.is_dir():
         raise UsageError(f'there is no folder "{file}"', hint=f"Make it: mkdir -p {file}")
@@ -160,6 +164,7 @@ def _dump(
             zone=zone,
             force=force,
             with_extension_sequences=with_extension_sequences,
+            masks=masks,
             progress=progress,
         )
     invocation.console.emit(_dump_fields(report), [_dump_line(report)])
@@ -172,11 +177,13 @@ def _tables(
     names: Sequence[str],
     merge: bool,
     wishes: Wishes,
+    mask: str | None,
 ) -> None:
     from pgsnap.workflows.contents.table_names import parse_tables
     from pgsnap.workflows.history.export_tables import TableExport, TableFormat, export_tables
 
-    asked = TableExport(TableFormat(place.format), parse_tables(names), merge, wishes)
+    masks = load_masks(invocation, mask)
+    asked = TableExport(TableFormat(place.format), parse_tables(names), merge, wishes, masks)
     with (
         open_to_read(invocation, revision) as (repo, snapshot_id),
         invocation.console.progress() as progress,

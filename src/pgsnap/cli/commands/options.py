@@ -17,6 +17,14 @@ def option_of(key: Key, **more: Any) -> Any:
     return typer.Option(option.name, metavar=option.metavar or None, help=option.help, **more)
 
 
+MaskFile: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--mask",
+        metavar="FILE",
+        help="Mask rows as this file says; snap mask init writes a first one.",
+    ),
+]
 Revision: TypeAlias = Annotated[
     str,
     typer.Argument(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pgsnap.cli.commands.options import (
     AllowNewerClient,
     IKnow,
+    MaskFile,
     NoSafetySnapshot,
     Revision,
     Stop,
@@ -16,13 +18,18 @@ from pgsnap.cli.commands.options import (
 )
 from pgsnap.cli.wiring.in_database.rows_back import WhichRows
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.masks.reading import load_masks
 from pgsnap.cli.wiring.restoring import RestoreChoices, restore_chosen
 from pgsnap.cli.wiring.warming.copies import keep_copies
 from pgsnap.limits import JOBS_MAX
 
+if TYPE_CHECKING:
+    from pgsnap.workflows.restore.plan import RestoreOptions
+
 EXAMPLES = """
 snap restore pre-migration
 snap restore latest --to shop_copy
+snap restore latest --to dev --mask masks.toml
 snap restore @2026-01-02T14:30 --yes --create-roles
 snap restore pre-migration --table public.orders
 snap restore pre-migration --table public.orders --replace --stop compose:cms
@@ -190,6 +197,7 @@ def run(
     changed_only: ChangedOnly = False,
     prove: Prove = False,
     warm: Warm = False,
+    mask: MaskFile = None,
 ) -> None:
     """Restore a snapshot, by default to the database that it came from.
 
@@ -197,21 +205,10 @@ def run(
     the live one, which is kept: `snap undo` puts it back. A restore that fails or is killed leaves
     the live database as it was.
     """
-    from pgsnap.workflows.restore.plan import RestoreOptions
-
     invocation = Invocation.of(ctx)
-    settings = invocation.settings
-    options = RestoreOptions(
-        **{name: ctx.params[name] for name in _AS_THEY_ARE},
-        allow_newer_client=allow_newer_client or settings.allow_newer_client,
-        analyze=not no_analyze,
-        keep_replaced=settings.keep_replaced,
-        with_safety=settings.safety_snapshot and not no_safety_snapshot,
-        baseline=settings.source == "direct" and settings.checkpoint and to is None,
-    )
     choices = RestoreChoices(
         revision=revision,
-        options=options,
+        options=_options(invocation, ctx.params),
         tables=tuple(table or ()),
         without_safety=no_safety_snapshot,
         rows=WhichRows(rows, tuple(row or ()), delete),
@@ -219,3 +216,19 @@ def run(
     )
     deed = keep_copies if warm else restore_chosen
     deed(invocation, choices, tuple(stop or ()))
+
+
+def _options(invocation: Invocation, given: Mapping[str, Any]) -> RestoreOptions:
+    """Return the options of a restore that the command line has *given*, and snap.toml."""
+    from pgsnap.workflows.restore.plan import RestoreOptions
+
+    settings = invocation.settings
+    return RestoreOptions(
+        **{name: given[name] for name in _AS_THEY_ARE},
+        allow_newer_client=given["allow_newer_client"] or settings.allow_newer_client,
+        analyze=not given["no_analyze"],
+        keep_replaced=settings.keep_replaced,
+        with_safety=settings.safety_snapshot and not given["no_safety_snapshot"],
+        masks=load_masks(invocation, given["mask"]),
+        baseline=settings.source == "direct" and settings.checkpoint and given["to"] is None,
+    )

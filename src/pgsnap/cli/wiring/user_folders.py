@@ -26,6 +26,11 @@ def state_folder() -> Path | None:
     return _user_folder("XDG_STATE_HOME", "~/.local/state")
 
 
+def config_folder() -> Path | None:
+    """Return the folder of the user's own settings."""
+    return _user_folder("XDG_CONFIG_HOME", "~/.config")
+
+
 def audit_folder(address: Address, trust: Trust) -> Folder | None:
     """Return the folder of a repository's audit log: its own, or for one on a store a folder of
     the user's; None if there is none."""

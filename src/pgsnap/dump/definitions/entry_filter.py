@@ -49,8 +49,9 @@ class LeftOut:
     revoked from PUBLIC, or everybody could call a copy's functions); all foreign keys except those
     between the tables *keys_between* (None: keeps all); the creation of the schema *public*, if it
     exists already: `pg_dump --schema` creates it, and so does template0; *dead_rows*, the option of
-    subscriptions to retain them: the server creates a slot for that in any database; and everything
-    that belongs to *extensions*."""
+    subscriptions to retain them: the server creates a slot for that in any database; everything
+    that belongs to *extensions*; and entries of *types*, with comments, labels and rights on
+    them."""
 
     owners: bool = False
     rights: bool = False
@@ -58,6 +59,7 @@ class LeftOut:
     public: bool = False
     dead_rows: bool = False
     extensions: tuple[BoundExtension, ...] = ()
+    types: tuple[bytes, ...] = ()
 
     def __bool__(self) -> bool:
         return (
@@ -66,6 +68,7 @@ class LeftOut:
             or self.public
             or self.keys_between is not None
             or bool(self.extensions)
+            or bool(self.types)
         )
 
 
@@ -148,7 +151,8 @@ class _Filter:
 
     def _left(self) -> bytes:
         text = b"".join(self._parts)
-        if self._what.extensions and self._type and self._is_of_extension():
+        is_left_out = self._what.extensions and self._type and self._is_of_extension()
+        if is_left_out or (self._what.types and self._type and self._is_of_types()):
             # What follows keeps its line number in the dump.
             return b"\n" * text.count(b"\n")
         if self._type == b"TABLE":
@@ -181,6 +185,14 @@ class _Filter:
     def _is_of_extension(self) -> bool:
         name, kind, schema = (decode(part, self._encoding) for part in self._entry[:3])
         return any(extension.owns(kind, schema, name) for extension in self._what.extensions)
+
+    def _is_of_types(self) -> bool:
+        if self._type in self._what.types:
+            return True
+        is_attached = self._type in _NOTES or self._type in _RIGHTS
+        return is_attached and self._entry.name.startswith(
+            tuple(made + b" " for made in self._what.types)
+        )
 
     def _rank(self, text: bytes) -> int | None:
         """Return the rank of an entry among those that come last, None for all others."""

@@ -8,7 +8,7 @@ when nothing is left to run, and every sequence is checked: those that moved are
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias
 
@@ -33,8 +33,13 @@ _OF_NO_EXTENSION = (
 )
 
 
-def check_rows(session: Session, expected: Callable[[], Iterable[Expected]]) -> tuple[str, ...]:
-    """Count every table in *expected*, which is called twice, in the database of *session*.
+def check_rows(
+    session: Session,
+    expected: Callable[[], Iterable[Expected]],
+    routed: Collection[Table] = (),
+) -> tuple[str, ...]:
+    """Count every table in *expected*, which is called twice, in the database of *session*. The
+    rows of partitions of the tables *routed* may be in others of these.
 
     Returns what could not be counted, as warnings. Raises RestoreFailed if a table has more or
     fewer rows than it was given.
@@ -43,7 +48,7 @@ def check_rows(session: Session, expected: Callable[[], Iterable[Expected]]) -> 
     session.execute("SET row_security = off")
     wrong: list[str] = []
     uncounted: list[str] = []
-    for batch in _batches(_groups(session, expected)):
+    for batch in _batches(_groups(session, expected, routed)):
         counts = _counts(session, [table for tables, _ in batch for table in tables])
         for tables, want in batch:
             found = [counts[table] for table in tables]
@@ -110,7 +115,7 @@ def set_back_sequences(session: Session, values: Mapping[str, SequenceValue]) ->
 
 
 def _groups(
-    session: Session, expected: Callable[[], Iterable[Expected]]
+    session: Session, expected: Callable[[], Iterable[Expected]], routed: Collection[Table]
 ) -> Iterator[tuple[Sequence[Table], int]]:
     """Yield tables to count together, and the rows that they should have.
 
@@ -119,7 +124,7 @@ def _groups(
     in memory: there may be hundreds of thousands.
     """
     partitioned = _partitioned(session)
-    through = set(chosen_anew(session).values())
+    through = {*chosen_anew(session).values(), *routed}
     in_parts: set[Table] = set()
     for each in expected():
         table = each.section.schema, each.section.name

@@ -10,6 +10,7 @@ from pgsnap.dump.events import to_section_end
 from pgsnap.dump.lexer import Lexer
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import CorruptionError, UnknownRevision, UnusableInput
+from pgsnap.masking.masks import Masks
 from pgsnap.model import (
     DumpEvent,
     Section,
@@ -22,6 +23,7 @@ from pgsnap.model import (
 from pgsnap.repository.chunks.stream import WITH_SEQUENCES, section_events, sections_of, whole_text
 from pgsnap.repository.repository import Repository
 from pgsnap.words import did_you_mean
+from pgsnap.workflows.masks.plan import masking_for
 
 # A truncated row or statement must not pass for a complete one: this makes a row with more columns
 # than a table may have, or operators without an operand.
@@ -42,6 +44,7 @@ def cat(
     sections: Sequence[str] = (),
     with_secrets: bool = False,
     with_extension_sequences: bool = False,
+    masks: Masks | None = None,
 ) -> Iterator[bytes]:
     """Yield the dump of a snapshot, or of the *sections* named as `snap show` prints them.
 
@@ -50,19 +53,23 @@ def cat(
 
     Before the first byte, the presence of every pack and chunk is checked. On damage in mid-stream,
     even inside a string, it yields a statement that fails, and raises CorruptionError. Password
-    verifiers are masked unless *with_secrets*. Raises UnknownRevision for a section that the
-    snapshot does not have.
+    verifiers are masked unless *with_secrets*; rows are masked with *masks*. Raises UnknownRevision
+    for a section that the snapshot does not have, UsageError where the masks do not fit.
     """
     snapshot = repo.snapshot(snapshot_id)
     chosen = _named(list(repo.sections(snapshot)), sections) if sections else None
     # Losses elsewhere in the snapshot do not matter.
     repo.check_present(snapshot, chosen)
     also = WITH_SEQUENCES if with_extension_sequences and chosen is None else ()
+    masking = masking_for(repo, snapshot_id, masks) if masks is not None else None
     found, watched = tee(sections_of(repo, snapshot, chosen, also))
     events = section_events(repo, snapshot, found, fresh_restrict_key())
     if not with_secrets:
         events = _masked(events)
-    return _poisoned(events, watched)
+    if masking is not None:
+        watched = (section for section in watched if masking.sends(section.name))
+        events = masking.definitions(masking.passing(events))
+    return _poisoned(events, watched, is_masked=masking is not None)
 
 
 class _Watch:
@@ -70,9 +77,12 @@ class _Watch:
 
     Rows are not lexed, as their bounds are known. The other sections go through one lexer, in
     order, because a setting in the first section affects how strings are parsed in all others.
+    What is masked has other bounds: there the first block of a section is what precedes the rows,
+    and its end is the end of all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_masked: bool = False) -> None:
+        self._is_masked = is_masked
         self._statements: Lexer | None = Lexer()
         self._lexer: Lexer | None = self._statements
         self._head_bytes = 0
@@ -85,6 +95,12 @@ class _Watch:
         self._rows_bytes = section.plain_bytes if is_copy else 0
         self._lexer = Lexer() if is_copy else self._statements
 
+    def ends(self) -> None:
+        """Note that the section is complete."""
+        if self._is_masked:
+            self._rows_bytes = 0
+            self._lexer = self._statements
+
     def goes_out(self, block: bytes) -> None:
         try:
             if self._lexer is not None:
@@ -94,9 +110,11 @@ class _Watch:
             self._lexer = self._statements = None
         if self._head_bytes:
             self._head_bytes -= min(len(block), self._head_bytes)
+            if self._is_masked:
+                self._head_bytes = 0
             if not self._head_bytes:
                 self._lexer = None
-        if self._rows_bytes:
+        if self._rows_bytes and not self._is_masked:
             self._rows_bytes -= min(len(block), self._rows_bytes)
             if not self._rows_bytes:
                 self._lexer = self._statements
@@ -146,9 +164,11 @@ def _words(name: SectionName) -> tuple[str, str, str]:
     return str(name), str(name.kind), str(name).partition(" ")[2]
 
 
-def _poisoned(events: Iterable[DumpEvent], sections: Iterator[Section]) -> Iterator[bytes]:
+def _poisoned(
+    events: Iterable[DumpEvent], sections: Iterator[Section], *, is_masked: bool
+) -> Iterator[bytes]:
     """Yield the text of the events of *sections*, and on an error the text that makes psql fail."""
-    watch = _Watch()
+    watch = _Watch(is_masked=is_masked)
     try:
         for event in events:
             if isinstance(event, SectionStart):
@@ -156,6 +176,8 @@ def _poisoned(events: Iterable[DumpEvent], sections: Iterator[Section]) -> Itera
             elif isinstance(event, bytes):
                 watch.goes_out(event)
                 yield event
+            else:
+                watch.ends()
     except CorruptionError:
         yield watch.poison()
         raise

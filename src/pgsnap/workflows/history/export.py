@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 
+from pgsnap.dump.events import text_of
 from pgsnap.dump.volatile import fresh_restrict_key
+from pgsnap.masking.masks import Masks
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
-from pgsnap.repository.chunks.stream import WITH_SEQUENCES, snapshot_stream
+from pgsnap.repository.chunks.stream import WITH_SEQUENCES, section_events, sections_of
 from pgsnap.repository.repository import Repository
 from pgsnap.targets.file import check_target, write_file
 from pgsnap.workflows.commit.backup_names import backup_name
+from pgsnap.workflows.masks.plan import masking_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,12 @@ def export(
     zone: tzinfo | None = None,
     force: bool = False,
     with_extension_sequences: bool = False,
+    masks: Masks | None = None,
     progress: Progress = SILENT,
 ) -> ExportReport:
     """Write the dump of a snapshot to *path*, compressed according to its suffix, with the
     snapshot's time as its mtime. If *path* is a folder, the file is named after that time in
-    *zone*.
+    *zone*. With *masks* rows are masked on the way.
 
     Raises UsageError, StoreFull, StoreError, CorruptionError; then there is no new file.
     """
@@ -51,15 +55,16 @@ def export(
         path = path / backup_name(snapshot.time, zone)
     check_target(path, force=force)
     repo.check_present(snapshot)
+    masking = masking_for(repo, snapshot_id, masks) if masks is not None else None
     progress.phase("export", snapshot.plain_bytes)
 
     def told() -> Iterator[bytes]:
-        for block in snapshot_stream(
-            repo,
-            snapshot,
-            restrict_key=fresh_restrict_key(),
-            also=WITH_SEQUENCES if with_extension_sequences else (),
-        ):
+        also = WITH_SEQUENCES if with_extension_sequences else ()
+        sections = sections_of(repo, snapshot, also=also)
+        events = section_events(repo, snapshot, sections, fresh_restrict_key())
+        if masking is not None:
+            events = masking.definitions(masking.passing(events))
+        for block in text_of(events):
             progress.advance(len(block))
             yield block
 

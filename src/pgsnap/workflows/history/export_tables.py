@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.events import to_section_end
 from pgsnap.errors import CorruptionError
+from pgsnap.masking.masks import Masks
 from pgsnap.model import DumpEvent, Section, SectionStart, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.stream import stored_events
@@ -27,8 +28,7 @@ from pgsnap.workflows.history.tables_chosen import (
     reordered,
     shape_of,
 )
-
-Filter = Callable[[Iterator[DumpEvent]], Iterator[DumpEvent]]
+from pgsnap.workflows.masks.plan import masking_for
 
 
 class TableFormat(StrEnum):
@@ -40,12 +40,14 @@ class TableFormat(StrEnum):
 @dataclass(frozen=True, slots=True)
 class TableExport:
     """What is asked for: *tables* (all if empty, partitions with theirs), in which format; with
-    *merge* the rows of all partitions of a table are in one file."""
+    *merge* the rows of all partitions of a table are in one file. *masks* say what becomes of
+    rows."""
 
     format: TableFormat
     tables: tuple[TableName, ...] = ()
     merge: bool = False
     wishes: Wishes = field(default_factory=Wishes)
+    masks: Masks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,9 @@ def export_tables(
     asked: TableExport,
     *,
     sqlite_name: str = "",
-    through: Filter = lambda events: events,
     progress: Progress = SILENT,
 ) -> ExportTablesReport:
-    """Write tables of a snapshot to *output*, in SQLite to the file *sqlite_name* there. The events
-    of their sections pass *through* a filter, which leaves heads and tails as they are.
+    """Write tables of a snapshot to *output*, in SQLite to the file *sqlite_name* there.
 
     If it raises, nothing of it is there. Raises UsageError, UnknownRevision, ValueUnfit, StoreFull,
     StoreError, CorruptionError.
@@ -92,6 +92,11 @@ def export_tables(
     snapshot = repo.snapshot(snapshot_id)
     definitions = read_definitions(repo, snapshot)
     chosen = choose(repo, snapshot, snapshot_id, definitions, asked.tables, merge=asked.merge)
+    masking = None
+    if asked.masks is not None:
+        masking = masking_for(repo, snapshot_id, asked.masks)
+        sent = {t: found for t, found in chosen.sections.items() if masking.sends(found[0].name)}
+        chosen = replace(chosen, sections=sent)
     types = ColumnTypes(definitions.pre)
     check_as_text(types, definitions, chosen, asked.wishes)
     sections = [section for found in chosen.sections.values() for section in found]
@@ -102,7 +107,9 @@ def export_tables(
         run = _Run(snapshot, types, output, asked, progress)
         if asked.format is TableFormat.SQLITE:
             run.begin_sqlite(sqlite_name, stack)
-        events = through(stored_events(repo, sections))
+        events = stored_events(repo, sections)
+        if masking is not None:
+            events = masking.passing(events, routes=False)
         for table, found in chosen.sections.items():
             run.table(table, found, events)
         # The last section's digest is checked at its end.

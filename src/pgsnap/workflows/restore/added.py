@@ -51,7 +51,11 @@ def _add(
     extension: BoundExtension,
 ) -> None:
     psql = plan.psql or server.tool("psql")
-    rows = [section for section in repo.sections(snapshot) if _is_of(section, extension)]
+    rows = [
+        section
+        for section in repo.sections(snapshot)
+        if _is_of(section, extension) and (plan.masking is None or plan.masking.sends(section.name))
+    ]
     with psql_feeder(
         server, psql, plan.database, token, "--single-transaction", expected=expected_rows(rows)
     ) as feeder:
@@ -74,6 +78,8 @@ def _events(
     for section in repo.sections(snapshot):
         if section.name.kind is SectionKind.PREAMBLE or _is_of(section, extension):
             events = section_events(repo, snapshot, [section])
+            if plan.masking is not None:
+                events = plan.masking.passing(events)
             yield from without_unknown_sets(events, plan.server.major)
         elif section.name.kind in _DEFINITIONS:
             yield SectionStart(section.name)

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import groupby
 
 from pgsnap.limits import ASIDE_BYTES_MIN
+from pgsnap.masking.events import Masking
 from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, Snapshot
 from pgsnap.progress import Progress
 from pgsnap.repository.chunks.stream import section_events, stored_events
@@ -25,7 +26,7 @@ class Aside:
     """The parts of one dump that several psql load, beside the one that gets the rest of it.
 
     *sections* are those of the whole dump. There are no parts if that would not pay: with one job,
-    or without any table of ASIDE_BYTES_MIN.
+    or without any table of ASIDE_BYTES_MIN. *masking* is applied to rows that are loaded aside.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class Aside:
         jobs: int,
         start: StartFeeder,
         progress: Progress,
+        masking: Masking | None = None,
     ) -> None:
         self._repo = repo
         self._snapshot = snapshot
         self._sections = sections
+        self._masking = masking
         self._encoding = snapshot.origin.client_encoding
         self._partitioned: frozenset[Table] = frozenset()
         self.taken: set[SectionName] = set()
@@ -107,6 +110,8 @@ class Aside:
 
     def _rows_of(self, section: Section, table: Table, head_bytes: int) -> Iterator[DumpEvent]:
         events = stored_events(self._repo, (section,))
+        if self._masking is not None:
+            events = self._masking.passing(events)
         return keep_order(events, {table: head_bytes}, lambda: (table,), self._encoding)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pgsnap.model import Snapshot
@@ -78,6 +78,7 @@ class Filling:
             jobs=self.plan.jobs,
             start=start,
             progress=self.progress,
+            masking=self.plan.masking,
         )
         loading = start(expected=aside.expected(), progress=aside.workers.progress)
         with self.clock.timed("load"), loading as feeder, aside.workers:
@@ -98,7 +99,13 @@ class Filling:
 
     def _tables_made(self, scratch: Scratch) -> TablesMade:
         with self.server.connect(scratch.name, application_name(self.token)) as inside:
-            return TablesMade.read(inside)
+            made = TablesMade.read(inside)
+        if self.plan.masking is None:
+            return made
+        # Rows whose partition key is masked go through the topmost table already.
+        routed = self.plan.masking.roots.keys()
+        roots = {table: root for table, root in made.roots.items() if table not in routed}
+        return replace(made, empty=made.empty - routed, roots=roots)
 
     def _analyze(self, server: Server, scratch: Scratch) -> None:
         if not self.plan.options.analyze:

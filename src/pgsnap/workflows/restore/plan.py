@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pgsnap.errors import TargetExists, UsageError
+from pgsnap.errors import UsageError
+from pgsnap.masking.events import Masking
 from pgsnap.model import DatabaseProperties, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
-from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.extensions import left_behind
 from pgsnap.sources.properties import read_server
@@ -40,6 +40,7 @@ from pgsnap.workflows.contents.strings import check_strings
 from pgsnap.workflows.contents.table_names import extension_sequences, with_rows_of
 from pgsnap.workflows.contents.table_rows import by_way_of_others
 from pgsnap.workflows.contents.trust import check_text, check_trust, snapshot_to_run
+from pgsnap.workflows.masks.plan import plan_masking
 from pgsnap.workflows.needs.definitions import check_definitions
 from pgsnap.workflows.needs.extensions import (
     NO_EXTENSIONS,
@@ -68,6 +69,7 @@ from pgsnap.workflows.restore.target import (
     as_clone,
     check_clone,
     database_and_label,
+    exists_already,
     is_local_socket,
     known_properties,
 )
@@ -85,7 +87,7 @@ class RestorePlan:
     *live* from writing; None if not requested or not needed. *gone* is what *live* has and the
     snapshot lacks. *jobs* is how many psql load at once: not more than there are connections left.
     *warm* are the copies of the snapshot that may be there already; those in *dropped_first* make
-    room; *no_room* is what forbids a load even so.
+    room; *no_room* is what forbids a load even so. *masking* is the filter for the rows.
     """
 
     snapshot_id: SnapshotId
@@ -115,6 +117,7 @@ class RestorePlan:
     warm: tuple[WarmCopy, ...] = ()
     dropped_first: tuple[WarmCopy, ...] = ()
     no_room: tuple[Problem, ...] = ()
+    masking: Masking | None = None
 
     def check(self) -> None:
         """Raise TargetRefused with every reason that forbids this restore."""
@@ -154,7 +157,7 @@ def plan_restore(
             find_database(session, database),
         )
         if options.to is not None and case.live is not None:
-            raise _exists(case.live)
+            raise exists_already(case.live)
         return _planned(case, label)
 
 
@@ -194,10 +197,12 @@ def _planned(case: _Case, label: str) -> RestorePlan:
     extensions, told = plan_extensions(
         repo, snapshot, case.session, case.database, replaces=live is not None
     )
+    masking, masked = plan_masking(repo, snapshot, options.masks)
     properties, unknown = known_properties(case.server, snapshot, live)
     findings += (
         replaced.findings
         + told
+        + masked
         + _on_requirements(case, missing, extensions)
         + differing
         + _on_contents(case)
@@ -205,11 +210,12 @@ def _planned(case: _Case, label: str) -> RestorePlan:
         + _on_trust(case, properties)
         + by_way_of_others(repo, snapshot, options.tables)
     )
-    plain_bytes, rows = sections_to_send(repo, snapshot, options.tables, extensions).totals()
+    plain_bytes, rows = sections_to_send(
+        repo, snapshot, options.tables, extensions, masking
+    ).totals()
     copies = find_warm(case.session)
     warm = _warm(case, label, copies, extensions)
-    need = needed_bytes(snapshot)
-    free, space, dropped = _room(case, need, properties, copies)
+    free, space, dropped = _room(case, needed_bytes(snapshot), properties, copies)
     # A copy that takes the name needs no room: then it matters only if the copy cannot be used.
     findings += Findings() if warm else space
     return RestorePlan(
@@ -224,7 +230,7 @@ def _planned(case: _Case, label: str) -> RestorePlan:
         table_count=snapshot.table_count,
         plain_bytes=plain_bytes,
         rows=rows,
-        needed_bytes=need,
+        needed_bytes=needed_bytes(snapshot),
         free_bytes=free,
         kept=replaced.kept,
         missing_roles=missing,
@@ -240,6 +246,7 @@ def _planned(case: _Case, label: str) -> RestorePlan:
         warm=warm,
         dropped_first=dropped,
         no_room=space.problems,
+        masking=masking,
     )
 
 
@@ -385,15 +392,4 @@ def _space(
         properties.tablespace if properties is not None else "pg_default",
         # Behind a socket the server runs where its tools run, so its disk can be measured there.
         free_bytes=server.runner.free_bytes if is_local_socket(server.endpoint) else None,
-    )
-
-
-def _exists(there: LiveDatabase) -> TargetExists:
-    state, command = "", f"dropdb {there.name}"
-    if there.is_half_dropped:
-        state, command = ", and is half-dropped", drop_command(there.name)
-    return TargetExists(
-        f'the database "{there.name}" exists already{state}',
-        detail="A restore with --to makes a new database.",
-        hint=f"Choose another name, or drop it: {command}",
     )

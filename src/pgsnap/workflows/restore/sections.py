@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgsnap.dump.definitions.table_parts import TableName
+from pgsnap.masking.events import Masking
 from pgsnap.model import Section, SectionKind, SectionName, Snapshot
 from pgsnap.repository.chunks.stream import NOT_SENT
 from pgsnap.repository.repository import Repository
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class SectionsToSend:
     """The sections that psql gets, in order; if *tables* are named, only *rows* of the data
-    sections.
+    sections; what *masking* does not send is left out.
 
     They are read again on each iteration: for 200,000 tables a list would take 200 MB.
     """
@@ -30,6 +31,7 @@ class SectionsToSend:
     extensions: ExtensionPlan
     tables: Collection[TableName] = ()
     rows: frozenset[SectionName] = frozenset()
+    masking: Masking | None = None
 
     def __iter__(self) -> Iterator[Section]:
         first = self.extensions.first
@@ -57,6 +59,8 @@ class SectionsToSend:
             kind = section.name.kind
             if kind in NOT_SENT or _table(section) in gone:
                 continue
+            if self.masking is not None and not self.masking.sends(section.name):
+                continue
             if self.tables and kind is SectionKind.LARGE_OBJECTS:
                 continue
             if self.tables and kind is SectionKind.DATA and section.name not in self.rows:
@@ -69,16 +73,17 @@ def sections_to_send(
     snapshot: Snapshot,
     tables: Collection[TableName],
     extensions: ExtensionPlan,
+    masking: Masking | None = None,
 ) -> SectionsToSend:
     """Return the sections that psql gets. Raises CorruptionError."""
     rows = rows_by_table(repo, snapshot) if tables else {}
     wanted = frozenset(section.name for table in tables for section in rows.get(table, ()))
-    return SectionsToSend(repo, snapshot, extensions, tables, wanted)
+    return SectionsToSend(repo, snapshot, extensions, tables, wanted, masking)
 
 
 def planned_sections(repo: Repository, snapshot: Snapshot, plan: RestorePlan) -> SectionsToSend:
     """Return the sections that psql gets according to *plan*."""
-    return sections_to_send(repo, snapshot, plan.options.tables, plan.extensions)
+    return sections_to_send(repo, snapshot, plan.options.tables, plan.extensions, plan.masking)
 
 
 def _table(section: Section) -> TableName | None:

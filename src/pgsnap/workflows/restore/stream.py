@@ -23,8 +23,9 @@ from pgsnap.workflows.restore.sections import planned_sections
 
 def brings_statistics(snapshot: Snapshot, plan: RestorePlan) -> bool:
     """Return whether the planner's statistics are in *snapshot* and are restored. An older server
-    lacks the functions that import them; it gathers its own."""
-    has_them = snapshot.statistics_root is not None
+    lacks the functions that import them; it gathers its own. They hold values of columns, so with
+    masks they are left out."""
+    has_them = snapshot.statistics_root is not None and plan.masking is None
     return has_them and plan.server.major >= (source_major(snapshot.origin) or 0)
 
 
@@ -57,6 +58,8 @@ def dump_for_psql(
         events = aside.rest(sections, made)
     else:
         events = section_events(repo, snapshot, sections)
+    if plan.masking is not None:
+        events = plan.masking.passing(events)
     events = without_unknown_sets(events, plan.server.major)
     if not snapshot.origin.is_pg_dump:
         return events
@@ -94,4 +97,5 @@ def _left_out(snapshot: Snapshot, plan: RestorePlan) -> LeftOut:
         public=bool(origin.only_schemas) or origin.kind is SourceKind.FILE,
         dead_rows=options.scratch,
         extensions=plan.extensions.left_out,
+        types=plan.masking.types_left_out if plan.masking is not None else (),
     )

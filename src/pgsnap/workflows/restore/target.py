@@ -5,11 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from pgsnap.errors import ConnectionFailed, UsageError
+from pgsnap.errors import ConnectionFailed, TargetExists, UsageError
+from pgsnap.masking.masks import Masks
 from pgsnap.model import DatabaseProperties, Snapshot
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.sessions.endpoint import Endpoint
+from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_properties
 from pgsnap.targets.checks.preflight import Findings, LiveDatabase
@@ -28,7 +30,8 @@ class RestoreOptions:
     of its own. *with_safety*: the replaced database is recorded first, and so must be readable.
     *jobs*: how many psql may load at once; None: as many as there are processors here. *warm_for*:
     the new database is a warm copy, to become this one. *baseline*: what the next commit needs to
-    read only changes is recorded. *keep_replaced*: how many replaced databases stay.
+    read only changes is recorded. *keep_replaced*: how many replaced databases stay. *masks*: what
+    becomes of rows, in a new database.
     """
 
     to: str | None = None
@@ -50,6 +53,7 @@ class RestoreOptions:
     warm_for: str | None = None
     baseline: bool = False
     keep_replaced: int = 1
+    masks: Masks | None = None
 
     @property
     def allows_warm(self) -> bool:
@@ -62,6 +66,7 @@ class RestoreOptions:
             or self.trust_sql
             or self.as_superuser
             or self.warm_for
+            or self.masks
         )
 
 
@@ -73,6 +78,24 @@ def check_clone(options: RestoreOptions) -> None:
             detail="In the live database owners and rights come back as they were.",
             hint="Name a new database: --to NEW.",
         )
+    if options.to is None and options.masks is not None:
+        raise UsageError(
+            "--mask is for copies",
+            detail="In place of the live database masked rows would be a loss.",
+            hint="Name a new database: --to NEW.",
+        )
+
+
+def exists_already(there: LiveDatabase) -> TargetExists:
+    """Return the error for a new database whose name is that of *there*."""
+    state, command = "", f"dropdb {there.name}"
+    if there.is_half_dropped:
+        state, command = ", and is half-dropped", drop_command(there.name)
+    return TargetExists(
+        f'the database "{there.name}" exists already{state}',
+        detail="A restore with --to makes a new database.",
+        hint=f"Choose another name, or drop it: {command}",
+    )
 
 
 def target_database(

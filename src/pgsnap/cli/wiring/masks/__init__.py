@@ -1,0 +1,1 @@
+"""Files of masks, and the secrets that they name."""

@@ -1,0 +1,328 @@
+"""What a dump's definitions say about the columns of its tables: types, keys, constraints."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+
+from pgsnap.dump.definitions.ddl import DdlEntry
+from pgsnap.dump.definitions.statements import Kind as TokenKind
+from pgsnap.dump.definitions.statements import Token, statements
+from pgsnap.dump.definitions.table_parts import (
+    Definitions,
+    TableName,
+    attached,
+    qualified_names,
+)
+
+_WORD = r'(?:"(?:[^"]|"")+"|[^\s",.()]+)'
+_LIST = rf"\(((?:PERIOD )?{_WORD}(?:, (?:PERIOD )?{_WORD})*(?: WITHOUT OVERLAPS)?)\)"
+_UNIQUE = re.compile(
+    rf"\bADD CONSTRAINT ({_WORD}) (?:PRIMARY KEY|UNIQUE(?: NULLS NOT DISTINCT)?) {_LIST}"
+)
+_UNIQUE_INDEX = re.compile(
+    rf"^CREATE UNIQUE INDEX ({_WORD}) ON (?:ONLY )?\S.*? USING \w+ {_LIST}", re.M
+)
+_FOREIGN = re.compile(
+    rf"\bADD CONSTRAINT ({_WORD}) FOREIGN KEY {_LIST} REFERENCES ({_WORD}\.{_WORD}){_LIST}"
+)
+_NAMES = re.compile(_WORD)
+_INHERITS = re.compile(r"^INHERITS \((.*)\)", re.M)
+_PARTITIONED = re.compile(r"^PARTITION BY (?:RANGE|LIST|HASH) (\(.*\))", re.M | re.S)
+_TYPED = re.compile(rf"CREATE (?:UNLOGGED )?TABLE {_WORD}\.{_WORD} OF ")
+_ENUM = re.compile(r"^CREATE TYPE (\S.*) AS ENUM \(", re.M)
+_DOMAIN = re.compile(r"^CREATE DOMAIN (\S.*?) AS ", re.M)
+_STRING = re.compile(r"'((?:[^']|'')*)'")
+_TEXT = re.compile(r"(text|character varying|character|bpchar|name|(?:\S+\.)?citext)(?:\((\d+)\))?")
+_INTEGERS = {"smallint": 16, "integer": 32, "bigint": 64}
+_MOMENT = re.compile(r"timestamp(?:\(\d\))? with(?:out)? time zone")
+_NO_COLUMN = frozenset(
+    ("CONSTRAINT", "CHECK", "EXCLUDE", "LIKE", "PRIMARY", "UNIQUE", "FOREIGN", "NOT")
+)
+_AFTER_TYPE = frozenset(
+    ("COLLATE", "DEFAULT", "NOT", "NULL", "GENERATED", "CONSTRAINT", "OPTIONS", "CHECK", "WITH")
+)
+
+
+class Family(enum.Enum):
+    """What values of a type can become."""
+
+    TEXT = enum.auto()
+    INTEGER = enum.auto()
+    UUID = enum.auto()
+    DATE = enum.auto()
+    TIMESTAMP = enum.auto()
+    ENUM = enum.auto()
+    OTHER = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """The type of a column, domains resolved; *shown* as the definition writes it. *width* is how
+    many characters (0: any number) or bits its values have; *is_padded*: with blanks;
+    *folds_case*: values that differ in it are equal."""
+
+    family: Family
+    shown: str = ""
+    width: int = 0
+    is_padded: bool = False
+    folds_case: bool = False
+    labels: frozenset[str] = frozenset()
+    is_not_null: bool = False
+
+
+UNKNOWN = ColumnType(Family.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    type: ColumnType
+    is_not_null: bool = False
+    is_generated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueKey:
+    table: TableName
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    table: TableName
+    name: str
+    columns: tuple[str, ...]
+    referred: TableName
+    referred_columns: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Catalog:
+    """The tables of a dump, each with its columns by name, and what ties columns together.
+
+    *parents* maps a partition to its table; *partition_keys* a table to the names in its key;
+    *checks* a table to its CHECK constraints, each with the names in it. The columns of *typed*
+    tables are those of a composite type, which is not looked at.
+    """
+
+    tables: dict[TableName, dict[str, Column]] = field(default_factory=dict)
+    parents: dict[TableName, TableName] = field(default_factory=dict)
+    partition_keys: dict[TableName, frozenset[str]] = field(default_factory=dict)
+    unique: list[UniqueKey] = field(default_factory=list)
+    foreign: list[ForeignKey] = field(default_factory=list)
+    checks: dict[TableName, list[tuple[str, frozenset[str]]]] = field(default_factory=dict)
+    primary: dict[TableName, tuple[str, ...]] = field(default_factory=dict)
+    typed: set[TableName] = field(default_factory=set)
+
+    @classmethod
+    def read(cls, definitions: Definitions) -> Catalog:
+        found = cls()
+        types = _types(definitions.pre)
+        inherited: dict[TableName, list[TableName]] = {}
+        for entry in definitions.pre:
+            if entry.type in ("TABLE", "FOREIGN TABLE") and entry.table is not None:
+                found._take_table(entry, entry.table, types, inherited)
+            elif entry.type == "TABLE ATTACH" and entry.table is not None:
+                found.parents[attached(entry)] = entry.table
+        for table in inherited:
+            found._inherit(table, inherited)
+        for entry in definitions.post:
+            found._take_constraint(entry)
+        return found
+
+    def chain(self, table: TableName) -> Iterator[TableName]:
+        """Yield *table*, then the tables that it is a partition of, up to the topmost."""
+        yield table
+        seen = {table}
+        while (parent := self.parents.get(table)) is not None and parent not in seen:
+            seen.add(parent)
+            table = parent
+            yield table
+
+    def root(self, table: TableName) -> TableName:
+        *_, last = self.chain(table)
+        return last
+
+    def _take_table(
+        self,
+        entry: DdlEntry,
+        table: TableName,
+        types: Mapping[str, ColumnType],
+        inherited: dict[TableName, list[TableName]],
+    ) -> None:
+        columns = self.tables.setdefault(table, {})
+        if _TYPED.match(entry.text) is not None:
+            self.typed.add(table)
+        for item in _items(entry.text):
+            words = [token for token in item if token.kind is not TokenKind.SPACE]
+            if not words:
+                continue
+            if words[0].text in _NO_COLUMN:
+                self._take_check(table, words)
+                continue
+            column = _column(words, item, types)
+            columns[column.name] = column
+            self._take_check(table, words)
+        if (match := _INHERITS.search(entry.text)) is not None:
+            inherited[table] = qualified_names(match[1])
+        if (match := _PARTITIONED.search(entry.text)) is not None:
+            self.partition_keys[table] = frozenset(map(_unquoted, _NAMES.findall(match[1])))
+
+    def _take_check(self, table: TableName, words: Sequence[Token]) -> None:
+        texts = [token.text for token in words]
+        if "CHECK" not in texts:
+            return
+        at = texts.index("CHECK")
+        name = _unquoted(texts[at - 1]) if at > 1 and texts[at - 2] == "CONSTRAINT" else ""
+        names = frozenset(map(_unquoted, texts[at:]))
+        self.checks.setdefault(table, []).append((name, names))
+
+    def _inherit(self, table: TableName, inherited: Mapping[TableName, list[TableName]]) -> None:
+        own = self.tables[table]
+        waiting, seen = list(inherited[table]), {table}
+        while waiting:
+            parent = waiting.pop(0)
+            if parent in seen:
+                continue
+            seen.add(parent)
+            for name, column in self.tables.get(parent, {}).items():
+                own.setdefault(name, column)
+            waiting += inherited.get(parent, ())
+
+    def _take_constraint(self, entry: DdlEntry) -> None:
+        if entry.table is None:
+            return
+        table = entry.table
+        if entry.type == "CONSTRAINT" and (match := _UNIQUE.search(entry.text)) is not None:
+            columns = _columns(match[2])
+            self.unique.append(UniqueKey(table, _unquoted(match[1]), columns))
+            if " PRIMARY KEY (" in match[0]:
+                self.primary[table] = columns
+        elif entry.type == "INDEX" and (match := _UNIQUE_INDEX.search(entry.text)) is not None:
+            self.unique.append(UniqueKey(table, _unquoted(match[1]), _columns(match[2])))
+        elif entry.type == "FK CONSTRAINT" and (match := _FOREIGN.search(entry.text)) is not None:
+            (referred,) = qualified_names(match[3])[:1]
+            self.foreign.append(
+                ForeignKey(
+                    table, _unquoted(match[1]), _columns(match[2]), referred, _columns(match[4])
+                )
+            )
+        elif entry.type == "CHECK CONSTRAINT":
+            words = [
+                token
+                for tokens in statements(entry.text)
+                for token in tokens
+                if token.kind is not TokenKind.SPACE
+            ]
+            self._take_check(table, words)
+
+
+def _items(text: str) -> Iterator[list[Token]]:
+    """Yield the tokens of each item between the outer parentheses of a CREATE TABLE."""
+    depth, item = 0, list[Token]()
+    for tokens in statements(text):
+        for token in tokens:
+            opens = token.kind is TokenKind.OTHER and token.text in "(["
+            closes = token.kind is TokenKind.OTHER and token.text in ")]"
+            depth -= closes
+            if closes and not depth:
+                yield item
+                return
+            if depth == 1 and token == (TokenKind.OTHER, ","):
+                yield item
+                item = []
+            elif depth:
+                item.append(token)
+            depth += opens
+            # A typed table has no list, or its list follows words that name no column.
+        return
+
+
+def _column(
+    words: Sequence[Token], item: Sequence[Token], types: Mapping[str, ColumnType]
+) -> Column:
+    texts = [token.text for token in words]
+    start = item.index(words[0]) + 1
+    parts: list[str] = []
+    for token in item[start:]:
+        if token.kind is TokenKind.WORD and token.text in _AFTER_TYPE:
+            break
+        parts.append(token.text)
+    found = _resolved(" ".join("".join(parts).split()), types)
+    pairs = list(pairwise(texts))
+    return Column(
+        _unquoted(texts[0]),
+        found,
+        is_not_null=("NOT", "NULL") in pairs or found.is_not_null,
+        is_generated=("GENERATED", "ALWAYS") in pairs,
+    )
+
+
+def _resolved(shown: str, types: Mapping[str, ColumnType]) -> ColumnType:
+    if (known := types.get(shown)) is not None:
+        return known
+    made = partial(ColumnType, shown=shown)
+    if (match := _TEXT.fullmatch(shown)) is not None:
+        is_padded = match[1] in ("character", "bpchar")
+        width = int(match[2] or 0) or {"character": 1, "name": 63}.get(match[1], 0)
+        folds_case = match[1].endswith("citext")
+        return made(Family.TEXT, width=width, is_padded=is_padded, folds_case=folds_case)
+    if shown in _INTEGERS:
+        return made(Family.INTEGER, width=_INTEGERS[shown])
+    if shown == "uuid":
+        return made(Family.UUID)
+    if shown == "date":
+        return made(Family.DATE)
+    return made(Family.TIMESTAMP if _MOMENT.fullmatch(shown) else Family.OTHER)
+
+
+def _types(entries: Iterable[DdlEntry]) -> dict[str, ColumnType]:
+    """Return enums and domains, in the order of the dump, in which a domain comes after what it is
+    made of."""
+    found: dict[str, ColumnType] = {}
+    for entry in entries:
+        if entry.type == "TYPE" and (match := _ENUM.search(entry.text)) is not None:
+            body = entry.text[match.end() :].partition("\n);")[0]
+            labels = frozenset(label.replace("''", "'") for label in _STRING.findall(body))
+            found[match[1]] = ColumnType(Family.ENUM, match[1], labels=labels)
+        elif entry.type == "DOMAIN" and (match := _DOMAIN.search(entry.text)) is not None:
+            (tokens, *_) = statements(entry.text[match.end() :])
+            text = "".join(token.text for token in _until(tokens)).strip(" ;\n")
+            base = _resolved(" ".join(text.split()), found)
+            words = [token.text for token in tokens if token.kind is TokenKind.WORD]
+            is_not_null = ("NOT", "NULL") in pairwise(words)
+            found[match[1]] = ColumnType(
+                base.family,
+                match[1],
+                base.width,
+                base.is_padded,
+                base.folds_case,
+                base.labels,
+                base.is_not_null or is_not_null,
+            )
+    return found
+
+
+def _until(tokens: Iterable[Token]) -> Iterator[Token]:
+    for token in tokens:
+        if token.kind is TokenKind.WORD and token.text in _AFTER_TYPE:
+            return
+        yield token
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    names = text.removesuffix(" WITHOUT OVERLAPS")
+    return tuple(
+        _unquoted(name) for name in _NAMES.findall(names) if name not in ("PERIOD", "WITHOUT")
+    )
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name

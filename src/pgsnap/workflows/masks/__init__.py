@@ -1,0 +1,1 @@
+"""Masks: whether they fit a snapshot, what they make of it, and a first file of them."""
