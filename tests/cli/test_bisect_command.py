@@ -108,6 +108,11 @@ def test_a_search_that_stops_leaves_no_server_and_says_what_is_known(
     assert (stopped.code, "ended with 128, which stops" in stopped.err) == (1, True)
     assert f"so far it lies between: --good {history[0][:12]}" in stopped.err
 
+    # A test runner may answer Ctrl-C with an exit code of its own: that is no mark.
+    catches = "trap 'exit 1' INT; kill -INT $PPID; kill -INT $$; sleep 60"
+    interrupted = snap.process("bisect", *ends, "--", "sh", "-c", catches)
+    assert (interrupted.code, "interrupted: the command" in interrupted.err) == (130, True)
+
     waits = "touch here; while test -e here; do sleep 0.1; done"
     child = snap.popen("bisect", *ends, "--", "sh", "-c", waits, start_new_session=True)
     here, folder = snap.work / "here", Path(os.environ["TMPDIR"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.documents import documentation
 from support.running.commandline import CommandLine
 from support.servers.databases import Database
 
@@ -68,6 +69,8 @@ def test_a_query_loads_the_tables_that_it_needs_and_prints_table_csv_or_json(
     found = shop("query", "first", "--json", "select count(*) from big")
     assert (found.json["rows"], found.err) == ([{"count": 30}], "")
     assert sorted(found.json["tables"]) == ["public.items", "public.orders"]
+    named = documentation.fields(documentation.section("snap query"))
+    assert [set(found.json)] == named
     found = shop("query", "first", "--json", 'select sum(n) from "visits"')
     assert found.json["rows"] == [{"sum": 7}]
     assert sorted(found.json["tables"]) == ["public.visits", "public.visits_1"]
@@ -123,7 +126,9 @@ def test_ctrl_c_and_kill_leave_no_server_and_no_folder(
         fields = ""
         while not fields.endswith("\n}\n") and (line := child.stdout.readline()):
             fields += line
-        dsn = json.loads(fields)["dsn"]
+        shown = json.loads(fields)
+        assert [set(shown)] == documentation.fields(documentation.section("snap open"))
+        dsn = shown["dsn"]
         psql = [database.cluster.binaries.program("psql"), "-XAtc", "select count(*) from items"]
         done = subprocess.run([*psql, dsn], capture_output=True, text=True, check=False)
         assert done.stdout == "30\n", done.stderr

@@ -39,12 +39,14 @@ class CommandNotFound(SnapError):
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a program ended. *signal* is the name of the one that killed it, else "". *asked_to_end*:
-    this process received a SIGTERM or SIGHUP meanwhile."""
+    this process received a SIGTERM or SIGHUP meanwhile; *interrupted*: a SIGINT, which the program
+    may have answered with any exit code."""
 
     exit_code: int
     signal: str
     seconds: float
     asked_to_end: bool
+    interrupted: bool = False
 
 
 def program_named(word: str) -> str:
@@ -88,6 +90,7 @@ def run_in_foreground(
         signal=signal.Signals(-status).name if status < 0 else "",
         seconds=time.monotonic() - started,
         asked_to_end=bool({signal.SIGTERM, signal.SIGHUP} & set(passing.received)),
+        interrupted=signal.SIGINT in passing.received,
     )
 
 

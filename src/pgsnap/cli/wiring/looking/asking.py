@@ -76,7 +76,8 @@ class ByCommand:
         stdout = sys.stderr.fileno() if self._json else None
         ended = run_in_foreground(self._argv, stdout=stdout, env=environment)
         code = ended.exit_code
-        if ended.signal in ("SIGINT", "SIGTERM", "SIGHUP") or ended.asked_to_end or code == 130:
+        if ended.interrupted or ended.asked_to_end:
+            # Whatever its exit code is then, it says nothing of the snapshot.
             raise Interrupted(f"interrupted: the command {_how(ended)}")
         if code >= _STOP:
             raise SearchStopped(

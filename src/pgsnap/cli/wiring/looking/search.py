@@ -119,21 +119,26 @@ def _go_on(
     asking: Asking,
     run: _Run,
     reference: str,
-    keep: Callable[[SnapshotId, Mark], None] = lambda snapshot_id, mark: None,
+    keep: Callable[[SnapshotId, Mark], None] | None = None,
 ) -> None:
-    """Ask until nothing is left to ask; each mark is passed to *keep*. What is known is said where
+    """Ask until nothing is left to ask; *keep* is called with each mark. How to go on is said where
     it stops."""
     try:
         while (snapshot_id := run.bisection.next()) is not None:
             value = _asked(asking, run, snapshot_id).value
             mark = Mark.GOOD if value == reference else Mark.BAD
             run.marked[snapshot_id] = mark if value is not None else Mark.SKIPPED
-            keep(snapshot_id, run.marked[snapshot_id])
+            if keep is not None:
+                keep(snapshot_id, run.marked[snapshot_id])
     except (SnapError, KeyboardInterrupt):
         found = run.bisection
         assert found.last_good is not None
         good, bad = map(render.short_id, (found.last_good, found.suspects[-1]))
-        invocation.console.warn(f"so far it lies between: --good {good} --bad {bad}")
+        invocation.console.warn(
+            f"so far it lies between: --good {good} --bad {bad}"
+            if keep is None
+            else f"so far it lies between {good} and {bad}; the same command goes on from there"
+        )
         raise
 
 
