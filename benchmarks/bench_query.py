@@ -151,7 +151,8 @@ def _table(series: dict[str, Series], past: Past) -> Table:
             seconds(found.wall_seconds),
             seconds(found.fact("start")),
             f"{statistics.median(_without_start(found)):.2f} s",
-            mib(found.own_peak_bytes),
+            # The shell's own says nothing.
+            mib(found.own_peak_bytes if name != RESTORE else None),
         )
         for name, found in series.items()
     ]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pgsnap.cli.text import render
 from pgsnap.errors import Interrupted, QueryFailed, SnapError
+from pgsnap.progress import SILENT, Progress
 from pgsnap.runners.foreground import Ended, program_named, run_in_foreground
 
 if TYPE_CHECKING:
     from pgsnap.cli.wiring.invocation import Invocation
     from pgsnap.cli.wiring.looking.servers import Running, Servers
-    from pgsnap.model import Snapshot, SnapshotId
+    from pgsnap.model import SnapshotId
     from pgsnap.repository.repository import Repository
+    from pgsnap.workflows.throw_away.load import Loaded
 
 _SKIP = 125
 _STOP = 128
@@ -43,10 +46,10 @@ class Question(Protocol):
 
     good: str | None
 
-    def tables(
-        self, repo: Repository, snapshot: Snapshot, running: Running
-    ) -> tuple[tuple[str, str], ...]:
-        """Return the tables that it needs; none: all of them."""
+    def load(
+        self, repo: Repository, snapshot_id: SnapshotId, running: Running, progress: Progress
+    ) -> Loaded:
+        """Load what it needs of a snapshot."""
 
     def answer(self, running: Running, database: str, snapshot_id: SnapshotId) -> Answer:
         """Ask the snapshot that is loaded. Raises SearchStopped, Interrupted."""
@@ -65,10 +68,12 @@ class ByCommand:
         self._tables = parse_tables(tables)
         self._json = json
 
-    def tables(
-        self, repo: Repository, snapshot: Snapshot, running: Running
-    ) -> tuple[tuple[str, str], ...]:
-        return self._tables
+    def load(
+        self, repo: Repository, snapshot_id: SnapshotId, running: Running, progress: Progress
+    ) -> Loaded:
+        from pgsnap.workflows.throw_away.load import load
+
+        return load(repo, snapshot_id, running.server, self._tables, progress=progress)
 
     def answer(self, running: Running, database: str, snapshot_id: SnapshotId) -> Answer:
         environment = {**running.environment(database), "SNAP_REVISION": snapshot_id.hex()}
@@ -102,15 +107,14 @@ class BySql:
         self._sql = checked_query(sql)
         self._tables = parse_tables(tables)
 
-    def tables(
-        self, repo: Repository, snapshot: Snapshot, running: Running
-    ) -> tuple[tuple[str, str], ...]:
-        from pgsnap.workflows.throw_away.needed import needed_tables
+    def load(
+        self, repo: Repository, snapshot_id: SnapshotId, running: Running, progress: Progress
+    ) -> Loaded:
+        from pgsnap.workflows.throw_away.for_query import load_for_query
 
-        if self._tables:
-            return self._tables
-        with running.server.connect() as session:
-            return needed_tables(repo, snapshot, session, self._sql).tables
+        return load_for_query(
+            repo, snapshot_id, running.server, self._sql, self._tables, progress=progress
+        )[0]
 
     def answer(self, running: Running, database: str, snapshot_id: SnapshotId) -> Answer:
         from blake3 import blake3
@@ -141,18 +145,14 @@ class Asking:
         """Load what the question needs, ask, and drop it again. Raises TargetRefused,
         RestoreFailed, CorruptionError, SearchStopped, Interrupted."""
         from pgsnap.targets.checks.requirements import source_major
-        from pgsnap.workflows.throw_away.load import drop, load
+        from pgsnap.workflows.throw_away.load import drop
 
-        snapshot = self.repo.snapshot(snapshot_id)
-        running = self.servers.of(source_major(snapshot.origin))
-        tables = self.question.tables(self.repo, snapshot, running)
+        running = self.servers.of(source_major(self.repo.snapshot(snapshot_id).origin))
         console = self.invocation.console
-        if console.terminal.stderr_is_terminal and not console.json:
-            with console.progress() as progress:
-                loaded = load(self.repo, snapshot_id, running.server, tables, progress=progress)
-        else:
-            # A line for each answer is enough.
-            loaded = load(self.repo, snapshot_id, running.server, tables)
+        # Where no bar is to be seen, a line for each answer is enough.
+        watched = console.terminal.stderr_is_terminal and not console.json
+        with console.progress() if watched else nullcontext(SILENT) as progress:
+            loaded = self.question.load(self.repo, snapshot_id, running, progress)
         console.terminal.flush()
         found = self.question.answer(running, loaded.database, snapshot_id)
         drop(running.server, loaded.database)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from pgsnap.cli.console.console import Console
     from pgsnap.model import Snapshot
-    from pgsnap.repository.repository import Repository
     from pgsnap.workflows.throw_away.load import Loaded
 
 _LOOK_SECONDS = 0.5
@@ -132,49 +131,27 @@ def _past(
     """Load what is to be looked into; of what only *sql* asks, the tables that it needs. The
     repository is open no longer than that takes."""
     from pgsnap.targets.checks.requirements import source_major
-    from pgsnap.workflows.throw_away.load import drop, load
+    from pgsnap.workflows.contents.table_names import parse_tables
+    from pgsnap.workflows.throw_away.for_query import load_for_query
+    from pgsnap.workflows.throw_away.load import load
 
+    tables = parse_tables(choices.tables)
     with open_to_read(invocation, choices.revision) as (repo, snapshot_id):
         snapshot = repo.snapshot(snapshot_id)
         clock = time.monotonic()
         running = servers.of(source_major(snapshot.origin))
         started = time.monotonic() - clock
-        tables, why_all = _tables(repo, snapshot, running, choices, sql)
+        why_all = ""
         with invocation.console.progress() as progress:
-            loaded = load(repo, snapshot_id, running.server, tables, progress=progress)
-            if sql is not None and not choices.tables and (why := _missed(running, loaded, sql)):
-                drop(running.server, loaded.database)
-                why_all = why
-                loaded = load(repo, snapshot_id, running.server, progress=progress)
+            if sql is None:
+                loaded = load(repo, snapshot_id, running.server, tables, progress=progress)
+            else:
+                loaded, why_all = load_for_query(
+                    repo, snapshot_id, running.server, sql, tables, progress=progress
+                )
     for warning in loaded.warnings:
         invocation.console.warn(f"warning: {warning}")
     return Past(running, snapshot, loaded, started, why_all)
-
-
-def _tables(
-    repo: Repository, snapshot: Snapshot, running: Running, choices: Choices, sql: str | None
-) -> tuple[tuple[tuple[str, str], ...], str]:
-    """Return the tables whose rows are loaded (none: all of them), and why all are."""
-    from pgsnap.workflows.contents.table_names import parse_tables
-    from pgsnap.workflows.throw_away.needed import needed_tables
-
-    if choices.tables or sql is None:
-        return parse_tables(choices.tables), ""
-    with running.server.connect() as session:
-        needed = needed_tables(repo, snapshot, session, sql)
-    return needed.tables, needed.why_all
-
-
-def _missed(running: Running, loaded: Loaded, sql: str) -> str:
-    """Return why all tables are needed after all, "" if those that are there will do."""
-    from pgsnap.workflows.contents.table_names import shown
-    from pgsnap.workflows.throw_away.needed import read_besides
-
-    if not loaded.tables:
-        return ""
-    with running.server.without_event_triggers().connect(loaded.database) as session:
-        missed = read_besides(session, sql, loaded.tables)
-    return f"it reads {shown(missed[0])} too, which it does not name" if missed else ""
 
 
 # -- what is said of it ----------------------------------------------------------------------------
