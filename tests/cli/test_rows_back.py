@@ -26,6 +26,7 @@ ORDERS = "SELECT md5(string_agg(o::text, E'\\n' ORDER BY id)) FROM orders o"
 def shop(snap: CommandLine, database: Database) -> CommandLine:
     """A committed database, in which rows were changed since."""
     database.psql(SHOP)
+    snap.use_tools_of(database.cluster)
     snap.setenv("DATABASE_URL", database.dsn)
     snap.ok("init")
     snap.ok("commit", "-m", "first", "--tag", "one")

@@ -14,6 +14,7 @@ from support.servers.databases import Database
 
 @pytest.fixture
 def shop(snap: CommandLine, database: Database) -> Iterator[CommandLine]:
+    snap.use_tools_of(database.cluster)
     snap.setenv("DATABASE_URL", database.dsn)
     database.psql("CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t VALUES (1); ANALYZE")
     snap.ok("init")
@@ -25,8 +26,7 @@ def shop(snap: CommandLine, database: Database) -> Iterator[CommandLine]:
 def test_status_says_whether_definitions_changed_where_commits_read_only_changes(
     shop: CommandLine, database: Database
 ) -> None:
-    text = (shop.work / "snap.toml").read_text()
-    (shop.work / "snap.toml").write_text(f'source = "direct"\n{text}')
+    shop.setenv("SNAP_SOURCE", "direct")
     shop.ok("commit", "-m", "first")
 
     def difference() -> dict[str, object]:

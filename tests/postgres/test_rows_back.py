@@ -117,7 +117,13 @@ def test_rows_that_refer_are_looked_for_again_under_the_lock(
         database.psql("INSERT INTO c VALUES (2, NULL)")
         with pytest.raises(TargetRefused, match=r"1 row of public\.c would lose"):
             put_rows_back(repo, shown, server)
-    database.psql("UPDATE c SET t = NULL, u = 10")
+        # Nothing is locked any more.
+        database.psql("SET lock_timeout = '20s'; DELETE FROM c")
+    with planned_rows(repo, snapshot, server, options) as shown:
+        database.psql("CREATE TABLE e (t int REFERENCES t ON DELETE CASCADE)")
+        with pytest.raises(RestoreFailed, match="or what refers to it, was altered"):
+            put_rows_back(repo, shown, server)
+    database.psql("DROP TABLE e; INSERT INTO c VALUES (NULL, 10)")
     plan = plan_of(repo, snapshot, server, "true", delete=True)
     assert "by c_u_fkey" in reasons(plan)
     # A row below one that goes and that stays itself would go, too.

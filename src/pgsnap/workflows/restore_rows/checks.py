@@ -10,9 +10,9 @@ from pgsnap.errors import QueryFailed
 from pgsnap.model import SnapshotId, quote_ident
 from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.checks.preflight import Problem
-from pgsnap.targets.tables.live import LiveTable
+from pgsnap.targets.tables.live import LiveTable, live_partitions
 from pgsnap.targets.tables.publications import How, publications_of
-from pgsnap.targets.tables.put_back import ForeignKey
+from pgsnap.targets.tables.put_back import ForeignKey, read_foreign_keys
 from pgsnap.targets.tables.rows_back import (
     Column,
     RowsTable,
@@ -164,6 +164,19 @@ def check_acting(session: Session, live: LiveTable, writes: Collection[str]) -> 
                 hint=f"Where it may be off meanwhile: ALTER TABLE {table} DISABLE {switch}"
                 f" afterwards ALTER TABLE {table} ENABLE {switch}",
             )
+
+
+def referring_keys(
+    session: Session, live: LiveTable, writes: Collection[str], changed: Collection[str]
+) -> tuple[ForeignKey, ...]:
+    """Return the foreign keys by which rows may refer to what is deleted, or to columns that are
+    *changed*. Raises QueryFailed."""
+    names = [live.name, *(part.name for part in live_partitions(session, live))]
+    return tuple(
+        key
+        for key in read_foreign_keys(session, names)
+        if key.refers_to_it and ("delete" in writes or set(key.columns) & set(changed))
+    )
 
 
 def check_referrers(

@@ -97,4 +97,5 @@ class Prepared:
     changed: tuple[str, ...] = ()
     referring: tuple[ForeignKey, ...] = ()
     locked: tuple[str, ...] = ()
+    oid: int = 0
     keys: Keys = field(default=(), repr=False)

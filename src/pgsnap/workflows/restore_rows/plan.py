@@ -28,8 +28,8 @@ from pgsnap.targets.checks.connections import check_table_connections
 from pgsnap.targets.checks.preflight import Findings, Problem, connected_role
 from pgsnap.targets.naming import application_name, new_token
 from pgsnap.targets.tables.condition import flaw_of
-from pgsnap.targets.tables.live import LiveTable, find_table, live_partitions
-from pgsnap.targets.tables.put_back import read_facts, read_foreign_keys
+from pgsnap.targets.tables.live import LiveTable, find_table
+from pgsnap.targets.tables.put_back import read_facts
 from pgsnap.targets.tables.rows_back import (
     BEGIN_READING,
     RowsTable,
@@ -61,6 +61,7 @@ from pgsnap.workflows.restore_rows.checks import (
     check_table,
     not_accepted,
     published,
+    referring_keys,
 )
 from pgsnap.workflows.restore_rows.model import (
     ChangedRow,
@@ -326,12 +327,8 @@ class _Planning:
             return Findings()
         if sum(len(value) for key in done.keys for value in key) > ROWS_BACK_BYTES_MAX:
             return Findings((self._too_many(),))
-        names = [self._name, *(part.name for part in live_partitions(session, live))]
-        done.referring = tuple(
-            key
-            for key in read_foreign_keys(session, names)
-            if key.refers_to_it and ("delete" in writes or set(key.columns) & {*done.changed})
-        )
+        done.oid = live.oid
+        done.referring = referring_keys(session, live, writes, done.changed)
         others = [key.of for key in done.referring if not key.to_itself]
         done.locked = tuple(dict.fromkeys([table.live(), *others]))
         shown_names = [shown(self._name), *(name.removeprefix("ONLY ") for name in others)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -35,6 +35,7 @@ from pgsnap.workflows.restore_rows.checks import (
     check_acting,
     check_referrers,
     not_accepted,
+    referring_keys,
 )
 from pgsnap.workflows.restore_rows.model import Prepared, RowsBackPlan
 
@@ -96,12 +97,14 @@ def put_rows_back(
     started = time.monotonic()
     progress.phase("load")
     writing = _Writing(repo, prepared, server, safety_id, verb)
-    with aside():
-        writing.run()
     try:
+        with aside():
+            writing.run()
         interrupts.check()
     except KeyboardInterrupt as stop:
-        raise Interrupted(DONE) from stop
+        if writing.is_done:
+            raise Interrupted(DONE) from stop
+        raise
     return RowsBackReport(plan, safety_id, time.monotonic() - started)
 
 
@@ -125,9 +128,20 @@ class _Writing:
         self._server = server
         self._safety = safety
         self._verb = verb
+        self.is_done = False
 
     def run(self) -> None:
-        """Write and commit. Raises TargetRefused, RestoreFailed, ConnectionFailed, StoreError."""
+        """Write and commit. Raises TargetRefused, RestoreFailed, ConnectionFailed, StoreError; then
+        nothing is locked any more."""
+        try:
+            self._run()
+        except SnapError:
+            with suppress(SnapError):
+                self._session.execute("ROLLBACK")
+            raise
+        self.is_done = True
+
+    def _run(self) -> None:
         plan, session = self._plan, self._session
         what = f"the restore of rows to {plan.database}"
         try:
@@ -147,14 +161,21 @@ class _Writing:
         self._commit(transaction)
 
     def _check_again(self, what: str) -> None:
-        """Check what may be otherwise than when the plan was made. Raises TargetRefused."""
+        """Check what may be otherwise than when the plan was made: no foreign key can be added now.
+        Raises TargetRefused, NotAsShown."""
         plan, session, table = self._plan, self._session, self._table
         live = find_table(session, table.name)
-        assert live is not None, "it is locked"
+        keys = self._prepared.referring
+        if (
+            live is None
+            or live.oid != self._prepared.oid
+            or referring_keys(session, live, plan.writes, self._prepared.changed) != keys
+        ):
+            raise _moved(f"{shown(table.name)}, or what refers to it, was altered since then")
         refuse(
             [
                 *check_acting(session, live, plan.writes),
-                *check_referrers(session, table, self._prepared.referring),
+                *check_referrers(session, table, keys),
             ],
             what,
         )
@@ -212,13 +233,17 @@ def _check_unmoved(session: Session, table: RowsTable) -> None:
     """Raise NotAsShown if a row is not as it was when the plan was made."""
     ((moved,),) = session.query(count_moved(table))
     if moved != "0":
-        raise NotAsShown(
-            Problem(
-                f"rows of {shown(table.name)} were written to since they were shown",
-                detail="Nothing was changed.",
-                hint="Run the same command again: it shows the rows as they are now.",
-            )
+        raise _moved(f"rows of {shown(table.name)} were written to since they were shown")
+
+
+def _moved(what: str) -> NotAsShown:
+    return NotAsShown(
+        Problem(
+            what,
+            detail="Nothing was changed.",
+            hint="Run the same command again: it shows the rows as they are now.",
         )
+    )
 
 
 def _write(
