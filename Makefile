@@ -31,7 +31,7 @@ ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-system test-long test-writers test-all-versions azurite lint format bench postgresql man docs screenshot dist clean
+.PHONY: help demo test test-system test-long test-writers test-all-versions test-browser axe azurite lint format bench postgresql man docs screenshot dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -42,6 +42,8 @@ help:
 	@echo 'make test-writers       an hour of sixteen writers and a gc at one remote repository; goes on if interrupted'
 	@echo 'make test-moments       1,000 snapshots of a restless database: 40 minutes; goes on where it was stopped'
 	@echo 'make test-all-versions  the tests that need PostgreSQL, on versions $(MAJORS)'
+	@echo 'make test-browser       the page in a real Chromium, which root installs: part of test-system'
+	@echo 'make axe                installs what finds barriers in pages, by npm, for test-browser'
 	@echo 'make azurite            installs an emulator of Azure Blob Storage by npm, whose tests are skipped without it'
 	@echo 'make lint               ruff and mypy'
 	@echo 'make format             let ruff lay out the code'
@@ -110,6 +112,13 @@ test-all-versions: $(STAMP)
 	@for major in $(MAJORS); do \
 		$(PYTEST) -n 2 -rs -m 'not system' --pg-major $$major $(VERSION_TESTS) || exit 1; \
 	done
+
+test-browser: $(STAMP) postgresql axe
+	$(PYTEST) -n 0 tests/system/test_page_in_browser.py
+
+axe:
+	npm install --silent --no-audit --no-fund --ignore-scripts \
+		--prefix "$${XDG_CACHE_HOME:-$$HOME/.cache}/pgsnap/axe" axe-core@4
 
 azurite:
 	npm install --silent --no-audit --no-fund --ignore-scripts \
