@@ -136,7 +136,7 @@ class App:
 def _is_open(method: str, path: str) -> bool:
     """Return whether what is at *path* may be read without a session: the shell of a page, which is
     empty, what every page is made of, and the exchange of the token."""
-    return (method in READING and not path.startswith("/jobs/")) or path == "/session"
+    return (method in READING and not path.endswith("/events")) or path == "/session"
 
 
 def _static(request: Request) -> Response:

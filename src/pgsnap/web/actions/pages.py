@@ -31,13 +31,14 @@ Show = Callable[[Page, int], Response]
 @dataclass(frozen=True, slots=True)
 class Form:
     """A verb with what stands in its fields; *labels* are the databases, *about* is the snapshot
-    that is meant, if it is known; *error* is why it could not be started, *busy* what prevents
-    it."""
+    that is meant, if it is known, *newest* the last one of its database; *error* is why it could
+    not be started, *busy* what prevents it."""
 
     verb: Verb
     values: Mapping[str, str]
     labels: tuple[str, ...] = ()
     about: tuple[SnapshotId, SnapshotHead] | None = None
+    newest: SnapshotId | None = None
     error: SnapError | None = None
     busy: Job | None = None
 
@@ -45,10 +46,11 @@ class Form:
 def form(asked: Asked) -> Page:
     """Return the form of the verb that the address names, filled by the query."""
     verb = _verb(asked.value("verb"))
-    about, values = _about(asked), dict(asked.values)
+    about, values, newest = _about(asked), dict(asked.values), None
     if about is not None:
         values["label"] = about[1].database
-    return _form(Form(verb, values, tuple(asked.repo.databases()), about))
+        newest = next(iter(asked.repo.newest(about[1].database, 1)), None)
+    return _form(Form(verb, values, tuple(asked.repo.databases()), about, newest))
 
 
 def _about(asked: Asked) -> tuple[SnapshotId, SnapshotHead] | None:

@@ -184,6 +184,24 @@ _VERBS = (
             ),
             Field("replace", "Replace the live table, which is kept", "--replace", "check"),
             Field(
+                "rows",
+                "Only these rows of it, into the live table",
+                "--rows",
+                help="A condition as after WHERE, such as id in (17, 18). May be left empty.",
+            ),
+            Field(
+                "row",
+                "Only this row of it, into the live table",
+                "--row",
+                help="Its primary key, such as 17. May be left empty.",
+            ),
+            Field(
+                "delete",
+                "Delete rows of these that the snapshot lacks",
+                "--delete",
+                "check",
+            ),
+            Field(
                 "changed_only",
                 "Put back only what differs, in the live database itself",
                 "--changed-only",
@@ -195,6 +213,7 @@ _VERBS = (
                 "--to",
                 help="Nothing is replaced then. May be left empty.",
             ),
+            Field("dry_run", "Only show what it would do", "--dry-run", "check"),
             Field("create_roles", "Make the roles that are missing", "--create-roles", "check"),
             _LABEL,
         ),
