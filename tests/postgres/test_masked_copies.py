@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -141,6 +140,7 @@ def test_nothing_that_was_masked_is_in_any_file_of_a_copy(
     sample_database.psql(SOURCE)
     # They can be found where they are.
     assert marks_in(cluster) == set(MARKS)
+    snap.use_tools_of(cluster)
     snap.setenv("DATABASE_URL", sample_database.dsn)
     snap.ok("init")
     done = snap.ok("commit", "-m", "first", "--json").json["id"]
@@ -174,8 +174,9 @@ def test_nothing_that_was_masked_is_in_any_file_of_a_copy(
 
 
 def test_a_new_column_stops_every_masked_copy_until_it_is_listed(
-    snap: CommandLine, database: Database, tmp_path: Path
+    snap: CommandLine, database: Database
 ) -> None:
+    snap.use_tools_of(database.cluster)
     database.psql("CREATE TABLE t (id int PRIMARY KEY, mail text); INSERT INTO t VALUES (1, 'a@b')")
     snap.setenv("DATABASE_URL", database.dsn)
     snap.ok("init")
@@ -196,6 +197,7 @@ def test_a_new_column_stops_every_masked_copy_until_it_is_listed(
     failed = snap(*words)
     assert failed.code == 40
     assert "CHECK constraint t_phone_check of public.t is about phone" in failed.err
+    assert "Look at what masks.toml says of the columns" in failed.err
     assert database.psql(f"SELECT count(*) FROM pg_database WHERE datname = '{name}'").strip() == (
         "0"
     )

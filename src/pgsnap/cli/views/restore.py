@@ -49,6 +49,8 @@ def restore_plan_lines(
         ),
         ("Server", server_words(plan.host, plan.server.version)),
     ]
+    if plan.masking is not None:
+        facts.append(("Masks", f"rows, as {render.plain(plan.masking.masks.where)} says"))
     if plan.live is None:
         facts.append(("Makes", f"the new database {render.plain(plan.database)}"))
     else:

@@ -79,17 +79,20 @@ class Feeder:
         expected: Iterable[Expected] | None,
         exact: bool = True,
         facts: Callable[[], Facts] | None = None,
+        masks: str = "",
         progress: Progress = SILENT,
     ) -> None:
         """*restrict_key* wraps the whole stream in ``\\restrict`` (None: psql does not know it).
         *expected* are the COPY sections in the dump's order, gone through once, at the end. Where
         they are not *exact*, other SQL may copy more, and change how many rows it takes; but each
-        of them must be run. *facts* looks at the server for what explains an error."""
+        of them must be run. *facts* looks at the server for what explains an error; *masks* names
+        the file that says how rows were masked, if they were."""
         self._child = child
         self._key = restrict_key
         self._expected = expected
         self._exact = exact
         self._facts = facts
+        self._masks = masks
         self._progress = progress
         self._places = Places()
         self._tags = _TagReader(child)
@@ -212,7 +215,9 @@ class Feeder:
             if self.is_part
             else f"line {self._places.of_dump(line)} of the dump, in {place}"
         )
-        known = help_for(failure, place, self._facts) if failure is not None else Help()
+        known = Help()
+        if failure is not None:
+            known = help_for(failure, place, self._facts, masks=self._masks)
         return restore_failed(failure, stderr, status, where, known, fallback=fallback)
 
 
@@ -226,6 +231,7 @@ def psql_feeder(
     expected: Iterable[Expected] | None,
     exact: bool = True,
     facts: Callable[[], Facts] | None = None,
+    masks: str = "",
     progress: Progress = SILENT,
 ) -> Iterator[Feeder]:
     """Start *psql* with *options* for a load into *database*, as a session of the restore *token*,
@@ -240,7 +246,13 @@ def psql_feeder(
     key = fresh_restrict_key() if understands_restrict(psql.version_num) else None
     try:
         yield Feeder(
-            child, restrict_key=key, expected=expected, exact=exact, facts=facts, progress=progress
+            child,
+            restrict_key=key,
+            expected=expected,
+            exact=exact,
+            facts=facts,
+            masks=masks,
+            progress=progress,
         )
     finally:
         child.kill()

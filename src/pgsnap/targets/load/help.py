@@ -42,10 +42,14 @@ def look_up(server: Server) -> Facts:
         return Facts(connected_role(session).is_superuser, server_roles(session))
 
 
-def help_for(failure: PsqlFailure, place: Place, facts: Callable[[], Facts] | None) -> Help:
+def help_for(
+    failure: PsqlFailure, place: Place, facts: Callable[[], Facts] | None, *, masks: str = ""
+) -> Help:
     """Return the help for *failure* at *place*. *facts* is called only if needed; if it fails,
-    nothing that depends on it is stated."""
+    nothing that depends on it is stated. *masks* names the file that says how rows were masked."""
     state = failure.sqlstate
+    if masks and (state[:2] == "23" or (state[:2] == "22" and _is_of_rows(place))):
+        return _masked(masks)
     # A type or a dictionary: the dump's own statements are qualified, a function's may not be.
     if state in ("42883", "42P01") or (state == "42704" and failure.context):
         return _undefined(failure)
@@ -114,11 +118,11 @@ def _not_installed(state: str, place: Place) -> Help:
 
 def _broken_rule(failure: PsqlFailure, place: Place) -> Help:
     """Explain rows that violate a rule, though the source database held them."""
-    if place.section is not None and place.section.kind is SectionKind.DATA:
+    if _is_of_rows(place):
         if failure.sqlstate != "23514":
             return Help()
         # A check constraint is named after its table; a partition's bounds have no name.
-        if _QUOTED.findall(failure.message) == [place.section.name]:
+        if place.section and _QUOTED.findall(failure.message) == [place.section.name]:
             return Help(
                 detail="What is hashed or compared to find a row's partition comes out otherwise"
                 " on this server: it depends on its version, its locales or an extension.",
@@ -139,6 +143,17 @@ def _broken_rule(failure: PsqlFailure, place: Place) -> Help:
         " changed).",
         hint="In the source database drop what is named here and make it again: it fails there"
         " too and names the rows. Mend them, then commit again.",
+    )
+
+
+def _is_of_rows(place: Place) -> bool:
+    return place.section is not None and place.section.kind is SectionKind.DATA
+
+
+def _masked(masks: str) -> Help:
+    return Help(
+        detail="The rows were masked: values that took the place of others may not be let in.",
+        hint=f"Look at what {masks} says of the columns that are named here.",
     )
 
 

@@ -15,8 +15,9 @@ from pgsnap.workflows.contents.table_names import shown
 from pgsnap.workflows.masks.listed import Columns
 
 # An even chance of at least one collision among n values of b bits is at about n * n = 2 ** b; this
-# many bits less make it one in a million.
-_SPARE_BITS = 20
+# many bits less make it one in a hundred.
+_SPARE_BITS = 6
+_FAKE_BITS = 48
 
 
 def check_keys(masking: Masking, tables: Columns, rows: Mapping[TableName, int]) -> Findings:
@@ -87,7 +88,7 @@ def _bits(rule: Rule, column: Column) -> int | None:
     if rule.kind is Kind.FAKE and rule.value in UNIQUE and not rule.by:
         # Cut off, it lacks just what makes it unique.
         is_whole = column.type.width == 0 or column.type.width >= 48
-        return 48 - 4 if is_whole else 0
+        return _FAKE_BITS - _SPARE_BITS if is_whole else 0
     return 0
 
 

@@ -70,6 +70,7 @@ class Filling:
             exact=self.snapshot.origin.is_pg_dump,
             # A stranger may less than we, and is no superuser on purpose.
             facts=(lambda: look_up(server)) if server is self.server else None,
+            masks=self.plan.masking.masks.where if self.plan.masking is not None else "",
         )
         aside = Aside(
             self.repo,
