@@ -131,8 +131,7 @@ class Masking:
             column = self.column(table, name)
             mask = mask_of(rule, column.type, self.masks.key or b"", self.encoding)
             if mask is not None:
-                by = self.decides(table, name, rule) if mask.needs_by else name
-                masks[number] = ColumnMask(mask, columns.index(by))
+                masks[number] = ColumnMask(mask, columns.index(self.decides(table, name, rule)))
         # Of a table without columns only empty rows are kept.
         return RowMasker(len(columns), masks, shown) if masks or not columns else None
 

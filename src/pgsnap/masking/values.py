@@ -28,7 +28,7 @@ LONG_BYTES = 64 * 1024
 _HELD_BYTES = LONG_BYTES // 2
 HASH_CHARS = 32
 _CONTEXT = "pgsnap masks 1"
-_SMALL_LETTERS = b"abcdefghijklmnopqrstuvwxyz234567"
+_LETTERS_OF_BYTES = b"abcdefghijklmnopqrstuvwxyz234567" * 8
 _CACHED = 1 << 16
 
 
@@ -64,13 +64,11 @@ def held(value: bytes) -> bytes:
 
 
 class Mask(Protocol):
-    """What becomes of a column's values. *needs_by*: another column's values decide."""
-
-    needs_by: bool
+    """What becomes of a column's values."""
 
     def many(self, found: Sequence[bytes], by: Sequence[bytes]) -> list[bytes]:
         """Return what becomes of the values *found*; *by* are those that decide: the same, unless
-        it needs others."""
+        the rule names another column."""
         ...
 
 
@@ -92,7 +90,7 @@ def mask_of(rule: Rule, column: ColumnType, key: bytes, encoding: str) -> Mask |
     if kind is Kind.FAKE:
         return _Fake(own, rule, column.width, normal)
     if kind is Kind.SHIFT:
-        return _Shift(own, rule, normal)
+        return _Shift(own, rule)
     if column.family is Family.INTEGER:
         return _Number(own, column)
     if column.family is Family.UUID:
@@ -129,8 +127,6 @@ def _normal(column: ColumnType, encoding: str) -> Callable[[bytes], bytes] | Non
 class _Constant:
     """One value for all rows, NULL or not."""
 
-    needs_by = False
-
     def __init__(self, value: bytes) -> None:
         self._value = value
 
@@ -141,8 +137,6 @@ class _Constant:
 class _One(ABC):
     """A mask that goes value by value; NULL stays NULL."""
 
-    needs_by = False
-
     def many(self, found: Sequence[bytes], by: Sequence[bytes]) -> list[bytes]:
         one = self.one
         return [value if value == NULL else one(value) for value in found]
@@ -152,18 +146,26 @@ class _One(ABC):
         """Return what becomes of a value that is not NULL."""
 
 
-class _Text(_One):
+class _Text:
     def __init__(self, key: bytes, chars: int, normal: Callable[[bytes], bytes] | None) -> None:
         self._key, self._chars, self._normal = key, chars, normal
 
-    def one(self, value: bytes) -> bytes:
-        if self._normal is not None:
-            value = self._normal(value)
-        digest = blake3(value, key=self._key)
-        if self._chars >= HASH_CHARS:
-            return digest.hexdigest((self._chars + 1) // 2)[: self._chars].encode()
-        drawn = digest.digest(self._chars)
-        return bytes(_SMALL_LETTERS[byte & 31] for byte in drawn)
+    def many(self, found: Sequence[bytes], by: Sequence[bytes]) -> list[bytes]:
+        key, chars, normal = self._key, self._chars, self._normal
+        if normal is not None:
+            found = [value if value == NULL else normal(value) for value in found]
+        make = _long_hash if chars >= HASH_CHARS else _short_hash
+        return [
+            NULL if value == NULL else make(blake3(value, key=key).digest(chars)) for value in found
+        ]
+
+
+def _long_hash(digest: bytes) -> bytes:
+    return digest.hex()[: len(digest)].encode()
+
+
+def _short_hash(digest: bytes) -> bytes:
+    return digest.translate(_LETTERS_OF_BYTES)
 
 
 class _Uuid(_One):
@@ -179,8 +181,6 @@ class _Uuid(_One):
 
 
 class _Number:
-    needs_by = False
-
     def __init__(self, key: bytes, column: ColumnType) -> None:
         self._permutation = Permutation(key, column.width)
 
@@ -200,49 +200,44 @@ class _Number:
         return list(map(b"%d".__mod__, self._permutation.of(numbers)))
 
 
-class _By:
-    """A mask that the value itself decides, or that of another column of the row."""
+class _Fake:
+    """Made up by the value itself, or by that of another column of the row."""
 
-    def __init__(self, key: bytes, rule: Rule, normal: Callable[[bytes], bytes] | None) -> None:
-        self._key = key
-        self._normal = None if rule.by else normal
-        self.needs_by = bool(rule.by)
-
-    def _digest(self, by: bytes) -> bytes:
-        if self._normal is not None:
-            by = self._normal(by)
-        return blake3(by, key=self._key).digest(DIGEST_BYTES)
-
-
-class _Fake(_By):
     def __init__(
         self, key: bytes, rule: Rule, width: int, normal: Callable[[bytes], bytes] | None
     ) -> None:
-        super().__init__(key, rule, normal)
+        self._key = key
+        self._normal = None if rule.by else normal
         self._make = MAKERS[rule.value]
         self._width = width or None
 
     def many(self, found: Sequence[bytes], by: Sequence[bytes]) -> list[bytes]:
-        make, digest, width = self._make, self._digest, self._width
+        make, key, width, normal = self._make, self._key, self._width, self._normal
+        if normal is not None:
+            by = [normal(seed) for seed in by]
         return [
-            value if value == NULL else make(digest(seed))[:width].encode()
+            value
+            if value == NULL
+            else make(blake3(seed, key=key).digest(DIGEST_BYTES))[:width].encode()
             for value, seed in zip(found, by, strict=True)
         ]
 
 
-class _Shift(_By):
-    def __init__(self, key: bytes, rule: Rule, normal: Callable[[bytes], bytes] | None) -> None:
-        super().__init__(key, rule, normal)
-        self._days = rule.number
+class _Shift:
+    def __init__(self, key: bytes, rule: Rule) -> None:
+        self._key, self._days = key, rule.number
+        # Rows of the same customer are often near each other.
+        self._by = lru_cache(_CACHED)(self._days_by)
 
     def many(self, found: Sequence[bytes], by: Sequence[bytes]) -> list[bytes]:
+        days = self._by
         return [
-            value if value == NULL else _moved(value, self._by(seed))
+            value if value == NULL else _moved(value, days(seed))
             for value, seed in zip(found, by, strict=True)
         ]
 
-    def _by(self, seed: bytes) -> int:
-        drawn = int.from_bytes(self._digest(seed)[:8], "little")
+    def _days_by(self, seed: bytes) -> int:
+        drawn = int.from_bytes(blake3(seed, key=self._key).digest(8), "little")
         days = 1 + (drawn >> 1) % self._days
         return -days if drawn & 1 else days
 
@@ -252,6 +247,8 @@ class _CutText(_One):
         self._chars, self._encoding = chars, encoding
 
     def one(self, value: bytes) -> bytes:
+        if value.isascii() and b"\\" not in value:
+            return value[: self._chars]
         (text,) = values(value)
         return escaped(encode(decode(text or b"", self._encoding)[: self._chars], self._encoding))
 
