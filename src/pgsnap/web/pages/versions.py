@@ -109,7 +109,7 @@ def versions_page(
     looked_at = found[start:] if limit is None else found[start : start + limit]
     # One more: it may be what the last version is compared with.
     end = start + len(looked_at) + 1
-    seen = list(_seen(repo, found[start:end], table))
+    seen = list(_seen(repo, found[start:end], table, {}))
     versions = list(_versions(seen, len(looked_at)))
     if not any(one.is_there for one in versions) and start == 0 and end >= len(found):
         raise UsageError(
@@ -147,24 +147,30 @@ def neighbours(repo: Repository, snapshot_id: SnapshotId, table: TableName) -> N
     CorruptionError."""
     found = repo.newest(repo.snapshot(snapshot_id).database, None)
     place = found.index(snapshot_id) if snapshot_id in found else len(found)
-    [own] = _seen(repo, [snapshot_id], table)
+    known: dict[ChunkId, list[Section]] = {}
+    [own] = _seen(repo, [snapshot_id], table, known)
     earlier, first = None, snapshot_id
-    for one in _seen(repo, found[place + 1 : place + 1 + SNAPSHOTS_AT_ONCE], table):
+    for one in _seen(repo, found[place + 1 : place + 1 + SNAPSHOTS_AT_ONCE], table, known):
         if not _same(one, own):
             earlier = one.snapshot_id if one.sections else None
             break
         first = one.snapshot_id
     newer = found[max(place - SNAPSHOTS_AT_ONCE, 0) : place][::-1]
-    others = (one for one in _seen(repo, newer, table) if not _same(one, own))
+    others = (one for one in _seen(repo, newer, table, known) if not _same(one, own))
     later = next(others, None)
     return Neighbours(
         earlier, first, later.snapshot_id if later is not None and later.sections else None
     )
 
 
-def _seen(repo: Repository, snapshots: Sequence[SnapshotId], table: TableName) -> Iterator[_Seen]:
-    """Yield each of *snapshots* with the sections of *table*."""
-    known: dict[ChunkId, list[Section]] = {}
+def _seen(
+    repo: Repository,
+    snapshots: Sequence[SnapshotId],
+    table: TableName,
+    known: dict[ChunkId, list[Section]],
+) -> Iterator[_Seen]:
+    """Yield each of *snapshots* with the sections of *table*; *known* are those in pieces of the
+    lists of sections that were read before."""
     for found, load in repo.snapshots(snapshots):
         snapshot = load()
         sections: list[Section] = []
