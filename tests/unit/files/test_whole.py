@@ -17,6 +17,7 @@ from pgsnap.files import whole
 from pgsnap.files.folder import Folder
 from pgsnap.schedulers.state import State
 from pgsnap.targets.file import write_file
+from pgsnap.web.reports.report import write_report
 
 
 def write_export(path: Path) -> None:
@@ -34,6 +35,7 @@ def write_text_file(path: Path) -> None:
 WRITERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "any": (lambda path: whole.write_at(path, b"x"), "file"),
     "export": (write_export, "dump.sql"),
+    "report": (lambda path: write_report(path, "x", force=False), "report.html"),
     "state": (write_state, ".snap/snap/check.json"),
     "metrics": (write_text_file, "snap.prom"),
 }

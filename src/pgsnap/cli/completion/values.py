@@ -27,6 +27,7 @@ _KINDS = {
     "open command": "files",
     "bisect words": "revision",
     "help topic": "topic",
+    "--row": "",
     "--database": "label",
     "--remote": "remote",
     "--from": "remote",
