@@ -15,7 +15,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.sections.side_streams import read_baseline
 from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import shown
-from pgsnap.workflows.past.tables import DefinitionsRead, PastTable, SnapshotTables
+from pgsnap.workflows.past.tables import PastTable, SnapshotTables
 
 # How much of a table another must have to be taken for the same under another name.
 _ALIKE_MIN = 0.6
@@ -51,7 +51,7 @@ class Trail:
         self._repo = repo
         self._snapshots = snapshots
         self._name = name
-        self._definitions: tuple[object, DefinitionsRead] | None = None
+        self._last: SnapshotTables | None = None
         self._kept: View | None = None
 
     def newest_table(self) -> PastTable | None:
@@ -105,11 +105,9 @@ class Trail:
         """Return the tables of a snapshot; definitions that are those of the last one are not read
         again."""
         tables = SnapshotTables(self._repo, snapshot_id)
-        digests = tables.definition_digests
-        if self._definitions is not None and self._definitions[0] == digests:
-            tables.share(self._definitions[1])
-        else:
-            self._definitions = digests, tables.definitions
+        if self._last is not None:
+            tables.share(self._last)
+        self._last = tables
         return tables
 
     def _view(

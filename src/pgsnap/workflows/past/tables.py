@@ -8,6 +8,7 @@ from functools import cached_property
 
 from pgsnap.dump.definitions.copy_text import copied_columns
 from pgsnap.dump.definitions.ddl import primary_keys
+from pgsnap.dump.definitions.entry_stream import entries
 from pgsnap.dump.definitions.table_columns import ColumnDefinition, columns_in
 from pgsnap.dump.definitions.table_parts import (
     Definitions,
@@ -19,8 +20,8 @@ from pgsnap.dump.definitions.table_parts import (
 )
 from pgsnap.dump.definitions.table_tree import partitions_below
 from pgsnap.dump.entries import ENTRY, decode, parse_entry
-from pgsnap.model import Section, SectionKind, Snapshot, SnapshotId
-from pgsnap.repository.chunks.stream import read_head
+from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SnapshotId
+from pgsnap.repository.chunks.stream import read_head, text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.contents.table_names import check_known, section_text
 from pgsnap.workflows.contents.table_rows import sections_of_rows
@@ -46,9 +47,12 @@ class SnapshotTables:
         self.snapshot = repo.snapshot(snapshot_id)
         self._read: DefinitionsRead | None = None
 
-    def share(self, definitions: DefinitionsRead) -> None:
-        """Use the definitions of another snapshot with the same `definition_digests`."""
-        self._read = definitions
+    def share(self, other: SnapshotTables) -> None:
+        """Use what another snapshot, that was looked into before, has the same of."""
+        if other.snapshot.sections_recipe == self.snapshot.sections_recipe:
+            self._listed = other._listed
+        if other._listed[1] == self._listed[1]:
+            self._read = other.definitions
 
     @property
     def encoding(self) -> str:
@@ -61,11 +65,6 @@ class SnapshotTables:
             self._read = DefinitionsRead(self.repo, self.snapshot)
         return self._read
 
-    @property
-    def definition_digests(self) -> tuple[object, ...]:
-        """What is equal of snapshots with the same definitions."""
-        return self._listed[1]
-
     def has(self, name: TableName) -> bool:
         """Return whether there is such a table."""
         return name in self._by_name or name in self.definitions.tables
@@ -76,6 +75,8 @@ class SnapshotTables:
 
     @cached_property
     def _listed(self) -> tuple[dict[TableName, list[Section]], tuple[object, ...]]:
+        """The sections of rows by the table that they name, and what is equal of snapshots with
+        the same definitions."""
         found: dict[TableName, list[Section]] = {}
         digests: list[object] = [self.encoding]
         for section in self.repo.sections(self.snapshot):
@@ -103,8 +104,7 @@ class SnapshotTables:
 
     def _is_own(self, name: TableName, section: Section) -> bool:
         """Return whether the header of a table's rows names the table too."""
-        header = ENTRY.search(read_head(self.repo.chunks, section))
-        return header is None or decode(parse_entry(header).name, self.encoding) == name[1]
+        return self._head(section)[0] in (None, name[1])
 
     @cached_property
     def _by_partition(self) -> dict[TableName, list[Section]]:
@@ -113,7 +113,24 @@ class SnapshotTables:
     def _columns(self, section: Section) -> tuple[str, ...] | None:
         if section.rows is None or not section.head_bytes:
             return None
-        return copied_columns(read_head(self.repo.chunks, section), self.encoding)
+        return self._head(section)[1]
+
+    def _head(self, section: Section) -> tuple[str | None, tuple[str, ...] | None]:
+        """Return which table the header before a section's rows names, and their columns.
+
+        With the same definitions pg_dump writes the same head. Only several sections of one table
+        may be of other partitions in the next dump.
+        """
+        known = self.definitions.heads
+        found = known.get((section.name, section.head_bytes))
+        if found is None:
+            head = read_head(self.repo.chunks, section)
+            header = ENTRY.search(head)
+            name = decode(parse_entry(header).name, self.encoding) if header is not None else None
+            found = name, copied_columns(head, self.encoding)
+            if self.snapshot.origin.is_pg_dump and not section.name.part:
+                known[section.name, section.head_bytes] = found
+        return found
 
 
 class DefinitionsRead:
@@ -122,6 +139,9 @@ class DefinitionsRead:
     def __init__(self, repo: Repository, snapshot: Snapshot) -> None:
         self._repo = repo
         self._snapshot = snapshot
+        self._columns: dict[TableName, tuple[ColumnDefinition, ...]] = {}
+        self.heads: dict[tuple[SectionName, int], tuple[str | None, tuple[str, ...] | None]] = {}
+        """What heads of sections say, by their names and sizes: see `SnapshotTables._head`."""
 
     @cached_property
     def _post_data(self) -> bytes:
@@ -147,8 +167,23 @@ class DefinitionsRead:
 
     def columns(self, table: TableName) -> tuple[ColumnDefinition, ...]:
         """Return the columns that a table's definition lists; none where there is no such table."""
-        made = next((e for e in self.all.pre if e.type == "TABLE" and e.table == table), None)
-        return columns_in(made.text) if made is not None else ()
+        if table not in self._columns:
+            self._columns[table] = columns_in(self._made(table))
+        return self._columns[table]
+
+    def _made(self, table: TableName) -> str:
+        """Return the text of a table's entry, "" if there is none. Of very many tables only this
+        one is held, unless all were read for another reason."""
+        if "all" not in self.__dict__:
+            encoding = self._snapshot.origin.client_encoding
+            blocks = text_of_kinds(self._repo, self._snapshot, SectionKind.PRE_DATA)
+            for entry, text in entries(blocks):
+                name = decode(entry.schema, encoding), decode(entry.name, encoding)
+                if entry.type == b"TABLE" and name == table:
+                    return decode(text.strip(), encoding)
+        # A header has spaces for the line ends of a name.
+        made = (e.text for e in self.all.pre if e.type == "TABLE" and e.table == table)
+        return next(made, "")
 
     def key(self, table: TableName) -> tuple[str, ...]:
         """Return the columns of a table's primary key, none if it has none."""
@@ -162,8 +197,8 @@ class DefinitionsRead:
 
     def should_hold_rows(self, table: TableName) -> bool:
         """Return whether a dump with all rows has a section for this table."""
-        made = next((e for e in self.all.pre if e.type == "TABLE" and e.table == table), None)
-        return made is not None and not is_partitioned(made.text)
+        made = self._made(table)
+        return bool(made) and not is_partitioned(made)
 
 
 class PastTable:
@@ -225,6 +260,8 @@ class PastTable:
         they were excluded from the dump."""
         known = self.tables.definitions
         held = {part.table for part in self.parts}
+        if held == {self.name}:
+            return False
         members = partitions_below(known.all, [self.name])
         return any(known.should_hold_rows(one) for one in members if one not in held)
 
