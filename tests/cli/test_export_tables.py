@@ -16,7 +16,7 @@ from support.running.commandline import CommandLine
 from support.servers.object_stores import Running
 
 # More than one part of CSV, and more than one row group.
-ROWS = 118_000
+ROWS = 45_000
 DUMP = """--
 -- PostgreSQL database dump
 --
@@ -38,7 +38,7 @@ CREATE TABLE public.events (
     id bigint DEFAULT '1, ''(' NOT NULL,
     total public.paid,
     "at, of" timestamp(3) with time zone,
-    note character varying(600) COLLATE pg_catalog."C" DEFAULT 'a
+    note character varying(2000) COLLATE pg_catalog."C" DEFAULT 'a
     b integer',
     rate numeric
 );
@@ -65,7 +65,7 @@ COPY public.events (id, total, "at, of", note, rate) FROM stdin;
 
 
 def row(number: int) -> str:
-    note = r"\N" if number % 7 == 0 else "" if number % 7 == 1 else f'say "{number}",\\n' * 20
+    note = r"\N" if number % 7 == 0 else "" if number % 7 == 1 else f'say "{number}",\\n' * 80
     return (
         f"{number}\t{number}.50\t2026-01-02 03:04:05.{number % 1000:03}+00\t{note}\t{number}.125\n"
     )
