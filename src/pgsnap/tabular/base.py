@@ -12,7 +12,7 @@ from pgsnap.errors import ValueUnfit
 from pgsnap.model import quote_ident
 from pgsnap.tabular.column_types import ColumnType
 
-BLOCK_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 2 * 1024 * 1024
 """How much text is taken at a time: values of a column in it are one array."""
 _SHOWN_CHARACTERS = 60
 

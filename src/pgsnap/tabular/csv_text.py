@@ -13,6 +13,8 @@ from pgsnap.tabular.escapes import escape_starts, has_numbers, meanings
 _TAB, _NEWLINE, _COMMA, _QUOTE = b'\t\n,"'
 # Encodings whose text is passed on as it is: of SQL_ASCII nobody knows how it is to be converted.
 _AS_IT_IS = frozenset(("UTF8", "UNICODE", "SQL_ASCII"))
+# How much text is converted at a time: what is known of each of its fields is held meanwhile.
+_SLICE_BYTES = 256 * 1024
 # Enough to see whether a value is NULL.
 _BEGINNING_BYTES = 4096
 
@@ -69,7 +71,13 @@ class CsvTable:
         if not self._can_cut():
             text = unicode_text(self._shape, text, lossy=self._lossy)
         self.rows += text.count(b"\n")
-        self._put(csv_of(text, has_one_column=len(self._shape.columns) == 1))
+        has_one_column = len(self._shape.columns) == 1
+        start = 0
+        while start < len(text):
+            end = text.rfind(b"\n", start, start + _SLICE_BYTES) + 1
+            end = end or text.find(b"\n", start) + 1
+            self._put(csv_of(text[start:end], has_one_column=has_one_column))
+            start = end
         limit = self._files.part_bytes
         if limit is not None and self._written >= limit and self._out is not None:
             self._out.close()

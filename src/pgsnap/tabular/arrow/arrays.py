@@ -65,12 +65,11 @@ def _simple(strings: pa.Array, convert: Convert) -> pa.Array | None:
         return None
     ends = np.flatnonzero((data == _COMMA) | is_close)
     is_empty = is_close[ends] & is_open[ends - 1]
-    of_elements = ~(is_open | is_close | (data == _COMMA))
+    between = is_open | is_close | (data == _COMMA)
     ends = ends[~is_empty]
-    before = np.cumsum(of_elements)
-    limits = np.concatenate(([0], before[ends] if len(ends) else [])).astype(np.int64)
+    limits = np.concatenate(([0], ends - np.searchsorted(np.flatnonzero(between), ends)))
     like = pa.nulls(len(ends), pa.null()).is_null()
-    texts = strings_of(data[of_elements], limits, like, pa.string())
+    texts = strings_of(data[~between], limits, like, pa.string())
     elements = pc.if_else(pc.equal(texts, "NULL"), pa.scalar(None, pa.string()), texts)
     begins = np.searchsorted(ends, offsets, "left")
     return _list(begins, convert(elements), strings)

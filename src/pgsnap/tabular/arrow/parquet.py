@@ -14,8 +14,9 @@ from pgsnap.errors import ValueUnfit
 from pgsnap.tabular.arrow.values import BlockReader
 from pgsnap.tabular.base import Files, Losses, Shape, Wishes
 
-GROUP_BYTES = 16 * 1024 * 1024
-"""How much text becomes one row group. It is held while the next one is read."""
+GROUP_BYTES = 12 * 1024 * 1024
+"""How much text, or what it takes as columns, becomes one row group. It is held while the next one
+is read."""
 # Offsets into the values of a column have 32 bits.
 _ROW_BYTES_MAX = (1 << 31) - 1
 _SAMPLE_ROWS = 10_000
@@ -51,7 +52,7 @@ class ParquetTable:
         found = self._reader.read(block)
         self.rows += found.num_rows
         self._held.append(found)
-        self._held_bytes += len(block)
+        self._held_bytes += max(len(block), found.nbytes)
         if self._held_bytes >= GROUP_BYTES:
             self._pass_on()
 
