@@ -356,7 +356,7 @@ def test_the_safety_snapshot_reads_only_what_changed(repo: Repository, shop: Dat
     assert reading.mode is ReadMode.CHANGED
 
 
-def test_an_owner_without_foreign_keys_or_triggers_needs_no_superuser(
+def test_an_owner_without_foreign_keys_needs_no_superuser(
     repo: Repository, database: Database
 ) -> None:
     role = f"owner_{database.name}"
@@ -366,13 +366,28 @@ def test_an_owner_without_foreign_keys_or_triggers_needs_no_superuser(
         database.psql(f"GRANT ALL ON SCHEMA public TO {role}")
         database.psql(
             f"SET ROLE {role}; CREATE TABLE a (id serial PRIMARY KEY, b text); INSERT INTO a (b)"
-            " SELECT 'x' FROM generate_series(1, 500)"
+            " SELECT 'x' FROM generate_series(1, 500);"
+            "CREATE TABLE seen (what text); CREATE FUNCTION seen() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$BEGIN INSERT INTO public.seen VALUES (TG_OP); RETURN NULL; END$$;"
+            "CREATE TRIGGER rows_seen AFTER INSERT OR DELETE ON a FOR EACH ROW EXECUTE FUNCTION"
+            " seen(); CREATE CONSTRAINT TRIGGER later AFTER INSERT ON a DEFERRABLE INITIALLY"
+            " DEFERRED FOR EACH ROW EXECUTE FUNCTION seen(); CREATE TRIGGER never AFTER DELETE ON a"
+            " EXECUTE FUNCTION seen(); ALTER TABLE a DISABLE TRIGGER never;"
+            "CREATE TRIGGER always AFTER DELETE ON a EXECUTE FUNCTION seen();"
+            " ALTER TABLE a ENABLE ALWAYS TRIGGER always"
         )
+        state = "SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM seen), string_agg(tgname ||"
+        state += " tgenabled::text, ' ' ORDER BY tgname) FROM pg_trigger WHERE NOT tgisinternal"
         server = server_of(database, user=role)
         snapshot = record(repo, server)
         database.psql("DELETE FROM a WHERE id = 9; INSERT INTO a (b) VALUES ('new')")
         put_back(repo, snapshot, server)
         assert database.psql("SELECT count(*), max(id) FROM a") == "500|500"
+        # No trigger fired, and each is as it was; where the table is emptied and filled, too.
+        assert database.psql(state) == "500|0|alwaysA laterO neverD rows_seenO"
+        database.psql(f"SET ROLE {role}; DELETE FROM a; DELETE FROM seen")
+        put_back(repo, snapshot, server)
+        assert database.psql(state) == "500|0|alwaysA laterO neverD rows_seenO"
         database.psql(f"SET ROLE {role}; CREATE TABLE c (r int REFERENCES a)")
         snapshot = record(repo, server)
         database.psql("INSERT INTO c VALUES (1)")

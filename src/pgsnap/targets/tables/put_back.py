@@ -35,6 +35,10 @@ SELECT w.nspname, w.relname,
   EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = w.oid AND t.tgenabled = 'O'),
   EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = w.oid AND t.tgisinternal
     AND t.tgenabled IN ('A', 'R')),
+  NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = w.oid
+    AND (c.relispartition OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')))
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = w.oid AND t.tgisinternal
+    AND t.tgenabled <> 'D'),
   EXISTS (SELECT FROM pg_catalog.pg_depend d
     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = w.oid
     AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e')
@@ -58,7 +62,7 @@ ORDER BY w.oid, g.place
 _TRIGGERS = """
 SELECT w.nspname, w.relname, t.tgname, t.tgenabled
 FROM wanted w JOIN pg_catalog.pg_trigger t ON t.tgrelid = w.oid
-WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R')
+WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
 """
 # Operands are qualified by p (what is referred to) and f (what refers).
 _FOREIGN_KEYS = f"""
@@ -121,8 +125,9 @@ ORDER BY (SELECT pg_catalog.count(*) FROM below b JOIN pg_catalog.pg_class u ON 
 class LiveFacts:
     """What the catalogs say about a table whose rows are put back. *key* are the columns of its
     primary key, each with its equality operator; none if there is no such key. *fires*: a trigger
-    that `session_replication_role` turns off, foreign keys included. *triggers* are those that it
-    does not turn off, by name, with their mode."""
+    that `session_replication_role` turns off, foreign keys included. *by_name*: its owner may turn
+    off all of them one by one; not those of foreign keys, nor what rows that go through the
+    partitioned table fire there. *triggers* are the users' own, by name, with their mode."""
 
     table: TableName
     key: tuple[tuple[str, str], ...] = ()
@@ -130,6 +135,7 @@ class LiveFacts:
     has_rules: bool = False
     fires: bool = False
     has_odd_triggers: bool = False
+    by_name: bool = False
     is_of_extension: bool = False
     triggers: tuple[tuple[str, str], ...] = ()
 
@@ -164,7 +170,7 @@ def read_facts(session: Session, tables: Sequence[TableName]) -> dict[TableName,
     found = {}
     for schema, name, *marks in _about(session, tables, _FACTS):
         table = schema, name
-        is_referenced, has_rules, fires, has_odd_triggers, is_of_extension = (
+        is_referenced, has_rules, fires, has_odd_triggers, by_name, is_of_extension = (
             mark == "t" for mark in marks
         )
         found[table] = LiveFacts(
@@ -174,6 +180,7 @@ def read_facts(session: Session, tables: Sequence[TableName]) -> dict[TableName,
             has_rules=has_rules,
             fires=fires,
             has_odd_triggers=has_odd_triggers,
+            by_name=by_name,
             is_of_extension=is_of_extension,
             triggers=tuple(triggers.get(table, ())),
         )
@@ -234,24 +241,32 @@ def lock_tables(tables: Sequence[TableName], seconds: int) -> str:
 
 
 def triggers_off(tables: Iterable[LiveFacts], *, replica: bool) -> str:
-    """Return SQL that lets no trigger fire: those that always fire are disabled by name."""
+    """Return SQL that lets no trigger fire: those that *replica* does not turn off are disabled by
+    name."""
     sql = "SET LOCAL session_replication_role = replica;\n" if replica else ""
     return sql + "".join(
-        f"ALTER TABLE ONLY {quoted(facts.table)} DISABLE TRIGGER {ident(name)};\n"
-        for facts in tables
-        for name, _ in facts.triggers
+        f"ALTER TABLE ONLY {quoted(table)} DISABLE TRIGGER {ident(name)};\n"
+        for table, name, _ in _triggers_by_name(tables, replica=replica)
     )
 
 
-def triggers_on(tables: Iterable[LiveFacts]) -> str:
+def triggers_on(tables: Iterable[LiveFacts], *, replica: bool) -> str:
     """Return SQL that gives each trigger that `triggers_off` disabled its own mode again."""
-    modes = {"A": "ALWAYS", "R": "REPLICA"}
+    modes = {"A": "ENABLE ALWAYS", "R": "ENABLE REPLICA", "O": "ENABLE"}
     return "".join(
-        f"ALTER TABLE ONLY {quoted(facts.table)} ENABLE {word} TRIGGER {ident(name)};\n"
-        for facts in tables
-        for name, mode in facts.triggers
+        f"ALTER TABLE ONLY {quoted(table)} {word} TRIGGER {ident(name)};\n"
+        for table, name, mode in _triggers_by_name(tables, replica=replica)
         for word in (modes[mode],)
     )
+
+
+def _triggers_by_name(
+    tables: Iterable[LiveFacts], *, replica: bool
+) -> Iterator[tuple[TableName, str, str]]:
+    for facts in tables:
+        for name, mode in facts.triggers:
+            if mode != "O" or not replica:
+                yield facts.table, name, mode
 
 
 def gone_rows_table(place: int, table: TableName, columns: Sequence[str]) -> str:

@@ -167,8 +167,8 @@ def check_live(
     events = event_triggers(session)
     if always := [name for name, mode in events.items() if mode != "O"]:
         problems.append(Problem(f"event triggers always fire: {some(always)}", hint=SWAP))
-    fires = any(each.fires for each in facts.values()) or bool(events)
-    if fires and not may_turn_triggers_off(session):
+    needs_replica = any(each.fires and not each.by_name for each in facts.values())
+    if (needs_replica or events) and not may_turn_triggers_off(session):
         problems.append(
             Problem(
                 "triggers and foreign keys would act on the rows that are put back, and this role"

@@ -32,6 +32,7 @@ from pgsnap.targets.tables.put_back import (
     gone_rows_table,
     lock_tables,
     materialized_views,
+    may_turn_triggers_off,
     read_foreign_keys,
     refresh,
     set_sequences,
@@ -212,11 +213,13 @@ class _PutBack(OneTransaction):
             facts, problems = check_live(session, found)
             keys = read_foreign_keys(session, [each.table for each in found.tables])
             views = materialized_views(session) if found.tables else ()
-            has_events = bool(event_triggers(session))
+            # The role may, or the plan has found that by name will do.
+            replica = (
+                any(each.fires for each in facts.values()) or bool(event_triggers(session))
+            ) and may_turn_triggers_off(session)
         if found.problems or problems:
             # Unlike when the plan was made. Nothing was written.
             refuse((*found.problems, *problems), f"the restore of what differs in {self._database}")
-        replica = has_events or any(each.fires for each in facts.values())
         self._progress.phase("load", sum(each.wanted.plain_bytes for each in found.tables))
         yield self._sql(triggers_off(facts.values(), replica=replica))
         encoding = self._snapshot.origin.client_encoding
@@ -235,7 +238,9 @@ class _PutBack(OneTransaction):
             yield from self._load(each, rows)
         yield SectionStart(SectionName(SectionKind.POST_DATA))
         yield from map(self._sql, check_keys(keys))
-        yield self._sql(triggers_on(facts.values()) + set_sequences(found.sequences))
+        yield self._sql(
+            triggers_on(facts.values(), replica=replica) + set_sequences(found.sequences)
+        )
         yield self._sql(refresh(views))
         feeder.settle(self._is_idle)
         self._note()
