@@ -32,9 +32,11 @@ NAME = "we<b>ird | `table`"
 def dump(rows: Mapping[int, str], *, wide: bool = False) -> bytes:
     """Return a dump of a table with a name and values that mean harm."""
     table = f'public."{NAME}"'
-    columns = "id integer NOT NULL, v text" + (", more text" if wide else "")
-    lines = "".join(f"{key}\t{value}" + ("\tx\n" if wide else "\n") for key, value in rows.items())
-    copied = f"COPY {table} (id, v{', more' if wide else ''}) FROM stdin;\n{lines}\\.\n"
+    columns = "id integer NOT NULL, same text, v text" + (", more text" if wide else "")
+    lines = "".join(
+        f"{key}\ts\t{value}" + ("\tx\n" if wide else "\n") for key, value in rows.items()
+    )
+    copied = f"COPY {table} (id, same, v{', more' if wide else ''}) FROM stdin;\n{lines}\\.\n"
     key = f"ALTER TABLE ONLY {table}\n    ADD CONSTRAINT p PRIMARY KEY (id);"
     return (
         HEAD
@@ -123,6 +125,12 @@ def test_values_are_in_a_report_only_where_they_are_asked_for(shop: CommandLine)
     for part in (SCRIPT, PICTURE, "safe\\u202egnp.exe\\x07", MARKDOWN, "NEW", "300,000 characters"):
         assert part in words, part
     assert "more text" in words
+    # What changed stands beside the key.
+    heads = [one for one in elements(html) if local_name(one) == "th" and one.get("scope") == "col"]
+    names = ["".join(one.itertext()).split()[0] for one in heads if "".join(one.itertext()).strip()]
+    assert [one for one in names if one in {"id", "v", "more", "same"}] == [
+        *("id", "v", "more", "same"),
+    ]
     assert ">+2<" in html.replace(" ", "")
 
 
@@ -157,6 +165,7 @@ def test_files_are_whole_and_not_replaced_unasked(shop: CommandLine) -> None:
         ("report", "--html", "x", "--markdown", "x"),
         ("report", "latest", "--table", "t", "--html", "x"),
         ("report", "--row", "1", "--html", "x"),
+        ("report", "--rows", "1001", "--html", "x"),
         ("report", "latest", "--table", "t", "--row", "1", "--html", "x"),
         ("report", "--table", "nothing", "--html", "x"),
         ("report", "--html", "no/where.html"),

@@ -65,6 +65,7 @@ Rows = Annotated[
         "--rows",
         metavar="N",
         min=0,
+        max=1000,
         help="Show N rows of each table, those that differ; 0: no values.",
     ),
 ]

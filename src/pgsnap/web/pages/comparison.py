@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ ROWS_SHOWN = 100
 TABLES_SHOWN = 200
 DEFINITIONS_SHOWN = 100
 _ROWS_OF_TABLES_MAX = 30
+CELLS_MAX = 50_000
+"""So many values fit on a page, and into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class DefinitionShown:
 @dataclass(frozen=True, slots=True)
 class ComparisonData:
     """Two snapshots. *tables* and *definitions* are those shown; *rows* are of some
-    tables, as far as they were asked for."""
+    tables, as far as they were asked for; those of *rows_left_out* more tables are left out."""
 
     before_id: SnapshotId
     after_id: SnapshotId
@@ -97,6 +99,7 @@ class ComparisonData:
     tables: tuple[TableDiff, ...]
     definitions: tuple[DefinitionShown, ...]
     rows: tuple[RowsShown, ...]
+    rows_left_out: int
 
     @property
     def added(self) -> int:
@@ -147,13 +150,15 @@ def comparison_page(
     before, after = report.before.snapshot, report.after.snapshot
     assert before is not None
     assert after is not None
+    with_rows = [one for one in report.tables if one.added or one.removed or one.changed]
     of_tables: list[RowsShown] = []
-    if rows:
-        with_rows = [one for one in report.tables if one.added or one.removed or one.changed]
-        of_tables = [
-            changed_rows(repo, before_id, after_id, qualified(one.table), rows, progress)
-            for one in with_rows[:_ROWS_OF_TABLES_MAX]
-        ]
+    cells = 0
+    for one in with_rows[:_ROWS_OF_TABLES_MAX] if rows else ():
+        if cells > CELLS_MAX:
+            break
+        name = qualified(one.table)
+        of_tables.append(changed_rows(repo, before_id, after_id, name, rows, progress))
+        cells += len(of_tables[-1].rows) * len(of_tables[-1].columns)
     data = ComparisonData(
         before_id=before_id,
         after_id=after_id,
@@ -163,6 +168,7 @@ def comparison_page(
         tables=report.tables[:TABLES_SHOWN],
         definitions=tuple(map(_definition, report.definitions[:DEFINITIONS_SHOWN])),
         rows=tuple(of_tables),
+        rows_left_out=len(with_rows) - len(of_tables) if rows else 0,
     )
     title = f"{short_id(before_id)} to {short_id(after_id)}"
     return Page("comparison.html", title, data, "databases")
@@ -194,13 +200,13 @@ def changed_rows(
 ) -> RowsShown:
     """Return up to *limit* rows of *table* that differ, and how many there are."""
     with diff_rows(repo, before_id, after_id, table, progress=progress) as compared:
-        changes = list(islice(compared.changes(limit), limit))
         names = _columns(compared)
-        found = [_row(one, compared, names) for one in changes]
-        if changed := _changed_columns(found, names):
-            # What changed is seen first.
-            names = tuple(dict.fromkeys([*compared.key, *changed, *names]))
-            found = [_row(one, compared, names) for one in changes]
+        limit = min(limit, max(CELLS_MAX // max(len(names), 1), 1))
+        # One by one: a row may be of megabytes.
+        found = [_row(one, compared, names) for one in islice(compared.changes(limit), limit)]
+        order = _changed_first(found, names, compared.key)
+        found = [_in_this_order(row, order) for row in found]
+        names = tuple(names[place] for place in order)
         counts = compared.counts
         width = max([len(names), *(len(row.cells) for row in found)])
         both = [[cell.only or shown(None) for cell in row.cells] for row in found]
@@ -222,14 +228,24 @@ def _columns(compared: TableRows) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*compared.key, *(second or ()), *(first or ())]))
 
 
-def _changed_columns(rows: Sequence[RowShown], names: Sequence[str]) -> list[str]:
-    """Return the columns in which some of *rows* changed."""
+def _changed_first(rows: Sequence[RowShown], names: Sequence[str], key: Sequence[str]) -> list[int]:
+    """Return the places of *names*: the key, the columns in which some of *rows* changed, and the
+    others, so that what changed is seen first."""
     changed = [row.cells for row in rows if row.change == "changed"]
-    return [
-        name
-        for place, name in enumerate(names)
-        if any(place < len(cells) and not cells[place].is_same for cells in changed)
-    ]
+
+    def rank(place: int) -> int:
+        if names[place] in key:
+            return 0
+        return 1 if any(len(c) > place and not c[place].is_same for c in changed) else 2
+
+    return sorted(range(len(names)), key=rank)
+
+
+def _in_this_order(row: RowShown, order: Sequence[int]) -> RowShown:
+    """Return *row* with its cells in another order, unless it has not all of them."""
+    if len(row.cells) != len(order):
+        return row
+    return replace(row, cells=tuple(row.cells[place] for place in order))
 
 
 def _row(change: RowChange, compared: TableRows, names: Sequence[str]) -> RowShown:

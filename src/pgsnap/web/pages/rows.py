@@ -10,6 +10,7 @@ from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.web.pages.base import Asked, Page
+from pgsnap.web.pages.comparison import CELLS_MAX
 from pgsnap.web.pages.shown import Shown, numeric_columns, qualified, shown_part
 from pgsnap.web.pages.versions import Neighbours, neighbours
 from pgsnap.workflows.diff.report import TableName
@@ -20,7 +21,7 @@ from pgsnap.workflows.past.tables import PastTable, past_table
 
 ROWS_SHOWN = 50
 # Of a value no more is read than is shown, whatever its characters take.
-_VALUE_BYTES = 4_000
+_VALUE_BYTES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def table_page(
     UnknownRevision, UsageError, CorruptionError."""
     found = past_table(repo, snapshot_id, table)
     conditions = [parse_condition(filter_by, found.column_names)] if filter_by else []
+    limit = min(limit, max(CELLS_MAX // max(len(found.column_names), 1), 1))
     part = page_of_rows(
         found, start, limit, conditions, value_bytes=_VALUE_BYTES, progress=progress
     )

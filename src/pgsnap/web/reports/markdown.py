@@ -145,6 +145,9 @@ def _comparison(page: ComparisonData) -> Iterator[str]:
         yield f"### Rows of {code(qualified(rows_shown.table))}"
         yield ""
         yield from _rows(rows_shown)
+    if page.rows_left_out:
+        yield f"The rows of {plural(page.rows_left_out, 'more table')} are left out."
+        yield ""
     if report.definitions:
         yield "### Definitions"
         yield ""
