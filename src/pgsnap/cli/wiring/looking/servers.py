@@ -37,9 +37,11 @@ def programs(
         return binaries.find(major, environ)
     except ToolMissing as error:
         if not install:
+            folder = f"name the folder of its programs in {BINDIR}."
             error.hint = (
-                "Run the same command with --install, which gets it once, or name the folder of its"
-                f" programs in {BINDIR}."
+                f"Run the same command with --install, which gets it once, or {folder}"
+                if installing.can_download(major)
+                else f"Install PostgreSQL {major}, and {folder}"
             )
             raise
     return installing.ensure(major, say=say)
