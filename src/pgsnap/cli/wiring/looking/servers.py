@@ -37,11 +37,11 @@ def programs(
         return binaries.find(major, environ)
     except ToolMissing as error:
         if not install:
-            folder = f"name the folder of its programs in {BINDIR}."
+            named = f"name the folder of its programs in {BINDIR}."
             error.hint = (
-                f"Run the same command with --install, which gets it once, or {folder}"
+                f"Run the same command with --install, which gets it once, or {named}"
                 if installing.can_download(major)
-                else f"Install PostgreSQL {major}, and {folder}"
+                else f"Install PostgreSQL {major}, and {named}"
             )
             raise
     return installing.ensure(major, say=say)
