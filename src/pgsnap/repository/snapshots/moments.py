@@ -37,20 +37,20 @@ def last_moment(text: str) -> int:
 
     A time without an offset is in the local time zone of this process, as `date` prints it.
     """
-    return _bounds(text)[1]
+    return _bound(text, is_end=True) - 1
 
 
 def first_moment(text: str) -> int:
     """Return the first microsecond of what `last_moment` returns the last of."""
-    return _bounds(text)[0]
+    return _bound(text, is_end=False)
 
 
-def _bounds(text: str) -> tuple[int, int]:
+def _bound(text: str, *, is_end: bool) -> int:
     found = _TIME.fullmatch(text)
     try:
         if found is None:
             raise ValueError
-        return _bounds_of(found)
+        return _bound_of(found, is_end=is_end)
     except (ValueError, OverflowError):
         raise UsageError(
             f'"@{text}" is no time',
@@ -58,27 +58,23 @@ def _bounds(text: str) -> tuple[int, int]:
         ) from None
 
 
-def _bounds_of(match: re.Match[str]) -> tuple[int, int]:
+def _bound_of(match: re.Match[str], *, is_end: bool) -> int:
     parts = match.groupdict()
     fraction = parts["fraction"] or ""
     names = ("year", "month", "day", "hour", "minute", "second")
     year, month, day, hour, minute, second = (int(parts[name] or 0) for name in names)
     micros = int(f"{fraction:0<6}")
-    start = datetime(year, month, day, hour, minute, second, micros)  # noqa: DTZ001 - aware below
-    if parts["hour"] is None:
-        span = timedelta(days=1)
-    elif parts["second"] is None:
-        span = timedelta(minutes=1)
-    else:
-        span = timedelta(microseconds=10 ** (6 - len(fraction)))
+    moment = datetime(year, month, day, hour, minute, second, micros)  # noqa: DTZ001 - aware below
+    if is_end and parts["hour"] is None:
+        moment += timedelta(days=1)
+    elif is_end and parts["second"] is None:
+        moment += timedelta(minutes=1)
+    elif is_end:
+        moment += timedelta(microseconds=10 ** (6 - len(fraction)))
     zone = parts["zone"]
-
-    def micros_of(moment: datetime) -> int:
-        # A local day does not last 24 hours if the clocks change in it.
-        absolute = moment.astimezone(UTC) if zone is None else moment - _offset(zone)
-        return to_micros(absolute.replace(tzinfo=UTC))
-
-    return micros_of(start), micros_of(start + span) - 1
+    # A local day does not last 24 hours if the clocks change in it.
+    absolute = moment.astimezone(UTC) if zone is None else moment - _offset(zone)
+    return to_micros(absolute.replace(tzinfo=UTC))
 
 
 def _offset(zone: str) -> timedelta:
