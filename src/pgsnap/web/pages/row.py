@@ -97,7 +97,7 @@ def row_page(
     key: str,
     *,
     start: SnapshotId | None = None,
-    limit: int | None = SNAPSHOTS_AT_ONCE,
+    limit: int = SNAPSHOTS_AT_ONCE,
     progress: Progress = SILENT,
 ) -> Page:
     """Return the history of the row of *table* with *key*, in *limit* snapshots from *start*

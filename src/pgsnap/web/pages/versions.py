@@ -93,7 +93,7 @@ def versions_page(
     table: TableName,
     *,
     before: SnapshotId | None = None,
-    limit: int | None = SNAPSHOTS_AT_ONCE,
+    limit: int = SNAPSHOTS_AT_ONCE,
     counted: bool = True,
     progress: Progress = SILENT,
 ) -> Page:
@@ -106,7 +106,7 @@ def versions_page(
     if not found:
         raise UnknownRevision(f'no snapshot is of a database "{label}"')
     start = found.index(before) + 1 if before in found else 0
-    looked_at = found[start:] if limit is None else found[start : start + limit]
+    looked_at = found[start : start + limit]
     # One more: it may be what the last version is compared with.
     end = start + len(looked_at) + 1
     seen = list(_seen(repo, found[start:end], table, {}))

@@ -262,7 +262,7 @@ def _value(one: Shown | None) -> str:
 def _versions(page: VersionsData) -> Iterator[str]:
     yield f"## Versions of {code(qualified(page.table))}"
     yield ""
-    yield f"In {plural(page.looked_at, 'snapshot')} of {code(page.label)}."
+    yield f"In {number(page.looked_at)} of {plural(page.count, 'snapshot')} of {code(page.label)}."
     yield ""
     rows = [_version(one) for one in page.versions]
     head = ("Since", "Taken", "Message", "Snapshots", "Rows", "Size", "Added", "Removed", "Changed")

@@ -25,6 +25,9 @@ from pgsnap.web.reports.markdown import markdown
 from pgsnap.workflows.diff.diff import stored_version
 from pgsnap.workflows.diff.tables import table_named
 
+SNAPSHOTS_MAX = 1000
+"""So many snapshots are looked through for the versions of a table, or the history of a row."""
+
 
 def database_report(
     repo: Repository, label: str, *, rows: int, progress: Progress = SILENT
@@ -83,8 +86,8 @@ def table_report(
     version = stored_version(repo, newest)
     found = table_named(table, version, version)
     if key is not None:
-        return [row_page(repo, label, found, key, limit=None, progress=progress)]
-    return [versions_page(repo, label, found, limit=None, progress=progress)]
+        return [row_page(repo, label, found, key, limit=SNAPSHOTS_MAX, progress=progress)]
+    return [versions_page(repo, label, found, limit=SNAPSHOTS_MAX, progress=progress)]
 
 
 def rows_report(
