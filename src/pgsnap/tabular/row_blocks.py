@@ -41,7 +41,9 @@ def row_blocks(pieces: Iterable[bytes], block_bytes: int = BLOCK_BYTES) -> Itera
             continue
         rest = piece[end:]
         held[-1] = piece[:end]
-        yield b"".join(held)
+        whole = b"".join(held)
+        # A long row is not held twice.
         held, size = [rest] if rest else [], len(rest)
+        yield whole
     if size:
         yield b"".join(held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from pgsnap.tabular.escapes import BACKSLASH, Bytes, escape_starts, has_numbers,
 Offsets = NDArray[np.integer[Any]]
 Flags = NDArray[np.bool_]
 
-_HEX_PREFIX = 2
 _UUID_CHARACTERS = 36
 
 
@@ -75,45 +75,38 @@ def uuids(strings: pa.Array) -> pa.Array:
     data, offsets = parts_of(strings.drop_null())
     if (np.diff(offsets) != _UUID_CHARACTERS).any():
         raise ValueError("not a UUID")
-    digits = _digits(np.delete(data.reshape(-1, _UUID_CHARACTERS), (8, 13, 18, 23), axis=1))
+    text = np.delete(data.reshape(-1, _UUID_CHARACTERS), (8, 13, 18, 23), axis=1)
     values = np.zeros((len(strings), 16), np.uint8)
-    values[_is_there(strings)] = (digits[:, 0::2] << 4) | digits[:, 1::2]
+    values[_is_there(strings)] = np.frombuffer(unhexlify(text.tobytes()), np.uint8).reshape(-1, 16)
     storage = pa.Array.from_buffers(
         pa.binary(16), len(strings), [validity_of(strings), pa.py_buffer(values)]
     )
     return pa.ExtensionArray.from_storage(pa.uuid(), storage)
 
 
-def byte_strings(strings: pa.Array) -> pa.Array:
-    """Return the bytes of bytea's hex format. Raises ValueError for its other format."""
+def byte_strings(strings: pa.Array, prefix: bytes) -> pa.Array:
+    """Return the bytes of bytea's hex format: digits behind *prefix*. Raises ValueError for another
+    format. A value may have hundreds of megabytes, so little is held beside it."""
     data, offsets = parts_of(strings.drop_null())
     starts, lengths = offsets[:-1], np.diff(offsets)
-    is_hex = bool((lengths >= _HEX_PREFIX).all() and (lengths % 2 == 0).all())
-    if not is_hex or (data[starts] != BACKSLASH).any() or (data[starts + 1] != ord("x")).any():
+    is_hex = bool((lengths >= len(prefix)).all())
+    for at, byte in enumerate(prefix):
+        is_hex = is_hex and bool((data[starts + at] == byte).all())
+    if not is_hex:
         raise ValueError("not in hex format")
-    keep = np.ones(len(data), np.bool_)
-    keep[starts] = False
-    keep[starts + 1] = False
-    digits = _digits(data[keep])
+    digits = data[len(prefix) :]
+    if len(starts) != 1:
+        keep = np.ones(len(data), np.bool_)
+        for at in range(len(prefix)):
+            keep[starts + at] = False
+        digits = data[keep]
     sizes = np.zeros(len(strings), np.int64)
-    sizes[_is_there(strings)] = (lengths - _HEX_PREFIX) // 2
+    sizes[_is_there(strings)] = (lengths - len(prefix)) // 2
     ends = np.concatenate(([0], np.cumsum(sizes)))
-    values: Bytes = (digits[0::2] << np.uint8(4)) | digits[1::2]
+    values = np.frombuffer(unhexlify(digits.data), np.uint8)
     return strings_of(values, ends, strings, pa.binary())
 
 
 def _is_there(strings: pa.Array) -> Flags:
     there: Flags = np.asarray(strings.is_valid())
     return there
-
-
-def _digits(text: Bytes) -> Bytes:
-    """Return the values of hex digits. Raises ValueError for other characters."""
-    table = np.full(256, 255, np.uint8)
-    for value, digit in enumerate(b"0123456789abcdef"):
-        table[digit] = value
-        table[ord(chr(digit).upper())] = value
-    digits: Bytes = table[text]
-    if (digits == 255).any():
-        raise ValueError("not a hex digit")
-    return digits

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pgsnap.dump.definitions.copy_text import without_escapes
 from pgsnap.tabular.arrow import odd_values
-from pgsnap.tabular.arrow.buffers import byte_strings, uuids
+from pgsnap.tabular.arrow.buffers import byte_strings, meant_strings, uuids
 from pgsnap.tabular.column_types import ENUM, UNKNOWN, ColumnType
 
 Convert = Callable[[pa.Array], pa.Array]
@@ -26,11 +26,13 @@ _NOT_BY_COMMAS = "box"
 class Kind:
     """How values of a type are written: as *arrow*. If *reads*, the reader of the text converts
     them itself; *convert* takes strings without escapes, and raises ArrowInvalid or ValueError if
-    one of them is not *regular* (a pattern). What *odd* returns for such a value is stored in its
+    one of them is not *regular* (a pattern). Where there is *convert_escaped*, it takes strings as
+    they are in COPY text. What *odd* returns for a value that is not regular is stored in its
     place, as a number; None if it does not fit, for the reason *why*."""
 
     arrow: pa.DataType
     convert: Convert
+    convert_escaped: Convert | None = None
     reads: bool = False
     regular: str = ""
     odd: Callable[[str], int | None] = lambda _: None
@@ -175,16 +177,21 @@ def _uuid() -> Kind:
 
 
 def _bytea() -> Kind:
-
     def convert(strings: pa.Array) -> pa.Array:
         try:
-            return byte_strings(strings)
+            return byte_strings(strings, rb"\x")
         except ValueError:
             # A dump of a server with bytea_output = escape.
             values: list[Any] = strings.cast(pa.binary()).to_pylist()
             return pa.array([v if v is None else _bytes_of(v) for v in values], pa.binary())
 
-    return Kind(pa.binary(), convert)
+    def convert_escaped(strings: pa.Array) -> pa.Array:
+        try:
+            return byte_strings(strings, rb"\\x")
+        except ValueError:
+            return convert(meant_strings(strings))
+
+    return Kind(pa.binary(), convert, convert_escaped)
 
 
 def _bytes_of(value: bytes) -> bytes:

@@ -138,6 +138,8 @@ class _Values:
         """Return the values as they are written."""
         if was_read:
             return values
+        if self._kind.convert_escaped is not None and not self._is_list:
+            return self._kind.convert_escaped(values)
         strings = meant_strings(values)
         if not self._is_list:
             return self._converted(strings)
