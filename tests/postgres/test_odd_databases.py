@@ -200,11 +200,12 @@ def test_bytes_that_are_no_text_come_back_also_in_names(
         assert any(HIGH in name for name in names)
 
 
-@pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "EUC_JP", "KOI8R"])
+@pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "EUC_JP", "KOI8R", "EUC_TW"])
 def test_databases_of_other_encodings_come_back(
     repo: Repository, cluster: Cluster, made: list[str], encoding: str
 ) -> None:
-    word = {"LATIN1": "grün", "WIN1252": "€ „x“", "EUC_JP": "日本語", "KOI8R": "Привет"}[encoding]
+    words = {"LATIN1": "grün", "WIN1252": "€ „x“", "EUC_JP": "日本語", "EUC_TW": "中文"}
+    word = words.get(encoding, "Привет")
     options = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
     database = create(cluster, made, new_name("encoded"), options)
     database.psql(
@@ -213,7 +214,8 @@ def test_databases_of_other_encodings_come_back(
     )
     with round_trip(repo, database) as trip:
         names = {s.name.name for s in repo.sections(repo.snapshot(trip.snapshot))}
-        assert word in names
+        # Python does not know what the bytes of EUC_TW say.
+        assert (word in names) is (encoding != "EUC_TW")
 
 
 def test_collations_and_databases_of_icu_come_back(

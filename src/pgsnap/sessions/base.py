@@ -23,17 +23,21 @@ SESSION_START = (
 transaction_timeout in force."""
 
 SESSION_RAW = "SET client_encoding = 'SQL_ASCII'"
-"""Sent by a session in an SQL_ASCII database: invalid UTF-8 must pass unchecked."""
+"""Sent by a session in a database of RAW_ENCODINGS: its bytes pass as they are."""
+
+RAW_ENCODINGS = frozenset({"SQL_ASCII", "EUC_TW", "MULE_INTERNAL"})
+"""Text in SQL_ASCII may be invalid UTF-8. Of the others Python knows nothing: names in their dumps
+are bytes, and must be the same in a session."""
 
 
 class Session(Protocol):
     """One connection, held open until `close`. Every implementation passes
     tests/contract/session_contract.py.
 
-    Values are returned as text, NULL as None, in UTF-8 (invalid bytes, in SQL_ASCII databases, as
-    surrogate escapes). Statements are sent as one message, so several of them are one transaction
-    unless they contain BEGIN or COMMIT. The search path is empty, so no schema of the database can
-    shadow a function or operator in our SQL: qualify every name.
+    Values are returned as text, NULL as None, in UTF-8 (other bytes, in databases of RAW_ENCODINGS,
+    as surrogate escapes). Statements are sent as one message, so several of them are one
+    transaction unless they contain BEGIN or COMMIT. The search path is empty, so no schema of the
+    database can shadow a function or operator in our SQL: qualify every name.
     """
 
     @property

@@ -23,7 +23,7 @@ from pgsnap.errors import ConnectionFailed, QueryFailed, SourceError, ToolMissin
 from pgsnap.interrupts import Stopped
 from pgsnap.limits import CHILD_GRACE_SECONDS, READ_BYTES
 from pgsnap.runners.base import Child, Runner
-from pgsnap.sessions.base import SESSION_RAW, SESSION_START, Row, literal
+from pgsnap.sessions.base import RAW_ENCODINGS, SESSION_RAW, SESSION_START, Row, literal
 from pgsnap.sessions.endpoint import PINS, Endpoint
 from pgsnap.sessions.failures import connection_failed, connection_lost, options_ignored, sentence
 
@@ -79,9 +79,9 @@ class PsqlSession:
             row = self.query(SESSION_START)[0]
             version, options_source, encoding, self._backend, _ = row
             self._started = True
-            if encoding == "SQL_ASCII":
+            if encoding in RAW_ENCODINGS:
                 self.query(SESSION_RAW)
-                self._encoding = encoding
+                self._encoding = "SQL_ASCII"
         except QueryFailed as error:
             self.close()
             raise connection_failed(f"{error.message} {error.detail}", endpoint) from error

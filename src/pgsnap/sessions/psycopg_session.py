@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pgsnap import interrupts
 from pgsnap.errors import ConnectionFailed, QueryFailed, SourceError
-from pgsnap.sessions.base import SESSION_RAW, SESSION_START, Row
+from pgsnap.sessions.base import RAW_ENCODINGS, SESSION_RAW, SESSION_START, Row
 from pgsnap.sessions.endpoint import PINS, Endpoint
 from pgsnap.sessions.failures import connection_failed, connection_lost, options_ignored, sentence
 
@@ -58,7 +58,7 @@ class PsycopgSession:
         self._connection.add_notice_handler(lambda said: notices.append(said.message_primary or ""))
         try:
             version, options_source, encoding, _, _ = self.query(SESSION_START)[0]
-            if encoding == "SQL_ASCII":
+            if encoding in RAW_ENCODINGS:
                 self.query(SESSION_RAW)
         except QueryFailed as error:
             self.close()
