@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.masking.catalog import Column, Family
@@ -27,7 +27,7 @@ _SUITS = {
 _MOMENTS = (Family.DATE, Family.TIMESTAMP)
 
 
-def check_columns(masking: Masking, tables: Columns, rows: Mapping[TableName, int]) -> Findings:
+def check_columns(masking: Masking, tables: Columns) -> Findings:
     """Return what forbids the rules of single columns."""
     problems: list[Problem] = []
     for table, rules in sorted(masking.masks.tables.items()):

@@ -131,8 +131,8 @@ class _First:
 
     def _is_about_people(self, column: Column) -> bool:
         name = _words(column.name)
-        is_told = any(pattern.search(name) for pattern, _ in _FAKES) or _SECRET.search(name)
-        return column.type.family is Family.TEXT and bool(is_told)
+        fits = any(pattern.search(name) for pattern, _ in _FAKES) or _SECRET.search(name)
+        return column.type.family is Family.TEXT and bool(fits)
 
     def _suggested(self, table: TableName, column: Column) -> tuple[str, str]:
         """Return a mask, and what is to be said of it."""

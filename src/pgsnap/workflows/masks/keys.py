@@ -12,7 +12,6 @@ from pgsnap.masking.masks import KEEP, Kind, Rule
 from pgsnap.masking.values import hash_bits, hash_chars
 from pgsnap.targets.checks.preflight import Findings, Problem
 from pgsnap.workflows.contents.table_names import shown
-from pgsnap.workflows.masks.listed import Columns
 
 # An even chance of at least one collision among n values of b bits is at about n * n = 2 ** b; this
 # many bits less make it one in a hundred.
@@ -20,13 +19,13 @@ _SPARE_BITS = 6
 _FAKE_BITS = 48
 
 
-def check_keys(masking: Masking, tables: Columns, rows: Mapping[TableName, int]) -> Findings:
+def check_keys(masking: Masking, rows: Mapping[TableName, int]) -> Findings:
     """Return which keys would break: only what is certain, or all but certain."""
     findings = Findings()
     for key in masking.catalog.unique:
         findings += _check_unique(masking, key, _rows_below(masking, key.table, rows))
     for foreign in masking.catalog.foreign:
-        findings += _check_foreign(masking, foreign, tables)
+        findings += _check_foreign(masking, foreign)
     return findings
 
 
@@ -92,17 +91,15 @@ def _bits(rule: Rule, column: Column) -> int | None:
     return 0
 
 
-def _check_foreign(masking: Masking, key: ForeignKey, tables: Columns) -> Findings:
+def _check_foreign(masking: Masking, key: ForeignKey) -> Findings:
     where = f"the foreign key {key.name} of {shown(key.table)}"
-    if _is_empty(masking, key.table):
-        return Findings()
     rules = masking.rules(key.table)
-    if rules is None:
+    if rules is None or masking.is_without_rows(key.table):
         return Findings()
     if any(rules.get(name, KEEP).kind is Kind.NULL for name in key.columns):
         # A key with a NULL refers to nothing.
         return Findings()
-    if _is_empty(masking, key.referred):
+    if masking.is_without_rows(key.referred):
         problem = Problem(
             f"{where} refers to {shown(key.referred)}, which comes without rows",
             hint='Let the rows of both come, or none; or make its columns "null".',
@@ -124,10 +121,6 @@ def _check_foreign(masking: Masking, key: ForeignKey, tables: Columns) -> Findin
                 )
             )
     return Findings(tuple(problems))
-
-
-def _is_empty(masking: Masking, table: TableName) -> bool:
-    return masking.is_without_rows(table)
 
 
 def _rows_below(masking: Masking, table: TableName, rows: Mapping[TableName, int]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pgsnap.dump.definitions.table_parts import TableName
-from pgsnap.masking.catalog import Column, Family
+from pgsnap.masking.catalog import Column
 from pgsnap.masking.events import Masking
 from pgsnap.targets.checks.preflight import Findings, Problem
 from pgsnap.words import nearest, some
@@ -103,8 +103,3 @@ def _missing(masking: Masking, table: TableName, names: list[str]) -> list[Probl
             hint=f'Add each to {masking.masks.where}, as NAME = "keep" if it may be seen.',
         )
     ]
-
-
-def is_known(column: Column) -> bool:
-    """Whether the type of a column is known."""
-    return column.type.family is not Family.UNKNOWN

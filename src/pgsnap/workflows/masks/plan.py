@@ -40,8 +40,8 @@ def plan_masks(repo: Repository, snapshot: Snapshot, masks: Masks) -> MaskPlan:
     masking = Masking.of(masks, catalog, snapshot.origin.client_encoding)
     tables, rows = columns_of_rows(repo, snapshot, catalog)
     findings = check_listed(masking, tables)
-    findings += check_columns(masking, tables, rows)
-    findings += check_keys(masking, tables, rows)
+    findings += check_columns(masking, tables)
+    findings += check_keys(masking, rows)
     findings += Findings(warnings=column_warnings(masking, tables))
     findings += Findings(warnings=_left_out(masks, snapshot, definitions))
     return MaskPlan(masking, findings, tables)
@@ -114,7 +114,7 @@ def _columns(
 def _unmaskable(detail: str) -> UsageError:
     return UsageError(
         "the rows of this snapshot cannot be masked",
-        detail=f"{detail} Only rows in COPY statements as pg_dump writes them are told apart.",
+        detail=f"{detail} Only rows in COPY statements as pg_dump writes them can be.",
         hint="Commit the database itself: snap commit",
     )
 
