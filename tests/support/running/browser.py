@@ -159,6 +159,7 @@ def opened() -> Iterator[Browser]:
     """Yield a browser with nothing in it. Skips where there is none, and none can be installed."""
     pytest.importorskip("selenium", reason="needs selenium: run `make .venv/.installed`")
     from selenium import webdriver
+    from selenium.common.exceptions import WebDriverException
 
     axe = _axe()
     _need("chromium", "chromium")
@@ -174,7 +175,10 @@ def opened() -> Iterator[Browser]:
             options.add_argument(word)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-        driver = webdriver.Chrome(options=options, service=service)
+        try:
+            driver = webdriver.Chrome(options=options, service=service)
+        except WebDriverException as error:
+            pytest.skip(f"needs a Chromium that starts: {error.msg}")
         try:
             driver.set_page_load_timeout(_SECONDS_MAX)
             driver.set_script_timeout(_SECONDS_MAX)
