@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 
@@ -94,9 +95,9 @@ PEOPLE = {
 ORDERS = {"id": '"keep"', "person": '"hash"', "email": '"hash"'}
 
 
-def dump() -> str:
+def dump(more_orders: str = "") -> str:
     people = "".join(f"{n}\tann{n}@mail.test\tAnn {n}\t1970-05-01\tsad\t{{}}\n" for n in (1, 2))
-    orders = "7\t1\tann1@mail.test\n8\t\\N\t\\N\n"
+    orders = f"7\t1\tann1@mail.test\n8\t\\N\t\\N\n{more_orders}"
     columns = 'id, email, "Full Name", born, mood, doc'
     return "".join(
         (
@@ -282,3 +283,24 @@ def test_tables_for_other_programs_are_masked_too(shop: CommandLine) -> None:
     assert "mail.test" not in path.read_text()
     shop.ok("export", "latest", "t.sqlite", "--format", "sqlite", "--mask", "masks.toml")
     assert b"mail.test" not in (shop.work / "t.sqlite").read_bytes()
+
+
+def test_a_masked_output_that_ends_early_cannot_pass_for_a_whole_one(shop: CommandLine) -> None:
+    drawn = random.Random(5)
+    orders = (f"{n}\t\\N\tb{drawn.getrandbits(80):x}@mail.test\n" for n in range(9, 300_000))
+    (shop.work / "more.sql").write_text(dump("".join(orders)))
+    write(shop)
+    shop.ok("commit", "-m", "more", "--file", "more.sql", "--database", "shop")
+    for pack in (shop.work / "database" / "backups" / "packs").rglob("*"):
+        if pack.is_file() and pack.stat().st_size > 100_000:
+            data = bytearray(pack.read_bytes())
+            data[len(data) * 3 // 4] ^= 1
+            pack.chmod(0o600)
+            pack.write_bytes(data)
+    found = shop("cat", "latest", "--mask", "masks.toml")
+    assert found.code == 60
+    assert "mail.test" not in found.out
+    # Within the rows: one that no table can take, and then a statement that fails.
+    assert found.out.count("COPY public.orders") == 1
+    assert found.out.endswith("\\snap_the_snapshot_is_damaged\n")
+    assert "\t" * 1700 + "snap: the snapshot is damaged\n\\.\n" in found.out

@@ -133,8 +133,8 @@ def _left_out(masks: Masks, snapshot: Snapshot, definitions: Definitions) -> tup
                 f"{plural(count, word.lower())} left out: passwords for other servers are in them"
             )
     comments = sum(entry.type == "COMMENT" for entry in entries)
-    found.append(
-        "definitions are not masked: defaults, CHECK constraints, enums, views and functions are as"
-        f" in the snapshot, and so {'is' if comments == 1 else 'are'} {plural(comments, 'comment')}"
-    )
+    words = "defaults, CHECK constraints, enums, views and functions"
+    if comments:
+        words += f", and {plural(comments, 'comment')}"
+    found.append(f"definitions are not masked, and are as in the snapshot: {words}")
     return tuple(found)
