@@ -15,14 +15,19 @@ from contract.source_contract import put_together, read
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import ConnectionFailed, DumpFailed, Interrupted, SourceError, ToolMissing
 from pgsnap.model import SectionKind, SectionStart
+from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Tool
 from pgsnap.runners.local import LocalRunner
 from pgsnap.sessions.base import Session
 from pgsnap.sources.changes import history
 from pgsnap.sources.postgres import PostgresSource
+from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.history.cat import cat
 from postgres.test_direct_source import SEVERAL, stable, text_of
 from postgres.test_dump_race import server_of
+from support.dumps.round_trips import without_volatile
 from support.faults.racing import CHANGES, TABLES, ddl_in_the_gap, dumped
+from support.restoring.clients import LABEL
 from support.servers.databases import Database, new_name
 
 
@@ -44,6 +49,26 @@ def test_a_direct_dump_is_of_one_moment_whatever_commits_before_its_locks(
         got = dumped(PostgresSource(server_of(database), with_globals=False, jobs=2))
     assert done
     assert got in (before, database.dump())
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("jobs", [None, 2])
+def test_what_is_dropped_before_it_is_worded_is_never_recorded_without_its_definition(
+    repo: Repository, database: Database, jobs: int | None
+) -> None:
+    database.psql(
+        TABLES + "CREATE INDEX l_w ON l (w); CREATE STATISTICS l_s ON v, w FROM l;"
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER l_t AFTER INSERT ON l EXECUTE FUNCTION f()"
+    )
+    server = server_of(database)
+    drop = "BEGIN; DROP INDEX public.l_w; DROP STATISTICS public.l_s; DROP TRIGGER l_t ON public.l"
+    with ddl_in_the_gap(server, drop + "; COMMIT") as done:
+        source = PostgresSource(server, with_globals=False, jobs=jobs)
+        report = commit(repo, source, database=LABEL, message="m")
+    assert done
+    text = b"".join(cat(repo, report.snapshot_id))
+    assert without_volatile(text) == database.dump()
 
 
 @contextmanager

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from pgsnap.errors import DumpIncomplete, Interrupted, SnapError, SourceError
+from pgsnap.errors import DumpIncomplete, Interrupted, SnapError, SourceError, TablesChanged
 from pgsnap.limits import READ_BYTES
-from pgsnap.model import DumpEvent
+from pgsnap.model import DumpEvent, SectionKind, SectionStart
 from pgsnap.runners.base import Child, Tool
 from pgsnap.sessions.server import Server
 from pgsnap.sources.blockers import blockers
@@ -25,13 +26,21 @@ from pgsnap.sources.dump_failure import (
 
 # Between the end of its session and its exit.
 _END_SECONDS = 2.0
+# The server's functions that word the definitions of these see what is there now. Of one that was
+# dropped after pg_dump's snapshot they say nothing, and pg_dump writes that.
+_EMPTY = re.compile(
+    rb"^--\n-- Name: ([^\n]*); Type: (?:INDEX|TRIGGER|STATISTICS);[^\n]*\n--\n\n;\n", re.M
+)
+_ENTRY_BYTES_MAX = 4096
+_NAMED_MAX = 10
 
 
 class PgDump:
     """A pg_dump of *database* of *server*. `stop` may be called from any thread, and twice.
 
     *application* is the application_name that identifies its backend. *warnings* is what it wrote
-    to standard error although it succeeded. *was_refused*: it could not connect.
+    to standard error although it succeeded. *was_refused*: it could not connect. *empty*: names of
+    what it wrote without a definition.
     """
 
     def __init__(
@@ -47,6 +56,7 @@ class PgDump:
         self.application = f"snap pg_dump {secrets.token_hex(8)}"
         self.warnings: tuple[str, ...] = ()
         self.was_refused = False
+        self.empty: list[str] = []
         self._server = server
         self._database = database
         self._lock = threading.Lock()
@@ -70,12 +80,25 @@ class PgDump:
         """Yield the sections. Raises DumpFailed, DumpIncomplete, ConnectionFailed, UnusableInput,
         Interrupted."""
         try:
-            yield from self.reader.events()
+            yield from self._looked_through(self.reader.events())
         except DumpIncomplete:
             # The stream ended too early: only pg_dump can say why.
             self._expect_success()
             raise
         self._expect_success()
+
+    def _looked_through(self, events: Iterator[DumpEvent]) -> Iterator[DumpEvent]:
+        is_post_data, rest = False, b""
+        for event in events:
+            if isinstance(event, SectionStart):
+                is_post_data, rest = event.name.kind is SectionKind.POST_DATA, b""
+            elif is_post_data and isinstance(event, bytes):
+                rest += event
+                found = list(_EMPTY.finditer(rest))
+                self.empty += [one[1].decode("utf-8", "surrogateescape") for one in found]
+                begin = found[-1].end() if found else 0
+                rest = rest[max(begin, len(rest) - _ENTRY_BYTES_MAX) :]
+            yield event
 
     def ends_soon(self) -> bool:
         """Return whether it is about to exit, even if nothing more of its output is read."""
@@ -130,3 +153,17 @@ class PgDump:
                 return blockers(session)
         except SourceError:
             return []
+
+
+def expect_definitions(run: PgDump | None) -> None:
+    """Raise TablesChanged if *run*, read to its end, wrote something without its definition."""
+    if run is None or not run.empty:
+        return
+    words = ", ".join(run.empty[:_NAMED_MAX])
+    if len(run.empty) > _NAMED_MAX:
+        words += f" and {len(run.empty) - _NAMED_MAX} more"
+    raise TablesChanged(
+        f"indexes, triggers or statistics were dropped while pg_dump began to read: {words}",
+        detail="pg_dump wrote them without their definitions.",
+        hint="Run it again when the migration is over.",
+    )

@@ -52,7 +52,7 @@ from pgsnap.sources.direct.tables import (
 from pgsnap.sources.former import Former
 from pgsnap.sources.guarded.dump import GuardedDump
 from pgsnap.sources.guarded.lock_room import lock_room
-from pgsnap.sources.pg_dump import PgDump
+from pgsnap.sources.pg_dump import PgDump, expect_definitions
 
 _BEFORE_ROWS = frozenset({SectionKind.PREAMBLE, SectionKind.DATABASE, SectionKind.PRE_DATA})
 # These are not pg_dump's.
@@ -163,6 +163,7 @@ class DumpSince:
             return
         assert self._moment is not None
         try:
+            expect_definitions(self._run)
             self.baseline = self._moment.finish()
         finally:
             self._end()

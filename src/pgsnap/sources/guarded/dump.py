@@ -16,7 +16,7 @@ from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.sources.guarded.snapshot import HeldSnapshot, TableName, signatures
-from pgsnap.sources.pg_dump import PgDump
+from pgsnap.sources.pg_dump import PgDump, expect_definitions
 
 _NAMED_MAX = 10
 # How long a backend may take to exit after its client.
@@ -111,6 +111,12 @@ class GuardedDump:
         if changed:
             self._forget()
             raise _tables_changed(sorted(changed))
+        run = self._run
+        try:
+            expect_definitions(run)
+        except TablesChanged:
+            self._forget()
+            raise
 
     def stop(self) -> None:
         with self._lock:
