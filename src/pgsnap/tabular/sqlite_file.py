@@ -3,6 +3,7 @@ what is no number there, as NaN, stays PostgreSQL's text, and nothing is lost.""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
@@ -144,20 +145,28 @@ def _converter(type_: ColumnType) -> Callable[[str], Value] | None:
     if type_.is_array:
         return None
     if type_.base == "boolean":
-        return {"t": 1, "f": 0}.__getitem__
+        return _boolean
     if type_.base in _FLOATS:
         return _float
     return _bytes if type_.base == "bytea" else None
 
 
+def _boolean(text: str) -> Value:
+    return {"t": 1, "f": 0}.get(text, text)
+
+
 def _float(text: str) -> Value:
     # SQLite takes the number that is none for NULL, and reads others less exactly than Python.
-    return text if text == "NaN" else float(text)
+    try:
+        return text if text == "NaN" else float(text)
+    except ValueError:
+        return text
 
 
 def _bytes(text: str) -> Value:
-    if text.startswith("\\x"):
-        return bytes.fromhex(text[2:])
+    with contextlib.suppress(ValueError):
+        if text.startswith("\\x"):
+            return bytes.fromhex(text[2:])
     return without_escapes(text.encode("utf-8"))
 
 

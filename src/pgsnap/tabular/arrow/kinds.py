@@ -125,7 +125,8 @@ def _boolean() -> Kind:
     def convert(strings: pa.Array) -> pa.Array:
         return pc.equal(strings, "t")
 
-    return Kind(pa.bool_(), convert, reads=True)
+    # "true" and others can be read by COPY, but are never written by it.
+    return Kind(pa.bool_(), convert, reads=True, regular="^[tf]$", why="it is neither t nor f")
 
 
 def _date() -> Kind:

@@ -13,7 +13,7 @@ from pyarrow import csv
 from pgsnap.errors import CorruptionError
 from pgsnap.tabular.arrow.arrays import depth_of, lists_of, obstacle, without_bounds
 from pgsnap.tabular.arrow.buffers import meant_strings, single
-from pgsnap.tabular.arrow.kinds import Kind, has_elements, kind_of, text_kind
+from pgsnap.tabular.arrow.kinds import Convert, Kind, has_elements, kind_of, text_kind
 from pgsnap.tabular.base import Column, Losses, Shape, Wishes, refuse, unicode_text
 
 _COLUMN = re.compile(r"In CSV column #(\d+)")
@@ -139,7 +139,7 @@ class _Values:
         if was_read:
             return values
         if self._kind.convert_escaped is not None and not self._is_list:
-            return self._kind.convert_escaped(values)
+            return self._tried(self._kind.convert_escaped, values)
         strings = meant_strings(values)
         if not self._is_list:
             return self._converted(strings)
@@ -152,7 +152,7 @@ class _Values:
 
         kind = self._kind
         if not kind.regular:
-            return kind.convert(strings)
+            return self._tried(kind.convert, strings)
         is_odd = pc.invert(pc.fill_null(pc.match_substring_regex(strings, kind.regular), True))
         if not pc.any(is_odd).as_py():
             return kind.convert(strings)
@@ -168,6 +168,21 @@ class _Values:
         number = pa.int32() if kind.bits == 32 else pa.int64()
         replaced = pa.array([meant[text] for text in texts], number)
         return pc.replace_with_mask(regular.view(number), is_odd, replaced).view(kind.arrow)
+
+    def _tried(self, convert: Convert, strings: pa.Array) -> pa.Array:
+        """Return *strings* converted; refuse the first one that is no value of the column's type,
+        which only a dump that PostgreSQL did not write can have."""
+        try:
+            return convert(strings)
+        except ValueError:
+            for at in range(len(strings)):
+                try:
+                    convert(strings[at : at + 1])
+                except ValueError:
+                    refuse(
+                        self._shape, self.column, strings[at].as_py(), "it is no value of that type"
+                    )
+            raise
 
     def _lists(self, strings: pa.Array) -> pa.Array:
 
