@@ -24,10 +24,6 @@ class Sessions:
         self._is_spent = False
         self._lock = threading.Lock()
 
-    @property
-    def is_spent(self) -> bool:
-        return self._is_spent
-
     def exchange(self, token: str) -> str | None:
         """Return the session's value for the token; None if it is not the token, or was used
         already."""

@@ -41,10 +41,6 @@ class Verb:
     is_grave: bool = False
     more: tuple[str, ...] = ()
 
-    @property
-    def command(self) -> str:
-        return self.more[0] if self.more else self.name
-
     def words(self, values: Mapping[str, str]) -> tuple[str, ...]:
         """Return the command line for the values of the form. Raises UsageError."""
         options, operands = [], []
