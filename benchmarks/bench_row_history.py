@@ -77,14 +77,16 @@ def measure(bench: Setting, order: Order) -> tuple[dict[str, Series], float]:
         Case(
             name,
             lambda key=key: bench.command(
-                bench.snap(repository, "log", "--table", TABLE, "--row", str(key), "--json")
+                bench.snap(repository, "log", "--table", TABLE, "--row", str(key), "--json"),
+                stdout=None,
             ),
         )
         for name, key in keys.items()
     ]
     found = interleave(cases, bench.rounds, say=bench.say)
     restores = []
-    ids = json.loads(run(bench.command(bench.snap(repository, "log", "--json"))).output)
+    listing = bench.command(bench.snap(repository, "log", "--json"), stdout=None)
+    ids = json.loads(run(listing).output)
     for snapshot in (ids[0]["id"], ids[-1]["id"]):
         bench.server.drop(RESTORED)
         bench.server.checkpoint()
