@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -19,7 +19,7 @@ from pgsnap.web.pages.base import Asked, Page, PageNotFound
 from pgsnap.web.pages.routes import PAGES
 from pgsnap.web.records.beside import BESIDE
 from pgsnap.web.rendering import render, static_text
-from pgsnap.web.safety import READING, Bound, Guard
+from pgsnap.web.safety import Bound, Guard
 from pgsnap.web.service import Service
 from pgsnap.web.sessions import TOKEN_HEADER, Sessions
 
@@ -54,14 +54,23 @@ class App:
         beside = {path: self._of_service(make) for path, make in BESIDE.items()}
         actions = self._action_routes()
         shown = of_repo | beside | {"/{path:path}": self._looked_at(_nothing)}
-        routes = [
+        before = [
             Route("/session", self._session, methods=["POST"]),
             Route("/static/{name}", _static, methods=["GET"]),
+        ]
+        routes = [
+            *before,
             *actions,
             *(Route(path, answer, methods=["GET"]) for path, answer in shown.items()),
         ]
+        # What is reached without a session is an application of its own, which knows no repository.
+        entrance = [
+            *before,
+            Route("/{path:path}", _shell, methods=["GET"]),
+            Route("/{path:path}", _no_session, methods=["POST"]),
+        ]
         app = Starlette(routes=routes, exception_handlers={SnapError: self._failed})
-        return Guard(app, self._bound, self._sessions, _is_open)
+        return Guard(app, Starlette(routes=entrance), self._bound, self._sessions)
 
     def _action_routes(self) -> list[Route]:
         actions = self._actions
@@ -108,13 +117,7 @@ class App:
         return self._looked_at(lambda request: make(self._service, dict(request.query_params)))
 
     def _looked_at(self, make: Callable[[Request], Page]) -> Callable[[Request], Response]:
-        def answer(request: Request) -> Response:
-            if not request.state.in_session:
-                # Holds nothing: its script asks again, with the session's value.
-                return HTMLResponse(static_text("shell.html"))
-            return self._shown(make(request))
-
-        return answer
+        return lambda request: self._shown(make(request))
 
     def _shown(self, page: Page, code: int = 200) -> Response:
         running = self._jobs.current() if self._jobs is not None else None
@@ -133,17 +136,21 @@ class App:
         return self._shown(Page("error.html", error.message, error), code)
 
 
-def _is_open(method: str, path: str) -> bool:
-    """Return whether what is at *path* may be read without a session: the shell of a page, which is
-    empty, what every page is made of, and the exchange of the token."""
-    return (method in READING and not path.endswith("/events")) or path == "/session"
+def _shell(request: Request) -> Response:
+    """Answer with a page that holds nothing: its script asks again, with the session's value."""
+    return HTMLResponse(static_text("shell.html"))
+
+
+def _no_session(request: Request) -> Response:
+    return PlainTextResponse("no session\n", 403)
 
 
 def _static(request: Request) -> Response:
     path = _STATIC / request.path_params["name"]
     if path.suffix not in _TYPES or not path.is_file() or path.parent != _STATIC:
         return PlainTextResponse("there is no such file\n", 404)
-    return FileResponse(path, media_type=_TYPES[path.suffix])
+    # Whole, whatever a request says of ranges or dates.
+    return Response(path.read_bytes(), media_type=_TYPES[path.suffix])
 
 
 def _nothing(request: Request) -> Page:

@@ -3,11 +3,10 @@ its answer. Loopback alone does not keep other sites' scripts and other users of
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pgsnap.web.sessions import SESSION_HEADER, Sessions
@@ -73,16 +72,14 @@ class Bound:
 
 
 class Guard:
-    """Lets through what this server's own page asked for, in its session. *is_open* tells which
-    paths hold nothing that needs one; ``scope["state"]`` says whether there was one."""
+    """Lets through to *app* what this server's own page asked for, in its session. What has no
+    session reaches *entrance* and nothing else, whatever its path says."""
 
-    def __init__(
-        self, app: ASGIApp, bound: Bound, sessions: Sessions, is_open: Callable[[str, str], bool]
-    ) -> None:
+    def __init__(self, app: ASGIApp, entrance: ASGIApp, bound: Bound, sessions: Sessions) -> None:
         self._app = app
+        self._entrance = entrance
         self._bound = bound
         self._sessions = sessions
-        self._is_open = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,11 +95,10 @@ class Guard:
                     headers[name] = value
             await send(message)
 
-        refused = self._refusal(scope)
-        await (refused or self._app)(scope, receive, with_headers)
+        await self._answering(scope)(scope, receive, with_headers)
 
-    def _refusal(self, scope: Scope) -> Response | None:
-        """Return the answer to a request that is not let through, None if it is."""
+    def _answering(self, scope: Scope) -> ASGIApp:
+        """Return what answers a request."""
         headers = Headers(scope=scope)
         method, hosts = scope["method"], headers.getlist("host")
         if len(hosts) != 1 or not self._bound.is_host(hosts[0]):
@@ -116,9 +112,6 @@ class Guard:
         site = headers.get("sec-fetch-site", "none")
         if (known or method == "POST") and site not in _OWN:
             return PlainTextResponse("from another site\n", 403)
-        scope.setdefault("state", {})["in_session"] = known
-        if not known and not self._is_open(method, scope["path"]):
-            return PlainTextResponse("no session\n", 403)
         if not known and SESSION_HEADER in headers:
             return PlainTextResponse("this session is over\n", 403)
-        return None
+        return self._app if known else self._entrance

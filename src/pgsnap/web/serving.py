@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pgsnap.errors import SnapError, UsageError
 from pgsnap.web.safety import Bound
@@ -22,6 +24,10 @@ LOOPBACK = "127.0.0.1"
 _BACKLOG = 64
 # What is under way when the server ends gets so long; streams of jobs never end by themselves.
 _END_SECONDS = 2
+# Other users of the host can connect, though they get no answer: neither may their connections take
+# the descriptors that a job needs, nor those that say nothing keep the user's page out.
+_CONNECTIONS_MAX = 128
+_REQUEST_SECONDS = 5
 
 
 class CannotListen(SnapError):
@@ -94,6 +100,25 @@ def _remove_left(path: Path) -> None:
     raise UsageError(f'"{path}" is in use: another server answers there')
 
 
+class _Connection(H11Protocol):
+    """A connection, of which there may not be too many, and which is closed if its request does not
+    come."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(_REQUEST_SECONDS, self._end_if_late)
+        if len(self.connections) > _CONNECTIONS_MAX:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._late.cancel()
+        super().connection_lost(exc)
+
+    def _end_if_late(self) -> None:
+        if self.cycle is None:
+            self.transport.abort()
+
+
 class Server:
     """A server in a thread of its own, until the block ends."""
 
@@ -102,9 +127,11 @@ class Server:
         config = uvicorn.Config(
             app,
             access_log=False,
+            # So many are accepted before the first of them is looked at.
+            backlog=_BACKLOG,
             date_header=False,
             h11_max_incomplete_event_size=64 * 1024,
-            http="h11",
+            http=_Connection,
             lifespan="off",
             log_config=None,
             loop="asyncio",
