@@ -73,6 +73,27 @@ def test_rows_of_every_kind_go_back_as_they_were_by_either_client(
     assert database.psql("SELECT count(*) FROM pg_class WHERE relname LIKE 'snap%'") == "0"
 
 
+def test_rows_of_very_many_columns_are_shown_and_go_back(
+    repo: Repository, database: Database
+) -> None:
+    columns = ", ".join(f"c{n} int DEFAULT 1" for n in range(900))
+    database.psql(f"CREATE TABLE t (id int PRIMARY KEY, {columns}); INSERT INTO t VALUES (1), (2)")
+    server = server_of(database)
+    snapshot = record(repo, server)
+    database.psql("UPDATE t SET c5 = 7, c850 = 8 WHERE id = 1; DELETE FROM t WHERE id = 2")
+    with planned_rows(repo, snapshot, server, RowsBackOptions(T, "true")) as prepared:
+        one, two = prepared.plan.rows
+        assert [(v.column, v.before, v.after) for v in one.values if v.differs] == [
+            ("c5", "7", "1"),
+            ("c850", "8", "1"),
+        ]
+        assert (one.change, two.change, len(one.values), len(two.values)) == (
+            *("changed", "added", 901, 901),
+        )
+        put_rows_back(repo, prepared, server)
+    assert database.psql("SELECT sum(c5 + c850) FROM t") == "4"
+
+
 def test_what_was_written_since_it_was_shown_is_noticed_and_nothing_is_locked_meanwhile(
     repo: Repository, database: Database
 ) -> None:

@@ -58,6 +58,8 @@ class RowMatcher:
         self._columns = columns
         # The longest is the rarest.
         self._needle = max((self._searched(test) for test in tests), key=len, default=b"\n")
+        # A single byte occurs everywhere: then what a pattern says is searched for as well.
+        self._scanned = self._pattern() if len(self._needle) == 1 else None
         self._whole = all(t.pattern is None and not t.is_part for t in tests) and bool(tests)
 
     def matches(self, fields: Sequence[Field]) -> bool:
@@ -72,7 +74,7 @@ class RowMatcher:
             # A row's first field has no separator before it at the start of the text.
             if start == 0 and needle[:1] == b"\n" and text.startswith(needle[1:]):
                 place = 0
-            elif (place := text.find(needle, max(start - 1, 0))) < 0:
+            elif (place := self._place(text, max(start - 1, 0))) < 0:
                 return
             elif needle[:1] == b"\n":
                 place += 1
@@ -88,6 +90,21 @@ class RowMatcher:
                     yield from self._by_arrays(text, last + 1)
                     return
             start = last + 1
+
+    def _place(self, text: bytes, start: int) -> int:
+        if self._scanned is None:
+            return text.find(self._needle, start)
+        match = self._scanned.search(text, start)
+        return match.start() if match is not None else -1
+
+    def _pattern(self) -> re.Pattern[bytes] | None:
+        """Return what finds the separator before the field of a test that only has a pattern, and
+        let that separator be the needle."""
+        for test in self._tests:
+            if test.pattern is not None and test.field is not None:
+                self._needle = b"\n" if test.field == 0 else b"\t"
+                return re.compile(self._needle + b"(?:%b)" % test.pattern.pattern)
+        return None
 
     def matches_long(self, row: LongRow) -> bool:
         return self.matches(row)

@@ -15,11 +15,13 @@ from pgsnap.rows.matching import FieldTest, RowMatcher
 
 VALUE = st.sampled_from([b"", b"1", b"2", b"12", b"21", b"1.0", b"1.00", rb"\N", b"x1"])
 ROWS = st.lists(st.tuples(VALUE, VALUE, VALUE), max_size=30)
+ANY_CASE = re.compile(rb"(?:X|x)(?:1)")
 NUMBER = re.compile(rb"1(?:\.0*)?")
 TEST = st.one_of(
     st.builds(FieldTest, st.integers(0, 2), VALUE),
     st.builds(FieldTest, st.sampled_from([None, 0, 1, 2]), VALUE, is_part=st.just(True)),
     st.builds(FieldTest, st.integers(0, 2), st.just(b"1"), st.just(NUMBER)),
+    st.builds(FieldTest, st.integers(0, 2), st.just(b""), st.just(ANY_CASE)),
 )
 
 

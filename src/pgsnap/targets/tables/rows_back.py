@@ -217,11 +217,11 @@ def ambiguous_keys(table: RowsTable) -> str:
     )
 
 
-def differing_columns(table: RowsTable) -> str:
-    """Return SQL that says of each column whether it differs in a row that is changed."""
+def differing_columns(table: RowsTable, columns: Sequence[str]) -> str:
+    """Return SQL that says of each of *columns* whether it differs in a row that is changed."""
     marks = ", ".join(
         f"coalesce(pg_catalog.bool_or(NOT ({table.same('o', 'n', [name])})), false)"
-        for name in table.columns
+        for name in columns
     )
     return (
         f"SELECT {marks} FROM pg_temp.snap_old o JOIN pg_temp.snap_new n"
@@ -229,12 +229,12 @@ def differing_columns(table: RowsTable) -> str:
     )
 
 
-def show_changes(table: RowsTable, rows: int, characters: int) -> str:
-    """Return SQL for the first *rows* of what is changed: whether there is an old row and a new
-    one, then of each column the old value, the new one, whether they differ, and whether one of
-    them is longer than the *characters* shown."""
+def show_changes(table: RowsTable, rows: int, characters: int, columns: Sequence[str]) -> str:
+    """Return SQL for the first *rows* of what is changed, in an order that does not depend on the
+    *columns*: whether there is an old row and a new one, then of each column the old value, the new
+    one, whether they differ, and whether one of them is longer than the *characters* shown."""
     values = []
-    for name in table.columns:
+    for name in columns:
         old, new = (f"{side}.{ident(name)}::pg_catalog.text" for side in "on")
         values += [
             f"pg_catalog.left({old}, {number(characters)})",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -80,6 +81,8 @@ def equality(field: int, condition: Condition, type_name: str, encoding: str) ->
         number = _NUMERIC.fullmatch(type_name)
         if number is not None and number[1] is None:
             return _any_scale(field, Decimal(condition.text))
+        if type_name.rpartition(".")[2] == "citext":
+            return _any_case(field, condition.text, encoding)
         text = _spelled(condition.text, type_name)
     except (ValueError, InvalidOperation):
         raise UsageError(
@@ -100,6 +103,19 @@ def _any_scale(field: int, value: Decimal) -> FieldTest:
     text = "0" if text == "-0" else text
     zeros = r"0*" if "." in text else r"(?:\.0*)?"
     return FieldTest(field, text.encode(), re.compile((re.escape(text) + zeros).encode()))
+
+
+def _any_case(field: int, text: str, encoding: str) -> FieldTest:
+    """Return the test for a text that is equal whatever the case of its letters."""
+    parts = []
+    for letter in text:
+        cases = [encode(letter, encoding)]
+        for other in (letter.lower(), letter.upper()):
+            # An encoding may have a letter in one case only.
+            with suppress(ValueError):
+                cases.append(encode(other, encoding))
+        parts.append(b"|".join(re.escape(escaped(one)) for one in dict.fromkeys(cases)))
+    return FieldTest(field, b"", re.compile(b"".join(b"(?:%b)" % part for part in parts)))
 
 
 def _spelled(text: str, type_name: str) -> str:

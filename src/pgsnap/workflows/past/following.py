@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from typing import TypeAlias
 
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.baseline import decode_baseline
 from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.model.baseline import Baseline
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sections.side_streams import read_baseline
 from pgsnap.words import some
@@ -19,6 +21,8 @@ from pgsnap.workflows.past.tables import PastTable, SnapshotTables
 
 # How much of a table another must have to be taken for the same under another name.
 _ALIKE_MIN = 0.6
+
+_Oids: TypeAlias = "dict[TableName, int]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +176,15 @@ def _former_name(tables: SnapshotTables, newer: PastTable) -> tuple[TableName, s
     """Return how the table *newer* is called in an older snapshot, as far as it can be known, and a
     note if that is another name or cannot be known."""
     name = newer.name
-    by_oid = _name_by_oid(tables, newer)
+    oids = _oids(tables, newer)
+    before, after = oids if oids is not None else ({}, {})
+    by_oid = {oid: one for one, oid in before.items()}.get(after.get(name, 0))
     if by_oid is not None and by_oid != name:
         return by_oid, f"it was called {shown(by_oid)}, and is {shown(name)} since"
-    if by_oid is not None or tables.has(name):
+    if by_oid is not None:
         return name, ""
+    if tables.has(name):
+        return name, _another(tables, newer, before, after)
     scores = _alike(tables, newer)
     best = max(scores.values(), default=0.0)
     found = [one for one, score in scores.items() if score == best]
@@ -204,24 +212,44 @@ def _alike(tables: SnapshotTables, newer: PastTable) -> dict[TableName, float]:
     return scores
 
 
-def _name_by_oid(tables: SnapshotTables, newer: PastTable) -> TableName | None:
-    """Return the name of the table with the OID of *newer*, None where OIDs are not known or not
-    comparable, or no table has it."""
+def _another(tables: SnapshotTables, newer: PastTable, before: _Oids, after: _Oids) -> str:
+    """Return a note that the table with the name of *newer* in an older snapshot is another one, ""
+    if nothing shows that. Its history goes on nevertheless, by the name: tables are also made again
+    to rebuild them."""
+    name, now = newer.name, newer.tables.definitions
+    words = f"another table was called {shown(name)} until then"
+    if name in before and name in after:
+        later = {oid: one for one, oid in after.items()}.get(before[name])
+        return f"{words}, which is {shown(later)} since" if later else f"{words}, which is gone"
+    indexes = tables.definitions.indexes(name)
+    if not indexes or indexes & now.indexes(name):
+        return ""
+    for one in sorted(now.tables - tables.definitions.tables):
+        if indexes & now.indexes(one):
+            return f"{words}, which is {shown(one)} since, judging by its indexes"
+    return ""
+
+
+def _oids(tables: SnapshotTables, newer: PastTable) -> tuple[_Oids, _Oids] | None:
+    """Return the OIDs of tables in an older snapshot and in that of *newer*, None where they are
+    not known or not comparable."""
     sides = []
-    for one in (newer.tables, tables):
+    for one in (tables, newer.tables):
         record = read_baseline(one.repo.chunks, one.snapshot)
         if record is None:
             return None
         sides.append(decode_baseline(record))
-    after, before = sides
+    before, after = sides
     if (after.system_identifier, after.database_oid) != (
         before.system_identifier,
         before.database_oid,
     ):
         return None
-    oids = {(table.schema, table.name): table.oid for table in after.tables}
-    names = {table.oid: (table.schema, table.name) for table in before.tables}
-    return names.get(oids.get(newer.name, 0))
+    return _named(before), _named(after)
+
+
+def _named(baseline: Baseline) -> _Oids:
+    return {(table.schema, table.name): table.oid for table in baseline.tables}
 
 
 def _columns(table: PastTable) -> tuple[object, ...]:

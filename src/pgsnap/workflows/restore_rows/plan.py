@@ -76,6 +76,8 @@ from pgsnap.workflows.restore_tables.needs import check_read_only_default
 
 ROWS_SHOWN_MAX = 1000
 CHARACTERS_SHOWN_MAX = 2000
+# A result, and a row of a join, has at most 1,664 columns, and each takes four.
+_COLUMNS_AT_ONCE = 400
 
 
 @contextmanager
@@ -313,12 +315,15 @@ class _Planning:
         """Say what changes, and what that would set off."""
         table, session = done.table, self._session
         assert table is not None, "it was compared"
-        marks = session.query(differing_columns(table))[0]
         done.changed = tuple(
-            name for name, mark in zip(table.columns, marks, strict=True) if mark == "t"
+            name
+            for columns in _slices(table)
+            for name, mark in zip(
+                columns, session.query(differing_columns(table, columns))[0], strict=True
+            )
+            if mark == "t"
         )
-        rows = session.query(show_changes(table, ROWS_SHOWN_MAX, CHARACTERS_SHOWN_MAX))
-        self._plan = replace(self._plan, rows=tuple(_changed_row(table, row) for row in rows))
+        self._plan = replace(self._plan, rows=_changed_rows(session, table))
         done.keys = tuple(
             tuple(value or "" for value in row) for row in session.query(changed_keys(table))
         )
@@ -345,6 +350,23 @@ class _Planning:
             except NotAsShown as odd:
                 problems.append(odd.problem)
         return Findings(tuple(problems))
+
+
+def _slices(table: RowsTable) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(table.columns), _COLUMNS_AT_ONCE):
+        yield table.columns[start : start + _COLUMNS_AT_ONCE]
+
+
+def _changed_rows(session: Session, table: RowsTable) -> tuple[ChangedRow, ...]:
+    """Return the first rows of what is changed. Raises QueryFailed."""
+    found: list[list[str | None]] = []
+    for columns in _slices(table):
+        rows = session.query(show_changes(table, ROWS_SHOWN_MAX, CHARACTERS_SHOWN_MAX, columns))
+        if not found:
+            found = [[*row[:2]] for row in rows]
+        for all_of_it, row in zip(found, rows, strict=True):
+            all_of_it += row[2:]
+    return tuple(_changed_row(table, row) for row in found)
 
 
 def _changed_row(table: RowsTable, row: Sequence[str | None]) -> ChangedRow:
