@@ -26,7 +26,7 @@ def test_a_fetch_shows_what_a_remote_has_and_takes_none_of_it(
     first = snap.ok("fetch").out
     fetched = snap.ok("fetch", "--json").json
     logged = snap.ok("log", "--remote", "offsite", "--json").json
-    assert documentation.fields(documentation.section("snap log"))[-1] == set(logged[0])
+    assert set(logged[0]) in documentation.fields(documentation.section("snap log"))
     assert fetched["new"] == []
     assert first.startswith("offsite has 3 snapshots  3 new since the last fetch  0 not here")
     # Another host commits there.
